@@ -1,0 +1,371 @@
+"""From a checked description to tick 0: tables of integers, ground, water, air, and the founders."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from umwelt.agents import earthly
+from umwelt.agents import physiology as body
+from umwelt.agents.behaviour import Behaviours, behaviours_for, columns_for
+from umwelt.agents.contract import (
+    BODY_CATALYSTS,
+    MODULE,
+    MONSTER_KIND,
+    ORGANS,
+    PLANT_KIND,
+    SUBSTANCES,
+)
+from umwelt.agents.description import WorldFile, one_of
+from umwelt.agents.founders import MONSTERS as MONSTER_TEMPLATES
+from umwelt.agents.founders import PLANTS as PLANT_TEMPLATES
+from umwelt.agents.founders import monster_genome, plant_genome
+from umwelt.agents.genome import BIRTH_ORGANS, ORGAN_CODES
+from umwelt.agents.tables import MONSTERS, PLANTS, cell_fields, monster_columns, plant_columns
+from umwelt.sandbox.chemistry import Chemistry, Reaction
+from umwelt.sandbox.columns import Column, Schema, identity
+from umwelt.sandbox.dice import draw, purpose
+from umwelt.sandbox.errors import ChemistryError, WorldFileError
+from umwelt.sandbox.kernel import call, kernel
+from umwelt.sandbox.laws.flow import SHARE_ONE
+from umwelt.sandbox.laws.weather import ENVIRONMENT, Climate
+from umwelt.sandbox.region import Field, Region, Torus
+from umwelt.sandbox.units import (
+    arctangent_table,
+    centidegrees_from_celsius,
+    fraction_from_float,
+    sine_table,
+    warmth_table,
+)
+
+GROUND = purpose("genesis.ground")
+SCATTER = purpose("genesis.scatter")
+JITTER = purpose("genesis.jitter")
+WIDEST_HILLS = 64
+
+
+class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Sun, wind and air. Temperatures in degrees Celsius, times in ticks, shares and factors as plain numbers."""
+
+    day_ticks: int = 600
+    year_ticks: int = 9600
+    light: float = 1.0
+    latitude: float = 0.4
+    season: float = 0.25
+    temperature: float = 18.0
+    latitude_celsius: float = 8.0
+    season_celsius: float = 6.0
+    day_celsius: float = 4.0
+    lapse_celsius: float = 6.0
+    saturation_count: int = 120
+    cloud: float = 0.4
+    wind: float = 1.0
+
+    def table(self, capacity_count: int) -> Climate:
+        """The climate as integers."""
+        if self.day_ticks < 1 or self.year_ticks < 1:
+            raise WorldFileError("climate: day_ticks and year_ticks must be at least 1")
+        for name in ("light", "latitude", "season", "cloud", "wind"):
+            if not 0 <= getattr(self, name) <= 4:
+                raise WorldFileError(f"climate.{name} = {getattr(self, name)}: use 0 to 4")
+        return Climate(
+            self.day_ticks, self.year_ticks, fraction_from_float(self.light), fraction_from_float(self.latitude),
+            fraction_from_float(self.season), *[
+                centidegrees_from_celsius(value) for value in (
+                    self.temperature, self.latitude_celsius, self.season_celsius, self.day_celsius, self.lapse_celsius,
+                )
+            ],
+            self.saturation_count, fraction_from_float(self.cloud), fraction_from_float(self.wind), capacity_count,
+        )  # fmt: skip
+
+
+class GroundSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What lies on a cell at tick 0, in molecules; elevations in the height of one molecule of water."""
+
+    hills: int = 1600
+    sea_level: int = 620
+    soil_water: int = 420
+    soil_holds: int = 600
+    vapour: int = 60
+    oxygen: int = 3000
+    carbon_dioxide: int = 500
+    mineral: int = 40
+    detritus: int = 6
+
+
+class ReactionSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A reaction of a world's own; see `sandbox/chemistry.py` for what rate, catalysts and order mean."""
+
+    name: str
+    equation: str
+    rate: float
+    site: str = "cell"
+    catalysts: list[str] = []
+    order: dict[str, int] | int | None = None
+
+
+class ChemistrySettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a world adds to Earth's chemistry or leaves out of it."""
+
+    substances: dict[str, str] = {}
+    reactions: list[ReactionSettings] = []
+    without: list[str] = []
+    rates: dict[str, float] = {}
+    """Other rates for Earth's reactions, by name."""
+    initial: dict[str, int] = {}
+    """Molecules of a world's own substances in every cell at tick 0."""
+    mobility: dict[str, list[float]] = {}
+    """Share that spreads, and share that a full wind carries on, in a tick, by substance."""
+
+
+class FounderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A group of founders."""
+
+    species: str
+    count: int
+    kind: str = ""
+    like: str = ""
+    organs: list[str] | None = None
+    genes: dict[str, int] = {}
+    behaviour: str = "net"
+    clumps: int = 0
+
+
+class EarthSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The sections of a world file that Earth's laws read."""
+
+    climate: ClimateSettings = ClimateSettings()
+    ground: GroundSettings = GroundSettings()
+    chemistry: ChemistrySettings = ChemistrySettings()
+    founders: list[FounderSettings] = []
+
+
+def earth_chemistry(settings: EarthSettings) -> Chemistry:
+    """Earth's substances and reactions with what the world adds, changes or leaves out."""
+    own = settings.chemistry
+    for name in own.substances:
+        if name in SUBSTANCES:
+            raise ChemistryError(f'chemistry.substances: "{name}" is one of Earth\'s: use another name')
+    earth_names = [reaction.name for reaction in earthly.REACTIONS]
+    for name in [*own.without, *own.rates]:
+        one_of(name, earth_names, "chemistry")
+    reactions = [
+        Reaction(r.name, r.equation, own.rates.get(r.name, r.rate), r.site, r.catalysts, r.order)
+        for r in earthly.REACTIONS if r.name not in own.without
+    ]  # fmt: skip
+    for r in own.reactions:
+        one_of(r.site, earthly.SITES, f'reaction "{r.name}": site')
+        reactions.append(Reaction(r.name, r.equation, r.rate, r.site, tuple(r.catalysts), r.order))
+    return Chemistry({**SUBSTANCES, **own.substances}, tuple(reactions))
+
+
+def template_kind(founder: FounderSettings, place: str) -> str:
+    """Whether founders are plants or monsters."""
+    if founder.kind:
+        return one_of(founder.kind, ("plant", "monster"), f"{place}.kind")
+    like = founder.like or founder.species
+    if like in PLANT_TEMPLATES:
+        return "plant"
+    if like in MONSTER_TEMPLATES:
+        return "monster"
+    one_of(like, [*PLANT_TEMPLATES, *MONSTER_TEMPLATES], f"{place}.{'like' if founder.like else 'species'}")
+    raise AssertionError
+
+
+def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
+    """The world's species in order of their index: name, kind, genome and behaviour reference."""
+    found = []
+    for at, founder in enumerate(settings.founders):
+        place = f"founders[{at}]"
+        if founder.count < 0:
+            raise WorldFileError(f"{place}.count = {founder.count}: use 0 or more")
+        kind = template_kind(founder, place)
+        like = founder.like or (founder.species if founder.species in {**PLANT_TEMPLATES, **MONSTER_TEMPLATES} else "")
+        if kind == "plant":
+            genome = plant_genome(like or "grass", founder.genes, place)
+        else:
+            genome = monster_genome(like or "blank", founder.organs, founder.genes, place)
+        found.append({"name": founder.species, "kind": kind, "genome": genome, "behaviour": founder.behaviour})
+    return found
+
+
+def own_columns(settings: EarthSettings) -> tuple[Column, ...]:
+    """The columns that the world's species declare for themselves."""
+    return columns_for([one["behaviour"] for one in species_of(settings)])
+
+
+def behaviours_of(settings: EarthSettings) -> Behaviours:
+    """How each of the world's species behaves."""
+    return behaviours_for([one["behaviour"] for one in species_of(settings)])
+
+
+def constants_of(settings: EarthSettings, chemistry: Chemistry) -> dict[str, np.ndarray]:
+    """The integer tables that a world keeps from genesis on."""
+    constants = {
+        "sine": sine_table(),
+        "arctangent": arctangent_table(),
+        "warmth": warmth_table(),
+        "climate": np.array(settings.climate.table(settings.ground.soil_holds), np.int64),
+    }
+    mobility = {**earthly.MOBILITY}
+    for name, shares in settings.chemistry.mobility.items():
+        one_of(name, chemistry.names, "chemistry.mobility")
+        if len(shares) != 2 or min(shares) < 0 or sum(shares) > 1:
+            raise WorldFileError(f"chemistry.mobility.{name}: write two shares, as in [0.4, 0.3], together at most 1")
+        mobility[name] = (shares[0], shares[1])
+    constants["mobile"] = np.array([chemistry.index(name) for name in mobility], np.int64)
+    constants["share_q12"] = np.array([round(share * SHARE_ONE) for share, _ in mobility.values()], np.int64)
+    constants["gust_q12"] = np.array([round(gust * SHARE_ONE) for _, gust in mobility.values()], np.int64)
+    for site in earthly.SITES:
+        table = chemistry.compile(site, ENVIRONMENT if site == "cell" else BODY_CATALYSTS)
+        constants |= {f"{site}.{name}": array for name, array in table._asdict().items()}
+    return constants
+
+
+@kernel
+def draw_many(keys, seed, what, index, result):
+    """One draw for each key."""
+    for i in range(len(keys)):
+        result[i] = draw(seed, 0, keys[i], what, index)
+
+
+def draws(keys: np.ndarray, seed: int, what: int, index: int = 0) -> np.ndarray:
+    """Draws of tick 0 for many keys, `int64`."""
+    result = np.empty(len(keys), np.int64)
+    call(draw_many, np.asarray(keys, np.int64), seed, what, index, result)
+    return result
+
+
+def elevation_of(torus: Torus, seed: int, hills: int) -> np.ndarray:
+    """Hilly ground, `int64[height, width]` from 0 to about `hills`: value noise in integers, four octaves on the torus."""
+    total = np.zeros(torus, np.int64)
+    octave, strength, strengths = min(WIDEST_HILLS, min(torus) // 2), 1024, 0
+    while octave >= 4 and strength >= 64:
+        rows, columns = max(1, torus.height // octave), max(1, torus.width // octave)
+        keys = np.arange(rows * columns, dtype=np.int64) + octave * (1 << 32)
+        corners = (draws(keys, seed, GROUND, octave) >> 53).reshape(rows, columns)
+        y = np.arange(torus.height, dtype=np.int64) * rows * 1024 // torus.height
+        x = np.arange(torus.width, dtype=np.int64) * columns * 1024 // torus.width
+        fy, fx = _smooth(y & 1023)[:, None], _smooth(x & 1023)[None, :]
+        y0, x0 = y >> 10, x >> 10
+        y1, x1 = (y0 + 1) % rows, (x0 + 1) % columns
+        top = corners[np.ix_(y0, x0)] * (1024 - fx) + corners[np.ix_(y0, x1)] * fx
+        bottom = corners[np.ix_(y1, x0)] * (1024 - fx) + corners[np.ix_(y1, x1)] * fx
+        total += ((top * (1024 - fy) + bottom * fy) >> 20) * strength
+        strengths += strength
+        octave, strength = octave // 2, strength // 2
+    return total * hills // max(1, strengths * 1024)
+
+
+def _smooth(t: np.ndarray) -> np.ndarray:
+    return (t * t * (3072 - 2 * t)) >> 20
+
+
+def chemistry(world: WorldFile) -> Chemistry:
+    """The substances and reactions of a world."""
+    return earth_chemistry(world.settings)
+
+
+def species(world: WorldFile) -> list[str]:
+    """The names of a world's species by their index."""
+    return [founder.species for founder in world.settings.founders]
+
+
+def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
+    """Fields, and plants and monsters with columns for every substance and those that species declare."""
+    names = chemistry(world).names
+    own = own_columns(world.settings)
+    plants = Schema("plants", PLANT_KIND, plant_columns(names), PLANTS.module, PLANTS.record)
+    monsters = Schema("monsters", MONSTER_KIND, monster_columns(names), MONSTERS.module, MONSTERS.record)
+    return cell_fields(names), [plants, monsters.extended(own)]
+
+
+def genesis(world: WorldFile, region: Region) -> None:
+    """Fill an empty torus: tables of integers, ground, water and air, then the founders."""
+    settings: EarthSettings = world.settings
+    substances = chemistry(world)
+    region.constants = constants_of(settings, substances)
+    ground = settings.ground
+    elevation = elevation_of(region.torus, region.seed, ground.hills)
+    region["elevation"][:] = elevation
+    for name in ("vapour", "oxygen", "carbon_dioxide", "mineral", "detritus"):
+        region[name][:] = getattr(ground, name)
+    for name, count in settings.chemistry.initial.items():
+        region[one_of(name, substances.names, "chemistry.initial")][:] = count
+    region["water"][:] = ground.soil_water + np.maximum(0, ground.sea_level - elevation)
+    place_founders(region, settings)
+
+
+def prepare(world: WorldFile, region: Region) -> None:
+    """Set up the behaviours of the world's species."""
+    region.derived["behaviours"] = behaviours_of(world.settings)
+
+
+def place_founders(region: Region, settings: EarthSettings) -> None:
+    """Scatter the founders, each group over cells drawn by dice; ids are numbered through each kind."""
+    dry = region["water"].ravel() <= body.DROWNING_COUNT
+    numbers = {"plant": 0, "monster": 0}
+    for at, (founder, species) in enumerate(zip(settings.founders, species_of(settings), strict=True)):
+        cells = _scatter(region, founder, at, dry)
+        add = _add_plants if species["kind"] == "plant" else _add_monsters
+        add(region, at, species, cells, numbers[species["kind"]])
+        numbers[species["kind"]] += founder.count
+
+
+def _scatter(region: Region, founder: FounderSettings, at: int, dry: np.ndarray) -> np.ndarray:
+    """Distinct cells on dry ground as long as there are enough; clumped founders stand around few centres."""
+    torus = region.torus
+    cells = np.arange(torus.cells, dtype=np.int64)
+    score = draws(cells, region.seed, SCATTER, at) >> 32
+    if founder.clumps:
+        centres = draws(np.arange(founder.clumps, dtype=np.int64), region.seed, SCATTER, at + 1_000_000) % torus.cells
+        nearest = np.full(torus.cells, 1 << 30, np.int64)
+        y, x = cells // torus.width, cells % torus.width
+        for centre in centres.tolist():
+            dy, dx = np.abs(y - centre // torus.width), np.abs(x - centre % torus.width)
+            dy, dx = np.minimum(dy, torus.height - dy), np.minimum(dx, torus.width - dx)
+            nearest = np.minimum(nearest, dy * dy + dx * dx)
+        score = (nearest << 20) + (score >> 10)
+    score = score + (~dry).astype(np.int64) * (1 << 60)
+    order = np.argsort(score, kind="stable")
+    return np.sort(order[np.arange(founder.count) % torus.cells])
+
+
+def _rows(region: Region, kind: int, at: int, species: dict[str, Any], cells: np.ndarray, first: int) -> dict[str, Any]:
+    torus = region.torus
+    return {
+        "id": identity(kind, 0, np.arange(first, first + len(cells)), by_hand=True),
+        "y_fixed": (cells // torus.width * 1024 + 512).astype(np.int32),
+        "x_fixed": (cells % torus.width * 1024 + 512).astype(np.int32),
+        "species": at,
+        "genome": species["genome"],
+    }
+
+
+def _add_plants(region: Region, at: int, species: dict[str, Any], cells: np.ndarray, first: int) -> None:
+    rows = _rows(region, PLANT_KIND, at, species, cells, first)
+    ages = draws(rows["id"], region.seed, JITTER, 0) % (body.PLANT_OLD_TICKS // 2)
+    matter = {"tissue_count": 14, "sugar_count": 30, "water_count": 24, "oxygen_count": 4, "mineral_count": 2}
+    region.tables["plants"].append(len(cells), {**rows, **matter, "stage": MODULE, "age_ticks": ages})
+
+
+def _add_monsters(region: Region, at: int, species: dict[str, Any], cells: np.ndarray, first: int) -> None:
+    rows = _rows(region, MONSTER_KIND, at, species, cells, first)
+    genome = species["genome"]
+    built = min(8, 3 + (int(genome[BIRTH_ORGANS]) + 128 >> 5))
+    organs = np.zeros(len(ORGANS), np.int8)
+    for slot in range(built):
+        code = (int(genome[slot]) + 128) % ORGAN_CODES
+        if code < len(ORGANS):
+            organs[code] += 1
+    tissue = body.CORE_TISSUE_COUNT + built * body.ORGAN_TISSUE_COUNT
+    jitter = draws(rows["id"], region.seed, JITTER, 1)
+    matter = {
+        "tissue_count": tissue, "sugar_count": 70 + jitter % 60, "water_count": 80, "oxygen_count": body.OXYGEN_HELD_COUNT,
+        "mineral_count": body.MINERAL_KEPT_COUNT,
+    }  # fmt: skip
+    state = {
+        "organs": organs, "organs_built": built, "heading": (jitter >> 8) % 65536, "age_ticks": (jitter >> 24) % 800,
+        "fatigue": (jitter >> 34) % 500,
+    }  # fmt: skip
+    region.tables["monsters"].append(len(cells), {**rows, **matter, **state})

@@ -1,0 +1,357 @@
+"""Act: take and give. Bodies trade with their own cell, monsters graze on modules and bite each other.
+
+All who take from one being at the same time share what it held at the start: the demands are summed, each gets
+`have * demand // total`, and the remainder goes to the one with the largest draw. Reach 3: a biter reads its victim, the
+victim sums its rivals, and the rivals chose among their own neighbours.
+"""
+
+import numpy as np
+
+from umwelt.agents import genome as genes
+from umwelt.agents import physiology as body
+from umwelt.agents.contract import (
+    ALARM,
+    ALARM_DRIVE,
+    ARMOUR,
+    AROMA,
+    BITE,
+    CARBON_DIOXIDE,
+    DETRITUS,
+    DRINK,
+    GLAND,
+    GRAZE,
+    GUT,
+    JAW,
+    MINERAL,
+    MODULE,
+    MUSK,
+    MUSK_DRIVE,
+    OXYGEN,
+    SPIKE,
+    SUGAR,
+    TISSUE,
+    WATER,
+)
+from umwelt.agents.laws.geometry import cosine, sine, within
+from umwelt.sandbox.dice import draw, pair, purpose
+from umwelt.sandbox.kernel import kernel, small
+from umwelt.sandbox.region import Region
+from umwelt.sandbox.units import ONE
+
+GRAZE_SHARE = purpose("act.graze")
+BITE_SHARE = purpose("act.bite")
+
+TRADED = (OXYGEN, CARBON_DIOXIDE, WATER, MINERAL, DETRITUS)
+"""What bodies ask of their cell, in this order."""
+
+
+@small
+def plant_asks(plants, row, substance):
+    """How much of a substance a module asks of its cell."""
+    if plants.stage[row] != MODULE:
+        return np.int64(0)
+    have = np.int64(plants.counts[row, substance])
+    if substance == OXYGEN:
+        return max(0, 4 - have)
+    if substance == CARBON_DIOXIDE:
+        return max(0, body.PLANT_GAS_COUNT - have)
+    root = 64 + genes.trait(plants.genome, row, genes.P_ROOT)
+    if substance == WATER:
+        return min(max(0, body.PLANT_WATER_COUNT - have), 1 + (root >> 4))
+    if substance == MINERAL:
+        return min(max(0, body.PLANT_MINERAL_COUNT - have), 1 + (root >> 7))
+    return np.int64(0)
+
+
+@small
+def gut_room(monsters, row):
+    """How much more a monster's gut holds."""
+    most = body.GUT_BASE_COUNT + body.GUT_PER_ORGAN_COUNT * np.int64(monsters.organs[row, GUT])
+    return max(0, most - monsters.counts[row, DETRITUS])
+
+
+@small
+def mouthful(monsters, row):
+    """Tissue that a monster takes with one bite at full drive."""
+    return body.GRAZE_COUNT_BASE + body.GRAZE_COUNT_PER_JAW * np.int64(monsters.organs[row, JAW])
+
+
+@small
+def monster_asks(monsters, row, substance):
+    """How much of a substance a monster asks of its cell."""
+    have = np.int64(monsters.counts[row, substance])
+    if substance == OXYGEN:
+        return max(0, body.OXYGEN_HELD_COUNT - have)
+    if substance == WATER:
+        drinks = (max(0, np.int64(monsters.drives[row, DRINK])) * body.DRINK_COUNT) >> 10
+        return min(max(0, body.WATER_HELD_COUNT - have), drinks)
+    if substance == DETRITUS and monsters.asleep[row] == 0:
+        eats = (max(0, np.int64(monsters.drives[row, GRAZE])) * mouthful(monsters, row)) >> 10
+        return min(gut_room(monsters, row), eats)
+    return np.int64(0)
+
+
+@small
+def give(counts, row, substance, kept, cell_substance, y, x):
+    """Give back what is above `kept`."""
+    over = np.int64(counts[row, substance]) - kept
+    if over > 0:
+        counts[row, substance] -= over
+        cell_substance[substance, y, x] += over
+
+
+@small
+def emit(counts, row, scent, amount, cell_substance, y, x):
+    """Turn sugar into a scent on the air; both are the same matter."""
+    amount = min(amount, np.int64(counts[row, SUGAR]))
+    if amount > 0:
+        counts[row, SUGAR] -= amount
+        cell_substance[scent, y, x] += amount
+
+
+@small
+def share(have, demand, total):
+    """What one of several gets, without the remainder."""
+    return demand if total <= have else have * demand // total
+
+
+@kernel
+def trade(y_low, y_high, place, plant_index, monster_index, plants, monsters, substance):
+    """Each cell trades with the bodies in it: first they give, then they take; what cannot be shared stays."""
+    for y in range(y_low, y_high):
+        for x in range(place.x_low, place.x_high):
+            cell = y * place.width + x
+            plant_first, plant_last = plant_index.start[cell], plant_index.start[cell + 1]
+            monster_first, monster_last = monster_index.start[cell], monster_index.start[cell + 1]
+            if plant_first == plant_last and monster_first == monster_last:
+                continue
+            for k in range(plant_first, plant_last):
+                row = plant_index.rows[k]
+                if plants.stage[row] == MODULE:
+                    give(plants.counts, row, OXYGEN, 16, substance, y, x)
+                    give(plants.counts, row, MINERAL, 2 * body.PLANT_MINERAL_COUNT, substance, y, x)
+                    give(plants.counts, row, WATER, 2 * body.PLANT_WATER_COUNT, substance, y, x)
+                    if plants.counts[row, SUGAR] > 4 * body.PLANT_SUGAR_KEPT_COUNT:
+                        scent = genes.trait(plants.genome, row, genes.P_SCENT) >> 6
+                        emit(plants.counts, row, AROMA, scent, substance, y, x)
+            for k in range(monster_first, monster_last):
+                row = monster_index.rows[k]
+                give(monsters.counts, row, CARBON_DIOXIDE, 0, substance, y, x)
+                give(monsters.counts, row, WATER, body.WATER_HELD_COUNT, substance, y, x)
+                give(monsters.counts, row, MINERAL, body.MINERAL_KEPT_COUNT, substance, y, x)
+                strength = body.SCENT_COUNT + np.int64(monsters.organs[row, GLAND])
+                if monsters.drives[row, MUSK_DRIVE] > 0:
+                    emit(monsters.counts, row, MUSK, (monsters.drives[row, MUSK_DRIVE] * strength) >> 10, substance, y, x)
+                if monsters.drives[row, ALARM_DRIVE] > 0:
+                    emit(
+                        monsters.counts, row, ALARM, (monsters.drives[row, ALARM_DRIVE] * strength) >> 10, substance, y, x
+                    )
+            for s in TRADED:
+                have = np.int64(substance[s, y, x])
+                if have == 0:
+                    continue
+                total = np.int64(0)
+                for k in range(plant_first, plant_last):
+                    total += plant_asks(plants, plant_index.rows[k], s)
+                for k in range(monster_first, monster_last):
+                    total += monster_asks(monsters, monster_index.rows[k], s)
+                if total == 0:
+                    continue
+                for k in range(plant_first, plant_last):
+                    row = plant_index.rows[k]
+                    got = share(have, plant_asks(plants, row, s), total)
+                    plants.counts[row, s] += got
+                    substance[s, y, x] -= got
+                for k in range(monster_first, monster_last):
+                    row = monster_index.rows[k]
+                    got = share(have, monster_asks(monsters, row, s), total)
+                    monsters.counts[row, s] += got
+                    substance[s, y, x] -= got
+
+
+@small
+def choose_module(place, index, plants, y, x):
+    """The module of a cell: the largest, then the one with the smaller id; -1 for none."""
+    best = np.int64(-1)
+    if within(place, y, x):
+        cell = y * place.width + x
+        for k in range(index.start[cell], index.start[cell + 1]):
+            row = np.int64(index.rows[k])
+            if plants.stage[row] != MODULE:
+                continue
+            if best < 0 or plants.counts[row, TISSUE] > plants.counts[best, TISSUE] or (
+                plants.counts[row, TISSUE] == plants.counts[best, TISSUE] and plants.id[row] < plants.id[best]
+            ):  # fmt: skip
+                best = row
+    return best
+
+
+@small
+def choose_victim(place, index, monsters, row, y, x):
+    """The nearest other body before one's jaws, then the smaller id, then the first by cell; -1 for none."""
+    best, best_square, best_id = np.int64(-1), np.int64(body.REACH_FIXED * body.REACH_FIXED), np.int64(0)
+    for ny in range(max(y - 1, 0), min(y + 2, place.height)):
+        line = ny * place.width
+        for k in range(index.start[line + max(x - 1, 0)], index.start[line + min(x + 1, place.width - 1) + 1]):
+            other = np.int64(index.rows[k])
+            dy = np.int64(monsters.y_fixed[other]) - monsters.y_fixed[row]
+            dx = np.int64(monsters.x_fixed[other]) - monsters.x_fixed[row]
+            square = dy * dy + dx * dx
+            if square > best_square or monsters.id[other] == monsters.id[row]:
+                continue
+            if best < 0 or square < best_square or monsters.id[other] < best_id:
+                best, best_square, best_id = other, square, monsters.id[other]
+    return best
+
+
+@kernel
+def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monsters, sine_table):
+    """Write whom each monster grazes and bites, and how much it asks for."""
+    for y in range(y_low, y_high):
+        first = monster_index.start[y * place.width + place.x_low]
+        last = monster_index.start[y * place.width + place.x_high]
+        for k in range(first, last):
+            row = monster_index.rows[k]
+            monsters.graze_target[row] = -1
+            monsters.bite_target[row] = -1
+            if monsters.asleep[row] != 0:
+                continue
+            x = monsters.x_fixed[row] >> 10
+            room = gut_room(monsters, row)
+            grazes = np.int64(monsters.drives[row, GRAZE])
+            if grazes > 0 and room > 0:
+                heading = np.int64(monsters.heading[row])
+                mouth_y = (monsters.y_fixed[row] + (sine(sine_table, heading) >> 5)) >> 10
+                mouth_x = (monsters.x_fixed[row] + (cosine(sine_table, heading) >> 5)) >> 10
+                target = choose_module(place, plant_index, plants, mouth_y, mouth_x)
+                if target >= 0:
+                    asks = (grazes * mouthful(monsters, row)) >> 10
+                    asks = asks * 256 // (256 + genes.trait(plants.genome, target, genes.P_THORN))
+                    monsters.graze_target[row] = target
+                    monsters.graze_demand[row] = min(asks, room)
+            bites = np.int64(monsters.drives[row, BITE])
+            if bites > 0 and room > 0 and monsters.organs[row, JAW] > 0:
+                target = choose_victim(place, monster_index, monsters, row, y, x)
+                if target >= 0:
+                    asks = (bites * body.BITE_COUNT_PER_JAW * monsters.organs[row, JAW]) >> 10
+                    asks = asks * 4 // (4 + np.int64(monsters.organs[target, ARMOUR]))
+                    monsters.bite_target[row] = target
+                    monsters.bite_demand[row] = min(asks, room)
+
+
+@kernel
+def sum_demands(
+    y_low, y_high, place, prey_index, prey, eater_index, eater_id, eater_target, eater_demand, die_purpose
+):  # fmt: skip
+    """Each one that may be eaten sums what its neighbours ask of it, and finds who gets the remainder."""
+    for y in range(y_low, y_high):
+        for x in range(place.x_low, place.x_high):
+            cell = y * place.width + x
+            for k in range(prey_index.start[cell], prey_index.start[cell + 1]):
+                row = prey_index.rows[k]
+                total, top, top_draw = np.int64(0), np.int64(-1), np.int64(-1)
+                for ny in range(max(y - 1, 0), min(y + 2, place.height)):
+                    line = ny * place.width
+                    first = eater_index.start[line + max(x - 1, 0)]
+                    last = eater_index.start[line + min(x + 1, place.width - 1) + 1]
+                    for j in range(first, last):
+                        eater = np.int64(eater_index.rows[j])
+                        if eater_target[eater] != row or eater_demand[eater] <= 0:
+                            continue
+                        total += eater_demand[eater]
+                        drawn = draw(place.seed, place.tick, pair(eater_id[eater], prey.id[row]), die_purpose, 0)
+                        if drawn > top_draw or (drawn == top_draw and eater_id[eater] < eater_id[top]):
+                            top, top_draw = eater, drawn
+                prey.claimed[row] = total
+                prey.claim_top[row] = top
+                prey.held[row] = prey.counts[row, TISSUE]
+
+
+@small
+def eaten(prey, target, demand):
+    """Tissue that an eater gets of its target, without the remainder."""
+    have, total = np.int64(prey.held[target]), np.int64(prey.claimed[target])
+    if total <= have:
+        return demand
+    return have * demand // total
+
+
+@kernel
+def take_portions(y_low, y_high, place, plant_index, monster_index, plants, monsters):
+    """Eaters swallow their portions; spikes hurt those who bite. Reads only what was held at the start."""
+    for y in range(y_low, y_high):
+        first = monster_index.start[y * place.width + place.x_low]
+        last = monster_index.start[y * place.width + place.x_high]
+        for k in range(first, last):
+            row = monster_index.rows[k]
+            target = monsters.graze_target[row]
+            if target >= 0 and monsters.graze_demand[row] > 0:
+                got = eaten(plants, target, np.int64(monsters.graze_demand[row]))
+                if plants.claim_top[target] == row:
+                    got += left_over(place, monster_index, monsters.graze_target, monsters.graze_demand, plants, target)
+                monsters.counts[row, DETRITUS] += got
+            target = monsters.bite_target[row]
+            if target >= 0 and monsters.bite_demand[row] > 0:
+                got = eaten(monsters, target, np.int64(monsters.bite_demand[row]))
+                if monsters.claim_top[target] == row:
+                    got += left_over(place, monster_index, monsters.bite_target, monsters.bite_demand, monsters, target)
+                monsters.counts[row, DETRITUS] += got
+                pricks = np.int64(monsters.organs[target, SPIKE]) * body.PAIN_PER_TISSUE
+                monsters.pain[row] = min(ONE, monsters.pain[row] + pricks)
+
+
+@small
+def left_over(place, eater_index, eater_target, eater_demand, prey, target):
+    """What remains of a being after all portions were rounded down."""
+    have, total = np.int64(prey.held[target]), np.int64(prey.claimed[target])
+    if total <= have:
+        return np.int64(0)
+    y, x = prey.y_fixed[target] >> 10, prey.x_fixed[target] >> 10
+    rest = have
+    for ny in range(max(y - 1, 0), min(y + 2, place.height)):
+        line = ny * place.width
+        first = eater_index.start[line + max(x - 1, 0)]
+        last = eater_index.start[line + min(x + 1, place.width - 1) + 1]
+        for j in range(first, last):
+            eater = eater_index.rows[j]
+            if eater_target[eater] == target and eater_demand[eater] > 0:
+                rest -= have * eater_demand[eater] // total
+    return rest
+
+
+@kernel
+def lose_tissue(y_low, y_high, place, plant_index, monster_index, plants, monsters):
+    """Those who were eaten lose what was taken; monsters feel it."""
+    for y in range(y_low, y_high):
+        first = plant_index.start[y * place.width + place.x_low]
+        last = plant_index.start[y * place.width + place.x_high]
+        for k in range(first, last):
+            row = plant_index.rows[k]
+            plants.counts[row, TISSUE] -= min(plants.held[row], plants.claimed[row])
+        first = monster_index.start[y * place.width + place.x_low]
+        last = monster_index.start[y * place.width + place.x_high]
+        for k in range(first, last):
+            row = monster_index.rows[k]
+            lost = min(np.int64(monsters.held[row]), np.int64(monsters.claimed[row]))
+            if lost > 0:
+                monsters.counts[row, TISSUE] -= lost
+                monsters.pain[row] = min(ONE, monsters.pain[row] + lost * body.PAIN_PER_TISSUE)
+
+
+def act(region: Region) -> None:
+    """Trade with the cell, then graze and bite at the same time."""
+    plants, monsters = region.tables["plants"].record(), region.tables["monsters"].record()
+    plant_index, monster_index = region.index("plants"), region.index("monsters")
+    both = (plant_index, monster_index, plants, monsters)
+    region.run(trade, *both, region.fields["substance"], grown=3)
+    region.run(choose_food, *both, region.constants["sine"], grown=2)
+    region.run(
+        sum_demands, plant_index, plants, monster_index, monsters.id, monsters.graze_target, monsters.graze_demand,
+        GRAZE_SHARE, grown=1,
+    )  # fmt: skip
+    region.run(
+        sum_demands, monster_index, monsters, monster_index, monsters.id, monsters.bite_target, monsters.bite_demand,
+        BITE_SHARE, grown=1,
+    )  # fmt: skip
+    region.run(take_portions, *both)
+    region.run(lose_tissue, *both)

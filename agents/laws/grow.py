@@ -1,0 +1,193 @@
+"""Grow: modules share along their stems, seeds sprout, monsters build organs. Reach 1: a module reads its neighbours."""
+
+import numpy as np
+
+from umwelt.agents import genome as genes
+from umwelt.agents import physiology as body
+from umwelt.agents.contract import (
+    BUILDER,
+    GROW,
+    GUT,
+    GUT_CATALYST,
+    HUNGER,
+    LEAF,
+    MINERAL,
+    MODULE,
+    MUSCLE,
+    SEED_IN_GROUND,
+    SUGAR,
+    TISSUE,
+    WATER,
+)
+from umwelt.agents.laws.geometry import step_x, step_y, within
+from umwelt.sandbox.dice import bits, draw, purpose
+from umwelt.sandbox.kernel import kernel, small
+from umwelt.sandbox.laws.weather import WARMTH
+from umwelt.sandbox.region import Region
+
+SPROUT = purpose("grow.sprout")
+
+SHARED = (SUGAR, WATER, MINERAL)
+"""What flows along stems."""
+
+
+@small
+def find_module(place, index, plants, y, x, identity):
+    """The row of a module by its place and id; -1 when it is gone."""
+    if within(place, y, x):
+        cell = y * place.width + x
+        for k in range(index.start[cell], index.start[cell + 1]):
+            row = np.int64(index.rows[k])
+            if plants.id[row] == identity:
+                return row
+    return np.int64(-1)
+
+
+@small
+def stem_flow(mine, theirs, conductance):
+    """What comes to me along a stem: a sixteenth of the difference, times the stem's conductance in 1/256."""
+    if theirs > mine:
+        return ((theirs - mine) * conductance) >> 12
+    return -(((mine - theirs) * conductance) >> 12)
+
+
+@small
+def conductance_of(plants, child):
+    """A stem conducts as its child's genes say, 1 to 256."""
+    return 1 + genes.trait(plants.genome, child, genes.P_SHARE)
+
+
+@kernel
+def find_stem_flows(y_low, y_high, place, index, plants, inflow):
+    """Write what each module gains or loses along its stems, `inflow: int32[row, 3]`."""
+    for y in range(y_low, y_high):
+        first = index.start[y * place.width + place.x_low]
+        last = index.start[y * place.width + place.x_high]
+        for k in range(first, last):
+            row = np.int64(index.rows[k])
+            for i in range(len(SHARED)):
+                inflow[row, i] = 0
+            if plants.stage[row] != MODULE:
+                continue
+            x = plants.x_fixed[row] >> 10
+            for direction in range(8):
+                ny, nx = y + step_y(direction), x + step_x(direction)
+                if not within(place, ny, nx):
+                    continue
+                cell = ny * place.width + nx
+                for j in range(index.start[cell], index.start[cell + 1]):
+                    other = np.int64(index.rows[j])
+                    if plants.stage[other] != MODULE:
+                        continue
+                    is_stem = plants.stem_direction[row] == direction + 1 and plants.stem_id[row] == plants.id[other]
+                    # the neighbour's stem points back at me from the opposite side
+                    is_child = (
+                        plants.stem_direction[other] == ((direction + 4) & 7) + 1
+                        and plants.stem_id[other] == plants.id[row]
+                    )
+                    if not (is_stem or is_child):
+                        continue
+                    conductance = conductance_of(plants, row if is_stem else other)
+                    for i in range(len(SHARED)):
+                        s = SHARED[i]
+                        inflow[row, i] += stem_flow(
+                            np.int64(plants.counts[row, s]), np.int64(plants.counts[other, s]), conductance
+                        )
+
+
+@kernel
+def grow_plants(y_low, y_high, place, index, plants, inflow, environment):
+    """Take in what the stems bring, sprout seeds, and set the body's catalysts for the next reactions."""
+    for y in range(y_low, y_high):
+        for x in range(place.x_low, place.x_high):
+            cell = y * place.width + x
+            first, last = index.start[cell], index.start[cell + 1]
+            if first == last:
+                continue
+            modules = np.int64(0)
+            for k in range(first, last):
+                row = index.rows[k]
+                if plants.stage[row] == MODULE:
+                    modules += 1
+                    for i in range(len(SHARED)):
+                        plants.counts[row, SHARED[i]] += inflow[row, i]
+                    set_plant_catalysts(plants, row, np.int64(environment[WARMTH, y, x]))
+            if modules == 0:
+                sprout(place, index, plants, cell)
+
+
+@small
+def set_plant_catalysts(plants, row, warmth):
+    """Leaf, upkeep, growth and starvation of a module."""
+    tissue, sugar = np.int64(plants.counts[row, TISSUE]), np.int64(plants.counts[row, SUGAR])
+    leaf_gene = 128 + genes.trait(plants.genome, row, genes.P_LEAF)
+    leaf = min(tissue, body.LEAF_FULL_COUNT) * body.LEAF_64_PER_TISSUE * leaf_gene >> 8
+    leaf = (leaf * plants.lit[row]) >> 10
+    if sugar >= body.PLANT_SUGAR_MOST_COUNT:
+        leaf = np.int64(0)
+    plants.catalysts[row, LEAF] = min((leaf * min(warmth, 2048)) >> 10, 16384)
+    costs = leaf_gene + genes.trait(plants.genome, row, genes.P_ROOT) + genes.trait(plants.genome, row, genes.P_THORN)
+    costs += genes.trait(plants.genome, row, genes.P_HEIGHT)
+    upkeep = body.PLANT_UPKEEP_LEAST_64 + ((tissue * body.PLANT_UPKEEP_64_PER_TISSUE * costs) >> 8)
+    plants.catalysts[row, MUSCLE] = min(upkeep, 16384)
+    plants.catalysts[row, BUILDER] = body.PLANT_BUILDER_64 if sugar > body.PLANT_SUGAR_KEPT_COUNT else 0
+    plants.catalysts[row, HUNGER] = body.PLANT_STARVING_64 if sugar == 0 else 0
+
+
+@small
+def sprout(place, index, plants, cell):
+    """One seed of a cell without a module may sprout: the one with the largest draw, then the smaller id."""
+    best, best_draw = np.int64(-1), np.int64(-1)
+    for k in range(index.start[cell], index.start[cell + 1]):
+        row = np.int64(index.rows[k])
+        if plants.stage[row] != SEED_IN_GROUND or plants.age_ticks[row] < genes.trait(
+            plants.genome, row, genes.P_SEED_WAIT
+        ):
+            continue
+        drawn = draw(place.seed, place.tick, plants.id[row], SPROUT, 0)
+        if drawn > best_draw or (drawn == best_draw and plants.id[row] < plants.id[best]):
+            best, best_draw = row, drawn
+    if best >= 0 and bits(draw(place.seed, place.tick, plants.id[best], SPROUT, 1), 4) == 0:
+        plants.stage[best] = MODULE
+        plants.y_fixed[best] = (plants.y_fixed[best] & ~1023) + 512
+        plants.x_fixed[best] = (plants.x_fixed[best] & ~1023) + 512
+
+
+@kernel
+def grow_monsters(y_low, y_high, place, index, monsters, organ_counts):
+    """Build or lose an organ as tissue allows, and set the catalysts for the next reactions."""
+    for y in range(y_low, y_high):
+        first = index.start[y * place.width + place.x_low]
+        last = index.start[y * place.width + place.x_high]
+        for k in range(first, last):
+            row = index.rows[k]
+            tissue, built = np.int64(monsters.counts[row, TISSUE]), np.int64(monsters.organs_built[row])
+            if tissue >= body.CORE_TISSUE_COUNT + (built + 1) * body.ORGAN_TISSUE_COUNT and built < genes.ORGAN_SLOTS:
+                code = genes.organ_code(monsters.genome, row, built)
+                if code < organ_counts:
+                    monsters.organs[row, code] += 1
+                monsters.organs_built[row] = built + 1
+            elif tissue < body.CORE_TISSUE_COUNT + (built - 1) * body.ORGAN_TISSUE_COUNT and built > 0:
+                code = genes.organ_code(monsters.genome, row, built - 1)
+                if code < organ_counts:
+                    monsters.organs[row, code] -= 1
+                monsters.organs_built[row] = built - 1
+            sugar = np.int64(monsters.counts[row, SUGAR])
+            grows = max(np.int64(0), np.int64(monsters.drives[row, GROW]))
+            monsters.catalysts[row, BUILDER] = (grows * body.BUILDER_64) >> 10
+            monsters.catalysts[row, HUNGER] = body.STARVING_64 if sugar == 0 else 0
+            monsters.catalysts[row, GUT_CATALYST] = body.DIGEST_BASE_64 + body.DIGEST_64_PER_GUT * np.int64(
+                monsters.organs[row, GUT]
+            )
+
+
+def grow(region: Region) -> None:
+    """Share, sprout and build."""
+    plants, monsters = region.tables["plants"], region.tables["monsters"]
+    inflow = np.empty((plants.count, len(SHARED)), np.int32)
+    environment = region.scratch("environment", "int16", 4)
+    region.run(find_stem_flows, region.index("plants"), plants.record(), inflow)
+    region.run(grow_plants, region.index("plants"), plants.record(), inflow, environment)
+    region.run(grow_monsters, region.index("monsters"), monsters.record(), monsters["organs"].shape[1])
+
+

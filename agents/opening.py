@@ -1,0 +1,53 @@
+"""From a checked world file to a region that can run: the same for every world, at tick 0 or from pieces of a later one."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from umwelt.agents.description import WorldFile
+from umwelt.sandbox.region import Piece, Rectangle, Region, Torus
+
+
+def torus_of(world: WorldFile) -> Torus:
+    """The world's size."""
+    return Torus(world.common.height, world.common.width)
+
+
+def empty(world: WorldFile, owned: Rectangle, halo_cells: int, tick: int = 0) -> Region:
+    """A region with the world's fields and tables and nothing in them."""
+    fields, schemas = world.laws.layout(world)
+    region = Region(torus_of(world), owned, halo_cells, fields, schemas, world.common.seed, tick)
+    if world.common.births:
+        region.births = []
+    return region
+
+
+def tick_zero(world: WorldFile) -> Region:
+    """The whole world at tick 0, without a halo: what every run of it begins with."""
+    region = empty(world, Rectangle(0, 0, *torus_of(world)), 0)
+    world.laws.genesis(world, region)
+    return region
+
+
+def opened(
+    world: WorldFile,
+    pieces: Iterable[Piece],
+    constants: Mapping[str, np.ndarray],
+    tick: int,
+    ticks_per_exchange: int = 1,
+    owned: Rectangle | None = None,
+) -> Region:
+    """A region ready to run, loaded from pieces of the world at a tick; it owns the torus unless told otherwise."""
+    halo_cells = world.laws.light_speed * ticks_per_exchange
+    region = empty(world, owned or Rectangle(0, 0, *torus_of(world)), halo_cells, tick)
+    region.constants = dict(constants)
+    region.load(pieces)
+    if world.laws.prepare is not None:
+        world.laws.prepare(world, region)
+    return region
+
+
+def begin(world: WorldFile, ticks_per_exchange: int = 1, owned: Rectangle | None = None) -> Region:
+    """A region ready to run from tick 0."""
+    source = tick_zero(world)
+    return opened(world, [source.cut(source.owned)], source.constants, 0, ticks_per_exchange, owned)

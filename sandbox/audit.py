@@ -1,0 +1,128 @@
+"""The audit: what a region holds, exactly, and a digest of it.
+
+The digest is the wrapping 64-bit sum of a hash of every owned being (keyed by its id) and of every owned cell (keyed by its
+global place). Sums of parts are the sum of the whole, however the torus is cut. It finds divergence; it is no seal.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from umwelt.sandbox.chemistry import Chemistry
+from umwelt.sandbox.columns import Table
+from umwelt.sandbox.dice import mix, purpose
+from umwelt.sandbox.kernel import call, crew, kernel
+from umwelt.sandbox.region import Region
+from umwelt.sandbox.units import SUBCELL_BITS
+
+DIGEST_MASK = (1 << 64) - 1
+_SEED = np.uint64(0x5851F42D4C957F2D)
+_ODD = np.uint64(0xDA942042E4DD58B5)
+_ONE = np.uint64(1)
+ROWS_A_PASS = 65_536
+
+
+def _salt(name: str) -> np.uint64:
+    return np.uint64(purpose("digest." + name) * 2 + 1)
+
+
+@kernel
+def _add_column(values, salt, total):
+    """Add a column to each row's running sum; entries are told apart by odd factors made from the salt."""
+    rows, entries = values.shape
+    for row in range(rows):
+        factor = mix(salt) | _ONE
+        part = np.uint64(0)
+        for i in range(entries):
+            part += np.uint64(np.int64(values[row, i]) & 0x7FFFFFFFFFFFFFFF) * factor
+            factor = factor * _ODD
+        total[row] += part
+
+
+@kernel
+def _finish(keys, chosen, total):
+    """Sum of the scrambled running sums of the chosen rows."""
+    digest = np.uint64(0)
+    for row in range(len(total)):
+        if chosen[row]:
+            digest += mix(mix(np.uint64(keys[row]) + _SEED) + total[row])
+    return digest
+
+
+def table_digest(region: Region, name: str) -> int:
+    """The digest of the owned beings of one kind."""
+    table = region.tables[name]
+    owned = region.owned_rows(name)
+    total = np.zeros(table.count, np.uint64)
+    for column in table.carried():
+        values = table[column.name]
+        if column.name in ("y_fixed", "x_fixed"):
+            continue
+        _spread_column(values.reshape(table.count, -1), _salt(column.name), total)
+    for name_of, edge, size in (
+        ("y_fixed", region.window.y, region.torus.height),
+        ("x_fixed", region.window.x, region.torus.width),
+    ):
+        # Python's and numpy's % is that of the floor, so positions wrap to the world's own
+        values = (table[name_of].astype(np.int64) + (edge << SUBCELL_BITS)) % (size << SUBCELL_BITS)
+        _spread_column(values.reshape(-1, 1), _salt(name_of), total)
+    return int(call(_finish, table["id"], owned, total)) & DIGEST_MASK
+
+
+def _spread_column(values: np.ndarray, salt: np.uint64, total: np.ndarray) -> None:
+    """Add a column's hashes, band by band."""
+
+    def band(at: int) -> None:
+        part = slice(at, at + ROWS_A_PASS)
+        call(_add_column, values[part], salt, total[part])
+
+    crew.together(*[lambda at=at: band(at) for at in range(0, len(total), ROWS_A_PASS)] or [lambda: None])
+
+
+def cells_digest(region: Region) -> int:
+    """The digest of the owned cells, all fields together."""
+    rim, owned = region.halo_cells, region.owned
+    rows = np.arange(owned.height)
+
+    def band(first: int, last: int) -> int:
+        total = np.zeros((last - first) * owned.width, np.uint64)
+        for field in region.field_list:
+            planes = region.fields[field.name]
+            planes = planes if field.parts else planes[None]
+            for plane, part in zip(planes, field.parts or (field.name,), strict=True):
+                values = plane[rim + first : rim + last, rim : rim + owned.width]
+                call(_add_column, np.ascontiguousarray(values).reshape(-1, 1), _salt(part), total)
+        y = (owned.y + rows[first:last]) % region.torus.height
+        x = (owned.x + np.arange(owned.width)) % region.torus.width
+        keys = (y[:, None] * region.torus.width + x[None, :]).astype(np.int64).ravel()
+        return int(call(_finish, keys, np.ones(len(keys), bool), total))
+
+    height = max(1, ROWS_A_PASS // owned.width)
+    bands = [(a, min(a + height, owned.height)) for a in range(0, owned.height, height)]
+    found = crew.together(*[lambda a=a, b=b: band(a, b) for a, b in bands])  # type: ignore[misc]
+    return sum(found) & DIGEST_MASK
+
+
+def digest(region: Region) -> int:
+    """The digest of what a region owns; the digests of regions that share a torus add up, modulo 2^64, to the world's."""
+    parts = [cells_digest(region), *[table_digest(region, name) for name in region.tables]]
+    return sum(parts) & DIGEST_MASK
+
+
+def substance_totals(region: Region, chemistry: Chemistry) -> dict[str, int]:
+    """Molecules of each substance in what a region owns, cells and bodies together."""
+    cells = region.owned_view("substance").sum(axis=(1, 2), dtype=np.int64)
+    for name, table in region.tables.items():
+        if "counts" in table:
+            cells = cells + _owned_sum(table, region.owned_rows(name))
+    return dict(zip(chemistry.names, cells.tolist(), strict=True))
+
+
+def _owned_sum(table: Table, owned: np.ndarray) -> np.ndarray:
+    return table["counts"].sum(axis=0, dtype=np.int64, where=owned[:, None])
+
+
+def element_totals(substances: Mapping[str, int], chemistry: Chemistry) -> dict[str, int]:
+    """Atoms of each element in amounts of substances."""
+    amounts = np.array([substances[name] for name in chemistry.names], np.int64)
+    return dict(zip(chemistry.elements, (chemistry.composition() @ amounts).tolist(), strict=True))

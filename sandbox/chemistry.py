@@ -1,0 +1,181 @@
+"""Elements, substances and reactions: data, checked for balance, compiled into tables of integers.
+
+A substance is a formula over elements (`"H2O"`), a reaction a balanced equation over substances with a rate a tick. The
+expected extent of a reaction in a tick follows the law of mass action (Guldberg and Waage, 1864-1879):
+
+    extent = rate * catalyst_1 * ... * count_1^order_1 * count_2^order_2 * ... / 1024^(orders - 1)
+
+so 1024 molecules of a second reactant, or a catalyst of 1024, are the unit of concentration. Orders default to the
+equation's coefficients (an elementary reaction); `order = 0` makes the extent depend on catalysts alone. Extents are
+rounded up or down by dice so that the mean is exact, and never exceed what the reactants allow. Reactions of one place
+happen one after another, in the order in which they are written.
+"""
+
+import re
+from collections import namedtuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from umwelt.sandbox.dice import purpose
+from umwelt.sandbox.errors import ChemistryError
+from umwelt.sandbox.units import RATE_BITS, rate_from_float
+
+MOST_REACTANTS = 4
+MOST_CATALYSTS = 2
+MOST_COEFFICIENT = 1000
+
+_FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*)")
+_TERM = re.compile(r"^(?:(\d+)\s+)?([a-z][a-z0-9_]*)$")
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """One reaction as people write it; `site` says where it runs (`cell`, or the name of a table of bodies)."""
+
+    name: str
+    equation: str
+    rate: float
+    site: str = "cell"
+    catalysts: tuple[str, ...] = ()
+    order: Mapping[str, int] | int | None = None
+
+
+ReactionTable = namedtuple(
+    "ReactionTable",
+    ["rate_q24", "dice_index", "reactant", "taken", "order", "product", "made", "catalyst", "by_substance"],
+)
+"""Reactions of one site as arrays with a row a reaction: `rate_q24, dice_index: int64[r]`; `reactant, taken, order,
+product, made: int64[r, 4]` (index -1 where unused); `catalyst: int64[r, 2]` (index among the site's catalysts, or among
+substances where `by_substance: int64[r, 2]` is 1; -1 where unused)."""
+
+
+@dataclass(frozen=True)
+class Chemistry:
+    """Substances over elements, and the reactions between them."""
+
+    substances: Mapping[str, str]
+    reactions: tuple[Reaction, ...] = ()
+    names: tuple[str, ...] = field(init=False)
+    elements: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.substances))
+        content = {name: parse_formula(name, formula) for name, formula in self.substances.items()}
+        object.__setattr__(self, "elements", tuple(sorted({e for formula in content.values() for e in formula})))
+        seen: set[str] = set()
+        for reaction in self.reactions:
+            if reaction.name in seen:
+                raise ChemistryError(f'reaction "{reaction.name}" is written twice: rename one of them')
+            seen.add(reaction.name)
+            left, right = self.sides(reaction)
+            for element in self.elements:
+                before = sum(count * content[name].get(element, 0) for name, count in left.items())
+                after = sum(count * content[name].get(element, 0) for name, count in right.items())
+                if before != after:
+                    raise ChemistryError(
+                        f'reaction "{reaction.name}": {before} {element} on the left, {after} on the right: balance it'
+                    )
+
+    def index(self, substance: str) -> int:
+        """The place of a substance among the names."""
+        return self.names.index(substance)
+
+    def composition(self) -> np.ndarray:
+        """Atoms of each element in each substance, `int64[element, substance]`."""
+        content = [parse_formula(name, formula) for name, formula in self.substances.items()]
+        return np.array([[formula.get(e, 0) for formula in content] for e in self.elements], np.int64)
+
+    def sides(self, reaction: Reaction) -> tuple[dict[str, int], dict[str, int]]:
+        """What a reaction takes and what it makes, by substance."""
+        halves = reaction.equation.split("->")
+        if len(halves) != 2:
+            raise ChemistryError(f'reaction "{reaction.name}": write the equation as "a + 2 b -> c"')
+        left, right = (self._terms(reaction, half) for half in halves)
+        if not left:
+            raise ChemistryError(f'reaction "{reaction.name}": nothing on the left: matter cannot come from nothing')
+        return left, right
+
+    def _terms(self, reaction: Reaction, text: str) -> dict[str, int]:
+        terms: dict[str, int] = {}
+        for term in filter(None, (part.strip() for part in text.split("+"))):
+            match = _TERM.match(term)
+            if match is None:
+                raise ChemistryError(f'reaction "{reaction.name}": cannot read "{term}": write "2 water"')
+            count, name = int(match[1] or 1), match[2]
+            if name not in self.substances:
+                raise ChemistryError(
+                    f'reaction "{reaction.name}": unknown substance "{name}": known are {", ".join(self.substances)}'
+                )
+            if not 1 <= count <= MOST_COEFFICIENT:
+                raise ChemistryError(f'reaction "{reaction.name}": {count} {name}: use 1 to {MOST_COEFFICIENT}')
+            terms[name] = terms.get(name, 0) + count
+        if len(terms) > MOST_REACTANTS:
+            raise ChemistryError(f'reaction "{reaction.name}": at most {MOST_REACTANTS} substances on a side')
+        return terms
+
+    def compile(self, site: str, catalysts: Sequence[str]) -> ReactionTable:
+        """The reactions of one site as integer tables; `catalysts` are the names that the site offers."""
+        chosen = [reaction for reaction in self.reactions if reaction.site == site]
+        rows = len(chosen)
+        table = ReactionTable(
+            np.zeros(rows, np.int64), np.zeros(rows, np.int64),
+            *[np.full((rows, MOST_REACTANTS), fill, np.int64) for fill in (-1, 0, 0, -1, 0)],
+            np.full((rows, MOST_CATALYSTS), -1, np.int64), np.zeros((rows, MOST_CATALYSTS), np.int64),
+        )  # fmt: skip
+        for row, reaction in enumerate(chosen):
+            left, right = self.sides(reaction)
+            table.rate_q24[row] = self._rate(reaction)
+            table.dice_index[row] = purpose("reaction." + reaction.name)
+            for at, (name, count) in enumerate(left.items()):
+                table.reactant[row, at], table.taken[row, at] = self.index(name), count
+                table.order[row, at] = self._order(reaction, name, count)
+            for at, (name, count) in enumerate(right.items()):
+                table.product[row, at], table.made[row, at] = self.index(name), count
+            for at, name in enumerate(reaction.catalysts):
+                if name in catalysts:
+                    table.catalyst[row, at] = list(catalysts).index(name)
+                elif name in self.substances:
+                    table.catalyst[row, at], table.by_substance[row, at] = self.index(name), 1
+                else:
+                    raise ChemistryError(
+                        f'reaction "{reaction.name}": unknown catalyst "{name}": here are {", ".join(catalysts)}, '
+                        "and every substance"
+                    )
+        return table
+
+    @staticmethod
+    def _rate(reaction: Reaction) -> int:
+        if not 0 <= reaction.rate <= 64:
+            raise ChemistryError(f'reaction "{reaction.name}": rate {reaction.rate}: use 0 to 64 a tick')
+        if len(reaction.catalysts) > MOST_CATALYSTS:
+            raise ChemistryError(f'reaction "{reaction.name}": at most {MOST_CATALYSTS} catalysts')
+        rate_q24 = rate_from_float(reaction.rate)
+        if reaction.rate > 0 and rate_q24 == 0:
+            raise ChemistryError(f'reaction "{reaction.name}": rate {reaction.rate} is below 2^-{RATE_BITS} a tick')
+        return rate_q24
+
+    @staticmethod
+    def _order(reaction: Reaction, substance: str, coefficient: int) -> int:
+        if reaction.order is None:
+            order = coefficient
+        elif isinstance(reaction.order, int):
+            order = reaction.order
+        else:
+            order = reaction.order.get(substance, 1)
+        if not 0 <= order <= 3:
+            raise ChemistryError(
+                f'reaction "{reaction.name}": order {order} in {substance}: use 0 to 3, as in order = {{{substance} = 1}}'
+            )
+        return order
+
+
+def parse_formula(name: str, formula: str) -> dict[str, int]:
+    """Atoms by element: `"CH2O"` gives `{"C": 1, "H": 2, "O": 1}`."""
+    atoms: dict[str, int] = {}
+    if not formula or "".join(m[0] for m in _FORMULA_PART.finditer(formula)) != formula:
+        raise ChemistryError(f'substance "{name}": cannot read the formula "{formula}": write it like "CH2O"')
+    for match in _FORMULA_PART.finditer(formula):
+        atoms[match[1]] = atoms.get(match[1], 0) + int(match[2] or 1)
+    return atoms

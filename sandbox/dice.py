@@ -1,0 +1,71 @@
+"""The keyed draw: randomness without a generator and without an order.
+
+`draw(seed, tick, key, purpose, index)` depends on its five arguments alone. The key is the id of a being or the
+*global* index of a cell, the purpose a constant made by `purpose("room.what")`, the index tells several draws of one
+purpose apart. One draw more in a law changes no other draw.
+
+The mixing function is the finaliser of SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number
+generators", OOPSLA 2014), applied once for seed and tick, once for the key, once for purpose and index.
+"""
+
+import hashlib
+import os
+
+import numpy as np
+
+from umwelt.sandbox.kernel import small
+
+DRAW_BITS = 63
+_KEPT_BITS = int(os.environ.get("UMWELT_DICE_BITS", "0")) or DRAW_BITS
+"""Tests cut the dice down to a few bits, so that ties happen."""
+
+_MASK = np.uint64(((1 << _KEPT_BITS) - 1) << (64 - _KEPT_BITS))
+_TICK = np.uint64(0x9E3779B97F4A7C15)
+_KEY = np.uint64(0xD1B54A32D192ED03)
+_PURPOSE = np.uint64(0xABC98388FB8FAC03)
+_INDEX = np.uint64(0x8CB92BA72F3D8DD7)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+_S30 = np.uint64(30)
+_S27 = np.uint64(27)
+_S31 = np.uint64(31)
+_S1 = np.uint64(1)
+
+
+def purpose(name: str) -> int:
+    """The constant of a purpose, from its name: 31 bits, the same everywhere."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest(), "little") >> 1
+
+
+@small
+def mix(value):
+    """Scramble 64 bits (`uint64 -> uint64`)."""
+    value = (value ^ (value >> _S30)) * _FIRST
+    value = (value ^ (value >> _S27)) * _SECOND
+    return value ^ (value >> _S31)
+
+
+@small
+def draw(seed, tick, key, purpose, index):
+    """A number between 0 and 2^63 - 1, as `int64`; all arguments are non-negative integers."""
+    value = mix(mix(np.uint64(seed) + np.uint64(tick) * _TICK) + np.uint64(key) * _KEY)
+    value = mix(value + np.uint64(purpose) * _PURPOSE + np.uint64(index) * _INDEX)
+    return np.int64((value & _MASK) >> _S1)
+
+
+@small
+def pair(first, second):
+    """A key for an ordered pair of keys: `pair(a, b)` is not `pair(b, a)`."""
+    return np.int64(mix(np.uint64(first) * _KEY + mix(np.uint64(second))) >> _S1)
+
+
+@small
+def bits(drawn, count):
+    """The top `count` bits of a draw: evenly spread over 0 .. 2^count - 1."""
+    return drawn >> (63 - count)
+
+
+@small
+def below(drawn, limit):
+    """A draw as a number from 0 to `limit - 1`, for limits up to 2^31."""
+    return ((drawn >> 32) * limit) >> 31

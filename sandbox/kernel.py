@@ -1,0 +1,149 @@
+"""Compiled kernels, where they are cached, and the threads they run on.
+
+A kernel is a function over a band of window rows, `kernel(y_low, y_high, ...)`. It writes only what belongs to its
+band, so bands may run side by side in any number without changing the outcome; kernels release the lock of Python.
+
+With `NUMBA_DISABLE_JIT=1` the same functions run as plain Python. Arrays are then handed over as `PlainArray`,
+whose elements are unbounded Python integers: what would wrap in 64 bits raises instead.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+PLAIN = bool(numba.config.DISABLE_JIT)
+SMALL_BAND_CELLS = 16_384
+BANDS_PER_THREAD = 4
+
+kernels: list[Any] = []
+"""Every kernel defined so far (for the progress bar of the first compilation, and the test that looks for floats)."""
+
+
+@cache
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: a folder named by what they are compiled from.
+
+    Numba looks only at the file of a kernel, not at those of the functions it calls; hence the hash over all sources.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(f"{numba.__version__} {np.__version__} {os.environ.get('UMWELT_DICE_BITS', '')}".encode())
+    rooms = Path(__file__).resolve().parent.parent
+    for room in ("sandbox", "agents", "worlds"):
+        for source in sorted((rooms / room).rglob("*.py")):
+            digest.update(source.read_bytes())
+    home = os.environ.get("UMWELT_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    base = Path(home) if home else Path.home() / ".cache"
+    return base / "umwelt" / digest.hexdigest()
+
+
+def small(function: Callable) -> Any:
+    """Compile a function that kernels call; it becomes part of its callers and is not cached by itself."""
+    return numba.njit(nogil=True)(function)
+
+
+def kernel(function: Callable) -> Any:
+    """Compile a kernel at its first call, or load it from the cache."""
+    if PLAIN:
+        kernels.append(function)
+        return function
+    folder_before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(cache_folder())
+    try:
+        compiled = numba.njit(cache=True, nogil=True)(function)
+    finally:
+        numba.config.CACHE_DIR = folder_before
+    kernels.append(compiled)
+    return compiled
+
+
+class PlainArray:
+    """An array whose elements are Python integers, for kernels that run uncompiled."""
+
+    __slots__ = ("array",)
+
+    def __init__(self, array: np.ndarray):
+        self.array = array
+
+    def __getitem__(self, index):
+        found = self.array[index]
+        return PlainArray(found) if isinstance(found, np.ndarray) else int(found)
+
+    def __setitem__(self, index, value):
+        self.array[index] = value.array if isinstance(value, PlainArray) else value
+
+    def __len__(self):
+        return len(self.array)
+
+    @property
+    def shape(self):
+        return self.array.shape
+
+    @property
+    def size(self):
+        return self.array.size
+
+
+def plain(argument):
+    """An argument as uncompiled kernels take it; compiled ones take it as it is."""
+    if isinstance(argument, np.ndarray):
+        return PlainArray(argument)
+    if isinstance(argument, tuple):
+        parts = [plain(part) for part in argument]
+        return type(argument)(*parts) if hasattr(argument, "_fields") else tuple(parts)
+    return argument
+
+
+def call(function: Callable, *arguments):
+    """Call one kernel."""
+    if PLAIN:
+        with np.errstate(over="ignore"):
+            return function(*[plain(argument) for argument in arguments])
+    return function(*arguments)
+
+
+class Crew:
+    """The threads that share the bands of a kernel."""
+
+    def __init__(self) -> None:
+        self.count = int(os.environ.get("UMWELT_THREADS", "0")) or len(os.sched_getaffinity(0))
+        self._pool: ThreadPoolExecutor | None = None
+
+    def resize(self, count: int) -> None:
+        """Work with `count` threads from now on; the outcome is the same for any number."""
+        if count < 1:
+            raise ValueError("at least one thread is needed")
+        self.count = count
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def together(self, *jobs: Callable[[], Any]) -> list[Any]:
+        """Run independent jobs side by side and give their results in order."""
+        if self.count == 1 or PLAIN or len(jobs) == 1:
+            return [job() for job in jobs]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="umwelt-band")
+        return [waiting.result() for waiting in [self._pool.submit(job) for job in jobs]]
+
+    def bands(self, function: Callable, low: int, high: int, width: int, *arguments) -> None:
+        """Run a kernel over window rows `low` to `high`, cut into bands where there is enough to do."""
+        if high <= low:
+            return
+        if self.count == 1 or PLAIN or (high - low) * width < SMALL_BAND_CELLS:
+            call(function, low, high, *arguments)
+            return
+        count = min(high - low, self.count * BANDS_PER_THREAD)
+        cuts = [low + (high - low) * i // count for i in range(count + 1)]
+        self.together(
+            *[lambda a=a, b=b: function(a, b, *arguments) for a, b in zip(cuts, cuts[1:], strict=False)]  # type: ignore[misc]
+        )
+
+
+crew = Crew()

@@ -1,0 +1,168 @@
+"""Flow: what is mobile spreads and drifts with the wind; water above what the soil holds runs downhill.
+
+Diffusion is the lattice random walk in integers: of `count` molecules a share leaves, rounded by dice; what leaves is
+dealt out to the four neighbours in turn, beginning at a neighbour chosen by dice. So the mean follows Fick's law with
+`D = share / 4` cells^2 a tick, whose variance grows as `2 D t` along each axis.
+
+Reach 1 for what diffuses. Water looks at its neighbours' levels before it moves: reach 2.
+"""
+
+import numpy as np
+
+from umwelt.sandbox.dice import bits, draw, purpose
+from umwelt.sandbox.kernel import crew, kernel, small
+from umwelt.sandbox.laws.weather import climate_of
+from umwelt.sandbox.region import Region
+
+DIFFUSE = purpose("flow.diffuse")
+DOWNHILL = purpose("flow.downhill")
+
+SHARE_BITS = 12
+"""Shares a tick are held in units of 2^-12; the shares that spread and drift together are at most one."""
+SHARE_ONE = 1 << SHARE_BITS
+DICE_BITS_EACH = 21
+SUBSTANCES_A_DRAW = 3
+
+EAST, SOUTH, WEST, NORTH = 0, 1, 2, 3
+
+
+@small
+def drift_direction(drawn_7, wind_x, wind_y):
+    """Where this tick's gust goes: along x or y with the odds of the wind's two parts."""
+    strength = abs(wind_x) + abs(wind_y)
+    if drawn_7 * strength < abs(wind_x) * 128:
+        return EAST if wind_x > 0 else WEST
+    return SOUTH if wind_y > 0 else NORTH
+
+
+@small
+def dealt(spread, first, direction):
+    """What of `spread` goes in a direction, if dealing starts at `first`."""
+    return (spread >> 2) + (1 if ((direction - first) & 3) < (spread & 3) else 0)
+
+
+@kernel
+def spread_band(y_low, y_high, place, above, below, substance, mobile, share, gust, wind_x, wind_y):
+    """Move the mobile substances of a band in place.
+
+    `above`, `below`: `int32[mobile, width]` copies of the rows next to the band, as they were before any band ran.
+    Three rows of what leaves are kept and rolled: `leaves[row, direction, x]`.
+    """
+    width = place.width
+    dice = np.zeros(width, np.int64)
+    leaves = np.zeros((3, 4, width), np.int64)
+    for m in range(len(mobile)):
+        s = mobile[m]
+        shift = DICE_BITS_EACH * (m % SUBSTANCES_A_DRAW)
+        for y in range(y_low - 1, y_high + 1):
+            slot = y % 3
+            key = np.int64(place.y_global[y]) * place.world_width
+            for x in range(place.x_low - 1, place.x_high + 1):
+                drawn = draw(place.seed, place.tick, key + place.x_global[x], DIFFUSE, m // SUBSTANCES_A_DRAW)
+                dice[x] = (drawn >> shift) & ((1 << DICE_BITS_EACH) - 1)
+            for x in range(place.x_low - 1, place.x_high + 1):
+                if y < y_low:
+                    count = np.int64(above[m, x])
+                elif y >= y_high:
+                    count = np.int64(below[m, x])
+                else:
+                    count = np.int64(substance[s, y, x])
+                rounding = dice[x] & (SHARE_ONE - 1)
+                spread = (count * share[m] + rounding) >> SHARE_BITS
+                first = (dice[x] >> SHARE_BITS) & 3
+                base = spread >> 2
+                rest = spread & 3
+                leaves[slot, 0, x] = base + (1 if ((0 - first) & 3) < rest else 0)
+                leaves[slot, 1, x] = base + (1 if ((1 - first) & 3) < rest else 0)
+                leaves[slot, 2, x] = base + (1 if ((2 - first) & 3) < rest else 0)
+                leaves[slot, 3, x] = base + (1 if ((3 - first) & 3) < rest else 0)
+                if gust[m] > 0:
+                    strength = min(abs(wind_x[y]) + abs(wind_y[x]), 1024)
+                    carried = (count * ((gust[m] * strength) >> 10) + (SHARE_ONE - 1 - rounding)) >> SHARE_BITS
+                    if carried > 0:
+                        leaves[slot, drift_direction(dice[x] >> 14, wind_x[y], wind_y[x]), x] += carried
+            if y > y_low:
+                here, north, south = (y - 1) % 3, (y - 2) % 3, y % 3
+                for x in range(place.x_low, place.x_high):
+                    arrives = (
+                        leaves[here, EAST, x - 1]
+                        + leaves[here, WEST, x + 1]
+                        + leaves[north, SOUTH, x]
+                        + leaves[south, NORTH, x]
+                    )
+                    departs = leaves[here, 0, x] + leaves[here, 1, x] + leaves[here, 2, x] + leaves[here, 3, x]
+                    substance[s, y - 1, x] += arrives - departs
+
+
+@kernel
+def choose_downhill(y_low, y_high, place, capacity, elevation, water, outflow):
+    """Write what runs off each cell and whither, `outflow = 4 * count + direction`.
+
+    A quarter of the drop to the lowest neighbour runs there, but no more than the soil does not hold.
+    """
+    for y in range(y_low - 1, y_high + 1):
+        key = np.int64(place.y_global[y]) * place.world_width
+        for x in range(place.x_low - 1, place.x_high + 1):
+            free = np.int64(water[y, x]) - capacity
+            outflow[y, x] = 0
+            if free <= 0:
+                continue
+            level = np.int64(elevation[y, x]) + water[y, x]
+            first = bits(draw(place.seed, place.tick, key + place.x_global[x], DOWNHILL, 0), 2)
+            best_drop, best = np.int64(0), np.int64(0)
+            for turn in range(4):
+                direction = (first + turn) & 3
+                ny = y + (1 if direction == SOUTH else 0) - (1 if direction == NORTH else 0)
+                nx = x + (1 if direction == EAST else 0) - (1 if direction == WEST else 0)
+                drop = level - elevation[ny, nx] - water[ny, nx]
+                if drop > best_drop:
+                    best_drop, best = drop, direction
+            outflow[y, x] = (min(free, (best_drop + 3) >> 2) << 2) | best
+
+
+@small
+def runs(outflow, direction):
+    """What of a cell's outflow goes in a direction."""
+    return outflow >> 2 if outflow & 3 == direction else np.int64(0)
+
+
+@kernel
+def run_downhill(y_low, y_high, place, water, outflow):
+    """Move the water chosen by `choose_downhill`."""
+    for y in range(y_low, y_high):
+        for x in range(place.x_low, place.x_high):
+            arrives = (
+                runs(np.int64(outflow[y, x - 1]), EAST)
+                + runs(np.int64(outflow[y, x + 1]), WEST)
+                + runs(np.int64(outflow[y - 1, x]), SOUTH)
+                + runs(np.int64(outflow[y + 1, x]), NORTH)
+            )
+            water[y, x] += arrives - (np.int64(outflow[y, x]) >> 2)
+
+
+def spread(region: Region, wind_x: np.ndarray, wind_y: np.ndarray) -> None:
+    """Let the mobile substances spread and drift; constants `mobile`, `share_q12`, `gust_q12`, `int64[mobile]`."""
+    mobile, share, gust = (region.constants[name] for name in ("mobile", "share_q12", "gust_q12"))
+    substance, place = region.fields["substance"], region.place()
+    rim = region.halo_cells - region.margin_cells
+    low, high = rim, region.window.height - rim
+    count = min(high - low, crew.count * 2) if (high - low) * region.window.width > 16_384 else 1
+    cuts = [low + (high - low) * i // count for i in range(count + 1)]
+    edges = [(substance[mobile, a - 1].copy(), substance[mobile, b].copy()) for a, b in zip(cuts, cuts[1:], strict=False)]
+
+    def band(i: int) -> None:
+        from umwelt.sandbox.kernel import call
+
+        call(spread_band, cuts[i], cuts[i + 1], place, *edges[i], substance, mobile, share, gust, wind_x, wind_y)
+
+    crew.together(*[lambda i=i: band(i) for i in range(count)])  # type: ignore[misc]
+
+
+def flow(region: Region) -> None:
+    """Run water downhill and spread what is mobile."""
+    sky = region.derived["sky"]
+    outflow = region.scratch("outflow")
+    water, capacity = region["water"], climate_of(region).capacity_count
+    region.run(choose_downhill, capacity, region["elevation"], water, outflow)
+    region.run(run_downhill, water, outflow)
+    spread(region, sky.wind_x, sky.wind_y)  # type: ignore[attr-defined]

@@ -1,0 +1,107 @@
+"""Weather: light, temperature, wind and moisture of every cell, as pure functions of place and tick.
+
+The sun goes round the torus: noon travels along x once a day, seasons swing along y once a year. Nothing here is
+stored between ticks, and nothing looks beyond its own cell: reach 0.
+"""
+
+from collections import namedtuple
+
+import numpy as np
+
+from umwelt.sandbox.kernel import kernel
+from umwelt.sandbox.region import Region
+from umwelt.sandbox.units import ONE, SINE_ONE, SINE_STEPS, TURN, WARMTH_COLDEST_CELSIUS, WARMTH_STEPS
+
+Climate = namedtuple(
+    "Climate",
+    [
+        "day_ticks",
+        "year_ticks",
+        "light_q10",  # at noon on the brightest row
+        "latitude_q10",  # how much darker the darkest row is
+        "season_q10",  # how much the year moves light
+        "temperature_centi",  # mean, in hundredths of a degree
+        "latitude_centi",  # warmest row against the mean
+        "season_centi",
+        "day_centi",
+        "lapse_centi",  # colder by this for every 1024 of elevation
+        "saturation_count",  # vapour that a cell's air holds at 20 degrees
+        "cloud_q10",  # light lost under air that holds twice its vapour
+        "wind_q12",  # share of airborne matter that a full wind moves in a tick
+        "capacity_count",  # water that soil holds before it runs downhill
+    ],
+)
+"""The climate as integers; kept among a region's constants as `int64[14]`."""
+
+LIGHT, WARMTH, DRYNESS, GLUT = 0, 1, 2, 3
+ENVIRONMENT = ("light", "warmth", "dryness", "glut")
+"""What a cell offers as catalysts, 1024 for one: light (1024 at full sun), warmth (1024 at 20 degrees Celsius), dryness
+(1024 in air without vapour) and glut (vapour beyond what the air holds, in units of what it holds)."""
+
+Sky = namedtuple("Sky", ["row_light", "column_light", "row_centi", "column_centi", "wind_x", "wind_y"])
+"""The tick's sky, `int64` by window row or column: light in 1/1024, temperature in hundredths of a degree, wind as
+-1024..1024 of a full wind (`wind_x` by row, `wind_y` by column)."""
+
+
+def climate_of(region: Region) -> Climate:
+    """The region's climate, from its constants."""
+    return Climate(*region.constants["climate"].tolist())
+
+
+def sky_over(region: Region) -> Sky:
+    """Light, temperature and wind of this tick along the window's rows and columns."""
+    climate, sine = climate_of(region), region.constants["sine"].astype(np.int64)
+    place = region.place()
+
+    def wave(angle: np.ndarray | int) -> np.ndarray:
+        """Sine of an angle in 1/65536 turns, -1024..1024."""
+        return sine[(angle & (TURN - 1)) // (TURN // SINE_STEPS)] * ONE // SINE_ONE
+
+    y_turn = place.y_global.astype(np.int64) * TURN // place.world_height
+    x_turn = place.x_global.astype(np.int64) * TURN // place.world_width
+    day = place.tick % climate.day_ticks * TURN // climate.day_ticks
+    year = place.tick % climate.year_ticks * TURN // climate.year_ticks
+    latitude = wave(y_turn + TURN // 4)  # 1024 on row 0, -1024 half-way round
+    season = wave(year + y_turn)  # seasons travel along y: the two halves have theirs in turn
+    noon = wave(day + TURN // 4 - x_turn)
+    shade = climate.latitude_q10 * (ONE - latitude) // (2 * ONE)
+    row_light = climate.light_q10 * (ONE - shade) // ONE
+    row_light = np.maximum(0, row_light + row_light * climate.season_q10 // ONE * season // ONE)
+    column_light = np.maximum(0, (noon * 3 + ONE) // 4)
+    row_centi = (
+        climate.temperature_centi + climate.latitude_centi * latitude // ONE + climate.season_centi * season // ONE
+    )
+    column_centi = climate.day_centi * noon // ONE
+    drift = place.tick * TURN // (climate.day_ticks * 5)
+    wind_x = (wave(y_turn + drift) * 2 + wave(3 * y_turn - 2 * drift)) // 3
+    wind_y = (wave(2 * x_turn - drift) + wave(x_turn + 3 * drift)) // 3
+    return Sky(row_light, column_light, row_centi, column_centi, wind_x, wind_y)
+
+
+@kernel
+def make_weather(y_low, y_high, place, climate, sky, warmth_table, elevation, vapour, environment):
+    """Write `environment: int16[4, height, width]` from the sky, the ground and the air's vapour."""
+    for y in range(y_low, y_high):
+        for x in range(place.x_low, place.x_high):
+            centi = sky.row_centi[y] + sky.column_centi[x] - ((elevation[y, x] * climate.lapse_centi) >> 10)
+            step = centi // 100 - WARMTH_COLDEST_CELSIUS
+            warmth = np.int64(warmth_table[min(max(step, 0), WARMTH_STEPS - 1)])
+            holds = max(1, (climate.saturation_count * warmth) >> 10)
+            moisture = (np.int64(vapour[y, x]) << 10) // holds
+            cloud = (min(moisture, 2 * ONE) * climate.cloud_q10) >> 11
+            light = (sky.row_light[y] * sky.column_light[x]) >> 10
+            environment[LIGHT, y, x] = (light * (ONE - cloud)) >> 10
+            environment[WARMTH, y, x] = warmth
+            environment[DRYNESS, y, x] = max(0, ONE - moisture)
+            environment[GLUT, y, x] = min(max(0, moisture - ONE), 8 * ONE)
+
+
+def weather(region: Region) -> None:
+    """Make the tick's weather: `region.derived["sky"]` and the scratch planes `environment`."""
+    sky = sky_over(region)
+    region.derived["sky"] = sky
+    environment = region.scratch("environment", "int16", len(ENVIRONMENT))
+    region.run(
+        make_weather, climate_of(region), sky, region.constants["warmth"], region["elevation"], region["vapour"],
+        environment,
+    )  # fmt: skip

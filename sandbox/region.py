@@ -1,0 +1,365 @@
+"""A rectangle of the torus with a halo around it: its fields, its beings, and the cutting and pasting of edges.
+
+A region owns a rectangle and holds a *window*: the rectangle and `halo_cells` more on every side. What lies in the
+halo is a copy (ghosts) that the same laws carry on for as many ticks as the halo is deep. Where the halo is wider than a
+neighbour or than the world, the window holds several images of the same cells and beings.
+
+Positions in a window count from the window's corner. A `Piece` counts from its own corner, so that it fits anywhere.
+"""
+
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from umwelt.sandbox.columns import CellIndex, Schema, Table, index_rows
+from umwelt.sandbox.errors import LawError
+from umwelt.sandbox.kernel import crew
+from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
+
+SORT_EVERY_TICKS = 64
+"""How often rows are put in the order of their cells, so that neighbours lie near each other in memory."""
+
+
+class Torus(NamedTuple):
+    """The world's size in cells."""
+
+    height: int
+    width: int
+
+    @property
+    def cells(self) -> int:
+        return self.height * self.width
+
+
+class Rectangle(NamedTuple):
+    """Cells `y .. y + height - 1`, `x .. x + width - 1`; unwrapped, so it may reach over the torus' seam."""
+
+    y: int
+    x: int
+    height: int
+    width: int
+
+    @property
+    def cells(self) -> int:
+        return self.height * self.width
+
+    def grown(self, cells: int) -> "Rectangle":
+        """The rectangle with a rim of `cells` added on every side."""
+        return Rectangle(self.y - cells, self.x - cells, self.height + 2 * cells, self.width + 2 * cells)
+
+    def shared(self, other: "Rectangle") -> "Rectangle | None":
+        """What both cover, or None."""
+        y, x = max(self.y, other.y), max(self.x, other.x)
+        height = min(self.y + self.height, other.y + other.height) - y
+        width = min(self.x + self.width, other.x + other.width) - x
+        return Rectangle(y, x, height, width) if height > 0 and width > 0 else None
+
+
+def images(window: Rectangle, source: Rectangle, torus: Torus) -> Iterator[tuple[Rectangle, int, int]]:
+    """Every image of `source` in `window`: the part of the source that is seen, and where its corner comes to lie.
+
+    Gives `(part, y, x)`: `part` in the coordinates of `source`, `y, x` counted from the window's corner. A source may be
+    seen several times where the window is wider than the torus.
+    """
+    for i in range((window.y - source.y - source.height) // torus.height, 2 + (window.y + window.height) // torus.height):
+        for j in range((window.x - source.x - source.width) // torus.width, 2 + (window.x + window.width) // torus.width):
+            shifted = Rectangle(source.y + i * torus.height, source.x + j * torus.width, source.height, source.width)
+            seen = window.shared(shifted)
+            if seen is not None:
+                part = Rectangle(seen.y - i * torus.height, seen.x - j * torus.width, seen.height, seen.width)
+                yield part, seen.y - window.y, seen.x - window.x
+
+
+@dataclass(frozen=True)
+class Field:
+    """A property of every cell: `dtype[height, width]`, or with `parts` `dtype[part, height, width]`."""
+
+    name: str
+    dtype: str
+    parts: tuple[str, ...] = ()
+    unit: str = ""
+    fixed: bool = False
+
+    def shape(self, height: int, width: int) -> tuple[int, ...]:
+        return (len(self.parts), height, width) if self.parts else (height, width)
+
+    @property
+    def cell_bytes(self) -> int:
+        return np.dtype(self.dtype).itemsize * max(1, len(self.parts))
+
+
+@dataclass
+class Piece:
+    """Cells and beings cut out of a region; positions of beings count from the piece's corner."""
+
+    rectangle: Rectangle
+    fields: dict[str, np.ndarray]
+    tables: dict[str, dict[str, np.ndarray]]
+
+    def part(self, inner: Rectangle) -> "Piece":
+        """The piece of a smaller rectangle inside this one's."""
+        y, x = inner.y - self.rectangle.y, inner.x - self.rectangle.x
+        fields = {name: a[..., y : y + inner.height, x : x + inner.width] for name, a in self.fields.items()}
+        tables = {}
+        for name, rows in self.tables.items():
+            inside = _inside(rows["y_fixed"], rows["x_fixed"], y, x, inner.height, inner.width)
+            chosen = {column: array[inside] for column, array in rows.items()}
+            chosen["y_fixed"] = chosen["y_fixed"] - np.int32(y * SUBCELL)
+            chosen["x_fixed"] = chosen["x_fixed"] - np.int32(x * SUBCELL)
+            tables[name] = chosen
+        return Piece(inner, fields, tables)
+
+
+Place = namedtuple(
+    "Place",
+    ["seed", "tick", "height", "width", "x_low", "x_high", "world_height", "world_width", "y_global", "x_global"],
+)
+"""What every kernel is told: the dice's seed and tick, the window's size, the columns it has to compute (`x_low` to
+`x_high`; the rows are its band), the world's size, and the global row and column of each window row and column."""
+
+
+class Region:
+    """One rectangle of the world with its halo; what laws run on.
+
+    `fields[name]` is the window's array, `tables[name]` its beings, `constants` integer tables that never change (sines
+    and the like), `sky` and `scratch` what laws compute anew in each tick.
+    """
+
+    def __init__(
+        self,
+        torus: Torus,
+        owned: Rectangle,
+        halo_cells: int,
+        fields: Sequence[Field],
+        schemas: Sequence[Schema],
+        seed: int,
+        tick: int = 0,
+    ):
+        self.torus, self.owned, self.halo_cells, self.seed, self.tick = torus, owned, halo_cells, seed, tick
+        self.window = owned.grown(halo_cells)
+        self.field_list = tuple(fields)
+        height, width = self.window.height, self.window.width
+        self.fields = {field.name: np.zeros(field.shape(height, width), field.dtype) for field in fields}
+        self._parts = {part: (f.name, at) for f in fields for at, part in enumerate(f.parts)}
+        self.tables = {schema.name: Table(schema) for schema in schemas}
+        self.constants: dict[str, np.ndarray] = {}
+        self.derived: dict[str, object] = {}
+        self.births: list[dict[str, np.ndarray]] | None = None
+        self.counts = {"births": 0, "deaths": 0}
+        self.margin_cells = 0
+        self._scratch: dict[str, np.ndarray] = {}
+        self._indices: dict[str, CellIndex] = {}
+        self._y_global = ((np.arange(height) + self.window.y) % torus.height).astype(np.int32)
+        self._x_global = ((np.arange(width) + self.window.x) % torus.width).astype(np.int32)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """A field, or one part of a field, over the whole window."""
+        if name in self.fields:
+            return self.fields[name]
+        field_name, part = self._parts[name]
+        return self.fields[field_name][part]
+
+    def owned_view(self, name: str) -> np.ndarray:
+        """A field or part of one over the owned rectangle."""
+        rim = self.halo_cells
+        return self[name][..., rim : rim + self.owned.height, rim : rim + self.owned.width]
+
+    # --- what laws use
+
+    def place(self, grown: int = 0) -> Place:
+        """The place and moment that kernels are told."""
+        rim = self.halo_cells - self.margin_cells - grown
+        return Place(
+            self.seed, self.tick, self.window.height, self.window.width, rim, self.window.width - rim,
+            self.torus.height, self.torus.width, self._y_global, self._x_global,
+        )  # fmt: skip
+
+    def run(self, kernel: Callable, *arguments, grown: int = 0) -> None:
+        """Run `kernel(y_low, y_high, place, *arguments)` over the part of the window that is exact after the law.
+
+        The early phases of a law run over more: `grown` cells on every side, so that later ones find what they read.
+        """
+        rim = self.halo_cells - self.margin_cells - grown
+        crew.bands(kernel, rim, self.window.height - rim, self.window.width, self.place(grown), *arguments)
+
+    def scratch(self, name: str, dtype: str = "int32", planes: int = 0) -> np.ndarray:
+        """An array over the window, kept between ticks but never carried; holds anything until it is written."""
+        if name not in self._scratch:
+            shape = (self.window.height, self.window.width)
+            self._scratch[name] = np.zeros((planes, *shape) if planes else shape, dtype)
+        return self._scratch[name]
+
+    def index(self, name: str) -> CellIndex:
+        """The rows of a table by cell."""
+        if name not in self._indices:
+            self.reindex(name)
+        return self._indices[name]
+
+    def reindex(self, *names: str) -> None:
+        """Sort the rows of tables by cell again, after their beings moved."""
+        for name in names:
+            self._drop_strays(name)
+
+        def indexed(name: str) -> CellIndex:
+            return index_rows(self.tables[name], self.window.height, self.window.width)
+
+        found = crew.together(*[lambda n=n: indexed(n) for n in names])  # type: ignore[misc]
+        self._indices.update(zip(names, found, strict=True))
+
+    def _drop_strays(self, name: str) -> None:
+        """Drop rows that stepped out of the window: they are somebody else's."""
+        table = self.tables[name]
+        inside = _inside(table["y_fixed"], table["x_fixed"], 0, 0, self.window.height, self.window.width)
+        table.keep(inside)
+
+    # --- births and deaths
+
+    def record_births(self, name: str, rows: slice) -> None:
+        """Count the newborn in what the region owns, and remember them where somebody asked for births."""
+        owned = self.owned_rows(name)[rows]
+        self.counts["births"] += int(np.count_nonzero(owned))
+        if self.births is not None and owned.any():
+            table, chosen = self.tables[name], np.flatnonzero(owned) + rows.start
+            names = [n for n in ("id", "parent_id", "species", "genome") if n in table]
+            record = {n: table[n][chosen].copy() for n in names}
+            self.births.append({**record, "cell": self.global_cells(name, chosen)})
+
+    def bury(self, name: str, dead: np.ndarray) -> None:
+        """Drop the rows marked dead (`uint8[rows]`), and count those in what the region owns."""
+        gone = dead != 0
+        if gone.any():
+            self.counts["deaths"] += int(np.count_nonzero(gone & self.owned_rows(name)))
+            self.tables[name].keep(~gone)
+        self._indices.pop(name, None)
+
+    # --- cut and paste
+
+    def owned_rows(self, name: str) -> np.ndarray:
+        """Which rows of a table lie in the owned rectangle, `bool[rows]`."""
+        table, rim = self.tables[name], self.halo_cells
+        return _inside(table["y_fixed"], table["x_fixed"], rim, rim, self.owned.height, self.owned.width)
+
+    def cut(self, rectangle: Rectangle) -> Piece:
+        """Copy out the cells and beings of a rectangle inside the owned one (global, unwrapped like `owned`)."""
+        if self.owned.shared(rectangle) != rectangle:
+            raise LawError(f"{rectangle} is not inside {self.owned}: only what is owned can be cut out")
+        y, x = rectangle.y - self.window.y, rectangle.x - self.window.x
+        rows = slice(y, y + rectangle.height)
+        columns = slice(x, x + rectangle.width)
+        fields = {name: array[..., rows, columns].copy() for name, array in self.fields.items()}
+        tables = {}
+        for name, table in self.tables.items():
+            chosen = np.flatnonzero(
+                _inside(table["y_fixed"], table["x_fixed"], y, x, rectangle.height, rectangle.width)
+            )
+            tables[name] = table.rows(chosen)
+            tables[name]["y_fixed"] -= np.int32(y * SUBCELL)
+            tables[name]["x_fixed"] -= np.int32(x * SUBCELL)
+        return Piece(rectangle, fields, tables)
+
+    def paste(self, pieces: Iterable[tuple[Piece, int, int]]) -> None:
+        """Rebuild the halo from pieces and the places where their corners come to lie in the window.
+
+        Beings outside the owned rectangle are dropped first. Every cell of the halo must be covered exactly once, else
+        `LawError`. Afterwards the whole window is exact.
+        """
+        rim = self.halo_cells
+        for name in self.tables:
+            self.tables[name].keep(self.owned_rows(name))
+        covered = self.owned.cells
+        cover = np.zeros((self.window.height, self.window.width), np.uint8)
+        cover[rim : rim + self.owned.height, rim : rim + self.owned.width] = 1
+        for piece, y, x in pieces:
+            rows, columns = slice(y, y + piece.rectangle.height), slice(x, x + piece.rectangle.width)
+            cover[rows, columns] += 1
+            covered += piece.rectangle.cells
+            for name, array in piece.fields.items():
+                self.fields[name][..., rows, columns] = array
+            for name, values in piece.tables.items():
+                new = self.tables[name].append(len(values["id"]), values)
+                self.tables[name]["y_fixed"][new] += np.int32(y * SUBCELL)
+                self.tables[name]["x_fixed"][new] += np.int32(x * SUBCELL)
+        if covered != self.window.cells or not cover.all():
+            raise LawError(f"the halo of {self.owned} at tick {self.tick} is not covered exactly once by its neighbours")
+        self.margin_cells = rim
+        self._indices.clear()
+
+    def wrap(self) -> None:
+        """Be one's own neighbour: paste the halo of a region that owns the whole torus from its own edges."""
+        if (self.owned.height, self.owned.width) != self.torus:
+            raise LawError("only a region that owns the whole torus is its own neighbour")
+        home = (self.halo_cells, self.halo_cells)
+        parts = [part for part in images(self.window, self.owned, self.torus) if part[1:] != home]
+        self.paste([(self.cut(part), y, x) for part, y, x in parts])
+
+    def load(self, pieces: Iterable[Piece]) -> None:
+        """Take over what the region owns from pieces of the world (wrapped coordinates) that cover it."""
+        for name in self.tables:
+            self.tables[name].keep(np.zeros(self.tables[name].count, bool))
+        covered = 0
+        for piece in pieces:
+            for part, y, x in images(self.owned, piece.rectangle, self.torus):
+                inner = piece.part(part)
+                covered += part.cells
+                rows = slice(self.halo_cells + y, self.halo_cells + y + part.height)
+                columns = slice(self.halo_cells + x, self.halo_cells + x + part.width)
+                for name, array in inner.fields.items():
+                    self.fields[name][..., rows, columns] = array
+                for name, values in inner.tables.items():
+                    new = self.tables[name].append(len(values["id"]), values)
+                    self.tables[name]["y_fixed"][new] += np.int32(rows.start * SUBCELL)
+                    self.tables[name]["x_fixed"][new] += np.int32(columns.start * SUBCELL)
+        if covered != self.owned.cells:
+            raise LawError(f"{self.owned} is not covered exactly once by the pieces it is loaded from")
+        self.margin_cells = 0
+        self._indices.clear()
+
+    def sort(self) -> None:
+        """Put rows in the order of their cells. Changes speed, never the outcome."""
+        for table in self.tables.values():
+            cell = (table["y_fixed"] >> SUBCELL_BITS).astype(np.int64) * self.window.width
+            cell += table["x_fixed"] >> SUBCELL_BITS
+            table.reorder(np.argsort(cell, kind="stable"))
+        self._indices.clear()
+
+    def global_cells(self, name: str, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """The global cell index of each being, `int64[rows]`."""
+        table = self.tables[name]
+        y = self._y_global[table["y_fixed"][rows] >> SUBCELL_BITS].astype(np.int64)
+        return y * self.torus.width + self._x_global[table["x_fixed"][rows] >> SUBCELL_BITS]
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes held by fields, tables and scratch."""
+        arrays: list[np.ndarray] = [*self.fields.values(), *self._scratch.values()]
+        return sum(a.nbytes for a in arrays) + sum(table.resident_bytes for table in self.tables.values())
+
+
+def _inside(y_fixed, x_fixed, y: int, x: int, height: int, width: int) -> np.ndarray:
+    return (
+        (y_fixed >= y * SUBCELL) & (y_fixed < (y + height) * SUBCELL)
+        & (x_fixed >= x * SUBCELL) & (x_fixed < (x + width) * SUBCELL)
+    )  # fmt: skip
+
+
+
+
+def hand_over(regions: Sequence[Region]) -> None:
+    """Exchange the halos of regions that together own the torus: cut from each, paste into each."""
+    plans = []
+    for taker in regions:
+        own = (taker.halo_cells, taker.halo_cells)
+        pieces = []
+        for giver in regions:
+            for part, y, x in images(taker.window, giver.owned, taker.torus):
+                if giver is taker and (y, x) == own and part == taker.owned:
+                    continue
+                pieces.append((giver.cut(part), y, x))
+        plans.append(pieces)
+    for taker, pieces in zip(regions, plans, strict=True):
+        taker.paste(pieces)
+
+
