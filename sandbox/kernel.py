@@ -9,6 +9,7 @@ whose elements are unbounded Python integers: what would wrap in 64 bits raises 
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -19,6 +20,8 @@ import numba
 import numpy as np
 
 PLAIN = bool(numba.config.DISABLE_JIT)
+ROOMS = Path(__file__).resolve().parent.parent
+_IMPORT = re.compile(r"^\s*from (umwelt(?:\.\w+)+) import \(?([^()]*?)(?:\)|$)", re.MULTILINE)
 SMALL_BAND_CELLS = 16_384
 BANDS_PER_THREAD = 4
 
@@ -27,17 +30,30 @@ kernels: list[Any] = []
 
 
 @cache
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: a folder named by what they are compiled from.
+def sources_behind(source: Path) -> frozenset[Path]:
+    """A file of ours and all that it imports of ours, directly or not."""
+    found = {source}
+    waiting = [source]
+    while waiting:
+        for package, names in _IMPORT.findall(waiting.pop().read_text("utf-8")):
+            folder = ROOMS.joinpath(*package.split(".")[1:])
+            for path in (folder.with_suffix(".py"), *(folder / f"{name.strip()}.py" for name in names.split(","))):
+                if path not in found and path.is_file():
+                    found.add(path)
+                    waiting.append(path)
+    return frozenset(found)
 
-    Numba looks only at the file of a kernel, not at those of the functions it calls; hence the hash over all sources.
+
+@cache
+def cache_folder(source: Path) -> Path:
+    """Where a file's compiled kernels are kept: a folder named by all that they are compiled from.
+
+    Numba looks only at the file of a kernel, not at those of the functions and constants it uses.
     """
     digest = hashlib.blake2b(digest_size=8)
     digest.update(f"{numba.__version__} {np.__version__} {os.environ.get('UMWELT_DICE_BITS', '')}".encode())
-    rooms = Path(__file__).resolve().parent.parent
-    for room in ("sandbox", "agents", "worlds"):
-        for source in sorted((rooms / room).rglob("*.py")):
-            digest.update(source.read_bytes())
+    for path in sorted(sources_behind(source)):
+        digest.update(path.read_bytes())
     home = os.environ.get("UMWELT_CACHE") or os.environ.get("XDG_CACHE_HOME")
     base = Path(home) if home else Path.home() / ".cache"
     return base / "umwelt" / digest.hexdigest()
@@ -54,7 +70,7 @@ def kernel(function: Callable) -> Any:
         kernels.append(function)
         return function
     folder_before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(cache_folder())
+    numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(cache_folder(Path(function.__code__.co_filename).resolve()))
     try:
         compiled = numba.njit(cache=True, nogil=True)(function)
     finally:
