@@ -37,7 +37,7 @@ def sources_behind(source: Path) -> frozenset[Path]:
     while waiting:
         for package, names in _IMPORT.findall(waiting.pop().read_text("utf-8")):
             folder = ROOMS.joinpath(*package.split(".")[1:])
-            for path in (folder.with_suffix(".py"), *(folder / f"{name.strip()}.py" for name in names.split(","))):
+            for path in (folder.with_suffix(".py"), *(folder / f"{name.split()[0]}.py" for name in names.split(",") if name.strip())):
                 if path not in found and path.is_file():
                     found.add(path)
                     waiting.append(path)
