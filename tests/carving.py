@@ -1,0 +1,108 @@
+"""Worlds cut into regions, for tests: the torus carved into rectangles that exchange edges by cut and paste."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from umwelt.agents.description import WorldFile, bundled_worlds, parse_world
+from umwelt.agents.opening import begin, opened, torus_of
+from umwelt.sandbox import audit
+from umwelt.sandbox.region import Rectangle, Region, Torus, hand_over
+from umwelt.sandbox.step import step
+
+
+def golden(height: int = 64, width: int = 64, seed: int = 1, **overrides) -> WorldFile:
+    """The golden world at another size; the numbers of founders shrink with the area."""
+    text = bundled_worlds()["golden"].read_text("utf-8")
+    world = parse_world(text, "golden", "golden")
+    shrink = height * width / (64 * 64)
+    counts = {f"founders.{i}.count": max(2, int(f.count * shrink)) for i, f in enumerate(world.settings.founders)}
+    return parse_world(text, "golden", "golden", {**counts, "height": height, "width": width, "seed": seed, **overrides})
+
+
+def carve(torus: Torus, rows: Sequence[int], columns: Sequence[Sequence[int]]) -> list[Rectangle]:
+    """Rectangles between cut lines: `rows` where bands begin, for each band its own `columns`. The seams wrap."""
+    found = []
+    for i, top in enumerate(rows):
+        height = (rows[(i + 1) % len(rows)] - top) % torus.height or torus.height
+        lines = columns[i]
+        for j, left in enumerate(lines):
+            width = (lines[(j + 1) % len(lines)] - left) % torus.width or torus.width
+            found.append(Rectangle(top, left, height, width))
+    return found
+
+
+def carved(source: Region, world: WorldFile, parts: Sequence[Rectangle], ticks_per_exchange: int) -> list[Region]:
+    """Regions for the parts, loaded from a region that owns the whole torus."""
+    piece = source.cut(source.owned)
+    return [opened(world, [piece], source.constants, source.tick, ticks_per_exchange, part) for part in parts]
+
+
+def carved_anew(regions: Sequence[Region], world: WorldFile, parts: Sequence[Rectangle], k: int) -> list[Region]:
+    """The same world under another cut."""
+    pieces = [region.cut(region.owned) for region in regions]
+    first = regions[0]
+    return [opened(world, pieces, first.constants, first.tick, k, part) for part in parts]
+
+
+def run_together(regions: Sequence[Region], world: WorldFile, ticks: int, k: int, shuffle_seed: int | None = None) -> None:
+    """Carry regions on by `ticks`, exchanging halos every `k`; rows may be shuffled at each exchange."""
+    order = np.random.default_rng(shuffle_seed)
+    for tick in range(ticks):
+        if tick % k == 0:
+            hand_over(regions)
+            if shuffle_seed is not None:
+                for region in regions:
+                    for table in region.tables.values():
+                        table.reorder(order.permutation(table.count))
+        for region in regions:
+            step(region, world.laws)
+
+
+def whole_digest(regions: Sequence[Region]) -> int:
+    """The digest of the world that regions share."""
+    return sum(audit.digest(region) for region in regions) & audit.DIGEST_MASK
+
+
+def whole_elements(regions: Sequence[Region], world: WorldFile) -> dict[str, int]:
+    """Atoms of each element in the world that regions share."""
+    assert world.laws.chemistry is not None
+    chemistry = world.laws.chemistry(world)
+    totals = [audit.element_totals(audit.substance_totals(r, chemistry), chemistry) for r in regions]
+    return {element: sum(t[element] for t in totals) for element in totals[0]}
+
+
+def assert_unique_ids(regions: Sequence[Region]) -> None:
+    """No two owned beings of the world share an id."""
+    ids = np.concatenate([t["id"][r.owned_rows(n)] for r in regions for n, t in r.tables.items()])
+    assert len(np.unique(ids)) == len(ids)
+
+
+def whole(world: WorldFile, k: int = 1) -> list[Region]:
+    """The world as one region."""
+    return [begin(world, k)]
+
+
+def quarters(torus: Torus) -> list[Rectangle]:
+    """Four parts."""
+    h, w = torus
+    return carve(torus, [0, h // 2], [[0, w // 2]] * 2)
+
+
+def halves(torus: Torus) -> list[Rectangle]:
+    """Two parts, cut off the seam."""
+    return carve(torus, [torus.height // 4, torus.height * 3 // 4], [[5], [5]])
+
+
+def ninths(torus: Torus) -> list[Rectangle]:
+    """Nine parts of unequal size, with cut lines that do not meet."""
+    h, w = torus
+    return carve(
+        torus, [1, h // 3 + 3, 2 * h // 3 - 2], [[0, w // 3, w // 2], [7, w // 3 + 9, w - 5], [2, w // 4, 2 * w // 3]]
+    )
+
+
+__all__ = [
+    "assert_unique_ids", "begin", "carve", "carved", "carved_anew", "golden", "halves", "ninths", "quarters",
+    "run_together", "torus_of", "whole", "whole_digest", "whole_elements",
+]  # fmt: skip
