@@ -61,7 +61,7 @@ def cache_folder(source: Path) -> Path:
 
 def small(function: Callable) -> Any:
     """Compile a function that kernels call; it becomes part of its callers and is not cached by itself."""
-    return numba.njit(nogil=True)(function)
+    return numba.njit(nogil=True, forceinline=True)(function)
 
 
 def kernel(function: Callable) -> Any:
