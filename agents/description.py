@@ -20,6 +20,8 @@ from umwelt.sandbox.step import Laws
 
 LEAST_SIZE_CELLS = 32
 MOST_CELLS = 1 << 30
+WINDOWS_AT_ONCE = 3
+"""While a world is opened there are the new region, the pieces it is loaded from, and room for what laws work with."""
 EARTH = "umwelt.agents.earth:laws"
 
 
@@ -45,6 +47,46 @@ class WorldFile:
     common: Common
     laws: Laws
     settings: Any
+
+
+def memory_needed(world: WorldFile) -> int:
+    """About how many bytes a world takes in one process, reckoned from its fields and founders; nothing is allocated."""
+    fields, schemas = world.laws.layout(world)
+    rim = 2 * world.laws.light_speed
+    cells = (world.common.height + rim) * (world.common.width + rim)
+    founders = sum(max(0, getattr(group, "count", 0)) for group in getattr(world.settings, "founders", ()))
+    row_bytes = max((schema.row_bytes for schema in schemas), default=0)
+    return WINDOWS_AT_ONCE * (cells * sum(field.cell_bytes for field in fields) + founders * row_bytes)
+
+
+def memory_at_hand() -> int:
+    """Bytes that this process may still take: what the machine has left, or the limit set for its group of processes."""
+    found = []
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            found.append(int(line.split()[1]) * 1024)
+    limit, used = (next(iter(_lines(f"/sys/fs/cgroup/memory.{name}")), "max") for name in ("max", "current"))
+    if limit.isdigit() and used.isdigit():
+        found.append(max(0, int(limit) - int(used)))
+    return min(found, default=1 << 62)
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text("ascii").splitlines()
+    except OSError:
+        return []
+
+
+def check_fits_memory(world: WorldFile) -> None:
+    """Refuse a world that this machine cannot hold, before anything is allocated."""
+    needed, at_hand = memory_needed(world), memory_at_hand()
+    if needed > at_hand:
+        common = world.common
+        raise WorldFileError(
+            f"width = {common.width}, height = {common.height}: needs about {needed / 2**30:.1f} GiB with its founders, "
+            f"{at_hand / 2**30:.1f} GiB are free: use a smaller width, height or count"
+        )
 
 
 def one_of(name: str, known: Iterable[str], place: str) -> str:
@@ -97,7 +139,9 @@ def parse_world(text: str, source: str, name: str, overrides: Mapping[str, Any] 
     for key, value in (overrides or {}).items():
         set_value(content, key, value, source)
     try:
-        return _checked(content, source, name)
+        world = _checked(content, source, name)
+        check_fits_memory(world)
+        return world
     except ChemistryError as error:
         raise ChemistryError(f"{source}: {error}") from None
     except WorldFileError as error:

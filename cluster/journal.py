@@ -1,0 +1,149 @@
+"""What happened, tick by tick, in SQLite: digests, metrics, births.
+
+Everything is entered by tick or by id, so that replaying a stretch of history twice changes nothing; a replay that comes to
+another digest than the one journalled is refused, since then one of the two is wrong.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from umwelt.sandbox.columns import PLACE_BITS, TICK_BITS
+from umwelt.sandbox.errors import RunError
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS digests (tick INTEGER PRIMARY KEY, digest TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS metrics (
+    tick INTEGER PRIMARY KEY,
+    births INTEGER NOT NULL,        -- since tick 0
+    deaths INTEGER NOT NULL,
+    populations TEXT NOT NULL,      -- JSON: {table: {species: beings}}
+    substances TEXT NOT NULL        -- JSON: {substance: molecules}
+);
+CREATE TABLE IF NOT EXISTS births (
+    id INTEGER PRIMARY KEY, parent_id INTEGER, tick INTEGER NOT NULL, y INTEGER NOT NULL, x INTEGER NOT NULL,
+    species TEXT, genome BLOB       -- genome: int8 genes
+);
+"""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """A moment of the world in numbers; births and deaths since tick 0."""
+
+    tick: int
+    births: int
+    deaths: int
+    populations: Mapping[str, Mapping[str, int]]
+    substances: Mapping[str, int]
+
+
+class Journal:
+    """The journal of one run; opened by one process at a time. What is entered is durable after `commit`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        with _told(path):
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=FULL")
+            self._database.executescript(_TABLES)
+
+    def enter(self, metrics: Metrics, digest: int) -> None:
+        """Enter a tick's digest and metrics. Raises `RunError` where the tick was journalled with another digest."""
+        written = f"{digest:016x}"
+        with _told(self.path):
+            self._begin()
+            known = self._database.execute("SELECT digest FROM digests WHERE tick = ?", (metrics.tick,)).fetchone()
+            if known is not None and known[0] != written:
+                raise RunError(
+                    f"{self.path}: tick {metrics.tick} has come out as {written}, but was {known[0]} when it first ran: go on with "
+                    "the Umwelt that began the run, or begin a new run"
+                )
+            self._database.execute("INSERT OR IGNORE INTO digests VALUES (?, ?)", (metrics.tick, written))
+            self._database.execute(
+                "INSERT OR IGNORE INTO metrics VALUES (?, ?, ?, ?, ?)",
+                (
+                    metrics.tick, metrics.births, metrics.deaths, json.dumps(metrics.populations),
+                    json.dumps(metrics.substances),
+                ),
+            )  # fmt: skip
+
+    def enter_births(self, record: Mapping[str, np.ndarray], species: list[str], world_width: int) -> None:
+        """Enter the newborn of one law of one tick, as `Region.record_births` remembers them."""
+        ids = record["id"]
+        nobody = [None] * len(ids)
+        tick = (ids >> PLACE_BITS) & ((1 << TICK_BITS) - 1)
+        kinds = [species[i] if i < len(species) else str(i) for i in record["species"]] if "species" in record else nobody
+        rows = zip(
+            ids.tolist(), record["parent_id"].tolist() if "parent_id" in record else nobody, tick.tolist(),
+            (record["cell"] // world_width).tolist(), (record["cell"] % world_width).tolist(), kinds,
+            [genes.tobytes() for genes in record["genome"]] if "genome" in record else nobody, strict=True,
+        )  # fmt: skip
+        with _told(self.path):
+            self._begin()
+            self._database.executemany("INSERT OR IGNORE INTO births VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def commit(self) -> None:
+        """Make everything that was entered durable."""
+        with _told(self.path):
+            if self._database.in_transaction:
+                self._database.execute("COMMIT")
+
+    def close(self) -> None:
+        """Commit and close."""
+        try:
+            self.commit()
+        finally:
+            self._database.close()
+
+    def digests(self) -> dict[int, int]:
+        """Every journalled digest by tick."""
+        with _told(self.path):
+            return {tick: int(text, 16) for tick, text in self._database.execute("SELECT * FROM digests ORDER BY tick")}
+
+    def metrics(self) -> Iterator[Metrics]:
+        """Every journalled moment, in order."""
+        with _told(self.path):
+            for tick, births, deaths, populations, substances in self._database.execute(
+                "SELECT * FROM metrics ORDER BY tick"
+            ):
+                yield Metrics(tick, births, deaths, json.loads(populations), json.loads(substances))
+
+    def births(self) -> Iterator[tuple]:
+        """Every journalled birth: id, parent_id, tick, y, x, species, genome (bytes); in the order of their ticks."""
+        with _told(self.path):
+            yield from self._database.execute("SELECT * FROM births ORDER BY tick, id")
+
+    def last_tick(self) -> int:
+        """The last journalled tick, 0 if there is none."""
+        with _told(self.path):
+            return self._database.execute("SELECT max(tick) FROM digests").fetchone()[0] or 0
+
+    def _begin(self) -> None:
+        if not self._database.in_transaction:
+            self._database.execute("BEGIN")
+
+
+class _told:
+    """Turns what SQLite reports into one line of a `RunError`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, sqlite3.Error):
+            return
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            raise RunError(f"{self.path}: the disk is full: make room, then resume the run") from None
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise RunError(f"{self.path}: another process has this run open: stop it first") from None
+        raise RunError(f"{self.path}: cannot be used: {error}") from None

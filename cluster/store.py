@@ -1,0 +1,168 @@
+"""Where a run lies on disk.
+
+    runs/meadow-1/
+        world.toml        the frozen world file, overrides included
+        journal.sqlite    see journal.py
+        snapshots/        one folder a snapshot, named by its tick; genesis and a ladder of ever sparser ones are kept
+
+Nothing but snapshots that fell off the ladder is ever deleted; damaged ones are named, passed over, and left where they are.
+"""
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from umwelt.sandbox import snapshot
+from umwelt.sandbox.columns import Schema
+from umwelt.sandbox.errors import RunError, SnapshotError
+from umwelt.sandbox.region import Field, Region
+
+RUNS = Path("runs")
+WORLD, JOURNAL, SNAPSHOTS = "world.toml", "journal.sqlite", "snapshots"
+NEWEST_KEPT = 2
+_NAME = re.compile(r"^tick-(\d{12})$")
+
+
+def ladder(ticks: Iterable[int], newest_kept: int = NEWEST_KEPT) -> set[int]:
+    """Which snapshots are kept: tick 0, the newest few, and the oldest of each age from 2^n to 2^(n+1) ticks."""
+    ordered = sorted(ticks)
+    kept = {0, *ordered[-newest_kept:]} & set(ordered)
+    rungs: dict[int, int] = {}
+    for tick in ordered:
+        rungs.setdefault((ordered[-1] - tick).bit_length(), tick)
+    return kept | set(rungs.values())
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turns what the disk reports while a run is written into one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RunError(
+                f"{folder}: the disk is full: make room, then go on from the last snapshot with: umwelt resume {folder}"
+            ) from None
+        raise RunError(f"{folder}: cannot be written: {error.strerror or error}: choose another folder with --run") from None
+
+
+class Store:
+    """The folder of one run."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @classmethod
+    def create(cls, name: str, world_text: str, folder: Path | None = None) -> "Store":
+        """A new run folder: the one given, which must be empty or not exist, or the next free number under `runs/`."""
+        with writing(folder or RUNS):
+            chosen = folder or _next_free(name)
+            chosen.mkdir(parents=True, exist_ok=True)
+            if any(chosen.iterdir()):
+                raise RunError(f"{chosen}: is not empty: choose another folder, or go on with: umwelt resume {chosen}")
+            store = cls(chosen)
+            store.snapshots.mkdir()
+            (chosen / WORLD).write_text(world_text, "utf-8")
+        return store
+
+    @classmethod
+    def open(cls, folder: Path) -> "Store":
+        """The folder of a run that was begun before."""
+        if not (folder / WORLD).is_file():
+            raise RunError(f"{folder}: is no run: there is no {WORLD} in it: give a folder that umwelt launch made")
+        return cls(folder)
+
+    @property
+    def snapshots(self) -> Path:
+        return self.folder / SNAPSHOTS
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / JOURNAL
+
+    def world_text(self) -> str:
+        """The frozen world file."""
+        try:
+            return (self.folder / WORLD).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"{self.folder / WORLD}: cannot be read: {error}") from None
+
+    def ticks(self) -> list[int]:
+        """The ticks of all snapshots, whole or damaged, in order; half-written ones have no proper name yet."""
+        if not self.snapshots.is_dir():
+            return []
+        found = (_NAME.match(path.name) for path in self.snapshots.iterdir())
+        return sorted(int(match[1]) for match in found if match)
+
+    def path(self, tick: int) -> Path:
+        """Where the snapshot of a tick lies."""
+        return self.snapshots / f"tick-{tick:012d}"
+
+    def half_written(self) -> list[Path]:
+        """Snapshots that were never finished."""
+        return sorted(self.snapshots.glob(f"{snapshot.ASIDE}*")) if self.snapshots.is_dir() else []
+
+    def save(self, region: Region, world_text: str, name: str) -> None:
+        """Take a snapshot of the region's tick, then let those go that fell off the ladder.
+
+        A tick that has a snapshot already has the same one; a damaged one is put aside, not overwritten.
+        """
+        path = self.path(region.tick)
+        with writing(self.folder):
+            if path.exists():
+                try:
+                    snapshot.load(path)
+                    return
+                except SnapshotError:
+                    os.rename(path, _free(path.with_name(f"{path.name}.damaged")))
+            snapshot.save(path, region, world_text, name)
+            self._prune(region.tick)
+
+    def _prune(self, newest: int) -> None:
+        # what lies after the present was passed over as damaged, and is left for people to look at
+        ticks = [tick for tick in self.ticks() if tick <= newest]
+        for tick in set(ticks) - ladder(ticks):
+            # renamed first: a folder with its proper name is whole, even if deleting it is interrupted
+            going = self.snapshots / f".dropping-{tick}"
+            os.rename(self.path(tick), going)
+            shutil.rmtree(going)
+
+    def load(
+        self, layout: tuple[Sequence[Field], Sequence[Schema]], last_tick: int | None = None
+    ) -> tuple[snapshot.Snapshot, list[str]]:
+        """The newest good snapshot (not after `last_tick`), and a line for each one that was passed over."""
+        passed = [f"{path}: half written: passed over" for path in self.half_written()]
+        for tick in reversed(self.ticks()):
+            if last_tick is not None and tick > last_tick:
+                continue
+            try:
+                return snapshot.load(self.path(tick), layout), passed
+            except SnapshotError as error:
+                passed.append(f"{error}: passed over")
+        reasons = "; ".join(passed) or "there is none"
+        raise RunError(f"{self.folder}: no snapshot can be used: {reasons}: begin a new run with: umwelt launch {self.folder / WORLD}")
+
+
+def _next_free(name: str) -> Path:
+    """The next unused `runs/NAME-NUMBER`, made."""
+    RUNS.mkdir(exist_ok=True)
+    taken = [re.fullmatch(re.escape(name) + r"-(\d+)", path.name) for path in RUNS.iterdir()]
+    number = 1 + max((int(match[1]) for match in taken if match), default=0)
+    while True:
+        try:
+            (RUNS / f"{name}-{number}").mkdir()
+            return RUNS / f"{name}-{number}"
+        except FileExistsError:
+            number += 1
+
+
+def _free(path: Path) -> Path:
+    """The path, or the first with a number behind it that is not taken."""
+    number, free = 1, path
+    while free.exists():
+        number, free = number + 1, path.with_name(f"{path.name}-{number}")
+    return free
