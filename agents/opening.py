@@ -1,7 +1,9 @@
 """From a checked world file to a region that can run: the same for every world, at tick 0 or from pieces of a later one."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
+import msgspec
 import numpy as np
 
 from umwelt.agents.description import WorldFile
@@ -51,3 +53,10 @@ def begin(world: WorldFile, ticks_per_exchange: int = 1, owned: Rectangle | None
     """A region ready to run from tick 0."""
     source = tick_zero(world)
     return opened(world, [source.cut(source.owned)], source.constants, 0, ticks_per_exchange, owned)
+
+
+def tried_small(world: WorldFile) -> None:
+    """Make the world in small and throw it away, so that genesis and species have said what is wrong with the file."""
+    common = world.common
+    small = msgspec.structs.replace(common, width=min(64, common.width), height=min(64, common.height))
+    begin(replace(world, common=small))

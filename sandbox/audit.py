@@ -28,13 +28,13 @@ def _salt(name: str) -> np.uint64:
 
 @kernel
 def _add_column(values, salt, total):
-    """Add a column to each row's running sum; entries are told apart by odd factors made from the salt."""
+    """Add a column (unsigned) to each row's running sum; entries are told apart by odd factors made from the salt."""
     rows, entries = values.shape
     for row in range(rows):
         factor = mix(salt) | _ONE
         part = np.uint64(0)
         for i in range(entries):
-            part += np.uint64(np.int64(values[row, i]) & 0x7FFFFFFFFFFFFFFF) * factor
+            part += np.uint64(values[row, i]) * factor
             factor = factor * _ODD
         total[row] += part
 
@@ -58,15 +58,22 @@ def table_digest(region: Region, name: str) -> int:
         values = table[column.name]
         if column.name in ("y_fixed", "x_fixed"):
             continue
-        _spread_column(values.reshape(table.count, -1), _salt(column.name), total)
+        _spread_column(as_words(values), _salt(column.name), total)
     for name_of, edge, size in (
         ("y_fixed", region.window.y, region.torus.height),
         ("x_fixed", region.window.x, region.torus.width),
     ):
         # Python's and numpy's % is that of the floor, so positions wrap to the world's own
         values = (table[name_of].astype(np.int64) + (edge << SUBCELL_BITS)) % (size << SUBCELL_BITS)
-        _spread_column(values.reshape(-1, 1), _salt(name_of), total)
+        _spread_column(as_words(values), _salt(name_of), total)
     return int(call(_finish, table["id"], owned, total)) & DIGEST_MASK
+
+
+def as_words(values: np.ndarray) -> np.ndarray:
+    """The bits of each row as unsigned words, `[row, word]`: eight bytes a word where a row has a multiple of them."""
+    rows = np.ascontiguousarray(values).reshape(len(values), -1)
+    row_bytes = rows.shape[1] * rows.itemsize
+    return rows.view("<u8" if row_bytes % 8 == 0 else f"<u{rows.itemsize}")
 
 
 def _spread_column(values: np.ndarray, salt: np.uint64, total: np.ndarray) -> None:
@@ -91,7 +98,7 @@ def cells_digest(region: Region) -> int:
             planes = planes if field.parts else planes[None]
             for plane, part in zip(planes, field.parts or (field.name,), strict=True):
                 values = plane[rim + first : rim + last, rim : rim + owned.width]
-                call(_add_column, np.ascontiguousarray(values).reshape(-1, 1), _salt(part), total)
+                call(_add_column, as_words(values.reshape(-1)), _salt(part), total)
         y = (owned.y + rows[first:last]) % region.torus.height
         x = (owned.x + np.arange(owned.width)) % region.torus.width
         keys = (y[:, None] * region.torus.width + x[None, :]).astype(np.int64).ravel()

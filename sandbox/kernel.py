@@ -61,18 +61,27 @@ def cache_folder(source: Path) -> Path:
 
 def small(function: Callable) -> Any:
     """Compile a function that kernels call; it becomes part of its callers and is not cached by itself."""
-    return numba.njit(nogil=True, forceinline=True)(function)
+    return numba.njit(nogil=True, inline="always")(function)
 
 
-def kernel(function: Callable) -> Any:
-    """Compile a kernel at its first call, or load it from the cache."""
+def kernel(function: Callable | None = None, *, allocates: bool = False) -> Any:
+    """Compile a kernel at its first call, or load it from the cache.
+
+    Kernels that make no arrays of their own are compiled without reference counting: handing a tuple of arrays to a small
+    function would otherwise count each of them up and down, which costs more than most laws do. A kernel that makes
+    arrays says so by `allocates`, and hands no tuples around in its inner loop.
+    """
+    if function is None:
+        return lambda function: kernel(function, allocates=allocates)
     if PLAIN:
         kernels.append(function)
         return function
     folder_before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(cache_folder(Path(function.__code__.co_filename).resolve()))
+    numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(
+        cache_folder(Path(function.__code__.co_filename).resolve())
+    )
     try:
-        compiled = numba.njit(cache=True, nogil=True)(function)
+        compiled = numba.njit(cache=True, nogil=True, _nrt=allocates)(function)
     finally:
         numba.config.CACHE_DIR = folder_before
     kernels.append(compiled)

@@ -10,9 +10,10 @@ Reach 1 for what diffuses. Water looks at its neighbours' levels before it moves
 import numpy as np
 
 from umwelt.sandbox.dice import bits, draw, purpose
-from umwelt.sandbox.kernel import crew, kernel, small
+from umwelt.sandbox.kernel import call, crew, kernel, small
 from umwelt.sandbox.laws.weather import climate_of
 from umwelt.sandbox.region import Region
+from umwelt.sandbox.units import ONE
 
 DIFFUSE = purpose("flow.diffuse")
 DOWNHILL = purpose("flow.downhill")
@@ -36,62 +37,59 @@ def drift_direction(drawn_7, wind_x, wind_y):
 
 
 @small
-def dealt(spread, first, direction):
-    """What of `spread` goes in a direction, if dealing starts at `first`."""
-    return (spread >> 2) + (1 if ((direction - first) & 3) < (spread & 3) else 0)
+def leave(leaves, x, count, dice, share, gust, wind_x, wind_y):
+    """Write what leaves a cell in each direction: the share that spreads is dealt out, the gust goes one way."""
+    rounding = dice & (SHARE_ONE - 1)
+    spread = (count * share + rounding) >> SHARE_BITS
+    first = (dice >> SHARE_BITS) & 3
+    each, rest = spread >> 2, spread & 3
+    leaves[EAST, x] = each + (1 if ((EAST - first) & 3) < rest else 0)
+    leaves[SOUTH, x] = each + (1 if ((SOUTH - first) & 3) < rest else 0)
+    leaves[WEST, x] = each + (1 if ((WEST - first) & 3) < rest else 0)
+    leaves[NORTH, x] = each + (1 if ((NORTH - first) & 3) < rest else 0)
+    if gust > 0 and count > 0:
+        strength = min(abs(wind_x) + abs(wind_y), ONE)
+        # rounded by the other end of the same dice, so that both together never take more than there is
+        carried = (count * ((gust * strength) >> 10) + (SHARE_ONE - 1 - rounding)) >> SHARE_BITS
+        if carried > 0:
+            leaves[drift_direction(dice >> (SHARE_BITS + 2), wind_x, wind_y), x] += carried
 
 
-@kernel
+@kernel(allocates=True)
 def spread_band(y_low, y_high, place, above, below, substance, mobile, share, gust, wind_x, wind_y):
     """Move the mobile substances of a band in place.
 
-    `above`, `below`: `int32[mobile, width]` copies of the rows next to the band, as they were before any band ran.
-    Three rows of what leaves are kept and rolled: `leaves[row, direction, x]`.
+    `above`, `below`: `int32[mobile, width]` copies of the rows next to the band, as they were before any band ran. One draw
+    serves three substances. Three rows of what leaves are kept and rolled, `leaves[substance, row, direction, x]`.
     """
-    width = place.width
-    dice = np.zeros(width, np.int64)
-    leaves = np.zeros((3, 4, width), np.int64)
-    for m in range(len(mobile)):
-        s = mobile[m]
-        shift = DICE_BITS_EACH * (m % SUBSTANCES_A_DRAW)
+    dice = np.zeros(place.width, np.int64)
+    leaves = np.zeros((SUBSTANCES_A_DRAW, 3, 4, place.width), np.int64)
+    x_low, x_high = place.x_low, place.x_high
+    for group in range(0, len(mobile), SUBSTANCES_A_DRAW):
+        members = min(SUBSTANCES_A_DRAW, len(mobile) - group)
         for y in range(y_low - 1, y_high + 1):
-            slot = y % 3
             key = np.int64(place.y_global[y]) * place.world_width
-            for x in range(place.x_low - 1, place.x_high + 1):
-                drawn = draw(place.seed, place.tick, key + place.x_global[x], DIFFUSE, m // SUBSTANCES_A_DRAW)
-                dice[x] = (drawn >> shift) & ((1 << DICE_BITS_EACH) - 1)
-            for x in range(place.x_low - 1, place.x_high + 1):
+            for x in range(x_low - 1, x_high + 1):
+                dice[x] = draw(place.seed, place.tick, key + place.x_global[x], DIFFUSE, group)
+            for i in range(members):
+                m = group + i
                 if y < y_low:
-                    count = np.int64(above[m, x])
+                    counts = above[m]
                 elif y >= y_high:
-                    count = np.int64(below[m, x])
+                    counts = below[m]
                 else:
-                    count = np.int64(substance[s, y, x])
-                rounding = dice[x] & (SHARE_ONE - 1)
-                spread = (count * share[m] + rounding) >> SHARE_BITS
-                first = (dice[x] >> SHARE_BITS) & 3
-                base = spread >> 2
-                rest = spread & 3
-                leaves[slot, 0, x] = base + (1 if ((0 - first) & 3) < rest else 0)
-                leaves[slot, 1, x] = base + (1 if ((1 - first) & 3) < rest else 0)
-                leaves[slot, 2, x] = base + (1 if ((2 - first) & 3) < rest else 0)
-                leaves[slot, 3, x] = base + (1 if ((3 - first) & 3) < rest else 0)
-                if gust[m] > 0:
-                    strength = min(abs(wind_x[y]) + abs(wind_y[x]), 1024)
-                    carried = (count * ((gust[m] * strength) >> 10) + (SHARE_ONE - 1 - rounding)) >> SHARE_BITS
-                    if carried > 0:
-                        leaves[slot, drift_direction(dice[x] >> 14, wind_x[y], wind_y[x]), x] += carried
-            if y > y_low:
-                here, north, south = (y - 1) % 3, (y - 2) % 3, y % 3
-                for x in range(place.x_low, place.x_high):
-                    arrives = (
-                        leaves[here, EAST, x - 1]
-                        + leaves[here, WEST, x + 1]
-                        + leaves[north, SOUTH, x]
-                        + leaves[south, NORTH, x]
-                    )
-                    departs = leaves[here, 0, x] + leaves[here, 1, x] + leaves[here, 2, x] + leaves[here, 3, x]
-                    substance[s, y - 1, x] += arrives - departs
+                    counts = substance[mobile[m], y]
+                shift = DICE_BITS_EACH * i
+                row_leaves = leaves[i, y % 3]
+                for x in range(x_low - 1, x_high + 1):
+                    part = (dice[x] >> shift) & ((1 << DICE_BITS_EACH) - 1)
+                    leave(row_leaves, x, np.int64(counts[x]), part, share[m], gust[m], wind_x[y], wind_y[x])
+                if y > y_low:
+                    target = substance[mobile[m], y - 1]
+                    here, north, south = leaves[i, (y - 1) % 3], leaves[i, (y - 2) % 3], leaves[i, y % 3]
+                    for x in range(x_low, x_high):
+                        arrives = here[EAST, x - 1] + here[WEST, x + 1] + north[SOUTH, x] + south[NORTH, x]
+                        target[x] += arrives - here[EAST, x] - here[SOUTH, x] - here[WEST, x] - here[NORTH, x]
 
 
 @kernel
@@ -151,8 +149,6 @@ def spread(region: Region, wind_x: np.ndarray, wind_y: np.ndarray) -> None:
     edges = [(substance[mobile, a - 1].copy(), substance[mobile, b].copy()) for a, b in zip(cuts, cuts[1:], strict=False)]
 
     def band(i: int) -> None:
-        from umwelt.sandbox.kernel import call
-
         call(spread_band, cuts[i], cuts[i + 1], place, *edges[i], substance, mobile, share, gust, wind_x, wind_y)
 
     crew.together(*[lambda i=i: band(i) for i in range(count)])  # type: ignore[misc]

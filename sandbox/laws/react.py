@@ -114,7 +114,7 @@ def react_along(reactions, r, y, substance, catalyst, cells, keys, first, last, 
             made3[x] += extent * m3
 
 
-@kernel
+@kernel(allocates=True)
 def react_in_cells(y_low, y_high, place, reactions, substance, catalyst):
     """Each reaction over each cell of a row, one after another."""
     cells = np.arange(place.width)
@@ -129,7 +129,7 @@ def react_in_cells(y_low, y_high, place, reactions, substance, catalyst):
             )  # fmt: skip
 
 
-@kernel
+@kernel(allocates=True)
 def react_in_bodies(y_low, y_high, place, reactions, index, ids, substance, catalyst):
     """Each reaction over each body; `substance` and `catalyst` are views shaped `[.., 1, row]`."""
     keys = np.empty(len(index.rows), np.int64)
