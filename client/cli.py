@@ -1,0 +1,171 @@
+"""The `umwelt` command. What is slow to import is imported by the command that needs it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from umwelt.sandbox.errors import UmweltError, WorldFileError
+
+app = typer.Typer(
+    name="umwelt",
+    help="A world that grows by itself, the same bit for bit on any machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+World = Annotated[str, typer.Argument(metavar="WORLD", help="A bundled world's name (see umwelt worlds) or a .toml file.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, as in runs/meadow-1.")]
+Ticks = Annotated[int | None, typer.Option(min=0, help="Stop after so many ticks; without it, run until Ctrl-C.")]
+View = Annotated[bool, typer.Option("--view/--no-view", help="Show the world in the terminal.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with the outcome as the last line.")]
+Check = Annotated[bool, typer.Option("--check", help="Check in each tick that species depend on what they sense alone.")]
+
+
+@app.command()
+def launch(
+    world: World,
+    seed: Annotated[int | None, typer.Option(help="Another seed than the file's.")] = None,
+    ticks: Ticks = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value than the file's: width=1600")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to keep the run [default: runs/WORLD-NUMBER]")] = None,
+    view: View = True,
+    check: Check = False,
+    json: Json = False,
+) -> None:
+    """Begin a world and watch it live."""
+    from umwelt.agents.description import parse_override, read_world
+
+    overrides = dict(parse_override(text) for text in settings or ())
+    if seed is not None:
+        overrides["seed"] = seed
+    described = read_world(world, overrides)
+    from umwelt.client.running import carry_on, check_species, making
+    from umwelt.cluster.engine import Run
+
+    with making(described.name):
+        begun = Run.begin(described, run)
+    if check:
+        check_species(begun)
+    carry_on(begun, ticks, view, json)
+
+
+@app.command()
+def resume(run: RunFolder, ticks: Ticks = None, view: View = True, check: Check = False, json: Json = False) -> None:
+    """Go on with a run from its newest good snapshot."""
+    from umwelt.client.running import carry_on, check_species, making
+    from umwelt.cluster.engine import Run
+
+    with making(str(run)):
+        begun = Run.resume(run)
+    if check:
+        check_species(begun)
+    carry_on(begun, ticks, view, json)
+
+
+@app.command()
+def worlds() -> None:
+    """List the worlds that come with Umwelt."""
+    import tomllib
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from umwelt.agents.description import bundled_worlds
+
+    table = Table.grid(padding=(0, 2))
+    for name, path in bundled_worlds().items():
+        content = tomllib.loads(path.read_text("utf-8"))
+        table.add_row(f"[bold]{name}[/]", f"{content['width']} × {content['height']}", content.get("summary", ""))
+    Console().print(table, highlight=False)
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new world's name.")],
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Where to write it [default: NAME.toml]")] = None,
+) -> None:
+    """Write a commented world file to start from."""
+    from umwelt.client.template import world_text
+
+    if not name.isidentifier():
+        raise WorldFileError(f'new {name}: use a name of letters, digits and "_", as in my_meadow')
+    file = to or Path(f"{name}.toml")
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(world_text(name, str(file)))
+    except FileExistsError:
+        raise WorldFileError(f"{file}: exists already: choose another name with --to") from None
+    except OSError as error:
+        raise WorldFileError(f"{file}: cannot be written: {error.strerror}: choose another place with --to") from None
+    print(f"{file}: written; umwelt check {file}, umwelt launch {file}")
+
+
+@app.command()
+def check(file: Annotated[str, typer.Argument(metavar="FILE", help="A world file, or a bundled world's name.")]) -> None:
+    """Say whether a world file describes a world, and what is wrong if it does not."""
+    from umwelt.agents.description import memory_needed, read_world
+    from umwelt.agents.opening import tried_small
+
+    world = read_world(file)
+    tried_small(world)
+    fields, tables = world.laws.layout(world)
+    species = list(world.laws.species(world)) if world.laws.species else [table.name for table in tables]
+    size = f"{world.common.width} × {world.common.height} cells, {world.laws.name}'s laws"
+    print(f"{world.source}: fine: {size}, {', '.join(species)}; about {memory_needed(world) / 2**20:.0f} MiB")
+
+
+@app.command()
+def picture(
+    run: RunFolder,
+    out: Annotated[Path, typer.Argument(metavar="OUT.png")],
+    tick: Annotated[int | None, typer.Option(min=0, help="A tick the run has reached [default: the last snapshot's]")] = None,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Pixels.")] = "1280x720",
+    at: Annotated[str | None, typer.Option(metavar="X,Y", help="The cell in the middle [default: the world's middle]")] = None,
+    zoom: Annotated[float | None, typer.Option(metavar="PX", help="Pixels a cell [default: the whole world fits]")] = None,
+) -> None:
+    """Draw the world as a picture; bodies and leaves show from 8 pixels a cell."""
+    from umwelt.client.picture import draw_run
+
+    draw_run(run, out, tick, _pair(size, "x", "--size", "1280x720"), _pair(at, ",", "--at", "64,32") if at else None, zoom)
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where to write the Parquet files.")],
+) -> None:
+    """Write populations and matter over time, and births, as Parquet."""
+    from umwelt.client.export import export_run
+
+    for path, rows in export_run(run, to):
+        print(f"{path}: {rows:,} rows")
+
+
+def _pair(text: str, between: str, option: str, example: str) -> tuple[int, int]:
+    first, _, second = text.lower().partition(between)
+    if not (first.strip().isdigit() and second.strip().isdigit()):
+        raise UmweltError(f"{option} {text}: write it as in {option} {example}")
+    return int(first), int(second)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """The entry point: a person's mistake becomes one line and exit code 2."""
+    try:
+        app(arguments)
+    except UmweltError as error:
+        print(f"umwelt: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("umwelt: stopped at once; what was saved before is whole", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""What there is to see in a region, for pictures and the terminal: ground, water, scents, and bodies with their looks.
+
+Floats are welcome here: nothing of this goes back into the world. Worlds of other laws show what they have.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from umwelt.sandbox.region import Region
+from umwelt.sandbox.units import SUBCELL, TURN
+
+WATER_DEEP_COUNT = 700
+SCENT_STRONG_COUNT = 24
+DETRITUS_MUCH_COUNT = 40
+SEED_CELLS, LEAF_LEAST_CELLS, LEAF_MOST_CELLS = 0.18, 0.5, 1.55
+
+
+@dataclass
+class Beings:
+    """Bodies of one kind: places in cells from the corner of what is owned, sizes in cells, colours from 0 to 1."""
+
+    plant: bool
+    y: np.ndarray
+    x: np.ndarray
+    size: np.ndarray
+    heading: np.ndarray
+    """Radians, clockwise from x."""
+    colour: np.ndarray
+    """`float32[n, 3]`"""
+    accent: np.ndarray
+    """`float32[n, 3]`: flowers, or stripes."""
+    looks: dict[str, np.ndarray] = field(default_factory=dict)
+    """What else shows: organs by name, `asleep`, `eyes_shut`, `stage`, `shape`, `pattern`, `glow` (0 to 1)."""
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass
+class Scene:
+    """Planes are `float32[height, width]`; with a stride they hold every so many-th cell."""
+
+    height: int
+    width: int
+    elevation: np.ndarray
+    """0 to 1 between the lowest and the highest cell."""
+    depth: np.ndarray
+    """Open water: 0 on land, 1 where it is deep."""
+    moisture: np.ndarray
+    cover: np.ndarray
+    """What grows on cells that are no beings (grass patches of other laws), 0 to 1."""
+    detritus: np.ndarray
+    scents: np.ndarray
+    """`float32[3, height, width]`: aroma, musk, alarm."""
+    beings: list[Beings]
+
+
+def scene_of(region: Region, stride: int = 1) -> Scene:
+    """Look at what a region owns; `stride` skips cells for small maps."""
+    shape = region.owned_view(region.field_list[0].name)[..., ::stride, ::stride].shape[-2:] if region.field_list else (
+        -(-region.owned.height // stride), -(-region.owned.width // stride)
+    )  # fmt: skip
+    parts = {part for one in region.field_list for part in (one.name, *one.parts)}
+
+    def plane(name: str) -> np.ndarray:
+        if name not in parts:
+            return np.zeros(shape, np.float32)
+        return region.owned_view(name)[::stride, ::stride].astype(np.float32)
+
+    earthly = "water" in parts and "climate" in region.constants
+    capacity = float(region.constants["climate"][-1]) if earthly else 1.0
+    water = plane("water")
+    scents = np.stack([np.clip(plane(name) / SCENT_STRONG_COUNT, 0, 1) for name in ("aroma", "musk", "alarm")])
+    return Scene(
+        region.owned.height, region.owned.width,
+        _stretched(plane("elevation")),
+        np.clip((water - capacity) / WATER_DEEP_COUNT, 0, 1) if earthly else np.zeros(shape, np.float32),
+        np.clip(water / max(1.0, capacity), 0, 1) if earthly else np.full(shape, 0.3, np.float32),
+        np.zeros(shape, np.float32) if earthly else _other_cover(region, stride, shape),
+        np.clip(plane("detritus") / DETRITUS_MUCH_COUNT, 0, 1), scents,
+        [_beings(region, name) for name in region.tables],
+    )  # fmt: skip
+
+
+def _stretched(plane: np.ndarray) -> np.ndarray:
+    low, high = float(plane.min(initial=0)), float(plane.max(initial=0))
+    return (plane - low) / max(1.0, high - low)
+
+
+def _other_cover(region: Region, stride: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The first field of a world with other laws that changes: its grass, sugar or the like."""
+    for one in region.field_list:
+        if not one.fixed:
+            seen = region.owned_view(one.name)[..., ::stride, ::stride].astype(np.float32)
+            return _stretched(seen.sum(axis=0) if seen.ndim == 3 else seen)
+    return np.zeros(shape, np.float32)
+
+
+def _beings(region: Region, name: str) -> Beings:
+    table, own = region.tables[name], np.flatnonzero(region.owned_rows(name))
+    rim = region.halo_cells
+
+    def column(wanted: str, default: float = 0.0) -> np.ndarray:
+        if wanted not in table:
+            return np.full(len(own), default, np.float32)
+        return table[wanted][own].astype(np.float32)
+
+    plant = "stage" in table
+    y, x = column("y_fixed") / SUBCELL - rim, column("x_fixed") / SUBCELL - rim
+    heading = column("heading") * (2 * np.pi / TURN)
+    tissue = column("tissue_count", 30.0)
+    looks: dict[str, np.ndarray] = {"id": table["id"][own]}
+    if plant:
+        grown = np.clip(tissue / 48, 0, 1)
+        size = np.where(column("stage") < 2, SEED_CELLS, LEAF_LEAST_CELLS + (LEAF_MOST_CELLS - LEAF_LEAST_CELLS) * grown)
+        hue = 0.37 + column("gene_hue") / 128 * 0.13
+        colour = hsv(hue, 0.62 - 0.15 * column("gene_leaf") / 128, 0.62 + 0.2 * grown)
+        accent = hsv(0.98 + column("gene_flower_hue") / 128 * 0.2, 0.62, 1.0)
+        looks["shape"] = (column("gene_shape") + 128) / 255
+        looks["stage"] = column("stage")
+        looks["flowers"] = np.clip((column("sugar_count") - 70) / 60, 0, 1) * (grown > 0.4)
+        return Beings(True, y, x, size.astype(np.float32), heading, colour, accent, looks)
+    size = np.clip(0.55 + 0.09 * np.sqrt(tissue), 0.8, 2.2).astype(np.float32)
+    if "genome" in table and table["genome"].shape[1] > 24:
+        hue_gene, shade, pattern, glow = (_gene(table["genome"][own], at) for at in ("hue", "shade", "pattern", "glow"))
+    else:
+        hue_gene, shade, pattern, glow = (_species_hue(column("species")), *(np.full(len(own), 0.5, np.float32),) * 3)
+    colour = hsv(hue_gene, 0.62 + 0.2 * (shade - 0.5), 0.95 - 0.25 * shade)
+    accent = hsv(hue_gene + 0.08, 0.45, 1.0)
+    looks |= {"pattern": pattern, "glow": glow, "asleep": column("asleep"), "eyes_shut": column("eyes_shut")}
+    for organ in ("jaw", "leg", "eye", "armour", "spike", "gland"):
+        looks[organ] = column(f"{organ}_organs", 2.0 if organ in ("leg", "eye") else 0.0)
+    return Beings(False, y, x, size, heading, colour, accent, looks)
+
+
+def _gene(genome: np.ndarray, name: str) -> np.ndarray:
+    """A monster's trait as 0 to 1."""
+    from umwelt.agents.genome import TRAIT
+
+    return (genome[:, TRAIT[name]].astype(np.float32) + 128) / 255
+
+
+def _species_hue(species: np.ndarray) -> np.ndarray:
+    """Hues far apart for neighbouring numbers: steps of the golden ratio, beginning at blue."""
+    return (0.58 + species * 0.618034) % 1.0
+
+
+def hsv(hue: np.ndarray, saturation: np.ndarray | float, value: np.ndarray | float) -> np.ndarray:
+    """Colours `float32[n, 3]` from hue (turns), saturation and value."""
+    hue = np.asarray(hue, np.float32)[..., None]
+    saturation = np.broadcast_to(np.asarray(saturation, np.float32), hue.shape[:-1])[..., None]
+    value = np.broadcast_to(np.asarray(value, np.float32), hue.shape[:-1])[..., None]
+    wheel = np.abs((hue + np.array([0, 2 / 3, 1 / 3], np.float32)) % 1 * 6 - 3) - 1
+    return (value * (1 - saturation + saturation * np.clip(wheel, 0, 1))).astype(np.float32)
+
+
+def ground_colour(
+    depth: np.ndarray, moisture: np.ndarray, detritus: np.ndarray, elevation: np.ndarray, cover: np.ndarray,
+    scents: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """The colour of ground and water, `float32[height, width, 3]` from 0 to 1, before any shading."""
+
+    def mix(a: tuple | np.ndarray, b: tuple, share: np.ndarray) -> np.ndarray:
+        return np.asarray(a, np.float32) + (np.asarray(b, np.float32) - np.asarray(a, np.float32)) * share[..., None]
+
+    land = mix((0.145, 0.110, 0.105), (0.062, 0.098, 0.092), np.clip(moisture * 1.15 - 0.1, 0, 1))
+    land = mix(land, (0.205, 0.185, 0.180), np.clip(elevation - 0.55, 0, 1) * 1.2)
+    land = mix(land, (0.125, 0.062, 0.135), detritus * 0.75)
+    land = mix(land, (0.13, 0.36, 0.20), cover * 0.85)
+    sea = mix((0.055, 0.23, 0.30), (0.016, 0.036, 0.105), np.sqrt(np.clip(depth * 1.4, 0, 1)))
+    shallow = np.clip(depth * 14, 0, 1)
+    colour = land + (sea - land) * shallow[..., None]
+    glow = np.array([[0.05, 0.17, 0.10], [0.20, 0.05, 0.22], [0.34, 0.08, 0.05]], np.float32)
+    return colour + np.tensordot(scents.transpose(1, 2, 0), glow, axes=1) * 0.55
+
+
+def small_map(region: Region, rows: int, columns: int) -> np.ndarray:
+    """A map of what a region owns, `uint8[rows, columns, 3]`: water, ground, the green of plants, monsters as sparks."""
+    stride = max(1, min(region.owned.height // rows, region.owned.width // columns))
+    scene = scene_of(region, stride)
+    y = (np.arange(rows) * scene.depth.shape[0] // rows)[:, None]
+    x = (np.arange(columns) * scene.depth.shape[1] // columns)[None, :]
+    colour = 1.35 * ground_colour(
+        scene.depth[y, x], scene.moisture[y, x], scene.detritus[y, x], scene.elevation[y, x], scene.cover[y, x],
+        scene.scents[:, y, x],
+    )  # fmt: skip
+    cells_a_pixel = max(1.0, scene.height / rows * scene.width / columns)
+    for beings in scene.beings:
+        at = (beings.y * rows / scene.height).astype(np.int64).clip(0, rows - 1) * columns
+        at += (beings.x * columns / scene.width).astype(np.int64).clip(0, columns - 1)
+        weight = np.minimum(beings.size, 1.0) if beings.plant else np.ones(len(beings), np.float32)
+        total = np.bincount(at, weight, rows * columns)
+        paint = np.stack([np.bincount(at, weight * beings.colour[:, i], rows * columns) for i in range(3)], axis=-1)
+        paint = (paint / np.maximum(total, 1e-6)[:, None]).reshape(rows, columns, 3)
+        # a monster is seen among many plants: it counts more than the ground that it covers
+        share = 1 - np.exp(-total / cells_a_pixel * (0.9 if beings.plant else 6.0))
+        share = np.minimum(share, 0.75 if beings.plant else 1.0).reshape(rows, columns, 1)
+        colour = colour + (paint - colour) * share
+    return (np.clip(colour, 0, 1) ** 0.8 * 255).astype(np.uint8)

@@ -1,0 +1,75 @@
+"""The world file that `umwelt new` writes: something to begin with, each line explained."""
+
+WORLD = '''\
+# {name}: a world for Umwelt.   umwelt check {file}   umwelt launch {file}
+# What is left out keeps Earth's values. Counts are molecules, times are ticks.
+
+width = 128                 # cells; the world is a torus, so leaving on the right comes back on the left
+height = 128
+seed = 1                    # the same file and seed give the same history, bit for bit, on any machine
+summary = "{name}: a world of my own"
+births = false              # true: every birth is journalled with its genome (umwelt export writes them)
+
+[climate]
+day_ticks = 600             # the sun goes round in so many ticks
+year_ticks = 9600
+light = 1.0                 # noon light; 1 is Earth's
+temperature = 18.0          # mean, degrees Celsius
+season_celsius = 6.0        # how much warmer summer is than the mean
+day_celsius = 4.0           # how much warmer noon is than the day's mean
+cloud = 0.4                 # light that is lost under full cloud
+wind = 1.0
+
+[ground]
+hills = 1600                # height of the highest hills; 0 is a plain
+sea_level = 620             # what lies lower is filled with water
+soil_water = 420            # water in every cell at the beginning
+soil_holds = 600            # beyond this, water runs downhill
+mineral = 40                # what plants need beside light, water and air
+detritus = 6                # dead matter, food for some
+
+[chemistry]
+# without = ["rot"]                         # leave out one of Earth's reactions
+# rates = {{ decay = 0.01 }}                  # or change how fast it goes
+# initial = {{ nectar = 2 }}                  # a substance of one's own in every cell at the beginning
+# mobility = {{ nectar = [0.1, 0.0] }}        # share that spreads in a tick, share that a full wind carries
+
+[chemistry.substances]
+# nectar = "CH2O"                           # name = formula over elements
+
+# [[chemistry.reactions]]                   # elements must balance; umwelt check says where they do not
+# name = "nectar fades"
+# equation = "nectar + oxygen -> carbon_dioxide + water"
+# rate = 0.02                               # share of what there is, in a tick
+
+# Founders: who is there at tick 0. What becomes of them is up to them.
+
+[[founders]]
+species = "grass"           # plants at hand: grass, shrub, reed
+count = 1200
+
+[[founders]]
+species = "shrub"
+count = 200
+clumps = 12                 # they stand around so many places
+
+[[founders]]
+species = "reed"
+count = 200
+
+[[founders]]
+species = "grazer"          # monsters at hand: grazer, hunter, blank
+count = 160
+
+[[founders]]
+species = "hunter"
+count = 30
+# genes = {{ hue = -60, longevity = 80 }}     # some genes set anew, -128 to 127
+# organs = ["jaw", "leg", "eye", "gut"]     # which organs it grows, in which order
+# behaviour = "my_package.my_module:Shy"    # a Python class with `respond` in place of the inherited net
+'''
+
+
+def world_text(name: str, file: str) -> str:
+    """The text of a new world file."""
+    return WORLD.format(name=name, file=file)
