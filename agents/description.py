@@ -50,7 +50,7 @@ class WorldFile:
 
 
 def memory_needed(world: WorldFile) -> int:
-    """About how many bytes a world takes in one process, reckoned from its fields and founders; nothing is allocated."""
+    """About how many bytes a world takes in one process, by its fields and founders; nothing is allocated."""
     fields, schemas = world.laws.layout(world)
     rim = 2 * world.laws.light_speed
     cells = (world.common.height + rim) * (world.common.width + rim)
@@ -60,7 +60,7 @@ def memory_needed(world: WorldFile) -> int:
 
 
 def memory_at_hand() -> int:
-    """Bytes that this process may still take: what the machine has left, or the limit set for its group of processes."""
+    """Bytes that this process may still take: what the machine has left, or what its control group allows."""
     found = []
     for line in _lines("/proc/meminfo"):
         if line.startswith("MemAvailable:"):
@@ -84,7 +84,7 @@ def check_fits_memory(world: WorldFile) -> None:
     if needed > at_hand:
         common = world.common
         raise WorldFileError(
-            f"width = {common.width}, height = {common.height}: needs about {needed / 2**30:.1f} GiB with its founders, "
+            f"width = {common.width}, height = {common.height}: needs about {needed / 2**30:.1f} GiB with founders, "
             f"{at_hand / 2**30:.1f} GiB are free: use a smaller width, height or count"
         )
 
@@ -183,7 +183,10 @@ def convert(values: Mapping[str, Any], wanted: type) -> Any:
 
 
 def _plainly(line: str) -> str:
-    for theirs, ours in (("Object contains unknown field", "unknown key"), ("Object missing required field", "missing key")):
+    for theirs, ours in (
+        ("Object contains unknown field", "unknown key"),
+        ("Object missing required field", "missing key"),
+    ):
         line = line.replace(theirs, ours)
     return line.replace("`", '"')
 
@@ -234,5 +237,3 @@ def load_object(reference: str, key: str) -> Any:
 def to_toml(content: Mapping[str, Any]) -> str:
     """The description as TOML again, overrides included."""
     return msgspec.toml.encode(content).decode()
-
-

@@ -1,4 +1,4 @@
-"""From a checked world file to a region that can run: the same for every world, at tick 0 or from pieces of a later one."""
+"""From a checked world file to a region that can run: for every world, at tick 0 or from pieces of a later one."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

@@ -16,12 +16,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-World = Annotated[str, typer.Argument(metavar="WORLD", help="A bundled world's name (see umwelt worlds) or a .toml file.")]
+World = Annotated[
+    str, typer.Argument(metavar="WORLD", help="A bundled world's name (see umwelt worlds) or a .toml file.")
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, as in runs/meadow-1.")]
 Ticks = Annotated[int | None, typer.Option(min=0, help="Stop after so many ticks; without it, run until Ctrl-C.")]
 View = Annotated[bool, typer.Option("--view/--no-view", help="Show the world in the terminal.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with the outcome as the last line.")]
-Check = Annotated[bool, typer.Option("--check", help="Check in each tick that species depend on what they sense alone.")]
+Check = Annotated[
+    bool, typer.Option("--check", help="Check in each tick that species depend on what they sense alone.")
+]
 
 
 @app.command()
@@ -32,7 +36,9 @@ def launch(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value than the file's: width=1600")
     ] = None,
-    run: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to keep the run [default: runs/WORLD-NUMBER]")] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to keep the run [default: runs/WORLD-NUMBER]")
+    ] = None,
     view: View = True,
     check: Check = False,
     json: Json = False,
@@ -87,7 +93,9 @@ def worlds() -> None:
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The new world's name.")],
-    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Where to write it [default: NAME.toml]")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Where to write it [default: NAME.toml]")
+    ] = None,
 ) -> None:
     """Write a commented world file to start from."""
     from umwelt.client.template import world_text
@@ -106,14 +114,16 @@ def new(
 
 
 @app.command()
-def check(file: Annotated[str, typer.Argument(metavar="FILE", help="A world file, or a bundled world's name.")]) -> None:
+def check(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A world file, or a bundled world's name.")],
+) -> None:
     """Say whether a world file describes a world, and what is wrong if it does not."""
     from umwelt.agents.description import memory_needed, read_world
     from umwelt.agents.opening import tried_small
 
     world = read_world(file)
     tried_small(world)
-    fields, tables = world.laws.layout(world)
+    _, tables = world.laws.layout(world)
     species = list(world.laws.species(world)) if world.laws.species else [table.name for table in tables]
     size = f"{world.common.width} × {world.common.height} cells, {world.laws.name}'s laws"
     print(f"{world.source}: fine: {size}, {', '.join(species)}; about {memory_needed(world) / 2**20:.0f} MiB")
@@ -123,15 +133,23 @@ def check(file: Annotated[str, typer.Argument(metavar="FILE", help="A world file
 def picture(
     run: RunFolder,
     out: Annotated[Path, typer.Argument(metavar="OUT.png")],
-    tick: Annotated[int | None, typer.Option(min=0, help="A tick the run has reached [default: the last snapshot's]")] = None,
+    tick: Annotated[
+        int | None, typer.Option(min=0, help="A tick the run has reached [default: the last snapshot's]")
+    ] = None,
     size: Annotated[str, typer.Option(metavar="WxH", help="Pixels.")] = "1280x720",
-    at: Annotated[str | None, typer.Option(metavar="X,Y", help="The cell in the middle [default: the world's middle]")] = None,
-    zoom: Annotated[float | None, typer.Option(metavar="PX", help="Pixels a cell [default: the whole world fits]")] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="X,Y", help="The cell in the middle [default: the world's middle]")
+    ] = None,
+    zoom: Annotated[
+        float | None, typer.Option(metavar="PX", help="Pixels a cell [default: the whole world fits]")
+    ] = None,
 ) -> None:
     """Draw the world as a picture; bodies and leaves show from 8 pixels a cell."""
     from umwelt.client.picture import draw_run
 
-    draw_run(run, out, tick, _pair(size, "x", "--size", "1280x720"), _pair(at, ",", "--at", "64,32") if at else None, zoom)
+    draw_run(
+        run, out, tick, _pair(size, "x", "--size", "1280x720"), _pair(at, ",", "--at", "64,32") if at else None, zoom
+    )
 
 
 @app.command()

@@ -35,7 +35,7 @@ def sparkline(values: Sequence[float], width: int) -> str:
         return ""
     width = min(width, len(values))
     picked = [values[len(values) * (i + 1) // width - 1] for i in range(width)]
-    top = max(max(picked), 1e-9)
+    top = max(*picked, 1e-9)
     return "".join(SPARKS[min(7, int(value / top * 7.999))] for value in picked)
 
 
@@ -101,7 +101,9 @@ class HalfBlocks:
 
 def _style(upper: tuple[int, ...], lower: tuple[int, ...]) -> Style:
     # a few bits less of colour cannot be seen, and let styles be found again
-    return Style.parse("#{:02x}{:02x}{:02x} on #{:02x}{:02x}{:02x}".format(*(value & 0xF8 for value in (*upper, *lower))))
+    return Style.parse(
+        "#{:02x}{:02x}{:02x} on #{:02x}{:02x}{:02x}".format(*(value & 0xF8 for value in (*upper, *lower)))
+    )
 
 
 class Dashboard:
@@ -176,7 +178,10 @@ class Dashboard:
                 past = list(self.trend.populations[f"{table}/{name}"])
                 grid.add_row(Text(name, colour), Text(sparkline(past, 14), colour), Text(f"{count:,}", BRIGHT))
         events = Text.assemble(
-            ("births ", DIM), (short(metrics.births), "#7fd28f"), ("   deaths ", DIM), (short(metrics.deaths), "#f0705f")
+            ("births ", DIM),
+            (short(metrics.births), "#7fd28f"),
+            ("   deaths ", DIM),
+            (short(metrics.deaths), "#f0705f"),
         )
         return Group(grid, Text(), events)
 
@@ -219,6 +224,7 @@ class Lines:
         self.trend.note(metrics)
         found = [f"{name} {n:,}" for table in metrics.populations.values() for name, n in table.items()]
         pace = short(self.trend.ticks_per_s())
-        line = f"tick {metrics.tick:,}  {pace} ticks/s  {', '.join(found)}  births {metrics.births:,} deaths {metrics.deaths:,}"
+        born = f"births {metrics.births:,} deaths {metrics.deaths:,}"
+        line = f"tick {metrics.tick:,}  {pace} ticks/s  {', '.join(found)}  {born}"
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
         self._said_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""Carrying on a run from the command line: compile with a progress bar, show it, stop when asked, save, and say what came out."""
+"""Carrying on a run from the command line: compile, show it, stop when asked, save, and say what came out."""
 
 import json
 import signal
@@ -62,7 +62,6 @@ def carry_on(run: Run, ticks: int | None, view: bool, as_json: bool) -> None:
         try:
             if last_tick is None or run.tick < last_tick:
                 first_tick(run, Console(stderr=True))
-            # a screen is shown on a terminal; elsewhere lines are said now and then, to nobody where --no-view was given
             watcher = None if not view else Dashboard(run, console) if console.is_terminal else Lines(run, console)
             if watcher is None:
                 _until_asked(run, last_tick, asked)
@@ -92,8 +91,9 @@ def first_tick(run: Run, console: Console) -> None:
     """The first tick of a process, in which kernels are compiled, or loaded from where they were kept."""
     laws = list(run.world.laws)
     columns = (
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} laws"),
-        TextColumn("{task.fields[kernels]} kernels", style="dim"), TimeElapsedColumn(),
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
+        TextColumn("{task.completed}/{task.total} laws"), TextColumn("{task.fields[kernels]} kernels", style="dim"),
+        TimeElapsedColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"compiling {laws[0].name}", total=len(laws), kernels=compiled_count())
@@ -101,9 +101,8 @@ def first_tick(run: Run, console: Console) -> None:
         def between(law: Law) -> None:
             at = laws.index(law) + 1
             following = laws[at].name if at < len(laws) else "the audit"
-            progress.update(
-                task, completed=at, description=f"compiling {following}", kernels=f"{compiled_count()} of {len(kernels)}"
-            )
+            count = f"{compiled_count()} of {len(kernels)}"
+            progress.update(task, completed=at, description=f"compiling {following}", kernels=count)
 
         next(run.ticks(between=between))
 
@@ -112,5 +111,7 @@ def check_species(run: Run) -> None:
     """Turn on the check of species: rows permuted, batches split, called twice."""
     behaviours = run.region.derived.get("behaviours")
     if behaviours is None or not hasattr(behaviours, "checked"):
-        raise SpeciesError(f"{run.world.source}: --check: the laws of this world have no species to check: leave it out")
+        raise SpeciesError(
+            f"{run.world.source}: --check: the laws of this world have no species to check: leave it out"
+        )
     behaviours.checked = True

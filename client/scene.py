@@ -113,7 +113,9 @@ def _beings(region: Region, name: str) -> Beings:
     looks: dict[str, np.ndarray] = {"id": table["id"][own]}
     if plant:
         grown = np.clip(tissue / 48, 0, 1)
-        size = np.where(column("stage") < 2, SEED_CELLS, LEAF_LEAST_CELLS + (LEAF_MOST_CELLS - LEAF_LEAST_CELLS) * grown)
+        size = np.where(
+            column("stage") < 2, SEED_CELLS, LEAF_LEAST_CELLS + (LEAF_MOST_CELLS - LEAF_LEAST_CELLS) * grown
+        )
         hue = 0.37 + column("gene_hue") / 128 * 0.13
         colour = hsv(hue, 0.62 - 0.15 * column("gene_leaf") / 128, 0.62 + 0.2 * grown)
         accent = hsv(0.98 + column("gene_flower_hue") / 128 * 0.2, 0.62, 1.0)
@@ -176,7 +178,7 @@ def ground_colour(
 
 
 def small_map(region: Region, rows: int, columns: int) -> np.ndarray:
-    """A map of what a region owns, `uint8[rows, columns, 3]`: water, ground, the green of plants, monsters as sparks."""
+    """A map of what a region owns, `uint8[rows, columns, 3]`: water, ground, green of plants, sparks of monsters."""
     stride = max(1, min(region.owned.height // rows, region.owned.width // columns))
     scene = scene_of(region, stride)
     y = (np.arange(rows) * scene.depth.shape[0] // rows)[:, None]
@@ -192,9 +194,9 @@ def small_map(region: Region, rows: int, columns: int) -> np.ndarray:
         weight = np.minimum(beings.size, 1.0) if beings.plant else np.ones(len(beings), np.float32)
         total = np.bincount(at, weight, rows * columns)
         paint = np.stack([np.bincount(at, weight * beings.colour[:, i], rows * columns) for i in range(3)], axis=-1)
-        paint = (paint / np.maximum(total, 1e-6)[:, None]).reshape(rows, columns, 3)
+        tint = (paint / np.maximum(total, 1e-6)[:, None]).reshape(rows, columns, 3)
         # a monster is seen among many plants: it counts more than the ground that it covers
         share = 1 - np.exp(-total / cells_a_pixel * (0.9 if beings.plant else 6.0))
-        share = np.minimum(share, 0.75 if beings.plant else 1.0).reshape(rows, columns, 1)
-        colour = colour + (paint - colour) * share
+        solid = np.minimum(share, 0.75 if beings.plant else 1.0).reshape(rows, columns, 1)
+        colour = colour + (tint - colour) * solid
     return (np.clip(colour, 0, 1) ** 0.8 * 255).astype(np.uint8)

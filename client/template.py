@@ -1,6 +1,6 @@
 """The world file that `umwelt new` writes: something to begin with, each line explained."""
 
-WORLD = '''\
+WORLD = """\
 # {name}: a world for Umwelt.   umwelt check {file}   umwelt launch {file}
 # What is left out keeps Earth's values. Counts are molecules, times are ticks.
 
@@ -67,7 +67,7 @@ count = 30
 # genes = {{ hue = -60, longevity = 80 }}     # some genes set anew, -128 to 127
 # organs = ["jaw", "leg", "eye", "gut"]     # which organs it grows, in which order
 # behaviour = "my_package.my_module:Shy"    # a Python class with `respond` in place of the inherited net
-'''
+"""
 
 
 def world_text(name: str, file: str) -> str:

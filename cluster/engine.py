@@ -83,8 +83,7 @@ class Pace:
 class Run:
     """A world and the folder it is kept in.
 
-    `between` is told of each law of the first tick, which compiles. `passed_over` holds a line for each snapshot that could
-    not be used.
+    `passed_over` holds a line for each snapshot that could not be used.
     """
 
     def __init__(self, world: WorldFile, region: Region, store: Store, passed_over: list[str] | None = None):
@@ -155,7 +154,8 @@ class Run:
         """The present moment in numbers; species of tick 0 that died out are named with 0."""
         metrics = measure(self.world, self.region)
         populations = {
-            table: {**dict.fromkeys(self._seen.get(table, {}), 0), **found} for table, found in metrics.populations.items()
+            table: {**dict.fromkeys(self._seen.get(table, {}), 0), **found}
+            for table, found in metrics.populations.items()
         }
         return replace(metrics, populations=populations)
 
@@ -198,7 +198,7 @@ class Run:
 
 
 def reopened(store: Store, last_tick: int | None = None) -> tuple[WorldFile, Region, list[str]]:
-    """A run's world as it was at its newest good snapshot, ready to go on; with a line for each snapshot passed over."""
+    """A run's world at its newest good snapshot, ready to go on; and a line for each snapshot passed over."""
     world = parse_world(store.world_text(), str(store.folder / WORLD), store.folder.name)
     kept, passed_over = store.load(world.laws.layout(world), last_tick)
     world = replace(world, name=kept.manifest.name)

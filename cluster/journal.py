@@ -1,7 +1,7 @@
 """What happened, tick by tick, in SQLite: digests, metrics, births.
 
-Everything is entered by tick or by id, so that replaying a stretch of history twice changes nothing; a replay that comes to
-another digest than the one journalled is refused, since then one of the two is wrong.
+Everything is entered by tick or by id, so that replaying a stretch of history twice changes nothing. A replay that
+comes to another digest than the one journalled is refused: one of the two is wrong.
 """
 
 import json
@@ -61,8 +61,8 @@ class Journal:
             known = self._database.execute("SELECT digest FROM digests WHERE tick = ?", (metrics.tick,)).fetchone()
             if known is not None and known[0] != written:
                 raise RunError(
-                    f"{self.path}: tick {metrics.tick} has come out as {written}, but was {known[0]} when it first ran: go on with "
-                    "the Umwelt that began the run, or begin a new run"
+                    f"{self.path}: tick {metrics.tick} came out as {written}, but was {known[0]} when it first ran: go "
+                    "on with the Umwelt that began the run, or begin a new run"
                 )
             self._database.execute("INSERT OR IGNORE INTO digests VALUES (?, ?)", (metrics.tick, written))
             self._database.execute(
@@ -78,7 +78,9 @@ class Journal:
         ids = record["id"]
         nobody = [None] * len(ids)
         tick = (ids >> PLACE_BITS) & ((1 << TICK_BITS) - 1)
-        kinds = [species[i] if i < len(species) else str(i) for i in record["species"]] if "species" in record else nobody
+        kinds = (
+            [species[i] if i < len(species) else str(i) for i in record["species"]] if "species" in record else nobody
+        )
         rows = zip(
             ids.tolist(), record["parent_id"].tolist() if "parent_id" in record else nobody, tick.tolist(),
             (record["cell"] // world_width).tolist(), (record["cell"] % world_width).tolist(), kinds,

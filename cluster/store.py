@@ -5,7 +5,7 @@
         journal.sqlite    see journal.py
         snapshots/        one folder a snapshot, named by its tick; genesis and a ladder of ever sparser ones are kept
 
-Nothing but snapshots that fell off the ladder is ever deleted; damaged ones are named, passed over, and left where they are.
+Nothing but snapshots that fell off the ladder is ever deleted; damaged ones are named, passed over, and left there.
 """
 
 import errno
@@ -47,7 +47,9 @@ def writing(folder: Path) -> Iterator[None]:
             raise RunError(
                 f"{folder}: the disk is full: make room, then go on from the last snapshot with: umwelt resume {folder}"
             ) from None
-        raise RunError(f"{folder}: cannot be written: {error.strerror or error}: choose another folder with --run") from None
+        raise RunError(
+            f"{folder}: cannot be written: {error.strerror or error}: choose another folder with --run"
+        ) from None
 
 
 class Store:
@@ -144,7 +146,8 @@ class Store:
             except SnapshotError as error:
                 passed.append(f"{error}: passed over")
         reasons = "; ".join(passed) or "there is none"
-        raise RunError(f"{self.folder}: no snapshot can be used: {reasons}: begin a new run with: umwelt launch {self.folder / WORLD}")
+        mend = f"begin a new run with: umwelt launch {self.folder / WORLD}"
+        raise RunError(f"{self.folder}: no snapshot can be used: {reasons}: {mend}")
 
 
 def _next_free(name: str) -> Path:

@@ -2,7 +2,7 @@
 
 A snapshot is a folder:
 
-    manifest.json            schema, tick, seed, digest, counts, the frozen world text, what is stored and in which parts
+    manifest.json            schema, tick, seed, digest, counts, frozen world text, what is stored, in which parts
     constants/NAME           the world's integer tables, from genesis on
     part-Y-X/cells/NAME      the fields of a rectangle, `dtype[height, width]` or `dtype[part, height, width]`
     part-Y-X/TABLE/NAME      the columns of its beings, positions counted from the world's corner; no derived columns
@@ -89,11 +89,13 @@ def read_manifest(path: Path) -> Manifest:
             return Manifest(**content)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SnapshotError(f"{path}: damaged or half written: {MANIFEST}: {error}") from None
-    raise SnapshotError(f"{path}: schema {version} is not the schema {SCHEMA_VERSION} of this Umwelt: use the one that wrote it")
+    raise SnapshotError(
+        f"{path}: schema {version} is not the schema {SCHEMA_VERSION} of this Umwelt: use the one that wrote it"
+    )
 
 
 def load(path: Path, layout: tuple[Sequence[Field], Sequence[Schema]] | None = None) -> Snapshot:
-    """Read a snapshot and check it: schema, digest, and the `layout` (fields and schemas) of the world if it is given."""
+    """Read a snapshot and check it: schema, digest, and the world's `layout` (fields and schemas) if it is given."""
     path = Path(path)
     manifest = read_manifest(path)
     if layout is not None:
@@ -182,7 +184,7 @@ def _chunks(values: np.ndarray) -> tuple[int, ...]:
 
 
 def _described(what: Field | Column) -> dict[str, Any]:
-    described = {"name": what.name, "dtype": what.dtype, "parts": list(what.parts), "unit": what.unit}
+    described: dict[str, Any] = {"name": what.name, "dtype": what.dtype, "parts": list(what.parts), "unit": what.unit}
     if isinstance(what, Column):
         described["width"] = what.width
     return described
@@ -248,7 +250,8 @@ def _columns(described: Iterable[Mapping[str, Any]]) -> Iterable[Column]:
 def _as_piece(region: Region) -> Piece:
     """The whole region as a piece, without copying."""
     tables = {
-        name: {column.name: table[column.name] for column in table.schema.columns} for name, table in region.tables.items()
+        name: {column.name: table[column.name] for column in table.schema.columns}
+        for name, table in region.tables.items()
     }
     return Piece(region.owned, dict(region.fields), tables)
 
@@ -261,13 +264,19 @@ def _check_layout(path: Path, manifest: Manifest, fields: Sequence[Field], schem
         now = {one.name: (one.dtype, list(one.parts), getattr(one, "width", 0)) for one in wanted}
         for name in [*before, *now]:
             if before.get(name) != now.get(name):
-                what = "is missing in" if name not in before else "is unknown to" if name not in now else "is different in"
+                what = (
+                    "is missing in" if name not in before else "is unknown to" if name not in now else "is different in"
+                )
                 where = "it" if name not in before else "this Umwelt"
-                raise SnapshotError(f"{path}: another schema: {place} {name!r} {what} {where}: use the one that wrote it")
+                raise SnapshotError(
+                    f"{path}: another schema: {place} {name!r} {what} {where}: use the one that wrote it"
+                )
 
     compare("field", manifest.fields, fields)
     if set(manifest.tables) != {schema.name for schema in schemas}:
-        raise SnapshotError(f"{path}: another schema: it holds the tables {', '.join(manifest.tables)}: use the one that wrote it")
+        raise SnapshotError(
+            f"{path}: another schema: it holds the tables {', '.join(manifest.tables)}: use the one that wrote it"
+        )
     for schema in schemas:
         carried = [column for column in schema.columns if not column.derived]
         compare(f"{schema.name}: column", manifest.tables[schema.name]["columns"], carried)
