@@ -1,0 +1,456 @@
+"""Wolf-Sheep predation, as Mesa's example `wolf_sheep` has it, written as laws of Umwelt.
+
+The model is Wilensky's (NetLogo Wolf Sheep Predation, Center for Connected Learning, Northwestern University, 1997). In
+a tick each sheep goes to one of the four neighbouring cells without a wolf, one with grown grass where there is one,
+loses 1 of energy, eats the patch if it is grown, dies below 0 and else bears a lamb by dice, giving it half of its
+energy. Then the wolves do the same, going where there are sheep and eating one each.
+
+Mesa lets the animals act one after another, so that a late one sees what is left. Here they act at the same time, in
+`ROUNDS`: all who seek food choose a cell and queue there by dice; those at the head get it, and the others choose again
+among what is left. Which animal comes first differs from Mesa's order, what they eat together does not.
+
+What a cell holds after `ROUNDS` of choosing (1 cell) and queueing (1 cell) depends on cells at most `2 * ROUNDS` away.
+Nothing here needs the rows by cell: each pass runs once over the rows and leaves marks on cells, which are counts or
+queues in the order of dice, so that the order of rows does not matter.
+"""
+
+from collections import namedtuple
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from umwelt.agents.description import WorldFile
+from umwelt.agents.genesis import draws
+from umwelt.sandbox.columns import Column, Schema, birth_id, identity
+from umwelt.sandbox.dice import below, bits, draw, purpose
+from umwelt.sandbox.kernel import call, kernel, small
+from umwelt.sandbox.region import Field, Region
+from umwelt.sandbox.step import Law, Laws
+from umwelt.sandbox.units import ONE, RATE_BITS, fraction_from_float, rate_from_float
+
+ROUNDS = 2
+SHEEP, WOLF = 1, 2
+LITTER = 3
+"""Births of a kind that a cell has room for in a tick: ids tell them apart by the kinds 1, 3, 5 and 2, 4, 6."""
+
+SCATTER = purpose("wolf_sheep.scatter")
+VIGOUR = purpose("wolf_sheep.vigour")
+GRASS = purpose("wolf_sheep.grass")
+STEER = purpose("wolf_sheep.steer")
+QUEUE = purpose("wolf_sheep.queue")
+BREED = purpose("wolf_sheep.breed")
+LITTER_QUEUE = purpose("wolf_sheep.litter")
+PREY = purpose("wolf_sheep.prey")
+
+SEEKING, ARRIVED, EATING = 0, 1, 2
+DIRECTIONS = 4
+
+
+class GrassSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The pasture."""
+
+    regrowth_ticks: Annotated[int, Meta(ge=1, le=1_000_000)] = 30
+
+
+class AnimalSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A kind of animal: how many there are at tick 0, its odds of a birth a tick, and what a meal gives."""
+
+    count: Annotated[int, Meta(ge=0, lt=1 << 30)]
+    reproduce: Annotated[float, Meta(ge=0, le=1)]
+    gain: Annotated[float, Meta(ge=0, le=1000)]
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The sections of a world file that these laws read."""
+
+    sheep: AnimalSettings
+    wolves: AnimalSettings
+    grass: GrassSettings = GrassSettings()
+
+
+Rules = namedtuple("Rules", ["regrowth_ticks", "sheep_gain", "sheep_births", "wolf_gain", "wolf_births"])
+"""The settings as integers: energies in 1/1024, births as odds of 2^-24."""
+
+_ANIMAL = (
+    Column("parent_id", "int64", unit="identity", fixed=True),
+    Column("energy", "int32", unit="1/1024"),
+    Column("species", "int16", unit="index among the world's species", inherited=True, fixed=True),
+)
+SHEEP_TABLE = Schema("sheep", SHEEP, _ANIMAL, __name__)
+WOLF_TABLE = Schema("wolves", WOLF, _ANIMAL, __name__)
+
+
+def rules_of(region: Region) -> Rules:
+    """The rules that a region keeps from genesis on."""
+    return Rules(*region.constants["rules"].tolist())
+
+
+# --- queues in cells
+
+
+@small
+def cell_of(place, beings, row):
+    """The window cell of a being."""
+    return np.int64(beings.y_fixed[row] >> 10) * place.width + (beings.x_fixed[row] >> 10)
+
+
+@small
+def inside(place, beings, row):
+    """Whether all four neighbours of a being's cell are in the window; those on its rim stand still."""
+    y, x = beings.y_fixed[row] >> 10, beings.x_fixed[row] >> 10
+    return 0 < y < place.height - 1 and 0 < x < place.width - 1
+
+
+@small
+def neighbour(place, cell, direction):
+    """The next window cell east, south, west or north."""
+    step = 1 if direction & 1 == 0 else place.width
+    return cell + step if direction < 2 else cell - step
+
+
+@small
+def join(head, behind, drawn, ids, cell, row):
+    """Take one's place in the queue of a cell: larger draws first, then smaller ids, whoever joins first."""
+    ahead, at = np.int64(-1), np.int64(head[cell])
+    while at >= 0 and (drawn[at] > drawn[row] or (drawn[at] == drawn[row] and ids[at] < ids[row])):
+        ahead, at = at, np.int64(behind[at])
+    behind[row] = at
+    if ahead < 0:
+        head[cell] = row
+    else:
+        behind[ahead] = row
+
+
+@small
+def is_among_first(head, behind, cell, row, count):
+    """Whether a being is one of the first `count` in the queue of a cell."""
+    at = np.int64(head[cell])
+    for _ in range(count):
+        if at < 0 or at == row:
+            return at == row
+        at = np.int64(behind[at])
+    return False
+
+
+@small
+def pick(options, drawn):
+    """One of the directions in a set of bits, all with the same odds."""
+    count = (options & 1) + (options >> 1 & 1) + (options >> 2 & 1) + (options >> 3 & 1)
+    skip = below(drawn, count)
+    for direction in range(DIRECTIONS):
+        if options >> direction & 1:
+            if skip == 0:
+                return direction
+            skip -= 1
+    return 0
+
+
+# --- the steps of a law
+
+
+@kernel
+def mark(place, beings, count):
+    """Add the beings to the count of their cells."""
+    for row in range(len(beings.id)):
+        count[cell_of(place, beings, row)] += 1
+
+
+@kernel
+def seek_grass(place, turn, sheep, wolf_count, ripe_tick, state, target, drawn, head, behind):
+    """Each sheep that still seeks chooses a cell; where there is grass to eat it joins the queue."""
+    for row in range(len(sheep.id)):
+        if state[row] != SEEKING:
+            continue
+        here = cell_of(place, sheep, row)
+        safe, lush = 0, 0
+        if inside(place, sheep, row):
+            for direction in range(DIRECTIONS):
+                cell = neighbour(place, here, direction)
+                if wolf_count[cell] == 0:
+                    safe |= 1 << direction
+                    if ripe_tick[cell] <= place.tick:
+                        lush |= 1 << direction
+        cell = here
+        if safe != 0:
+            options = lush if lush != 0 else safe
+            cell = neighbour(place, here, pick(options, draw(place.seed, place.tick, sheep.id[row], STEER, turn)))
+        target[row] = cell
+        if ripe_tick[cell] <= place.tick:
+            drawn[row] = draw(place.seed, place.tick, sheep.id[row], QUEUE, turn)
+            join(head, behind, drawn, sheep.id, cell, row)
+        else:
+            state[row] = ARRIVED
+
+
+@kernel
+def eat_grass(place, regrowth_ticks, last, ripe_tick, state, target, head):
+    """The first in each queue eats; the others seek again, or stay hungry in the last round."""
+    for row in range(len(state)):
+        if state[row] == SEEKING:
+            if head[target[row]] == row:
+                state[row] = EATING
+                ripe_tick[target[row]] = place.tick + regrowth_ticks + 1
+            elif last:
+                state[row] = ARRIVED
+
+
+@kernel
+def seek_sheep(place, turn, wolves, sheep_count, eaten, state, target, drawn, head, behind):
+    """Each wolf that still seeks chooses a cell; where there are sheep left it joins the queue."""
+    for row in range(len(wolves.id)):
+        if state[row] != SEEKING:
+            continue
+        here = cell_of(place, wolves, row)
+        target[row] = here
+        state[row] = ARRIVED
+        if not inside(place, wolves, row):
+            continue
+        options = 0
+        for direction in range(DIRECTIONS):
+            cell = neighbour(place, here, direction)
+            if sheep_count[cell] > eaten[cell]:
+                options |= 1 << direction
+        drawn_direction = draw(place.seed, place.tick, wolves.id[row], STEER, turn)
+        cell = neighbour(place, here, pick(options if options != 0 else 15, drawn_direction))
+        target[row] = cell
+        if options != 0:
+            state[row] = SEEKING
+            drawn[row] = draw(place.seed, place.tick, wolves.id[row], QUEUE, turn)
+            join(head, behind, drawn, wolves.id, cell, row)
+
+
+@kernel
+def catch_sheep(last, sheep_count, eaten, state, target, head, behind):
+    """As many in each queue as there are sheep left catch one; the others seek again, or go hungry at last."""
+    for row in range(len(state)):
+        if state[row] == SEEKING:
+            cell = target[row]
+            if is_among_first(head, behind, cell, row, sheep_count[cell] - eaten[cell]):
+                state[row] = EATING
+            elif last:
+                state[row] = ARRIVED
+
+
+@kernel
+def count_caught(before, state, target, eaten):
+    """Add this round's catch to what is eaten in each cell."""
+    for row in range(len(state)):
+        if state[row] == EATING and before[row] == SEEKING:
+            eaten[target[row]] += 1
+
+
+@kernel
+def offer_prey(place, sheep, sheep_count, eaten, drawn, head, behind):
+    """Where some but not all sheep of a cell are eaten, they queue for it."""
+    for row in range(len(sheep.id)):
+        cell = cell_of(place, sheep, row)
+        if 0 < eaten[cell] < sheep_count[cell]:
+            drawn[row] = draw(place.seed, place.tick, sheep.id[row], PREY, 0)
+            join(head, behind, drawn, sheep.id, cell, row)
+
+
+@kernel
+def fall_prey(place, sheep, sheep_count, eaten, head, behind, dead):
+    """Mark the sheep that are eaten."""
+    for row in range(len(sheep.id)):
+        cell = cell_of(place, sheep, row)
+        if eaten[cell] > 0:
+            if eaten[cell] == sheep_count[cell] or is_among_first(head, behind, cell, row, eaten[cell]):
+                dead[row] = 1
+
+
+@kernel
+def arrive(place, gain, births, beings, state, target, drawn, head, behind, dead, parents):
+    """Go to the chosen cell, lose 1 of energy, gain by a meal, die below 0, and else queue to give birth by dice.
+
+    Gives the number of those who would, written to `parents`.
+    """
+    count = 0
+    for row in range(len(beings.id)):
+        cell = np.int64(target[row])
+        beings.y_fixed[row] = ((cell // place.width) << 10) + 512
+        beings.x_fixed[row] = ((cell % place.width) << 10) + 512
+        energy = np.int64(beings.energy[row]) - ONE
+        if state[row] == EATING:
+            energy += gain
+        beings.energy[row] = energy
+        if energy < 0:
+            dead[row] = 1
+        elif bits(draw(place.seed, place.tick, beings.id[row], BREED, 0), RATE_BITS) < births:
+            drawn[row] = draw(place.seed, place.tick, beings.id[row], LITTER_QUEUE, 0)
+            join(head, behind, drawn, beings.id, cell, row)
+            parents[count] = row
+            count += 1
+    return count
+
+
+@kernel
+def bear(place, kind, first_child, beings, parents, target, head, behind):
+    """Make the children of the first of each cell's queue; the rest stay as they were. Gives the number born."""
+    count = 0
+    for i in range(len(parents)):
+        parent = np.int64(parents[i])
+        cell = np.int64(target[parent])
+        place_in_queue, at = 0, np.int64(head[cell])
+        while at != parent:
+            place_in_queue, at = place_in_queue + 1, np.int64(behind[at])
+        if place_in_queue >= LITTER:
+            continue
+        child = first_child + count
+        y, x = cell // place.width, cell % place.width
+        home = np.int64(place.y_global[y]) * place.world_width + place.x_global[x]
+        beings.id[child] = birth_id(kind + 2 * place_in_queue, place.tick + 1, home)
+        beings.parent_id[child] = beings.id[parent]
+        beings.species[child] = beings.species[parent]
+        beings.y_fixed[child] = beings.y_fixed[parent]
+        beings.x_fixed[child] = beings.x_fixed[parent]
+        beings.energy[child] = beings.energy[parent] >> 1
+        beings.energy[parent] -= beings.energy[child]
+        count += 1
+    return count
+
+
+class _Walk:
+    """What a law writes down of each animal and each cell while its animals choose; of this tick alone."""
+
+    def __init__(self, region: Region, name: str):
+        rows = region.tables[name].count
+        self.region, self.name, self.table = region, name, region.tables[name]
+        self.state = np.zeros(rows, np.int8)
+        self.target = np.empty(rows, np.int32)
+        self.drawn = np.empty(rows, np.int64)
+        self.behind = np.empty(rows, np.int32)
+        self.head = region.scratch("head").reshape(-1)
+        self.clear()
+
+    def clear(self) -> None:
+        """Empty all queues."""
+        self.head.fill(-1)
+
+    @property
+    def queues(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.drawn, self.head, self.behind
+
+    def live(self, kind: int, gain: int, births: int) -> None:
+        """Let the animals arrive where they chose to go, and breed and die there."""
+        place, table = self.region.place(), self.table
+        dead = np.zeros(len(self.state), np.uint8)
+        parents = np.empty(len(self.state), np.int32)
+        self.clear()
+        wish = call(arrive, place, gain, births, table.record(), self.state, self.target, *self.queues, dead, parents)
+        if wish:
+            new = table.append(wish)
+            born = call(
+                bear, place, kind, new.start, table.record(), parents[:wish], self.target, self.head, self.behind
+            )
+            # the few who found the cell's litter full leave rows at the end that nobody was born into
+            self.region.record_births(self.name, slice(new.start, new.start + born))
+            dead = np.concatenate([dead, np.zeros(born, np.uint8)])
+            if born < wish:
+                table.keep(np.arange(table.count) < new.start + born)
+        self.region.bury(self.name, dead)
+
+
+def count_animals(region: Region, name: str) -> np.ndarray:
+    """Animals of a kind in each window cell, `int32[cells]`; scratch."""
+    count = region.scratch(f"{name}_count").reshape(-1)
+    count.fill(0)
+    call(mark, region.place(), region.tables[name].record(), count)
+    return count
+
+
+def graze(region: Region) -> None:
+    """The sheep's part of a tick: flee the wolves, find grass, eat, breed, die."""
+    rules, place, walk = rules_of(region), region.place(), _Walk(region, "sheep")
+    wolf_count = count_animals(region, "wolves")
+    ripe_tick, sheep = region.fields["ripe_tick"].reshape(-1), walk.table.record()
+    for turn in range(ROUNDS):
+        call(seek_grass, place, turn, sheep, wolf_count, ripe_tick, walk.state, walk.target, *walk.queues)
+        last = turn == ROUNDS - 1
+        call(eat_grass, place, rules.regrowth_ticks, last, ripe_tick, walk.state, walk.target, walk.head)
+    walk.live(SHEEP, rules.sheep_gain, rules.sheep_births)
+
+
+def hunt(region: Region) -> None:
+    """The wolves' part of a tick: go where sheep are, catch one, breed, die."""
+    rules, place, walk = rules_of(region), region.place(), _Walk(region, "wolves")
+    sheep_count = count_animals(region, "sheep")
+    eaten = region.scratch("eaten").reshape(-1)
+    eaten.fill(0)
+    wolves, before = walk.table.record(), np.empty_like(walk.state)
+    for turn in range(ROUNDS):
+        walk.clear()
+        call(seek_sheep, place, turn, wolves, sheep_count, eaten, walk.state, walk.target, *walk.queues)
+        before[:] = walk.state
+        call(catch_sheep, turn == ROUNDS - 1, sheep_count, eaten, walk.state, walk.target, walk.head, walk.behind)
+        call(count_caught, before, walk.state, walk.target, eaten)
+    walk.live(WOLF, rules.wolf_gain, rules.wolf_births)
+    devour(region, sheep_count, eaten)
+
+
+def devour(region: Region, sheep_count: np.ndarray, eaten: np.ndarray) -> None:
+    """Take the sheep that were caught out of the world; which of a cell's, the dice say."""
+    place, prey = region.place(), _Walk(region, "sheep")
+    sheep, dead = prey.table.record(), np.zeros(prey.table.count, np.uint8)
+    call(offer_prey, place, sheep, sheep_count, eaten, *prey.queues)
+    call(fall_prey, place, sheep, sheep_count, eaten, prey.head, prey.behind, dead)
+    region.bury("sheep", dead)
+
+
+# --- tick 0
+
+
+def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
+    """A field of grass, sheep and wolves."""
+    return (Field("ripe_tick", "int32", unit="tick from which on the grass is grown"),), [SHEEP_TABLE, WOLF_TABLE]
+
+
+def rules_from(settings: Settings) -> Rules:
+    """The settings as integers."""
+    sheep, wolves = settings.sheep, settings.wolves
+    return Rules(
+        settings.grass.regrowth_ticks, fraction_from_float(sheep.gain), rate_from_float(sheep.reproduce),
+        fraction_from_float(wolves.gain), rate_from_float(wolves.reproduce),
+    )  # fmt: skip
+
+
+def genesis(world: WorldFile, region: Region) -> None:
+    """Half of the grass grown, the rest at any stage; animals anywhere, with up to two meals' worth of energy."""
+    rules = rules_from(world.settings)
+    region.constants = {"rules": np.array(rules, np.int64)}
+    cells = np.arange(region.torus.cells, dtype=np.int64)
+    grown = draws(cells, region.seed, GRASS, 0) % 2
+    stage = draws(cells, region.seed, GRASS, 1) % rules.regrowth_ticks
+    region["ripe_tick"][:] = np.where(grown == 1, 0, stage).reshape(region.torus)
+    for kind, name, gain in ((SHEEP, "sheep", rules.sheep_gain), (WOLF, "wolves", rules.wolf_gain)):
+        count = getattr(world.settings, name).count
+        ids = identity(kind, 0, np.arange(count), by_hand=True)
+        home = draws(ids, region.seed, SCATTER) % region.torus.cells
+        columns = {
+            "id": ids,
+            "y_fixed": (home // region.torus.width * 1024 + 512).astype(np.int32),
+            "x_fixed": (home % region.torus.width * 1024 + 512).astype(np.int32),
+            "energy": draws(ids, region.seed, VIGOUR) % max(1, 2 * gain),
+            "species": kind - 1,
+        }
+        region.tables[name].append(count, columns)
+
+
+def species(world: WorldFile) -> list[str]:
+    """The names of the species by their index."""
+    return ["sheep", "wolf"]
+
+
+laws = Laws(
+    name="wolf_sheep",
+    order=(
+        Law("graze", 2 * ROUNDS, graze),  # sheep: flee, seek grass, eat, breed, die
+        Law("hunt", 2 * ROUNDS, hunt),  # wolves: seek sheep, eat, breed, die
+    ),
+    settings=Settings,
+    layout=layout,
+    genesis=genesis,
+    species=species,
+)
