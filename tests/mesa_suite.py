@@ -1,0 +1,120 @@
+"""Mesa's own tests with `Model`, `AgentSet` and `Agent` replaced by Umwelt's: plain Mesa code must run unchanged.
+
+    python tests/mesa_suite.py            fetch, install, run; fails below 353 passed
+    python tests/mesa_suite.py --plain    the same tests on Mesa itself, to compare
+
+Everything lies under .cache/mesa: Mesa's source package (which brings its tests), and an environment of its own,
+because Mesa's viewers need older libraries than Umwelt. What is in there already is used again.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import venv
+from pathlib import Path
+
+MESA = "3.3.1"
+LEAST_PASSED = 353
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache" / "mesa"
+SOURCE = CACHE / f"mesa-{MESA}"
+PYTHON = CACHE / "venv" / "bin" / "python"
+NEEDS = [f"mesa[rec]=={MESA}", "pandas<3", "ipyvuetify<3", "starlette<1", "pytest", "pytest-mock"]
+WITHOUT = ["tests/test_examples_viz.py"]
+"""These drive a browser, which needs more than packages."""
+
+PLUGIN = '''
+"""Puts Umwelt's classes where Mesa's tests, examples and spaces look for Mesa's."""
+import importlib
+import sys
+
+import mesa.agent
+import mesa.model
+
+from umwelt.agents import Agent, Population, World
+
+REPLACED = {"Agent": Agent, "AgentSet": Population, "Model": World}
+KEPT = ("mesa.agent", "mesa.model", "mesa.mesa_logging")
+
+for module in (mesa.agent, mesa.model):
+    for name, cls in REPLACED.items():
+        if hasattr(module, name):
+            setattr(module, name, cls)
+# all else of Mesa is loaded anew, so that its own subclasses (of cells, spaces, examples) stand on Umwelt's classes
+for name in [name for name in sys.modules if name.split(".")[0] == "mesa" and name not in KEPT]:
+    del sys.modules[name]
+mesa = importlib.import_module("mesa")
+for name in KEPT:
+    setattr(mesa, name.split(".")[1], sys.modules[name])
+assert mesa.Agent is Agent and mesa.Model is World and mesa.agent.AgentSet is Population
+assert issubclass(mesa.discrete_space.CellAgent, Agent)
+'''
+
+
+def run(*command: str | Path) -> None:
+    """Run a command, or stop with its exit code."""
+    done = subprocess.run([str(part) for part in command], check=False)
+    if done.returncode:
+        sys.exit(f"failed ({done.returncode}): {' '.join(str(part) for part in command)}")
+
+
+def fetch() -> None:
+    """Mesa's source package, unpacked."""
+    if (SOURCE / "tests").is_dir():
+        return
+    CACHE.mkdir(parents=True, exist_ok=True)
+    archive = CACHE / f"mesa-{MESA}.tar.gz"
+    if not archive.exists():
+        wanted: list[str | Path] = ["-q", f"mesa=={MESA}", "--no-deps", "--no-binary", ":all:", "-d", CACHE]
+        run(sys.executable, "-m", "pip", "download", *wanted)
+    with tarfile.open(archive) as packed:
+        packed.extractall(CACHE, filter="data")
+
+
+def install() -> None:
+    """An environment with what Mesa's tests need, and Umwelt as it lies here."""
+    done = CACHE / "venv" / "installed"
+    if done.exists() and done.read_text() == "\n".join(NEEDS):
+        return
+    venv.create(CACHE / "venv", with_pip=True)
+    run(PYTHON, "-m", "pip", "install", "-q", *NEEDS)
+    run(PYTHON, "-m", "pip", "install", "-q", "-e", ROOT)
+    done.write_text("\n".join(NEEDS))
+
+
+def test(plain: bool) -> tuple[int, str]:
+    """Run the tests; how many passed, and what is printed at their end."""
+    (CACHE / "umwelt_for_mesa.py").write_text(PLUGIN)
+    # importlib keeps the source tree off the path: the installed Mesa is tested, once
+    command = [PYTHON, "-m", "pytest", "tests", "-c", os.devnull, "--rootdir", SOURCE, "-p", "no:cacheprovider", "-q"]
+    command += ["--import-mode=importlib", "-W", "ignore", "--tb=short", *[f"--ignore={path}" for path in WITHOUT]]
+    command += [] if plain else ["-p", "umwelt_for_mesa"]
+    environment = {**os.environ, "PYTHONPATH": str(CACHE), "MPLBACKEND": "agg"}
+    done = subprocess.run(
+        [str(part) for part in command], cwd=SOURCE, env=environment, capture_output=True, text=True, check=False
+    )
+    found = re.search(r"(\d+) passed", done.stdout)
+    return int(found.group(1)) if found else 0, done.stdout + done.stderr
+
+
+def main() -> None:
+    """Fetch, install, run, and say how many passed."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--plain", action="store_true", help="run the tests on Mesa itself")
+    plain = options.parse_args().plain
+    fetch()
+    install()
+    passed, output = test(plain)
+    lines = output.strip().splitlines()
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    print("\n".join(lines if passed < LEAST_PASSED else [*failed, lines[-1]]))
+    who = "Mesa itself" if plain else "Umwelt as Mesa"
+    print(f"{who}: {passed} of Mesa {MESA}'s tests passed; at least {LEAST_PASSED} are wanted")
+    sys.exit(0 if passed >= LEAST_PASSED else 1)
+
+
+if __name__ == "__main__":
+    main()
