@@ -327,6 +327,10 @@ def bear(region: Region, name: str, kernel_of_kind) -> None:
         return
     new = table.append(len(parents))
     call(kernel_of_kind, region.place(), parents, new.start, table.record())
+    for column in table.schema.columns:
+        # columns that species declare are not in the kernels' record
+        if column.inherited and column.name not in table.schema.record._fields:  # type: ignore[union-attr]
+            table[column.name][new] = table[column.name][parents]
     region.record_births(name, new)
 
 
