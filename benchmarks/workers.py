@@ -1,0 +1,98 @@
+"""What is measured in a process of its own: `python -m benchmarks.workers NAME NUMBER` prints one line of JSON.
+
+Memory counts from an empty process, the first tick from an interpreter that has loaded nothing, and Mesa's objects go
+when their process does.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+MESA_WARM_UP_STEPS = 5
+
+
+def in_process_of_its_own(name: str, number: int = 0, **environment: str) -> dict[str, Any]:
+    """Run a worker and give what it found; `wall_s` is from the start of the interpreter to its end."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.workers", name, str(number)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {**found, "wall_s": time.perf_counter() - start}
+
+
+def with_an_empty_cache(name: str, number: int = 0) -> dict[str, Any]:
+    """Run a worker that has to compile all it needs."""
+    with tempfile.TemporaryDirectory() as folder:
+        return in_process_of_its_own(name, number, UMWELT_CACHE=folder)
+
+
+def resident_mib() -> dict[str, float]:
+    """What the process holds now, and the most that it ever held."""
+    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+    status = dict(line.split(":", 1) for line in lines if ":" in line)
+    return {name: int(status[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM")}
+
+
+def memory(beings: int) -> dict[str, Any]:
+    """Run Earth with that many founders on 512 x 512 cells for a while."""
+    from benchmarks.earth import earth_world, living
+    from umwelt.agents.opening import begin
+    from umwelt.sandbox.step import advance
+
+    world = earth_world(beings, width=512, height=512)
+    region = begin(world)
+    advance(region, world.laws, 20)
+    return {**resident_mib(), "beings": living(region), "region_mib": region.resident_bytes / 2**20}
+
+
+def first_tick(_: int) -> dict[str, Any]:
+    """Import, open the world that exercises every law, and run one tick."""
+    start = time.perf_counter()
+    from umwelt.agents.description import read_world
+    from umwelt.agents.opening import begin
+    from umwelt.sandbox.step import advance
+
+    world = read_world("golden")
+    region = begin(world)
+    advance(region, world.laws, 1)
+    return {"first_tick_s": time.perf_counter() - start, "tick": region.tick}
+
+
+def mesa_steps(animals: int) -> dict[str, Any]:
+    """Agent-steps a CPU second of Mesa's own Wolf-Sheep, in three pieces; its data collector is off."""
+    from benchmarks.measure import median, timed
+    from benchmarks.peers import side_for, wolf_sheep
+
+    model = wolf_sheep(side_for(animals), 1)
+    model.datacollector.collect = lambda model: None
+    kinds = [kind for kind in model.agent_types if kind.__name__ in ("Sheep", "Wolf")]
+    steps = max(1, 30_000 // animals)
+
+    def living() -> int:
+        return sum(len(model.agents_by_type[kind]) for kind in kinds)
+
+    model.simulator.run_for(MESA_WARM_UP_STEPS)
+    rates = []
+    for _ in range(3):
+        before = living()
+        spent, _ = timed(lambda: model.simulator.run_for(steps))
+        rates.append(steps * (before + living()) / 2 / spent.user_s)
+    return {"rate": median(rates), "rates": rates, "steps": steps, "agents": living(), **resident_mib()}
+
+
+WORKERS = {"memory": memory, "first_tick": first_tick, "mesa_steps": mesa_steps}
+
+if __name__ == "__main__":
+    print(json.dumps(WORKERS[sys.argv[1]](int(sys.argv[2]))))
