@@ -15,7 +15,7 @@ REACTIONS = (
     ),
     Reaction("rot", "sugar + oxygen -> carbon_dioxide + water", 0.02, catalysts=("warmth",), order={"sugar": 1, "oxygen": 0}),
     Reaction("aroma fades", "aroma + oxygen -> carbon_dioxide + water", 0.06, order={"aroma": 1, "oxygen": 0}),
-    Reaction("musk fades", "musk + oxygen -> carbon_dioxide + water", 0.03, order={"musk": 1, "oxygen": 0}),
+    Reaction("musk fades", "musk + oxygen -> carbon_dioxide + water", 0.012, order={"musk": 1, "oxygen": 0}),
     Reaction("alarm fades", "alarm + oxygen -> carbon_dioxide + water", 0.12, order={"alarm": 1, "oxygen": 0}),
     # --- in plants
     Reaction("photosynthesis", "carbon_dioxide + water -> sugar + oxygen", 1 / 64, "plants", ("leaf",), 0),
@@ -23,7 +23,9 @@ REACTIONS = (
     Reaction("plant growth", "4 sugar + mineral -> tissue", 1 / 64, "plants", ("builder",), 0),
     Reaction("plant starvation", "tissue -> 4 sugar + mineral", 1 / 64, "plants", ("hunger",), 0),
     # --- in monsters
-    Reaction("digestion", "detritus -> 4 sugar + mineral", 1 / 64, "monsters", ("gut",), 0),
+    Reaction(
+        "digestion", "detritus + 2 oxygen -> 2 sugar + 2 carbon_dioxide + 2 water + mineral", 1 / 64, "monsters", ("gut",), 0
+    ),
     Reaction("respiration", "sugar + oxygen -> carbon_dioxide + water", 1 / 64, "monsters", ("muscle",), 0),
     Reaction("growth", "4 sugar + mineral -> tissue", 1 / 64, "monsters", ("builder",), 0),
     Reaction("starvation", "tissue -> 4 sugar + mineral", 1 / 64, "monsters", ("hunger",), 0),

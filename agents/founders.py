@@ -70,20 +70,19 @@ _GRAZER = wired(
         "breed": {7: 60, 3: -20},
         "rest": {4: 100, 1: -40, 2: -40},
         "blink": {6: 110},
-        "musk_drive": {7: 6},
-        "alarm_drive": {1: 10, 2: 10, 3: -10},
+        "musk_drive": {7: 30, 3: -10},
+        "alarm_drive": {1: 40, 2: 40},
     },
 )  # fmt: skip
 
 _HUNTER = wired(
     hidden=[
-        # 0: prey to the right; kin does not count
-        {"other_bearing": 127, "musk_right": 60, "musk_left": -60, "carrion_right": 40, "carrion_left": -40,
-         "alarm_right": 60, "alarm_left": -60, "memory_0": 10},
-        # 1: prey is near
-        {"other_distance": -90, "other_kinship": -127, "hunger": 60, "one": 62},
-        # 2: carrion about
-        {"carrion_ahead": 60, "carrion_left": 30, "carrion_right": 30, "hunger": 30},
+        # 0: a trail to the right; other hunters are kept at a distance
+        {"musk_right": 70, "musk_left": -70, "carrion_right": 40, "carrion_left": -40, "alarm_right": 60,
+         "alarm_left": -60, "other_bearing": -40, "memory_0": 10},
+        # 1, 2: a stranger to the right, to the left
+        {"other_bearing": 120, "other_distance": -60, "other_kinship": -127, "one": 50},
+        {"other_bearing": -120, "other_distance": -60, "other_kinship": -127, "one": 50},
         _BODY_HIDDEN["hunger"],
         _BODY_HIDDEN["tired"],
         _BODY_HIDDEN["thirst"],
@@ -91,16 +90,16 @@ _HUNTER = wired(
         _BODY_HIDDEN["ready"],
     ],
     drives={
-        "turn": {0: 60},
-        "thrust": {1: 60, 3: 30, 4: -60, 5: 18, 7: 12},
-        "bite": {1: 100},
-        "graze": {2: 60, 3: 10},
+        "turn": {0: 30, 1: 64, 2: -64},
+        "thrust": {1: 50, 2: 50, 3: 50, 4: -60, 5: 18, 7: 20},
+        "bite": {1: 70, 2: 70, 3: 10},
+        "graze": {3: 16},
         "drink": {5: 64, 7: 24},
         "grow": {7: 60},
         "breed": {7: 60, 3: -20},
-        "rest": {4: 100, 1: -40},
+        "rest": {4: 100, 1: -40, 2: -40},
         "blink": {6: 110},
-        "musk_drive": {7: 4},
+        "musk_drive": {7: 10},
     },
 )  # fmt: skip
 
@@ -114,9 +113,9 @@ MONSTERS: dict[str, dict] = {
         "weights": _GRAZER,
     },
     "hunter": {
-        "organs": ["jaw", "leg", "eye", "gut", "leg", "jaw", "eye", "leg", "spike", "store", "gut", "armour"],
+        "organs": ["jaw", "leg", "gut", "leg", "eye", "jaw", "leg", "gut", "eye", "store", "spike", "leg"],
         "traits": {
-            "birth_organs": 10, "breed_reserve": 60, "longevity": 60, "mutation": -90, "hue": -110, "shade": -40,
+            "birth_organs": 20, "breed_reserve": 40, "longevity": 60, "mutation": -90, "hue": -110, "shade": -40,
             "pattern": 80, "marker_a": -80, "marker_b": 60, "marker_c": -70, "antenna": 40, "glow": 20,
         },
         "weights": _HUNTER,

@@ -50,7 +50,8 @@ def plant_columns(substances: tuple[str, ...]) -> tuple[Column, ...]:
         Column("birth", "int8", unit="1 bears a bud, 2 a seed", derived=True),
         Column("claimed", "int32", unit="tissue asked for by grazers", derived=True),
         Column("claim_top", "int32", unit="row of the grazer that gets the remainder", derived=True),
-        Column("held", "int32", unit="tissue at the start of grazing", derived=True),
+        Column("held", "int32", unit="tissue within reach at the start of grazing", derived=True),
+        Column("held_sugar", "int32", unit="sugar at the start of grazing", derived=True),
     )
 
 
@@ -80,6 +81,7 @@ def monster_columns(substances: tuple[str, ...]) -> tuple[Column, ...]:
         Column("claimed", "int32", unit="tissue asked for by biters", derived=True),
         Column("claim_top", "int32", unit="row of the biter that gets the remainder", derived=True),
         Column("held", "int32", unit="tissue at the start of biting", derived=True),
+        Column("held_sugar", "int32", unit="sugar at the start of biting", derived=True),
     )
 
 

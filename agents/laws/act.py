@@ -33,15 +33,17 @@ from umwelt.agents.contract import (
     WATER,
 )
 from umwelt.agents.laws.geometry import cosine, sine, within
-from umwelt.sandbox.dice import draw, pair, purpose
+from umwelt.agents.laws.sense import sugar_most
+from umwelt.sandbox.dice import bits, draw, pair, purpose
 from umwelt.sandbox.kernel import kernel, small
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import ONE
 
 GRAZE_SHARE = purpose("act.graze")
 BITE_SHARE = purpose("act.bite")
+SMELL = purpose("act.smell")
 
-TRADED = (OXYGEN, CARBON_DIOXIDE, WATER, MINERAL, DETRITUS)
+TRADED = (OXYGEN, CARBON_DIOXIDE, WATER, MINERAL, DETRITUS, SUGAR)
 """What bodies ask of their cell, in this order."""
 
 
@@ -88,6 +90,9 @@ def monster_asks(monsters, row, substance):
     if substance == DETRITUS and monsters.asleep[row] == 0:
         eats = (max(0, np.int64(monsters.drives[row, GRAZE])) * mouthful(monsters, row)) >> 10
         return min(gut_room(monsters, row), eats)
+    if substance == SUGAR and monsters.asleep[row] == 0:
+        licks = (max(0, np.int64(monsters.drives[row, GRAZE])) * body.LICK_COUNT) >> 10
+        return min(max(0, sugar_most(monsters, row) - have), licks)
     return np.int64(0)
 
 
@@ -101,8 +106,9 @@ def give(counts, row, substance, kept, cell_substance, y, x):
 
 
 @small
-def emit(counts, row, scent, amount, cell_substance, y, x):
-    """Turn sugar into a scent on the air; both are the same matter."""
+def emit(place, identity, counts, row, scent, amount_256, cell_substance, y, x):
+    """Turn sugar into a scent on the air; both are the same matter. Amounts are rounded by dice."""
+    amount = (amount_256 + bits(draw(place.seed, place.tick, identity, SMELL, scent), 8)) >> 8
     amount = min(amount, np.int64(counts[row, SUGAR]))
     if amount > 0:
         counts[row, SUGAR] -= amount
@@ -131,21 +137,19 @@ def trade(y_low, y_high, place, plant_index, monster_index, plants, monsters, su
                     give(plants.counts, row, OXYGEN, 16, substance, y, x)
                     give(plants.counts, row, MINERAL, 2 * body.PLANT_MINERAL_COUNT, substance, y, x)
                     give(plants.counts, row, WATER, 2 * body.PLANT_WATER_COUNT, substance, y, x)
-                    if plants.counts[row, SUGAR] > 4 * body.PLANT_SUGAR_KEPT_COUNT:
-                        scent = genes.trait(plants.genome, row, genes.P_SCENT) >> 6
-                        emit(plants.counts, row, AROMA, scent, substance, y, x)
+                    if plants.counts[row, SUGAR] > 2 * body.PLANT_SUGAR_KEPT_COUNT:
+                        scent = genes.trait(plants.genome, row, genes.P_SCENT) >> 2
+                        emit(place, plants.id[row], plants.counts, row, AROMA, scent, substance, y, x)
             for k in range(monster_first, monster_last):
                 row = monster_index.rows[k]
                 give(monsters.counts, row, CARBON_DIOXIDE, 0, substance, y, x)
                 give(monsters.counts, row, WATER, body.WATER_HELD_COUNT, substance, y, x)
                 give(monsters.counts, row, MINERAL, body.MINERAL_KEPT_COUNT, substance, y, x)
-                strength = body.SCENT_COUNT + np.int64(monsters.organs[row, GLAND])
-                if monsters.drives[row, MUSK_DRIVE] > 0:
-                    emit(monsters.counts, row, MUSK, (monsters.drives[row, MUSK_DRIVE] * strength) >> 10, substance, y, x)
-                if monsters.drives[row, ALARM_DRIVE] > 0:
-                    emit(
-                        monsters.counts, row, ALARM, (monsters.drives[row, ALARM_DRIVE] * strength) >> 10, substance, y, x
-                    )
+                strength = body.SCENT_256 + body.SCENT_PER_GLAND_256 * np.int64(monsters.organs[row, GLAND])
+                musk = max(0, np.int64(monsters.drives[row, MUSK_DRIVE])) * strength >> 10
+                emit(place, monsters.id[row], monsters.counts, row, MUSK, musk, substance, y, x)
+                alarm = max(0, np.int64(monsters.drives[row, ALARM_DRIVE])) * strength >> 10
+                emit(place, monsters.id[row], monsters.counts, row, ALARM, alarm, substance, y, x)
             for s in TRADED:
                 have = np.int64(substance[s, y, x])
                 if have == 0:
@@ -226,7 +230,7 @@ def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monste
                 target = choose_module(place, plant_index, plants, mouth_y, mouth_x)
                 if target >= 0:
                     asks = (grazes * mouthful(monsters, row)) >> 10
-                    asks = asks * 256 // (256 + genes.trait(plants.genome, target, genes.P_THORN))
+                    asks = asks * 128 // (128 + genes.trait(plants.genome, target, genes.P_THORN))
                     monsters.graze_target[row] = target
                     monsters.graze_demand[row] = min(asks, room)
             bites = np.int64(monsters.drives[row, BITE])
@@ -241,9 +245,9 @@ def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monste
 
 @kernel
 def sum_demands(
-    y_low, y_high, place, prey_index, prey, eater_index, eater_id, eater_target, eater_demand, die_purpose
+    y_low, y_high, place, prey_index, prey, eater_index, eater_id, eater_target, eater_demand, kept, share_purpose
 ):  # fmt: skip
-    """Each one that may be eaten sums what its neighbours ask of it, and finds who gets the remainder."""
+    """Each one that may be eaten sums what its neighbours ask of it, and finds who gets the remainder; `kept` is out of reach."""
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
             cell = y * place.width + x
@@ -259,12 +263,13 @@ def sum_demands(
                         if eater_target[eater] != row or eater_demand[eater] <= 0:
                             continue
                         total += eater_demand[eater]
-                        drawn = draw(place.seed, place.tick, pair(eater_id[eater], prey.id[row]), die_purpose, 0)
+                        drawn = draw(place.seed, place.tick, pair(eater_id[eater], prey.id[row]), share_purpose, 0)
                         if drawn > top_draw or (drawn == top_draw and eater_id[eater] < eater_id[top]):
                             top, top_draw = eater, drawn
                 prey.claimed[row] = total
                 prey.claim_top[row] = top
-                prey.held[row] = prey.counts[row, TISSUE]
+                prey.held[row] = max(0, np.int64(prey.counts[row, TISSUE]) - kept)
+                prey.held_sugar[row] = prey.counts[row, SUGAR]
 
 
 @small
@@ -296,6 +301,7 @@ def take_portions(y_low, y_high, place, plant_index, monster_index, plants, mons
                 if monsters.claim_top[target] == row:
                     got += left_over(place, monster_index, monsters.bite_target, monsters.bite_demand, monsters, target)
                 monsters.counts[row, DETRITUS] += got
+                monsters.counts[row, SUGAR] += blood(monsters, target, got)
                 pricks = np.int64(monsters.organs[target, SPIKE]) * body.PAIN_PER_TISSUE
                 monsters.pain[row] = min(ONE, monsters.pain[row] + pricks)
 
@@ -319,6 +325,28 @@ def left_over(place, eater_index, eater_target, eater_demand, prey, target):
     return rest
 
 
+@small
+def blood(prey, target, got):
+    """Sugar that comes with a bite: its share of the victim's, rounded down."""
+    return np.int64(prey.held_sugar[target]) * got // max(1, np.int64(prey.held[target]))
+
+
+@small
+def blood_lost(place, index, monsters, victim):
+    """Sugar that a victim's biters take together."""
+    lost = np.int64(0)
+    y, x = monsters.y_fixed[victim] >> 10, monsters.x_fixed[victim] >> 10
+    rest = left_over(place, index, monsters.bite_target, monsters.bite_demand, monsters, victim)
+    for ny in range(max(y - 1, 0), min(y + 2, place.height)):
+        line = ny * place.width
+        for j in range(index.start[line + max(x - 1, 0)], index.start[line + min(x + 1, place.width - 1) + 1]):
+            biter = index.rows[j]
+            if monsters.bite_target[biter] == victim and monsters.bite_demand[biter] > 0:
+                got = eaten(monsters, victim, np.int64(monsters.bite_demand[biter]))
+                lost += blood(monsters, victim, got + (rest if monsters.claim_top[victim] == biter else 0))
+    return lost
+
+
 @kernel
 def lose_tissue(y_low, y_high, place, plant_index, monster_index, plants, monsters):
     """Those who were eaten lose what was taken; monsters feel it."""
@@ -335,6 +363,7 @@ def lose_tissue(y_low, y_high, place, plant_index, monster_index, plants, monste
             lost = min(np.int64(monsters.held[row]), np.int64(monsters.claimed[row]))
             if lost > 0:
                 monsters.counts[row, TISSUE] -= lost
+                monsters.counts[row, SUGAR] -= blood_lost(place, monster_index, monsters, row)
                 monsters.pain[row] = min(ONE, monsters.pain[row] + lost * body.PAIN_PER_TISSUE)
 
 
@@ -347,11 +376,11 @@ def act(region: Region) -> None:
     region.run(choose_food, *both, region.constants["sine"], grown=2)
     region.run(
         sum_demands, plant_index, plants, monster_index, monsters.id, monsters.graze_target, monsters.graze_demand,
-        GRAZE_SHARE, grown=1,
+        body.STUB_TISSUE_COUNT, GRAZE_SHARE, grown=1,
     )  # fmt: skip
     region.run(
         sum_demands, monster_index, monsters, monster_index, monsters.id, monsters.bite_target, monsters.bite_demand,
-        BITE_SHARE, grown=1,
+        0, BITE_SHARE, grown=1,
     )  # fmt: skip
     region.run(take_portions, *both)
     region.run(lose_tissue, *both)

@@ -127,7 +127,7 @@ def set_plant_catalysts(plants, row, warmth):
         leaf = np.int64(0)
     plants.catalysts[row, LEAF] = min((leaf * min(warmth, 2048)) >> 10, 16384)
     costs = leaf_gene + genes.trait(plants.genome, row, genes.P_ROOT) + genes.trait(plants.genome, row, genes.P_THORN)
-    costs += genes.trait(plants.genome, row, genes.P_HEIGHT)
+    costs += genes.trait(plants.genome, row, genes.P_HEIGHT) >> 1
     upkeep = body.PLANT_UPKEEP_LEAST_64 + ((tissue * body.PLANT_UPKEEP_64_PER_TISSUE * costs) >> 8)
     plants.catalysts[row, MUSCLE] = min(upkeep, 16384)
     plants.catalysts[row, BUILDER] = body.PLANT_BUILDER_64 if sugar > body.PLANT_SUGAR_KEPT_COUNT else 0

@@ -41,7 +41,6 @@ DIE = purpose("live.die")
 SWEAT = purpose("live.sweat")
 
 BEARS_BUD, BEARS_SEED = 1, 2
-SEED_ODDS_BITS = 4
 
 
 @small
@@ -145,7 +144,7 @@ def decide_births(y_low, y_high, place, plant_index, monster_index, plants, mons
                 if plants.birth[row] != 0 or not is_ripe(plants, row):
                     continue
                 drawn = draw(place.seed, place.tick, plants.id[row], SEED, 0)
-                if bits(draw(place.seed, place.tick, plants.id[row], SEED, 1), SEED_ODDS_BITS) != 0:
+                if bits(draw(place.seed, place.tick, plants.id[row], SEED, 1), body.SEED_ODDS_BITS) != 0:
                     continue
                 if drawn > best_draw or (drawn == best_draw and plants.id[row] < plants.id[best]):
                     best, best_draw = row, drawn
@@ -227,10 +226,8 @@ def bear_monsters(place, parents, first_child, monsters):
         monsters.heading[child] = bits(draw(place.seed, place.tick, identity, HEADING, 0), 16) & (TURN - 1)
         organs = birth_organs(monsters.genome, parent)
         hand(monsters.counts, parent, child, TISSUE, body.CORE_TISSUE_COUNT + organs * body.ORGAN_TISSUE_COUNT)
-        hand(monsters.counts, parent, child, SUGAR, np.int64(body.BIRTH_SUGAR_COUNT))
-        for s in (WATER, OXYGEN):
+        for s in (SUGAR, WATER, OXYGEN, MINERAL):
             hand(monsters.counts, parent, child, s, np.int64(monsters.counts[parent, s]) >> 1)
-        hand(monsters.counts, parent, child, MINERAL, np.int64(monsters.counts[parent, MINERAL]) >> 1)
         for slot in range(organs):
             code = genes.organ_code(monsters.genome, child, slot)
             if code < monsters.organs.shape[1]:
@@ -265,7 +262,7 @@ def old_and_unlucky(place, identity, age, limit, odds_bits):
 def plant_lives(place, plants, row, age):
     """Whether a plant goes on living."""
     if plants.stage[row] != MODULE:
-        return age <= 400 + 4 * genes.trait(plants.genome, row, genes.P_SEED_WAIT)
+        return age <= body.SEED_KEEPS_TICKS + 2 * genes.trait(plants.genome, row, genes.P_SEED_WAIT)
     if plants.counts[row, TISSUE] < body.PLANT_ALIVE_COUNT:
         return False
     limit = body.PLANT_OLD_TICKS * (64 + genes.trait(plants.genome, row, genes.P_LONGEVITY)) >> 7
