@@ -10,10 +10,12 @@ import numpy as np
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import SUBCELL, TURN
 
-WATER_DEEP_COUNT = 700
-SCENT_STRONG_COUNT = 24
-DETRITUS_MUCH_COUNT = 40
-SEED_CELLS, LEAF_LEAST_CELLS, LEAF_MOST_CELLS = 0.18, 0.5, 1.55
+WATER_DEEP_COUNT = 320
+SCENT_STRONG_COUNT = 10
+DETRITUS_MUCH_COUNT = 30
+SEED_CELLS, LEAF_LEAST_CELLS, LEAF_MOST_CELLS = 0.2, 0.75, 2.3
+STRAYS_CELLS = 0.3
+"""Plants sit in the middle of their cells; they are shown a little off it, so that no grid shows."""
 
 
 @dataclass
@@ -116,24 +118,42 @@ def _beings(region: Region, name: str) -> Beings:
         size = np.where(
             column("stage") < 2, SEED_CELLS, LEAF_LEAST_CELLS + (LEAF_MOST_CELLS - LEAF_LEAST_CELLS) * grown
         )
-        hue = 0.37 + column("gene_hue") / 128 * 0.13
-        colour = hsv(hue, 0.62 - 0.15 * column("gene_leaf") / 128, 0.62 + 0.2 * grown)
+        stray = strays(looks["id"]) * (column("stage") == 2)
+        y, x = y + stray[0], x + stray[1]
+        hue = 0.375 + column("gene_hue") / 128 * 0.15
+        colour = hsv(hue, 0.64 - 0.15 * column("gene_leaf") / 128, 0.66 + 0.16 * grown)
+        if "stem_id" in table:
+            alive = np.isin(table["stem_id"][own], looks["id"])
+            looks["stem"] = column("stem_direction").astype(np.int64) * alive
+            looks["stem_id"] = table["stem_id"][own]
         accent = hsv(0.98 + column("gene_flower_hue") / 128 * 0.2, 0.62, 1.0)
         looks["shape"] = (column("gene_shape") + 128) / 255
         looks["stage"] = column("stage")
         looks["flowers"] = np.clip((column("sugar_count") - 70) / 60, 0, 1) * (grown > 0.4)
         return Beings(True, y, x, size.astype(np.float32), heading, colour, accent, looks)
-    size = np.clip(0.55 + 0.09 * np.sqrt(tissue), 0.8, 2.2).astype(np.float32)
+    size = np.clip(0.6 + 0.16 * np.sqrt(tissue), 0.9, 3.0).astype(np.float32)
     if "genome" in table and table["genome"].shape[1] > 24:
         hue_gene, shade, pattern, glow = (_gene(table["genome"][own], at) for at in ("hue", "shade", "pattern", "glow"))
     else:
         hue_gene, shade, pattern, glow = (_species_hue(column("species")), *(np.full(len(own), 0.5, np.float32),) * 3)
-    colour = hsv(hue_gene, 0.62 + 0.2 * (shade - 0.5), 0.95 - 0.25 * shade)
-    accent = hsv(hue_gene + 0.08, 0.45, 1.0)
+    colour = hsv(hue_gene, 0.68 + 0.2 * (shade - 0.5), 1.0 - 0.15 * shade)
+    accent = hsv(hue_gene + 0.09, 0.38, 1.0)
     looks |= {"pattern": pattern, "glow": glow, "asleep": column("asleep"), "eyes_shut": column("eyes_shut")}
     for organ in ("jaw", "leg", "eye", "armour", "spike", "gland"):
         looks[organ] = column(f"{organ}_organs", 2.0 if organ in ("leg", "eye") else 0.0)
     return Beings(False, y, x, size, heading, colour, accent, looks)
+
+
+def scattered(ids: np.ndarray, salt: int) -> np.ndarray:
+    """A number from 0 to 1 for each id, for looks alone."""
+    mixed = (ids.astype(np.uint64) + np.uint64(salt)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(29)
+    return ((mixed * np.uint64(0xBF58476D1CE4E5B9)) >> np.uint64(40)).astype(np.float32) / (1 << 24)
+
+
+def strays(ids: np.ndarray) -> np.ndarray:
+    """How far off the middles of their cells plants are shown, `float32[2, n]`."""
+    return np.stack([(scattered(ids, salt) - 0.5) * (2 * STRAYS_CELLS) for salt in (5, 6)])
 
 
 def _gene(genome: np.ndarray, name: str) -> np.ndarray:
@@ -146,6 +166,11 @@ def _gene(genome: np.ndarray, name: str) -> np.ndarray:
 def _species_hue(species: np.ndarray) -> np.ndarray:
     """Hues far apart for neighbouring numbers: steps of the golden ratio, beginning at blue."""
     return (0.58 + species * 0.618034) % 1.0
+
+
+def rgb(red: float, green: float, blue: float) -> np.ndarray:
+    """A colour, `float32[3]`."""
+    return np.array([red, green, blue], np.float32)
 
 
 def hsv(hue: np.ndarray, saturation: np.ndarray | float, value: np.ndarray | float) -> np.ndarray:
@@ -166,11 +191,11 @@ def ground_colour(
     def mix(a: tuple | np.ndarray, b: tuple, share: np.ndarray) -> np.ndarray:
         return np.asarray(a, np.float32) + (np.asarray(b, np.float32) - np.asarray(a, np.float32)) * share[..., None]
 
-    land = mix((0.145, 0.110, 0.105), (0.062, 0.098, 0.092), np.clip(moisture * 1.15 - 0.1, 0, 1))
-    land = mix(land, (0.205, 0.185, 0.180), np.clip(elevation - 0.55, 0, 1) * 1.2)
-    land = mix(land, (0.125, 0.062, 0.135), detritus * 0.75)
+    land = mix((0.105, 0.070, 0.082), (0.030, 0.058, 0.052), np.clip(moisture * 1.3 - 0.25, 0, 1))
+    land = mix(land, (0.150, 0.135, 0.150), np.clip(elevation - 0.60, 0, 1) * 1.4)
+    land = mix(land, (0.105, 0.040, 0.120), detritus * 0.85)
     land = mix(land, (0.13, 0.36, 0.20), cover * 0.85)
-    sea = mix((0.055, 0.23, 0.30), (0.016, 0.036, 0.105), np.sqrt(np.clip(depth * 1.4, 0, 1)))
+    sea = mix((0.028, 0.150, 0.200), (0.011, 0.030, 0.092), np.sqrt(np.clip(depth * 1.4, 0, 1)))
     shallow = np.clip(depth * 14, 0, 1)
     colour = land + (sea - land) * shallow[..., None]
     glow = np.array([[0.05, 0.17, 0.10], [0.20, 0.05, 0.22], [0.34, 0.08, 0.05]], np.float32)

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -45,13 +46,22 @@ class Metrics:
 class Journal:
     """The journal of one run; opened by one process at a time. What is entered is durable after `commit`."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, to_read: bool = False):
         self.path = path
         with _told(path):
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=FULL")
-            self._database.executescript(_TABLES)
+            where = f"file:{quote(str(path))}?mode={'ro' if to_read else 'rwc'}"
+            self._database = sqlite3.connect(where, uri=True, isolation_level=None)
+            if not to_read:
+                self._database.execute("PRAGMA journal_mode=WAL")
+                self._database.execute("PRAGMA synchronous=FULL")
+                self._database.executescript(_TABLES)
+
+    @classmethod
+    def reading(cls, path: Path) -> "Journal":
+        """The journal of a run that may be going on elsewhere; nothing can be entered."""
+        if not path.is_file():
+            raise RunError(f"{path}: is missing: the run has no journal to read")
+        return cls(path, to_read=True)
 
     def enter(self, metrics: Metrics, digest: int) -> None:
         """Enter a tick's digest and metrics. Raises `RunError` where the tick was journalled with another digest."""

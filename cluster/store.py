@@ -38,17 +38,16 @@ def ladder(ticks: Iterable[int], newest_kept: int = NEWEST_KEPT) -> set[int]:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Turns what the disk reports while a run is written into one line."""
+def writing(folder: Path, option: str = "--run") -> Iterator[None]:
+    """Turns what the disk reports while something is written under a folder, chosen by an option, into one line."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise RunError(
-                f"{folder}: the disk is full: make room, then go on from the last snapshot with: umwelt resume {folder}"
-            ) from None
+            again = f"go on from the last snapshot with: umwelt resume {folder}" if option == "--run" else "try again"
+            raise RunError(f"{folder}: the disk is full: make room, then {again}") from None
         raise RunError(
-            f"{folder}: cannot be written: {error.strerror or error}: choose another folder with --run"
+            f"{folder}: cannot be written: {error.strerror or error}: choose another folder with {option}"
         ) from None
 
 
