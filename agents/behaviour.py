@@ -206,14 +206,8 @@ class OneByOne(_Species):
                     raise SpeciesError(f"species {self.name}: respond gives Drives(...), not {type(answer).__name__}")
                 answer = Drives()
             answers.append(answer)
-        table["drives"][rows] = to_border(_numbers(answers, self.name), self.name)
-
-
-def _numbers(answers: list, name: str) -> np.ndarray:
-    try:
-        return np.array(answers, np.float64).reshape(len(answers), len(DRIVES))
-    except (TypeError, ValueError):
-        raise SpeciesError(f"species {name}: each of its drives is one number from -1 to 1") from None
+        for at, values in enumerate(zip(*answers, strict=True)):
+            table["drives"][rows, at] = to_border(values, self.name, at)
 
 
 class Compiled(_Species):
@@ -273,6 +267,32 @@ class Beheld:
         self._set[name] = values
 
 
+class _Lazily:
+    """Stimuli of many beings, each an `int64[rows]` made when it is asked for, and not to be written into."""
+
+    def __init__(self, stimuli: np.ndarray, where: Any):
+        self._stimuli, self._where = stimuli, where
+        self._made: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return self._stimuli.shape[1]
+
+    def __getitem__(self, at: int) -> np.ndarray:
+        if at not in self._made:
+            if at >= len(self):  # so that it counts as a sequence
+                raise IndexError(at)
+            self._made[at] = self._stimuli[self._where, at].astype(np.int64)
+            self._made[at].flags.writeable = False
+        return self._made[at]
+
+
+def _stretch(rows: np.ndarray) -> Any:
+    """Rows as a slice, where they lie one behind the other: four times faster to gather."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and bool((np.diff(rows) == 1).all()):
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows
+
+
 class AllAtOnce(_Species):
     """Columns in, columns out: `respond_all`."""
 
@@ -285,20 +305,22 @@ class AllAtOnce(_Species):
         dice = Dice(region.seed, region.tick, self.purpose)
         dice.of(table["id"][rows])
         see = Sight()
-        see.raw.values = table["stimuli"][rows].T.astype(np.int64)
+        # most species use a few of the many stimuli: a column is made when it is asked for
+        where = _stretch(rows)
+        see.raw.values = _Lazily(table["stimuli"], where)
         me = Beheld(region, rows, self, dice)
         answer = self.cls.respond_all(me, see)  # type: ignore[attr-defined]
         answer = Drives() if answer is None else answer
         if not isinstance(answer, Drives):
             raise SpeciesError(f"species {self.name}: respond_all gives Drives(...), not {type(answer).__name__}")
-        drives = np.empty((len(rows), len(DRIVES)))
+        drives = np.zeros((len(rows), len(DRIVES)), np.int16)
         for at, values in enumerate(answer):
             shape = np.shape(values)
             if shape not in ((), (len(rows),)):
                 line = f"its drive {DRIVES[at]} has {shape} numbers for {len(rows)} beings"
                 raise SpeciesError(f"species {self.name}: {line}")
-            drives[:, at] = values
-        table["drives"][rows] = to_border(drives, self.name)
+            drives[:, at] = to_border(values, self.name, at)
+        table["drives"][where] = drives
         for name, values in me._set.items():
             table[name][rows] = values
 

@@ -217,11 +217,15 @@ def checked_limit(limit: int) -> int:
     return limit
 
 
-def to_border(answers: np.ndarray, name: str) -> np.ndarray:
-    """Drives as the laws take them, `int16[rows, drives]`: rounded to 1/1024 and clamped to -1 .. 1."""
-    if np.isnan(answers).any():
-        raise no_number(name, int(np.argwhere(np.isnan(answers))[0][-1]))
-    return np.rint(np.clip(answers, -1.0, 1.0) * ONE).astype(np.int16)
+def to_border(answers: Any, name: str, drive: int) -> np.ndarray:
+    """A drive of many beings as the laws take it, `int16[beings]`: rounded to 1/1024 and clamped to -1 .. 1."""
+    try:
+        values = np.asarray(answers, np.float64)
+    except (TypeError, ValueError):
+        raise SpeciesError(f"species {name}: its drive {DRIVES[drive]} is one number from -1 to 1 a being") from None
+    if np.isnan(values).any():
+        raise no_number(name, drive)
+    return np.rint(np.clip(values, -1.0, 1.0) * ONE).astype(np.int16)
 
 
 def no_number(name: str, drive: int) -> SpeciesError:

@@ -16,7 +16,7 @@ import numpy as np
 
 from umwelt.agents import behaviour
 from umwelt.agents.description import WorldFile, one_of, parse_world, read_world
-from umwelt.agents.opening import begin
+from umwelt.agents.opening import begin, opened
 from umwelt.agents.population import Beings, Population
 from umwelt.agents.roster import Roster
 from umwelt.sandbox import audit
@@ -28,9 +28,9 @@ from umwelt.sandbox.step import advance
 class World(mesa.Model):
     """A world that lives by its laws, or (without a world file) a plain Mesa model.
 
-    `world` is a bundled name, the path of a .toml file, or a checked `WorldFile`. Other keywords override values of the
-    file; a dot in a key may be written as two underscores (`climate__light=0.5`). `species` puts classes of one's own
-    on founders, by the name of their species; `check` asks every such species several times over (slow).
+    `world` is a bundled name, the path of a .toml file or a snapshot, or a checked `WorldFile`. Other keywords override
+    values of the file; a dot in a key may be written as two underscores (`climate__light=0.5`). `species` puts classes
+    of one's own on founders, by the name of their species; `check` asks every such species several times over (slow).
 
     In a world from a file, `region`, `laws` and `world_file` are what it runs on, and `datacollector` keeps how many
     live, were born and died at each tick, until a model of one's own puts another in its place.
@@ -58,9 +58,14 @@ class World(mesa.Model):
         if seed is not None:
             overrides["seed"] = int(seed)
         dotted = {key.replace("__", "."): value for key, value in overrides.items()}
-        self.world_file = described(world, dotted, species or {})
+        snapshot = saved_at(world)
+        if snapshot is not None:
+            self.world_file, region = reopened(snapshot, dotted, species or {})
+        else:
+            self.world_file = described(world, dotted, species or {})
+            region = begin(self.world_file)
         super().__init__(*args, seed=self.world_file.common.seed)
-        self._enter(begin(self.world_file), check)
+        self._enter(region, check)
 
     def _enter(self, region: Region, check: bool = False) -> None:
         """Live in a region that is ready to run."""
@@ -84,7 +89,7 @@ class World(mesa.Model):
         check: bool = False,
         **overrides: Any,
     ) -> "World":
-        """A world from a file, ready to run: a bundled name, or the path of a .toml file."""
+        """A world ready to run: a bundled name, the path of a .toml file, or of a snapshot that `save` wrote."""
         return cls(world, seed=seed, species=species, check=check, **overrides)
 
     def step(self) -> None:
@@ -99,11 +104,14 @@ class World(mesa.Model):
             self.datacollector.collect(self)
 
     def save(self, path: str | Path) -> None:
-        """Write a snapshot of the world as it is now."""
+        """Write a snapshot of the world as it is now, into a folder that must not exist yet; `load` opens it again.
+
+        Its laws' state is whole; what Mesa's `random` and `rng` have drawn is no part of it.
+        """
         from umwelt.sandbox.snapshot import save
 
         self._from_file("saved")
-        save(Path(path), self.region, self.world_file)
+        save(Path(path), self.region, self.world_file.text, self.world_file.name)
 
     def field(self, name: str) -> np.ndarray:
         """A field of the world's cells, or one part of it, `[height, width]`; writing into it writes into the world."""
@@ -193,6 +201,11 @@ def described(world: str | Path | WorldFile, overrides: dict[str, Any], species:
     found = read(overrides)
     if not species:
         return found
+    return read({**overrides, **references_for(found, species)})
+
+
+def references_for(found: WorldFile, species: Mapping[str, type]) -> dict[str, str]:
+    """The values of a world file that put classes on founders, by the name of their species."""
     founders = getattr(found.settings, "founders", None)
     if not founders:
         raise WorldFileError(f"{found.source}: species: this world has no founders to put classes on")
@@ -202,4 +215,25 @@ def described(world: str | Path | WorldFile, overrides: dict[str, Any], species:
         one_of(name, names, f"{found.source}: species")
         reference = behaviour.register(cls)
         classes |= {f"founders.{at}.behaviour": reference for at, other in enumerate(names) if other == name}
-    return read({**overrides, **classes})
+    return classes
+
+
+def saved_at(world: str | Path | WorldFile) -> Path | None:
+    """The folder of a snapshot, if that is what `world` names."""
+    if isinstance(world, WorldFile) or not Path(world).is_dir():
+        return None
+    return Path(world)
+
+
+def reopened(path: Path, overrides: Mapping[str, Any], species: Mapping[str, type]) -> tuple[WorldFile, Region]:
+    """The world of a snapshot, to go on from its tick."""
+    from umwelt.sandbox.snapshot import load, read_manifest
+
+    if overrides:
+        raise WorldFileError(f"{path}: {next(iter(overrides))}: a snapshot is as it was saved: give only species")
+    manifest = read_manifest(path)
+    found = parse_world(manifest.world, str(path), manifest.name)
+    if species:
+        found = parse_world(manifest.world, str(path), manifest.name, references_for(found, species))
+    kept = load(path, found.laws.layout(found))
+    return found, opened(found, kept.pieces, kept.constants, manifest.tick)
