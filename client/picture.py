@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from umwelt.client import bodies
-from umwelt.client.scene import Beings, Scene, ground_colour, rgb, scene_of
+from umwelt.client.scene import Beings, Scene, ground_colour, rgb, scattered, scene_of
 from umwelt.cluster.engine import region_at
 from umwelt.cluster.journal import Journal
 from umwelt.cluster.store import Store
@@ -175,11 +175,21 @@ def _sparks(canvas: np.ndarray, beings: Beings, scale: float, top: float, left: 
     """Beings as dots of light with a soft glow: plants a haze of leaves, monsters sparks over them."""
     height, width = canvas.shape[:2]
     rows, y, x = bodies.visible(beings, (height, width), scale, top, left, world)
-    area = np.clip((beings.size[rows] * scale) ** 2 * 0.8, 0.22, 6.0) * (0.85 if beings.plant else 1.5)
+    colour, area = beings.colour[rows], (beings.size[rows] * scale) ** 2
+    if beings.plant:
+        # scattered over their cells, so that no grid shows; lit up where they flower
+        ids, blooms = beings.looks["id"][rows], beings.looks["flowers"][rows, None]
+        y, x = y + (scattered(ids, 7) - 0.5) * 0.6 * scale, x + (scattered(ids, 8) - 0.5) * 0.6 * scale
+        colour = (
+            colour * (0.7 + 0.5 * scattered(ids, 4))[:, None] * (1 - 0.55 * blooms) + beings.accent[rows] * blooms * 0.7
+        )
+        area = area * 0.42
+    else:
+        area = np.maximum(area * 0.5, 1.2)
     light: np.ndarray = np.zeros((height, width, 4), np.float32)
     low_y, low_x = np.floor(y - 0.5).astype(np.int64), np.floor(x - 0.5).astype(np.int64)
     share_y, share_x = y - 0.5 - low_y, x - 0.5 - low_x
-    paint = np.concatenate([beings.colour[rows], np.ones((len(rows), 1), np.float32)], axis=1) * area[:, None]
+    paint = np.concatenate([colour, np.ones((len(rows), 1), np.float32)], axis=1) * area[:, None]
     for down in (0, 1):
         for across in (0, 1):
             weight = (share_y if down else 1 - share_y) * (share_x if across else 1 - share_x)
@@ -189,16 +199,16 @@ def _sparks(canvas: np.ndarray, beings: Beings, scale: float, top: float, left: 
             for channel in range(4):
                 values = (paint[:, channel] * weight)[inside]
                 light[..., channel] += np.bincount(at, values, height * width).reshape(height, width).astype(np.float32)
-    near, far = _spread(light, max(1, round(scale * 0.6))), _spread(light, max(2, round(scale * scale * 1.2)))
+    near, far = _spread(light, max(1, round(scale * 0.6))), _spread(light, max(2, round(scale * scale * 0.9)))
     if beings.plant:
-        light = 0.25 * light + 0.35 * near + 0.75 * far
+        light = 0.20 * light + 0.45 * near + 0.45 * far
     else:
         light = 0.45 * light + 0.75 * near
     amount = light[..., 3:]
     tint = light[..., :3] / np.maximum(amount, 1e-5)
-    cover = 1 - np.exp(-amount * (0.55 if beings.plant else 1.5))
-    canvas += (tint * (0.92 if beings.plant else 1.2) - canvas) * cover * (0.78 if beings.plant else 0.95)
-    canvas += _spread(far[..., :3], 4) * (0.05 if beings.plant else 0.35)
+    cover = 1 - np.exp(-amount * (0.95 if beings.plant else 0.9))
+    canvas += (tint * (0.92 if beings.plant else 1.2) - canvas) * cover * (0.85 if beings.plant else 0.95)
+    canvas += _spread(far[..., :3], 4) * (0.06 if beings.plant else 0.20)
 
 
 def _spread(light: np.ndarray, times: int) -> np.ndarray:
