@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.earth import SIZES, earth_world, law_seconds, living, measure_size
 from benchmarks.measure import Effort, Section, median, spread, timed
 from benchmarks.peers import SHEEP_REPRODUCE, WOLF_REPRODUCE, WOLF_SHARE, side_for
-from benchmarks.workers import in_process_of_its_own, with_an_empty_cache
+from benchmarks.workers import MESA_WARM_UP_STEPS, in_process_of_its_own, with_an_empty_cache
 from umwelt.agents.description import read_world
 from umwelt.agents.opening import begin
 from umwelt.sandbox.kernel import crew
@@ -57,7 +57,7 @@ def fields(effort: Effort) -> Section:
     section.raw = {"laps_s": laps, "substances": substances, "mobile": mobile, "reactions": reactions}
     for law, count, what in (("flow", mobile + 1, "mobile substances"), ("react", reactions, "reactions")):
         seconds = median([lap[law] for lap in laps])
-        note = f"{seconds * 1e9 / cells:.1f} ns a cell with {count} {what}; wall time on {crew.count} threads, cells of the halo counted"
+        note = f"{seconds * 1e9 / cells:.1f} ns a cell with {count} {what}; wall time, {crew.count} threads, with halo"
         section.add(f"{law}, a cell and substance", seconds * 1e9 / cells / substances, "ns", note=note)
         section.add(f"{law}, a cell and each of its {what}", seconds * 1e9 / cells / count, "ns")
     weights(section)
@@ -115,7 +115,7 @@ def wolf_rate(animals: int, effort: Effort) -> dict[str, Any]:
         },
     )  # fmt: skip
     region = begin(world)
-    advance(region, world.laws, 5)
+    advance(region, world.laws, MESA_WARM_UP_STEPS)
     ticks = max(10, effort.short(2_000_000) // animals)
     user, wall = [], []
     for _ in range(effort.repeats):

@@ -15,6 +15,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 MESA_WARM_UP_STEPS = 5
+MESA_WORK_A_REPEAT = 100_000
+"""Agent-steps."""
 
 
 def in_process_of_its_own(name: str, number: int = 0, **environment: str) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def mesa_steps(animals: int) -> dict[str, Any]:
     model = wolf_sheep(side_for(animals), 1)
     model.datacollector.collect = lambda model: None
     kinds = [kind for kind in model.agent_types if kind.__name__ in ("Sheep", "Wolf")]
-    steps = max(1, 30_000 // animals)
+    steps = max(2, MESA_WORK_A_REPEAT // animals)
 
     def living() -> int:
         return sum(len(model.agents_by_type[kind]) for kind in kinds)

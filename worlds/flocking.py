@@ -1,0 +1,211 @@
+"""Flocking: Reynolds' boids with the weights of Mesa's example `boid_flockers`, as a law of Umwelt in integers.
+
+Each boid steers toward its neighbours, away from those too near, and the way they fly; so flocks form that nobody
+leads (Reynolds, "Flocks, herds and schools: a distributed behavioral model", SIGGRAPH 1987). As in Mesa's example the
+three pulls are sums over the neighbours, weighted, divided by their number, and added to the unit vector of one's
+heading. Here all boids look at the same moment, before any has moved, and a boid's heading is an angle.
+
+A boid looks `MOST_VISION_CELLS` far and then goes at most a cell: reach 11.
+"""
+
+from collections import namedtuple
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from umwelt.agents.description import WorldFile
+from umwelt.agents.genesis import draws
+from umwelt.agents.laws.geometry import angle_to, cosine, sine
+from umwelt.sandbox.columns import Column, Schema, identity
+from umwelt.sandbox.dice import purpose
+from umwelt.sandbox.kernel import kernel, small
+from umwelt.sandbox.region import Field, Region
+from umwelt.sandbox.step import Law, Laws
+from umwelt.sandbox.units import (
+    SINE_STEPS,
+    SUBCELL,
+    TURN,
+    arctangent_table,
+    fixed_from_cells,
+    rate_from_float,
+    sine_table,
+)
+
+MOST_VISION_CELLS = 10
+BOID = 1
+SCATTER_Y = purpose("flocking.scatter_y")
+SCATTER_X = purpose("flocking.scatter_x")
+HEADING = purpose("flocking.heading")
+
+DELTA_TO_UNIT_BITS = 4
+"""From 1/1024 cell to the 1/16384 in which sines are held."""
+WEIGHT_BITS = 24
+HALF_A_STEP = TURN // SINE_STEPS // 2
+
+
+class BoidSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How many boids there are and how they steer; lengths in cells, weights as in Mesa's example."""
+
+    count: Annotated[int, Meta(ge=0, lt=1 << 30)]
+    speed: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    vision: Annotated[float, Meta(ge=0, le=MOST_VISION_CELLS)] = 10.0
+    separation: Annotated[float, Meta(ge=0, le=MOST_VISION_CELLS)] = 2.0
+    cohere: Annotated[float, Meta(ge=0, le=1)] = 0.03
+    separate: Annotated[float, Meta(ge=0, le=1)] = 0.015
+    match: Annotated[float, Meta(ge=0, le=1)] = 0.05
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The sections of a world file that these laws read."""
+
+    boids: BoidSettings
+
+
+Rules = namedtuple("Rules", ["speed", "vision", "separation", "cohere", "separate", "match"])
+"""The settings as integers: lengths in 1/1024 cell, weights in 2^-24."""
+
+BOIDS = Schema(
+    "boids",
+    BOID,
+    (
+        Column("species", "int16", unit="index among the world's species", inherited=True, fixed=True),
+        Column("heading", "int32", unit="1/65536 turn, clockwise from x"),
+    ),
+    __name__,
+)
+
+
+@small
+def rounded(value, divisor):
+    """The nearest whole quotient, so that headings do not lean one way as they would by flooring."""
+    return (2 * value + divisor) // (2 * divisor)
+
+
+@small
+def unit_y(sine_table, angle):
+    """The part along y of the unit vector of an angle, in 1/16384, by the nearest entry of the table."""
+    return sine(sine_table, angle + HALF_A_STEP)
+
+
+@small
+def unit_x(sine_table, angle):
+    """The part along x."""
+    return cosine(sine_table, angle + HALF_A_STEP)
+
+
+@small
+def pull(rules, together, apart, along):
+    """The three pulls along one axis, weighted, in 1/16384 of 2^-24."""
+    near = rules.cohere * together - rules.separate * apart
+    return (near << DELTA_TO_UNIT_BITS) + rules.match * along
+
+
+@kernel
+def steer(y_low, y_high, place, index, boids, rules, sine_table, arctangent, heading):
+    """Write the new heading of each boid from where its neighbours are and how they fly at this moment."""
+    cells = (rules.vision + SUBCELL - 1) >> 10
+    for y in range(y_low, y_high):
+        for k in range(index.start[y * place.width + place.x_low], index.start[y * place.width + place.x_high]):
+            row = index.rows[k]
+            x = boids.x_fixed[row] >> 10
+            count = np.int64(0)
+            together_y, together_x, apart_y, apart_x = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+            along_y, along_x = np.int64(0), np.int64(0)
+            left, right = max(x - cells, 0), min(x + cells, place.width - 1)
+            for ny in range(max(y - cells, 0), min(y + cells + 1, place.height)):
+                line = ny * place.width
+                for n in range(index.start[line + left], index.start[line + right + 1]):
+                    other = index.rows[n]
+                    dy = np.int64(boids.y_fixed[other]) - boids.y_fixed[row]
+                    dx = np.int64(boids.x_fixed[other]) - boids.x_fixed[row]
+                    square = dy * dy + dx * dx
+                    if other == row or square > rules.vision * rules.vision:
+                        continue
+                    count += 1
+                    together_y, together_x = together_y + dy, together_x + dx
+                    if square < rules.separation * rules.separation:
+                        apart_y, apart_x = apart_y + dy, apart_x + dx
+                    along_y += unit_y(sine_table, np.int64(boids.heading[other]))
+                    along_x += unit_x(sine_table, np.int64(boids.heading[other]))
+            own = np.int64(boids.heading[row])
+            heading[row] = own
+            if count == 0:
+                continue
+            # weights of 24 bits times sums of lengths stay below 2^63 for a million neighbours
+            share = count << WEIGHT_BITS
+            own_y, own_x = unit_y(sine_table, own), unit_x(sine_table, own)
+            turned_y = own_y + rounded(pull(rules, together_y, apart_y, along_y), share)
+            turned_x = own_x + rounded(pull(rules, together_x, apart_x, along_x), share)
+            # the angle between the old and the new vector, so that one who is not pulled does not turn by rounding
+            across, onward = own_x * turned_y - own_y * turned_x, own_x * turned_x + own_y * turned_y
+            heading[row] = (own + angle_to(arctangent, across, onward)) & (TURN - 1)
+
+
+@kernel
+def fly(y_low, y_high, place, index, boids, rules, sine_table, heading):
+    """Turn to the new heading and go."""
+    for y in range(y_low, y_high):
+        for k in range(index.start[y * place.width + place.x_low], index.start[y * place.width + place.x_high]):
+            row = index.rows[k]
+            angle = np.int64(heading[row])
+            boids.heading[row] = angle
+            boids.y_fixed[row] += (unit_y(sine_table, angle) * rules.speed + (1 << 13)) >> 14
+            boids.x_fixed[row] += (unit_x(sine_table, angle) * rules.speed + (1 << 13)) >> 14
+
+
+def flock(region: Region) -> None:
+    """All look, then all fly."""
+    boids, index = region.tables["boids"], region.index("boids")
+    rules, sines = Rules(*region.constants["rules"].tolist()), region.constants["sine"]
+    heading = np.empty(boids.count, np.int32)
+    region.run(steer, index, boids.record(), rules, sines, region.constants["arctangent"], heading, grown=1)
+    region.run(fly, index, boids.record(), rules, sines, heading, grown=1)
+    region.reindex("boids")
+
+
+def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
+    """Boids in an empty sky."""
+    return (), [BOIDS]
+
+
+def rules_from(settings: Settings) -> Rules:
+    """The settings as integers."""
+    boids = settings.boids
+    lengths = [fixed_from_cells(length) for length in (boids.speed, boids.vision, boids.separation)]
+    return Rules(*lengths, *[rate_from_float(weight) for weight in (boids.cohere, boids.separate, boids.match)])
+
+
+def genesis(world: WorldFile, region: Region) -> None:
+    """Boids anywhere, headed anywhere."""
+    region.constants = {
+        "rules": np.array(rules_from(world.settings), np.int64),
+        "sine": sine_table(),
+        "arctangent": arctangent_table(),
+    }
+    ids = identity(BOID, 0, np.arange(world.settings.boids.count), by_hand=True)
+    region.tables["boids"].append(
+        len(ids),
+        {
+            "id": ids,
+            "y_fixed": draws(ids, region.seed, SCATTER_Y) % (region.torus.height * SUBCELL),
+            "x_fixed": draws(ids, region.seed, SCATTER_X) % (region.torus.width * SUBCELL),
+            "heading": draws(ids, region.seed, HEADING) % TURN,
+        },
+    )
+
+
+def species(world: WorldFile) -> list[str]:
+    """The names of the species by their index."""
+    return ["boid"]
+
+
+laws = Laws(
+    name="flocking",
+    order=(Law("flock", MOST_VISION_CELLS + 1, flock),),
+    settings=Settings,
+    layout=layout,
+    genesis=genesis,
+    species=species,
+)
