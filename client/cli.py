@@ -50,26 +50,22 @@ def launch(
     if seed is not None:
         overrides["seed"] = seed
     described = read_world(world, overrides)
-    from umwelt.client.running import carry_on, check_species, making
+    from umwelt.client.running import carry_on, making
     from umwelt.cluster.engine import Run
 
     with making(described.name):
-        begun = Run.begin(described, run)
-    if check:
-        check_species(begun)
+        begun = Run.begin(described, run, check)
     carry_on(begun, ticks, view, json)
 
 
 @app.command()
 def resume(run: RunFolder, ticks: Ticks = None, view: View = True, check: Check = False, json: Json = False) -> None:
     """Go on with a run from its newest good snapshot."""
-    from umwelt.client.running import carry_on, check_species, making
+    from umwelt.client.running import carry_on, making
     from umwelt.cluster.engine import Run
 
     with making(str(run)):
-        begun = Run.resume(run)
-    if check:
-        check_species(begun)
+        begun = Run.resume(run, checked=check)
     carry_on(begun, ticks, view, json)
 
 

@@ -3,6 +3,7 @@
 `Dashboard` draws on a terminal with rich; where there is none, `Lines` prints a plain line every few seconds.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -137,10 +138,12 @@ class Dashboard:
         assert metrics is not None
         side = Layout(name="side", size=36)
         species = sum(len(found) for found in metrics.populations.values())
-        side.split_column(
-            Layout(self._panel(self._populations(metrics), "life"), size=species + 4),
-            Layout(self._panel(self._matter(metrics), "matter")),
-        )
+        life = self._panel(self._populations(metrics), "life")
+        if metrics.substances:
+            matter = self._panel(self._matter(metrics), "matter")
+            side.split_column(Layout(life, size=species + 4), Layout(matter))
+        else:
+            side.update(life)
         middle = Layout()
         middle.split_row(Layout(self._panel(HalfBlocks(self.run), self._place())), side)
         whole = Layout()
@@ -192,7 +195,7 @@ class Dashboard:
         grid.add_column(justify="right", no_wrap=True)
         most = max(metrics.substances.values(), default=1) or 1
         for name, count in sorted(metrics.substances.items(), key=lambda item: -item[1]):
-            filled = 0 if count <= 0 else max(1, round(8 * (len(str(count)) / len(str(most))) ** 3))
+            filled = 0 if count <= 0 else max(1, round(8 * (math.log10(1 + count) / math.log10(1 + most)) ** 3))
             bar = Text("━" * filled, "#4fb3a0").append("─" * (8 - filled), "#24323a")
             grid.add_row(Text(name.replace("_", " "), DIM), bar, Text(short(count), BRIGHT))
         return grid

@@ -12,7 +12,6 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from umwelt.client.dashboard import Dashboard, Lines
 from umwelt.cluster.engine import Run, compiled_count
-from umwelt.sandbox.errors import SpeciesError
 from umwelt.sandbox.kernel import kernels
 from umwelt.sandbox.step import Law
 
@@ -105,13 +104,3 @@ def first_tick(run: Run, console: Console) -> None:
             progress.update(task, completed=at, description=f"compiling {following}", kernels=count)
 
         next(run.ticks(between=between))
-
-
-def check_species(run: Run) -> None:
-    """Turn on the check of species: rows permuted, batches split, called twice."""
-    behaviours = run.region.derived.get("behaviours")
-    if behaviours is None or not hasattr(behaviours, "checked"):
-        raise SpeciesError(
-            f"{run.world.source}: --check: the laws of this world have no species to check: leave it out"
-        )
-    behaviours.checked = True

@@ -110,9 +110,10 @@ def _beings(region: Region, name: str) -> Beings:
 
     plant = "stage" in table
     y, x = column("y_fixed") / SUBCELL - rim, column("x_fixed") / SUBCELL - rim
-    heading = column("heading") * (2 * np.pi / TURN)
+    ids = table["id"][own]
+    heading = column("heading") * (2 * np.pi / TURN) if "heading" in table else scattered(ids, 3) * (2 * np.pi)
     tissue = column("tissue_count", 30.0)
-    looks: dict[str, np.ndarray] = {"id": table["id"][own]}
+    looks: dict[str, np.ndarray] = {"id": ids}
     if plant:
         grown = np.clip(tissue / 48, 0, 1)
         size = np.where(

@@ -12,6 +12,7 @@ from umwelt.agents.opening import begin, opened
 from umwelt.cluster.journal import Journal, Metrics
 from umwelt.cluster.store import WORLD, Store
 from umwelt.sandbox import audit
+from umwelt.sandbox.errors import SpeciesError
 from umwelt.sandbox.kernel import kernels
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import Law, advance, step
@@ -49,6 +50,14 @@ def measure(world: WorldFile, region: Region) -> Metrics:
         populations[table_name] = by_name
     substances = audit.substance_totals(region, world.laws.chemistry(world)) if world.laws.chemistry else {}
     return Metrics(region.tick, region.counts["births"], region.counts["deaths"], populations, substances)
+
+
+def check_species(world: WorldFile, region: Region) -> None:
+    """Turn on the check of species: rows permuted, batches split, called twice."""
+    behaviours = region.derived.get("behaviours")
+    if not hasattr(behaviours, "checked"):
+        raise SpeciesError(f"{world.source}: --check: the laws of this world have no species to check: leave it out")
+    behaviours.checked = True
 
 
 @dataclass
@@ -98,19 +107,23 @@ class Run:
         self._committed_at = self._saved_at = time.monotonic()
 
     @classmethod
-    def begin(cls, world: WorldFile, folder: Path | None = None) -> "Run":
-        """A new run from tick 0; nothing is written before genesis has succeeded."""
+    def begin(cls, world: WorldFile, folder: Path | None = None, checked: bool = False) -> "Run":
+        """A new run from tick 0; nothing is written before genesis has succeeded. `checked`: see `check_species`."""
         region = begin(world)
+        if checked:
+            check_species(world, region)
         run = cls(world, region, Store.create(world.name, world.text, folder))
         run.record()
         run.save()
         return run
 
     @classmethod
-    def resume(cls, folder: Path, last_tick: int | None = None) -> "Run":
+    def resume(cls, folder: Path, last_tick: int | None = None, checked: bool = False) -> "Run":
         """Go on with a run from its newest good snapshot (not after `last_tick`)."""
         store = Store.open(folder)
         world, region, passed_over = reopened(store, last_tick)
+        if checked:
+            check_species(world, region)
         return cls(world, region, store, passed_over)
 
     @property
