@@ -20,6 +20,7 @@ _KEPT_BITS = int(os.environ.get("UMWELT_DICE_BITS", "0")) or DRAW_BITS
 """Tests cut the dice down to a few bits, so that ties happen."""
 
 _MASK = np.uint64(((1 << _KEPT_BITS) - 1) << (64 - _KEPT_BITS))
+_START = np.uint64(0x6A09E667F3BCC909)
 _TICK = np.uint64(0x9E3779B97F4A7C15)
 _KEY = np.uint64(0xD1B54A32D192ED03)
 _PURPOSE = np.uint64(0xABC98388FB8FAC03)
@@ -48,7 +49,7 @@ def mix(value):
 @small
 def draw(seed, tick, key, purpose, index):
     """A number between 0 and 2^63 - 1, as `int64`; all arguments are non-negative integers."""
-    value = mix(mix(np.uint64(seed) + np.uint64(tick) * _TICK) + np.uint64(key) * _KEY)
+    value = mix(mix(np.uint64(seed) + np.uint64(tick) * _TICK + _START) + np.uint64(key) * _KEY)
     value = mix(value + np.uint64(purpose) * _PURPOSE + np.uint64(index) * _INDEX)
     return np.int64((value & _MASK) >> _S1)
 

@@ -1,0 +1,30 @@
+"""The golden world's digest. It changes only on purpose, with the reason in the commit."""
+
+import pytest
+from carving import whole_elements
+
+from umwelt.agents.description import read_world
+from umwelt.agents.opening import begin
+from umwelt.sandbox import audit
+from umwelt.sandbox.step import advance
+
+GOLDEN_TICKS = 500
+GOLDEN_DIGEST = 0x0
+
+
+def test_the_golden_world_is_what_it_was():
+    world = read_world("golden")
+    region = begin(world)
+    advance(region, world.laws, GOLDEN_TICKS)
+    assert hex(audit.digest(region)) == hex(GOLDEN_DIGEST)
+
+
+@pytest.mark.parametrize(("name", "ticks"), [("golden", 1000), ("pond", 1000), ("meadow", 100)])
+def test_elements_are_conserved_exactly(name, ticks):
+    world = read_world(name)
+    region = begin(world)
+    before = whole_elements([region], world)
+    for _ in range(ticks // 50):
+        advance(region, world.laws, 50)
+        assert whole_elements([region], world) == before
+    assert region.counts["births"] > 0 and region.counts["deaths"] > 0

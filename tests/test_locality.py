@@ -1,0 +1,168 @@
+"""Nothing travels faster than light: what lies outside a law's reach, or the tick's, cannot be felt inside."""
+
+import copy
+
+import numpy as np
+import pytest
+from carving import begin, golden
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from umwelt.agents.earth import laws
+from umwelt.sandbox.region import Region
+from umwelt.sandbox.step import advance, step
+
+ROW_NUMBERS = {"graze_target", "bite_target", "claim_top"}
+"""Columns that hold rows: they name the same beings by other numbers after rows moved."""
+
+
+def lived_in(ticks: int, seed: int = 1) -> Region:
+    """A golden world after some ticks, its halo fresh."""
+    world = golden(seed=seed)
+    region = begin(world)
+    advance(region, world.laws, ticks)
+    region.wrap()
+    return region
+
+
+@pytest.fixture(scope="module")
+def aged() -> Region:
+    return lived_in(40)
+
+
+def cells_of(region: Region, name: str) -> tuple[np.ndarray, np.ndarray]:
+    table = region.tables[name]
+    return table["y_fixed"] >> 10, table["x_fixed"] >> 10
+
+
+def disturb_outside(region: Region, y: int, x: int, reach: int, seed: int) -> None:
+    """Change everything further than `reach` from a window cell: matter, weather, beings; crowd them at the rim."""
+    random = np.random.default_rng(seed)
+    far = np.maximum(
+        np.abs(np.arange(region.window.height) - y)[:, None], np.abs(np.arange(region.window.width) - x)[None, :]
+    ) > reach
+    for array in [*region.fields.values(), *region._scratch.values()]:
+        noise = random.integers(0, 900, array.shape).astype(array.dtype)
+        array[..., far] = noise[..., far]
+    for name, table in region.tables.items():
+        ys, xs = cells_of(region, name)
+        outside = far[ys, xs]
+        table.keep(~outside | (random.random(table.count) < 0.6))
+        ys, xs = cells_of(region, name)
+        rows = np.flatnonzero(far[ys, xs])
+        for column in table.schema.columns:
+            if column.name in ("id", "y_fixed", "x_fixed", "species") or column.name in ROW_NUMBERS:
+                continue
+            values = table[column.name]
+            low, high = (-128, 127) if column.name == "genome" else (0, 2) if column.name == "organs" else (0, 100)
+            values[rows] = random.integers(low, high, values[rows].shape)
+        if "stage" in table:
+            table["stage"][rows] = random.integers(0, 3, len(rows))
+            table["bud_direction"][rows] = random.integers(0, 9, len(rows))
+        if "drives" in table:
+            table["drives"][rows] = random.integers(-1024, 1025, table["drives"][rows].shape)
+        table["id"][rows] += 1 << 40
+        ring = np.argwhere(far & (np.maximum(*np.abs(np.indices(far.shape) - [[[y]], [[x]]])) <= reach + 2))
+        if len(ring):
+            chosen = ring[random.integers(0, len(ring), len(rows))]
+            table["y_fixed"][rows] = chosen[:, 0] * 1024 + random.integers(0, 1024, len(rows))
+            table["x_fixed"][rows] = chosen[:, 1] * 1024 + random.integers(0, 1024, len(rows))
+    region._indices.clear()
+
+
+def seen_at(region: Region, y: int, x: int) -> list:
+    """All that a window cell holds, in an order of its own."""
+    found: list = [array[..., y, x].tolist() for array in region.fields.values()]
+    for name, table in region.tables.items():
+        ys, xs = cells_of(region, name)
+        columns = [c.name for c in table.schema.columns if c.name not in ROW_NUMBERS]
+        found.append(sorted([table[c][row].tolist() for c in columns] for row in np.flatnonzero((ys == y) & (xs == x))))
+    return found
+
+
+def crowded_cell(region: Region, pick: int, rim: int) -> tuple[int, int]:
+    """A window cell with a being in it, far enough from the edge."""
+    table = region.tables["monsters" if pick % 2 else "plants"]
+    ys, xs = table["y_fixed"] >> 10, table["x_fixed"] >> 10
+    inside = np.flatnonzero(
+        (ys >= rim) & (ys < region.window.height - rim) & (xs >= rim) & (xs < region.window.width - rim)
+    )
+    row = inside[pick % len(inside)]
+    return int(ys[row]), int(xs[row])
+
+
+def test_reaches_add_up_to_at_most_the_speed_of_light():
+    assert laws.light_speed == sum(law.reach for law in laws) <= 16
+
+
+@settings(max_examples=25)
+@given(pick=st.integers(0, 10_000), seed=st.integers(0, 1_000))
+def test_a_tick_feels_nothing_beyond_its_light_cone(aged, pick, seed):
+    quiet, loud = copy.deepcopy(aged), copy.deepcopy(aged)
+    y, x = crowded_cell(quiet, pick, laws.light_speed)
+    disturb_outside(loud, y, x, laws.light_speed, seed)
+    step(quiet, laws)
+    step(loud, laws)
+    assert seen_at(quiet, y, x) == seen_at(loud, y, x)
+
+
+def test_what_is_inside_the_light_cone_is_felt(aged):
+    """The disturbance of the other tests is strong enough to show where it is allowed to."""
+    quiet, loud = copy.deepcopy(aged), copy.deepcopy(aged)
+    y, x = crowded_cell(quiet, 1, laws.light_speed)
+    disturb_outside(loud, y, x, 0, 1)
+    step(quiet, laws)
+    step(loud, laws)
+    assert seen_at(quiet, y, x) != seen_at(loud, y, x)
+
+
+@pytest.mark.parametrize("number", range(len(laws.order)), ids=[law.name for law in laws])
+@settings(max_examples=30)
+@given(pick=st.integers(0, 10_000), seed=st.integers(0, 1_000))
+def test_each_law_keeps_to_its_declared_reach(aged, number, pick, seed):
+    quiet = copy.deepcopy(aged)
+    for law in laws.order[:number]:
+        quiet.margin_cells -= law.reach
+        law.run(quiet)
+    law = laws.order[number]
+    loud = copy.deepcopy(quiet)
+    y, x = crowded_cell(quiet, pick, quiet.halo_cells - quiet.margin_cells + law.reach)
+    disturb_outside(loud, y, x, law.reach, seed)
+    for region in (quiet, loud):
+        region.margin_cells -= law.reach
+        law.run(region)
+    assert seen_at(quiet, y, x) == seen_at(loud, y, x)
+
+
+@pytest.mark.parametrize(("name", "least"), [("flow", 2), ("sense", 4), ("act", 3), ("move", 1), ("grow", 1), ("live", 2)])
+def test_a_reach_declared_one_cell_too_short_is_found(aged, name, least):
+    """The test above can fail: with one cell less, the rim of the reach is felt in some crowd."""
+    number = [law.name for law in laws].index(name)
+    start = copy.deepcopy(aged)
+    if name == "sense":  # few monsters with many eyes, so that the nearest other is far
+        monsters = start.tables["monsters"]
+        monsters.keep(np.arange(monsters.count) % 20 == 0)
+        monsters["eye_organs"][:], monsters["dryness"][:], monsters["eyes_shut"][:] = 9, 0, 0
+    for law in laws.order[:number]:
+        start.margin_cells -= law.reach
+        law.run(start)
+    if name == "act":  # a dense crowd of hungry biters, each with less tissue than its rivals ask for together
+        monsters = start.tables["monsters"]
+        random = np.random.default_rng(1)
+        for axis in ("y_fixed", "x_fixed"):
+            monsters[axis][:] = random.integers(35 * 1024, 55 * 1024, monsters.count)
+        for column, value in {"bite": 1024, "jaw_organs": 3, "asleep": 0, "detritus_count": 0, "tissue_count": 7}.items():
+            monsters[column][:] = value
+        start.reindex("monsters")
+    law = laws.order[number]
+    assert law.reach == least
+    for pick in range(400):
+        quiet, loud = copy.deepcopy(start), copy.deepcopy(start)
+        y, x = crowded_cell(quiet, pick * 7 + 1, quiet.halo_cells - quiet.margin_cells + law.reach)
+        disturb_outside(loud, y, x, law.reach - 1, pick)
+        for region in (quiet, loud):
+            region.margin_cells -= law.reach
+            law.run(region)
+        if seen_at(quiet, y, x) != seen_at(loud, y, x):
+            return
+    pytest.fail(f"{name} never felt anything at its reach of {least} cells: it may be declared too wide")

@@ -1,0 +1,175 @@
+"""The same world, bit for bit, however it is cut, in whatever order its rows lie, and however deep its halos are."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from carving import (
+    assert_unique_ids,
+    begin,
+    carve,
+    carved,
+    carved_anew,
+    golden,
+    halves,
+    ninths,
+    quarters,
+    run_together,
+    torus_of,
+    whole_digest,
+    whole_elements,
+)
+
+from umwelt.agents.opening import tick_zero
+from umwelt.sandbox import audit
+from umwelt.sandbox.kernel import crew
+from umwelt.sandbox.region import Rectangle
+from umwelt.sandbox.step import advance
+
+TICKS = 48
+SIZES = [(64, 64), (48, 80), (32, 32), (33, 47)]
+CUTS = {"one": lambda torus: carve(torus, [0], [[0]]), "two": halves, "four": quarters, "nine": ninths}
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict:
+    """What one region with a fresh halo each tick makes of each world: digest and elements."""
+    found = {}
+    for size in SIZES:
+        world = golden(*size)
+        region = begin(world)
+        advance(region, world.laws, TICKS)
+        assert region.counts["births"] > 0 and region.counts["deaths"] > 0
+        found[size] = (whole_digest([region]), whole_elements([region], world))
+    return found
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_the_digest_is_the_same_for_every_cut_and_halo(expected, size, cut, k):
+    world = golden(*size)
+    regions = carved(tick_zero(world), world, CUTS[cut](torus_of(world)), k)
+    run_together(regions, world, TICKS, k, shuffle_seed=k)
+    assert_unique_ids(regions)
+    assert (whole_digest(regions), whole_elements(regions, world)) == expected[size]
+
+
+def test_a_new_cut_in_the_middle_of_a_run_changes_nothing(expected):
+    world = golden()
+    torus = torus_of(world)
+    regions = carved(tick_zero(world), world, ninths(torus), 2)
+    for parts, k in ((quarters(torus), 1), (halves(torus), 4), (ninths(torus), 2), (carve(torus, [3], [[17]]), 1)):
+        regions = carved_anew(regions, world, parts, k)
+        run_together(regions, world, TICKS // 4, k, shuffle_seed=k)
+        assert_unique_ids(regions)
+    assert (whole_digest(regions), whole_elements(regions, world)) == expected[(64, 64)]
+
+
+def test_thin_rectangles_in_a_crowd_agree_tick_by_tick():
+    world = golden(48, 48, 3)
+    torus = torus_of(world)
+    thin = carve(torus, list(range(0, 48, 5)), [[(7 * i) % 48, (7 * i + 3) % 48] for i in range(10)])
+    assert min(min(part.height, part.width) for part in thin) == 3
+    whole = begin(world)
+    regions = carved(tick_zero(world), world, thin, 1)
+    for _ in range(12):
+        advance(whole, world.laws, 1)
+        run_together(regions, world, 1, 1, shuffle_seed=whole.tick)
+        assert whole_digest(regions) == audit.digest(whole)
+        assert whole_elements(regions, world) == whole_elements([whole], world)
+
+
+def test_permuted_rows_in_one_window_change_nothing(expected):
+    world = golden()
+    regions = [begin(world)]
+    run_together(regions, world, TICKS, 1, shuffle_seed=99)
+    assert (whole_digest(regions), whole_elements(regions, world)) == expected[(64, 64)]
+
+
+def test_the_number_of_threads_changes_nothing():
+    before = crew.count
+    digests = []
+    try:
+        for count in (1, 2, 3):
+            crew.resize(count)
+            world = golden(160, 160)
+            region = begin(world)
+            advance(region, world.laws, 10)
+            digests.append(audit.digest(region))
+    finally:
+        crew.resize(before)
+    assert len(set(digests)) == 1
+
+
+def test_a_window_wider_than_the_world_holds_many_images_of_every_being(expected):
+    world = golden(32, 32)
+    region = begin(world, ticks_per_exchange=4)
+    region.wrap()
+    beings = sum(int(region.owned_rows(name).sum()) for name in region.tables)
+    assert sum(table.count for table in region.tables.values()) > 9 * beings
+    advance(region, world.laws, TICKS)
+    assert (whole_digest([region]), whole_elements([region], world)) == expected[(32, 32)]
+
+
+SCRIPT = """
+    import sys
+    sys.path.insert(0, sys.argv[1])
+    from carving import *
+    from umwelt.agents.opening import tick_zero
+    world = golden(*[int(v) for v in sys.argv[2].split("x")])
+    torus = torus_of(world)
+    cuts = {"one": carve(torus, [0], [[0]]), "nine": ninths(torus), "four": quarters(torus)}
+    for cut in sys.argv[4].split(","):
+        regions = carved(tick_zero(world), world, cuts[cut], 1)
+        run_together(regions, world, int(sys.argv[3]), 1, shuffle_seed=4)
+        assert_unique_ids(regions)
+        print(whole_digest(regions), sorted(whole_elements(regions, world).items()))
+    if len(sys.argv) > 5:
+        from umwelt.sandbox.kernel import kernels
+        import numba
+        halve = numba.njit(lambda count: count / 2)
+        halve(3)
+        kernels.append(halve)
+        floats = set()
+        for one in kernels:
+            for compiled in getattr(one, "overloads", {}).values():
+                annotation = compiled.type_annotation
+                for name, kind in annotation.typemap.items():
+                    if any(isinstance(part, (numba.types.Float, numba.types.Complex)) for part in (kind, getattr(kind, "dtype", None))):
+                        floats.add(one.__name__)
+        print("compiled", sum(bool(getattr(one, "overloads", {})) for one in kernels), "floats", sorted(floats))
+"""
+
+
+def run_script(arguments: list[str], **environment: str) -> list[str]:
+    script = textwrap.dedent(SCRIPT)
+    command = [sys.executable, "-c", script, str(Path(__file__).parent), *arguments]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.strip().splitlines()
+
+
+def test_plain_python_and_compiled_kernels_agree():
+    arguments = ["32x32", "3", "one"]
+    assert run_script(arguments, NUMBA_DISABLE_JIT="1") == run_script(arguments)
+
+
+def test_ties_are_settled_without_rows_and_no_kernel_knows_a_float(tmp_path):
+    """Dice of two bits make ties common; a fresh cache makes every kernel compile here, so that its types can be read."""
+    lines = run_script(
+        ["40x56", "24", "one,nine,four", "floats"], UMWELT_DICE_BITS="2", UMWELT_CACHE=str(tmp_path), NUMBA_CACHE_DIR=""
+    )
+    assert lines[0] == lines[1] == lines[2]
+    assert lines[3].startswith("compiled ") and int(lines[3].split()[1]) >= 25
+    assert lines[3].endswith("floats ['<lambda>']"), lines[3]  # the one that the script put there itself
+
+
+def test_only_what_is_owned_can_be_cut_out():
+    world = golden(32, 32)
+    region = begin(world)
+    with pytest.raises(Exception, match="only what is owned"):
+        region.cut(Rectangle(-1, 0, 4, 4))
