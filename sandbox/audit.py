@@ -71,7 +71,7 @@ def table_digest(region: Region, name: str) -> int:
 
 def as_words(values: np.ndarray) -> np.ndarray:
     """The bits of each row as unsigned words, `[row, word]`: eight bytes a word where a row has a multiple of them."""
-    rows = np.ascontiguousarray(values).reshape(len(values), -1)
+    rows = np.ascontiguousarray(values).reshape(len(values), int(np.prod(values.shape[1:])))
     row_bytes = rows.shape[1] * rows.itemsize
     return rows.view("<u8" if row_bytes % 8 == 0 else f"<u{rows.itemsize}")
 
