@@ -188,7 +188,7 @@ class OneByOne(_Species):
         self.bound = bound_class(cls)
 
     def respond(self, region: Region, rows: np.ndarray) -> None:
-        from umwelt.agents.species import Dice, Drives, Sight, to_border
+        from umwelt.agents.species import Dice, Drives, Sight, failed, to_border
 
         table = region.tables["monsters"]
         dice = Dice(region.seed, region.tick, self.purpose)
@@ -200,7 +200,12 @@ class OneByOne(_Species):
             me.__dict__["_row"] = row
             dice.of(identity)
             see.raw.values = values
-            answer = respond(me, see)
+            try:
+                answer = respond(me, see)
+            except SpeciesError:
+                raise
+            except Exception as error:
+                raise failed(self.name, error) from error
             if not isinstance(answer, Drives):
                 if answer is not None:
                     raise SpeciesError(f"species {self.name}: respond gives Drives(...), not {type(answer).__name__}")
@@ -297,7 +302,7 @@ class AllAtOnce(_Species):
     """Columns in, columns out: `respond_all`."""
 
     def respond(self, region: Region, rows: np.ndarray) -> None:
-        from umwelt.agents.species import Dice, Drives, Sight, to_border
+        from umwelt.agents.species import Dice, Drives, Sight, failed, to_border
 
         if not len(rows):
             return
@@ -309,7 +314,12 @@ class AllAtOnce(_Species):
         where = _stretch(rows)
         see.raw.values = _Lazily(table["stimuli"], where)
         me = Beheld(region, rows, self, dice)
-        answer = self.cls.respond_all(me, see)  # type: ignore[attr-defined]
+        try:
+            answer = self.cls.respond_all(me, see)  # type: ignore[attr-defined]
+        except SpeciesError:
+            raise
+        except Exception as error:
+            raise failed(self.name, error) from error
         answer = Drives() if answer is None else answer
         if not isinstance(answer, Drives):
             raise SpeciesError(f"species {self.name}: respond_all gives Drives(...), not {type(answer).__name__}")

@@ -17,10 +17,9 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core.errors import NumbaError
 
 from umwelt.agents.contract import DRIVES, STIMULI
-from umwelt.agents.species import Column, Drives, no_number, undeclared, weighed
+from umwelt.agents.species import Column, Drives, failed, no_number, undeclared, weighed
 from umwelt.sandbox.columns import Schema
 from umwelt.sandbox.dice import below, draw
 from umwelt.sandbox.errors import SpeciesError
@@ -301,12 +300,15 @@ class Loop:
             self._loop(some, table["id"], dice, table["stimuli"], table["drives"], edges, trouble, *arrays)
 
         try:
-            bands = [rows[at : at + ROWS_A_PASS] for at in range(0, len(rows), ROWS_A_PASS)] or [rows]
-            band(bands[0])  # alone, so that only one thread compiles
-            crew.together(*[partial(band, some) for some in bands[1:]])
-        except NumbaError as error:
+            band(rows[:0])  # compiles, where that is still to be done
+        except Exception as error:  # numba fails in many ways
             line = " ".join(str(error).split())[:400]
             raise SpeciesError(f"species {self.name}: respond cannot be compiled: {line}") from None
+        bands = [rows[at : at + ROWS_A_PASS] for at in range(0, len(rows), ROWS_A_PASS)]
+        try:
+            crew.together(*[partial(band, some) for some in bands])
+        except Exception as error:
+            raise failed(self.name, error) from error
         self._report(trouble)
 
     def _report(self, trouble: np.ndarray) -> None:

@@ -416,6 +416,8 @@ def kinds_in(codes: np.ndarray) -> list[int]:
 
 
 def _summed(values: np.ndarray, function: Callable) -> Any:
+    if function is sum and values.dtype.itemsize > 4:
+        return sum(values.tolist())  # ids add up to more than 64 bits
     if function in REDUCTIONS:
         wide = {"dtype": np.int64} if function is sum and values.dtype.kind in "iub" else {}
         return as_python(REDUCTIONS[function](values, axis=0, **wide))  # type: ignore[operator]

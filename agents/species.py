@@ -11,7 +11,10 @@ adds up integers exactly. `self` reads the columns of its being and writes those
 is a number from 0 up to 1, `self.dice.integer(6)` one of 0 to 5, the same wherever this being is computed.
 """
 
+import difflib
+import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,7 +115,7 @@ def weighed(weights: Mapping[str, int] | Sequence[int]) -> list[tuple[int, int]]
     if isinstance(weights, Mapping):
         unknown = sorted(set(weights) - set(STIMULI))
         if unknown:
-            raise SpeciesError(f'dot: "{unknown[0]}" is no stimulus: use one of {", ".join(STIMULI)}')
+            raise no_stimulus(unknown[0])
         pairs = [(STIMULI.index(name), weight) for name, weight in weights.items()]
     else:
         if len(weights) != len(STIMULI):
@@ -121,6 +124,13 @@ def weighed(weights: Mapping[str, int] | Sequence[int]) -> list[tuple[int, int]]
     if any(int(weight) != weight for _, weight in pairs):
         raise SpeciesError("dot: weights are whole numbers; 1024 may stand for 1")
     return [(at, int(weight)) for at, weight in pairs if weight]
+
+
+def no_stimulus(name: str) -> SpeciesError:
+    """The error of a species that looks for what nobody senses, with the nearest name."""
+    near = difflib.get_close_matches(name, STIMULI, 1)
+    hint = f'did you mean "{near[0]}"?' if near else f"use one of {', '.join(STIMULI)}"
+    return SpeciesError(f'"{name}" is no stimulus: {hint}')
 
 
 class Raw:
@@ -140,7 +150,7 @@ class Raw:
         return getattr(self, name)
 
     def __getattr__(self, name: str) -> Any:
-        raise SpeciesError(f'"{name}" is no stimulus: use one of {", ".join(STIMULI)}')
+        raise no_stimulus(name)
 
 
 class Sight:
@@ -153,12 +163,12 @@ class Sight:
 
     def dot(self, weights: Mapping[str, int] | Sequence[int]) -> Any:
         """The exact sum of integer weights times the integer stimuli, by name or one each."""
-        values = self.raw.values
-        total = sum(weight * values[at] for at, weight in weighed(weights))
-        return total if np.ndim(total) else int(total)
+        pairs, values = weighed(weights), self.raw.values
+        nothing = values[0] * 0  # a number or an array, as the stimuli are
+        return sum((weight * values[at] for at, weight in pairs), nothing)
 
     def __getattr__(self, name: str) -> Any:
-        raise SpeciesError(f'"{name}" is no stimulus: use one of {", ".join(STIMULI)}')
+        raise no_stimulus(name)
 
 
 for _at, _name in enumerate(STIMULI):
@@ -231,6 +241,15 @@ def to_border(answers: Any, name: str, drive: int) -> np.ndarray:
 def no_number(name: str, drive: int) -> SpeciesError:
     """The error of a species that answers with what is not a number."""
     return SpeciesError(f"species {name}: its drive {DRIVES[drive]} is not a number: it divides by nothing somewhere")
+
+
+def failed(name: str, error: Exception) -> SpeciesError:
+    """The error of a species whose own code raised one, with the line where it did so."""
+    ours = Path(__file__).parent
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent != ours]
+    its = [frame for frame in frames if frame.name in ("respond", "respond_all")]
+    where = f" at {its[-1].filename}:{its[-1].lineno}" if its else ""
+    return SpeciesError(f"species {name}: its answer failed{where}: {type(error).__name__}: {error}")
 
 
 def whole_for(value: Any, dtype: Any, name: str, attribute: str) -> np.ndarray:
