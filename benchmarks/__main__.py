@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from benchmarks.measure import Effort, Section, number
 from benchmarks.sections import SECTIONS
 
 HEAD = ("| | median | unit | target | met | note |", "| --- | ---: | --- | --- | --- | --- |")
+LOAD_BEFORE = os.getloadavg()[0]
+"""Processes that wanted a core in the minute before: on a busy machine wall times say little, CPU times more."""
 RESULTS = Path(__file__).with_name("results.md")
 
 
@@ -28,9 +31,10 @@ def processor() -> str:
 
 
 def surroundings() -> str:
-    """Processor and versions, in a line."""
+    """Processor, versions, and how busy the machine was with other things, in a line."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "mesa"))
-    return f"{processor()}; Python {platform.python_version()}, {packages}"
+    busy = f"load {LOAD_BEFORE:.1f} before the run"
+    return f"{processor()}; Python {platform.python_version()}, {packages}; {busy}"
 
 
 def verdict(reached: bool | None) -> str:
