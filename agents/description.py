@@ -6,23 +6,33 @@ laws want to know. Every mistake becomes one line that names the file, the key a
 
 import difflib
 import importlib
+import json
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from umwelt.sandbox.errors import ChemistryError, WorldFileError
+from umwelt.sandbox.errors import UmweltError, WorldFileError
 from umwelt.sandbox.step import Laws
 
 LEAST_SIZE_CELLS = 32
+MOST_SIDE_CELLS = 1 << 20
 MOST_CELLS = 1 << 30
+MOST_NUMBER = 1 << 30
 WINDOWS_AT_ONCE = 3
 """While a world is opened there are the new region, the pieces it is loaded from, and room for what laws work with."""
 EARTH = "umwelt.agents.earth:laws"
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 24)]
+"""Molecules, or beings: never negative, and few enough that sums over neighbours cannot overflow."""
 
 
 class Common(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -138,15 +148,20 @@ def parse_world(text: str, source: str, name: str, overrides: Mapping[str, Any] 
         raise WorldFileError(f"{source}: not TOML: {error}") from None
     for key, value in (overrides or {}).items():
         set_value(content, key, value, source)
-    try:
+    with naming(source):
         world = _checked(content, source, name)
         check_fits_memory(world)
         return world
-    except ChemistryError as error:
-        raise ChemistryError(f"{source}: {error}") from None
-    except WorldFileError as error:
+
+
+@contextmanager
+def naming(source: str) -> Iterator[None]:
+    """Puts the file's name before what is wrong with it."""
+    try:
+        yield
+    except UmweltError as error:
         line = str(error)
-        raise WorldFileError(line if line.startswith(source) else f"{source}: {line}") from None
+        raise error if line.startswith(f"{source}: ") else type(error)(f"{source}: {line}") from None
 
 
 def _checked(content: dict[str, Any], source: str, name: str) -> WorldFile:
@@ -155,6 +170,8 @@ def _checked(content: dict[str, Any], source: str, name: str) -> WorldFile:
     for side, size in (("width", common.width), ("height", common.height)):
         if size < LEAST_SIZE_CELLS:
             raise WorldFileError(f"{side} = {size}: at least {LEAST_SIZE_CELLS} cells are needed")
+        if size > MOST_SIDE_CELLS:
+            raise WorldFileError(f"{side} = {size}: at most {MOST_SIDE_CELLS} cells can be counted in positions")
     if common.width * common.height > MOST_CELLS:
         raise WorldFileError(f"width * height = {common.width * common.height}: at most {MOST_CELLS} cells have ids")
     if not 0 <= common.seed < 1 << 63:
@@ -166,29 +183,83 @@ def _checked(content: dict[str, Any], source: str, name: str) -> WorldFile:
     for key in rest:
         known = [*Common.__struct_fields__, *laws.settings.__struct_fields__]  # type: ignore[attr-defined]
         if key not in known:
-            one_of(key, known, "key")
+            raise WorldFileError(_unknown_key(key, known))
     settings = convert(rest, laws.settings)
     return WorldFile(name, source, to_toml(content), common, laws, settings)
 
 
 def convert(values: Mapping[str, Any], wanted: type) -> Any:
-    """Check values against a Struct, with msgspec's words made into one line that begins with the key."""
+    """Check values against a Struct; what does not fit becomes one line: the key, its value, and the mend."""
+    _check_numbers(values, "")
     try:
         return msgspec.convert(values, wanted, strict=True)
     except msgspec.ValidationError as error:
-        line = str(error)
-        what, _, where = line.partition(" - at `$")
-        key = where.rstrip("`").lstrip(".") if where else ""
-        raise WorldFileError(f"{key}: {_plainly(what)}" if key else _plainly(what)) from None
+        what, _, where = str(error).partition(" - at `$")
+        raise WorldFileError(
+            _plainly(what, where.rstrip("`").lstrip(".").replace("[...]", ""), values, wanted)
+        ) from None
 
 
-def _plainly(line: str) -> str:
-    for theirs, ours in (
-        ("Object contains unknown field", "unknown key"),
-        ("Object missing required field", "missing key"),
-    ):
-        line = line.replace(theirs, ours)
-    return line.replace("`", '"')
+def _check_numbers(value: Any, key: str) -> None:
+    """Refuse numbers that no integer of the world could hold."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if key or name != "seed":
+                _check_numbers(inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            _check_numbers(inner, f"{key}[{at}]")
+    elif isinstance(value, int | float) and not -MOST_NUMBER <= value <= MOST_NUMBER:
+        raise WorldFileError(f"{key} = {value}: use a number of at most {MOST_NUMBER}")
+
+
+_KINDS = {
+    "int": "a whole number", "float": "a number", "str": 'text in "quotes"', "bool": "true or false",
+    "object": "a section, as in [climate]", "array": "a list, as in [1, 2]",
+}  # fmt: skip
+_UNKNOWN = re.compile(r"^Object contains unknown field `(.+)`$")
+_MISSING = re.compile(r"^Object missing required field `(.+)`$")
+_WRONG_KIND = re.compile(r"^Expected `(.+)`, got `(.+)`$")
+_BOUND = re.compile(r"^Expected `\w+` (>=|<=) (-?[\d.]+)$")
+
+
+def _plainly(what: str, key: str, values: Mapping[str, Any], wanted: type) -> str:
+    """What msgspec says of a key, in the words of world files, with the mend."""
+    path = re.findall(r"[^.\[\]]+", key)
+    value: Any = values
+    for part in path:
+        value = value[int(part)] if isinstance(value, list) else value.get(part) if isinstance(value, dict) else None
+    place = f"{key}: " if key else ""
+    if match := _UNKNOWN.match(what):
+        return place + _unknown_key(match[1], _keys_at(wanted, path))
+    if match := _MISSING.match(what):
+        return f'{place}missing key "{match[1]}": add it'
+    if match := _WRONG_KIND.match(what):
+        kinds = [_KINDS.get(kind.strip(), kind.strip()) for kind in match[1].split("|")]
+        return f"{key} = {_shown(value)}: write {' or '.join(kinds)}"
+    if match := _BOUND.match(what):
+        return f"{key} = {_shown(value)}: use {match[2]} or {'more' if match[1] == '>=' else 'less'}"
+    return f"{key} = {_shown(value)}: {what.replace('`', chr(34))}"
+
+
+def _unknown_key(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, 1)
+    return f'unknown key "{key}": ' + (f'did you mean "{near[0]}"?' if near else f"use {', '.join(known)}")
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _keys_at(wanted: Any, path: list[str]) -> list[str]:
+    """The keys that a section may have."""
+    for part in path:
+        if part.isdigit():
+            wanted = next(iter(typing.get_args(wanted)), None)
+        elif hasattr(wanted, "__struct_fields__"):
+            wanted = typing.get_type_hints(wanted).get(part)
+    return list(getattr(wanted, "__struct_fields__", ()))
 
 
 def set_value(content: dict[str, Any], key: str, value: Any, source: str) -> None:
@@ -227,10 +298,17 @@ def load_object(reference: str, key: str) -> Any:
         raise WorldFileError(f'{key} = "{reference}": write "package.module:name"')
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise WorldFileError(f'{key} = "{reference}": cannot import {module_name}: {error}') from None
+    except Exception as error:  # a module of a user's own may fail in any way
+        what = f"{type(error).__name__}: {error}".replace("\n", " ")
+        mend = (
+            "correct the name, or install it on this machine" if isinstance(error, ImportError) else "mend that module"
+        )
+        raise WorldFileError(f'{key} = "{reference}": cannot import {module_name}: {what}: {mend}') from None
     if not hasattr(module, name):
-        raise WorldFileError(f'{key} = "{reference}": {module_name} has no "{name}"')
+        known = [one for one in vars(module) if not one.startswith("_")]
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f'did you mean "{near[0]}"?' if near else "correct the name"
+        raise WorldFileError(f'{key} = "{reference}": {module_name} has no "{name}": {hint}')
     return getattr(module, name)
 
 

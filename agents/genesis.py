@@ -1,6 +1,6 @@
 """From a checked description to tick 0: tables of integers, ground, water, air, and the founders."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -16,7 +16,7 @@ from umwelt.agents.contract import (
     PLANT_KIND,
     SUBSTANCES,
 )
-from umwelt.agents.description import WorldFile, one_of
+from umwelt.agents.description import Count, WorldFile, one_of
 from umwelt.agents.founders import MONSTERS as MONSTER_TEMPLATES
 from umwelt.agents.founders import PLANTS as PLANT_TEMPLATES
 from umwelt.agents.founders import monster_genome, plant_genome
@@ -44,6 +44,9 @@ JITTER = purpose("genesis.jitter")
 WIDEST_HILLS = 64
 
 
+Height = Annotated[int, msgspec.Meta(ge=0, le=30_000)]
+
+
 class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Sun, wind and air. Temperatures in degrees Celsius, times in ticks, shares and factors as plain numbers."""
 
@@ -57,7 +60,7 @@ class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     season_celsius: float = 6.0
     day_celsius: float = 4.0
     lapse_celsius: float = 6.0
-    saturation_count: int = 120
+    saturation_count: Count = 120
     cloud: float = 0.4
     wind: float = 1.0
 
@@ -82,15 +85,15 @@ class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class GroundSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What lies on a cell at tick 0, in molecules; elevations in the height of one molecule of water."""
 
-    hills: int = 1600
-    sea_level: int = 620
-    soil_water: int = 420
-    soil_holds: int = 600
-    vapour: int = 60
-    oxygen: int = 3000
-    carbon_dioxide: int = 500
-    mineral: int = 40
-    detritus: int = 6
+    hills: Height = 1600
+    sea_level: Height = 620
+    soil_water: Count = 420
+    soil_holds: Count = 600
+    vapour: Count = 60
+    oxygen: Count = 3000
+    carbon_dioxide: Count = 500
+    mineral: Count = 40
+    detritus: Count = 6
 
 
 class ReactionSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -112,7 +115,7 @@ class ChemistrySettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True)
     without: list[str] = []
     rates: dict[str, float] = {}
     """Other rates for Earth's reactions, by name."""
-    initial: dict[str, int] = {}
+    initial: dict[str, Count] = {}
     """Molecules of a world's own substances in every cell at tick 0."""
     mobility: dict[str, list[float]] = {}
     """Share that spreads, and share that a full wind carries on, in a tick, by substance."""
@@ -128,7 +131,7 @@ class FounderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     organs: list[str] | None = None
     genes: dict[str, int] = {}
     behaviour: str = "net"
-    clumps: int = 0
+    clumps: Count = 0
 
 
 class EarthSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

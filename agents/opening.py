@@ -6,7 +6,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from umwelt.agents.description import WorldFile
+from umwelt.agents.description import WorldFile, naming
 from umwelt.sandbox.region import Piece, Rectangle, Region, Torus
 
 
@@ -27,7 +27,8 @@ def empty(world: WorldFile, owned: Rectangle, halo_cells: int, tick: int = 0) ->
 def tick_zero(world: WorldFile) -> Region:
     """The whole world at tick 0, without a halo: what every run of it begins with."""
     region = empty(world, Rectangle(0, 0, *torus_of(world)), 0)
-    world.laws.genesis(world, region)
+    with naming(world.source):
+        world.laws.genesis(world, region)
     return region
 
 

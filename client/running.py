@@ -94,7 +94,7 @@ def first_tick(run: Run, console: Console) -> None:
         TextColumn("{task.completed}/{task.total} laws"), TextColumn("{task.fields[kernels]} kernels", style="dim"),
         TimeElapsedColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"compiling {laws[0].name}", total=len(laws), kernels=compiled_count())
 
         def between(law: Law) -> None:
