@@ -9,6 +9,7 @@ from umwelt.agents.contract import ORGANS
 from umwelt.agents.description import one_of
 from umwelt.agents.genome import (
     FIRST_TRAIT,
+    MONSTER_GENES,
     MONSTER_TRAITS,
     ORGAN_SLOTS,
     PLANT_GENES,
@@ -144,6 +145,17 @@ def monster_genome(template: str, organs: list[str] | None, genes: Mapping[str, 
     for at, name in enumerate(MONSTER_TRAITS):
         genome[FIRST_TRAIT + at] = traits.get(name, 0)
     return genome
+
+
+def given_genome(genes: list[int], kind: str, place: str) -> np.ndarray:
+    """A genome written out gene by gene, `int8[genes]`."""
+    wanted = len(PLANT_GENES) if kind == "plant" else MONSTER_GENES
+    if len(genes) != wanted:
+        raise WorldFileError(f"{place}.genome: {len(genes)} genes are listed: a {kind} has {wanted}")
+    for at, value in enumerate(genes):
+        if not GENE_LEAST <= value <= GENE_MOST:
+            raise WorldFileError(f"{place}.genome[{at}] = {value}: use {GENE_LEAST} to {GENE_MOST}")
+    return np.array(genes, np.int8)
 
 
 def _checked(genes: Mapping[str, int], known: tuple[str, ...], place: str) -> Mapping[str, int]:

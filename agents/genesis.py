@@ -19,7 +19,7 @@ from umwelt.agents.contract import (
 from umwelt.agents.description import Count, WorldFile, one_of
 from umwelt.agents.founders import MONSTERS as MONSTER_TEMPLATES
 from umwelt.agents.founders import PLANTS as PLANT_TEMPLATES
-from umwelt.agents.founders import monster_genome, plant_genome
+from umwelt.agents.founders import given_genome, monster_genome, plant_genome
 from umwelt.agents.genome import BIRTH_ORGANS, ORGAN_CODES
 from umwelt.agents.tables import MONSTERS, PLANTS, cell_fields, monster_columns, plant_columns
 from umwelt.sandbox.chemistry import Chemistry, Reaction
@@ -130,6 +130,8 @@ class FounderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     like: str = ""
     organs: list[str] | None = None
     genes: dict[str, int] = {}
+    genome: list[int] | None = None
+    """All genes in their order, as a journalled birth has them; in place of `like`, `organs` and `genes`."""
     behaviour: str = "net"
     clumps: Count = 0
 
@@ -184,7 +186,9 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
             raise WorldFileError(f"{place}.count = {founder.count}: use 0 or more")
         kind = template_kind(founder, place)
         like = founder.like or (founder.species if founder.species in {**PLANT_TEMPLATES, **MONSTER_TEMPLATES} else "")
-        if kind == "plant":
+        if founder.genome is not None:
+            genome = given_genome(founder.genome, kind, place)
+        elif kind == "plant":
             genome = plant_genome(like or "grass", founder.genes, place)
         else:
             genome = monster_genome(like or "blank", founder.organs, founder.genes, place)

@@ -1,0 +1,160 @@
+"""Every mistake in a world file is one line that names the file, the key or value, and the mend; nothing is written."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from small import TEXT
+
+from umwelt.agents import description
+from umwelt.client.cli import main
+from umwelt.sandbox import region
+
+
+def with_line(after: str, line: str) -> str:
+    assert after in TEXT
+    return TEXT.replace(after, f"{after}\n{line}", 1)
+
+
+def instead(before: str, after: str) -> str:
+    assert before in TEXT
+    return TEXT.replace(before, after, 1)
+
+
+def reaction(equation: str, more: str = "rate = 0.1") -> str:
+    return f'{TEXT}\n[[chemistry.reactions]]\nname = "mine"\nequation = "{equation}"\n{more}\n'
+
+
+HUNTER = 'species = "hunter"'
+BAD = {
+    "unknown key": (with_line("seed = 5", "widht = 4"), 'unknown key "widht": did you mean "width"?'),
+    "unknown key in a section": (f"{TEXT}\n[ground]\nsea_levl = 3", 'ground: unknown key "sea_levl": did you mean "sea_level"?'),
+    "missing key": (instead("seed = 5", ""), 'missing key "seed": add it'),
+    "wrong type": (instead("width = 48", 'width = "wide"'), 'width = "wide": write a whole number'),
+    "wrong type in a list": (instead("count = 200", 'count = "many"'), 'founders[0].count = "many": write a whole number'),
+    "section that is none": (instead("[climate]\nday_ticks = 60", "climate = 4"), "climate = 4: write a section"),
+    "equation that does not balance": (
+        reaction("detritus -> sugar"), 'reaction "mine": 4 C on the left, 1 on the right: balance it',
+    ),
+    "unknown substance": (reaction("nectar -> sugar"), 'reaction "mine": unknown substance "nectar": known are water'),
+    "unknown catalyst": (
+        reaction("water -> vapour", 'rate = 0.1\ncatalysts = ["leef"]'), 'unknown catalyst "leef": here are light',
+    ),
+    "negative rate": (reaction("water -> vapour", "rate = -0.1"), "rate -0.1: use 0 to 64"),
+    "bad formula": (f'{TEXT}\n[chemistry.substances]\nnectar = "h2o"', 'cannot read the formula "h2o": write it like'),
+    "species that cannot be imported": (
+        with_line(HUNTER, 'behaviour = "no_such_module:Shy"'), '"no_such_module:Shy": cannot import no_such_module',
+    ),
+    "species that is not there": (
+        with_line(HUNTER, 'behaviour = "umwelt.agents.genome:Shy"'), 'umwelt.agents.genome has no "Shy"',
+    ),
+    "laws that cannot be imported": (with_line("seed = 5", 'laws = "no_such:laws"'), 'laws = "no_such:laws": cannot import'),
+    "unknown founder": (instead(HUNTER, 'species = "huntr"'), 'unknown "huntr": did you mean "hunter"?'),
+    "size below 32": (instead("width = 48", "width = 31"), "width = 31: at least 32 cells are needed"),
+    "more cells than have ids": (instead("width = 48", "width = 1000000000"), "width = 1000000000: at most"),
+    "negative count": (instead("count = 200", "count = -1"), "founders[0].count = -1: use 0 or more"),
+    "negative molecules": (f"{TEXT}\n[ground]\nmineral = -4", "ground.mineral = -4: use 0 or more"),
+    "negative molecules of one's own": (f"{TEXT}\n[chemistry.initial]\noxygen = -4", "chemistry.initial"),
+    "more molecules than can be counted": (f"{TEXT}\n[ground]\nmineral = 99999999999", "ground.mineral = 99999999999: use"),
+    "no number": (instead("day_ticks = 60", "temperature = nan"), "climate.temperature = nan: use a number"),
+    "negative seed": (instead("seed = 5", "seed = -5"), "seed = -5: use 0 to"),
+    "genome of the wrong length": (with_line(HUNTER, "genome = [1, 2]"), "founders[3].genome: 2 genes are listed: a monster has"),
+    "more organs than fit a genome": (with_line(HUNTER, f"organs = {['jaw'] * 13}"), "13 organs are listed: at most 12 fit"),
+    "gene out of bounds": (with_line(HUNTER, "genes = {hue = 300}"), "founders[3].genes.hue: 300 is no gene: use -128 to 127"),
+    "shares above one": (f"{TEXT}\n[chemistry.mobility]\noxygen = [0.9, 0.9]", "chemistry.mobility.oxygen: write two shares"),
+    "not TOML": (instead("[climate]", "[climate"), "not TOML: Expected ']'"),
+    "not UTF-8": (TEXT.encode() + b"# \xff", "not UTF-8 at byte"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """Runs the command, and gives the one line that it ends with; nothing may have been written."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(SystemExit) as stopped:
+            main(list(arguments))
+        said = capsys.readouterr()
+        assert stopped.value.code == 2
+        assert said.out == "" and said.err.startswith("umwelt: ") and said.err.count("\n") == 1
+        assert sorted(tmp_path.rglob("*")) == before
+        return said.err.strip()
+
+    return run
+
+
+@pytest.mark.parametrize("command", ["launch", "check"])
+@pytest.mark.parametrize("mistake", BAD)
+def test_a_mistake_is_one_line_with_file_key_and_mend(refused, command, mistake):
+    text, expected = BAD[mistake]
+    Path("mine.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    line = refused(command, "mine.toml")
+    assert line.startswith("umwelt: mine.toml: ") and expected in line
+
+
+def test_a_world_that_does_not_fit_memory_is_refused_before_anything_is_allocated(refused, monkeypatch):
+    def nothing(*arguments):
+        raise AssertionError("a region was made")
+
+    Path("mine.toml").write_text(instead("width = 48", "width = 20000"))
+    monkeypatch.setattr(description, "memory_at_hand", lambda: 100 << 20)
+    monkeypatch.setattr(region.Region, "__init__", nothing)
+    line = refused("launch", "mine.toml")
+    assert "width = 20000, height = 40: needs about 0." in line and "use a smaller width, height or count" in line
+
+
+def test_the_estimate_of_memory_is_near_what_a_world_takes():
+    import resource
+    import subprocess
+    import sys
+
+    script = (
+        "import resource, sys; from umwelt.agents.description import memory_needed, read_world; "
+        "from umwelt.agents.opening import begin; from umwelt.sandbox.step import advance; "
+        "w = read_world('golden', {'width': int(sys.argv[1]), 'height': 512}); r = begin(w); advance(r, w.laws, 1); "
+        "print(memory_needed(w), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
+    )
+    assert resource.getpagesize() > 0
+    needed, taken = zip(
+        *[map(int, subprocess.check_output([sys.executable, "-c", script, width]).split()) for width in ("256", "2048")],
+        strict=True,
+    )
+    assert 0.7 < (needed[1] - needed[0]) / (taken[1] - taken[0]) < 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["launch", "medow"], 'no world "medow": did you mean "meadow"?'),
+        (["launch", "absent.toml"], "absent.toml: cannot be read: No such file"),
+        (["launch", "golden", "--set", "width"], "--set width: write KEY=VALUE"),
+        (["launch", "golden", "--set", "width=wide"], 'width = "wide": write a whole number'),
+        (["launch", "golden", "--set", "founders.99.count=1"], '--set founders.99.count: no entry "99"'),
+        (["launch", "golden", "--seed", "-1"], "seed = -1: use 0 to"),
+        (["launch", "wolf_sheep", "--check", "--ticks", "1"], "--check: the laws of this world have no species"),
+        (["resume", "runs/nowhere"], "runs/nowhere: is no run"),
+        (["picture", "runs/nowhere", "out.txt"], "out.txt: pictures end in .png"),
+        (["picture", "runs/nowhere", "out.png", "--size", "big"], "--size big: write it as in --size 1280x720"),
+        (["picture", "runs/nowhere", "out.png", "--size", "4x4"], "--size 4x4: use at least"),
+        (["export", "runs/nowhere", "--to", "out"], "runs/nowhere: is no run"),
+        (["new", "my-world"], "new my-world: use a name of letters"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(refused, arguments, expected):
+    assert expected in refused(*arguments)
+
+
+def test_new_never_overwrites(refused):
+    Path("mine.toml").write_text("precious")
+    assert "mine.toml: exists already" in refused("new", "mine")
+    assert Path("mine.toml").read_text() == "precious"
+
+
+def test_a_run_folder_that_is_not_empty_is_not_touched(refused, tmp_path):
+    folder = tmp_path / "full"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("precious")
+    assert "is not empty: choose another folder" in refused("launch", "golden", "--run", str(folder))
+    shutil.rmtree(folder)
