@@ -28,10 +28,14 @@ def reaction(equation: str, more: str = "rate = 0.1") -> str:
 HUNTER = 'species = "hunter"'
 BAD = {
     "unknown key": (with_line("seed = 5", "widht = 4"), 'unknown key "widht": did you mean "width"?'),
-    "unknown key in a section": (f"{TEXT}\n[ground]\nsea_levl = 3", 'ground: unknown key "sea_levl": did you mean "sea_level"?'),
+    "unknown key in a section": (
+        f"{TEXT}\n[ground]\nsea_levl = 3", 'ground: unknown key "sea_levl": did you mean "sea_level"?',
+    ),
     "missing key": (instead("seed = 5", ""), 'missing key "seed": add it'),
     "wrong type": (instead("width = 48", 'width = "wide"'), 'width = "wide": write a whole number'),
-    "wrong type in a list": (instead("count = 200", 'count = "many"'), 'founders[0].count = "many": write a whole number'),
+    "wrong type in a list": (
+        instead("count = 200", 'count = "many"'), 'founders[0].count = "many": write a whole number',
+    ),
     "section that is none": (instead("[climate]\nday_ticks = 60", "climate = 4"), "climate = 4: write a section"),
     "equation that does not balance": (
         reaction("detritus -> sugar"), 'reaction "mine": 4 C on the left, 1 on the right: balance it',
@@ -48,20 +52,32 @@ BAD = {
     "species that is not there": (
         with_line(HUNTER, 'behaviour = "umwelt.agents.genome:Shy"'), 'umwelt.agents.genome has no "Shy"',
     ),
-    "laws that cannot be imported": (with_line("seed = 5", 'laws = "no_such:laws"'), 'laws = "no_such:laws": cannot import'),
+    "laws that cannot be imported": (
+        with_line("seed = 5", 'laws = "no_such:laws"'), 'laws = "no_such:laws": cannot import',
+    ),
     "unknown founder": (instead(HUNTER, 'species = "huntr"'), 'unknown "huntr": did you mean "hunter"?'),
     "size below 32": (instead("width = 48", "width = 31"), "width = 31: at least 32 cells are needed"),
     "more cells than have ids": (instead("width = 48", "width = 1000000000"), "width = 1000000000: at most"),
     "negative count": (instead("count = 200", "count = -1"), "founders[0].count = -1: use 0 or more"),
     "negative molecules": (f"{TEXT}\n[ground]\nmineral = -4", "ground.mineral = -4: use 0 or more"),
     "negative molecules of one's own": (f"{TEXT}\n[chemistry.initial]\noxygen = -4", "chemistry.initial"),
-    "more molecules than can be counted": (f"{TEXT}\n[ground]\nmineral = 99999999999", "ground.mineral = 99999999999: use"),
+    "more molecules than can be counted": (
+        f"{TEXT}\n[ground]\nmineral = 99999999999", "ground.mineral = 99999999999: use",
+    ),
     "no number": (instead("day_ticks = 60", "temperature = nan"), "climate.temperature = nan: use a number"),
     "negative seed": (instead("seed = 5", "seed = -5"), "seed = -5: use 0 to"),
-    "genome of the wrong length": (with_line(HUNTER, "genome = [1, 2]"), "founders[3].genome: 2 genes are listed: a monster has"),
-    "more organs than fit a genome": (with_line(HUNTER, f"organs = {['jaw'] * 13}"), "13 organs are listed: at most 12 fit"),
-    "gene out of bounds": (with_line(HUNTER, "genes = {hue = 300}"), "founders[3].genes.hue: 300 is no gene: use -128 to 127"),
-    "shares above one": (f"{TEXT}\n[chemistry.mobility]\noxygen = [0.9, 0.9]", "chemistry.mobility.oxygen: write two shares"),
+    "genome of the wrong length": (
+        with_line(HUNTER, "genome = [1, 2]"), "founders[3].genome: 2 genes are listed: a monster has",
+    ),
+    "more organs than fit a genome": (
+        with_line(HUNTER, f"organs = {['jaw'] * 13}"), "13 organs are listed: at most 12 fit",
+    ),
+    "gene out of bounds": (
+        with_line(HUNTER, "genes = {hue = 300}"), "founders[3].genes.hue: 300 is no gene: use -128 to 127",
+    ),
+    "shares above one": (
+        f"{TEXT}\n[chemistry.mobility]\noxygen = [0.9, 0.9]", "chemistry.mobility.oxygen: write two shares",
+    ),
     "not TOML": (instead("[climate]", "[climate"), "not TOML: Expected ']'"),
     "not UTF-8": (TEXT.encode() + b"# \xff", "not UTF-8 at byte"),
 }  # fmt: skip
@@ -118,7 +134,10 @@ def test_the_estimate_of_memory_is_near_what_a_world_takes():
     )
     assert resource.getpagesize() > 0
     needed, taken = zip(
-        *[map(int, subprocess.check_output([sys.executable, "-c", script, width]).split()) for width in ("256", "2048")],
+        *[
+            map(int, subprocess.check_output([sys.executable, "-c", script, width]).split())
+            for width in ("256", "2048")
+        ],
         strict=True,
     )
     assert 0.7 < (needed[1] - needed[0]) / (taken[1] - taken[0]) < 2

@@ -1,8 +1,9 @@
-"""Run folders: the ladder of snapshots, damaged ones passed over, full disks, and runs that go on where they stopped."""
+"""Run folders: the ladder of snapshots, damaged ones passed over, full disks, and going on where a run stopped."""
 
 import errno
 import os
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_the_ladder_keeps_genesis_the_newest_and_ever_sparser_ones():
     assert {99_950, 99_900} <= kept
     assert len(kept) < 20
     ages = sorted(99_950 - tick for tick in kept)
-    assert all(after <= 4 * before + 200 for before, after in zip(ages[1:], ages[2:], strict=False))
+    assert all(after <= 4 * before + 200 for before, after in pairwise(ages[1:]))
 
 
 def test_snapshots_that_fall_off_the_ladder_go_and_nothing_else(tmp_path):
@@ -78,7 +79,9 @@ def test_resumed_runs_go_on_as_if_they_had_never_stopped(folder):
         pass
     straight = small_run(folder.parent / "other", 30)
     assert run.summary()["digest"] == straight.summary()["digest"]
-    assert {k: run.summary()[k] for k in ("births", "deaths")} == {k: straight.summary()[k] for k in ("births", "deaths")}
+    assert {k: run.summary()[k] for k in ("births", "deaths")} == {
+        k: straight.summary()[k] for k in ("births", "deaths")
+    }
     births = [[row[0] for row in one.journal.births()] for one in (run, straight)]
     assert births[0] == births[1] and len(births[0]) > 0
 
@@ -89,7 +92,9 @@ def test_a_damaged_snapshot_is_named_passed_over_and_the_one_before_used(folder,
         damage(folder, tick)
     run = Run.resume(folder)
     assert run.tick == {1: 16, 2: 8}[len(broken)]
-    assert [f"tick-{tick:012d}" in line for tick, line in zip(broken, run.passed_over, strict=True)] == [True] * len(broken)
+    assert [f"tick-{tick:012d}" in line for tick, line in zip(broken, run.passed_over, strict=True)] == [True] * len(
+        broken
+    )
     for _ in run.ticks(24):
         pass
     run.save()
@@ -117,7 +122,7 @@ def test_a_half_written_snapshot_is_named_and_never_read(folder):
 def test_a_run_without_any_good_snapshot_says_how_to_begin_anew(folder):
     for tick in Store(folder).ticks():
         (Store(folder).path(tick) / snapshot.MANIFEST).unlink()
-    with pytest.raises(RunError, match="umwelt launch .*world.toml"):
+    with pytest.raises(RunError, match=r"umwelt launch .*world\.toml"):
         Run.resume(folder)
 
 
@@ -135,7 +140,7 @@ def test_a_full_disk_is_one_line_and_the_last_snapshot_stays_whole(folder, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunError, match="the disk is full: make room, then go on .* umwelt resume"):
+    with pytest.raises(RunError, match=r"the disk is full: make room, then go on .* umwelt resume"):
         run.save()
     monkeypatch.undo()
     assert Run.resume(folder).tick == 20

@@ -1,0 +1,85 @@
+"""Pictures: they show water, plants and monsters where they are, at every scale, and are the same each time."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small import small_run, small_world
+
+from umwelt.agents.opening import begin
+from umwelt.client import picture
+from umwelt.client.cli import main
+from umwelt.client.scene import hsv, scene_of, small_map
+from umwelt.sandbox.step import advance
+
+
+@pytest.fixture(scope="module")
+def region():
+    world = small_world()
+    made = begin(world)
+    advance(made, world.laws, 10)
+    return made
+
+
+def test_the_command_writes_a_picture_of_the_size_asked_for(tmp_path):
+    run = small_run(tmp_path / "small-1", 12)
+    run.save()
+    run.close()
+    out = tmp_path / "out.png"
+    for more in ([], ["--tick", "9"], ["--zoom", "40", "--at", "3,4"]):
+        with pytest.raises(SystemExit) as ended:
+            main(["picture", str(tmp_path / "small-1"), str(out), "--size", "200x120", *more])
+        assert not ended.value.code
+        assert Image.open(out).size == (200, 120)
+
+
+def test_a_tick_that_was_not_reached_is_refused(tmp_path, capsys):
+    small_run(tmp_path / "small-1", 4).close()
+    with pytest.raises(SystemExit):
+        main(["picture", str(tmp_path / "small-1"), str(tmp_path / "out.png"), "--tick", "99"])
+    assert "has reached tick 0" in capsys.readouterr().err
+    assert not Path(tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize("zoom", [0.5, 2.5, 8.0, 30.0, 90.0])
+def test_pictures_are_the_same_each_time_and_never_empty(region, zoom):
+    first, second = (picture.draw(region, 160, 90, (20, 20), zoom) for _ in range(2))
+    assert first.dtype == np.uint8 and first.shape == (90, 160, 3)
+    assert np.array_equal(first, second)
+    assert first.std() > 4
+
+
+def test_leaves_and_bodies_show_where_beings_are(region):
+    world = small_world(founders=[])
+    bare = begin(world)
+    advance(bare, world.laws, 10)
+    zoom = 16.0
+    drawn, ground = (picture.draw(one, 48 * 16, 40 * 16, None, zoom).astype(int) for one in (region, bare))
+    changed = np.abs(drawn - ground).max(axis=2) > 40
+    for beings in scene_of(region).beings:
+        y, x = (beings.y * zoom).astype(int) % (40 * 16), (beings.x * zoom).astype(int) % (48 * 16)
+        grown = beings.size > 0.5
+        assert changed[y[grown], x[grown]].mean() > 0.9
+    assert changed.mean() < 0.8
+
+
+def test_the_torus_has_no_seam_in_a_picture(region):
+    here, there = (picture._ground(scene_of(region), 96, 80, 2.0, top, left) for top, left in ((0, 0), (40, 48)))
+    assert np.allclose(here, there, atol=1e-3)
+
+
+def test_seen_across_the_seam_beings_are_drawn_on_both_sides(region):
+    middle = picture.draw(region, 96, 80, (0, 0), 10.0)
+    image = picture.draw(region, 96, 80, (48, 40), 10.0)
+    assert np.array_equal(middle, image)
+
+
+def test_the_small_map_has_the_shape_asked_for(region):
+    for rows, columns in ((1, 1), (30, 40), (97, 13), (400, 300)):
+        assert small_map(region, rows, columns).shape == (rows, columns, 3)
+
+
+def test_colours_from_hue():
+    assert np.allclose(hsv(np.array([0, 1 / 3, 2 / 3]), 1.0, 1.0), np.eye(3), atol=1e-5)
+    assert np.allclose(hsv(np.array([0.2]), 0.0, 0.5), 0.5)
