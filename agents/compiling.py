@@ -297,7 +297,8 @@ class Loop:
 
         def band(some: np.ndarray) -> None:
             dice = np.array([key[0], key[1], 0, key[2], 0], np.int64)
-            self._loop(some, table["id"], dice, table["stimuli"], table["drives"], edges, trouble, *arrays)
+            with np.errstate(over="ignore"):  # uncompiled, dice overflow audibly
+                self._loop(some, table["id"], dice, table["stimuli"], table["drives"], edges, trouble, *arrays)
 
         try:
             band(rows[:0])  # compiles, where that is still to be done

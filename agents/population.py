@@ -315,10 +315,12 @@ class Beings(Population):
 
     def _called(self, method: Any, args: tuple, kwargs: dict) -> list[Any]:
         codes, rows = self._found()
-        before, results = self._roster.stamp, []
+        tables = self._roster.tables
+        before, results = [table.epoch for table in tables], []
         # ids first: what is called may kill, and rows move then
         for being in self._by_id(codes, self._gathered("id", codes, rows), rows):
-            if self._roster.stamp != before and not being.alive:
+            code = being._code
+            if tables[code].epoch != before[code] and not being.alive:
                 continue
             function = getattr(being, method) if isinstance(method, str) else None
             results.append(function(*args, **kwargs) if function is not None else method(being, *args, **kwargs))

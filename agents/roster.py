@@ -130,9 +130,11 @@ class Roster:
             for identity, row, kind in zip(table["id"][some].tolist(), some.tolist(), kinds, strict=True):
                 being = store.get(identity)
                 if being is None:
-                    being = object.__new__(own.get(kind, default))
+                    being = object.__new__(own.get(kind, default) if own else default)
+                    being.__dict__.update(_roster=self, _code=code, _id=identity)
                     store[identity] = being
-                being.__dict__.update(_roster=self, _code=code, _id=identity, _row=row, _now=now)
+                state = being.__dict__
+                state["_row"], state["_now"] = row, now
                 yield being
 
     def pin(self, being: Being) -> None:
