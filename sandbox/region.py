@@ -183,6 +183,8 @@ class Region:
         The early phases of a law run over more: `grown` cells on every side, so that later ones find what they read.
         """
         rim = self.halo_cells - self.margin_cells - grown
+        if rim < 0:
+            raise LawError(f"{kernel.__name__} looks {-rim} cells over the window's edge: its law reaches further than it says")
         crew.bands(kernel, rim, self.window.height - rim, self.window.width, self.place(grown), *arguments)
 
     def scratch(self, name: str, dtype: str = "int32", planes: int = 0) -> np.ndarray:
