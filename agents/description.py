@@ -26,10 +26,9 @@ LEAST_SIZE_CELLS = 32
 MOST_SIDE_CELLS = 1 << 20
 MOST_CELLS = 1 << 30
 MOST_NUMBER = 1 << 30
-WINDOWS_AT_ONCE = 3
-"""While a world is opened there are the new region, the pieces it is loaded from, and room for what laws work with."""
+WINDOWS_AT_ONCE, TABLES_AT_ONCE = 4, 2
+"""While a world is opened there are the new region and the pieces it comes from; cells take room to work in besides."""
 EARTH = "umwelt.agents.earth:laws"
-
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 24)]
 """Molecules, or beings: never negative, and few enough that sums over neighbours cannot overflow."""
@@ -66,7 +65,8 @@ def memory_needed(world: WorldFile) -> int:
     cells = (world.common.height + rim) * (world.common.width + rim)
     founders = sum(max(0, getattr(group, "count", 0)) for group in getattr(world.settings, "founders", ()))
     row_bytes = max((schema.row_bytes for schema in schemas), default=0)
-    return WINDOWS_AT_ONCE * (cells * sum(field.cell_bytes for field in fields) + founders * row_bytes)
+    cell_bytes = sum(field.cell_bytes for field in fields)
+    return WINDOWS_AT_ONCE * cells * cell_bytes + TABLES_AT_ONCE * founders * row_bytes
 
 
 def memory_at_hand() -> int:

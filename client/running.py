@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from umwelt.client.dashboard import Dashboard, Lines
-from umwelt.cluster.engine import Run, compiled_count
+from umwelt.cluster.engine import Run
 from umwelt.sandbox.kernel import kernels
 from umwelt.sandbox.step import Law
 
@@ -86,6 +86,11 @@ def _until_asked(run: Run, last_tick: int | None, asked: Asked, watcher: Dashboa
             return
 
 
+def ready() -> int:
+    """How many kernels are compiled or loaded."""
+    return sum(bool(getattr(kernel, "signatures", ())) for kernel in kernels)
+
+
 def first_tick(run: Run, console: Console) -> None:
     """The first tick of a process, in which kernels are compiled, or loaded from where they were kept."""
     laws = list(run.world.laws)
@@ -95,12 +100,12 @@ def first_tick(run: Run, console: Console) -> None:
         TimeElapsedColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(f"compiling {laws[0].name}", total=len(laws), kernels=compiled_count())
+        task = progress.add_task(f"compiling {laws[0].name}", total=len(laws), kernels=ready())
 
         def between(law: Law) -> None:
             at = laws.index(law) + 1
             following = laws[at].name if at < len(laws) else "the audit"
-            count = f"{compiled_count()} of {len(kernels)}"
+            count = f"{ready()} of {len(kernels)}"
             progress.update(task, completed=at, description=f"compiling {following}", kernels=count)
 
         next(run.ticks(between=between))

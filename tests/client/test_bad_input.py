@@ -1,14 +1,18 @@
 """Every mistake in a world file is one line that names the file, the key or value, and the mend; nothing is written."""
 
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from small import TEXT
 
 from umwelt.agents import description
+from umwelt.agents.description import read_world
+from umwelt.agents.opening import begin
 from umwelt.client.cli import main
 from umwelt.sandbox import region
+from umwelt.sandbox.step import advance
 
 
 def with_line(after: str, line: str) -> str:
@@ -122,25 +126,14 @@ def test_a_world_that_does_not_fit_memory_is_refused_before_anything_is_allocate
 
 
 def test_the_estimate_of_memory_is_near_what_a_world_takes():
-    import resource
-    import subprocess
-    import sys
-
-    script = (
-        "import resource, sys; from umwelt.agents.description import memory_needed, read_world; "
-        "from umwelt.agents.opening import begin; from umwelt.sandbox.step import advance; "
-        "w = read_world('golden', {'width': int(sys.argv[1]), 'height': 512}); r = begin(w); advance(r, w.laws, 1); "
-        "print(memory_needed(w), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
-    )
-    assert resource.getpagesize() > 0
-    needed, taken = zip(
-        *[
-            map(int, subprocess.check_output([sys.executable, "-c", script, width]).split())
-            for width in ("256", "2048")
-        ],
-        strict=True,
-    )
-    assert 0.7 < (needed[1] - needed[0]) / (taken[1] - taken[0]) < 2
+    world = read_world("golden", {"width": 1024, "height": 512})
+    tracemalloc.start()
+    try:
+        advance(begin(world), world.laws, 1)
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 0.8 < description.memory_needed(world) / taken < 1.6
 
 
 @pytest.mark.parametrize(
