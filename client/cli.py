@@ -1,5 +1,6 @@
 """The `umwelt` command. What is slow to import is imported by the command that needs it."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -169,6 +170,7 @@ def _pair(text: str, between: str, option: str, example: str) -> tuple[int, int]
 
 def main(arguments: list[str] | None = None) -> Any:
     """The entry point: a person's mistake becomes one line and exit code 2."""
+    sys.path.append(os.getcwd())  # species and laws of one's own lie where one works
     try:
         app(arguments)
     except UmweltError as error:

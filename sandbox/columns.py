@@ -159,6 +159,8 @@ class Table:
     def append(self, count: int, values: Mapping[str, np.ndarray] | None = None) -> slice:
         """Add rows, set from `values` (columns or parts by name) and else to their defaults; give their slice."""
         new = slice(self.count, self.count + count)
+        if not count:
+            return new
         if new.stop > self.capacity:
             self._resize(max(new.stop, new.stop * GROWTH_PERCENT // 100, 64))
         for column in self.schema.columns:

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from tests.carving import (
+from carving import (
     assert_unique_ids,
     carve,
     carved,
@@ -15,6 +14,7 @@ from tests.carving import (
     whole,
     whole_digest,
 )
+
 from umwelt.agents.description import read_world
 from umwelt.agents.opening import begin
 from umwelt.sandbox.errors import WorldFileError

@@ -1,0 +1,78 @@
+"""The README's own commands and code, run as they stand there."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "README.md").read_text("utf-8")
+COMMANDS = [
+    line.split("#")[0].strip() for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S) for line in block.splitlines() if line
+]
+PROGRAMS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("readme")
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess:
+    paths = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=600, check=False, env={**os.environ, "PATH": paths}
+    )
+
+
+def test_there_are_commands_and_programs():
+    assert len(COMMANDS) >= 9 and len(PROGRAMS) == 3
+
+
+def test_every_command_does_what_it_says(folder):
+    for command in COMMANDS:
+        done = run(command.split(), folder)
+        assert done.returncode == 0, (command, done.stderr[-2000:])
+        assert "Traceback" not in done.stderr + done.stdout, command
+    assert (folder / "pond.png").stat().st_size > 50_000
+    assert {path.suffix for path in (folder / "tables").iterdir()} == {".parquet"}
+    assert (folder / "garden.toml").is_file()
+
+
+def test_every_program_runs_in_the_order_of_the_page(folder):
+    (folder / "timid.py").write_text(PROGRAMS[1], "utf-8")
+    done = run([sys.executable, "-c", PROGRAMS[0] + PROGRAMS[2]], folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "timid ones; the most frightened: " in done.stdout
+    frightened = int(done.stdout.rsplit(":", 1)[1])
+    assert frightened > 0
+
+
+def test_its_species_lives_from_a_world_file_and_is_honest(folder):
+    (folder / "timid.py").write_text(PROGRAMS[1], "utf-8")
+    done = run(
+        ["umwelt", "launch", "pond", "--set", "founders.3.behaviour=timid:Timid", "--ticks", "5", "--check", "--no-view",
+         "--json", "--run", "checked"],
+        folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("target", ["run", "test", "install", "bench", "lint", "test-mesa"])
+def test_make_knows_the_targets_it_names(target):
+    assert f"make {target}" in TEXT
+    assert subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+def test_its_pictures_are_there_and_its_rooms_and_laws_are_those_of_the_house():
+    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXT):
+        assert (ROOT / picture).stat().st_size > 50_000, picture
+    for room in re.findall(r"^\| `(\w+)/` \|", TEXT, re.M):
+        assert (ROOT / room).is_dir(), room
+    from umwelt.agents.earth import laws
+
+    assert re.findall(r"^\| (\w+) \| (\d+) \|", TEXT, re.M) == [(law.name, str(law.reach)) for law in laws]
+    assert f"add up to {laws.light_speed} cells" in TEXT
