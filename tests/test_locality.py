@@ -1,6 +1,7 @@
 """Nothing travels faster than light: what lies outside a law's reach, or the tick's, cannot be felt inside."""
 
 import copy
+import functools
 
 import numpy as np
 import pytest
@@ -95,9 +96,16 @@ def test_reaches_add_up_to_at_most_the_speed_of_light():
     assert laws.light_speed == sum(law.reach for law in laws) <= 16
 
 
-@settings(max_examples=25)
-@given(pick=st.integers(0, 10_000), seed=st.integers(0, 1_000))
-def test_a_tick_feels_nothing_beyond_its_light_cone(aged, pick, seed):
+some_age = functools.cache(lived_in)
+
+
+@settings(max_examples=60)
+@given(
+    ticks=st.sampled_from([1, 12, 60, 150]), world=st.integers(1, 3), pick=st.integers(0, 10_000),
+    seed=st.integers(0, 1_000),
+)  # fmt: skip
+def test_a_tick_feels_nothing_beyond_its_light_cone(ticks, world, pick, seed):
+    aged = some_age(ticks, world)
     quiet, loud = copy.deepcopy(aged), copy.deepcopy(aged)
     y, x = crowded_cell(quiet, pick, laws.light_speed)
     disturb_outside(loud, y, x, laws.light_speed, seed)
