@@ -1,7 +1,7 @@
 """Earth's laws in their order: the contents page of the physics.
 
-Each law says how far it looks, in cells a tick: the sum over its phases. What is beyond the sum of them all cannot be felt
-here within a tick.
+Each law says how far it looks, in cells a tick: the sum over its phases. What is beyond the sum of them all cannot be
+felt here within a tick.
 """
 
 from umwelt.agents.genesis import EarthSettings, chemistry, genesis, layout, prepare, species

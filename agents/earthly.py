@@ -13,7 +13,9 @@ REACTIONS = (
         "decay", "detritus + 4 oxygen -> 4 carbon_dioxide + 4 water + mineral", 0.006, catalysts=("warmth", "water"),
         order={"detritus": 1, "oxygen": 0},
     ),
-    Reaction("rot", "sugar + oxygen -> carbon_dioxide + water", 0.02, catalysts=("warmth",), order={"sugar": 1, "oxygen": 0}),
+    Reaction(
+        "rot", "sugar + oxygen -> carbon_dioxide + water", 0.02, catalysts=("warmth",), order={"sugar": 1, "oxygen": 0}
+    ),
     Reaction("aroma fades", "aroma + oxygen -> carbon_dioxide + water", 0.06, order={"aroma": 1, "oxygen": 0}),
     Reaction("musk fades", "musk + oxygen -> carbon_dioxide + water", 0.012, order={"musk": 1, "oxygen": 0}),
     Reaction("alarm fades", "alarm + oxygen -> carbon_dioxide + water", 0.12, order={"alarm": 1, "oxygen": 0}),
@@ -24,7 +26,8 @@ REACTIONS = (
     Reaction("plant starvation", "tissue -> 4 sugar + mineral", 1 / 64, "plants", ("hunger",), 0),
     # --- in monsters
     Reaction(
-        "digestion", "detritus + 2 oxygen -> 2 sugar + 2 carbon_dioxide + 2 water + mineral", 1 / 64, "monsters", ("gut",), 0
+        "digestion", "detritus + 2 oxygen -> 2 sugar + 2 carbon_dioxide + 2 water + mineral", 1 / 64,
+        "monsters", ("gut",), 0,
     ),
     Reaction("respiration", "sugar + oxygen -> carbon_dioxide + water", 1 / 64, "monsters", ("muscle",), 0),
     Reaction("growth", "4 sugar + mineral -> tissue", 1 / 64, "monsters", ("builder",), 0),

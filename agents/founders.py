@@ -23,8 +23,8 @@ PLANTS: dict[str, dict[str, int]] = {
     "grass": {
         "light_weight": 30, "water_weight": 10, "room_weight": 50, "leaf": 0, "root": -20, "height": -90, "thorn": -120,
         "scent": -70, "bud_size": -90, "share": 0, "seed_size": -80, "seed_reserve": -20, "seed_lightness": 40,
-        "seed_wait": -100, "longevity": -40, "mutation": -100, "hue": -20, "flower_hue": 60, "shape": -60, "marker_a": 20,
-        "marker_b": -30, "marker_c": 0,
+        "seed_wait": -100, "longevity": -40, "mutation": -100, "hue": -20, "flower_hue": 60, "shape": -60,
+        "marker_a": 20, "marker_b": -30, "marker_c": 0,
     },
     "shrub": {
         "light_weight": 60, "water_weight": 40, "room_weight": 20, "leaf": 30, "root": 40, "height": 60, "thorn": -20,

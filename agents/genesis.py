@@ -71,7 +71,7 @@ class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         for name in ("light", "latitude", "season", "cloud", "wind"):
             if not 0 <= getattr(self, name) <= 4:
                 raise WorldFileError(f"climate.{name} = {getattr(self, name)}: use 0 to 4")
-        return Climate(
+        return Climate(  # type: ignore[call-arg]
             self.day_ticks, self.year_ticks, fraction_from_float(self.light), fraction_from_float(self.latitude),
             fraction_from_float(self.season), *[
                 centidegrees_from_celsius(value) for value in (
@@ -244,7 +244,10 @@ def draws(keys: np.ndarray, seed: int, what: int, index: int = 0) -> np.ndarray:
 
 
 def elevation_of(torus: Torus, seed: int, hills: int) -> np.ndarray:
-    """Hilly ground, `int64[height, width]` from 0 to about `hills`: value noise in integers, four octaves on the torus."""
+    """Hilly ground, `int64[height, width]` from 0 to about `hills`.
+
+    It is value noise in integers, four octaves on the torus.
+    """
     total = np.zeros(torus, np.int64)
     octave, strength, strengths = min(WIDEST_HILLS, min(torus) // 2), 1024, 0
     while octave >= 4 and strength >= 64:
@@ -353,7 +356,8 @@ def _add_plants(region: Region, at: int, species: dict[str, Any], cells: np.ndar
     rows = _rows(region, PLANT_KIND, at, species, cells, first)
     ages = draws(rows["id"], region.seed, JITTER, 0) % (body.PLANT_OLD_TICKS // 2)
     matter = {"tissue_count": 14, "sugar_count": 30, "water_count": 24, "oxygen_count": 4, "mineral_count": 2}
-    region.tables["plants"].append(len(cells), {**rows, **matter, "stage": MODULE, "age_ticks": ages})
+    state: dict[str, Any] = {**matter, "stage": MODULE, "age_ticks": ages}
+    region.tables["plants"].append(len(cells), {**rows, **state})
 
 
 def _add_monsters(region: Region, at: int, species: dict[str, Any], cells: np.ndarray, first: int) -> None:
@@ -367,11 +371,11 @@ def _add_monsters(region: Region, at: int, species: dict[str, Any], cells: np.nd
             organs[code] += 1
     tissue = body.CORE_TISSUE_COUNT + built * body.ORGAN_TISSUE_COUNT
     jitter = draws(rows["id"], region.seed, JITTER, 1)
-    matter = {
-        "tissue_count": tissue, "sugar_count": 70 + jitter % 60, "water_count": 80, "oxygen_count": body.OXYGEN_HELD_COUNT,
-        "mineral_count": body.MINERAL_KEPT_COUNT,
+    matter: dict[str, Any] = {
+        "tissue_count": tissue, "sugar_count": 70 + jitter % 60, "water_count": 80,
+        "oxygen_count": body.OXYGEN_HELD_COUNT, "mineral_count": body.MINERAL_KEPT_COUNT,
     }  # fmt: skip
-    state = {
+    state: dict[str, Any] = {
         "organs": organs, "organs_built": built, "heading": (jitter >> 8) % 65536, "age_ticks": (jitter >> 24) % 800,
         "fatigue": (jitter >> 34) % 500,
     }  # fmt: skip

@@ -32,7 +32,9 @@ _COMMON = (
     Column("species", "int16", unit="index among the world's species", inherited=True, fixed=True),
     Column("generation", "int16", fixed=True),
     Column("age_ticks", "int32", unit="ticks"),
-    Column("catalysts", "int16", parts=tuple(f"{name}_catalyst" for name in BODY_CATALYSTS), unit="1/64 molecule a tick"),
+    Column(
+        "catalysts", "int16", parts=tuple(f"{name}_catalyst" for name in BODY_CATALYSTS), unit="1/64 molecule a tick"
+    ),
 )
 
 
@@ -63,7 +65,12 @@ def monster_columns(substances: tuple[str, ...]) -> tuple[Column, ...]:
         Column("genome", "int8", width=MONSTER_GENES, inherited=True, fixed=True),
         Column("heading", "int32", unit="1/65536 turn, clockwise from x"),
         Column("speed_fixed", "int16", unit="1/1024 cell a tick"),
-        Column("organs", "int8", parts=tuple(f"{name}_organs" for name in ORGANS), unit="organs of each sort that are built"),
+        Column(
+            "organs",
+            "int8",
+            parts=tuple(f"{name}_organs" for name in ORGANS),
+            unit="organs of each sort that are built",
+        ),
         Column("organs_built", "int16", unit="organs"),
         Column("fatigue", "int16", unit="1/1024"),
         Column("dryness", "int16", unit="of the eyes, 1/1024"),

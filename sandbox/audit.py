@@ -1,10 +1,11 @@
 """The audit: what a region holds, exactly, and a digest of it.
 
-The digest is the wrapping 64-bit sum of a hash of every owned being (keyed by its id) and of every owned cell (keyed by its
-global place). Sums of parts are the sum of the whole, however the torus is cut. It finds divergence; it is no seal.
+The digest is the wrapping 64-bit sum of a hash of every owned being (keyed by its id) and of every owned cell (keyed by
+its global place). Sums of parts are the sum of the whole, however the torus is cut. It finds divergence; it is no seal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -83,7 +84,8 @@ def _spread_column(values: np.ndarray, salt: np.uint64, total: np.ndarray) -> No
         part = slice(at, at + ROWS_A_PASS)
         call(_add_column, values[part], salt, total[part])
 
-    crew.together(*[lambda at=at: band(at) for at in range(0, len(total), ROWS_A_PASS)] or [lambda: None])
+    jobs: list[Callable[[], None]] = [partial(band, at) for at in range(0, len(total), ROWS_A_PASS)]
+    crew.together(*jobs or [lambda: None])
 
 
 def cells_digest(region: Region) -> int:
@@ -111,7 +113,10 @@ def cells_digest(region: Region) -> int:
 
 
 def digest(region: Region) -> int:
-    """The digest of what a region owns; the digests of regions that share a torus add up, modulo 2^64, to the world's."""
+    """The digest of what a region owns.
+
+    The digests of regions that share a torus add up, modulo 2^64, to the world's.
+    """
     parts = [cells_digest(region), *[table_digest(region, name) for name in region.tables]]
     return sum(parts) & DIGEST_MASK
 

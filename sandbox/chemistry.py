@@ -119,7 +119,7 @@ class Chemistry:
         """The reactions of one site as integer tables; `catalysts` are the names that the site offers."""
         chosen = [reaction for reaction in self.reactions if reaction.site == site]
         rows = len(chosen)
-        table = ReactionTable(
+        table = ReactionTable(  # type: ignore[call-arg]
             np.zeros(rows, np.int64), np.zeros(rows, np.int64),
             *[np.full((rows, MOST_REACTANTS), fill, np.int64) for fill in (-1, 0, 0, -1, 0)],
             np.full((rows, MOST_CATALYSTS), -1, np.int64), np.zeros((rows, MOST_CATALYSTS), np.int64),
@@ -166,7 +166,8 @@ class Chemistry:
             order = reaction.order.get(substance, 1)
         if not 0 <= order <= 3:
             raise ChemistryError(
-                f'reaction "{reaction.name}": order {order} in {substance}: use 0 to 3, as in order = {{{substance} = 1}}'
+                f'reaction "{reaction.name}": order {order} in {substance}: '
+                f"use 0 to 3, as in order = {{{substance} = 1}}"
             )
         return order
 

@@ -6,6 +6,7 @@ The order of rows means nothing: laws may not depend on it, and tables reorder r
 from collections import namedtuple
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -147,7 +148,7 @@ class Table:
     def resident_bytes(self) -> int:
         return sum(array.nbytes for array in self._arrays.values())
 
-    def record(self) -> tuple:
+    def record(self) -> Any:
         """The columns as the named tuple that kernels take."""
         record = self.schema.record
         return record(**{name: self._arrays[name][: self.count] for name in record._fields})  # type: ignore

@@ -13,13 +13,14 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 
-PLAIN = bool(numba.config.DISABLE_JIT)
+PLAIN = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 ROOMS = Path(__file__).resolve().parent.parent
 _IMPORT = re.compile(r"^\s*from (umwelt(?:\.\w+)+) import \(?([^()]*?)(?:\)|$)", re.MULTILINE)
 SMALL_BAND_CELLS = 16_384
@@ -37,7 +38,8 @@ def sources_behind(source: Path) -> frozenset[Path]:
     while waiting:
         for package, names in _IMPORT.findall(waiting.pop().read_text("utf-8")):
             folder = ROOMS.joinpath(*package.split(".")[1:])
-            for path in (folder.with_suffix(".py"), *(folder / f"{name.split()[0]}.py" for name in names.split(",") if name.strip())):
+            modules = [name.split()[0] for name in names.split(",") if name.strip()]
+            for path in (folder.with_suffix(".py"), *(folder / f"{module}.py" for module in modules)):
                 if path not in found and path.is_file():
                     found.add(path)
                     waiting.append(path)
@@ -67,23 +69,24 @@ def small(function: Callable) -> Any:
 def kernel(function: Callable | None = None, *, allocates: bool = False) -> Any:
     """Compile a kernel at its first call, or load it from the cache.
 
-    Kernels that make no arrays of their own are compiled without reference counting: handing a tuple of arrays to a small
-    function would otherwise count each of them up and down, which costs more than most laws do. A kernel that makes
-    arrays says so by `allocates`, and hands no tuples around in its inner loop.
+    Kernels that make no arrays of their own are compiled without reference counting: handing a tuple of arrays to a
+    small function would otherwise count each of them up and down, which costs more than most laws do. A kernel that
+    makes arrays says so by `allocates`, and hands no tuples around in its inner loop.
     """
     if function is None:
         return lambda function: kernel(function, allocates=allocates)
     if PLAIN:
         kernels.append(function)
         return function
-    folder_before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(
+    config: Any = numba.config
+    folder_before = config.CACHE_DIR
+    config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(
         cache_folder(Path(function.__code__.co_filename).resolve())
     )
     try:
-        compiled = numba.njit(cache=True, nogil=True, _nrt=allocates)(function)
+        compiled = numba.njit(cache=True, nogil=True, _nrt=allocates)(function)  # type: ignore[call-overload]
     finally:
-        numba.config.CACHE_DIR = folder_before
+        config.CACHE_DIR = folder_before
     kernels.append(compiled)
     return compiled
 
@@ -167,7 +170,7 @@ class Crew:
         count = min(high - low, self.count * BANDS_PER_THREAD)
         cuts = [low + (high - low) * i // count for i in range(count + 1)]
         self.together(
-            *[lambda a=a, b=b: function(a, b, *arguments) for a, b in zip(cuts, cuts[1:], strict=False)]  # type: ignore[misc]
+            *[lambda a=a, b=b: function(a, b, *arguments) for a, b in pairwise(cuts)]  # type: ignore[misc]
         )
 
 

@@ -1,8 +1,8 @@
 """A rectangle of the torus with a halo around it: its fields, its beings, and the cutting and pasting of edges.
 
 A region owns a rectangle and holds a *window*: the rectangle and `halo_cells` more on every side. What lies in the
-halo is a copy (ghosts) that the same laws carry on for as many ticks as the halo is deep. Where the halo is wider than a
-neighbour or than the world, the window holds several images of the same cells and beings.
+halo is a copy (ghosts) that the same laws carry on for as many ticks as the halo is deep. Where the halo is wider than
+a neighbour or than the world, the window holds several images of the same cells and beings.
 
 Positions in a window count from the window's corner. A `Piece` counts from its own corner, so that it fits anywhere.
 """
@@ -61,11 +61,13 @@ class Rectangle(NamedTuple):
 def images(window: Rectangle, source: Rectangle, torus: Torus) -> Iterator[tuple[Rectangle, int, int]]:
     """Every image of `source` in `window`: the part of the source that is seen, and where its corner comes to lie.
 
-    Gives `(part, y, x)`: `part` in the coordinates of `source`, `y, x` counted from the window's corner. A source may be
-    seen several times where the window is wider than the torus.
+    Gives `(part, y, x)`: `part` in the coordinates of `source`, `y, x` counted from the window's corner. A source may
+    be seen several times where the window is wider than the torus.
     """
-    for i in range((window.y - source.y - source.height) // torus.height, 2 + (window.y + window.height) // torus.height):
-        for j in range((window.x - source.x - source.width) // torus.width, 2 + (window.x + window.width) // torus.width):
+    first_y, last_y = window.y - source.y - source.height, window.y + window.height
+    first_x, last_x = window.x - source.x - source.width, window.x + window.width
+    for i in range(first_y // torus.height, 2 + last_y // torus.height):
+        for j in range(first_x // torus.width, 2 + last_x // torus.width):
             shifted = Rectangle(source.y + i * torus.height, source.x + j * torus.width, source.height, source.width)
             seen = window.shared(shifted)
             if seen is not None:
@@ -184,7 +186,9 @@ class Region:
         """
         rim = self.halo_cells - self.margin_cells - grown
         if rim < 0:
-            raise LawError(f"{kernel.__name__} looks {-rim} cells over the window's edge: its law reaches further than it says")
+            raise LawError(
+                f"{kernel.__name__} looks {-rim} cells over the window's edge: its law reaches further than it says"
+            )
         crew.bands(kernel, rim, self.window.height - rim, self.window.width, self.place(grown), *arguments)
 
     def scratch(self, name: str, dtype: str = "int32", planes: int = 0) -> np.ndarray:
@@ -285,7 +289,9 @@ class Region:
                 self.tables[name]["y_fixed"][new] += np.int32(y * SUBCELL)
                 self.tables[name]["x_fixed"][new] += np.int32(x * SUBCELL)
         if covered != self.window.cells or not cover.all():
-            raise LawError(f"the halo of {self.owned} at tick {self.tick} is not covered exactly once by its neighbours")
+            raise LawError(
+                f"the halo of {self.owned} at tick {self.tick} is not covered exactly once by its neighbours"
+            )
         self.margin_cells = rim
         self._indices.clear()
 

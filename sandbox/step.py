@@ -24,9 +24,9 @@ class Law:
 class Laws:
     """A world's physics: its laws in order, what its cells and beings hold, and how its world files are read.
 
-    `settings` is a msgspec Struct: the sections of the world file that these laws read. `layout(world)` gives the fields
-    and the tables' schemas, `genesis(world, region)` fills an empty region that owns the torus and has no halo, and
-    `prepare(world, region)` sets up, before the first tick in a process, what no snapshot carries (behaviours).
+    `settings` is a msgspec Struct: the sections of the world file that these laws read. `layout(world)` gives the
+    fields and the tables' schemas, `genesis(world, region)` fills an empty region that owns the torus and has no halo,
+    and `prepare(world, region)` sets up, before the first tick in a process, what no snapshot carries (behaviours).
     `chemistry(world)` gives substances and elements where the world has such (a field `substance`, columns `counts`);
     `species(world)` names the species by their index.
     """
@@ -59,7 +59,9 @@ class Laws:
 def step(region: Region, laws: Laws, between: Callable[[Law], None] | None = None) -> None:
     """Run one tick; the part of the window that is exact shrinks by each law's reach. `between` sees each law's end."""
     if region.margin_cells < laws.light_speed:
-        raise LawError(f"{region.margin_cells} cells of halo are left at tick {region.tick}, {laws.light_speed} are needed")
+        raise LawError(
+            f"{region.margin_cells} cells of halo are left at tick {region.tick}, {laws.light_speed} are needed"
+        )
     for law in laws:
         region.margin_cells -= law.reach
         law.run(region)

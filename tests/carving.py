@@ -17,7 +17,8 @@ def golden(height: int = 64, width: int = 64, seed: int = 1, **overrides) -> Wor
     world = parse_world(text, "golden", "golden")
     shrink = height * width / (64 * 64)
     counts = {f"founders.{i}.count": max(2, int(f.count * shrink)) for i, f in enumerate(world.settings.founders)}
-    return parse_world(text, "golden", "golden", {**counts, "height": height, "width": width, "seed": seed, **overrides})
+    size = {"height": height, "width": width, "seed": seed}
+    return parse_world(text, "golden", "golden", {**counts, **size, **overrides})
 
 
 def carve(torus: Torus, rows: Sequence[int], columns: Sequence[Sequence[int]]) -> list[Rectangle]:
@@ -45,7 +46,9 @@ def carved_anew(regions: Sequence[Region], world: WorldFile, parts: Sequence[Rec
     return [opened(world, pieces, first.constants, first.tick, k, part) for part in parts]
 
 
-def run_together(regions: Sequence[Region], world: WorldFile, ticks: int, k: int, shuffle_seed: int | None = None) -> None:
+def run_together(
+    regions: Sequence[Region], world: WorldFile, ticks: int, k: int, shuffle_seed: int | None = None
+) -> None:
     """Carry regions on by `ticks`, exchanging halos every `k`; rows may be shuffled at each exchange."""
     order = np.random.default_rng(shuffle_seed)
     for tick in range(ticks):

@@ -156,7 +156,8 @@ def provoke(region: Region, name: str) -> None:
         group, member = np.arange(80) // 4, np.arange(80) % 4
         monsters["y_fixed"][:] = (34 + group // 4 * 5) * 1024 + 512
         monsters["x_fixed"][:] = (34 + group % 4 * 9) * 1024 + np.array([512, 1485, 2458, 3400])[member]
-        for column, value in {"bite": 1024, "jaw_organs": 3, "asleep": 0, "detritus_count": 0, "tissue_count": 7}.items():
+        state = {"bite": 1024, "jaw_organs": 3, "asleep": 0, "detritus_count": 0, "tissue_count": 7}
+        for column, value in state.items():
             monsters[column][:] = value
     if name == "live":  # modules with gaps between them, all about to bud
         plants.keep(random.random(plants.count) < 0.4)
@@ -166,7 +167,9 @@ def provoke(region: Region, name: str) -> None:
     region._indices.clear()
 
 
-@pytest.mark.parametrize(("name", "least"), [("flow", 2), ("sense", 4), ("act", 3), ("move", 1), ("grow", 1), ("live", 2)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("flow", 2), ("sense", 4), ("act", 3), ("move", 1), ("grow", 1), ("live", 2)]
+)
 def test_a_reach_declared_one_cell_too_short_is_found(aged, name, least):
     """The test above can fail: with one cell less, the rim of the reach is felt in some crowd."""
     number = [law.name for law in laws].index(name)

@@ -11,7 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = [
-    line.split("#")[0].strip() for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S) for line in block.splitlines() if line
+    line.split("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S)
+    for line in block.splitlines()
+    if line
 ]
 PROGRAMS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 
@@ -54,8 +57,8 @@ def test_every_program_runs_in_the_order_of_the_page(folder):
 def test_its_species_lives_from_a_world_file_and_is_honest(folder):
     (folder / "timid.py").write_text(PROGRAMS[1], "utf-8")
     done = run(
-        ["umwelt", "launch", "pond", "--set", "founders.3.behaviour=timid:Timid", "--ticks", "5", "--check", "--no-view",
-         "--json", "--run", "checked"],
+        ["umwelt", "launch", "pond", "--set", "founders.3.behaviour=timid:Timid", "--ticks", "5", "--check",
+         "--no-view", "--json", "--run", "checked"],
         folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]

@@ -139,7 +139,8 @@ SCRIPT = """
             for compiled in getattr(one, "overloads", {}).values():
                 annotation = compiled.type_annotation
                 for name, kind in annotation.typemap.items():
-                    if any(isinstance(part, (numba.types.Float, numba.types.Complex)) for part in (kind, getattr(kind, "dtype", None))):
+                    parts = (kind, getattr(kind, "dtype", None))
+                    if any(isinstance(part, (numba.types.Float, numba.types.Complex)) for part in parts):
                         floats.add(one.__name__)
         print("compiled", sum(bool(getattr(one, "overloads", {})) for one in kernels), "floats", sorted(floats))
 """
@@ -148,7 +149,8 @@ SCRIPT = """
 def run_script(arguments: list[str], **environment: str) -> list[str]:
     script = textwrap.dedent(SCRIPT)
     command = [sys.executable, "-c", script, str(Path(__file__).parent), *arguments]
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=900, check=False)
+    surroundings = {**os.environ, **environment}
+    done = subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.strip().splitlines()
 
@@ -159,7 +161,7 @@ def test_plain_python_and_compiled_kernels_agree():
 
 
 def test_ties_are_settled_without_rows_and_no_kernel_knows_a_float(tmp_path):
-    """Dice of two bits make ties common; a fresh cache makes every kernel compile here, so that its types can be read."""
+    """Dice of two bits make ties common; a fresh cache makes every kernel compile here: its types can be read."""
     lines = run_script(
         ["40x56", "24", "one,nine,four", "floats"], UMWELT_DICE_BITS="2", UMWELT_CACHE=str(tmp_path), NUMBA_CACHE_DIR=""
     )

@@ -1,8 +1,8 @@
 """Act: take and give. Bodies trade with their own cell, monsters graze on modules and bite each other.
 
 All who take from one being at the same time share what it held at the start: the demands are summed, each gets
-`have * demand // total`, and the remainder goes to the one with the largest draw. Reach 3: a biter reads its victim, the
-victim sums its rivals, and the rivals chose among their own neighbours.
+`have * demand // total`, and the remainder goes to the one with the largest draw. Reach 3: a biter reads its victim,
+the victim sums its rivals, and the rivals chose among their own neighbours.
 """
 
 import numpy as np
@@ -247,7 +247,10 @@ def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monste
 def sum_demands(
     y_low, y_high, place, prey_index, prey, eater_index, eater_id, eater_target, eater_demand, kept, share_purpose
 ):  # fmt: skip
-    """Each one that may be eaten sums what its neighbours ask of it, and finds who gets the remainder; `kept` is out of reach."""
+    """Each one that may be eaten sums what its neighbours ask of it, and finds who gets the remainder.
+
+    `kept` is out of reach.
+    """
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
             cell = y * place.width + x

@@ -41,7 +41,7 @@ def angle_to(table, dy, dx):
 @small
 def step_y(direction):
     """Rows to the neighbour in one of eight directions: 0 is east, then clockwise."""
-    if direction == 0 or direction == 4:
+    if direction == 0 or direction == 4:  # noqa: PLR1714
         return 0
     return 1 if direction < 4 else -1
 
@@ -49,7 +49,7 @@ def step_y(direction):
 @small
 def step_x(direction):
     """Columns to the neighbour in one of eight directions."""
-    if direction == 2 or direction == 6:
+    if direction == 2 or direction == 6:  # noqa: PLR1714
         return 0
     return -1 if 2 < direction < 6 else 1
 

@@ -1,4 +1,7 @@
-"""Grow: modules share along their stems, seeds sprout, monsters build organs. Reach 1: a module reads its neighbours."""
+"""Grow: modules share along their stems, seeds sprout, monsters build organs.
+
+Reach 1: a module reads its neighbours.
+"""
 
 import numpy as np
 

@@ -1,8 +1,8 @@
 """Live: breed, metabolise, die, and only then do the newborn join.
 
-Children neither act nor age in the tick of their birth; a parent may breed and die in one tick. A module buds into a free
-neighbouring cell; where several want the same cell, the largest draw has it and the others are left as they were: reach 2.
-Seeds and young monsters are born in their parent's cell.
+Children neither act nor age in the tick of their birth; a parent may breed and die in one tick. A module buds into a
+free neighbouring cell; where several want the same cell, the largest draw has it and the others are left as they were:
+reach 2. Seeds and young monsters are born in their parent's cell.
 """
 
 import numpy as np
@@ -320,7 +320,8 @@ def bear(region: Region, name: str, kernel_of_kind) -> None:
     """Append the children of all rows whose `birth` is set, and record those born in what the region owns."""
     table = region.tables[name]
     parents = np.flatnonzero(table["birth"])
-    new = table.append(len(parents))  # none, often; the kernel is called all the same, so that it compiles with the others
+    # none, often; the kernel is called all the same, so that it compiles with the others
+    new = table.append(len(parents))
     call(kernel_of_kind, region.place(), parents, new.start, table.record())
     for column in table.schema.columns:
         # columns that species declare are not in the kernels' record

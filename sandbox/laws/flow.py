@@ -7,6 +7,8 @@ dealt out to the four neighbours in turn, beginning at a neighbour chosen by dic
 Reach 1 for what diffuses. Water looks at its neighbours' levels before it moves: reach 2.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from umwelt.sandbox.dice import bits, draw, purpose
@@ -59,8 +61,8 @@ def leave(leaves, x, count, dice, share, gust, wind_x, wind_y):
 def spread_band(y_low, y_high, place, above, below, substance, mobile, share, gust, wind_x, wind_y):
     """Move the mobile substances of a band in place.
 
-    `above`, `below`: `int32[mobile, width]` copies of the rows next to the band, as they were before any band ran. One draw
-    serves three substances. Three rows of what leaves are kept and rolled, `leaves[substance, row, direction, x]`.
+    `above`, `below`: `int32[mobile, width]` copies of the rows next to the band, as they were before any band ran. One
+    draw serves three substances. Three rows of what leaves are kept and rolled, `leaves[substance, row, direction, x]`.
     """
     dice = np.zeros(place.width, np.int64)
     leaves = np.zeros((SUBSTANCES_A_DRAW, 3, 4, place.width), np.int64)
@@ -146,7 +148,7 @@ def spread(region: Region, wind_x: np.ndarray, wind_y: np.ndarray) -> None:
     low, high = rim, region.window.height - rim
     count = min(high - low, crew.count * 2) if (high - low) * region.window.width > 16_384 else 1
     cuts = [low + (high - low) * i // count for i in range(count + 1)]
-    edges = [(substance[mobile, a - 1].copy(), substance[mobile, b].copy()) for a, b in zip(cuts, cuts[1:], strict=False)]
+    edges = [(substance[mobile, a - 1].copy(), substance[mobile, b].copy()) for a, b in pairwise(cuts)]
 
     def band(i: int) -> None:
         call(spread_band, cuts[i], cuts[i + 1], place, *edges[i], substance, mobile, share, gust, wind_x, wind_y)

@@ -140,8 +140,9 @@ def react_in_bodies(y_low, y_high, place, reactions, index, ids, substance, cata
             keys[i] = ids[index.rows[i]]
         for r in range(len(reactions.rate_q24)):
             react_along(
-                reactions, r, 0, substance, catalyst, index.rows, keys, first, last, place.seed, place.tick, REACT_IN_BODY
-            )
+                reactions, r, 0, substance, catalyst, index.rows, keys, first, last, place.seed, place.tick,
+                REACT_IN_BODY,
+            )  # fmt: skip
 
 
 def react_table(region: Region, name: str, reactions: ReactionTable) -> None:

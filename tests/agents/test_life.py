@@ -1,4 +1,4 @@
-"""Life: ids of one's own in any crowd, births that lose their cell, sharing without loss, eyes that dry and bodies that tire."""
+"""Life: ids of one's own in any crowd, births that lose their cell, sharing without loss; eyes dry and bodies tire."""
 
 import numpy as np
 import pytest
@@ -59,8 +59,8 @@ def matter(region: Region, world) -> dict[str, int]:
 
 def ready_to_breed(region: Region) -> None:
     monsters = region.tables["monsters"]
-    for column, value in {"breed": 1024, "tissue_count": 200, "sugar_count": 300, "water_count": 100, "oxygen_count": 40,
-                          "age_ticks": 100, "asleep": 0, "pain": 0}.items():  # fmt: skip
+    for column, value in {"breed": 1024, "tissue_count": 200, "sugar_count": 300, "water_count": 100,
+                          "oxygen_count": 40, "age_ticks": 100, "asleep": 0, "pain": 0}.items():  # fmt: skip
         monsters[column][:] = value
 
 
@@ -93,7 +93,8 @@ def test_of_two_modules_that_bud_into_one_cell_one_does_and_the_other_is_left_as
     run_law(region, "live")
     assert len(plants) == 3 and sorted(plants["tissue_count"].tolist()) == [body.BUD_TISSUE_COUNT, 52, 60]
     child = int(np.flatnonzero(plants["generation"] == 1)[0])
-    assert plants["x_fixed"][child] >> 10 == region.halo_cells + 21 and plants["stem_id"][child] == plants["parent_id"][child]
+    assert plants["x_fixed"][child] >> 10 == region.halo_cells + 21
+    assert plants["stem_id"][child] == plants["parent_id"][child]
     assert matter(region, world) == before
 
 
@@ -148,8 +149,8 @@ def test_grazers_leave_the_stub_of_a_module():
     put(region, "plants", 20.5, 20.5)
     put(region, "monsters", 20.5, 20.2)
     plants["stage"][:], plants["tissue_count"][:], plants["genome"][:] = MODULE, 30, -128
-    for column, value in {"drives": 0, "asleep": 0, "graze": 1024, "jaw_organs": 6, "gut_organs": 3, "detritus_count": 0,
-                          "heading": 0}.items():  # fmt: skip
+    for column, value in {"drives": 0, "asleep": 0, "graze": 1024, "jaw_organs": 6, "gut_organs": 3,
+                          "detritus_count": 0, "heading": 0}.items():  # fmt: skip
         monsters[column][:] = value
     before = matter(region, world)
     run_law(region, "act")

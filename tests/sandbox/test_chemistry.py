@@ -76,11 +76,13 @@ def test_an_elementary_reaction_of_two_alike_goes_with_the_square():
 
 @given(st.integers(0, 3000), st.integers(0, 3000), st.floats(0.001, 60), st.integers(0, 30_000))
 def test_no_reaction_takes_more_than_there_is(a, d, rate, catalyst):
-    react([Reaction("burn", "a + d -> c", rate, catalysts=("heat",), order={"a": 1, "d": 0})], {"a": a, "d": d}, 2, catalyst)
+    burn = Reaction("burn", "a + d -> c", rate, catalysts=("heat",), order={"a": 1, "d": 0})
+    react([burn], {"a": a, "d": d}, 2, catalyst)
 
 
 def test_order_zero_depends_on_catalysts_alone():
-    counts = react([Reaction("pump", "a -> b", 1 / 64, catalysts=("heat",), order=0)], {"a": 1000}, 10, catalyst=96)[-1, 1]
+    pump = Reaction("pump", "a -> b", 1 / 64, catalysts=("heat",), order=0)
+    counts = react([pump], {"a": 1000}, 10, catalyst=96)[-1, 1]
     assert abs(counts.mean() - 10 * 96 / 64) < 4.5 * counts.std() / np.sqrt(counts.size)
 
 

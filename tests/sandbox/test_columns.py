@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from umwelt.sandbox.columns import Column, Schema, Table, birth_id, identity, index_rows
 from umwelt.sandbox.errors import LawError
 
-SCHEMA = Schema("things", 3, (Column("counts", "int32", parts=("a_count", "b_count")), Column("mark", "int8", default=7)))
+COLUMNS = (Column("counts", "int32", parts=("a_count", "b_count")), Column("mark", "int8", default=7))
+SCHEMA = Schema("things", 3, COLUMNS)
 
 
 def table_of(count: int) -> Table:

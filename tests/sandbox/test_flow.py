@@ -18,7 +18,8 @@ STILL = np.zeros(SIDE + 2, np.int64)
 def air(share: float, gust: float = 0.0, substances: int = 1, seed: int = 5) -> Region:
     """An empty torus of cells with mobile substances and a halo of one cell."""
     names = tuple(f"gas_{i}" for i in range(substances))
-    region = Region(Torus(SIDE, SIDE), Rectangle(0, 0, SIDE, SIDE), 1, [Field("substance", "int32", parts=names)], [], seed)
+    fields = [Field("substance", "int32", parts=names)]
+    region = Region(Torus(SIDE, SIDE), Rectangle(0, 0, SIDE, SIDE), 1, fields, [], seed)
     region.constants = {
         "mobile": np.arange(substances), "share_q12": np.full(substances, round(share * 4096)),
         "gust_q12": np.full(substances, round(gust * 4096)),

@@ -46,7 +46,8 @@ def test_halos_hold_every_periodic_image_exactly(height, width, halo, y_cut, x_c
         assert (region["a"] == expected).all() and (region["b"] == -expected).all()
         assert (region["ground"] == expected % 100).all()
         things = region.tables["things"]
-        places = {(int(i), int(v), int(u)) for i, v, u in zip(things["id"], things["y_fixed"], things["x_fixed"], strict=True)}
+        found = zip(things["id"], things["y_fixed"], things["x_fixed"], strict=True)
+        places = {(int(i), int(v), int(u)) for i, v, u in found}
         wanted = set()
         for number, (v, u) in enumerate(beings.tolist()):
             for i in range(-6, 7):
