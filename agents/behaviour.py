@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from umwelt.agents.contract import DRIVES
-from umwelt.agents.description import load_object
+from umwelt.agents.description import load_object, one_line
 from umwelt.sandbox.columns import Column, Table
 from umwelt.sandbox.errors import SpeciesError, WorldFileError
 from umwelt.sandbox.region import Region
@@ -116,7 +116,7 @@ def species_class(reference: str, at: int) -> type:
         except WorldFileError:
             raise
         except Exception as error:
-            line = f"{type(error).__name__}: {error}".splitlines()[0]
+            line = one_line(f"{type(error).__name__}: {error}")
             raise WorldFileError(f'{_key(at)} = "{reference}": cannot be imported: {line}') from None
     from umwelt.agents.entity import Monster
 
@@ -204,7 +204,7 @@ class OneByOne(_Species):
                 answer = respond(me, see)
             except SpeciesError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise failed(self.name, error) from error
             if not isinstance(answer, Drives):
                 if answer is not None:
@@ -212,7 +212,7 @@ class OneByOne(_Species):
                 answer = Drives()
             answers.append(answer)
         for at, values in enumerate(zip(*answers, strict=True)):
-            table["drives"][rows, at] = to_border(values, self.name, at)
+            table["drives"][rows, at] = to_border(values, self.name, at, len(rows))
 
 
 class Compiled(_Species):
@@ -318,18 +318,14 @@ class AllAtOnce(_Species):
             answer = self.cls.respond_all(me, see)  # type: ignore[attr-defined]
         except SpeciesError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise failed(self.name, error) from error
         answer = Drives() if answer is None else answer
         if not isinstance(answer, Drives):
             raise SpeciesError(f"species {self.name}: respond_all gives Drives(...), not {type(answer).__name__}")
         drives = np.zeros((len(rows), len(DRIVES)), np.int16)
         for at, values in enumerate(answer):
-            shape = np.shape(values)
-            if shape not in ((), (len(rows),)):
-                line = f"its drive {DRIVES[at]} has {shape} numbers for {len(rows)} beings"
-                raise SpeciesError(f"species {self.name}: {line}")
-            drives[:, at] = to_border(values, self.name, at)
+            drives[:, at] = to_border(values, self.name, at, len(rows))
         table["drives"][where] = drives
         for name, values in me._set.items():
             table[name][rows] = values
@@ -346,7 +342,11 @@ WAYS: dict[str, Callable[[type, Mapping[str, Any]], Behaviour]] = {
 
 
 class Checked:
-    """A behaviour that is asked again, in another order, and in ever smaller batches, and must answer alike."""
+    """A behaviour that is asked again, in another order, and in ever smaller batches, and must answer alike.
+
+    All within one tick: what a species remembers outside its columns and changes only from tick to tick passes
+    unnoticed. Such a memory shows when a run is resumed, or carried by several nodes.
+    """
 
     def __init__(self, behaviour: Behaviour):
         self.behaviour, self.name, self.columns = behaviour, behaviour.name, behaviour.columns

@@ -7,6 +7,7 @@ laws want to know. Every mistake becomes one line that names the file, the key a
 import difflib
 import importlib
 import json
+import math
 import re
 import tomllib
 import typing
@@ -99,6 +100,11 @@ def check_fits_memory(world: WorldFile) -> None:
         )
 
 
+def one_line(text: object) -> str:
+    """The same in one line: names and messages of others may hold line breaks."""
+    return " ".join(str(text).splitlines())
+
+
 def one_of(name: str, known: Iterable[str], place: str) -> str:
     """The name, if it is known; else a line with the nearest one."""
     names = list(known)
@@ -118,40 +124,56 @@ def bundled_worlds() -> dict[str, Path]:
 def find_world(name_or_path: str) -> Path:
     """A world file by bundled name or path."""
     path = Path(name_or_path)
-    if path.suffix == ".toml" or path.exists():
-        return path
+    try:
+        if path.suffix == ".toml" or path.is_file():
+            return path
+        is_folder = bool(name_or_path) and path.is_dir()
+    except OSError as error:
+        line = f'no world "{name_or_path[:40]}...": {error.strerror}: use a shorter name'
+        raise WorldFileError(one_line(line)) from None
     known = bundled_worlds()
     if name_or_path in known:
         return known[name_or_path]
     near = difflib.get_close_matches(name_or_path, known, 1)
     hint = f'did you mean "{near[0]}"?' if near else f"bundled are {', '.join(known)}; or give the path of a .toml file"
-    raise WorldFileError(f'no world "{name_or_path}": {hint}')
+    if is_folder:
+        raise WorldFileError(one_line(f"{path}: is a folder: {hint}"))
+    raise WorldFileError(one_line(f'no world "{name_or_path}": {hint}'))
 
 
 def read_world(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> WorldFile:
     """Read and check a world file; `overrides` are values by dotted key, as `--set` gives them."""
     path = find_world(name_or_path)
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
-        raise WorldFileError(f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8 text") from None
-    except OSError as error:
-        raise WorldFileError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise WorldFileError(one_line(f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8 text")) from None
+    except (OSError, ValueError) as error:
+        mend = "give the path of a .toml file, or a bundled world, as umwelt worlds lists them"
+        why = getattr(error, "strerror", None) or error
+        raise WorldFileError(one_line(f"{str(path)[:200]}: cannot be read: {why}: {mend}")) from None
     return parse_world(text, str(path), path.stem, overrides)
 
 
 def parse_world(text: str, source: str, name: str, overrides: Mapping[str, Any] | None = None) -> WorldFile:
     """Check the text of a world file; `source` is what its mistakes are reported under."""
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise WorldFileError(f"{source}: not TOML: {error}") from None
-    for key, value in (overrides or {}).items():
-        set_value(content, key, value, source)
     with naming(source):
-        world = _checked(content, source, name)
+        try:
+            content = _toml(text)
+            for key, value in (overrides or {}).items():
+                set_value(content, key, value, source)
+            world = _checked(content, source, name)
+        except RecursionError:
+            raise WorldFileError("brackets or dots are nested too deeply: write it flat") from None
         check_fits_memory(world)
         return world
+
+
+def _toml(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:  # numbers of thousands of digits are refused by Python itself
+        raise WorldFileError(f"not TOML: {error}") from None
 
 
 @contextmanager
@@ -161,7 +183,7 @@ def naming(source: str) -> Iterator[None]:
         yield
     except UmweltError as error:
         line = str(error)
-        raise error if line.startswith(f"{source}: ") else type(error)(f"{source}: {line}") from None
+        raise type(error)(one_line(line if line.startswith(f"{source}: ") else f"{source}: {line}")) from None
 
 
 def _checked(content: dict[str, Any], source: str, name: str) -> WorldFile:
@@ -190,9 +212,10 @@ def _checked(content: dict[str, Any], source: str, name: str) -> WorldFile:
 
 def convert(values: Mapping[str, Any], wanted: type) -> Any:
     """Check values against a Struct; what does not fit becomes one line: the key, its value, and the mend."""
-    _check_numbers(values, "")
     try:
-        return msgspec.convert(values, wanted, strict=True)
+        found: Any = msgspec.convert(values, wanted, strict=True)
+        _check_numbers(values, "")
+        return found
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$")
         raise WorldFileError(
@@ -210,12 +233,13 @@ def _check_numbers(value: Any, key: str) -> None:
         for at, inner in enumerate(value):
             _check_numbers(inner, f"{key}[{at}]")
     elif isinstance(value, int | float) and not -MOST_NUMBER <= value <= MOST_NUMBER:
-        raise WorldFileError(f"{key} = {value}: use a number of at most {MOST_NUMBER}")
+        most = f"of at most {MOST_NUMBER}" if math.isfinite(value) else "written in digits"
+        raise WorldFileError(f"{key} = {_shown(value)}: use a number {most}")
 
 
 _KINDS = {
     "int": "a whole number", "float": "a number", "str": 'text in "quotes"', "bool": "true or false",
-    "object": "a section, as in [climate]", "array": "a list, as in [1, 2]",
+    "object": "a section, as in [{key}]", "array": "a list, as in [1, 2]",
 }  # fmt: skip
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.+)`$")
 _MISSING = re.compile(r"^Object missing required field `(.+)`$")
@@ -235,7 +259,10 @@ def _plainly(what: str, key: str, values: Mapping[str, Any], wanted: type) -> st
     if match := _MISSING.match(what):
         return f'{place}missing key "{match[1]}": add it'
     if match := _WRONG_KIND.match(what):
-        kinds = [_KINDS.get(kind.strip(), kind.strip()) for kind in match[1].split("|")]
+        asked = [kind.strip() for kind in match[1].split("|")]
+        kinds = [_KINDS.get(kind, kind).format(key=path[0]) for kind in asked if kind != "null"]  # TOML has no null
+        if "array" in asked and isinstance(value, dict):
+            kinds = [f"each of them as a section [[{key}]]"]
         return f"{key} = {_shown(value)}: write {' or '.join(kinds)}"
     if match := _BOUND.match(what):
         return f"{key} = {_shown(value)}: use {match[2]} or {'more' if match[1] == '>=' else 'less'}"
@@ -248,6 +275,8 @@ def _unknown_key(key: str, known: list[str]) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # nan and inf, as TOML writes them
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 40 else text[:37] + "..."
 
@@ -266,9 +295,13 @@ def set_value(content: dict[str, Any], key: str, value: Any, source: str) -> Non
     """Set a value by its dotted key; list entries by number, as in `founders.0.count`."""
     *path, last = key.split(".")
     at: Any = content
+    if not (last and all(path)):
+        raise WorldFileError(f'{source}: --set {key}: name a key beside each dot, as in "climate.light"')
+    if value is None:
+        raise WorldFileError(f"{source}: {key} = None: world files know no such value: leave it out")
     for part in path:
         if isinstance(at, list):
-            if not part.isdigit() or int(part) >= len(at):
+            if not (part.isascii() and part.isdecimal() and len(part) < 10 and int(part) < len(at)):
                 raise WorldFileError(f'{source}: --set {key}: no entry "{part}" among {len(at)}, counted from 0')
             at = at[int(part)]
         else:
@@ -284,11 +317,16 @@ def parse_override(text: str) -> tuple[str, Any]:
     """`KEY=VALUE`, the value as TOML writes it; a bare word is a string."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise WorldFileError(f'--set {text}: write KEY=VALUE, as in "width=1600"')
+        raise WorldFileError(one_line(f'--set {text}: write KEY=VALUE, as in "width=1600"'))
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        found = tomllib.loads(f"value = {value}")
+    except ValueError:
         return key.strip(), value.strip()
+    except RecursionError:
+        raise WorldFileError(one_line(f"--set {key}: brackets are nested too deeply: write it flat")) from None
+    if list(found) != ["value"]:
+        raise WorldFileError(one_line(f"--set {text}: sets several keys: write one --set for each"))
+    return key.strip(), found["value"]
 
 
 def load_object(reference: str, key: str) -> Any:
@@ -298,8 +336,8 @@ def load_object(reference: str, key: str) -> Any:
         raise WorldFileError(f'{key} = "{reference}": write "package.module:name"')
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # a module of a user's own may fail in any way
-        what = f"{type(error).__name__}: {error}".replace("\n", " ")
+    except (Exception, SystemExit) as error:  # a module of a user's own may fail in any way
+        what = one_line(f"{type(error).__name__}: {error}")
         mend = (
             "correct the name, or install it on this machine" if isinstance(error, ImportError) else "mend that module"
         )

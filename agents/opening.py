@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from umwelt.agents.description import WorldFile, naming
 from umwelt.sandbox.region import Piece, Rectangle, Region, Torus
+
+SMALL_SIDE_CELLS, SMALL_FOUNDERS_COUNT = 64, 256
+"""How large a world is tried before it is begun in full."""
 
 
 def torus_of(world: WorldFile) -> Torus:
@@ -59,5 +63,16 @@ def begin(world: WorldFile, ticks_per_exchange: int = 1, owned: Rectangle | None
 def tried_small(world: WorldFile) -> None:
     """Make the world in small and throw it away, so that genesis and species have said what is wrong with the file."""
     common = world.common
-    small = msgspec.structs.replace(common, width=min(64, common.width), height=min(64, common.height))
-    begin(replace(world, common=small))
+    small = msgspec.structs.replace(
+        common, width=min(SMALL_SIDE_CELLS, common.width), height=min(SMALL_SIDE_CELLS, common.height)
+    )
+    begin(replace(world, common=small, settings=_few(world.settings)))
+
+
+def _few(settings: Any) -> Any:
+    """The same with few founders, where the laws of a world know founders."""
+    founders = getattr(settings, "founders", None)
+    if not founders or not all(hasattr(group, "count") for group in founders):
+        return settings
+    few = [msgspec.structs.replace(group, count=min(group.count, SMALL_FOUNDERS_COUNT)) for group in founders]
+    return msgspec.structs.replace(settings, founders=few)

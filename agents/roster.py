@@ -13,6 +13,7 @@ import numpy as np
 from umwelt.agents.behaviour import classes_for, own_values
 from umwelt.agents.entity import Being, Monster, Plant
 from umwelt.sandbox.columns import PLACE_BITS, TICK_BITS, Table
+from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
@@ -182,6 +183,8 @@ class Roster:
         if column.fixed:
             raise AttributeError(f"{self.names[code]}: {name} never changes after birth")
         whole = as_integers(value, np.dtype(column.dtype), name)
+        if place == "counts" and (whole < 0).any():
+            raise UmweltError(f"{self.names[code]}: {name} counts molecules: use 0 or more")
         if name in ("y_fixed", "x_fixed"):
             first, edge, size = self._axis(name)
             whole = ((whole.astype(np.int64) - first) % size + edge).astype(column.dtype)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from umwelt.agents.contract import DRIVES, STIMULI
+from umwelt.agents.description import one_line
 from umwelt.sandbox import columns
 from umwelt.sandbox.dice import below, draw, purpose
 from umwelt.sandbox.errors import SpeciesError
@@ -27,6 +28,7 @@ from umwelt.sandbox.kernel import call, kernel
 from umwelt.sandbox.units import ONE
 
 COLUMN_DTYPES = ("int8", "int16", "int32")
+WIDEST_COLUMN = 1 << 16
 FLOAT_BITS = 53
 _UNIT = 2.0**-FLOAT_BITS
 
@@ -43,8 +45,15 @@ class Column:
         if dtype not in COLUMN_DTYPES:
             raise SpeciesError(f"Column({dtype!r}): columns hold integers: use one of {', '.join(COLUMN_DTYPES)}")
         limits = np.iinfo(dtype)
-        if int(default) != default or not limits.min <= default <= limits.max:
-            raise SpeciesError(f"Column({dtype!r}, default={default}): use {limits.min} to {limits.max}")
+        try:
+            is_whole = int(default) == default and limits.min <= default <= limits.max
+        except (TypeError, ValueError, OverflowError):
+            is_whole = False
+        if not is_whole:
+            line = f"Column({dtype!r}, default={default!r}): use a whole number from {limits.min} to {limits.max}"
+            raise SpeciesError(one_line(line))
+        if not isinstance(width, int) or not 0 <= width <= WIDEST_COLUMN:
+            raise SpeciesError(one_line(f"Column({dtype!r}, width={width!r}): use 0 to {WIDEST_COLUMN} entries"))
         self.dtype, self.default, self.inherited, self.width, self.unit = dtype, int(default), inherited, width, unit
         self.name = ""
 
@@ -227,12 +236,21 @@ def checked_limit(limit: int) -> int:
     return limit
 
 
-def to_border(answers: Any, name: str, drive: int) -> np.ndarray:
-    """A drive of many beings as the laws take it, `int16[beings]`: rounded to 1/1024 and clamped to -1 .. 1."""
+def to_border(answers: Any, name: str, drive: int, beings: int) -> np.ndarray:
+    """A drive of many beings as the laws take it, `int16[beings]`: rounded to 1/1024 and clamped to -1 .. 1.
+
+    One number may stand for all of them; `int16[]` then.
+    """
     try:
-        values = np.asarray(answers, np.float64)
-    except (TypeError, ValueError):
-        raise SpeciesError(f"species {name}: its drive {DRIVES[drive]} is one number from -1 to 1 a being") from None
+        values = np.asarray(answers)
+    except (TypeError, ValueError):  # lists of different lengths
+        values = np.empty(0, object)
+    if values.dtype.kind not in "iubf":
+        raise SpeciesError(f"species {name}: its drive {DRIVES[drive]} is one number from -1 to 1 a being")
+    if values.shape not in ((), (beings,)):
+        line = f"its drive {DRIVES[drive]} has {values.shape} numbers for {beings} beings: give each one number"
+        raise SpeciesError(f"species {name}: {line}")
+    values = values.astype(np.float64)
     if np.isnan(values).any():
         raise no_number(name, drive)
     return np.rint(np.clip(values, -1.0, 1.0) * ONE).astype(np.int16)
@@ -243,13 +261,13 @@ def no_number(name: str, drive: int) -> SpeciesError:
     return SpeciesError(f"species {name}: its drive {DRIVES[drive]} is not a number: it divides by nothing somewhere")
 
 
-def failed(name: str, error: Exception) -> SpeciesError:
+def failed(name: str, error: BaseException) -> SpeciesError:
     """The error of a species whose own code raised one, with the line where it did so."""
     ours = Path(__file__).parent
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent != ours]
     its = [frame for frame in frames if frame.name in ("respond", "respond_all")]
     where = f" at {its[-1].filename}:{its[-1].lineno}" if its else ""
-    return SpeciesError(f"species {name}: its answer failed{where}: {type(error).__name__}: {error}")
+    return SpeciesError(one_line(f"species {name}: its answer failed{where}: {type(error).__name__}: {error}"))
 
 
 def whole_for(value: Any, dtype: Any, name: str, attribute: str) -> np.ndarray:
@@ -257,12 +275,13 @@ def whole_for(value: Any, dtype: Any, name: str, attribute: str) -> np.ndarray:
     limits = np.iinfo(dtype)
     array = np.asarray(value)
     if array.dtype.kind not in "iubf":
-        raise SpeciesError(f"species {name}: {attribute} is an integer column and cannot hold {value!r}")
+        raise SpeciesError(f"species {name}: {attribute} is an integer column and cannot hold {one_line(repr(value))}")
     if array.dtype.kind == "f":
         array = np.trunc(array)
     # written so that what is not a number fails too
     if not ((array >= limits.min) & (array <= limits.max)).all():
-        raise SpeciesError(f"species {name}: {attribute} holds {limits.min} to {limits.max}, not {value!r}")
+        line = f"species {name}: {attribute} holds {limits.min} to {limits.max}, not {value!r}"
+        raise SpeciesError(one_line(line))
     return array.astype(dtype)
 
 

@@ -15,12 +15,12 @@ import mesa
 import numpy as np
 
 from umwelt.agents import behaviour
-from umwelt.agents.description import WorldFile, one_of, parse_world, read_world
+from umwelt.agents.description import WorldFile, bundled_worlds, one_line, one_of, parse_world, read_world
 from umwelt.agents.opening import begin, opened
 from umwelt.agents.population import Beings, Population
 from umwelt.agents.roster import Roster
 from umwelt.sandbox import audit
-from umwelt.sandbox.errors import WorldFileError
+from umwelt.sandbox.errors import SnapshotError, WorldFileError
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import advance
 
@@ -30,7 +30,8 @@ class World(mesa.Model):
 
     `world` is a bundled name, the path of a .toml file or a snapshot, or a checked `WorldFile`. Other keywords override
     values of the file; a dot in a key may be written as two underscores (`climate__light=0.5`). `species` puts classes
-    of one's own on founders, by the name of their species; `check` asks every such species several times over (slow).
+    of one's own on founders, by the name of their species; `check` asks every such species several times over in each
+    tick (slow): a memory of its own that changes only from tick to tick passes unnoticed.
 
     In a world from a file, `region`, `laws` and `world_file` are what it runs on, and `datacollector` keeps how many
     live, were born and died at each tick, until a model of one's own puts another in its place.
@@ -56,13 +57,17 @@ class World(mesa.Model):
         if rng is not None:
             raise TypeError("a world from a file has one seed: give seed=..., not rng")
         if seed is not None:
-            overrides["seed"] = int(seed)
-        dotted = {key.replace("__", "."): value for key, value in overrides.items()}
+            overrides["seed"] = seed
+        dotted = {key.replace("__", "."): as_toml(value) for key, value in overrides.items()}
+        if not isinstance(world, str | Path | WorldFile):
+            line = f"world = {world!r}: give a bundled name, the path of a .toml file or snapshot, or a WorldFile"
+            raise WorldFileError(one_line(line))
+        classes = {} if species is None else checked_classes(species)
         snapshot = saved_at(world)
         if snapshot is not None:
-            self.world_file, region = reopened(snapshot, dotted, species or {})
+            self.world_file, region = reopened(snapshot, dotted, classes)
         else:
-            self.world_file = described(world, dotted, species or {})
+            self.world_file = described(world, dotted, classes)
             region = begin(self.world_file)
         super().__init__(*args, seed=self.world_file.common.seed)
         self._enter(region, check)
@@ -111,11 +116,18 @@ class World(mesa.Model):
         from umwelt.sandbox.snapshot import save
 
         self._from_file("saved")
-        save(Path(path), self.region, self.world_file.text, self.world_file.name)
+        try:
+            if Path(path).exists():
+                raise SnapshotError(one_line(f"{path}: exists already: choose another folder"))
+            save(Path(path), self.region, self.world_file.text, self.world_file.name)
+        except OSError as error:
+            line = f"{str(path)[:200]}: cannot be written: {error.strerror or error}: choose another folder"
+            raise SnapshotError(one_line(line)) from None
 
     def field(self, name: str) -> np.ndarray:
         """A field of the world's cells, or one part of it, `[height, width]`; writing into it writes into the world."""
         self._from_file("asked for fields")
+        one_of(name, [known for field in self.region.field_list for known in (field.name, *field.parts)], "field")
         return self.region.owned_view(name)
 
     def digest(self) -> int:
@@ -190,6 +202,24 @@ def _counted(world: World, name: str) -> int:
     return world.region.counts[name] - world._start[name]
 
 
+def as_toml(value: Any) -> Any:
+    """A value as world files know them: numbers and arrays of numpy become Python's."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def checked_classes(species: Any) -> Mapping[str, type]:
+    """The classes that were handed over for founders; `WorldFileError` says what is none."""
+    if not isinstance(species, Mapping):
+        raise WorldFileError(one_line(f'species = {species!r}: name the founders, as in {{"grazer": Shy}}'))
+    for name, cls in species.items():
+        if not isinstance(name, str):
+            raise WorldFileError(one_line(f"species: {name!r} is no name of founders: write it as text"))
+        if not isinstance(cls, type):
+            line = f'species: "{name}": {cls!r} is a {type(cls).__name__}, no class: give the class itself'
+            raise WorldFileError(one_line(line))
+    return species
+
+
 def described(world: str | Path | WorldFile, overrides: dict[str, Any], species: Mapping[str, type]) -> WorldFile:
     """The checked description of a world, with values overridden and classes put on its founders."""
 
@@ -219,10 +249,23 @@ def references_for(found: WorldFile, species: Mapping[str, type]) -> dict[str, s
 
 
 def saved_at(world: str | Path | WorldFile) -> Path | None:
-    """The folder of a snapshot, if that is what `world` names."""
-    if isinstance(world, WorldFile) or not Path(world).is_dir():
+    """The folder of a snapshot, if that is what `world` names; a folder that is none is refused."""
+    from umwelt.sandbox.snapshot import MANIFEST
+
+    if isinstance(world, WorldFile) or not str(world):
         return None
-    return Path(world)
+    path = Path(world)
+    try:
+        if not path.is_dir():
+            return None
+    except OSError:
+        return None
+    if not (path / MANIFEST).exists():
+        if str(world) in bundled_worlds():
+            return None
+        line = f"{path}: is no snapshot: give what World.save wrote, the path of a .toml file, or a bundled name"
+        raise WorldFileError(one_line(line))
+    return path
 
 
 def reopened(path: Path, overrides: Mapping[str, Any], species: Mapping[str, type]) -> tuple[WorldFile, Region]:

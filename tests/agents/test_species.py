@@ -502,3 +502,76 @@ def test_positions_are_told_in_the_coordinates_of_the_world():
     assert [being.at for being in grazers] == [before[being.unique_id] for being in grazers]
     assert edges_of(world.region)[3] == 32 * 1024
     assert grazers["at"].max() < 32 * 1024
+
+
+def answering(answer):
+    """A species that gives what it is told to."""
+
+    class Told(Monster):
+        def respond(self, see):
+            return answer()
+
+    return Told
+
+
+@pytest.mark.parametrize(
+    "turn", [[1, 2], np.ones(1), 10**400, "0.5", b"1", None, 1j, [[1], [1, 2]]], ids=lambda turn: repr(turn)[:12]
+)
+def test_a_drive_that_is_not_one_number_is_refused_at_every_speed(turn):
+    class AtOnce(Monster):
+        @classmethod
+        def respond_all(cls, me, see):
+            return Drives(turn=turn)
+
+    for cls in (answering(lambda: Drives(turn=turn)), AtOnce):
+        with pytest.raises(SpeciesError, match=r"its drive turn (is one number|has .* numbers for)"):
+            run(small({"grazer": cls}), 1)
+
+
+def test_whatever_an_answer_raises_becomes_one_line():
+    def leave():
+        raise SystemExit(3)
+
+    def shout():
+        raise ValueError("two\nlines")
+
+    for answer, expected in ((leave, "SystemExit: 3"), (shout, "ValueError: two lines")):
+        with pytest.raises(SpeciesError, match=expected) as raised:
+            run(small({"grazer": answering(answer)}), 1)
+        assert "\n" not in str(raised.value)
+
+
+def test_a_module_that_leaves_python_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "leaving_at_once.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(WorldFileError, match="cannot import leaving_at_once: SystemExit: 0: mend that module"):
+        World.load("golden", **SMALL, founders__3__behaviour="leaving_at_once:Shy")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"default": float("nan")}, {"default": None}, {"default": 1.5}, {"width": -1}, {"width": 1.5}]
+)
+def test_a_column_that_cannot_be_is_refused(wrong):
+    with pytest.raises(SpeciesError, match="Column"):
+        Column("int16", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("species", "expected"),
+    [
+        ({"grazer": 5}, "5 is a int, no class"),
+        ({"grazer": object()}, "is a object, no class: give the class itself"),
+        ([Monster], "name the founders"),
+        ({5: Monster}, "5 is no name of founders"),
+        ({"grazer": int}, "int is no Monster"),
+    ],
+    ids=["number", "instance", "list", "number as name", "other class"],
+)
+def test_what_is_no_class_for_founders_is_refused(species, expected):
+    with pytest.raises(WorldFileError, match=expected):
+        small(species)
+
+
+def test_a_class_put_on_plants_is_refused():
+    with pytest.raises(WorldFileError, match=r"founders\[0\].behaviour = .*: plants have no behaviour"):
+        small({"grass": answering(Drives)})

@@ -14,7 +14,7 @@ from umwelt.agents import Agent, Column, Drives, Monster, Plant, Population, Wor
 from umwelt.agents.description import parse_world
 from umwelt.agents.opening import begin
 from umwelt.sandbox import audit
-from umwelt.sandbox.errors import WorldFileError
+from umwelt.sandbox.errors import SnapshotError, UmweltError, WorldFileError
 from umwelt.sandbox.step import advance
 
 
@@ -428,3 +428,55 @@ def test_what_the_package_offers_is_found():
     assert {name for name in umwelt.agents.__all__ if getattr(umwelt.agents, name, None) is None} == set()
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
         _ = umwelt.agents.Nonsense
+
+
+@pytest.mark.parametrize(
+    ("world", "more", "expected"),
+    [
+        (5, {}, "world = 5: give a bundled name"),
+        ("", {}, 'no world ""'),
+        ("golden", {"seed": "x"}, 'seed = "x": write a whole number'),
+        ("golden", {"seed": 1.5}, "seed = 1.5: write a whole number"),
+        ("golden", {"width": np.float64(1.5)}, "width = 1.5: write a whole number"),
+        ("golden", {"width": None}, "width = None: world files know no such value"),
+    ],
+)
+def test_what_describes_no_world_is_refused(world, more, expected):
+    with pytest.raises(WorldFileError, match=expected):
+        World.load(world, **more)
+
+
+def test_a_folder_that_is_no_snapshot_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(WorldFileError, match="is no snapshot: give what"):
+        World.load(tmp_path)
+    (tmp_path / "golden").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert small().world_file.name == "golden"  # a folder does not hide a bundled world
+
+
+def test_numbers_of_numpy_are_numbers():
+    world = World.load("golden", width=np.int64(48), height=np.int32(32), seed=np.int64(9))
+    assert world.region.torus == (32, 48) and world.world_file.common.seed == 9
+
+
+def test_nothing_is_saved_over_what_exists(tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "file").write_text("precious")
+    places = {"precious": "exists already", "file": "exists already", "file/below": "cannot be written"}
+    for path, expected in places.items():
+        with pytest.raises(SnapshotError, match=expected):
+            small().save(tmp_path / path)
+
+
+def test_an_unknown_field_is_told_with_the_nearest():
+    with pytest.raises(WorldFileError, match='field: unknown "watr": did you mean "water"'):
+        small().field("watr")
+
+
+def test_matter_cannot_be_set_below_nothing():
+    world = small()
+    before = world.digest()
+    for set_it in (lambda: world.agents.set("sugar_count", -5), lambda: setattr(world.agents[0], "water_count", -1)):
+        with pytest.raises(UmweltError, match="counts molecules: use 0 or more"):
+            set_it()
+    assert world.digest() == before

@@ -1,6 +1,7 @@
 """Every mistake in a world file is one line that names the file, the key or value, and the mend; nothing is written."""
 
 import shutil
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from small import TEXT
 
 from umwelt.agents import description
 from umwelt.agents.description import read_world
-from umwelt.agents.opening import begin
+from umwelt.agents.opening import begin, tried_small
 from umwelt.client.cli import main
 from umwelt.sandbox import region
 from umwelt.sandbox.step import advance
@@ -69,6 +70,15 @@ BAD = {
         f"{TEXT}\n[ground]\nmineral = 99999999999", "ground.mineral = 99999999999: use",
     ),
     "no number": (instead("day_ticks = 60", "temperature = nan"), "climate.temperature = nan: use a number"),
+    "no whole number": (instead("width = 48", "width = nan"), "width = nan: write a whole number"),
+    "a list where there may be none": (with_line(HUNTER, "organs = 3"), "organs = 3: write a list, as in [1, 2]"),
+    "one section where several are meant": (
+        "width = 48\nheight = 40\nseed = 5\nfounders = {count = 3}", "write each of them as a section [[founders]]",
+    ),
+    "brackets without end": ("a = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+    "digits without end": (instead("width = 48", "width = " + "4" * 5000), "not TOML: Exceeds the limit"),
+    "a line break in a key": (with_line("seed = 5", '"a\\nb" = 4'), 'unknown key "a b"'),
+    "a line break in a name": (instead(HUNTER, 'species = "hun\\nter"'), 'unknown "hun ter": did you mean "hunter"?'),
     "negative seed": (instead("seed = 5", "seed = -5"), "seed = -5: use 0 to"),
     "genome of the wrong length": (
         with_line(HUNTER, "genome = [1, 2]"), "founders[3].genome: 2 genes are listed: a monster has",
@@ -141,6 +151,16 @@ def test_the_estimate_of_memory_is_near_what_a_world_takes():
     [
         (["launch", "medow"], 'no world "medow": did you mean "meadow"?'),
         (["launch", "absent.toml"], "absent.toml: cannot be read: No such file"),
+        (["launch", ""], 'no world "": bundled are'),
+        (["launch", "a" * 5000], "File name too long: use a shorter name"),
+        (["launch", "a" * 5000 + ".toml"], "cannot be read: File name too long: give the path"),
+        (["launch", "two\nlines"], 'no world "two lines"'),
+        (["launch", "/tmp"], "/tmp: is a folder: bundled are"),
+        (["launch", "golden", "--set", "width=64\nheight=3"], "sets several keys: write one --set for each"),
+        (["launch", "golden", "--set", "climate.=3"], "--set climate.: name a key beside each dot"),
+        (["launch", "golden", "--set", "founders.².count=3"], '--set founders.².count: no entry "²"'),
+        (["launch", "golden", "--set", "seed=" + "[" * 5000], "nested too deeply"),
+        (["launch", "golden", "--set", "chemistry.initial" + ".a" * 5000 + "=1"], "nested too deeply"),
         (["launch", "golden", "--set", "width"], "--set width: write KEY=VALUE"),
         (["launch", "golden", "--set", "width=wide"], 'width = "wide": write a whole number'),
         (["launch", "golden", "--set", "founders.99.count=1"], '--set founders.99.count: no entry "99"'),
@@ -156,6 +176,19 @@ def test_the_estimate_of_memory_is_near_what_a_world_takes():
 )
 def test_a_mistake_on_the_command_line_is_one_line(refused, arguments, expected):
     assert expected in refused(*arguments)
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    path = tmp_path / "marked.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
+    assert read_world(str(path)).common.seed == 5
+
+
+def test_many_founders_are_tried_as_few():
+    world = read_world("golden", {"width": 64, "height": 64, "founders.0.count": 10_000_000})
+    began = time.monotonic()
+    tried_small(world)
+    assert time.monotonic() - began < 5
 
 
 def test_new_never_overwrites(refused):
