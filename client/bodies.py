@@ -10,8 +10,8 @@ import numpy as np
 
 from umwelt.client.scene import Beings, rgb, scattered, strays
 
-PATCH_PIXELS = 3_000_000
-"""Pixels that are worked on at once."""
+PATCH_PIXELS, HELD_PIXELS = 3_000_000, 16_000_000
+"""Pixels that are worked on at once, and that wait to be laid."""
 
 
 def _grid(beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndarray, dx: np.ndarray) -> tuple:
@@ -224,12 +224,21 @@ def _lay(
     height_order: np.ndarray,
 ) -> None:  # fmt: skip
     """Shade patches `reach` cells wide, batches of one size at a time, and lay them over the canvas, low ones first."""
-    rows, y, x = seen
     sides = np.maximum(5, np.ceil(reach * scale / 4) * 4 + 3).astype(np.int64)
-    order = np.lexsort((rows, height_order))
+    order = np.lexsort((seen[0], height_order))
+    held = np.cumsum(sides[order] ** 2) // HELD_PIXELS
+    for group in np.split(order, np.flatnonzero(np.diff(held)) + 1):
+        _lay_group(canvas, beings, scale, shader, seen, sides, group)
+
+
+def _lay_group(
+    canvas: np.ndarray, beings: Beings, scale: float, shader: Callable, seen: tuple, sides: np.ndarray,
+    order: np.ndarray,
+) -> None:  # fmt: skip
+    rows, y, x = seen
     patches: dict[int, np.ndarray] = {}
-    for side in np.unique(sides).tolist():
-        chosen = np.flatnonzero(sides == side)
+    for side in np.unique(sides[order]).tolist():
+        chosen = order[sides[order] == side]
         batch = max(1, PATCH_PIXELS // (side * side * 4))
         for at in range(0, len(chosen), batch):
             some = chosen[at : at + batch]

@@ -9,10 +9,13 @@ import typer
 
 from umwelt.sandbox.errors import UmweltError, WorldFileError
 
+UsageError: Any = typer.BadParameter.__bases__[0]  # click's, which newer releases of typer carry within themselves
+
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="umwelt",
     help="A world that grows by itself, the same bit for bit on any machine.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -51,23 +54,25 @@ def launch(
     if seed is not None:
         overrides["seed"] = seed
     described = read_world(world, overrides)
-    from umwelt.client.running import carry_on, making
+    from umwelt.client.running import Asked, carry_on, making
     from umwelt.cluster.engine import Run
 
-    with making(described.name):
-        begun = Run.begin(described, run, check)
-    carry_on(begun, ticks, view, json)
+    with Asked.listening() as asked:
+        with making(described.name):
+            begun = Run.begin(described, run, check)
+        carry_on(begun, ticks, view, json, asked)
 
 
 @app.command()
 def resume(run: RunFolder, ticks: Ticks = None, view: View = True, check: Check = False, json: Json = False) -> None:
     """Go on with a run from its newest good snapshot."""
-    from umwelt.client.running import carry_on, making
+    from umwelt.client.running import Asked, carry_on, making
     from umwelt.cluster.engine import Run
 
-    with making(str(run)):
-        begun = Run.resume(run, checked=check)
-    carry_on(begun, ticks, view, json)
+    with Asked.listening() as asked:
+        with making(str(run)):
+            begun = Run.resume(run, checked=check)
+        carry_on(begun, ticks, view, json, asked)
 
 
 @app.command()
@@ -144,9 +149,8 @@ def picture(
     """Draw the world as a picture; bodies and leaves show from 8 pixels a cell."""
     from umwelt.client.picture import draw_run
 
-    draw_run(
-        run, out, tick, _pair(size, "x", "--size", "1280x720"), _pair(at, ",", "--at", "64,32") if at else None, zoom
-    )
+    middle = None if at is None else _pair(at, ",", "--at", "64,32")
+    draw_run(run, out, tick, _pair(size, "x", "--size", "1280x720"), middle, zoom)
 
 
 @app.command()
@@ -162,8 +166,8 @@ def export(
 
 
 def _pair(text: str, between: str, option: str, example: str) -> tuple[int, int]:
-    first, _, second = text.lower().partition(between)
-    if not (first.strip().isdigit() and second.strip().isdigit()):
+    first, _, second = (part.strip() for part in text.lower().partition(between))
+    if not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in (first, second)):
         raise UmweltError(f"{option} {text}: write it as in {option} {example}")
     return int(first), int(second)
 
@@ -171,16 +175,24 @@ def _pair(text: str, between: str, option: str, example: str) -> tuple[int, int]
 def main(arguments: list[str] | None = None) -> Any:
     """The entry point: a person's mistake becomes one line and exit code 2."""
     sys.path.append(os.getcwd())  # species and laws of one's own lie where one works
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        app(arguments)
+        code = app(given or ["--help"], standalone_mode=False)
     except UmweltError as error:
         print(f"umwelt: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("umwelt: stopped at once; what was saved before is whole", file=sys.stderr)
-        sys.exit(130)
+    except UsageError as error:
+        line = " ".join(error.format_message().split()).rstrip(".")
+        command = error.ctx.command_path if error.ctx else "umwelt"
+        print(f"umwelt: {line}: see {command} --help", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except BrokenPipeError:
         sys.exit(1)
+    if code == INTERRUPTED:  # typer gives back the code of a Ctrl-C where it caught one
+        print("umwelt: stopped at once; what was saved before is whole", file=sys.stderr)
+    sys.exit(code or 0)
 
 
 if __name__ == "__main__":

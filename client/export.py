@@ -1,11 +1,12 @@
 """A run's journal as Parquet files: populations and matter over time, and births."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
-from umwelt.cluster.journal import Journal
-from umwelt.cluster.store import Store, writing
+from umwelt.cluster.journal import Journal, damaged
+from umwelt.cluster.store import Store, aside, writing
 
 ROWS_AT_ONCE = 100_000
 
@@ -36,7 +37,12 @@ def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:
         }
         with writing(to, "--to"):
             to.mkdir(parents=True, exist_ok=True)
-            return [_write(to / f"{what}.parquet", columns[what], rows[what]) for what in rows]
+            # all are written before any takes its place: an older export is replaced as a whole
+            paths = {what: to / f"{what}.parquet" for what in rows}
+            with ExitStack() as finished:
+                halves = {what: finished.enter_context(aside(path)) for what, path in paths.items()}
+                found = {what: _write(halves[what], columns[what], rows[what], journal.path) for what in rows}
+            return [(paths[what], written) for what, written in found.items()]
     finally:
         journal.close()
 
@@ -59,8 +65,8 @@ def _life(journal: Journal) -> Iterator[tuple]:
         yield metrics.tick, metrics.births, metrics.deaths
 
 
-def _write(path: Path, columns: list[tuple], rows: Iterable[tuple]) -> tuple[Path, int]:
-    """Write rows as they come, so that long runs need no more memory than short ones."""
+def _write(path: Path, columns: list[tuple], rows: Iterable[tuple], source: Path) -> int:
+    """Write rows as they come, so that long runs need no more memory than short ones; gives their number."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -69,7 +75,10 @@ def _write(path: Path, columns: list[tuple], rows: Iterable[tuple]) -> tuple[Pat
     with parquet.ParquetWriter(path, schema, compression="zstd") as out:
         while batch := list(islice(rows, ROWS_AT_ONCE)):
             by_column = zip(zip(*batch, strict=True), schema, strict=True)
-            arrays = [pa.array(values, one.type) for values, one in by_column]
+            try:
+                arrays = [pa.array(values, one.type) for values, one in by_column]
+            except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+                raise damaged(source, error) from None
             out.write_table(pa.Table.from_arrays(arrays, schema=schema))
             written += len(batch)
-    return path, written
+    return written

@@ -17,13 +17,17 @@ from umwelt.sandbox.step import Law
 
 
 class Asked:
-    """Whether somebody asked to stop: the first Ctrl-C waits for the end of the tick, the second does not."""
+    """Whether somebody asked to stop: the first Ctrl-C waits for the end of the tick, the second does not.
+
+    While a world is made there is nothing to wait for: then the first one stops at once.
+    """
 
     def __init__(self) -> None:
         self.to_stop = False
+        self.at_once = True
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.to_stop:
+        if self.to_stop or self.at_once:
             raise KeyboardInterrupt
         self.to_stop = True
 
@@ -51,25 +55,25 @@ def making(name: str) -> Iterator[None]:
         yield
 
 
-def carry_on(run: Run, ticks: int | None, view: bool, as_json: bool) -> None:
+def carry_on(run: Run, ticks: int | None, view: bool, as_json: bool, asked: Asked) -> None:
     """Run `ticks` ticks, or until stopped; then save, and say what came out and how to go on."""
+    asked.at_once = False
     console = Console(stderr=as_json)
     for line in run.passed_over:
         print(line, file=sys.stderr)
     last_tick = None if ticks is None else run.tick + ticks
-    with Asked.listening() as asked:
-        try:
-            if last_tick is None or run.tick < last_tick:
-                first_tick(run, Console(stderr=True))
-            watcher = None if not view else Dashboard(run, console) if console.is_terminal else Lines(run, console)
-            if watcher is None:
-                _until_asked(run, last_tick, asked)
-            else:
-                with watcher:
-                    _until_asked(run, last_tick, asked, watcher)
-            run.save()
-        finally:
-            run.close()
+    try:
+        if last_tick is None or run.tick < last_tick:
+            first_tick(run, Console(stderr=True))
+        watcher = None if not view else Dashboard(run, console) if console.is_terminal else Lines(run, console)
+        if watcher is None:
+            _until_asked(run, last_tick, asked)
+        else:
+            with watcher:
+                _until_asked(run, last_tick, asked, watcher)
+        run.save()
+    finally:
+        run.close()
     how = f"go on with: umwelt resume {run.store.folder}"
     console.print(f"{run.world.name}: saved at tick {run.tick:,}; {how}", highlight=False, markup=False, soft_wrap=True)
     if as_json:

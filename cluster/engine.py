@@ -1,9 +1,12 @@
 """A run: a world that goes on tick by tick, journalled and kept in snapshots. One process, a cluster of one node."""
 
 import time
+import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +15,10 @@ from umwelt.agents.opening import begin, opened
 from umwelt.cluster.journal import Journal, Metrics
 from umwelt.cluster.store import WORLD, Store
 from umwelt.sandbox import audit
-from umwelt.sandbox.errors import SpeciesError
+from umwelt.sandbox.errors import RunError, SpeciesError
 from umwelt.sandbox.kernel import kernels
 from umwelt.sandbox.region import Region
+from umwelt.sandbox.snapshot import Manifest
 from umwelt.sandbox.step import Law, advance, step
 
 JOURNAL_EVERY_TICKS = 8
@@ -108,13 +112,26 @@ class Run:
 
     @classmethod
     def begin(cls, world: WorldFile, folder: Path | None = None, checked: bool = False) -> "Run":
-        """A new run from tick 0; nothing is written before genesis has succeeded. `checked`: see `check_species`."""
+        """A new run from tick 0; nothing is written before genesis has succeeded. `checked`: see `check_species`.
+
+        Stopped or failing before its first snapshot, it leaves nothing behind.
+        """
         region = begin(world)
         if checked:
             check_species(world, region)
-        run = cls(world, region, Store.create(world.name, world.text, folder))
-        run.record()
-        run.save()
+        store = Store.create(world.name, world.text, folder)
+        run = None
+        try:
+            run = cls(world, region, store)
+            run.record()
+            run.save()
+        except BaseException:
+            if run is not None:
+                with suppress(RunError):
+                    run.close()
+            if not store.ticks():
+                store.discard()
+            raise
         return run
 
     @classmethod
@@ -213,11 +230,40 @@ class Run:
 def reopened(store: Store, last_tick: int | None = None) -> tuple[WorldFile, Region, list[str]]:
     """A run's world at its newest good snapshot, ready to go on; and a line for each snapshot passed over."""
     world = parse_world(store.world_text(), str(store.folder / WORLD), store.folder.name)
+    newest = store.newest_manifest()
+    if newest is not None:
+        _check_same_world(world, newest)  # before the layout is compared: another world may have another
     kept, passed_over = store.load(world.laws.layout(world), last_tick)
+    _check_same_world(world, kept.manifest)
     world = replace(world, name=kept.manifest.name)
     region = opened(world, kept.pieces, kept.constants, kept.manifest.tick)
     region.counts.update(kept.manifest.counts)
     return world, region, passed_over
+
+
+def _check_same_world(world: WorldFile, manifest: Manifest) -> None:
+    """Refuse a world file that was changed after the run began: its history would be of two worlds."""
+    try:
+        begun = dict(_flat(tomllib.loads(manifest.world)))
+    except tomllib.TOMLDecodeError:
+        begun = {}
+    begun |= {"seed": manifest.seed, "height": manifest.torus[0], "width": manifest.torus[1]}
+    now = dict(_flat(tomllib.loads(world.text)))
+    for key in [*now, *begun]:
+        if now.get(key) != begun.get(key):
+            found = f"{key} {now.get(key, 'missing')}, was {begun.get(key, 'missing')}"
+            raise RunError(
+                f"{world.source}: is not the world the run began with ({found}): put it back, or begin a new run"
+            )
+
+
+def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a world file by its dotted key."""
+    if not isinstance(value, dict | list):
+        yield key, value
+        return
+    for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _flat(inner, f"{key}.{name}" if key else str(name))
 
 
 def region_at(store: Store, tick: int | None = None) -> tuple[WorldFile, Region, list[str]]:

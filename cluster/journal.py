@@ -16,6 +16,8 @@ import numpy as np
 from umwelt.sandbox.columns import PLACE_BITS, TICK_BITS
 from umwelt.sandbox.errors import RunError
 
+_MEND = "move it aside and resume the run, which begins another; the snapshots are whole"
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS digests (tick INTEGER PRIMARY KEY, digest TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS metrics (
@@ -60,7 +62,7 @@ class Journal:
     def reading(cls, path: Path) -> "Journal":
         """The journal of a run that may be going on elsewhere; nothing can be entered."""
         if not path.is_file():
-            raise RunError(f"{path}: is missing: the run has no journal to read")
+            raise RunError(f"{path}: is missing: resume the run first, which begins another journal")
         return cls(path, to_read=True)
 
     def enter(self, metrics: Metrics, digest: int) -> None:
@@ -115,16 +117,20 @@ class Journal:
 
     def digests(self) -> dict[int, int]:
         """Every journalled digest by tick."""
-        with _told(self.path):
+        with _told(self.path), _read(self.path):
             return {tick: int(text, 16) for tick, text in self._database.execute("SELECT * FROM digests ORDER BY tick")}
 
     def metrics(self) -> Iterator[Metrics]:
         """Every journalled moment, in order."""
-        with _told(self.path):
+        with _told(self.path), _read(self.path):
             for tick, births, deaths, populations, substances in self._database.execute(
                 "SELECT * FROM metrics ORDER BY tick"
             ):
-                yield Metrics(tick, births, deaths, json.loads(populations), json.loads(substances))
+                by_table, matter = json.loads(populations), json.loads(substances)
+                counts = [births, deaths, *matter.values(), *(n for found in by_table.values() for n in found.values())]
+                if not all(type(count) is int for count in counts):
+                    raise ValueError(f"tick {tick}: a count is no whole number")
+                yield Metrics(tick, births, deaths, by_table, matter)
 
     def births(self) -> Iterator[tuple]:
         """Every journalled birth: id, parent_id, tick, y, x, species, genome (bytes); in the order of their ticks."""
@@ -155,7 +161,31 @@ class _told:
             return
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
-            raise RunError(f"{self.path}: the disk is full: make room, then resume the run") from None
+            raise RunError(f"{self.path}: the disk is full: make room, then try again") from None
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise RunError(f"{self.path}: another process has this run open: stop it first") from None
-        raise RunError(f"{self.path}: cannot be used: {error}") from None
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+            raise damaged(self.path, error) from None
+        raise RunError(
+            f"{self.path}: cannot be used: {error}: see that the folder can be written, and try again"
+        ) from None
+
+
+class _read:
+    """Turns contents that cannot be what was entered into one line of a `RunError`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ValueError | TypeError | AttributeError | RecursionError):
+            raise damaged(self.path, error) from None
+
+
+def damaged(path: Path, error: Exception) -> RunError:
+    """What is said of a journal whose contents cannot be what was entered."""
+    what = str(error).replace("\n", " ")
+    return RunError(f"{path}: damaged: {what}: {_MEND}")

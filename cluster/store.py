@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from umwelt.sandbox import snapshot
@@ -44,11 +44,31 @@ def writing(folder: Path, option: str = "--run") -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            again = f"go on from the last snapshot with: umwelt resume {folder}" if option == "--run" else "try again"
+            begun = option == "--run" and any((folder / SNAPSHOTS).glob("tick-*"))
+            again = f"go on from the last snapshot with: umwelt resume {folder}" if begun else "try again"
             raise RunError(f"{folder}: the disk is full: make room, then {again}") from None
         raise RunError(
             f"{folder}: cannot be written: {error.strerror or error}: choose another folder with {option}"
         ) from None
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to: what was written takes the place of `path` if all went well, else it goes."""
+    path = Path(os.path.realpath(path))
+    half = path.with_name(f"{snapshot.ASIDE}{os.getpid()}-{path.name}")
+    try:
+        yield half
+        handle = os.open(half, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(half, path)
+    except BaseException:
+        with suppress(OSError):
+            half.unlink()
+        raise
 
 
 class Store:
@@ -56,24 +76,49 @@ class Store:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._made: list[Path] = []
+        """Folders that `create` made, the innermost first."""
+        self._claimed = False
 
     @classmethod
     def create(cls, name: str, world_text: str, folder: Path | None = None) -> "Store":
         """A new run folder: the one given, which must be empty or not exist, or the next free number under `runs/`."""
-        with writing(folder or RUNS):
-            chosen = folder or _next_free(name)
-            chosen.mkdir(parents=True, exist_ok=True)
-            if any(chosen.iterdir()):
-                raise RunError(f"{chosen}: is not empty: choose another folder, or go on with: umwelt resume {chosen}")
-            store = cls(chosen)
-            store.snapshots.mkdir()
-            (chosen / WORLD).write_text(world_text, "utf-8")
+        store = cls(folder or RUNS)
+        try:
+            with writing(folder or RUNS):
+                store._made = [one for one in (store.folder, *store.folder.parents) if not one.exists()]
+                if folder is None:
+                    store.folder = _next_free(name)
+                    store._made.insert(0, store.folder)
+                chosen = store.folder
+                chosen.mkdir(parents=True, exist_ok=True)
+                if any(chosen.iterdir()):
+                    raise RunError(
+                        f"{chosen}: is not empty: choose another folder, or go on with: umwelt resume {chosen}"
+                    )
+                store.snapshots.mkdir()
+                store._claimed = True
+                (chosen / WORLD).write_text(world_text, "utf-8")
+        except BaseException:
+            store.discard()
+            raise
         return store
+
+    def discard(self) -> None:
+        """Remove what `create` made, and the journal and snapshots in it: a run that was stopped before it began."""
+        if self._claimed:
+            shutil.rmtree(self.snapshots, ignore_errors=True)
+            for name in (WORLD, JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}-journal"):
+                with suppress(OSError):
+                    (self.folder / name).unlink()
+        for folder in self._made:
+            with suppress(OSError):  # what others have put there stays
+                folder.rmdir()
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
         """The folder of a run that was begun before."""
-        if not (folder / WORLD).is_file():
+        if not os.path.isfile(folder / WORLD):
             raise RunError(f"{folder}: is no run: there is no {WORLD} in it: give a folder that umwelt launch made")
         return cls(folder)
 
@@ -116,7 +161,7 @@ class Store:
         with writing(self.folder):
             if path.exists():
                 try:
-                    snapshot.load(path)
+                    self._load(region.tick)
                     return
                 except SnapshotError:
                     os.rename(path, _free(path.with_name(f"{path.name}.damaged")))
@@ -141,12 +186,25 @@ class Store:
             if last_tick is not None and tick > last_tick:
                 continue
             try:
-                return snapshot.load(self.path(tick), layout), passed
+                return self._load(tick, layout), passed
             except SnapshotError as error:
                 passed.append(f"{error}: passed over")
         reasons = "; ".join(passed) or "there is none"
         mend = f"begin a new run with: umwelt launch {self.folder / WORLD}"
         raise RunError(f"{self.folder}: no snapshot can be used: {reasons}: {mend}")
+
+    def _load(self, tick: int, layout: tuple[Sequence[Field], Sequence[Schema]] | None = None) -> snapshot.Snapshot:
+        kept = snapshot.load(self.path(tick), layout)
+        if kept.manifest.tick != tick:
+            raise SnapshotError(f"{self.path(tick)}: damaged: its manifest says tick {kept.manifest.tick}")
+        return kept
+
+    def newest_manifest(self) -> snapshot.Manifest | None:
+        """The newest manifest that can be read, its snapshot whole or not."""
+        for tick in reversed(self.ticks()):
+            with suppress(SnapshotError):
+                return snapshot.read_manifest(self.path(tick))
+        return None
 
 
 def _next_free(name: str) -> Path:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from umwelt.sandbox import audit
-from umwelt.sandbox.columns import PLACE_COLUMNS, Column, Schema
+from umwelt.sandbox.columns import PLACE_COLUMNS, TICK_BITS, Column, Schema
 from umwelt.sandbox.errors import SnapshotError
 from umwelt.sandbox.region import Field, Piece, Rectangle, Region, Torus
 from umwelt.sandbox.units import SUBCELL
@@ -86,8 +86,8 @@ def read_manifest(path: Path) -> Manifest:
         content = json.loads((path / MANIFEST).read_text("utf-8"))
         version = content["schema"]
         if version == SCHEMA_VERSION:
-            return Manifest(**content)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            return _checked(content)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SnapshotError(f"{path}: damaged or half written: {MANIFEST}: {error}") from None
     raise SnapshotError(
         f"{path}: schema {version} is not the schema {SCHEMA_VERSION} of this Umwelt: use the one that wrote it"
@@ -98,13 +98,18 @@ def load(path: Path, layout: tuple[Sequence[Field], Sequence[Schema]] | None = N
     """Read a snapshot and check it: schema, digest, and the world's `layout` (fields and schemas) if it is given."""
     path = Path(path)
     manifest = read_manifest(path)
-    if layout is not None:
-        _check_layout(path, manifest, *layout)
     try:
+        if layout is not None:
+            _check_layout(path, manifest, *layout)
         constants = {name: _read(path / "constants" / name) for name in manifest.constants}
         regions = [_read_part(path, manifest, part) for part in manifest.parts]
+    except SnapshotError:
+        raise
     except Exception as error:  # a damaged array fails in as many ways as there are codecs
-        raise SnapshotError(f"{path}: damaged: {type(error).__name__}: {error}") from None
+        what = f"{type(error).__name__}: {error}".replace("\n", " ")
+        raise SnapshotError(f"{path}: damaged: {what}") from None
+    if unknown := {folder.name for folder in (path / "constants").glob("*/")} - set(manifest.constants):
+        raise SnapshotError(f"{path}: damaged: the manifest does not know the table {min(unknown)!r}")
     for name, seal in manifest.constants.items():
         if _seal(constants[name]) != seal:
             raise SnapshotError(f"{path}: damaged: the table {name!r} is not what was written")
@@ -210,6 +215,32 @@ def _sync(path: Path) -> None:
 
 
 # --- reading
+
+
+_KINDS = {
+    "name": str, "tick": int, "seed": int, "digest": str, "torus": list, "counts": dict, "world": str, "fields": list,
+    "tables": dict, "constants": dict, "parts": list,
+}  # fmt: skip
+
+
+def _checked(content: Mapping[str, Any]) -> Manifest:
+    """The manifest, if every value is of its kind; else `ValueError` or `TypeError` with the key that is not."""
+    manifest = Manifest(**content)
+    for key, kind in _KINDS.items():
+        if type(content[key]) is not kind:
+            raise TypeError(f'"{key}" is no {kind.__name__}')
+    if not 0 <= manifest.tick < 1 << TICK_BITS:
+        raise ValueError(f'"tick" is {manifest.tick}')
+    if not 0 <= manifest.seed < 1 << 63:
+        raise ValueError(f'"seed" is {manifest.seed}')
+    if [type(size) for size in manifest.torus] != [int, int] or min(manifest.torus) < 1:
+        raise ValueError(f'"torus" is {manifest.torus}')
+    for event in ("births", "deaths"):
+        if type(manifest.counts[event]) is not int or manifest.counts[event] < 0:
+            raise ValueError(f'"counts": "{event}" is {manifest.counts[event]!r}')
+    if manifest.counts.keys() != {"births", "deaths"}:
+        raise ValueError(f'"counts" are {", ".join(manifest.counts)}')
+    return manifest
 
 
 def _read(path: Path) -> np.ndarray:

@@ -136,7 +136,7 @@ def test_ctrl_c_takes_a_snapshot_and_says_how_to_go_on(number):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    while not Path("runs/mine-1/journal.sqlite-wal").exists() and running.poll() is None:
+    while not Path("runs/mine-1/snapshots/tick-000000000000").exists() and running.poll() is None:
         time.sleep(0.05)
     time.sleep(1.5)
     running.send_signal(number)

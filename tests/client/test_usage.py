@@ -1,0 +1,132 @@
+"""Mistakes in how the command is used, and Ctrl-C while a world is made: one line, the right code, nothing written."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import TEXT, small_run, small_world
+
+from umwelt.agents.opening import begin
+from umwelt.client import bodies, picture
+from umwelt.client.cli import main
+from umwelt.cluster.engine import Run
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("runs") / "small-1"
+    small_run(folder).close()
+    return str(folder)
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """Runs the command, and gives the one line that it ends with; nothing may have been written."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, code: int = 2) -> str:
+        with pytest.raises(SystemExit) as stopped:
+            main(list(arguments))
+        said = capsys.readouterr()
+        assert stopped.value.code == code
+        assert said.out == "" and said.err.startswith("umwelt: ") and said.err.count("\n") == 1
+        assert list(tmp_path.rglob("*")) == []
+        return said.err.strip()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["launch", "golden", "--ticks", "-1"], "'--ticks'"),
+        (["launch", "golden", "--seed", "x"], "'--seed'"),
+        (["launch", "golden", "--sed", "1"], "No such option: --sed"),
+        (["launch", "golden", "--run"], "--run"),
+        (["launch", "golden", "extra"], "extra"),
+        (["launch"], "Missing argument 'WORLD'"),
+        (["lunch"], "No such command 'lunch'"),
+        (["--nope"], "No such option: --nope"),
+        (["export", "x"], "Missing option '--to'"),
+        (["picture", "x", "y.png", "--zoom", "q"], "'--zoom'"),
+    ],
+)
+def test_a_mistake_in_usage_is_one_line(refused, arguments, expected):
+    line = refused(*arguments)
+    assert expected in line and line.endswith("--help")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--size", "²x²"], "--size ²x²: write it as in"),
+        (["--size", "٣٢x٣٢"], "write it as in"),
+        (["--size", "9" * 5000 + "x9"], "write it as in"),
+        (["--size", "20000x20"], "at most 16383 on a side"),
+        (["--size", "16x4000000"], "at most 16383 on a side"),
+        (["--size", "16000x16000"], "megapixels"),
+        (["--at", ""], "--at : write it as in --at 64,32"),
+        (["--at", "48,0"], "--at 48,0: the world is 48 x 40 cells: use 0,0 to 47,39"),
+        (["--at", "0,40"], "--at 0,40: the world is"),
+        (["--at", "-1,4"], "write it as in"),
+        (["--zoom", "0.1", "--size", "4000x4000"], "--zoom 0.1: shows the world more than"),
+        (["--zoom", "nan"], "--zoom nan: use 0.1 to 200"),
+    ],
+)
+def test_a_picture_that_cannot_be_is_refused_before_it_is_drawn(refused, kept, monkeypatch, arguments, expected):
+    monkeypatch.setattr(picture, "region_at", None)
+    assert expected in refused("picture", kept, "out.webp", *arguments)
+
+
+def test_a_picture_that_fails_leaves_the_older_one(tmp_path):
+    out = tmp_path / "out.webp"
+    out.write_bytes(b"older")
+    with pytest.raises(Exception, match=r"out\.webp: cannot be written"):
+        picture.write(np.zeros((20, 20000, 3), np.uint8), out)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.webp"] and out.read_bytes() == b"older"
+
+
+def test_bodies_are_drawn_alike_however_many_wait_to_be_laid(monkeypatch):
+    region = begin(small_world())
+    at_once = picture.draw(region, 160, 120, None, 12.0)
+    monkeypatch.setattr(bodies, "HELD_PIXELS", 2000)
+    assert np.array_equal(picture.draw(region, 160, 120, None, 12.0), at_once)
+
+
+def test_no_arguments_show_the_help(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert not ended.value.code and "launch" in capsys.readouterr().out
+
+
+def test_ctrl_c_while_a_world_is_made_is_one_line(refused, monkeypatch):
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Run, "begin", interrupted)
+    assert "stopped at once; what was saved before is whole" in refused("launch", "golden", code=130)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_launch_stopped_in_its_first_save_leaves_nothing(tmp_path, number):
+    (tmp_path / "mine.toml").write_text(TEXT)
+    script = (
+        "import time\nfrom umwelt.client.cli import main\nfrom umwelt.sandbox import snapshot\n"
+        "snapshot._write = lambda *them: (print('writing', flush=True), time.sleep(60))\n"
+        "main(['launch', 'mine.toml', '--no-view'])"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert running.stdout.readline() == b"writing\n"
+    began = time.monotonic()
+    running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert time.monotonic() - began < 30
+    assert running.returncode == 130
+    assert said.decode() == "umwelt: stopped at once; what was saved before is whole\n"
+    assert [path.name for path in Path(tmp_path).iterdir()] == ["mine.toml"]

@@ -1,0 +1,205 @@
+"""Edited worlds, damaged manifests and journals, and launches that fail: each is one line, and nothing is left over."""
+
+import errno
+import json
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from small import TEXT, small_run, small_world
+
+from umwelt.client.export import export_run
+from umwelt.cluster.engine import Run, reopened
+from umwelt.cluster.store import Store, aside
+from umwelt.sandbox import audit, snapshot
+from umwelt.sandbox.errors import RunError, SnapshotError
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """A run with snapshots at ticks 0 and 8."""
+    folder = tmp_path_factory.mktemp("runs") / "small-1"
+    run = small_run(folder, 8)
+    run.save()
+    run.close()
+    return folder
+
+
+@pytest.fixture
+def folder(kept, tmp_path) -> Path:
+    return Path(shutil.copytree(kept, tmp_path / "small-1"))
+
+
+# --- the world file
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("seed = 5", "seed = 6", "seed 6, was 5"),
+        ("width = 48", "width = 64", "width 64, was 48"),
+        ("day_ticks = 60", "day_ticks = 61", "climate.day_ticks 61, was 60"),
+        ("count = 30", "count = 31", "founders.1.count 31, was 30"),
+    ],
+)
+def test_a_world_file_that_was_changed_after_launch_is_refused(folder, before, after, said):
+    world = folder / "world.toml"
+    text = world.read_text()
+    assert before in text
+    world.write_text(text.replace(before, after))
+    with pytest.raises(RunError, match=rf"world\.toml: is not the world the run began with \({said}\): put it back"):
+        reopened(Store.open(folder))
+    world.write_text("# put back, in other words\n" + TEXT)
+    assert reopened(Store.open(folder))[1].tick == 8
+
+
+# --- manifests
+
+
+DAMAGED = {
+    "tick a string": {"tick": "x"}, "tick negative": {"tick": -5}, "tick true": {"tick": True},
+    "tick of another folder": {"tick": 7}, "counts null": {"counts": None},
+    "counts of words": {"counts": {"births": "x"}},
+    "counts without deaths": {"counts": {"births": 1}}, "fields null": {"fields": None},
+    "fields of null": {"fields": [None]},
+    "tables null": {"tables": None}, "tables of null": {"tables": {"plants": None, "monsters": None}},
+    "no constants": {"constants": {}}, "constants null": {"constants": None}, "parts null": {"parts": None},
+    "parts of null": {"parts": [None]}, "no parts": {"parts": []}, "torus null": {"torus": None},
+    "torus of words": {"torus": ["a", 3]}, "world null": {"world": None}, "name a number": {"name": 3},
+    "seed a string": {"seed": "5"}, "digest null": {"digest": None}, "unknown key": {"more": 1},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_manifest_is_passed_over(folder, damage):
+    manifest = Store(folder).path(8) / snapshot.MANIFEST
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | DAMAGED[damage]))
+    _, region, passed_over = reopened(Store.open(folder))
+    assert region.tick == 0
+    assert len(passed_over) == 1 and "tick-000000000008: " in passed_over[0] and "\n" not in passed_over[0]
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "[" * 100_000, '{"schema": 1}', ""])
+def test_a_manifest_that_is_no_object_is_refused(folder, text):
+    path = Store(folder).path(8)
+    (path / snapshot.MANIFEST).write_text(text)
+    with pytest.raises(SnapshotError, match="damaged or half written"):
+        snapshot.load(path)
+
+
+# --- the journal
+
+
+SPOILT = {
+    "populations cut": "UPDATE metrics SET populations = '{'",
+    "populations a list": "UPDATE metrics SET populations = '[1]'",
+    "populations of lists": "UPDATE metrics SET populations = '{\"plants\": [1]}'",
+    "counts of words": 'UPDATE metrics SET substances = \'{"water": "much"}\'',
+    "deaths a word": "UPDATE metrics SET deaths = 'abc'",
+    "another table": "ALTER TABLE metrics ADD COLUMN more TEXT",
+    "no table": "DROP TABLE births",
+    "place a word": "UPDATE births SET x = 'abc'",
+    "place too far": "UPDATE births SET y = 99999999999",
+    "species a blob": "UPDATE births SET species = x'ff'",
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_damaged_contents_of_the_journal_are_one_line_with_the_mend(folder, how):
+    database = sqlite3.connect(folder / "journal.sqlite")
+    database.execute("INSERT INTO births VALUES (1, 2, 3, 4, 5, 'grass', x'00')")
+    database.execute(SPOILT[how])
+    database.commit()
+    database.close()
+    out = folder.parent / "out"
+    with pytest.raises(RunError, match=r"journal\.sqlite: damaged: .*: move it aside and resume the run") as refused:
+        export_run(folder, out)
+    assert "\n" not in str(refused.value)
+    assert list(out.iterdir()) == []
+    if "births" not in SPOILT[how]:
+        with pytest.raises(RunError, match="move it aside and resume the run"):
+            Run.resume(folder)
+
+
+def test_a_journal_moved_aside_is_begun_anew(folder):
+    (folder / "journal.sqlite").rename(folder / "journal.damaged")
+    with pytest.raises(RunError, match="is missing: resume the run first"):
+        export_run(folder, folder.parent / "out")
+    run = Run.resume(folder)
+    assert run.tick == 8
+    run.save()
+    run.close()
+    assert dict(export_run(folder, folder.parent / "out"))[folder.parent / "out" / "life.parquet"] == 1
+
+
+# --- launches
+
+
+def stopped(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def full(*arguments: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("mishap", [stopped, full])
+@pytest.mark.parametrize("place", ["audit", "snapshot", "world"])
+@pytest.mark.parametrize("given", [None, Path("deep/er/run"), Path("there")])
+def test_a_launch_that_fails_before_its_first_snapshot_leaves_nothing(tmp_path, monkeypatch, mishap, place, given):
+    monkeypatch.chdir(tmp_path)
+    Path("there").mkdir()
+    target, name = {"audit": (audit, "digest"), "snapshot": (os, "fsync"), "world": (Path, "write_text")}[place]
+    monkeypatch.setattr(target, name, mishap)
+    with pytest.raises((KeyboardInterrupt, RunError, OSError)) as raised:
+        Run.begin(small_world(), given)
+    assert "last snapshot" not in str(raised.value) and "resume" not in str(raised.value)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_a_launch_that_fails_touches_nothing_of_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small_run(Path("runs/small-1")).close()
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(RunError, match="is not empty"):
+        Run.begin(small_world(), Path("runs/small-1"))
+    monkeypatch.setattr(audit, "digest", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        Run.begin(small_world())
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_what_fails_while_it_is_written_destroys_nothing_older(tmp_path, monkeypatch):
+    old = tmp_path / "old.txt"
+    old.write_text("precious")
+    with pytest.raises(OSError, match="No space"), aside(old) as half:
+        half.write_text("ha")
+        full()
+    assert [path.name for path in tmp_path.iterdir()] == ["old.txt"] and old.read_text() == "precious"
+    with aside(old) as half:
+        half.write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["old.txt"] and old.read_text() == "new"
+
+
+def test_an_export_replaces_an_older_one_as_a_whole(folder, monkeypatch):
+    from pyarrow import parquet
+
+    out = folder.parent / "out"
+    export_run(folder, out)
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    run = Run.resume(folder)
+    for _ in run.ticks(16):
+        pass
+    run.close()
+    writer, wrote = parquet.ParquetWriter.write_table, []
+
+    def fills_up(self, table):
+        wrote.append(table)
+        return full() if len(wrote) == 3 else writer(self, table)
+
+    monkeypatch.setattr(parquet.ParquetWriter, "write_table", fills_up)
+    with pytest.raises(RunError, match="the disk is full: make room, then try again"):
+        export_run(folder, out)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
