@@ -7,7 +7,7 @@ import numpy as np
 
 from umwelt.agents import earthly
 from umwelt.agents import physiology as body
-from umwelt.agents.behaviour import Behaviours, behaviours_for, columns_for
+from umwelt.agents.behaviour import NET, Behaviours, behaviours_for, columns_for
 from umwelt.agents.contract import (
     BODY_CATALYSTS,
     MODULE,
@@ -42,6 +42,7 @@ GROUND = purpose("genesis.ground")
 SCATTER = purpose("genesis.scatter")
 JITTER = purpose("genesis.jitter")
 WIDEST_HILLS = 64
+MOST_CLUMPS = 1000
 
 
 Height = Annotated[int, msgspec.Meta(ge=0, le=30_000)]
@@ -184,7 +185,13 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
         place = f"founders[{at}]"
         if founder.count < 0:
             raise WorldFileError(f"{place}.count = {founder.count}: use 0 or more")
+        if not 0 <= founder.clumps <= MOST_CLUMPS:
+            raise WorldFileError(f"{place}.clumps = {founder.clumps}: use 0 to {MOST_CLUMPS}")
         kind = template_kind(founder, place)
+        if kind == "plant" and founder.behaviour != NET:
+            raise WorldFileError(f'{place}.behaviour = "{founder.behaviour}": plants have no behaviour: leave it out')
+        if kind == "plant" and founder.organs is not None:
+            raise WorldFileError(f"{place}.organs: plants have none: leave it out")
         like = founder.like or (founder.species if founder.species in {**PLANT_TEMPLATES, **MONSTER_TEMPLATES} else "")
         if founder.genome is not None:
             genome = given_genome(founder.genome, kind, place)
@@ -300,9 +307,9 @@ def genesis(world: WorldFile, region: Region) -> None:
     region["elevation"][:] = elevation
     for name in ("vapour", "oxygen", "carbon_dioxide", "mineral", "detritus"):
         region[name][:] = getattr(ground, name)
+    region["water"][:] = ground.soil_water + np.maximum(0, ground.sea_level - elevation)
     for name, count in settings.chemistry.initial.items():
         region[one_of(name, substances.names, "chemistry.initial")][:] = count
-    region["water"][:] = ground.soil_water + np.maximum(0, ground.sea_level - elevation)
     place_founders(region, settings)
 
 

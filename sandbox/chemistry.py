@@ -25,8 +25,10 @@ from umwelt.sandbox.units import RATE_BITS, rate_from_float
 MOST_REACTANTS = 4
 MOST_CATALYSTS = 2
 MOST_COEFFICIENT = 1000
+MOST_ATOMS = 1000
 
 _FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*)")
+_NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 _TERM = re.compile(r"^(?:(\d+)\s+)?([a-z][a-z0-9_]*)$")
 
 
@@ -62,6 +64,9 @@ class Chemistry:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.substances))
+        for name in self.substances:
+            if not _NAME.match(name):
+                raise ChemistryError(f'substance "{name}": write its name in small letters, digits and "_"')
         content = {name: parse_formula(name, formula) for name, formula in self.substances.items()}
         object.__setattr__(self, "elements", tuple(sorted({e for formula in content.values() for e in formula})))
         seen: set[str] = set()
@@ -126,6 +131,9 @@ class Chemistry:
         )  # fmt: skip
         for row, reaction in enumerate(chosen):
             left, right = self.sides(reaction)
+            for name in reaction.order if isinstance(reaction.order, Mapping) else ():
+                if name not in left:
+                    raise ChemistryError(f'reaction "{reaction.name}": order of "{name}", which it does not take')
             table.rate_q24[row] = self._rate(reaction)
             table.dice_index[row] = purpose("reaction." + reaction.name)
             for at, (name, count) in enumerate(left.items()):
@@ -179,4 +187,7 @@ def parse_formula(name: str, formula: str) -> dict[str, int]:
         raise ChemistryError(f'substance "{name}": cannot read the formula "{formula}": write it like "CH2O"')
     for match in _FORMULA_PART.finditer(formula):
         atoms[match[1]] = atoms.get(match[1], 0) + int(match[2] or 1)
+    for element, count in atoms.items():
+        if not 1 <= count <= MOST_ATOMS:
+            raise ChemistryError(f'substance "{name}": {count} {element} in "{formula}": use 1 to {MOST_ATOMS} atoms')
     return atoms

@@ -22,7 +22,7 @@ import numpy as np
 
 PLAIN = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 ROOMS = Path(__file__).resolve().parent.parent
-_IMPORT = re.compile(r"^\s*from (umwelt(?:\.\w+)+) import \(?([^()]*?)(?:\)|$)", re.MULTILINE)
+_IMPORT = re.compile(r"^\s*from (umwelt(?:\.\w+)+) import (?:\(([^)]*)\)|([^(\n]*)$)", re.MULTILINE)
 SMALL_BAND_CELLS = 16_384
 BANDS_PER_THREAD = 4
 
@@ -36,9 +36,9 @@ def sources_behind(source: Path) -> frozenset[Path]:
     found = {source}
     waiting = [source]
     while waiting:
-        for package, names in _IMPORT.findall(waiting.pop().read_text("utf-8")):
+        for package, *names in _IMPORT.findall(waiting.pop().read_text("utf-8")):
             folder = ROOMS.joinpath(*package.split(".")[1:])
-            modules = [name.split()[0] for name in names.split(",") if name.strip()]
+            modules = [name.split()[0] for name in "".join(names).split(",") if name.strip()]
             for path in (folder.with_suffix(".py"), *(folder / f"{module}.py" for module in modules)):
                 if path not in found and path.is_file():
                     found.add(path)

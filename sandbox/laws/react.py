@@ -17,6 +17,8 @@ REACT_IN_BODY = purpose("react.body")
 MOST_COUNT = 1 << 20
 """Larger counts react as this many, which keeps every product within 63 bits."""
 MOST_AMOUNT_Q10 = 1 << 30
+MOST_HELD = (1 << 31) - 1
+"""What a counter holds; a reaction that would make more waits."""
 UNIT_BITS = 10
 EXTENT_BITS = RATE_BITS + UNIT_BITS
 
@@ -37,6 +39,12 @@ def plane(array, which, y):
 def allows(have, taken):
     """How often a reactant suffices."""
     return have if taken == 1 else have // taken
+
+
+@small
+def with_room(extent, product, made, have):
+    """The extent, or what of it the counter of a product (if there is one) still holds."""
+    return extent if product < 0 or have + extent * made <= MOST_HELD else (MOST_HELD - have) // made
 
 
 @small
@@ -95,6 +103,10 @@ def react_along(reactions, r, y, substance, catalyst, cells, keys, first, last, 
             amount_q10 = powered(amount_q10, count, o3)
         drawn = bits(draw(seed, tick, keys[i], where, index), EXTENT_BITS)
         extent = min((rate * amount_q10 + drawn) >> EXTENT_BITS, limit)
+        extent = with_room(extent, p0, m0, made0[x])
+        extent = with_room(extent, p1, m1, made1[x])
+        extent = with_room(extent, p2, m2, made2[x])
+        extent = with_room(extent, p3, m3, made3[x])
         if extent <= 0:
             continue
         taken0[x] -= extent * n0

@@ -116,12 +116,25 @@ def test_what_cannot_be_is_refused_by_name(reaction, line):
         (Reaction("rot", "a -> b", 1e-9), "is below 2^-24"),
         (Reaction("rot", "a -> b", 0.1, catalysts=("cold",)), 'unknown catalyst "cold": here are heat'),
         (Reaction("rot", "a -> b", 0.1, order={"a": 5}), "order 5 in a"),
+        (Reaction("rot", "a -> b", 0.1, order={"d": 1}), 'order of "d", which it does not take'),
     ],
 )
 def test_rates_catalysts_and_orders_are_checked(reaction, line):
     with pytest.raises(ChemistryError) as caught:
         Chemistry(LETTERS, (reaction,)).compile("cell", ["heat"])
     assert line in str(caught.value)
+
+
+def test_counters_never_overflow():
+    """A reaction that would make more than a counter holds waits; nothing is lost (`react` checks the atoms)."""
+    counts = react([Reaction("burst", "e -> 2 a", 60)], {"e": 1_500_000_000, "a": 2_000_000_000}, 3)
+    assert counts[-1, 0].max() <= (1 << 31) - 1 and (counts[-1, 0] > 2_000_000_000).all()
+
+
+@pytest.mark.parametrize(("name", "formula"), [("big", "C1001"), ("foo", "C0"), ("Foo", "C"), ("a b", "C"), ("", "C")])
+def test_substances_that_no_equation_could_name_or_count_are_refused(name, formula):
+    with pytest.raises(ChemistryError, match=f'substance "{name}"'):
+        Chemistry({name: formula})
 
 
 def test_formulas():
