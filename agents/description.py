@@ -239,7 +239,7 @@ def _check_numbers(value: Any, key: str) -> None:
 
 _KINDS = {
     "int": "a whole number", "float": "a number", "str": 'text in "quotes"', "bool": "true or false",
-    "object": "a section, as in [{key}]", "array": "a list, as in [1, 2]",
+    "object": "a section, as in {section}", "array": "a list, as in [1, 2]",
 }  # fmt: skip
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.+)`$")
 _MISSING = re.compile(r"^Object missing required field `(.+)`$")
@@ -260,8 +260,9 @@ def _plainly(what: str, key: str, values: Mapping[str, Any], wanted: type) -> st
         return f'{place}missing key "{match[1]}": add it'
     if match := _WRONG_KIND.match(what):
         asked = [kind.strip() for kind in match[1].split("|")]
-        kinds = [_KINDS.get(kind, kind).format(key=path[0]) for kind in asked if kind != "null"]  # TOML has no null
-        if "array" in asked and isinstance(value, dict):
+        section = f"[[{key.partition('[')[0]}]]" if "[" in key else f"[{key}]"
+        kinds = [_KINDS.get(kind, kind).format(section=section) for kind in asked if kind != "null"]  # no null in TOML
+        if "array" in asked and _keys_at(wanted, [*path, "0"]):
             kinds = [f"each of them as a section [[{key}]]"]
         return f"{key} = {_shown(value)}: write {' or '.join(kinds)}"
     if match := _BOUND.match(what):

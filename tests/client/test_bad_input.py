@@ -13,6 +13,7 @@ from umwelt.agents.description import read_world
 from umwelt.agents.opening import begin, tried_small
 from umwelt.client.cli import main
 from umwelt.sandbox import region
+from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.step import advance
 
 
@@ -151,12 +152,14 @@ def test_the_estimate_of_memory_is_near_what_a_world_takes():
     [
         (["launch", "medow"], 'no world "medow": did you mean "meadow"?'),
         (["launch", "absent.toml"], "absent.toml: cannot be read: No such file"),
-        (["launch", ""], 'no world "": bundled are'),
-        (["launch", "a" * 5000], "File name too long: use a shorter name"),
-        (["launch", "a" * 5000 + ".toml"], "cannot be read: File name too long: give the path"),
         (["launch", "two\nlines"], 'no world "two lines"'),
-        (["launch", "/tmp"], "/tmp: is a folder: bundled are"),
+        (["launch", ""], "bundled"),
+        (["launch", "a" * 5000], "File name too long: "),
+        (["launch", "a" * 5000 + ".toml"], "cannot be read: File name too long: give "),
+        (["launch", "/tmp"], "/tmp: is a folder: "),
         (["launch", "golden", "--set", "width=64\nheight=3"], "sets several keys: write one --set for each"),
+        (["launch", "golden", "--set", "founders=3"], "founders = 3: write each of them as a section [[founders]]"),
+        (["launch", "golden", "--set", "founders=[3]"], "founders[0] = 3: write a section, as in [[founders]]"),
         (["launch", "golden", "--set", "climate.=3"], "--set climate.: name a key beside each dot"),
         (["launch", "golden", "--set", "founders.².count=3"], '--set founders.².count: no entry "²"'),
         (["launch", "golden", "--set", "seed=" + "[" * 5000], "nested too deeply"),
@@ -176,6 +179,24 @@ def test_the_estimate_of_memory_is_near_what_a_world_takes():
 )
 def test_a_mistake_on_the_command_line_is_one_line(refused, arguments, expected):
     assert expected in refused(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("", 'no world "": bundled are'),
+        ("a" * 5000, "File name too long: use a shorter name"),
+        ("a" * 5000 + ".toml", "cannot be read: File name too long: give the path"),
+        ("two\nlines", 'no world "two lines"'),
+        ("/tmp", "/tmp: is a folder: bundled are"),
+        ("nul\0.toml", "cannot be read: embedded null byte"),
+    ],
+    ids=["empty", "long", "long path", "two lines", "folder", "null"],
+)
+def test_a_name_of_no_world_is_one_line_in_python_too(name, expected):
+    with pytest.raises(WorldFileError) as raised:
+        read_world(name)
+    assert expected in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_a_byte_order_mark_is_passed_over(tmp_path):
