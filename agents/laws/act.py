@@ -210,7 +210,10 @@ def choose_victim(place, index, monsters, row, y, x):
 
 @kernel
 def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monsters, sine_table):
-    """Write whom each monster grazes and bites, and how much it asks for."""
+    """Write whom each monster grazes and bites, how much it asks for, and mark those who are asked.
+
+    Marks are the same whoever sets them, so bands may set them side by side.
+    """
     for y in range(y_low, y_high):
         first = monster_index.start[y * place.width + place.x_low]
         last = monster_index.start[y * place.width + place.x_high]
@@ -232,6 +235,7 @@ def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monste
                     asks = (grazes * mouthful(monsters, row)) >> 10
                     asks = asks * 128 // (128 + genes.trait(plants.genome, target, genes.P_THORN))
                     monsters.graze_target[row] = target
+                    plants.claimed[target] = 1
                     monsters.graze_demand[row] = min(asks, room)
             bites = np.int64(monsters.drives[row, BITE])
             if bites > 0 and room > 0 and monsters.organs[row, JAW] > 0:
@@ -240,6 +244,7 @@ def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monste
                     asks = (bites * body.BITE_COUNT_PER_JAW * monsters.organs[row, JAW]) >> 10
                     asks = asks * 4 // (4 + np.int64(monsters.organs[target, ARMOUR]))
                     monsters.bite_target[row] = target
+                    monsters.claimed[target] = 1
                     monsters.bite_demand[row] = min(asks, room)
 
 
@@ -252,27 +257,30 @@ def sum_demands(
     `kept` is out of reach.
     """
     for y in range(y_low, y_high):
-        for x in range(place.x_low, place.x_high):
-            cell = y * place.width + x
-            for k in range(prey_index.start[cell], prey_index.start[cell + 1]):
-                row = prey_index.rows[k]
-                total, top, top_draw = np.int64(0), np.int64(-1), np.int64(-1)
-                for ny in range(max(y - 1, 0), min(y + 2, place.height)):
-                    line = ny * place.width
-                    first = eater_index.start[line + max(x - 1, 0)]
-                    last = eater_index.start[line + min(x + 1, place.width - 1) + 1]
-                    for j in range(first, last):
-                        eater = np.int64(eater_index.rows[j])
-                        if eater_target[eater] != row or eater_demand[eater] <= 0:
-                            continue
-                        total += eater_demand[eater]
-                        drawn = draw(place.seed, place.tick, pair(eater_id[eater], prey.id[row]), share_purpose, 0)
-                        if drawn > top_draw or (drawn == top_draw and eater_id[eater] < eater_id[top]):
-                            top, top_draw = eater, drawn
-                prey.claimed[row] = total
-                prey.claim_top[row] = top
-                prey.held[row] = max(0, np.int64(prey.counts[row, TISSUE]) - kept)
-                prey.held_sugar[row] = prey.counts[row, SUGAR]
+        for k in range(
+            prey_index.start[y * place.width + place.x_low], prey_index.start[y * place.width + place.x_high]
+        ):
+            row = prey_index.rows[k]
+            if prey.claimed[row] == 0:
+                continue
+            x = prey.x_fixed[row] >> 10
+            total, top, top_draw = np.int64(0), np.int64(-1), np.int64(-1)
+            for ny in range(max(y - 1, 0), min(y + 2, place.height)):
+                line = ny * place.width
+                first = eater_index.start[line + max(x - 1, 0)]
+                last = eater_index.start[line + min(x + 1, place.width - 1) + 1]
+                for j in range(first, last):
+                    eater = np.int64(eater_index.rows[j])
+                    if eater_target[eater] != row or eater_demand[eater] <= 0:
+                        continue
+                    total += eater_demand[eater]
+                    drawn = draw(place.seed, place.tick, pair(eater_id[eater], prey.id[row]), share_purpose, 0)
+                    if drawn > top_draw or (drawn == top_draw and eater_id[eater] < eater_id[top]):
+                        top, top_draw = eater, drawn
+            prey.claimed[row] = total
+            prey.claim_top[row] = top
+            prey.held[row] = max(0, np.int64(prey.counts[row, TISSUE]) - kept)
+            prey.held_sugar[row] = prey.counts[row, SUGAR]
 
 
 @small
@@ -358,7 +366,9 @@ def lose_tissue(y_low, y_high, place, plant_index, monster_index, plants, monste
         last = plant_index.start[y * place.width + place.x_high]
         for k in range(first, last):
             row = plant_index.rows[k]
-            plants.counts[row, TISSUE] -= min(plants.held[row], plants.claimed[row])
+            if plants.claimed[row] > 0:
+                plants.counts[row, TISSUE] -= min(plants.held[row], plants.claimed[row])
+                plants.claimed[row] = 0
         first = monster_index.start[y * place.width + place.x_low]
         last = monster_index.start[y * place.width + place.x_high]
         for k in range(first, last):
@@ -368,6 +378,7 @@ def lose_tissue(y_low, y_high, place, plant_index, monster_index, plants, monste
                 monsters.counts[row, TISSUE] -= lost
                 monsters.counts[row, SUGAR] -= blood_lost(place, monster_index, monsters, row)
                 monsters.pain[row] = min(ONE, monsters.pain[row] + lost * body.PAIN_PER_TISSUE)
+            monsters.claimed[row] = 0
 
 
 def act(region: Region) -> None:
