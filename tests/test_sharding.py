@@ -131,6 +131,11 @@ SCRIPT = """
     if len(sys.argv) > 5:
         from umwelt.sandbox.kernel import kernels
         import numba
+        from umwelt.agents.description import read_world
+        from umwelt.sandbox.step import advance
+        for name in ("wolf_sheep", "flocking"):
+            other = read_world(name, {"width": 64, "height": 64})
+            advance(begin(other), other.laws, 2)
         halve = numba.njit(lambda count: count / 2)
         halve(3)
         kernels.append(halve)
