@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from umwelt.sandbox.columns import CellIndex, Schema, Table, index_rows
+from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import LawError
 from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
@@ -127,7 +128,7 @@ class Region:
     """One rectangle of the world with its halo; what laws run on.
 
     `fields[name]` is the window's array, `tables[name]` its beings, `constants` integer tables that never change (sines
-    and the like), `sky` and `scratch` what laws compute anew in each tick.
+    and the like), `controls` what people changed for the whole world, `scratch` what laws compute anew in each tick.
     """
 
     def __init__(
@@ -148,6 +149,7 @@ class Region:
         self._parts = {part: (f.name, at) for f in fields for at, part in enumerate(f.parts)}
         self.tables = {schema.name: Table(schema) for schema in schemas}
         self.constants: dict[str, np.ndarray] = {}
+        self.controls = Controls()
         self.derived: dict[str, object] = {}
         self.births: list[dict[str, np.ndarray]] | None = None
         self.counts = {"births": 0, "deaths": 0}
