@@ -141,6 +141,7 @@ class Run:
         world, region, passed_over = reopened(store, last_tick)
         if checked:
             check_species(world, region)
+        store.tidy()
         return cls(world, region, store, passed_over)
 
     @property
@@ -233,11 +234,12 @@ def reopened(store: Store, last_tick: int | None = None) -> tuple[WorldFile, Reg
     newest = store.newest_manifest()
     if newest is not None:
         _check_same_world(world, newest)  # before the layout is compared: another world may have another
-    kept, passed_over = store.load(world.laws.layout(world), last_tick)
+    kept, passed_over = store.newest(world.laws.layout(world), last_tick)
     _check_same_world(world, kept.manifest)
     world = replace(world, name=kept.manifest.name)
     region = opened(world, kept.pieces, kept.constants, kept.manifest.tick)
     region.counts.update(kept.manifest.counts)
+    region.controls = kept.controls
     return world, region, passed_over
 
 

@@ -3,28 +3,55 @@
     runs/meadow-1/
         world.toml        the frozen world file, overrides included
         journal.sqlite    see journal.py
-        snapshots/        one folder a snapshot, named by its tick; genesis and a ladder of ever sparser ones are kept
+        snapshots/        one folder a snapshot, named by its tick
+            tick-000000000120    kept: compressed and durable; genesis and a ladder of ever sparser ones stay
+            mark-000000000123    passing: neither; the newest two stay, to go on from when a process was killed
+            .writing-...-e7      being written under the map of epoch 7
 
-Nothing but snapshots that fell off the ladder is ever deleted; damaged ones are named, passed over, and left there.
+Nothing but what fell off the ladder, older marks and half-written snapshots is ever deleted; damaged ones are named,
+passed over, and left there.
 """
 
 import errno
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
-from umwelt.sandbox import snapshot
-from umwelt.sandbox.columns import Schema
+from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError, SnapshotError
-from umwelt.sandbox.region import Field, Region
+from umwelt.sandbox.region import Region
 
 RUNS = Path("runs")
 WORLD, JOURNAL, SNAPSHOTS = "world.toml", "journal.sqlite", "snapshots"
-NEWEST_KEPT = 2
-_NAME = re.compile(r"^tick-(\d{12})$")
+NEWEST_KEPT = NEWEST_MARKS = 2
+DROPPING = ".dropping-"
+_NAME = re.compile(r"(tick|mark)-(\d{12})")
+
+
+class Entry(NamedTuple):
+    """A snapshot by its proper name, whole or damaged; those of later ticks are larger, kept ones before marks."""
+
+    tick: int
+    kept: bool
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return f"{'tick' if self.kept else 'mark'}-{self.tick:012d}"
+
+    def aside(self, epoch: int) -> str:
+        """The name of the folder in which it is written: what comes late from an older map has another."""
+        return f"{snapshot.ASIDE}{self.name}-e{epoch}"
+
+    @classmethod
+    def named(cls, name: str) -> "Entry | None":
+        """The snapshot that has this name, or None."""
+        match = _NAME.fullmatch(name)
+        return cls(int(match[2]), match[1] == "tick") if match else None
 
 
 def ladder(ticks: Iterable[int], newest_kept: int = NEWEST_KEPT) -> set[int]:
@@ -137,73 +164,160 @@ class Store:
         except (OSError, UnicodeDecodeError) as error:
             raise RunError(f"{self.folder / WORLD}: cannot be read: {error}") from None
 
-    def ticks(self) -> list[int]:
-        """The ticks of all snapshots, whole or damaged, in order; half-written ones have no proper name yet."""
+    def entries(self, last_tick: int | None = None) -> list[Entry]:
+        """All snapshots (not after `last_tick`), whole or damaged, newest first; half-written ones have no name yet."""
         if not self.snapshots.is_dir():
             return []
-        found = (_NAME.match(path.name) for path in self.snapshots.iterdir())
-        return sorted(int(match[1]) for match in found if match)
+        found = (Entry.named(path.name) for path in self.snapshots.iterdir())
+        return sorted((one for one in found if one and (last_tick is None or one.tick <= last_tick)), reverse=True)
 
-    def path(self, tick: int) -> Path:
+    def ticks(self) -> list[int]:
+        """The ticks of the kept snapshots, whole or damaged, in order."""
+        return sorted(one.tick for one in self.entries() if one.kept)
+
+    def path(self, tick: int, kept: bool = True) -> Path:
         """Where the snapshot of a tick lies."""
-        return self.snapshots / f"tick-{tick:012d}"
+        return self.snapshots / Entry(tick, kept).name
 
     def half_written(self) -> list[Path]:
         """Snapshots that were never finished."""
         return sorted(self.snapshots.glob(f"{snapshot.ASIDE}*")) if self.snapshots.is_dir() else []
 
-    def save(self, region: Region, world_text: str, name: str) -> None:
-        """Take a snapshot of the region's tick, then let those go that fell off the ladder.
+    # --- writing
 
-        A tick that has a snapshot already has the same one; a damaged one is put aside, not overwritten.
-        """
-        path = self.path(region.tick)
+    def tidy(self) -> None:
+        """Remove what was half written or half deleted: for the one that opens the run to write to it."""
         with writing(self.folder):
-            if path.exists():
-                try:
-                    self._load(region.tick)
-                    return
-                except SnapshotError:
-                    os.rename(path, _free(path.with_name(f"{path.name}.damaged")))
-            snapshot.save(path, region, world_text, name)
-            self._prune(region.tick)
+            for path in [*self.half_written(), *self.snapshots.glob(f"{DROPPING}*")]:
+                shutil.rmtree(path)
+
+    def save(self, region: Region, world_text: str, name: str) -> None:
+        """Take a kept snapshot of the region's tick, then let those go that fell off the ladder.
+
+        One that is there already stays if it is good; a damaged one is put aside, not overwritten.
+        """
+        entry = Entry(region.tick, True)
+        with writing(self.folder):
+            digest = (audit.digest(region) + region.controls.digest()) & audit.DIGEST_MASK
+            if not self._is_there(entry, f"{digest:016x}"):
+                snapshot.save(self.path(region.tick), region, world_text, name)
+                self._prune(region.tick)
+
+    def begin_snapshot(self, tick: int, epoch: int, kept: bool) -> Path:
+        """Make the folder aside in which parts and constants of a snapshot are written, and empty it; gives it.
+
+        Its name carries the epoch of the map, so that a part that comes late from an older one never mixes in.
+        """
+        folder = self.snapshots / Entry(tick, kept).aside(epoch)
+        with writing(self.folder):
+            if folder.exists():
+                self._drop(folder)
+            folder.mkdir()
+        return folder
+
+    def complete(self, aside: Path, manifest: snapshot.Manifest) -> Path:
+        """Finish a snapshot whose parts all lie in the folder that `begin_snapshot` gave; then let others go.
+
+        The journal must be durable through its tick by now. A kept one waits for the disk. Gives where it lies. Raises
+        `SnapshotError` if parts are missing, or if the folder is that of another tick, kind or epoch.
+        """
+        entry = Entry(manifest.tick, manifest.kept)
+        if aside.name != entry.aside(manifest.epoch):
+            raise SnapshotError(f"{aside}: is not where {entry.name} of epoch {manifest.epoch} was written")
+        path = self.snapshots / entry.name
+        with writing(self.folder):
+            if self._is_there(entry, manifest.digest):
+                self._drop(aside)
+            else:
+                snapshot.finish(aside, path, manifest, durable=manifest.kept)
+            self._prune(manifest.tick)
+        return path
+
+    def abandon(self, aside: Path) -> None:
+        """Give up a snapshot that was begun; parts that still come find no place."""
+        with writing(self.folder):
+            if aside.exists():
+                self._drop(aside)
+
+    def discard_marks(self) -> None:
+        """Remove all passing marks, as when the run goes on from an earlier tick with other commands."""
+        with writing(self.folder):
+            for entry in self.entries():
+                if not entry.kept:
+                    self._drop(self.snapshots / entry.name)
+
+    def _is_there(self, entry: Entry, digest: str) -> bool:
+        """Whether the very snapshot is there and good. Another one makes room: a mark goes, a kept one is put aside.
+
+        One with another digest is of another history, from before the run was taken back to an earlier tick.
+        """
+        path = self.snapshots / entry.name
+        if not path.exists():
+            return False
+        try:
+            if self.load(entry).manifest.digest == digest:
+                return True
+            what = "other"
+        except SnapshotError:
+            what = "damaged"
+        if entry.kept:
+            os.rename(path, _free(path.with_name(f"{path.name}.{what}")))
+        else:
+            self._drop(path)
+        return False
 
     def _prune(self, newest: int) -> None:
         # what lies after the present was passed over as damaged, and is left for people to look at
-        ticks = [tick for tick in self.ticks() if tick <= newest]
-        for tick in set(ticks) - ladder(ticks):
-            # renamed first: a folder with its proper name is whole, even if deleting it is interrupted
-            going = self.snapshots / f".dropping-{tick}"
-            os.rename(self.path(tick), going)
-            shutil.rmtree(going)
+        entries = self.entries(newest)
+        ticks = [one.tick for one in entries if one.kept]
+        going = [Entry(tick, True) for tick in set(ticks) - ladder(ticks)]
+        going += [one for one in entries if not one.kept][NEWEST_MARKS:]
+        for entry in going:
+            self._drop(self.snapshots / entry.name)
 
-    def load(
-        self, layout: tuple[Sequence[Field], Sequence[Schema]], last_tick: int | None = None
-    ) -> tuple[snapshot.Snapshot, list[str]]:
+    def _drop(self, path: Path) -> None:
+        # renamed first: a folder with its proper name is whole, even if deleting it is interrupted
+        going = _free(self.snapshots / f"{DROPPING}{path.name}")
+        os.rename(path, going)
+        shutil.rmtree(going)
+
+    # --- reading
+
+    def newest(self, layout: snapshot.Layout, last_tick: int | None = None) -> tuple[snapshot.Snapshot, list[str]]:
         """The newest good snapshot (not after `last_tick`), and a line for each one that was passed over."""
         passed = [f"{path}: half written: passed over" for path in self.half_written()]
-        for tick in reversed(self.ticks()):
-            if last_tick is not None and tick > last_tick:
-                continue
+        for entry in self.entries(last_tick):
             try:
-                return self._load(tick, layout), passed
+                return self.load(entry, layout), passed
             except SnapshotError as error:
                 passed.append(f"{error}: passed over")
+        raise self.none_left(passed)
+
+    def none_left(self, passed: Iterable[str]) -> RunError:
+        """What to say when no snapshot can be used; `passed` are the reasons."""
         reasons = "; ".join(passed) or "there is none"
         mend = f"begin a new run with: umwelt launch {self.folder / WORLD}"
-        raise RunError(f"{self.folder}: no snapshot can be used: {reasons}: {mend}")
+        return RunError(f"{self.folder}: no snapshot can be used: {reasons}: {mend}")
 
-    def _load(self, tick: int, layout: tuple[Sequence[Field], Sequence[Schema]] | None = None) -> snapshot.Snapshot:
-        kept = snapshot.load(self.path(tick), layout)
-        if kept.manifest.tick != tick:
-            raise SnapshotError(f"{self.path(tick)}: damaged: its manifest says tick {kept.manifest.tick}")
-        return kept
+    def load(self, entry: Entry, layout: snapshot.Layout | None = None) -> snapshot.Snapshot:
+        """A whole snapshot, checked; `SnapshotError` if it is damaged or not what its name says."""
+        self.manifest(entry)
+        return snapshot.load(self.snapshots / entry.name, layout)
+
+    def manifest(self, entry: Entry) -> snapshot.Manifest:
+        """The manifest of a snapshot; `SnapshotError` if it is damaged or not what its name says."""
+        path = self.snapshots / entry.name
+        found = snapshot.read_manifest(path)
+        if (found.tick, found.kept) != entry:
+            kind = "a kept snapshot" if found.kept else "a passing mark"
+            raise SnapshotError(f"{path}: damaged: its manifest is that of {kind} of tick {found.tick}")
+        return found
 
     def newest_manifest(self) -> snapshot.Manifest | None:
         """The newest manifest that can be read, its snapshot whole or not."""
-        for tick in reversed(self.ticks()):
+        for entry in self.entries():
             with suppress(SnapshotError):
-                return snapshot.read_manifest(self.path(tick))
+                return self.manifest(entry)
         return None
 
 

@@ -81,7 +81,7 @@ def test_a_damaged_manifest_is_passed_over(folder, damage):
     assert len(passed_over) == 1 and "tick-000000000008: " in passed_over[0] and "\n" not in passed_over[0]
 
 
-@pytest.mark.parametrize("text", ["[]", "null", "[" * 100_000, '{"schema": 1}', ""])
+@pytest.mark.parametrize("text", ["[]", "null", "[" * 100_000, '{"schema": 2}', ""])
 def test_a_manifest_that_is_no_object_is_refused(folder, text):
     path = Store(folder).path(8)
     (path / snapshot.MANIFEST).write_text(text)
