@@ -1,0 +1,524 @@
+"""Who holds what, and until when: membership and time, without I/O. Events in, instructions out.
+
+Time is granted: every node gets the same grant, "run through tick T; these deeds at these ticks". Deeds are journalled
+before they are granted, and take effect at the first tick after all that was granted so far.
+
+Membership changes one way. A tick is chosen that is safe (the present one, with a snapshot taken there; or the last
+complete snapshot, after a death), the torus is cut anew, every node loads its rectangle, deeds are replayed, and the
+world goes on. Each map has an epoch; what comes from an older one is dropped.
+
+    gathering   waiting for nodes                        -> dividing
+    dividing    the host cuts the torus by weight        -> assigning
+    assigning   nodes load their rectangles              -> running
+    running     grants go out                            -> settling, dividing (somebody died)
+    settling    grants are held, a snapshot is taken     -> dividing, resting
+    resting     all is saved; nodes are let go
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from umwelt.cluster.events import (
+    Arrived, BeginSnapshot, Clock, Complete, Completed, Divide, Divided, Enter, EnterBirths, EnterDeeds, Fetch,
+    Fetched, Open, Rest, Say, Send,
+)  # fmt: skip
+from umwelt.cluster.pace import Pace, exchange_ticks, threads_each
+from umwelt.cluster.partition import imbalance
+from umwelt.cluster.protocol import (
+    Assign, Beat, Deed, Failed, Fenced, Grant, Hello, Join, Kept, Member, Note, Order, Ready, Recorded, Refused,
+    Report, Settled, Snapshot, Stop, Submit, Welcome,
+)  # fmt: skip
+from umwelt.cluster.situation import Known, Node, Taking, Wishes, merged, status
+
+RECORD_EVERY_TICKS = 8
+AHEAD_S = 0.1
+"""How much time is granted at once, so that what people do is felt directly."""
+GRANT_AGAIN_S = 0.1
+ASSIGN_AGAIN_S = 0.5
+REPORT_S = 0.2
+LOADING_DEAD_AFTER_S = 30.0
+MARK_COST = 25
+"""A mark is taken at most so often that its cost is one part in so many."""
+BUSIEST_OVER_MEAN = 1.25
+BALANCE_AFTER_S = 20.0
+JUDGE_S = 2.0
+EVENTS_KEPT = 50
+
+
+class Directory:
+    """See the page's top."""
+
+    def __init__(self, known: Known, wishes: Wishes, welcome: Welcome, seals: dict[str, str], protocol: str):
+        self.known, self.wishes, self.welcome, self.seals, self.protocol = known, wishes, welcome, seals, protocol
+        self.phase = "gathering"
+        self.epoch = known.epoch
+        self.pass_key = b""
+        self.tick, self.snapshot = known.tick, known.snapshot
+        """The last complete snapshot."""
+        self.base = (known.births, known.deaths)
+        """Births and deaths until the snapshot that the epoch began with."""
+        self.at_snapshot = self.base
+        self.granted = known.tick
+        self.horizon = max(known.horizon, known.tick)
+        self.number = known.next_number
+        self.deeds = list(known.deeds)
+        self.tickets = {ticket: (tick, number) for ticket, tick, number in known.tickets}
+        self.nodes: dict[str, Node] = {}
+        self.map: list[Member] = []
+        self.ticks_per_exchange = wishes.ticks_per_exchange or 1
+        self.records: dict[int, dict[str, Recorded]] = {}
+        self.latest: Recorded | None = None
+        self.totals: dict[int, tuple[int, int]] = {}
+        self.taking: Taking | None = None
+        self.stopping = ""
+        self.reason = "the world begins" if not known.epoch else "the world goes on"
+        self.pace = Pace(last_tick=wishes.last_tick)
+        self.attendants: dict[Any, float] = {}
+        self.events: list[tuple[int, str]] = []
+        self.names = 0
+        self.now_s = 0.0
+        self._gathering_s = -1.0
+        self._marked_s = self._kept_s = self._judged_s = self._changed_s = self._reported_s = 0.0
+        self._granted_s = -1e9
+        self._mark_cost_s = 0.0
+
+    # --- events
+
+    def handle(self, event: Any) -> list[Any]:
+        """What is to be done because of an event."""
+        return getattr(self, f"_on_{type(event).__name__.lower()}")(event)
+
+    def _on_arrived(self, event: Arrived) -> list[Any]:
+        handler = getattr(self, f"_take_{type(event.message).__name__.lower()}", None)
+        return handler(event) if handler is not None else []
+
+    def _on_clock(self, event: Clock) -> list[Any]:
+        self.now_s = event.now_s
+        if self._gathering_s < 0:
+            self._gathering_s = self._marked_s = self._kept_s = self._judged_s = self._changed_s = self.now_s
+        out = self._bury()
+        if self.phase == "gathering":
+            out += self._gather()
+        if self.phase == "assigning":
+            out += self._assign_again()
+        if self.phase == "running":
+            out += self._judge()
+        if self.phase in ("running", "settling"):
+            out += self._snapshots()
+            out += self._grant()
+        if self.now_s - self._reported_s >= REPORT_S:
+            out += self._report()
+        return out
+
+    # --- coming and going
+
+    def _take_hello(self, event: Arrived) -> list[Any]:
+        hello: Hello = event.message  # type: ignore[assignment]
+        if hello.protocol != self.protocol:
+            return [Send(event.sender, Refused("this node speaks another version of Umwelt: install the same one"))]
+        return [Send(event.sender, self.welcome)]
+
+    def _take_join(self, event: Arrived) -> list[Any]:
+        join: Join = event.message  # type: ignore[assignment]
+        if join.key in self.nodes:
+            self.nodes[join.key].sender, self.nodes[join.key].seen_s = event.sender, self.now_s
+            return []
+        if self.phase == "resting":
+            return []
+        for what in sorted({*join.seals, *self.seals}):
+            if join.seals.get(what) != self.seals.get(what):
+                line = f"the {what} of this node are not those of the world: install the same Umwelt and species"
+                return [Send(event.sender, Refused(line)), self._say(f"{join.host}: refused: other {what}")]
+        name = self._name(join.name)
+        self.nodes[join.key] = Node(join.key, name, event.sender, join, self.now_s)
+        self.horizon = max(self.horizon, join.reached)
+        said = [self._say(f"{name} joined")] if self.epoch > self.known.epoch else []
+        if self.phase == "running":
+            said += self._settle(f"{name} joined")
+        return said
+
+    def _name(self, wished: str) -> str:
+        taken = {node.name for node in self.nodes.values()}
+        while not wished or wished in taken:
+            self.names += 1
+            wished = f"node-{self.names}"
+        return wished
+
+    def _take_leave(self, event: Arrived) -> list[Any]:
+        key = event.message.key  # type: ignore[attr-defined]
+        node = self.nodes.get(key)
+        return [Send(event.sender, Fenced(self.epoch))] if node is None else self._let_go(node)
+
+    def _let_go(self, node: Node) -> list[Any]:
+        if not self._member(node):
+            del self.nodes[node.key]
+            return [Send(node.sender, Fenced(self.epoch))]
+        node.going = True
+        return self._settle(f"{node.name} leaves") if self.phase == "running" else []
+
+    def _member(self, node: Node) -> bool:
+        return any(member.key == node.key for member in self.map)
+
+    @property
+    def members(self) -> list[Node]:
+        """The nodes of the present map that live."""
+        return [self.nodes[member.key] for member in self.map if member.key in self.nodes]
+
+    def _bury(self) -> list[Any]:
+        """Nodes that have not been heard of for too long are dead."""
+        dead = [node for node in self.nodes.values() if self.now_s - node.seen_s > self._patience_s(node)]
+        return [instruction for node in dead for instruction in self._died(node, "was not heard of any more")]
+
+    def _patience_s(self, node: Node) -> float:
+        if not self._member(node) or not node.ready:
+            return LOADING_DEAD_AFTER_S
+        return max(self.wishes.dead_after_s, 3 * node.beat.longest_s if node.beat is not None else 0.0)
+
+    def lost(self, pid: int, host: str) -> list[Any]:
+        """The engine saw a process of this host end."""
+        found = [node for node in self.nodes.values() if (node.join.pid, node.join.host) == (pid, host)]
+        return [instruction for node in found for instruction in self._died(node, "died")]
+
+    def _died(self, node: Node, how: str) -> list[Any]:
+        if node.key not in self.nodes:
+            return []
+        was_member = self._member(node)
+        del self.nodes[node.key]
+        out = [Send(node.sender, Fenced(self.epoch))]
+        if not was_member or self.phase in ("gathering", "resting"):
+            return out
+        said = self._say(f"{node.name} {how}: back to tick {self.tick:,}, and on from there")
+        return [*out, said, *self._divide(f"{node.name} {how}")]
+
+    # --- a new map
+
+    def _gather(self) -> list[Any]:
+        enough = len(self.nodes) >= min(self.wishes.nodes, self.wishes.most_parts)
+        patience_s = self.wishes.gather_s if self.epoch > 0 else LOADING_DEAD_AFTER_S
+        late = self.now_s - self._gathering_s > patience_s
+        return self._divide(self.reason) if self.nodes and (enough or late) else []
+
+    def _settle(self, reason: str) -> list[Any]:
+        """Hold time, take a snapshot of the present, and change the map there."""
+        if self.phase != "running":
+            return []
+        self.phase, self.reason = "settling", reason
+        return self._take_snapshot(self.granted, bool(self.stopping), reason)
+
+    def _divide(self, reason: str) -> list[Any]:
+        """Cut the torus anew for those who are here, at the last complete snapshot."""
+        self.taking = None
+        self.records.clear()
+        self.epoch += 1
+        self.map = []
+        self.reason = reason
+        staying = [node for node in self.nodes.values() if not node.going]
+        if not staying:
+            self.phase, self._gathering_s = "gathering", self.now_s
+            return []
+        self.phase = "dividing"
+        parts = min(len(staying), self.wishes.most_parts)
+        return [Divide(self.epoch, self.snapshot, parts, self.known.reach * self.ticks_per_exchange)]
+
+    def _on_divided(self, event: Divided) -> list[Any]:
+        if event.epoch != self.epoch or self.phase != "dividing":
+            return []
+        staying = [node for node in self.nodes.values() if not node.going][: len(event.rectangles)]
+        if len(staying) < len(event.rectangles):
+            return self._divide(self.reason)
+        self.map = [
+            Member(node.key, node.name, node.join.address, node.join.tiles_address, rectangle)
+            for node, rectangle in zip(staying, event.rectangles, strict=True)
+        ]
+        gone = [node for node in self.nodes.values() if node.going]
+        for node in gone:
+            del self.nodes[node.key]
+        self.phase = "assigning"
+        self.pass_key = self.wishes.new_pass()
+        self.granted = self.tick
+        self.base = self.at_snapshot
+        self._changed_s = self.now_s
+        for node in staying:
+            node.ready, node.tick, node.notes, node.beat, node.seen_s = False, self.tick, 0, None, self.now_s
+        out: list[Any] = [Open(self.epoch, self.tick, tuple(self.map), self.reason)]
+        out += [Send(node.sender, Fenced(self.epoch)) for node in gone]
+        out += [self._say(f"{node.name} left") for node in gone]
+        return out + [self._assign(node) for node in staying]
+
+    def _assign(self, node: Node) -> Send:
+        which = next(i for i, member in enumerate(self.map) if member.key == node.key)
+        node.assigned_s = self.now_s
+        threads = threads_each(node.join.host, node.join.cores, [other.join.host for other in self.members])
+        assign = Assign(
+            self.epoch, self.pass_key, self.tick, self.snapshot, self.map, which, self.ticks_per_exchange, threads,
+            RECORD_EVERY_TICKS,
+        )  # fmt: skip
+        return Send(node.sender, assign)
+
+    def _assign_again(self) -> list[Any]:
+        late = [n for n in self.members if not n.ready and self.now_s - n.assigned_s >= ASSIGN_AGAIN_S]
+        return [self._assign(node) for node in late]
+
+    # --- what nodes tell
+
+    def _known_node(self, event: Arrived) -> Node | None:
+        node = self.nodes.get(event.message.key)  # type: ignore[attr-defined]
+        if node is not None:
+            node.sender, node.seen_s = event.sender, self.now_s
+        return node
+
+    def _take_beat(self, event: Arrived) -> list[Any]:
+        beat: Beat = event.message  # type: ignore[assignment]
+        node = self._known_node(event)
+        if node is None:
+            return [Send(event.sender, Fenced(self.epoch))]
+        if beat.epoch != self.epoch:
+            return []
+        node.beat, node.tick = beat, max(node.tick, beat.tick)
+        return self._grant() if self.phase == "running" and beat.tick >= self.granted else []
+
+    def _take_note(self, event: Arrived) -> list[Any]:
+        note: Note = event.message  # type: ignore[assignment]
+        node = self._known_node(event)
+        if node is None:
+            return [Send(event.sender, Fenced(self.epoch))]
+        if note.epoch != self.epoch or note.number != node.notes + 1 or self.phase == "dividing":
+            return []
+        node.notes += 1
+        content = note.content
+        if isinstance(content, Ready):
+            return self._take_ready(node)
+        if isinstance(content, Recorded):
+            return self._take_recorded(node, content, event.raw)
+        if isinstance(content, Kept):
+            return self._take_kept(node, content, event.sender)
+        return self._take_failed(node, content)
+
+    def _take_ready(self, node: Node) -> list[Any]:
+        node.ready = True
+        if self.phase != "assigning" or not all(other.ready for other in self.members):
+            return []
+        self.phase = "running"
+        self._marked_s = self._judged_s = self._changed_s = self.now_s
+        self.pace.begin(self.tick, self.now_s)
+        out: list[Any] = [self._say(f"{self.reason}: {len(self.map)} node{'s' if len(self.map) > 1 else ''}")]
+        out += self._grant()
+        unplaced = [n for n in self.nodes.values() if not self._member(n)]
+        if any(node.going for node in self.members) or (unplaced and len(self.map) < self.wishes.most_parts):
+            out += self._settle("others came or go")
+        if self.stopping:
+            out += self._settle(self.stopping)
+        return out
+
+    def _take_failed(self, node: Node, failed: Failed) -> list[Any]:
+        if failed.fatal:
+            self.phase = "resting"
+            lets = [Send(other.sender, Stop(failed.line)) for other in self.nodes.values()]
+            return [self._say(failed.line), *lets, Rest(failed.line)]
+        return self._died(node, f"failed ({failed.line})")
+
+    def _take_recorded(self, node: Node, recorded: Recorded, raw: Sequence[Any]) -> list[Any]:
+        out: list[Any] = [EnterBirths(raw)] if raw and len(raw[0]) else []
+        node.tick = max(node.tick, recorded.tick)
+        parts = self.records.setdefault(recorded.tick, {})
+        parts[node.key] = recorded
+        if len(parts) < len(self.map):
+            return out
+        del self.records[recorded.tick]
+        whole = merged(list(parts.values()))
+        births, deaths = self.base[0] + whole.births, self.base[1] + whole.deaths
+        self.totals = {tick: found for tick, found in self.totals.items() if tick > recorded.tick - 4096}
+        self.totals[recorded.tick] = (births, deaths)
+        if self.latest is None or recorded.tick >= self.latest.tick:
+            self.latest = Recorded(
+                whole.tick, whole.digest, 0, births, deaths, whole.populations, whole.substances
+            )
+        out.append(Enter(recorded.tick, whole.digest, births, deaths, whole.populations, whole.substances))
+        return out
+
+    # --- snapshots
+
+    def _snapshots(self) -> list[Any]:
+        if self.phase != "running" or self.taking is not None or self.granted <= self.tick:
+            return []
+        mark_s = max(self.wishes.mark_s, MARK_COST * self._mark_cost_s)
+        if self.now_s - self._kept_s >= self.wishes.kept_s:
+            return self._take_snapshot(self.granted, True)
+        if self.now_s - self._marked_s >= mark_s:
+            return self._take_snapshot(self.granted, False)
+        return []
+
+    def _take_snapshot(self, tick: int, kept: bool, reason: str = "") -> list[Any]:
+        """Take a snapshot at a tick that no node has passed: all that was granted."""
+        if self.taking is not None and self.taking.tick == tick and (self.taking.kept or not kept):
+            self.taking.reason = reason or self.taking.reason
+            return []
+        if tick == self.tick and (not kept or self.snapshot.startswith("tick-")):
+            return self._changed(reason) if reason else []
+        self.taking = Taking(tick, kept, reason)
+        return [BeginSnapshot(self.epoch, tick, kept), *self._grant(force=True)]
+
+    def _take_kept(self, node: Node, kept: Kept, sender: Any) -> list[Any]:
+        taking = self.taking
+        if taking is None or (taking.tick, taking.kept) != (kept.tick, kept.kept):
+            return []
+        self._mark_cost_s = kept.cost_s if not self._mark_cost_s else max(0.8 * self._mark_cost_s, kept.cost_s)
+        if kept.files:
+            taking.coming[node.key] = kept
+            return [Fetch(self.epoch, kept.tick, node.key, sender, tuple(kept.files))]
+        taking.parts[node.key] = kept
+        return self._complete()
+
+    def _on_fetched(self, event: Fetched) -> list[Any]:
+        taking = self.taking
+        if taking is None or (event.epoch, event.tick) != (self.epoch, taking.tick):
+            return []
+        taking.parts[event.key] = taking.coming[event.key]
+        return self._complete()
+
+    def _complete(self) -> list[Any]:
+        taking = self.taking
+        assert taking is not None
+        if len(taking.parts) < len(self.map) or taking.completing or taking.tick not in self.totals:
+            return []
+        taking.completing = True
+        parts = tuple(taking.parts[member.key].part for member in self.map)
+        controls = taking.parts[self.map[0].key].controls
+        births, deaths = self.totals[taking.tick]
+        return [Complete(self.epoch, taking.tick, taking.kept, parts, controls, births, deaths)]
+
+    def _on_completed(self, event: Completed) -> list[Any]:
+        taking = self.taking
+        if taking is None or (event.epoch, event.tick) != (self.epoch, taking.tick):
+            return []
+        self.taking = None
+        self._marked_s = self.now_s
+        if taking.kept:
+            self._kept_s = self.now_s
+        if event.line:
+            out = [self._say(event.line)]
+            return [*out, *self._rest(event.line)] if self.stopping else out
+        self.tick = event.tick
+        self.snapshot = ("tick-" if taking.kept else "mark-") + f"{event.tick:012d}"
+        self.at_snapshot = self.totals[event.tick]
+        self.deeds = [deed for deed in self.deeds if deed.tick >= event.tick]
+        return self._changed(taking.reason) if taking.reason else []
+
+    def _changed(self, reason: str) -> list[Any]:
+        """The present is safe: now the change that was waited for."""
+        return self._rest() if self.stopping else self._divide(reason)
+
+    def _rest(self, line: str = "") -> list[Any]:
+        self.phase = "resting"
+        lets = [Send(node.sender, Stop(line)) for node in self.nodes.values()]
+        return [*lets, *self._report(), Rest(line)]
+
+    # --- time
+
+    def _grant(self, force: bool = False) -> list[Any]:
+        """Grant what may be granted; say it again now and then, since messages get lost."""
+        if self.phase not in ("running", "settling") or not self.members:
+            return []
+        slowest = min(node.tick for node in self.members)
+        if self.phase == "running":
+            ahead_s = AHEAD_S + max((n.beat.round_trip_s for n in self.members if n.beat), default=0.0)
+            tick_s = max((n.beat.tick_s for n in self.members if n.beat), default=0.0)
+            ahead = max(self.ticks_per_exchange, math.ceil(ahead_s / tick_s) if tick_s > 0 else 1)
+            through = max(self.granted, self.pace.through(slowest + ahead, self.now_s))
+        else:
+            through = self.granted
+        if through == self.granted and not force and self.now_s - self._granted_s < GRANT_AGAIN_S:
+            return []
+        if through == slowest == self.wishes.last_tick and not self.stopping:
+            self.stopping = "the last tick is reached"
+            return self._settle(self.stopping)
+        self.granted, self._granted_s = through, self.now_s
+        self.horizon = max(self.horizon, through)
+        out = []
+        snapshots = [Snapshot(self.taking.tick, self.taking.kept)] if self.taking is not None else []
+        for node in self.members:
+            deeds = [deed for deed in self.deeds if node.tick <= deed.tick < through]
+            out.append(Send(node.sender, Grant(self.epoch, through, deeds, snapshots, node.notes)))
+        return out
+
+    def _judge(self) -> list[Any]:
+        """Whether another cut, or another number of ticks an exchange, would be better."""
+        if self.now_s - self._judged_s < JUDGE_S or not all(node.beat for node in self.members):
+            return []
+        self._judged_s = self.now_s
+        beats = [node.beat for node in self.members if node.beat is not None and node.beat.tick_s > 0]
+        if len(beats) < len(self.map) or self.taking is not None:
+            return []
+        if not self.wishes.ticks_per_exchange:
+            best = exchange_ticks(self.ticks_per_exchange, beats, self.map, self.known.torus, self.known.reach)
+            if best != self.ticks_per_exchange:
+                self.ticks_per_exchange = best
+                return self._settle(f"{best} tick{'s' if best > 1 else ''} an exchange")
+        if self.now_s - self._changed_s > BALANCE_AFTER_S and len(self.map) > 1:
+            loads = [beat.tick_s for beat in beats]
+            if imbalance(loads) >= BUSIEST_OVER_MEAN:
+                return self._settle(f"the busiest node has {imbalance(loads):.2f} times the mean load")
+        return []
+
+    # --- people
+
+    def _take_submit(self, event: Arrived) -> list[Any]:
+        submit: Submit = event.message  # type: ignore[assignment]
+        known = self.tickets.get(submit.ticket)
+        if known is not None:
+            return [Send(event.sender, Settled(submit.ticket, *known))]
+        if self.phase == "resting":
+            return [Send(event.sender, Settled(submit.ticket, -1, 0, "the world rests: umwelt resume wakes it"))]
+        tick = max(self.horizon, self.granted, submit.tick)
+        deeds = tuple(Deed(tick, self.number + i, content) for i, content in enumerate(submit.deeds))
+        self.number += len(deeds)
+        self.deeds += deeds
+        self.tickets[submit.ticket] = (tick, deeds[0].number if deeds else 0)
+        if len(self.tickets) > 10_000:
+            del self.tickets[next(iter(self.tickets))]
+        return [EnterDeeds(submit.ticket, deeds), Send(event.sender, Settled(submit.ticket, *self.tickets[submit.ticket]))]
+
+    def _take_order(self, event: Arrived) -> list[Any]:
+        order: Order = event.message  # type: ignore[assignment]
+        line, out = "", []
+        if order.what == "leave":
+            found = [node for node in self.nodes.values() if node.name == order.name]
+            if not found:
+                names = ", ".join(sorted(node.name for node in self.nodes.values()))
+                line = f"{order.name}: no node of that name: there are {names or 'none'}"
+            elif len(self.nodes) == 1:
+                line = f"{order.name} holds the whole world: stop the world with umwelt stop, or let another join first"
+            else:
+                out = self._let_go(found[0])
+        elif order.what == "stop":
+            self.stopping = self.stopping or "stopped"
+            if self.phase == "running":
+                out = self._settle(self.stopping)
+            elif self.phase == "gathering":
+                out = self._rest()
+        elif order.what == "save":
+            out = self._take_snapshot(self.granted, True) if self.phase == "running" and not self.taking else []
+            line = "" if out else "the world is busy saving or changing: try again"
+        else:
+            line = self.pace.order(order.what, order.value, self.granted, self.now_s)
+            out = self._grant()
+        return [Send(event.sender, Settled(order.ticket, self.granted, 0, line)), *out]
+
+    def _take_attend(self, event: Arrived) -> list[Any]:
+        if event.sender not in self.attendants:
+            self._reported_s = -1e9
+        self.attendants[event.sender] = self.now_s
+        return []
+
+    def _report(self) -> list[Any]:
+        self._reported_s = self.now_s
+        self.attendants = {who: seen_s for who, seen_s in self.attendants.items() if self.now_s - seen_s < 10}
+        if not self.attendants:
+            return []
+        report = Report(status(self), self.epoch, self.pass_key, self.map)
+        return [Send(who, report) for who in self.attendants]
+
+    def _say(self, line: str) -> Say:
+        self.events = [*self.events[1 - EVENTS_KEPT :], (self.granted, line)]
+        return Say(line)

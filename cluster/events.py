@@ -1,0 +1,289 @@
+"""What happens to nodes and to the directory, and what they want done: the words between thought and deed.
+
+`machine.py` and `directory.py` take events and give instructions. Who carries them out (`host.py`, `steward.py`, a
+simulation) may lose, repeat and delay messages as it likes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from umwelt.cluster.protocol import Assign, Deed, Failed, Kept, Member, Message, Recorded, Welcome
+
+# --- what happens to a node
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A message came."""
+
+    message: Message
+    raw: Sequence[Any] = ()
+    sender: Any = b""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """It is `now`."""
+
+    now_s: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The world of the `Welcome` is compiled; `seals` are the hashes to show."""
+
+    seals: dict[str, str]
+    shares_folder: bool
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The rectangle is here."""
+
+    epoch: int
+    entities: int
+
+
+@dataclass(frozen=True)
+class WasCut:
+    """The edges of a tick, as frames for each neighbour."""
+
+    tick: int
+    strips: dict[int, list[Any]]
+
+
+@dataclass(frozen=True)
+class WasPasted:
+    """The halo is exact again."""
+
+
+@dataclass(frozen=True)
+class Misshapen:
+    """A strip was none; it has to come again."""
+
+    tick: int
+    source: int
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A tick is done."""
+
+    tick: int
+    entities: int
+    step_s: float
+    resident_bytes: int
+
+
+@dataclass(frozen=True)
+class Written:
+    """Something that the directory must know came out: a record, a part of a snapshot, a failure."""
+
+    epoch: int
+    content: Recorded | Kept | Failed
+    raw: Sequence[Any] = ()
+
+
+# --- what a node wants done
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send a message to an address; it may get lost."""
+
+    to: Any
+    message: Message
+    raw: Sequence[Any] = ()
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Read and compile the world; answer with `Prepared`."""
+
+    welcome: Welcome
+
+
+@dataclass(frozen=True)
+class Load:
+    """Load a rectangle; answer with `Loaded`."""
+
+    assign: Assign
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Cut what these neighbours see; answer with `WasCut`."""
+
+    tick: int
+    takers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Paste:
+    """Rebuild the halo from the neighbours' strips and one's own; answer with `WasPasted` or `Misshapen`."""
+
+    tick: int
+    strips: dict[int, list[Any]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Apply the deeds of this tick, then run it; answer with `Stepped`."""
+
+    tick: int
+    deeds: tuple[Deed, ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Add up the owned part; answer with `Written`."""
+
+    tick: int
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Write a part of a snapshot; answer with `Written`, later if need be."""
+
+    tick: int
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Forget the rectangle: it is somebody else's."""
+
+
+@dataclass(frozen=True)
+class End:
+    """Leave."""
+
+    line: str
+    refused: bool = False
+
+
+# --- what happens to the directory, besides messages (`Arrived`) and time (`Clock`)
+
+
+@dataclass(frozen=True)
+class Divided:
+    """The torus was cut by weight."""
+
+    epoch: int
+    rectangles: list[tuple[int, int, int, int]]
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A snapshot is complete; or it is not, and why."""
+
+    epoch: int
+    tick: int
+    line: str = ""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The files of a part have come from another host."""
+
+    epoch: int
+    tick: int
+    key: str
+
+
+# --- what the directory wants done, besides `Send`
+
+
+@dataclass(frozen=True)
+class Divide:
+    """Cut the torus for so many nodes by the weights in a snapshot; answer with `Divided`."""
+
+    epoch: int
+    snapshot: str
+    parts: int
+    halo_cells: int
+
+
+@dataclass(frozen=True)
+class Open:
+    """Journal a new map before anybody hears of it."""
+
+    epoch: int
+    tick: int
+    members: tuple[Member, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class EnterDeeds:
+    """Journal deeds, durably, before anybody hears of them."""
+
+    ticket: str
+    deeds: tuple[Deed, ...]
+
+
+@dataclass(frozen=True)
+class EnterBirths:
+    """Journal births."""
+
+    raw: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Enter:
+    """Journal a tick's digest and metrics."""
+
+    tick: int
+    digest: int
+    births: int
+    deaths: int
+    populations: dict[str, dict[str, int]]
+    substances: dict[str, int]
+
+
+@dataclass(frozen=True)
+class BeginSnapshot:
+    """Make room for a snapshot."""
+
+    epoch: int
+    tick: int
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Fetch the files of a part from a node that does not share the run's folder; answer with `Fetched`."""
+
+    epoch: int
+    tick: int
+    key: str
+    sender: Any
+    files: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Complete:
+    """Make the journal durable, then write the manifest; answer with `Completed`."""
+
+    epoch: int
+    tick: int
+    kept: bool
+    parts: tuple[dict[str, Any], ...]
+    controls: dict[str, Any]
+    births: int
+    deaths: int
+
+
+@dataclass(frozen=True)
+class Say:
+    """Tell people."""
+
+    line: str
+
+
+@dataclass(frozen=True)
+class Rest:
+    """All is saved (or cannot go on, which `line` tells): end."""
+
+    line: str = ""
