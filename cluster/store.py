@@ -28,8 +28,9 @@ from umwelt.sandbox.region import Region
 RUNS = Path("runs")
 WORLD, JOURNAL, SNAPSHOTS = "world.toml", "journal.sqlite", "snapshots"
 NEWEST_KEPT = NEWEST_MARKS = 2
-DROPPING = ".dropping-"
-_NAME = re.compile(r"(tick|mark)-(\d{12})")
+DROPPING, TOKEN = ".dropping-", ".token-"
+_NAME = re.compile(r"(tick|mark)-([0-9]{12})")
+_ASIDE = re.compile(re.escape(snapshot.ASIDE) + r"(.+)-e([0-9]{1,18})")
 
 
 class Entry(NamedTuple):
@@ -52,6 +53,13 @@ class Entry(NamedTuple):
         """The snapshot that has this name, or None."""
         match = _NAME.fullmatch(name)
         return cls(int(match[2]), match[1] == "tick") if match else None
+
+    @classmethod
+    def begun(cls, aside: str) -> "tuple[Entry, int] | None":
+        """The snapshot that is written in a folder of this name, and the epoch; or None."""
+        match = _ASIDE.fullmatch(aside)
+        entry = cls.named(match[1]) if match else None
+        return (entry, int(match[2])) if match and entry else None
 
 
 def ladder(ticks: Iterable[int], newest_kept: int = NEWEST_KEPT) -> set[int]:
@@ -135,9 +143,10 @@ class Store:
         """Remove what `create` made, and the journal and snapshots in it: a run that was stopped before it began."""
         if self._claimed:
             shutil.rmtree(self.snapshots, ignore_errors=True)
-            for name in (WORLD, JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}-journal"):
+            names = (WORLD, JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}-journal")
+            for path in [*(self.folder / name for name in names), *self.folder.glob(f"{TOKEN}*")]:
                 with suppress(OSError):
-                    (self.folder / name).unlink()
+                    path.unlink()
         for folder in self._made:
             with suppress(OSError):  # what others have put there stays
                 folder.rmdir()

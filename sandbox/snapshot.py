@@ -185,11 +185,7 @@ def finish(aside: Path, path: Path, manifest: Manifest, durable: bool) -> None:
     `durable` makes all of it outlive a power cut. Raises `SnapshotError` where parts are missing or do not cover the
     world exactly once, and `OSError` where the disk refuses or `path` exists; nothing has its name then.
     """
-    text = json.dumps(asdict(manifest), indent=1)
-    try:
-        _checked(json.loads(text))
-    except _NOT_AS_WRITTEN as error:
-        raise SnapshotError(f"{aside}: is not to be finished: {_line(error)}") from None
+    text = text_of(manifest)
     for name in [CONSTANTS, *[part["folder"] for part in manifest.parts]]:
         if not (aside / name).is_dir():
             raise SnapshotError(f"{aside}: is not to be finished: {name} is missing")
@@ -200,6 +196,16 @@ def finish(aside: Path, path: Path, manifest: Manifest, durable: bool) -> None:
     os.rename(aside, path)
     if durable:
         _sync(path.parent)
+
+
+def text_of(manifest: Manifest) -> str:
+    """The manifest as it is written; `SnapshotError` if it would not be read again, as when its parts leave gaps."""
+    text = json.dumps(asdict(manifest), indent=1)
+    try:
+        _checked(json.loads(text))
+    except _NOT_AS_WRITTEN as error:
+        raise SnapshotError(f"tick {manifest.tick}: is not to be finished: {_line(error)}") from None
+    return text
 
 
 def read_manifest(path: Path) -> Manifest:
