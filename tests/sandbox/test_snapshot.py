@@ -3,16 +3,21 @@
 import errno
 import json
 import os
+import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
+from carving import carved, carved_anew, golden, ninths, quarters, torus_of, whole, whole_digest
 from small import small_world
 
 from umwelt.agents.opening import begin, opened
 from umwelt.sandbox import audit, snapshot
+from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError
-from umwelt.sandbox.region import Rectangle, Region
+from umwelt.sandbox.region import Rectangle, Region, Torus
 from umwelt.sandbox.step import advance
 
 
@@ -132,3 +137,216 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path, world, region, mon
     with pytest.raises(OSError, match="No space left"):
         saved(tmp_path / "s", region, world)
     assert list(tmp_path.iterdir()) == []
+
+
+# --- part by part
+
+
+@pytest.fixture(scope="module")
+def world_in_parts():
+    return golden()
+
+
+@pytest.fixture(scope="module")
+def regions(world_in_parts):
+    """The golden world at tick 3, in four parts; people changed a rate and hold a body."""
+    source = whole(world_in_parts)[0]
+    advance(source, world_in_parts.laws, 3)
+    made = carved(source, world_in_parts, quarters(torus_of(world_in_parts)), 1)
+    for region in made:
+        region.controls = Controls({"rot": 7}, {12: (1, -2)})
+    return made
+
+
+def part_of(aside: Path, region: Region, compressed: bool) -> dict:
+    return snapshot.write_part(aside, region.cut(region.owned), region.torus, audit.digest(region), compressed)
+
+
+def described(world, regions, parts, kept: bool) -> snapshot.Manifest:
+    first = regions[0]
+    return snapshot.describe(
+        "golden", world.text, world.laws.layout(world), first.torus, first.seed, first.tick,
+        snapshot.seals_of(first.constants), parts, {"births": 5, "deaths": 2}, first.controls, kept, 9,
+    )  # fmt: skip
+
+
+def written(folder: Path, world, regions, kept: bool) -> Path:
+    """A snapshot of regions, each of which wrote its part."""
+    aside, path = folder / f"{snapshot.ASIDE}x", folder / "snapshot"
+    aside.mkdir()
+    snapshot.write_constants(aside, regions[0].constants)
+    parts = [part_of(aside, region, kept) for region in reversed(regions)]
+    snapshot.finish(aside, path, described(world, regions, parts, kept), durable=kept)
+    assert [one.name for one in folder.iterdir()] == ["snapshot"]
+    return path
+
+
+@pytest.fixture(params=[True, False], ids=["kept", "mark"])
+def path(request, tmp_path, world_in_parts, regions) -> Path:
+    return written(tmp_path, world_in_parts, regions, request.param)
+
+
+def test_parts_written_apart_are_loaded_as_one_world(path, world_in_parts, regions):
+    kept = snapshot.load(path, world_in_parts.laws.layout(world_in_parts))
+    assert len(kept.pieces) == 4 and kept.controls == regions[0].controls
+    assert (kept.manifest.tick, kept.manifest.epoch, kept.manifest.counts) == (3, 9, {"births": 5, "deaths": 2})
+    again = opened(world_in_parts, kept.pieces, kept.constants, 3)
+    assert audit.digest(again) == whole_digest(regions)
+    total = (whole_digest(regions) + regions[0].controls.digest()) & audit.DIGEST_MASK
+    assert kept.manifest.digest == f"{total:016x}" != f"{whole_digest(regions):016x}"
+    advance(again, world_in_parts.laws, 3)
+    straight = whole(world_in_parts)[0]
+    advance(straight, world_in_parts.laws, 6)
+    assert audit.digest(again) == audit.digest(straight)
+
+
+def test_every_part_of_another_cut_is_loaded_from_the_parts_it_overlaps(path, world_in_parts, regions):
+    manifest, torus = snapshot.read_manifest(path), torus_of(world_in_parts)
+    constants = snapshot.load_constants(path, manifest)
+    parts = ninths(torus)
+    expected = carved_anew(regions, world_in_parts, parts, 1)
+    read = []
+    for region, rectangle in zip(expected, parts, strict=True):
+        pieces = snapshot.load_parts(path, manifest, rectangle, torus, world_in_parts.laws.layout(world_in_parts))
+        again = opened(world_in_parts, pieces, constants, 3, owned=rectangle)
+        assert audit.digest(again) == audit.digest(region)
+        read.append(len(pieces))
+    assert min(read) < 4
+    with pytest.raises(SnapshotError, match="is of a world of"):
+        snapshot.load_parts(path, manifest, parts[0], Torus(64, 63))
+
+
+def test_only_the_parts_that_are_needed_have_to_be_there_and_whole(path, world_in_parts):
+    manifest, torus = snapshot.read_manifest(path), torus_of(world_in_parts)
+    shutil.rmtree(path / "part-32-32")
+    mine, lost = Rectangle(0, 0, 32, 64), Rectangle(16, 32, 32, 32)
+    assert {piece.rectangle for piece in snapshot.load_parts(path, manifest, mine, torus)} == {
+        Rectangle(0, 0, 32, 32), Rectangle(0, 32, 32, 32)
+    }  # fmt: skip
+    with pytest.raises(SnapshotError, match=str(path)):
+        snapshot.load_parts(path, manifest, lost, torus)
+
+
+@pytest.mark.parametrize("under", ["part-0-32/cells", "part-32-0/plants", "constants"])
+@pytest.mark.parametrize("how", ["flip", "cut", "remove", "folder"])
+def test_torn_parts_are_never_taken_for_whole(path, under, how):
+    chunk = biggest_chunk(path, under)
+    content = bytearray(chunk.read_bytes())
+    if how == "remove":
+        chunk.unlink()
+    elif how == "folder":
+        shutil.rmtree(path / under)
+    else:
+        content[len(content) // 2] ^= 0x55
+        chunk.write_bytes(content if how == "flip" else content[:-3])
+    with pytest.raises(SnapshotError, match=str(path)):
+        snapshot.load(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("controls", {"rates": {"rot": 8}, "held": {"12": [1, -2]}}, "add up to another"),
+        ("controls", {"rates": [], "held": {}}, "half written"), ("kept", 1, "kept"), ("epoch", None, "epoch"),
+        ("constants", {"../x": "00"}, "is no name"), ("counts", {"births": 1, "deaths": -1}, "deaths"),
+    ],
+)  # fmt: skip
+def test_an_edited_manifest_is_refused(path, key, value, said):
+    manifest = path / snapshot.MANIFEST
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {key: value}))
+    with pytest.raises(SnapshotError, match=said):
+        snapshot.load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"folder": "../../x"}, {"folder": "part-0-1"}, {"rectangle": [0, 0, 32, 33]}, {"rectangle": [0, 0, 32, 31]},
+        {"rectangle": [-32, 0, 32, 32]}, {"rectangle": [0, 0, 32, 32.0]}, {"digest": "0"},
+        {"digest": "00000000000000zz"}, {"digest": "0123456789abcdef"},
+        {"beings": {}}, {"beings": {"plants": -1, "monsters": 1}}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_parts_that_cannot_be_are_refused(path, change):
+    manifest = path / snapshot.MANIFEST
+    content = json.loads(manifest.read_text())
+    content["parts"][0] |= change
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(SnapshotError, match="half written"):
+        snapshot.read_manifest(path)
+
+
+def test_a_snapshot_with_a_part_missing_or_twice_is_not_finished(tmp_path, world_in_parts, regions):
+    snapshot.write_constants(tmp_path, regions[0].constants)
+    parts = [part_of(tmp_path, region, False) for region in regions]
+    moved = parts[3] | {"rectangle": [32, 0, 32, 32], "folder": "part-32-0"}
+    for some in (parts[:3], [*parts, parts[0]], [*parts[:3], moved]):
+        with pytest.raises(SnapshotError, match="exactly once"):
+            snapshot.finish(tmp_path, tmp_path / "s", described(world_in_parts, regions, some, True), True)
+    shutil.rmtree(tmp_path / "part-32-32")
+    with pytest.raises(SnapshotError, match="part-32-32 is missing"):
+        snapshot.finish(tmp_path, tmp_path / "s", described(world_in_parts, regions, parts, True), True)
+    assert not (tmp_path / "s").exists() and not (tmp_path / snapshot.MANIFEST).exists()
+
+
+def test_a_part_finds_no_place_where_nobody_wants_it_or_one_is_there(tmp_path, regions, monkeypatch):
+    with pytest.raises(FileNotFoundError):
+        part_of(tmp_path / "gone", regions[0], False)
+    part_of(tmp_path, regions[0], False)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(FileExistsError):
+        part_of(tmp_path, regions[0], True)
+
+    def full(folder, values):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(snapshot, "_put_plain", full)
+    with pytest.raises(OSError, match="No space left"):
+        part_of(tmp_path, regions[1], False)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_part_is_written_in_the_background_while_the_region_runs_on(tmp_path, world):
+    region = begin(world)
+    piece, digest, entries = region.cut(region.owned), audit.digest(region), []
+    writer = threading.Thread(
+        target=lambda: entries.append(snapshot.write_part(tmp_path, piece, region.torus, digest, False))
+    )
+    writer.start()
+    advance(region, world.laws, 5)
+    writer.join()
+    seals = snapshot.write_constants(tmp_path, region.constants)
+    layout, counts = world.laws.layout(world), {"births": 0, "deaths": 0}
+    manifest = snapshot.describe("", world.text, layout, region.torus, 5, 0, seals, entries, counts, Controls())
+    snapshot.finish(tmp_path, tmp_path.parent / "done", manifest, durable=False)
+    assert f"{digest:016x}" == snapshot.load(tmp_path.parent / "done").manifest.digest
+
+
+def test_every_array_is_one_that_zarr_opens(path, regions):
+    group = zarr.open_group(str(path), mode="r")
+    assert set(group.group_keys()) == {"constants", *(f"part-{y}-{x}" for y in (0, 32) for x in (0, 32))}
+    for region in regions:
+        part = group[f"part-{region.owned.y}-{region.owned.x}"]
+        assert np.array_equal(part["cells/substance"][...], region.owned_view("substance"))
+        assert part["plants/id"].dtype == np.int64 and part["monsters/genome"].ndim == 2
+    for dtype, shape in (("bool", (3,)), ("uint8", (2, 3)), ("int64", (0, 4)), ("uint64", (0,)), (">i4", (3,))):
+        values = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+        snapshot._put_plain(path / "more", values)
+        again = snapshot._read(path / "more")
+        assert np.array_equal(again, values) and again.dtype == values.dtype.newbyteorder("=")
+        shutil.rmtree(path / "more")
+
+
+@pytest.mark.parametrize("block_cells", [1, 10, 32, 100])
+def test_density_counts_the_beings_of_each_block(path, regions, block_cells):
+    found = snapshot.density(path, snapshot.read_manifest(path), block_cells)
+    expected = np.zeros_like(found)
+    for region in regions:
+        for name in region.tables:
+            cells = region.global_cells(name, np.flatnonzero(region.owned_rows(name)))
+            np.add.at(expected, (cells // 64 // block_cells, cells % 64 // block_cells), 1)
+    assert found.shape == (-(-64 // block_cells),) * 2 and found.dtype == np.int64
+    assert np.array_equal(found, expected) and found.sum() > 100
+    shutil.rmtree(path / "part-0-0" / "plants" / "x_fixed")
+    with pytest.raises(SnapshotError, match="damaged"):
+        snapshot.density(path, snapshot.read_manifest(path), block_cells)
