@@ -279,4 +279,6 @@ def reopened(path: Path, overrides: Mapping[str, Any], species: Mapping[str, typ
     if species:
         found = parse_world(manifest.world, str(path), manifest.name, references_for(found, species))
     kept = load(path, found.laws.layout(found))
-    return found, opened(found, kept.pieces, kept.constants, manifest.tick)
+    region = opened(found, kept.pieces, kept.constants, manifest.tick)
+    region.controls = kept.controls
+    return found, region
