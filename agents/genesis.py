@@ -323,9 +323,12 @@ def place_founders(region: Region, settings: EarthSettings) -> None:
     dry = region["water"].ravel() <= body.DROWNING_COUNT
     numbers = {"plant": 0, "monster": 0}
     for at, (founder, species) in enumerate(zip(settings.founders, species_of(settings), strict=True)):
-        cells = _scatter(region, founder, at, dry)
-        add = _add_plants if species["kind"] == "plant" else _add_monsters
-        add(region, at, species, cells, numbers[species["kind"]])
+        cells, first = _scatter(region, founder, at, dry), numbers[species["kind"]]
+        kind = PLANT_KIND if species["kind"] == "plant" else MONSTER_KIND
+        ids = identity(kind, 0, np.arange(first, first + founder.count), by_hand=True)
+        torus, seed = region.torus, region.seed
+        columns = {"id": ids, **founder_columns(species, at, seed, ids), **middles(torus, cells)}
+        region.tables[f"{species['kind']}s"].append(founder.count, columns)
         numbers[species["kind"]] += founder.count
 
 
@@ -348,42 +351,45 @@ def _scatter(region: Region, founder: FounderSettings, at: int, dry: np.ndarray)
     return np.sort(order[np.arange(founder.count) % torus.cells])
 
 
-def _rows(region: Region, kind: int, at: int, species: dict[str, Any], cells: np.ndarray, first: int) -> dict[str, Any]:
-    torus = region.torus
+def middles(torus: Torus, cells: np.ndarray) -> dict[str, np.ndarray]:
+    """The middles of cells, as columns."""
     return {
-        "id": identity(kind, 0, np.arange(first, first + len(cells)), by_hand=True),
         "y_fixed": (cells // torus.width * 1024 + 512).astype(np.int32),
         "x_fixed": (cells % torus.width * 1024 + 512).astype(np.int32),
-        "species": at,
-        "genome": species["genome"],
     }
 
 
-def _add_plants(region: Region, at: int, species: dict[str, Any], cells: np.ndarray, first: int) -> None:
-    rows = _rows(region, PLANT_KIND, at, species, cells, first)
-    ages = draws(rows["id"], region.seed, JITTER, 0) % (body.PLANT_OLD_TICKS // 2)
+def founder_columns(species: dict[str, Any], at: int, seed: int, keys: np.ndarray) -> dict[str, Any]:
+    """What founders of a species (as `species_of` has it, with its index `at`) are besides who and where.
+
+    Their dice are thrown with a key for each.
+    """
+    columns = _plant_columns if species["kind"] == "plant" else _monster_columns
+    return {"species": at, "genome": species["genome"], **columns(species["genome"], seed, keys)}
+
+
+def _plant_columns(genome: np.ndarray, seed: int, keys: np.ndarray) -> dict[str, Any]:
+    ages = draws(keys, seed, JITTER, 0) % (body.PLANT_OLD_TICKS // 2)
     matter = {"tissue_count": 14, "sugar_count": 30, "water_count": 24, "oxygen_count": 4, "mineral_count": 2}
-    state: dict[str, Any] = {**matter, "stage": MODULE, "age_ticks": ages}
-    region.tables["plants"].append(len(cells), {**rows, **state})
+    return {**matter, "stage": MODULE, "age_ticks": ages}
 
 
-def _add_monsters(region: Region, at: int, species: dict[str, Any], cells: np.ndarray, first: int) -> None:
-    rows = _rows(region, MONSTER_KIND, at, species, cells, first)
-    genome = species["genome"]
+def _monster_columns(genome: np.ndarray, seed: int, keys: np.ndarray) -> dict[str, Any]:
     built = min(8, 3 + (int(genome[BIRTH_ORGANS]) + 128 >> 5))
-    organs = np.zeros(len(ORGANS), np.int8)
-    for slot in range(built):
-        code = (int(genome[slot]) + 128) % ORGAN_CODES
-        if code < len(ORGANS):
-            organs[code] += 1
     tissue = body.CORE_TISSUE_COUNT + built * body.ORGAN_TISSUE_COUNT
-    jitter = draws(rows["id"], region.seed, JITTER, 1)
+    jitter = draws(keys, seed, JITTER, 1)
     matter: dict[str, Any] = {
         "tissue_count": tissue, "sugar_count": 70 + jitter % 60, "water_count": 80,
         "oxygen_count": body.OXYGEN_HELD_COUNT, "mineral_count": body.MINERAL_KEPT_COUNT,
     }  # fmt: skip
     state: dict[str, Any] = {
-        "organs": organs, "organs_built": built, "heading": (jitter >> 8) % 65536, "age_ticks": (jitter >> 24) % 800,
-        "fatigue": (jitter >> 34) % 500,
+        "organs": organs_in(genome, built), "organs_built": built, "heading": (jitter >> 8) % 65536,
+        "age_ticks": (jitter >> 24) % 800, "fatigue": (jitter >> 34) % 500,
     }  # fmt: skip
-    region.tables["monsters"].append(len(cells), {**rows, **matter, **state})
+    return {**matter, **state}
+
+
+def organs_in(genome: np.ndarray, built: int) -> np.ndarray:
+    """How many organs of each sort the first slots of a genome ask for, `int8[organ]`."""
+    codes = (genome[:built].astype(np.int64) + 128) % ORGAN_CODES
+    return np.bincount(codes, minlength=ORGAN_CODES)[: len(ORGANS)].astype(np.int8)

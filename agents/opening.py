@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from umwelt.agents import deeds
 from umwelt.agents.description import WorldFile, naming
+from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.region import Piece, Rectangle, Region, Torus
 
 SMALL_SIDE_CELLS, SMALL_FOUNDERS_COUNT = 64, 256
@@ -43,11 +45,17 @@ def opened(
     tick: int,
     ticks_per_exchange: int = 1,
     owned: Rectangle | None = None,
+    controls: Controls | None = None,
 ) -> Region:
-    """A region ready to run, loaded from pieces of the world at a tick; it owns the torus unless told otherwise."""
+    """A region ready to run, loaded from pieces of the world at a tick; it owns the torus unless told otherwise.
+
+    `controls` is what people had changed until then.
+    """
     halo_cells = world.laws.light_speed * ticks_per_exchange
     region = empty(world, owned or Rectangle(0, 0, *torus_of(world)), halo_cells, tick)
     region.constants = dict(constants)
+    if controls is not None:
+        region.controls = deeds.checked_controls(world, controls).copy()
     region.load(pieces)
     if world.laws.prepare is not None:
         world.laws.prepare(world, region)

@@ -133,7 +133,7 @@ class World(mesa.Model):
     def digest(self) -> int:
         """The 64-bit sum that two worlds share if they are the same."""
         self._from_file("digested")
-        return audit.digest(self.region)
+        return audit.world_digest(self.region)
 
     def elements(self) -> dict[str, int]:
         """Atoms of each element in the world; they never change. Empty where the laws know no chemistry."""

@@ -1,7 +1,8 @@
 """The audit: what a region holds, exactly, and a digest of it.
 
 The digest is the wrapping 64-bit sum of a hash of every owned being (keyed by its id) and of every owned cell (keyed by
-its global place). Sums of parts are the sum of the whole, however the torus is cut. It finds divergence; it is no seal.
+its global place). Sums of parts are the sum of the whole, however the torus is cut; the world's controls, which every
+part has, are added once. It finds divergence; it is no seal.
 """
 
 from collections.abc import Callable, Mapping
@@ -119,6 +120,11 @@ def digest(region: Region) -> int:
     """
     parts = [cells_digest(region), *[table_digest(region, name) for name in region.tables]]
     return sum(parts) & DIGEST_MASK
+
+
+def world_digest(region: Region) -> int:
+    """The digest of a world whose one region owns the torus: what it owns, and once what people changed for all."""
+    return (digest(region) + region.controls.digest()) & DIGEST_MASK
 
 
 def substance_totals(region: Region, chemistry: Chemistry) -> dict[str, int]:

@@ -21,6 +21,10 @@ class SnapshotError(UmweltError):
     """A snapshot that is damaged, half written or of another schema."""
 
 
+class DeedError(UmweltError):
+    """A deed that cannot be done in this world; whoever asked for it is told, and the world goes on."""
+
+
 class RunError(UmweltError):
     """A run directory that cannot be read, written or continued."""
 

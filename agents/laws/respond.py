@@ -1,7 +1,12 @@
-"""Respond: stimuli become drives, by the default net or by what a species brings. Reach 0."""
+"""Respond: stimuli become drives, by the default net or by what a species brings; people may hold a body. Reach 0."""
+
+from collections.abc import Mapping
+
+import numpy as np
 
 from umwelt.agents.behaviour import Behaviours
 from umwelt.agents.brain import think
+from umwelt.sandbox.columns import Table
 from umwelt.sandbox.region import Region
 
 
@@ -18,3 +23,16 @@ def respond(region: Region) -> None:
         )  # fmt: skip
     for species, behaviour in behaviours.own.items():
         behaviour.respond(region, (monsters["species"] == species).nonzero()[0])
+    if region.controls.held:
+        hold(monsters, region.controls.held)
+
+
+def hold(monsters: Table, held: Mapping[int, tuple[int, ...]]) -> None:
+    """Put the drives that people chose in the place of those that held bodies have found, in all images of them.
+
+    Its net or species goes on as ever: it senses, and remembers what it would have done.
+    """
+    ids = np.array(sorted(held), np.int64)
+    drives = np.array([held[identity] for identity in ids.tolist()], np.int16)
+    rows = np.flatnonzero(np.isin(monsters["id"], ids))
+    monsters["drives"][rows] = drives[np.searchsorted(ids, monsters["id"][rows])]

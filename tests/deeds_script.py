@@ -1,0 +1,151 @@
+"""A script of deeds of every kind, for tests: at borders and corners of parts, on the seams, and on beings there.
+
+    for tick in range(LAST_TICK + 1):
+        for deed in deeds_at(tick, world): ...
+
+It depends on the world file and the tick alone. Parts cut along the halves of the world and along its seams have deeds
+on all their edges; those of other cuts have some.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from umwelt.agents import deeds
+from umwelt.agents.contract import DRIVES
+from umwelt.agents.deeds import Deed, Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
+from umwelt.agents.description import WorldFile
+from umwelt.agents.opening import tick_zero
+from umwelt.sandbox.region import Region, hand_over
+from umwelt.sandbox.step import step
+from umwelt.sandbox.units import ONE, SUBCELL
+
+LAST_TICK = 14
+KINDS = (Drop, Paint, Rain, Spawn, Remove, Move, Wound, Drive, Rate)
+
+RUNNER, MARCHER, SLEEPER = range(3)
+"""Who is held: one runs east over the middle line of columns, one south over the seam of rows, one is put to sleep."""
+
+
+def drives(**wanted: int) -> tuple[int, ...]:
+    """All drives in their order; 0 where nothing is said."""
+    return tuple(wanted.get(name, 0) for name in DRIVES)
+
+
+_casts: dict[str, tuple[list[dict], list[dict]]] = {}
+
+
+def cast(world: WorldFile) -> tuple[list[dict], list[dict]]:
+    """Founders on whom the script acts, as `fetched` gives them at tick 0: monsters and plants.
+
+    Those nearest to the seams and to the middle lines come first.
+    """
+    if world.text not in _casts:
+        region = tick_zero(world)
+        half = np.array([region.torus.height, region.torus.width]) * SUBCELL // 2
+        found: list[list[Any]] = []
+        for name in ("monsters", "plants"):
+            table = region.tables[name]
+            place = np.stack([table["y_fixed"], table["x_fixed"]], 1) % half
+            order = np.lexsort((table["id"], np.minimum(place, half - place).min(1)))[:24]
+            found.append([deeds.fetched(region, int(table["id"][row])) for row in order])
+        _casts[world.text] = (found[0], found[1])
+    return _casts[world.text]
+
+
+def heading_to(found: dict, y_fixed: int, x_fixed: int, heading: int) -> Move:
+    """Move a being, turned some way, fed and awake."""
+    row = {**found["row"], "heading": heading, "fatigue": 0, "asleep": 0}
+    return Move(found["kind"], found["id"], y_fixed, x_fixed, row)
+
+
+def deeds_at(tick: int, world: WorldFile) -> list[Deed]:
+    """What is done at the start of a tick, in order."""
+    h, w = world.common.height, world.common.width
+    monsters, plants = cast(world)
+    random = np.random.default_rng(tick)
+    found: list[Deed] = [
+        Drop(int(random.integers(h)), int(random.integers(w)), name, int(random.integers(1, 900)))
+        for name in ("water", "mineral", "detritus", "aroma")
+    ]
+    middle_y, middle_x = (h // 2) * SUBCELL, (w // 2) * SUBCELL
+    by_tick: dict[int, list[Deed]] = {
+        0: [
+            heading_to(monsters[RUNNER], middle_y - 1500, middle_x - 800, 0),
+            heading_to(monsters[MARCHER], h * SUBCELL - 400, 3, 16384),
+            Drive(monsters[RUNNER]["id"], drives(thrust=ONE)),
+            Drive(monsters[MARCHER]["id"], drives(thrust=ONE, bite=ONE, musk_drive=ONE)),
+            Drop(0, 0, "sugar", 700), Drop(h - 1, w - 1, "sugar", 700), Drop(h // 2, w // 2 - 1, "detritus", 400),
+        ],
+        1: [Rain(0, 0, 5, 300), Rain(h // 2, w // 2, 3, 40), Paint(h - 3, w - 4, 7, 9, "water", 900)],
+        2: [Paint(h // 2 - 2, w // 2 - 3, 5, 6, "elevation", 900), Paint(5, w - 2, 40, 4, "mineral", 70)],
+        3: [
+            deeds.founder(world, "grazer", h - 1, 0), deeds.founder(world, "hunter", h - 1, 0),
+            deeds.founder(world, "grass", 0, w // 2), deeds.founder(world, "reed", h // 2 - 1, w - 1),
+            Spawn("monsters", middle_y, middle_x - 1, monsters[3]["row"]),
+            Spawn("plants", 1, w * SUBCELL - 1, plants[0]["row"]),
+        ],
+        4: [Wound(found["id"], 5 + at) for at, found in enumerate([*monsters[3:9], *plants[:5]])],
+        5: [deeds.rate(world, "decay", 0.9), deeds.rate(world, "respiration", 0.5), Rate("photosynthesis", 0)],
+        6: [
+            heading_to(monsters[4], 0, middle_x, 40000), heading_to(monsters[5], middle_y, w * SUBCELL - 1, 100),
+            Move("plants", plants[5]["id"], 511, middle_x - 513, plants[5]["row"]),
+            Drive(monsters[SLEEPER]["id"], drives(rest=ONE)),
+        ],
+        7: [Remove(found["id"]) for found in [monsters[6], monsters[7], plants[1], plants[2]]],
+        8: [Wound(monsters[RUNNER]["id"], 1 << 24), Wound(monsters[MARCHER]["id"], 3), Remove(1)],
+        9: [Drive(monsters[MARCHER]["id"]), Drive(monsters[SLEEPER]["id"], drives(turn=-ONE, thrust=ONE, bite=9))],
+        10: [
+            deeds.rate(world, "decay", None), Rain(h - 1, w // 2, 9, 80),
+            deeds.founder(world, "hunter", h // 2, w // 2),
+        ],
+        11: [*[Drop(h // 2 - 1, 0, "water", 1 << 24)] * 2, Paint(0, 0, 256, 1, "oxygen", 9)],
+        12: [heading_to(monsters[4], middle_y, 0, 30000), Remove(monsters[4]["id"]), Wound(monsters[8]["id"], 9)],
+    }  # fmt: skip
+    found += by_tick.get(tick, [])
+    return found if tick <= LAST_TICK else []
+
+
+def number_of(tick: int, at: int) -> int:
+    """A journal number for the deed at a place of a tick's list."""
+    return 1 + tick * 100 + at
+
+
+def run_with_deeds(
+    regions: Sequence[Region],
+    world: WorldFile,
+    ticks: int,
+    k: int,
+    shuffle_seed: int | None = None,
+    before_exchange: bool = False,
+    leave_out: type | None = None,
+) -> None:
+    """Carry regions on by `ticks`, exchanging halos every `k`, with the script's deeds at the start of each tick.
+
+    Deeds come after the exchange of their tick, or just before it; rows may be shuffled at each exchange.
+    """
+    order = np.random.default_rng(shuffle_seed)
+    for passed in range(ticks):
+        tick = regions[0].tick
+        script = [(number_of(tick, at), deed) for at, deed in enumerate(deeds_at(tick, world))]
+        script = [(number, deed) for number, deed in script if type(deed) is not leave_out]
+        if before_exchange:
+            apply_all(regions, script)
+        if passed % k == 0:
+            hand_over(regions)
+            if shuffle_seed is not None:
+                for region in regions:
+                    for table in region.tables.values():
+                        table.reorder(order.permutation(table.count))
+        if not before_exchange:
+            apply_all(regions, script)
+        for region in regions:
+            step(region, world.laws)
+
+
+def apply_all(regions: Sequence[Region], script: Sequence[tuple[int, Deed]]) -> None:
+    """Each region does all deeds, as each node does."""
+    for region in regions:
+        for number, deed in script:
+            deeds.apply(region, deed, number)
