@@ -104,6 +104,8 @@ class Directory:
             out += self._assign_again()
         if self.phase == "running":
             out += self._judge()
+            if self.stopping and self.granted >= self.pace.reached:  # what was once reached is reached again first
+                out += self._settle(self.stopping)
         if self.phase in ("running", "settling"):
             out += self._snapshots()
             out += self._grant()
@@ -130,13 +132,15 @@ class Directory:
             if join.seals.get(what) != self.seals.get(what):
                 line = f"the {what} of this node are not those of the world: install the same Umwelt and species"
                 return [Send(event.sender, Refused(line)), self._say(f"{join.host}: refused: other {what}")]
+        before = [node for node in self.nodes.values() if node.join.address == join.address]
+        gone = [instruction for node in before for instruction in self._died(node, "began anew")]
         name = self._name(join.name)
         self.nodes[join.key] = Node(join.key, name, event.sender, join, self.now_s)
         self.horizon = max(self.horizon, join.reached)
         said = [self._say(f"{name} joined")] if self.epoch > self.known.epoch else []
         if self.phase == "running":
             said += self._settle(f"{name} joined")
-        return said
+        return gone + said
 
     def _name(self, wished: str) -> str:
         taken = {node.name for node in self.nodes.values()}
@@ -148,12 +152,12 @@ class Directory:
     def _take_leave(self, event: Arrived) -> list[Any]:
         key = event.message.key  # type: ignore[attr-defined]
         node = self.nodes.get(key)
-        return [Send(event.sender, Fenced(self.epoch))] if node is None else self._let_go(node)
+        return [Send(event.sender, Fenced(key))] if node is None else self._let_go(node)
 
     def _let_go(self, node: Node) -> list[Any]:
         if not self._member(node):
             del self.nodes[node.key]
-            return [Send(node.sender, Fenced(self.epoch))]
+            return [Send(node.sender, Fenced(node.key))]
         node.going = True
         return self._settle(f"{node.name} leaves") if self.phase == "running" else []
 
@@ -185,7 +189,7 @@ class Directory:
             return []
         was_member = self._member(node)
         del self.nodes[node.key]
-        out = [Send(node.sender, Fenced(self.epoch))]
+        out = [Send(node.sender, Fenced(node.key))]
         if not was_member or self.phase in ("gathering", "resting"):
             return out
         said = self._say(f"{node.name} {how}: back to tick {self.tick:,}, and on from there")
@@ -216,7 +220,8 @@ class Directory:
         staying = [node for node in self.nodes.values() if not node.going]
         if not staying:
             self.phase, self._gathering_s = "gathering", self.now_s
-            return []
+            gone, self.nodes = list(self.nodes.values()), {}
+            return [Send(node.sender, Fenced(node.key)) for node in gone]
         self.phase = "dividing"
         parts = min(len(staying), self.wishes.most_parts)
         return [Divide(self.epoch, self.snapshot, parts, self.known.reach * self.ticks_per_exchange)]
@@ -242,7 +247,7 @@ class Directory:
         for node in staying:
             node.ready, node.tick, node.notes, node.beat, node.seen_s = False, self.tick, 0, None, self.now_s
         out: list[Any] = [Open(self.epoch, self.tick, tuple(self.map), self.reason)]
-        out += [Send(node.sender, Fenced(self.epoch)) for node in gone]
+        out += [Send(node.sender, Fenced(node.key)) for node in gone]
         out += [self._say(f"{node.name} left") for node in gone]
         return out + [self._assign(node) for node in staying]
 
@@ -272,7 +277,7 @@ class Directory:
         beat: Beat = event.message  # type: ignore[assignment]
         node = self._known_node(event)
         if node is None:
-            return [Send(event.sender, Fenced(self.epoch))]
+            return [Send(event.sender, Fenced(event.message.key))]  # type: ignore[attr-defined]
         if beat.epoch != self.epoch:
             return []
         node.beat, node.tick = beat, max(node.tick, beat.tick)
@@ -282,7 +287,7 @@ class Directory:
         note: Note = event.message  # type: ignore[assignment]
         node = self._known_node(event)
         if node is None:
-            return [Send(event.sender, Fenced(self.epoch))]
+            return [Send(event.sender, Fenced(event.message.key))]  # type: ignore[attr-defined]
         if note.epoch != self.epoch or note.number != node.notes + 1 or self.phase == "dividing":
             return []
         node.notes += 1
@@ -307,16 +312,16 @@ class Directory:
         unplaced = [n for n in self.nodes.values() if not self._member(n)]
         if any(node.going for node in self.members) or (unplaced and len(self.map) < self.wishes.most_parts):
             out += self._settle("others came or go")
-        if self.stopping:
-            out += self._settle(self.stopping)
         return out
 
     def _take_failed(self, node: Node, failed: Failed) -> list[Any]:
         if failed.fatal:
-            self.phase = "resting"
-            lets = [Send(other.sender, Stop(failed.line)) for other in self.nodes.values()]
-            return [self._say(failed.line), *lets, Rest(failed.line)]
+            return self.broken(failed.line)
         return self._died(node, f"failed ({failed.line})")
+
+    def broken(self, line: str) -> list[Any]:
+        """The world cannot go on: nothing that was saved is touched."""
+        return [self._say(line), *self._rest(line)]
 
     def _take_recorded(self, node: Node, recorded: Recorded, raw: Sequence[Any]) -> list[Any]:
         out: list[Any] = [EnterBirths(raw)] if raw and len(raw[0]) else []
@@ -407,7 +412,9 @@ class Directory:
 
     def _changed(self, reason: str) -> list[Any]:
         """The present is safe: now the change that was waited for."""
-        return self._rest() if self.stopping else self._divide(reason)
+        if not self.stopping or self.granted < self.pace.reached:
+            return self._divide(reason)
+        return self._rest() if self.snapshot.startswith("tick-") else self._take_snapshot(self.tick, True, reason)
 
     def _rest(self, line: str = "") -> list[Any]:
         self.phase = "resting"
@@ -425,14 +432,14 @@ class Directory:
             ahead_s = AHEAD_S + max((n.beat.round_trip_s for n in self.members if n.beat), default=0.0)
             tick_s = max((n.beat.tick_s for n in self.members if n.beat), default=0.0)
             ahead = max(self.ticks_per_exchange, math.ceil(ahead_s / tick_s) if tick_s > 0 else 1)
-            through = max(self.granted, self.pace.through(slowest + ahead, self.now_s))
+            wished = min(slowest + ahead, self.pace.reached) if self.stopping else slowest + ahead
+            through = max(self.granted, self.pace.through(wished, self.now_s))
         else:
             through = self.granted
         if through == self.granted and not force and self.now_s - self._granted_s < GRANT_AGAIN_S:
             return []
         if through == slowest == self.wishes.last_tick and not self.stopping:
             self.stopping = "the last tick is reached"
-            return self._settle(self.stopping)
         self.granted, self._granted_s = through, self.now_s
         self.horizon = max(self.horizon, through)
         out = []
@@ -493,9 +500,7 @@ class Directory:
                 out = self._let_go(found[0])
         elif order.what == "stop":
             self.stopping = self.stopping or "stopped"
-            if self.phase == "running":
-                out = self._settle(self.stopping)
-            elif self.phase == "gathering":
+            if self.phase == "gathering":
                 out = self._rest()
         elif order.what == "save":
             out = self._take_snapshot(self.granted, True) if self.phase == "running" and not self.taking else []

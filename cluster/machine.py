@@ -278,6 +278,8 @@ class Machine:
         return [*self._snapshot(), *self._go()]
 
     def _take_fenced(self, event: Arrived) -> list[Any]:
+        if event.message.key != self.key:  # type: ignore[attr-defined]
+            return []
         if self.leaving:
             return [End("left the world, which goes on")]
         if self.prepared is None and self.welcome is None:

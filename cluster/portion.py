@@ -10,9 +10,10 @@ sides work out the same list of parts, so that only contents travel. Raw frames 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from umwelt.agents.deeds import Content, apply
+from umwelt.agents import deeds
 from umwelt.agents.description import WorldFile
 from umwelt.agents.opening import opened
 from umwelt.cluster.partition import overlaps
@@ -86,10 +87,10 @@ class Portion:
 
     # --- time
 
-    def step(self, deeds: Sequence[Deed], between: Callable[[Law], None] | None = None) -> None:
+    def step(self, due: Sequence[Deed], between: Callable[[Law], None] | None = None) -> None:
         """Apply the deeds of this tick, then run it."""
-        for deed in deeds:
-            apply(self.world, self.region, read_deed(deed.content), deed.number)
+        for deed in due:
+            deeds.apply(self.region, deeds.read(deed.content), deed.number)
         step(self.region, self.world.laws, between)
 
     def record(self) -> tuple[Recorded, list[dict[str, np.ndarray]]]:
@@ -114,13 +115,6 @@ class Portion:
     def held_count(self) -> int:
         """Beings in the window, ghosts too; costs nothing to know."""
         return sum(table.count for table in self.region.tables.values())
-
-
-def read_deed(content: bytes) -> Content:
-    """A deed from its journalled form."""
-    import msgspec
-
-    return msgspec.json.decode(content, type=Content)
 
 
 def check_species(world: WorldFile, region: Region) -> None:
@@ -205,8 +199,6 @@ def unpacked(region: Region, parts: Sequence[Rectangle], frames: Sequence[Any]) 
 
 def pack_births(newborn: Sequence[Mapping[str, np.ndarray]]) -> bytes:
     """Births as `Region.record_births` remembers them, for the journal."""
-    import msgspec
-
     records = [
         {name: (array.dtype.str, list(array.shape), np.ascontiguousarray(array).tobytes()) for name, array in r.items()}
         for r in newborn
@@ -216,8 +208,6 @@ def pack_births(newborn: Sequence[Mapping[str, np.ndarray]]) -> bytes:
 
 def unpack_births(content: Any) -> list[dict[str, np.ndarray]]:
     """What `pack_births` packed; `ValueError` for anything else."""
-    import msgspec
-
     kind = list[dict[str, tuple[str, list[int], bytes]]]
     try:
         records = msgspec.msgpack.decode(content, type=kind)

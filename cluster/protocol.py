@@ -194,9 +194,9 @@ class Leave(Message):
 
 
 class Fenced(Message):
-    """You are not, or no longer, one of us (since `epoch`). You may join as a new one."""
+    """The node of this key is not, or no longer, one of us. It may join as a new one."""
 
-    epoch: int
+    key: str
 
 
 class Stop(Message):

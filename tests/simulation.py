@@ -1,0 +1,297 @@
+"""A whole cluster in one process, from one seed: the directory's and the nodes' own code over a network in memory.
+
+Time is virtual. What is kept of a run lies in `Kept`, which survives the directory as a disk would.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from umwelt.agents import deeds
+from umwelt.agents.description import WorldFile
+from umwelt.agents.opening import opened, tick_zero, torus_of
+from umwelt.cluster.directory import Directory
+from umwelt.cluster.events import Prepared
+from umwelt.cluster.host import Host, Opening
+from umwelt.cluster.loopback import Faults, Network
+from umwelt.cluster.machine import Machine
+from umwelt.cluster.partition import BLOCK_CELLS, cut, most_parts
+from umwelt.cluster.protocol import Deed, Kept, Order, Settled, Submit, Welcome, decode, encode
+from umwelt.cluster.situation import Known, Wishes
+from umwelt.cluster.steward import Steward
+from umwelt.sandbox import audit
+from umwelt.sandbox.controls import Controls
+from umwelt.sandbox.region import Rectangle, Region
+from umwelt.sandbox.step import step
+
+TURN_S = 0.002
+
+
+@dataclass
+class Disk:
+    """What a directory leaves behind when it dies."""
+
+    snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)
+    parts: dict[tuple[int, int, bool], list[tuple[Any, Controls]]] = field(default_factory=dict)
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+    digests: dict[int, int] = field(default_factory=dict)
+    deeds: list[tuple[str, Deed]] = field(default_factory=list)
+    epoch: int = 0
+    maps: list[Any] = field(default_factory=list)
+
+
+class MemoryBooks:
+    """Journal and snapshots in memory, for a directory."""
+
+    def __init__(self, world: WorldFile, disk: Disk):
+        self.world, self.disk = world, disk
+
+    def check(self, content: bytes) -> None:
+        deeds.checked(self.world, deeds.read(content))
+
+    def divide(self, divide: Any) -> list[tuple[int, int, int, int]]:
+        torus = torus_of(self.world)
+        blocks = np.ones((-(-torus.height // BLOCK_CELLS), -(-torus.width // BLOCK_CELLS)), np.int64)
+        for piece in self.disk.snapshots[divide.snapshot]["pieces"]:
+            for rows in piece.tables.values():
+                y = (piece.rectangle.y + (rows["y_fixed"] >> 10)) % torus.height // BLOCK_CELLS
+                x = (piece.rectangle.x + (rows["x_fixed"] >> 10)) % torus.width // BLOCK_CELLS
+                np.add.at(blocks, (y, x), 1)
+        return [tuple(r) for r in cut(torus, blocks, divide.parts, divide.halo_cells)]
+
+    def open(self, opened: Any) -> None:
+        assert opened.epoch > self.disk.epoch
+        self.disk.epoch = opened.epoch
+        self.disk.maps.append(opened)
+
+    def enter_deeds(self, entered: Any) -> None:
+        self.disk.deeds += [(entered.ticket, deed) for deed in entered.deeds]
+
+    def enter_births(self, raw: Any) -> None:
+        pass
+
+    def enter(self, entered: Any) -> None:
+        known = self.disk.digests.setdefault(entered.tick, entered.digest)
+        assert known == entered.digest, f"tick {entered.tick} came out otherwise"
+
+    def begin_snapshot(self, begun: Any) -> None:
+        self.disk.parts[begun.epoch, begun.tick, begun.kept] = []
+
+    def complete(self, complete: Any, done: Callable[[str], None]) -> None:
+        found = self.disk.parts.pop((complete.epoch, complete.tick, complete.kept))
+        chosen = {tuple(part["rectangle"]) for part in complete.parts}
+        pieces = [piece for piece, _ in found if tuple(piece.rectangle) in chosen]
+        assert len(pieces) == len(chosen)
+        name = ("tick-" if complete.kept else "mark-") + f"{complete.tick:012d}"
+        self.disk.snapshots[name] = {
+            "tick": complete.tick, "pieces": pieces, "controls": Controls.read(complete.controls),
+            "births": complete.births, "deaths": complete.deaths,
+        }  # fmt: skip
+        done("")
+
+    def fetch(self, fetch: Any, ask: Any, done: Any) -> None:
+        raise AssertionError("all share the folder here")
+
+    def fetched(self, sender: Any, chunk: Any, raw: Any) -> None:
+        raise AssertionError
+
+    def answer(self, ask: Any) -> None:
+        return None
+
+    def turn(self, now_s: float) -> None:
+        pass
+
+
+class MemoryShelf:
+    """Snapshots in memory, for a node."""
+
+    def __init__(self, disk: Disk):
+        self.disk = disk
+
+    def load(self, world: WorldFile, assign: Any, alive: Callable[[], None]) -> Opening:
+        found = self.disk.snapshots[assign.snapshot]
+        assert found["tick"] == assign.tick
+        return Opening(found["pieces"], self.disk.constants, found["controls"].copy())
+
+    def keep(self, epoch: int, tick: int, kept: bool, portion: Any, done: Callable[[Kept], None]) -> None:
+        region = portion.region
+        piece = region.cut(region.owned)
+        into = self.disk.parts.get((epoch, tick, kept))
+        if into is None:  # nobody waits for it any more
+            return
+        into[:] = [part for part in into if part[0].rectangle != piece.rectangle] + [(piece, region.controls.copy())]
+        done(Kept(tick, kept, {"rectangle": list(piece.rectangle)}, region.controls.written(), 0.001))
+
+
+class Simulation:
+    """Directory, nodes and a person who sends commands, in virtual time.
+
+    `compute_s` gives how long a node takes for a tick.
+    """
+
+    def __init__(
+        self, world: WorldFile, nodes: int, seed: int = 0, faults: Faults | None = None, last_tick: int | None = None,
+        ticks_per_exchange: int = 1, compute_s: float = 0.01, **wishes: Any,
+    ):  # fmt: skip
+        self.world, self.seed, self.compute_s = world, seed, compute_s
+        self.network = Network(seed, faults or Faults(delay_s=(0.0005, 0.002)))
+        self.disk = Disk()
+        zero = tick_zero(world)
+        self.disk.constants = zero.constants
+        self.disk.snapshots[f"tick-{0:012d}"] = {
+            "tick": 0, "pieces": [zero.cut(zero.owned)], "controls": Controls(), "births": 0, "deaths": 0,
+        }  # fmt: skip
+        self.wishes = Wishes(
+            nodes=nodes, last_tick=last_tick, ticks_per_exchange=ticks_per_exchange,
+            most_parts=most_parts(torus_of(world)), new_pass=self._new_pass,
+            **{"mark_s": 0.3, "kept_s": 2.0, **wishes},
+        )  # fmt: skip
+        self._number = 0
+        self.steward: Steward | None = None
+        self.hosts: dict[str, Host] = {}
+        self.free_at_s: dict[str, float] = {}
+        self.frozen: dict[str, list[Any]] = {}
+        self.said: list[str] = []
+        self.answers: dict[str, Settled] = {}
+        self.person = self.network.transport("loop://person", role="keeper")
+        self.begin_directory()
+        for _ in range(nodes):
+            self.join()
+
+    def _new_pass(self) -> bytes:
+        self._number += 1
+        return self._number.to_bytes(16, "big")
+
+    # --- who comes and goes
+
+    def begin_directory(self) -> None:
+        """Start the directory, or start it again from what is on the disk."""
+        torus, reach = torus_of(self.world), self.world.laws.light_speed
+        name = max(self.disk.snapshots, key=lambda name: (self.disk.snapshots[name]["tick"], name))
+        newest = self.disk.snapshots[name]
+        journalled = self.disk.deeds
+        known = Known(
+            torus, reach, newest["tick"], name, newest["births"], newest["deaths"], self.disk.epoch,
+            1 + max((deed.number for _, deed in journalled), default=0), 1 + max(self.disk.digests, default=-1),
+            tuple(deed for _, deed in journalled if deed.tick >= newest["tick"]),
+            tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(journalled)),
+        )  # fmt: skip
+        welcome = Welcome("", self.world.name, "", "")
+        directory = Directory(known, self.wishes, welcome, {"laws": "same"}, "protocol")
+        transport = self.network.transport("loop://directory", role="world")
+        self.steward = Steward(directory, transport, MemoryBooks(self.world, self.disk), self.clock, self.said.append)
+
+    @property
+    def directory(self) -> Directory:
+        assert self.steward is not None
+        return self.steward.directory
+
+    def kill_directory(self) -> None:
+        self.network.kill("loop://directory")
+        self.steward = None
+
+    def join(self) -> str:
+        """A new node."""
+        self._number += 1
+        number = self._number
+        address = f"loop://node-{number}"
+        keys = iter(range(1000))
+
+        def torus_and_reach() -> Any:
+            return torus_of(self.world), self.world.laws.light_speed
+
+        machine = Machine(
+            "loop://directory", address, "", f"host-{number}", number, 1, "protocol",
+            lambda: f"key-{number}-{next(keys)}", torus_and_reach,
+        )  # fmt: skip
+        transport = self.network.transport(address, role="node")
+        prepared = (self.world, Prepared({"laws": "same"}, True))
+        self.hosts[address] = Host(machine, transport, MemoryShelf(self.disk), self.clock, lambda welcome: prepared)
+        self.free_at_s[address] = self.network.now
+        return address
+
+    def kill(self, address: str) -> None:
+        """End a node as kill -9 does."""
+        self.network.kill(address)
+        del self.hosts[address], self.free_at_s[address]
+        self.frozen.pop(address, None)
+
+    def freeze(self, address: str) -> None:
+        self.frozen[address] = []
+
+    def thaw(self, address: str) -> None:
+        host = self.hosts[address]
+        for incoming in self.frozen.pop(address):
+            host.take(incoming)
+
+    # --- time and people
+
+    def clock(self) -> float:
+        return self.network.now
+
+    def submit(self, ticket: str, contents: Sequence[Any], tick: int = -1) -> None:
+        """A person's command; say it again until it is answered."""
+        message = Submit(ticket, [deeds.written(content) for content in contents], tick)
+        self.person.send("loop://directory", encode(message))
+
+    def order(self, what: str, value: float = 0.0, name: str = "") -> None:
+        self.person.send("loop://directory", encode(Order(f"{what}-{self.network.now}", what, value, name)))
+
+    def pass_time(self) -> None:
+        """A little while."""
+        for address, incoming in self.network.step(TURN_S):
+            if address == "loop://directory" and self.steward is not None:
+                self.steward.take(incoming)
+            elif address == "loop://person":
+                message, _ = decode(incoming.frames)
+                assert isinstance(message, Settled)
+                self.answers[message.ticket] = message
+            elif address in self.frozen:
+                self.frozen[address].append(incoming)
+            elif address in self.hosts:
+                self.hosts[address].take(incoming)
+        if self.steward is not None:
+            self.steward.turn(0.0)
+        for address, host in list(self.hosts.items()):
+            if address in self.frozen or self.free_at_s[address] > self.network.now:
+                continue
+            before = host.portion.tick if host.portion is not None else -1
+            host.turn()
+            if host.portion is not None and host.portion.tick != before:
+                self.free_at_s[address] = self.network.now + self.compute_s
+            if host.ended is not None:
+                self.network.kill(address)
+                del self.hosts[address]
+
+    def run(self, most_s: float = 120.0, until: Callable[[], bool] = lambda: False) -> None:
+        """Until the world rests, or `until`."""
+        end_s = self.network.now + most_s
+        while not until() and not (self.steward is not None and self.steward.rested is not None):
+            self.pass_time()
+            assert self.network.now < end_s, (self.directory.phase, self.directory.granted, self.said[-8:])
+
+    def tick(self) -> int:
+        """What all nodes have reached."""
+        ticks = [host.portion.tick for host in self.hosts.values() if host.portion is not None]
+        return min(ticks, default=0)
+
+
+def undisturbed(world: WorldFile, last_tick: int, journalled: Sequence[Deed]) -> tuple[dict[int, int], Region]:
+    """The digests of every tick of a world of one, with the same deeds at the same ticks; and the end of it."""
+    zero = tick_zero(world)
+    region = opened(world, [zero.cut(zero.owned)], zero.constants, 0, 1, Rectangle(0, 0, *torus_of(world)))
+    digests = {0: whole(region)}
+    for tick in range(last_tick):
+        region.wrap()
+        for deed in sorted(journalled, key=lambda deed: deed.number):
+            if deed.tick == tick:
+                deeds.apply(region, deeds.read(deed.content), deed.number)
+        step(region, world.laws)
+        digests[tick + 1] = whole(region)
+    return digests, region
+
+
+def whole(region: Region) -> int:
+    return (audit.digest(region) + region.controls.digest()) & audit.DIGEST_MASK

@@ -1,0 +1,153 @@
+"""Storms: a whole cluster in one process under loss, delay, repetition, reordering, crashes, freezes, joins and leaves.
+
+One seed draws a whole storm. However bad it is, the world comes out as it would have alone: every digest, every atom,
+every command that was acknowledged.
+"""
+
+from random import Random
+
+import pytest
+from carving import golden
+from deeds_script import deeds_at
+from simulation import Simulation, undisturbed, whole
+
+from umwelt.agents import deeds
+from umwelt.cluster.loopback import Faults
+from umwelt.sandbox import audit
+
+LAST_TICK = 80
+SEEDS = 50
+
+
+def faults_from(chance: Random) -> Faults:
+    """How bad the network is this time."""
+    return Faults(
+        loss=chance.choice((0.0, 0.02, 0.1)), duplicate=chance.choice((0.0, 0.1)), reorder=chance.choice((0.0, 0.1)),
+        delay_s=(0.0, chance.choice((0.001, 0.01, 0.05))),
+    )  # fmt: skip
+
+
+class Storm:
+    """What happens to a simulated cluster, drawn from a seed."""
+
+    def __init__(self, seed: int):
+        self.chance = Random(seed)
+        size = self.chance.choice(((64, 64), (48, 64), (64, 40)))
+        self.world = golden(*size, seed=seed % 5)
+        self.simulation = Simulation(
+            self.world, self.chance.randint(1, 4), seed, faults_from(self.chance), LAST_TICK,
+            self.chance.choice((0, 1, 2, 4)), compute_s=self.chance.choice((0.005, 0.02)),
+        )  # fmt: skip
+        self.asked = 0
+        self.unanswered: dict[str, list] = {}
+        self.back_s: dict[str, float] = {}
+        self.thaw_s: dict[str, float] = {}
+        self.misfortunes: list[str] = []
+
+    def rage(self) -> None:
+        """Run to the last tick, with a misfortune now and then."""
+        s = self.simulation
+        said_s = 0.0
+        while s.steward is None or s.steward.rested is None:
+            s.pass_time()
+            assert s.network.now < 600, (s.directory.phase, s.tick(), s.said[-6:], self.misfortunes[-6:])
+            self.recover()
+            if s.network.now - said_s > 0.05:
+                said_s = s.network.now
+                self.command()
+                if self.chance.random() < 0.08 and len(self.misfortunes) < 12:
+                    self.misfortune()
+
+    def command(self) -> None:
+        """Say commands, again and again until they are answered."""
+        s = self.simulation
+        self.unanswered = {ticket: found for ticket, found in self.unanswered.items() if ticket not in s.answers}
+        if self.asked < 14 and self.chance.random() < 0.5:
+            found = deeds_at(self.asked, self.world)
+            self.asked += 1
+            if found:
+                self.unanswered[f"ticket-{self.asked}"] = found
+        for ticket, found in self.unanswered.items():
+            s.submit(ticket, found)
+
+    def misfortune(self) -> None:
+        s = self.simulation
+        living = [address for address in s.hosts if address not in s.frozen]
+        what = self.chance.choice(("join", "leave", "kill", "kill", "freeze", "directory", "cut"))
+        self.misfortunes.append(f"{s.network.now:.2f} {what}")
+        if what == "join" and len(s.hosts) < 6:
+            s.join()
+        elif what == "leave" and living and s.steward is not None:
+            self.simulation.hosts[self.chance.choice(living)].leave()
+        elif what == "kill" and living:
+            s.kill(self.chance.choice(living))
+        elif what == "freeze" and living:
+            address = self.chance.choice(living)
+            s.freeze(address)
+            self.thaw_s[address] = s.network.now + self.chance.choice((0.3, 3.0))
+        elif what == "directory" and s.steward is not None:
+            s.kill_directory()
+            self.back_s["directory"] = s.network.now + self.chance.random() * 2
+        elif what == "cut" and len(living) > 1:
+            a, b = self.chance.sample([*living, "loop://directory"], 2)
+            s.network.cut(a, b)
+            self.back_s["network"] = s.network.now + self.chance.choice((0.2, 2.0))
+
+    def recover(self) -> None:
+        s = self.simulation
+        now = s.network.now
+        if now > self.back_s.get("directory", 1e9):
+            del self.back_s["directory"]
+            s.begin_directory()
+        if now > self.back_s.get("network", 1e9):
+            del self.back_s["network"]
+            s.network.heal()
+        for address in [a for a, due_s in self.thaw_s.items() if now > due_s]:
+            del self.thaw_s[address]
+            if address in s.frozen:
+                s.thaw(address)
+        if not s.hosts:
+            s.join()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_storm_leaves_no_trace(seed):
+    storm = Storm(seed)
+    storm.rage()
+    disk = storm.simulation.disk
+    journalled = [deed for _, deed in disk.deeds]
+    digests, end = undisturbed(storm.world, LAST_TICK, journalled)
+    assert LAST_TICK in disk.digests
+    assert {tick: found for tick, found in disk.digests.items() if digests[tick] != found} == {}
+
+    # every acknowledged command is there, once, at the tick that was told
+    tickets = {ticket: deed for ticket, deed in reversed(disk.deeds)}
+    for ticket, settled in storm.simulation.answers.items():
+        if settled.tick >= 0 and ticket.startswith("ticket"):
+            assert (tickets[ticket].tick, tickets[ticket].number) == (settled.tick, settled.number)
+    numbers = [deed.number for deed in journalled]
+    assert len(set(numbers)) == len(numbers)
+
+    # what was saved at the end is the world, atom by atom
+    last = disk.snapshots[f"tick-{LAST_TICK:012d}"]
+    saved = sum(piece.fields["substance"].sum(axis=(1, 2)) for piece in last["pieces"])
+    bodies = [rows["counts"].sum(axis=0) for piece in last["pieces"] for rows in piece.tables.values()]
+    assert world_atoms(storm.world, saved + sum(bodies)) == audit.element_totals(
+        audit.substance_totals(end, storm.world.laws.chemistry(storm.world)),
+        storm.world.laws.chemistry(storm.world),
+    )
+    assert whole(end) == disk.digests[LAST_TICK]
+
+
+def world_atoms(world, amounts) -> dict[str, int]:
+    chemistry = world.laws.chemistry(world)
+    substances = dict(zip(chemistry.names, amounts.tolist(), strict=True))
+    return audit.element_totals(substances, chemistry)
+
+
+def test_storms_are_storms():
+    """They lose messages, kill, replay, and commands do get through."""
+    storm = Storm(3)
+    storm.rage()
+    assert storm.misfortunes and storm.simulation.disk.deeds
+    assert deeds.written(deeds_at(0, storm.world)[0]) if deeds_at(0, storm.world) else True
