@@ -202,7 +202,8 @@ class ZmqTransport:
             self._door = None
         if self._authenticator is not None:
             with suppress(zmq.ZMQError):
-                self._authenticator.pipe.set(zmq.SNDTIMEO, 1000)  # or it waits for ever for a thread that has died
+                if self._authenticator.pipe is not None:
+                    self._authenticator.pipe.set(zmq.SNDTIMEO, 1000)  # or it waits for ever for a thread that has died
                 self._authenticator.stop()
             self._authenticator = None
         self._context.destroy(linger=0)
@@ -375,7 +376,7 @@ class _Guard:
         self._credit: dict[int, int] = {}
         """Descriptor of a connection -> what it brought, less what was taken from it and this, is what is held."""
         self._stopping = False
-        self._monitor = door.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+        self._monitor = door.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED)
         self._thread = threading.Thread(target=self._run, name="umwelt-guard", daemon=True)
         self._thread.start()
 
@@ -423,8 +424,8 @@ class _Guard:
             if held < 0:
                 self._credit[descriptor] += held
             elif held > self._held_bytes:
+                self._dropped["peer cut off"] += 1  # first: the peer must not see the cut before it is counted
                 connection.shutdown(socket.SHUT_RDWR)
-                self._dropped["peer cut off"] += 1
                 self._credit.pop(descriptor, None)
         except OSError:  # closed meanwhile
             self._credit.pop(descriptor, None)
