@@ -11,6 +11,7 @@ from umwelt.agents import deeds
 from umwelt.agents.description import WorldFile, naming
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.region import Piece, Rectangle, Region, Torus
+from umwelt.sandbox.step import advance
 
 SMALL_SIDE_CELLS, SMALL_FOUNDERS_COUNT = 64, 256
 """How large a world is tried before it is begun in full."""
@@ -68,13 +69,18 @@ def begin(world: WorldFile, ticks_per_exchange: int = 1, owned: Rectangle | None
     return opened(world, [source.cut(source.owned)], source.constants, 0, ticks_per_exchange, owned)
 
 
-def tried_small(world: WorldFile) -> None:
-    """Make the world in small and throw it away, so that genesis and species have said what is wrong with the file."""
+def tried_small(world: WorldFile, ticks: int = 0) -> Region:
+    """Make the world in small and run it a little, so that genesis and species have said what is wrong with the file.
+
+    A tick of it compiles, or loads, all that ticks of the whole world need.
+    """
     common = world.common
     small = msgspec.structs.replace(
         common, width=min(SMALL_SIDE_CELLS, common.width), height=min(SMALL_SIDE_CELLS, common.height)
     )
-    begin(replace(world, common=small, settings=_few(world.settings)))
+    region = begin(replace(world, common=small, settings=_few(world.settings)))
+    advance(region, world.laws, ticks)
+    return region
 
 
 def _few(settings: Any) -> Any:

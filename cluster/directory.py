@@ -371,7 +371,8 @@ class Directory:
         self._mark_cost_s = kept.cost_s if not self._mark_cost_s else max(0.8 * self._mark_cost_s, kept.cost_s)
         if kept.files:
             taking.coming[node.key] = kept
-            return [Fetch(self.epoch, kept.tick, node.key, sender, tuple(kept.files))]
+            held = next(member.rectangle for member in self.map if member.key == node.key)
+            return [Fetch(self.epoch, kept.tick, node.key, sender, held, tuple(kept.files))]
         taking.parts[node.key] = kept
         return self._complete()
 

@@ -1,280 +1,340 @@
-"""A run: a world that goes on tick by tick, journalled and kept in snapshots. One process, a cluster of one node."""
+"""Starts a world's processes on this machine, watches them, and starts those again that die.
 
+    engine (in umwelt launch)  ->  seat (directory), gateway, nodes
+
+`Line` is a plain line to the directory: reports come in, orders go out.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
 import time
-import tomllib
-from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import msgspec
 
-from umwelt.agents.description import WorldFile, parse_world
-from umwelt.agents.opening import begin, opened
+from umwelt.agents.description import WorldFile
+from umwelt.agents.opening import opened, tick_zero
 from umwelt.cluster.journal import Journal, Metrics
-from umwelt.cluster.store import WORLD, Store
+from umwelt.cluster.keys import WORLD, Keys
+from umwelt.cluster.node import NodeSettings
+from umwelt.cluster.portion import check_species, measured
+from umwelt.cluster.process import announce, announced, lives
+from umwelt.cluster.protocol import Attend, Order, Report, Settled, decode, encode
+from umwelt.cluster.seat import DIRECTORY, SeatSettings
+from umwelt.cluster.store import Store
+from umwelt.cluster.transport import ZmqTransport, check_door
 from umwelt.sandbox import audit
-from umwelt.sandbox.errors import RunError, SpeciesError
-from umwelt.sandbox.kernel import kernels
-from umwelt.sandbox.region import Region
-from umwelt.sandbox.snapshot import Manifest
-from umwelt.sandbox.step import Law, advance, step
+from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.kernel import crew
 
-JOURNAL_EVERY_TICKS = 8
-"""Digest and metrics cost about a twentieth of a tick; every eighth tick they cannot be felt."""
-COMMIT_EVERY_S = 1.0
-SNAPSHOT_EVERY_S = 60.0
+CLUSTER, LOGS, GATEWAY = "cluster.json", "logs", "gateway.json"
+START_S, STOP_S = 60.0, 60.0
+ATTEND_S = 2.0
+MOST_RESTARTS, RESTARTS_WITHIN_S = 5, 30.0
 
 
-def compiled_count() -> int:
-    """How many kernels are compiled or loaded by now, for the types they are called with."""
-    return sum(len(getattr(kernel, "signatures", ())) for kernel in kernels)
+def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = False) -> Store:
+    """A new run at tick 0: genesis, its snapshot, and the journal's first entry.
+
+    Nothing is written before genesis has succeeded; failing later, it leaves nothing behind.
+    """
+    zero = tick_zero(world)
+    if checked:
+        check_species(world, opened(world, [zero.cut(zero.owned)], zero.constants, 0))
+    store = Store.create(world.name, world.text, folder)
+    try:
+        populations, substances = measured(world, zero, list(world.laws.species(world)) if world.laws.species else [])
+        journal = Journal(store.journal)
+        try:
+            journal.enter(Metrics(0, 0, 0, populations, substances), audit.digest(zero))
+        finally:
+            journal.close()
+        store.save(zero, world.text, world.name)
+    except BaseException:
+        store.discard()
+        raise
+    return store
 
 
-def living(region: Region) -> int:
-    """The beings that a region owns, of every kind."""
-    return sum(int(np.count_nonzero(region.owned_rows(name))) for name in region.tables)
+class Line:
+    """To a directory: its reports, and orders to it. One thread's."""
 
+    def __init__(self, address: str, keys: Keys | None = None):
+        self.address = address
+        self.report: Report | None = None
+        self.status: dict[str, Any] = {}
+        self.settled: dict[str, Settled] = {}
+        self._transport = ZmqTransport(b"", keys=keys, role=WORLD)
+        self._attended_s = -1e9
+        self._orders: dict[str, Order] = {}
+        self._said_s = 0.0
+        self._tickets = 0
 
-def measure(world: WorldFile, region: Region) -> Metrics:
-    """The present moment in numbers, for worlds of any laws."""
-    names = list(world.laws.species(world)) if world.laws.species else []
-    populations: dict[str, dict[str, int]] = {}
-    for table_name, table in region.tables.items():
-        owned = region.owned_rows(table_name)
-        if "species" not in table:
-            populations[table_name] = {table_name: int(np.count_nonzero(owned))}
-            continue
-        by_name: dict[str, int] = {}
-        for index, count in enumerate(np.bincount(table["species"][owned]).tolist()):
-            if count:
-                name = names[index] if index < len(names) else f"species {index}"
-                by_name[name] = by_name.get(name, 0) + count
-        populations[table_name] = by_name
-    substances = audit.substance_totals(region, world.laws.chemistry(world)) if world.laws.chemistry else {}
-    return Metrics(region.tick, region.counts["births"], region.counts["deaths"], populations, substances)
+    def turn(self, wait_s: float) -> bool:
+        """Take in what came; gives whether there was a report."""
+        now_s = time.monotonic()
+        if now_s - self._attended_s > (ATTEND_S if self.report is not None else 0.1):
+            self._attended_s = now_s
+            self._transport.send(self.address, encode(Attend("engine")))
+        if self._orders and now_s - self._said_s > 0.2:
+            self._said_s = now_s
+            for order in self._orders.values():
+                self._transport.send(self.address, encode(order))
+        news = False
+        while (incoming := self._transport.receive(wait_s)) is not None:
+            wait_s = 0.0
+            with suppress(ValueError):
+                message, _ = decode(incoming.frames)
+                if isinstance(message, Report):
+                    self.report, self.status, news = message, msgspec.json.decode(message.status), True
+                elif isinstance(message, Settled):
+                    self._orders.pop(message.ticket, None)
+                    self.settled[message.ticket] = message
+        return news
 
+    def order(self, what: str, value: float = 0.0, name: str = "") -> str:
+        """Ask for something until it is answered; gives the ticket."""
+        self._tickets += 1
+        ticket = f"engine-{os.getpid()}-{self._tickets}"
+        self._orders[ticket] = Order(ticket, what, value, name)
+        self._said_s = 0.0
+        return ticket
 
-def check_species(world: WorldFile, region: Region) -> None:
-    """Turn on the check of species: rows permuted, batches split, called twice."""
-    behaviours = region.derived.get("behaviours")
-    if not hasattr(behaviours, "checked"):
-        raise SpeciesError(f"{world.source}: --check: the laws of this world have no species to check: leave it out")
-    behaviours.checked = True
+    def close(self) -> None:
+        """End the line."""
+        self._transport.close()
 
 
 @dataclass
-class Pace:
-    """How fast ticks go; those in which something was compiled or loaded do not count."""
+class Child:
+    """A process that we started."""
 
-    ticks: int = 0
-    entity_ticks: int = 0
-    wall_s: float = 0.0
-    cpu_s: float = 0.0
-    compiling: "Pace | None" = field(default=None, repr=False)
-    """What did not count; the only figures there are while nothing else has run."""
+    name: str
+    process: subprocess.Popen
+    log: Path
+    command: list[str]
+    started_s: float = field(default_factory=time.monotonic)
 
-    def add(self, entities: int, wall_s: float, cpu_s: float) -> None:
-        self.ticks += 1
-        self.entity_ticks += entities
-        self.wall_s += wall_s
-        self.cpu_s += cpu_s
-
-    def rates(self) -> dict[str, float]:
-        """Ticks and entity-ticks per second, and entity-ticks per second of processor time."""
-        if not self.ticks and self.compiling is not None:
-            return self.compiling.rates()
-        wall_s, cpu_s = max(self.wall_s, 1e-9), max(self.cpu_s, 1e-9)
-        return {
-            "ticks_per_s": self.ticks / wall_s,
-            "entity_ticks_per_s": self.entity_ticks / wall_s,
-            "entity_ticks_per_cpu_s": self.entity_ticks / cpu_s,
-        }
-
-
-class Run:
-    """A world and the folder it is kept in.
-
-    `passed_over` holds a line for each snapshot that could not be used.
-    """
-
-    def __init__(self, world: WorldFile, region: Region, store: Store, passed_over: list[str] | None = None):
-        self.world, self.region, self.store = world, region, store
-        self.passed_over = passed_over or []
-        self.journal = Journal(store.journal)
-        self.pace = Pace(compiling=Pace())
-        self.snapshot_every_s = SNAPSHOT_EVERY_S
-        self._species = list(world.laws.species(world)) if world.laws.species else []
-        first = next(self.journal.metrics(), None) or measure(world, region)
-        self._seen = first.populations
-        self._committed_at = self._saved_at = time.monotonic()
-
-    @classmethod
-    def begin(cls, world: WorldFile, folder: Path | None = None, checked: bool = False) -> "Run":
-        """A new run from tick 0; nothing is written before genesis has succeeded. `checked`: see `check_species`.
-
-        Stopped or failing before its first snapshot, it leaves nothing behind.
-        """
-        region = begin(world)
-        if checked:
-            check_species(world, region)
-        store = Store.create(world.name, world.text, folder)
-        run = None
+    def last_words(self) -> str:
+        """The last line it said."""
         try:
-            run = cls(world, region, store)
-            run.record()
-            run.save()
-        except BaseException:
-            if run is not None:
-                with suppress(RunError):
-                    run.close()
-            if not store.ticks():
-                store.discard()
-            raise
-        return run
+            lines = self.log.read_text("utf-8", "replace").strip().splitlines()
+        except OSError:
+            return ""
+        line = lines[-1] if lines else ""
+        return line.removeprefix("umwelt: ").split(": ", 1)[-1] if line.startswith("umwelt ") else line.removeprefix("umwelt: ")
 
-    @classmethod
-    def resume(cls, folder: Path, last_tick: int | None = None, checked: bool = False) -> "Run":
-        """Go on with a run from its newest good snapshot (not after `last_tick`)."""
-        store = Store.open(folder)
-        world, region, passed_over = reopened(store, last_tick)
-        if checked:
-            check_species(world, region)
-        store.tidy()
-        return cls(world, region, store, passed_over)
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is to be carried."""
+
+    nodes: int = 0
+    """0: one a core."""
+    bind: str = ""
+    """Where the world is open to others; empty: to this machine's own user only."""
+    keys: str = ""
+    ticks_per_exchange: int = 0
+    last_tick: int | None = None
+    checked: bool = False
+    gateway: bool = True
+    mark_s: float = 0.0
+    dead_after_s: float = 0.0
+
+
+class Engine:
+    """The processes of one run on this machine."""
+
+    def __init__(self, store: Store, plan: Plan):
+        if plan.bind:
+            check_door(plan.bind, Keys.load(Path(plan.keys), WORLD) if plan.keys else None)
+        known = announced(store.folder / CLUSTER) or {}
+        if lives(known.get("pid")) and known.get("pid") != os.getpid():
+            raise RunError(f"{store.folder}: is running already (process {known['pid']}): umwelt stop {store.folder}")
+        self.store, self.plan = store, plan
+        self.nodes_count = plan.nodes or crew.count
+        self.children: dict[str, Child] = {}
+        self.said: list[str] = []
+        """What happened to processes, for people."""
+        self.keys = Keys.load(Path(plan.keys), WORLD) if plan.keys else None
+        self.line: Line | None = None
+        self._private = tempfile.TemporaryDirectory(prefix="umwelt-")
+        self._names = 0
+        self._restarts: list[float] = []
+        self._stopping = False
+        (store.folder / LOGS).mkdir(exist_ok=True)
+
+    # --- beginning
+
+    def start(self) -> None:
+        """Start directory, gateway and nodes."""
+        for name in (DIRECTORY, GATEWAY):
+            (self.store.folder / name).unlink(missing_ok=True)
+        announce(self.store.folder / CLUSTER, {"pid": os.getpid(), "nodes": self.nodes_count, "bind": self.plan.bind})
+        self._start_directory(self._bind("directory"))
+        for _ in range(self.nodes_count):
+            self.add_node()
+        address = self._wait_for(DIRECTORY, "directory")["address"]
+        self.line = Line(address, self.keys)
+        if self.plan.gateway:
+            self._start_gateway()
+
+    def _bind(self, what: str) -> str:
+        """Where a door opens: in a folder of our own, or at any port of the interface that the world is open at."""
+        if not self.plan.bind or self.plan.bind.startswith("ipc://"):
+            return f"ipc://{self._private.name}/{what}"
+        return self.plan.bind.rpartition(":")[0] + ":*"
+
+    def _start_directory(self, bind: str) -> None:
+        plan = self.plan
+        settings = SeatSettings(
+            str(self.store.folder.resolve()), bind, plan.keys, self.nodes_count, plan.ticks_per_exchange,
+            plan.last_tick, plan.checked, mark_s=plan.mark_s, dead_after_s=plan.dead_after_s,
+        )  # fmt: skip
+        self._start("directory", "umwelt.cluster.seat", settings)
+
+    def _start_gateway(self) -> None:
+        from umwelt.cluster.gateway import GatewaySettings
+
+        assert self.line is not None
+        bind = self.plan.bind or f"ipc://{self._private.name}/gateway"
+        known = announced(self.store.folder / GATEWAY)
+        if known is not None and not self.plan.bind.endswith(":*"):
+            bind = self.plan.bind or bind
+        settings = GatewaySettings(
+            bind=bind, directory=self.line.address, run=str(self.store.folder.resolve()), keys=self.plan.keys
+        )  # fmt: skip
+        self._start("gateway", "umwelt.cluster.gateway", settings)
+
+    def add_node(self) -> str:
+        """Start another node; gives its name."""
+        self._names += 1
+        name = f"node-{self._names}"
+        directory = self.line.address if self.line is not None else self._bind("directory")
+        if self.line is None and self.plan.bind and not self.plan.bind.startswith("ipc://"):
+            directory = self._wait_for(DIRECTORY, "directory")["address"]
+        bind = f"ipc://{self._private.name}/*" if directory.startswith("ipc://") else self._bind("node")
+        settings = NodeSettings(directory, bind, name, self.plan.keys)
+        self._start(name, "umwelt.cluster.node", settings)
+        return name
+
+    def _start(self, name: str, module: str, settings: Any) -> None:
+        log = self.store.folder / LOGS / f"{name}.log"
+        command = [sys.executable, "-m", module, msgspec.json.encode(settings).decode()]
+        with log.open("ab") as out:
+            # a group of its own: Ctrl-C in the terminal is ours to handle
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+        self.children[name] = Child(name, process, log, command)
+
+    def _wait_for(self, file: str, name: str) -> dict[str, Any]:
+        """What a child announces; `RunError` with its last words if it ends first."""
+        end_s = time.monotonic() + START_S
+        while time.monotonic() < end_s:
+            found = announced(self.store.folder / file)
+            if found is not None and found.get("pid") == self.children[name].process.pid:
+                return found
+            if self.children[name].process.poll() is not None:
+                raise RunError(self.children[name].last_words() or f"the {name} ended at once")
+            time.sleep(0.01)
+        raise RunError(f"the {name} did not start within {START_S:.0f} s: see {self.children[name].log}")
+
+    # --- watching
+
+    def turn(self, wait_s: float) -> bool:
+        """Look after the processes and listen to the directory; gives whether there was a report.
+
+        Raises `RunError` where the world cannot go on.
+        """
+        assert self.line is not None
+        news = self.line.turn(wait_s)
+        for child in list(self.children.values()):
+            code = child.process.poll()
+            if code is not None:
+                self._ended(child, code)
+        return news
 
     @property
-    def tick(self) -> int:
-        return self.region.tick
+    def resting(self) -> bool:
+        """Whether the directory has saved all and ended."""
+        return "directory" not in self.children
 
-    def step(self, between: Callable[[Law], None] | None = None) -> None:
-        """One tick: the laws, the births, and now and then the journal and a snapshot."""
-        compiled, wall, cpu = compiled_count(), time.perf_counter(), time.process_time()
-        if between is None:
-            advance(self.region, self.world.laws, 1)
-        else:
-            if self.region.margin_cells < self.world.laws.light_speed:
-                self.region.wrap()
-            step(self.region, self.world.laws, between)
-        for record in self.region.births or ():
-            self.journal.enter_births(record, self._species, self.region.torus.width)
-        if self.region.births:
-            self.region.births.clear()
-        if self.tick % JOURNAL_EVERY_TICKS == 0:
-            self.record()
-        entities = living(self.region)
-        now = time.monotonic()
-        if now - self._committed_at > COMMIT_EVERY_S:
-            self.journal.commit()
-            self._committed_at = now
-        pace = self.pace if compiled_count() == compiled else self.pace.compiling
-        assert pace is not None
-        pace.add(entities, time.perf_counter() - wall, time.process_time() - cpu)
-        if now - self._saved_at > self.snapshot_every_s:
-            self.save()
+    def _ended(self, child: Child, code: int) -> None:
+        del self.children[child.name]
+        words = child.last_words()
+        if child.name == "directory":
+            if code == 0:
+                return
+            if code == 2:
+                raise RunError(words or "the directory ended")
+            self._restarted(child, "directory")
+            assert self.line is not None
+            self._start_again(child)
+        elif child.name == "gateway":
+            if not self._stopping and code != 0:
+                self._restarted(child, "gateway")
+                self._start_again(child)
+        elif code == 2 and not self._stopping:
+            if time.monotonic() - child.started_s < START_S and not self.line_ready:
+                raise RunError(words or f"{child.name} ended at once")
+            self.said.append(f"{child.name}: {words}")
+        elif code != 0 and not self._stopping:
+            assert self.line is not None
+            self.line.order("lost", float(child.process.pid), os.uname().nodename)
+            self._restarted(child, child.name)
+            self.add_node()
 
-    def ticks(self, last_tick: int | None = None, between: Callable[[Law], None] | None = None) -> Iterator[int]:
-        """Step until `last_tick`, or for ever; gives each tick reached. `between` sees the laws of the first step."""
-        while last_tick is None or self.tick < last_tick:
-            self.step(between)
-            between = None
-            yield self.tick
+    @property
+    def line_ready(self) -> bool:
+        """Whether the world has begun."""
+        return self.line is not None and self.line.status.get("phase") not in (None, "gathering")
 
-    def measure(self) -> Metrics:
-        """The present moment in numbers; species of tick 0 that died out are named with 0."""
-        metrics = measure(self.world, self.region)
-        populations = {
-            table: {**dict.fromkeys(self._seen.get(table, {}), 0), **found}
-            for table, found in metrics.populations.items()
-        }
-        return replace(metrics, populations=populations)
+    def _restarted(self, child: Child, what: str) -> None:
+        now_s = time.monotonic()
+        self._restarts = [s for s in self._restarts if now_s - s < RESTARTS_WITHIN_S] + [now_s]
+        if len(self._restarts) > MOST_RESTARTS:
+            raise RunError(f"the {what} dies again and again: see {child.log}")
+        self.said.append(f"{what} died (process {child.process.pid}); another one takes its place")
 
-    def record(self) -> int:
-        """Journal the present moment; gives its digest."""
-        digest = audit.digest(self.region)
-        self.journal.enter(self.measure(), digest)
-        return digest
+    def _start_again(self, child: Child) -> None:
+        """The same process once more, at the same address."""
+        known = announced(self.store.folder / (DIRECTORY if child.name == "directory" else GATEWAY)) or {}
+        settings = msgspec.json.decode(child.command[-1])
+        if settings["bind"].startswith("tcp://") and known.get("address"):
+            port = known["address"].partition("#")[0].rpartition(":")[2]
+            settings["bind"] = settings["bind"].rpartition(":")[0] + f":{port}"
+        self._start(child.name, child.command[2], settings)
 
-    def save(self) -> int:
-        """Take a snapshot, after the journal is durable up to it; gives the digest of the moment."""
-        digest = self.record()
-        self.journal.commit()
-        self.store.save(self.region, self.world.text, self.world.name)
-        self._saved_at = self._committed_at = time.monotonic()
-        return digest
+    # --- ending
+
+    def stop(self) -> None:
+        """Ask for the world to be saved and to rest; go on with `turn` until `resting`."""
+        if not self._stopping and self.line is not None:
+            self._stopping = True
+            self.line.order("stop")
 
     def close(self) -> None:
-        """Close the journal; what was not saved is run again when the run is resumed."""
-        self.journal.close()
-
-    def summary(self) -> dict:
-        """What `--json` prints."""
-        metrics = self.measure()
-        chemistry = self.world.laws.chemistry(self.world) if self.world.laws.chemistry else None
-        totals = {name: sum(by_species.values()) for name, by_species in metrics.populations.items()}
-        return {
-            "tick": metrics.tick,
-            "digest": f"{audit.digest(self.region):016x}",
-            "plants": totals.get("plants", 0),
-            "monsters": totals.get("monsters", 0),
-            "births": metrics.births,
-            "deaths": metrics.deaths,
-            "elements": audit.element_totals(metrics.substances, chemistry) if chemistry else {},
-            "substances": dict(metrics.substances),
-            "populations": metrics.populations,
-            **{name: round(rate, 3) for name, rate in self.pace.rates().items()},
-            "run": str(self.store.folder),
-        }
-
-
-def reopened(store: Store, last_tick: int | None = None) -> tuple[WorldFile, Region, list[str]]:
-    """A run's world at its newest good snapshot, ready to go on; and a line for each snapshot passed over."""
-    world = parse_world(store.world_text(), str(store.folder / WORLD), store.folder.name)
-    newest = store.newest_manifest()
-    if newest is not None:
-        _check_same_world(world, newest)  # before the layout is compared: another world may have another
-    kept, passed_over = store.newest(world.laws.layout(world), last_tick)
-    _check_same_world(world, kept.manifest)
-    world = replace(world, name=kept.manifest.name)
-    region = opened(world, kept.pieces, kept.constants, kept.manifest.tick)
-    region.counts.update(kept.manifest.counts)
-    region.controls = kept.controls
-    return world, region, passed_over
-
-
-def _check_same_world(world: WorldFile, manifest: Manifest) -> None:
-    """Refuse a world file that was changed after the run began: its history would be of two worlds."""
-    try:
-        begun = dict(_flat(tomllib.loads(manifest.world)))
-    except tomllib.TOMLDecodeError:
-        begun = {}
-    begun |= {"seed": manifest.seed, "height": manifest.torus[0], "width": manifest.torus[1]}
-    now = dict(_flat(tomllib.loads(world.text)))
-    for key in [*now, *begun]:
-        if now.get(key) != begun.get(key):
-            found = f"{key} {now.get(key, 'missing')}, was {begun.get(key, 'missing')}"
-            raise RunError(
-                f"{world.source}: is not the world the run began with ({found}): put it back, or begin a new run"
-            )
-
-
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of a world file by its dotted key."""
-    if not isinstance(value, dict | list):
-        yield key, value
-        return
-    for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
-        yield from _flat(inner, f"{key}.{name}" if key else str(name))
-
-
-def region_at(store: Store, tick: int | None = None) -> tuple[WorldFile, Region, list[str]]:
-    """A run's world at a tick it has reached, replayed from the snapshot before; the last snapshot's if none is given.
-
-    Writes nothing.
-    """
-    world, region, passed_over = reopened(store, tick)
-    region.births = None
-    if tick is not None:
-        advance(region, world.laws, tick - region.tick)
-    return world, region, passed_over
+        """End what still runs."""
+        self._stopping = True
+        for child in self.children.values():
+            with suppress(OSError):
+                child.process.terminate()
+        end_s = time.monotonic() + 5
+        for child in self.children.values():
+            try:
+                child.process.wait(max(0.1, end_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+        self.children.clear()
+        if self.line is not None:
+            self.line.close()
+        for name in (CLUSTER, GATEWAY, DIRECTORY):
+            (self.store.folder / name).unlink(missing_ok=True)
+        self._private.cleanup()

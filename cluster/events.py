@@ -259,6 +259,7 @@ class Fetch:
     tick: int
     key: str
     sender: Any
+    rectangle: tuple[int, int, int, int]
     files: tuple[tuple[str, int], ...]
 
 

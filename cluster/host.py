@@ -118,6 +118,20 @@ class Host:
         """Ask to be let go."""
         self._do(self.machine.leave())
 
+    def wait_for(self, kind: type, take: Callable[[Any, list[Any]], None], most: int, within_s: float) -> None:
+        """Hand over up to `most` messages of a kind that come within a time; others wait."""
+        end_s = self.clock() + within_s
+        while most > 0 and (left_s := end_s - self.clock()) > 0:
+            incoming = self.transport.receive(min(left_s, LOOK_S))
+            found = self._decoded(incoming) if incoming is not None else None
+            if incoming is None or found is None:
+                self._alive()
+            elif isinstance(found[0], kind):
+                take(*found)
+                most -= 1
+            elif len(self._backlog) < MESSAGES_A_TURN:
+                self._backlog.append((incoming, *found))
+
     # --- instructions
 
     def _do(self, instructions: list[Any]) -> None:

@@ -1,4 +1,4 @@
-"""What happened, tick by tick, in SQLite: digests, metrics, births.
+"""What happened, tick by tick, in SQLite: deeds, maps, digests, metrics, births. The directory alone writes it.
 
 Everything is entered by tick or by id, so that replaying a stretch of history twice changes nothing. A replay that
 comes to another digest than the one journalled is refused: one of the two is wrong.
@@ -6,13 +6,14 @@ comes to another digest than the one journalled is refused: one of the two is wr
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
+from umwelt.cluster.protocol import Deed, Member
 from umwelt.sandbox.columns import PLACE_BITS, TICK_BITS
 from umwelt.sandbox.errors import RunError
 
@@ -30,6 +31,12 @@ CREATE TABLE IF NOT EXISTS metrics (
 CREATE TABLE IF NOT EXISTS births (
     id INTEGER PRIMARY KEY, parent_id INTEGER, tick INTEGER NOT NULL, y INTEGER NOT NULL, x INTEGER NOT NULL,
     species TEXT, genome BLOB       -- genome: int8 genes
+);
+CREATE TABLE IF NOT EXISTS deeds (  -- what people did; in force from the start of `tick`, in the order of numbers
+    number INTEGER PRIMARY KEY, tick INTEGER NOT NULL, ticket TEXT NOT NULL, content TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS maps (   -- who held what, since which tick
+    epoch INTEGER PRIMARY KEY, tick INTEGER NOT NULL, reason TEXT NOT NULL, members TEXT NOT NULL
 );
 """
 
@@ -64,6 +71,23 @@ class Journal:
         if not path.is_file():
             raise RunError(f"{path}: is missing: resume the run first, which begins another journal")
         return cls(path, to_read=True)
+
+    @classmethod
+    def copy(cls, source: Path, to: Path, tick: int) -> None:
+        """A new journal with all that another holds up to a tick: deeds of the tick itself lie ahead of it."""
+        journal = cls(to)
+        try:
+            with _told(source):
+                journal._database.execute("ATTACH DATABASE ? AS other", (str(source),))
+                journal._begin()
+                for table, limit in (("digests", "<="), ("metrics", "<="), ("births", "<="), ("deeds", "<")):
+                    journal._database.execute(
+                        f"INSERT INTO {table} SELECT * FROM other.{table} WHERE tick {limit} ?", (tick,)
+                    )
+                journal._database.execute("INSERT INTO maps SELECT * FROM other.maps WHERE tick < ?", (tick,))
+                journal.commit()
+        finally:
+            journal.close()
 
     def enter(self, metrics: Metrics, digest: int) -> None:
         """Enter a tick's digest and metrics. Raises `RunError` where the tick was journalled with another digest."""
@@ -101,6 +125,40 @@ class Journal:
         with _told(self.path):
             self._begin()
             self._database.executemany("INSERT OR IGNORE INTO births VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def enter_deeds(self, ticket: str, deeds: Sequence[Deed]) -> None:
+        """Enter what people did, durably."""
+        rows = [(deed.number, deed.tick, ticket, deed.content.decode()) for deed in deeds]
+        with _told(self.path):
+            self._begin()
+            self._database.executemany("INSERT INTO deeds VALUES (?, ?, ?, ?)", rows)
+        self.commit()
+
+    def enter_map(self, epoch: int, tick: int, reason: str, members: Sequence[Member]) -> None:
+        """Enter a map, durably: no two directories ever give the same epoch."""
+        text = json.dumps([{"name": member.name, "rectangle": list(member.rectangle)} for member in members])
+        with _told(self.path):
+            self._begin()
+            self._database.execute("INSERT INTO maps VALUES (?, ?, ?, ?)", (epoch, tick, reason, text))
+        self.commit()
+
+    def deeds(self, from_tick: int = 0) -> Iterator[tuple[str, Deed]]:
+        """Every deed from a tick on with its ticket, in order."""
+        with _told(self.path), _read(self.path):
+            for number, tick, ticket, content in self._database.execute(
+                "SELECT number, tick, ticket, content FROM deeds WHERE tick >= ? ORDER BY number", (from_tick,)
+            ):
+                yield ticket, Deed(tick, number, content.encode())
+
+    def last_epoch(self) -> int:
+        """The epoch of the last map, 0 before the first."""
+        with _told(self.path):
+            return self._database.execute("SELECT max(epoch) FROM maps").fetchone()[0] or 0
+
+    def last_number(self) -> int:
+        """The number of the last deed, 0 before the first."""
+        with _told(self.path):
+            return self._database.execute("SELECT max(number) FROM deeds").fetchone()[0] or 0
 
     def commit(self) -> None:
         """Make everything that was entered durable."""

@@ -113,6 +113,10 @@ class Steward:
                 self.directory.now_s = self.clock()
             self._do(self.directory.handle(Arrived(message, raw, incoming.sender)))
 
+    def order(self, order: Order) -> None:
+        """Somebody on this machine asks."""
+        self._do(self.directory.handle(Arrived(order, (), b"")))
+
     def _refused(self, submit: Submit) -> str:
         try:
             for content in submit.deeds:

@@ -1,0 +1,158 @@
+"""The process of a node: machine, portion of the world and transport.
+
+    python -m umwelt.cluster.node SETTINGS      (umwelt launch and umwelt join start it)
+"""
+
+import os
+import secrets
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from umwelt.agents.description import WorldFile, parse_world
+from umwelt.agents.opening import torus_of, tried_small
+from umwelt.cluster import depot
+from umwelt.cluster.events import Prepared
+from umwelt.cluster.host import Host
+from umwelt.cluster.keys import Keys
+from umwelt.cluster.machine import Machine
+from umwelt.cluster.process import Ending, reported, resident_bytes, settings_from_arguments
+from umwelt.cluster.protocol import PROTOCOL, Ask, Chunk, Look, Welcome, encode
+try:
+    from umwelt.cluster.publisher import Publisher
+except ImportError:
+    class Publisher:
+        address=""
+        def __init__(self,*a): pass
+        def turn(self,p): pass
+        def close(self): pass
+from umwelt.cluster.seals import seals_of
+from umwelt.cluster.shelf import FolderShelf
+from umwelt.cluster.transport import Incoming, ZmqTransport
+from umwelt.sandbox import audit
+from umwelt.sandbox.kernel import crew
+from umwelt.sandbox.region import Torus
+
+IDLE_S = 0.02
+
+
+class NodeSettings(msgspec.Struct):
+    """What a node is started with. `bind` is where its doors open, with `*` for any free port or name."""
+
+    directory: str
+    bind: str
+    name: str = ""
+    keys: str = ""
+    follow_parent: bool = True
+    shares_nothing: bool = False
+    """Pretend that the run's folder cannot be seen from here."""
+
+
+class NodeProcess:
+    """A node that lives in this process until it is let go."""
+
+    def __init__(self, settings: NodeSettings):
+        self.settings = settings
+        keys = Keys.load(Path(settings.keys), "node") if settings.keys else None
+        self.transport = ZmqTransport(b"", bind=place_for(settings.bind, "door"), keys=keys, role="node")
+        self.publisher = Publisher(place_for(settings.bind, "tiles"), keys)
+        self._world: WorldFile | None = None
+        self._temporary = tempfile.TemporaryDirectory(prefix="umwelt-node-")
+        self.machine = Machine(
+            settings.directory, self.transport.address, self.publisher.address, socket.gethostname(), os.getpid(),
+            crew.count, PROTOCOL, lambda: secrets.token_hex(16), self._torus_and_reach, settings.name,
+        )  # fmt: skip
+        self.shelf = FolderShelf(depot.Carried(Path(self._temporary.name)), self._carry)
+        self.host = Host(
+            self.machine, self.transport, self.shelf, time.monotonic, self._prepare, resident_bytes, self._extra
+        )
+
+    def _torus_and_reach(self) -> tuple[Torus, int]:
+        assert self._world is not None
+        return torus_of(self._world), self._world.laws.light_speed
+
+    def _prepare(self, welcome: Welcome) -> tuple[WorldFile, Prepared]:
+        """Read the world, compile its laws on a small piece of it, and see whether we share the run's folder."""
+        self._world = world = parse_world(welcome.world_text, welcome.world_name, welcome.world_name)
+        audit.digest(tried_small(world, ticks=1))
+        folder = Path(welcome.folder)
+        shares = not self.settings.shares_nothing and depot.shares(folder, welcome.token)
+        if welcome.url:
+            self.shelf.depot = depot.Url(welcome.url, Path(self._temporary.name))
+        elif shares:
+            self.shelf.depot = depot.SharedFolder(folder)
+        return world, Prepared(seals_of(world), shares)
+
+    def _extra(self, incoming: Incoming, message: Any, raw: list[Any]) -> bool:
+        """What is neither of the directory nor of a neighbour: questions for files, and for what lives here."""
+        if isinstance(message, Ask):
+            answer = self.shelf.answer(message)
+            if answer is not None:
+                self.transport.send(self._back(incoming), encode(*answer))
+            return True
+        if isinstance(message, Look):
+            held = self.machine.holding
+            if held is not None and held.loaded and self.host.portion is not None:
+                if (message.epoch, message.pass_key) == (held.assign.epoch, held.assign.pass_key):
+                    sight, frames = self.publisher.look(message, self.host.portion)
+                    self.transport.send(incoming.sender, encode(sight, frames))
+            return True
+        return isinstance(message, Chunk)
+
+    def _back(self, incoming: Incoming) -> str | bytes:
+        """What came from the directory came on our line to it, and goes back there."""
+        return self.settings.directory if incoming.sender == self.settings.directory.encode() else incoming.sender
+
+    def _carry(self, asks: Sequence[Ask], take: Callable[[Chunk, list[Any]], None], within_s: float) -> None:
+        """Ask the directory for pieces of files, and wait for them a little."""
+        for ask in asks:
+            self.transport.send(self.settings.directory, encode(ask))
+        self.host.wait_for(Chunk, take, len(asks), within_s)
+
+    def live(self) -> int:
+        """Until the node is let go; gives the exit code."""
+        ending = Ending(self.settings.follow_parent)
+        left = False
+        threads = 0
+        while self.host.ended is None:
+            self.host.turn(IDLE_S)
+            held = self.machine.holding
+            if held is not None and held.assign.threads != threads:
+                threads = held.assign.threads
+                crew.resize(threads)
+            if self.host.portion is not None and held is not None and held.loaded:
+                self.publisher.turn(self.host.portion)
+            if ending.orphaned:
+                return 0
+            if ending.asked and not left:
+                left = True
+                self.host.leave()
+        end = self.host.ended
+        self.publisher.close()
+        self.transport.close()
+        self._temporary.cleanup()
+        if end.line:
+            print(f"umwelt: {end.line}", file=sys.stderr, flush=True)
+        return 2 if end.refused else 0
+
+
+def place_for(bind: str, what: str) -> str:
+    """A free endpoint for one of our doors: any port, or a name of its own in a folder."""
+    return bind.replace("*", f"{what}-{secrets.token_hex(4)}") if bind.startswith("ipc://") else bind
+
+
+def main() -> None:
+    """The process' entry."""
+    with reported("node"):
+        process = NodeProcess(settings_from_arguments(NodeSettings))
+        sys.exit(process.live())
+
+
+if __name__ == "__main__":
+    main()

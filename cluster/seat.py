@@ -1,0 +1,132 @@
+"""The process of the directory, which lives where the run's folder is.
+
+    python -m umwelt.cluster.seat SETTINGS      (umwelt launch and umwelt resume start it)
+
+Killed and started again, it reads the journal and the newest good snapshot, takes in the nodes that come, and goes on.
+"""
+
+import os
+import secrets
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from umwelt.agents.description import WorldFile
+from umwelt.agents.opening import torus_of
+from umwelt.cluster import depot
+from umwelt.cluster.books import RunBooks, newest_good
+from umwelt.cluster.directory import Directory
+from umwelt.cluster.journal import Journal
+from umwelt.cluster.keys import KEEPER, NODE, WORLD, Keys
+from umwelt.cluster.partition import most_parts
+from umwelt.cluster.process import Ending, announce, reported, settings_from_arguments
+from umwelt.cluster.protocol import PROTOCOL, Order, Welcome
+from umwelt.cluster.recovery import described_world
+from umwelt.cluster.seals import seals_of
+from umwelt.cluster.situation import Known, Wishes
+from umwelt.cluster.steward import Steward
+from umwelt.cluster.store import Entry, Store
+from umwelt.cluster.transport import ZmqTransport
+from umwelt.sandbox import snapshot
+
+DIRECTORY = "directory.json"
+TURN_S = 0.01
+ORPHAN_S = 20.0
+"""How long an orphaned directory tries to save before it ends."""
+
+
+class SeatSettings(msgspec.Struct):
+    """What the directory's process is started with."""
+
+    run: str
+    bind: str
+    keys: str = ""
+    nodes: int = 1
+    ticks_per_exchange: int = 0
+    last_tick: int | None = None
+    checked: bool = False
+    mark_s: float = 0.0
+    kept_s: float = 0.0
+    dead_after_s: float = 0.0
+
+
+def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, manifest: snapshot.Manifest) -> Known:
+    """What a run's folder tells a directory."""
+    tick = manifest.tick
+    deeds = list(journal.deeds(tick))
+    return Known(
+        torus_of(world), world.laws.light_speed, tick, entry.name, manifest.counts["births"],
+        manifest.counts["deaths"], max(journal.last_epoch(), manifest.epoch), 1 + journal.last_number(),
+        max([tick, 1 + journal.last_tick(), *[deed.tick for _, deed in deeds]]), tuple(deed for _, deed in deeds),
+        tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(list(journal.deeds()))),
+    )  # fmt: skip
+
+
+class Seat:
+    """The directory in its process."""
+
+    def __init__(self, settings: SeatSettings):
+        self.settings = settings
+        store = Store.open(Path(settings.run).resolve())
+        world = described_world(store)
+        keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
+        entry, manifest, passed = newest_good(store, world)
+        for line in passed:
+            print(f"umwelt: {line}", file=sys.stderr, flush=True)
+        store.tidy()
+        self.journal = Journal(store.journal)
+        known = known_from(store, self.journal, world, entry, manifest)
+        constants = snapshot.load_constants(store.path(*entry), manifest)
+        token = depot.offer(store.folder)
+        welcome = Welcome(world.text, world.name, str(store.folder), token, "", settings.checked)
+        chosen = {name: getattr(settings, name) for name in ("mark_s", "kept_s", "dead_after_s")}
+        wishes = Wishes(
+            nodes=settings.nodes, ticks_per_exchange=settings.ticks_per_exchange, last_tick=settings.last_tick,
+            most_parts=most_parts(torus_of(world)), new_pass=lambda: secrets.token_bytes(16),
+            **{name: value for name, value in chosen.items() if value > 0},
+        )  # fmt: skip
+        self.store = store
+        self.books = RunBooks(world, store, self.journal, constants)
+        self.transport = ZmqTransport(b"", settings.bind, keys, WORLD, frozenset({WORLD, NODE, KEEPER}))
+        directory = Directory(known, wishes, welcome, seals_of(world), PROTOCOL)
+        self.steward = Steward(directory, self.transport, self.books, time.monotonic, self._say)
+        announce(store.folder / DIRECTORY, {"address": self.transport.address, "pid": os.getpid()})
+
+    def _say(self, line: str) -> None:
+        print(f"umwelt: {line}", file=sys.stderr, flush=True)
+
+    def live(self) -> int:
+        """Until the world rests; gives the exit code."""
+        ending = Ending()
+        asked_s = 0.0
+        while self.steward.rested is None:
+            self.steward.turn(TURN_S)
+            now_s = time.monotonic()
+            if (ending.asked or ending.orphaned) and not asked_s:
+                asked_s = now_s
+                self.steward.order(Order("", "stop"))
+            if asked_s and now_s - asked_s > ORPHAN_S:
+                break
+        end_s = time.monotonic() + 0.3  # nodes that did not hear the last word say something once more
+        while time.monotonic() < end_s:
+            self.steward.turn(TURN_S)
+        line = self.steward.rested
+        self.books.close()
+        depot.withdraw(self.store.folder)
+        (self.store.folder / DIRECTORY).unlink(missing_ok=True)
+        self.transport.close()
+        if line:
+            print(f"umwelt: {line}", file=sys.stderr, flush=True)
+        return 2 if line else 0
+
+
+def main() -> None:
+    """The process' entry."""
+    with reported("directory"):
+        sys.exit(Seat(settings_from_arguments(SeatSettings)).live())
+
+
+if __name__ == "__main__":
+    main()

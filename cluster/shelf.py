@@ -1,0 +1,132 @@
+"""Snapshots as a node sees them: its rectangle is loaded from parts, and its own part is written beside the work."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from umwelt.agents.description import WorldFile
+from umwelt.agents.opening import torus_of
+from umwelt.cluster import depot
+from umwelt.cluster.host import Opening
+from umwelt.cluster.portion import Portion
+from umwelt.cluster.protocol import Ask, Assign, Chunk, Kept
+from umwelt.cluster.store import Entry
+from umwelt.sandbox import audit, snapshot
+from umwelt.sandbox.controls import Controls
+from umwelt.sandbox.errors import SnapshotError
+from umwelt.sandbox.region import Rectangle
+
+ASKED_AT_ONCE = 16
+ASK_AGAIN_S = 0.5
+GIVE_UP_S = 20.0
+
+Carry = Callable[[Sequence[Ask], Callable[[Chunk, list[Any]], None], float], None]
+"""Send questions for files, and hand over what comes within a time; other messages wait meanwhile."""
+
+
+class FolderShelf:
+    """See `host.Shelf`. `carry` is how files come from a directory on another host."""
+
+    def __init__(self, where: depot.Depot, carry: Carry | None = None):
+        self.depot, self._carry = where, carry
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="umwelt-part")
+
+    def load(self, world: WorldFile, assign: Assign, alive: Callable[[], None]) -> Opening:
+        """The parts of a snapshot that the node's rectangle touches."""
+        rectangle = Rectangle(*assign.members[assign.which].rectangle)
+        if isinstance(self.depot, depot.Carried):
+            self._receive(self.depot, assign.snapshot, rectangle, alive)
+        path = self.depot.bring(assign.snapshot, rectangle)
+        manifest = snapshot.read_manifest(path)
+        if manifest.tick != assign.tick:
+            raise SnapshotError(f"{path}: its manifest says tick {manifest.tick}, not {assign.tick}")
+        alive()
+        constants = snapshot.load_constants(path, manifest)
+        pieces = snapshot.load_parts(path, manifest, rectangle, torus_of(world), world.laws.layout(world))
+        alive()
+        self.depot.let_go(assign.snapshot)
+        return Opening(pieces, constants, Controls.read(manifest.controls))
+
+    def keep(self, epoch: int, tick: int, kept: bool, portion: Portion, done: Callable[[Kept], None]) -> None:
+        """Copy the portion, and write the copy in a thread of its own."""
+        began_s = time.perf_counter()
+        region, entry = portion.region, Entry(tick, kept)
+        piece, digest, controls = region.cut(region.owned), audit.digest(region), region.controls.written()
+        cost_s = time.perf_counter() - began_s
+
+        def write() -> None:
+            # a folder that is gone means that nobody wants the part any more; a part that is there was wanted twice
+            with suppress(OSError, SnapshotError):
+                began_s = time.thread_time()
+                folder = self.depot.place(entry.aside(epoch))
+                part = snapshot.write_part(folder, piece, region.torus, digest, compressed=kept)
+                files = self.depot.hand_in(entry.aside(epoch), part["folder"])
+                done(Kept(tick, kept, part, controls, cost_s + time.thread_time() - began_s, files))
+
+        self._writer.submit(write)
+
+    def answer(self, ask: Ask) -> tuple[Chunk, list[Any]] | None:
+        """A piece of a file that we have written and the directory fetches."""
+        aside, _, part = ask.snapshot.partition("/")
+        try:
+            chunk = depot.chunk_of(self.depot.place(aside) / depot.plain(part), ask.name, ask.offset)
+            return Chunk(ask.snapshot, ask.name, ask.offset), [chunk.data]
+        except (ValueError, OSError):
+            return None
+
+    def _receive(self, carried: depot.Carried, name: str, rectangle: Rectangle, alive: Callable[[], None]) -> None:
+        """Ask the directory for the files of a snapshot: its list first, then its manifest, then what we need of it."""
+        assert self._carry is not None
+        listed: dict[str, int] = {}
+
+        def take_list(chunk: Chunk, raw: list[Any]) -> None:
+            if chunk.snapshot == name and not chunk.name:
+                listed.update(chunk.files)
+
+        self._until(lambda: bool(listed), lambda: [Ask(name, "", 0)], take_list, alive)
+        room = carried.room(name)
+        room.mkdir()
+        head = {file: listed[file] for file in (snapshot.MANIFEST,) if file in listed}
+        self._files(depot.Receiver(room / "head", list(head.items())), name, alive)
+        manifest = snapshot.read_manifest(room / "head")
+        wanted = depot.needed(manifest, rectangle)
+        inside = [(f, size) for f, size in listed.items() if any(f == w or f.startswith(f"{w}/") for w in wanted)]
+        (room / "head" / snapshot.MANIFEST).unlink()
+        (room / "head").rmdir()
+        room.rmdir()
+        self._files(depot.Receiver(carried.room(name), inside), name, alive)
+
+    def _files(self, receiver: depot.Receiver, name: str, alive: Callable[[], None]) -> None:
+        def take(chunk: Chunk, raw: list[Any]) -> None:
+            if chunk.snapshot == name and chunk.name and len(raw) == 1:
+                with suppress(ValueError):
+                    receiver.take(depot.Chunk(chunk.name, chunk.offset, bytes(raw[0]), False))
+
+        def missing() -> list[Ask]:
+            found = [Ask(name, file, offset) for file, offset in receiver.missing()]
+            return found[:ASKED_AT_ONCE]
+
+        self._until(lambda: receiver.complete, missing, take, alive)
+
+    def _until(
+        self, complete: Callable[[], bool], missing: Callable[[], list[Ask]],
+        take: Callable[[Chunk, list[Any]], None], alive: Callable[[], None],
+    ) -> None:  # fmt: skip
+        assert self._carry is not None
+        last_s, before = time.monotonic(), -1
+        while not complete():
+            asks = missing()
+            came = [0]
+
+            def counted(chunk: Chunk, raw: list[Any], came: list[int] = came) -> None:
+                take(chunk, raw)
+                came[0] += 1
+
+            self._carry(asks, counted, ASK_AGAIN_S)
+            alive()
+            if came[0] != before and came[0]:
+                last_s = time.monotonic()
+            if time.monotonic() - last_s > GIVE_UP_S:
+                raise SnapshotError("the snapshot's files do not come from the directory's host")
