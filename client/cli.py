@@ -32,6 +32,17 @@ Check = Annotated[
 ]
 
 
+Nodes = Annotated[int, typer.Option(min=0, help="How many processes carry the world [default: one a core]")]
+Bind = Annotated[
+    str, typer.Option(metavar="tcp://HOST:PORT", help="Where others may join and watch [default: you alone, here]")
+]
+KeysFolder = Annotated[Path | None, typer.Option(metavar="DIR", help="Keys that umwelt keys made.")]
+Exchange = Annotated[
+    int, typer.Option(metavar="K", min=0, max=64, help="Ticks between exchanges of edges [default: as measured]")
+]
+EngineKind = Annotated[str, typer.Option(metavar="local|ray", help="What starts the processes.")]
+
+
 @app.command()
 def launch(
     world: World,
@@ -43,6 +54,11 @@ def launch(
     run: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to keep the run [default: runs/WORLD-NUMBER]")
     ] = None,
+    nodes: Nodes = 0,
+    bind: Bind = "",
+    keys: KeysFolder = None,
+    ticks_per_exchange: Exchange = 0,
+    engine: EngineKind = "local",
     view: View = True,
     check: Check = False,
     json: Json = False,
@@ -54,25 +70,49 @@ def launch(
     if seed is not None:
         overrides["seed"] = seed
     described = read_world(world, overrides)
-    from umwelt.client.running import Asked, carry_on, making
-    from umwelt.cluster.engine import Run
+    from umwelt.client.running import Asked, carry_on, making, prepare
+    from umwelt.cluster.engine import Plan, begin_run
 
+    plan = Plan(nodes, bind, str(keys or ""), ticks_per_exchange, ticks, check, gateway=False)
     with Asked.listening() as asked:
-        with making(described.name):
-            begun = Run.begin(described, run, check)
-        carry_on(begun, ticks, view, json, asked)
+        prepare(described, plan, engine)
+        with making(f"making {described.name}"):
+            store = begin_run(described, run, check)
+        carry_on(described, store, plan, engine, view, json, asked)
 
 
 @app.command()
-def resume(run: RunFolder, ticks: Ticks = None, view: View = True, check: Check = False, json: Json = False) -> None:
+def resume(
+    run: RunFolder,
+    ticks: Ticks = None,
+    nodes: Nodes = 0,
+    bind: Bind = "",
+    keys: KeysFolder = None,
+    ticks_per_exchange: Exchange = 0,
+    engine: EngineKind = "local",
+    view: View = True,
+    check: Check = False,
+    json: Json = False,
+) -> None:
     """Go on with a run from its newest good snapshot."""
-    from umwelt.client.running import Asked, carry_on, making
-    from umwelt.cluster.engine import Run
+    from umwelt.client.running import Asked, carry_on, making, prepare
+    from umwelt.cluster.books import newest_good
+    from umwelt.cluster.engine import Plan, refuse_running
+    from umwelt.cluster.recovery import described_world
+    from umwelt.cluster.store import Store
 
     with Asked.listening() as asked:
-        with making(str(run)):
-            begun = Run.resume(run, checked=check)
-        carry_on(begun, ticks, view, json, asked)
+        store = Store.open(run)
+        refuse_running(store)
+        described = described_world(store)
+        with making(f"reading {run}"):
+            newest, _, passed_over = newest_good(store, described)
+        for line in passed_over:
+            print(line, file=sys.stderr)
+        last_tick = None if ticks is None else newest.tick + ticks
+        plan = Plan(nodes, bind, str(keys or ""), ticks_per_exchange, last_tick, check, gateway=False)
+        prepare(described, plan, engine)
+        carry_on(described, store, plan, engine, view, json, asked)
 
 
 @app.command()

@@ -1,13 +1,17 @@
-"""The living world in the terminal: time, pace, populations, matter, and a small map in colour.
+"""The living world in the terminal: time, pace, populations, matter, the nodes that carry it, and a map in colour.
 
-`Dashboard` draws on a terminal with rich; where there is none, `Lines` prints a plain line every few seconds.
+`Dashboard` draws on a terminal with rich; where there is none, `Lines` prints a plain line every few seconds. Both are
+shown what a directory reports (`cluster/situation.py`), and what happens is told as soon as it is known.
 """
 
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.layout import Layout
 from rich.live import Live
@@ -18,8 +22,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from umwelt.client.scene import small_map
-from umwelt.cluster.engine import Run
+from umwelt.agents.description import WorldFile
 from umwelt.cluster.journal import Metrics
 
 FRAMES_PER_S = 5
@@ -27,7 +30,12 @@ LINE_EVERY_S = 5.0
 HISTORY = 600
 SPARKS = "▁▂▃▄▅▆▇█"
 TINTS = ("#7fd28f", "#4fb3a0", "#c6d36a", "#6f9cf0", "#f0705f", "#d58ae6", "#f2b35e", "#8fd6e8")
-DIM, BRIGHT = "#6b7a86", "#dfe8ea"
+DIM, BRIGHT, ALARM = "#6b7a86", "#dfe8ea", "#f2b35e"
+SIDE_COLUMNS = 36
+SHOWN_AS_NEWS_S = 20.0
+
+Pixels = Callable[[int, int], np.ndarray | None]
+"""A map of the world as `uint8[rows, columns, 3]`, or None where there is none yet."""
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
@@ -50,17 +58,49 @@ def short(number: float) -> str:
 
 
 class Trend:
-    """The last moments of a run, and its recent pace."""
+    """The last moments of a run, its recent pace, and what happened to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, begun: Metrics) -> None:
         self.populations: dict[str, deque[int]] = {}
-        self.latest: Metrics | None = None
+        self.latest = begun
+        self.tick = begun.tick
+        self.status: Mapping[str, Any] = {}
         self._marks: deque[tuple[float, int]] = deque(maxlen=20)
+        self._events: list[Any] = []
+        self._told = 0
+        self._remember(begun)
 
-    def note(self, metrics: Metrics) -> None:
+    def note(self, status: Mapping[str, Any], told: Sequence[str] = ()) -> list[str]:
+        """Take in a report, and what an engine told of its processes; gives a line for all that is new."""
+        lines = list(told[self._told :])
+        self._told = len(told)
+        if not status or status is self.status:
+            return lines
+        before, self.status, self.tick = self.status, status, status["tick"]
+        if status["epoch"] != before.get("epoch") or status["phase"] not in ("running", "settling"):
+            self._marks.clear()
+        self._marks.append((time.monotonic(), self.tick))
+        metrics = status["metrics"]
+        if metrics is not None and metrics["tick"] != self.latest.tick:
+            past, present = self.latest.populations, metrics["populations"]  # who died out is told with 0
+            found = {t: {**dict.fromkeys(past.get(t, ()), 0), **present.get(t, {})} for t in {**past, **present}}
+            self._remember(
+                Metrics(metrics["tick"], metrics["births"], metrics["deaths"], found, metrics["substances"])
+            )
+        return [event["line"] for event in self._new(status["events"])] + lines
+
+    def _new(self, events: list[Any]) -> list[Any]:
+        """Those that were not there before; the oldest are forgotten now and then."""
+        past, self._events = self._events, events
+        for fresh in range(len(events) + 1):
+            known = len(events) - fresh
+            if known <= len(past) and past[len(past) - known :] == events[:known]:
+                return events[known:]
+        return events
+
+    def _remember(self, metrics: Metrics) -> None:
         """Remember a moment; every other one goes when there are too many."""
         self.latest = metrics
-        self._marks.append((time.monotonic(), metrics.tick))
         for table, found in metrics.populations.items():
             for name, count in found.items():
                 past = self.populations.setdefault(f"{table}/{name}", deque())
@@ -69,74 +109,118 @@ class Trend:
                     self.populations[f"{table}/{name}"] = deque(list(past)[::2])
 
     def ticks_per_s(self) -> float:
-        """Over the last few frames."""
+        """Over the last few reports."""
+        if len(self._marks) < 2:
+            return 0.0
         (first_s, first), (last_s, last) = self._marks[0], self._marks[-1]
-        return (last - first) / (last_s - first_s) if last_s > first_s else 0.0
+        return max(0.0, (last - first) / (last_s - first_s)) if last_s > first_s else 0.0
+
+    def living(self) -> int:
+        """Beings of every kind."""
+        return sum(sum(found.values()) for found in self.latest.populations.values())
 
 
 class HalfBlocks:
-    """A picture in a terminal: two pixels a character, as tall and wide as there is room."""
+    """A picture in a terminal: two pixels a character, as tall and wide as there is room.
 
-    def __init__(self, run: Run):
-        self.run = run
+    Without a map of what lives there, the nodes' rectangles are shown: the busier, the brighter.
+    """
+
+    def __init__(self, shape: tuple[int, int], pixels: Pixels, nodes: Sequence[Mapping[str, Any]]):
+        self.shape, self.pixels, self.nodes = shape, pixels, nodes
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement(1, options.max_width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        owned = self.run.region.owned
+        height, width = self.shape
         columns, lines = max(1, options.max_width), max(1, options.height or 16)
         # cells are square: fit the world's shape into the room
-        wide = min(columns, max(1, round(lines * 2 * owned.width / owned.height)))
-        high = min(lines, max(1, round(wide * owned.height / owned.width / 2)))
-        pixels = small_map(self.run.region, high * 2, wide).tolist()
+        wide = min(columns, max(1, round(lines * 2 * width / height)))
+        high = min(lines, max(1, round(wide * height / width / 2)))
+        drawn = self.pixels(high * 2, wide)
+        names: dict[tuple[int, int], str] = {}
+        if drawn is None:
+            drawn, names = rectangles(self.shape, self.nodes, high * 2, wide)
+        pixels = drawn.tolist()
         left = " " * ((columns - wide) // 2)
         for _ in range((lines - high) // 2):
             yield Segment("\n")
         for line in range(high):
             yield Segment(left)
-            for upper, lower in zip(pixels[2 * line], pixels[2 * line + 1], strict=True):
-                yield Segment("▀", _style(tuple(upper), tuple(lower)))
+            for column, (upper, lower) in enumerate(zip(pixels[2 * line], pixels[2 * line + 1], strict=True)):
+                letter = names.get((line, column))
+                yield Segment(letter or "▀", _style(tuple(upper), tuple(lower), letter is not None))
             yield Segment("\n")
 
 
-def _style(upper: tuple[int, ...], lower: tuple[int, ...]) -> Style:
+def rectangles(
+    shape: tuple[int, int], nodes: Sequence[Mapping[str, Any]], rows: int, columns: int
+) -> tuple[np.ndarray, dict[tuple[int, int], str]]:
+    """The nodes' rectangles, `uint8[rows, columns, 3]`, and the letters of their names by line and column."""
+    drawn = np.zeros((rows, columns, 3), np.uint8) + np.array([14, 20, 24], np.uint8)
+    names: dict[tuple[int, int], str] = {}
+    held = [node for node in nodes if node["rectangle"]]
+    most = max((node["entities"] for node in held), default=0) or 1
+    for at, node in enumerate(held):
+        y, x, height, width = node["rectangle"]
+        top, bottom = y * rows // shape[0], max(y * rows // shape[0] + 1, (y + height) * rows // shape[0])
+        left, right = x * columns // shape[1], max(x * columns // shape[1] + 1, (x + width) * columns // shape[1])
+        tint = TINTS[at % len(TINTS)]
+        colour = np.array([int(tint[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
+        load = 0.18 + 0.22 * node["entities"] / most
+        drawn[top:bottom, left:right] = colour * load * 0.6
+        drawn[top + 1 : bottom - 1, left + 1 : right - 1] = colour * load
+        line, begin = (top + bottom) // 4, left + max(1, (right - left - len(node["name"])) // 2)
+        if (bottom - top) >= 2:
+            names |= {(line, begin + i): letter for i, letter in enumerate(node["name"]) if begin + i < right}
+    return drawn, names
+
+
+def _style(upper: tuple[int, ...], lower: tuple[int, ...], letter: bool = False) -> Style:
     # a few bits less of colour cannot be seen, and let styles be found again
-    return Style.parse(
-        "#{:02x}{:02x}{:02x} on #{:02x}{:02x}{:02x}".format(*(value & 0xF8 for value in (*upper, *lower)))
-    )
+    above, below = ("#{:02x}{:02x}{:02x}".format(*(value & 0xF8 for value in pixel)) for pixel in (upper, lower))
+    return Style.parse(f"{BRIGHT if letter else above} on {below}")
 
 
 class Dashboard:
-    """Draws a run while it goes on: use as a context, and call `show` after each tick."""
+    """Draws a run while it goes on: use as a context, and call `show` again and again."""
 
-    def __init__(self, run: Run, console: Console):
-        self.run, self.trend = run, Trend()
+    def __init__(
+        self, world: WorldFile, folder: Path, begun: Metrics, console: Console,
+        pixels: Pixels = lambda rows, columns: None,
+    ):  # fmt: skip
+        self.world, self.folder, self.console, self.pixels = world, folder, console, pixels
+        self.trend = Trend(begun)
+        self.note = ""
+        self._news: tuple[float, str] = (-1e9, "")
         self._drawn_at = 0.0
         self._live = Live(console=console, screen=console.is_terminal, auto_refresh=False, transient=True)
 
     def __enter__(self) -> "Dashboard":
         self._live.__enter__()
-        self.show()
+        self.show({})
         return self
 
     def __exit__(self, *what: object) -> None:
         self._live.__exit__(None, None, None)
 
-    def show(self, note: str = "") -> None:
-        """Draw, if the last drawing is long enough ago."""
+    def show(self, status: Mapping[str, Any], told: Sequence[str] = (), note: str = "") -> None:
+        """Take in a report, and draw if the last drawing is long enough ago."""
+        lines = self.trend.note(status, told)
+        if lines:
+            self._news = (time.monotonic(), lines[-1])
         now = time.monotonic()
-        if now - self._drawn_at < 1 / FRAMES_PER_S and not note:
+        if now - self._drawn_at < 1 / FRAMES_PER_S and note == self.note:
             return
-        self.trend.note(self.run.measure())
-        self._live.update(self.layout(note), refresh=True)
+        self.note = note
+        self._live.update(self.layout(), refresh=True)
         self._drawn_at = time.monotonic()
 
-    def layout(self, note: str = "") -> Layout:
+    def layout(self) -> Layout:
         """The whole screen."""
-        metrics = self.trend.latest
-        assert metrics is not None
-        side = Layout(name="side", size=36)
+        metrics, nodes = self.trend.latest, self.trend.status.get("nodes", [])
+        side = Layout(name="side", size=min(SIDE_COLUMNS, self.console.width // 2 + 4))
         species = sum(len(found) for found in metrics.populations.values())
         life = self._panel(self._populations(metrics), "life")
         if metrics.substances:
@@ -144,27 +228,41 @@ class Dashboard:
             side.split_column(Layout(life, size=species + 4), Layout(matter))
         else:
             side.update(life)
+        room = max(1, (self.console.height - 8) // 3)
+        shown = nodes[: room if len(nodes) <= room else room - 1]
+        wide = self.console.width - side.size - 4 if side.size else self.console.width
+        common = self.world.common
+        left = Layout()
+        left.split_column(
+            Layout(self._panel(self._map(nodes), f"{common.width} × {common.height}")),
+            Layout(self._panel(self._nodes(shown, len(nodes) - len(shown), wide), "nodes"),
+                   size=4 + len(shown) - (len(nodes) == 0) + (len(nodes) > len(shown)) - 1),
+        )  # fmt: skip
         middle = Layout()
-        middle.split_row(Layout(self._panel(HalfBlocks(self.run), self._place())), side)
+        middle.split_row(left, side)
         whole = Layout()
-        whole.split_column(Layout(self._head(metrics), size=1), middle, Layout(self._foot(note), size=1))
+        whole.split_column(Layout(self._head(), size=1), middle, Layout(self._foot(), size=1))
         return whole
+
+    def _map(self, nodes: Sequence[Mapping[str, Any]]) -> HalfBlocks:
+        return HalfBlocks((self.world.common.height, self.world.common.width), self.pixels, nodes)
 
     def _panel(self, content: object, title: str) -> Panel:
         return Panel(content, title=Text(title, DIM), title_align="left", border_style="#2b3a42", padding=(0, 1))  # type: ignore[arg-type]
 
-    def _place(self) -> str:
-        owned = self.run.region.owned
-        return f"{owned.width} × {owned.height}"
-
-    def _head(self, metrics: Metrics) -> Table:
-        living = sum(sum(found.values()) for found in metrics.populations.values())
+    def _head(self) -> Table:
         line = Table.grid(expand=True, padding=(0, 1))
-        line.add_column(ratio=1)
-        line.add_column(justify="right")
-        left = Text.assemble((" umwelt ", "bold #0d1418 on #6fd3b4"), (f" {self.run.world.name} ", f"bold {BRIGHT}"))
-        left.append(f" tick {metrics.tick:,} ", "#6fd3b4")
-        right = Text(f"{short(self.trend.ticks_per_s())} ticks/s", BRIGHT).append(f" · {living:,} alive ", DIM)
+        line.add_column(ratio=1, no_wrap=True)
+        line.add_column(justify="right", no_wrap=True)
+        left = Text.assemble((" umwelt ", "bold #0d1418 on #6fd3b4"), (f" {self.world.name} ", f"bold {BRIGHT}"))
+        left.append(f" tick {self.trend.tick:,} ", "#6fd3b4")
+        status = self.trend.status
+        if status.get("paused"):
+            left.append(" paused ", f"bold #0d1418 on {ALARM}")
+        elif status.get("speed"):
+            left.append(f" held to {short(status['speed'])} ticks/s", DIM)
+        right = Text(f"{short(self.trend.ticks_per_s())} ticks/s", BRIGHT)
+        right.append(f" · {self.trend.living():,} alive ", DIM)
         line.add_row(left, right)
         return line
 
@@ -200,34 +298,83 @@ class Dashboard:
             grid.add_row(Text(name.replace("_", " "), DIM), bar, Text(short(count), BRIGHT))
         return grid
 
-    def _foot(self, note: str) -> Text:
-        return Text(note or f" Ctrl-C: save and stop · {self.run.store.folder}", DIM, no_wrap=True, overflow="ellipsis")
+    def _nodes(self, nodes: Sequence[Mapping[str, Any]], more: int, wide: int) -> Table:
+        """A row a node; on narrow screens only what matters most."""
+        grid = Table.grid(expand=True, padding=(0, 1))
+        columns = [name for name, least in NODE_COLUMNS.items() if wide >= least]
+        for name in columns:
+            left = name in ("node", "rectangle", "state")
+            grid.add_column(no_wrap=True, overflow="ellipsis", justify="left" if left else "right", ratio=left or None)
+        if not nodes:
+            grid.add_row(Text("waiting for nodes", DIM))
+            return grid
+        grid.add_row(*[Text(name, "#4a5862") for name in columns])
+        for at, node in enumerate(nodes):
+            cells = node_cells(node)
+            tint = TINTS[at % len(TINTS)] if cells["state"] == "ready" else ALARM
+            styles = {"node": tint, "state": DIM if cells["state"] == "ready" else ALARM}
+            grid.add_row(*[Text(cells[name], styles.get(name, BRIGHT)) for name in columns])
+        if more:
+            grid.add_row(Text(f"{more} more", DIM))
+        return grid
+
+    def _foot(self) -> Text:
+        said_s, news = self._news
+        if self.note:
+            return Text(f" {self.note}", ALARM, no_wrap=True, overflow="ellipsis")
+        keys = f" Ctrl-C: save and stop · {self.folder}"
+        if time.monotonic() - said_s > SHOWN_AS_NEWS_S:
+            return Text(keys, DIM, no_wrap=True, overflow="ellipsis")
+        return Text(" Ctrl-C: save and stop · ", DIM, no_wrap=True, overflow="ellipsis").append(news, ALARM)
+
+
+NODE_COLUMNS = {"node": 0, "rectangle": 64, "beings": 36, "ticks/s": 0, "waits": 30, "memory": 42, "state": 54}
+"""What is told of a node, and how many columns wide the room must be for it."""
+
+
+def node_cells(node: Mapping[str, Any]) -> dict[str, str]:
+    """What is told of a node, as people read it."""
+    y, x, height, width = node["rectangle"] or (0, 0, 0, 0)
+    return {
+        "node": node["name"],
+        "rectangle": f"{width} × {height} at {x},{y}" if node["rectangle"] else "none yet",
+        "beings": short(node["entities"]),
+        "ticks/s": short(node["ticks_per_s"]),
+        "waits": f"{node['waiting_share']:.0%}",
+        "memory": f"{node['resident_bytes'] / 2**20:,.0f} MiB",
+        "state": node["state"],
+    }
 
 
 class Lines:
-    """A plain line every few seconds, where there is no terminal to draw on."""
+    """A plain line every few seconds, where there is no terminal to draw on; and one for what happens, at once."""
 
-    def __init__(self, run: Run, console: Console):
-        self.run, self.console, self.trend = run, console, Trend()
+    def __init__(self, begun: Metrics, console: Console):
+        self.console, self.trend, self.note = console, Trend(begun), ""
         self._said_at = 0.0
 
     def __enter__(self) -> "Lines":
         self._said_at = time.monotonic()
-        self.trend.note(self.run.measure())
         return self
 
     def __exit__(self, *what: object) -> None:
         pass
 
-    def show(self, note: str = "") -> None:
-        """Say where the run is, if the last line is long enough ago."""
+    def show(self, status: Mapping[str, Any], told: Sequence[str] = (), note: str = "") -> None:
+        """Say what happened, and where the run is if the last line is long enough ago."""
+        for line in self.trend.note(status, told):
+            self._say(line)
+        if note != self.note:
+            self.note = note
+            self._say(note)
         if time.monotonic() - self._said_at < LINE_EVERY_S:
             return
-        metrics = self.run.measure()
-        self.trend.note(metrics)
+        self._said_at = time.monotonic()
+        metrics, nodes = self.trend.latest, len(status.get("nodes", ()))
         found = [f"{name} {n:,}" for table in metrics.populations.values() for name, n in table.items()]
         pace = short(self.trend.ticks_per_s())
         born = f"births {metrics.births:,} deaths {metrics.deaths:,}"
-        line = f"tick {metrics.tick:,}  {pace} ticks/s  {', '.join(found)}  {born}"
+        self._say(f"tick {self.trend.tick:,}  {pace} ticks/s  {', '.join(found)}  {born}  nodes {nodes}")
+
+    def _say(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
-        self._said_at = time.monotonic()

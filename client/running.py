@@ -1,23 +1,36 @@
-"""Carrying on a run from the command line: compile, show it, stop when asked, save, and say what came out."""
+"""Carrying on a run from the command line: start its processes, show it, stop when asked, and say what came out."""
 
 import json
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from umwelt.agents.description import WorldFile
+from umwelt.agents.opening import tried_small
 from umwelt.client.dashboard import Dashboard, Lines
-from umwelt.cluster.engine import Run
-from umwelt.sandbox.kernel import kernels
-from umwelt.sandbox.step import Law
+from umwelt.cluster.engine import Engine, Plan, nodes_for
+from umwelt.cluster.journal import Journal, Metrics
+from umwelt.cluster.portion import check_species
+from umwelt.cluster.store import Store
+from umwelt.sandbox import audit
+from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.kernel import cached, kernels
+from umwelt.sandbox.step import Law, step
+
+TURN_S = 0.05
+SAVING = "saving the world, then it stops · Ctrl-C again: leave at once"
 
 
 class Asked:
-    """Whether somebody asked to stop: the first Ctrl-C waits for the end of the tick, the second does not.
+    """Whether somebody asked to stop: the first Ctrl-C lets the world be saved, the second does not.
 
     While a world is made there is nothing to wait for: then the first one stops at once.
     """
@@ -46,48 +59,60 @@ class Asked:
 
 @contextmanager
 def making(name: str) -> Iterator[None]:
-    """Shows that a world is being made or loaded, which compiles a little too."""
+    """Shows that something that takes a while is under way."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
         return
-    with console.status(f"making {name}"):
+    with console.status(name):
         yield
 
 
-def carry_on(run: Run, ticks: int | None, view: bool, as_json: bool, asked: Asked) -> None:
-    """Run `ticks` ticks, or until stopped; then save, and say what came out and how to go on."""
-    asked.at_once = False
-    console = Console(stderr=as_json)
-    for line in run.passed_over:
-        print(line, file=sys.stderr)
-    last_tick = None if ticks is None else run.tick + ticks
+class Carrier(Protocol):
+    """What starts and watches a run's processes: see `cluster/engine.py`."""
+
+    line: Any
+    said: list[str]
+    resting: bool
+
+    def start(self) -> None:
+        """Start directory, gateway and nodes."""
+
+    def turn(self, wait_s: float) -> bool:
+        """Look after them; whether there was a report."""
+
+    def stop(self) -> None:
+        """Ask for the world to be saved and to rest."""
+
+    def close(self) -> None:
+        """End what still runs."""
+
+
+def carrier(kind: str, store: Store, plan: Plan) -> Carrier:
+    """The engine of a kind: local processes, or Ray."""
+    if kind == "local":
+        return Engine(store, plan)
+    if kind != "ray":
+        raise RunError(f"--engine {kind}: choose local or ray")
     try:
-        if last_tick is None or run.tick < last_tick:
-            first_tick(run, Console(stderr=True))
-        watcher = None if not view else Dashboard(run, console) if console.is_terminal else Lines(run, console)
-        if watcher is None:
-            _until_asked(run, last_tick, asked)
-        else:
-            with watcher:
-                _until_asked(run, last_tick, asked, watcher)
-        run.save()
-    finally:
-        run.close()
-    how = f"go on with: umwelt resume {run.store.folder}"
-    console.print(f"{run.world.name}: saved at tick {run.tick:,}; {how}", highlight=False, markup=False, soft_wrap=True)
-    if as_json:
-        print(json.dumps(run.summary()), flush=True)
+        from umwelt.cluster.ray_engine import RayEngine  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        raise RunError("--engine ray: Ray is not installed: pip install 'umwelt[ray]'") from None
+    return RayEngine(store, plan)
 
 
-def _until_asked(run: Run, last_tick: int | None, asked: Asked, watcher: Dashboard | Lines | None = None) -> None:
-    if asked.to_stop:
-        return
-    for _ in run.ticks(last_tick):
-        if watcher is not None:
-            watcher.show()
-        if asked.to_stop:
-            return
+def prepare(world: WorldFile, plan: Plan, kind: str = "local") -> None:
+    """Find what is wrong with a world and a plan before anything is written, and compile what is not compiled yet.
+
+    Compiled here, once, kernels are only loaded by the processes that run the world.
+    """
+    nodes_for(world, plan)
+    if kind not in ("local", "ray"):
+        raise RunError(f"--engine {kind}: choose local or ray")
+    if plan.checked:
+        check_species(world, tried_small(world))
+    if not cached():
+        compile_laws(world, Console(stderr=True))
 
 
 def ready() -> int:
@@ -95,16 +120,16 @@ def ready() -> int:
     return sum(bool(getattr(kernel, "signatures", ())) for kernel in kernels)
 
 
-def first_tick(run: Run, console: Console) -> None:
-    """The first tick of a process, in which kernels are compiled, or loaded from where they were kept."""
-    laws = list(run.world.laws)
+def compile_laws(world: WorldFile, console: Console) -> None:
+    """Run a small piece of the world for a tick, in which every kernel is compiled."""
+    laws = list(world.laws)
     columns = (
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
         TextColumn("{task.completed}/{task.total} laws"), TextColumn("{task.fields[kernels]} kernels", style="dim"),
         TimeElapsedColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(f"compiling {laws[0].name}", total=len(laws), kernels=ready())
+        task = progress.add_task("compiling genesis", total=len(laws), kernels=ready())
 
         def between(law: Law) -> None:
             at = laws.index(law) + 1
@@ -112,4 +137,120 @@ def first_tick(run: Run, console: Console) -> None:
             count = f"{ready()} of {len(kernels)}"
             progress.update(task, completed=at, description=f"compiling {following}", kernels=count)
 
-        next(run.ticks(between=between))
+        region = tried_small(world)
+        progress.update(task, description=f"compiling {laws[0].name}")
+        region.wrap()
+        step(region, world.laws, between)
+        audit.digest(region)
+
+
+class Rates:
+    """How fast a world went, from what its directory reports; loading and waiting for nodes do not count."""
+
+    def __init__(self) -> None:
+        self.nodes = 0
+        self._last: tuple[float, Mapping[str, Any]] | None = None
+        self._ticks = self._entity_ticks = self._slowest = 0.0
+        self._wall_s = 0.0
+
+    def note(self, status: Mapping[str, Any]) -> None:
+        """Take in a report."""
+        now_s = time.monotonic()
+        living = sum(sum(found.values()) for found in (status["metrics"] or {}).get("populations", {}).values())
+        if self._last is not None:
+            last_s, last = self._last
+            went = status["tick"] - last["tick"]
+            if last["phase"] == "running" and last["epoch"] == status["epoch"] and went > 0:
+                self._ticks += went
+                self._entity_ticks += went * living
+                self._wall_s += now_s - last_s
+        self._last = (now_s, status)
+        found = [node["ticks_per_s"] for node in status["nodes"] if node["ticks_per_s"]]
+        self._slowest = min(found, default=self._slowest)
+        self.nodes = len([node for node in status["nodes"] if node["rectangle"]]) or self.nodes
+
+    def rates(self, living: int) -> dict[str, float]:
+        """Ticks and entity-ticks a second; of a run too short to be reported on, as the slowest node measured them."""
+        if self._wall_s:
+            found = (self._ticks / self._wall_s, self._entity_ticks / self._wall_s)
+        else:
+            found = (self._slowest, self._slowest * living)
+        return {"ticks_per_s": round(found[0], 3), "entity_ticks_per_s": round(found[1], 3)}
+
+
+def carry_on(
+    world: WorldFile, store: Store, plan: Plan, kind: str, view: bool, as_json: bool, asked: Asked
+) -> None:  # fmt: skip
+    """Run until the plan's last tick, or until stopped; then say what came out and how to go on."""
+    console = Console(stderr=as_json)
+    begun, _ = newest(store)
+    engine, rates = carrier(kind, store, plan), Rates()
+    try:
+        with making(f"starting {world.name}"):
+            engine.start()
+        watcher = None
+        if view:
+            watcher = Dashboard(world, store.folder, begun, console) if console.is_terminal else Lines(begun, console)
+        asked.at_once = False
+        if watcher is None:
+            _until_resting(engine, asked, rates)
+        else:
+            with watcher:
+                _until_resting(engine, asked, rates, watcher)
+    finally:
+        engine.close()
+    found = summary(world, store, rates)
+    how = f"go on with: umwelt resume {store.folder}"
+    line = f"{world.name}: saved at tick {found['tick']:,}; {how}"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if as_json:
+        print(json.dumps(found), flush=True)
+
+
+def _until_resting(engine: Carrier, asked: Asked, rates: Rates, watcher: Dashboard | Lines | None = None) -> None:
+    while not engine.resting:
+        if engine.turn(TURN_S):
+            rates.note(engine.line.status)
+        if asked.to_stop:
+            engine.stop()
+        if watcher is not None:
+            watcher.show(engine.line.status, engine.said, SAVING if asked.to_stop else "")
+
+
+def newest(store: Store) -> tuple[Metrics, int]:
+    """The last journalled moment and its digest."""
+    if not store.journal.is_file():  # moved aside as damaged: the directory begins another
+        return Metrics(0, 0, 0, {}, {}), 0
+    journal = Journal.reading(store.journal)
+    try:
+        last = deque(journal.metrics(), maxlen=1)
+        return (last[0], journal.digests().get(last[0].tick, 0)) if last else (Metrics(0, 0, 0, {}, {}), 0)
+    finally:
+        journal.close()
+
+
+def summary(world: WorldFile, store: Store, rates: Rates) -> dict[str, Any]:
+    """What `--json` prints."""
+    metrics, digest = newest(store)
+    chemistry = world.laws.chemistry(world) if world.laws.chemistry else None
+    totals = {name: sum(by_species.values()) for name, by_species in metrics.populations.items()}
+    journal = Journal.reading(store.journal)
+    try:
+        epochs = journal.last_epoch()
+    finally:
+        journal.close()
+    return {
+        "tick": metrics.tick,
+        "digest": f"{digest:016x}",
+        "plants": totals.get("plants", 0),
+        "monsters": totals.get("monsters", 0),
+        "births": metrics.births,
+        "deaths": metrics.deaths,
+        "elements": audit.element_totals(metrics.substances, chemistry) if chemistry else {},
+        "substances": dict(metrics.substances),
+        "populations": metrics.populations,
+        **rates.rates(sum(totals.values())),
+        "nodes": rates.nodes,
+        "epochs": epochs,
+        "run": str(store.folder),
+    }

@@ -12,16 +12,18 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from umwelt.agents.description import WorldFile
-from umwelt.agents.opening import opened, tick_zero
+from umwelt.agents.description import WorldFile, parse_world
+from umwelt.agents.opening import opened, tick_zero, torus_of
 from umwelt.cluster.journal import Journal, Metrics
 from umwelt.cluster.keys import WORLD, Keys
 from umwelt.cluster.node import NodeSettings
+from umwelt.cluster.partition import most_parts
 from umwelt.cluster.portion import check_species, measured
 from umwelt.cluster.process import announce, announced, lives
 from umwelt.cluster.protocol import Attend, Order, Report, Settled, decode, encode
@@ -147,17 +149,39 @@ class Plan:
     dead_after_s: float = 0.0
 
 
+def nodes_for(world: WorldFile, plan: Plan) -> int:
+    """How many nodes a plan means for a world: one a core unless it says so, and no more than there is room for.
+
+    Raises `RunError` for a plan that cannot be: its keys, its door, its number of nodes.
+    """
+    keys = Keys.load(Path(plan.keys), WORLD) if plan.keys else None
+    if plan.bind:
+        check_door(plan.bind, keys)
+    torus = torus_of(world)
+    room = most_parts(torus)
+    if plan.nodes > room:
+        raise RunError(
+            f"--nodes {plan.nodes}: a world of {torus.width} x {torus.height} cells has room for at most {room}: "
+            f"use --nodes {room}"
+        )
+    return plan.nodes or min(crew.count, room)
+
+
+def refuse_running(store: Store) -> None:
+    """Refuse a run that is running already."""
+    known = announced(store.folder / CLUSTER) or {}
+    if lives(known.get("pid")) and known.get("pid") != os.getpid():
+        raise RunError(f"{store.folder}: is running already (process {known['pid']}): umwelt stop {store.folder}")
+
+
 class Engine:
     """The processes of one run on this machine."""
 
     def __init__(self, store: Store, plan: Plan):
-        if plan.bind:
-            check_door(plan.bind, Keys.load(Path(plan.keys), WORLD) if plan.keys else None)
-        known = announced(store.folder / CLUSTER) or {}
-        if lives(known.get("pid")) and known.get("pid") != os.getpid():
-            raise RunError(f"{store.folder}: is running already (process {known['pid']}): umwelt stop {store.folder}")
+        nodes_count = nodes_for(parse_world(store.world_text(), str(store.folder), store.folder.name), plan)
+        refuse_running(store)
         self.store, self.plan = store, plan
-        self.nodes_count = plan.nodes or crew.count
+        self.nodes_count = nodes_count
         self.children: dict[str, Child] = {}
         self.said: list[str] = []
         """What happened to processes, for people."""
@@ -181,7 +205,7 @@ class Engine:
             self.add_node()
         address = self._wait_for(DIRECTORY, "directory")["address"]
         self.line = Line(address, self.keys)
-        if self.plan.gateway:
+        if self.plan.gateway and find_spec("umwelt.cluster.gateway") is not None:
             self._start_gateway()
 
     def _bind(self, what: str) -> str:

@@ -91,6 +91,14 @@ def kernel(function: Callable | None = None, *, allocates: bool = False) -> Any:
     return compiled
 
 
+def cached() -> bool:
+    """Whether every kernel defined so far was compiled before on this machine, and is only to be loaded."""
+    if PLAIN:
+        return True
+    indices = (getattr(getattr(one._cache, "_cache_file", None), "_index_path", "") for one in kernels)
+    return all(os.path.exists(index) for index in indices)
+
+
 class PlainArray:
     """An array whose elements are Python integers, for kernels that run uncompiled."""
 
