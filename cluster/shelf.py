@@ -32,6 +32,8 @@ class FolderShelf:
     def __init__(self, where: depot.Depot, carry: Carry | None = None):
         self.depot, self._carry = where, carry
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="umwelt-part")
+        self._written = ""
+        """What was written last: the directory takes one snapshot at a time, so what is older is fetched no more."""
 
     def load(self, world: WorldFile, assign: Assign, alive: Callable[[], None]) -> Opening:
         """The parts of a snapshot that the node's rectangle touches."""
@@ -60,7 +62,10 @@ class FolderShelf:
             # a folder that is gone means that nobody wants the part any more; a part that is there was wanted twice
             with suppress(OSError, SnapshotError):
                 began_s = time.thread_time()
-                folder = self.depot.place(entry.aside(epoch))
+                if self._written not in ("", entry.aside(epoch)):
+                    self.depot.let_go(self._written)
+                self._written = entry.aside(epoch)
+                folder = self.depot.place(self._written)
                 part = snapshot.write_part(folder, piece, region.torus, digest, compressed=kept)
                 files = self.depot.hand_in(entry.aside(epoch), part["folder"])
                 done(Kept(tick, kept, part, controls, cost_s + time.thread_time() - began_s, files))
