@@ -15,7 +15,6 @@ world goes on. Each map has an epoch; what comes from an older one is dropped.
     resting     all is saved; nodes are let go
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ from umwelt.cluster.events import (
     Arrived, BeginSnapshot, Clock, Complete, Completed, Divide, Divided, Enter, EnterBirths, EnterDeeds, Fetch,
     Fetched, Open, Rest, Say, Send,
 )  # fmt: skip
-from umwelt.cluster.pace import Pace, exchange_ticks, threads_each
+from umwelt.cluster.pace import Pace, Stride, exchange_ticks, threads_each
 from umwelt.cluster.partition import imbalance
 from umwelt.cluster.protocol import (
     Assign, Beat, Deed, Failed, Fenced, Grant, Hello, Join, Kept, Member, Note, Order, Ready, Recorded, Refused,
@@ -74,6 +73,7 @@ class Directory:
         self.stopping = ""
         self.reason = "the world begins" if not known.epoch else "the world goes on"
         self.pace = Pace(last_tick=wishes.last_tick)
+        self.stride = Stride()
         self.attendants: dict[Any, float] = {}
         self.events: list[tuple[int, str]] = []
         self.names = 0
@@ -307,6 +307,7 @@ class Directory:
         self.phase = "running"
         self._marked_s = self._judged_s = self._changed_s = self.now_s
         self.pace.begin(self.tick, self.now_s)
+        self.stride.begin()
         out: list[Any] = [self._say(f"{self.reason}: {len(self.map)} node{'s' if len(self.map) > 1 else ''}")]
         out += self._grant()
         unplaced = [n for n in self.nodes.values() if not self._member(n)]
@@ -432,7 +433,8 @@ class Directory:
         if self.phase == "running":
             ahead_s = AHEAD_S + max((n.beat.round_trip_s for n in self.members if n.beat), default=0.0)
             tick_s = max((n.beat.tick_s for n in self.members if n.beat), default=0.0)
-            ahead = max(self.ticks_per_exchange, math.ceil(ahead_s / tick_s) if tick_s > 0 else 1)
+            self.stride.see(slowest, self.now_s)
+            ahead = max(self.ticks_per_exchange, self.stride.ahead(ahead_s, tick_s))
             wished = min(slowest + ahead, self.pace.reached) if self.stopping else slowest + ahead
             through = max(self.granted, self.pace.through(wished, self.now_s))
         else:
@@ -508,6 +510,7 @@ class Directory:
             line = "" if out else "the world is busy saving or changing: try again"
         else:
             line = self.pace.order(order.what, order.value, self.granted, self.now_s)
+            self.stride.begin()
             out = self._grant()
         return [Send(event.sender, Settled(order.ticket, self.granted, 0, line)), *out]
 

@@ -1,7 +1,9 @@
 """How time is handed out: as fast as it goes, at a speed, paused, or step by step. And how often nodes exchange edges."""
 
+import math
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from umwelt.cluster.protocol import Beat, Member
 from umwelt.sandbox.region import Torus
@@ -13,6 +15,8 @@ WORTH = 0.85
 EXCHANGE_S = 0.0005
 """What an exchange costs besides the way and the work."""
 MOST_SPEED = 1e6
+STRIDE_S = 1.0
+"""Over how long the world's own pace is measured."""
 
 
 @dataclass
@@ -68,6 +72,32 @@ class Pace:
             return f"{what}: nobody knows this order"
         self.begin(granted, now_s)
         return ""
+
+
+@dataclass
+class Stride:
+    """How long the whole world takes for a tick, as seen by the directory: with all that nodes wait for each other."""
+
+    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def begin(self) -> None:
+        """Time went otherwise until now."""
+        self._seen.clear()
+
+    def see(self, tick: int, now_s: float) -> None:
+        """All nodes have reached a tick."""
+        if self._seen and self._seen[-1][1] >= tick:
+            return
+        self._seen.append((now_s, tick))
+        while len(self._seen) > 2 and now_s - self._seen[1][0] > STRIDE_S:
+            self._seen.popleft()
+
+    def ahead(self, seconds: float, tick_s: float) -> int:
+        """Ticks that fit in a time, where nodes compute for `tick_s` a tick; 1 as long as nothing was seen."""
+        if len(self._seen) < 2:
+            return 1
+        (first_s, first), (last_s, last) = self._seen[0], self._seen[-1]
+        return math.ceil(seconds / max(tick_s, (last_s - first_s) / (last - first), 1e-6))
 
 
 def threads_each(host: str, cores: int, hosts: Sequence[str]) -> int:
