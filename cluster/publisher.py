@@ -23,15 +23,7 @@ from umwelt.cluster.portion import Portion
 from umwelt.cluster.protocol import Look, Sight, encode
 from umwelt.cluster.questions import answered, read
 from umwelt.cluster.tiles import Topic
-from umwelt.cluster.transport import (
-    _DOMAIN,
-    Incoming,
-    _check_door,
-    _Doorman,
-    _reachable,
-    _why_not_bound,
-    written,
-)  # fmt: skip
+from umwelt.cluster.transport import _DOMAIN, Incoming, _Doorman, _reachable, _why_not_bound, check_door, written
 from umwelt.sandbox.errors import RunError, UmweltError
 
 TILE_EVERY_S = 0.05
@@ -52,7 +44,7 @@ class Publisher:
     """
 
     def __init__(self, bind: str, keys: Keys | None = None, clock: Callable[[], float] = time.monotonic):
-        _check_door(bind, keys)
+        check_door(bind, keys)
         self.clock = clock
         self.counts = {"tiles": 0, "bytes": 0, "dropped": 0}
         self.spent_s = 0.0
