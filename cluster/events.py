@@ -20,6 +20,8 @@ class Arrived:
     message: Message
     raw: Sequence[Any] = ()
     sender: Any = b""
+    on_line: bool = False
+    """Whether it is an answer on our line to the address `sender`; else it came through our door."""
 
 
 @dataclass(frozen=True)

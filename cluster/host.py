@@ -25,6 +25,7 @@ from umwelt.sandbox.region import Piece
 from umwelt.sandbox.step import Law
 
 MESSAGES_A_TURN = 256
+MOST_BACKLOG_BYTES = 256 << 20
 LOOK_S = 0.01
 """How often a node looks at its door between laws."""
 
@@ -44,7 +45,10 @@ class Shelf(Protocol):
         """What the node's rectangle is loaded from; calls `alive` now and then."""
 
     def keep(self, epoch: int, tick: int, kept: bool, portion: Portion, done: Callable[[Kept], None]) -> None:
-        """Write the portion's part of a snapshot as it is now; `done` may be called later, from another thread."""
+        """Write the portion's part of a snapshot as it is now; `done` may be called later, from another thread.
+
+        The portion has just been recorded.
+        """
 
 
 class Host:
@@ -82,6 +86,7 @@ class Host:
         while self._queue:
             instruction = self._queue.popleft()
             self._carry_out(instruction)
+            self._alive()
             if isinstance(instruction, Step):
                 break
 
@@ -112,7 +117,7 @@ class Host:
     def _take(self, incoming: Incoming, message: Any, raw: list[Any]) -> None:
         self._do(self.machine.handle(Clock(self.clock())))
         if not self._extra(incoming, message, raw):
-            self._do(self.machine.handle(Arrived(message, raw, incoming.sender)))
+            self._do(self.machine.handle(Arrived(message, raw, incoming.sender, incoming.on_line)))
 
     def leave(self) -> None:
         """Ask to be let go."""
@@ -126,11 +131,20 @@ class Host:
             found = self._decoded(incoming) if incoming is not None else None
             if incoming is None or found is None:
                 self._alive()
-            elif isinstance(found[0], kind):
+            elif isinstance(found[0], kind) and self._heeds(incoming, *found):
                 take(*found)
                 most -= 1
-            elif len(self._backlog) < MESSAGES_A_TURN:
-                self._backlog.append((incoming, *found))
+            else:
+                self._put_off(incoming, *found)
+
+    def _heeds(self, incoming: Incoming, message: Any, raw: list[Any]) -> bool:
+        return self.machine.heeds(Arrived(message, raw, incoming.sender, incoming.on_line))
+
+    def _put_off(self, incoming: Incoming, message: Any, raw: list[Any]) -> None:
+        """Keep a message for later, if it is to be heeded at all; what is lost here is said again."""
+        held = sum(len(frame) for _, _, frames in [*self._backlog, (incoming, message, raw)] for frame in frames)
+        if len(self._backlog) < MESSAGES_A_TURN and held <= MOST_BACKLOG_BYTES and self._heeds(incoming, message, raw):
+            self._backlog.append((incoming, message, raw))
 
     # --- instructions
 
@@ -156,7 +170,7 @@ class Host:
 
     def _fail(self, error: Exception, instruction: Any) -> None:
         """A law that raises would raise everywhere; what could not be loaded here may load elsewhere."""
-        line = " ".join(str(error).split()) or type(error).__name__
+        line = " ".join(str(error).split())[:2000] or type(error).__name__
         if not isinstance(error, UmweltError):
             line = f"{type(error).__name__}: {line}"
         if isinstance(instruction, Prepare):
@@ -222,14 +236,17 @@ class Host:
             return
         self._looked_s = now_s
         self._alive()
-        while len(self._backlog) < MESSAGES_A_TURN and (incoming := self.transport.receive(0.0)) is not None:
+        for _ in range(MESSAGES_A_TURN):
+            incoming = self.transport.receive(0.0) if len(self._backlog) < MESSAGES_A_TURN else None
+            if incoming is None:
+                return
             found = self._decoded(incoming)
             if found is None:
                 continue
             if isinstance(found[0], Ping | Pong | Want):
-                self._do(self.machine.handle(Arrived(found[0], found[1], incoming.sender)))
+                self._do(self.machine.handle(Arrived(*found, incoming.sender, incoming.on_line)))
             else:
-                self._backlog.append((incoming, *found))
+                self._put_off(incoming, *found)
 
     def _alive(self) -> None:
         self._do(self.machine.handle(Clock(self.clock())))

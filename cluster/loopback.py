@@ -208,5 +208,5 @@ class LoopbackTransport:
             network.counts["closed"] += 1
         else:
             network.counts["delivered"] += 1
-            return Incoming(parcel.sender.encode(), parcel.role, list(parcel.frames))
+            return Incoming(parcel.sender.encode(), parcel.role, list(parcel.frames), parcel.line is not None)
         return None

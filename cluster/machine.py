@@ -21,7 +21,8 @@ from umwelt.cluster.events import (
 )  # fmt: skip
 from umwelt.cluster.partition import neighbours
 from umwelt.cluster.protocol import (
-    Assign, Beat, Deed, Grant, Hello, Join, Leave, Note, Ping, Pong, Ready, Strip, Want, Welcome,
+    Assign, Beat, Chunk, Deed, Fenced, Grant, Hello, Join, Leave, Note, Ping, Pong, Ready, Refused, Stop, Strip, Want,
+    Welcome,
 )  # fmt: skip
 from umwelt.sandbox.region import Rectangle, Torus
 
@@ -34,7 +35,11 @@ PING_S = 1.0
 EXCHANGES_KEPT = 2
 """A neighbour that misses our strip of a tick is at most one exchange behind."""
 EARLY_KEPT = 16
+MOST_EARLY_BYTES = 64 << 20
+"""Who sent an early strip cannot be known yet, so that not much is kept of them: they can be asked for."""
 PINGS_KEPT = 8
+FROM_DIRECTORY = (Welcome, Refused, Assign, Grant, Fenced, Stop, Chunk)
+FROM_NEIGHBOURS = (Strip, Want, Ping, Pong)
 
 @dataclass
 class Waiting:
@@ -225,9 +230,18 @@ class Machine:
             return []
         return [self._note(event.content, event.raw)]
 
+    def heeds(self, event: Arrived) -> bool:
+        """Whether a message comes from whom it should: the directory on our line to it, a neighbour with the key."""
+        message = event.message
+        if isinstance(message, FROM_DIRECTORY):
+            return event.on_line and event.sender == self.directory.encode()
+        if isinstance(message, Strip) and message.epoch > self.epoch:
+            return True
+        return self._ours(message) if isinstance(message, FROM_NEIGHBOURS) else not event.raw
+
     def _on_arrived(self, event: Arrived) -> list[Any]:
         handler = getattr(self, f"_take_{type(event.message).__name__.lower()}", None)
-        if handler is None:
+        if handler is None or not self.heeds(event):
             self.dropped += 1
             return []
         return handler(event)
@@ -310,10 +324,11 @@ class Machine:
         held = self.holding
         if strip.epoch > self.epoch or (held is not None and strip.epoch == self.epoch and not held.loaded):
             # the map has reached a neighbour before it reached us; it cannot be more than one exchange ahead
-            if len(self.early) < EARLY_KEPT:
+            size = sum(len(frame) for early in [*self.early, event] for frame in early.raw)
+            if len(self.early) < EARLY_KEPT and size <= MOST_EARLY_BYTES:
                 self.early.append(event)
             return []
-        if held is None or not self._ours(strip) or strip.source not in held.sources:
+        if held is None or strip.source not in held.sources:
             self.dropped += 1
             return []
         k = held.assign.ticks_per_exchange
@@ -326,24 +341,15 @@ class Machine:
 
     def _take_want(self, event: Arrived) -> list[Any]:
         want: Want = event.message  # type: ignore[assignment]
-        if not self._ours(want):
-            self.dropped += 1
-            return []
         return self._strips(want.tick, (want.source,))
 
     def _take_ping(self, event: Arrived) -> list[Any]:
         ping: Ping = event.message  # type: ignore[assignment]
-        if not self._ours(ping):
-            self.dropped += 1
-            return []
         a = self._held().assign
         return [Send(a.members[ping.source].address, Pong(a.epoch, a.pass_key, a.which, ping.sent_s))]
 
     def _take_pong(self, event: Arrived) -> list[Any]:
         pong: Pong = event.message  # type: ignore[assignment]
-        if not self._ours(pong):
-            self.dropped += 1
-            return []
         # a busy neighbour answers late: the quickest of the last answers tells most of the way
         self._round_trips_s = [*self._round_trips_s[1 - PINGS_KEPT :], max(0.0, self.now_s - pong.sent_s)]
         self.round_trip_s = min(self._round_trips_s)

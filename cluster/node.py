@@ -92,9 +92,11 @@ class NodeProcess:
     def _extra(self, incoming: Incoming, message: Any, raw: list[Any]) -> bool:
         """What is neither of the directory nor of a neighbour: questions for files, and for what lives here."""
         if isinstance(message, Ask):
-            answer = self.shelf.answer(message)
+            # files are the directory's to ask for, on our line to it
+            known = incoming.on_line and incoming.sender == self.settings.directory.encode()
+            answer = self.shelf.answer(message) if known else None
             if answer is not None:
-                self.transport.send(self._back(incoming), encode(*answer))
+                self.transport.send(self.settings.directory, encode(*answer))
             return True
         if isinstance(message, Look):
             held = self.machine.holding
@@ -104,10 +106,6 @@ class NodeProcess:
                     self.transport.send(incoming.sender, encode(sight, frames))
             return True
         return isinstance(message, Chunk)
-
-    def _back(self, incoming: Incoming) -> str | bytes:
-        """What came from the directory came on our line to it, and goes back there."""
-        return self.settings.directory if incoming.sender == self.settings.directory.encode() else incoming.sender
 
     def _carry(self, asks: Sequence[Ask], take: Callable[[Chunk, list[Any]], None], within_s: float) -> None:
         """Ask the directory for pieces of files, and wait for them a little."""

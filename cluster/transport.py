@@ -53,6 +53,8 @@ class Incoming(NamedTuple):
     """At our door what the sender calls itself, to be answered with `send`; on a line the address it leads to."""
     role: str
     frames: list[bytes]
+    on_line: bool = False
+    """Whether it came as an answer on a line of ours. Who stands at our door may call himself like an address."""
 
 
 class Transport(Protocol):
@@ -266,7 +268,7 @@ class ZmqTransport:
         if wrong:
             self.dropped[wrong] += 1
             return None
-        return Incoming(sender, role, frames)
+        return Incoming(sender, role, frames, not at_door)
 
     def _role(self, frame: zmq.Frame) -> str:
         assert self._keys is not None

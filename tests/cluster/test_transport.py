@@ -101,7 +101,7 @@ def test_a_message_goes_there_and_the_answer_back(hosts):
     assert got.sender == b"a"
     assert b.send(got.sender, [b"and you?"])
     answer = a.receive(5)
-    assert answer == (b.address.encode(), "keeper", [b"and you?"])
+    assert answer == (b.address.encode(), "keeper", [b"and you?"], True)
     assert sent(b, a.address, [b"by my own line"])
     assert a.receive(5).sender == b"b"
 
@@ -474,8 +474,8 @@ def test_nodes_without_the_worlds_secret_have_doors_too(keyring, tmp_path):
         assert "#" in a.address and "#" not in b.address
         assert sent(b, a.address, [b"halo"])
         got = a.receive(5)
-        assert got == (b"b", "node", [b"halo"]) and a.send(got.sender, [b"halo"])
-        assert b.receive(5) == (a.address.encode(), "node", [b"halo"])
+        assert got == (b"b", "node", [b"halo"], False) and a.send(got.sender, [b"halo"])
+        assert b.receive(5) == (a.address.encode(), "node", [b"halo"], True)
         assert sent(a, b.address, [b"halo"]) and b.receive(5).role == "node"
         assert not sent(c, a.address, [b"halo"], within_s=0.5)
         stranger = f"{b.address}#{written(zmq.curve_keypair()[0])}"
