@@ -1,7 +1,8 @@
 """Every message of the cluster, typed. Nothing is ever unpickled.
 
-A message travels as frames: its header (msgpack of one of the structs below, named by its tag), then raw bytes where the
-struct says so. Who meets another version of this page refuses it at the first word (`Hello.protocol`).
+A message travels as frames: its header (a checksum over all of it, then msgpack of one of the structs below, named by
+its tag), then raw bytes where the struct says so. What numbers and names can be is said by their types. Who meets
+another version of this page refuses it at the first word (`Hello.protocol`).
 
     node <-> directory      Hello Welcome Join Refused | Assign Grant | Beat Note | Leave Fenced Stop | Ask Chunk
     node <-> node           Strip Want | Ping Pong
@@ -12,12 +13,24 @@ struct says so. Who meets another version of this page refuses it at the first w
 import hashlib
 import inspect
 import sys
+import zlib
 from collections.abc import Sequence
-from typing import Any, Union
+from typing import Annotated, Any, Union
 
 import msgspec
+from msgspec import Meta
 
 MOST_HEADER_BYTES = 16 << 20
+CHECKSUM_BYTES = 4
+
+Tick = Annotated[int, Meta(ge=-1, lt=1 << 29)]
+"""Identities hold no later ones."""
+Number = Annotated[int, Meta(ge=0, lt=1 << 40)]
+Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Name = Annotated[str, Meta(max_length=4096)]
+Line = Annotated[str, Meta(max_length=65536)]
+Files = Annotated[list[tuple[Name, Count]], Meta(max_length=100_000)]
 
 
 class Message(msgspec.Struct, tag=True, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -30,40 +43,40 @@ class Message(msgspec.Struct, tag=True, array_like=True, frozen=True, forbid_unk
 class Hello(Message):
     """A node that wants to help; `key` is its own for as long as it stays."""
 
-    key: str
-    protocol: str
+    key: Name
+    protocol: Name
 
 
 class Welcome(Message):
     """What a node has to know before it can join; `token` lies in `folder` for those who see the run's folder."""
 
     world_text: str
-    world_name: str
-    folder: str
-    token: str
-    url: str = ""
+    world_name: Name
+    folder: Name
+    token: Name
+    url: Name = ""
     checked: bool = False
 
 
 class Join(Message):
     """A node that has compiled the world and stands ready. `seals` are hashes of what has to be the same everywhere."""
 
-    key: str
-    address: str
-    tiles_address: str
-    host: str
-    pid: int
-    cores: int
+    key: Name
+    address: Name
+    tiles_address: Name
+    host: Name
+    pid: Number
+    cores: Number
     shares_folder: bool
-    seals: dict[str, str]
-    reached: int = 0
-    name: str = ""
+    seals: Annotated[dict[Name, Name], Meta(max_length=64)]
+    reached: Tick = 0
+    name: Name = ""
 
 
 class Refused(Message):
     """No, and why."""
 
-    line: str
+    line: Line
 
 
 # --- who holds what, and until when
@@ -72,10 +85,10 @@ class Refused(Message):
 class Member(msgspec.Struct, array_like=True, frozen=True):
     """A node in a map."""
 
-    key: str
-    name: str
-    address: str
-    tiles_address: str
+    key: Name
+    name: Name
+    address: Name
+    tiles_address: Name
     rectangle: tuple[int, int, int, int]
 
 
@@ -85,10 +98,10 @@ class Assign(Message):
     `pass_key` is known to the members alone, and stands in every message between them.
     """
 
-    epoch: int
+    epoch: Number
     pass_key: bytes
-    tick: int
-    snapshot: str
+    tick: Tick
+    snapshot: Name
     members: list[Member]
     which: int
     ticks_per_exchange: int
@@ -99,26 +112,26 @@ class Assign(Message):
 class Deed(msgspec.Struct, array_like=True, frozen=True):
     """A journalled command: `content` is a deed of the world's (agents/deeds.py) as JSON."""
 
-    tick: int
-    number: int
+    tick: Tick
+    number: Number
     content: bytes
 
 
 class Snapshot(msgspec.Struct, array_like=True, frozen=True):
     """A snapshot to be taken when a tick is reached, before the deeds of that tick."""
 
-    tick: int
+    tick: Tick
     kept: bool
 
 
 class Grant(Message):
     """Run until tick `through`; between the node's last reported tick and there, these are all the deeds."""
 
-    epoch: int
-    through: int
+    epoch: Number
+    through: Tick
     deeds: list[Deed]
     snapshots: list[Snapshot]
-    acknowledged: int
+    acknowledged: Number
 
 
 # --- what nodes tell
@@ -127,22 +140,22 @@ class Grant(Message):
 class Beat(Message):
     """I live, and this is where I am. Sent from within the simulation, between laws too."""
 
-    key: str
-    epoch: int
-    tick: int
-    entities: int = 0
-    tick_s: float = 0.0
-    waiting_share: float = 0.0
-    resident_bytes: int = 0
-    round_trip_s: float = 0.0
-    longest_s: float = 0.0
+    key: Name
+    epoch: Number
+    tick: Tick
+    entities: Count = 0
+    tick_s: Seconds = 0.0
+    waiting_share: Seconds = 0.0
+    resident_bytes: Count = 0
+    round_trip_s: Seconds = 0.0
+    longest_s: Seconds = 0.0
     """The longest time that passed without a beat."""
 
 
 class Ready(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """The rectangle is loaded."""
 
-    tick: int
+    tick: Tick
 
 
 class Recorded(msgspec.Struct, tag=True, array_like=True, frozen=True):
@@ -151,58 +164,58 @@ class Recorded(msgspec.Struct, tag=True, array_like=True, frozen=True):
     Raw frame: the births since the last record (`pack_births`), empty where births are not kept.
     """
 
-    tick: int
+    tick: Tick
     digest: int
     controls_digest: int
-    births: int
-    deaths: int
-    populations: dict[str, dict[str, int]]
-    substances: dict[str, int]
+    births: Count
+    deaths: Count
+    populations: dict[Name, dict[Name, Count]]
+    substances: dict[Name, Count]
 
 
 class Kept(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """A part of a snapshot was written: its entry in the manifest; `files` must be fetched if the host is another."""
 
-    tick: int
+    tick: Tick
     kept: bool
     part: dict[str, Any]
     controls: dict[str, Any]
-    cost_s: float
-    files: list[tuple[str, int]] = []
+    cost_s: Seconds
+    files: Files = []
 
 
 class Failed(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """The world cannot go on here, and why; `fatal` where it could nowhere."""
 
-    line: str
+    line: Line
     fatal: bool
 
 
 class Note(Message):
     """Something that must not be lost: sent again until a grant acknowledges its number; numbers begin at 1."""
 
-    key: str
-    epoch: int
-    number: int
+    key: Name
+    epoch: Number
+    number: Number
     content: Ready | Recorded | Kept | Failed
 
 
 class Leave(Message):
     """I should like to go; I stay until you let me."""
 
-    key: str
+    key: Name
 
 
 class Fenced(Message):
     """The node of this key is not, or no longer, one of us. It may join as a new one."""
 
-    key: str
+    key: Name
 
 
 class Stop(Message):
     """The world was saved and rests: end."""
 
-    line: str = ""
+    line: Line = ""
 
 
 # --- files of snapshots, between hosts that share no folder
@@ -211,18 +224,18 @@ class Stop(Message):
 class Ask(Message):
     """Send me a piece of a file of a snapshot; an empty name asks for the list of files."""
 
-    snapshot: str
-    name: str
-    offset: int
+    snapshot: Name
+    name: Name
+    offset: Count
 
 
 class Chunk(Message):
     """A piece of a file (raw frame), or the list of files."""
 
-    snapshot: str
-    name: str
-    offset: int
-    files: list[tuple[str, int]] = []
+    snapshot: Name
+    name: Name
+    offset: Count
+    files: Files = []
 
 
 # --- between neighbours
@@ -231,37 +244,37 @@ class Chunk(Message):
 class Strip(Message):
     """The edges of `source` that the taker's window shows, at a tick (raw: sizes and contents, see portion.py)."""
 
-    epoch: int
+    epoch: Number
     pass_key: bytes
-    tick: int
-    source: int
+    tick: Tick
+    source: Number
 
 
 class Want(Message):
     """Your strip of this tick has not come; `source` is who asks."""
 
-    epoch: int
+    epoch: Number
     pass_key: bytes
-    tick: int
-    source: int
+    tick: Tick
+    source: Number
 
 
 class Ping(Message):
     """How long does it take to you and back?"""
 
-    epoch: int
+    epoch: Number
     pass_key: bytes
-    source: int
-    sent_s: float
+    source: Number
+    sent_s: Seconds
 
 
 class Pong(Message):
     """So long."""
 
-    epoch: int
+    epoch: Number
     pass_key: bytes
-    source: int
-    sent_s: float
+    source: Number
+    sent_s: Seconds
 
 
 # --- people
@@ -270,14 +283,14 @@ class Pong(Message):
 class Attend(Message):
     """A gateway that wants reports."""
 
-    key: str
+    key: Name
 
 
 class Report(Message):
     """Where the world is: JSON for people (`status`), and the present map's members."""
 
     status: bytes
-    epoch: int
+    epoch: Number
     pass_key: bytes
     members: list[Member]
 
@@ -285,46 +298,46 @@ class Report(Message):
 class Submit(Message):
     """A command on the world. The same ticket is journalled once, however often it comes."""
 
-    ticket: str
+    ticket: Name
     deeds: list[bytes]
-    tick: int = -1
+    tick: Tick = -1
 
 
 class Order(Message):
-    """A command on time or on nodes: pause, go, step (value: ticks), speed (ticks a second, 0 as fast as it goes), save,
-    leave (name), stop."""
+    """A command on time or on nodes: pause, go, step (value: ticks), speed (ticks a second, 0 as fast as it goes),
+    save, leave (name), stop."""
 
-    ticket: str
-    what: str
-    value: float = 0.0
-    name: str = ""
+    ticket: Name
+    what: Name
+    value: Annotated[float, Meta(ge=-1e9, le=1e9)] = 0.0
+    name: Name = ""
 
 
 class Settled(Message):
     """What became of a ticket: the tick at which it takes effect, or why it does not."""
 
-    ticket: str
-    tick: int
-    number: int
-    line: str = ""
+    ticket: Name
+    tick: Tick
+    number: Number
+    line: Line = ""
 
 
 class Look(Message):
     """A question to a node (JSON, see publisher.py), which answers when it is between two ticks."""
 
-    epoch: int
+    epoch: Number
     pass_key: bytes
-    ticket: str
+    ticket: Name
     question: bytes
 
 
 class Sight(Message):
     """The answer: JSON, and raw frames."""
 
-    ticket: str
-    epoch: int
-    source: int
-    tick: int
+    ticket: Name
+    epoch: Number
+    source: Number
+    tick: Tick
     answer: bytes
 
 
@@ -341,14 +354,26 @@ _decoder: Any = msgspec.msgpack.Decoder(Union[MESSAGES])
 
 def encode(message: Message, raw: Sequence[Any] = ()) -> list[Any]:
     """The frames of a message."""
-    return [_encoder.encode(message), *raw]
+    header = _encoder.encode(message)
+    return [_checksum(header, raw) + header, *raw]
+
+
+def _checksum(header: Any, raw: Sequence[Any]) -> bytes:
+    """Tells a message from one in which something was changed on the way, lengths of frames included."""
+    found = zlib.crc32(header)
+    for frame in raw:
+        found = zlib.crc32(frame, zlib.crc32(len(frame).to_bytes(8, "little"), found))
+    return found.to_bytes(CHECKSUM_BYTES, "little")
 
 
 def decode(frames: Sequence[Any]) -> tuple[Message, list[Any]]:
     """A message and its raw frames; `ValueError` for anything else."""
     if not frames or len(frames[0]) > MOST_HEADER_BYTES:
         raise ValueError("no header")
+    header, raw = frames[0][CHECKSUM_BYTES:], list(frames[1:])
+    if _checksum(header, raw) != frames[0][:CHECKSUM_BYTES]:
+        raise ValueError("changed on the way")
     try:
-        return _decoder.decode(frames[0]), list(frames[1:])
+        return _decoder.decode(header), raw
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from None
