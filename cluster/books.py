@@ -36,6 +36,7 @@ class Fetching:
 
     receiver: depot.Receiver
     snapshot: str
+    sender: Any
     ask: Callable[[Ask], None]
     done: Callable[[], None]
     asked_s: float = -1e9
@@ -82,7 +83,7 @@ class RunBooks:
 
     def enter_births(self, raw: Sequence[Any]) -> None:
         """Journal births."""
-        with suppress(ValueError):
+        with suppress(ValueError, LookupError, TypeError, OverflowError):  # births are told for people: none is missed
             for record in unpack_births(raw[0]):
                 self.journal.enter_births(record, self._species, torus_of(self.world).width)
 
@@ -148,12 +149,12 @@ class RunBooks:
         except (ValueError, OSError):
             return
         name = f"{self._aside.name}/{part}"
-        self._fetching[name] = Fetching(receiver, name, ask, done)
+        self._fetching[name] = Fetching(receiver, name, fetch.sender, ask, done)
 
     def fetched(self, sender: Any, chunk: Chunk, raw: Sequence[Any]) -> None:
         """A piece of a file came."""
         fetching = self._fetching.get(chunk.snapshot)
-        if fetching is None or len(raw) != 1:
+        if fetching is None or sender != fetching.sender or len(raw) != 1:
             return
         with suppress(ValueError, OSError):
             before = len(list(fetching.receiver.missing())) if not fetching.receiver.complete else 0
@@ -196,7 +197,9 @@ class RunBooks:
         self.journal.close()
 
 
-def newest_good(store: Store, world: WorldFile, last_tick: int | None = None) -> tuple[Entry, snapshot.Manifest, list[str]]:
+def newest_good(
+    store: Store, world: WorldFile, last_tick: int | None = None
+) -> tuple[Entry, snapshot.Manifest, list[str]]:
     """The newest snapshot that is whole, read part by part; and a line for each one passed over."""
     passed = [f"{path}: half written: passed over" for path in store.half_written()]
     layout = world.laws.layout(world)

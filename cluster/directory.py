@@ -43,6 +43,14 @@ BUSIEST_OVER_MEAN = 1.25
 BALANCE_AFTER_S = 20.0
 JUDGE_S = 2.0
 EVENTS_KEPT = 50
+MOST_WAITING_NODES = 1000
+MOST_ATTENDANTS = 256
+MOST_TICKETS = 10_000
+MOST_PENDING_DEEDS = 10_000
+FURTHEST_TICKS = 1_000_000
+"""How far ahead a deed may be wished, and how far beyond what we know a node may claim to have been."""
+MOST_SPENT_KEYS = 10_000
+SAY_AGAIN_S = 1.0
 
 
 class Directory:
@@ -63,7 +71,10 @@ class Directory:
         self.number = known.next_number
         self.deeds = list(known.deeds)
         self.tickets = {ticket: (tick, number) for ticket, tick, number in known.tickets}
+        self.tickets = dict(sorted(self.tickets.items(), key=lambda item: item[1][1])[-MOST_TICKETS:])
         self.nodes: dict[str, Node] = {}
+        self.spent: dict[str, None] = {}
+        """Keys of nodes that were let go or declared dead, the latest of them: what they said before is no news."""
         self.map: list[Member] = []
         self.ticks_per_exchange = wishes.ticks_per_exchange or 1
         self.records: dict[int, dict[str, Recorded]] = {}
@@ -82,6 +93,7 @@ class Directory:
         self._marked_s = self._kept_s = self._judged_s = self._changed_s = self._reported_s = 0.0
         self._granted_s = -1e9
         self._mark_cost_s = 0.0
+        self._refused_s = -1e9
 
     # --- events
 
@@ -124,19 +136,23 @@ class Directory:
     def _take_join(self, event: Arrived) -> list[Any]:
         join: Join = event.message  # type: ignore[assignment]
         if join.key in self.nodes:
-            self.nodes[join.key].sender, self.nodes[join.key].seen_s = event.sender, self.now_s
+            self._known_node(event)
             return []
-        if self.phase == "resting":
+        if join.key in self.spent:
+            return [Send(event.sender, Fenced(join.key))]
+        if self.phase == "resting" or len(self.nodes) - len(self.members) >= MOST_WAITING_NODES:
             return []
         for what in sorted({*join.seals, *self.seals}):
             if join.seals.get(what) != self.seals.get(what):
                 line = f"the {what} of this node are not those of the world: install the same Umwelt and species"
-                return [Send(event.sender, Refused(line)), self._say(f"{join.host}: refused: other {what}")]
+                said_lately, self._refused_s = self.now_s - self._refused_s < SAY_AGAIN_S, self.now_s
+                said = [] if said_lately else [self._say(f"{join.host[:80]}: refused: other {what[:80]}")]
+                return [Send(event.sender, Refused(line)), *said]
         before = [node for node in self.nodes.values() if node.join.address == join.address]
         gone = [instruction for node in before for instruction in self._died(node, "began anew")]
-        name = self._name(join.name)
+        name = self._name(join.name[:80])
         self.nodes[join.key] = Node(join.key, name, event.sender, join, self.now_s)
-        self.horizon = max(self.horizon, join.reached)
+        self.horizon = max(self.horizon, min(join.reached, max(self.known.horizon, self.granted) + FURTHEST_TICKS))
         said = [self._say(f"{name} joined")] if self.epoch > self.known.epoch else []
         if self.phase == "running":
             said += self._settle(f"{name} joined")
@@ -152,14 +168,23 @@ class Directory:
     def _take_leave(self, event: Arrived) -> list[Any]:
         key = event.message.key  # type: ignore[attr-defined]
         node = self.nodes.get(key)
-        return [Send(event.sender, Fenced(key))] if node is None else self._let_go(node)
+        if node is None:
+            return [Send(event.sender, Fenced(key))]
+        return self._let_go(node) if node.sender == event.sender else []
 
     def _let_go(self, node: Node) -> list[Any]:
         if not self._member(node):
-            del self.nodes[node.key]
-            return [Send(node.sender, Fenced(node.key))]
+            return [self._forget(node)]
         node.going = True
         return self._settle(f"{node.name} leaves") if self.phase == "running" else []
+
+    def _forget(self, node: Node) -> Send:
+        """It is none of us any more; it may come again under another key."""
+        del self.nodes[node.key]
+        self.spent[node.key] = None
+        if len(self.spent) > MOST_SPENT_KEYS:
+            del self.spent[next(iter(self.spent))]
+        return Send(node.sender, Fenced(node.key))
 
     def _member(self, node: Node) -> bool:
         return any(member.key == node.key for member in self.map)
@@ -177,7 +202,8 @@ class Directory:
     def _patience_s(self, node: Node) -> float:
         if not self._member(node) or not node.ready:
             return LOADING_DEAD_AFTER_S
-        return max(self.wishes.dead_after_s, 3 * node.beat.longest_s if node.beat is not None else 0.0)
+        beat = node.beat
+        return max(self.wishes.dead_after_s, max(3 * beat.longest_s, 2 * beat.tick_s) if beat is not None else 0.0)
 
     def lost(self, pid: int, host: str) -> list[Any]:
         """The engine saw a process of this host end."""
@@ -188,8 +214,7 @@ class Directory:
         if node.key not in self.nodes:
             return []
         was_member = self._member(node)
-        del self.nodes[node.key]
-        out = [Send(node.sender, Fenced(node.key))]
+        out: list[Any] = [self._forget(node)]
         if not was_member or self.phase in ("gathering", "resting"):
             return out
         said = self._say(f"{node.name} {how}: back to tick {self.tick:,}, and on from there")
@@ -220,8 +245,7 @@ class Directory:
         staying = [node for node in self.nodes.values() if not node.going]
         if not staying:
             self.phase, self._gathering_s = "gathering", self.now_s
-            gone, self.nodes = list(self.nodes.values()), {}
-            return [Send(node.sender, Fenced(node.key)) for node in gone]
+            return [self._forget(node) for node in list(self.nodes.values())]
         self.phase = "dividing"
         parts = min(len(staying), self.wishes.most_parts)
         return [Divide(self.epoch, self.snapshot, parts, self.known.reach * self.ticks_per_exchange)]
@@ -237,8 +261,7 @@ class Directory:
             for node, rectangle in zip(staying, event.rectangles, strict=True)
         ]
         gone = [node for node in self.nodes.values() if node.going]
-        for node in gone:
-            del self.nodes[node.key]
+        fences = [self._forget(node) for node in gone]
         self.phase = "assigning"
         self.pass_key = self.wishes.new_pass()
         self.granted = self.tick
@@ -247,7 +270,7 @@ class Directory:
         for node in staying:
             node.ready, node.tick, node.notes, node.beat, node.seen_s = False, self.tick, 0, None, self.now_s
         out: list[Any] = [Open(self.epoch, self.tick, tuple(self.map), self.reason)]
-        out += [Send(node.sender, Fenced(node.key)) for node in gone]
+        out += fences
         out += [self._say(f"{node.name} left") for node in gone]
         return out + [self._assign(node) for node in staying]
 
@@ -268,9 +291,11 @@ class Directory:
     # --- what nodes tell
 
     def _known_node(self, event: Arrived) -> Node | None:
+        """Who says this; None for who is, or stands where, none of our nodes: a node calls from where it joined."""
         node = self.nodes.get(event.message.key)  # type: ignore[attr-defined]
-        if node is not None:
-            node.sender, node.seen_s = event.sender, self.now_s
+        if node is None or node.sender != event.sender:
+            return None
+        node.seen_s = self.now_s
         return node
 
     def _take_beat(self, event: Arrived) -> list[Any]:
@@ -326,6 +351,8 @@ class Directory:
 
     def _take_recorded(self, node: Node, recorded: Recorded, raw: Sequence[Any]) -> list[Any]:
         out: list[Any] = [EnterBirths(raw)] if raw and len(raw[0]) else []
+        if not self.tick <= recorded.tick <= self.granted:
+            return out
         node.tick = max(node.tick, recorded.tick)
         parts = self.records.setdefault(recorded.tick, {})
         parts[node.key] = recorded
@@ -369,10 +396,12 @@ class Directory:
         taking = self.taking
         if taking is None or (taking.tick, taking.kept) != (kept.tick, kept.kept):
             return []
+        held = next(member.rectangle for member in self.map if member.key == node.key)
+        if kept.part.get("rectangle") != list(held):
+            return self._died(node, "sent another part than its own")
         self._mark_cost_s = kept.cost_s if not self._mark_cost_s else max(0.8 * self._mark_cost_s, kept.cost_s)
         if kept.files:
             taking.coming[node.key] = kept
-            held = next(member.rectangle for member in self.map if member.key == node.key)
             return [Fetch(self.epoch, kept.tick, node.key, sender, held, tuple(kept.files))]
         taking.parts[node.key] = kept
         return self._complete()
@@ -480,14 +509,18 @@ class Directory:
             return [Send(event.sender, Settled(submit.ticket, *known))]
         if self.phase == "resting":
             return [Send(event.sender, Settled(submit.ticket, -1, 0, "the world rests: umwelt resume wakes it"))]
-        tick = max(self.horizon, self.granted, submit.tick)
+        tick, now = max(self.horizon, self.granted, submit.tick), max(self.horizon, self.granted)
+        if tick > now + FURTHEST_TICKS or len(self.deeds) + len(submit.deeds) > MOST_PENDING_DEEDS:
+            line = "too much at once: try again later" if tick == now else f"tick {tick} is too far ahead of tick {now}"
+            return [Send(event.sender, Settled(submit.ticket, -1, 0, line))]
         deeds = tuple(Deed(tick, self.number + i, content) for i, content in enumerate(submit.deeds))
         self.number += len(deeds)
         self.deeds += deeds
         self.tickets[submit.ticket] = (tick, deeds[0].number if deeds else 0)
-        if len(self.tickets) > 10_000:
+        if len(self.tickets) > MOST_TICKETS:
             del self.tickets[next(iter(self.tickets))]
-        return [EnterDeeds(submit.ticket, deeds), Send(event.sender, Settled(submit.ticket, *self.tickets[submit.ticket]))]
+        settled = Settled(submit.ticket, *self.tickets[submit.ticket])
+        return [EnterDeeds(submit.ticket, deeds), Send(event.sender, settled)]
 
     def _take_order(self, event: Arrived) -> list[Any]:
         order: Order = event.message  # type: ignore[assignment]
@@ -516,6 +549,8 @@ class Directory:
 
     def _take_attend(self, event: Arrived) -> list[Any]:
         if event.sender not in self.attendants:
+            if len(self.attendants) >= MOST_ATTENDANTS:
+                return []
             self._reported_s = -1e9
         self.attendants[event.sender] = self.now_s
         return []

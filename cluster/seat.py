@@ -59,7 +59,7 @@ def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, m
     return Known(
         torus_of(world), world.laws.light_speed, tick, entry.name, manifest.counts["births"],
         manifest.counts["deaths"], max(journal.last_epoch(), manifest.epoch), 1 + journal.last_number(),
-        max([tick, 1 + journal.last_tick(), *[deed.tick for _, deed in deeds]]), tuple(deed for _, deed in deeds),
+        max(tick, 1 + journal.last_tick()), tuple(deed for _, deed in deeds),
         tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(list(journal.deeds()))),
     )  # fmt: skip
 

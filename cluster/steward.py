@@ -13,11 +13,12 @@ from umwelt.cluster.events import (
     Arrived, BeginSnapshot, Clock, Complete, Completed, Divide, Divided, Enter, EnterBirths, EnterDeeds, Fetch,
     Fetched, Open, Rest, Say, Send,
 )  # fmt: skip
-from umwelt.cluster.protocol import Ask, Chunk, Hello, Join, Order, Settled, Submit, decode, encode
+from umwelt.cluster.protocol import Ask, Attend, Chunk, Hello, Join, Order, Settled, Submit, decode, encode
 from umwelt.cluster.transport import Incoming, Transport
 from umwelt.sandbox.errors import UmweltError
 
 MESSAGES_A_TURN = 1024
+MOST_DEEDS, MOST_DEED_BYTES = 1000, 1 << 20
 NODES_ROLE, KEEPERS_ROLE = frozenset({"node", "world", "keeper"}), frozenset({"world", "keeper"})
 
 
@@ -94,7 +95,7 @@ class Steward:
         except ValueError:
             self.malformed += 1
             return
-        allowed = KEEPERS_ROLE if isinstance(message, Submit | Order) else NODES_ROLE
+        allowed = KEEPERS_ROLE if isinstance(message, Submit | Order | Attend) else NODES_ROLE
         if incoming.role not in allowed:
             self.malformed += 1
         elif isinstance(message, Ask):
@@ -118,6 +119,8 @@ class Steward:
         self._do(self.directory.handle(Arrived(order, (), b"")))
 
     def _refused(self, submit: Submit) -> str:
+        if len(submit.deeds) > MOST_DEEDS or sum(map(len, submit.deeds)) > MOST_DEED_BYTES:
+            return f"too much at once: at most {MOST_DEEDS} deeds and {MOST_DEED_BYTES:,} bytes"
         try:
             for content in submit.deeds:
                 self.books.check(content)
