@@ -1,0 +1,324 @@
+"""The thread and socket behind a connection: asks again, finds a lost gateway, keeps the newest tiles."""
+
+import queue
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from umwelt.cluster import viewing
+from umwelt.cluster.gateway import GATEWAY
+from umwelt.cluster.keys import KEEPER, Keys
+from umwelt.cluster.process import announced
+from umwelt.cluster.tiles import Topic
+from umwelt.cluster.transport import Limits, ZmqTransport, check_address
+from umwelt.sandbox.errors import RunError
+
+TURN_S = 0.004
+HELLO_AGAIN_S = 0.1
+ASK_AGAIN_S = 1.0
+ALIVE_S = 2.0
+LOST_AFTER_S = 4.0
+CREDIT = 128
+LIMITS = Limits(message_bytes=64 << 20, queued=1000)
+
+
+@dataclass
+class Reply:
+    """An answer: its tick, its JSON, its raw frame."""
+
+    tick: int
+    content: dict[str, Any]
+    raw: bytes
+
+
+@dataclass
+class _Asked:
+    message: viewing.Message
+    future: "Future[Reply]"
+    once: bool
+    said_s: float = -1e9
+    said: bool = False
+
+
+class Core:
+    """See the page's top. `known` is what the gateway told of the world.
+
+    `place` is the gateway's address, or a run's folder, whose `gateway.json` is read anew whenever the gateway is lost.
+    """
+
+    def __init__(self, place: str | Path, keys: Keys | None = None):
+        self._place, self._keys = place, keys
+        self.address = str(place)
+        if _is_address(place):
+            check_address(str(place))
+        self._transport: ZmqTransport | None = None
+        self._welcome: viewing.Welcome | None = None
+        self._line = ""
+        self._status: dict[str, Any] = {}
+        self._changed = threading.Condition()
+        self._outbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._asked: dict[str, _Asked] = {}
+        self._watched: dict[int, Counter[bytes]] = {}
+        self._tiles: dict[tuple[int, bytes], tuple[int, list[bytes]]] = {}
+        self._arrivals = 0
+        self._owed = 0
+        self._is_in = False
+        self._closing = False
+        self._heard_s = self._hello_s = self._alive_s = -1e9
+        self._thread = threading.Thread(target=self._run, name="umwelt-viewer", daemon=True)
+
+    # --- for those who use it, in any thread
+
+    def open(self, timeout_s: float) -> None:
+        """Connect; `RunError` where no gateway answers in time."""
+        self._find()
+        self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._welcome is not None or self._line, timeout_s)
+        if self._welcome is None:
+            self.close()
+            mend = "see that the world runs there" + (" and that the keys are its own" if self._keys else "")
+            raise RunError(self._line or f"{self.address}: no gateway answers: {mend}")
+
+    @property
+    def known(self) -> viewing.Welcome:
+        """What the gateway told of the world."""
+        assert self._welcome is not None
+        return self._welcome
+
+    def close(self) -> None:
+        """End the thread; what waits for an answer gets a `RunError`."""
+        self._closing = True
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+        self.wake()
+
+    def ask(self, made: Callable[[str], viewing.Message], once: bool = False) -> "Future[Reply]":
+        """Say a message with a ticket until it is answered; with `once`, not to another gateway."""
+        future: Future[Reply] = Future()
+        ticket = secrets.token_hex(16)
+        asked = _Asked(made(ticket), future, once)
+
+        def begin() -> None:
+            self._asked[ticket] = asked
+
+        self._outbox.put(begin)
+        if self._closing:
+            self._end()
+        return future
+
+    def watch(self, shown: int, topics: Sequence[Topic]) -> None:
+        """Watch these tiles too."""
+        self._count(shown, [topic.packed() for topic in topics], 1)
+
+    def unwatch(self, shown: int, topics: Sequence[Topic]) -> None:
+        """Watch these tiles no more, unless somebody else here does."""
+        self._count(shown, [topic.packed() for topic in topics], -1)
+
+    def _count(self, shown: int, topics: list[bytes], by: int) -> None:
+        with self._changed:
+            counter = self._watched.setdefault(shown, Counter())
+            for topic in topics:
+                counter[topic] += by
+                if counter[topic] <= 0:
+                    del counter[topic]
+                    self._tiles.pop((shown, topic), None)
+        self._outbox.put(lambda: self._say_watched(shown))
+
+    def tile(self, shown: int, topic: Topic) -> tuple[int, list[bytes]] | None:
+        """The newest pieces of a tile, and the number of their arrival."""
+        with self._changed:
+            return self._tiles.get((shown, topic.packed()))
+
+    def wait_for_tiles(
+        self, shown: int, topics: Sequence[Topic], after: int, timeout_s: float | None, settle_s: float
+    ) -> int:
+        """Until one of these tiles is newer than an arrival, and a little longer for the others; gives the last one."""
+        keys = [(shown, topic.packed()) for topic in topics]
+
+        def newer() -> int:
+            return sum(1 for key in keys if key in self._tiles and self._tiles[key][0] > after)
+
+        with self._changed:
+            if not self._changed.wait_for(lambda: newer() or self._closing, timeout_s):
+                raise RunError(f"{self.address}: nothing new to see within {timeout_s:g} s: see whether the world runs")
+            if self._closing:
+                raise RunError(f"{self.address}: the connection is closed")
+            # the first view waits for all of its tiles
+            self._changed.wait_for(lambda: newer() == len(keys) or self._closing, settle_s if after else 20 * settle_s)
+            return max(self._tiles[key][0] for key in keys if key in self._tiles)
+
+    def wait_for_status(self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float | None) -> dict[str, Any]:
+        """The status, as soon as it is as wanted."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._closing or wanted(self._status), timeout_s):
+                tick = self._status.get("tick")
+                where = "" if tick is None else f", tick {tick} is reached"
+                raise RunError(f"{self.address}: not within {timeout_s:g} s{where}: see whether the world is paused")
+            if self._closing:
+                raise RunError(f"{self.address}: the connection is closed")
+            return self._status
+
+    def wake(self) -> None:
+        """Let those who wait look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    # --- the thread
+
+    def _run(self) -> None:
+        with ZmqTransport(b"", None, self._keys, KEEPER, limits=LIMITS) as transport:
+            self._transport = transport
+            while not self._closing:
+                self._turn(transport)
+        self._end()
+
+    def _end(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                self._outbox.get_nowait()()
+        for asked in self._asked.values():
+            if not asked.future.done():
+                asked.future.set_exception(RunError(f"{self.address}: the connection is closed"))
+        self._asked.clear()
+
+    def _turn(self, transport: ZmqTransport) -> None:
+        incoming = transport.receive(TURN_S)
+        for _ in range(256):
+            if incoming is None:
+                break
+            self._take(incoming.frames)
+            incoming = transport.receive(0.0)
+        now_s = time.monotonic()
+        if self._is_in and now_s - self._heard_s > LOST_AFTER_S:
+            self._lost()
+        if not self._is_in and now_s - self._hello_s >= HELLO_AGAIN_S:
+            self._hello(transport, now_s)
+        with suppress(queue.Empty):
+            while True:
+                self._outbox.get_nowait()()
+        if self._is_in:
+            self._say(now_s)
+
+    def _hello(self, transport: ZmqTransport, now_s: float) -> None:
+        self._hello_s = now_s
+        with suppress(RunError):
+            self._find()
+        if now_s - self._heard_s > LOST_AFTER_S:  # what lies on an old line would come too late
+            transport.forget(self.address)
+            self._heard_s = now_s
+        transport.send(self.address, viewing.encode(viewing.Hello(viewing.PROTOCOL)))
+
+    def _find(self) -> None:
+        """Where the gateway is now."""
+        if _is_address(self._place):
+            return
+        path = Path(self._place)
+        found = announced(path / GATEWAY)
+        if found is None or not isinstance(found.get("address"), str):
+            mend = f"start it with: umwelt resume {path}" if path.is_dir() else "give a run's folder, or tcp://HOST:PORT"
+            raise RunError(f"{path}: no world runs there: {mend}")
+        if found.get("keys") and self._keys is None:
+            raise RunError(f"{path}: its gateway asks for keys: give the folder with yours")
+        if found["address"] != self.address:
+            if self._transport is not None:
+                self._transport.forget(self.address)
+            self.address = found["address"]
+
+    def _lost(self) -> None:
+        """The gateway is gone or has forgotten us: begin anew with the next one."""
+        self._is_in, self._hello_s = False, -1e9
+        for ticket, asked in list(self._asked.items()):
+            asked.said_s = -1e9
+            if asked.once and asked.said:
+                del self._asked[ticket]
+                line = f"{self.address}: the gateway was lost before it answered: look whether it was done"
+                _fail(asked, RunError(line))
+
+    def _say(self, now_s: float) -> None:
+        assert self._transport is not None
+        for ticket, asked in list(self._asked.items()):
+            if asked.future.cancelled():
+                del self._asked[ticket]
+            elif now_s - asked.said_s >= ASK_AGAIN_S:
+                asked.said_s = now_s
+                asked.said = self._transport.send(self.address, viewing.encode(asked.message)) or asked.said
+        if self._owed >= CREDIT // 4:
+            if self._transport.send(self.address, viewing.encode(viewing.Credit(self._owed))):
+                self._owed, self._alive_s = 0, now_s
+        if now_s - self._alive_s >= ALIVE_S:
+            self._alive_s = now_s
+            self._transport.send(self.address, viewing.encode(viewing.Alive()))
+
+    def _say_watched(self, shown: int) -> None:
+        if self._is_in and self._transport is not None:
+            topics = list(self._watched.get(shown, ()))
+            self._owed = 0
+            self._transport.send(self.address, viewing.encode(viewing.Watch(topics, CREDIT, shown)))
+
+    def _take(self, frames: Sequence[bytes]) -> None:
+        try:
+            message, raw = viewing.decode(frames)
+        except ValueError:
+            return
+        self._heard_s = time.monotonic()
+        if isinstance(message, viewing.Tile):
+            self._owed += 1
+            with self._changed:
+                if message.topic in self._watched.get(message.shown, ()):
+                    self._arrivals += 1
+                    self._tiles[message.shown, message.topic] = (self._arrivals, raw)
+                    self._changed.notify_all()
+        elif isinstance(message, viewing.Status):
+            with suppress(msgspec.DecodeError), self._changed:
+                self._status = msgspec.json.decode(message.content, type=dict[str, Any])
+                self._changed.notify_all()
+        elif isinstance(message, viewing.Answer):
+            self._answered(message, raw)
+        elif isinstance(message, viewing.Unknown):
+            self._lost()
+        elif isinstance(message, viewing.Welcome):
+            with self._changed:
+                self._welcome, first = message, not self._is_in
+                self._is_in = True
+                self._changed.notify_all()
+            if first:
+                for shown in list(self._watched):
+                    self._say_watched(shown)
+
+    def _answered(self, answer: viewing.Answer, raw: list[bytes]) -> None:
+        asked = self._asked.pop(answer.ticket, None)
+        if asked is None:
+            if not answer.ticket:
+                with self._changed:
+                    self._line = answer.line
+                    self._changed.notify_all()
+            return
+        if answer.line:
+            _fail(asked, RunError(answer.line))
+            return
+        try:
+            content = msgspec.json.decode(answer.content, type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            _fail(asked, RunError(f"{self.address}: an answer that is none: {error}"))
+            return
+        if asked.future.set_running_or_notify_cancel():
+            asked.future.set_result(Reply(answer.tick, content, raw[0] if raw else b""))
+
+
+def _fail(asked: _Asked, error: RunError) -> None:
+    if asked.future.set_running_or_notify_cancel():
+        asked.future.set_exception(error)
+
+
+def _is_address(place: str | Path) -> bool:
+    return isinstance(place, str) and "://" in place

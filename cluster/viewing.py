@@ -1,0 +1,163 @@
+"""Every message between a viewer and the gateway, typed; nothing is ever unpickled. Frames as in `protocol.py`.
+
+    viewer -> gateway     Hello Watch Credit Alive Command Order Query History
+    gateway -> viewer     Welcome Unknown Tile Status Answer
+
+Whatever bears a ticket is said again until its `Answer` comes; the same ticket is done once. A gateway that does not
+know a viewer (any more) says `Unknown`: then the viewer says `Hello` and what it watches again.
+"""
+
+import hashlib
+import inspect
+import sys
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
+from typing import Any
+
+import msgspec
+
+MOST_HEADER_BYTES = 1 << 20
+LIVE = -1
+"""In place of a tick of the past: the running world."""
+
+
+class Message(msgspec.Struct, tag=True, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """What all messages are."""
+
+
+# --- from viewers
+
+
+class Hello(Message):
+    """I should like to watch."""
+
+    protocol: str
+    name: str = ""
+
+
+class Watch(Message):
+    """All that I watch from now on (`tiles.Topic.packed`), of the running world or a shown tick.
+
+    `credit` tiles may be sent; each one uses one up. Begins the count anew.
+    """
+
+    topics: list[bytes]
+    credit: int
+    shown: int = LIVE
+
+
+class Credit(Message):
+    """So many tiles more may be sent."""
+
+    tiles: int
+
+
+class Alive(Message):
+    """I am still here."""
+
+
+class Command(Message):
+    """Something done to the world: a deed in people's terms, arguments as JSON (see `composing.py`)."""
+
+    ticket: str
+    what: str
+    arguments: bytes
+
+
+class Order(Message):
+    """Something done to time or nodes, as in `protocol.Order`."""
+
+    ticket: str
+    what: str
+    value: float = 0.0
+    name: str = ""
+
+
+class Query(Message):
+    """A question (JSON, see questions.py) to the running world or a shown tick."""
+
+    ticket: str
+    question: bytes
+    shown: int = LIVE
+
+
+class History(Message):
+    """What was: list (snapshots), show (a tick, to be watched and asked), fork (another run goes on from a tick)."""
+
+    ticket: str
+    what: str
+    tick: int = 0
+
+
+# --- from the gateway
+
+
+class Welcome(Message):
+    """What there is to see. `columns` of each table, as questions know them; `looks` as tiles of bodies show them."""
+
+    role: str
+    world: str
+    height: int
+    width: int
+    species: list[str]
+    layers: list[str]
+    units: dict[str, str]
+    levels: list[str]
+    columns: dict[str, list[str]]
+    looks: dict[str, list[str]]
+    drives: list[str]
+    most_tiles: int
+
+
+class Unknown(Message):
+    """Who are you?"""
+
+
+class Tile(Message):
+    """The newest pieces of a tile (raw frames, see tiles.py)."""
+
+    topic: bytes
+    shown: int
+
+
+class Status(Message):
+    """Where the world is (JSON, as the directory's); `stale_s` is how long ago the directory was heard."""
+
+    content: bytes
+    stale_s: float
+
+
+class Answer(Message):
+    """To a ticket: the tick at which it takes effect or was true, why not (`line`), what was asked for (JSON, raw)."""
+
+    ticket: str
+    tick: int
+    line: str = ""
+    content: bytes = b"{}"
+
+
+MESSAGES = tuple(
+    kind for _, kind in inspect.getmembers(sys.modules[__name__], inspect.isclass)
+    if issubclass(kind, Message) and kind is not Message
+)  # fmt: skip
+PROTOCOL = hashlib.blake2b(inspect.getsource(sys.modules[__name__]).encode(), digest_size=8).hexdigest()
+"""Stands for this whole page."""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: Any = msgspec.msgpack.Decoder(reduce(or_, MESSAGES))
+
+
+def encode(message: Message, raw: Sequence[Any] = ()) -> list[Any]:
+    """The frames of a message."""
+    return [_encoder.encode(message), *raw]
+
+
+def decode(frames: Sequence[Any]) -> tuple[Message, list[Any]]:
+    """A message and its raw frames; `ValueError` for anything else."""
+    if not frames or len(frames[0]) > MOST_HEADER_BYTES:
+        raise ValueError("no header")
+    try:
+        return _decoder.decode(frames[0]), list(frames[1:])
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from None

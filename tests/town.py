@@ -1,0 +1,218 @@
+"""A cluster with a gateway in one thread over real sockets: directory, nodes, publishers, gateway. For tests.
+
+    with Town(world, nodes=3) as town, connect(town.address) as world:
+        ...
+
+What is kept lies in memory, as in `simulation.py`; only the sockets are those of real processes.
+"""
+
+import itertools
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from simulation import Disk, MemoryBooks, MemoryShelf
+
+from umwelt.agents.description import WorldFile
+from umwelt.agents.opening import tick_zero, torus_of
+from umwelt.cluster.directory import Directory
+from umwelt.cluster.events import Prepared
+from umwelt.cluster.gateway import DOOR_LIMITS, Gateway
+from umwelt.cluster.host import Host
+from umwelt.cluster.keys import KEEPER, SPECTATOR, WORLD, Keys
+from umwelt.cluster.machine import Machine
+from umwelt.cluster.partition import most_parts
+from umwelt.cluster.protocol import Welcome
+from umwelt.cluster.publisher import Publisher, answers_looks
+from umwelt.cluster.situation import Known, Wishes
+from umwelt.cluster.steward import Steward
+from umwelt.cluster.transport import ZmqTransport
+from umwelt.sandbox.controls import Controls
+
+
+class Town:
+    """See the page's top. `do` runs something in the town's thread and gives its result."""
+
+    def __init__(
+        self, world: WorldFile, nodes: int = 2, keys: Path | None = None, last_tick: int | None = None,
+        tick_s: float = 0.0, bind: str = "", run: Path | None = None,
+    ):  # fmt: skip
+        self.world, self.tick_s, self.run_folder = world, tick_s, run
+        self.folder = Path(tempfile.mkdtemp(prefix="umwelt-town-"))
+        self.keys = {role: Keys.load(keys, role) if keys else None for role in ("world", "node")}
+        self.bind = bind or f"ipc://{self.folder}/gateway"
+        self.disk = Disk()
+        zero = tick_zero(world)
+        self.disk.constants = zero.constants
+        self.disk.snapshots[f"tick-{0:012d}"] = {
+            "tick": 0, "pieces": [zero.cut(zero.owned)], "controls": Controls(), "births": 0, "deaths": 0,
+        }  # fmt: skip
+        self._numbers = itertools.count(1)
+        self.wishes = Wishes(
+            nodes=nodes, last_tick=last_tick, ticks_per_exchange=1, most_parts=most_parts(torus_of(world)),
+            mark_s=0.5, kept_s=1e9, new_pass=lambda: next(self._numbers).to_bytes(16, "big"), dead_after_s=10.0,
+        )  # fmt: skip
+        self.hosts: list[Host] = []
+        self.publishers: dict[int, Publisher] = {}
+        self.open: list[Any] = []
+        self.begin_directory()
+        for _ in range(nodes):
+            self.add_node()
+        self.gateway: Gateway | None = None
+        self.begin_gateway()
+        self._jobs: list[tuple[Callable[[], Any], list[Any], threading.Event]] = []
+        self._ending = False
+        self.failed: BaseException | None = None
+        self._ticked_s = 0.0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    # --- who lives here
+
+    def _transport(self, name: str, role: str, bind: str = "", **more: Any) -> ZmqTransport:
+        made = ZmqTransport(b"", bind or f"ipc://{self.folder}/{name}", self.keys[role], role, **more)
+        self.open.append(made)
+        return made
+
+    def begin_directory(self) -> None:
+        """Start the directory, or start it again from what is on the disk."""
+        torus, reach = torus_of(self.world), self.world.laws.light_speed
+        name = max(self.disk.snapshots, key=lambda name: (self.disk.snapshots[name]["tick"], name))
+        newest, journalled = self.disk.snapshots[name], self.disk.deeds
+        known = Known(
+            torus, reach, newest["tick"], name, newest["births"], newest["deaths"], self.disk.epoch,
+            1 + max((deed.number for _, deed in journalled), default=0), 1 + max(self.disk.digests, default=-1),
+            tuple(deed for _, deed in journalled if deed.tick >= newest["tick"]),
+            tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(journalled)),
+        )  # fmt: skip
+        directory = Directory(
+            known, self.wishes, Welcome("", self.world.name, "", ""), {"laws": "same"}, "protocol"
+        )
+        self.directory_transport = self._transport("directory", "world")
+        books = MemoryBooks(self.world, self.disk)
+        self.steward = Steward(directory, self.directory_transport, books, time.monotonic)
+
+    def restart_directory(self) -> None:
+        """Kill the directory; another takes its place."""
+        self.directory_transport.close()
+        self.open.remove(self.directory_transport)
+        self.begin_directory()
+
+    def add_node(self) -> None:
+        """A new node, which joins by itself."""
+        number = next(self._numbers)
+        transport = self._transport(f"node-{number}", "node")
+        publisher = Publisher(f"ipc://{self.folder}/tiles-{number}", self.keys["node"])
+        keys = itertools.count()
+        machine = Machine(
+            f"ipc://{self.folder}/directory", transport.address, publisher.address, "host", number, 1, "protocol",
+            lambda: f"key-{number}-{next(keys)}", lambda: (torus_of(self.world), self.world.laws.light_speed),
+        )  # fmt: skip
+        prepared = (self.world, Prepared({"laws": "same"}, True))
+        host: Any = Host(
+            machine, transport, MemoryShelf(self.disk), time.monotonic, lambda welcome: prepared,
+            extra=answers_looks(publisher, lambda: host),
+        )  # fmt: skip
+        self.hosts.append(host)
+        self.publishers[id(host)] = publisher
+
+    def begin_gateway(self) -> None:
+        """Open the gateway."""
+        self.lines = ZmqTransport(b"", None, self.keys["world"], WORLD)
+        admitted = frozenset({KEEPER, SPECTATOR, WORLD})
+        self.door = ZmqTransport(b"", self.bind, self.keys["world"], WORLD, admitted, DOOR_LIMITS)
+        self.gateway = Gateway(
+            self.world, self.door, self.lines, f"ipc://{self.folder}/directory", self.run_folder, self.keys["world"]
+        )
+
+    def end_gateway(self) -> None:
+        """Kill the gateway."""
+        assert self.gateway is not None
+        self.gateway.close()
+        self.lines.close()
+        self.door.close()
+        self.gateway = None
+
+    @property
+    def address(self) -> str:
+        return self.door.address
+
+    # --- its life
+
+    def _run(self) -> None:
+        try:
+            while not self._ending:
+                self.turn()
+                while self._jobs:
+                    job, result, done = self._jobs.pop(0)
+                    try:
+                        result.append(job())
+                    except BaseException as error:
+                        result.append(error)
+                    done.set()
+        except BaseException as error:
+            self.failed = error
+
+    def turn(self) -> None:
+        """A little while."""
+        self.steward.turn(0.0)
+        now_s = time.monotonic()
+        for host in list(self.hosts):
+            before = host.portion.tick if host.portion is not None else -1
+            if not self.tick_s or now_s - self._ticked_s >= self.tick_s:
+                host.turn()
+            else:
+                host.listen(0.0)
+            if host.portion is not None and host.portion.tick != before:
+                self._stepped = True
+            held = host.machine.holding
+            if host.portion is not None and held is not None and held.loaded:
+                self.publishers[id(host)].turn(host.portion)
+            if host.ended is not None:
+                self.hosts.remove(host)
+        if self.tick_s and now_s - self._ticked_s >= self.tick_s:
+            self._ticked_s = now_s
+        if self.gateway is not None:
+            self.gateway.turn(0.001)
+
+    def do(self, job: Callable[[], Any]) -> Any:
+        """Run something in the town's thread."""
+        if not self._thread.is_alive():
+            return job()
+        result: list[Any] = []
+        done = threading.Event()
+        self._jobs.append((job, result, done))
+        assert done.wait(30), self.failed
+        if isinstance(result[0], BaseException):
+            raise result[0]
+        return result[0]
+
+    def __enter__(self) -> "Town":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if kind is None and self.failed is not None:
+            raise self.failed
+
+    def close(self) -> None:
+        """End all."""
+        self._ending = True
+        if self._thread.is_alive():
+            self._thread.join()
+        if self.gateway is not None:
+            self.end_gateway()
+        for one in [*self.open, *self.publishers.values()]:
+            one.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def tick(self) -> int:
+        """What all nodes have reached."""
+        return min((host.portion.tick for host in self.hosts if host.portion is not None), default=0)
