@@ -205,6 +205,114 @@ def export(
         print(f"{path}: {rows:,} rows")
 
 
+Address = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[ADDRESS]", help="A run's folder or tcp://HOST:PORT [default: the only run that is running]"
+    ),
+]
+
+
+@app.command()
+def keys(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for them.")],
+) -> None:
+    """Make the keys of a world that is open to others: who has none stays out."""
+    from umwelt.cluster.keys import make_keys
+
+    for path in make_keys(folder):
+        print(path)
+    print(f"the world:  umwelt launch WORLD --bind tcp://HOST:PORT --keys {folder}; the secrets stay here")
+    print("others get world.public and one pair: node.* to compute, keeper.* to change the world, spectator.* to look")
+
+
+@app.command()
+def verify(
+    run: RunFolder,
+    nodes: Annotated[int, typer.Option(min=1, help="Cut the world for so many nodes.")] = 1,
+    json: Json = False,
+) -> None:
+    """Run a run's whole history again, and compare every digest."""
+    from umwelt.client.past import verified
+
+    sys.exit(verified(run, nodes, json))
+
+
+@app.command()
+def fork(
+    run: RunFolder,
+    tick: Annotated[int, typer.Option(min=0, help="Where the new run's own way begins.")],
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Where to keep it [default: runs/WORLD-NUMBER]")
+    ] = None,
+) -> None:
+    """A new run that shares another's past up to a tick."""
+    from umwelt.client.running import making
+    from umwelt.cluster.recovery import fork as forked
+
+    with making(f"replaying {run} up to tick {tick:,}"):
+        made = forked(run, tick, to)
+    print(f"{made}: the world of {run} as it was at tick {tick:,}; go on with: umwelt resume {made}")
+
+
+@app.command()
+def status(address: Address = None, keys: KeysFolder = None, json: Json = False) -> None:
+    """Say where a running world is, and who carries it."""
+    from rich.console import Console
+
+    from umwelt.client import remote
+
+    found = remote.status(address, keys)
+    if json:
+        import json as writer
+
+        print(writer.dumps(found))
+    else:
+        remote.show_status(found, Console())
+
+
+@app.command()
+def join(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="tcp://HOST:PORT of a world, or a run's folder.")],
+    keys: KeysFolder = None,
+    name: Annotated[str, typer.Option(help="What the node is called [default: node-NUMBER]")] = "",
+    bind: Annotated[
+        str,
+        typer.Option(metavar="tcp://HOST:*", help="Where its neighbours reach it [default: this machine's address]"),
+    ] = "",
+) -> None:
+    """Carry a part of a running world with this machine, until Ctrl-C."""
+    from umwelt.client import remote
+
+    sys.exit(remote.join(address, keys, name, bind))
+
+
+@app.command()
+def leave(
+    node: Annotated[str, typer.Argument(metavar="NODE", help="A node's name, as umwelt status tells it.")],
+    at: Annotated[str | None, typer.Option("--at", metavar="ADDRESS", help="A run's folder or tcp://HOST:PORT")] = None,
+    keys: KeysFolder = None,
+) -> None:
+    """Let a node go; the others take over its part."""
+    from umwelt.client import remote
+    from umwelt.client.running import making
+
+    with making(f"{node} leaves"):
+        line = remote.leave(node, at, keys)
+    print(line)
+
+
+@app.command()
+def stop(address: Address = None, keys: KeysFolder = None) -> None:
+    """Save a running world and stop it."""
+    from umwelt.client import remote
+    from umwelt.client.running import making
+
+    with making("saving the world"):
+        line = remote.stop(address, keys)
+    print(line)
+
+
 def _pair(text: str, between: str, option: str, example: str) -> tuple[int, int]:
     first, _, second = (part.strip() for part in text.lower().partition(between))
     if not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in (first, second)):

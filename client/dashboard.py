@@ -84,9 +84,7 @@ class Trend:
         if metrics is not None and metrics["tick"] != self.latest.tick:
             past, present = self.latest.populations, metrics["populations"]  # who died out is told with 0
             found = {t: {**dict.fromkeys(past.get(t, ()), 0), **present.get(t, {})} for t in {**past, **present}}
-            self._remember(
-                Metrics(metrics["tick"], metrics["births"], metrics["deaths"], found, metrics["substances"])
-            )
+            self._remember(Metrics(metrics["tick"], metrics["births"], metrics["deaths"], found, metrics["substances"]))
         return [event["line"] for event in self._new(status["events"])] + lines
 
     def _new(self, events: list[Any]) -> list[Any]:

@@ -10,8 +10,8 @@ import numpy as np
 from umwelt.agents.description import parse_world
 from umwelt.client import bodies
 from umwelt.client.scene import Beings, Scene, ground_colour, rgb, scattered, scene_of
-from umwelt.cluster.recovery import region_at
 from umwelt.cluster.journal import Journal
+from umwelt.cluster.recovery import region_at
 from umwelt.cluster.store import WORLD, Store, aside
 from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.region import Region

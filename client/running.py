@@ -2,7 +2,6 @@
 
 import json
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
