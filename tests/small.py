@@ -1,9 +1,17 @@
 """A small crowded world for tests, and runs of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from umwelt.agents.description import WorldFile, parse_world
-from umwelt.cluster.engine import Run
+from umwelt.cluster.engine import begin_run
+from umwelt.cluster.journal import Journal, Metrics
+from umwelt.cluster.portion import measured
+from umwelt.cluster.recovery import journalled_deeds, region_at, replay
+from umwelt.cluster.store import Store
+from umwelt.sandbox import audit
+from umwelt.sandbox.region import Region
 
 TEXT = """
 width = 48
@@ -30,6 +38,7 @@ count = 60
 species = "hunter"
 count = 20
 """
+RECORD_EVERY_TICKS = 8
 
 
 def small_world(**overrides: object) -> WorldFile:
@@ -37,9 +46,71 @@ def small_world(**overrides: object) -> WorldFile:
     return parse_world(TEXT, "small.toml", "small", {key.replace("__", "."): value for key, value in overrides.items()})
 
 
-def small_run(folder: Path, ticks: int = 0, **overrides: object) -> Run:
-    """A run of the small world, carried on by some ticks."""
-    run = Run.begin(small_world(**overrides), folder)
-    for _ in run.ticks(ticks):
-        pass
-    return run
+class Walk:
+    """A run carried on in this process: it leaves in the folder what a cluster would, without starting one."""
+
+    def __init__(self, store: Store):
+        self.store = store
+        self.world, self.region, self.passed_over = region_at(store)
+        if self.world.common.births:
+            self.region.births = []
+        store.tidy()
+        self.journal = Journal(store.journal)
+        self.species = list(self.world.laws.species(self.world)) if self.world.laws.species else []
+
+    @property
+    def tick(self) -> int:
+        return self.region.tick
+
+    def go(self, tick: int) -> None:
+        """Run to a tick; births, and now and then digest and metrics, are journalled."""
+        replay(self.world, self.region, tick, journalled_deeds(self.store, self.tick), self._seen)
+
+    def _seen(self, region: Region) -> None:
+        for record in region.births or ():
+            self.journal.enter_births(record, self.species, region.torus.width)
+        if region.births:
+            region.births.clear()
+        if region.tick % RECORD_EVERY_TICKS == 0:
+            self.record()
+
+    def digest(self) -> int:
+        """That of the present moment."""
+        return (audit.digest(self.region) + self.region.controls.digest()) & audit.DIGEST_MASK
+
+    def record(self) -> None:
+        """Journal the present moment."""
+        populations, substances = measured(self.world, self.region, self.species)
+        counts = self.region.counts
+        metrics = Metrics(self.tick, counts["births"], counts["deaths"], populations, substances)
+        self.journal.enter(metrics, self.digest())
+
+    def save(self) -> None:
+        """Take a kept snapshot."""
+        self.record()
+        self.journal.commit()
+        self.store.save(self.region, self.world.text, self.world.name)
+
+    def close(self) -> None:
+        """Close the journal."""
+        self.journal.close()
+
+
+@contextmanager
+def walking(folder: Path) -> Iterator[Walk]:
+    """A run that exists, from its newest good snapshot on."""
+    walk = Walk(Store.open(folder))
+    try:
+        yield walk
+    finally:
+        walk.close()
+
+
+def small_run(folder: Path, *ticks: int, **overrides: object) -> Store:
+    """A run of the small world with kept snapshots at these ticks, besides the one of tick 0."""
+    store = begin_run(small_world(**overrides), folder)
+    with walking(folder) as walk:
+        for tick in ticks:
+            walk.go(tick)
+            walk.save()
+    return store
