@@ -217,15 +217,20 @@ def _until_resting(engine: Carrier, asked: Asked, rates: Rates, watcher: Dashboa
 
 
 def newest(store: Store) -> tuple[Metrics, int]:
-    """The last journalled moment and its digest."""
-    if not store.journal.is_file():  # moved aside as damaged: the directory begins another
-        return Metrics(0, 0, 0, {}, {}), 0
-    journal = Journal.reading(store.journal)
-    try:
-        last = deque(journal.metrics(), maxlen=1)
-        return (last[0], journal.digests().get(last[0].tick, 0)) if last else (Metrics(0, 0, 0, {}, {}), 0)
-    finally:
-        journal.close()
+    """The last moment that the journal or a snapshot knows, and its digest."""
+    moments = []
+    if store.journal.is_file():  # moved aside as damaged, the directory begins another
+        journal = Journal.reading(store.journal)
+        try:
+            last, digests = deque(journal.metrics(), maxlen=1), journal.digests()
+            moments = [(metrics, digests[metrics.tick]) for metrics in last if metrics.tick in digests]
+        finally:
+            journal.close()
+    manifest = store.newest_manifest()
+    if manifest is not None and not (moments and moments[0][0].tick >= manifest.tick):
+        counts = manifest.counts
+        moments = [(Metrics(manifest.tick, counts["births"], counts["deaths"], {}, {}), int(manifest.digest, 16))]
+    return moments[0] if moments else (Metrics(0, 0, 0, {}, {}), 0)
 
 
 def summary(world: WorldFile, store: Store, rates: Rates) -> dict[str, Any]:

@@ -1,17 +1,27 @@
-"""Edited worlds, damaged manifests and journals, and launches that fail: each is one line, and nothing is left over."""
+"""Edited worlds, damaged manifests and journals, launches that fail: each is one line, and nothing is left over.
+
+And processes that are killed in the middle: the world goes on as if nothing had happened.
+"""
 
 import errno
 import json
 import os
 import shutil
+import signal
 import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small import TEXT, small_run, small_world
+from small import TEXT, small_run, small_world, walking
 
 from umwelt.client.export import export_run
-from umwelt.cluster.engine import Run, reopened
+from umwelt.client.running import newest
+from umwelt.cluster.engine import Engine, Plan, begin_run, refuse_running
+from umwelt.cluster.journal import Journal
+from umwelt.cluster.recovery import described_world, region_at, verify
 from umwelt.cluster.store import Store, aside
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError, SnapshotError
@@ -20,11 +30,7 @@ from umwelt.sandbox.errors import RunError, SnapshotError
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory) -> Path:
     """A run with snapshots at ticks 0 and 8."""
-    folder = tmp_path_factory.mktemp("runs") / "small-1"
-    run = small_run(folder, 8)
-    run.save()
-    run.close()
-    return folder
+    return small_run(tmp_path_factory.mktemp("runs") / "small-1", 8).folder
 
 
 @pytest.fixture
@@ -50,9 +56,9 @@ def test_a_world_file_that_was_changed_after_launch_is_refused(folder, before, a
     assert before in text
     world.write_text(text.replace(before, after))
     with pytest.raises(RunError, match=rf"world\.toml: is not the world the run began with \({said}\): put it back"):
-        reopened(Store.open(folder))
+        described_world(Store.open(folder))
     world.write_text("# put back, in other words\n" + TEXT)
-    assert reopened(Store.open(folder))[1].tick == 8
+    assert region_at(Store.open(folder))[1].tick == 8
 
 
 # --- manifests
@@ -76,7 +82,7 @@ DAMAGED = {
 def test_a_damaged_manifest_is_passed_over(folder, damage):
     manifest = Store(folder).path(8) / snapshot.MANIFEST
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | DAMAGED[damage]))
-    _, region, passed_over = reopened(Store.open(folder))
+    _, region, passed_over = region_at(Store.open(folder))
     assert region.tick == 0
     assert len(passed_over) == 1 and "tick-000000000008: " in passed_over[0] and "\n" not in passed_over[0]
 
@@ -120,21 +126,30 @@ def test_damaged_contents_of_the_journal_are_one_line_with_the_mend(folder, how)
     assert list(out.iterdir()) == []
     if "births" not in SPOILT[how]:
         with pytest.raises(RunError, match="move it aside and resume the run"):
-            Run.resume(folder)
+            newest(Store.open(folder))
 
 
 def test_a_journal_moved_aside_is_begun_anew(folder):
     (folder / "journal.sqlite").rename(folder / "journal.damaged")
     with pytest.raises(RunError, match="is missing: resume the run first"):
         export_run(folder, folder.parent / "out")
-    run = Run.resume(folder)
-    assert run.tick == 8
-    run.save()
-    run.close()
+    assert newest(Store.open(folder))[0].tick == 8
+    with walking(folder) as walk:
+        assert walk.tick == 8
+        walk.save()
     assert dict(export_run(folder, folder.parent / "out"))[folder.parent / "out" / "life.parquet"] == 1
 
 
 # --- launches
+
+BRITTLE = """
+from umwelt.agents import Monster
+
+
+class Brittle(Monster):
+    def respond(self, see):
+        raise ValueError("glass breaks")
+"""
 
 
 def stopped(*arguments: object) -> None:
@@ -154,20 +169,20 @@ def test_a_launch_that_fails_before_its_first_snapshot_leaves_nothing(tmp_path, 
     target, name = {"audit": (audit, "digest"), "snapshot": (os, "fsync"), "world": (Path, "write_text")}[place]
     monkeypatch.setattr(target, name, mishap)
     with pytest.raises((KeyboardInterrupt, RunError, OSError)) as raised:
-        Run.begin(small_world(), given)
+        begin_run(small_world(), given)
     assert "last snapshot" not in str(raised.value) and "resume" not in str(raised.value)
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["there"]
 
 
 def test_a_launch_that_fails_touches_nothing_of_others(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    small_run(Path("runs/small-1")).close()
+    small_run(Path("runs/small-1"))
     before = sorted(Path().rglob("*"))
     with pytest.raises(RunError, match="is not empty"):
-        Run.begin(small_world(), Path("runs/small-1"))
+        begin_run(small_world(), Path("runs/small-1"))
     monkeypatch.setattr(audit, "digest", stopped)
     with pytest.raises(KeyboardInterrupt):
-        Run.begin(small_world())
+        begin_run(small_world())
     assert sorted(Path().rglob("*")) == before
 
 
@@ -189,10 +204,8 @@ def test_an_export_replaces_an_older_one_as_a_whole(folder, monkeypatch):
     out = folder.parent / "out"
     export_run(folder, out)
     before = {path: path.read_bytes() for path in out.iterdir()}
-    run = Run.resume(folder)
-    for _ in run.ticks(16):
-        pass
-    run.close()
+    with walking(folder) as walk:
+        walk.go(16)
     writer, wrote = parquet.ParquetWriter.write_table, []
 
     def fills_up(self, table):
@@ -203,3 +216,71 @@ def test_an_export_replaces_an_older_one_as_a_whole(folder, monkeypatch):
     with pytest.raises(RunError, match="the disk is full: make room, then try again"):
         export_run(folder, out)
     assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+# --- processes that are killed
+
+
+def carried(engine: Engine, until: Callable[[dict], bool], within_s: float = 90.0) -> dict:
+    """Look after an engine's processes until its directory reports what is waited for."""
+    end_s = time.monotonic() + within_s
+    while time.monotonic() < end_s:
+        if engine.turn(0.05) and until(engine.line.status):
+            return engine.line.status
+    raise AssertionError(f"not within {within_s} s: {engine.line.status}")
+
+
+def killed(engine: Engine, name: str) -> None:
+    os.kill(engine.children[name].process.pid, signal.SIGKILL)
+
+
+def test_a_world_whose_processes_are_killed_is_the_same_world(tmp_path):
+    store = begin_run(small_world(), tmp_path / "small-1")
+    engine = Engine(store, Plan(nodes=2, gateway=False, mark_s=0.3))
+    try:
+        engine.start()
+        began = carried(engine, lambda now: now["tick"] >= 40)
+        killed(engine, "node-1")
+        after = carried(engine, lambda now: now["epoch"] > began["epoch"] and now["tick"] > began["tick"])
+        assert any(event["line"].startswith("node-1 died: back to tick ") for event in after["events"])
+        both = carried(engine, lambda now: len([node for node in now["nodes"] if node["rectangle"]]) == 2)
+        killed(engine, "directory")
+        carried(engine, lambda now: now["epoch"] > both["epoch"] and now["tick"] > both["tick"])
+        assert [line.split(" (")[0] for line in engine.said] == ["node-1 died", "directory died"]
+        engine.stop()
+        while not engine.resting:
+            engine.turn(0.05)
+    finally:
+        engine.close()
+    assert not engine.children and not (store.folder / "directory.json").exists()
+    last = newest(store)[0]
+    found = verify(store.folder)
+    assert found.first_other is None and found.compared > last.tick // 8 and found.last_tick == last.tick
+    straight = small_run(tmp_path / "straight", last.tick)
+    journals = [Journal.reading(one.journal) for one in (store, straight)]
+    assert list(journals[0].births()) == list(journals[1].births())
+    assert list(deque(journals[0].metrics(), 1)) == list(deque(journals[1].metrics(), 1))
+
+
+def test_a_run_is_run_once_at_a_time(folder):
+    (folder / "cluster.json").write_text(json.dumps({"pid": os.getppid()}))
+    for begin in (refuse_running, lambda store: Engine(store, Plan())):
+        with pytest.raises(RunError, match=r"small-1: is running already \(process \d+\): umwelt stop"):
+            begin(Store.open(folder))
+
+
+def test_a_species_that_fails_ends_the_world_with_its_line(tmp_path, monkeypatch):
+    (tmp_path / "brittle.py").write_text(BRITTLE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    world = small_world(founders__3__behaviour="brittle:Brittle")
+    engine = Engine(begin_run(world, tmp_path / "run"), Plan(nodes=1, gateway=False))
+    try:
+        engine.start()
+        with pytest.raises(RunError, match=r"Brittle.*glass") as failed:
+            while not engine.resting:
+                engine.turn(0.05)
+    finally:
+        engine.close()
+    assert "\n" not in str(failed.value)
+    assert region_at(Store.open(tmp_path / "run"))[1].tick == 0
