@@ -23,9 +23,7 @@ def region():
 
 
 def test_the_command_writes_a_picture_of_the_size_asked_for(tmp_path):
-    run = small_run(tmp_path / "small-1", 12)
-    run.save()
-    run.close()
+    small_run(tmp_path / "small-1", 12)
     out = tmp_path / "out.png"
     for more in ([], ["--tick", "9"], ["--zoom", "40", "--at", "3,4"]):
         with pytest.raises(SystemExit) as ended:
@@ -35,7 +33,7 @@ def test_the_command_writes_a_picture_of_the_size_asked_for(tmp_path):
 
 
 def test_a_tick_that_was_not_reached_is_refused(tmp_path, capsys):
-    small_run(tmp_path / "small-1", 4).close()
+    small_run(tmp_path / "small-1")
     with pytest.raises(SystemExit):
         main(["picture", str(tmp_path / "small-1"), str(tmp_path / "out.png"), "--tick", "99"])
     assert "has reached tick 0" in capsys.readouterr().err

@@ -13,13 +13,13 @@ from small import TEXT, small_run, small_world
 from umwelt.agents.opening import begin
 from umwelt.client import bodies, picture
 from umwelt.client.cli import main
-from umwelt.cluster.engine import Run
+from umwelt.cluster import engine
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("runs") / "small-1"
-    small_run(folder).close()
+    small_run(folder)
     return str(folder)
 
 
@@ -53,6 +53,12 @@ def refused(tmp_path, monkeypatch, capsys):
         (["--nope"], "No such option: --nope"),
         (["export", "x"], "Missing option '--to'"),
         (["picture", "x", "y.png", "--zoom", "q"], "'--zoom'"),
+        (["launch", "golden", "--nodes", "-1"], "'--nodes'"),
+        (["launch", "golden", "--ticks-per-exchange", "65"], "'--ticks-per-exchange'"),
+        (["verify", "x", "--nodes", "0"], "'--nodes'"),
+        (["fork", "x"], "Missing option '--tick'"),
+        (["join"], "Missing argument 'ADDRESS'"),
+        (["leave"], "Missing argument 'NODE'"),
     ],
 )
 def test_a_mistake_in_usage_is_one_line(refused, arguments, expected):
@@ -107,7 +113,7 @@ def test_ctrl_c_while_a_world_is_made_is_one_line(refused, monkeypatch):
     def interrupted(*arguments):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Run, "begin", interrupted)
+    monkeypatch.setattr(engine, "begin_run", interrupted)
     assert "stopped at once; what was saved before is whole" in refused("launch", "golden", code=130)
 
 
