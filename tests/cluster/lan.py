@@ -1,0 +1,361 @@
+"""A network of the tests' own: hosts are network namespaces, and every frame between them passes a switch here.
+
+    with Lan(delay_s=0.025, loss=0.01) as lan:
+        lan.host("a"), lan.host("b")
+        lan.hosts["a"].start([...], log)
+        lan.cut("b"); lan.heal("b")
+
+The kernel here has no netem. The switch is a thread with a TAP device for each host: it holds frames back, loses a
+seeded share of them, and passes nothing to or from a host that is cut off. Needs root and Linux; `why_not` says so.
+`LanRun` puts a world there: its directory on one host and nodes on others, with keys, each seeing only its own files.
+"""
+
+import ctypes
+import fcntl
+import heapq
+import os
+import random
+import select
+import shutil
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from umwelt.agents.description import WorldFile
+from umwelt.cluster.engine import Line, begin_run
+from umwelt.cluster.keys import WORLD, Keys, make_keys
+from umwelt.cluster.node import NodeSettings
+from umwelt.cluster.process import announced, lives
+from umwelt.cluster.seat import DIRECTORY, SeatSettings
+
+TUN, TUNSETIFF, IFF_TAP, IFF_NO_PI = "/dev/net/tun", 0x400454CA, 0x2, 0x1000
+CLONE_NEWNET = 0x40000000
+PREFIX = "umwelt-lan"
+MOST_HOSTS = 8
+MOST_WAITING = 200_000
+"""Frames under way; what comes on top is lost, as in a full router."""
+COMMAND_S, START_S = 10.0, 60.0
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _ip(*arguments: str) -> None:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    if done.returncode:
+        raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+@cache
+def why_not() -> str:
+    """Why this machine has no place for a `Lan`; "" if it has."""
+    if not sys.platform.startswith("linux"):
+        return "network namespaces are of Linux"
+    if os.geteuid() != 0:
+        return "only root can make network namespaces"
+    missing = [name for name in ("ip", "nsenter", "unshare", "mount") if shutil.which(name) is None]
+    if missing:
+        return f"the command {missing[0]} is missing"
+    if not os.access(TUN, os.R_OK | os.W_OK):
+        return f"{TUN} cannot be opened"
+    try:
+        with Lan() as lan:
+            lan.host("trial")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"no namespace or no TAP device can be made here: {error}"
+    return ""
+
+
+class Host:
+    """A machine on the Lan: a namespace with one address."""
+
+    def __init__(self, name: str, number: int, mtu_bytes: int):
+        self.name, self.address = name, f"10.77.0.{number}"
+        self.namespace = f"{PREFIX}-{os.getpid()}-{number}"
+        self.hardware = bytes([2, 0, 0, 0, 0, number])
+        self.processes: list[subprocess.Popen] = []
+        outside = f"um{os.getpid()}x{number}"
+        self.tap = os.open(TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(self.tap, TUNSETIFF, struct.pack("16sH22x", outside.encode(), IFF_TAP | IFF_NO_PI))
+            _ip("netns", "add", self.namespace)
+            hardware = ":".join(f"{byte:02x}" for byte in self.hardware)
+            _ip("link", "set", outside, "netns", self.namespace, "address", hardware, "txqueuelen", "10000")
+            inside = ("-n", self.namespace)
+            _ip(*inside, "link", "set", outside, "name", "lan0", "mtu", str(mtu_bytes))
+            _ip(*inside, "address", "add", f"{self.address}/24", "dev", "lan0")
+            _ip(*inside, "link", "set", "lo", "up")
+            _ip(*inside, "link", "set", "lan0", "up")
+        except BaseException:
+            self.close()
+            raise
+
+    def start(
+        self, command: Sequence[str], log: Path, environment: dict[str, str] | None = None, hidden: Path | None = None
+    ) -> subprocess.Popen:
+        """Start a process here; what lies in the folder `hidden` it does not see."""
+        told = ["nsenter", f"--net=/run/netns/{self.namespace}"]
+        if hidden is not None:
+            told += ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden)]
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                [*told, *command], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                cwd=ROOT, env={**os.environ, **(environment or {})},
+            )  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """What this thread opens meanwhile, and the threads that it starts, are on this host."""
+        with open("/proc/thread-self/ns/net", "rb") as outer, open(f"/run/netns/{self.namespace}", "rb") as own:
+            _enter(own.fileno())
+            try:
+                yield
+            finally:
+                _enter(outer.fileno())
+
+    def close(self) -> None:
+        """End what still runs here, and remove the namespace."""
+        for process in self.processes:
+            with suppress(OSError):
+                process.kill()
+            process.wait()
+        self.processes.clear()
+        with suppress(OSError):
+            os.close(self.tap)
+        with suppress(OSError, subprocess.TimeoutExpired):
+            _ip("netns", "delete", self.namespace)
+
+
+def _enter(namespace: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).setns(namespace, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+class Lan:
+    """Up to `MOST_HOSTS` hosts on one switch. `delay_s` (each way) and `loss` (a share of frames) may be changed."""
+
+    def __init__(self, delay_s: float = 0.0, loss: float = 0.0, seed: int = 0, mtu_bytes: int = 1500):
+        self.delay_s, self.loss, self.mtu_bytes = delay_s, loss, mtu_bytes
+        self.hosts: dict[str, Host] = {}
+        self.counts: Counter[str] = Counter()
+        """Frames `passed`, `lost`, `cut` off, and bytes passed."""
+        self.failed: Exception | None = None
+        self._away: frozenset[str] = frozenset()
+        self._dice = random.Random(seed)
+        self._waiting: list[tuple[float, int, Host, Host, bytes]] = []
+        self._number = 0
+        self._ending = False
+        self._wake = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="lan-switch", daemon=True)
+
+    def __enter__(self) -> "Lan":
+        for path in Path("/run/netns").glob(f"{PREFIX}-*-*"):  # of tests that were killed
+            if not lives(int(path.name.split("-")[2])):
+                with suppress(OSError, subprocess.TimeoutExpired):
+                    _ip("netns", "delete", path.name)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending = True
+        self._stir()
+        self._thread.join()
+        for host in self.hosts.values():
+            host.close()
+        for end in self._wake:
+            os.close(end)
+
+    def host(self, name: str) -> Host:
+        """A new host."""
+        assert name not in self.hosts and len(self.hosts) < MOST_HOSTS
+        made = Host(name, len(self.hosts) + 1, self.mtu_bytes)
+        self.hosts = {**self.hosts, name: made}
+        self._stir()
+        return made
+
+    def cut(self, name: str) -> None:
+        """Nothing reaches this host any more, and nothing leaves it, not even what is under way."""
+        self._away |= {name}
+
+    def heal(self, name: str) -> None:
+        """It is connected again."""
+        self._away -= {name}
+
+    # --- the switch
+
+    def _stir(self) -> None:
+        os.write(self._wake[1], b".")
+
+    def _run(self) -> None:
+        try:
+            while not self._ending:
+                hosts = {host.tap: host for host in self.hosts.values()}
+                wait_s = max(0.0, self._waiting[0][0] - time.monotonic()) if self._waiting else 1.0
+                for ready in select.select([self._wake[0], *hosts], [], [], wait_s)[0]:
+                    if ready == self._wake[0]:
+                        os.read(ready, 4096)
+                    else:
+                        self._take(hosts[ready])
+                self._deliver()
+        except Exception as error:
+            self.failed = error
+
+    def _take(self, source: Host) -> None:
+        for _ in range(64):
+            try:
+                frame = os.read(source.tap, 66_000)
+            except BlockingIOError:
+                return
+            due_s = time.monotonic() + self.delay_s
+            for to in list(self.hosts.values()):
+                # the lowest bit of a hardware address says that it is for all
+                if to is source or not (frame[0] & 1 or frame[:6] == to.hardware):
+                    continue
+                if self._dice.random() < self.loss or len(self._waiting) >= MOST_WAITING:
+                    self.counts["lost"] += 1
+                    continue
+                self._number += 1
+                heapq.heappush(self._waiting, (due_s, self._number, source, to, frame))
+
+    def _deliver(self) -> None:
+        now_s = time.monotonic()
+        while self._waiting and self._waiting[0][0] <= now_s:
+            _, _, source, to, frame = heapq.heappop(self._waiting)
+            if {source.name, to.name} & self._away:
+                self.counts["cut"] += 1
+                continue
+            try:
+                os.write(to.tap, frame)
+                self.counts["passed"] += 1
+                self.counts["bytes"] += len(frame)
+            except OSError:
+                self.counts["lost"] += 1
+
+
+class LanRun:
+    """A world on a Lan. Directory and nodes hold only what they need: keys of their own, and temporary folders."""
+
+    def __init__(
+        self, lan: Lan, world: WorldFile, folder: Path, seat_on: str, environment: dict[str, str] | None = None
+    ):
+        self.lan, self.folder, self.seat_on = lan, folder, seat_on
+        self.environment = environment or {}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.store = begin_run(world, folder / "run")
+        self.keys = folder / "keys"
+        make_keys(self.keys)
+        self.line: Line | None = None
+        self.directory: subprocess.Popen | None = None
+        self.nodes: dict[str, subprocess.Popen] = {}
+        self.address = ""
+
+    def start_directory(self, **settings: Any) -> None:
+        """Start the directory, and wait until its door is open."""
+        host = self.lan.hosts[self.seat_on]
+        chosen = SeatSettings(
+            str(self.store.folder.resolve()), f"tcp://{host.address}:*", str(self.keys), **settings
+        )  # fmt: skip
+        self.directory = self._start(host, "directory", "umwelt.cluster.seat", chosen, None)
+        end_s = time.monotonic() + START_S
+        while (found := announced(self.store.folder / DIRECTORY)) is None:
+            assert self.directory.poll() is None and time.monotonic() < end_s, self.log("directory")
+            time.sleep(0.02)
+        self.address = found["address"]
+        self.line = Line(self.address, Keys.load(self.keys, WORLD))
+        with host.inside():
+            self.line.turn(0.0)  # opens the sockets
+
+    def start_node(self, on: str, name: str = "", hidden: bool = False) -> str:
+        """Start a node on a host, with a copy of what a node gets: its own keys and the world's public one.
+
+        `hidden`: it may look for the run's folder, which is not there; else it is told not to look.
+        """
+        name = name or f"node-{len(self.nodes) + 1}"
+        keys, temporary = self.folder / f"{name}-keys", self.temporary(name)
+        keys.mkdir(mode=0o700)
+        temporary.mkdir()
+        for file in ("world.public", "node.public", "node.secret"):
+            shutil.copy2(self.keys / file, keys / file)
+        host = self.lan.hosts[on]
+        settings = NodeSettings(self.address, f"tcp://{host.address}:*", name, str(keys), shares_nothing=not hidden)
+        self.nodes[name] = self._start(
+            host, name, "umwelt.cluster.node", settings, self.store.folder if hidden else None, TMPDIR=str(temporary)
+        )  # fmt: skip
+        return name
+
+    def temporary(self, name: str) -> Path:
+        """Where a node writes what is temporary."""
+        return self.folder / f"{name}-tmp"
+
+    def _start(
+        self, host: Host, name: str, module: str, settings: Any, hidden: Path | None, **environment: str
+    ) -> subprocess.Popen:  # fmt: skip
+        command = [sys.executable, "-m", module, msgspec.json.encode(settings).decode()]
+        return host.start(command, self.folder / f"{name}.log", {**self.environment, **environment}, hidden)
+
+    def log(self, name: str) -> str:
+        """What a process said."""
+        path = self.folder / f"{name}.log"
+        return path.read_text("utf-8", "replace") if path.exists() else ""
+
+    # --- watching
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The directory's last report."""
+        return self.line.status if self.line is not None else {}
+
+    @property
+    def tick(self) -> int:
+        """What all nodes have reached, by that report."""
+        return self.status.get("tick", 0)
+
+    @property
+    def said(self) -> list[str]:
+        """All that the directory has said."""
+        return self.log("directory").splitlines()
+
+    @property
+    def resting(self) -> bool:
+        """Whether the directory has ended."""
+        return self.directory is None or self.directory.poll() is not None
+
+    def turn(self, wait_s: float = 0.05) -> None:
+        """Listen to the directory for a moment."""
+        assert self.line is not None
+        if not self.line.turn(wait_s):
+            time.sleep(0.005)
+
+    def until(self, done: Any, within_s: float, what: str = "") -> None:
+        """Listen until something holds; fails with the logs if it does not within a time."""
+        end_s = time.monotonic() + within_s
+        while not done():
+            assert self.lan.failed is None, self.lan.failed
+            assert time.monotonic() < end_s, f"{what} not within {within_s} s: {self.status}\n{self.logs()}"
+            self.turn()
+
+    def wait(self, seconds: float) -> None:
+        """Listen for a time."""
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s:
+            self.turn()
+
+    def logs(self) -> str:
+        """The ends of all logs."""
+        return "\n".join(f"--- {name}\n{self.log(name)[-1500:]}" for name in ("directory", *self.nodes))
+
+    def close(self) -> None:
+        """End the line; the Lan ends the processes."""
+        if self.line is not None:
+            self.line.close()
+            self.line = None

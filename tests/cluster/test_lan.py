@@ -1,0 +1,179 @@
+"""A world on hosts that share nothing but a network that is slow, loses frames and breaks: its history stays the same.
+
+Directory and nodes are real processes with keys. UMWELT_LONG=1 adds longer runs.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lan import Lan, LanRun, why_not
+
+from umwelt.agents.description import read_world
+from umwelt.cluster.journal import Journal
+from umwelt.cluster.recovery import verify
+
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"no network of our own: {why_not()}")
+long = pytest.mark.skipif(not os.environ.get("UMWELT_LONG"), reason="takes long: UMWELT_LONG=1 runs it")
+ONE_THREAD = {"UMWELT_THREADS": "1"}
+
+
+def begun(
+    lan: Lan, folder: Path, last_tick: int | None, nodes: int, hidden: bool = False, **settings: object
+) -> LanRun:
+    """The golden world: its directory on a host of its own, and each node on its own."""
+    lan.host("seat")
+    run = LanRun(lan, read_world("golden"), folder, "seat", ONE_THREAD)
+    run.start_directory(nodes=nodes, last_tick=last_tick, **settings)
+    for number in range(1, nodes + 1):
+        lan.host(f"host-{number}")
+        run.start_node(f"host-{number}", hidden=hidden)
+    return run
+
+
+def rested(run: LanRun, within_s: float = 60.0) -> None:
+    """The run comes to its end; every journalled digest is that of an undisturbed replay."""
+    run.until(lambda: run.resting, within_s, "rest")
+    assert run.directory is not None and run.directory.returncode == 0, run.logs()
+    run.close()
+    verdict = verify(run.store.folder)
+    assert verdict.first_other is None, verdict.line
+    journal = Journal.reading(run.store.journal)
+    try:
+        ticks = sorted(journal.digests())
+    finally:
+        journal.close()
+    assert ticks[0] == 0 and ticks[-1] == verdict.last_tick and verdict.compared == len(ticks) > 3
+
+
+@pytest.fixture
+def lan() -> Iterator[Lan]:
+    with Lan() as made:
+        yield made
+        assert made.failed is None
+    assert not [thread for thread in threading.enumerate() if thread.name == "lan-switch"]
+    assert not [host.namespace for host in made.hosts.values() if Path("/run/netns", host.namespace).exists()]
+
+
+def test_frames_are_held_back_lost_and_cut_off(lan):
+    import socket
+    import time
+
+    a, b = lan.host("a"), lan.host("b")
+    with a.inside():
+        here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with b.inside():
+        there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with here, there:
+        there.bind((b.address, 5000))
+        there.settimeout(0.5)
+
+        def sent(count: int) -> int:
+            came = 0
+            for _ in range(count):
+                here.sendto(b"?", (b.address, 5000))
+            while came < count:
+                try:
+                    there.recv(9)
+                except TimeoutError:
+                    break
+                came += 1
+            return came
+
+        assert sent(20) == 20
+        lan.delay_s = 0.05
+        began_s = time.monotonic()
+        assert sent(1) == 1 and 0.05 <= time.monotonic() - began_s < 0.2
+        lan.loss = 0.3
+        assert 100 < sent(200) < 180
+        lan.loss = 0.0
+        lan.cut("b")
+        assert sent(5) == 0
+        lan.heal("b")
+        assert sent(20) == 20
+
+
+def test_a_slow_network_that_loses_frames_changes_nothing_and_parts_travel(lan, tmp_path):
+    lan.delay_s, lan.loss = 0.025, 0.01
+    run = begun(lan, tmp_path, 120, 3, hidden=True, mark_s=0.5)
+    held: dict[str, set[str]] = {name: set() for name in run.nodes}
+
+    def done() -> bool:
+        for name, found in held.items():
+            now = {path.name for path in run.temporary(name).glob("umwelt-node-*/*")}
+            assert len(now) <= 3, f"{name} does not let go of what is old: {now}"
+            found |= now
+        return run.resting
+
+    run.until(done, 60.0, "rest")
+    rested(run)
+    assert lan.counts["lost"] > 0
+    for (
+        name,
+        found,
+    ) in held.items():  # what was loaded came to the node's own folder, and what it kept was written there
+        assert "tick-000000000000" in found, name
+        assert len(found) > 1, name
+    assert len(run.store.ticks()) > 1  # and the parts lie in the run's folder
+
+
+def test_a_node_that_was_cut_off_is_fenced_and_joins_anew(lan, tmp_path):
+    lan.delay_s = 0.002
+    run = begun(lan, tmp_path, None, 3)
+    run.until(lambda: run.tick >= 16, 30.0, "begin")
+    lan.cut("host-2")
+    cut_at = run.tick
+    run.wait(3.0)
+    assert any("node-2 was not heard of any more" in line for line in run.said), run.logs()
+    assert run.tick > cut_at + 16, "the rest did not go on"
+    assert len(run.status["nodes"]) == 2
+    lan.heal("host-2")
+    run.until(lambda: sum("node-2 joined" in line for line in run.said) == 1, 15.0, "join anew")
+    run.until(lambda: [n["state"] for n in run.status["nodes"]] == ["ready"] * 3, 15.0, "three nodes")
+    joined_at = run.tick
+    run.until(lambda: run.tick >= joined_at + 16, 15.0, "go on")
+    run.line.order("stop")
+    rested(run)
+    assert all(process.wait(5) == 0 for process in run.nodes.values()), run.logs()
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.5])  # what TCP says again comes as late again as the cut was long
+def test_a_directory_that_was_cut_off_comes_back(lan, tmp_path, seconds):
+    lan.delay_s = 0.002
+    run = begun(lan, tmp_path, None, 2)
+    run.until(lambda: run.tick >= 16, 30.0, "begin")
+    epoch = run.status["epoch"]
+    lan.cut("seat")
+    run.wait(seconds)
+    lan.heal("seat")
+    healed_at = run.tick
+    run.until(lambda: run.tick >= healed_at + 32, 20.0, "go on")
+    if seconds < 1:
+        assert run.status["epoch"] == epoch and not any("not heard" in line for line in run.said)
+    else:
+        assert run.status["epoch"] > epoch and sum("not heard" in line for line in run.said) == 2
+    run.line.order("stop")
+    rested(run)
+
+
+@long
+@pytest.mark.parametrize("seed", range(4))
+def test_a_bad_network_for_long(lan, tmp_path, seed):
+    import random
+
+    dice = random.Random(seed)
+    lan.delay_s, lan.loss = dice.choice([0.005, 0.025, 0.05]), dice.choice([0.005, 0.01, 0.03])
+    run = begun(lan, tmp_path, None, 4)
+    run.until(lambda: run.tick >= 8, 60.0, "begin")
+    for _ in range(6):
+        name = dice.choice(sorted(lan.hosts))
+        lan.cut(name)
+        run.wait(dice.uniform(0.2, 4.0))
+        lan.heal(name)
+        reached = run.tick
+        run.until(lambda reached=reached: run.tick >= reached + 8, 90.0, "go on")
+        run.wait(dice.uniform(0.0, 3.0))
+    run.line.order("stop")
+    rested(run, 120.0)
