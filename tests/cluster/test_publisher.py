@@ -1,0 +1,422 @@
+"""Tiles and questions: what is shown is what is there, however it is cut; nobody pays for what nobody watches."""
+
+import random
+import time
+
+import numpy as np
+import pytest
+import zmq
+from carving import carve, carved, golden
+from small import small_world
+
+from umwelt.agents.description import read_world
+from umwelt.agents.opening import begin, torus_of
+from umwelt.cluster import questions, tiles
+from umwelt.cluster.cutting import Cutter
+from umwelt.cluster.history import Moment
+from umwelt.cluster.keys import Keys, make_keys
+from umwelt.cluster.protocol import Look
+from umwelt.cluster.publisher import Publisher
+from umwelt.cluster.tiles import BEINGS, BODIES, DENSITIES, DOTS, LEVELS, Topic
+from umwelt.sandbox.errors import DeedError
+from umwelt.sandbox.laws.weather import weather
+from umwelt.sandbox.region import Rectangle, Torus, hand_over
+from umwelt.sandbox.step import advance, step
+from umwelt.sandbox.units import SUBCELL
+
+
+@pytest.fixture(scope="module")
+def lived():
+    """A world of 160 x 136 cells after some ticks, in one region, and the same in six; sides are no whole tiles."""
+    world = golden(160, 136)
+    region = begin(world)
+    advance(region, world.laws, 6)
+    parts = carve(torus_of(world), [24, 100], [[8, 72], [0, 40, 100]])
+    return world, region, carved(region, world, parts, 1)
+
+
+def every(world, level: str, layers) -> list[Topic]:
+    return tiles.topics_over(None, level, layers, torus_of(world))
+
+
+def pieces_of(world, regions, topics) -> list[tiles.Piece]:
+    cut = [found for region in regions for found in Cutter(world, region).tiles(topics, 1)]
+    assert all(tiles.decode(frame, torus_of(world)).topic == topic for topic, frame in cut)
+    return [tiles.decode(frame, torus_of(world)) for _, frame in cut]
+
+
+# --- tiles
+
+
+@pytest.mark.parametrize("split", [False, True], ids=["one", "six"])
+def test_bodies_show_every_being_with_its_own_columns(lived, split):
+    world, region, parts = lived
+    pieces = pieces_of(world, parts if split else [region], every(world, "bodies", [BEINGS]))
+    assert sum(piece.rectangle.cells for piece in pieces) == region.torus.cells
+    found = tiles.joined_beings(pieces)
+    for name, table in region.tables.items():
+        own = np.flatnonzero(region.owned_rows(name))
+        order = own[np.argsort(table["id"][own])]
+        seen = found[name]
+        assert seen["id"].tolist() == table["id"][order].tolist() and len(order) > 40
+        for axis, size in (("y", 160), ("x", 136)):
+            true = (table[f"{axis}_fixed"][order] / SUBCELL - region.halo_cells) % size
+            assert np.abs(seen[axis] - true).max() <= 1 / 256
+        assert seen["species"].tolist() == table["species"][order].tolist()
+        assert seen["tissue_count"].tolist() == table["tissue_count"][order].tolist()
+    monsters, order = region.tables["monsters"], np.argsort(region.tables["monsters"]["id"])
+    order = order[region.owned_rows("monsters")[order]]
+    assert np.abs(found["monsters"]["heading"] - monsters["heading"][order]).max() < 256
+    assert found["monsters"]["jaw_organs"].tolist() == monsters["organs"][order, 0].tolist()
+    from umwelt.agents.genome import HUE
+
+    assert found["monsters"]["gene_hue"].tolist() == monsters["genome"][order, HUE].tolist()
+
+
+@pytest.mark.parametrize("split", [False, True], ids=["one", "six"])
+def test_fields_show_every_cell(lived, split):
+    world, region, parts = lived
+    names = ["water", "elevation", "musk", "light", "temperature"]
+    layers = tiles.layer_numbers(names, tiles.layers_of(world))
+    pieces = pieces_of(world, parts if split else [region], every(world, "bodies", layers))
+    view = Rectangle(-5, -9, 160, 136)
+    for name, layer in zip(names, layers, strict=True):
+        whole = Cutter(world, region).values(name, Rectangle(0, 0, 160, 136))
+        seen = tiles.joined_field([piece for piece in pieces if piece.topic.layer == layer], view, region.torus)
+        shifted = np.roll(whole, (5, 9), (0, 1))
+        most = max(piece.head.shift for piece in pieces if piece.topic.layer == layer)
+        assert np.abs(seen - shifted).max() < 1 << most and np.ptp(whole) > 0
+
+
+def test_light_is_that_of_the_weather(lived):
+    world, region, _ = lived
+    region.wrap()
+    weather(region)
+    rim = region.halo_cells
+    made = region.scratch("environment", "int16", 4)[0, rim:-rim, rim:-rim]
+    assert (Cutter(world, region).values("light", Rectangle(0, 0, 160, 136)) == made).all() and made.max() > 0
+
+
+@pytest.mark.parametrize("split", [False, True], ids=["one", "six"])
+def test_densities_count_every_being_once_and_average_fields(lived, split):
+    world, region, parts = lived
+    water = tiles.layers_of(world).index("water")
+    pieces = pieces_of(world, parts if split else [region], every(world, "densities", [BEINGS, water]))
+    view = Rectangle(0, 0, *region.torus)
+    counts = tiles.joined_counts([piece for piece in pieces if piece.topic.layer == BEINGS], view, region.torus)
+    for name, table in region.tables.items():
+        own = region.owned_rows(name)
+        y = (table["y_fixed"][own] >> 10) - region.halo_cells
+        x = (table["x_fixed"][own] >> 10) - region.halo_cells
+        for species in np.unique(table["species"][own]).tolist():
+            wanted = np.zeros((20, 17), int)
+            chosen = table["species"][own] == species
+            np.add.at(wanted, (y[chosen] // 8, x[chosen] // 8), 1)
+            assert (counts[name][species] == wanted).all()
+    if not split:  # where nodes meet within a bin, each tells the mean of its own part
+        field = tiles.joined_field([piece for piece in pieces if piece.topic.layer == water], view, region.torus)
+        means = region.owned_view("water").reshape(20, 8, 17, 8).sum(axis=(1, 3)) // 64
+        assert (field == means.repeat(8, 0).repeat(8, 1)).all()
+
+
+def test_dots_show_less_and_cost_less(lived):
+    world, region, _ = lived
+    dots, bodies = (every(world, level, [BEINGS]) for level in ("dots", "bodies"))
+    cutter = Cutter(world, region)
+    small, large = (sum(len(frame) for _, frame in cutter.tiles(found, 1)) for found in (dots, bodies))
+    assert small * 3 < large
+    found = tiles.joined_beings(pieces_of(world, [region], dots))
+    assert set(found["plants"]) == {"y", "x", "species", "size"}
+    assert len(found["plants"]["y"]) == np.count_nonzero(region.owned_rows("plants"))
+
+
+@pytest.mark.parametrize("name", ["wolf_sheep", "flocking"])
+def test_worlds_of_other_laws_are_shown_too(name):
+    world = read_world(name, {"width": 96, "height": 72})
+    region = begin(world)
+    advance(region, world.laws, 2)
+    for level in LEVELS:
+        layers = range(len(tiles.layers_of(world))) if level != "dots" else [BEINGS]
+        pieces = pieces_of(world, [region], every(world, level, layers))
+        if level == "densities":
+            counts = tiles.joined_counts(pieces, Rectangle(0, 0, 72, 96), region.torus)
+            assert {n: sum(int(p.sum()) for p in planes.values()) for n, planes in counts.items() if planes} == {
+                n: int(np.count_nonzero(region.owned_rows(n))) for n in region.tables if region.owned_rows(n).any()
+            }
+            continue
+        found = tiles.joined_beings([piece for piece in pieces if piece.topic.layer == BEINGS])
+        for table in region.tables:
+            assert len(found[table]["y"]) == np.count_nonzero(region.owned_rows(table))
+        if level == "bodies" and name == "wolf_sheep":
+            assert "energy" in found["sheep"] and "parent_id" not in found["sheep"]
+
+
+@pytest.mark.parametrize("values", [[[0]], [[-32768, 32767]], [[1 << 30, -(1 << 30)], [5, -7]], [[70000, 3]]])
+def test_a_field_keeps_its_values_up_to_the_told_scale(values):
+    array, topic = np.array(values), Topic(BODIES, 1, 0, 0)
+    frame = tiles.encode_field(topic, Rectangle(0, 0, *array.shape), 1, 7, array)
+    piece = tiles.decode(frame, Torus(64, 64))
+    assert (piece.field == array >> piece.head.shift << piece.head.shift).all() and piece.head.tick == 7
+    assert piece.head.shift == max(0, max(int(array.max()), ~int(array.min())).bit_length() - 15)
+
+
+def test_hostile_tiles_are_value_errors_and_nothing_else(lived):
+    world, region, _ = lived
+    torus, chance, refused = region.torus, random.Random(1), 0
+    frames = [
+        frame
+        for level, layer in ((BODIES, 0), (DOTS, 0), (DENSITIES, 0), (BODIES, 2), (DENSITIES, 3))
+        for _, frame in Cutter(world, region).tiles([Topic(level, layer, 0, 0)], 1)
+    ]
+    garbage = [b"", b"\0", b"\xff" * 40, *(frame[:n] for frame in frames for n in (3, 9, 40, len(frame) - 1))]
+    for frame in frames:
+        size = int.from_bytes(frame[:4], "little")
+        for _ in range(400):
+            bad = bytearray(frame)
+            for _ in range(chance.randint(1, 4)):
+                bad[chance.randrange(len(bad) if chance.random() < 0.4 else 4 + size)] = chance.randrange(256)
+            garbage.append(bytes(bad))
+    for bad in garbage:
+        try:
+            tiles.decode(bad, torus)
+        except ValueError:
+            refused += 1
+    assert refused > len(garbage) // 2
+    head = tiles.Head(1, 1, 1, (0, 0, 0, 0), (0, 0, 64, 64), [("a", 1 << 20, [("y", "int64", 0)] * 255)])
+    began_s = time.perf_counter()
+    with pytest.raises(ValueError, match="too large"):  # a small frame that claims to be gigabytes
+        tiles.decode(tiles._packed(head, b"x"), torus)
+    assert time.perf_counter() - began_s < 0.1
+    for packed in (b"", b"12345", b"\x03\0\0\0\0\0", b"\x01\1\0\0\0\0"):
+        with pytest.raises(ValueError, match="topic"):
+            Topic.read(packed)
+
+
+# --- publishing
+
+
+class Ear:
+    """A gateway's end of a line to a publisher."""
+
+    def __init__(self, publisher: Publisher, keys: Keys | None = None):
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.SUB)
+        if keys is not None:
+            self.socket.curve_publickey, self.socket.curve_secretkey = keys.public, keys.secret
+            self.socket.curve_serverkey = keys.world_public
+        self.socket.connect(publisher.address)
+        self.publisher = publisher
+
+    def want(self, *topics: Topic) -> None:
+        for topic in topics:
+            self.socket.subscribe(topic.packed())
+
+    def heard(self, moment, seconds: float = 0.3) -> list[tuple[Topic, bytes]]:
+        """What comes while the publisher has turns."""
+        found, end_s = [], time.monotonic() + seconds
+        while time.monotonic() < end_s:
+            self.publisher.turn(moment)
+            while self.socket.poll(2):
+                packed, frame = self.socket.recv_multipart()
+                found.append((Topic.read(packed), frame))
+        return found
+
+    def close(self) -> None:
+        self.context.destroy(linger=0)
+
+
+@pytest.fixture
+def publisher(tmp_path):
+    made = Publisher(f"ipc://{tmp_path}/tiles")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def moment():
+    world = golden(128, 128)
+    return Moment(world, begin(world))
+
+
+def test_only_watched_tiles_are_computed(publisher, moment, monkeypatch):
+    computed = []
+    cut = Cutter.tiles
+    monkeypatch.setattr(Cutter, "tiles", lambda self, found, epoch: computed.extend(found) or cut(self, found, epoch))
+    ear = Ear(publisher)
+    assert ear.heard(moment) == [] and computed == []
+    wanted = {Topic(BODIES, 0, 0, 1), Topic(BODIES, 1, 1, 1), Topic(DENSITIES, 0, 0, 0)}
+    ear.want(*wanted, Topic(BODIES, 0, 9, 9))
+    heard = ear.heard(moment)
+    assert {topic for topic, _ in heard} == wanted == set(computed)
+    assert len(heard) == 3  # the world rests: nothing is said twice
+    for _ in range(3):
+        step_once(moment)
+        assert {topic for topic, _ in ear.heard(moment, 0.15)} == wanted
+    for topic in wanted:
+        ear.socket.unsubscribe(topic.packed())
+    ear.heard(moment, 0.1)
+    computed.clear()
+    step_once(moment)
+    assert ear.heard(moment, 0.15) == [] and computed == []
+    ear.close()
+
+
+def step_once(moment) -> None:
+    if moment.region.margin_cells < moment.world.laws.light_speed:
+        hand_over([moment.region])
+    step(moment.region, moment.world.laws)
+
+
+def test_a_second_gateway_sees_a_resting_world_at_once(publisher, moment):
+    topic = Topic(BODIES, 0, 0, 0)
+    first, second = Ear(publisher), Ear(publisher)
+    first.want(topic)
+    assert len(first.heard(moment)) == 1
+    second.want(topic)
+    assert len(second.heard(moment)) == 1
+    first.close()
+    second.close()
+
+
+def test_publishing_takes_a_share_of_the_time_and_every_tile_has_its_turn(publisher, moment):
+    ear = Ear(publisher)
+    wanted = [Topic(BODIES, layer, y, x) for layer in range(14) for y in range(2) for x in range(2)]
+    ear.want(*wanted)
+    ear.heard(moment, 0.2)
+    publisher.spent_s, began_s, counts = 0.0, time.monotonic(), dict.fromkeys(wanted, 0)
+    while time.monotonic() - began_s < 1.5:
+        moment.region.tick += 1
+        for topic, _ in ear.heard(moment, 0.01):
+            counts[topic] += 1
+    passed_s = time.monotonic() - began_s
+    assert publisher.spent_s < 0.08 * passed_s + 0.02
+    assert min(counts.values()) >= max(counts.values()) - 2 and min(counts.values()) > 0
+    assert max(counts.values()) <= 20 * passed_s + 2
+    ear.close()
+
+
+def test_a_gateway_that_does_not_read_holds_nobody_up(publisher, moment):
+    ear = Ear(publisher)
+    ear.socket.set(zmq.RCVHWM, 1)
+    ear.want(Topic(BODIES, 1, 0, 0))
+    assert len(ear.heard(moment)) == 1
+    longest_s, now = 0.0, [time.monotonic()]
+    publisher.clock = lambda: now[0]  # a second passes between two turns: all is always due
+    for _ in range(2000):
+        moment.region.tick += 1
+        now[0] += 1.0
+        began_s = time.perf_counter()
+        publisher.turn(moment)
+        longest_s = max(longest_s, time.perf_counter() - began_s)
+    assert publisher.counts["tiles"] >= 2000 and longest_s < 0.2
+    ear.close()
+
+
+def test_only_the_world_may_subscribe(tmp_path, moment):
+    make_keys(tmp_path / "keys")
+    publisher = Publisher(f"ipc://{tmp_path}/tiles", Keys.load(tmp_path / "keys", "node"))
+    heard = {}
+    for role in ("keeper", "spectator", "node", "world"):
+        ear = Ear(publisher, Keys.load(tmp_path / "keys", role))
+        ear.want(Topic(BODIES, 0, 0, 0))
+        heard[role] = len(ear.heard(moment))
+        ear.close()
+    assert heard == {"keeper": 0, "spectator": 0, "node": 0, "world": 1}
+    publisher.close()
+
+
+# --- questions
+
+
+QUESTIONS = [
+    {"ask": "select", "table": "monsters", "columns": ["y", "x", "species", "organs", "sugar_count"]},
+    {"ask": "select", "table": "monsters", "columns": ["memory", "genome"], "where": [["age_ticks", ">", 9]]},
+    {
+        "ask": "select", "table": "plants", "columns": ["y_fixed", "stage"], "rectangle": [-20, 120, 60, 50],
+        "where": [["tissue_count", ">=", 10], ["species", "!=", "shrub"]],
+    },
+    {"ask": "select", "table": "plants", "columns": ["x"], "most": 7},
+    {"ask": "select", "table": "plants", "columns": ["x"], "where": [["x", "<", -1]]},
+    {"ask": "count"}, {"ask": "count", "rectangle": [150, 130, 40, 40]},
+    {"ask": "patch", "name": "water", "rectangle": [-10, 100, 70, 60]},
+    {"ask": "patch", "name": "light", "rectangle": [0, 0, 160, 136]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", QUESTIONS, ids=str)
+def test_answers_of_many_nodes_are_those_of_one(lived, asked):
+    import msgspec
+
+    world, region, parts = lived
+    question = questions.checked(world, questions.read(msgspec.json.encode(asked)))
+    alone = questions.merged(question, [questions.answered(Cutter(world, region), question)], region.torus)
+    shared = [questions.answered(Cutter(world, part), question) for part in parts]
+    together = questions.merged(question, shared[::-1], region.torus)
+    assert together == alone
+    if asked["ask"] == "patch":
+        y, x, height, width = asked["rectangle"]
+        whole = np.roll(Cutter(world, region).values(asked["name"], Rectangle(0, 0, 160, 136)), (-y, -x), (0, 1))
+        assert (np.frombuffer(alone.raw, np.int32).reshape(height, width) == whole[:height, :width]).all()
+    if "where" in asked and asked["where"][0][0] != "x":
+        assert 0 < alone.answer["count"] < region.tables[asked["table"]].count
+
+
+def test_conditions_choose_exactly_who_meets_them(lived):
+    world, region, _ = lived
+    asked = questions.Select("monsters", ["sugar_count", "y"], [("sugar_count", ">", 80), ("species", "==", "hunter")])
+    part = questions.answered(Cutter(world, region), questions.checked(world, asked))
+    found = questions.columns_of(part.answer, part.raw)
+    table, own = region.tables["monsters"], region.owned_rows("monsters")
+    hunter = list(world.laws.species(world)).index("hunter")
+    wanted = own & (table["sugar_count"] > 80) & (table["species"] == hunter)
+    assert found["id"].tolist() == sorted(table["id"][wanted].tolist()) and len(found["id"]) > 0
+
+
+def test_a_fetched_being_is_whole_and_only_its_owner_tells_it(lived):
+    world, region, parts = lived
+    being = int(region.tables["monsters"]["id"][region.owned_rows("monsters")][0])
+    told = [questions.answered(Cutter(world, part), questions.Fetch(being)).answer["being"] for part in parts]
+    assert sum(one is not None for one in told) == 1
+    found = next(one for one in told if one is not None)
+    assert found["id"] == being and len(found["stimuli"]) > 30 and "turn" in found["drives"]
+    assert found["species"] in ("grazer", "hunter") and "sugar_count" in found["columns"]
+
+
+def test_an_answer_that_is_too_large_is_cut_where_it_stays_true():
+    asked = questions.Select("monsters", [])
+    parts = []
+    for first, count, total in ((0, 5, 9), (100, 3, 3)):
+        raw = np.arange(first, first + count, dtype=np.int64).tobytes()
+        parts.append(questions.Part(1, {"total": total, "count": count, "columns": [["id", "int64", 0]]}, raw))
+    merged = questions.merged(asked, parts, Torus(64, 64))
+    assert questions.columns_of(merged.answer, merged.raw)["id"].tolist() == [0, 1, 2, 3, 4]
+    assert merged.answer["total"] == 12
+
+
+BAD_QUESTIONS = {
+    b"": "question", b"[]": "question", b'{"ask":"kill"}': "question",
+    b'{"ask":"select","table":"wolves","columns":[]}': 'unknown "wolves"',
+    b'{"ask":"select","table":"plants","columns":["sugar"]}': 'unknown "sugar"',
+    b'{"ask":"select","table":"plants","columns":[],"where":[["lit","==",1]]}': 'unknown "lit"',
+    b'{"ask":"select","table":"plants","columns":[],"where":[["counts","==",1]]}': 'unknown "counts"',
+    b'{"ask":"select","table":"plants","columns":[],"where":[["species","~",1]]}': 'unknown "~"',
+    b'{"ask":"select","table":"plants","columns":[],"where":[["species","==","wolf"]]}': 'unknown "wolf"',
+    b'{"ask":"select","table":"plants","columns":[],"where":[["age_ticks","==","old"]]}': "whole number",
+    b'{"ask":"select","table":"plants","columns":[],"most":-1}': "most = -1",
+    b'{"ask":"count","rectangle":[0,0,0,5]}': "rectangle", b'{"ask":"count","rectangle":[0,0,9999,5]}': "rectangle",
+    b'{"ask":"patch","name":"gold","rectangle":[0,0,5,5]}': 'unknown "gold"',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", BAD_QUESTIONS, ids=lambda content: content.decode())
+def test_bad_questions_are_refused_in_one_line(content):
+    with pytest.raises(DeedError) as refused:
+        questions.checked(small_world(), questions.read(content))
+    assert BAD_QUESTIONS[content] in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_question_that_a_node_cannot_answer_gets_a_line(publisher, moment):
+    sight, _ = publisher.look(Look(3, b"", "t", b'{"ask":"select","table":"gold","columns":[]}'), moment)
+    assert b'"line"' in sight.answer and (sight.ticket, sight.epoch) == ("t", 3)
+    sight, raw = publisher.look(Look(3, b"", "u", b'{"ask":"count"}'), moment)
+    assert b"grazer" in sight.answer and raw == [b""]
