@@ -20,6 +20,7 @@ import msgspec
 
 from umwelt.agents.description import WorldFile, parse_world
 from umwelt.agents.opening import opened, tick_zero, torus_of
+from umwelt.cluster.afar import created_store
 from umwelt.cluster.journal import Journal, Metrics
 from umwelt.cluster.keys import WORLD, Keys
 from umwelt.cluster.node import NodeSettings
@@ -40,7 +41,7 @@ ATTEND_S = 2.0
 MOST_RESTARTS, RESTARTS_WITHIN_S = 5, 30.0
 
 
-def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = False) -> Store:
+def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = False, url: str = "") -> Store:
     """A new run at tick 0: genesis, its snapshot, and the journal's first entry.
 
     Nothing is written before genesis has succeeded; failing later, it leaves nothing behind.
@@ -48,7 +49,7 @@ def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = Fals
     zero = tick_zero(world)
     if checked:
         check_species(world, opened(world, [zero.cut(zero.owned)], zero.constants, 0))
-    store = Store.create(world.name, world.text, folder)
+    store = created_store(world.name, world.text, folder, url)
     try:
         populations, substances = measured(world, zero, list(world.laws.species(world)) if world.laws.species else [])
         journal = Journal(store.journal)

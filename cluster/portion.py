@@ -50,6 +50,8 @@ class Portion:
             check_species(world, self.region)
         self._species = list(world.laws.species(world)) if world.laws.species else []
         self._sorted_at = assign.tick
+        self.digest = 0
+        """Of the owned part, when it was last recorded."""
 
     @property
     def tick(self) -> int:
@@ -101,8 +103,9 @@ class Portion:
         newborn = region.births or []
         if region.births is not None:
             region.births = []
+        self.digest = audit.digest(region)
         recorded = Recorded(
-            region.tick, audit.digest(region), region.controls.digest(), births, deaths, populations, substances
+            region.tick, self.digest, region.controls.digest(), births, deaths, populations, substances
         )
         return recorded, newborn
 

@@ -16,6 +16,7 @@ import numpy as np
 from umwelt.agents import deeds
 from umwelt.agents.description import WorldFile, parse_world
 from umwelt.agents.opening import opened, torus_of
+from umwelt.cluster.afar import created_store, opened_store
 from umwelt.cluster.journal import Journal
 from umwelt.cluster.partition import cut, neighbours
 from umwelt.cluster.portion import Portion
@@ -113,12 +114,12 @@ def replay(
 
 def fork(folder: Path, tick: int, to: Path | None = None) -> Path:
     """A new run that shares the past of another up to a tick, and goes its own way from there; gives its folder."""
-    source = Store.open(folder)
+    source = opened_store(folder)
     reached = _reached(source)
     if not 0 <= tick <= reached:
         raise RunError(f"{folder}: tick {tick}: the run has reached tick {reached}: give one from 0 to {reached}")
     world, region, _ = region_at(source, tick)
-    made = Store.create(world.name, source.world_text(), to)
+    made = created_store(world.name, source.world_text(), to)
     try:
         with writing(made.folder, "--to"):
             for past in source.ticks():
@@ -169,7 +170,7 @@ def verify(folder: Path, nodes: int = 1, seen: Callable[[int, int], None] = lamb
 
     `seen` is told each tick and the last one.
     """
-    store = Store.open(folder)
+    store = opened_store(folder)
     world = described_world(store)
     journal = Journal.reading(store.journal)
     try:

@@ -16,6 +16,7 @@ import msgspec
 from umwelt.agents.description import WorldFile
 from umwelt.agents.opening import torus_of
 from umwelt.cluster import depot
+from umwelt.cluster.afar import FarStore, opened_store
 from umwelt.cluster.books import RunBooks, newest_good
 from umwelt.cluster.directory import Directory
 from umwelt.cluster.journal import Journal
@@ -69,7 +70,7 @@ class Seat:
 
     def __init__(self, settings: SeatSettings):
         self.settings = settings
-        store = Store.open(Path(settings.run).resolve())
+        store = opened_store(Path(settings.run).resolve())
         world = described_world(store)
         keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
         entry, manifest, passed = newest_good(store, world)
@@ -80,7 +81,8 @@ class Seat:
         known = known_from(store, self.journal, world, entry, manifest)
         constants = snapshot.load_constants(store.path(*entry), manifest)
         token = depot.offer(store.folder)
-        welcome = Welcome(world.text, world.name, str(store.folder), token, "", settings.checked)
+        url = store.url if isinstance(store, FarStore) else ""
+        welcome = Welcome(world.text, world.name, str(store.folder), token, url, settings.checked)
         chosen = {name: getattr(settings, name) for name in ("mark_s", "kept_s", "dead_after_s")}
         wishes = Wishes(
             nodes=settings.nodes, ticks_per_exchange=settings.ticks_per_exchange, last_tick=settings.last_tick,

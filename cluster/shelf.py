@@ -13,7 +13,7 @@ from umwelt.cluster.host import Opening
 from umwelt.cluster.portion import Portion
 from umwelt.cluster.protocol import Ask, Assign, Chunk, Kept
 from umwelt.cluster.store import Entry
-from umwelt.sandbox import audit, snapshot
+from umwelt.sandbox import snapshot
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError
 from umwelt.sandbox.region import Rectangle
@@ -55,7 +55,7 @@ class FolderShelf:
         """Copy the portion, and write the copy in a thread of its own."""
         began_s = time.perf_counter()
         region, entry = portion.region, Entry(tick, kept)
-        piece, digest, controls = region.cut(region.owned), audit.digest(region), region.controls.written()
+        piece, digest, controls = region.cut(region.owned), portion.digest, region.controls.written()
         cost_s = time.perf_counter() - began_s
 
         def write() -> None:
