@@ -28,6 +28,7 @@ ASK_AGAIN_S = 1.0
 ALIVE_S = 2.0
 LOST_AFTER_S = 4.0
 CREDIT = 128
+BYE_S = 0.02
 LIMITS = Limits(message_bytes=64 << 20, queued=1000)
 
 
@@ -180,6 +181,8 @@ class Core:
             self._transport = transport
             while not self._closing:
                 self._turn(transport)
+            if transport.send(self.address, viewing.encode(viewing.Bye())):
+                time.sleep(BYE_S)
         self._end()
 
     def _end(self) -> None:

@@ -306,6 +306,10 @@ class Gateway:
     def _take_alive(self, viewer: Viewer, message: Any, now_s: float) -> None:
         pass
 
+    def _take_bye(self, viewer: Viewer, message: Any, now_s: float) -> None:
+        self.desk.leave(viewer.eye)
+        self.viewers.pop(viewer.eye.sender, None)
+
     def _take_credit(self, viewer: Viewer, message: viewing.Credit, now_s: float) -> None:
         self.desk.credit(viewer.eye, max(0, message.tiles))
 

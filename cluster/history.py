@@ -100,7 +100,7 @@ def fork(settings: HistorySettings) -> None:
 
     Ending()
     made = forked(Path(settings.run), settings.tick, Path(settings.to) if settings.to else None)
-    announce(Path(settings.folder) / "moment.json", {"run": str(made), "tick": settings.tick})
+    announce(Path(settings.folder) / "moment.json", {"run": str(made.resolve()), "tick": settings.tick})
 
 
 def main() -> None:

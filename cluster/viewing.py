@@ -1,6 +1,6 @@
 """Every message between a viewer and the gateway, typed; nothing is ever unpickled. Frames as in `protocol.py`.
 
-    viewer -> gateway     Hello Watch Credit Alive Command Order Query History
+    viewer -> gateway     Hello Watch Credit Alive Bye Command Order Query History
     gateway -> viewer     Welcome Unknown Tile Status Answer
 
 Whatever bears a ticket is said again until its `Answer` comes; the same ticket is done once. A gateway that does not
@@ -55,6 +55,10 @@ class Credit(Message):
 
 class Alive(Message):
     """I am still here."""
+
+
+class Bye(Message):
+    """I look no more."""
 
 
 class Command(Message):

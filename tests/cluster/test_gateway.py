@@ -1,0 +1,386 @@
+"""The gateway: who may do what, newest wins, and nobody who connects can fill its memory or hold up the world."""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from carving import golden
+from town import Town
+
+from umwelt.cluster import tiles, viewing
+from umwelt.cluster.composing import composed, drives_of, spoken
+from umwelt.cluster.gateway import DOOR_LIMITS, Bucket, GatewaySettings
+from umwelt.cluster.keys import KEEPER, Keys, make_keys
+from umwelt.cluster.process import announced
+from umwelt.cluster.store import Store
+from umwelt.cluster.tiles import BODIES, DENSITIES, Topic
+from umwelt.cluster.transport import ZmqTransport
+from umwelt.cluster.viewing import LIVE, Alive, Answer, Bye, Command, Credit, Hello, Order, Query, Status, Tile, Unknown
+from umwelt.cluster.watching import MOST_TILES
+from umwelt.sandbox.errors import DeedError
+
+
+class Eye:
+    """A viewer that says what it likes, message by message."""
+
+    def __init__(self, address: str, keys: Keys | None = None, hello: bool = True):
+        self.transport = ZmqTransport(b"", None, keys, KEEPER)
+        self.address = address
+        self.heard: list[tuple[viewing.Message, list[bytes]]] = []
+        if hello:
+            self.say(Hello(viewing.PROTOCOL))
+            self.until(viewing.Welcome)
+
+    def send(self, frames: list[bytes], seconds: float = 10.0) -> None:
+        end_s = time.monotonic() + seconds
+        while not self.transport.send(self.address, frames):
+            assert time.monotonic() < end_s
+            time.sleep(0.005)
+
+    def say(self, message: viewing.Message) -> None:
+        self.send(viewing.encode(message))
+
+    def listen(self, seconds: float) -> list[tuple[viewing.Message, list[bytes]]]:
+        found, end_s = [], time.monotonic() + seconds
+        while (left_s := end_s - time.monotonic()) > 0:
+            incoming = self.transport.receive(left_s)
+            if incoming is not None:
+                found.append(viewing.decode(incoming.frames))
+        self.heard += found
+        return found
+
+    def until(self, kind: type, seconds: float = 15.0, **wanted) -> tuple:
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s:
+            incoming = self.transport.receive(0.1)
+            if incoming is not None:
+                message, raw = viewing.decode(incoming.frames)
+                self.heard.append((message, raw))
+                if isinstance(message, kind) and all(getattr(message, k) == v for k, v in wanted.items()):
+                    return message, raw
+        raise AssertionError(f"no {kind.__name__} {wanted} came")
+
+    def ask(self, kind: type, *arguments) -> Answer:
+        ticket = secrets.token_hex(8)
+        self.say(kind(ticket, *arguments))
+        return self.until(Answer, ticket=ticket)[0]
+
+    def close(self) -> None:
+        if self.transport.send(self.address, viewing.encode(Bye())):
+            time.sleep(0.05)
+        self.transport.close()
+
+
+def nobody_watches(town: Town) -> bool:
+    """Whether nothing is subscribed to any more, a little later."""
+    end_s = time.monotonic() + 3
+    while town.do(lambda: len(town.gateway.desk.sources[LIVE].tiles)):
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@pytest.fixture(scope="module")
+def keyring(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("ring") / "keys"
+    make_keys(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def town():
+    with Town(golden(128, 128), 2, tick_s=0.02) as found:
+        yield found
+
+
+@pytest.fixture
+def eye(town):
+    made = Eye(town.address)
+    yield made
+    made.close()
+
+
+def packed(*topics: Topic) -> list[bytes]:
+    return [topic.packed() for topic in topics]
+
+
+ALL = [Topic(BODIES, layer, y, x) for layer in range(15) for y in range(2) for x in range(2)]
+
+
+def test_who_watches_gets_whole_tiles_and_no_more_than_the_credit(town, eye):
+    eye.say(viewing.Watch(packed(Topic(BODIES, 0, 0, 0)), 3))
+    heard = [(message, raw) for message, raw in eye.listen(1.5) if isinstance(message, Tile)]
+    assert len(heard) == 3
+    pieces = [tiles.decode(frame, tiles.Torus(128, 128)) for frame in heard[-1][1]]
+    assert sum(piece.rectangle.cells for piece in pieces) == 64 * 64
+    eye.say(Credit(2))
+    assert sum(isinstance(message, Tile) for message, _ in eye.listen(1.0)) == 2
+
+
+def test_a_slow_viewer_gets_the_newest_only_and_nothing_is_queued_for_it(town, eye):
+    quick = Eye(town.address)
+    quick.say(viewing.Watch(packed(*ALL), 1000))
+    eye.say(viewing.Watch(packed(*ALL), 5))
+    eye.listen(0.5)
+    quick.listen(2.0)
+    quick.say(Credit(1000))
+    sender = town.gateway.viewers[eye.transport.identity]
+    assert sender.eye.credit == 0
+    assert town.do(lambda: len(sender.eye.waiting)) <= len(ALL)
+    now = town.tick()
+    eye.say(Credit(10))
+    ticks = [
+        max(tiles.read_head(frame)[0].tick for frame in raw)
+        for message, raw in eye.listen(0.6) if isinstance(message, Tile)
+    ]  # fmt: skip
+    assert len(ticks) == 10 and min(ticks) >= now - 60 > 10
+    kept = town.do(lambda: town.gateway.desk.sources[LIVE].tiles)
+    assert len(kept) == len(ALL) and all(len(one.pieces) <= 4 for one in kept.values())
+    quick.close()
+
+
+def test_the_second_viewer_of_a_resting_world_sees_it_from_what_is_kept(town, eye):
+    first = Eye(town.address)
+    topic = Topic(DENSITIES, 0, 0, 0)
+    assert first.ask(Order, "pause", 0.0, "").line == ""
+    first.say(viewing.Watch(packed(topic), 100))
+    first.listen(1.0)
+    sent = {id(p): p.counts["tiles"] for p in town.publishers.values()}
+    eye.say(viewing.Watch(packed(topic), 100))
+    assert eye.until(Tile, topic=topic.packed(), seconds=2.0)
+    assert {id(p): p.counts["tiles"] for p in town.publishers.values()} == sent
+    assert first.ask(Order, "go", 0.0, "").line == ""
+    first.close()
+
+
+def test_tiles_that_nobody_watches_any_more_are_forgotten_everywhere(town, eye):
+    eye.say(viewing.Watch(packed(*ALL[:8]), 100))
+    eye.until(Tile)
+    eye.say(viewing.Watch([], 100))
+    eye.listen(0.5)
+    assert nobody_watches(town)
+    assert all(publisher.wanted == [] for publisher in town.publishers.values())
+
+
+def test_watches_are_bounded_and_checked(town, eye):
+    many = [Topic(BODIES, 0, y, 0) for y in range(MOST_TILES + 1)]
+    eye.say(viewing.Watch(packed(*many), 10))
+    assert f"at most {MOST_TILES}" in eye.until(Answer, ticket="watch")[0].line
+    eye.say(viewing.Watch([b"\xff\0\0\0\0\0"], 10))
+    assert "topic" in eye.until(Answer, ticket="watch")[0].line
+    eye.say(viewing.Watch(packed(ALL[0]), 10, 77))
+    assert "not shown" in eye.until(Answer, ticket="watch")[0].line
+    assert nobody_watches(town)
+
+
+def test_the_same_ticket_is_done_once(town, eye):
+    arguments = msgspec.json.encode({"y": 1, "x": 1, "substance": "water", "count": 3})
+    before = len(town.disk.deeds)
+    for _ in range(5):
+        eye.say(Command("only-once", "drop", arguments))
+    first, _ = eye.until(Answer, ticket="only-once")
+    eye.say(Command("only-once", "drop", arguments))
+    again, _ = eye.until(Answer, ticket="only-once")
+    assert first == again and first.line == "" and len(town.disk.deeds) == before + 1
+
+
+def test_step_is_said_once_to_the_directory_however_often_the_viewer_says_it(town, eye):
+    assert eye.ask(Order, "pause", 0.0, "").line == ""
+    eye.listen(0.5)
+    at = town.tick()
+    for _ in range(4):
+        eye.say(Order("four-steps", "step", 4.0))
+    eye.until(Answer, ticket="four-steps")
+    eye.say(Order("four-steps", "step", 4.0))
+    eye.listen(1.5)
+    assert town.tick() == at + 4
+    assert eye.ask(Order, "go", 0.0, "").line == ""
+
+
+BAD_COMMANDS = [
+    ("drop", {"y": 1, "x": 1, "substance": "gold", "count": 3}, 'unknown "gold"'),
+    ("drop", {"y": 1}, "missing"), ("explode", {}, 'unknown "explode"'),
+    ("rain", {"y": 1, "x": 5000, "radius_cells": 3, "count": 3}, "rain: x = 5000"),
+    ("move", {"id": 12345, "y": 1, "x": 1}, "no such being"), ("spawn", {"species": "wolf", "y": 1, "x": 1}, "wolf"),
+    ("spawn", {"y": 1, "x": -1, "like": 7}, "no such being"), ("drive", {"id": 5, "drives": {"fly": 1}}, "fly"),
+    ("rate", {"reaction": "decay", "rate": -1}, "use 0 to"), ("deeds", {"deeds": []}, "none are given"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "arguments", "said"), BAD_COMMANDS, ids=lambda one: str(one)[:20])
+def test_bad_commands_are_refused_in_one_line_and_change_nothing(town, eye, what, arguments, said):
+    before = len(town.disk.deeds)
+    answer = eye.ask(Command, what, msgspec.json.encode(arguments))
+    assert said in answer.line and answer.tick == -1 and "\n" not in answer.line
+    assert len(town.disk.deeds) == before
+
+
+def test_unknown_orders_and_leaving_nodes_get_a_line(town, eye):
+    assert "nobody knows" in eye.ask(Order, "dance", 0.0, "").line
+    assert "no node of that name" in eye.ask(Order, "leave", 0.0, "nobody").line
+    assert "number" in eye.ask(Order, "speed", float("nan"), "").line
+
+
+def test_spectators_look_and_change_nothing(keyring):
+    with Town(golden(64, 64), 2, keyring, tick_s=0.02) as town:
+        eye = Eye(town.address, Keys.load(keyring, "spectator"))
+        eye.say(viewing.Watch(packed(Topic(BODIES, 0, 0, 0)), 5))
+        assert eye.until(Tile)[1]
+        assert eye.ask(Query, b'{"ask":"count"}').line == ""
+        drop = msgspec.json.encode({"y": 1, "x": 1, "substance": "water", "count": 3})
+        for answer in (eye.ask(Command, "drop", drop), eye.ask(Order, "stop", 0.0, "")):
+            assert "a spectator may look" in answer.line
+        assert town.disk.deeds == [] and not town.steward.directory.stopping
+        node = Eye(town.address, Keys.load(keyring, "node"), hello=False)  # who is no viewer does not get in
+        with pytest.raises(AssertionError):
+            node.send(viewing.encode(Hello(viewing.PROTOCOL)), 1.5)
+        keeper = Eye(town.address, Keys.load(keyring, "keeper"))
+        assert keeper.ask(Command, "drop", drop).line == ""
+        for one in (eye, node, keeper):
+            one.close()
+
+
+def test_a_flood_of_bad_messages_changes_nothing_for_others(town, eye):
+    bad, chance = Eye(town.address), iter(range(10**9))
+    noise = [
+        [b""], [b"\xc1"], [os.urandom(50)], [b"\x91" * 5000], [b"x"] * 60,
+        viewing.encode(Tile(b"x", 0)), viewing.encode(Credit(-5)), viewing.encode(Answer("a", 1)),
+        viewing.encode(Command("", "drop", b"")), viewing.encode(Command("t" * 500, "drop", b"")),
+        viewing.encode(Command("u", "drop", b"[[[[")), viewing.encode(Query("q", b"\xff")),
+        viewing.encode(viewing.Watch([b""] * 5000, 1 << 40)), viewing.encode(viewing.History("h", "burn", 1 << 50)),
+    ]  # fmt: skip
+    eye.say(viewing.Watch(packed(Topic(BODIES, 0, 0, 0)), 1000))
+    eye.until(Tile)
+    malformed, before = town.gateway.malformed, len(town.disk.deeds)
+    at, end_s, tiles_seen = town.tick(), time.monotonic() + 2.5, 0
+    while time.monotonic() < end_s:
+        for _ in range(200):
+            frames = noise[next(chance) % len(noise)]
+            bad.transport.send(bad.address, frames)
+        tiles_seen += sum(isinstance(message, Tile) for message, _ in eye.listen(0.01))
+        while bad.transport.receive(0.0) is not None:
+            pass
+    assert town.failed is None and len(town.disk.deeds) == before
+    assert town.gateway.malformed > malformed + 50 and town.gateway.refused > 50
+    assert tiles_seen >= 3 and town.tick() > at + 10
+    assert eye.ask(Query, b'{"ask":"count"}').line == ""
+    bad.close()
+
+
+def test_those_who_never_said_hello_are_asked_who_they_are(town):
+    stranger = Eye(town.address, hello=False)
+    stranger.say(Alive())
+    assert stranger.until(Unknown)
+    stranger.say(Hello("another version"))
+    assert "another version of Umwelt" in stranger.until(Answer)[0].line
+    assert len([s for s in town.gateway.viewers if s == stranger.transport.identity]) == 0
+    stranger.close()
+
+
+def test_who_is_silent_is_forgotten(town, monkeypatch):
+    monkeypatch.setattr("umwelt.cluster.gateway.IDLE_AFTER_S", 1.5)
+    silent, lively = Eye(town.address), Eye(town.address)
+    silent.say(viewing.Watch(packed(ALL[0]), 10))
+    for _ in range(8):
+        lively.say(Alive())
+        lively.listen(0.4)
+    identities = town.do(lambda: list(town.gateway.viewers))
+    assert silent.transport.identity not in identities and lively.transport.identity in identities
+    assert nobody_watches(town)
+    silent.close()
+    lively.close()
+
+
+def test_questions_are_bounded_for_each_viewer(town, eye):
+    for number in range(200):
+        eye.say(Query(f"many-{number}", b'{"ask":"count"}'))
+    eye.listen(4.0)
+    answers = [message for message, _ in eye.heard if isinstance(message, Answer)]
+    assert len(answers) == 200
+    assert any("too many questions" in answer.line for answer in answers)
+    assert any(answer.line == "" for answer in answers)
+
+
+def test_the_status_comes_by_itself(eye):
+    status, _ = eye.until(Status)
+    assert msgspec.json.decode(status.content)["nodes"] and status.stale_s < 5
+
+
+def test_the_tile_cache_holds_one_cut_of_the_world():
+    from umwelt.cluster.watching import Kept
+
+    kept = Kept(b"topic!", LIVE)
+    kept.take((0, 0, 32, 64), b"a")
+    kept.take((32, 0, 32, 64), b"b")
+    kept.take((0, 0, 64, 32), b"c")  # another map: its rectangles overlap both
+    kept.take((0, 32, 64, 32), b"d")
+    assert kept.pieces == {(0, 0, 64, 32): b"c", (0, 32, 64, 32): b"d"}
+
+
+def test_buckets_fill_with_time():
+    bucket = Bucket(10, 5)
+    assert [bucket.take(1.0) for _ in range(7)] == [True] * 5 + [False] * 2
+    assert [bucket.take(1.25) for _ in range(4)] == [True, True, False, False]
+
+
+def test_door_limits_leave_room_for_the_largest_answer():
+    from umwelt.cluster.questions import MOST_BYTES
+
+    assert DOOR_LIMITS.message_bytes > MOST_BYTES + 100_000 and tiles.MOST_PLANES > 256
+
+
+def test_commands_are_composed_from_what_people_say():
+    world = golden(64, 64)
+    for what, arguments in (("explode", b"{}"), ("drop", b"{"), ("drop", b'{"y":1,"z":1}')):
+        with pytest.raises(DeedError):
+            spoken(what, arguments)
+    assert drives_of({"turn": -1, "thrust": 0.5})[:3] == (-1024, 512, 0)
+    with pytest.raises(DeedError, match="use -1 to 1"):
+        drives_of({"turn": 1.5})
+    many = spoken("deeds", b'{"deeds":[' + b",".join([b'{"deed":"remove","id":5}'] * 65) + b"]}")
+    with pytest.raises(DeedError, match="at most 64"):
+        composed(world, many)
+
+
+# --- the process
+
+
+def test_the_process_announces_itself_and_ends_when_asked_or_orphaned(tmp_path):
+    from umwelt.agents.opening import begin
+
+    world = golden(64, 64)
+    store = Store.create("golden", world.text, tmp_path / "run")
+    store.save(begin(world), world.text, "golden")
+    for ends in ("asked", "orphaned"):
+        settings = GatewaySettings(f"ipc://{tmp_path}/door", f"ipc://{tmp_path}/nobody", str(tmp_path / "run"))
+        command = [sys.executable, "-m", "umwelt.cluster.gateway", msgspec.json.encode(settings).decode()]
+        if ends == "orphaned":  # a shell between us and the gateway, which then goes
+            script = "import subprocess,sys,time; subprocess.Popen(sys.argv[1:]); time.sleep(60)"
+            command = [sys.executable, "-c", script, *command]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        end_s = time.monotonic() + 30
+        while (found := announced(tmp_path / "run" / "gateway.json")) is None:
+            assert process.poll() is None and time.monotonic() < end_s
+            time.sleep(0.02)
+        eye = Eye(found["address"])
+        answer = eye.ask(Query, b'{"ask":"kill"}')
+        assert "question" in answer.line
+        process.terminate() if ends == "asked" else process.kill()
+        while os.path.exists(tmp_path / "run" / "gateway.json"):
+            assert time.monotonic() < end_s
+            time.sleep(0.02)
+        process.wait(10)
+        eye.close()
+
+
+def test_a_run_that_is_none_is_one_line(tmp_path):
+    settings = GatewaySettings(f"ipc://{tmp_path}/door", f"ipc://{tmp_path}/nobody", str(tmp_path))
+    command = [sys.executable, "-m", "umwelt.cluster.gateway", msgspec.json.encode(settings).decode()]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and "is no run" in ended.stderr
