@@ -73,8 +73,8 @@ class Directory:
         self.tickets = {ticket: (tick, number) for ticket, tick, number in known.tickets}
         self.tickets = dict(sorted(self.tickets.items(), key=lambda item: item[1][1])[-MOST_TICKETS:])
         self.nodes: dict[str, Node] = {}
-        self.spent: dict[str, None] = {}
-        """Keys of nodes that were let go or declared dead, the latest of them: what they said before is no news."""
+        self.spent: dict[str, bool] = {}
+        """Keys of nodes that are none any more, the latest of them, and whether they were let go."""
         self.map: list[Member] = []
         self.ticks_per_exchange = wishes.ticks_per_exchange or 1
         self.records: dict[int, dict[str, Recorded]] = {}
@@ -139,7 +139,7 @@ class Directory:
             self._known_node(event)
             return []
         if join.key in self.spent:
-            return [Send(event.sender, Fenced(join.key))]
+            return [self._farewell(event.sender, join.key)]
         if self.phase == "resting" or len(self.nodes) - len(self.members) >= MOST_WAITING_NODES:
             return []
         for what in sorted({*join.seals, *self.seals}):
@@ -169,22 +169,26 @@ class Directory:
         key = event.message.key  # type: ignore[attr-defined]
         node = self.nodes.get(key)
         if node is None:
-            return [Send(event.sender, Fenced(key))]
+            return [self._farewell(event.sender, key)]
         return self._let_go(node) if node.sender == event.sender else []
 
     def _let_go(self, node: Node) -> list[Any]:
+        node.going = True
         if not self._member(node):
             return [self._forget(node)]
-        node.going = True
         return self._settle(f"{node.name} leaves") if self.phase == "running" else []
 
     def _forget(self, node: Node) -> Send:
-        """It is none of us any more; it may come again under another key."""
+        """It is none of us any more."""
         del self.nodes[node.key]
-        self.spent[node.key] = None
+        self.spent[node.key] = node.going
         if len(self.spent) > MOST_SPENT_KEYS:
             del self.spent[next(iter(self.spent))]
-        return Send(node.sender, Fenced(node.key))
+        return self._farewell(node.sender, node.key)
+
+    def _farewell(self, sender: Any, key: str) -> Send:
+        """Who was let go ends; anybody else may come again under another key."""
+        return Send(sender, Stop("left the world, which goes on") if self.spent.get(key) else Fenced(key))
 
     def _member(self, node: Node) -> bool:
         return any(member.key == node.key for member in self.map)
@@ -302,7 +306,7 @@ class Directory:
         beat: Beat = event.message  # type: ignore[assignment]
         node = self._known_node(event)
         if node is None:
-            return [Send(event.sender, Fenced(event.message.key))]  # type: ignore[attr-defined]
+            return [self._farewell(event.sender, event.message.key)]  # type: ignore[attr-defined]
         if beat.epoch != self.epoch:
             return []
         node.beat, node.tick = beat, max(node.tick, beat.tick)
@@ -312,7 +316,7 @@ class Directory:
         note: Note = event.message  # type: ignore[assignment]
         node = self._known_node(event)
         if node is None:
-            return [Send(event.sender, Fenced(event.message.key))]  # type: ignore[attr-defined]
+            return [self._farewell(event.sender, event.message.key)]  # type: ignore[attr-defined]
         if note.epoch != self.epoch or note.number != node.notes + 1 or self.phase == "dividing":
             return []
         node.notes += 1
@@ -489,7 +493,8 @@ class Directory:
         beats = [node.beat for node in self.members if node.beat is not None and node.beat.tick_s > 0]
         if len(beats) < len(self.map) or self.taking is not None:
             return []
-        if not self.wishes.ticks_per_exchange:
+        known = len(self.map) == 1 or all(beat.round_trip_s > 0 for beat in beats)
+        if known and not self.wishes.ticks_per_exchange:
             best = exchange_ticks(self.ticks_per_exchange, beats, self.map, self.known.torus, self.known.reach)
             if best != self.ticks_per_exchange:
                 self.ticks_per_exchange = best
