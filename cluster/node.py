@@ -40,6 +40,8 @@ from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.region import Torus
 
 IDLE_S = 0.02
+ORPHAN_S = 25.0
+"""How long an orphaned node waits for the directory to save; longer than that takes (seat.py)."""
 
 
 class NodeSettings(msgspec.Struct):
@@ -117,6 +119,7 @@ class NodeProcess:
         """Until the node is let go; gives the exit code."""
         ending = Ending(self.settings.follow_parent)
         left = False
+        orphaned_s = 0.0
         threads = 0
         while self.host.ended is None:
             self.host.turn(IDLE_S)
@@ -126,8 +129,10 @@ class NodeProcess:
                 crew.resize(threads)
             if self.host.portion is not None and held is not None and held.loaded:
                 self.publisher.turn(self.host.portion)
-            if ending.orphaned:
-                return 0
+            if ending.orphaned:  # the directory, an orphan like us, saves the world and lets us go
+                orphaned_s = orphaned_s or time.monotonic()
+                if time.monotonic() - orphaned_s > ORPHAN_S:
+                    return 0
             if ending.asked and not left:
                 left = True
                 self.host.leave()
