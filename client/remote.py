@@ -79,8 +79,10 @@ def show_status(found: dict[str, Any], console: Console) -> None:
         "not bold",
     )
     console.print(head, soft_wrap=True)
-    table = Table.grid(padding=(0, 2))
-    table.add_row(*[Text(name, "dim") for name in [*NODE_COLUMNS, "host", "process"]])
+    table, names = Table.grid(padding=(0, 2)), [*NODE_COLUMNS, "host", "process"]
+    for name in names:
+        table.add_column(no_wrap=True, justify="right" if name in ("beings", "ticks/s", "waits", "memory") else "left")
+    table.add_row(*[Text(name, "dim") for name in names])
     for node in nodes:
         table.add_row(*node_cells(node).values(), node["host"], str(node["pid"]))
     console.print(table)
@@ -97,7 +99,8 @@ def leave(node: str, address: str | None, keys: Path | None) -> str:
             found = world.status()
             names = [one["name"] for one in found["nodes"]]
             if node not in names and found["phase"] == "running":
-                return f"{node} left at tick {found['tick']:,}; {', '.join(names)} carry on"
+                goes_on = f"carr{'y' if len(names) > 1 else 'ies'} on"
+                return f"{node} left at tick {found['tick']:,}; {', '.join(names)} {goes_on}"
             time.sleep(LOOK_S)
     raise RunError(f"{node}: has not left within {SAVED_WITHIN_S:.0f} s: see umwelt status")
 
@@ -113,9 +116,15 @@ def stop(address: str | None, keys: Path | None) -> str:
             with suppress(RunError):
                 found = world.status()
             if found["phase"] == "resting" or (isinstance(place, Path) and not (place / DIRECTORY).exists()):
-                return f"{name}: saved at tick {found['tick']:,}; go on with: umwelt resume {found['run']}"
+                return f"{name}: saved at tick {found['tick']:,}; go on with: umwelt resume {_near(found['run'])}"
             time.sleep(LOOK_S)
     raise RunError(f"{name}: has not come to rest within {SAVED_WITHIN_S:.0f} s: see umwelt status")
+
+
+def _near(folder: str) -> str:
+    """A folder's path from here, if it lies below."""
+    path = Path(folder)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else folder
 
 
 def directory_of(address: str, keys: Path | None) -> str:

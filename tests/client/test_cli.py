@@ -2,28 +2,36 @@
 
 import io
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from pyarrow import parquet
 from rich.console import Console
-from small import TEXT, small_run
+from small import TEXT, small_run, small_world
 
+from umwelt.agents.opening import torus_of
 from umwelt.client import dashboard
 from umwelt.client.cli import main
-from umwelt.cluster.engine import Run
+from umwelt.client.running import newest
 from umwelt.cluster.journal import Journal
+from umwelt.cluster.process import announced
+from umwelt.cluster.recovery import region_at, verify
+from umwelt.cluster.store import Store
 
 WANTED = {
-    "tick", "digest", "plants", "monsters", "births", "deaths", "elements", "ticks_per_s", "entity_ticks_per_s",
-    "entity_ticks_per_cpu_s",
+    "tick", "digest", "plants", "monsters", "births", "deaths", "elements", "substances", "populations", "ticks_per_s",
+    "entity_ticks_per_s", "nodes", "epochs", "run",
 }  # fmt: skip
+SAME = ("tick", "digest", "plants", "monsters", "births", "deaths", "elements", "substances", "populations")
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +40,12 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
     Path("mine.toml").write_text(TEXT)
 
 
-def umwelt(capsys, *arguments: str) -> str:
+def umwelt(capsys, *arguments: str, code: int = 0) -> str:
     """What a command prints, if it ends well."""
     try:
         main(list(arguments))
     except SystemExit as ended:
-        assert not ended.code, capsys.readouterr().err
+        assert (ended.code or 0) == code, capsys.readouterr().err
     return capsys.readouterr().out
 
 
@@ -45,38 +53,66 @@ def outcome(capsys, *arguments: str) -> dict:
     return json.loads(umwelt(capsys, *arguments, "--json", "--no-view").strip().splitlines()[-1])
 
 
-def test_launch_ends_with_one_json_object(capsys):
-    found = outcome(capsys, "launch", "mine.toml", "--ticks", "20")
-    assert found.keys() >= WANTED
-    assert found["tick"] == 20 and re.fullmatch("[0-9a-f]{16}", found["digest"])
-    assert found["plants"] > 100 and found["monsters"] > 10
-    assert set(found["elements"]) == {"C", "H", "N", "O"}
-    assert found["entity_ticks_per_s"] > found["ticks_per_s"] > 0
+def test_a_launch_ends_with_one_json_object_and_resumed_runs_come_to_where_it_came(capsys):
+    straight = outcome(capsys, "launch", "mine.toml", "--ticks", "24", "--nodes", "2")
+    assert straight.keys() == WANTED
+    assert straight["tick"] == 24 and re.fullmatch("[0-9a-f]{16}", straight["digest"]) and straight["nodes"] == 2
+    assert straight["plants"] > 100 and straight["monsters"] > 10
+    assert straight["entity_ticks_per_s"] > straight["ticks_per_s"] > 0
+    assert outcome(capsys, "launch", "mine.toml", "--ticks", "12", "--nodes", "1")["epochs"] == 1
+    resumed = outcome(capsys, "resume", "runs/mine-2", "--ticks", "12", "--nodes", "2")
+    assert {key: resumed[key] for key in SAME} == {key: straight[key] for key in SAME}
+    assert resumed["run"] == "runs/mine-2" and straight["run"] == "runs/mine-1" and resumed["epochs"] > 1
+    elements_stay_and_tables_hold_what_was_journalled(capsys, straight)
+    history_can_be_verified_and_forked(capsys)
 
 
-def test_resume_goes_on_to_where_one_launch_would_have_come(capsys):
-    outcome(capsys, "launch", "mine.toml", "--ticks", "12")
-    resumed = outcome(capsys, "resume", "runs/mine-1", "--ticks", "8")
-    straight = outcome(capsys, "launch", "mine.toml", "--ticks", "20")
-    same = ("tick", "digest", "plants", "monsters", "births", "deaths", "elements", "substances", "populations")
-    assert {key: resumed[key] for key in same} == {key: straight[key] for key in same}
-    assert resumed["run"] == "runs/mine-1" and straight["run"] == "runs/mine-2"
+def elements_stay_and_tables_hold_what_was_journalled(capsys, straight: dict) -> None:
+    assert set(straight["elements"]) == {"C", "H", "N", "O"}
+    zero = outcome(capsys, "resume", str(small_run(Path("zero")).folder), "--ticks", "0")
+    assert zero["elements"] == straight["elements"] and zero["digest"] != straight["digest"] and zero["tick"] == 0
+    umwelt(capsys, "export", "runs/mine-1", "--to", "out")
+    populations = parquet.read_table("out/populations.parquet").to_pylist()
+    assert {row["species"] for row in populations} == {"grass", "reed", "grazer", "hunter"}
+    assert {row["tick"] for row in populations} == {0, 8, 16, 24}
+    matter = parquet.read_table("out/matter.parquet").to_pylist()
+    journal = Journal.reading(Path("runs/mine-1/journal.sqlite"))
+    assert [row["count"] for row in matter if row["substance"] == "water"] == [
+        m.substances["water"] for m in journal.metrics()
+    ]
+    journal.close()
+    births = parquet.read_table("out/births.parquet").to_pylist()
+    assert len(births) > 0 and all(0 < row["tick"] <= 24 and len(row["genome"]) > 0 for row in births)
 
 
-def test_elements_stay_the_same(capsys):
-    before, after = (outcome(capsys, "launch", "mine.toml", "--ticks", ticks) for ticks in ("0", "40"))
-    assert before["elements"] == after["elements"] and before["digest"] != after["digest"]
+def history_can_be_verified_and_forked(capsys) -> None:
+    assert "the same, bit for bit, on 2 nodes up to tick 24" in umwelt(capsys, "verify", "runs/mine-2", "--nodes", "2")
+    assert "go on with: umwelt resume there" in umwelt(capsys, "fork", "runs/mine-2", "--tick", "13", "--to", "there")
+    found = json.loads(umwelt(capsys, "verify", "there", "--json"))
+    assert found["same"] and found["last_tick"] == 13 and found["compared"] == 3 and found["snapshots"] == 3
 
 
-def test_seed_and_set_change_the_world_and_are_frozen_with_it(capsys):
-    plain = outcome(capsys, "launch", "mine.toml", "--ticks", "3")
+def test_a_run_that_was_tampered_with_is_found_out_at_its_tick(capsys):
+    store = small_run(Path("r"), 8, 16)
+    path = store.path(16) / "manifest.json"
+    path.write_text(path.read_text().replace(f"{newest(store)[1]:016x}", "0123456789abcdef"))
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", "r", "--json"])
+    said = capsys.readouterr()
+    assert ended.value.code == 1 and json.loads(said.out)["first_other"] == 16
+    assert said.err.startswith("umwelt: r: tick 16 came out as ") and "2 digests and 2 snapshots before" in said.err
+
+
+def test_seed_and_set_change_the_world_and_are_frozen_with_it_and_species_can_be_checked(capsys):
     other = outcome(
-        capsys, "launch", "mine.toml", "--ticks", "3", "--seed", "9", "--set", "founders.2.count=7", "--run", "r"
-    )
-    assert plain["digest"] != other["digest"]
+        capsys, "launch", "mine.toml", "--ticks", "2", "--seed", "9", "--set", "founders.2.count=7", "--run", "r",
+        "--check",
+    )  # fmt: skip
+    assert other["tick"] == 2
     frozen = tomllib.loads(Path("r/world.toml").read_text())
     assert frozen["seed"] == 9 and frozen["founders"][2]["count"] == 7
     assert other["populations"]["monsters"]["grazer"] == 7
+    assert newest(Store.open(Path("r")))[1] != newest(small_run(Path("plain"), 2))[1]
 
 
 def test_worlds_of_other_laws_run_show_and_export_too(capsys):
@@ -85,10 +121,6 @@ def test_worlds_of_other_laws_run_show_and_export_too(capsys):
     umwelt(capsys, "picture", "ws", "ws.png", "--size", "64x64")
     umwelt(capsys, "export", "ws", "--to", "out")
     assert parquet.read_table("out/matter.parquet").num_rows == 0
-
-
-def test_check_of_species_can_be_turned_on(capsys):
-    assert outcome(capsys, "launch", "mine.toml", "--ticks", "2", "--check")["tick"] == 2
 
 
 def test_new_writes_a_world_that_passes_check(capsys):
@@ -114,51 +146,110 @@ def test_worlds_are_listed_with_a_line_each(capsys):
     assert all(name in listed for name in ("golden", "meadow", "wolf_sheep"))
 
 
-def test_export_writes_populations_matter_and_births(capsys):
-    outcome(capsys, "launch", "mine.toml", "--ticks", "24")
-    umwelt(capsys, "export", "runs/mine-1", "--to", "out")
-    populations = parquet.read_table("out/populations.parquet").to_pylist()
-    assert {row["species"] for row in populations} == {"grass", "reed", "grazer", "hunter"}
-    assert {row["tick"] for row in populations} == {0, 8, 16, 24}
-    matter = parquet.read_table("out/matter.parquet").to_pylist()
-    journal = Journal.reading(Path("runs/mine-1/journal.sqlite"))
-    assert [row["count"] for row in matter if row["substance"] == "water"] == [
-        m.substances["water"] for m in journal.metrics()
-    ]
-    births = parquet.read_table("out/births.parquet").to_pylist()
-    assert len(births) > 0 and all(0 < row["tick"] <= 24 and len(row["genome"]) > 0 for row in births)
+# --- worlds that run
+
+
+def started(*more: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "umwelt.client.cli", "launch", "mine.toml", *more],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+@contextmanager
+def running(*more: str) -> Iterator[subprocess.Popen]:
+    """A world that has begun to go on."""
+    process, end_s = started(*more), time.monotonic() + 60
+    try:
+        while announced(Path("runs/mine-1/gateway.json")) is None:
+            assert process.poll() is None and time.monotonic() < end_s, process.communicate(timeout=5)
+            time.sleep(0.05)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def gone(pid: int, within_s: float = 40) -> bool:
+    end_s = time.monotonic() + within_s
+    while time.monotonic() < end_s:
+        if not Path(f"/proc/{pid}").exists():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_running_world_tells_where_it_is_takes_in_nodes_lets_them_go_and_stops(capsys):
+    with running("--nodes", "1") as process:
+        end_s = time.monotonic() + 60
+        while not (found := json.loads(umwelt(capsys, "status", "--json")))["tick"]:
+            assert time.monotonic() < end_s
+        assert [node["name"] for node in found["nodes"]] == ["node-1"] and found["epoch"] == 1
+        assert found["nodes"][0]["rectangle"] == [0, 0, 40, 48] and found["nodes"][0]["resident_bytes"] > 10_000_000
+        with pytest.raises(SystemExit):
+            main(["resume", "runs/mine-1"])
+        assert "is running already" in capsys.readouterr().err
+        guest = subprocess.Popen(
+            [sys.executable, "-m", "umwelt.client.cli", "join", "runs/mine-1", "--name", "guest"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        try:
+            lines = iter(guest.stdout.readline, "")
+            assert any(line.startswith("guest: holds ") for line in lines)
+            assert "guest" in umwelt(capsys, "status", "runs/mine-1")
+            assert "node-1 left at tick" in umwelt(capsys, "leave", "node-1", "--at", "runs/mine-1")
+            with pytest.raises(SystemExit):
+                main(["leave", "node-1"])
+            assert "node-1: no node of that name: there are guest" in capsys.readouterr().err
+            assert "go on with: umwelt resume runs/mine-1" in umwelt(capsys, "stop")
+            assert guest.wait(30) == 0
+        finally:
+            guest.kill()
+            guest.wait()
+        said = process.communicate(timeout=60)[0]
+    assert process.returncode == 0 and "guest joined" in said and "node-1 left" in said
+    assert verify(Path("runs/mine-1")).first_other is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_takes_a_snapshot_and_says_how_to_go_on(number):
-    running = subprocess.Popen(
-        [sys.executable, "-m", "umwelt.client.cli", "launch", "mine.toml"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    while not Path("runs/mine-1/snapshots/tick-000000000000").exists() and running.poll() is None:
-        time.sleep(0.05)
-    time.sleep(1.5)
-    running.send_signal(number)
-    out, err = running.communicate(timeout=120)
-    assert running.returncode == 0, err
-    assert "go on with: umwelt resume runs/mine-1" in out.decode()
-    tick = int(re.search(r"saved at tick ([\d,]+)", out.decode())[1].replace(",", ""))
-    assert Run.resume(Path("runs/mine-1")).tick == tick
+def test_ctrl_c_saves_the_world_and_says_how_to_go_on(number):
+    with running() as process:
+        time.sleep(1.0)
+        process.send_signal(number)
+        out = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, out
+    assert "saving the world" in out and "go on with: umwelt resume runs/mine-1" in out
+    tick = int(re.search(r"saved at tick ([\d,]+)", out)[1].replace(",", ""))
+    store = Store.open(Path("runs/mine-1"))
+    assert region_at(store)[1].tick == newest(store)[0].tick == tick == store.ticks()[-1]
 
 
-def test_a_run_killed_outright_is_resumed_from_its_last_snapshot():
-    running = subprocess.Popen([sys.executable, "-m", "umwelt.client.cli", "launch", "mine.toml", "--no-view"])
-    while not Path("runs/mine-1/snapshots/tick-000000000000").exists() and running.poll() is None:
-        time.sleep(0.05)
-    time.sleep(1.5)
-    running.kill()
-    running.wait()
-    run = Run.resume(Path("runs/mine-1"))
-    assert run.tick == 0
-    for _ in run.ticks(16):
-        pass
-    assert run.journal.digests().keys() >= {0, 8, 16}
+def test_a_second_ctrl_c_leaves_at_once_and_nothing_is_broken(capsys):
+    with running("--nodes", "2") as process:
+        pids = [announced(Path("runs/mine-1/directory.json"))["pid"]]
+        os.kill(pids[0], signal.SIGSTOP)  # the world will not be saved
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        out = process.communicate(timeout=30)[0]
+    assert process.returncode == 130 and out.endswith("umwelt: stopped at once; what was saved before is whole\n")
+    assert gone(pids[0])
+    assert outcome(capsys, "resume", "runs/mine-1", "--ticks", "3")["tick"] >= 3
+
+
+def test_a_launch_killed_outright_is_resumed_and_its_history_is_one(capsys):
+    with running("--nodes", "2") as process:
+        time.sleep(1.0)
+        process.kill()
+        process.wait()
+    reached = newest(Store.open(Path("runs/mine-1")))[0].tick
+    found = outcome(capsys, "resume", "runs/mine-1", "--ticks", "16")
+    assert found["tick"] >= reached
+    assert verify(Path("runs/mine-1")).first_other is None
+
+
+# --- what is imported
 
 
 def modules_after(script: str) -> set[str]:
@@ -177,25 +268,74 @@ def test_launch_imports_no_mesa_pandas_or_pyarrow():
     assert not modules_after(script) & {"mesa", "pandas", "pyarrow", "PIL", "matplotlib"}
 
 
-def screen(run: Run, width: int, height: int) -> list[str]:
+# --- the dashboard
+
+
+def report(tick: int, nodes: int = 2, **other: object) -> dict:
+    """What a directory tells of the small world."""
+    metrics = newest(small_run(Path(f"told-{tick}"), tick))[0]
+    told = {
+        "tick": tick, "digest": "0" * 16, "births": metrics.births, "deaths": metrics.deaths,
+        "populations": metrics.populations, "substances": metrics.substances,
+    }  # fmt: skip
+    carriers = [
+        {
+            "name": f"node-{n + 1}", "pid": 7, "host": "here", "rectangle": [0, 48 // nodes * n, 40, 48 // nodes],
+            "tick": tick, "entities": 150 + n, "ticks_per_s": 350.4, "waiting_share": 0.125, "round_trip_s": 0.001,
+            "resident_bytes": 200 << 20, "state": "ready",
+        }
+        for n in range(nodes)
+    ]  # fmt: skip
+    return {
+        "world": "small", "run": "r", "phase": "running", "tick": tick, "granted": tick, "epoch": 1,
+        "ticks_per_exchange": 1, "paused": False, "speed": 0.0, "snapshot_tick": 0, "nodes": carriers,
+        "metrics": told, "events": [], **other,
+    }  # fmt: skip
+
+
+def screen(width: int, height: int, *reports: dict, **more: object) -> list[str]:
     """What the dashboard shows, line by line."""
     console = Console(record=True, width=width, height=height, force_terminal=True, file=io.StringIO())
-    board = dashboard.Dashboard(run, console)
-    board.trend.note(run.measure())
+    world = small_world()
+    assert torus_of(world) == (40, 48)
+    board = dashboard.Dashboard(world, Path("runs/small-1"), newest(small_run(Path("begun")))[0], console, **more)
+    for one in reports:
+        board.show(one)
     console.print(board.layout(), height=height)
-    return console.export_text().splitlines()
+    return console.export_text().splitlines()[-height:]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 45), (60, 18)])
-def test_the_dashboard_fits_its_terminal_and_tells_the_world(tmp_path, size):
-    run = small_run(tmp_path / "runs" / "small-1", 6)
-    lines = screen(run, *size)
+def test_the_dashboard_fits_its_terminal_and_tells_the_world_and_its_nodes(size):
+    lines = screen(*size, report(6))
     assert len(lines) <= size[1] and all(len(line) <= size[0] for line in lines)
     shown = "\n".join(lines)
-    for text in ("tick 6", "ticks/s", "grass", "hunter", "births", "deaths", "▀▀▀▀", "Ctrl-C"):
-        assert text in shown
+    for text in ("tick 6", "ticks/s", "grass", "hunter", "births", "deaths", "▀▀▀▀", "Ctrl-C", "node-1", "350"):
+        assert text in shown, text
     if size[1] >= 24:
-        assert "water" in shown and "oxygen" in shown
+        assert "water" in shown and "oxygen" in shown and "node-2" in shown and "12%" in shown
+    if size[0] >= 120:
+        assert "24 × 40 at 24,0" in shown and "200 MiB" in shown and "ready" in shown
+
+
+def test_the_dashboard_tells_what_happens_and_more_nodes_than_fit_are_counted():
+    events = [{"tick": 5, "line": "node-1 died: back to tick 4, and on from there"}]
+    shown = "\n".join(screen(100, 24, report(6, 8, events=events, paused=True)))
+    assert "node-1 died: back to tick 4" in shown and "paused" in shown and "4 more" in shown
+
+
+def test_without_a_terminal_there_are_lines_and_each_event_is_told_once():
+    out = io.StringIO()
+    first, second = ({"tick": tick, "line": f"event {tick}"} for tick in (3, 5))
+    with dashboard.Lines(newest(small_run(Path("begun")))[0], Console(file=out, width=200)) as lines:
+        lines.show(report(4, events=[first]))
+        lines.show(report(6, events=[first, second]), ["node-1 died (process 7); another one takes its place"])
+        lines.show(report(8, events=[second]))
+        lines._said_at = -1e9
+        lines.show(report(9, events=[second]))
+    said = out.getvalue().splitlines()
+    assert said[:3] == ["event 3", "event 5", "node-1 died (process 7); another one takes its place"]
+    assert len(said) == 4 and said[3].startswith("tick 9  ") and said[3].endswith("nodes 2")
 
 
 def test_numbers_and_sparklines_are_short():
