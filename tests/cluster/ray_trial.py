@@ -1,0 +1,166 @@
+"""A world on a Ray cluster of three hosts, of which one is killed: run by `test_ray.py` where there is only loopback.
+
+    python ray_trial.py FOLDER WORLD LAST_TICK      prints what was seen, as one line of JSON
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ray.cluster_utils import Cluster
+
+from umwelt.agents.description import read_world
+from umwelt.cluster.engine import Plan, begin_run
+from umwelt.cluster.keys import make_keys
+from umwelt.cluster.process import announced
+from umwelt.cluster.ray_engine import OBJECT_STORE_BYTES, RayEngine
+from umwelt.cluster.seat import DIRECTORY
+
+NODES = 3
+TICKS_PER_S = 25.0
+PATIENCE_S = 40.0
+FAST_CHECKS = {
+    "health_check_period_ms": 500, "health_check_timeout_ms": 1000, "health_check_failure_threshold": 3,
+    "health_check_initial_delay_ms": 0,
+}  # fmt: skip
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for path in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            if path.name.isdigit() and parent_of(int(path.name)) == pid:
+                found.append(int(path.name))
+    return found
+
+
+class Trial:
+    """The cluster, the engine, and what is done to them."""
+
+    def __init__(self, folder: Path, world: str, last_tick: int):
+        described = read_world(world, {})
+        began_s = time.monotonic()
+        small = {"object_store_memory": OBJECT_STORE_BYTES}
+        head = {"num_cpus": 1, "include_dashboard": False, "_system_config": FAST_CHECKS, **small}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.hosts = [self.cluster.head_node, *(self.cluster.add_node(num_cpus=2, **small) for _ in range(2))]
+        os.environ["RAY_ADDRESS"] = self.cluster.address
+        self.seen: dict[str, Any] = {"cluster_s": time.monotonic() - began_s}
+        store = begin_run(described, folder)
+        self.folder = store.folder
+        make_keys(folder.parent / "keys")
+        keys = str(folder.parent / "keys")
+        plan = Plan(nodes=NODES, last_tick=last_tick, gateway=False, mark_s=0.4, keys=keys)
+        self.engine = RayEngine(store, plan)
+
+    @property
+    def nodes(self) -> list[dict[str, Any]]:
+        assert self.engine.line is not None
+        return self.engine.line.status.get("nodes", [])
+
+    @property
+    def tick(self) -> int:
+        assert self.engine.line is not None
+        return self.engine.line.status.get("tick", 0)
+
+    def until(self, what: str, met: Callable[[], bool]) -> float:
+        """Look after the world until then; gives how long that took."""
+        began_s = time.monotonic()
+        while not met():
+            self.engine.turn(0.02)
+            if self.engine.resting or time.monotonic() - began_s > PATIENCE_S:
+                assert self.engine.line is not None
+                raise SystemExit(f"waited in vain until {what}: {self.engine.said} {self.engine.line.status}")
+        return time.monotonic() - began_s
+
+    def whole(self, without: int = 0) -> bool:
+        """Whether all nodes run, none of them in a process that is gone."""
+        assert self.engine.line is not None
+        pids = {node["pid"] for node in self.nodes if node["state"] == "ready"}
+        return self.engine.line.status.get("phase") == "running" and len(pids) == NODES and without not in pids
+
+    def host_of(self, pid: int) -> Any:
+        raylets = {host.all_processes["raylet"][0].process.pid: host for host in self.hosts}
+        return raylets[parent_of(pid)]
+
+    def strike(self, name: str, pid: int, kill: Callable[[], None]) -> None:
+        """Kill something, and measure until the world goes on, and until it is carried by as many as before."""
+        assert self.engine.line is not None
+        epoch, tick = self.engine.line.status["epoch"], self.tick
+        self.seen[f"{name}_at"] = tick
+        kill()
+        goes_on = self.until(f"{name}: the world goes on", lambda: self._later(epoch))
+        self.seen[f"{name}_goes_on_s"] = goes_on
+        self.seen[f"{name}_whole_s"] = goes_on + self.until(f"{name}: all are back", lambda: self.whole(pid))
+
+    def _later(self, epoch: int) -> bool:
+        assert self.engine.line is not None
+        status = self.engine.line.status
+        return status["epoch"] > epoch and status["phase"] == "running"
+
+    def run(self) -> None:
+        began_s = time.monotonic()
+        self.engine.start()
+        assert self.engine.line is not None
+        self.until("the world begins", self.whole)
+        self.seen["start_s"] = time.monotonic() - began_s
+        self.engine.line.order("speed", TICKS_PER_S)  # or the world would be at its end before all are back
+        self.seen["hosts"] = len({id(self.host_of(node["pid"])) for node in self.nodes})
+        self.until("tick 40", lambda: self.tick >= 40)
+
+        pid = next(node["pid"] for node in self.nodes if self.host_of(node["pid"]) is self.cluster.head_node)
+        self.strike("process", pid, lambda: os.kill(pid, signal.SIGKILL))
+        self.until("tick 90", lambda: self.tick >= 90)
+
+        there = next(node["pid"] for node in self.nodes if self.host_of(node["pid"]) is not self.cluster.head_node)
+        self.strike("host", there, lambda: self.kill_host(there))
+        self.until("tick 150", lambda: self.tick >= 150)
+
+        address = (announced(self.folder / DIRECTORY) or {})["address"]
+        directory = (announced(self.folder / DIRECTORY) or {})["pid"]
+        self.strike("directory", directory, lambda: os.kill(directory, signal.SIGKILL))
+        self.seen["same_address"] = (announced(self.folder / DIRECTORY) or {})["address"] == address
+
+        end_s = time.monotonic() + PATIENCE_S
+        while not self.engine.resting and time.monotonic() < end_s:
+            self.engine.turn(0.05)
+        self.seen |= {"rests": self.engine.resting, "tick": self.tick, "said": self.engine.said}
+
+    def kill_host(self, pid: int) -> None:
+        """All its processes at once."""
+        host = self.host_of(pid)
+        carried = children_of(parent_of(pid))
+        self.cluster.remove_node(host, allow_graceful=False)
+        for one in carried:
+            with suppress(OSError):
+                os.kill(one, signal.SIGKILL)
+
+    def close(self) -> None:
+        began_s = time.monotonic()
+        self.engine.close()
+        self.cluster.shutdown()
+        self.seen["close_s"] = time.monotonic() - began_s
+
+
+def main() -> None:
+    folder, world, last_tick = sys.argv[1:]
+    trial = Trial(Path(folder), world, int(last_tick))
+    try:
+        trial.run()
+    finally:
+        trial.close()
+    print(json.dumps(trial.seen), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Carried by Ray, a world outlives a killed process, a killed host and a killed directory, and stays the same world."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+from simulation import undisturbed
+from small import TEXT
+
+from umwelt.agents.description import read_world
+from umwelt.cluster.engine import Plan
+from umwelt.cluster.journal import Journal
+from umwelt.cluster.store import Store
+from umwelt.sandbox.errors import RunError
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "worlds" / "golden.toml"
+LAST_TICK = 240
+MOST_S = 150.0
+
+
+@cache
+def why_not() -> str:
+    """Why no Ray cluster can be tried here; "" if it can."""
+    if importlib.util.find_spec("ray") is None:
+        return "Ray is not installed: pip install -e '.[ray]'"
+    if not sys.platform.startswith("linux"):
+        return "network namespaces are of Linux"
+    missing = [name for name in ("unshare", "ip") if shutil.which(name) is None]
+    if missing:
+        return f"the command {missing[0]} is missing"
+    tried = subprocess.run([*ALONE, "ip link set lo up"], capture_output=True, text=True, timeout=20, check=False)
+    return f"no namespaces can be made here: {tried.stderr.strip()}" if tried.returncode else ""
+
+
+# Ray opens ports for all the network and looks for its address there. Here there is only loopback; and with the first
+# process of this namespace all others end, whatever becomes of the trial
+ALONE = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]
+
+
+def test_a_world_outlives_its_hosts_on_ray(tmp_path):
+    if why_not():
+        pytest.skip(why_not())
+    # compiled here, kernels are only loaded there
+    expected, _ = undisturbed(read_world(str(GOLDEN), {}), LAST_TICK, [])
+    run, begin = tmp_path / "golden-1", 'ip link set lo up && exec "$0" "$@"'
+    # paths of sockets are short
+    with tempfile.TemporaryDirectory(prefix="ur-", ignore_cleanup_errors=True) as short:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        environment |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": short}
+        trial = Path(__file__).with_name("ray_trial.py")
+        done = subprocess.run(
+            [*ALONE, begin, sys.executable, str(trial), str(run), str(GOLDEN), str(LAST_TICK)], cwd=ROOT,
+            env=environment, capture_output=True, text=True, timeout=MOST_S, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    seen = json.loads(done.stdout.splitlines()[-1])
+    print(seen)
+    assert seen["hosts"] == 3, "nodes are spread"
+    assert seen["rests"] and seen["tick"] == LAST_TICK and seen["same_address"]
+    for died in ("node-", "directory "):
+        assert any(line.startswith(died) for line in seen["said"])
+
+    journal = Journal.reading(Store.open(run).journal)
+    try:
+        journalled, done_by_people = journal.digests(), list(journal.deeds())
+    finally:
+        journal.close()
+    assert not done_by_people and max(journalled) == LAST_TICK and len(journalled) > LAST_TICK / 16
+    assert {tick: expected[tick] for tick in journalled} == journalled
+
+
+def test_without_ray_there_is_one_line(tmp_path, monkeypatch):
+    from umwelt.cluster.ray_engine import RayEngine
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(RunError, match=r"^--engine ray: Ray is not installed: pip install 'umwelt\[ray\]'$"):
+        RayEngine(Store.create("small", TEXT, tmp_path / "run"), Plan(nodes=2))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install -e '.[ray]'")
+def test_a_client_from_afar_is_refused(tmp_path, monkeypatch):
+    from umwelt.cluster.ray_engine import RayEngine
+
+    monkeypatch.setenv("RAY_ADDRESS", "ray://10.0.0.1:10001")
+    engine = RayEngine(Store.create("small", TEXT, tmp_path / "run"), Plan(nodes=2))
+    try:
+        with pytest.raises(RunError, match="must be on a host of the cluster"):
+            engine.start()
+    finally:
+        engine.close()
