@@ -1,0 +1,214 @@
+"""Real processes: however many nodes, over whatever network, whoever comes, goes or dies, the world comes out the same.
+
+A sample, in which each two of nodes, ticks an exchange, network and misfortune meet as often as can be, runs with all
+tests; with UMWELT_LONG=1 (make test-cluster) all of them do.
+"""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+from deeds_script import LAST_TICK as LAST_SCRIPTED
+from deeds_script import deeds_at
+from simulation import Simulation
+from test_golden import GOLDEN_DIGEST
+from together import TCP, Together, digests_alone, gone, journalled
+
+from umwelt.agents import deeds
+from umwelt.agents.description import read_world
+from umwelt.cluster.engine import CLUSTER, Line
+from umwelt.cluster.process import announced
+from umwelt.cluster.recovery import verify
+from umwelt.cluster.seat import DIRECTORY
+from umwelt.cluster.store import Store
+
+LONG = os.environ.get("UMWELT_LONG") == "1"
+LAST_TICK = 500
+NODES, EXCHANGES, NETWORKS = (1, 2, 3, 4, 6, 9), (1, 2, 4), ("loopback", "ipc", "tcp")
+MISFORTUNES = ("none", "join", "leave", "kill", "all")
+SAMPLE = [
+    ("golden", 1, 1, "ipc", "none"), ("golden", 2, 4, "tcp", "join"), ("golden", 3, 2, "ipc", "all"),
+    ("golden", 4, 1, "tcp", "kill"), ("golden", 9, 2, "loopback", "leave"), ("golden", 6, 4, "loopback", "all"),
+    ("golden", 6, 2, "tcp", "none"), ("golden", 9, 1, "ipc", "kill"), ("pond", 2, 1, "tcp", "all"),
+]  # fmt: skip
+EVERYTHING = list(itertools.product(("golden", "pond"), NODES, EXCHANGES, NETWORKS, MISFORTUNES))
+SPEED = 120.0
+HOLD_AT = 420
+"""Whoever is waited for is waited for here."""
+
+
+def fate(case: tuple) -> Random:
+    """The dice of a case."""
+    return Random(str(case))
+
+
+@pytest.mark.parametrize("case", EVERYTHING if LONG else SAMPLE, ids=lambda case: "-".join(map(str, case)))
+def test_the_world_comes_out_the_same(case, tmp_path):
+    name, nodes, k, network, misfortune = case
+    world = read_world(name)
+    run = in_one_process if network == "loopback" else in_processes
+    digests, due, alone = run(world, nodes, k, network, misfortune, fate(case), tmp_path / "run")
+    assert digests[LAST_TICK] == alone[LAST_TICK]
+    assert bool(due) == (misfortune != "none")
+    if name == "golden" and not due:
+        assert hex(digests[LAST_TICK]) == hex(GOLDEN_DIGEST)
+
+
+def in_processes(world, nodes, k, network, misfortune, chance, folder):
+    """Carry a world through its misfortunes with real processes; gives digests, deeds, and the undisturbed digests."""
+    bind = TCP if network == "tcp" else ""
+    with Together(world, folder, nodes, bind=bind, ticks_per_exchange=k, last_tick=LAST_TICK, mark_s=0.3) as run:
+        if misfortune != "none":
+            disturb(run, misfortune, chance)
+        run.rest()
+        alone = run.assert_undisturbed(LAST_TICK)
+    digests, due = journalled(run.store)
+    return digests, due, alone
+
+
+def disturb(run, misfortune, chance):
+    """Deeds at borders all the time, a rate changed before the snapshot that is fallen back to, and who comes or goes."""
+    what = ["join", "leave", "kill"] if misfortune == "all" else [misfortune]
+    chance.shuffle(what)
+    run.line.order("speed", SPEED)
+    script = iter(range(LAST_SCRIPTED + 1))
+
+    def do_something(most: int) -> None:
+        for at in itertools.islice(script, most):
+            run.submit(f"script-{at}", scripted(at, run.world))
+
+    run.submit("rate", [deeds.rate(run.world, "decay", 0.9)])
+    do_something(5)
+    run.until(lambda: "rate" in run.person.settled and run.status["snapshot_tick"] > run.person.settled["rate"].tick)
+    for one in what:
+        run.wait_for_tick(min(HOLD_AT - 20, run.tick + chance.randint(5, 60)))
+        do_something(3)
+        befall(run, one, chance)
+    do_something(LAST_SCRIPTED)
+    run.until(lambda: run.person.answered, HOLD_AT)
+    run.line.order("speed", 0)
+
+
+def scripted(at, world):
+    """Deeds of every kind; but the light stays on, or there is little to compare after hundreds of ticks."""
+    return [deed for deed in deeds_at(at, world) if not (isinstance(deed, deeds.Rate) and deed.rate_q24 == 0)]
+
+
+def befall(run, what, chance):
+    """One misfortune, until its consequences have come."""
+    epoch, members = run.status["epoch"], run.members
+    if what == "join":
+        name = run.join()
+        run.until(lambda: name in run.members and run.running, HOLD_AT)
+        return
+    name = chance.choice(sorted(members))
+    if what == "kill":
+        run.kill(name)
+        run.until(lambda: run.status["epoch"] > epoch and run.running, HOLD_AT)
+        assert name not in run.members
+    elif len(members) > 1:  # the last one may not go
+        run.leave(name)
+        run.until(lambda: name not in run.members and run.running, HOLD_AT)
+        run.until(lambda: name not in run.engine.children, HOLD_AT)
+
+
+def in_one_process(world, nodes, k, network, misfortune, chance, folder):
+    """The same over loopback."""
+    run = Simulation(world, nodes, chance.randint(0, 999), last_tick=LAST_TICK, ticks_per_exchange=k)
+    if misfortune != "none":
+        script = [("rate", [deeds.rate(world, "decay", 0.9)])]
+        script += [(f"script-{at}", found) for at in range(LAST_SCRIPTED + 1) if (found := scripted(at, world))]
+        at_ticks = sorted(chance.sample(range(60, HOLD_AT), 3))
+        what = ["join", "leave", "kill"] if misfortune == "all" else [misfortune]
+        for tick, one in zip(at_ticks, what, strict=False):
+            for ticket, found in script[:6]:
+                run.submit(ticket, found)
+            run.run(until=lambda tick=tick: run.tick() >= tick)
+            del script[:6]
+            living = sorted(run.hosts)
+            if one == "join":
+                run.join()
+            elif one == "kill":
+                assert run.directory.tick > run.answers["rate"].tick  # what is fallen back to has the rate
+                run.kill(chance.choice(living))
+                if not run.hosts:
+                    run.join()
+            elif len(living) > 1:
+                run.hosts[chance.choice(living)].leave()
+    run.run(most_s=600)
+    due = tuple(deed for _, deed in run.disk.deeds)
+    alone = digests_alone(world, LAST_TICK, due)
+    assert {tick: found for tick, found in run.disk.digests.items() if alone[tick] != found} == {}
+    return run.disk.digests, due, alone
+
+
+def test_a_frozen_node_is_declared_dead_and_joins_again_when_it_thaws(tmp_path):
+    with Together(read_world("golden"), tmp_path / "run", 3, last_tick=LAST_TICK, mark_s=0.3) as run:
+        run.line.order("speed", SPEED)
+        run.submit("rain", scripted(1, run.world))
+        run.wait_for_tick(60)
+        epoch, frozen = run.status["epoch"], "node-2"
+        pid = run.members[frozen]
+        run.freeze(frozen)
+        run.until(lambda: run.running and run.status["epoch"] > epoch and frozen not in run.members)
+        reached = run.tick
+        run.until(lambda: run.tick > reached + 20)  # the others go on
+        run.thaw(frozen)
+        run.until(lambda: pid in run.members.values() and run.running, HOLD_AT)  # the same process, as a new node
+        run.line.order("speed", 0)
+        run.rest()
+        run.assert_undisturbed(LAST_TICK)
+
+
+def test_a_killed_directory_comes_back_and_nodes_rejoin_by_themselves(tmp_path):
+    world = read_world("golden")
+    with Together(world, tmp_path / "run", 3, bind=TCP, last_tick=LAST_TICK, mark_s=0.3) as run:
+        run.line.order("speed", SPEED)
+        run.submit("script", [deed for at in (0, 3, 5) for deed in scripted(at, world)])
+        run.wait_for_tick(60)
+        run.until(lambda: run.person.answered)
+        nodes, pid = set(run.members.values()), announced(run.store.folder / DIRECTORY)["pid"]
+        reached = run.tick
+        run.kill("directory")
+        run.until(lambda: (announced(run.store.folder / DIRECTORY) or {}).get("pid", pid) != pid)
+        run.until(lambda: run.running and set(run.members.values()) == nodes and run.tick > reached)
+        run.submit("after", scripted(1, world))
+        run.until(lambda: run.person.answered)
+        run.rest()
+        assert run.person.settled["script"].tick <= run.person.settled["after"].tick
+        run.assert_undisturbed(LAST_TICK)
+
+
+def test_a_killed_engine_leaves_nothing_behind_and_the_run_goes_on_where_it_was_saved(tmp_path):
+    folder, world = tmp_path / "run", read_world("golden")
+    with Together(world, folder, 2, last_tick=40) as run:
+        run.rest()
+    with (tmp_path / "log").open("wb") as log:
+        command = [sys.executable, str(Path(__file__).with_name("together.py")), str(folder), "2"]
+        engine = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}, stderr=log)
+    try:
+        store, line = Store.open(folder), None
+        while line is None:
+            found = announced(folder / DIRECTORY)
+            line = Line(found["address"]) if found and announced(folder / CLUSTER) else None
+            assert engine.poll() is None, (tmp_path / "log").read_text()
+        while line.status.get("tick", 0) < 120:
+            line.turn(0.05)
+        reached = line.status["tick"]
+        pids = [announced(folder / DIRECTORY)["pid"], *(node["pid"] for node in line.status["nodes"])]
+        line.close()
+    finally:
+        engine.send_signal(signal.SIGKILL)
+        engine.wait()
+    assert gone(pids, 30)
+    assert store.ticks()[-1] >= reached  # saved, and not merely fallen back to
+    with Together(world, folder, 3, last_tick=store.ticks()[-1] + 60) as run:
+        run.rest()
+        run.assert_undisturbed(run.engine.plan.last_tick)
+    verdict = verify(folder, nodes=2)
+    assert verdict.first_other is None and verdict.compared > 10
