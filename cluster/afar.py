@@ -68,6 +68,7 @@ class FarStore(Store):
             for part in manifest.parts:
                 self.far.put_part(here / part["folder"], f"{entry.name}/e{manifest.epoch}/{part['folder']}")
             self.far.complete(here, manifest)
+            self._prune(region.tick)
 
     def complete(self, aside: Path, manifest: Manifest) -> Path:
         """Upload constants and manifest of a snapshot whose parts are there; then let others go."""
@@ -75,15 +76,18 @@ class FarStore(Store):
         with writing(self.folder):
             self.far.complete(aside, manifest)
             self._drop(aside)
-        entries = self.entries(manifest.tick)
-        ticks = [one.tick for one in entries if one.kept]
-        self._remove(Entry(tick, True) for tick in set(ticks) - ladder(ticks))
-        self._remove([one for one in entries if not one.kept][NEWEST_MARKS:])
+            self._prune(manifest.tick)
         return self.snapshots / entry.name
 
     def discard_marks(self) -> None:
         """Remove all passing marks."""
         self._remove(one for one in self.entries() if not one.kept)
+
+    def _prune(self, newest: int) -> None:
+        entries = self.entries(newest)
+        ticks = [one.tick for one in entries if one.kept]
+        self._remove(Entry(tick, True) for tick in set(ticks) - ladder(ticks))
+        self._remove([one for one in entries if not one.kept][NEWEST_MARKS:])
 
     def _remove(self, entries: Iterable[Entry]) -> None:
         for entry in entries:

@@ -1,0 +1,311 @@
+"""How Umwelt scales: strong and weak scaling here, a model of a tick's cost, and what the model says of larger clusters.
+
+    python -m benchmarks.scale              the table below, and benchmarks/scale.md; about ten minutes, machine otherwise idle
+    python -m benchmarks.scale --quick      smaller worlds, shorter stretches
+    python -m benchmarks.scale --target     only what is promised: two nodes over one, a million beings
+
+Every node has one thread (UMWELT_THREADS=1). The model knows what one core needs for a cell, a being, a byte of a strip
+and an exchange, each measured by itself in one process; it is then held against every run of a real cluster.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ["UMWELT_THREADS"] = "1"
+
+import numpy as np
+
+from benchmarks.earth import earth_world
+from benchmarks.measure import median, number
+from umwelt.agents.opening import tick_zero, torus_of
+from umwelt.cluster.directory import Directory
+from umwelt.cluster.engine import Engine, Plan, begin_run
+from umwelt.cluster.events import Arrived, Clock, Divided
+from umwelt.cluster.partition import cut
+from umwelt.cluster.portion import Portion
+from umwelt.cluster.protocol import PROTOCOL, Assign, Beat, Join, Member, Note, Ready, Welcome
+from umwelt.cluster.situation import Known, Wishes
+from umwelt.sandbox.region import Rectangle, Torus
+
+BEINGS_A_CELL = 10_000 / 160**2
+CORES = len(os.sched_getaffinity(0))
+PAGE = Path(__file__).with_name("scale.md")
+
+
+@dataclass
+class Costs:
+    """What one core needs, in seconds, and what a strip weighs, in bytes."""
+
+    cell_s: float
+    being_s: float
+    strip_byte_s: float
+    exchange_s: float
+    record_being_s: float
+    strip_cell_bytes: float
+    reach: int
+    directory_node_tick_s: float
+
+
+@dataclass
+class Point:
+    """One run of a real cluster, and what the model says of it."""
+
+    beings: int
+    nodes: int
+    ticks_per_exchange: int
+    ticks_per_s: float
+    waiting_share: float
+    modelled: float = 0.0
+
+    @property
+    def error(self) -> float:
+        return self.modelled / self.ticks_per_s - 1
+
+
+# --- costs, each by itself
+
+
+def portions(beings: int, nodes: int) -> list[Portion]:
+    """A world of the benchmark in parts, in this process."""
+    world = earth_world(beings)
+    zero = tick_zero(world)
+    torus = torus_of(world)
+    blocks = np.ones((-(-torus.height // 8), -(-torus.width // 8)), np.int64)
+    members = [Member(str(i), str(i), "", "", tuple(r)) for i, r in enumerate(cut(torus, blocks, nodes, 1))]  # type: ignore[arg-type]
+    piece = zero.cut(zero.owned)
+    return [
+        Portion(world, Assign(1, b"", 0, "", members, which, 1, 1, 8), [piece], zero.constants, zero.controls)
+        for which in range(nodes)
+    ]
+
+
+def seconds(job: Any) -> float:
+    began_s = time.perf_counter()
+    job()
+    return time.perf_counter() - began_s
+
+
+def costs_here(beings: int, ticks: int) -> Costs:
+    """Measure what a cell, a being, a strip and a record cost here."""
+    steps = {}
+    for factor, empty in ((1.0, False), (1.0, True)):
+        (portion,) = portions(beings, 1)
+        if empty:
+            for table in portion.region.tables.values():
+                table.keep(np.zeros(table.count, bool))
+        portion.paste({})
+        portion.step(())
+        found = []
+        for _ in range(ticks):
+            portion.paste({})
+            found.append(seconds(lambda p=portion: p.step(())) / (portion.region.window.cells * factor))
+        steps[empty] = median(found)
+        if not empty:
+            held = portion.held_count / portion.region.window.cells
+            record_s = median([seconds(portion.record) for _ in range(3)]) / portion.living_count
+    cell_s = steps[True]
+    two = portions(beings, 2)
+    strips = [one.cut((1 - one.which,)) for one in two]
+    size = sum(len(frame) for frame in strips[0][1])
+    rim_cells = two[0].region.window.cells - two[0].region.owned.cells
+    exchange = []
+    for _ in range(ticks):
+        cut_s = seconds(lambda: two[0].cut((1,)))
+        exchange.append(cut_s + seconds(lambda: two[0].paste({1: strips[1][0]})))
+    tiny = portions(2_000, 2)
+    little = [one.cut((1 - one.which,)) for one in tiny]
+    small_s = median([
+        seconds(lambda: tiny[0].cut((1,))) + seconds(lambda: tiny[0].paste({1: little[1][0]})) for _ in range(20)
+    ])  # fmt: skip
+    return Costs(
+        cell_s, (steps[False] - cell_s) / held, max(0.0, median(exchange) - small_s) / size, small_s, record_s,
+        size / (rim_cells / 2), two[0].world.laws.light_speed, directory_cost(200),
+    )  # fmt: skip
+
+
+def directory_cost(nodes: int) -> float:
+    """What the directory's thinking costs for a node and a tick: a beat in, a grant out."""
+    side = 16 * int(np.ceil(nodes**0.5))
+    torus = Torus(side, side)
+    rectangles = cut(torus, np.ones((side // 8, side // 8), np.int64), nodes, 13)
+    directory = Directory(Known(torus, 13, 0, "tick-000000000000", 0, 0), Wishes(nodes=nodes), Welcome("", "", "", ""), {}, PROTOCOL)
+    now_s = 0.0
+
+    def tell(key: str, message: Any) -> None:
+        directory.handle(Arrived(message, (), key.encode()))
+
+    keys = [f"{i:032x}" for i in range(nodes)]
+    for i, key in enumerate(keys):
+        tell(key, Join(key, f"ipc://{i}", "", "h", i, 1, True, {}))
+    directory.handle(Clock(now_s))
+    directory.handle(Divided(directory.epoch, [tuple(r) for r in rectangles]))  # type: ignore[misc]
+    for key in keys:
+        tell(key, Note(key, directory.epoch, 1, Ready(0)))
+    spent = []
+    for tick in range(1, 9):
+        now_s += 0.1
+
+        def one(tick: int = tick) -> None:
+            for key in keys:
+                tell(key, Beat(key, directory.epoch, tick, tick_s=0.1))
+            directory.handle(Clock(now_s))
+
+        spent.append(seconds(one) / nodes)
+    return median(spent)
+
+
+# --- the model
+
+
+def window_cells(rectangle: Rectangle, reach: int, k: int) -> float:
+    """Cells that are computed for a tick, on average over an exchange, as laws shrink the window by their reaches."""
+    grown = [reach * (k - j - 0.5) for j in range(k)]
+    return sum((rectangle.height + 2 * g) * (rectangle.width + 2 * g) for g in grown) / k
+
+
+def tick_s(
+    costs: Costs, beings: float, nodes: int, k: int, cores: float | None = None, round_trip_s: float = 0.0002,
+    bytes_per_s: float = 1e9,
+) -> float:  # fmt: skip
+    """What a tick takes when each of `nodes` holds as much as the others; `cores` is how many they share, if fewer."""
+    cells = beings / BEINGS_A_CELL
+    side = (cells / nodes) ** 0.5
+    rows = max(1, round(nodes**0.5)) if nodes > 2 else 1
+    height, width = (cells**0.5 / rows, cells**0.5 * rows / nodes) if nodes < 64 else (side, side)
+    owned = Rectangle(0, 0, int(height), int(width))
+    rim = (height + 2 * costs.reach * k) * (width + 2 * costs.reach * k) - height * width
+    computed = window_cells(owned, costs.reach, k) * (costs.cell_s + costs.being_s * BEINGS_A_CELL)
+    strip_bytes = rim * costs.strip_cell_bytes
+    exchange = costs.exchange_s + strip_bytes * costs.strip_byte_s
+    record = costs.record_being_s * beings / nodes / 8
+    busy = computed + exchange / k + record
+    if cores is not None and nodes > cores:
+        busy *= nodes / cores
+    way = 0.0 if nodes == 1 else (round_trip_s / 2 + strip_bytes / bytes_per_s) / k
+    return max(busy + way, nodes * costs.directory_node_tick_s)
+
+
+def best_exchange(costs: Costs, beings: float, nodes: int, **more: Any) -> tuple[int, float]:
+    """The best number of ticks an exchange, and what a tick takes with it."""
+    return min(((k, tick_s(costs, beings, nodes, k, **more)) for k in (1, 2, 4, 8)), key=lambda one: one[1])
+
+
+# --- real clusters
+
+
+def run_cluster(beings: int, nodes: int, k: int, settle_s: float, measure_s: float) -> Point:
+    """Ticks a second of a real cluster on this machine."""
+    folder = Path(tempfile.mkdtemp(prefix="umwelt-scale-"))
+    # snapshots are another cost: none is taken but what the run begins with
+    engine = None
+    try:
+        store = begin_run(earth_world(beings), folder / "run")
+        engine = Engine(store, Plan(nodes=nodes, gateway=False, ticks_per_exchange=k, mark_s=1e6, dead_after_s=10))
+        engine.start()
+        seen: list[tuple[float, int]] = []
+        began_s = time.monotonic()
+        while not seen or seen[-1][0] - seen[0][0] < measure_s:
+            if engine.turn(0.05):
+                status, at_s = engine.line.status, time.monotonic()  # type: ignore[union-attr]
+                if status["tick"] < 6:
+                    began_s = at_s
+                elif at_s - began_s > settle_s and (not seen or status["tick"] != seen[-1][1]):
+                    seen.append((at_s, status["tick"]))
+        waiting = max(node["waiting_share"] for node in status["nodes"])
+        alive = sum(node["entities"] for node in status["nodes"])
+        rate = (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0])
+        return Point(alive, nodes, k, rate, waiting)
+    finally:
+        if engine is not None:
+            engine.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def points(quick: bool) -> list[Point]:
+    """Strong scaling (the same world on more nodes) and weak scaling (so many beings a node)."""
+    size = 50_000 if quick else 400_000
+    runs = [(size, 1, 1), (size, 2, 1), (size, 2, 4), (size, 4, 1), (size // 2, 1, 1), (size // 4, 1, 1)]
+    measure_s = 4.0 if quick else 15.0
+    found = []
+    for beings, nodes, k in runs:
+        print(f"{number(beings)} beings on {nodes} nodes, {k} ticks an exchange ...", file=sys.stderr, flush=True)
+        found.append(run_cluster(beings, nodes, k, 2.0, measure_s))
+    return found
+
+
+def promised(repeats: int = 3) -> tuple[str, float]:
+    """Two nodes of one thread each over one such node, a million beings on 1600 x 1600 cells; in turn, and the median."""
+    ratios, waits = [], []
+    for _ in range(repeats):
+        one, two = (run_cluster(1_000_000, nodes, 1, 3.0, 25.0) for nodes in (1, 2))
+        # both worlds grow while they run: entity-ticks are compared, not ticks
+        ratios.append(two.ticks_per_s * two.beings / (one.ticks_per_s * one.beings))
+        waits.append(two.waiting_share)
+        print(f"1 node {one.ticks_per_s:.3f} ticks/s, 2 nodes {two.ticks_per_s:.3f}, waiting {two.waiting_share:.1%}", file=sys.stderr)
+    line = f"two nodes over one, 1M beings: {median(ratios):.2f} (of {', '.join(f'{r:.2f}' for r in ratios)}); waiting {max(waits):.1%}"
+    return line, median(ratios)
+
+
+# --- the page
+
+
+def page(costs: Costs, found: Sequence[Point], line: str) -> str:
+    """All of it as a page."""
+    lines = ["# How Umwelt scales", "", f"{CORES} cores, one thread a node. `python -m benchmarks.scale` writes this page.", ""]
+    lines += ["## Costs of one core", "", "| | |", "| --- | ---: |"]
+    units = {"cell_s": "ns a cell", "being_s": "ns a being", "strip_byte_s": "ns a byte of a strip, cut and pasted",
+             "exchange_s": "us an exchange", "record_being_s": "ns a being of a record", "strip_cell_bytes": "bytes a border cell",
+             "reach": "cells a tick", "directory_node_tick_s": "us of the directory for a node and a tick"}  # fmt: skip
+    for name, value in asdict(costs).items():
+        scale = 1e9 if units[name].startswith("ns") else 1e6 if units[name].startswith("us") else 1
+        lines.append(f"| {units[name]} | {number(value * scale)} |")
+    lines += ["", "## Real clusters here, and the model", "", line, "",
+              "| beings | nodes | ticks an exchange | ticks/s | waiting | model | error |", "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip
+    for one in found:
+        lines.append(
+            f"| {number(one.beings)} | {one.nodes} | {one.ticks_per_exchange} | {number(one.ticks_per_s)} | "
+            f"{one.waiting_share:.1%} | {number(one.modelled)} | {one.error:+.0%} |"
+        )
+    lines += ["", "## What the model says of larger clusters", "",
+              "One core a node, 0.5 ms there and back, 1 GB/s between neighbours. A directory thinks on one core: where it is "
+              "the limit, that is said.", "",
+              "| beings | nodes | ticks an exchange | ticks/s | entity-ticks/s | limit |", "| ---: | ---: | ---: | ---: | ---: | --- |"]  # fmt: skip
+    for beings in (1e6, 1e9):
+        for nodes in (10, 1_000, 100_000):
+            if beings / nodes / BEINGS_A_CELL < 16 * 16:
+                continue
+            k, taken_s = best_exchange(costs, beings, nodes, round_trip_s=0.0005)
+            limit = "directory" if taken_s <= nodes * costs.directory_node_tick_s else "nodes"
+            lines.append(f"| {number(beings)} | {number(nodes)} | {k} | {number(1 / taken_s)} | {number(beings / taken_s)} | {limit} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description="Measure how Umwelt scales.")
+    parser.add_argument("--quick", action="store_true", help="smaller worlds, shorter stretches")
+    parser.add_argument("--target", action="store_true", help="only two nodes over one")
+    chosen = parser.parse_args()
+    if chosen.target:
+        print(promised()[0])
+        return
+    costs = costs_here(20_000 if chosen.quick else 200_000, 5)
+    found = points(chosen.quick)
+    for one in found:
+        one.modelled = 1 / tick_s(costs, one.beings, one.nodes, one.ticks_per_exchange, cores=CORES)
+    line = "(not measured: --quick)" if chosen.quick else promised()[0]
+    text = page(costs, found, line)
+    print(text)
+    if not chosen.quick:
+        PAGE.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""A run whose snapshots lie at a URL: the same as one on the disk."""
+
+from pathlib import Path
+
+import pytest
+from carving import golden
+
+from umwelt.cluster.afar import FarStore, created_store, opened_store
+from umwelt.cluster.engine import begin_run
+from umwelt.cluster.recovery import fork, region_at, replay
+from umwelt.cluster.store import Entry, ladder
+from umwelt.sandbox import audit
+from umwelt.sandbox.errors import RunError
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> FarStore:
+    """A run of golden with snapshots at ticks 0, 4 and 8, at a URL."""
+    store = begin_run(golden(), tmp_path / "run", url=f"file://{tmp_path}/far")
+    assert isinstance(store, FarStore)
+    world, region, _ = region_at(store)
+    for tick in (4, 8):
+        replay(world, region, tick, ())
+        store.save(region, world.text, world.name)
+    return store
+
+
+def test_its_snapshots_are_at_the_url_and_are_brought_when_they_are_read(far, tmp_path):
+    assert far.ticks() == [0, 4, 8]
+    assert sorted(path.name for path in (tmp_path / "far" / "run").iterdir()) == [
+        f"tick-{tick:012d}" for tick in (0, 4, 8)
+    ]  # fmt: skip
+    for path in list(far.snapshots.iterdir()):
+        path.rename(tmp_path / f"gone-{path.name}")
+    again = opened_store(far.folder)
+    world, region, passed = region_at(again, 6)
+    assert (region.tick, passed) == (6, [])
+    plain = begin_run(golden(), tmp_path / "plain")
+    assert audit.digest(region) == audit.digest(region_at(plain, 6)[1])
+
+
+def test_what_is_damaged_there_is_passed_over(far, tmp_path):
+    for path in far.snapshots.glob("tick-000000000008"):
+        path.rename(tmp_path / "gone")
+    there = tmp_path / "far" / "run" / Entry(8, True).name
+    largest = max((path for path in there.rglob("*") if path.is_file() and path.suffix != ".json"), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:-9])
+    _, region, passed = region_at(opened_store(far.folder))
+    assert region.tick == 4
+    assert len(passed) == 1 and "passed over" in passed[0]
+
+
+def test_forks_of_it_lie_in_folders(far, tmp_path):
+    made = fork(far.folder, 5, tmp_path / "fork")
+    assert not isinstance(opened_store(made), FarStore)
+    assert opened_store(made).ticks() == [0, 4, 5]
+
+
+def test_marks_and_the_ladder_are_kept_there_too(far):
+    world, region, _ = region_at(far, 8)
+    for tick in range(9, 15):
+        replay(world, region, tick, ())
+        far.save(region, world.text, world.name)
+    assert far.ticks() == sorted(ladder(far.ticks())) != list(range(15))
+    assert {0, 13, 14} <= set(far.ticks())
+    far.abandon(far.begin_snapshot(15, 3, False))
+    far.discard_marks()
+    assert {0, 13, 14} <= set(far.ticks())
+
+
+def test_a_url_that_cannot_be_or_is_taken_is_one_line(far, tmp_path):
+    with pytest.raises(RunError, match=r"nothing://there/x: cannot be opened: .*give another"):
+        created_store("golden", "", tmp_path / "x", "nothing://there")
+    assert not (tmp_path / "x").exists()
+    with pytest.raises(RunError, match="holds the snapshots of another run"):
+        (tmp_path / "other").mkdir()
+        created_store("golden", "", tmp_path / "other" / "run", f"file://{tmp_path}/far")
