@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install run test test-mesa bench lint clean
+.PHONY: install run test test-cluster test-mesa bench lint clean
 
 install: $(VENV)/.installed
 
@@ -15,6 +15,11 @@ run: install
 
 test: $(VENV)/.installed-dev
 	@$(PY) -m pytest
+
+# what takes too long for every day: every number of nodes, real networks, Ray
+test-cluster: $(VENV)/.installed-dev
+	@$(PIP) -e '.[dev,ray]' </dev/null
+	@UMWELT_LONG=1 $(PY) -m pytest tests/cluster tests/test_storm.py
 
 test-mesa: $(VENV)/.installed-dev
 	@$(PY) tests/mesa_suite.py
