@@ -328,7 +328,7 @@ class Machine:
             if len(self.early) < EARLY_KEPT and size <= MOST_EARLY_BYTES:
                 self.early.append(event)
             return []
-        if held is None or strip.source not in held.sources:
+        if held is None or strip.source not in held.sources or strip.taker != held.assign.which:
             self.dropped += 1
             return []
         k = held.assign.ticks_per_exchange
@@ -457,5 +457,7 @@ class Machine:
     def _strips(self, tick: int, takers: Sequence[int]) -> list[Any]:
         held = self._held()
         a, strips = held.assign, held.sent.get(tick, {})
-        message = Strip(a.epoch, a.pass_key, tick, a.which)
-        return [Send(a.members[n].address, message, strips[n]) for n in takers if n in strips]
+        return [
+            Send(a.members[n].address, Strip(a.epoch, a.pass_key, tick, a.which, n), strips[n])
+            for n in takers if n in strips
+        ]  # fmt: skip

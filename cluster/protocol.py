@@ -242,12 +242,16 @@ class Chunk(Message):
 
 
 class Strip(Message):
-    """The edges of `source` that the taker's window shows, at a tick (raw: sizes and contents, see portion.py)."""
+    """The edges of `source` that the taker's window shows, at a tick (raw: sizes and contents, see portion.py).
+
+    Another taker's may have the same size: which one it is for stands in it.
+    """
 
     epoch: Number
     pass_key: bytes
     tick: Tick
     source: Number
+    taker: Number
 
 
 class Want(Message):
