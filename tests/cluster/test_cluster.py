@@ -72,7 +72,7 @@ def in_processes(world, nodes, k, network, misfortune, chance, folder):
 
 
 def disturb(run, misfortune, chance):
-    """Deeds at borders all the time, a rate changed before the snapshot that is fallen back to, and who comes or goes."""
+    """Deeds at borders all the time, a rate changed before the snapshot that is fallen back to; who comes or goes."""
     what = ["join", "leave", "kill"] if misfortune == "all" else [misfortune]
     chance.shuffle(what)
     run.line.order("speed", SPEED)

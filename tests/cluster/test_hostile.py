@@ -1,0 +1,223 @@
+"""At every door: noise, damaged, repeated and stale messages, and strangers who give orders. The world does not notice."""
+
+import os
+import re
+import secrets
+import time
+from itertools import cycle, islice
+from random import Random
+
+import msgspec
+import pytest
+from carving import golden
+from simulation import Simulation, undisturbed
+from together import TCP, Together
+
+from umwelt.agents.description import read_world
+from umwelt.cluster.loopback import Faults
+from umwelt.cluster.process import PAGE_BYTES
+from umwelt.cluster.protocol import (
+    Ask,
+    Assign,
+    Attend,
+    Beat,
+    Chunk,
+    Deed,
+    Failed,
+    Fenced,
+    Grant,
+    Hello,
+    Join,
+    Kept,
+    Leave,
+    Look,
+    Member,
+    Note,
+    Order,
+    Ping,
+    Pong,
+    Ready,
+    Recorded,
+    Refused,
+    Snapshot,
+    Stop,
+    Strip,
+    Submit,
+    Want,
+    Welcome,
+    _checksum,
+    decode,
+    encode,
+)  # fmt: skip
+from umwelt.cluster.transport import ZmqTransport
+
+MESSAGES = int(os.environ.get("UMWELT_HOSTILE_MESSAGES", "100000"))
+"""To each door."""
+A_TURN = 200
+MOST_GROWTH_BYTES = 48 << 20
+
+
+def sealed(header: bytes, raw: list[bytes] | None = None) -> list[bytes]:
+    """Frames whose checksum is right, whatever they say."""
+    return [_checksum(header, raw or []) + header, *(raw or [])]
+
+
+def flipped(frames: list[bytes], chance: Random) -> list[bytes]:
+    """A message with one bit changed."""
+    frames = list(map(bytes, frames))
+    which = chance.choice([at for at, frame in enumerate(frames) if frame])
+    changed = bytearray(frames[which])
+    changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
+    return [*frames[:which], bytes(changed), *frames[which + 1 :]]
+
+
+def lies(epoch: int, pass_key: bytes, members: list[Member], chance: Random) -> list[tuple]:
+    """What somebody may say who knows all but whom to be: messages of every kind, with their raw frames."""
+    key, other = members[0].key, secrets.token_bytes(16)
+    recorded = Recorded(8, 1, 2, 3, 4, {"plants": {"grass": 5}}, {"water": 6})
+    found: list[tuple] = [
+        (Welcome("width = 1", "golden", "/", "", "http://127.0.0.1:9/"),), (Refused("go away"),),
+        (Fenced(key),), (Stop("go away"),), (Stop(),), (Chunk("tick-0", "x", 0), [b"x" * 100]),
+        (Assign(epoch + 1, other, 0, "tick-0", members, 0, 1, 1, 8),),
+        (Grant(epoch, 1 << 28, [Deed(9, 9, b'{"deed": "remove", "being": 1}')], [Snapshot(9, True)], 99),),
+        (Beat(key, epoch, 1 << 28, 1, 1e-9, 1.0, 1, 1e9, 1e9),), (Beat("nobody", epoch, 5),), (Leave(key),),
+        (Note(key, epoch, 1, Failed("broken", True)),), (Note(key, epoch, 2, Ready(0)),),
+        *[(Note(key, epoch, number, recorded), [b"\xff" * 9]) for number in range(1, 40)],
+        (Note(key, epoch, 3, Kept(8, True, {"rectangle": [0, 0, 1, 1]}, {}, 0.1, [("../x", 9)])),),
+        (Hello("stranger", "another protocol"),), (Attend("stranger"),),
+        (Join("stranger", "tcp://127.0.0.1:1", "", "h", 1, 1, True, {"laws": "others"}, 1 << 28),),
+        (Join(key, members[0].address, "", "h", 1, 1, True, {}, 0),),
+        (Ask("tick-000000000000", "../../journal.sqlite", 0),), (Ask("../..", "", 0),),
+        (Ask("x" * 4000, "/etc/passwd", 9),),
+        (Submit("bad", [b"{" * 5000]),), (Submit("huge", [b"{}"] * 5000),), (Submit("big", [b" " * 300_000] * 4),),
+        (Order("odd", "nothing", 3.0),), (Order("far", "speed", -1.0),), (Order("lost", "lost", -7.5, "nowhere"),),
+        (Look(epoch, other, "t", b"{}"),), (Look(epoch, pass_key, "t", b"[" * 900),),
+    ]  # fmt: skip
+    for source in range(len(members)):
+        for tick in (0, 1, 7, 1000, 1 << 28):
+            found += [
+                (Strip(epoch, other, tick, source, 0), [b"\0" * 12, b"\0" * 900]),
+                (Strip(epoch - 1, pass_key, tick, source, 0), [b"\0" * 12, b"\0" * 900]),
+                (Strip(epoch + 1, other, tick, source, 0), [b"\0" * 12, b"\0" * 2000]),
+                (Want(epoch, other, tick, source),), (Ping(epoch, other, source, 1.0),),
+                (Pong(epoch, other, 1 << 39, 1.0),), (Want(epoch, pass_key, tick, 1 << 39),),
+            ]  # fmt: skip
+    chance.shuffle(found)
+    return found
+
+
+def noise(epoch: int, pass_key: bytes, members: list[Member], chance: Random) -> list[list[bytes]]:
+    """Messages that are none, and lies: each as frames."""
+    whole = [encode(*said) for said in lies(epoch, pass_key, members, chance)]
+    found = list(whole)
+    for frames in whole * 3:
+        found.append(flipped(frames, chance))
+        found.append([*frames[:-1], frames[-1][: chance.randrange(len(frames[-1]))]])
+        found.append([*frames, b"one more"])
+    for _ in range(300):
+        size = chance.choice((0, 1, 5, 60, 1500))
+        found.append([chance.randbytes(size) for _ in range(chance.choice((1, 1, 2, 5, 64)))])
+        found.append(sealed(chance.randbytes(size)))
+    pack = msgspec.msgpack.encode
+    found += [sealed(header) for header in (
+        b"\x91" * 200_000, b"\x81\xa1a" * 50_000, b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", pack([]),
+        pack(None), pack(["Nothing", 1]), pack(["Beat"]), pack(["Beat", "k", 1, -5]),
+        pack(["Beat", members[0].key, epoch, 1 << 63]),
+        pack(["Order", "t", "lost", float("nan"), "h"]), pack(["Order", "t", "step", float("inf")]),
+        pack(["Submit", "t", [b"{}"], 1 << 40]), pack(["Strip", epoch, pass_key, 1 << 62, 0]), pack({"type": "Stop"}),
+    )]  # fmt: skip
+    chance.shuffle(found)
+    return found
+
+
+def resident(pid: int) -> int:
+    """Memory of another process."""
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * PAGE_BYTES
+
+
+def flood(run: Together, doors: list[str], frames: list[list[bytes]], messages: int) -> None:
+    """Bring so many messages through each door, from one who calls himself like the directory."""
+    with ZmqTransport(run.line.address.encode()[:255], role="keeper") as stranger:
+        left, source = dict.fromkeys(doors, messages), {door: cycle(frames) for door in doors}
+        end_s = time.monotonic() + 240
+        while any(left.values()):
+            for door in doors:
+                for message in islice(source[door], min(A_TURN, left[door])):
+                    if not stranger.send(door, message):
+                        break
+                    left[door] -= 1
+            while stranger.receive(0.0) is not None:
+                pass
+            run.turn()
+            assert not run.engine.resting and time.monotonic() < end_s, f"{left}\n{run.said}"
+
+
+@pytest.mark.parametrize("bind", [TCP], ids=["tcp"])
+def test_a_world_runs_on_under_a_flood_of_lies_at_every_door(bind, tmp_path):
+    chance = Random(7)
+    with Together(read_world("golden"), tmp_path / "run", 2, bind=bind, mark_s=0.5) as run:
+        run.line.order("speed", 40)
+        run.wait_for_tick(20)
+        report = run.line.report
+        assert report is not None
+        doors = [run.line.address, *(member.address for member in report.members)]
+        pids = [*run.members.values(), run.engine.children["directory"].process.pid]
+        frames = noise(report.epoch, report.pass_key, report.members, chance)
+        flood(run, doors, frames, MESSAGES // 5)
+        before = [resident(pid) for pid in pids]
+        tick = run.tick
+        flood(run, doors, frames, MESSAGES - MESSAGES // 5)
+        run.wait_for_tick(run.tick + 10)
+        grown = [resident(pid) - at_first for pid, at_first in zip(pids, before, strict=True)]
+        assert max(grown) < MOST_GROWTH_BYTES, grown
+        assert run.tick > tick and (run.status["epoch"], run.engine.said) == (report.epoch, [])
+        assert sorted(run.members.values()) == sorted(pids[:2])
+        run.stop()
+        run.person.settled.clear()
+        run.assert_undisturbed(run.store.ticks()[-1])
+        assert not re.search("Traceback|Error", run.said.partition("directory.log")[2])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_real_messages_repeated_or_damaged_by_strangers_change_nothing(seed):
+    chance = Random(seed)
+    world = golden(48, 64, seed=seed)
+    run = Simulation(world, 3, seed, Faults(delay_s=(0.0, 0.002)), 80, compute_s=0.01)
+    stranger = run.network.transport("loop://stranger", role="keeper")
+    heard: list[tuple[str, list[bytes]]] = []
+    carry = run.network._carry
+
+    def overheard(sender, to, frames, line):
+        if sender is not stranger and len(heard) < 20_000:
+            heard.append((to, list(frames)))
+        carry(sender, to, frames, line)
+
+    run.network._carry = overheard  # type: ignore[method-assign]
+    said = killed = 0
+    while run.steward is None or run.steward.rested is None:
+        run.pass_time()
+        while stranger.receive(0.0) is not None:
+            pass
+        for to, frames in chance.choices(heard[-4000:], k=8) if heard else []:
+            message = frames if chance.random() < 0.5 else flipped(frames, chance)
+            anywhere = chance.choice([to, *run.hosts, "loop://directory"])
+            said += stranger.send(anywhere, message)
+        if run.tick() > 40 and not killed:
+            killed = 1
+            run.kill(sorted(run.hosts)[0])
+        assert run.network.now < 60, run.said[-8:]
+    digests, _ = undisturbed(world, 80, [])
+    assert {tick: found for tick, found in run.disk.digests.items() if digests[tick] != found} == {}
+    assert 80 in run.disk.digests and said > 500
+    assert len(run.disk.maps) <= 4, run.said  # the one death, and nobody else's
+
+
+def test_a_bit_that_flips_makes_a_message_none():
+    chance = Random(1)
+    for said in lies(3, b"p" * 16, [Member("k", "n", "a", "t", (0, 0, 8, 8))] * 2, chance):
+        frames = encode(*said)
+        assert decode(frames)[0] == said[0]
+        for _ in range(20):
+            with pytest.raises(ValueError):
+                decode(flipped(frames, chance))
