@@ -11,9 +11,11 @@ meanwhile is asked again, and done once. `connect_async` gives the same to be aw
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as LateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,8 @@ from umwelt.sandbox.region import Rectangle, Torus
 
 TIMEOUT_S = 30.0
 PAST_TIMEOUT_S = 600.0
+WHOLE_S = 2.0
+"""How long the first view waits for all of its parts."""
 SETTLE_S = 0.05
 """After the first new tile, how long a view waits for the others."""
 
@@ -208,19 +212,34 @@ class _Looking:
         if not topics or len(topics) > self._core.known.most_tiles:
             most = self._core.known.most_tiles
             raise RunError(f"{len(topics)} tiles: watch 1 to {most} at once: give another rectangle or level")
+        order = dict(zip(names, numbers, strict=True))
         cache: dict[Topic, tuple[int, list[Piece]]] = {}
         self._core.watch(self._shown, topics)
         try:
-            number = 0
+            number = self._core.wait_for_tiles(self._shown, topics, 0, timeout_s, SETTLE_S)
+            found = self._seen(cache, topics, view, level, order)
+            end_s = time.monotonic() + WHOLE_S
+            while not found.complete and (left_s := end_s - time.monotonic()) > 0:
+                with suppress(RunError):  # what is missing may never come: then the first view shows what there is
+                    number = self._core.wait_for_tiles(self._shown, topics, number, left_s, SETTLE_S)
+                found = self._seen(cache, topics, view, level, order)
             while True:
+                yield found
                 number = self._core.wait_for_tiles(self._shown, topics, number, timeout_s, SETTLE_S)
-                for topic in topics:
-                    kept = self._core.tile(self._shown, topic)
-                    if kept is not None and cache.get(topic, (0, []))[0] != kept[0]:
-                        cache[topic] = (kept[0], _decoded(kept[1], torus))
-                yield _joined(cache, topics, view, level, dict(zip(names, numbers, strict=True)), torus)
+                found = self._seen(cache, topics, view, level, order)
         finally:
             self._core.unwatch(self._shown, topics)
+
+    def _seen(
+        self, cache: dict[Topic, tuple[int, list[Piece]]], topics: Sequence[Topic], view: Rectangle, level: str,
+        layers: Mapping[str, int],
+    ) -> View:  # fmt: skip
+        """The newest view; `cache` keeps what was decoded before."""
+        for topic in topics:
+            kept = self._core.tile(self._shown, topic)
+            if kept is not None and cache.get(topic, (0, []))[0] != kept[0]:
+                cache[topic] = (kept[0], _decoded(kept[1], self.torus))
+        return _joined(cache, topics, view, level, layers, self.torus)
 
 
 def _decoded(frames: Sequence[bytes], torus: Torus) -> list[Piece]:
@@ -469,5 +488,3 @@ class AsyncConnection(_Awaited, Connection):
 
 class AsyncMoment(_Awaited, Moment):
     """A tick of the past, with methods to be awaited."""
-
-

@@ -17,7 +17,7 @@ class _Spoken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
-class Drop(_Spoken):
+class Drop(_Spoken, frozen=True):
     """Matter into a cell."""
 
     y: int
@@ -26,7 +26,7 @@ class Drop(_Spoken):
     count: int
 
 
-class Paint(_Spoken):
+class Paint(_Spoken, frozen=True):
     """A field's value for all cells of a rectangle."""
 
     y: int
@@ -37,7 +37,7 @@ class Paint(_Spoken):
     value: int
 
 
-class Rain(_Spoken):
+class Rain(_Spoken, frozen=True):
     """Water on each cell of a disc."""
 
     y: int
@@ -46,7 +46,7 @@ class Rain(_Spoken):
     count: int
 
 
-class Spawn(_Spoken):
+class Spawn(_Spoken, frozen=True):
     """A founder of a species, perhaps with a genome of one's own; or a copy of a living being (`like`)."""
 
     y: float
@@ -56,13 +56,13 @@ class Spawn(_Spoken):
     like: int = 0
 
 
-class Remove(_Spoken):
+class Remove(_Spoken, frozen=True):
     """A being out of the world."""
 
     id: int
 
 
-class Move(_Spoken):
+class Move(_Spoken, frozen=True):
     """A being to another place, in cells."""
 
     id: int
@@ -70,28 +70,28 @@ class Move(_Spoken):
     x: float
 
 
-class Wound(_Spoken):
+class Wound(_Spoken, frozen=True):
     """Tissue of a body falls to the ground."""
 
     id: int
     tissue_count: int
 
 
-class Drive(_Spoken):
+class Drive(_Spoken, frozen=True):
     """Drives by name, -1 to 1, in the place of a body's own; none gives it back."""
 
     id: int
     drives: dict[str, float] | None = None
 
 
-class Rate(_Spoken):
+class Rate(_Spoken, frozen=True):
     """A reaction's rate a tick; none gives it back its own."""
 
     reaction: str
     rate: float | None = None
 
 
-class Deeds(_Spoken):
+class Deeds(_Spoken, frozen=True):
     """Deeds as they are journalled, done together."""
 
     deeds: list[deeds.Deed]

@@ -49,6 +49,8 @@ ANSWERS_KEPT = 64
 MOST_TICKET = 64
 MOST_QUESTIONS, MOST_QUESTIONS_OF_ONE = 200, 8
 MOST_COMMANDS = 2000
+BUSY_S, BUSY_AGAIN_S = 10.0, 0.1
+"""For so long an order is said again to a directory that is busy."""
 UNKNOWNS_A_S = 200.0
 DOOR_LIMITS = Limits(message_bytes=4 << 20, queued=128, held_bytes=8 << 20)
 
@@ -121,6 +123,7 @@ class Gateway:
         self._heard_s = self._attended_s = -1e9
         self._unknowns = Bucket(UNKNOWNS_A_S, UNKNOWNS_A_S)
         self._swept_s = 0.0
+        self._later: list[tuple[float, Callable[[], None]]] = []
         self.desk = Desk(keys, door.send, clock, meter)
         self.asks = Asks(torus_of(world), lines.send, self._map_of)
         self.submits = Submits(lambda frames: lines.send(directory, frames))
@@ -148,6 +151,12 @@ class Gateway:
         now_s = self.clock()
         if now_s - self._attended_s >= (ATTEND_S if self._heard_s > 0 else ATTEND_S / 20):
             self._attend(now_s)
+        waiting, self._later = self._later, []
+        for due_s, job in waiting:
+            if due_s <= now_s:
+                job()
+            else:
+                self._later.append((due_s, job))
         self.asks.turn(now_s)
         self.submits.turn(now_s)
         if self.past is not None:
@@ -361,7 +370,19 @@ class Gateway:
         if not abs(message.value) < 1e9:  # neither infinite nor nan
             raise RunError(f"{message.what} {message.value}: give a number")
         order = Order(message.ticket, message.what, message.value, message.name[:200])
-        self.submits.submit(order, now_s, self._settled(viewer, message.ticket))
+        self._say_order(order, self._settled(viewer, message.ticket), now_s, now_s + BUSY_S)
+
+    def _say_order(self, order: Order, done: Callable[[Settled | None], None], now_s: float, end_s: float) -> None:
+        """Say an order, and again a little later where the world is busy just now."""
+
+        def settled(found: Settled | None) -> None:
+            later_s = self.clock() + BUSY_AGAIN_S
+            if found is not None and found.line.endswith("try again") and later_s < end_s:
+                self._later.append((later_s, lambda: self._say_order(order, done, later_s, end_s)))
+            else:
+                done(found)
+
+        self.submits.submit(order, now_s, settled)
 
     def _settled(self, viewer: Viewer, ticket: str) -> Callable[[Settled | None], None]:
         def done(settled: Settled | None) -> None:

@@ -259,9 +259,8 @@ def _fetched(world: WorldFile, region: Region, being: int) -> dict[str, Any] | N
         number = columns["species"]
         found["species"] = names[number] if 0 <= number < len(names) else f"species {number}"
     for name in LAST:
-        column = next((one for one in table.schema.own if one.name == name), None)
-        if column is not None:
-            found[name] = dict(zip(column.parts, table[name][at].tolist(), strict=True))
+        for last in [one for one in table.schema.own if one.name == name]:
+            found[name] = dict(zip(last.parts, table[name][at].tolist(), strict=True))
     held = region.controls.held.get(being)
     found["held"] = None if held is None else list(held)
     return found
@@ -334,7 +333,5 @@ def being_of(answer: dict[str, Any]) -> dict[str, Any] | None:
     being = answer.get("being")
     if being is None:
         return None
-    row = {
-        name: base64.b64decode(value) if isinstance(value, str) else value for name, value in being["row"].items()
-    }
+    row = {name: base64.b64decode(value) if isinstance(value, str) else value for name, value in being["row"].items()}
     return {**{name: being[name] for name in ("kind", "id", "y_fixed", "x_fixed")}, "row": row}

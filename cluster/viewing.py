@@ -29,14 +29,14 @@ class Message(msgspec.Struct, tag=True, array_like=True, frozen=True, forbid_unk
 # --- from viewers
 
 
-class Hello(Message):
+class Hello(Message, frozen=True):
     """I should like to watch."""
 
     protocol: str
     name: str = ""
 
 
-class Watch(Message):
+class Watch(Message, frozen=True):
     """All that I watch from now on (`tiles.Topic.packed`), of the running world or a shown tick.
 
     `credit` tiles may be sent; each one uses one up. Begins the count anew.
@@ -47,21 +47,21 @@ class Watch(Message):
     shown: int = LIVE
 
 
-class Credit(Message):
+class Credit(Message, frozen=True):
     """So many tiles more may be sent."""
 
     tiles: int
 
 
-class Alive(Message):
+class Alive(Message, frozen=True):
     """I am still here."""
 
 
-class Bye(Message):
+class Bye(Message, frozen=True):
     """I look no more."""
 
 
-class Command(Message):
+class Command(Message, frozen=True):
     """Something done to the world: a deed in people's terms, arguments as JSON (see `composing.py`)."""
 
     ticket: str
@@ -69,7 +69,7 @@ class Command(Message):
     arguments: bytes
 
 
-class Order(Message):
+class Order(Message, frozen=True):
     """Something done to time or nodes, as in `protocol.Order`."""
 
     ticket: str
@@ -78,7 +78,7 @@ class Order(Message):
     name: str = ""
 
 
-class Query(Message):
+class Query(Message, frozen=True):
     """A question (JSON, see questions.py) to the running world or a shown tick."""
 
     ticket: str
@@ -86,7 +86,7 @@ class Query(Message):
     shown: int = LIVE
 
 
-class History(Message):
+class History(Message, frozen=True):
     """What was: list (snapshots), show (a tick, to be watched and asked), fork (another run goes on from a tick)."""
 
     ticket: str
@@ -97,7 +97,7 @@ class History(Message):
 # --- from the gateway
 
 
-class Welcome(Message):
+class Welcome(Message, frozen=True):
     """What there is to see. `columns` of each table, as questions know them; `looks` as tiles of bodies show them."""
 
     role: str
@@ -114,25 +114,25 @@ class Welcome(Message):
     most_tiles: int
 
 
-class Unknown(Message):
+class Unknown(Message, frozen=True):
     """Who are you?"""
 
 
-class Tile(Message):
+class Tile(Message, frozen=True):
     """The newest pieces of a tile (raw frames, see tiles.py)."""
 
     topic: bytes
     shown: int
 
 
-class Status(Message):
+class Status(Message, frozen=True):
     """Where the world is (JSON, as the directory's); `stale_s` is how long ago the directory was heard."""
 
     content: bytes
     stale_s: float
 
 
-class Answer(Message):
+class Answer(Message, frozen=True):
     """To a ticket: the tick at which it takes effect or was true, why not (`line`), what was asked for (JSON, raw)."""
 
     ticket: str

@@ -85,7 +85,8 @@ class Town:
         newest, journalled = self.disk.snapshots[name], self.disk.deeds
         known = Known(
             torus, reach, newest["tick"], name, newest["births"], newest["deaths"], self.disk.epoch,
-            1 + max((deed.number for _, deed in journalled), default=0), 1 + max(self.disk.digests, default=-1),
+            1 + max((deed.number for _, deed in journalled), default=0),
+            max([1 + max(self.disk.digests, default=-1), *(deed.tick for _, deed in journalled)]),
             tuple(deed for _, deed in journalled if deed.tick >= newest["tick"]),
             tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(journalled)),
         )  # fmt: skip

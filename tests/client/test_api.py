@@ -1,0 +1,380 @@
+"""connect(): what is asked is what is there, what is said is done, once; and a lost gateway is found again."""
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from carving import golden
+from simulation import undisturbed
+from town import Town
+
+from umwelt.agents import deeds
+from umwelt.agents.opening import begin
+from umwelt.client.api import Connection, connect, connect_async
+from umwelt.cluster.engine import Engine, Plan
+from umwelt.cluster.keys import make_keys
+from umwelt.cluster.process import announce
+from umwelt.cluster.recovery import region_at
+from umwelt.cluster.store import Store
+from umwelt.sandbox.errors import RunError
+
+HEIGHT, WIDTH = 96, 80
+
+
+@pytest.fixture(scope="module")
+def town():
+    with Town(golden(HEIGHT, WIDTH), 3, tick_s=0.02) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def world(town):
+    with connect(town.address) as found:
+        found.wait(3, 60)
+        yield found
+
+
+@pytest.fixture
+def resting(world):
+    """The world held at a tick, which all nodes have reached."""
+    at = world.pause()
+    world.wait(at, 20)
+    yield world
+    world.go()
+
+
+def some(world: Connection, table: str = "monsters") -> list[int]:
+    return world.query(table=table, columns=[])["id"].tolist()
+
+
+def the_same_alone(town: Town) -> None:
+    """Every digest is that of a world of one with the journalled deeds."""
+    last = max(town.disk.digests)
+    digests, _ = undisturbed(town.world, last, [deed for _, deed in town.disk.deeds])
+    assert town.disk.digests == {tick: digests[tick] for tick in town.disk.digests} and last > 8
+
+
+# --- looking
+
+
+def test_what_is_asked_is_what_one_region_would_say(resting, town):
+    status = resting.status()
+    _, region = undisturbed(town.world, status["tick"], [deed for _, deed in town.disk.deeds])
+    table, own = region.tables["monsters"], region.owned_rows("monsters")
+    wanted = own & (table["sugar_count"] > 60)
+    found = resting.query(where=[("sugar_count", ">", 60)], columns=["y", "x", "sugar_count", "organs"])
+    order = np.flatnonzero(wanted)[np.argsort(table["id"][wanted])]
+    assert found["id"].tolist() == table["id"][order].tolist() and 0 < found["total"] < own.sum()
+    assert found["tick"] == status["tick"] == region.tick
+    assert (found["organs"] == table["organs"][order]).all()
+    rim = region.halo_cells
+    assert found["y"].tolist() == ((table["y_fixed"][order] >> 10) - rim).tolist()
+    assert (resting.field("water") == region.owned_view("water")).all()
+    counts = resting.count()
+    assert sum(counts["plants"].values()) == np.count_nonzero(region.owned_rows("plants"))
+    being = resting.fetch(found["id"][0])
+    assert being["row"] == deeds.fetched(region, int(found["id"][0]))["row"] and resting.fetch(1) is None
+
+
+def test_a_view_joins_what_several_nodes_show(resting):
+    view = next(resting.watch((-20, -30, 60, 70), layers=["water", "elevation"]))
+    assert view.complete and view.tick == view.oldest_tick == resting.status()["tick"]
+    found = resting.query((-20, -30, 60, 70), columns=["y", "x", "tissue_count"])
+    seen = view.beings["monsters"]
+    assert seen["id"].tolist() == found["id"].tolist() and len(seen["id"]) > 10
+    assert np.floor(seen["y"]).astype(int).tolist() == found["y"].tolist()
+    assert seen["tissue_count"].tolist() == found["tissue_count"].tolist()
+    assert (view.fields["elevation"] == resting.field("elevation", (-20, -30, 60, 70))).all()
+    dots = next(resting.watch((-20, -30, 60, 70), "dots"))
+    assert len(dots.beings["monsters"]["y"]) == len(found["id"])
+    far = next(resting.watch(level="densities"))
+    counted = {table: sum(int(plane.sum()) for plane in planes.values()) for table, planes in far.counts.items()}
+    assert counted == {table: sum(found.values()) for table, found in resting.count().items()}
+
+
+def test_views_go_on_and_are_the_newest(world):
+    ticks = []
+    for view in world.watch((0, 0, 40, 40), timeout_s=20):
+        ticks.append(view.tick)
+        time.sleep(0.1)
+        if len(ticks) == 6:
+            break
+    assert ticks == sorted(ticks) and ticks[-1] > ticks[0] + 3
+    assert world.status()["tick"] - ticks[-1] < 30
+
+
+def test_a_resting_world_is_silent(resting):
+    views = resting.watch((0, 0, 40, 40), timeout_s=1.0)
+    while not next(views).complete:
+        pass
+    with pytest.raises(RunError, match="nothing new to see within 1 s"):
+        for _ in range(5):
+            next(views)
+
+
+def test_mistakes_are_one_line(world):
+    for wrong, said in (
+        (lambda: next(world.watch(level="close")), "bodies, dots, densities"),
+        (lambda: next(world.watch(layers=["gold"])), 'unknown layer "gold"'),
+        (lambda: next(world.watch((0, 0, 500, 5))), "rectangle"),
+        (lambda: world.query(columns=["gold"]), 'unknown "gold"'),
+        (lambda: world.query(where=[("species", "==", "wolf")]), 'unknown "wolf"'),
+        (lambda: world.drop(1, 1, "gold", 4), 'unknown "gold"'),
+        (lambda: world.drop(1, 1.5, "water", 4), "int"),
+        (lambda: world.move(1, 5, 5), "no such being"),
+        (lambda: world.leave("nobody"), "no node of that name"),
+        (lambda: world.step(0), "step 0"),
+        (lambda: world.show(1 << 40), "has reached tick|knows no run folder"),
+        (lambda: world.wait(1 << 40, 0.3), "see whether the world is paused"),
+    ):
+        with pytest.raises(RunError, match=said) as refused:
+            wrong()
+        assert "\n" not in str(refused.value)
+
+
+# --- doing
+
+
+def test_every_command_changes_the_world_as_journalled_and_tells_the_tick(world, town):
+    monsters, plants = some(world), some(world, "plants")
+    genome = world.fetch(monsters[0])["row"]["genome"]
+    hunter_genome = np.frombuffer(genome, np.int8)
+    before = len(town.disk.deeds)
+    said = [
+        world.drop(3, 4, "water", 500), world.paint(10, 70, 20, 20, "mineral", 77), world.rain(0, 0, 5, 200),
+        world.spawn("grazer", 5, 6), world.spawn("hunter", 7, 8, genome=hunter_genome),
+        world.spawn(like=monsters[0], y=50.5, x=60.25), world.remove(plants[0]), world.move(monsters[1], 30.5, 2),
+        world.wound(monsters[2], 9), world.drive(monsters[3], thrust=1.0, turn=-0.5), world.set_rate("decay", 0.5),
+        world.do(deeds.Drop(1, 1, "sugar", 5), deeds.Drop(1, 2, "sugar", 6)), world.release(monsters[3]),
+        world.set_rate("decay", None),
+    ]  # fmt: skip
+    journalled = [deed for _, deed in town.disk.deeds][before:]
+    assert [deed.tick for deed in journalled] == sorted([*said, said[11]])
+    kinds = [type(deeds.read(deed.content)).__name__ for deed in journalled]
+    assert kinds == [
+        "Drop", "Paint", "Rain", "Spawn", "Spawn", "Spawn", "Remove", "Move", "Wound", "Drive", "Rate", "Drop", "Drop",
+        "Drive", "Rate",
+    ]  # fmt: skip
+    world.wait(max(said) + 12, 60)
+    moved = world.query(where=[("id", "==", monsters[1])], columns=["y"])
+    assert world.fetch(plants[0]) is None and len(moved["id"]) <= 1
+    town.do(lambda: the_same_alone(town))
+
+
+def test_a_drive_is_felt_and_given_back(world):
+    being = some(world)[5]
+    at = world.drive(being, thrust=1.0)
+    world.wait(at + 1, 20)
+    found = world.fetch(being)
+    assert found is None or (found["held"][1] == 1024 and found["drives"]["thrust"] == 1024)
+    world.wait(world.release(being) + 1, 20)
+    found = world.fetch(being)
+    assert found is None or found["held"] is None
+
+
+def test_time_does_what_is_said(world):
+    at = world.pause()
+    assert world.wait(at, 20) == at
+    assert world.step(3) == at + 3 or world.wait(at + 3, 20) == at + 3
+    time.sleep(0.5)
+    assert world.status()["tick"] == at + 3 and world.status()["paused"]
+    world.speed(5)
+    world.go()
+    began = world.status()["tick"]
+    time.sleep(2)
+    assert world.status()["tick"] - began < 20
+    world.speed()
+    assert not world.wait(began + 1, 20) < began
+
+
+def test_nodes_may_leave_and_the_world_goes_on(town, world):
+    town.do(town.add_node)
+    end_s = time.monotonic() + 30
+    while len(world.status()["nodes"]) < 4 or any(node["state"] != "ready" for node in world.status()["nodes"]):
+        assert time.monotonic() < end_s
+        time.sleep(0.1)
+    views = world.watch((0, 0, HEIGHT, WIDTH), timeout_s=20)
+    assert next(views) and sum(world.count()["monsters"].values()) > 0
+    world.leave(world.status()["nodes"][0]["name"])
+    while len(world.status()["nodes"]) > 3:
+        assert time.monotonic() < end_s
+        time.sleep(0.1)
+    at = world.status()["tick"]
+    world.wait(at + 5, 30)
+    for view in views:  # the new cut takes the place of the old one's pieces
+        if view.complete and view.oldest_tick > at:
+            break
+    assert sum(world.count()["monsters"].values()) > 0
+    town.do(lambda: the_same_alone(town))
+
+
+# --- losing and finding
+
+
+def test_a_lost_gateway_is_found_again(town, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    announce(folder / "gateway.json", {"address": town.address, "keys": False})
+    with connect(folder) as world:
+        views = world.watch((0, 0, 40, 40), timeout_s=30)
+        assert next(views).complete
+        town.do(town.end_gateway)
+        waiting: list = []
+        asked = threading.Thread(target=lambda: waiting.append(world.drop(1, 1, "water", 9)))
+        asked.start()
+        time.sleep(0.5)
+        town.bind = town.bind + "-2"  # another door
+        town.do(town.begin_gateway)
+        announce(folder / "gateway.json", {"address": town.address, "keys": False})
+        asked.join(30)
+        assert waiting and waiting[0] > 0
+        at = world.status()["tick"]
+        assert any(view.tick > at for view in views)
+        assert sum(world.count()["plants"].values()) > 0
+
+
+def test_a_restarted_directory_is_found_again(town):
+    with connect(town.address) as world:
+        before = world.drop(1, 1, "water", 9)
+        town.do(town.restart_directory)
+        after = world.drop(1, 1, "water", 9)
+        assert after >= before
+        world.wait(after + 2, 60)
+        assert len(world.status()["nodes"]) >= 3
+        town.do(lambda: the_same_alone(town))
+
+
+def test_no_gateway_is_one_line(tmp_path, monkeypatch):
+    make_keys(tmp_path / "keys")
+    announce(tmp_path / "gateway.json", {"address": f"ipc://{tmp_path}/door", "keys": True})
+    for place, keys, said in (
+        (f"ipc://{tmp_path}/nobody", None, "no gateway answers: see that the world runs there"),
+        (f"ipc://{tmp_path}/nobody", tmp_path / "keys", "keys are its own"),
+        (tmp_path / "nothing", None, "no world runs there"), (tmp_path, None, "asks for keys"),
+        ("tcp://nowhere", None, "is no address"), (tmp_path, tmp_path / "none", "no folder with keys"),
+    ):  # fmt: skip
+        with pytest.raises(RunError, match=said) as refused:
+            connect(place, keys, 0.5)
+        assert "\n" not in str(refused.value)
+
+
+def test_a_closed_connection_says_so(town):
+    world = connect(town.address)
+    world.close()
+    for call in (world.count, world.status, lambda: next(world.watch((0, 0, 9, 9)))):
+        with pytest.raises(RunError, match="the connection is closed"):
+            call()
+
+
+def test_an_answer_that_does_not_come_is_one_line(town):
+    with connect(town.address, timeout_s=20) as world:
+        world.timeout_s = 0.5
+        town.do(lambda: setattr(town.gateway, "_map", None) or setattr(town.gateway, "_take_report", lambda r: None))
+        with pytest.raises(RunError, match=r"no answer to a question within 0\.5 s"):
+            world.count()
+        town.do(lambda: delattr(town.gateway, "_take_report"))
+
+
+# --- awaited
+
+
+def test_the_same_can_be_awaited(town):
+    async def life() -> None:
+        async with await connect_async(town.address) as world:
+            counts, found, at = await asyncio.gather(
+                world.count(), world.query(columns=["species"]), world.rain(9, 9, 3, 50)
+            )
+            assert sum(counts["monsters"].values()) > 0 and len(found["species"]) > 0
+            assert await world.wait(at + 1, 20) > at
+            seen = 0
+            async for view in world.watch((0, 0, 30, 30), timeout_s=20):
+                seen += 1
+                assert view.tick >= 0
+                if seen == 3:
+                    break
+            with pytest.raises(RunError, match="gold"):
+                await world.drop(1, 1, "gold", 2)
+
+    asyncio.run(life())
+
+
+# --- the past, and real processes
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of real processes and those who look after them."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    source = golden(64, 64)
+    store = Store.create("golden", source.text, folder)
+    store.save(begin(source), source.text, "golden")
+    engine = Engine(store, Plan(nodes=2))
+    engine.start()
+    ending = threading.Event()
+
+    def watch() -> None:
+        while not ending.is_set() and not engine.resting:
+            engine.turn(0.05)
+
+    keeper = threading.Thread(target=watch)
+    keeper.start()
+    end_s = time.monotonic() + 60
+    while not (folder / "gateway.json").exists() and time.monotonic() < end_s:
+        time.sleep(0.05)
+    yield folder, engine
+    ending.set()
+    keeper.join()
+    engine.close()
+
+
+def test_a_moment_of_the_past_is_shown_beside_the_running_world(run):
+    folder, _ = run
+    with connect(folder) as world:
+        world.speed(20)
+        tick = world.drop(5, 5, "sugar", 4000)
+        reached = world.wait(tick + 6, 60)
+        assert 0 in [one["tick"] for one in world.snapshots()]
+        for at in (tick, tick + 1):
+            moment = world.show(at)
+            _, region, _ = region_at(Store(folder), at)
+            found = moment.query(columns=["sugar_count"])
+            table, own = region.tables["monsters"], region.owned_rows("monsters")
+            assert found["tick"] == at and sorted(table["id"][own].tolist()) == found["id"].tolist()
+            assert (moment.field("sugar") == region.owned_view("sugar")).all()
+            view = next(moment.watch((0, 0, 64, 64), layers=["sugar"]))
+            assert view.tick == at and view.complete
+            assert len(view.beings["monsters"]["id"]) == own.sum()
+        assert moment.field("sugar")[5, 5] > 2000  # at the tick before, it was not there yet
+        assert world.show(tick).field("sugar")[5, 5] < 2000
+        assert world.wait(reached + 1, 30) > reached  # the world has gone on meanwhile
+        with pytest.raises(RunError, match="has reached tick"):
+            world.show(reached + 100_000)
+        made = Path(world.fork(tick))
+        assert region_at(Store(made), None)[1].tick == tick
+        for path in sorted(made.rglob("*"), reverse=True):
+            path.unlink() if path.is_file() else path.rmdir()
+        made.rmdir()
+
+
+def test_a_killed_gateway_of_a_real_run_is_found_again(run):
+    folder, engine = run
+    with connect(folder) as world:
+        world.count()
+        engine.children["gateway"].process.kill()
+        at = world.drop(1, 1, "water", 5)
+        world.wait(at + 1, 60)
+        assert sum(world.count()["plants"].values()) > 0
+
+
+def test_the_last_word_is_stop(run):
+    folder, engine = run
+    with connect(folder) as world:
+        world.save()
+        world.stop()
+    end_s = time.monotonic() + 60
+    while not engine.resting:
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
