@@ -73,7 +73,7 @@ def launch(
     from umwelt.client.running import Asked, carry_on, making, prepare
     from umwelt.cluster.engine import Plan, begin_run
 
-    plan = Plan(nodes, bind, str(keys or ""), ticks_per_exchange, ticks, check, gateway=False)
+    plan = Plan(nodes, bind, str(keys or ""), ticks_per_exchange, ticks, check)
     with Asked.listening() as asked:
         prepare(described, plan, engine)
         with making(f"making {described.name}"):
@@ -110,7 +110,7 @@ def resume(
         for line in passed_over:
             print(line, file=sys.stderr)
         last_tick = None if ticks is None else newest.tick + ticks
-        plan = Plan(nodes, bind, str(keys or ""), ticks_per_exchange, last_tick, check, gateway=False)
+        plan = Plan(nodes, bind, str(keys or ""), ticks_per_exchange, last_tick, check)
         prepare(described, plan, engine)
         carry_on(described, store, plan, engine, view, json, asked)
 

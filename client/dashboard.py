@@ -57,6 +57,17 @@ def short(number: float) -> str:
     return f"{number:.0f}" if number >= 100 or number == int(number) else f"{number:.1f}"
 
 
+def tints_of(metrics: Metrics) -> dict[str, str]:
+    """The colour of each species, by table and name: in lists and on the map."""
+    names = [f"{table}/{name}" for table, found in metrics.populations.items() for name in found]
+    return {name: TINTS[at % len(TINTS)] for at, name in enumerate(names)}
+
+
+def parts_of(tint: str) -> np.ndarray:
+    """A colour as red, green and blue from 0 to 1."""
+    return np.array([int(tint[at : at + 2], 16) for at in (1, 3, 5)], np.float32) / 255
+
+
 class Trend:
     """The last moments of a run, its recent pace, and what happened to it."""
 
@@ -165,7 +176,7 @@ def rectangles(
         top, bottom = y * rows // shape[0], max(y * rows // shape[0] + 1, (y + height) * rows // shape[0])
         left, right = x * columns // shape[1], max(x * columns // shape[1] + 1, (x + width) * columns // shape[1])
         tint = TINTS[at % len(TINTS)]
-        colour = np.array([int(tint[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
+        colour = parts_of(tint) * 255
         load = 0.18 + 0.22 * node["entities"] / most
         drawn[top:bottom, left:right] = colour * load * 0.6
         drawn[top + 1 : bottom - 1, left + 1 : right - 1] = colour * load
@@ -217,7 +228,7 @@ class Dashboard:
 
     def layout(self) -> Layout:
         """The whole screen."""
-        metrics, nodes = self.trend.latest, self.trend.status.get("nodes", [])
+        metrics, nodes = self.trend.latest, by_name(self.trend.status.get("nodes", []))
         side = Layout(name="side", size=min(SIDE_COLUMNS, self.console.width // 2 + 4))
         species = sum(len(found) for found in metrics.populations.values())
         life = self._panel(self._populations(metrics), "life")
@@ -269,11 +280,10 @@ class Dashboard:
         grid.add_column(max_width=10, no_wrap=True, overflow="ellipsis")
         grid.add_column(ratio=1, no_wrap=True)
         grid.add_column(justify="right", no_wrap=True)
-        tint = 0
+        colours = tints_of(metrics)
         for table, found in metrics.populations.items():
             for name, count in found.items():
-                colour = TINTS[tint % len(TINTS)]
-                tint += 1
+                colour = colours[f"{table}/{name}"]
                 past = list(self.trend.populations[f"{table}/{name}"])
                 grid.add_row(Text(name, colour), Text(sparkline(past, 14), colour), Text(f"{count:,}", BRIGHT))
         events = Text.assemble(
@@ -302,7 +312,9 @@ class Dashboard:
         columns = [name for name, least in NODE_COLUMNS.items() if wide >= least]
         for name in columns:
             left = name in ("node", "rectangle", "state")
-            grid.add_column(no_wrap=True, overflow="ellipsis", justify="left" if left else "right", ratio=left or None)
+            grid.add_column(
+                no_wrap=True, overflow="ellipsis", justify="left" if left else "right", ratio=2 if left else 1
+            )
         if not nodes:
             grid.add_row(Text("waiting for nodes", DIM))
             return grid
@@ -342,6 +354,11 @@ def node_cells(node: Mapping[str, Any]) -> dict[str, str]:
         "memory": f"{node['resident_bytes'] / 2**20:,.0f} MiB",
         "state": node["state"],
     }
+
+
+def by_name(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Nodes in the order of their names, node-2 before node-10."""
+    return sorted(nodes, key=lambda node: (len(node["name"]), node["name"]))
 
 
 class Lines:

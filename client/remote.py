@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from umwelt.client.api import Connection, connect
-from umwelt.client.dashboard import NODE_COLUMNS, node_cells
+from umwelt.client.dashboard import NODE_COLUMNS, by_name, node_cells
 from umwelt.cluster.gateway import GATEWAY
 from umwelt.cluster.process import announced, lives
 from umwelt.cluster.seat import DIRECTORY
@@ -83,7 +83,7 @@ def show_status(found: dict[str, Any], console: Console) -> None:
     for name in names:
         table.add_column(no_wrap=True, justify="right" if name in ("beings", "ticks/s", "waits", "memory") else "left")
     table.add_row(*[Text(name, "dim") for name in names])
-    for node in nodes:
+    for node in by_name(nodes):
         table.add_row(*node_cells(node).values(), node["host"], str(node["pid"]))
     console.print(table)
     for event in found["events"][-5:]:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from umwelt.agents.description import WorldFile
 from umwelt.agents.opening import tried_small
-from umwelt.client.dashboard import Dashboard, Lines
+from umwelt.client.dashboard import Dashboard, Lines, parts_of, tints_of
 from umwelt.cluster.engine import Engine, Plan, nodes_for
 from umwelt.cluster.journal import Journal, Metrics
 from umwelt.cluster.portion import check_species
@@ -187,9 +187,15 @@ def carry_on(
     try:
         with making(f"starting {world.name}"):
             engine.start()
-        watcher = None
-        if view:
-            watcher = Dashboard(world, store.folder, begun, console) if console.is_terminal else Lines(begun, console)
+        watcher: Dashboard | Lines | None = None
+        if view and console.is_terminal:
+            from umwelt.client.minimap import Minimap
+
+            tints = {name: parts_of(tint) for name, tint in tints_of(begun).items()}
+            minimap = Minimap(world, store.folder, plan.keys, tints)
+            watcher = Dashboard(world, store.folder, begun, console, minimap.pixels)
+        elif view:
+            watcher = Lines(begun, console)
         asked.at_once = False
         if watcher is None:
             _until_resting(engine, asked, rates)

@@ -203,26 +203,31 @@ def ground_colour(
     return colour + np.tensordot(scents.transpose(1, 2, 0), glow, axes=1) * 0.55
 
 
-def small_map(region: Region, rows: int, columns: int) -> np.ndarray:
-    """A map of what a region owns, `uint8[rows, columns, 3]`: water, ground, green of plants, sparks of monsters."""
-    stride = max(1, min(region.owned.height // rows, region.owned.width // columns))
-    scene = scene_of(region, stride)
-    y = (np.arange(rows) * scene.depth.shape[0] // rows)[:, None]
-    x = (np.arange(columns) * scene.depth.shape[1] // columns)[None, :]
-    colour = 1.35 * ground_colour(
-        scene.depth[y, x], scene.moisture[y, x], scene.detritus[y, x], scene.elevation[y, x], scene.cover[y, x],
-        scene.scents[:, y, x],
-    )  # fmt: skip
-    cells_a_pixel = max(1.0, scene.height / rows * scene.width / columns)
-    for beings in scene.beings:
-        at = (beings.y * rows / scene.height).astype(np.int64).clip(0, rows - 1) * columns
-        at += (beings.x * columns / scene.width).astype(np.int64).clip(0, columns - 1)
-        weight = np.minimum(beings.size, 1.0) if beings.plant else np.ones(len(beings), np.float32)
-        total = np.bincount(at, weight, rows * columns)
-        paint = np.stack([np.bincount(at, weight * beings.colour[:, i], rows * columns) for i in range(3)], axis=-1)
+@dataclass
+class Crowd:
+    """Beings on a small map: places from 0 to 1, how much each covers of a cell, colours from 0 to 1."""
+
+    plant: bool
+    y: np.ndarray
+    x: np.ndarray
+    weight: np.ndarray
+    colour: np.ndarray
+    """`float32[n, 3]`, or one for all of them."""
+
+
+def crowded(ground: np.ndarray, crowds: list[Crowd], cells_a_pixel: float) -> np.ndarray:
+    """Crowds over ground of some colour, `float32[rows, columns, 3]`, as `uint8` of the same shape."""
+    colour = 1.35 * ground
+    rows, columns = ground.shape[:2]
+    for crowd in crowds:
+        at = (crowd.y * rows).astype(np.int64).clip(0, rows - 1) * columns
+        at += (crowd.x * columns).astype(np.int64).clip(0, columns - 1)
+        total = np.bincount(at, crowd.weight, rows * columns)
+        tints = np.broadcast_to(crowd.colour, (len(at), 3))
+        paint = np.stack([np.bincount(at, crowd.weight * tints[:, i], rows * columns) for i in range(3)], axis=-1)
         tint = (paint / np.maximum(total, 1e-6)[:, None]).reshape(rows, columns, 3)
         # a monster is seen among many plants: it counts more than the ground that it covers
-        share = 1 - np.exp(-total / cells_a_pixel * (0.9 if beings.plant else 6.0))
-        solid = np.minimum(share, 0.75 if beings.plant else 1.0).reshape(rows, columns, 1)
+        share = 1 - np.exp(-total / cells_a_pixel * (0.9 if crowd.plant else 6.0))
+        solid = np.minimum(share, 0.75 if crowd.plant else 1.0).reshape(rows, columns, 1)
         colour = colour + (tint - colour) * solid
     return (np.clip(colour, 0, 1) ** 0.8 * 255).astype(np.uint8)

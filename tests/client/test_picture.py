@@ -8,9 +8,11 @@ from PIL import Image
 from small import small_run, small_world
 
 from umwelt.agents.opening import begin
-from umwelt.client import picture
+from umwelt.client import minimap, picture
+from umwelt.client.api import View
 from umwelt.client.cli import main
-from umwelt.client.scene import hsv, scene_of, small_map
+from umwelt.client.scene import hsv, scene_of
+from umwelt.sandbox.region import Rectangle
 from umwelt.sandbox.step import advance
 
 
@@ -73,9 +75,38 @@ def test_seen_across_the_seam_beings_are_drawn_on_both_sides(region):
     assert np.array_equal(middle, image)
 
 
-def test_the_small_map_has_the_shape_asked_for(region):
-    for rows, columns in ((1, 1), (30, 40), (97, 13), (400, 300)):
-        assert small_map(region, rows, columns).shape == (rows, columns, 3)
+RED, GREEN = np.array([1, 0, 0], np.float32), np.array([0, 1, 0], np.float32)
+
+
+def minimap_of(view: View, monkeypatch) -> minimap.Minimap:
+    """A map of what was seen of the small world, without a gateway."""
+    monkeypatch.setattr(minimap.Minimap, "_watch", lambda self: None)
+    found = minimap.Minimap(small_world(), Path("run"), "", {"plants/grass": GREEN, "monsters/hunter": RED})
+    found._species, found._view = ["grass", "hunter"], view
+    return found
+
+
+@pytest.mark.parametrize("level", ["dots", "densities"])
+def test_the_small_map_shows_water_plants_and_monsters_where_they_are(monkeypatch, level):
+    whole = Rectangle(0, 0, 40, 48)
+    water = np.zeros((40, 48), np.int32)
+    water[:, :8] = 2000
+    view = View(3, 3, whole, level, fields={"water": water, "elevation": np.zeros((40, 48), np.int32)})
+    if level == "dots":
+        there = {"y": np.array([35.5] * 9), "x": np.array([44.5] * 9)}
+        view.beings = {
+            "plants": {**there, "species": np.zeros(9, np.uint8)},
+            "monsters": {"y": there["y"][:3] * 0 + 2.5, "x": there["x"][:3], "species": np.ones(3, np.uint8)},
+        }
+    else:
+        grass, hunters = np.zeros((5, 6), np.int32), np.zeros((5, 6), np.int32)
+        grass[4, 5], hunters[0, 5] = 600, 60
+        view.counts = {"plants": {0: grass}, "monsters": {1: hunters}}
+    pixels = minimap_of(view, monkeypatch).pixels(5, 6).astype(int)
+    assert pixels[4, 5].argmax() == 1 and pixels[0, 5].argmax() == 0 and pixels[2, 0].argmax() == 2
+    assert pixels[4, 5].max() > 2 * pixels[2, 3].max() < pixels[0, 5].max()
+    for shape in ((1, 1), (30, 40), (97, 13), (400, 300)):
+        assert minimap_of(view, monkeypatch).pixels(*shape).shape == (*shape, 3)
 
 
 def test_colours_from_hue():
