@@ -93,10 +93,10 @@ def test_the_small_map_shows_water_plants_and_monsters_where_they_are(monkeypatc
     water[:, :8] = 2000
     view = View(3, 3, whole, level, fields={"water": water, "elevation": np.zeros((40, 48), np.int32)})
     if level == "dots":
-        there = {"y": np.array([35.5] * 9), "x": np.array([44.5] * 9)}
+        there = {"y": np.array([35.5] * 600), "x": np.array([44.5] * 600)}
         view.beings = {
-            "plants": {**there, "species": np.zeros(9, np.uint8)},
-            "monsters": {"y": there["y"][:3] * 0 + 2.5, "x": there["x"][:3], "species": np.ones(3, np.uint8)},
+            "plants": {**there, "species": np.zeros(600, np.uint8)},
+            "monsters": {"y": there["y"][:60] * 0 + 2.5, "x": there["x"][:60], "species": np.ones(60, np.uint8)},
         }
     else:
         grass, hunters = np.zeros((5, 6), np.int32), np.zeros((5, 6), np.int32)
