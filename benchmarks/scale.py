@@ -1,6 +1,6 @@
-"""How Umwelt scales: strong and weak scaling here, a model of a tick's cost, and what the model says of larger clusters.
+"""How Umwelt scales: strong and weak scaling here, a model of a tick's cost, and what it says of larger clusters.
 
-    python -m benchmarks.scale              the table below, and benchmarks/scale.md; about ten minutes, machine otherwise idle
+    python -m benchmarks.scale              all, written to benchmarks/scale.md; ten minutes, the machine otherwise idle
     python -m benchmarks.scale --quick      smaller worlds, shorter stretches
     python -m benchmarks.scale --target     only what is promised: two nodes over one, a million beings
 
@@ -136,7 +136,8 @@ def directory_cost(nodes: int) -> float:
     side = 16 * int(np.ceil(nodes**0.5))
     torus = Torus(side, side)
     rectangles = cut(torus, np.ones((side // 8, side // 8), np.int64), nodes, 13)
-    directory = Directory(Known(torus, 13, 0, "tick-000000000000", 0, 0), Wishes(nodes=nodes), Welcome("", "", "", ""), {}, PROTOCOL)
+    known = Known(torus, 13, 0, "tick-000000000000", 0, 0)
+    directory = Directory(known, Wishes(nodes=nodes), Welcome("", "", "", ""), {}, PROTOCOL)
     now_s = 0.0
 
     def tell(key: str, message: Any) -> None:
@@ -153,7 +154,7 @@ def directory_cost(nodes: int) -> float:
     for tick in range(1, 9):
         now_s += 0.1
 
-        def one(tick: int = tick) -> None:
+        def one(tick: int = tick, now_s: float = now_s) -> None:
             for key in keys:
                 tell(key, Beat(key, directory.epoch, tick, tick_s=0.1))
             directory.handle(Clock(now_s))
@@ -249,42 +250,63 @@ def promised(repeats: int = 3) -> tuple[str, float]:
         # both worlds grow while they run: entity-ticks are compared, not ticks
         ratios.append(two.ticks_per_s * two.beings / (one.ticks_per_s * one.beings))
         waits.append(two.waiting_share)
-        print(f"1 node {one.ticks_per_s:.3f} ticks/s, 2 nodes {two.ticks_per_s:.3f}, waiting {two.waiting_share:.1%}", file=sys.stderr)
-    line = f"two nodes over one, 1M beings: {median(ratios):.2f} (of {', '.join(f'{r:.2f}' for r in ratios)}); waiting {max(waits):.1%}"
-    return line, median(ratios)
+        told = f"1 node {one.ticks_per_s:.3f} ticks/s, 2 nodes {two.ticks_per_s:.3f}, waiting {two.waiting_share:.1%}"
+        print(told, file=sys.stderr, flush=True)
+    each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    return f"two nodes over one, 1M beings: {median(ratios):.2f} (of {each}); waiting {max(waits):.1%}", median(ratios)
 
 
 # --- the page
 
 
+UNITS = {
+    "cell_s": (1e9, "ns a cell"),
+    "being_s": (1e9, "ns a being"),
+    "strip_byte_s": (1e9, "ns a byte of a strip, cut and pasted"),
+    "exchange_s": (1e6, "us an exchange"),
+    "record_being_s": (1e9, "ns a being of a record"),
+    "strip_cell_bytes": (1, "bytes a border cell"),
+    "reach": (1, "cells a tick"),
+    "directory_node_tick_s": (1e6, "us of the directory for a node and a tick"),
+}
+REAL_HEAD = (
+    "| beings | nodes | ticks an exchange | ticks/s | waiting | model | error |",
+    "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+)
+FAR_HEAD = (
+    "| beings | nodes | ticks an exchange | ticks/s | entity-ticks/s | limit |",
+    "| ---: | ---: | ---: | ---: | ---: | --- |",
+)
+
+
 def page(costs: Costs, found: Sequence[Point], line: str) -> str:
     """All of it as a page."""
-    lines = ["# How Umwelt scales", "", f"{CORES} cores, one thread a node. `python -m benchmarks.scale` writes this page.", ""]
-    lines += ["## Costs of one core", "", "| | |", "| --- | ---: |"]
-    units = {"cell_s": "ns a cell", "being_s": "ns a being", "strip_byte_s": "ns a byte of a strip, cut and pasted",
-             "exchange_s": "us an exchange", "record_being_s": "ns a being of a record", "strip_cell_bytes": "bytes a border cell",
-             "reach": "cells a tick", "directory_node_tick_s": "us of the directory for a node and a tick"}  # fmt: skip
+    head = f"{CORES} cores, one thread a node. `python -m benchmarks.scale` writes this page."
+    lines = ["# How Umwelt scales", "", head, "", "## Costs of one core", "", "| | |", "| --- | ---: |"]
     for name, value in asdict(costs).items():
-        scale = 1e9 if units[name].startswith("ns") else 1e6 if units[name].startswith("us") else 1
-        lines.append(f"| {units[name]} | {number(value * scale)} |")
-    lines += ["", "## Real clusters here, and the model", "", line, "",
-              "| beings | nodes | ticks an exchange | ticks/s | waiting | model | error |", "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip
+        scale, unit = UNITS[name]
+        lines.append(f"| {unit} | {number(value * scale)} |")
+    lines += ["", "## Real clusters here, and the model", "", line, "", *REAL_HEAD]
     for one in found:
         lines.append(
             f"| {number(one.beings)} | {one.nodes} | {one.ticks_per_exchange} | {number(one.ticks_per_s)} | "
             f"{one.waiting_share:.1%} | {number(one.modelled)} | {one.error:+.0%} |"
         )
-    lines += ["", "## What the model says of larger clusters", "",
-              "One core a node, 0.5 ms there and back, 1 GB/s between neighbours. A directory thinks on one core: where it is "
-              "the limit, that is said.", "",
-              "| beings | nodes | ticks an exchange | ticks/s | entity-ticks/s | limit |", "| ---: | ---: | ---: | ---: | ---: | --- |"]  # fmt: skip
+    assumed = (
+        "One core a node, 0.5 ms there and back, 1 GB/s between neighbours. The one directory thinks on one core; where "
+        "that is the limit, it is said."
+    )
+    lines += ["", "## What the model says of larger clusters", "", assumed, "", *FAR_HEAD]
     for beings in (1e6, 1e9):
         for nodes in (10, 1_000, 100_000):
             if beings / nodes / BEINGS_A_CELL < 16 * 16:
                 continue
             k, taken_s = best_exchange(costs, beings, nodes, round_trip_s=0.0005)
             limit = "directory" if taken_s <= nodes * costs.directory_node_tick_s else "nodes"
-            lines.append(f"| {number(beings)} | {number(nodes)} | {k} | {number(1 / taken_s)} | {number(beings / taken_s)} | {limit} |")
+            lines.append(
+                f"| {number(beings)} | {number(nodes)} | {k} | {number(1 / taken_s)} | {number(beings / taken_s)} | "
+                f"{limit} |"
+            )
     return "\n".join(lines) + "\n"
 
 

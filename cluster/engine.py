@@ -129,8 +129,8 @@ class Child:
             lines = self.log.read_text("utf-8", "replace").strip().splitlines()
         except OSError:
             return ""
-        line = lines[-1] if lines else ""
-        return line.removeprefix("umwelt: ").split(": ", 1)[-1] if line.startswith("umwelt ") else line.removeprefix("umwelt: ")
+        line = lines[-1].removeprefix("umwelt: ") if lines else ""
+        return line.split(": ", 1)[-1] if line.startswith("umwelt ") else line
 
 
 @dataclass(frozen=True)

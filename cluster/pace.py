@@ -1,4 +1,4 @@
-"""How time is handed out: as fast as it goes, at a speed, paused, or step by step. And how often nodes exchange edges."""
+"""How time is handed out: as fast as it goes, at a speed, paused, step by step. And how often nodes exchange edges."""
 
 import math
 from collections import deque
@@ -62,8 +62,8 @@ class Pace:
         elif what == "step":
             if not 1 <= value <= MOST_SPEED or value != int(value):
                 return f"step {value:g}: give a whole number of ticks, 1 or more"
-            resting = max(granted, self.reached)
-            self.paused, self.until = True, max(self.until, resting) + int(value) if self.paused else resting + int(value)
+            resting = max(granted, self.reached, self.until if self.paused else 0)
+            self.paused, self.until = True, resting + int(value)
         elif what == "speed":
             if not 0 <= value <= MOST_SPEED:
                 return f"speed {value:g}: give ticks a second, 0 for as fast as it goes"

@@ -40,14 +40,14 @@ class Message(msgspec.Struct, tag=True, array_like=True, frozen=True, forbid_unk
 # --- coming in
 
 
-class Hello(Message):
+class Hello(Message, frozen=True):
     """A node that wants to help; `key` is its own for as long as it stays."""
 
     key: Name
     protocol: Name
 
 
-class Welcome(Message):
+class Welcome(Message, frozen=True):
     """What a node has to know before it can join; `token` lies in `folder` for those who see the run's folder."""
 
     world_text: str
@@ -58,7 +58,7 @@ class Welcome(Message):
     checked: bool = False
 
 
-class Join(Message):
+class Join(Message, frozen=True):
     """A node that has compiled the world and stands ready. `seals` are hashes of what has to be the same everywhere."""
 
     key: Name
@@ -73,7 +73,7 @@ class Join(Message):
     name: Name = ""
 
 
-class Refused(Message):
+class Refused(Message, frozen=True):
     """No, and why."""
 
     line: Line
@@ -92,7 +92,7 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
     rectangle: tuple[int, int, int, int]
 
 
-class Assign(Message):
+class Assign(Message, frozen=True):
     """A new map. Each member loads its rectangle from a snapshot and goes on from there.
 
     `pass_key` is known to the members alone, and stands in every message between them.
@@ -124,7 +124,7 @@ class Snapshot(msgspec.Struct, array_like=True, frozen=True):
     kept: bool
 
 
-class Grant(Message):
+class Grant(Message, frozen=True):
     """Run until tick `through`; between the node's last reported tick and there, these are all the deeds."""
 
     epoch: Number
@@ -137,7 +137,7 @@ class Grant(Message):
 # --- what nodes tell
 
 
-class Beat(Message):
+class Beat(Message, frozen=True):
     """I live, and this is where I am. Sent from within the simulation, between laws too."""
 
     key: Name
@@ -191,7 +191,7 @@ class Failed(msgspec.Struct, tag=True, array_like=True, frozen=True):
     fatal: bool
 
 
-class Note(Message):
+class Note(Message, frozen=True):
     """Something that must not be lost: sent again until a grant acknowledges its number; numbers begin at 1."""
 
     key: Name
@@ -200,19 +200,19 @@ class Note(Message):
     content: Ready | Recorded | Kept | Failed
 
 
-class Leave(Message):
+class Leave(Message, frozen=True):
     """I should like to go; I stay until you let me."""
 
     key: Name
 
 
-class Fenced(Message):
+class Fenced(Message, frozen=True):
     """The node of this key is not, or no longer, one of us. It may join as a new one."""
 
     key: Name
 
 
-class Stop(Message):
+class Stop(Message, frozen=True):
     """The world was saved and rests: end."""
 
     line: Line = ""
@@ -221,7 +221,7 @@ class Stop(Message):
 # --- files of snapshots, between hosts that share no folder
 
 
-class Ask(Message):
+class Ask(Message, frozen=True):
     """Send me a piece of a file of a snapshot; an empty name asks for the list of files."""
 
     snapshot: Name
@@ -229,7 +229,7 @@ class Ask(Message):
     offset: Count
 
 
-class Chunk(Message):
+class Chunk(Message, frozen=True):
     """A piece of a file (raw frame), or the list of files."""
 
     snapshot: Name
@@ -241,7 +241,7 @@ class Chunk(Message):
 # --- between neighbours
 
 
-class Strip(Message):
+class Strip(Message, frozen=True):
     """The edges of `source` that the taker's window shows, at a tick (raw: sizes and contents, see portion.py).
 
     Another taker's may have the same size: which one it is for stands in it.
@@ -254,7 +254,7 @@ class Strip(Message):
     taker: Number
 
 
-class Want(Message):
+class Want(Message, frozen=True):
     """Your strip of this tick has not come; `source` is who asks."""
 
     epoch: Number
@@ -263,7 +263,7 @@ class Want(Message):
     source: Number
 
 
-class Ping(Message):
+class Ping(Message, frozen=True):
     """How long does it take to you and back?"""
 
     epoch: Number
@@ -272,7 +272,7 @@ class Ping(Message):
     sent_s: Seconds
 
 
-class Pong(Message):
+class Pong(Message, frozen=True):
     """So long."""
 
     epoch: Number
@@ -284,13 +284,13 @@ class Pong(Message):
 # --- people
 
 
-class Attend(Message):
+class Attend(Message, frozen=True):
     """A gateway that wants reports."""
 
     key: Name
 
 
-class Report(Message):
+class Report(Message, frozen=True):
     """Where the world is: JSON for people (`status`), and the present map's members."""
 
     status: bytes
@@ -299,7 +299,7 @@ class Report(Message):
     members: list[Member]
 
 
-class Submit(Message):
+class Submit(Message, frozen=True):
     """A command on the world. The same ticket is journalled once, however often it comes."""
 
     ticket: Name
@@ -307,7 +307,7 @@ class Submit(Message):
     tick: Tick = -1
 
 
-class Order(Message):
+class Order(Message, frozen=True):
     """A command on time or on nodes: pause, go, step (value: ticks), speed (ticks a second, 0 as fast as it goes),
     save, leave (name), stop."""
 
@@ -317,7 +317,7 @@ class Order(Message):
     name: Name = ""
 
 
-class Settled(Message):
+class Settled(Message, frozen=True):
     """What became of a ticket: the tick at which it takes effect, or why it does not."""
 
     ticket: Name
@@ -326,7 +326,7 @@ class Settled(Message):
     line: Line = ""
 
 
-class Look(Message):
+class Look(Message, frozen=True):
     """A question to a node (JSON, see publisher.py), which answers when it is between two ticks."""
 
     epoch: Number
@@ -335,7 +335,7 @@ class Look(Message):
     question: bytes
 
 
-class Sight(Message):
+class Sight(Message, frozen=True):
     """The answer: JSON, and raw frames."""
 
     ticket: Name
@@ -353,7 +353,7 @@ PROTOCOL = hashlib.blake2b(inspect.getsource(sys.modules[__name__]).encode(), di
 """Stands for this whole page."""
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder: Any = msgspec.msgpack.Decoder(Union[MESSAGES])
+_decoder: Any = msgspec.msgpack.Decoder(Union[MESSAGES])  # noqa: UP007 (made of a tuple)
 
 
 def encode(message: Message, raw: Sequence[Any] = ()) -> list[Any]:
