@@ -243,7 +243,7 @@ def points(quick: bool) -> list[Point]:
 
 
 def promised(repeats: int = 3) -> tuple[str, float]:
-    """Two nodes of one thread each over one such node, a million beings on 1600 x 1600 cells; in turn, and the median."""
+    """Two nodes of one thread each over one such node, a million beings on 1600 x 1600 cells; in turn, the median."""
     ratios, waits = [], []
     for _ in range(repeats):
         one, two = (run_cluster(1_000_000, nodes, 1, 3.0, 25.0) for nodes in (1, 2))
@@ -293,8 +293,8 @@ def page(costs: Costs, found: Sequence[Point], line: str) -> str:
             f"{one.waiting_share:.1%} | {number(one.modelled)} | {one.error:+.0%} |"
         )
     assumed = (
-        "One core a node, 0.5 ms there and back, 1 GB/s between neighbours. The one directory thinks on one core; where "
-        "that is the limit, it is said."
+        "One core a node, 0.5 ms there and back, 1 GB/s between neighbours. The one directory thinks on one core; "
+        "where that is the limit, it is said."
     )
     lines += ["", "## What the model says of larger clusters", "", assumed, "", *FAR_HEAD]
     for beings in (1e6, 1e9):
