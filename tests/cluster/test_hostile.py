@@ -1,4 +1,4 @@
-"""At every door: noise, damaged, repeated and stale messages, and strangers who give orders. The world does not notice."""
+"""At every door: noise, damaged, repeated and stale messages, strangers who give orders. The world does not notice."""
 
 import os
 import re

@@ -1,0 +1,384 @@
+"""The directory without I/O: who is let in, what is granted when, and what changes a map."""
+
+from typing import Any
+
+import pytest
+
+from umwelt.cluster import directory as page
+from umwelt.cluster import events as do
+from umwelt.cluster import protocol as say
+from umwelt.cluster.directory import Directory
+from umwelt.cluster.pace import exchange_ticks
+from umwelt.cluster.situation import Known, Wishes
+from umwelt.sandbox.region import Torus
+
+SEALS = {"laws": "same"}
+
+
+class Town:
+    """A directory, and nodes that do what they are told at once: `said` is all that was sent, `done` all else."""
+
+    def __init__(self, nodes: int = 2, known: Known | None = None, **wishes: Any):
+        passes = iter(bytes([number]) * 16 for number in range(99))
+        known = known or Known(Torus(64, 64), 16, 0, "tick-000000000000", 0, 0)
+        chosen = {"ticks_per_exchange": 1, "mark_s": 1e9, "kept_s": 1e9, **wishes}
+        all_wishes = Wishes(nodes=nodes, new_pass=lambda: next(passes), **chosen)
+        self.directory = Directory(known, all_wishes, say.Welcome("", "world", "", ""), SEALS, "p")
+        self.said: list[tuple[Any, Any]] = []
+        self.done: list[Any] = []
+        self.order_of: list[str] = []
+        self.now_s = 100.0
+        self.numbers: dict[str, int] = {}
+        self.obeying: set[str] = set()
+        self.wait(0)
+        for number in range(nodes):
+            self.join(f"k{number}")
+
+    def carry_out(self, instructions: list[Any]) -> None:
+        waiting = list(instructions)
+        while waiting:
+            one = waiting.pop(0)
+            if isinstance(one, do.Send):
+                self.said.append((one.to, one.message))
+                self.order_of.append(type(one.message).__name__)
+                waiting += self.answer(one)
+                continue
+            self.done.append(one)
+            self.order_of.append(type(one).__name__)
+            if isinstance(one, do.Divide):
+                width = 64 // one.parts
+                strips = [(0, at * width, 64, width) for at in range(one.parts)]
+                waiting += self.directory.handle(do.Divided(one.epoch, strips))
+            elif isinstance(one, do.Complete):
+                waiting += self.directory.handle(do.Completed(one.epoch, one.tick))
+
+    def answer(self, send: do.Send) -> list[Any]:
+        """What an obedient node says to an assignment."""
+        if not isinstance(send.message, say.Assign) or send.to.decode() not in self.obeying:
+            return []
+        key = send.to.decode()
+        self.numbers[key] = 0
+        return self.noted(key, say.Ready(send.message.tick))
+
+    def noted(self, key: str, content: Any) -> list[Any]:
+        self.numbers[key] += 1
+        note = say.Note(key, self.directory.epoch, self.numbers[key], content)
+        return self.directory.handle(do.Arrived(note, (), key.encode()))
+
+    def note(self, key: str, content: Any) -> None:
+        self.carry_out(self.noted(key, content))
+
+    def heard(self, message: Any, sender: str = "person") -> None:
+        self.carry_out(self.directory.handle(do.Arrived(message, (), sender.encode())))
+
+    def join(self, key: str, seals: Any = SEALS, obeys: bool = True, **other: Any) -> None:
+        self.obeying |= {key} if obeys else set()
+        self.heard(say.Join(key, f"ipc:///{key}", "", "host", 1, 2, True, dict(seals), **other), key)
+
+    def beat(self, tick: int, *keys: str, **other: Any) -> None:
+        for key in keys or [member.key for member in self.directory.map]:
+            self.heard(say.Beat(key, self.directory.epoch, tick, 1, **{"tick_s": 0.05, **other}), key)
+
+    def wait(self, seconds: float = 0.01) -> None:
+        self.now_s += seconds
+        self.carry_out(self.directory.handle(do.Clock(self.now_s)))
+
+    def live(self, seconds: float, step_s: float = 0.1, **beat: Any) -> None:
+        """Time passes; nodes reach what is granted, record it and keep what is wished."""
+        for _ in range(round(seconds / step_s)):
+            self.wait(step_s)
+            self.reach(**beat)
+
+    def reach(self, **beat: Any) -> None:
+        """All nodes reach what is granted, with the snapshot that is wished there."""
+        directory = self.directory
+        if directory.phase not in ("running", "settling"):
+            return
+        granted, epoch, taking = directory.granted, directory.epoch, directory.taking
+        self.beat(granted, **beat)
+        if taking is None or directory.taking is not taking or taking.tick > granted:
+            return
+        for member in list(directory.map):
+            if directory.epoch == epoch:
+                self.note(member.key, say.Recorded(taking.tick, 1, 0, 0, 0, {}, {}))
+        for member in list(directory.map):
+            if directory.epoch == epoch:
+                part = {"rectangle": list(member.rectangle)}
+                self.note(member.key, say.Kept(taking.tick, taking.kept, part, {}, 0.001))
+
+    def granted(self, key: str) -> list[say.Grant]:
+        return [message for to, message in self.said if isinstance(message, say.Grant) and to == key.encode()]
+
+    def last(self, kind: type, to: str = "person") -> Any:
+        found = [message for who, message in self.said if isinstance(message, kind) and who == to.encode()]
+        return found[-1] if found else None
+
+    @property
+    def keys(self) -> list[str]:
+        return [member.key for member in self.directory.map]
+
+
+def test_a_world_begins_when_all_are_here():
+    town = Town(2)
+    town.wait()
+    assert town.directory.phase == "running" and town.keys == ["k0", "k1"]
+    assert town.order_of.index("Open") < town.order_of.index("Assign") < town.order_of.index("Grant")
+
+
+def test_other_seals_and_protocols_are_refused():
+    town = Town(1)
+    for number in range(50):
+        town.join(f"x{number}", {"laws": "others"}, obeys=False)
+    assert "laws" in town.last(say.Refused, "x0").line and "x0" not in town.directory.nodes
+    town.join("y", {}, obeys=False)
+    assert town.last(say.Refused, "y") is not None
+    town.heard(say.Hello("z", "another"), "z")
+    assert "another version" in town.last(say.Refused, "z").line
+    said = [one.line for one in town.done if isinstance(one, do.Say) and "refused" in one.line]
+    assert len(said) == 1  # the log is not filled
+
+
+def test_deeds_are_journalled_before_they_are_granted_and_never_in_the_past():
+    town = Town(2, known=Known(Torus(64, 64), 16, 0, "tick-000000000000", 0, 0, horizon=7))
+    town.live(1)
+    town.order_of.clear()
+    for number in range(20):
+        ahead = max(town.directory.granted, *(grant.through for grant in town.granted("k0")))
+        town.heard(say.Submit(f"t{number}", [b"a", b"b"], tick=number * 3))
+        settled = town.last(say.Settled)
+        assert settled.tick >= max(ahead, 7, number * 3)
+        town.live(0.2)
+    grants = [grant for grant in town.granted("k0") if grant.deeds]
+    for grant in grants:
+        assert all(deed.tick < grant.through for deed in grant.deeds)
+    told = {deed.number: deed.tick for grant in grants for deed in grant.deeds}
+    entered = {deed.number: deed.tick for one in town.done if isinstance(one, do.EnterDeeds) for deed in one.deeds}
+    assert told and told.items() <= entered.items()
+    assert town.order_of.index("EnterDeeds") == 0
+
+
+def test_the_same_ticket_is_journalled_once():
+    town = Town(1)
+    for _ in range(3):
+        town.heard(say.Submit("t", [b"a"]))
+    assert len([one for one in town.done if isinstance(one, do.EnterDeeds)]) == 1
+    again = Town(1, known=Known(Torus(64, 64), 16, 0, "tick-000000000000", 0, 0, tickets=(("t", 5, 9),)))
+    again.heard(say.Submit("t", [b"a"]))
+    assert again.last(say.Settled) == say.Settled("t", 5, 9)
+
+
+def test_who_joined_where_the_world_was_further_moves_the_horizon_but_not_without_bound():
+    town = Town(1)
+    town.join("far", reached=500)
+    assert town.directory.horizon == 500
+    town.join("liar", obeys=False, reached=1 << 28)
+    assert town.directory.horizon <= 500 + page.FURTHEST_TICKS
+
+
+def test_a_joiner_comes_in_at_a_snapshot_of_the_present():
+    town = Town(1)
+    town.live(1)
+    town.join("new")
+    assert town.directory.phase == "settling"
+    held = town.directory.granted
+    town.wait()
+    assert town.directory.granted == held
+    town.reach()
+    assert town.keys == ["k0", "new"] and town.directory.tick == held
+    town.live(0.5)
+    assert town.directory.granted > held
+
+
+def test_a_node_that_is_told_to_leave_ends_and_the_last_one_may_not():
+    town = Town(2)
+    town.live(1)
+    name = next(node.name for node in town.directory.nodes.values() if node.key == "k1")
+    town.heard(say.Order("o", "leave", name=name))
+    town.live(0.3)
+    assert town.keys == ["k0"] and town.last(say.Stop, "k1") is not None
+    town.heard(say.Beat("k1", 1, 5), "k1")  # it did not hear: it is told again, and not that it may come again
+    assert town.last(say.Fenced, "k1") is None
+    last = town.directory.nodes["k0"].name
+    town.heard(say.Order("p", "leave", name=last))
+    assert "holds the whole world" in town.last(say.Settled).line and town.directory.phase == "running"
+    town.heard(say.Leave("k0"), "k0")  # of its own will it may: the world waits for others
+    town.live(0.3)
+    assert town.directory.phase == "gathering" and town.last(say.Stop, "k0") is not None
+    town.join("heir")
+    town.wait(2)
+    assert town.directory.phase == "running" and town.keys == ["heir"]
+
+
+def test_a_silent_node_is_dead_and_history_is_granted_again():
+    town = Town(2, mark_s=0.5)
+    town.live(2)
+    reached, saved = town.directory.granted, town.directory.tick
+    assert 0 < saved < reached
+    for _ in range(15):
+        town.wait(0.1)
+        town.beat(reached, "k0")
+        if town.directory.epoch > 1:
+            break
+    assert town.keys == ["k0"] and town.directory.tick == saved
+    assert town.granted("k0")[-1].through > saved
+    town.heard(say.Beat("k1", 1, reached), "k1")
+    assert town.last(say.Fenced, "k1") is not None
+    town.heard(say.Join("k1", "ipc:///k1", "", "host", 1, 2, True, SEALS), "k1")  # an old word of it
+    assert "k1" not in town.directory.nodes
+
+
+def test_what_a_node_says_counts_from_where_it_joined_only():
+    town = Town(2)
+    town.live(0.5)
+    epoch = town.directory.epoch
+    for message in (
+        say.Beat("k0", epoch, 1 << 20), say.Leave("k0"), say.Note("k0", epoch, 2, say.Failed("broken", True)),
+        say.Join("k0", "ipc:///elsewhere", "", "", 1, 1, True, SEALS),
+    ):  # fmt: skip
+        town.heard(message, "stranger")
+    assert town.directory.nodes["k0"].sender == b"k0" and town.directory.nodes["k0"].tick < 1 << 20
+    assert (town.directory.epoch, town.directory.phase) == (epoch, "running")
+    assert not town.directory.nodes["k0"].going
+
+
+def test_pause_step_and_speed():
+    town = Town(2)
+    town.live(1)
+    town.heard(say.Order("a", "pause"))
+    held = town.directory.granted
+    town.live(2)
+    assert town.directory.granted == held
+    town.heard(say.Order("b", "step", 3.0))
+    town.heard(say.Order("c", "step", 2.0))
+    town.live(2)
+    assert town.directory.granted == held + 5
+    for bad in (0.0, 1.5, -3.0):
+        town.heard(say.Order(f"bad{bad}", "step", bad))
+        assert town.last(say.Settled).line
+    town.heard(say.Order("d", "speed", 5.0))
+    town.heard(say.Order("e", "go"))
+    town.live(4)
+    assert abs(town.directory.granted - (held + 5 + 20)) <= 2
+    town.heard(say.Order("f", "speed", 0.0))
+    before = town.directory.granted
+    town.live(2)
+    assert town.directory.granted >= before + 20
+    town.heard(say.Order("g", "fly"))
+    assert "nobody knows" in town.last(say.Settled).line
+
+
+def test_a_stop_after_a_fall_back_reaches_what_was_reached_before():
+    town = Town(2)
+    town.live(2)
+    reached = town.directory.granted
+    town.carry_out(town.directory.lost(1, "nowhere"))
+    assert town.directory.epoch == 1
+    town.carry_out(town.directory._died(town.directory.nodes["k1"], "died"))
+    assert town.directory.granted < reached
+    town.heard(say.Order("s", "stop"))
+    town.live(5)
+    rests = [one for one in town.done if isinstance(one, do.Rest)]
+    assert [one.line for one in rests] == [""] and town.directory.tick >= reached
+    assert town.directory.snapshot == f"tick-{town.directory.tick:012d}"
+    assert town.last(say.Stop, "k0") is not None
+
+
+def test_the_last_tick_is_the_last():
+    town = Town(2, last_tick=17)
+    town.live(5)
+    assert [type(one) for one in town.done][-1] is do.Rest
+    assert town.directory.snapshot == f"tick-{17:012d}"
+    assert max(grant.through for grant in town.granted("k0")) == 17
+
+
+def test_an_uneven_load_is_cut_anew_but_not_soon_and_not_for_a_little():
+    def cut_after(seconds: float, busy: float) -> int:
+        town = Town(2)
+        for _ in range(round(seconds / 0.25)):
+            town.wait(0.25)
+            granted = town.directory.granted
+            town.beat(granted, "k0", tick_s=0.05)
+            town.beat(granted, "k1", tick_s=0.05 * busy)
+            town.reach()
+        return town.directory.epoch
+
+    assert cut_after(page.BALANCE_AFTER_S - 3, 1.0) == 1
+    town = Town(2)
+
+    def pass_time(seconds: float, busy: float) -> None:
+        for _ in range(round(seconds / 0.25)):
+            town.wait(0.25)
+            for key, tick_s in (("k0", 0.05), ("k1", 0.05 * busy)):
+                if key in town.keys:
+                    town.beat(town.directory.granted, key, tick_s=tick_s)
+            if town.directory.phase == "settling":
+                town.reach()
+
+    pass_time(page.BALANCE_AFTER_S - 3, 3.0)
+    assert town.directory.epoch == 1  # not soon after a change
+    pass_time(6, 3.0)
+    assert town.directory.epoch == 2 and "mean load" in town.directory.reason
+    pass_time(page.BALANCE_AFTER_S - 3, 3.0)
+    assert town.directory.epoch == 2  # once, and then it is seen what came of it
+    pass_time(page.BALANCE_AFTER_S * 2, 1.3)
+    assert town.directory.epoch == 2  # 1.13 times the mean is little
+
+
+def test_slow_ways_make_exchanges_rarer_and_only_for_a_real_gain():
+    members = [say.Member(str(at), "", "", "", (0, at * 128, 256, 128)) for at in range(2)]
+    torus = Torus(256, 256)
+
+    def best(current: int, way_s: float, tick_s: float = 0.01) -> int:
+        beats = [say.Beat("k", 1, 1, 9, tick_s, round_trip_s=2 * way_s)] * 2
+        return exchange_ticks(current, beats, members, torus, 16)
+
+    assert best(1, 0.0001) == 1
+    assert best(1, 0.05) >= 4
+    found = best(1, 0.008)
+    assert found > 1 and best(found, 0.008, 0.011) == found  # and it stays there
+    assert exchange_ticks(4, [], members[:1], torus, 16) == 1
+
+
+def test_nothing_grows_without_bound():
+    town = Town(1)
+    town.live(0.5)
+    directory = town.directory
+    for number in range(page.MOST_WAITING_NODES + 500):
+        town.join(f"x{number}", obeys=False)
+        town.heard(say.Hello(f"h{number}", "p"), f"h{number}")
+    assert len(directory.nodes) <= page.MOST_WAITING_NODES + 1
+    for number in range(page.MOST_ATTENDANTS * 2):
+        town.heard(say.Attend("a"), f"a{number}")
+    assert len(directory.attendants) == page.MOST_ATTENDANTS
+    for number in range(30):
+        town.heard(say.Submit(f"many{number}", [b"x"] * 1000))
+    assert len(directory.deeds) <= page.MOST_PENDING_DEEDS
+    assert "too much at once" in town.last(say.Settled).line
+    town.heard(say.Submit("far", [b"x"], 1 << 28))
+    assert town.last(say.Settled).tick == -1
+    for number in range(page.MOST_TICKETS + 100):
+        town.heard(say.Submit(f"none{number}", []))
+    assert len(directory.tickets) == page.MOST_TICKETS
+    for tick in range(-1, 5000):
+        town.note("k0", say.Recorded(tick, 1, 0, 0, 0, {}, {}))
+    assert len(directory.records) <= directory.granted + 1
+
+
+def test_a_part_that_is_not_the_node_s_own_ends_the_node_and_not_the_world():
+    town = Town(2)
+    town.live(0.5)
+    town.heard(say.Order("save", "save"))
+    taking = town.directory.taking
+    assert taking is not None
+    town.note("k1", say.Kept(taking.tick, True, {"rectangle": [0, 0, 1, 1]}, {}, 0.1))
+    assert town.keys == ["k0"]
+
+
+@pytest.mark.parametrize("fatal", [False, True])
+def test_what_fails_everywhere_ends_the_world_and_what_fails_here_the_node(fatal):
+    town = Town(2)
+    town.live(0.5)
+    town.note("k1", say.Failed("no room", fatal))
+    rests = [one.line for one in town.done if isinstance(one, do.Rest)]
+    assert rests == (["no room"] if fatal else [])
+    assert fatal or town.keys == ["k0"]
