@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,7 @@ from umwelt.sandbox.errors import SnapshotError, UmweltError
 COMMIT_EVERY_S = 1.0
 CELL_WEIGHT, BEING_WEIGHT = 1, 6
 """What a tick costs for a cell and for a being, as they stand to each other (benchmarks/scale.py)."""
-ASKED_AT_ONCE = 16
-ASK_AGAIN_S = 0.5
+ASK_AGAIN_S = 1.0
 
 
 @dataclass
@@ -39,7 +38,9 @@ class Fetching:
     sender: Any
     ask: Callable[[Ask], None]
     done: Callable[[], None]
-    asked_s: float = -1e9
+    heard_s: float = -1e9
+    """When something was asked for or came, the last time."""
+    awaited: set[tuple[str, int]] = field(default_factory=set)
 
 
 class RunBooks:
@@ -53,7 +54,7 @@ class RunBooks:
         self._seen = first.populations if first is not None else {}
         self._aside: Path | None = None
         self._fetching: dict[str, Fetching] = {}
-        self._committed_s = 0.0
+        self._committed_s = self._now_s = 0.0
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="umwelt-store")
 
     def check(self, content: bytes) -> None:
@@ -157,12 +158,14 @@ class RunBooks:
         if fetching is None or sender != fetching.sender or len(raw) != 1:
             return
         with suppress(ValueError, OSError):
-            before = len(list(fetching.receiver.missing())) if not fetching.receiver.complete else 0
             if fetching.receiver.take(depot.Chunk(chunk.name, chunk.offset, bytes(raw[0]), False)):
                 del self._fetching[chunk.snapshot]
                 fetching.done()
-            elif before % ASKED_AT_ONCE == 1:
-                fetching.asked_s = -1e9
+                return
+            fetching.heard_s = self._now_s
+            fetching.awaited.discard((chunk.name, chunk.offset))
+            if not fetching.awaited:
+                self._ask(fetching)
 
     def answer(self, ask: Ask) -> tuple[Chunk, list[Any]] | None:
         """A piece of a file of a complete snapshot, or the list of its files."""
@@ -183,13 +186,17 @@ class RunBooks:
         if now_s - self._committed_s > COMMIT_EVERY_S:
             self._committed_s = now_s
             self.journal.commit()
+        self._now_s = now_s
         for fetching in self._fetching.values():
-            if now_s - fetching.asked_s > ASK_AGAIN_S:
-                fetching.asked_s = now_s
-                for at, (name, offset) in enumerate(fetching.receiver.missing()):
-                    if at >= ASKED_AT_ONCE:
-                        break
-                    fetching.ask(Ask(fetching.snapshot, name, offset))
+            # as long as something comes nothing is asked for again: on a slow line it is under way
+            if now_s - fetching.heard_s > ASK_AGAIN_S:
+                self._ask(fetching)
+
+    def _ask(self, fetching: Fetching) -> None:
+        fetching.heard_s = self._now_s
+        fetching.awaited = set(fetching.receiver.batch())
+        for name, offset in sorted(fetching.awaited):
+            fetching.ask(Ask(fetching.snapshot, name, offset))
 
     def close(self) -> None:
         """End: what was entered is durable."""

@@ -209,6 +209,12 @@ class Directory:
         beat = node.beat
         return max(self.wishes.dead_after_s, max(3 * beat.longest_s, 2 * beat.tick_s) if beat is not None else 0.0)
 
+    def heard(self, sender: Any) -> None:
+        """A part of a snapshot is coming from a node: its beats wait behind it on a slow line."""
+        for node in self.nodes.values():
+            if node.sender == sender:
+                node.seen_s = self.now_s
+
     def lost(self, pid: int, host: str) -> list[Any]:
         """The engine saw a process of this host end."""
         found = [node for node in self.nodes.values() if (node.join.pid, node.join.host) == (pid, host)]

@@ -151,7 +151,8 @@ class Host:
     def _do(self, instructions: list[Any]) -> None:
         for instruction in instructions:
             if isinstance(instruction, Send):
-                self.transport.send(instruction.to, encode(instruction.message, instruction.raw))
+                if not self.transport.send(instruction.to, encode(instruction.message, instruction.raw)):
+                    self.machine.unsent(instruction)
             elif isinstance(instruction, Load | Drop | End):
                 self._queue.clear()  # what was to be done with the old map
                 self._queue.append(instruction)

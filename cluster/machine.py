@@ -11,6 +11,7 @@ because it is numbered (`Note`). A new map (`Assign`) begins everything anew fro
 older maps is dropped. A node that was declared dead is told so (`Fenced`), forgets all, and may join as another.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,13 +32,15 @@ BEAT_AFTER_STEP_S = 0.02
 ASK_AGAIN_S = 0.5
 NOTE_AGAIN_S = 0.4
 WANT_AFTER_S = 0.25
-PING_S = 1.0
+PING_S, FIRST_PINGS_S = 1.0, 0.2
 EXCHANGES_KEPT = 2
 """A neighbour that misses our strip of a tick is at most one exchange behind."""
 EARLY_KEPT = 16
 MOST_EARLY_BYTES = 64 << 20
 """Who sent an early strip cannot be known yet, so that not much is kept of them: they can be asked for."""
-PINGS_KEPT = 8
+PINGS_KEPT, PINGS_NEEDED = 8, 4
+SLOWEST_BYTES_PER_S = 4 << 20
+"""A strip may be under way as long as this takes; before that, asking for it again would only add to a full line."""
 FROM_DIRECTORY = (Welcome, Refused, Assign, Grant, Fenced, Stop, Chunk)
 FROM_NEIGHBOURS = (Strip, Want, Ping, Pong)
 
@@ -75,6 +78,8 @@ class Holding:
     loaded: bool = False
     tick: int = 0
     granted: int = 0
+    begun_s: float = math.inf
+    """When the first grant came: by then all neighbours have loaded."""
     exact_at: int = -1
     """The tick of the last paste."""
     busy: bool = False
@@ -87,6 +92,8 @@ class Holding:
     """Our strips of the last exchanges, by tick and neighbour, should somebody want them again."""
     here: dict[int, dict[int, list[Any]]] = field(default_factory=dict)
     """The neighbours' strips, by tick and source."""
+    under_way: dict[tuple[int, int], float] = field(default_factory=dict)
+    """Until when a strip that was sent may be on its way, by tick and neighbour."""
     notes: dict[int, tuple[Note, Sequence[Any], float]] = field(default_factory=dict)
     last_note: int = 0
     wanted_s: float = 0.0
@@ -114,6 +121,7 @@ class Holding:
         for kept in (self.sent, self.here):
             for old in [t for t in kept if t <= oldest]:
                 del kept[old]
+        self.under_way = {key: end_s for key, end_s in self.under_way.items() if key[0] > oldest}
         for old in [t for t in self.deeds if t < tick]:
             del self.deeds[old]
 
@@ -165,14 +173,7 @@ class Machine:
         out += self._say_again()
         if self.waiting.since_s is not None:
             out += self._want()
-        if self.now_s - self._pinged_s >= PING_S:
-            self._pinged_s = self.now_s
-            a = self.holding.assign
-            out += [
-                Send(a.members[n].address, Ping(a.epoch, a.pass_key, a.which, self.now_s))
-                for n in self.holding.sources
-            ]  # fmt: skip
-        return out
+        return out + self._ping(2 * PING_S)
 
     def _on_prepared(self, event: Prepared) -> list[Any]:
         self.prepared = event
@@ -201,7 +202,7 @@ class Machine:
         held.busy = False
         held.exact_at = held.tick
         held.forget_before(held.tick)
-        return self._go()
+        return [*self._ping(), *self._go()]
 
     def _on_misshapen(self, event: Misshapen) -> list[Any]:
         held = self._held()
@@ -287,6 +288,7 @@ class Machine:
             if snapshot.tick >= held.tick and (known is None or (snapshot.kept and not known)):
                 held.snapshots[snapshot.tick] = snapshot.kept
         held.granted = max(held.granted, grant.through)
+        held.begun_s = min(held.begun_s, self.now_s)
         if not held.loaded or held.busy:
             return []
         return [*self._snapshot(), *self._go()]
@@ -341,6 +343,8 @@ class Machine:
 
     def _take_want(self, event: Arrived) -> list[Any]:
         want: Want = event.message  # type: ignore[assignment]
+        if self.now_s < self._held().under_way.get((want.tick, want.source), 0.0):
+            return []
         return self._strips(want.tick, (want.source,))
 
     def _take_ping(self, event: Arrived) -> list[Any]:
@@ -350,10 +354,20 @@ class Machine:
 
     def _take_pong(self, event: Arrived) -> list[Any]:
         pong: Pong = event.message  # type: ignore[assignment]
+        if pong.sent_s < self._held().begun_s:  # it waited until the neighbour had loaded
+            return []
         # a busy neighbour answers late: the quickest of the last answers tells most of the way
         self._round_trips_s = [*self._round_trips_s[1 - PINGS_KEPT :], max(0.0, self.now_s - pong.sent_s)]
-        self.round_trip_s = min(self._round_trips_s)
+        if len(self._round_trips_s) >= PINGS_NEEDED:  # one alone may have waited behind a strip
+            self.round_trip_s = min(self._round_trips_s)
         return []
+
+    def unsent(self, send: Send) -> None:
+        """There was no connection: what somebody wants may be sent at once."""
+        if self.holding is not None and isinstance(send.message, Strip):
+            for n, member in enumerate(self.holding.assign.members):
+                if member.address == send.to:
+                    self.holding.under_way.pop((send.message.tick, n), None)
 
     # --- what is to be done next
 
@@ -432,6 +446,15 @@ class Machine:
         held.notes[held.last_note] = (note, raw, self.now_s)
         return Send(self.directory, note, raw)
 
+    def _ping(self, after_s: float = PING_S) -> list[Any]:
+        """Measure the way to the neighbours: mostly just after their strips have come, when the line is free."""
+        held = self._held()
+        if self.now_s - self._pinged_s < (after_s if len(self._round_trips_s) >= PINGS_KEPT else FIRST_PINGS_S):
+            return []
+        self._pinged_s = self.now_s
+        a = held.assign
+        return [Send(a.members[n].address, Ping(a.epoch, a.pass_key, a.which, self.now_s)) for n in held.sources]
+
     def _say_again(self) -> list[Any]:
         held = self._held()
         out = []
@@ -457,6 +480,9 @@ class Machine:
     def _strips(self, tick: int, takers: Sequence[int]) -> list[Any]:
         held = self._held()
         a, strips = held.assign, held.sent.get(tick, {})
+        for n in takers:
+            way_s = self.round_trip_s / 2 + sum(len(frame) for frame in strips.get(n, ())) / SLOWEST_BYTES_PER_S
+            held.under_way[tick, n] = self.now_s + way_s
         return [
             Send(a.members[n].address, Strip(a.epoch, a.pass_key, tick, a.which, n), strips[n])
             for n in takers if n in strips

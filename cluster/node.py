@@ -24,14 +24,7 @@ from umwelt.cluster.keys import Keys
 from umwelt.cluster.machine import Machine
 from umwelt.cluster.process import Ending, reported, resident_bytes, settings_from_arguments
 from umwelt.cluster.protocol import PROTOCOL, Ask, Chunk, Look, Welcome, encode
-try:
-    from umwelt.cluster.publisher import Publisher
-except ImportError:
-    class Publisher:
-        address=""
-        def __init__(self,*a): pass
-        def turn(self,p): pass
-        def close(self): pass
+from umwelt.cluster.publisher import Publisher
 from umwelt.cluster.seals import seals_of
 from umwelt.cluster.shelf import FolderShelf
 from umwelt.cluster.transport import Incoming, ZmqTransport
@@ -109,11 +102,13 @@ class NodeProcess:
             return True
         return isinstance(message, Chunk)
 
-    def _carry(self, asks: Sequence[Ask], take: Callable[[Chunk, list[Any]], None], within_s: float) -> None:
+    def _carry(
+        self, asks: Sequence[Ask], take: Callable[[Chunk, list[Any]], None], most: int, within_s: float
+    ) -> None:  # fmt: skip
         """Ask the directory for pieces of files, and wait for them a little."""
         for ask in asks:
             self.transport.send(self.settings.directory, encode(ask))
-        self.host.wait_for(Chunk, take, len(asks), within_s)
+        self.host.wait_for(Chunk, take, most, within_s)
 
     def live(self) -> int:
         """Until the node is let go; gives the exit code."""

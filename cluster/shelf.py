@@ -18,12 +18,11 @@ from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError
 from umwelt.sandbox.region import Rectangle
 
-ASKED_AT_ONCE = 16
-ASK_AGAIN_S = 0.5
+ASK_AGAIN_S = 1.0
 GIVE_UP_S = 20.0
 
-Carry = Callable[[Sequence[Ask], Callable[[Chunk, list[Any]], None], float], None]
-"""Send questions for files, and hand over what comes within a time; other messages wait meanwhile."""
+Carry = Callable[[Sequence[Ask], Callable[[Chunk, list[Any]], None], int, float], None]
+"""Send questions for files, and hand over so many answers that come within a time; other messages wait meanwhile."""
 
 
 class FolderShelf:
@@ -110,8 +109,7 @@ class FolderShelf:
                     receiver.take(depot.Chunk(chunk.name, chunk.offset, bytes(raw[0]), False))
 
         def missing() -> list[Ask]:
-            found = [Ask(name, file, offset) for file, offset in receiver.missing()]
-            return found[:ASKED_AT_ONCE]
+            return [Ask(name, file, offset) for file, offset in receiver.batch()]
 
         self._until(lambda: receiver.complete, missing, take, alive)
 
@@ -120,18 +118,22 @@ class FolderShelf:
         take: Callable[[Chunk, list[Any]], None], alive: Callable[[], None],
     ) -> None:  # fmt: skip
         assert self._carry is not None
-        last_s, before = time.monotonic(), -1
+        last_s = time.monotonic()
+        came = 0
+
+        def counted(chunk: Chunk, raw: list[Any]) -> None:
+            nonlocal came
+            take(chunk, raw)
+            came += 1
+
         while not complete():
-            asks = missing()
-            came = [0]
-
-            def counted(chunk: Chunk, raw: list[Any], came: list[int] = came) -> None:
-                take(chunk, raw)
-                came[0] += 1
-
-            self._carry(asks, counted, ASK_AGAIN_S)
-            alive()
-            if came[0] != before and came[0]:
+            asks, came, before = missing(), 0, -1
+            # as long as something comes nothing is asked for again: on a slow line it is under way
+            while before < came < len(asks):
+                before = came
+                self._carry(asks if came == 0 else [], counted, len(asks) - came, ASK_AGAIN_S)
+                alive()
+            if came:
                 last_s = time.monotonic()
             if time.monotonic() - last_s > GIVE_UP_S:
                 raise SnapshotError("the snapshot's files do not come from the directory's host")

@@ -103,6 +103,7 @@ class Steward:
             if answer is not None:
                 self.transport.send(incoming.sender, encode(*answer))
         elif isinstance(message, Chunk):
+            self.directory.heard(incoming.sender)
             self.books.fetched(incoming.sender, message, raw)
         elif isinstance(message, Order) and message.what == "lost":
             self._do(self.directory.lost(int(message.value), message.name))
