@@ -334,8 +334,8 @@ def test_slow_ways_make_exchanges_rarer_and_only_for_a_real_gain():
 
     assert best(1, 0.0001) == 1
     assert best(1, 0.05) >= 4
-    found = best(1, 0.008)
-    assert found > 1 and best(found, 0.008, 0.011) == found  # and it stays there
+    found = best(1, 0.02)
+    assert found > 1 and best(found, 0.02, 0.011) == found  # and it stays there
     assert exchange_ticks(4, [], members[:1], torus, 16) == 1
 
 
