@@ -298,6 +298,11 @@ class Connection(_Looking):
         return self._core.known.role
 
     @property
+    def directory(self) -> str:
+        """Where nodes join; empty for spectators."""
+        return self._core.known.directory
+
+    @property
     def name(self) -> str:
         """The world's name."""
         return self._core.known.world

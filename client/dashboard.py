@@ -241,12 +241,11 @@ class Dashboard:
         shown = nodes[: room if len(nodes) <= room else room - 1]
         wide = self.console.width - side.size - 4 if side.size else self.console.width
         common = self.world.common
-        left = Layout()
+        left, rows = Layout(), len(shown) + (len(nodes) > len(shown)) + 1 if nodes else 1
         left.split_column(
             Layout(self._panel(self._map(nodes), f"{common.width} × {common.height}")),
-            Layout(self._panel(self._nodes(shown, len(nodes) - len(shown), wide), "nodes"),
-                   size=4 + len(shown) - (len(nodes) == 0) + (len(nodes) > len(shown)) - 1),
-        )  # fmt: skip
+            Layout(self._panel(self._nodes(shown, len(nodes) - len(shown), wide), "nodes"), size=rows + 2),
+        )
         middle = Layout()
         middle.split_row(left, side)
         whole = Layout()

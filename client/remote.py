@@ -12,13 +12,15 @@ from rich.text import Text
 
 from umwelt.client.api import Connection, connect
 from umwelt.client.dashboard import NODE_COLUMNS, by_name, node_cells
+from umwelt.cluster.engine import CLUSTER
 from umwelt.cluster.gateway import GATEWAY
 from umwelt.cluster.process import announced, lives
 from umwelt.cluster.seat import DIRECTORY
-from umwelt.cluster.store import RUNS
+from umwelt.cluster.store import RUNS, WORLD
 from umwelt.sandbox.errors import RunError
 
 ANSWER_S = 10.0
+STARTS_WITHIN_S = 20.0
 SAVED_WITHIN_S = 120.0
 LOOK_S = 0.1
 
@@ -26,30 +28,36 @@ LOOK_S = 0.1
 def running() -> list[Path]:
     """The runs under `runs/` that are running on this machine."""
     found = sorted(RUNS.iterdir()) if RUNS.is_dir() else []
-    return [folder for folder in found if lives((announced(folder / GATEWAY) or {}).get("pid"))]
+    return [folder for folder in found if _lives(folder)]
+
+
+def _lives(folder: Path) -> bool:
+    """Whether a run's directory, or what starts it, runs on this machine."""
+    return any(lives((announced(folder / name) or {}).get("pid")) for name in (CLUSTER, DIRECTORY))
 
 
 def place_of(address: str | None) -> str | Path:
-    """What is meant by an address: that of a gateway, a run's folder, or, if none is given, the only run there is."""
+    """What is meant by an address: that of a gateway, a run's folder, or, if none is given, the only run there is.
+
+    A run that is just being started is waited for.
+    """
     if address is not None and "://" in address:
         return address
-    if address is not None:
-        folder = Path(address)
-        known = announced(folder / GATEWAY) or announced(folder / DIRECTORY)
-        if known is None or not lives(known.get("pid")):
-            mend = (
-                f"umwelt resume {folder} wakes it"
-                if (folder / "world.toml").is_file()
-                else "give a run's folder, or tcp://HOST:PORT"
-            )
-            raise RunError(f"{folder}: no world is running there: {mend}")
-        return folder
-    found = running()
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise RunError(f"no world is running under {RUNS}/ here: give a run's folder, or tcp://HOST:PORT")
-    raise RunError(f"{len(found)} worlds are running: say which one: {', '.join(map(str, found))}")
+    if address is None:
+        found = running()
+        if not found:
+            raise RunError(f"no world is running under {RUNS}/ here: give a run's folder, or tcp://HOST:PORT")
+        if len(found) > 1:
+            raise RunError(f"{len(found)} worlds are running: say which one: {', '.join(map(str, found))}")
+    folder = Path(address) if address is not None else found[0]
+    end_s = time.monotonic() + STARTS_WITHIN_S
+    while _lives(folder) and announced(folder / GATEWAY) is None and time.monotonic() < end_s:
+        time.sleep(LOOK_S)
+    if announced(folder / GATEWAY) is None or not _lives(folder):
+        is_run = (folder / WORLD).is_file()
+        mend = f"umwelt resume {folder} wakes it" if is_run else "give a run's folder, or tcp://HOST:PORT"
+        raise RunError(f"{folder}: no world is running there: {mend}")
+    return folder
 
 
 @contextmanager
@@ -136,6 +144,8 @@ def directory_of(address: str, keys: Path | None) -> str:
             raise RunError(f"{place}: no world is running there: umwelt resume {place} wakes it")
         return str(found["address"])
     with connect(place, keys, ANSWER_S) as world:
+        if not world.directory:
+            raise RunError(f"{place}: with the keys of a {world.role} nobody joins: get those of a node")
         return world.directory
 
 

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from types import FrameType
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from umwelt.sandbox.kernel import cached, kernels
 from umwelt.sandbox.step import Law, step
 
 TURN_S = 0.05
+AT_ONCE_S = 0.3
 SAVING = "saving the world, then it stops · Ctrl-C again: leave at once"
 
 
@@ -83,20 +85,16 @@ class Carrier(Protocol):
     def stop(self) -> None:
         """Ask for the world to be saved and to rest."""
 
-    def close(self) -> None:
-        """End what still runs."""
+    def close(self, within_s: float = ...) -> None:
+        """End what still runs, politely for so long."""
 
 
 def carrier(kind: str, store: Store, plan: Plan) -> Carrier:
     """The engine of a kind: local processes, or Ray."""
     if kind == "local":
         return Engine(store, plan)
-    if kind != "ray":
-        raise RunError(f"--engine {kind}: choose local or ray")
-    try:
-        from umwelt.cluster.ray_engine import RayEngine  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        raise RunError("--engine ray: Ray is not installed: pip install 'umwelt[ray]'") from None
+    from umwelt.cluster.ray_engine import RayEngine
+
     return RayEngine(store, plan)
 
 
@@ -108,6 +106,8 @@ def prepare(world: WorldFile, plan: Plan, kind: str = "local") -> None:
     nodes_for(world, plan)
     if kind not in ("local", "ray"):
         raise RunError(f"--engine {kind}: choose local or ray")
+    if kind == "ray" and find_spec("ray") is None:
+        raise RunError("--engine ray: Ray is not installed: pip install 'umwelt[ray]'")
     if plan.checked:
         check_species(world, tried_small(world))
     if not cached():
@@ -202,6 +202,9 @@ def carry_on(
         else:
             with watcher:
                 _until_resting(engine, asked, rates, watcher)
+    except KeyboardInterrupt:
+        engine.close(AT_ONCE_S)
+        raise
     finally:
         engine.close()
     found = summary(world, store, rates)

@@ -12,7 +12,6 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import crew
 
 CLUSTER, LOGS, GATEWAY = "cluster.json", "logs", "gateway.json"
-START_S, STOP_S = 60.0, 60.0
+START_S, CLOSE_S = 60.0, 5.0
 ATTEND_S = 2.0
 MOST_RESTARTS, RESTARTS_WITHIN_S = 5, 30.0
 
@@ -206,7 +205,7 @@ class Engine:
             self.add_node()
         address = self._wait_for(DIRECTORY, "directory")["address"]
         self.line = Line(address, self.keys)
-        if self.plan.gateway and find_spec("umwelt.cluster.gateway") is not None:
+        if self.plan.gateway:
             self._start_gateway()
 
     def _bind(self, what: str) -> str:
@@ -344,13 +343,13 @@ class Engine:
             self._stopping = True
             self.line.order("stop")
 
-    def close(self) -> None:
-        """End what still runs."""
+    def close(self, within_s: float = CLOSE_S) -> None:
+        """End what still runs, politely for so long."""
         self._stopping = True
         for child in self.children.values():
             with suppress(OSError):
                 child.process.terminate()
-        end_s = time.monotonic() + 5
+        end_s = time.monotonic() + within_s
         for child in self.children.values():
             try:
                 child.process.wait(max(0.1, end_s - time.monotonic()))

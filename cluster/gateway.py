@@ -26,7 +26,7 @@ from umwelt.cluster import questions, viewing
 from umwelt.cluster.asking import Asks, Submits
 from umwelt.cluster.composing import composed, needed, spoken
 from umwelt.cluster.history import Past
-from umwelt.cluster.keys import KEEPER, SPECTATOR, WORLD, Keys
+from umwelt.cluster.keys import KEEPER, NODE, SPECTATOR, WORLD, Keys
 from umwelt.cluster.process import Ending, announce, reported, settings_from_arguments
 from umwelt.cluster.protocol import Attend, Order, Report, Settled, Sight, Submit, decode, encode
 from umwelt.cluster.store import Store
@@ -298,7 +298,7 @@ class Gateway:
             {name: units[name] for name in layers if name in units}, list(LEVELS),
             {schema.name: list(questions._known(schema)) for schema in schemas},
             {schema.name: ["id", "y", "x", *(look.name for look in looks_of(schema))] for schema in schemas},
-            list(DRIVES), MOST_TILES,
+            list(DRIVES), MOST_TILES, self.directory if role != SPECTATOR else "",
         )  # fmt: skip
 
     def _answer(
@@ -455,7 +455,7 @@ def serve(settings: GatewaySettings) -> None:
     run = Path(settings.run)
     world = described_world(Store.open(run))
     keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
-    admitted = frozenset({KEEPER, SPECTATOR, WORLD})
+    admitted = frozenset({KEEPER, NODE, SPECTATOR, WORLD})  # nodes ask where to join
     lines = ZmqTransport(b"", None, keys, WORLD)
     with lines, ZmqTransport(b"", settings.bind, keys, WORLD, admitted, DOOR_LIMITS) as door:
         gateway = Gateway(world, door, lines, settings.directory, run, keys, settings.keys, meter=time.process_time)

@@ -28,7 +28,7 @@ from typing import Any, cast
 
 import msgspec
 
-from umwelt.cluster.engine import MOST_RESTARTS, RESTARTS_WITHIN_S, START_S, Child, Engine, Plan
+from umwelt.cluster.engine import CLOSE_S, MOST_RESTARTS, RESTARTS_WITHIN_S, START_S, Child, Engine, Plan
 from umwelt.cluster.node import NodeSettings
 from umwelt.cluster.process import lives
 from umwelt.cluster.seat import DIRECTORY
@@ -42,6 +42,7 @@ OBJECT_STORE_BYTES = 78_643_200
 """The least that Ray takes: nothing of ours goes there."""
 POLL_S = 0.02
 CALL_AGAIN_S = 0.1
+KNOCK_S = 5.0
 
 
 class Words(io.TextIOBase):
@@ -229,6 +230,7 @@ class RayEngine(Engine):
                 f"RAY_ADDRESS={address}: the world's folder must be on a host of the cluster: launch there, with auto"
             )
         if not ray.is_initialized():
+            _knock(address)
             quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
             if address == "local":
                 quiet |= {
@@ -237,8 +239,7 @@ class RayEngine(Engine):
             try:
                 ray.init(address=address, **quiet)
             except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-                mend = "see ray status" if address != "local" else "see whether ray start --head does"
-                raise RunError(f"Ray at {address} does not answer: {_line(error)}: {mend}") from None
+                raise _no_answer(address, error) from None
             self._ours = True
         self._here = ray.get_runtime_context().get_node_id()
         hosts = [node for node in ray.nodes() if node["Alive"]]
@@ -319,11 +320,11 @@ class RayEngine(Engine):
 
     # --- ending
 
-    def close(self) -> None:
-        """End what still runs, and our part in Ray."""
+    def close(self, within_s: float = CLOSE_S) -> None:
+        """End what still runs, politely for so long, and our part in Ray."""
         if self._ray.is_initialized():
             alive = [cast(Life, child).carried for child in self.children.values()]
-            super().close()
+            super().close(within_s)
             for process in alive:
                 process.kill()
             for actor in self._actors.values():
@@ -336,6 +337,21 @@ class RayEngine(Engine):
         if self._ours:
             self._ours = False
             self._ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise `RunError` where nobody listens: Ray itself would wait there for many minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+        except (OSError, OverflowError) as error:
+            raise _no_answer(address, error) from None
+
+
+def _no_answer(address: str, error: BaseException) -> RunError:
+    mend = "see what ray start --head says" if address == "local" else "see what ray status says, and RAY_ADDRESS"
+    return RunError(f"Ray at {address} does not answer: {_line(error).removesuffix('.')}: {mend}")
 
 
 def _line(error: BaseException) -> str:

@@ -98,7 +98,10 @@ class History(Message, frozen=True):
 
 
 class Welcome(Message, frozen=True):
-    """What there is to see. `columns` of each table, as questions know them; `looks` as tiles of bodies show them."""
+    """What there is to see. `columns` of each table, as questions know them; `looks` as tiles of bodies show them.
+
+    `directory` is where nodes join; told to those who may.
+    """
 
     role: str
     world: str
@@ -112,6 +115,7 @@ class Welcome(Message, frozen=True):
     looks: dict[str, list[str]]
     drives: list[str]
     most_tiles: int
+    directory: str = ""
 
 
 class Unknown(Message, frozen=True):
