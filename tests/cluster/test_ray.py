@@ -86,13 +86,18 @@ def test_without_ray_there_is_one_line(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install -e '.[ray]'")
-def test_a_client_from_afar_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("ray://10.0.0.1:10001", "must be on a host of the cluster"), ("127.0.0.1:9", "127.0.0.1:9 does not answer: ")],
+)
+def test_a_cluster_that_cannot_be_used_is_one_line(tmp_path, monkeypatch, address, said):
     from umwelt.cluster.ray_engine import RayEngine
 
-    monkeypatch.setenv("RAY_ADDRESS", "ray://10.0.0.1:10001")
+    monkeypatch.setenv("RAY_ADDRESS", address)
     engine = RayEngine(Store.create("small", TEXT, tmp_path / "run"), Plan(nodes=2))
     try:
-        with pytest.raises(RunError, match="must be on a host of the cluster"):
+        with pytest.raises(RunError, match=said) as refused:
             engine.start()
+        assert "\n" not in str(refused.value)
     finally:
         engine.close()
