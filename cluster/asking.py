@@ -16,6 +16,8 @@ LOOK_AGAIN_S = 0.5
 LOOKS_END_S = 10.0
 SUBMIT_AGAIN_S = 0.25
 SUBMIT_ENDS_S = 20.0
+MOST_UNDER_WAY = 16
+"""Commands that the directory has not settled: it waits for the disk at each one, and nodes wait for it meanwhile."""
 _encoder = msgspec.json.Encoder()
 
 Send = Callable[[str, list[Any]], bool]
@@ -129,14 +131,19 @@ class Submits:
     def __init__(self, send: Callable[[list[Any]], bool]):
         self._send = send
         self._pending: dict[str, _Submitted] = {}
+        self._waiting: dict[str, _Submitted] = {}
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return len(self._pending) + len(self._waiting)
 
     def submit(self, message: Submit | Order, now_s: float, done: Callable[[Settled | None], None]) -> None:
         """Say it until it is settled; `done` gets None where the directory does not answer."""
         again = isinstance(message, Submit) or message.what not in ("step", "save")
-        found = self._pending[message.ticket] = _Submitted(message, done, now_s + SUBMIT_ENDS_S, again)
+        found = _Submitted(message, done, now_s + SUBMIT_ENDS_S, again)
+        if isinstance(message, Submit) and len(self._pending) >= MOST_UNDER_WAY:
+            self._waiting[message.ticket] = found
+            return
+        self._pending[message.ticket] = found
         self._say(found, now_s)
 
     def _say(self, found: _Submitted, now_s: float) -> None:
@@ -147,10 +154,13 @@ class Submits:
         """The directory has answered."""
         found = self._pending.pop(settled.ticket, None)
         if found is not None:
+            self._fill(found.said_s)
             found.done(settled)
 
     def turn(self, now_s: float) -> None:
         """Say again what was not answered."""
+        for ticket in [ticket for ticket, found in self._waiting.items() if now_s > found.end_s]:
+            self._waiting.pop(ticket).done(None)
         for ticket, found in list(self._pending.items()):
             if now_s > found.end_s:
                 del self._pending[ticket]
@@ -158,3 +168,10 @@ class Submits:
             elif now_s - found.said_s >= (SUBMIT_AGAIN_S if found.said else SUBMIT_AGAIN_S / 10):
                 if found.again or not found.said:
                     self._say(found, now_s)
+        self._fill(now_s)
+
+    def _fill(self, now_s: float) -> None:
+        while self._waiting and len(self._pending) < MOST_UNDER_WAY:
+            ticket = next(iter(self._waiting))
+            self._pending[ticket] = self._waiting.pop(ticket)
+            self._say(self._pending[ticket], now_s)
