@@ -470,10 +470,12 @@ class Directory:
             return []
         slowest = min(node.tick for node in self.members)
         if self.phase == "running":
-            ahead_s = AHEAD_S + max((n.beat.round_trip_s for n in self.members if n.beat), default=0.0)
+            way_s = max((n.beat.round_trip_s for n in self.members if n.beat), default=0.0)
             tick_s = max((n.beat.tick_s for n in self.members if n.beat), default=0.0)
             self.stride.see(slowest, self.now_s)
-            ahead = max(self.ticks_per_exchange, self.stride.ahead(ahead_s, tick_s))
+            # what is known of a node is as old as the way is long, and so is the grant when it comes
+            known = self.ticks_per_exchange + (self.stride.ahead(way_s, tick_s) if way_s > 0 else 0)
+            ahead = max(known, self.stride.ahead(AHEAD_S + way_s, tick_s))
             wished = min(slowest + ahead, self.pace.reached) if self.stopping else slowest + ahead
             through = max(self.granted, self.pace.through(wished, self.now_s))
         else:
