@@ -119,6 +119,7 @@ class Cut:
 
     tick: int
     takers: tuple[int, ...]
+    compressed: bool = False
 
 
 @dataclass(frozen=True)

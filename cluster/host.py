@@ -199,7 +199,7 @@ class Host:
         return Loaded(load.assign.epoch, self.portion.living_count)
 
     def _cut(self, cut: Cut) -> WasCut:
-        return WasCut(cut.tick, self._held().cut(cut.takers))
+        return WasCut(cut.tick, self._held().cut(cut.takers, cut.compressed))
 
     def _paste(self, paste: Paste) -> WasPasted | Misshapen:
         try:

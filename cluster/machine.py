@@ -39,6 +39,8 @@ EARLY_KEPT = 16
 MOST_EARLY_BYTES = 64 << 20
 """Who sent an early strip cannot be known yet, so that not much is kept of them: they can be asked for."""
 PINGS_KEPT, PINGS_NEEDED = 8, 4
+SLOW_ROUND_TRIP_S = 0.005
+"""Strips are compressed on slower lines; on faster ones that would take longer than it saves."""
 SLOWEST_BYTES_PER_S = 4 << 20
 """A strip may be under way as long as this takes; before that, asking for it again would only add to a full line."""
 FROM_DIRECTORY = (Welcome, Refused, Assign, Grant, Fenced, Stop, Chunk)
@@ -383,7 +385,7 @@ class Machine:
         if held.at_exchange:
             if held.tick not in held.sent:
                 held.busy = True
-                return [Cut(held.tick, held.takers)]
+                return [Cut(held.tick, held.takers, self.round_trip_s > SLOW_ROUND_TRIP_S)]
             here = held.here.get(held.tick, {})
             if all(source in here for source in held.sources):
                 self.waiting.end(self.now_s)

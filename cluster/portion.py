@@ -5,6 +5,7 @@ sides work out the same list of parts, so that only contents travel. Raw frames 
 
     int32[part, table]      how many beings each part holds
     bytes                   part by part: fields in their order, then the carried columns of each table
+    b"zstd"                 only where the bytes are compressed
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numcodecs import zstd
 
 from umwelt.agents import deeds
 from umwelt.agents.description import WorldFile
@@ -24,6 +26,10 @@ from umwelt.sandbox.errors import SpeciesError
 from umwelt.sandbox.region import SORT_EVERY_TICKS, Piece, Rectangle, Region
 from umwelt.sandbox.step import Law, step
 from umwelt.sandbox.units import SUBCELL
+
+
+ZSTD = b"zstd"
+MOST_STRIP_BYTES = 1 << 30
 
 
 class BadStrip(ValueError):
@@ -59,9 +65,9 @@ class Portion:
 
     # --- strips
 
-    def cut(self, takers: Sequence[int]) -> dict[int, list[Any]]:
+    def cut(self, takers: Sequence[int], compressed: bool = False) -> dict[int, list[Any]]:
         """The strips for these neighbours."""
-        return {taker: packed(self.region, self._parts(taker, self.which)) for taker in takers}
+        return {taker: packed(self.region, self._parts(taker, self.which), compressed) for taker in takers}
 
     def paste(self, strips: Mapping[int, Sequence[Any]]) -> None:
         """Rebuild the halo from the neighbours' strips and from our own far side.
@@ -151,7 +157,7 @@ def measured(
 # --- strips as bytes
 
 
-def packed(region: Region, places: Sequence[tuple[Rectangle, int, int]]) -> list[Any]:
+def packed(region: Region, places: Sequence[tuple[Rectangle, int, int]], compressed: bool = False) -> list[Any]:
     """Cells and beings of parts of the owned rectangle as raw frames."""
     counts = np.zeros((len(places), len(region.tables)), np.int32)
     contents: list[Any] = []
@@ -161,25 +167,27 @@ def packed(region: Region, places: Sequence[tuple[Rectangle, int, int]]) -> list
         for which, rows in enumerate(piece.tables.values()):
             counts[at, which] = len(rows["id"])
             contents += [array.data.cast("B") for array in rows.values() if array.size]
-    return [counts.tobytes(), b"".join(contents)]
+    whole = b"".join(contents)
+    return [counts.tobytes(), zstd.compress(whole, 1), ZSTD] if compressed else [counts.tobytes(), whole]
 
 
 def unpacked(region: Region, parts: Sequence[Rectangle], frames: Sequence[Any]) -> list[Piece]:
     """The pieces of a strip; `ValueError` where sizes or positions cannot be."""
     tables = region.tables
-    if len(frames) != 2 or len(frames[0]) != 4 * len(parts) * len(tables):
+    if len(frames) not in (2, 3) or len(frames[0]) != 4 * len(parts) * len(tables):
         raise ValueError("not as many parts as were to come")
     counts = np.frombuffer(frames[0], np.int32).reshape(len(parts), len(tables))
     cells = sum(field.cell_bytes for field in region.field_list) * sum(part.cells for part in parts)
     row_bytes = [sum(column.row_bytes for column in table.carried()) for table in tables.values()]
     expected = cells + int(np.dot(counts.sum(axis=0, dtype=np.int64), np.array(row_bytes, np.int64)))
-    if (counts < 0).any() or len(frames[1]) != expected:
-        raise ValueError(f"{len(frames[1])} bytes, not {expected}")
+    whole = frames[1] if len(frames) == 2 else _decompressed(frames, expected)
+    if (counts < 0).any() or len(whole) != expected:
+        raise ValueError(f"{len(whole)} bytes, not {expected}")
     at = 0
 
     def taken(dtype: str, shape: tuple[int, ...]) -> np.ndarray:
         nonlocal at
-        array = np.frombuffer(frames[1], dtype, int(np.prod(shape)), at).reshape(shape)
+        array = np.frombuffer(whole, dtype, int(np.prod(shape)), at).reshape(shape)
         at += array.nbytes
         return array
 
@@ -195,6 +203,19 @@ def unpacked(region: Region, parts: Sequence[Rectangle], frames: Sequence[Any]) 
             beings[name] = columns
         pieces.append(Piece(part, fields, beings))
     return pieces
+
+
+def _decompressed(frames: Sequence[Any], size: int) -> np.ndarray:
+    """`uint8[size]`, read only, as what was not compressed is."""
+    if bytes(frames[2]) != ZSTD or not 0 < size <= MOST_STRIP_BYTES:
+        raise ValueError(f"{size} bytes cannot be in it")
+    whole = np.zeros(size, np.uint8)
+    try:
+        zstd.decompress(bytes(frames[1]), whole)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ValueError(str(error)) from None
+    whole.flags.writeable = False
+    return whole
 
 
 # --- births as bytes
