@@ -16,7 +16,7 @@ LOOK_AGAIN_S = 0.5
 LOOKS_END_S = 10.0
 SUBMIT_AGAIN_S = 0.25
 SUBMIT_ENDS_S = 20.0
-MOST_UNDER_WAY = 16
+MOST_UNDER_WAY = 8
 """Commands that the directory has not settled: it waits for the disk at each one, and nodes wait for it meanwhile."""
 _encoder = msgspec.json.Encoder()
 
@@ -140,7 +140,7 @@ class Submits:
         """Say it until it is settled; `done` gets None where the directory does not answer."""
         again = isinstance(message, Submit) or message.what not in ("step", "save")
         found = _Submitted(message, done, now_s + SUBMIT_ENDS_S, again)
-        if isinstance(message, Submit) and len(self._pending) >= MOST_UNDER_WAY:
+        if isinstance(message, Submit) and self._pending:
             self._waiting[message.ticket] = found
             return
         self._pending[message.ticket] = found
@@ -154,7 +154,6 @@ class Submits:
         """The directory has answered."""
         found = self._pending.pop(settled.ticket, None)
         if found is not None:
-            self._fill(found.said_s)
             found.done(settled)
 
     def turn(self, now_s: float) -> None:
@@ -171,7 +170,9 @@ class Submits:
         self._fill(now_s)
 
     def _fill(self, now_s: float) -> None:
-        while self._waiting and len(self._pending) < MOST_UNDER_WAY:
-            ticket = next(iter(self._waiting))
+        """The next commands, once all before are settled: so the directory has time for nodes in between."""
+        if self._pending:
+            return
+        for ticket in list(self._waiting)[:MOST_UNDER_WAY]:
             self._pending[ticket] = self._waiting.pop(ticket)
             self._say(self._pending[ticket], now_s)
