@@ -96,16 +96,16 @@ def resume(
 ) -> None:
     """Go on with a run from its newest good snapshot."""
     from umwelt.client.running import Asked, carry_on, making, prepare
+    from umwelt.cluster.afar import opened_store
     from umwelt.cluster.books import newest_good
     from umwelt.cluster.engine import Plan, refuse_running
     from umwelt.cluster.recovery import described_world
-    from umwelt.cluster.store import Store
 
     with Asked.listening() as asked:
-        store = Store.open(run)
-        refuse_running(store)
-        described = described_world(store)
+        store = opened_store(run)
         with making(f"reading {run}"):
+            refuse_running(store)
+            described = described_world(store)
             newest, _, passed_over = newest_good(store, described)
         for line in passed_over:
             print(line, file=sys.stderr)

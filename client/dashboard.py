@@ -337,8 +337,8 @@ class Dashboard:
         return Text(" Ctrl-C: save and stop · ", DIM, no_wrap=True, overflow="ellipsis").append(news, ALARM)
 
 
-NODE_COLUMNS = {"node": 0, "rectangle": 64, "beings": 36, "ticks/s": 0, "waits": 30, "memory": 42, "state": 54}
-"""What is told of a node, and how many columns wide the room must be for it."""
+NODE_COLUMNS = {"node": 0, "rectangle": 64, "holds": 36, "ticks/s": 0, "waits": 30, "memory": 42, "state": 54}
+"""What is told of a node, and how many columns wide the room must be for it; it holds beings of its halo too."""
 
 
 def node_cells(node: Mapping[str, Any]) -> dict[str, str]:
@@ -347,7 +347,7 @@ def node_cells(node: Mapping[str, Any]) -> dict[str, str]:
     return {
         "node": node["name"],
         "rectangle": f"{width} × {height} at {x},{y}" if node["rectangle"] else "none yet",
-        "beings": short(node["entities"]),
+        "holds": short(node["entities"]),
         "ticks/s": short(node["ticks_per_s"]),
         "waits": f"{node['waiting_share']:.0%}",
         "memory": f"{node['resident_bytes'] / 2**20:,.0f} MiB",

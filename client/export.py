@@ -5,8 +5,9 @@ from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
+from umwelt.cluster.afar import opened_store
 from umwelt.cluster.journal import Journal, damaged
-from umwelt.cluster.store import Store, aside, writing
+from umwelt.cluster.store import aside, writing
 
 ROWS_AT_ONCE = 100_000
 
@@ -27,7 +28,7 @@ def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:
         "life": [("tick", number), ("births", number), ("deaths", number)],
         "births": [("id", number), ("parent_id", number), *place, ("species", name), ("genome", pa.binary())],
     }
-    journal = Journal.reading(Store.open(folder).journal)
+    journal = Journal.reading(opened_store(folder).journal)
     try:
         rows = {
             "populations": _populations(journal),

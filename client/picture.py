@@ -10,9 +10,10 @@ import numpy as np
 from umwelt.agents.description import parse_world
 from umwelt.client import bodies
 from umwelt.client.scene import Beings, Scene, ground_colour, rgb, scattered, scene_of
+from umwelt.cluster.afar import opened_store
 from umwelt.cluster.journal import Journal
 from umwelt.cluster.recovery import region_at
-from umwelt.cluster.store import WORLD, Store, aside
+from umwelt.cluster.store import WORLD, aside
 from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.region import Region
 
@@ -44,7 +45,7 @@ def draw_run(
         )
     if zoom is not None and not LEAST_ZOOM <= zoom <= MOST_ZOOM:
         raise UmweltError(f"--zoom {zoom}: use {LEAST_ZOOM:g} to {MOST_ZOOM:g} pixels a cell")
-    store = Store.open(folder)
+    store = opened_store(folder)
     world = parse_world(store.world_text(), str(store.folder / WORLD), store.folder.name).common
     if at is not None and not (0 <= at[0] < world.width and 0 <= at[1] < world.height):
         raise UmweltError(

@@ -89,7 +89,7 @@ def show_status(found: dict[str, Any], console: Console) -> None:
     console.print(head, soft_wrap=True)
     table, names = Table.grid(padding=(0, 2)), [*NODE_COLUMNS, "host", "process"]
     for name in names:
-        table.add_column(no_wrap=True, justify="right" if name in ("beings", "ticks/s", "waits", "memory") else "left")
+        table.add_column(no_wrap=True, justify="right" if name in ("holds", "ticks/s", "waits", "memory") else "left")
     table.add_row(*[Text(name, "dim") for name in names])
     for node in by_name(nodes):
         table.add_row(*node_cells(node).values(), node["host"], str(node["pid"]))

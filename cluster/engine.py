@@ -27,7 +27,7 @@ from umwelt.cluster.partition import most_parts
 from umwelt.cluster.portion import check_species, measured
 from umwelt.cluster.process import announce, announced, lives
 from umwelt.cluster.protocol import Attend, Order, Report, Settled, decode, encode
-from umwelt.cluster.seat import DIRECTORY, SeatSettings
+from umwelt.cluster.seat import DIRECTORY, ORPHAN_S, SeatSettings
 from umwelt.cluster.store import Store
 from umwelt.cluster.transport import ZmqTransport, check_door
 from umwelt.sandbox import audit
@@ -36,6 +36,8 @@ from umwelt.sandbox.kernel import crew
 
 CLUSTER, LOGS, GATEWAY = "cluster.json", "logs", "gateway.json"
 START_S, CLOSE_S = 60.0, 5.0
+GATHER_S = 30.0
+"""How long nodes that we start may take to load and compile."""
 ATTEND_S = 2.0
 MOST_RESTARTS, RESTARTS_WITHIN_S = 5, 30.0
 
@@ -168,10 +170,13 @@ def nodes_for(world: WorldFile, plan: Plan) -> int:
 
 
 def refuse_running(store: Store) -> None:
-    """Refuse a run that is running already."""
+    """Refuse a run that is running already; one whose engine was killed saves itself, which is waited for."""
     known = announced(store.folder / CLUSTER) or {}
     if lives(known.get("pid")) and known.get("pid") != os.getpid():
         raise RunError(f"{store.folder}: is running already (process {known['pid']}): umwelt stop {store.folder}")
+    end_s = time.monotonic() + ORPHAN_S + 5.0
+    while lives((announced(store.folder / DIRECTORY) or {}).get("pid")) and time.monotonic() < end_s:
+        time.sleep(0.05)
 
 
 class Engine:
@@ -219,6 +224,7 @@ class Engine:
         settings = SeatSettings(
             str(self.store.folder.resolve()), bind, plan.keys, self.nodes_count, plan.ticks_per_exchange,
             plan.last_tick, plan.checked, mark_s=plan.mark_s, dead_after_s=plan.dead_after_s,
+            gather_s=GATHER_S,
         )  # fmt: skip
         self._start("directory", "umwelt.cluster.seat", settings)
 
@@ -330,6 +336,7 @@ class Engine:
         """The same process once more, at the same address."""
         known = announced(self.store.folder / (DIRECTORY if child.name == "directory" else GATEWAY)) or {}
         settings = msgspec.json.decode(child.command[-1])
+        settings.pop("gather_s", None)  # the nodes are there already
         if settings["bind"].startswith("tcp://") and known.get("address"):
             port = known["address"].partition("#")[0].rpartition(":")[2]
             settings["bind"] = settings["bind"].rpartition(":")[0] + f":{port}"

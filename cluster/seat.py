@@ -5,11 +5,13 @@
 Killed and started again, it reads the journal and the newest good snapshot, takes in the nodes that come, and goes on.
 """
 
+import fcntl
 import os
 import secrets
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
@@ -31,8 +33,9 @@ from umwelt.cluster.steward import Steward
 from umwelt.cluster.store import Entry, Store
 from umwelt.cluster.transport import ZmqTransport
 from umwelt.sandbox import snapshot
+from umwelt.sandbox.errors import RunError
 
-DIRECTORY = "directory.json"
+DIRECTORY, CLAIM = "directory.json", ".directory.lock"
 TURN_S = 0.01
 ORPHAN_S = 20.0
 """How long an orphaned directory tries to save before it ends."""
@@ -51,6 +54,8 @@ class SeatSettings(msgspec.Struct):
     mark_s: float = 0.0
     kept_s: float = 0.0
     dead_after_s: float = 0.0
+    gather_s: float = 0.0
+    """How long to wait for all nodes, where a run goes on."""
 
 
 def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, manifest: snapshot.Manifest) -> Known:
@@ -65,12 +70,33 @@ def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, m
     )  # fmt: skip
 
 
+def claimed(folder: Path, within_s: float = ORPHAN_S + 5.0) -> TextIO:
+    """Claim a run's folder for one directory alone, as long as the file that is given stays open.
+
+    An orphaned directory that still saves the world is waited for.
+    """
+    file = (folder / CLAIM).open("w", encoding="ascii")
+    end_s = time.monotonic() + within_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except BlockingIOError:
+            if time.monotonic() > end_s:
+                file.close()
+                raise RunError(f"{folder}: is running already: umwelt stop {folder}") from None
+            time.sleep(0.05)
+        except OSError:  # a disk that knows no locks
+            return file
+
+
 class Seat:
     """The directory in its process."""
 
     def __init__(self, settings: SeatSettings):
         self.settings = settings
         store = opened_store(Path(settings.run).resolve())
+        self._claim = claimed(store.folder)
         world = described_world(store)
         keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
         entry, manifest, passed = newest_good(store, world)
@@ -83,7 +109,7 @@ class Seat:
         token = depot.offer(store.folder)
         url = store.url if isinstance(store, FarStore) else ""
         welcome = Welcome(world.text, world.name, str(store.folder), token, url, settings.checked)
-        chosen = {name: getattr(settings, name) for name in ("mark_s", "kept_s", "dead_after_s")}
+        chosen = {name: getattr(settings, name) for name in ("mark_s", "kept_s", "dead_after_s", "gather_s")}
         wishes = Wishes(
             nodes=settings.nodes, ticks_per_exchange=settings.ticks_per_exchange, last_tick=settings.last_tick,
             most_parts=most_parts(torus_of(world)), new_pass=lambda: secrets.token_bytes(16),
@@ -109,7 +135,8 @@ class Seat:
             if (ending.asked or ending.orphaned) and not asked_s:
                 asked_s = now_s
                 self.steward.order(Order("", "stop"))
-            if asked_s and now_s - asked_s > ORPHAN_S:
+            abandoned = ending.orphaned and not self.steward.directory.nodes
+            if asked_s and (now_s - asked_s > ORPHAN_S or abandoned):
                 break
         end_s = time.monotonic() + 0.3  # nodes that did not hear the last word say something once more
         while time.monotonic() < end_s:
