@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text("utf-8")
-COMMANDS = [
-    line.split("#")[0].strip()
-    for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S)
-    for line in block.splitlines()
-    if line
-]
+RUNNING = "a world that runs", "a world that is open to others"
+
+
+def commands(after: str = "") -> list[str]:
+    """The lines of blocks of commands: those below a remark, or those below none."""
+    blocks = re.findall(r"(?:<!-- ([^>]*) -->\n)?```sh\n(.*?)```", TEXT, re.S)
+    return [
+        line.split("#")[0].strip() for remark, block in blocks if remark == after for line in block.splitlines() if line
+    ]
+
+
+COMMANDS = commands()
 PROGRAMS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 
 
@@ -32,7 +39,8 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess:
 
 
 def test_there_are_commands_and_programs():
-    assert len(COMMANDS) >= 9 and len(PROGRAMS) == 3
+    assert len(COMMANDS) >= 12 and len(PROGRAMS) == 3
+    assert all(len(commands(remark)) == 5 for remark in RUNNING)
 
 
 def test_every_command_does_what_it_says(folder):
@@ -43,6 +51,41 @@ def test_every_command_does_what_it_says(folder):
     assert (folder / "pond.png").stat().st_size > 50_000
     assert {path.suffix for path in (folder / "tables").iterdir()} == {".parquet"}
     assert (folder / "garden.toml").is_file()
+
+
+def started(command: str, folder: Path) -> subprocess.Popen:
+    paths = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.Popen(
+        command.split(), cwd=folder, env={**os.environ, "PATH": paths}, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("remark", RUNNING)
+def test_commands_on_running_worlds_do_what_they_say(folder, remark):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    waiting = [command.replace("7700", str(port)) for command in commands(remark)]
+    if waiting[0].startswith("umwelt keys"):
+        assert run(waiting.pop(0).split(), folder).returncode == 0
+    others = []
+    try:
+        for command in waiting:
+            if command.startswith(("umwelt launch", "umwelt join")):
+                others.append(started(command, folder))
+                line = ": holds " if "join" in command else "the world begins"
+                assert any(line in said for said in iter(others[-1].stdout.readline, "")), command
+                continue
+            done = run(command.split(), folder)
+            assert done.returncode == 0, (command, done.stderr[-2000:])
+        for other in others:
+            said = other.communicate(timeout=60)[0]
+            assert other.returncode == 0 and "Traceback" not in said, said
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def test_every_program_runs_in_the_order_of_the_page(folder):
