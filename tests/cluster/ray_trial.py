@@ -23,8 +23,9 @@ from umwelt.cluster.ray_engine import OBJECT_STORE_BYTES, RayEngine
 from umwelt.cluster.seat import DIRECTORY
 
 NODES = 3
-TICKS_PER_S = 25.0
-PATIENCE_S = 40.0
+TICKS_PER_S, SLOW_TICKS_PER_S = 40.0, 4.0
+"""Slow while something is dead, or the world would be at its end before all are back."""
+PATIENCE_S = 60.0
 FAST_CHECKS = {
     "health_check_period_ms": 500, "health_check_timeout_ms": 1000, "health_check_failure_threshold": 3,
     "health_check_initial_delay_ms": 0,
@@ -73,6 +74,11 @@ class Trial:
         assert self.engine.line is not None
         return self.engine.line.status.get("tick", 0)
 
+    @property
+    def speed(self) -> float:
+        assert self.engine.line is not None
+        return self.engine.line.status.get("speed", 0.0)
+
     def until(self, what: str, met: Callable[[], bool]) -> float:
         """Look after the world until then; gives how long that took."""
         began_s = time.monotonic()
@@ -98,10 +104,13 @@ class Trial:
         assert self.engine.line is not None
         epoch, tick = self.engine.line.status["epoch"], self.tick
         self.seen[f"{name}_at"] = tick
+        self.engine.line.order("speed", SLOW_TICKS_PER_S)
+        self.until("it is slow", lambda: self.speed == SLOW_TICKS_PER_S)
         kill()
         goes_on = self.until(f"{name}: the world goes on", lambda: self._later(epoch))
         self.seen[f"{name}_goes_on_s"] = goes_on
         self.seen[f"{name}_whole_s"] = goes_on + self.until(f"{name}: all are back", lambda: self.whole(pid))
+        self.engine.line.order("speed", TICKS_PER_S)
 
     def _later(self, epoch: int) -> bool:
         assert self.engine.line is not None
@@ -114,17 +123,17 @@ class Trial:
         assert self.engine.line is not None
         self.until("the world begins", self.whole)
         self.seen["start_s"] = time.monotonic() - began_s
-        self.engine.line.order("speed", TICKS_PER_S)  # or the world would be at its end before all are back
+        self.engine.line.order("speed", TICKS_PER_S)
         self.seen["hosts"] = len({id(self.host_of(node["pid"])) for node in self.nodes})
         self.until("tick 40", lambda: self.tick >= 40)
 
         pid = next(node["pid"] for node in self.nodes if self.host_of(node["pid"]) is self.cluster.head_node)
         self.strike("process", pid, lambda: os.kill(pid, signal.SIGKILL))
-        self.until("tick 90", lambda: self.tick >= 90)
+        self.until("tick 80", lambda: self.tick >= 80)
 
         there = next(node["pid"] for node in self.nodes if self.host_of(node["pid"]) is not self.cluster.head_node)
         self.strike("host", there, lambda: self.kill_host(there))
-        self.until("tick 150", lambda: self.tick >= 150)
+        self.until("tick 120", lambda: self.tick >= 120)
 
         address = (announced(self.folder / DIRECTORY) or {})["address"]
         directory = (announced(self.folder / DIRECTORY) or {})["pid"]
