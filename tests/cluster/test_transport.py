@@ -386,7 +386,7 @@ def test_with_keys_the_role_is_that_of_the_key(keyring, tmp_path, bind):
             with ZmqTransport(b"node-0", keys=Keys.load(keyring, role)) as caller:
                 assert sent(caller, door.address, [role.encode()])
                 got = door.receive(5)
-                assert got == (b"node-0", role, [role.encode()])
+                assert got == (b"node-0", role, [role.encode()], False)
                 assert door.send(got.sender, [b"welcome"])
                 answer = caller.receive(5)
                 assert answer.role == "world" and answer.frames == [b"welcome"]
@@ -429,7 +429,7 @@ def test_a_spectator_that_calls_itself_a_node_is_still_a_spectator(keyring):
     ):
         assert sent(node, door.address, [b"I"]) and door.receive(5).role == "node"
         assert sent(spectator, door.address, [b"I"])
-        assert door.receive(5) == (b"node-0", "spectator", [b"I"])
+        assert door.receive(5) == (b"node-0", "spectator", [b"I"], False)
 
 
 def test_the_sender_cannot_write_its_own_user_id(keyring):
