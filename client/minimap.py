@@ -104,7 +104,7 @@ class Minimap:
 
     def _densities(self, view: View) -> list[Crowd]:
         """Each being of a bin somewhere in its bin, always in the same places, so that no grid shows."""
-        found = []
+        found: list[Crowd] = []
         for table, planes in view.counts.items():
             plant = table == "plants"
             for species, counts in planes.items():

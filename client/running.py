@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -69,27 +69,7 @@ def making(name: str) -> Iterator[None]:
         yield
 
 
-class Carrier(Protocol):
-    """What starts and watches a run's processes: see `cluster/engine.py`."""
-
-    line: Any
-    said: list[str]
-    resting: bool
-
-    def start(self) -> None:
-        """Start directory, gateway and nodes."""
-
-    def turn(self, wait_s: float) -> bool:
-        """Look after them; whether there was a report."""
-
-    def stop(self) -> None:
-        """Ask for the world to be saved and to rest."""
-
-    def close(self, within_s: float = ...) -> None:
-        """End what still runs, politely for so long."""
-
-
-def carrier(kind: str, store: Store, plan: Plan) -> Carrier:
+def carrier(kind: str, store: Store, plan: Plan) -> Engine:
     """The engine of a kind: local processes, or Ray."""
     if kind == "local":
         return Engine(store, plan)
@@ -215,7 +195,7 @@ def carry_on(
         print(json.dumps(found), flush=True)
 
 
-def _until_resting(engine: Carrier, asked: Asked, rates: Rates, watcher: Dashboard | Lines | None = None) -> None:
+def _until_resting(engine: Engine, asked: Asked, rates: Rates, watcher: Dashboard | Lines | None = None) -> None:
     while not engine.resting:
         if engine.turn(TURN_S):
             rates.note(engine.line.status)
