@@ -196,6 +196,7 @@ def carry_on(
 
 
 def _until_resting(engine: Engine, asked: Asked, rates: Rates, watcher: Dashboard | Lines | None = None) -> None:
+    assert engine.line is not None
     while not engine.resting:
         if engine.turn(TURN_S):
             rates.note(engine.line.status)
