@@ -16,8 +16,8 @@ LOOK_AGAIN_S = 0.5
 LOOKS_END_S = 10.0
 SUBMIT_AGAIN_S = 0.25
 SUBMIT_ENDS_S = 20.0
-MOST_UNDER_WAY = 8
-"""Commands that the directory has not settled: it waits for the disk at each one, and nodes wait for it meanwhile."""
+MOST_UNDER_WAY = 64
+"""Commands that the directory has not settled; it makes all that come together durable at once."""
 _encoder = msgspec.json.Encoder()
 
 Send = Callable[[str, list[Any]], bool]

@@ -79,8 +79,12 @@ class RunBooks:
         self.journal.enter_map(opened.epoch, opened.tick, opened.reason, opened.members)
 
     def enter_deeds(self, entered: EnterDeeds) -> None:
-        """Journal deeds, durably."""
+        """Journal deeds; they are durable after `commit`."""
         self.journal.enter_deeds(entered.ticket, entered.deeds)
+
+    def commit(self) -> None:
+        """Make all that was journalled durable."""
+        self.journal.commit()
 
     def enter_births(self, raw: Sequence[Any]) -> None:
         """Journal births."""

@@ -39,7 +39,7 @@ START_S, CLOSE_S = 60.0, 5.0
 GATHER_S = 30.0
 """How long nodes that we start may take to load and compile."""
 ATTEND_S = 2.0
-MOST_RESTARTS, RESTARTS_WITHIN_S = 5, 30.0
+MOST_RESTARTS, RESTARTS_WITHIN_S, SHORT_LIFE_S = 5, 30.0, 4.0
 
 
 def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = False, url: str = "") -> Store:
@@ -327,7 +327,8 @@ class Engine:
 
     def _restarted(self, child: Child, what: str) -> None:
         now_s = time.monotonic()
-        self._restarts = [s for s in self._restarts if now_s - s < RESTARTS_WITHIN_S] + [now_s]
+        if now_s - child.started_s < SHORT_LIFE_S:  # what dies at once will die again; what has lived was killed
+            self._restarts = [s for s in self._restarts if now_s - s < RESTARTS_WITHIN_S] + [now_s]
         if len(self._restarts) > MOST_RESTARTS:
             raise RunError(f"the {what} dies again and again: see {child.log}")
         self.said.append(f"{what} died (process {child.process.pid}); another one takes its place")

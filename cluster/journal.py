@@ -127,12 +127,11 @@ class Journal:
             self._database.executemany("INSERT OR IGNORE INTO births VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def enter_deeds(self, ticket: str, deeds: Sequence[Deed]) -> None:
-        """Enter what people did, durably."""
+        """Enter what people did."""
         rows = [(deed.number, deed.tick, ticket, deed.content.decode()) for deed in deeds]
         with _told(self.path):
             self._begin()
             self._database.executemany("INSERT INTO deeds VALUES (?, ?, ?, ?)", rows)
-        self.commit()
 
     def enter_map(self, epoch: int, tick: int, reason: str, members: Sequence[Member]) -> None:
         """Enter a map, durably: no two directories ever give the same epoch."""

@@ -123,7 +123,7 @@ class NodeProcess:
                 threads = held.assign.threads
                 crew.resize(threads)
             if self.host.portion is not None and held is not None and held.loaded:
-                self.publisher.turn(self.host.portion)
+                self.publisher.turn(self.host.portion, held.assign.epoch)
             if ending.orphaned:  # the directory, an orphan like us, saves the world and lets us go
                 orphaned_s = orphaned_s or time.monotonic()
                 if time.monotonic() - orphaned_s > ORPHAN_S:

@@ -17,7 +17,7 @@ from umwelt.cluster.protocol import Ask, Attend, Chunk, Hello, Join, Order, Sett
 from umwelt.cluster.transport import Incoming, Transport
 from umwelt.sandbox.errors import UmweltError
 
-MESSAGES_A_TURN = 1024
+MESSAGES_A_TURN, MOST_TURN_S = 1024, 0.05
 MOST_DEEDS, MOST_DEED_BYTES = 1000, 1 << 20
 NODES_ROLE, KEEPERS_ROLE = frozenset({"node", "world", "keeper"}), frozenset({"world", "keeper"})
 
@@ -35,7 +35,10 @@ class Books(Protocol):
         """Journal a map, durably."""
 
     def enter_deeds(self, entered: EnterDeeds) -> None:
-        """Journal deeds, durably."""
+        """Journal deeds; nobody hears of them before `commit`."""
+
+    def commit(self) -> None:
+        """Make all that was journalled durable."""
 
     def enter_births(self, raw: Sequence[Any]) -> None:
         """Journal births."""
@@ -73,17 +76,23 @@ class Steward:
         self.rested: str | None = None
         self.malformed = 0
         self._later: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._held_back: list[Send] | None = None
+        """What waits for the disk: from the first deed that is not durable yet, nothing goes out before it is."""
 
     def turn(self, wait_s: float) -> None:
-        """Take in what came, then let time pass."""
+        """Take in what came, for a while; make its deeds durable, all at once; then let time pass."""
+        end_s = self.clock() + wait_s + MOST_TURN_S
         for _ in range(MESSAGES_A_TURN):
             incoming = self.transport.receive(wait_s)
             if incoming is None:
                 break
             wait_s = 0.0
             self.take(incoming)
+            if self.clock() > end_s:
+                break
         while not self._later.empty():
             self._do(self.directory.handle(self._later.get()))
+        self._let_out()
         now_s = self.clock()
         self._do(self.directory.handle(Clock(now_s)))
         self.books.turn(now_s)
@@ -134,7 +143,10 @@ class Steward:
         while waiting:
             instruction = waiting.popleft()
             if isinstance(instruction, Send):
-                self.transport.send(instruction.to, encode(instruction.message, instruction.raw))
+                if self._held_back is not None:
+                    self._held_back.append(instruction)
+                else:
+                    self.transport.send(instruction.to, encode(instruction.message, instruction.raw))
                 continue
             try:
                 event = getattr(self, f"_{type(instruction).__name__.lower()}")(instruction)
@@ -145,6 +157,18 @@ class Steward:
             if event is not None:
                 waiting.extend(self.directory.handle(event))
 
+    def _let_out(self) -> None:
+        """Make deeds durable, then send what waited for that."""
+        if self._held_back is None:
+            return
+        held_back: list[Any] = self._held_back
+        self._held_back = None
+        try:
+            self.books.commit()
+        except UmweltError as error:  # nobody hears of what is not on the disk
+            held_back = self.directory.broken(str(error))
+        self._do(held_back)
+
     def _divide(self, divide: Divide) -> Divided:
         return Divided(divide.epoch, self.books.divide(divide))
 
@@ -153,6 +177,7 @@ class Steward:
 
     def _enterdeeds(self, entered: EnterDeeds) -> None:
         self.books.enter_deeds(entered)
+        self._held_back = self._held_back if self._held_back is not None else []
 
     def _enterbirths(self, entered: EnterBirths) -> None:
         self.books.enter_births(entered.raw)

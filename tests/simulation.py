@@ -69,6 +69,9 @@ class MemoryBooks:
     def enter_deeds(self, entered: Any) -> None:
         self.disk.deeds += [(entered.ticket, deed) for deed in entered.deeds]
 
+    def commit(self) -> None:
+        pass
+
     def enter_births(self, raw: Any) -> None:
         pass
 
