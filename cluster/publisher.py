@@ -23,7 +23,7 @@ from umwelt.cluster.portion import Portion
 from umwelt.cluster.protocol import Look, Sight, encode
 from umwelt.cluster.questions import answered, read
 from umwelt.cluster.tiles import Topic
-from umwelt.cluster.transport import _DOMAIN, Incoming, _Doorman, _reachable, _why_not_bound, check_door, written
+from umwelt.cluster.transport import DOMAIN, Doorman, Incoming, check_door, reachable, why_not_bound, written
 from umwelt.sandbox.errors import RunError, UmweltError
 
 TILE_EVERY_S = 0.05
@@ -75,16 +75,16 @@ class Publisher:
         if keys is not None:
             self._authenticator = ThreadAuthenticator(self._context)
             self._authenticator.start()
-            self._authenticator.configure_curve_callback(_DOMAIN, _Doorman(keys, frozenset({WORLD})))
-            door.set(zmq.ZAP_DOMAIN, _DOMAIN.encode())
+            self._authenticator.configure_curve_callback(DOMAIN, Doorman(keys, frozenset({WORLD})))
+            door.set(zmq.ZAP_DOMAIN, DOMAIN.encode())
             door.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
             door.set(zmq.CURVE_SERVER, 1)
             door.curve_publickey, door.curve_secretkey = keys.door
         try:
             door.bind(re.sub(r":0$", ":*", bind) if bind.startswith("tcp://") else bind)
         except zmq.ZMQError as error:
-            raise RunError(_why_not_bound(bind, error)) from None
-        self.address = _reachable(door.get_string(zmq.LAST_ENDPOINT).rstrip("\0"))
+            raise RunError(why_not_bound(bind, error)) from None
+        self.address = reachable(door.get_string(zmq.LAST_ENDPOINT).rstrip("\0"))
         if keys is not None and keys.world_secret is None:
             self.address += "#" + written(keys.public)
 

@@ -39,8 +39,8 @@ from umwelt.sandbox.errors import RunError
 Sendable = bytes | bytearray | memoryview
 ZERO_COPY_BYTES = 100_000
 GUARD_INTERVAL_S = 0.02
-_DOMAIN = "umwelt"
-_WITH_KEY = re.compile(r"(.+)#([0-9a-f]{64})", re.DOTALL)
+DOMAIN = "umwelt"
+WITH_KEY = re.compile(r"(.+)#([0-9a-f]{64})", re.DOTALL)
 _TCP = re.compile(r"tcp://(\[[^\]]+\]|[^\[\]:/#]+):(\d+|\*)")
 # struct tcp_info of Linux: tcpi_bytes_received, in order and acknowledged, since 4.1
 _TCP_INFO, _RECEIVED_AT, _TCP_INFO_BYTES = getattr(socket, "TCP_INFO", -1), 128, 136
@@ -285,8 +285,8 @@ class ZmqTransport:
         if self._keys is not None:
             self._authenticator = ThreadAuthenticator(self._context)
             self._authenticator.start()
-            self._authenticator.configure_curve_callback(_DOMAIN, _Doorman(self._keys, self.admit))
-            door.set(zmq.ZAP_DOMAIN, _DOMAIN.encode())
+            self._authenticator.configure_curve_callback(DOMAIN, Doorman(self._keys, self.admit))
+            door.set(zmq.ZAP_DOMAIN, DOMAIN.encode())
             door.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # else any key gets in should the authenticator ever be gone
             door.set(zmq.CURVE_SERVER, 1)
             door.curve_publickey, door.curve_secretkey = self._keys.door
@@ -295,15 +295,15 @@ class ZmqTransport:
         try:
             door.bind(re.sub(r":0$", ":*", bind) if bind.startswith("tcp://") else bind)
         except zmq.ZMQError as error:
-            raise RunError(_why_not_bound(bind, error)) from None
-        self.address = _reachable(door.get_string(zmq.LAST_ENDPOINT).rstrip("\0"))
+            raise RunError(why_not_bound(bind, error)) from None
+        self.address = reachable(door.get_string(zmq.LAST_ENDPOINT).rstrip("\0"))
         if self._keys is not None and self._keys.world_secret is None:
             # those who come expect the world's key, which we do not hold: the address tells ours
             self.address += "#" + written(self._keys.public)
         self._register(door, b"", KEEPER)
 
     def _open_line(self, address: str) -> zmq.Socket | None:
-        parts = _WITH_KEY.fullmatch(address)
+        parts = WITH_KEY.fullmatch(address)
         endpoint, role, key = address, KEEPER, b""
         if parts:
             endpoint, key = parts[1], unwritten(parts[2])
@@ -349,7 +349,7 @@ class ZmqTransport:
         self._poller.register(made, zmq.POLLIN)
 
 
-class _Doorman:
+class Doorman:
     """Whom the authenticator lets in. It runs in the authenticator's thread, which an exception would kill."""
 
     def __init__(self, keys: Keys, admit: frozenset[str]):
@@ -437,7 +437,7 @@ class _Guard:
 
 def check_address(address: str) -> None:
     """Raises `RunError` unless it looks like where a door can be: `tcp://HOST:PORT` or `ipc://PATH`."""
-    parts = _WITH_KEY.fullmatch(address)
+    parts = WITH_KEY.fullmatch(address)
     endpoint = parts[1] if parts else address
     tcp = _TCP.fullmatch(endpoint)
     good = bool(tcp and tcp[2] != "*" and 0 < int(tcp[2]) < 65536) or re.fullmatch(r"ipc://[^\0]+", endpoint)
@@ -488,7 +488,8 @@ def _is_this_machine(host: str) -> bool:
         return False
 
 
-def _why_not_bound(bind: str, error: zmq.ZMQError) -> str:
+def why_not_bound(bind: str, error: zmq.ZMQError) -> str:
+    """One line for a door that could not open."""
     why = {
         errno.EADDRINUSE: "another process has its door there: stop it, or choose another port",
         errno.EADDRNOTAVAIL: "this machine has no such address: choose one it has, or 0.0.0.0 for all",
@@ -499,7 +500,7 @@ def _why_not_bound(bind: str, error: zmq.ZMQError) -> str:
     return f"{bind}: {why.get(error.errno or 0, f'no door can open there: {error.strerror}: choose another')}"
 
 
-def _reachable(endpoint: str) -> str:
+def reachable(endpoint: str) -> str:
     """The address of a door for others: one that is open on all addresses is named by the outward one."""
     for everywhere in ("tcp://0.0.0.0:", "tcp://[::]:"):
         if endpoint.startswith(everywhere):

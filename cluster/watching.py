@@ -15,7 +15,7 @@ import zmq
 
 from umwelt.cluster.keys import NODE, WORLD, Keys, unwritten
 from umwelt.cluster.tiles import MOST_BYTES, Topic, read_head
-from umwelt.cluster.transport import _WITH_KEY, check_address
+from umwelt.cluster.transport import WITH_KEY, check_address
 from umwelt.cluster.viewing import LIVE, Tile, encode
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import Rectangle
@@ -116,7 +116,7 @@ class Source:
             self._connect(address)
 
     def _connect(self, address: str) -> None:
-        parts = _WITH_KEY.fullmatch(address)
+        parts = WITH_KEY.fullmatch(address)
         endpoint, key = (parts[1], unwritten(parts[2])) if parts else (address, b"")
         if self._keys is not None:
             key = key or self._keys.world_public
