@@ -55,6 +55,7 @@ class Portion:
         if checked:
             check_species(world, self.region)
         self._species = list(world.laws.species(world)) if world.laws.species else []
+        self.region.sort()
         self._sorted_at = assign.tick
         self.digest = 0
         """Of the owned part, when it was last recorded."""
