@@ -54,6 +54,9 @@ def launch(
     run: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to keep the run [default: runs/WORLD-NUMBER]")
     ] = None,
+    snapshots: Annotated[
+        str, typer.Option(metavar="URL", help="Keep snapshots at a URL that fsspec opens [default: with the run]")
+    ] = "",
     nodes: Nodes = 0,
     bind: Bind = "",
     keys: KeysFolder = None,
@@ -77,7 +80,7 @@ def launch(
     with Asked.listening() as asked:
         prepare(described, plan, engine)
         with making(f"making {described.name}"):
-            store = begin_run(described, run, check)
+            store = begin_run(described, run, check, snapshots)
         carry_on(described, store, plan, engine, view, json, asked)
 
 

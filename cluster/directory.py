@@ -18,16 +18,10 @@ world goes on. Each map has an epoch; what comes from an older one is dropped.
 from collections.abc import Sequence
 from typing import Any
 
-from umwelt.cluster.events import (
-    Arrived, BeginSnapshot, Clock, Complete, Completed, Divide, Divided, Enter, EnterBirths, EnterDeeds, Fetch,
-    Fetched, Open, Rest, Say, Send,
-)  # fmt: skip
+from umwelt.cluster import events as do
+from umwelt.cluster import protocol as say
 from umwelt.cluster.pace import Pace, Stride, exchange_ticks, threads_each
 from umwelt.cluster.partition import imbalance
-from umwelt.cluster.protocol import (
-    Assign, Beat, Deed, Failed, Fenced, Grant, Hello, Join, Kept, Member, Note, Order, Ready, Recorded, Refused,
-    Report, Settled, Snapshot, Stop, Submit, Welcome,
-)  # fmt: skip
 from umwelt.cluster.situation import Known, Node, Taking, Wishes, merged, status
 
 RECORD_EVERY_TICKS = 8
@@ -56,7 +50,7 @@ SAY_AGAIN_S = 1.0
 class Directory:
     """See the page's top."""
 
-    def __init__(self, known: Known, wishes: Wishes, welcome: Welcome, seals: dict[str, str], protocol: str):
+    def __init__(self, known: Known, wishes: Wishes, welcome: say.Welcome, seals: dict[str, str], protocol: str):
         self.known, self.wishes, self.welcome, self.seals, self.protocol = known, wishes, welcome, seals, protocol
         self.phase = "gathering"
         self.epoch = known.epoch
@@ -75,10 +69,10 @@ class Directory:
         self.nodes: dict[str, Node] = {}
         self.spent: dict[str, bool] = {}
         """Keys of nodes that are none any more, the latest of them, and whether they were let go."""
-        self.map: list[Member] = []
+        self.map: list[say.Member] = []
         self.ticks_per_exchange = wishes.ticks_per_exchange or 1
-        self.records: dict[int, dict[str, Recorded]] = {}
-        self.latest: Recorded | None = None
+        self.records: dict[int, dict[str, say.Recorded]] = {}
+        self.latest: say.Recorded | None = None
         self.totals: dict[int, tuple[int, int]] = {}
         self.taking: Taking | None = None
         self.stopping = ""
@@ -101,11 +95,11 @@ class Directory:
         """What is to be done because of an event."""
         return getattr(self, f"_on_{type(event).__name__.lower()}")(event)
 
-    def _on_arrived(self, event: Arrived) -> list[Any]:
+    def _on_arrived(self, event: do.Arrived) -> list[Any]:
         handler = getattr(self, f"_take_{type(event.message).__name__.lower()}", None)
         return handler(event) if handler is not None else []
 
-    def _on_clock(self, event: Clock) -> list[Any]:
+    def _on_clock(self, event: do.Clock) -> list[Any]:
         self.now_s = event.now_s
         if self._gathering_s < 0:
             self._gathering_s = self._marked_s = self._kept_s = self._judged_s = self._changed_s = self.now_s
@@ -127,14 +121,15 @@ class Directory:
 
     # --- coming and going
 
-    def _take_hello(self, event: Arrived) -> list[Any]:
-        hello: Hello = event.message  # type: ignore[assignment]
+    def _take_hello(self, event: do.Arrived) -> list[Any]:
+        hello: say.Hello = event.message  # type: ignore[assignment]
         if hello.protocol != self.protocol:
-            return [Send(event.sender, Refused("this node speaks another version of Umwelt: install the same one"))]
-        return [Send(event.sender, self.welcome)]
+            line = "this node speaks another version of Umwelt: install the same one"
+            return [do.Send(event.sender, say.Refused(line))]
+        return [do.Send(event.sender, self.welcome)]
 
-    def _take_join(self, event: Arrived) -> list[Any]:
-        join: Join = event.message  # type: ignore[assignment]
+    def _take_join(self, event: do.Arrived) -> list[Any]:
+        join: say.Join = event.message  # type: ignore[assignment]
         if join.key in self.nodes:
             self._known_node(event)
             return []
@@ -147,7 +142,7 @@ class Directory:
                 line = f"the {what} of this node are not those of the world: install the same Umwelt and species"
                 said_lately, self._refused_s = self.now_s - self._refused_s < SAY_AGAIN_S, self.now_s
                 said = [] if said_lately else [self._say(f"{join.host[:80]}: refused: other {what[:80]}")]
-                return [Send(event.sender, Refused(line)), *said]
+                return [do.Send(event.sender, say.Refused(line)), *said]
         before = [node for node in self.nodes.values() if node.join.address == join.address]
         gone = [instruction for node in before for instruction in self._died(node, "began anew")]
         name = self._name(join.name[:80])
@@ -165,7 +160,7 @@ class Directory:
             wished = f"node-{self.names}"
         return wished
 
-    def _take_leave(self, event: Arrived) -> list[Any]:
+    def _take_leave(self, event: do.Arrived) -> list[Any]:
         key = event.message.key  # type: ignore[attr-defined]
         node = self.nodes.get(key)
         if node is None:
@@ -178,7 +173,7 @@ class Directory:
             return [self._forget(node)]
         return self._settle(f"{node.name} leaves") if self.phase == "running" else []
 
-    def _forget(self, node: Node) -> Send:
+    def _forget(self, node: Node) -> do.Send:
         """It is none of us any more."""
         del self.nodes[node.key]
         self.spent[node.key] = node.going
@@ -186,9 +181,9 @@ class Directory:
             del self.spent[next(iter(self.spent))]
         return self._farewell(node.sender, node.key)
 
-    def _farewell(self, sender: Any, key: str) -> Send:
+    def _farewell(self, sender: Any, key: str) -> do.Send:
         """Who was let go ends; anybody else may come again under another key."""
-        return Send(sender, Stop("left the world, which goes on") if self.spent.get(key) else Fenced(key))
+        return do.Send(sender, say.Stop("left the world, which goes on") if self.spent.get(key) else say.Fenced(key))
 
     def _member(self, node: Node) -> bool:
         return any(member.key == node.key for member in self.map)
@@ -258,16 +253,16 @@ class Directory:
             return [self._forget(node) for node in list(self.nodes.values())]
         self.phase = "dividing"
         parts = min(len(staying), self.wishes.most_parts)
-        return [Divide(self.epoch, self.snapshot, parts, self.known.reach * self.ticks_per_exchange)]
+        return [do.Divide(self.epoch, self.snapshot, parts, self.known.reach * self.ticks_per_exchange)]
 
-    def _on_divided(self, event: Divided) -> list[Any]:
+    def _on_divided(self, event: do.Divided) -> list[Any]:
         if event.epoch != self.epoch or self.phase != "dividing":
             return []
         staying = [node for node in self.nodes.values() if not node.going][: len(event.rectangles)]
         if len(staying) < len(event.rectangles):
             return self._divide(self.reason)
         self.map = [
-            Member(node.key, node.name, node.join.address, node.join.tiles_address, rectangle)
+            say.Member(node.key, node.name, node.join.address, node.join.tiles_address, rectangle)
             for node, rectangle in zip(staying, event.rectangles, strict=True)
         ]
         gone = [node for node in self.nodes.values() if node.going]
@@ -279,20 +274,20 @@ class Directory:
         self._changed_s = self.now_s
         for node in staying:
             node.ready, node.tick, node.notes, node.beat, node.seen_s = False, self.tick, 0, None, self.now_s
-        out: list[Any] = [Open(self.epoch, self.tick, tuple(self.map), self.reason)]
+        out: list[Any] = [do.Open(self.epoch, self.tick, tuple(self.map), self.reason)]
         out += fences
         out += [self._say(f"{node.name} left") for node in gone]
         return out + [self._assign(node) for node in staying]
 
-    def _assign(self, node: Node) -> Send:
+    def _assign(self, node: Node) -> do.Send:
         which = next(i for i, member in enumerate(self.map) if member.key == node.key)
         node.assigned_s = self.now_s
         threads = threads_each(node.join.host, node.join.cores, [other.join.host for other in self.members])
-        assign = Assign(
+        assign = say.Assign(
             self.epoch, self.pass_key, self.tick, self.snapshot, self.map, which, self.ticks_per_exchange, threads,
             RECORD_EVERY_TICKS,
         )  # fmt: skip
-        return Send(node.sender, assign)
+        return do.Send(node.sender, assign)
 
     def _assign_again(self) -> list[Any]:
         late = [n for n in self.members if not n.ready and self.now_s - n.assigned_s >= ASSIGN_AGAIN_S]
@@ -300,7 +295,7 @@ class Directory:
 
     # --- what nodes tell
 
-    def _known_node(self, event: Arrived) -> Node | None:
+    def _known_node(self, event: do.Arrived) -> Node | None:
         """Who says this; None for who is, or stands where, none of our nodes: a node calls from where it joined."""
         node = self.nodes.get(event.message.key)  # type: ignore[attr-defined]
         if node is None or node.sender != event.sender:
@@ -308,8 +303,8 @@ class Directory:
         node.seen_s = self.now_s
         return node
 
-    def _take_beat(self, event: Arrived) -> list[Any]:
-        beat: Beat = event.message  # type: ignore[assignment]
+    def _take_beat(self, event: do.Arrived) -> list[Any]:
+        beat: say.Beat = event.message  # type: ignore[assignment]
         node = self._known_node(event)
         if node is None:
             return [self._farewell(event.sender, event.message.key)]  # type: ignore[attr-defined]
@@ -318,8 +313,8 @@ class Directory:
         node.beat, node.tick = beat, max(node.tick, beat.tick)
         return self._grant() if self.phase == "running" and beat.tick >= self.granted else []
 
-    def _take_note(self, event: Arrived) -> list[Any]:
-        note: Note = event.message  # type: ignore[assignment]
+    def _take_note(self, event: do.Arrived) -> list[Any]:
+        note: say.Note = event.message  # type: ignore[assignment]
         node = self._known_node(event)
         if node is None:
             return [self._farewell(event.sender, event.message.key)]  # type: ignore[attr-defined]
@@ -327,11 +322,11 @@ class Directory:
             return []
         node.notes += 1
         content = note.content
-        if isinstance(content, Ready):
+        if isinstance(content, say.Ready):
             return self._take_ready(node)
-        if isinstance(content, Recorded):
+        if isinstance(content, say.Recorded):
             return self._take_recorded(node, content, event.raw)
-        if isinstance(content, Kept):
+        if isinstance(content, say.Kept):
             return self._take_kept(node, content, event.sender)
         return self._take_failed(node, content)
 
@@ -350,7 +345,7 @@ class Directory:
             out += self._settle("others came or go")
         return out
 
-    def _take_failed(self, node: Node, failed: Failed) -> list[Any]:
+    def _take_failed(self, node: Node, failed: say.Failed) -> list[Any]:
         if failed.fatal:
             return self.broken(failed.line)
         return self._died(node, f"failed ({failed.line})")
@@ -359,11 +354,12 @@ class Directory:
         """The world cannot go on: nothing that was saved is touched."""
         return [self._say(line), *self._rest(line)]
 
-    def _take_recorded(self, node: Node, recorded: Recorded, raw: Sequence[Any]) -> list[Any]:
-        out: list[Any] = [EnterBirths(raw)] if raw and len(raw[0]) else []
+    def _take_recorded(self, node: Node, recorded: say.Recorded, raw: Sequence[Any]) -> list[Any]:
+        out: list[Any] = [do.EnterBirths(raw)] if raw and len(raw[0]) else []
         if not self.tick <= recorded.tick <= self.granted:
             return out
         node.tick = max(node.tick, recorded.tick)
+        node.living = sum(count for found in recorded.populations.values() for count in found.values())
         parts = self.records.setdefault(recorded.tick, {})
         parts[node.key] = recorded
         if len(parts) < len(self.map):
@@ -374,10 +370,10 @@ class Directory:
         self.totals = {tick: found for tick, found in self.totals.items() if tick > recorded.tick - 4096}
         self.totals[recorded.tick] = (births, deaths)
         if self.latest is None or recorded.tick >= self.latest.tick:
-            self.latest = Recorded(
+            self.latest = say.Recorded(
                 whole.tick, whole.digest, 0, births, deaths, whole.populations, whole.substances
             )
-        out.append(Enter(recorded.tick, whole.digest, births, deaths, whole.populations, whole.substances))
+        out.append(do.Enter(recorded.tick, whole.digest, births, deaths, whole.populations, whole.substances))
         return out
 
     # --- snapshots
@@ -400,23 +396,25 @@ class Directory:
         if tick == self.tick and (not kept or self.snapshot.startswith("tick-")):
             return self._changed(reason) if reason else []
         self.taking = Taking(tick, kept, reason)
-        return [BeginSnapshot(self.epoch, tick, kept), *self._grant(force=True)]
+        return [do.BeginSnapshot(self.epoch, tick, kept), *self._grant(force=True)]
 
-    def _take_kept(self, node: Node, kept: Kept, sender: Any) -> list[Any]:
+    def _take_kept(self, node: Node, kept: say.Kept, sender: Any) -> list[Any]:
         taking = self.taking
         if taking is None or (taking.tick, taking.kept) != (kept.tick, kept.kept):
             return []
+        if kept.line:
+            return self._on_completed(do.Completed(self.epoch, taking.tick, kept.line))
         held = next(member.rectangle for member in self.map if member.key == node.key)
         if kept.part.get("rectangle") != list(held):
             return self._died(node, "sent another part than its own")
         self._mark_cost_s = kept.cost_s if not self._mark_cost_s else max(0.8 * self._mark_cost_s, kept.cost_s)
         if kept.files:
             taking.coming[node.key] = kept
-            return [Fetch(self.epoch, kept.tick, node.key, sender, held, tuple(kept.files))]
+            return [do.Fetch(self.epoch, kept.tick, node.key, sender, held, tuple(kept.files))]
         taking.parts[node.key] = kept
         return self._complete()
 
-    def _on_fetched(self, event: Fetched) -> list[Any]:
+    def _on_fetched(self, event: do.Fetched) -> list[Any]:
         taking = self.taking
         if taking is None or (event.epoch, event.tick) != (self.epoch, taking.tick):
             return []
@@ -432,9 +430,9 @@ class Directory:
         parts = tuple(taking.parts[member.key].part for member in self.map)
         controls = taking.parts[self.map[0].key].controls
         births, deaths = self.totals[taking.tick]
-        return [Complete(self.epoch, taking.tick, taking.kept, parts, controls, births, deaths)]
+        return [do.Complete(self.epoch, taking.tick, taking.kept, parts, controls, births, deaths)]
 
-    def _on_completed(self, event: Completed) -> list[Any]:
+    def _on_completed(self, event: do.Completed) -> list[Any]:
         taking = self.taking
         if taking is None or (event.epoch, event.tick) != (self.epoch, taking.tick):
             return []
@@ -442,8 +440,9 @@ class Directory:
         self._marked_s = self.now_s
         if taking.kept:
             self._kept_s = self.now_s
-        if event.line:
+        if event.line:  # without a snapshot nothing changes; the world goes on as it is, or ends with the one before
             out = [self._say(event.line)]
+            self.phase, self._mark_cost_s = "running", max(1.0, self._mark_cost_s)  # do not try again at once
             return [*out, *self._rest(event.line)] if self.stopping else out
         self.tick = event.tick
         self.snapshot = ("tick-" if taking.kept else "mark-") + f"{event.tick:012d}"
@@ -459,8 +458,8 @@ class Directory:
 
     def _rest(self, line: str = "") -> list[Any]:
         self.phase = "resting"
-        lets = [Send(node.sender, Stop(line)) for node in self.nodes.values()]
-        return [*lets, *self._report(), Rest(line)]
+        lets = [do.Send(node.sender, say.Stop(line)) for node in self.nodes.values()]
+        return [*lets, *self._report(), do.Rest(line)]
 
     # --- time
 
@@ -487,10 +486,10 @@ class Directory:
         self.granted, self._granted_s = through, self.now_s
         self.horizon = max(self.horizon, through)
         out = []
-        snapshots = [Snapshot(self.taking.tick, self.taking.kept)] if self.taking is not None else []
+        snapshots = [say.Snapshot(self.taking.tick, self.taking.kept)] if self.taking is not None else []
         for node in self.members:
             deeds = [deed for deed in self.deeds if node.tick <= deed.tick < through]
-            out.append(Send(node.sender, Grant(self.epoch, through, deeds, snapshots, node.notes)))
+            out.append(do.Send(node.sender, say.Grant(self.epoch, through, deeds, snapshots, node.notes)))
         return out
 
     def _judge(self) -> list[Any]:
@@ -515,28 +514,28 @@ class Directory:
 
     # --- people
 
-    def _take_submit(self, event: Arrived) -> list[Any]:
-        submit: Submit = event.message  # type: ignore[assignment]
+    def _take_submit(self, event: do.Arrived) -> list[Any]:
+        submit: say.Submit = event.message  # type: ignore[assignment]
         known = self.tickets.get(submit.ticket)
         if known is not None:
-            return [Send(event.sender, Settled(submit.ticket, *known))]
+            return [do.Send(event.sender, say.Settled(submit.ticket, *known))]
         if self.phase == "resting":
-            return [Send(event.sender, Settled(submit.ticket, -1, 0, "the world rests: umwelt resume wakes it"))]
+            return [do.Send(event.sender, say.Settled(submit.ticket, -1, 0, "the world rests: umwelt resume wakes it"))]
         tick, now = max(self.horizon, self.granted, submit.tick), max(self.horizon, self.granted)
         if tick > now + FURTHEST_TICKS or len(self.deeds) + len(submit.deeds) > MOST_PENDING_DEEDS:
             line = "too much at once: try again later" if tick == now else f"tick {tick} is too far ahead of tick {now}"
-            return [Send(event.sender, Settled(submit.ticket, -1, 0, line))]
-        deeds = tuple(Deed(tick, self.number + i, content) for i, content in enumerate(submit.deeds))
+            return [do.Send(event.sender, say.Settled(submit.ticket, -1, 0, line))]
+        deeds = tuple(say.Deed(tick, self.number + i, content) for i, content in enumerate(submit.deeds))
         self.number += len(deeds)
         self.deeds += deeds
         self.tickets[submit.ticket] = (tick, deeds[0].number if deeds else 0)
         if len(self.tickets) > MOST_TICKETS:
             del self.tickets[next(iter(self.tickets))]
-        settled = Settled(submit.ticket, *self.tickets[submit.ticket])
-        return [EnterDeeds(submit.ticket, deeds), Send(event.sender, settled)]
+        settled = say.Settled(submit.ticket, *self.tickets[submit.ticket])
+        return [do.EnterDeeds(submit.ticket, deeds), do.Send(event.sender, settled)]
 
-    def _take_order(self, event: Arrived) -> list[Any]:
-        order: Order = event.message  # type: ignore[assignment]
+    def _take_order(self, event: do.Arrived) -> list[Any]:
+        order: say.Order = event.message  # type: ignore[assignment]
         line, out = "", []
         if order.what == "leave":
             found = [node for node in self.nodes.values() if node.name == order.name]
@@ -558,9 +557,9 @@ class Directory:
             line = self.pace.order(order.what, order.value, self.granted, self.now_s)
             self.stride.begin()
             out = self._grant()
-        return [Send(event.sender, Settled(order.ticket, self.granted, 0, line)), *out]
+        return [do.Send(event.sender, say.Settled(order.ticket, self.granted, 0, line)), *out]
 
-    def _take_attend(self, event: Arrived) -> list[Any]:
+    def _take_attend(self, event: do.Arrived) -> list[Any]:
         if event.sender not in self.attendants:
             if len(self.attendants) >= MOST_ATTENDANTS:
                 return []
@@ -573,9 +572,9 @@ class Directory:
         self.attendants = {who: seen_s for who, seen_s in self.attendants.items() if self.now_s - seen_s < 10}
         if not self.attendants:
             return []
-        report = Report(status(self), self.epoch, self.pass_key, self.map)
-        return [Send(who, report) for who in self.attendants]
+        report = say.Report(status(self), self.epoch, self.pass_key, self.map)
+        return [do.Send(who, report) for who in self.attendants]
 
-    def _say(self, line: str) -> Say:
+    def _say(self, line: str) -> do.Say:
         self.events = [*self.events[1 - EVENTS_KEPT :], (self.granted, line)]
-        return Say(line)
+        return do.Say(line)

@@ -25,7 +25,7 @@ from umwelt.cluster.keys import WORLD, Keys
 from umwelt.cluster.node import NodeSettings
 from umwelt.cluster.partition import most_parts
 from umwelt.cluster.portion import check_species, measured
-from umwelt.cluster.process import announce, announced, lives
+from umwelt.cluster.process import KEEP_MEMORY, announce, announced, lives
 from umwelt.cluster.protocol import Attend, Order, Report, Settled, decode, encode
 from umwelt.cluster.seat import DIRECTORY, ORPHAN_S, SeatSettings
 from umwelt.cluster.store import Store
@@ -259,8 +259,9 @@ class Engine:
         with log.open("ab") as out:
             # a group of its own: Ctrl-C in the terminal is ours to handle
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
-            )
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                env={**KEEP_MEMORY, **os.environ},
+            )  # fmt: skip
         self.children[name] = Child(name, process, log, command)
 
     def _wait_for(self, file: str, name: str) -> dict[str, Any]:

@@ -12,8 +12,25 @@ import numpy as np
 
 from umwelt.agents.description import WorldFile
 from umwelt.cluster.events import (
-    Arrived, Clock, Cut, Drop, End, Keep, Load, Loaded, Misshapen, Paste, Prepare, Prepared, Record, Send, Step,
-    Stepped, WasCut, WasPasted, Written,
+    Arrived,
+    Clock,
+    Cut,
+    Drop,
+    End,
+    Keep,
+    Load,
+    Loaded,
+    Misshapen,
+    Paste,
+    Prepare,
+    Prepared,
+    Record,
+    Send,
+    Step,
+    Stepped,
+    WasCut,
+    WasPasted,
+    Written,
 )  # fmt: skip
 from umwelt.cluster.machine import Machine
 from umwelt.cluster.portion import BadStrip, Portion, pack_births

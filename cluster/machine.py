@@ -16,15 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from umwelt.cluster.events import (
-    Arrived, Clock, Cut, Drop, End, Keep, Load, Loaded, Misshapen, Paste, Prepare, Prepared, Record, Send, Step,
-    Stepped, WasCut, WasPasted, Written,
-)  # fmt: skip
+from umwelt.cluster import events as do
+from umwelt.cluster import protocol as say
 from umwelt.cluster.partition import neighbours
-from umwelt.cluster.protocol import (
-    Assign, Beat, Chunk, Deed, Fenced, Grant, Hello, Join, Leave, Note, Ping, Pong, Ready, Refused, Stop, Strip, Want,
-    Welcome,
-)  # fmt: skip
 from umwelt.sandbox.region import Rectangle, Torus
 
 BEAT_S = 0.1
@@ -43,8 +37,8 @@ SLOW_ROUND_TRIP_S = 0.005
 """Strips are compressed on slower lines; on faster ones that would take longer than it saves."""
 SLOWEST_BYTES_PER_S = 4 << 20
 """A strip may be under way as long as this takes; before that, asking for it again would only add to a full line."""
-FROM_DIRECTORY = (Welcome, Refused, Assign, Grant, Fenced, Stop, Chunk)
-FROM_NEIGHBOURS = (Strip, Want, Ping, Pong)
+FROM_DIRECTORY = (say.Welcome, say.Refused, say.Assign, say.Grant, say.Fenced, say.Stop, say.Chunk)
+FROM_NEIGHBOURS = (say.Strip, say.Want, say.Ping, say.Pong)
 
 @dataclass
 class Waiting:
@@ -74,7 +68,7 @@ class Waiting:
 class Holding:
     """What a node knows of the present map."""
 
-    assign: Assign
+    assign: say.Assign
     torus: Torus
     halo_cells: int
     loaded: bool = False
@@ -85,7 +79,7 @@ class Holding:
     exact_at: int = -1
     """The tick of the last paste."""
     busy: bool = False
-    deeds: dict[int, dict[int, Deed]] = field(default_factory=dict)
+    deeds: dict[int, dict[int, say.Deed]] = field(default_factory=dict)
     snapshots: dict[int, bool] = field(default_factory=dict)
     """Those still to be taken, by tick: kept or passing."""
     taken: dict[int, bool] = field(default_factory=dict)
@@ -96,7 +90,7 @@ class Holding:
     """The neighbours' strips, by tick and source."""
     under_way: dict[tuple[int, int], float] = field(default_factory=dict)
     """Until when a strip that was sent may be on its way, by tick and neighbour."""
-    notes: dict[int, tuple[Note, Sequence[Any], float]] = field(default_factory=dict)
+    notes: dict[int, tuple[say.Note, Sequence[Any], float]] = field(default_factory=dict)
     last_note: int = 0
     wanted_s: float = 0.0
 
@@ -139,10 +133,10 @@ class Machine:
         self.host, self.pid, self.cores, self.protocol, self.name = host, pid, cores, protocol, name
         self._new_key, self._torus_and_reach = new_key, torus_and_reach
         self.key = new_key()
-        self.welcome: Welcome | None = None
-        self.prepared: Prepared | None = None
+        self.welcome: say.Welcome | None = None
+        self.prepared: do.Prepared | None = None
         self.holding: Holding | None = None
-        self.early: list[Arrived] = []
+        self.early: list[do.Arrived] = []
         """Strips of a map that has not reached us yet."""
         self.waiting = Waiting()
         self.now_s = 0.0
@@ -165,7 +159,7 @@ class Machine:
         """What is to be done because of an event."""
         return getattr(self, f"_on_{type(event).__name__.lower()}")(event)
 
-    def _on_clock(self, event: Clock) -> list[Any]:
+    def _on_clock(self, event: do.Clock) -> list[Any]:
         self.now_s = event.now_s
         if self.holding is None:
             return self._knock()
@@ -177,43 +171,43 @@ class Machine:
             out += self._want()
         return out + self._ping(2 * PING_S)
 
-    def _on_prepared(self, event: Prepared) -> list[Any]:
+    def _on_prepared(self, event: do.Prepared) -> list[Any]:
         self.prepared = event
         self._asked_s = -1e9
         return self._knock()
 
-    def _on_loaded(self, event: Loaded) -> list[Any]:
+    def _on_loaded(self, event: do.Loaded) -> list[Any]:
         held = self.holding
         if held is None or event.epoch != held.assign.epoch:
             return []
         held.loaded, self.entities = True, event.entities
         early, self.early = self.early, []
-        out = [self._note(Ready(held.tick)), self._beat()]
+        out = [self._note(say.Ready(held.tick)), self._beat()]
         for arrived in early:
             out += self._on_arrived(arrived)
         return out + self._go()
 
-    def _on_wascut(self, event: WasCut) -> list[Any]:
+    def _on_wascut(self, event: do.WasCut) -> list[Any]:
         held = self._held()
         held.busy = False
         held.sent[event.tick] = event.strips
         return [*self._strips(event.tick, held.takers), *self._go()]
 
-    def _on_waspasted(self, event: WasPasted) -> list[Any]:
+    def _on_waspasted(self, event: do.WasPasted) -> list[Any]:
         held = self._held()
         held.busy = False
         held.exact_at = held.tick
         held.forget_before(held.tick)
         return [*self._ping(), *self._go()]
 
-    def _on_misshapen(self, event: Misshapen) -> list[Any]:
+    def _on_misshapen(self, event: do.Misshapen) -> list[Any]:
         held = self._held()
         held.busy = False
         self.dropped += 1
         held.here.get(event.tick, {}).pop(event.source, None)
         return [*self._want(), *self._go()]
 
-    def _on_stepped(self, event: Stepped) -> list[Any]:
+    def _on_stepped(self, event: do.Stepped) -> list[Any]:
         held = self._held()
         held.busy = False
         held.tick, self.entities, self.resident_bytes = event.tick, event.entities, event.resident_bytes
@@ -228,21 +222,21 @@ class Machine:
             out.append(self._beat())
         return out + self._go()
 
-    def _on_written(self, event: Written) -> list[Any]:
+    def _on_written(self, event: do.Written) -> list[Any]:
         if self.holding is None or event.epoch != self.holding.assign.epoch:
             return []
         return [self._note(event.content, event.raw)]
 
-    def heeds(self, event: Arrived) -> bool:
+    def heeds(self, event: do.Arrived) -> bool:
         """Whether a message comes from whom it should: the directory on our line to it, a neighbour with the key."""
         message = event.message
         if isinstance(message, FROM_DIRECTORY):
             return event.on_line and event.sender == self.directory.encode()
-        if isinstance(message, Strip) and message.epoch > self.epoch:
+        if isinstance(message, say.Strip) and message.epoch > self.epoch:
             return True
         return self._ours(message) if isinstance(message, FROM_NEIGHBOURS) else not event.raw
 
-    def _on_arrived(self, event: Arrived) -> list[Any]:
+    def _on_arrived(self, event: do.Arrived) -> list[Any]:
         handler = getattr(self, f"_take_{type(event.message).__name__.lower()}", None)
         if handler is None or not self.heeds(event):
             self.dropped += 1
@@ -251,17 +245,17 @@ class Machine:
 
     # --- from the directory
 
-    def _take_welcome(self, event: Arrived) -> list[Any]:
+    def _take_welcome(self, event: do.Arrived) -> list[Any]:
         if self.welcome is not None or self.holding is not None:
             return []
         self.welcome = event.message  # type: ignore[assignment]
-        return [Prepare(event.message)]  # type: ignore[arg-type]
+        return [do.Prepare(event.message)]  # type: ignore[arg-type]
 
-    def _take_refused(self, event: Arrived) -> list[Any]:
-        return [End(event.message.line, refused=True)]  # type: ignore[attr-defined]
+    def _take_refused(self, event: do.Arrived) -> list[Any]:
+        return [do.End(event.message.line, refused=True)]  # type: ignore[attr-defined]
 
-    def _take_assign(self, event: Arrived) -> list[Any]:
-        assign: Assign = event.message  # type: ignore[assignment]
+    def _take_assign(self, event: do.Arrived) -> list[Any]:
+        assign: say.Assign = event.message  # type: ignore[assignment]
         mine = assign.members[assign.which].key if 0 <= assign.which < len(assign.members) else ""
         if assign.epoch <= self.epoch or mine != self.key:
             return []
@@ -272,10 +266,10 @@ class Machine:
         self.tick_s = self.round_trip_s = 0.0
         self._round_trips_s = []
         self.early = [early for early in self.early if early.message.epoch >= assign.epoch]  # type: ignore[attr-defined]
-        return [Load(assign)]
+        return [do.Load(assign)]
 
-    def _take_grant(self, event: Arrived) -> list[Any]:
-        grant: Grant = event.message  # type: ignore[assignment]
+    def _take_grant(self, event: do.Arrived) -> list[Any]:
+        grant: say.Grant = event.message  # type: ignore[assignment]
         held = self.holding
         if held is None or grant.epoch != held.assign.epoch:
             self.dropped += 1
@@ -295,25 +289,27 @@ class Machine:
             return []
         return [*self._snapshot(), *self._go()]
 
-    def _take_fenced(self, event: Arrived) -> list[Any]:
+    def _take_fenced(self, event: do.Arrived) -> list[Any]:
         if event.message.key != self.key:  # type: ignore[attr-defined]
             return []
         if self.leaving:
-            return [End("left the world, which goes on")]
+            return [do.End("left the world, which goes on")]
         if self.prepared is None and self.welcome is None:
             return []
         self.key = self._new_key()
         self.holding, self.early = None, []
         self._asked_s = -1e9
-        return [Drop(), *self._knock()]
+        return [do.Drop(), *self._knock()]
 
-    def _take_stop(self, event: Arrived) -> list[Any]:
-        return [End(event.message.line)]  # type: ignore[attr-defined]
+    def _take_stop(self, event: do.Arrived) -> list[Any]:
+        return [do.End(event.message.line)]  # type: ignore[attr-defined]
 
     def leave(self) -> list[Any]:
         """Ask to go; the world is taken over by others first."""
         self.leaving = True
-        return [End("left before joining")] if self.holding is None else [Send(self.directory, Leave(self.key))]
+        if self.holding is None:
+            return [do.End("left before joining")]
+        return [do.Send(self.directory, say.Leave(self.key))]
 
     # --- from neighbours
 
@@ -323,8 +319,8 @@ class Machine:
             return False
         return 0 <= message.source < len(held.assign.members)
 
-    def _take_strip(self, event: Arrived) -> list[Any]:
-        strip: Strip = event.message  # type: ignore[assignment]
+    def _take_strip(self, event: do.Arrived) -> list[Any]:
+        strip: say.Strip = event.message  # type: ignore[assignment]
         held = self.holding
         if strip.epoch > self.epoch or (held is not None and strip.epoch == self.epoch and not held.loaded):
             # the map has reached a neighbour before it reached us; it cannot be more than one exchange ahead
@@ -343,19 +339,19 @@ class Machine:
         held.here.setdefault(strip.tick, {}).setdefault(strip.source, list(event.raw))
         return self._go()
 
-    def _take_want(self, event: Arrived) -> list[Any]:
-        want: Want = event.message  # type: ignore[assignment]
+    def _take_want(self, event: do.Arrived) -> list[Any]:
+        want: say.Want = event.message  # type: ignore[assignment]
         if self.now_s < self._held().under_way.get((want.tick, want.source), 0.0):
             return []
         return self._strips(want.tick, (want.source,))
 
-    def _take_ping(self, event: Arrived) -> list[Any]:
-        ping: Ping = event.message  # type: ignore[assignment]
+    def _take_ping(self, event: do.Arrived) -> list[Any]:
+        ping: say.Ping = event.message  # type: ignore[assignment]
         a = self._held().assign
-        return [Send(a.members[ping.source].address, Pong(a.epoch, a.pass_key, a.which, ping.sent_s))]
+        return [do.Send(a.members[ping.source].address, say.Pong(a.epoch, a.pass_key, a.which, ping.sent_s))]
 
-    def _take_pong(self, event: Arrived) -> list[Any]:
-        pong: Pong = event.message  # type: ignore[assignment]
+    def _take_pong(self, event: do.Arrived) -> list[Any]:
+        pong: say.Pong = event.message  # type: ignore[assignment]
         if pong.sent_s < self._held().begun_s:  # it waited until the neighbour had loaded
             return []
         # a busy neighbour answers late: the quickest of the last answers tells most of the way
@@ -364,9 +360,9 @@ class Machine:
             self.round_trip_s = min(self._round_trips_s)
         return []
 
-    def unsent(self, send: Send) -> None:
+    def unsent(self, send: do.Send) -> None:
         """There was no connection: what somebody wants may be sent at once."""
-        if self.holding is not None and isinstance(send.message, Strip):
+        if self.holding is not None and isinstance(send.message, say.Strip):
             for n, member in enumerate(self.holding.assign.members):
                 if member.address == send.to:
                     self.holding.under_way.pop((send.message.tick, n), None)
@@ -385,18 +381,18 @@ class Machine:
         if held.at_exchange:
             if held.tick not in held.sent:
                 held.busy = True
-                return [Cut(held.tick, held.takers, self.round_trip_s > SLOW_ROUND_TRIP_S)]
+                return [do.Cut(held.tick, held.takers, self.round_trip_s > SLOW_ROUND_TRIP_S)]
             here = held.here.get(held.tick, {})
             if all(source in here for source in held.sources):
                 self.waiting.end(self.now_s)
                 held.busy = True
-                return [Paste(held.tick, here)]
+                return [do.Paste(held.tick, here)]
             self.waiting.begin(self.now_s)
             return []
         if held.tick < held.granted and held.tick not in held.snapshots:
             held.busy = True
             deeds = held.deeds.get(held.tick, {})
-            return [Step(held.tick, tuple(deeds[number] for number in sorted(deeds)))]
+            return [do.Step(held.tick, tuple(deeds[number] for number in sorted(deeds)))]
         return []
 
     def _record(self) -> list[Any]:
@@ -404,7 +400,7 @@ class Machine:
         if held.recorded_at == held.tick:
             return []
         held.recorded_at = held.tick
-        return [Record(held.tick)]
+        return [do.Record(held.tick)]
 
     def _snapshot(self) -> list[Any]:
         """The snapshot of the present tick, if one is wished; its record goes before it."""
@@ -413,7 +409,7 @@ class Machine:
             return []
         kept = held.snapshots.pop(held.tick)
         held.taken[held.tick] = kept
-        return [*self._record(), Keep(held.tick, kept)]
+        return [*self._record(), do.Keep(held.tick, kept)]
 
     def _knock(self) -> list[Any]:
         """Ask to be let in, now and then."""
@@ -421,32 +417,32 @@ class Machine:
             return []
         self._asked_s = self.now_s
         if self.welcome is None:
-            return [Send(self.directory, Hello(self.key, self.protocol))]
+            return [do.Send(self.directory, say.Hello(self.key, self.protocol))]
         if self.prepared is None:
             return []
-        join = Join(
+        join = say.Join(
             self.key, self.address, self.tiles_address, self.host, self.pid, self.cores,
             self.prepared.shares_folder, self.prepared.seals, self.reached, self.name,
         )  # fmt: skip
-        return [Send(self.directory, join)]
+        return [do.Send(self.directory, join)]
 
-    def _beat(self) -> Send:
+    def _beat(self) -> do.Send:
         held = self._held()
         if self._beat_s > 0:
             self._longest_s = max(0.98 * self._longest_s, self.now_s - self._beat_s)
         self._beat_s = self.now_s
-        beat = Beat(
+        beat = say.Beat(
             self.key, held.assign.epoch, held.tick, self.entities, self.tick_s, self.waiting.share,
             self.resident_bytes, self.round_trip_s, self._longest_s,
         )  # fmt: skip
-        return Send(self.directory, beat)
+        return do.Send(self.directory, beat)
 
-    def _note(self, content: Any, raw: Sequence[Any] = ()) -> Send:
+    def _note(self, content: Any, raw: Sequence[Any] = ()) -> do.Send:
         held = self._held()
         held.last_note += 1
-        note = Note(self.key, held.assign.epoch, held.last_note, content)
+        note = say.Note(self.key, held.assign.epoch, held.last_note, content)
         held.notes[held.last_note] = (note, raw, self.now_s)
-        return Send(self.directory, note, raw)
+        return do.Send(self.directory, note, raw)
 
     def _ping(self, after_s: float = PING_S) -> list[Any]:
         """Measure the way to the neighbours: mostly just after their strips have come, when the line is free."""
@@ -455,7 +451,7 @@ class Machine:
             return []
         self._pinged_s = self.now_s
         a = held.assign
-        return [Send(a.members[n].address, Ping(a.epoch, a.pass_key, a.which, self.now_s)) for n in held.sources]
+        return [do.Send(a.members[n].address, say.Ping(a.epoch, a.pass_key, a.which, self.now_s)) for n in held.sources]
 
     def _say_again(self) -> list[Any]:
         held = self._held()
@@ -463,7 +459,7 @@ class Machine:
         for number, (note, raw, said_s) in sorted(held.notes.items())[:8]:
             if self.now_s - said_s >= NOTE_AGAIN_S:
                 held.notes[number] = (note, raw, self.now_s)
-                out.append(Send(self.directory, note, raw))
+                out.append(do.Send(self.directory, note, raw))
         return out
 
     def _want(self) -> list[Any]:
@@ -475,7 +471,7 @@ class Machine:
         held.wanted_s = self.now_s
         a, here = held.assign, held.here.get(held.tick, {})
         return [
-            Send(a.members[source].address, Want(a.epoch, a.pass_key, held.tick, a.which))
+            do.Send(a.members[source].address, say.Want(a.epoch, a.pass_key, held.tick, a.which))
             for source in held.sources if source not in here
         ]  # fmt: skip
 
@@ -486,6 +482,6 @@ class Machine:
             way_s = self.round_trip_s / 2 + sum(len(frame) for frame in strips.get(n, ())) / SLOWEST_BYTES_PER_S
             held.under_way[tick, n] = self.now_s + way_s
         return [
-            Send(a.members[n].address, Strip(a.epoch, a.pass_key, tick, a.which, n), strips[n])
+            do.Send(a.members[n].address, say.Strip(a.epoch, a.pass_key, tick, a.which, n), strips[n])
             for n in takers if n in strips
         ]  # fmt: skip

@@ -27,7 +27,6 @@ from umwelt.sandbox.region import SORT_EVERY_TICKS, Piece, Rectangle, Region
 from umwelt.sandbox.step import Law, step
 from umwelt.sandbox.units import SUBCELL
 
-
 ZSTD = b"zstd"
 MOST_STRIP_BYTES = 1 << 30
 

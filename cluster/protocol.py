@@ -176,7 +176,10 @@ class Recorded(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 class Kept(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """A part of a snapshot was written: its entry in the manifest; `files` must be fetched if the host is another."""
+    """A part of a snapshot was written: its entry in the manifest; `files` must be fetched if the host is another.
+
+    Or it could not be written: then `line` says why, and there is none.
+    """
 
     tick: Tick
     kept: bool
@@ -184,6 +187,7 @@ class Kept(msgspec.Struct, tag=True, array_like=True, frozen=True):
     controls: dict[str, Any]
     cost_s: Seconds
     files: Files = []
+    line: Line = ""
 
 
 class Failed(msgspec.Struct, tag=True, array_like=True, frozen=True):

@@ -36,7 +36,7 @@ from umwelt.sandbox import snapshot
 from umwelt.sandbox.errors import RunError
 
 DIRECTORY, CLAIM = "directory.json", ".directory.lock"
-TURN_S = 0.01
+TURN_S = 0.02
 ORPHAN_S = 20.0
 """How long an orphaned directory tries to save before it ends."""
 

@@ -1,5 +1,6 @@
 """Snapshots as a node sees them: its rectangle is loaded from parts, and its own part is written beside the work."""
 
+import errno
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError
 from umwelt.sandbox.region import Rectangle
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 ASK_AGAIN_S = 1.0
 GIVE_UP_S = 20.0
 
@@ -59,7 +61,7 @@ class FolderShelf:
 
         def write() -> None:
             # a folder that is gone means that nobody wants the part any more; a part that is there was wanted twice
-            with suppress(OSError, SnapshotError):
+            try:
                 began_s = time.thread_time()
                 if self._written not in ("", entry.aside(epoch)):
                     self.depot.let_go(self._written)
@@ -68,6 +70,11 @@ class FolderShelf:
                 part = snapshot.write_part(folder, piece, region.torus, digest, compressed=kept)
                 files = self.depot.hand_in(entry.aside(epoch), part["folder"])
                 done(Kept(tick, kept, part, controls, cost_s + time.thread_time() - began_s, files))
+            except (FileNotFoundError, FileExistsError, SnapshotError):
+                return
+            except OSError as error:
+                why = "the disk is full: make room" if error.errno in FULL else str(error.strerror or error)
+                done(Kept(tick, kept, {}, {}, cost_s, [], f"the snapshot of tick {tick:,} cannot be written: {why}"))
 
         self._writer.submit(write)
 

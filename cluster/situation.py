@@ -65,6 +65,8 @@ class Node:
     beat: Beat | None = None
     ready: bool = False
     tick: int = 0
+    living: int = 0
+    """Beings that it owns, when it was last recorded."""
     notes: int = 0
     assigned_s: float = 0.0
     going: bool = False
@@ -110,7 +112,7 @@ def status(directory: Any) -> bytes:
         held = [member.rectangle for member in directory.map if member.key == node.key]
         nodes.append({
             "name": node.name, "pid": node.join.pid, "host": node.join.host,
-            "rectangle": list(held[0]) if held else None, "tick": node.tick, "entities": beat.entities,
+            "rectangle": list(held[0]) if held else None, "tick": node.tick, "entities": node.living or beat.entities,
             "ticks_per_s": round(1 / beat.tick_s, 3) if beat.tick_s > 0 else 0.0,
             "waiting_share": round(beat.waiting_share, 4), "round_trip_s": round(beat.round_trip_s, 5),
             "resident_bytes": beat.resident_bytes, "state": "ready" if node.ready else "loading",

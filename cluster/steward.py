@@ -10,8 +10,22 @@ from typing import Any, Protocol
 
 from umwelt.cluster.directory import Directory
 from umwelt.cluster.events import (
-    Arrived, BeginSnapshot, Clock, Complete, Completed, Divide, Divided, Enter, EnterBirths, EnterDeeds, Fetch,
-    Fetched, Open, Rest, Say, Send,
+    Arrived,
+    BeginSnapshot,
+    Clock,
+    Complete,
+    Completed,
+    Divide,
+    Divided,
+    Enter,
+    EnterBirths,
+    EnterDeeds,
+    Fetch,
+    Fetched,
+    Open,
+    Rest,
+    Say,
+    Send,
 )  # fmt: skip
 from umwelt.cluster.protocol import Ask, Attend, Chunk, Hello, Join, Order, Settled, Submit, decode, encode
 from umwelt.cluster.transport import Incoming, Transport

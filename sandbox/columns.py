@@ -188,9 +188,10 @@ class Table:
 
     def reorder(self, order: np.ndarray) -> None:
         """Put the rows into the given order (a permutation)."""
-        for name, array in self._arrays.items():
-            array[: self.count] = array[: self.count][order]
-            self._arrays[name] = array
+        for name, old in self._arrays.items():
+            new = np.empty_like(old)
+            np.take(old[: self.count], order, axis=0, out=new[: self.count], mode="clip")  # the other modes copy twice
+            self._arrays[name] = new
         self.epoch += 1
 
     def rows(self, chosen: np.ndarray) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from umwelt.sandbox.errors import LawError
 from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
-SORT_EVERY_TICKS = 64
+SORT_EVERY_TICKS = 4
 """How often rows are put in the order of their cells, so that neighbours lie near each other in memory."""
 
 
