@@ -31,7 +31,7 @@ GRANT_AGAIN_S = 0.1
 ASSIGN_AGAIN_S = 0.5
 REPORT_S = 0.2
 LOADING_DEAD_AFTER_S = 30.0
-MARK_COST = 25
+MARK_COST = 16
 """A mark is taken at most so often that its cost is one part in so many."""
 BUSIEST_OVER_MEAN = 1.25
 BALANCE_AFTER_S = 20.0
@@ -109,6 +109,7 @@ class Directory:
         if self.phase == "assigning":
             out += self._assign_again()
         if self.phase == "running":
+            out += self._place("others came or go")
             out += self._judge()
             if self.stopping and self.granted >= self.pace.reached:  # what was once reached is reached again first
                 out += self._settle(self.stopping)
@@ -149,9 +150,14 @@ class Directory:
         self.nodes[join.key] = Node(join.key, name, event.sender, join, self.now_s)
         self.horizon = max(self.horizon, min(join.reached, max(self.known.horizon, self.granted) + FURTHEST_TICKS))
         said = [self._say(f"{name} joined")] if self.epoch > self.known.epoch else []
-        if self.phase == "running":
-            said += self._settle(f"{name} joined")
-        return gone + said
+        return gone + said + self._place(f"{name} joined")
+
+    def _place(self, reason: str) -> list[Any]:
+        """A new map for those who came or want to go, as soon as a world that fell back is where it was."""
+        if self.phase != "running" or self.granted < self.pace.reached:
+            return []
+        unplaced = len(self.nodes) > len(self.map) and len(self.map) < self.wishes.most_parts
+        return self._settle(reason) if unplaced or any(node.going for node in self.members) else []
 
     def _name(self, wished: str) -> str:
         taken = {node.name for node in self.nodes.values()}
@@ -171,7 +177,7 @@ class Directory:
         node.going = True
         if not self._member(node):
             return [self._forget(node)]
-        return self._settle(f"{node.name} leaves") if self.phase == "running" else []
+        return self._place(f"{node.name} leaves")
 
     def _forget(self, node: Node) -> do.Send:
         """It is none of us any more."""
@@ -339,11 +345,7 @@ class Directory:
         self.pace.begin(self.tick, self.now_s)
         self.stride.begin()
         out: list[Any] = [self._say(f"{self.reason}: {len(self.map)} node{'s' if len(self.map) > 1 else ''}")]
-        out += self._grant()
-        unplaced = [n for n in self.nodes.values() if not self._member(n)]
-        if any(node.going for node in self.members) or (unplaced and len(self.map) < self.wishes.most_parts):
-            out += self._settle("others came or go")
-        return out
+        return [*out, *self._grant()]
 
     def _take_failed(self, node: Node, failed: say.Failed) -> list[Any]:
         if failed.fatal:

@@ -39,6 +39,8 @@ START_S, CLOSE_S = 60.0, 5.0
 GATHER_S = 30.0
 """How long nodes that we start may take to load and compile."""
 ATTEND_S = 2.0
+REPLACE_AFTER_S = 3.0
+"""A node that starts takes a core for seconds; those that are left need it first, to catch up."""
 MOST_RESTARTS, RESTARTS_WITHIN_S, SHORT_LIFE_S = 5, 30.0, 4.0
 
 
@@ -195,6 +197,8 @@ class Engine:
         self._private = tempfile.TemporaryDirectory(prefix="umwelt-")
         self._names = 0
         self._restarts: list[float] = []
+        self._due_s: list[float] = []
+        """When nodes are to be started in place of those that died."""
         self._stopping = False
         (store.folder / LOGS).mkdir(exist_ok=True)
 
@@ -289,6 +293,9 @@ class Engine:
             code = child.process.poll()
             if code is not None:
                 self._ended(child, code)
+        while self._due_s and self._due_s[0] <= time.monotonic() and not self._stopping:
+            self._due_s.pop(0)
+            self.add_node()
         return news
 
     @property
@@ -319,7 +326,8 @@ class Engine:
             assert self.line is not None
             self.line.order("lost", float(child.process.pid), os.uname().nodename)
             self._restarted(child, child.name)
-            self.add_node()
+            others = any(name.startswith("node-") for name in self.children)
+            self._due_s.append(time.monotonic() + (REPLACE_AFTER_S if others else 0.0))
 
     @property
     def line_ready(self) -> bool:

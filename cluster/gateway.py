@@ -473,7 +473,7 @@ def serve(settings: GatewaySettings) -> None:
 def main(settings: GatewaySettings | None = None) -> None:
     """The process' entry."""
     with reported("gateway"):
-        os.nice(5)
+        os.nice(10)
         serve(settings or settings_from_arguments(GatewaySettings))
         sys.exit(0)
 

@@ -12,7 +12,7 @@ from umwelt.sandbox.region import Torus
 DIGEST_MASK = (1 << 64) - 1
 DEAD_AFTER_S = 1.0
 GATHER_S = 1.5
-MARK_S = 1.5
+MARK_S = 1.0
 KEPT_S = 60.0
 
 
