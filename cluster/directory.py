@@ -110,7 +110,7 @@ class Directory:
             out += self._assign_again()
         if self.phase == "running":
             out += self._place("others came or go")
-            out += self._judge()
+            out += self._judge() if self.granted >= self.pace.reached else []  # first catch up, then improve
             if self.stopping and self.granted >= self.pace.reached:  # what was once reached is reached again first
                 out += self._settle(self.stopping)
         if self.phase in ("running", "settling"):

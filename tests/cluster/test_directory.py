@@ -227,6 +227,39 @@ def test_a_silent_node_is_dead_and_history_is_granted_again():
     assert "k1" not in town.directory.nodes
 
 
+def test_who_comes_while_a_world_catches_up_is_taken_in_afterwards():
+    town = Town(2)
+    town.live(2)
+    reached = town.directory.pace.reached
+    for _ in range(15):  # k1 is silent, and all is run again from tick 0
+        town.wait(0.1)
+        if town.directory.epoch > 1:
+            break
+        town.beat(reached, "k0")
+    reached = town.directory.pace.reached
+    town.join("new")
+    assert town.directory.granted < reached and town.directory.phase == "running" and town.keys == ["k0"]
+    town.live(6)
+    assert town.keys == ["k0", "new"] and town.directory.tick >= reached
+
+
+def test_a_part_that_cannot_be_written_is_said_and_the_world_goes_on_or_ends_as_it_was_saved():
+    town = Town(1)
+    town.live(0.5)
+    town.heard(say.Order("save", "save"))
+    taking = town.directory.taking
+    assert taking is not None
+    town.note("k0", say.Kept(taking.tick, True, {}, {}, 0.1, [], "the disk is full: make room"))
+    assert town.directory.taking is None and town.directory.phase == "running" and town.directory.tick == 0
+    assert do.Say("the disk is full: make room") in town.done
+    town.heard(say.Order("stop", "stop"))
+    town.wait()
+    taking = town.directory.taking
+    assert taking is not None
+    town.note("k0", say.Kept(taking.tick, True, {}, {}, 0.1, [], "the disk is full: make room"))
+    assert do.Rest("the disk is full: make room") in town.done
+
+
 def test_what_a_node_says_counts_from_where_it_joined_only():
     town = Town(2)
     town.live(0.5)
