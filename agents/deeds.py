@@ -327,9 +327,9 @@ def _cell(world: WorldFile, deed: Any, unit: int = 1, ends: str = "") -> None:
 
 def _chemistry(world: WorldFile, what: str, *needed: str) -> Chemistry:
     """The world's chemistry, with the substances that a deed needs by name."""
-    if world.laws.chemistry is None:
+    chemistry = world.chemistry
+    if chemistry is None:
         raise DeedError(f"{what}: the laws of {world.laws.name} know no substances: choose another deed")
-    chemistry = world.laws.chemistry(world)
     for name in needed:
         if name not in chemistry.names:
             raise DeedError(f'{what}: this world has no substance "{name}": choose another deed')
@@ -464,7 +464,7 @@ def _check_drive(world: WorldFile, deed: Drive) -> None:
 
 
 def _check_rate(world: WorldFile, deed: Rate) -> None:
-    if world.laws.chemistry is None:
+    if world.chemistry is None:
         raise DeedError(f"rate: the laws of {world.laws.name} know no reactions: choose another deed")
     _name("rate: reaction", deed.reaction, [reaction.name for reaction in _chemistry(world, "rate").reactions])
     if deed.rate_q24 is not None:

@@ -14,12 +14,14 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
+from umwelt.sandbox.chemistry import Chemistry
 from umwelt.sandbox.errors import UmweltError, WorldFileError
 from umwelt.sandbox.step import Laws
 
@@ -57,6 +59,11 @@ class WorldFile:
     common: Common
     laws: Laws
     settings: Any
+
+    @cached_property
+    def chemistry(self) -> Chemistry | None:
+        """Substances and reactions, where the laws know such."""
+        return self.laws.chemistry(self) if self.laws.chemistry is not None else None
 
 
 def memory_needed(world: WorldFile) -> int:

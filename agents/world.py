@@ -138,9 +138,9 @@ class World(mesa.Model):
     def elements(self) -> dict[str, int]:
         """Atoms of each element in the world; they never change. Empty where the laws know no chemistry."""
         self._from_file("weighed")
-        if self.laws.chemistry is None:
+        chemistry = self.world_file.chemistry
+        if chemistry is None:
             return {}
-        chemistry = self.laws.chemistry(self.world_file)
         return audit.element_totals(audit.substance_totals(self.region, chemistry), chemistry)
 
     def _from_file(self, what: str) -> None:

@@ -2,9 +2,11 @@
 
     python -m benchmarks.viewers [--viewers 1000] [--commands 200] [--seconds 15]
 
-The viewers are sockets of one process (this file again), spread over the tiles: each watches four tiles of bodies, four
-of a field, and the densities; those of a gateway that grants credit, as real ones. That process is as nice as can be.
-The world is the meadow on as many nodes as there are cores. Alone and with viewers are measured in turn.
+The viewers are connections of one process (this file again), spread over the tiles: each watches four tiles of bodies,
+four of a field, and the densities, and gives credit as real ones do. That process is as nice as can be; what it takes
+of a core besides is in `own_cores`.
+The world is the meadow, grown for a while, on as many nodes as there are cores. Alone and with viewers are measured in
+turn; each time with viewers stands against the times before and after it.
 """
 
 import argparse
@@ -29,59 +31,102 @@ from umwelt.cluster.process import announced
 
 ALIVE_S = 3.0
 CREDIT = 64
+KNOCKS_A_S = 150
+"""A gateway lets in so many strangers a second, and some more."""
+CONNECTING_S = 10.0
+
+
+class Crowd:
+    """So many viewers, as connections of one socket; each says who it is until it is welcomed."""
+
+    def __init__(self, address: str, count: int, side: int):
+        self.chance, self.side = random.Random(1), side
+        self.names = [b"viewer-%d" % number for number in range(count)]
+        self.welcomed: set[bytes] = set()
+        self.asked_s: dict[str, float] = {}
+        self.took_s: list[float] = []
+        self.came = self.size = self.refused = 0
+        self._owed = dict.fromkeys(self.names, 0)
+        self._knocked_s = self._alive_s = -1e9
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        for option, value in ((zmq.SNDHWM, 0), (zmq.RCVHWM, 0), (zmq.ROUTER_MANDATORY, 1), (zmq.LINGER, 0)):
+            self._socket.set(option, value)
+        for name in self.names:
+            self._socket.set(zmq.CONNECT_ROUTING_ID, name)
+            self._socket.connect(address)
+
+    def _say(self, name: bytes, message: msgspec.Struct) -> None:
+        self._socket.send_multipart([name, *viewing.encode(message)])
+
+    def _come(self, name: bytes) -> None:
+        squares = max(1, self.side // 64)
+        y, x = self.chance.randrange(squares), self.chance.randrange(squares)
+        around = [((y + a) % squares, (x + b) % squares) for a in range(2) for b in range(2)]
+        topics = [tiles.Topic(tiles.BODIES, layer, *place).packed() for layer in (0, 1) for place in around]
+        topics.append(tiles.Topic(tiles.DENSITIES, 0, y * 64 // 512, x * 64 // 512).packed())
+        self._say(name, viewing.Hello(viewing.PROTOCOL))
+        self._say(name, viewing.Watch(topics, CREDIT))
+
+    def stay(self, now_s: float) -> None:
+        """Who is not welcomed yet knocks; who is says now and then that it is there."""
+        if now_s - self._knocked_s > 1.0 and len(self.welcomed) < len(self.names):
+            self._knocked_s = now_s
+            for name in [name for name in self.names if name not in self.welcomed][:KNOCKS_A_S]:
+                self._come(name)
+        if now_s - self._alive_s > ALIVE_S:
+            self._alive_s = now_s
+            for name in self.welcomed:
+                self._say(name, viewing.Alive())
+
+    def ask(self, count: int, now_s: float) -> None:
+        """Give commands."""
+        for _ in range(count):
+            place = {"y": self.chance.randrange(self.side), "x": self.chance.randrange(self.side)}
+            what = msgspec.json.encode({**place, "substance": "water", "count": 3})
+            command = viewing.Command(secrets.token_hex(8), "drop", what)
+            self.asked_s[command.ticket] = now_s
+            self._say(self.chance.choice(self.names), command)
+
+    def listen(self, now_s: float) -> None:
+        """Take in what came."""
+        for _ in range(256 if self._socket.poll(5) else 0):
+            try:
+                name, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            message = viewing.decode(frames[:1])[0]
+            if isinstance(message, viewing.Welcome):
+                self.welcomed.add(name)
+            elif isinstance(message, viewing.Tile):
+                self.came, self.size = self.came + 1, self.size + sum(map(len, frames))
+                self._owed[name] += 1
+                if self._owed[name] >= CREDIT // 4:
+                    self._say(name, viewing.Credit(self._owed[name]))
+                    self._owed[name] = 0
+            elif isinstance(message, viewing.Answer) and message.ticket in self.asked_s:
+                self.took_s.append(now_s - self.asked_s.pop(message.ticket))
+                self.refused += bool(message.line)
 
 
 def viewers(address: str, count: int, seconds: float, commands_per_s: float, side: int) -> None:
     """Be so many viewers for a while; prints what came as JSON."""
-    chance, context, poller = random.Random(1), zmq.Context(), zmq.Poller()
-    context.set(zmq.MAX_SOCKETS, count + 64)
-    sockets = []
-    for _ in range(count):
-        socket = context.socket(zmq.DEALER)
-        socket.connect(address)
-        socket.send(viewing.encode(viewing.Hello(viewing.PROTOCOL))[0])
-        poller.register(socket, zmq.POLLIN)
-        sockets.append(socket)
-    squares = max(1, side // 64)
-    for socket in sockets:
-        y, x = chance.randrange(squares), chance.randrange(squares)
-        around = [((y + a) % squares, (x + b) % squares) for a in range(2) for b in range(2)]
-        topics = [tiles.Topic(tiles.BODIES, layer, *place).packed() for layer in (0, 1) for place in around]
-        topics.append(tiles.Topic(tiles.DENSITIES, 0, y * 64 // 512, x * 64 // 512).packed())
-        socket.send(viewing.encode(viewing.Watch(topics, CREDIT))[0])
-    owed = dict.fromkeys(sockets, 0)
-    came, size, asked, answers, refused = 0, 0, 0, 0, 0
-    began_s = alive_s = time.monotonic()
+    crowd, asked = Crowd(address, count, side), 0
+    began_s = time.monotonic() + CONNECTING_S
     while (now_s := time.monotonic()) < began_s + seconds:
-        for socket, _ in poller.poll(5):
-            for _ in range(16):
-                try:
-                    frames = socket.recv_multipart(zmq.NOBLOCK)
-                except zmq.Again:
-                    break
-                message = viewing.decode(frames[:1])[0]
-                if isinstance(message, viewing.Tile):
-                    came, size = came + 1, size + sum(map(len, frames))
-                    owed[socket] += 1
-                    if owed[socket] >= CREDIT // 4:
-                        socket.send(viewing.encode(viewing.Credit(owed[socket]))[0])
-                        owed[socket] = 0
-                elif isinstance(message, viewing.Answer):
-                    answers, refused = answers + 1, refused + bool(message.line)
-        for _ in range(int((now_s - began_s) * commands_per_s) - asked):
-            asked += 1
-            what = {"y": chance.randrange(side), "x": chance.randrange(side), "substance": "water", "count": 3}
-            command = viewing.Command(secrets.token_hex(8), "drop", msgspec.json.encode(what))
-            chance.choice(sockets).send(viewing.encode(command)[0])
-        if now_s - alive_s > ALIVE_S:
-            alive_s = now_s
-            for socket in sockets:
-                socket.send(viewing.encode(viewing.Alive())[0])
+        crowd.stay(now_s)
+        if now_s < began_s:
+            crowd.came = crowd.size = 0
+        due = int(max(0.0, now_s - began_s) * commands_per_s) - asked
+        crowd.ask(due, now_s)
+        asked += due
+        crowd.listen(now_s)
     print(json.dumps({
-        "tiles_per_s": came / seconds, "bytes_per_s": size / seconds, "asked": asked, "answered": answers,
-        "refused": refused,
+        "welcomed": len(crowd.welcomed), "tiles_per_s": round(crowd.came / seconds),
+        "MB_per_s": round(crowd.size / seconds / 1e6, 1), "asked": asked, "answered": len(crowd.took_s),
+        "refused": crowd.refused, "answered_within_s": round(median(crowd.took_s), 3) if crowd.took_s else None,
+        "own_cores": round(time.process_time() / (CONNECTING_S + seconds), 2),
     }))  # fmt: skip
-    context.destroy(linger=0)
 
 
 def speed(engine: Engine, seconds: float) -> float:
@@ -101,10 +146,10 @@ def watched(engine: Engine, address: str, count: int, seconds: float, commands: 
     """Ticks a second while viewers watch."""
     command = [
         "nice", "-n", "19", sys.executable, "-m", "benchmarks.viewers", "--as", address, "--viewers", str(count),
-        "--seconds", str(seconds + 6), "--commands", str(commands), "--side", str(side),
+        "--seconds", str(seconds + 3), "--commands", str(commands), "--side", str(side),
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    speed(engine, 4)  # they connect
+    speed(engine, CONNECTING_S + 1)
     found = speed(engine, seconds)
     while process.poll() is None:
         engine.turn(0.05)
@@ -118,6 +163,7 @@ def main() -> None:
     parser.add_argument("--commands", type=float, default=200.0)
     parser.add_argument("--seconds", type=float, default=12.0)
     parser.add_argument("--world", default="meadow")
+    parser.add_argument("--from", dest="first", type=int, default=400, help="measure from this tick on")
     parser.add_argument("--as", dest="address", default="", help=argparse.SUPPRESS)
     parser.add_argument("--side", type=int, default=0, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -129,19 +175,22 @@ def main() -> None:
     engine = Engine(begin_run(world, folder / "run"), Plan())
     try:
         engine.start()
-        while (engine.line.status.get("tick") or 0) < 20 or announced(folder / "run" / GATEWAY) is None:  # type: ignore[union-attr]
+        while (engine.line.status.get("tick") or 0) < chosen.first or announced(folder / "run" / GATEWAY) is None:  # type: ignore[union-attr]
             engine.turn(0.05)
         address, side = announced(folder / "run" / GATEWAY)["address"], min(world.common.height, world.common.width)  # type: ignore[index]
         for commands in (0.0, chosen.commands):
-            alone, with_them, told = [], [], {}
-            for _ in range(2):
-                alone.append(speed(engine, chosen.seconds))
+            alone, with_them, told = [speed(engine, chosen.seconds)], [], {}
+            for _ in range(3):
                 found, told = watched(engine, address, chosen.viewers, chosen.seconds, commands, side)
                 with_them.append(found)
-            alone.append(speed(engine, chosen.seconds))
-            share = median(with_them) / median(alone)
+                alone.append(speed(engine, chosen.seconds))
+            shares = [
+                found / ((before + after) / 2)
+                for found, before, after in zip(with_them, alone, alone[1:], strict=False)
+            ]
+            each = ", ".join(f"{share:.0%}" for share in shares)
             print(f"{chosen.viewers} viewers, {commands:g} commands/s: {median(with_them):.2f} ticks/s, alone "
-                  f"{median(alone):.2f}: {share:.0%}; {told}")  # fmt: skip
+                  f"{median(alone):.2f}: {median(shares):.0%} ({each}); {told}")  # fmt: skip
     finally:
         engine.close()
         shutil.rmtree(folder, ignore_errors=True)

@@ -226,7 +226,7 @@ def newest(store: Store) -> tuple[Metrics, int]:
 def summary(world: WorldFile, store: Store, rates: Rates) -> dict[str, Any]:
     """What `--json` prints."""
     metrics, digest = newest(store)
-    chemistry = world.laws.chemistry(world) if world.laws.chemistry else None
+    chemistry = world.chemistry
     totals = {name: sum(by_species.values()) for name, by_species in metrics.populations.items()}
     journal = Journal.reading(store.journal)
     try:

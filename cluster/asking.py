@@ -16,8 +16,9 @@ LOOK_AGAIN_S = 0.5
 LOOKS_END_S = 10.0
 SUBMIT_AGAIN_S = 0.25
 SUBMIT_ENDS_S = 20.0
-MOST_UNDER_WAY = 64
-"""Commands that the directory has not settled; it makes all that come together durable at once."""
+SUBMIT_EVERY_S = 0.05
+MOST_UNDER_WAY = 512
+"""Commands that the directory has not settled. They go in groups: it makes all that come together durable at once."""
 _encoder = msgspec.json.Encoder()
 
 Send = Callable[[str, list[Any]], bool]
@@ -132,6 +133,7 @@ class Submits:
         self._send = send
         self._pending: dict[str, _Submitted] = {}
         self._waiting: dict[str, _Submitted] = {}
+        self._filled_s = -1e9
 
     def __len__(self) -> int:
         return len(self._pending) + len(self._waiting)
@@ -170,9 +172,10 @@ class Submits:
         self._fill(now_s)
 
     def _fill(self, now_s: float) -> None:
-        """The next commands, once all before are settled: so the directory has time for nodes in between."""
-        if self._pending:
+        """The next group of commands: so the directory has time for nodes in between."""
+        if not self._waiting or now_s - self._filled_s < SUBMIT_EVERY_S:
             return
-        for ticket in list(self._waiting)[:MOST_UNDER_WAY]:
+        self._filled_s = now_s
+        for ticket in list(self._waiting)[: max(0, MOST_UNDER_WAY - len(self._pending))]:
             self._pending[ticket] = self._waiting.pop(ticket)
             self._say(self._pending[ticket], now_s)

@@ -473,7 +473,7 @@ def serve(settings: GatewaySettings) -> None:
 def main(settings: GatewaySettings | None = None) -> None:
     """The process' entry."""
     with reported("gateway"):
-        os.nice(10)
+        os.nice(5)
         serve(settings or settings_from_arguments(GatewaySettings))
         sys.exit(0)
 

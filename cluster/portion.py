@@ -150,7 +150,7 @@ def measured(
                 name = species[index] if index < len(species) else f"species {index}"
                 by_name[name] = by_name.get(name, 0) + count
         populations[table_name] = by_name
-    substances = audit.substance_totals(region, world.laws.chemistry(world)) if world.laws.chemistry else {}
+    substances = audit.substance_totals(region, world.chemistry) if world.chemistry else {}
     return populations, substances
 
 

@@ -24,7 +24,7 @@ MOST_TILES = 400
 """What one viewer may watch at once."""
 MOST_CREDIT = 1000
 MOST_PIECES = 60
-SHARE = 0.15
+SHARE = 0.1
 """Of one core: what the gateway's process may spend before tiles wait."""
 MOST_ALLOWANCE_S = 0.05
 TAKEN_A_TURN = 500

@@ -69,8 +69,8 @@ def whole_digest(regions: Sequence[Region]) -> int:
 
 def whole_elements(regions: Sequence[Region], world: WorldFile) -> dict[str, int]:
     """Atoms of each element in the world that regions share."""
-    assert world.laws.chemistry is not None
-    chemistry = world.laws.chemistry(world)
+    chemistry = world.chemistry
+    assert chemistry is not None
     totals = [audit.element_totals(audit.substance_totals(r, chemistry), chemistry) for r in regions]
     return {element: sum(t[element] for t in totals) for element in totals[0]}
 

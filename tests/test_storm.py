@@ -133,14 +133,14 @@ def test_a_storm_leaves_no_trace(seed):
     saved = sum(piece.fields["substance"].sum(axis=(1, 2)) for piece in last["pieces"])
     bodies = [rows["counts"].sum(axis=0) for piece in last["pieces"] for rows in piece.tables.values()]
     assert world_atoms(storm.world, saved + sum(bodies)) == audit.element_totals(
-        audit.substance_totals(end, storm.world.laws.chemistry(storm.world)),
-        storm.world.laws.chemistry(storm.world),
+        audit.substance_totals(end, storm.world.chemistry),
+        storm.world.chemistry,
     )
     assert whole(end) == disk.digests[LAST_TICK]
 
 
 def world_atoms(world, amounts) -> dict[str, int]:
-    chemistry = world.laws.chemistry(world)
+    chemistry = world.chemistry
     substances = dict(zip(chemistry.names, amounts.tolist(), strict=True))
     return audit.element_totals(substances, chemistry)
 

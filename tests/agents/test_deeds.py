@@ -151,7 +151,7 @@ def test_what_is_removed_is_gone_with_all_it_holds():
     region, world = ready()
     found = cast(world)[0][0]
     before, elements = whole_elements([region], world), {}
-    chemistry = world.laws.chemistry(world)
+    chemistry = world.chemistry
     elements = audit.element_totals(dict(zip(chemistry.names, found["row"]["counts"], strict=True)), chemistry)
     deeds.apply(region, deeds.checked(world, Remove(found["id"])), 1)
     assert deeds.fetched(region, found["id"]) is None and images(region, "monsters", found["id"]) == 0
@@ -217,7 +217,7 @@ def test_a_rate_is_changed_in_one_region_and_given_back():
     other = opened(world, [region.cut(region.owned)], region.constants, 0)
     before = {site: reactions_of(region, site).rate_q24.tolist() for site in ("cell", "plants", "monsters")}
     deeds.apply(region, deeds.checked(world, deeds.rate(world, "respiration", 0.25)), 1)
-    names = [r.name for r in world.laws.chemistry(world).reactions if r.site == "monsters"]
+    names = [r.name for r in world.chemistry.reactions if r.site == "monsters"]
     expected = list(before["monsters"])
     expected[names.index("respiration")] = 1 << 22
     assert reactions_of(region, "monsters").rate_q24.tolist() == expected != before["monsters"]
@@ -236,7 +236,7 @@ def test_a_reaction_without_a_rate_does_not_happen():
             for name in ("decay", "digestion"):
                 deeds.apply(region, deeds.rate(world, name, 0), 1)
         advance(region, world.laws, 30)
-        chemistry = world.laws.chemistry(world)
+        chemistry = world.chemistry
         worlds.append(audit.substance_totals(region, chemistry)["mineral"])
     assert worlds[1] < worlds[0]
 

@@ -53,7 +53,7 @@ def put(region: Region, kind: str, y: float, x: float) -> None:
 
 
 def matter(region: Region, world) -> dict[str, int]:
-    chemistry = world.laws.chemistry(world)
+    chemistry = world.chemistry
     return audit.element_totals(audit.substance_totals(region, chemistry), chemistry)
 
 
