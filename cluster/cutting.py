@@ -87,7 +87,7 @@ class Cutter:
         return self._weather(name, rows, columns)
 
     def _weather(self, name: str, rows: slice, columns: slice) -> np.ndarray:
-        """Light or temperature as `weather.make_weather` has them at this tick."""
+        """Light, temperature or rain (glut) as `weather.make_weather` has them at this tick."""
         region = self.region
         if self._sky is None or self._sky[0] != region.tick:
             self._sky = region.tick, sky_over(region)
@@ -99,6 +99,8 @@ class Cutter:
         step = (centi // 100 - WARMTH_COLDEST_CELSIUS).clip(0, WARMTH_STEPS - 1)
         holds = np.maximum(1, (climate.saturation_count * region.constants["warmth"].astype(np.int64)[step]) >> 10)
         moisture = (region["vapour"][rows, columns].astype(np.int64) << 10) // holds
+        if name == "rain":
+            return (moisture - ONE).clip(0, 8 * ONE)
         cloud = (np.minimum(moisture, 2 * ONE) * climate.cloud_q10) >> 11
         light = (sky.row_light[rows, None] * sky.column_light[columns]) >> 10
         return (light * (ONE - cloud)) >> 10

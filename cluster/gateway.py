@@ -19,21 +19,20 @@ from typing import Any
 import msgspec
 
 from umwelt.agents import deeds
-from umwelt.agents.contract import DRIVES
 from umwelt.agents.description import WorldFile
 from umwelt.agents.opening import torus_of
 from umwelt.cluster import questions, viewing
 from umwelt.cluster.asking import Asks, Submits
 from umwelt.cluster.composing import composed, needed, spoken
+from umwelt.cluster.greeting import greeting
 from umwelt.cluster.history import Past
 from umwelt.cluster.keys import KEEPER, NODE, SPECTATOR, WORLD, Keys
 from umwelt.cluster.process import Ending, announce, reported, settings_from_arguments
 from umwelt.cluster.protocol import Attend, Order, Report, Settled, Sight, Submit, decode, encode
 from umwelt.cluster.store import Store
-from umwelt.cluster.tiles import LEVELS, layers_of, looks_of
 from umwelt.cluster.transport import Incoming, Limits, Transport, ZmqTransport
 from umwelt.cluster.viewing import LIVE
-from umwelt.cluster.watching import MOST_TILES, Desk, Eye, Map
+from umwelt.cluster.watching import Desk, Eye, Map
 from umwelt.sandbox.errors import RunError, UmweltError
 
 GATEWAY = "gateway.json"
@@ -128,7 +127,6 @@ class Gateway:
         self.asks = Asks(torus_of(world), lines.send, self._map_of)
         self.submits = Submits(lambda frames: lines.send(directory, frames))
         self.past = Past(run, keys_folder, self.desk.point_to, self._gone) if run is not None else None
-        self._layout = world.laws.layout(world)
 
     # --- turns
 
@@ -285,21 +283,7 @@ class Gateway:
             line = f"{MOST_VIEWERS} look at this world already: try again later"
             self.door.send(incoming.sender, viewing.encode(viewing.Answer("", -1, line)))
             return
-        self.door.send(incoming.sender, viewing.encode(self._greeting(incoming.role)))
-
-    def _greeting(self, role: str) -> viewing.Welcome:
-        world, (fields, schemas) = self.world, self._layout
-        units = {part: one.unit for one in fields for part in one.parts or (one.name,)}
-        units |= {"light": "1/1024", "temperature": "1/100 degree Celsius"}
-        layers = layers_of(world)
-        return viewing.Welcome(
-            role, world.name, world.common.height, world.common.width,
-            list(world.laws.species(world)) if world.laws.species else [], layers,
-            {name: units[name] for name in layers if name in units}, list(LEVELS),
-            {schema.name: list(questions._known(schema)) for schema in schemas},
-            {schema.name: ["id", "y", "x", *(look.name for look in looks_of(schema))] for schema in schemas},
-            list(DRIVES), MOST_TILES, self.directory if role != SPECTATOR else "",
-        )  # fmt: skip
+        self.door.send(incoming.sender, viewing.encode(greeting(self.world, incoming.role, self.directory)))
 
     def _answer(
         self, viewer: Viewer, ticket: str, tick: int, content: bytes = b"{}", raw: bytes = b"", line: str = ""

@@ -35,8 +35,9 @@ TILE_CELLS = (64, 64, 512)
 BIN_CELLS = 8
 PLACE_STEPS = (256, 4)
 """Places of bodies and of dots are counted in this part of a cell from the square's corner."""
-SKY = ("light", "temperature")
-"""Layers that are no fields: light (1/1024), temperature (1/100 degree Celsius); where there is a climate."""
+SKY_UNITS = {"light": "1/1024", "temperature": "1/100 degree Celsius", "rain": "1/1024 of what the air holds"}
+SKY = tuple(SKY_UNITS)
+"""Layers that are no fields, where there is a climate. Rain is the vapour beyond what the air holds."""
 
 MOST_HEAD_BYTES = 1 << 16
 MOST_BYTES = 16 << 20
@@ -125,7 +126,7 @@ def has_traits(schema: Schema) -> bool:
 
 
 def layers_of(world: WorldFile) -> list[str]:
-    """The layers of a world by their number: its beings, its fields or their parts, and light and temperature."""
+    """The layers of a world by their number: its beings, its fields or their parts, and the sky."""
     fields = world.laws.layout(world)[0]
     names = [part for field in fields for part in field.parts or (field.name,)]
     earthly = hasattr(world.settings, "climate") and {"elevation", "vapour"} <= set(names)

@@ -100,7 +100,8 @@ class History(Message, frozen=True):
 class Welcome(Message, frozen=True):
     """What there is to see. `columns` of each table, as questions know them; `looks` as tiles of bodies show them.
 
-    `directory` is where nodes join; told to those who may.
+    `directory` is where nodes join; told to those who may. `climate` is `weather.Climate` by name, empty where there is
+    none; `substances` are the chemistry's; `kinds` the table of each species, as far as it is known.
     """
 
     role: str
@@ -116,6 +117,9 @@ class Welcome(Message, frozen=True):
     drives: list[str]
     most_tiles: int
     directory: str = ""
+    climate: dict[str, int] = {}
+    substances: list[str] = []
+    kinds: dict[str, str] = {}
 
 
 class Unknown(Message, frozen=True):

@@ -1,0 +1,57 @@
+"""The welcome: what newcomers are told of a world is what its laws say."""
+
+import numpy as np
+import pytest
+from carving import golden
+
+from umwelt.agents.description import bundled_worlds, read_world
+from umwelt.agents.opening import begin
+from umwelt.cluster import viewing
+from umwelt.cluster.greeting import greeting, kinds_of
+from umwelt.sandbox.laws.weather import climate_of
+
+
+def test_earth_tells_its_climate_its_substances_and_whose_table_each_species_is_in():
+    world = golden(64, 64, **{"climate.cloud": 0.75})
+    said = greeting(world, "spectator", "tcp://directory:1")
+    region = begin(world)
+    assert said.climate == climate_of(region)._asdict() and said.climate["cloud_q10"] == 768
+    assert said.substances == list(world.chemistry.names) and "vapour" in said.substances
+    assert said.layers[-3:] == ["light", "temperature", "rain"] and said.units["rain"]
+    assert said.kinds == {"grass": "plants", "shrub": "plants", "reed": "plants"} | dict.fromkeys(
+        ["grazer", "hunter"], "monsters"
+    )
+    for name, table in said.kinds.items():
+        assert said.species.index(name) in np.unique(region.tables[table]["species"])
+    assert said.directory == "" and greeting(world, "keeper", "tcp://directory:1").directory == "tcp://directory:1"
+    assert viewing.decode(viewing.encode(said))[0] == said
+
+
+def test_species_with_names_of_their_own_have_the_kind_of_what_they_are_like():
+    world = golden(
+        64,
+        64,
+        **{
+            "founders.0.species": "moss",
+            "founders.0.like": "grass",
+            "founders.4.species": "lynx",
+            "founders.4.kind": "monster",
+        },
+    )
+    assert kinds_of(world)["moss"] == "plants" and kinds_of(world)["lynx"] == "monsters"
+
+
+@pytest.mark.parametrize("name", ["flocking", "wolf_sheep"])
+def test_worlds_of_other_laws_have_no_climate_and_no_substances(name):
+    world = read_world(bundled_worlds()[name])
+    said = greeting(world, "keeper", "")
+    assert said.climate == {} and said.substances == [] and "rain" not in said.layers
+    if said.species and len(said.columns) == 1:
+        assert set(said.kinds) == set(said.species)
+    else:
+        assert said.kinds == {}
+
+
+def test_an_older_welcome_can_be_made_without_what_came_later():
+    told = ["keeper", "world", 8, 8, [], [], {}, [], {}, {}, [], 400]
+    assert (viewing.Welcome(*told).climate, viewing.Welcome(*told).kinds) == ({}, {})
