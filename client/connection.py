@@ -169,6 +169,11 @@ class Core:
                 raise RunError(f"{self.address}: the connection is closed")
             return self._status
 
+    def latest(self) -> tuple[dict[str, Any], float]:
+        """The newest status, empty before the first one, and for how many seconds nothing was heard."""
+        with self._changed:
+            return self._status, time.monotonic() - self._heard_s
+
     def wake(self) -> None:
         """Let those who wait look again."""
         with self._changed:

@@ -216,7 +216,7 @@ class Desk:
         for topic in after:
             kept = source.kept(topic)
             kept.watchers[eye] = None
-            if kept.pieces:
+            if kept.pieces and topic not in before:
                 eye.waiting[kept] = None
         eye.credit = max(0, min(credit, MOST_CREDIT))
         self._ready(eye)

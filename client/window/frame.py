@@ -29,6 +29,8 @@ class Swarm:
     since_s: np.ndarray
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     """All else that tiles of bodies tell, in the world's own units (`tiles.LOOKS`): species, organs, genes, states."""
+    corner: tuple[int, int] = (0, 0)
+    """The cell of the world that places are counted from: that of `Frame.rectangle` when it was made."""
     number: int = 0
     """Another one whenever anything of it is another."""
 
