@@ -275,6 +275,34 @@ def status(address: Address = None, keys: KeysFolder = None, json: Json = False)
 
 
 @app.command()
+def view(
+    address: Address = None,
+    keys: KeysFolder = None,
+    demo: Annotated[bool, typer.Option("--demo", help="A recorded minute, without any world running.")] = False,
+    screenshot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw one settled frame into a picture and leave.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="X,Y", help="The cell in the middle [default: the world's middle]")
+    ] = None,
+    zoom: Annotated[
+        float | None, typer.Option(metavar="PX", help="Pixels a cell [default: the world fills the window]")
+    ] = None,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Pixels.")] = "1280x800",
+    panels: Annotated[
+        bool | None, typer.Option("--panels/--no-panels", help="Show the panels [default: not in a screenshot]")
+    ] = None,
+) -> None:
+    """Open a window on a running world: look at it, and touch it."""
+    from umwelt.client.window.app import Sight
+    from umwelt.client.window.app import view as show
+
+    middle = None if at is None else _pair(at, ",", "--at", "64,32")
+    sight = Sight(middle, zoom, _pair(size, "x", "--size", "1280x800"), panels)
+    show(address, keys, demo, screenshot, sight)
+
+
+@app.command()
 def join(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="tcp://HOST:PORT of a world, or a run's folder.")],
     keys: KeysFolder = None,
