@@ -25,6 +25,9 @@ World = Annotated[
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, as in runs/meadow-1.")]
 Ticks = Annotated[int | None, typer.Option(min=0, help="Stop after so many ticks; without it, run until Ctrl-C.")]
+Window = Annotated[
+    bool | None, typer.Option("--window/--no-window", help="Open a window on it [default: where there is a display]")
+]
 View = Annotated[bool, typer.Option("--view/--no-view", help="Show the world in the terminal.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with the outcome as the last line.")]
 Check = Annotated[
@@ -63,6 +66,7 @@ def launch(
     ticks_per_exchange: Exchange = 0,
     engine: EngineKind = "local",
     view: View = True,
+    window: Window = None,
     check: Check = False,
     json: Json = False,
 ) -> None:
@@ -81,7 +85,7 @@ def launch(
         prepare(described, plan, engine)
         with making(f"making {described.name}"):
             store = begin_run(described, run, check, snapshots)
-        carry_on(described, store, plan, engine, view, json, asked)
+        carry_on(described, store, plan, engine, view, json, asked, window)
 
 
 @app.command()
@@ -94,6 +98,7 @@ def resume(
     ticks_per_exchange: Exchange = 0,
     engine: EngineKind = "local",
     view: View = True,
+    window: Window = None,
     check: Check = False,
     json: Json = False,
 ) -> None:
@@ -115,7 +120,7 @@ def resume(
         last_tick = None if ticks is None else newest.tick + ticks
         plan = Plan(nodes, bind, str(keys or ""), ticks_per_exchange, last_tick, check)
         prepare(described, plan, engine)
-        carry_on(described, store, plan, engine, view, json, asked)
+        carry_on(described, store, plan, engine, view, json, asked, window)
 
 
 @app.command()

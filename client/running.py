@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from umwelt.agents.description import WorldFile
 from umwelt.agents.opening import tried_small
 from umwelt.client.dashboard import Dashboard, Lines, parts_of, tints_of
+from umwelt.client.opening import Beside, beside
 from umwelt.cluster.engine import Engine, Plan, nodes_for
 from umwelt.cluster.journal import Journal, Metrics
 from umwelt.cluster.portion import check_species
@@ -158,7 +159,8 @@ class Rates:
 
 
 def carry_on(
-    world: WorldFile, store: Store, plan: Plan, kind: str, view: bool, as_json: bool, asked: Asked
+    world: WorldFile, store: Store, plan: Plan, kind: str, view: bool, as_json: bool, asked: Asked,
+    window: bool | None = None,
 ) -> None:  # fmt: skip
     """Run until the plan's last tick, or until stopped; then say what came out and how to go on."""
     console = Console(stderr=as_json)
@@ -177,11 +179,14 @@ def carry_on(
         elif view:
             watcher = Lines(begun, console)
         asked.at_once = False
-        if watcher is None:
-            _until_resting(engine, asked, rates)
-        else:
-            with watcher:
-                _until_resting(engine, asked, rates, watcher)
+        with beside(window, store.folder, plan.keys, view and console.is_terminal) as opened:
+            if watcher is None:
+                _until_resting(engine, asked, rates, opened)
+            else:
+                with watcher:
+                    _until_resting(engine, asked, rates, opened, watcher)
+            if opened is not None and opened.line:
+                console.print(opened.line, highlight=False, markup=False, soft_wrap=True)
     except KeyboardInterrupt:
         engine.close(AT_ONCE_S)
         raise
@@ -195,13 +200,17 @@ def carry_on(
         print(json.dumps(found), flush=True)
 
 
-def _until_resting(engine: Engine, asked: Asked, rates: Rates, watcher: Dashboard | Lines | None = None) -> None:
+def _until_resting(
+    engine: Engine, asked: Asked, rates: Rates, window: Beside | None, watcher: Dashboard | Lines | None = None
+) -> None:  # fmt: skip
     assert engine.line is not None
     while not engine.resting:
         if engine.turn(TURN_S):
             rates.note(engine.line.status)
         if asked.to_stop:
             engine.stop()
+        if window is not None:
+            window.turn()
         if watcher is not None:
             watcher.show(engine.line.status, engine.said, SAVING if asked.to_stop else "")
 
