@@ -1,0 +1,342 @@
+"""Dear ImGui on arcade.gl: takes the window's events, and draws into the framebuffer that is bound.
+
+imgui 1.92's textures come and grow as glyphs are needed, so its requests for them are served in every frame. Vertices
+and indices of all lists go to two streaming buffers, straight from imgui's own memory.
+"""
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import imgui_bundle
+import numpy as np
+from arcade.gl import BufferDescription, Context
+from imgui_bundle import imgui, implot
+from pyglet import gl
+from pyglet.window import key, mouse
+
+from umwelt.client.window.panels.theme import dress
+
+FONTS = Path(imgui_bundle.__file__).parent / "assets" / "fonts"
+TEXT_FONT, ICON_FONT = FONTS / "Roboto" / "Roboto-Regular.ttf", FONTS / "Font_Awesome_6_Free-Solid-900.otf"
+TEXT_PX, ICON_PX = 15.5, 13.0
+LEAST_BYTES = 1 << 16
+
+VERTEX = """#version 330
+uniform vec2 size;
+in vec2 in_place;
+in vec2 in_uv;
+in vec4 in_colour;
+out vec2 uv;
+out vec4 colour;
+void main() {
+    uv = in_uv;
+    colour = in_colour;
+    gl_Position = vec4(2.0 * in_place.x / size.x - 1.0, 1.0 - 2.0 * in_place.y / size.y, 0.0, 1.0);
+}
+"""
+FRAGMENT = """#version 330
+uniform sampler2D atlas;
+in vec2 uv;
+in vec4 colour;
+out vec4 drawn;
+void main() {
+    drawn = colour * texture(atlas, uv);
+}
+"""
+
+_NAMED = {
+    "TAB": "tab", "BACKSPACE": "backspace", "RETURN": "enter", "ENTER": "enter", "ESCAPE": "escape", "INSERT": "insert",
+    "DELETE": "delete", "SPACE": "space", "LEFT": "left_arrow", "RIGHT": "right_arrow", "UP": "up_arrow",
+    "DOWN": "down_arrow", "PAGEUP": "page_up", "PAGEDOWN": "page_down", "HOME": "home", "END": "end",
+    "NUM_ENTER": "keypad_enter", "NUM_DECIMAL": "keypad_decimal", "NUM_DIVIDE": "keypad_divide",
+    "NUM_MULTIPLY": "keypad_multiply", "NUM_SUBTRACT": "keypad_subtract", "NUM_ADD": "keypad_add",
+    "LCTRL": "left_ctrl", "RCTRL": "right_ctrl", "LSHIFT": "left_shift", "RSHIFT": "right_shift", "LALT": "left_alt",
+    "RALT": "right_alt", "LCOMMAND": "left_super", "RCOMMAND": "right_super", "MINUS": "minus", "EQUAL": "equal",
+    "COMMA": "comma", "PERIOD": "period", "SLASH": "slash",
+}  # fmt: skip
+KEYS = {
+    **{getattr(key, name): getattr(imgui.Key, to) for name, to in _NAMED.items()},
+    **{getattr(key, letter): getattr(imgui.Key, letter.lower()) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"},
+    **{getattr(key, f"_{digit}"): getattr(imgui.Key, f"_{digit}") for digit in range(10)},
+    **{getattr(key, f"NUM_{digit}"): getattr(imgui.Key, f"keypad{digit}") for digit in range(10)},
+    **{getattr(key, f"F{number}"): getattr(imgui.Key, f"f{number}") for number in range(1, 13)},
+}
+BUTTONS = {mouse.LEFT: 0, mouse.RIGHT: 1, mouse.MIDDLE: 2}
+CURSORS = {
+    imgui.MouseCursor_.text_input: "CURSOR_TEXT", imgui.MouseCursor_.resize_all: "CURSOR_SIZE",
+    imgui.MouseCursor_.resize_ns: "CURSOR_SIZE_UP_DOWN", imgui.MouseCursor_.resize_ew: "CURSOR_SIZE_LEFT_RIGHT",
+    imgui.MouseCursor_.resize_nesw: "CURSOR_SIZE_DOWN_LEFT", imgui.MouseCursor_.resize_nwse: "CURSOR_SIZE_DOWN_RIGHT",
+    imgui.MouseCursor_.hand: "CURSOR_HAND",
+}  # fmt: skip
+
+
+class Gui:
+    """See the page's top.
+
+    `shown_in` is an `arcade.Window`, or a context alone (then call `resize`, and there is no clipboard nor cursor).
+    """
+
+    def __init__(self, shown_in: Any, size: tuple[int, int] | None = None, pixel_ratio: float | None = None):
+        self._window = None if isinstance(shown_in, Context) else shown_in
+        self.ctx: Context = shown_in if self._window is None else shown_in.ctx
+        self._context, self._plots = imgui.create_context(), implot.create_context()
+        self._use()
+        io = imgui.get_io()
+        io.set_ini_filename("")
+        io.set_log_filename("")
+        io.backend_flags |= imgui.BackendFlags_.renderer_has_textures
+        io.backend_flags |= imgui.BackendFlags_.renderer_has_vtx_offset | imgui.BackendFlags_.has_mouse_cursors
+        io.config_flags |= imgui.ConfigFlags_.docking_enable
+        io.config_windows_move_from_title_bar_only = True
+        self.io = io
+        most = self.ctx.info.MAX_TEXTURE_SIZE
+        imgui.get_platform_io().renderer_texture_max_width = most
+        imgui.get_platform_io().renderer_texture_max_height = most
+        _load_fonts(io)
+        dress()
+        self._clipboard()
+        self._textures: dict[int, Any] = {}
+        self._program = self.ctx.program(vertex_shader=VERTEX, fragment_shader=FRAGMENT)
+        self._program["atlas"] = 0
+        self._vertices = self._indices = self._geometry = None
+        self._down: set[int] = set()
+        self._cursor = 0
+        width, height = size or (self._window.get_size() if self._window is not None else (1280, 800))
+        self.resize(width, height, pixel_ratio)
+
+    def _use(self) -> None:
+        imgui.set_current_context(self._context)
+        implot.set_current_context(self._plots)
+        implot.set_imgui_context(self._context)
+
+    def _clipboard(self) -> None:
+        window, platform = self._window, imgui.get_platform_io()
+        if window is None or not hasattr(window, "get_clipboard_text"):
+            return
+        platform.platform_get_clipboard_text_fn = lambda _: window.get_clipboard_text()
+        platform.platform_set_clipboard_text_fn = lambda _, text: window.set_clipboard_text(text)
+
+    # --- a frame
+
+    def begin(self, seconds: float) -> None:
+        """Panels may be drawn from now on."""
+        self._use()
+        self.io.delta_time = min(max(seconds, 1e-4), 0.25)
+        imgui.new_frame()
+
+    def end(self) -> None:
+        """Draw what was said since `begin` into the framebuffer that is bound."""
+        self._use()
+        imgui.render()
+        data = imgui.get_draw_data()
+        for texture in imgui.get_platform_io().textures:
+            if texture.status != imgui.ImTextureStatus.ok:
+                self._serve(texture)
+        if data.total_idx_count:
+            self._draw(data)
+        self._show_cursor()
+
+    def _draw(self, data: Any) -> None:
+        lists = list(data.cmd_lists)
+        self._fill(lists, data.total_vtx_count, data.total_idx_count)
+        ctx, target = self.ctx, self.ctx.active_framebuffer
+        blends, blend_func, scissor = ctx.is_enabled(ctx.BLEND), ctx.blend_func, target.scissor
+        ctx.enable(ctx.BLEND)
+        ctx.disable(ctx.DEPTH_TEST, ctx.CULL_FACE)
+        ctx.blend_func = ctx.SRC_ALPHA, ctx.ONE_MINUS_SRC_ALPHA, ctx.ONE, ctx.ONE_MINUS_SRC_ALPHA
+        self._program["size"] = self.io.display_size.x, self.io.display_size.y
+        self._program.use()
+        array = self._geometry.instance(self._program)  # type: ignore[attr-defined]
+        ratio, height = self.pixel_ratio, self.io.display_size.y
+        bound, first_index = -1, 0
+        for commands in lists:
+            for command in commands.cmd_buffer:
+                clip = command.clip_rect
+                left, top, right, bottom = clip.x * ratio, clip.y * ratio, clip.z * ratio, clip.w * ratio
+                if right <= left or bottom <= top or not command.elem_count:
+                    continue
+                if (texture := command.get_tex_id()) != bound:
+                    bound = texture
+                    self._textures[texture].use(0)
+                gl.glScissor(round(left), round(height * ratio - bottom), round(right - left), round(bottom - top))
+                array.render(gl.GL_TRIANGLES, first_index + command.idx_offset, command.elem_count)
+            first_index += commands.idx_buffer.size()
+        # the driver's own scissor was set past arcade: its value is said anew
+        target.scissor = scissor
+        ctx.blend_func = blend_func
+        if not blends:
+            ctx.disable(ctx.BLEND)
+
+    def _fill(self, lists: list[Any], vertex_count: int, index_count: int) -> None:
+        """All lists' vertices and indices, one after the other; indices count from the first list's first vertex."""
+        vertices = np.empty(vertex_count * imgui.VERTEX_SIZE, np.uint8)
+        indices = np.empty(index_count, np.uint32)
+        vertex_at = index_at = 0
+        for commands in lists:
+            count, of = commands.vtx_buffer.size(), commands.idx_buffer.size()
+            if not of:
+                vertex_at += count
+                continue
+            from_byte = vertex_at * imgui.VERTEX_SIZE
+            vertices[from_byte : from_byte + count * imgui.VERTEX_SIZE] = _bytes_at(
+                commands.vtx_buffer.data_address(), count * imgui.VERTEX_SIZE
+            )
+            found = _bytes_at(commands.idx_buffer.data_address(), of * imgui.INDEX_SIZE)
+            found = found.view(np.uint32 if imgui.INDEX_SIZE == 4 else np.uint16)
+            np.add(found, vertex_at, out=indices[index_at : index_at + of], casting="unsafe")
+            for command in commands.cmd_buffer:
+                if command.vtx_offset:
+                    first = index_at + command.idx_offset
+                    indices[first : first + command.elem_count] += np.uint32(command.vtx_offset)
+            vertex_at, index_at = vertex_at + count, index_at + of
+        if self._geometry is None or self._vertices.size < vertices.nbytes or self._indices.size < indices.nbytes:
+            self._allocate(vertices.nbytes, indices.nbytes)
+        else:
+            self._vertices.orphan()
+            self._indices.orphan()
+        self._vertices.write(vertices)
+        self._indices.write(indices)
+
+    def _allocate(self, vertex_bytes: int, index_bytes: int) -> None:
+        self._vertices: Any = self.ctx.buffer(reserve=max(LEAST_BYTES, 2 * vertex_bytes), usage="stream")
+        self._indices: Any = self.ctx.buffer(reserve=max(LEAST_BYTES, 2 * index_bytes), usage="stream")
+        content = [BufferDescription(self._vertices, "2f 2f 4f1", ["in_place", "in_uv", "in_colour"], ["in_colour"])]
+        self._geometry: Any = self.ctx.geometry(content, index_buffer=self._indices, index_element_size=4)
+
+    def _serve(self, texture: Any) -> None:
+        """Make, fill or drop a texture, as imgui wants it."""
+        status, of = texture.status, imgui.ImTextureStatus
+        if status == of.want_create:
+            made = self.ctx.texture((texture.width, texture.height), components=4)
+            made.filter = self.ctx.LINEAR, self.ctx.LINEAR
+            made.wrap_x = made.wrap_y = self.ctx.CLAMP_TO_EDGE
+            made.write(np.ascontiguousarray(texture.get_pixels_array()))
+            self._textures[made.glo.value] = made
+            texture.set_tex_id(made.glo.value)
+            texture.set_status(of.ok)
+        elif status == of.want_updates:
+            pixels = texture.get_pixels_array().reshape(texture.height, texture.width, 4)
+            made, part = self._textures[texture.tex_id], texture.update_rect
+            changed = np.ascontiguousarray(pixels[part.y : part.y + part.h, part.x : part.x + part.w])
+            made.write(changed.reshape(-1), viewport=(part.x, part.y, part.w, part.h))
+            texture.set_status(of.ok)
+        elif status == of.want_destroy and texture.unused_frames > 0:
+            made = self._textures.pop(texture.tex_id, None)
+            if made is not None:
+                made.delete()
+            texture.set_tex_id(0)
+            texture.set_status(of.destroyed)
+
+    def _show_cursor(self) -> None:
+        wanted = imgui.get_mouse_cursor()
+        if wanted == self._cursor or self._window is None:
+            return
+        self._cursor = wanted
+        name = CURSORS.get(wanted, "CURSOR_DEFAULT")
+        if hasattr(self._window, "get_system_mouse_cursor"):
+            self._window.set_mouse_cursor(self._window.get_system_mouse_cursor(getattr(self._window, name)))
+
+    # --- events, as pyglet tells them (logical pixels, y up)
+
+    @property
+    def wants_mouse(self) -> bool:
+        """Whether the mouse is over a panel, or held by one."""
+        return self.io.want_capture_mouse
+
+    @property
+    def wants_keyboard(self) -> bool:
+        """Whether what is typed goes into a panel."""
+        return self.io.want_text_input
+
+    def on_mouse_motion(self, x: float, y: float, *_: Any) -> None:
+        """The mouse moves; dragging too."""
+        self.io.add_mouse_pos_event(x, self.io.display_size.y - y)
+
+    def on_mouse_press(self, x: float, y: float, button: int, modifiers: int = 0) -> None:
+        """A button goes down."""
+        self.on_mouse_motion(x, y)
+        if button in BUTTONS:
+            self.io.add_mouse_button_event(BUTTONS[button], True)
+
+    def on_mouse_release(self, x: float, y: float, button: int, modifiers: int = 0) -> None:
+        """A button comes up."""
+        self.on_mouse_motion(x, y)
+        if button in BUTTONS:
+            self.io.add_mouse_button_event(BUTTONS[button], False)
+
+    def on_mouse_scroll(self, x: float, y: float, right: float, up: float) -> None:
+        """The wheel turns."""
+        self.on_mouse_motion(x, y)
+        self.io.add_mouse_wheel_event(-right, up)
+
+    def on_mouse_leave(self, *_: Any) -> None:
+        """The mouse leaves the window."""
+        far = -3.4028234663852886e38
+        self.io.add_mouse_pos_event(far, far)
+
+    def on_key_press(self, symbol: int, modifiers: int = 0) -> None:
+        """A key goes down."""
+        self._key(symbol, modifiers, True)
+
+    def on_key_release(self, symbol: int, modifiers: int = 0) -> None:
+        """A key comes up."""
+        self._key(symbol, modifiers, False)
+
+    def _key(self, symbol: int, modifiers: int, down: bool) -> None:
+        (self._down.add if down else self._down.discard)(symbol)
+        for mod, own, of in (
+            (imgui.Key.mod_ctrl, key.MOD_CTRL, (key.LCTRL, key.RCTRL)),
+            (imgui.Key.mod_shift, key.MOD_SHIFT, (key.LSHIFT, key.RSHIFT)),
+            (imgui.Key.mod_alt, key.MOD_ALT, (key.LALT, key.RALT)),
+            (imgui.Key.mod_super, key.MOD_COMMAND, (key.LCOMMAND, key.RCOMMAND)),
+        ):
+            held = bool(modifiers & own) if symbol not in of else down
+            self.io.add_key_event(mod, held or any(one in self._down for one in of))
+        if symbol in KEYS:
+            self.io.add_key_event(KEYS[symbol], down)
+
+    def on_text(self, text: str) -> None:
+        """Something is typed."""
+        self.io.add_input_characters_utf8(text)
+
+    def on_focus(self, focused: bool) -> None:
+        """The window comes to the front, or loses it: then no key is held any more."""
+        self._down.clear()
+        self.io.add_focus_event(focused)
+
+    def resize(self, width: int, height: int, pixel_ratio: float | None = None) -> None:
+        """The window has another size, in logical pixels; a logical pixel is `pixel_ratio` of the framebuffer's."""
+        if pixel_ratio is None:
+            pixel_ratio = self._window.get_pixel_ratio() if self._window is not None else 1.0
+        self.pixel_ratio = max(0.25, float(pixel_ratio))
+        self.io.display_size = imgui.ImVec2(max(1, width), max(1, height))
+        self.io.display_framebuffer_scale = imgui.ImVec2(self.pixel_ratio, self.pixel_ratio)
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._use()
+        for texture in imgui.get_platform_io().textures:
+            texture.set_tex_id(0)
+            texture.set_status(imgui.ImTextureStatus.destroyed)
+        for made in self._textures.values():
+            made.delete()
+        self._textures.clear()
+        implot.destroy_context(self._plots)
+        imgui.destroy_context(self._context)
+
+
+def _bytes_at(address: int, count: int) -> np.ndarray:
+    """Memory of imgui's, as it is."""
+    return np.frombuffer((ctypes.c_ubyte * count).from_address(address), np.uint8)
+
+
+def _load_fonts(io: Any) -> None:
+    """The text's font, and icons in the same."""
+    io.fonts.add_font_from_file_ttf(str(TEXT_FONT), TEXT_PX)
+    config = imgui.ImFontConfig()
+    config.merge_mode = True
+    config.glyph_min_advance_x = 16.0
+    config.glyph_offset = imgui.ImVec2(0, 1)
+    io.fonts.add_font_from_file_ttf(str(ICON_FONT), ICON_PX, config)
+    imgui.get_style().font_size_base = TEXT_PX
