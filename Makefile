@@ -13,12 +13,12 @@ install: $(VENV)/.installed
 run: install
 	@$(VENV)/bin/umwelt launch $(firstword $(wildcard worlds/meadow.toml worlds/pond.toml worlds/golden.toml))
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-dev $(VENV)/.display
 	@$(PY) -m pytest
 
 # what takes too long for every day: every number of nodes, real networks, Ray
 test-cluster: $(VENV)/.installed-dev
-	@$(PIP) -e '.[dev,ray]' </dev/null
+	@$(PIP) -e '.[dev,ray,viewer]' </dev/null
 	@UMWELT_LONG=1 $(PY) -m pytest tests/cluster tests/test_storm.py
 
 test-mesa: $(VENV)/.installed-dev
@@ -54,10 +54,25 @@ $(PY):
 
 $(VENV)/.installed: pyproject.toml | $(PY)
 	@echo 'installing what Umwelt needs ...'
-	@$(PIP) -e . </dev/null
+	@$(PIP) -e '.[viewer]' </dev/null || { \
+	  echo 'umwelt: the window cannot be installed here: the terminal shows the world' >&2; $(PIP) -e . </dev/null; }
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(PY)
 	@echo 'installing what Umwelt and its tests need ...'
-	@$(PIP) -e '.[dev]' </dev/null
+	@$(PIP) -e '.[dev,viewer]' </dev/null
 	@touch $(VENV)/.installed $@
+
+# The window's tests open a real window: they need an X server, a mouse to move, and OpenGL's libraries. Root gets them;
+# others are told, and those tests are skipped.
+SCREEN := libegl1 libfontconfig1 libfreetype6 libgl1 xauth xdotool xvfb
+HAS_SCREEN = command -v Xvfb >/dev/null && command -v xdotool >/dev/null && $(PY) -c 'import sys; from ctypes.util import \
+  find_library as find; sys.exit(not all(map(find, ("GL", "EGL", "freetype", "fontconfig"))))'
+$(VENV)/.display: | $(PY)
+	@if ! { $(HAS_SCREEN); } && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo 'installing an X server for tests ...'; \
+	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    $(SCREEN)) </dev/null >/dev/null || exit 2; fi
+	@if $(HAS_SCREEN); then touch $@; else \
+	  echo 'umwelt: tests of the window are skipped: as root, apt-get install $(SCREEN)' >&2; \
+	  [ -z "$$CI" ] || exit 2; fi

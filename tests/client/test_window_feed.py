@@ -1,0 +1,149 @@
+"""The feed: what a real gateway sends becomes frames; beings glide and never jump; the past can be shown."""
+
+import time
+
+import numpy as np
+import pytest
+from carving import golden
+from town import Town
+
+from umwelt.client.api import connect
+from umwelt.client.connection import Core
+from umwelt.client.window.camera import Camera
+from umwelt.client.window.feed import nearest, place_of, placed
+from umwelt.client.window.gathering import Gathered, swarm_of
+from umwelt.client.window.session import PromisedConnection, Session
+from umwelt.sandbox.region import Torus
+
+HEIGHT, WIDTH = 96, 80
+
+
+@pytest.fixture(scope="module")
+def town():
+    with Town(golden(HEIGHT, WIDTH), 3, tick_s=0.02) as found:
+        yield found
+
+
+@pytest.fixture
+def session(town):
+    found = Session(PromisedConnection(Core(town.address)), Camera.over(HEIGHT, WIDTH, (640, 480)))
+    yield found
+    found.close()
+
+
+def turned(session: Session, until, within_s: float = 20.0) -> None:
+    end_s = time.monotonic() + within_s
+    while not until():
+        assert time.monotonic() < end_s, "it did not come"
+        session.turn(1 / 60)
+        time.sleep(0.004)
+
+
+def test_every_level_of_detail_comes(session):
+    camera, feed = session.camera, session.feed
+    for scale, has in ((40.0, "swarms"), (4.0, "dots")):
+        camera.look(10, 70, scale, at_once=True)
+        session.turn(1 / 60)
+        turned(session, lambda has=has: feed.complete and bool(getattr(feed.frame, has)))
+    camera.scale = 0.5
+    camera.wished = (camera.y, camera.x, 0.5)
+    turned(session, lambda: feed.complete and feed.frame.densities is not None)
+    assert feed.frame.densities.counts and not feed.frame.swarms and feed.frame.dots is None
+
+
+def test_fields_come_by_cells_near_by_and_by_bins_from_afar(session):
+    camera, feed = session.camera, session.feed
+    camera.look(48, 40, 20.0, at_once=True)
+    turned(session, lambda: feed.complete and {"water", "elevation", "light"} <= feed.frame.planes.keys())
+    water = feed.frame.planes["water"]
+    assert water.step == 1 and water.values.shape == (water.rectangle.height, water.rectangle.width)
+    camera.scale = 1.0
+    camera.wished = (camera.y, camera.x, 1.0)
+    turned(session, lambda: feed.complete and feed.frame.planes["water"].step == 8)
+    assert feed.frame.planes["water"].values.shape == (HEIGHT // 8, WIDTH // 8)
+
+
+def test_what_is_drawn_is_what_is_there(session, town):
+    session.camera.look(0, 0, 30.0, at_once=True)
+    with connect(town.address) as world:
+        tick = world.pause()
+        world.wait(tick, 20)
+        turned(session, lambda: session.feed.complete and session.tick == tick)
+        turned(session, lambda: session.clock() - max(s.since_s.max(initial=0) for s in session.feed.frame.swarms) > 1)
+        there = world.query(table="monsters", columns=["y_fixed", "x_fixed"])
+        known = dict(zip(there["id"].tolist(), zip(there["y_fixed"], there["x_fixed"], strict=True), strict=True))
+        frame = session.feed.frame
+        swarm = next(s for s in frame.swarms if s.table == "monsters")
+        assert len(swarm) > 3
+        for being in swarm.ids.tolist():
+            y, x, _ = place_of(frame, being, Torus(HEIGHT, WIDTH))
+            assert abs(y - known[being][0] / 1024) < 0.01 and abs(x - known[being][1] / 1024) < 0.01
+        at = swarm.ids[0]
+        y, x, _ = place_of(frame, int(at), Torus(HEIGHT, WIDTH))
+        assert nearest(frame, y, x, Torus(HEIGHT, WIDTH), 0.5)[0] == at
+        world.go()
+
+
+def test_no_being_jumps_between_two_frames(session):
+    session.camera.look(48, 40, 24.0, at_once=True)
+    turned(session, lambda: session.feed.complete and bool(session.feed.frame.swarms))
+    torus, before, furthest, moved = Torus(HEIGHT, WIDTH), {}, 0.0, 0.0
+    for _ in range(240):
+        session.turn(1 / 60)
+        frame = session.feed.frame
+        now = {}
+        for swarm in frame.swarms:
+            if swarm.plant:
+                continue
+            y, x = placed(swarm, frame)
+            now |= dict(
+                zip(swarm.ids.tolist(), zip(y + frame.rectangle.y, x + frame.rectangle.x, strict=True), strict=True)
+            )
+        for being in now.keys() & before.keys():
+            ways = [
+                (a - b + size / 2) % size - size / 2
+                for a, b, size in zip(now[being], before[being], torus, strict=True)
+            ]
+            furthest, moved = max(furthest, np.hypot(*ways)), moved + np.hypot(*ways)
+        before = now
+        time.sleep(0.004)
+    assert moved > 1, "nobody moved at all"
+    assert furthest < 1.2, "a monster goes about a cell a tick: in one frame it cannot go further"
+
+
+def test_the_selected_being_is_asked_for_and_followed(session):
+    session.camera.look(48, 40, 24.0, at_once=True)
+    turned(session, lambda: bool(session.feed.frame.swarms) and session.feed.complete)
+    swarm = next(s for s in session.feed.frame.swarms if s.table == "monsters")
+    session.select(int(swarm.ids[0]), "monsters")
+    session.following = True
+    turned(session, lambda: session.selected.gone or session.selected.being is not None)
+    being = session.selected.being
+    assert being["id"] == swarm.ids[0] and "drives" in being and len(being["stimuli"]) > 30
+    turned(
+        session,
+        lambda: (
+            session.selected.gone or np.hypot(*np.subtract(session.camera.wished[:2], session.selected_place()[:2])) < 2
+        ),
+    )
+
+
+def part(ids, y, x, **columns) -> Gathered:
+    return Gathered(
+        np.array(ids), np.array(y, np.float32), np.array(x, np.float32), {n: np.array(c) for n, c in columns.items()}
+    )
+
+
+def test_beings_glide_over_the_seam_from_where_they_were_drawn(session):
+    frame, torus = session.feed.frame, Torus(HEIGHT, WIDTH)
+    frame.glide_s = 1.0
+    first = swarm_of("monsters", [(part([3, 9], [95.5, 20.0], [79.5, 20.0]), True)], None, frame, torus, 10.0)
+    second = swarm_of("monsters", [(part([3, 9], [0.5, 21.0], [0.5, 20.0]), True)], first, frame, torus, 20.0)
+    frame.now_s = 20.5
+    y, x = placed(second, frame)
+    assert (y % HEIGHT).tolist() == pytest.approx([0.0, 20.5]) and (x % WIDTH).tolist() == pytest.approx([0.0, 20.0])
+    third = swarm_of("monsters", [(part([3, 9], [1.5, 21.0], [0.5, 20.0]), True)], second, frame, torus, 20.5)
+    frame.now_s = 20.5
+    again_y, again_x = placed(third, frame)
+    assert (again_y % HEIGHT).tolist() == pytest.approx((y % HEIGHT).tolist())
+    assert (again_x % WIDTH).tolist() == pytest.approx((x % WIDTH).tolist())
