@@ -1,0 +1,161 @@
+// A rosette: rings of leaves over a soft shadow, a flower in their middle. With NEAR 0 it is drawn with less.
+#include "common.glsl"
+
+in vec2 at;
+flat in vec4 genes;
+flat in vec4 state;
+flat in vec4 own;
+flat in vec4 frame;
+out vec4 colour_out;
+uniform float strength;
+uniform vec2 wind;
+
+const float TURN = 6.2831853;
+#if NEAR
+const int RINGS = 3;
+#else
+const int RINGS = 2;
+#endif
+
+vec4 canvas = vec4(0.0);
+float fine;
+
+float inside(float distance) { return clamp(0.5 - distance * fine, 0.0, 1.0); }
+void over(vec3 colour, float cover) {
+    canvas *= 1.0 - cover;
+    canvas += vec4(colour * cover, cover);
+}
+
+// Signed distance to a leaf from the origin along x: two arcs that meet in points, its widest place moved by `full`.
+float blade(vec2 p, float reach, float half_width, float full) {
+    float t = clamp(p.x / reach, 0.0, 1.0);
+    float x = reach * mix(t, t * (2.0 - t), full) + min(p.x, 0.0) + max(p.x - reach, 0.0);
+    float rise = max((reach * reach * 0.25 - half_width * half_width) / (2.0 * half_width), 0.0);
+    return length(vec2(x - reach * 0.5, abs(p.y) + rise)) - (rise + half_width);
+}
+
+// One leaf of a ring, laid over what is there. `p` has its root at the origin and lies along x.
+void leaf(vec2 p, float angle, float reach, float half_width, vec3 tone, float ring, float chance, float sway) {
+    float t = clamp(p.x / reach, 0.0, 1.2), withered = state.w;
+    // leaves lean with the wind, and curl when they are dry
+    p.y -= (sway + (chance - 0.5) * (0.10 + 0.9 * withered)) * reach * t * t;
+    half_width *= 1.0 - 0.45 * withered;
+    float d = blade(p, reach, half_width, 0.25 + 0.6 * genes.x);
+#if NEAR
+    float thorny = smoothstep(0.25, 0.9, genes.w), teeth = abs(fract(t * 7.0 - 0.15) - 0.5) * 2.0;
+    d -= thorny * (teeth * teeth - 0.35) * half_width * 0.20 * smoothstep(0.05, 0.25, t);
+    // the shade it casts on leaves below
+    over(vec3(0.0, 0.012, 0.02), 0.34 * (1.0 - smoothstep(0.0, 0.055 + 0.02 * ring, d)) * min(canvas.a, 1.0));
+#endif
+    float edge = clamp(-d / half_width, 0.0, 1.0), upper = p.y * (sin(angle) * -0.55 + cos(angle) * -0.83) > 0.0 ? 1.0 : 0.0;
+    float lift = 0.60 + 0.40 * t;
+    vec3 colour = tone * lift * mix(0.84, 1.10, upper);
+    colour += tone * vec3(0.55, 0.42, 0.12) * t * t * 0.45;
+#if NEAR
+    // side veins run to the tip
+    float vein = abs(fract((t - abs(p.y) / reach * 0.9) * 6.0) - 0.5) * 2.0;
+    colour *= 1.0 - 0.16 * smoothstep(0.72, 1.0, vein) * smoothstep(0.0, 0.3, edge);
+    colour += tone * 0.10 * (1.0 - smoothstep(0.5, 0.8, vein)) * edge;
+    float rib = exp2(-p.y * p.y * fine * fine / max(1.0, fine * fine * 0.00022 * (1.3 - t) * (1.3 - t)) * 1.4);
+    colour = mix(colour, tone * 1.25 + vec3(0.20, 0.24, 0.12), rib * (1.0 - 0.7 * t) * 0.60);
+    colour += (tone * 0.55 + vec3(0.10, 0.13, 0.10)) * (1.0 - smoothstep(0.0, 0.028, -d)) * (0.35 + 0.65 * upper) * 0.75;
+    colour = mix(colour, vec3(0.90, 0.55, 0.42), thorny * teeth * teeth * (1.0 - smoothstep(0.0, 0.03, -d)) * 0.85);
+#else
+    colour += tone * 0.30 * (1.0 - smoothstep(0.0, 0.06, -d)) + tone * 0.25 * exp2(-p.y * p.y * 900.0) * (1.0 - t);
+#endif
+    over(colour, inside(d) * 0.98);
+}
+
+void ring_of(vec2 p, float ring, float count, float reach, float slim, vec3 tone, float turn) {
+    float sector = TURN / count, angle = atan(p.y, p.x) - turn, far = length(p);
+    float index = floor(angle / sector + 0.5);
+    float beside = (angle - index * sector) >= 0.0 ? 1.0 : -1.0;
+#if NEAR
+    const int LEAVES = 2;
+#else
+    const int LEAVES = 1;
+#endif
+    for (int i = 0; i < LEAVES; i++) {
+        // the neighbour first, its edge is seen beneath
+        float k = i == LEAVES - 1 ? index : index + beside;
+        float named = k - count * floor(k / count), chance = hash(named * 7.13 + ring * 3.7 + own.z * 61.0);
+        float middle = k * sector + turn + (chance - 0.5) * 0.16 * sector;
+        vec2 ahead = vec2(cos(middle), sin(middle));
+        vec2 q = vec2(dot(p, ahead), dot(p, vec2(-ahead.y, ahead.x)));
+        float leaf_reach = reach * (0.86 + 0.16 * hash(chance * 91.7));
+        float sway = dot(wind, vec2(-ahead.y, ahead.x)) * 0.22 * frame.w + sin(now_s * 1.3 + chance * 40.0) * 0.022;
+        float half_width = leaf_reach * min(slim, 0.92 * sin(min(sector * 0.5, 1.2)));
+        leaf(q, middle, leaf_reach, half_width, tone * (0.90 + 0.2 * chance), ring, chance, sway);
+    }
+}
+
+void flower(vec2 p, float radius, float opened, float turn) {
+    vec3 tint = hsv(0.98 + (state.x * 2.0 - 1.0) * 0.2, 0.60, 1.0);
+    float open_ = smoothstep(0.15, 0.95, opened), size = radius * (0.20 + 0.24 * open_) * smoothstep(0.0, 0.08, opened);
+    float petals = 5.0 + floor(own.w * 3.4), far = length(p), heart = size * 0.34;
+    over(vec3(0.0, 0.01, 0.02), 0.5 * (1.0 - smoothstep(size * 0.5, size * 1.35, far)) * step(1e-4, size));
+    if (size <= 1e-4) return;
+    for (int row = 0; row < 2; row++) {
+        float sector = TURN / petals, angle = atan(p.y, p.x) - turn - float(row) * 0.5 * sector;
+        float index = floor(angle / sector + 0.5), within = angle - index * sector;
+        float reach = size * (row == 0 ? 1.0 : 0.72);
+        vec2 q = far * vec2(cos(within), sin(within));
+        // petals are drops: round at their ends, narrow while the bud is shut
+        float wide = reach * mix(0.20, 0.36, open_) * min(1.0, 6.0 / petals);
+        float along = clamp(q.x, 0.0, reach - wide);
+        float d = length(vec2(q.x - along, q.y)) - wide * smoothstep(-0.15, 0.85, along / max(reach - wide, 1e-4));
+        float t = clamp(far / reach, 0.0, 1.0);
+        vec3 colour = mix(tint * vec3(0.80, 0.50, 0.62), mix(tint, vec3(1.0), 0.22 * float(row)), smoothstep(0.15, 0.8, t));
+        colour *= 0.90 + 0.14 * cos(within * petals * 5.0) * (1.0 - t);
+        colour += 0.20 * (1.0 - smoothstep(0.0, size * 0.10, -d));
+        over(tint * 0.10, inside(d - 0.018) * 0.45);
+        over(colour, inside(d));
+#if !NEAR
+        break;
+#endif
+    }
+    float core = far - heart * (0.55 + 0.45 * open_);
+    vec3 gold = mix(vec3(0.45, 0.65, 0.25), vec3(1.0, 0.82, 0.30), open_);
+    over(gold * 0.25, inside(core - 0.014) * 0.5);
+    over(gold * (1.12 - 0.5 * far / max(heart, 1e-4)), inside(core));
+#if NEAR
+    float angle = atan(p.y, p.x) * 9.0 / TURN, dot_ = length(vec2(fract(angle) - 0.5, 0.0)) * TURN / 9.0 * far;
+    float grains = length(vec2(dot_, far - heart * 0.72)) - heart * 0.13;
+    over(vec3(1.0, 0.93, 0.62), inside(grains) * open_);
+#endif
+    canvas.rgb += tint * (0.10 * open_ * exp2(-far / size * 2.6));
+}
+
+void main() {
+    fine = frame.x;
+    float radius = frame.y, grown = state.z, height = genes.z, withered = state.w, far = length(at);
+    float turn = own.z * TURN;
+    // its shadow: a star as large as the leaves, further off and softer under tall plants
+    vec2 cast_at = at - vec2(0.55, 0.83) * (0.05 + 0.30 * height * grown);
+    float count = floor(5.0 + 3.4 * own.w - 1.5 * genes.y + 0.5), soft = 0.10 + 0.22 * height * grown;
+    float star = radius * (0.76 + 0.12 * cos((atan(cast_at.y, cast_at.x) - turn) * count));
+    canvas.a = 0.60 * (1.0 - smoothstep(-soft * 0.8, soft, length(cast_at) - star));
+    canvas.a = max(canvas.a, 0.50 * (1.0 - smoothstep(0.3, 1.05, far / radius)));
+
+    float saturation = 0.66 - 0.16 * genes.x, value = 0.62 + 0.22 * grown;
+    vec3 tone = hsv(own.x, saturation, value);
+    tone = mix(tone, vec3(0.46, 0.32, 0.15) * (0.75 + 0.4 * own.w), withered * 0.85);
+    vec2 lean = wind * (0.10 + 0.25 * height) * radius * frame.w;
+    float slim = mix(0.40, 0.15, genes.y);
+    for (int i = 0; i < RINGS; i++) {
+        float ring = float(i), share = ring / float(RINGS - 1);
+        float reach = radius * mix(1.0, 0.47, share);
+        // inner rings stand higher: the light finds them, the wind moves them
+        vec3 lit = tone * mix(vec3(0.34, 0.42, 0.50), vec3(1.05), share) + vec3(0.06, 0.05, 0.0) * share * (1.0 - withered);
+        ring_of(at - lean * share, ring, max(4.0, count - (i == RINGS - 1 ? 1.0 : 0.0)), reach,
+            slim * mix(1.0, 1.15, share), lit, turn + ring * 2.4);
+    }
+    vec2 middle = at - lean;
+    over(tone * 1.25 + vec3(0.16, 0.18, 0.10) * (1.0 - withered), 0.75 * exp2(-dot(middle, middle) / (radius * radius * 0.008)));
+    if (state.y > 0.0) flower(middle, radius, state.y, turn * 3.0);
+    if (own.y > 0.5)
+        canvas.rgb += vec3(1.0, 0.93, 0.65) * (0.55 * exp2(-abs(far - radius * 0.98) * 22.0) * (0.8 + 0.2 * sin(now_s * 4.0)));
+
+    vec2 rest = 1.0 - abs(at) / frame.z;
+    colour_out = clamp(canvas, 0.0, 4.0) * (strength * smoothstep(0.0, 0.10, min(rest.x, rest.y)));
+}
