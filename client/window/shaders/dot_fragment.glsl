@@ -1,0 +1,29 @@
+#version 330
+in vec4 tint;
+in float turned;
+in float leaves;
+in float pixels_wide;
+uniform float plants;
+out vec4 colour;
+void main() {
+    vec2 p = gl_PointCoord * 2.0 - 1.0;
+    float far = length(p), soft = 2.2 / pixels_wide;
+    float lit = dot(p, vec2(-0.5, -0.5));
+    if (plants > 0.5) {
+        float shape = smoothstep(5.0, 9.0, pixels_wide);
+        float angle = atan(p.y, p.x) + turned;
+        float leaf = abs(cos(angle * leaves * 0.5));
+        float edge = mix(0.88, 0.52 + 0.42 * leaf, shape);
+        float cover = (1.0 - smoothstep(edge - soft, edge + soft * 0.4, far)) * 0.86;
+        float shade = 0.62 + 0.5 * (1.0 - far) + 0.25 * lit + shape * 0.22 * (leaf - 0.5);
+        float heart = exp(-far * far * 14.0) * 0.35 * shape;
+        float shadow = (1.0 - smoothstep(edge, edge + 0.35, far)) * 0.35 * shape;
+        colour = vec4(tint.rgb * (shade + heart) * cover, max(cover, shadow)) * tint.a;
+    } else {
+        float core = 1.0 - smoothstep(0.50 - soft, 0.50 + soft * 0.5, far);
+        float glow = exp(-far * far * 4.2) * (1.0 - smoothstep(0.8, 1.0, far));
+        float spark = exp(-dot(p + 0.16, p + 0.16) * 30.0);
+        vec3 body = tint.rgb * (0.80 + 0.7 * lit + 0.25 * (0.5 - far)) + spark * 0.45;
+        colour = vec4(mix(tint.rgb * glow * 0.75, body, core), max(core, glow * 0.25)) * tint.a;
+    }
+}

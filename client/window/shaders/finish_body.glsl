@@ -1,0 +1,69 @@
+#include "ground_shared.glsl"
+in vec2 at;
+in vec2 uv;
+out vec4 colour;
+uniform sampler2D picture, glow;
+uniform float bloom;
+uniform vec2 viewport;
+uniform float seconds;
+
+vec3 sound(vec3 c) { return clamp(mix(vec3(0.0), c, vec3(lessThan(abs(c), vec3(1e4)))), 0.0, 16.0); }
+
+#ifdef WEATHER
+uniform sampler2D sky_plane;
+uniform vec4 ground_place;
+uniform vec2 drift;      // cells that the wind has gone
+uniform float windy;     // 0 to 1
+uniform float strength;
+uniform float pixels;
+
+// Day and night: never so dark that nothing can be read.
+vec3 lit(vec3 c, vec4 sky) {
+    float sun = clamp(sky.x, 0.0, 1.0), day = smoothstep(0.0, 0.42, sun);
+    float dusk = smoothstep(0.0, 0.10, sun) * (1.0 - smoothstep(0.12, 0.46, sun));
+    float grey = dot(c, vec3(0.25, 0.6, 0.15));
+    vec3 night = mix(c, vec3(grey), 0.30) * vec3(0.46, 0.56, 0.92) + vec3(0.002, 0.006, 0.020);
+    vec3 found = mix(night, c * (0.90 + 0.16 * sun), day);
+    found *= mix(vec3(1.0), vec3(1.22, 0.97, 0.76), dusk * 0.75);
+    float season = clamp((sky.y - 16.0) / 22.0, -1.0, 1.0);
+    return found * (season > 0.0 ? mix(vec3(1.0), vec3(1.05, 1.02, 0.93), season) : mix(vec3(1.0), vec3(0.92, 0.99, 1.08), -season));
+}
+
+// Streaks of rain over the window, and their shine.
+float streaks(float rain, float size, float speed, float salt) {
+    vec2 p = vec2(uv.x * viewport.x + uv.y * viewport.y * 0.16, uv.y * viewport.y) / size;
+    float column = floor(p.x), offset = dice(vec2(column, salt) + 400.0);
+    float y = p.y * 0.075 + seconds * speed * (0.8 + 0.4 * offset) + offset * 31.0;
+    float drop = floor(y), chance = dice(vec2(column + 400.0, mod(drop, 4096.0) + salt));
+    float across = abs(fract(p.x) - 0.5), along = fract(y);
+    return step(chance, rain) * (1.0 - smoothstep(0.10, 0.42, across)) * smoothstep(0.0, 0.08, along)
+        * (1.0 - smoothstep(0.10, 0.55, along));
+}
+
+// What the wind carries: wisps drawn out along it.
+float wisps(vec2 place) {
+    vec2 q = place - drift;
+    float broad = lattice(q, steps_of(46.0)), thin = lattice(q + broad * 9.0, steps_of(11.0));
+    return smoothstep(0.52, 0.86, broad * 0.6 + thin * 0.4);
+}
+#endif
+
+void main() {
+    vec3 c = sound(texture(picture, uv).rgb);
+#ifdef WEATHER
+    vec2 spot = (at - ground_place.xy) * ground_place.zw;
+    vec4 sky = texture(sky_plane, spot);
+    c = mix(c, lit(c, sky), strength);
+    float rain = clamp(sky.z * 1.6, 0.0, 1.0) * strength;
+    float drops = streaks(rain * 0.5, 3.0, 2.1, 1.0) * 0.6 + streaks(rain * 0.4, 5.0, 1.6, 77.0);
+    c = mix(c, c * 0.86 + vec3(0.012, 0.020, 0.030), rain * 0.6);
+    c += drops * vec3(0.10, 0.13, 0.16);
+    c += wisps(middle + at) * windy * strength * vec3(0.020, 0.026, 0.032);
+#endif
+    c += sound(texture(glow, uv).rgb) * bloom;
+    vec2 p = uv * 2.0 - 1.0;
+    c *= 1.0 - 0.20 * pow(clamp(dot(p, p) - 0.35, 0.0, 2.0), 1.2);
+    c = c * (1.0 + c / 6.0) / (1.0 + 0.30 * c);
+    float dither = (dice(mod(gl_FragCoord.xy, 512.0) + 3.0) - 0.5) / 255.0;
+    colour = vec4(pow(clamp(c, 0.0, 1.0), vec3(1.0 / 1.12)) + dither, 1.0);
+}

@@ -1,0 +1,2 @@
+#version 330
+#include "finish_body.glsl"

@@ -1,0 +1,3 @@
+#version 330
+#define WEATHER
+#include "finish_body.glsl"

@@ -1,0 +1,36 @@
+// Noise that repeats with the torus, and samples of planes in which no cell shows.
+uniform vec2 middle;  // the cell (x, y) in the middle of the window
+uniform vec2 world;   // cells
+
+float dice(vec2 cell) {
+    uvec2 q = uvec2(ivec2(cell));
+    uint h = q.x * 1597334677u ^ q.y * 3812015801u;
+    h = (h ^ (h >> 15u)) * 2246822519u;
+    h = (h ^ (h >> 13u)) * 3266489917u;
+    return float((h ^ (h >> 16u)) >> 8u) * (1.0 / 16777216.0);
+}
+
+// Noise of so many steps round the torus: the same at a place however often the world is seen.
+float lattice(vec2 place, vec2 steps) {
+    vec2 p = place * steps / world;
+    vec2 i = floor(p), f = p - i;
+    f = f * f * f * (f * (f * 6.0 - 15.0) + 10.0);
+    vec2 low = mod(i, steps), high = mod(i + 1.0, steps);
+    return mix(mix(dice(low), dice(vec2(high.x, low.y)), f.x), mix(dice(vec2(low.x, high.y)), dice(high), f.x), f.y);
+}
+
+vec2 steps_of(float cells) { return max(vec2(4.0), floor(world / cells + 0.5)); }
+
+// A cubic B-spline through four bilinear taps.
+vec4 spline(sampler2D plane, vec2 uv) {
+    vec2 size = vec2(textureSize(plane, 0));
+    vec2 p = uv * size - 0.5;
+    vec2 i = floor(p), f = p - i, g = 1.0 - f;
+    vec2 w0 = g * g * g / 6.0, w1 = (4.0 - 6.0 * f * f + 3.0 * f * f * f) / 6.0;
+    vec2 w3 = f * f * f / 6.0, w2 = 1.0 - w0 - w1 - w3;
+    vec2 low = w0 + w1, high = w2 + w3;
+    vec2 a = (i - 0.5 + w1 / low) / size, b = (i + 1.5 + w3 / high) / size;
+    return mix(
+        mix(texture(plane, b), texture(plane, vec2(a.x, b.y)), low.x),
+        mix(texture(plane, vec2(b.x, a.y)), texture(plane, a), low.x), low.y);
+}

@@ -1,0 +1,26 @@
+#version 330
+#include "ground_shared.glsl"
+// A field as a colour map, with lines of equal value.
+in vec2 at;
+out vec4 colour;
+uniform sampler2D field, map_colours;
+uniform vec4 layer_place;
+uniform vec2 range;     // lowest, one over the range
+uniform float lines;    // between lowest and highest
+uniform float strength;
+uniform vec2 repeats;   // across, down: whether it goes all round the torus
+void main() {
+    vec2 spot = (at - layer_place.xy) * layer_place.zw;
+    float share = clamp((spline(field, spot).r - range.x) * range.y, 0.0, 1.0);
+    vec3 tint = texture(map_colours, vec2(share * 255.0 / 256.0 + 0.5 / 256.0, 0.5)).rgb;
+    float level = share * lines, wide = max(fwidth(level), 1e-5);
+    float off = abs(fract(level + 0.5) - 0.5) / wide;
+    float line = (1.0 - smoothstep(0.3, 1.2, off)) * clamp(1.4 - wide * 2.2, 0.0, 1.0) * step(0.01, share);
+    tint += (0.30 + tint) * line * 0.22;
+    vec2 place = middle + at;
+    float grain = lattice(place, steps_of(2.2)) * 0.6 + lattice(place, steps_of(0.7)) * 0.4;
+    tint *= 0.92 + 0.16 * grain;
+    vec2 inside = max(vec2(lessThanEqual(abs(spot - 0.5), vec2(0.5))), repeats);
+    float cover = strength * inside.x * inside.y;
+    colour = vec4(tint * cover, cover);
+}

@@ -1,0 +1,101 @@
+"""The stage: everything that the window shows of the world, drawn in order."""
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from arcade import gl
+
+from umwelt.client.window.camera import Camera
+from umwelt.client.window.far import DensitiesDrawer, DotsDrawer
+from umwelt.client.window.finish import Finish
+from umwelt.client.window.frame import Frame
+from umwelt.client.window.ground import Ground, Planes
+from umwelt.client.window.layers import LayerDrawer, Legend, legend
+from umwelt.client.window.looks import Looks
+from umwelt.client.window.overlay import Overlay
+
+FULL_WIND_CELLS_S = 6.0
+MAP_HIDES_WEATHER = 0.9
+"""Under a colour map there is little weather: its colours are to be read."""
+
+
+def _drawer(ctx: Any, module: str, name: str) -> Any:
+    """What draws bodies, where it is there."""
+    try:
+        return getattr(import_module(f"umwelt.client.window.{module}"), name)(ctx)
+    except (ImportError, FileNotFoundError):
+        return None
+
+
+class Stage:
+    """Draws a frame. `wind` (cells a second, right and down) and `overlay` are the window's to set."""
+
+    def __init__(self, ctx: Any, known: Any, bloom: bool = True):
+        self.ctx, self.known, self.bloom = ctx, known, bloom
+        self.wind: tuple[float, float] = (0.0, 0.0)
+        self._drift = [0.0, 0.0]
+        self._drawn_s: float | None = None
+        self._size = known.width, known.height
+        self._quad = gl.geometry.quad_2d_fs()
+        self.planes = Planes(ctx, known.height, known.width)
+        self.ground = Ground(ctx, known, self.planes, self._quad)
+        self.layer = LayerDrawer(ctx, known, self.planes, self._quad)
+        self.dots = DotsDrawer(ctx, known)
+        self.densities = DensitiesDrawer(ctx, known, self._quad)
+        self.finish = Finish(ctx, known, self._quad)
+        self.overlay = Overlay(ctx)
+        self.plants, self.monsters = _drawer(ctx, "plants", "Plants"), _drawer(ctx, "monsters", "Monsters")
+
+    def draw(
+        self, frame: Frame, camera: Camera, looks: Looks, nodes: Sequence[Mapping[str, Any]] = ()
+    ) -> None:  # fmt: skip
+        """Draw everything into the framebuffer that is bound."""
+        ctx, target = self.ctx, self.ctx.active_framebuffer
+        self._blow(frame.now_s)
+        self.ground.prepare(frame, camera)
+        self.finish.begin(*camera.view)
+        self.ground.draw(frame, camera, looks)
+        self.layer.draw(frame, camera, looks)
+        levels = camera.levels()
+        if "densities" in levels:
+            self.densities.draw(frame, camera, levels["densities"])
+        if "dots" in levels:
+            self.dots.draw(frame, camera, levels["dots"])
+        if "bodies" in levels:
+            self._bodies(frame, camera, looks, levels["bodies"])
+        mapped = looks.layer_strength if looks.layer in frame.planes else 0.0
+        weather = (1.0 - MAP_HIDES_WEATHER * mapped) if looks.weather and "light" in frame.planes else 0.0
+        windy = min(1.0, (self.wind[0] ** 2 + self.wind[1] ** 2) ** 0.5 / FULL_WIND_CELLS_S)
+        self.finish.end(
+            target, frame, camera, looks.bloom if self.bloom else 0.0, self.ground.composed, weather,
+            (self._drift[0], self._drift[1]), windy,
+        )  # fmt: skip
+        self.overlay.draw(frame, camera, looks, nodes)
+        ctx.enable(ctx.BLEND)
+        ctx.blend_func = ctx.BLEND_DEFAULT
+
+    def _bodies(self, frame: Frame, camera: Camera, looks: Looks, strength: float) -> None:
+        self.ctx.enable(self.ctx.BLEND)
+        self.ctx.blend_func = self.ctx.ONE, self.ctx.ONE_MINUS_SRC_ALPHA
+        for drawer, plant in ((self.plants, True), (self.monsters, False)):
+            for swarm in frame.swarms:
+                if drawer is not None and swarm.plant == plant and len(swarm):
+                    drawer.draw(swarm, frame, camera, looks, strength)
+
+    def legend(self, frame: Frame, looks: Looks) -> Legend | None:
+        """How the layer that is drawn is to be read; None if there is none."""
+        plane = frame.planes.get(looks.layer)
+        return None if plane is None else legend(looks.layer, self.known, plane, self.layer.span_of(looks.layer))
+
+    def _blow(self, now_s: float) -> None:
+        """Sum up what the wind has carried, so that nothing jumps when it turns."""
+        passed = 0.0 if self._drawn_s is None else min(0.25, max(0.0, now_s - self._drawn_s))
+        self._drawn_s = now_s
+        for axis in (0, 1):
+            self._drift[axis] = (self._drift[axis] + self.wind[axis] * passed) % self._size[axis]
+
+    def release(self) -> None:
+        """Give back what was taken of the device."""
+        for part in (self.ground, self.layer, self.dots, self.densities, self.finish, self.overlay, self.planes):
+            part.release()
