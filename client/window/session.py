@@ -117,6 +117,12 @@ class Session:
         self.notices: list[Notice] = []
         self.reconnecting = False
         self.quitting = False
+        self.done: list[Any] = []
+        """What was done to the world from here (`tools.Done`)."""
+        self.at_close: list[Callable[[], None]] = []
+        """Called before the line is closed: whoever holds something gives it back."""
+        self.awaited = LIVE
+        """What will be shown when it has been replayed; the same as `shown` when nothing is waited for."""
         self._promises: list[tuple[Promise, Callable[[Any], None] | None, Callable[[str], None] | None]] = []
 
     # --- what there is
@@ -155,8 +161,9 @@ class Session:
         self._promises.append((promise, then, failed))
 
     def command(
-        self, name: str, *arguments: Any, done: str = "", then: Callable[[Any], None] | None = None, **named: Any
-    ) -> None:
+        self, name: str, *arguments: Any, done: str = "", then: Callable[[Any], None] | None = None,
+        failed: Callable[[str], None] | None = None, **named: Any,
+    ) -> None:  # fmt: skip
         """Do something to the running world (a method of `api.Connection` by name); `done` is said when it is done."""
 
         def settled(tick: Any) -> None:
@@ -165,7 +172,7 @@ class Session:
             if then is not None:
                 then(tick)
 
-        self.ask(getattr(self.world, name)(*arguments, **named), settled)
+        self.ask(getattr(self.world, name)(*arguments, **named), settled, failed)
 
     def say(self, line: str, bad: bool = False) -> None:
         """Tell the person at the window."""
@@ -199,19 +206,30 @@ class Session:
     # --- the past
 
     def show(self, tick: int) -> None:
-        """Show a tick of the past beside the running world; `LIVE`: the running world again."""
+        """Show a tick of the past beside the running world; `LIVE`: the running world again.
+
+        Whatever is asked for last counts; a replay under way is given up by setting `awaited` to `shown`.
+        """
+        self.awaited = tick
         if tick == LIVE:
             self.looking = self.world
             self.feed.show(LIVE)
             return
 
         def there(moment: Any) -> None:
+            if self.awaited != tick:
+                return
             self.looking = moment
             self.feed.show(tick)
             self.say(f"tick {tick} is shown; the world goes on beside it")
 
+        def failed(line: str) -> None:
+            if self.awaited == tick:
+                self.awaited = self.shown
+                self.say(line, bad=True)
+
         self.say(f"replaying to tick {tick} ...")
-        self.ask(self.world.show(tick), there)
+        self.ask(self.world.show(tick), there, failed)
 
     # --- turns
 
@@ -270,6 +288,8 @@ class Session:
 
     def close(self) -> None:
         """Leave; the world goes on."""
+        for leave in self.at_close:
+            leave()
         with suppress(UmweltError):
             self.feed.close()
         self.world.close()
