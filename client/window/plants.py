@@ -36,6 +36,7 @@ class Plants:
         self.wind = (0.0, 0.0)
         self._leaves = [program(ctx, "plant_vertex.glsl", f"plant_{level}.glsl") for level in ("mid", "near")]
         self._stems = [program(ctx, "stem_vertex.glsl", f"stem_{level}.glsl") for level in ("mid", "near")]
+        self._flowers = program(ctx, "plant_flower_vertex.glsl", "plant_flower.glsl")
         self._seeds = program(ctx, "plant_vertex.glsl", "plant_seed.glsl")
         self._stands: dict[str, _Stand] = {}
 
@@ -51,10 +52,10 @@ class Plants:
         self._ctx.enable(self._ctx.BLEND)
         self._ctx.blend_func = (self._ctx.ONE, self._ctx.ONE_MINUS_SRC_ALPHA)
         images = camera.images(frame.rectangle)
-        # all stems lie under all leaves; what flies is over both
+        # all stems lie under all leaves, flowers stand over them, seeds fly over all
         layers = (
             (self._seeds, stand.buried), (self._stems[near], stand.stems), (self._leaves[near], stand.rosettes),
-            (self._seeds, stand.aloft),
+            (self._flowers, stand.flowers), (self._seeds, stand.aloft),
         )  # fmt: skip
         for shown, instances in layers:
             if not instances.count:
@@ -70,8 +71,7 @@ class _Stand:
 
     def __init__(self, ctx: Any):
         groups = {"looks": ("4f 4u", ["in_place", "in_looks"])}
-        self.rosettes, self.buried, self.aloft = (Instances(ctx, groups) for _ in range(3))
-        self.stems = Instances(ctx, {"looks": ("4f 4u", ["in_place", "in_looks"])})
+        self.rosettes, self.stems, self.flowers, self.buried, self.aloft = (Instances(ctx, groups) for _ in range(5))
         self._marks, self._stamp = Marks(), None
 
     def update(self, swarm: Swarm, looks: Looks) -> None:
@@ -90,7 +90,8 @@ class _Stand:
         order = np.argsort(sizes.astype(np.uint8), kind="stable")  # large leaves over small ones
         sorted_stage = stage[order]
         for instances, which in (
-            (self.rosettes, sorted_stage >= MODULE), (self.aloft, sorted_stage == SEED_ALOFT),
+            (self.rosettes, sorted_stage >= MODULE), (self.flowers, (rows[order, 5] >> 8) & 255 > 0),
+            (self.aloft, sorted_stage == SEED_ALOFT),
             (self.buried, (sorted_stage > SEED_ALOFT) & (sorted_stage < MODULE)),
         ):  # fmt: skip
             instances.write(looks=rows[order[which]])

@@ -1,4 +1,4 @@
-// A rosette: rings of leaves over a soft shadow, a flower in their middle. With NEAR 0 it is drawn with less.
+// A rosette: rings of leaves over a soft shadow. With NEAR 0 it is drawn with less.
 #include "common.glsl"
 
 in vec2 at;
@@ -6,6 +6,7 @@ flat in vec4 genes;
 flat in vec4 state;
 flat in vec4 own;
 flat in vec4 frame;
+flat in float breeze;
 out vec4 colour_out;
 uniform float strength;
 uniform vec2 wind;
@@ -43,7 +44,7 @@ void leaf(vec2 p, float angle, float reach, float half_width, vec3 tone, float r
     float d = blade(p, reach, half_width, 0.25 + 0.6 * genes.x);
 #if NEAR
     float thorny = smoothstep(0.25, 0.9, genes.w), teeth = abs(fract(t * 7.0 - 0.15) - 0.5) * 2.0;
-    d -= thorny * (teeth * teeth - 0.35) * half_width * 0.20 * smoothstep(0.05, 0.25, t);
+    d -= thorny * (teeth * teeth - 0.35) * half_width * 0.20 * smoothstep(0.05, 0.25, t) * (1.0 - smoothstep(0.80, 0.96, t));
     // the shade it casts on leaves below
     over(vec3(0.0, 0.012, 0.02), 0.34 * (1.0 - smoothstep(0.0, 0.055 + 0.02 * ring, d)) * min(canvas.a, 1.0));
 #endif
@@ -78,52 +79,15 @@ void ring_of(vec2 p, float ring, float count, float reach, float slim, vec3 tone
     for (int i = 0; i < LEAVES; i++) {
         // the neighbour first, its edge is seen beneath
         float k = i == LEAVES - 1 ? index : index + beside;
-        float named = k - count * floor(k / count), chance = hash(named * 7.13 + ring * 3.7 + own.z * 61.0);
+        float named = k - count * floor(k / count), chance = fract(named * 0.7548777 + ring * 0.5698403 + own.z * 17.0);
         float middle = k * sector + turn + (chance - 0.5) * 0.16 * sector;
         vec2 ahead = vec2(cos(middle), sin(middle));
         vec2 q = vec2(dot(p, ahead), dot(p, vec2(-ahead.y, ahead.x)));
-        float leaf_reach = reach * (0.86 + 0.16 * hash(chance * 91.7));
-        float sway = dot(wind, vec2(-ahead.y, ahead.x)) * 0.22 * frame.w + sin(now_s * 1.3 + chance * 40.0) * 0.022;
+        float leaf_reach = reach * (0.86 + 0.16 * fract(chance * 7.31));
+        float sway = dot(wind, vec2(-ahead.y, ahead.x)) * 0.22 * frame.w + breeze * (chance - 0.5);
         float half_width = leaf_reach * min(slim, 0.92 * sin(min(sector * 0.5, 1.2)));
         leaf(q, middle, leaf_reach, half_width, tone * (0.90 + 0.2 * chance), ring, chance, sway);
     }
-}
-
-void flower(vec2 p, float radius, float opened, float turn) {
-    vec3 tint = hsv(0.98 + (state.x * 2.0 - 1.0) * 0.2, 0.60, 1.0);
-    float open_ = smoothstep(0.15, 0.95, opened), size = radius * (0.20 + 0.24 * open_) * smoothstep(0.0, 0.08, opened);
-    float petals = 5.0 + floor(own.w * 3.4), far = length(p), heart = size * 0.34;
-    over(vec3(0.0, 0.01, 0.02), 0.5 * (1.0 - smoothstep(size * 0.5, size * 1.35, far)) * step(1e-4, size));
-    if (size <= 1e-4) return;
-    for (int row = 0; row < 2; row++) {
-        float sector = TURN / petals, angle = atan(p.y, p.x) - turn - float(row) * 0.5 * sector;
-        float index = floor(angle / sector + 0.5), within = angle - index * sector;
-        float reach = size * (row == 0 ? 1.0 : 0.72);
-        vec2 q = far * vec2(cos(within), sin(within));
-        // petals are drops: round at their ends, narrow while the bud is shut
-        float wide = reach * mix(0.20, 0.36, open_) * min(1.0, 6.0 / petals);
-        float along = clamp(q.x, 0.0, reach - wide);
-        float d = length(vec2(q.x - along, q.y)) - wide * smoothstep(-0.15, 0.85, along / max(reach - wide, 1e-4));
-        float t = clamp(far / reach, 0.0, 1.0);
-        vec3 colour = mix(tint * vec3(0.80, 0.50, 0.62), mix(tint, vec3(1.0), 0.22 * float(row)), smoothstep(0.15, 0.8, t));
-        colour *= 0.90 + 0.14 * cos(within * petals * 5.0) * (1.0 - t);
-        colour += 0.20 * (1.0 - smoothstep(0.0, size * 0.10, -d));
-        over(tint * 0.10, inside(d - 0.018) * 0.45);
-        over(colour, inside(d));
-#if !NEAR
-        break;
-#endif
-    }
-    float core = far - heart * (0.55 + 0.45 * open_);
-    vec3 gold = mix(vec3(0.45, 0.65, 0.25), vec3(1.0, 0.82, 0.30), open_);
-    over(gold * 0.25, inside(core - 0.014) * 0.5);
-    over(gold * (1.12 - 0.5 * far / max(heart, 1e-4)), inside(core));
-#if NEAR
-    float angle = atan(p.y, p.x) * 9.0 / TURN, dot_ = length(vec2(fract(angle) - 0.5, 0.0)) * TURN / 9.0 * far;
-    float grains = length(vec2(dot_, far - heart * 0.72)) - heart * 0.13;
-    over(vec3(1.0, 0.93, 0.62), inside(grains) * open_);
-#endif
-    canvas.rgb += tint * (0.10 * open_ * exp2(-far / size * 2.6));
 }
 
 void main() {
@@ -137,22 +101,23 @@ void main() {
     canvas.a = 0.60 * (1.0 - smoothstep(-soft * 0.8, soft, length(cast_at) - star));
     canvas.a = max(canvas.a, 0.50 * (1.0 - smoothstep(0.3, 1.05, far / radius)));
 
-    float saturation = 0.66 - 0.16 * genes.x, value = 0.62 + 0.22 * grown;
-    vec3 tone = hsv(own.x, saturation, value);
-    tone = mix(tone, vec3(0.46, 0.32, 0.15) * (0.75 + 0.4 * own.w), withered * 0.85);
+    vec3 tone = hsv(own.x + (own.w - 0.5) * 0.025, 0.60 - 0.14 * genes.x, (0.60 + 0.22 * grown) * (0.92 + 0.16 * own.z));
+    tone = mix(tone, vec3(0.46, 0.33, 0.17) * (0.75 + 0.4 * own.w), withered * 0.85);
     vec2 lean = wind * (0.10 + 0.25 * height) * radius * frame.w;
-    float slim = mix(0.40, 0.15, genes.y);
-    for (int i = 0; i < RINGS; i++) {
-        float ring = float(i), share = ring / float(RINGS - 1);
-        float reach = radius * mix(1.0, 0.47, share);
-        // inner rings stand higher: the light finds them, the wind moves them
-        vec3 lit = tone * mix(vec3(0.34, 0.42, 0.50), vec3(1.05), share) + vec3(0.06, 0.05, 0.0) * share * (1.0 - withered);
-        ring_of(at - lean * share, ring, max(4.0, count - (i == RINGS - 1 ? 1.0 : 0.0)), reach,
+    float slim = mix(0.40, 0.15, genes.y), share = 0.0, reach = radius, ring = 0.0;
+    // inner rings stand higher: the light finds them, the wind moves them. The loop ends where no further leaf reaches:
+    // most pixels see one ring or two
+    do {
+        vec3 lit = tone * mix(vec3(0.30, 0.42, 0.52), vec3(1.05, 1.04, 0.98), share);
+        lit += vec3(0.07, 0.05, 0.0) * share * (1.0 - withered);
+        ring_of(at - lean * share, ring, max(4.0, count - (ring + 1.5 > float(RINGS) ? 1.0 : 0.0)), reach,
             slim * mix(1.0, 1.15, share), lit, turn + ring * 2.4);
-    }
+        ring += 1.0;
+        share = ring / float(RINGS - 1);
+        reach = radius * mix(1.0, 0.47, share);
+    } while (ring < float(RINGS) && length(at - lean * share) < reach * 1.06 + 0.06);
     vec2 middle = at - lean;
     over(tone * 1.25 + vec3(0.16, 0.18, 0.10) * (1.0 - withered), 0.75 * exp2(-dot(middle, middle) / (radius * radius * 0.008)));
-    if (state.y > 0.0) flower(middle, radius, state.y, turn * 3.0);
     if (own.y > 0.5)
         canvas.rgb += vec3(1.0, 0.93, 0.65) * (0.55 * exp2(-abs(far - radius * 0.98) * 22.0) * (0.8 + 0.2 * sin(now_s * 4.0)));
 

@@ -1,31 +1,3 @@
 #version 330
-// A quad around a plant; what its columns say is unpacked for the leaves' shader.
-#include "common.glsl"
-
-in vec2 in_corner;
-in vec4 in_place;  // x, y, size in cells
-in uvec4 in_looks;
-
-out vec2 at;           // cells from the middle
-flat out vec4 genes;   // leaf, shape, height, thorn
-flat out vec4 state;   // flower's hue, how far it is open, grown, withered
-flat out vec4 own;     // hue, marked or aloft, two numbers of its own
-flat out vec4 frame;   // pixels a cell, radius in cells, half the quad in cells, sway
-
-uniform vec2 wind;
-
-float byte(uint word, int at) { return float((word >> uint(8 * at)) & 255u) / 255.0; }
-
-void main() {
-    genes = vec4(byte(in_looks.x, 0), byte(in_looks.x, 1), byte(in_looks.x, 2), byte(in_looks.x, 3));
-    state = vec4(byte(in_looks.y, 0), byte(in_looks.y, 1), byte(in_looks.y, 2), byte(in_looks.y, 3));
-    float first = float(in_looks.w & 65535u) / 65535.0, second = float(in_looks.w >> 16u) / 65535.0;
-    own = vec4(float(in_looks.z & 65535u) / 65535.0, float((in_looks.z >> 16u) & 255u), first, second);
-    float radius = in_place.z * 0.5;
-    // the shadow falls to the lower right: the quad is drawn that much larger
-    float reach = radius * 1.22 + 0.10 + 0.30 * genes.z * state.z + (own.y > 1.5 ? 0.5 : 0.0);
-    float gust = 0.6 + 0.4 * sin(now_s * 1.7 + in_place.x * 0.35 + in_place.y * 0.22);
-    frame = vec4(scale, radius, reach, gust);
-    at = in_corner * reach;
-    gl_Position = clip(in_place.xy + at);
-}
+#define FLOWER 0
+#include "plant_quad.glsl"

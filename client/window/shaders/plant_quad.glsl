@@ -1,0 +1,42 @@
+// A quad around a plant; what its columns say is unpacked for the leaves' shader.
+#include "common.glsl"
+
+in vec2 in_corner;
+in vec4 in_place;  // x, y, size in cells
+in uvec4 in_looks;
+
+out vec2 at;           // cells from the middle
+flat out vec4 genes;   // leaf, shape, height, thorn
+flat out vec4 state;   // flower's hue, how far it is open, grown, withered
+flat out vec4 own;     // hue, marked or aloft, two numbers of its own
+flat out vec4 frame;   // pixels a cell, radius in cells, half the quad in cells, how the wind gusts
+flat out float breeze; // how far leaves sway of themselves
+
+uniform vec2 wind;
+
+float byte(uint word, int at) { return float((word >> uint(8 * at)) & 255u) / 255.0; }
+
+void main() {
+    genes = vec4(byte(in_looks.x, 0), byte(in_looks.x, 1), byte(in_looks.x, 2), byte(in_looks.x, 3));
+    state = vec4(byte(in_looks.y, 0), byte(in_looks.y, 1), byte(in_looks.y, 2), byte(in_looks.y, 3));
+    float first = float(in_looks.w & 65535u) / 65535.0, second = float(in_looks.w >> 16u) / 65535.0;
+    own = vec4(float(in_looks.z & 65535u) / 65535.0, float((in_looks.z >> 16u) & 255u), first, second);
+    float radius = in_place.z * 0.5;
+#if FLOWER
+    float reach = radius * 0.70;
+#else
+    // the shadow falls to the lower right: the quad holds it
+    float high = genes.z * state.z;
+    float reach = max(radius * 1.10 + 0.03 + 0.15 * length(wind), radius * 0.88 + 0.16 + 0.46 * high);
+    if (own.y > 1.5) reach += 0.5;
+#endif
+    float gust = 0.6 + 0.4 * sin(now_s * 1.7 + in_place.x * 0.35 + in_place.y * 0.22);
+    frame = vec4(scale, radius, reach, gust);
+    breeze = sin(now_s * 1.3 + first * 40.0) * 0.06;
+    at = in_corner * reach;
+    vec2 middle = in_place.xy;
+#if FLOWER
+    middle += wind * (0.10 + 0.25 * genes.z) * radius * gust;
+#endif
+    gl_Position = clip(middle + at);
+}
