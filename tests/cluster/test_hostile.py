@@ -4,11 +4,13 @@ import os
 import re
 import secrets
 import time
+from contextlib import suppress
 from itertools import cycle, islice
 from random import Random
 
 import msgspec
 import pytest
+import zmq
 from carving import golden
 from simulation import Simulation, undisturbed
 from together import TCP, Together
@@ -153,6 +155,45 @@ def flood(run: Together, doors: list[str], frames: list[list[bytes]], messages: 
             assert not run.engine.resting and time.monotonic() < end_s, f"{left}\n{run.said}"
 
 
+def subscribed(run: Together, doors: list[str], messages: int, chance: Random) -> None:
+    """Bring so many messages to each door where tiles are subscribed to: topics, half topics, noise, far too much."""
+    made = [
+        [chance.choice((b"\0", b"\1")) + bytes(chance.choices(range(4), k=6)) for _ in range(400)],
+        [bytes(chance.choices(range(256), k=chance.randrange(12))) for _ in range(400)],
+        [b"\1" + bytes(chance.choices(range(256), k=6)) for _ in range(400)],
+        [b"\1" + b"x" * 4000, b"\2", b"", b"\1", b"\0" * 100],
+    ]
+    pool = [message for group in made for message in group]
+    context = zmq.Context()
+    sockets = {door: context.socket(zmq.XSUB) for door in doors}
+    try:
+        for door, socket in sockets.items():
+            socket.set(zmq.LINGER, 0)
+            socket.connect(door)
+        left, source = dict.fromkeys(doors, messages), cycle(pool)
+        end_s = time.monotonic() + 240
+        while any(left.values()):
+            for door, socket in sockets.items():
+                for message in islice(source, min(A_TURN, left[door])):
+                    try:
+                        socket.send(message, zmq.NOBLOCK)
+                    except zmq.Again:
+                        break
+                    left[door] -= 1
+                with suppress(zmq.ZMQError):
+                    while True:
+                        socket.recv(zmq.NOBLOCK)
+            if chance.random() < 0.02:  # too long a message ends the line: another one begins
+                socket = context.socket(zmq.XSUB)
+                socket.connect(doors[0])
+                socket.send(b"\1" + b"x" * 100_000)
+                socket.close(linger=100)
+            run.turn()
+            assert not run.engine.resting and time.monotonic() < end_s, f"{left}\n{run.said}"
+    finally:
+        context.destroy(linger=0)
+
+
 @pytest.mark.parametrize("bind", [TCP], ids=["tcp"])
 def test_a_world_runs_on_under_a_flood_of_lies_at_every_door(bind, tmp_path):
     chance = Random(7)
@@ -164,10 +205,13 @@ def test_a_world_runs_on_under_a_flood_of_lies_at_every_door(bind, tmp_path):
         doors = [run.line.address, *(member.address for member in report.members)]
         pids = [*run.members.values(), run.engine.children["directory"].process.pid]
         frames = noise(report.epoch, report.pass_key, report.members, chance)
+        watched = [member.tiles_address for member in report.members]
         flood(run, doors, frames, MESSAGES // 5)
+        subscribed(run, watched, MESSAGES // 5, chance)
         before = [resident(pid) for pid in pids]
         tick = run.tick
         flood(run, doors, frames, MESSAGES - MESSAGES // 5)
+        subscribed(run, watched, MESSAGES - MESSAGES // 5, chance)
         run.wait_for_tick(run.tick + 10)
         grown = [resident(pid) - at_first for pid, at_first in zip(pids, before, strict=True)]
         assert max(grown) < MOST_GROWTH_BYTES, grown

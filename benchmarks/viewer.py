@@ -1,0 +1,212 @@
+"""What a frame of the window costs: far away, as dots, as bodies with all panels; and what it takes of the line.
+
+    python -m benchmarks.viewer [--frames 240] [--from 300]
+
+The meadow lives in this process at 20 ticks a second of the window's time; its tiles are cut for the window as nodes
+cut them, outside of what is measured. A frame is all that the window does between two flips. Drawing by software would
+hide what Python costs, so each scene is measured twice: `python` with the draw calls themselves left out (uploads,
+uniforms and panels are in), as processor time of the window's thread; `software` with them, as a whole.
+"""
+
+import argparse
+import os
+import time
+from typing import Any
+
+import numpy as np
+
+os.environ.setdefault("ARCADE_HEADLESS", "1")
+
+from benchmarks.measure import median
+from umwelt.agents.world import World
+from umwelt.client.window.camera import Camera
+from umwelt.client.window.session import Session
+from umwelt.cluster import questions
+from umwelt.cluster.cutting import Cutter
+from umwelt.cluster.greeting import greeting
+from umwelt.cluster.keys import KEEPER
+from umwelt.cluster.portion import measured
+from umwelt.cluster.tiles import Topic
+
+SIZE = (1280, 800)
+FRAMES_A_TICK = 3
+TARGETS_MS = {"densities": None, "dots": 4.0, "bodies": 6.0}
+
+
+class Kept:
+    """An answer that is there already."""
+
+    done = True
+
+    def __init__(self, found: Any):
+        self._found = found
+
+    def result(self) -> Any:
+        """The answer."""
+        return self._found
+
+
+class Local:
+    """A world of this process as the window's session wants one: source of tiles, answers, status."""
+
+    def __init__(self, world: World):
+        self.world, self.cutter = world, Cutter(world.world_file, world.region)
+        self.known = greeting(world.world_file, KEEPER, "")
+        self.core = self
+        self._watched: dict[Topic, None] = {}
+        self._tiles: dict[Topic, tuple[int, list[bytes]]] = {}
+        self._arrivals = 0
+        self._status: dict[str, Any] = {}
+        self.bytes = 0
+        self.next()
+
+    def next(self) -> None:
+        """Cut what is watched at the present tick."""
+        for topic in self._watched:
+            self._cut(topic)
+        file, region = self.world.world_file, self.world.region
+        whole = [0, 0, region.torus.height, region.torus.width]
+        populations, substances = measured(file, region, self.known.species)
+        counts = region.counts
+        metrics = {
+            "tick": region.tick, "digest": "", "births": counts["births"], "deaths": counts["deaths"],
+            "populations": populations, "substances": substances,
+        }  # fmt: skip
+        self._status = {
+            "world": file.name, "run": "runs/meadow-1", "phase": "running", "tick": region.tick, "granted": region.tick,
+            "epoch": 1, "ticks_per_exchange": 1, "paused": False, "speed": 20.0, "snapshot_tick": 0, "events": [],
+            "metrics": metrics, "nodes": [{
+                "name": "node-1", "pid": 1, "host": "here", "rectangle": whole,
+                "tick": region.tick, "entities": sum(table.count for table in region.tables.values()),
+                "ticks_per_s": 20.0, "waiting_share": 0.0, "round_trip_s": 0.0, "resident_bytes": 1, "state": "ready",
+            }],
+        }  # fmt: skip
+
+    def _cut(self, topic: Topic) -> None:
+        frames = [frame for _, frame in self.cutter.tiles([topic], 1)]
+        self._arrivals += 1
+        self.bytes += sum(map(len, frames))
+        self._tiles[topic] = (self._arrivals, frames)
+
+    def watch(self, shown: int, topics: list[Topic]) -> None:
+        """Watch these tiles too."""
+        for topic in topics:
+            self._watched[topic] = None
+            self._cut(topic)
+
+    def unwatch(self, shown: int, topics: list[Topic]) -> None:
+        """Watch these tiles no more."""
+        for topic in topics:
+            self._watched.pop(topic, None)
+            self._tiles.pop(topic, None)
+
+    def tile(self, shown: int, topic: Topic) -> tuple[int, list[bytes]] | None:
+        """The newest pieces of a tile."""
+        return self._tiles.get(topic)
+
+    def latest(self) -> tuple[dict[str, Any], float]:
+        """The status."""
+        return self._status, 0.0
+
+    def fetch(self, being: int) -> Kept:
+        """All of a being."""
+        part = questions.answered(self.cutter, questions.Fetch(being))
+        import msgspec
+
+        answer = msgspec.json.decode(msgspec.json.encode(part.answer))
+        found = questions.being_of(answer)
+        return Kept(None if found is None else {**answer["being"], **found, "tick": part.tick})
+
+    def snapshots(self) -> Kept:
+        """None."""
+        return Kept([])
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def seen(window: Any) -> str:
+    """What is in view, in words."""
+    frame, rectangle = window.session.feed.frame, window.session.camera.rectangle()
+    corner = frame.rectangle
+    count = 0
+    for group in [*frame.swarms, *([frame.dots] if frame.dots is not None else [])]:
+        y = (group.y + corner.y - rectangle.y) % window.session.torus.height
+        x = (group.x + corner.x - rectangle.x) % window.session.torus.width
+        count += int(np.count_nonzero((y < rectangle.height) & (x < rectangle.width)))
+    return f"{count:,} in view" if count else "densities"
+
+
+def scene(window: Any, local: Local, frames: int, draws: bool) -> tuple[list[float], list[float]]:
+    """Milliseconds of each frame: of the thread's processor time, and of the wall."""
+    import arcade.gl
+
+    kind = arcade.gl.vertex_array.Geometry
+    kept = kind.render, kind.render_instanced if hasattr(kind, "render_instanced") else None
+    if not draws:
+        kind.render = lambda self, *arguments, **named: None
+    window.session.clock = lambda: local.clock_s
+    spent, wall = [], []
+    try:
+        for number in range(frames):
+            local.clock_s += 1 / 60
+            if number % FRAMES_A_TICK == 0:
+                local.world.step()
+                local.next()
+            window.switch_to()
+            window.dispatch_events()
+            began, began_s = time.thread_time(), time.perf_counter()
+            window.on_update(1 / 60)
+            window.on_draw()
+            spent.append(1e3 * (time.thread_time() - began))
+            wall.append(1e3 * (time.perf_counter() - began_s))
+            window.flip()
+    finally:
+        kind.render = kept[0]
+    return spent, wall
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.viewer", description="Measure what a frame costs.")
+    parser.add_argument("--frames", type=int, default=240)
+    parser.add_argument("--from", dest="first", type=int, default=300, help="grow the world for so many ticks before")
+    chosen = parser.parse_args()
+    world = World.load("meadow")
+    for _ in range(chosen.first):
+        world.step()
+    local = Local(world)
+    local.clock_s = 100.0
+    from umwelt.client.window.window import Window
+
+    camera = Camera.over(local.known.height, local.known.width, SIZE)
+    session = Session(local, camera, lambda: local.clock_s)
+    window = Window(session, SIZE, panels=False, shown=False)
+    print(f"{'scene':34}{'':>16}{'python ms':>12}{'p95':>8}{'target':>8}{'software ms':>13}{'MB/s':>8}")
+    for name, scale, panels in (
+        ("the whole world, densities", 1.5, False), ("dots", 2.2, False), ("dots and all panels", 2.2, True),
+        ("bodies", 16.0, False), ("bodies and all panels", 16.0, True), ("one face", 150.0, True),
+    ):  # fmt: skip
+        camera.look(local.known.height * 0.4, local.known.width * 0.4, scale, at_once=True)
+        window.dock.visible = panels
+        for panel in window.dock.open:
+            window.dock.open[panel] = panels
+        if panels:
+            monsters = next((swarm for swarm in session.feed.frame.swarms if not swarm.plant and len(swarm)), None)
+            session.select(int(monsters.ids[0]) if monsters is not None else 0)
+        scene(window, local, 30, False)
+        local.bytes = 0
+        spent, _ = scene(window, local, chosen.frames, False)
+        megabytes_a_s = local.bytes / 1e6 / (chosen.frames / 60)
+        _, wall = scene(window, local, 6, True)
+        level = next(iter(camera.levels()))
+        target = TARGETS_MS[level]
+        print(
+            f"{name:34}{seen(window):>16}{median(spent):12.2f}{np.percentile(spent, 95):8.2f}"
+            f"{f'{target:g}' if target else '':>8}{median(wall):13.0f}{megabytes_a_s:8.2f}", flush=True,
+        )  # fmt: skip
+    window.close()
+    session.close()
+
+
+if __name__ == "__main__":
+    main()
