@@ -14,11 +14,12 @@ out vec4 colour_out;
 uniform float strength;
 
 const float PI = 3.14159265;
-const float MELT = 38.0;  // how sharply segments stand off from each other
+const float MELT = 56.0;  // how sharply segments stand off from each other
+const int MOST_SEGMENTS = 7;
 #if NEAR
-const int MOST_SEGMENTS = 7, MOST_PAIRS = 6;
+const int MOST_PAIRS = 6;
 #else
-const int MOST_SEGMENTS = 4, MOST_PAIRS = 4;
+const int MOST_PAIRS = 4;
 #endif
 
 float fine;  // pixels a body length
@@ -40,9 +41,9 @@ vec2 stroke(vec2 p, vec2 a, vec2 b, float thick, float thin) {
 // Radius of the segment at a share of the way from head to tail.
 float radius(float t) {
     float belly = 4.0 * t * (1.0 - t);
-    float rear = smoothstep(0.30, 0.75, t) * (1.0 - smoothstep(0.75, 1.05, t));
-    float wide = 0.086 + 0.038 * belly + 0.007 * organs_a.y * belly + (0.014 * organs_b.z + 0.042 * looks_b.y) * rear;
-    return min(wide, 0.20) + 0.046 * (1.0 - smoothstep(0.0, 0.22, t)) - 0.02 * smoothstep(0.75, 1.0, t);
+    float rear = smoothstep(0.30, 0.75, t) * (1.0 - smoothstep(0.80, 1.30, t));
+    float wide = 0.100 + 0.030 * belly + 0.010 * organs_a.y * belly + (0.014 * organs_b.z + 0.042 * looks_b.y) * rear;
+    return min(wide, 0.215) + 0.036 * (1.0 - smoothstep(0.0, 0.22, t)) - 0.02 * smoothstep(0.75, 1.0, t);
 }
 
 void legs(vec2 p, vec3 tone) {
@@ -89,7 +90,7 @@ void spikes(vec2 p, vec3 tone) {
     if (tail > 0.0 && found.x < nearest) { nearest = found.x; along = found.y; }
     float lit = clamp(-nearest / 0.02, 0.0, 1.0);
     vec3 bone = mix(tone * 0.55, vec3(0.98, 0.92, 0.80), smoothstep(0.15, 0.8, along));
-    over(vec3(0.01, 0.01, 0.02), inside(nearest - 0.010) * 0.55);
+    over(vec3(0.01, 0.01, 0.02), (1.0 - smoothstep(0.0, 0.014, nearest)) * 0.45);
     over(bone * (0.60 + 0.45 * lit), inside(nearest));
 }
 
@@ -130,7 +131,7 @@ void eyes(vec2 p, vec3 tone, vec3 lid_tone, float hue) {
     vec2 q = vec2(p.x, abs(p.y)), middle = vec2(0.0);
     float big = 0.0, nearest = 9.0;
     vec3 found[4] = vec3[4](
-        vec3(0.335, 0.092, 0.076 + 0.006 * min(count, 4.0)), vec3(0.435, 0.046, 0.036),
+        vec3(0.335, 0.087, 0.070 + 0.006 * min(count, 4.0)), vec3(0.435, 0.046, 0.036),
         vec3(0.235, 0.128, 0.040), vec3(0.445, 0.112, 0.026));
     for (int i = 0; i < 4; i++) {
         if (float(i) >= pairs) break;
@@ -138,13 +139,14 @@ void eyes(vec2 p, vec3 tone, vec3 lid_tone, float hue) {
         if (distance < nearest) { nearest = distance; middle = vec2(found[i].x, found[i].y * side); big = found[i].z; }
     }
     if (odd) {
-        vec3 single = pairs < 0.5 ? vec3(0.340, 0.0, 0.112) : vec3(0.243, 0.0, 0.046);
+        vec3 single = pairs < 0.5 ? vec3(0.335, 0.0, 0.104) : vec3(0.243, 0.0, 0.046);
         float distance = length(p - single.xy) - single.z;
         if (distance < nearest) { nearest = distance; middle = single.xy; big = single.z; }
     }
     if (count < 0.5) {  // blind: two dimples
-        nearest = length(q - vec2(0.36, 0.07)) - 0.022;
-        over(vec3(0.02, 0.02, 0.04), inside(nearest) * 0.85);
+        nearest = length(q - vec2(0.355, 0.068)) - 0.026;
+        over(vec3(0.02, 0.02, 0.04), inside(nearest - 0.004) * 0.9);
+        over(vec3(0.75, 0.8, 0.9), inside(length(p - vec2(0.355, 0.068 * side) - frame.xy * 0.010) - 0.007) * 0.8);
         return;
     }
     vec2 r = (p - middle) / big;
@@ -154,7 +156,7 @@ void eyes(vec2 p, vec3 tone, vec3 lid_tone, float hue) {
     vec2 look = gaze.xy * vec2(0.45, 0.42);
     float ball = clamp(1.06 - 0.30 * l * l * l - 0.10 * dot(r, -frame.xy), 0.0, 1.1);
     over(vec3(0.97, 0.98, 0.95) * ball, white);
-    float iris = (length(r - look) - 0.60) * big, pupil = (length((r - look * 1.08) * vec2(1.0, 1.0)) - 0.40) * big;
+    float iris = (length(r - look) - 0.66) * big, pupil = (length(r - look * 1.08) - 0.44) * big;
     vec3 tint = hsv(hue + 0.42, 0.62, 0.86);
     float rays = 0.85 + 0.15 * sin(atan(r.y - look.y, r.x - look.x) * 18.0);
     over(tint * rays * (0.55 + 0.55 * smoothstep(0.25, 0.62, length(r - look))), inside(iris) * white);
@@ -169,18 +171,18 @@ void eyes(vec2 p, vec3 tone, vec3 lid_tone, float hue) {
     over(vec3(0.97, 0.98, 0.95), white);
     over(vec3(0.012, 0.01, 0.025), inside((length(r - gaze.xy * 0.4) - 0.52) * big) * white);
 #endif
-    // the lid comes over the eye from behind; jaws make it slant: a hunter's brow
-    float slant = (r.y * side) * min(organs_a.x, 4.0) * 0.13, lid = state.x;
-    float brow = organs_a.x > 0.5 ? 0.10 : 0.0;
-    float edge = mix(-1.12 + brow * 2.6, 0.92, lid) - slant * (1.0 - lid) - 0.30 * (1.0 - r.y * r.y) * (0.5 - lid);
-    float closed = (r.x - edge) * big;
-    float dome = clamp(1.0 - 0.5 * l * l, 0.0, 1.0);
-    over(lid_tone * (0.50 + 0.52 * dome), inside(closed) * white);
+    // the lid comes over the eye from behind, and is shut with a curved line; strong jaws make it slant: a hunter's brow
+    float lid = state.x, brow = min(max(organs_a.x - 1.0, 0.0) * 0.8, 2.0) * (1.0 - lid), bow = 1.0 - r.y * r.y;
+    float edge = mix(-1.15, 0.12, lid) + brow * (0.36 - 0.24 * r.y * side) + 0.34 * bow * (2.0 * lid - 1.0);
+    float line = r.x - edge, dome = clamp(1.05 - 0.55 * l * l + 0.25 * dot(r, frame.xy), 0.0, 1.3);
+    float covered = max(inside(line * big), smoothstep(0.85, 1.0, lid));
+    over(lid_tone * (0.30 + 0.66 * dome), covered * white);
+    float crease = abs(line) - 0.07 - 0.05 * smoothstep(0.8, 1.0, lid);
+    over(vec3(0.02, 0.01, 0.03), inside(crease * big) * white * smoothstep(0.02, 0.15, lid + brow) * 0.92);
 #if NEAR
-    over(vec3(0.02, 0.01, 0.03), inside(abs(closed + 0.006) - 0.008) * white * smoothstep(0.02, 0.10, lid + brow));
     // lashes of a shut eye
-    float lashes = smoothstep(0.75, 1.0, lid) * inside(nearest) * inside(abs(closed - 0.004) - 0.011);
-    over(vec3(0.02, 0.01, 0.03), lashes);
+    float lashes = max(abs(fract(r.y * 2.5) - 0.5) * 0.4 - 0.05, abs(line - 0.15) - 0.17);
+    over(vec3(0.02, 0.01, 0.03), inside(lashes * big) * white * smoothstep(0.9, 1.0, lid) * step(abs(r.y), 0.8) * 0.85);
 #endif
 }
 
@@ -202,12 +204,13 @@ void plates(vec2 p, float nz, vec3 tone, vec2 n, vec3 light) {
     float count = organs_b.x, reach = mix(0.24, -0.44, clamp(count / 5.0, 0.0, 1.0));
     float row = (0.25 - p.x - p.y * p.y * 1.6) / 0.115, part = fract(row);
     float end = 0.25 - (floor(row) + 1.0) * 0.115;
-    float there = step(0.0, row) * step(reach - 0.06, end) * smoothstep(0.30, 0.42, nz) * (count > 0.0 ? 1.0 : 0.0);
+    float there = clamp(row * fine * 0.115 + 0.5, 0.0, 1.0) * step(reach - 0.06, end) * smoothstep(0.34, 0.44, nz) * (count > 0.0 ? 1.0 : 0.0);
     float sheen = pow(max(dot(normalize(vec3(n + vec2(0.5 - part, 0.0) * 0.7, nz + 0.2)), light), 0.0), 14.0);
     vec3 metal = mix(vec3(0.36, 0.37, 0.43), tone * 0.55, 0.35);
     vec3 plate = metal * (0.45 + 0.65 * nz) * mix(1.15, 0.55, part) + vec3(0.85, 0.9, 1.0) * sheen * 0.55;
-    plate *= 1.0 - 0.75 * smoothstep(0.86, 0.97, part);
-    plate += 0.22 * (1.0 - smoothstep(0.02, 0.10, part));
+    float pixel = min(1.0 / (fine * 0.115), 0.5), lip = smoothstep(0.0, 1.5 * pixel, part);
+    plate *= (1.0 - 0.75 * smoothstep(0.80, 0.97, part)) * mix(0.25, 1.0, lip);
+    plate += 0.20 * lip * (1.0 - smoothstep(0.04, 0.04 + max(0.08, pixel), part));
     over(plate, there * 0.92 * canvas.a);
 }
 
@@ -217,6 +220,7 @@ void main() {
     // the body bends behind its head, and waves a little as it walks
     float behind = min(p.x - 0.22, 0.0);
     p.y += motion.y * behind * behind + sin(motion.x * 0.5 - p.x * 7.0) * 0.030 * behind * min(1.0, state.w * 4.0);
+    p.y *= inversesqrt(1.0 + 4.0 * motion.y * motion.y * behind * behind);
     float asleep = state.y, fed = clamp(looks_b.z, 0.0, 1.0), clock = now_s + frame.w * 100.0;
 
     vec3 tone = hsv(looks_a.x, 0.68 + 0.20 * (looks_a.y - 0.5), 1.0 - 0.22 * looks_a.y);
@@ -248,11 +252,12 @@ void main() {
         if (float(i) >= count) break;
         float t = min(float(i) / (count - 1.0), 1.0);
         float wide = radius(t) * mix(0.5, 1.0, clamp(count - float(i), 0.0, 1.0));
+        wide *= i == 1 ? 0.90 : 1.0;  // a neck
         vec2 q = p - vec2(mix(0.30, -0.37, t), 0.0);
         float weight = exp2(-MELT * (length(q) - wide));
         sum += weight;
         most = max(most, weight);
-        bulge += weight * q / wide;
+        bulge += weight * q / (wide + 0.012);
     }
     if (gland > 0.0) {  // a lantern at the tail
         float wide = 0.042 + 0.010 * gland;
@@ -274,14 +279,18 @@ void main() {
     vec3 colour = skin(p, tone, accent * dim, distance);
     float abdomen = (1.0 - smoothstep(-0.10, 0.10, p.x)) * looks_b.y;
     colour = mix(colour, accent * 1.08, abdomen * 0.38 * nz);
-    colour *= 1.0 - 0.42 * smoothstep(0.10, 0.5, 1.0 - most / sum);
+#if NEAR
+    float grain = noise(p * 46.0 + frame.w * 40.0) * 0.6 + noise(p * 120.0) * 0.4;
+    colour *= 0.88 + 0.24 * grain;
+#endif
+    colour *= 1.0 - 0.46 * smoothstep(0.06, 0.5, 1.0 - most / sum);
     colour *= 0.30 + 0.85 * lit;
     float rim = (1.0 - nz) * (1.0 - nz);
     colour += (accent * 0.6 + vec3(0.05, 0.10, 0.18)) * rim * 0.30 * (0.4 + max(dot(n, frame.xy), 0.0));
     vec3 half_way = normalize(light + vec3(0.0, 0.0, 1.0));
     float spec = max(dot(vec3(n, nz), half_way), 0.0);
     spec *= spec; spec *= spec; spec *= spec; spec *= spec;
-    colour += vec3(1.0, 0.98, 0.92) * (spec * spec * 0.55 + spec * 0.12) * (1.0 - 0.55 * asleep) * (0.5 + 0.5 * dim);
+    colour += vec3(1.0, 0.98, 0.92) * (spec * spec * 0.42 + spec * 0.12) * (1.0 - 0.55 * asleep) * (0.5 + 0.5 * dim);
     over(colour, inside(distance));
 #if NEAR
     plates(p, nz * inside(distance), tone, n, light);
@@ -295,7 +304,13 @@ void main() {
         canvas.rgb += glow * (there * (0.25 + looks_b.x) * pulse * exp2(-spot * spot * 5200.0));
     }
 #endif
-    eyes(p, tone, mix(colour, tone, 0.8), looks_a.x);
+#if NEAR
+    if (organs_a.x < 0.5) {  // no jaws: a small mouth
+        float mouth = abs(p.x - 0.30 - head * 0.80 + p.y * p.y * 5.0) - 0.006;
+        over(vec3(0.03, 0.01, 0.03), inside(max(mouth, abs(p.y) - 0.036)) * 0.75 * inside(distance));
+    }
+#endif
+    eyes(p, tone, tone, looks_a.x);
     if (state.z > 0.5)
         canvas.rgb += vec3(1.0, 0.93, 0.65) * (0.65 * exp2(-abs(distance - 0.02) * 70.0) + 0.25 * exp2(-max(distance, 0.0) * 16.0))
             * (0.8 + 0.2 * sin(now_s * 4.0));
