@@ -6,17 +6,25 @@ comes to another digest than the one journalled is refused: one of the two is wr
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import numpy as np
 
 from umwelt.cluster.protocol import Deed, Member
-from umwelt.sandbox.columns import PLACE_BITS, TICK_BITS
+from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, TICK_BITS
 from umwelt.sandbox.errors import RunError
 
+MOST_ANCESTORS, MOST_CHILDREN = 64, 256
+HEADS = 1 << (KIND_BITS + 1)
+"""Ids begin with one of so many heads (how a being came and of which kind it is), then the tick of its birth: so births
+lie in the order of ticks within each head, and need no index to be read by tick."""
 _MEND = "move it aside and resume the run, which begins another; the snapshots are whole"
 
 _TABLES = """
@@ -32,6 +40,7 @@ CREATE TABLE IF NOT EXISTS births (
     id INTEGER PRIMARY KEY, parent_id INTEGER, tick INTEGER NOT NULL, y INTEGER NOT NULL, x INTEGER NOT NULL,
     species TEXT, genome BLOB       -- genome: int8 genes
 );
+CREATE INDEX IF NOT EXISTS births_by_parent ON births (parent_id);
 CREATE TABLE IF NOT EXISTS deeds (  -- what people did; in force from the start of `tick`, in the order of numbers
     number INTEGER PRIMARY KEY, tick INTEGER NOT NULL, ticket TEXT NOT NULL, content TEXT NOT NULL
 );
@@ -50,6 +59,18 @@ class Metrics:
     deaths: int
     populations: Mapping[str, Mapping[str, int]]
     substances: Mapping[str, int]
+
+
+class Births(NamedTuple):
+    """Births in the order of their ticks: rows of id, parent_id, tick, y, x, species, genes (`Journal.births_from`).
+
+    There are `more`; ask for them from `tick` on, `after` an id where a tick has too many for one answer.
+    """
+
+    rows: list[tuple]
+    more: bool
+    tick: int
+    after: int
 
 
 class Journal:
@@ -183,16 +204,84 @@ class Journal:
             for tick, births, deaths, populations, substances in self._database.execute(
                 "SELECT * FROM metrics ORDER BY tick"
             ):
-                by_table, matter = json.loads(populations), json.loads(substances)
-                counts = [births, deaths, *matter.values(), *(n for found in by_table.values() for n in found.values())]
-                if not all(type(count) is int for count in counts):
-                    raise ValueError(f"tick {tick}: a count is no whole number")
-                yield Metrics(tick, births, deaths, by_table, matter)
+                yield _metrics_of(tick, births, deaths, populations, substances)
+
+    def metrics_from(self, tick: int, most: int) -> list[Metrics]:
+        """The journalled moments from a tick on; where they are more than `most`, so many at even distances."""
+        with _told(self.path), _read(self.path):
+            several = "SELECT * FROM metrics WHERE tick >= ? ORDER BY tick LIMIT ?"
+            rows = self._database.execute(several, (tick, most + 1)).fetchall()
+            if len(rows) > most:
+                last = self._database.execute("SELECT max(tick) FROM metrics").fetchone()[0]
+                wanted = np.linspace(rows[0][0], last, most).astype(np.int64).tolist()
+                found = [self._database.execute(several, (one, 1)).fetchone() for one in wanted]
+                rows = list({row[0]: row for row in found}.values())
+            return [_metrics_of(*row) for row in rows]
 
     def births(self) -> Iterator[tuple]:
         """Every journalled birth: id, parent_id, tick, y, x, species, genome (bytes); in the order of their ticks."""
         with _told(self.path):
             yield from self._database.execute("SELECT * FROM births ORDER BY tick, id")
+
+    def births_from(
+        self, tick: int, after: int, most: int, kinds: Container[int] | None, genes: tuple[int, int, int]
+    ) -> Births:
+        """Births of a tick (those after an id) and of later ones, `most` at once; of beings of some kinds, or all.
+
+        Only of ticks that are journalled whole, so that nothing comes between later. `genes`: of genomes of so many
+        bytes the genes from one on, so many of them; None of others.
+        """
+        with _told(self.path), _read(self.path):
+            end = max(tick, self.last_tick())
+            by_head = [
+                self._database.execute(
+                    "SELECT id, parent_id, tick, y, x, species, CASE WHEN length(genome) = ? THEN substr(genome, ?, ?) "
+                    "END FROM births WHERE id >= ? AND id < ? ORDER BY id",
+                    (
+                        genes[0], genes[1] + 1, genes[2],
+                        min(max(_first_id(head, tick), after + 1), _first_id(head, tick + 1)), _first_id(head, end),
+                    ),
+                )
+                for head in self._heads() if kinds is None or head % (HEADS >> 1) in kinds
+            ]  # fmt: skip
+            found = list(islice(merge(*by_head, key=itemgetter(2, 0)), most + 1))
+        if len(found) <= most:
+            return Births(found, False, end, -1)
+        page, beyond = found[:most], found[most][2]
+        if page[0][2] == beyond:
+            return Births(page, True, beyond, page[-1][0])
+        return Births([row for row in page if row[2] < beyond], True, beyond, -1)
+
+    def _heads(self) -> Iterator[int]:
+        """With what the ids of journalled births begin."""
+        head = -1
+        while True:
+            row = self._database.execute("SELECT min(id) FROM births WHERE id >= ?", (_first_id(head + 1, 0),))
+            first = row.fetchone()[0]
+            if first is None:
+                return
+            head = first >> (TICK_BITS + PLACE_BITS)
+            yield head
+            if head + 1 >= HEADS:
+                return
+
+    def family(self, being: int) -> tuple[list[tuple], list[tuple]]:
+        """The births of a being's ancestors, its parent's first, and of its children, the eldest first.
+
+        At most 64 and 256; founders were not born, and end the line. Rows: id, parent_id, tick, y, x, species.
+        """
+        columns = "SELECT id, parent_id, tick, y, x, species FROM births"
+        ancestors: list[tuple] = []
+        with _told(self.path):
+            born = self._database.execute(f"{columns} WHERE id = ?", (being,)).fetchone()
+            while born is not None and len(ancestors) < MOST_ANCESTORS:
+                born = self._database.execute(f"{columns} WHERE id = ?", (born[1],)).fetchone()
+                if born is not None:
+                    ancestors.append(born)
+            children = self._database.execute(
+                f"{columns} WHERE parent_id = ? ORDER BY id LIMIT ?", (being, MOST_CHILDREN)
+            ).fetchall()
+        return ancestors, children
 
     def last_tick(self) -> int:
         """The last journalled tick, 0 if there is none."""
@@ -202,6 +291,20 @@ class Journal:
     def _begin(self) -> None:
         if not self._database.in_transaction:
             self._database.execute("BEGIN")
+
+
+def _first_id(head: int, tick: int) -> int:
+    """The least id with such a head that was born at a tick or later."""
+    return min((head << TICK_BITS | min(tick, 1 << TICK_BITS)) << PLACE_BITS, (1 << 63) - 1)
+
+
+def _metrics_of(tick: int, births: int, deaths: int, populations: str, substances: str) -> Metrics:
+    """A moment from its row."""
+    by_table, matter = json.loads(populations), json.loads(substances)
+    counts = [births, deaths, *matter.values(), *(n for found in by_table.values() for n in found.values())]
+    if not all(type(count) is int for count in counts):
+        raise ValueError(f"tick {tick}: a count is no whole number")
+    return Metrics(tick, births, deaths, by_table, matter)
 
 
 class _told:

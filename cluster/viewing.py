@@ -87,11 +87,24 @@ class Query(Message, frozen=True):
 
 
 class History(Message, frozen=True):
-    """What was: list (snapshots), show (a tick, to be watched and asked), fork (another run goes on from a tick)."""
+    """What was.
+
+    list       the snapshots
+    show       a tick, to be watched and asked from now on; where it has been played, it begins again
+    play       let a shown tick go on from where it is, `value` ticks a second (0: rest); it remains known by its tick
+    fork       another run goes on from a tick
+    metrics    of the journal, from a tick on, thinned: raw JSON
+    births     of the journal, from a tick on (there after the id `being`), of a table or all, `most` of them: raw
+    family     ancestors and children of the being `being`
+    """
 
     ticket: str
     what: str
     tick: int = 0
+    value: float = 0.0
+    being: int = 0
+    table: str = ""
+    most: int = 0
 
 
 # --- from the gateway

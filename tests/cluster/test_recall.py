@@ -1,0 +1,263 @@
+"""What a journal tells those who look: no birth lost or told twice, lines of descent, metrics at even distances."""
+
+import time
+
+import msgspec
+import numpy as np
+import pytest
+from carving import golden
+from small import small_run, small_world
+
+from umwelt.agents.description import bundled_worlds, read_world
+from umwelt.agents.genome import MONSTER_GENES, TRAIT
+from umwelt.cluster import recall as recalling
+from umwelt.cluster.journal import Journal, Metrics
+from umwelt.cluster.questions import columns_of
+from umwelt.cluster.recall import Recall
+from umwelt.cluster.viewing import History
+from umwelt.sandbox.columns import identity
+from umwelt.sandbox.errors import RunError
+
+GENES = (MONSTER_GENES, TRAIT["marker_a"], 3)
+
+
+def moment(tick: int, **substances: int) -> Metrics:
+    return Metrics(tick, 3 * tick, tick, {"plants": {"grass": 10 + tick}}, substances or {"water": 7})
+
+
+def entered(journal: Journal, tick: int, cells: list[int], kind: int = 2, parent: int = 5, by_hand=False) -> list[int]:
+    """Births of a tick, with markers that tell their cells."""
+    ids = identity(kind, tick, np.array(cells), by_hand)
+    genome = np.zeros((len(cells), MONSTER_GENES if kind == 2 else 22), np.int8)
+    genome[:, TRAIT["marker_a"] : TRAIT["marker_a"] + 3] = np.array(cells)[:, None] % 100 - [0, 1, 2]
+    record = {
+        "id": ids, "parent_id": np.full(len(cells), parent), "species": np.full(len(cells), kind - 1, np.int16),
+        "genome": genome, "cell": np.array(cells),
+    }  # fmt: skip
+    journal.enter_births(record, ["grass", "grazer"], 50)
+    return ids.tolist()
+
+
+@pytest.fixture
+def journal(tmp_path):
+    opened = Journal(tmp_path / "journal.sqlite")
+    yield opened
+    opened.close()
+
+
+def asked(world, path, *arguments, **more) -> tuple[dict, bytes]:
+    """What a gateway's thread finds."""
+    recall, found = Recall(world, path), []
+    recall.begin(History("ticket", *arguments, **more), lambda one, line: found.append((one, line)))
+    while not found:
+        recall.turn()
+        time.sleep(0.001)
+    recall.close()
+    assert found[0][1] == "" or found[0][0] is None
+    if found[0][0] is None:
+        raise RunError(found[0][1])
+    return found[0][0]
+
+
+def test_births_come_by_pages_in_order_and_each_once(journal):
+    rng, ids = np.random.default_rng(3), []
+    for tick in range(0, 60, 2):
+        for kind, by_hand in ((1, False), (2, False), (2, True)):
+            cells = sorted(rng.choice(900, rng.integers(1, 12), False).tolist())
+            ids += entered(journal, tick, cells, kind, 5, by_hand)
+    journal.enter(moment(50), 1)
+    whole = {one for one in ids if (one >> 30) % (1 << 29) < 50}
+    for most in (1, 3, 10, 47, 1000):
+        told, since, after, ticks = [], 0, -1, []
+        for _ in range(2000):
+            page = journal.births_from(since, after, most, None, GENES)
+            assert len(page.rows) <= most
+            told += [row[0] for row in page.rows]
+            ticks += [row[2] for row in page.rows]
+            since, after = page.tick, page.after
+            if not page.more:
+                break
+        assert len(told) == len(set(told)) and set(told) == whole and ticks == sorted(ticks)
+        assert (since, after) == (50, -1)
+
+
+def test_births_of_a_tick_that_is_not_yet_journalled_whole_wait(journal):
+    early, late = entered(journal, 7, [1, 2]), entered(journal, 8, [4])
+    journal.enter(moment(8), 1)
+    page = journal.births_from(0, -1, 100, None, GENES)
+    assert [row[0] for row in page.rows] == early and not page.more and page.tick == 8
+    late = sorted(late + entered(journal, 8, [3]))  # another node tells its births of the same tick
+    journal.enter(moment(16), 2)
+    again = journal.births_from(page.tick, page.after, 100, None, GENES)
+    assert [row[0] for row in again.rows] == late and again.tick == 16
+
+
+def test_births_are_told_as_columns_with_species_by_index_and_markers_of_monsters(journal):
+    entered(journal, 3, [60, 75], 2, 9)
+    entered(journal, 3, [51], 1)
+    journal.enter_births({"id": identity(1, 4, np.array([8])), "cell": np.array([8])}, [], 50)
+    journal.enter(moment(9), 1)
+    journal.commit()
+    world = golden(64, 64, **{"founders.1.species": "grazer", "founders.1.like": "shrub"})  # grass is 0, grazer 3
+    content, raw = asked(world, journal.path, "births", 0)
+    found = columns_of(content, raw)
+    assert found["tick"].tolist() == [3, 3, 3, 4] and found["parent_id"].tolist() == [5, 9, 9, 0]
+    assert (found["y"].tolist(), found["x"].tolist()) == ([1, 1, 1, 0], [1, 10, 25, 8])
+    assert found["species"].tolist() == [0, 3, 3, -1] and found["species"].dtype == np.int16
+    assert found["marker_a"].tolist() == [0, 60, 75, 0] and found["marker_c"].tolist() == [0, 58, 73, 0]
+    assert (content["more"], content["next"], content["after"]) == (False, 9, 0)
+    plants = columns_of(*asked(world, journal.path, "births", 0, table="plants"))
+    monsters = columns_of(*asked(world, journal.path, "births", 0, table="monsters", most=1))
+    assert plants["x"].tolist() == [1, 8] and monsters["x"].tolist() == [10]
+    assert monsters.keys() == found.keys()
+    nothing = columns_of(*asked(world, journal.path, "births", 9))
+    assert all(len(column) == 0 for column in nothing.values()) and nothing.keys() == found.keys()
+
+
+def test_a_page_never_holds_more_than_twenty_thousand(journal, monkeypatch):
+    monkeypatch.setattr(recalling, "MOST_BIRTHS", 30)
+    entered(journal, 3, list(range(100)))
+    journal.enter(moment(9), 1)
+    journal.commit()
+    for most in (0, -4, 31, 1 << 40):
+        content, _ = asked(small_world(), journal.path, "births", 0, most=most)
+        assert (content["count"], content["more"], content["next"]) == (30, True, 3) and content["after"] > 0
+
+
+def test_a_page_of_a_million_births_costs_the_page_and_no_more(journal):
+    count = 300_000
+    for tick in range(0, count // 1000):
+        ids = identity(1 + tick % 2, tick, np.arange(1000))
+        rows = [(one, 5, tick, 0, 0, "grass", bytes(100)) for one in ids.tolist()]
+        journal._begin()
+        journal._database.executemany("INSERT INTO births VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    journal.enter(moment(count), 1)
+    journal.commit()
+    steps = 0
+
+    def step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    journal._database.set_progress_handler(step, 100)
+    page = journal.births_from(250, -1, 1000, None, GENES)
+    assert page.more and len(page.rows) == 1000 and page.rows[0][2] == 250
+    assert steps * 100 < 100_000, "it reads what it does not tell"
+    steps = 0
+    ancestors, children = journal.family(5)
+    assert (len(ancestors), len(children)) == (0, 256) and steps * 100 < 20_000, "children are not found by an index"
+
+
+def test_a_family_is_the_line_up_and_the_children(journal):
+    founder = int(identity(2, 0, 3, by_hand=True))
+    line = [founder]
+    for tick in range(1, 81):
+        line += entered(journal, tick, [tick], 2, line[-1])
+    others = entered(journal, 81, list(range(100, 400)), 2, line[40])
+    journal.commit()
+    content, _ = asked(small_world(), journal.path, "family", being=line[40])
+    assert [one["id"] for one in content["ancestors"]] == line[39:0:-1]  # a founder was not born
+    assert [one["id"] for one in content["children"]] == [line[41], *others][:256]
+    assert content["children"][0] == {
+        "id": line[41], "parent_id": line[40], "tick": 41, "species": "grazer", "y": 0, "x": 41,
+    }  # fmt: skip
+    far, _ = asked(small_world(), journal.path, "family", being=line[80])
+    assert [one["id"] for one in far["ancestors"]] == line[79:15:-1] and far["children"] == []
+    assert asked(small_world(), journal.path, "family", being=founder)[0]["children"][0]["id"] == line[1]
+    assert asked(small_world(), journal.path, "family", being=12)[0] == {"ancestors": [], "children": []}
+
+
+def test_metrics_are_thinned_evenly_with_the_first_and_the_last(journal, monkeypatch):
+    for tick in range(0, 1000, 4):
+        journal.enter(moment(tick) if tick < 500 else moment(tick, water=8, gold=1), tick)
+    journal.commit()
+    every = msgspec.json.decode(asked(small_world(), journal.path, "metrics", 2)[1])
+    assert every["ticks"] == list(range(4, 1000, 4)) and every["births"] == [3 * tick for tick in every["ticks"]]
+    assert every["deaths"] == every["ticks"]
+    assert every["populations"] == {"plants": {"grass": [10 + tick for tick in every["ticks"]]}}
+    assert every["substances"]["gold"] == [int(tick >= 500) for tick in every["ticks"]]
+    monkeypatch.setattr(recalling, "MOST_POINTS", 60)
+    few = msgspec.json.decode(asked(small_world(), journal.path, "metrics", 0)[1])
+    gaps = np.diff(few["ticks"])
+    assert len(few["ticks"]) == 60 and (few["ticks"][0], few["ticks"][-1]) == (0, 996) and gaps.max() - gaps.min() <= 4
+    assert all(len(one) == 60 for one in few["substances"].values())
+    monkeypatch.setattr(recalling, "MOST_NUMBERS", 100)
+    assert len(msgspec.json.decode(asked(small_world(), journal.path, "metrics", 0)[1])["ticks"]) <= 25
+    nothing = msgspec.json.decode(asked(small_world(), journal.path, "metrics", 5000)[1])
+    assert nothing == {"ticks": [], "births": [], "deaths": [], "populations": {}, "substances": {}}
+
+
+def test_what_a_run_journalled_is_what_is_told(tmp_path):
+    store = small_run(tmp_path / "run", 96)
+    world = small_world()
+    content, raw = asked(world, store.journal, "births", 0)
+    found = columns_of(content, raw)
+    reading = Journal.reading(store.journal)
+    true = [row for row in reading.births() if row[2] < 96]
+    reading.close()
+    assert found["id"].tolist() == [row[0] for row in true] and len(true) > 50
+    born = [row for row in true if row[5] in ("grazer", "hunter")]
+    assert len(born) > 5
+    for row in born:
+        genome, at = np.frombuffer(row[6], np.int8), found["id"].tolist().index(row[0])
+        markers = [found[name][at] for name in ("marker_a", "marker_b", "marker_c")]
+        assert markers == [genome[TRAIT[name]] for name in ("marker_a", "marker_b", "marker_c")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("births", -1), "tick -1"), (("metrics", 1 << 62), "give numbers"),
+        (("births", 0, 0.0, 0, "stones"), "stones"), (("family", 0, 0.0, -1 << 63), "give numbers"),
+        (("births", 0, 0.0, 0, "x" * 5000), "unknown"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_asked_is_one_line(journal, arguments, said):
+    with pytest.raises(Exception, match=said) as refused:
+        asked(small_world(), journal.path, *arguments)
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 400
+
+
+def test_other_worlds_tell_births_of_all_or_of_their_only_table(journal):
+    wolves, boids = (read_world(bundled_worlds()[name]) for name in ("wolf_sheep", "flocking"))
+    entered(journal, 3, [60, 75], 3)
+    journal.enter(moment(9), 1)
+    journal.commit()
+    with pytest.raises(RunError, match="ask for all of them"):
+        asked(wolves, journal.path, "births", 0, table="sheep")
+    assert asked(wolves, journal.path, "births", 0)[0]["count"] == 2
+    assert columns_of(*asked(wolves, journal.path, "births", 0))["marker_a"].tolist() == [0, 0]
+    (table,) = (schema.name for schema in boids.laws.layout(boids)[1])
+    assert asked(boids, journal.path, "births", 0, table=table)[0]["count"] == 2
+
+
+def test_a_journal_that_is_none_or_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(RunError, match="is missing"):
+        asked(small_world(), tmp_path / "journal.sqlite", "metrics", 0)
+    (tmp_path / "journal.sqlite").write_bytes(b"nothing that a database would hold" * 100)
+    with pytest.raises(RunError, match="damaged"):
+        asked(small_world(), tmp_path / "journal.sqlite", "births", 0)
+
+
+def test_an_older_journal_gets_the_index_when_it_is_opened(journal):
+    journal._database.execute("DROP INDEX births_by_parent")
+    again = Journal(journal.path)
+    names = [row[0] for row in again._database.execute("SELECT name FROM sqlite_master WHERE type = 'index'")]
+    again.close()
+    assert "births_by_parent" in names
+
+
+def test_no_more_is_taken_on_than_can_be_held(journal, monkeypatch):
+    monkeypatch.setattr(recalling, "MOST_UNDER_WAY", 2)
+    recall = Recall(small_world(), journal.path)
+    told: list = []
+    for _ in range(2):
+        recall.begin(History("a", "metrics"), lambda found, line: told.append(line))
+    with pytest.raises(RunError, match="too many questions"):
+        recall.begin(History("a", "metrics"), lambda found, line: told.append(line))
+    while len(told) < 2:
+        recall.turn()
+    recall.begin(History("a", "metrics"), lambda found, line: told.append(line))
+    recall.close()
+    assert told == ["", ""]
