@@ -409,9 +409,9 @@ class Connection(_Looking):
 
     # --- the past
 
-    def _past(self, what: str, tick: int, convert: Callable[[Reply], Any]) -> Any:
-        asked = self._core.ask(lambda ticket: viewing.History(ticket, what, tick), what == "fork")
-        return self._do(asked, f"{what} {tick}", convert, PAST_TIMEOUT_S if what != "list" else 0.0)
+    def _past(self, what: str, tick: int, convert: Callable[[Reply], Any], **more: Any) -> Any:
+        asked = self._core.ask(lambda ticket: viewing.History(ticket, what, tick, **more), what == "fork")
+        return self._do(asked, f"{what} {tick}", convert, PAST_TIMEOUT_S if what in ("show", "fork", "play") else 0.0)
 
     def snapshots(self) -> Any:
         """The snapshots of the run, in order: `{"tick": ..., "kept": ...}`."""
@@ -428,6 +428,35 @@ class Connection(_Looking):
         """Another run that goes on from a tick; gives its folder."""
         return self._past("fork", tick, lambda reply: reply.content["run"])
 
+    def metrics(self, since: int = 0) -> Any:
+        """The journalled metrics from a tick on, at most 2,000 points at even distances.
+
+        `{"ticks": [...], "births": [...], "deaths": [...], "populations": {table: {species: [...]}}, "substances":
+        {name: [...]}}`; births and deaths since tick 0.
+        """
+        return self._past("metrics", int(since), lambda reply: msgspec.json.decode(reply.raw, type=dict[str, Any]))
+
+    def births(self, since: int = 0, most: int = 20_000, table: str = "", after: int = 0) -> Any:
+        """Births of beings (of a table, or all) from a tick on, in order, as far as their ticks are journalled whole.
+
+        Arrays id, parent_id, tick, y, x, species (an index of `species`, -1: unknown), marker_a, marker_b, marker_c (0
+        where the genome is not of Earth's monsters). `more`: whether there are; `next` and `after` are what to give as
+        `since` and `after` the next time, now or when the world has gone on.
+        """
+
+        def convert(reply: Reply) -> dict[str, Any]:
+            told = {name: reply.content[name] for name in ("more", "next", "after")}
+            return {**questions.columns_of(reply.content, reply.raw), **told}
+
+        return self._past("births", int(since), convert, table=table, most=int(most), being=int(after))
+
+    def family(self, being: int) -> Any:
+        """The ancestors of a being (its parent first, at most 64) and its children (the eldest first, at most 256).
+
+        `{"ancestors": [...], "children": [...]}`, each with id, parent_id, tick, species, y, x; founders are left out.
+        """
+        return self._past("family", 0, lambda reply: reply.content, being=int(being))
+
 
 def _plain(value: Any) -> Any:
     """Numbers of numpy as Python's."""
@@ -441,6 +470,19 @@ class Moment(_Looking):
 
     def __init__(self, world: Connection, tick: int):
         self._core, self._shown, self.tick, self.timeout_s = world._core, tick, tick, world.timeout_s
+
+    def play(self, ticks_per_s: float) -> Any:
+        """Go on from here as the run did, so many ticks a second or as fast as it goes; gives the tick it stands at.
+
+        It stays known by the tick it was shown at; what is seen and asked of it tells the tick it has come to. To show
+        that tick again takes it back.
+        """
+        asked = self._core.ask(lambda ticket: viewing.History(ticket, "play", self.tick, value=float(ticks_per_s)))
+        return self._do(asked, f"play {self.tick}", lambda reply: reply.tick, PAST_TIMEOUT_S)
+
+    def rest(self) -> Any:
+        """Stand still; gives the tick it stands at."""
+        return self.play(0.0)
 
 
 class _Awaited(_Looking):

@@ -25,10 +25,11 @@ from umwelt.cluster import questions, viewing
 from umwelt.cluster.asking import Asks, Submits
 from umwelt.cluster.composing import composed, needed, spoken
 from umwelt.cluster.greeting import greeting
-from umwelt.cluster.history import Past
+from umwelt.cluster.history import MOST_TICKS_PER_S, Past
 from umwelt.cluster.keys import KEEPER, NODE, SPECTATOR, WORLD, Keys
 from umwelt.cluster.process import Ending, announce, reported, settings_from_arguments
 from umwelt.cluster.protocol import Attend, Order, Report, Settled, Sight, Submit, decode, encode
+from umwelt.cluster.recall import RECALLED, Found, Recall
 from umwelt.cluster.store import Store
 from umwelt.cluster.transport import Incoming, Limits, Transport, ZmqTransport
 from umwelt.cluster.viewing import LIVE
@@ -126,7 +127,8 @@ class Gateway:
         self.desk = Desk(keys, door.send, clock, meter)
         self.asks = Asks(torus_of(world), lines.send, self._map_of)
         self.submits = Submits(lambda frames: lines.send(directory, frames))
-        self.past = Past(run, keys_folder, self.desk.point_to, self._gone) if run is not None else None
+        self.past = Past(run, keys_folder, self.desk.point_to, self._gone, lines.send) if run is not None else None
+        self.recall = Recall(world, Store(run).journal) if run is not None else None
 
     # --- turns
 
@@ -161,6 +163,8 @@ class Gateway:
             for shown in self.asks.shown() | {s for s, source in self.desk.sources.items() if source.tiles}:
                 self.past.use(shown, now_s)
             self.past.turn(now_s)
+        if self.recall is not None:
+            self.recall.turn()
         self._sweep(now_s)
         self._push(now_s)
         self.desk.turn()
@@ -183,6 +187,8 @@ class Gateway:
             self._take_report(message)
         elif isinstance(message, Settled):
             self.submits.take(message)
+            if self.past is not None:
+                self.past.take(message)
         elif isinstance(message, Sight):
             self.asks.take(message, raw)
 
@@ -290,7 +296,7 @@ class Gateway:
     ) -> None:
         frames = viewing.encode(viewing.Answer(ticket, tick, line, content), [raw] if raw else [])
         viewer.running.discard(ticket)
-        if len(raw) < 1 << 16:  # a large answer that was lost is worked out again
+        if len(raw) + len(content) < 1 << 16:  # a large answer that was lost is worked out again
             viewer.answers[ticket] = frames
             while len(viewer.answers) > ANSWERS_KEPT:
                 viewer.answers.popitem(last=False)
@@ -401,8 +407,14 @@ class Gateway:
         self.asks.ask(question, message.shown, now_s, done)
 
     def _take_history(self, viewer: Viewer, message: viewing.History, now_s: float) -> None:
-        if self.past is None or self.run is None:
+        if self.past is None or self.recall is None or self.run is None:
             raise RunError("this gateway knows no run folder: it cannot show the past")
+        if message.what in RECALLED:
+            self._recall(self.recall, viewer, message, now_s)
+            return
+        if message.what == "play":
+            self._play(self.past, viewer, message, now_s)
+            return
         reached = int(self.status.get("tick", 0))
         if message.what == "list":
             found = [{"tick": one.tick, "kept": one.kept} for one in reversed(Store.open(self.run).entries())]
@@ -410,7 +422,7 @@ class Gateway:
             self._answer(viewer, message.ticket, reached, msgspec.json.encode(content))
             return
         if message.what not in ("show", "fork"):
-            raise RunError(f"{message.what[:40]}: ask to list, show or fork")
+            raise RunError(f"{message.what[:40]}: ask to list, show, play, fork, or for {', '.join(RECALLED)}")
         if message.what == "fork":
             self._keeper(viewer, "fork")
         if not 0 <= message.tick <= reached:
@@ -424,11 +436,41 @@ class Gateway:
 
         self.past.begin(message.what, message.tick, now_s, done)
 
+    def _play(self, past: Past, viewer: Viewer, message: viewing.History, now_s: float) -> None:
+        if not 0 <= message.value <= MOST_TICKS_PER_S:  # nan neither
+            raise RunError(f"play {message.value}: give 0 (rest) to {MOST_TICKS_PER_S} ticks a second")
+        if not viewer.questions.take(now_s):
+            raise RunError("too many questions a second: ask fewer")
+
+        def done(tick: int, line: str) -> None:
+            self._answer(viewer, message.ticket, -1 if line else tick, line=line)
+
+        past.play(message.tick, message.value, now_s, done)
+
+    def _recall(self, recall: Recall, viewer: Viewer, message: viewing.History, now_s: float) -> None:
+        if viewer.asking >= MOST_QUESTIONS_OF_ONE:
+            raise RunError("too many questions at once: wait for their answers")
+        if not viewer.questions.take(now_s):
+            raise RunError("too many questions a second: ask fewer")
+
+        def done(found: Found | None, line: str) -> None:
+            viewer.asking -= 1
+            if found is None:
+                self._answer(viewer, message.ticket, -1, line=line)
+            else:
+                reached = int(self.status.get("tick", 0))
+                self._answer(viewer, message.ticket, reached, msgspec.json.encode(found.content), found.raw)
+
+        recall.begin(message, done)
+        viewer.asking += 1
+
     def close(self) -> None:
         """Close what the gateway opened itself; door and lines are others'."""
         self.desk.close()
         if self.past is not None:
             self.past.close()
+        if self.recall is not None:
+            self.recall.close()
 
 
 def serve(settings: GatewaySettings) -> None:

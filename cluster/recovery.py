@@ -64,15 +64,23 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(inner, f"{key}.{name}" if key else str(name))
 
 
-def journalled_deeds(store: Store, from_tick: int = 0) -> list[Deed]:
-    """What people did from a tick on, in order; nothing where the journal is missing."""
+def journalled(store: Store, from_tick: int = 0) -> tuple[int, list[Deed]]:
+    """The last journalled tick, and what people did from a tick on, in order: all of it until that last tick.
+
+    0 and nothing where the journal is missing.
+    """
     if not store.journal.is_file():
-        return []
+        return 0, []
     journal = Journal.reading(store.journal)
     try:
-        return [deed for _, deed in journal.deeds(from_tick)]
+        return journal.last_tick(), [deed for _, deed in journal.deeds(from_tick)]
     finally:
         journal.close()
+
+
+def journalled_deeds(store: Store, from_tick: int = 0) -> list[Deed]:
+    """What people did from a tick on, in order; nothing where the journal is missing."""
+    return journalled(store, from_tick)[1]
 
 
 def region_at(store: Store, tick: int | None = None) -> tuple[WorldFile, Region, list[str]]:
@@ -95,18 +103,36 @@ def replay(
     world: WorldFile, region: Region, tick: int, due: Sequence[Deed], seen: Callable[[Region], None] | None = None
 ) -> None:
     """Carry a region that owns the torus on to a tick, with the deeds at their ticks. `seen` is shown each tick."""
-    by_tick: dict[int, list[Deed]] = {}
-    for deed in due:
-        by_tick.setdefault(deed.tick, []).append(deed)
+    going = Replay(world, region, due)
     while region.tick < tick:
+        going.step()
+        if seen is not None:
+            seen(region)
+
+
+class Replay:
+    """Carries a region that owns the torus on, tick by tick, with the deeds at their ticks."""
+
+    def __init__(self, world: WorldFile, region: Region, due: Sequence[Deed] = ()):
+        self.world, self.region = world, region
+        self._by_tick: dict[int, list[Deed]] = {}
+        self.know(due)
+
+    def know(self, due: Sequence[Deed]) -> None:
+        """These are all the deeds from the region's tick on, as far as they are journalled."""
+        self._by_tick.clear()
+        for deed in due:
+            self._by_tick.setdefault(deed.tick, []).append(deed)
+
+    def step(self) -> None:
+        """One tick."""
+        region = self.region
         if region.tick % SORT_EVERY_TICKS == 0:
             region.sort()
         region.wrap()
-        for deed in by_tick.get(region.tick, ()):
+        for deed in self._by_tick.get(region.tick, ()):
             deeds.apply(region, deeds.read(deed.content), deed.number)
-        step(region, world.laws)
-        if seen is not None:
-            seen(region)
+        step(region, self.world.laws)
 
 
 # --- forks

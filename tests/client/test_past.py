@@ -1,0 +1,155 @@
+"""connect(): the journal and played moments of a run, as those who look get them; spectators may ask for all of it."""
+
+import time
+
+import numpy as np
+import pytest
+from carving import golden
+from small import small_run, small_world
+from town import Town
+
+from umwelt.client.api import connect
+from umwelt.cluster.journal import Journal
+from umwelt.cluster.keys import SPECTATOR, Keys, make_keys
+from umwelt.cluster.recovery import region_at
+from umwelt.sandbox.errors import RunError
+
+LAST = 96
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return small_run(tmp_path_factory.mktemp("runs") / "run", 40, LAST)
+
+
+@pytest.fixture(scope="module")
+def town(store):
+    with Town(small_world(), 2, tick_s=0.01, run=store.folder) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def world(town):
+    with connect(town.address) as found:
+        found.wait(LAST, 60)
+        yield found
+
+
+def until(moment, tick: int) -> None:
+    end_s = time.monotonic() + 60
+    while moment.query(columns=[], most=1)["tick"] < tick:
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+
+
+def test_a_moment_plays_rests_and_shows_what_was(world, store):
+    moment, other = world.show(44), world.show(90)
+    assert moment.rest() == 44
+    assert 44 <= moment.play(50) <= 46
+    ticks = []
+    for view in moment.watch((0, 0, 40, 48), layers=["rain", "water"], timeout_s=30):
+        ticks.append(view.tick)
+        if view.tick > 52:
+            break
+    assert ticks == sorted(ticks) and len(set(ticks)) > 2
+    at = moment.rest()
+    assert 52 < at < LAST
+    time.sleep(0.3)
+    _, region, _ = region_at(store, at)
+    assert moment.query(columns=[])["tick"] == at
+    assert (moment.field("water") == region.owned_view("water")).all()
+    table, own = region.tables["monsters"], region.owned_rows("monsters")
+    assert moment.query(columns=["tissue_count"])["tissue_count"].sum() == table["tissue_count"][own].sum()
+    moment.play(10_000)
+    until(moment, LAST)
+    time.sleep(0.3)
+    assert moment.rest() == LAST  # the journal ends there, though the world has gone on
+    assert world.show(44).query(columns=[], most=1)["tick"] == 44
+    assert other.query(columns=[], most=1)["tick"] == 90
+
+
+@pytest.mark.parametrize("speed", [-1.0, 10_001.0, float("nan"), float("inf")])
+def test_speeds_that_cannot_be_and_moments_that_are_not_shown_are_one_line(world, speed):
+    moment = world.show(90)
+    with pytest.raises(RunError, match="ticks a second"):
+        moment.play(speed)
+    moment.tick = 3
+    with pytest.raises(RunError, match="tick 3 is not shown"):
+        moment.play(2)
+
+
+def test_births_and_families_are_those_of_the_journal(world, store):
+    journal = Journal.reading(store.journal)
+    true = {row[0]: row for row in journal.births() if row[2] < LAST}
+    journal.close()
+    gathered, since, after, pages = [], 0, 0, 0
+    while True:
+        page = world.births(since, most=37, after=after)
+        gathered.append(page["id"])
+        assert len(page["id"]) <= 37 and set(page) > {"marker_a", "species", "parent_id"}
+        since, after, pages = page["next"], page["after"], pages + 1
+        if not page["more"]:
+            break
+        time.sleep(0.06)  # twenty questions a second are answered
+    ids = np.concatenate(gathered).tolist()
+    assert sorted(ids) == sorted(true) and pages > 2 and since == LAST
+    every = world.births()
+    assert every["id"].tolist() == ids and not every["more"]
+    named = [world.species[at] for at in every["species"]]
+    assert named == [true[one][5] for one in ids]
+    monsters = world.births(table="monsters")
+    assert set(monsters["species"].tolist()) <= {2, 3} and 0 < len(monsters["id"]) < len(ids)
+    with pytest.raises(RunError, match='unknown "stones"'):
+        world.births(table="stones")
+    kin = [one for one in ids if true[one][1] in true]
+    family = world.family(kin[0])
+    assert family["ancestors"][0]["id"] == true[kin[0]][1]
+    parent = world.family(family["ancestors"][0]["id"])
+    assert kin[0] in [child["id"] for child in parent["children"]]
+    assert world.family(1) == {"ancestors": [], "children": []}
+
+
+def test_metrics_are_those_of_the_journal(world, store):
+    journal = Journal.reading(store.journal)
+    true = list(journal.metrics())
+    journal.close()
+    found = world.metrics()
+    assert found["ticks"] == [one.tick for one in true] and found["births"] == [one.births for one in true]
+    assert found["populations"]["plants"]["grass"] == [one.populations["plants"]["grass"] for one in true]
+    assert found["substances"]["water"] == [one.substances["water"] for one in true]
+    assert world.metrics(since=50)["ticks"] == [one.tick for one in true if one.tick >= 50]
+
+
+def test_spectators_may_ask_for_all_of_it(store, tmp_path):
+    make_keys(tmp_path / "keys")
+    keys = Keys.load(tmp_path / "keys", SPECTATOR)
+    town = Town(small_world(), 1, tmp_path / "keys", tick_s=0.02, run=store.folder)
+    with town, connect(town.address, keys) as world:
+        assert world.role == SPECTATOR and world.metrics()["ticks"] and len(world.births()["id"])
+        assert world.family(1)["children"] == []
+        with pytest.raises(RunError, match="is not shown"):  # which is not: you may not
+            world._past("play", 3, lambda reply: reply.tick, value=2.0)
+
+
+def test_too_many_questions_to_the_journal_are_refused_and_the_world_goes_on(town, world):
+    with connect(town.address) as greedy:
+        asked = [greedy._core.ask(_birth_question) for _ in range(120)]
+        before = town.tick()
+        found = [one.exception(30) for one in asked]
+    lines = [str(error) for error in found if error is not None]
+    assert any(error is None for error in found) and any("too many questions" in line for line in lines)
+    world.wait(before + 5, 30)
+    assert town.failed is None and len(town.do(lambda: town.gateway.recall)) == 0
+
+
+def _birth_question(ticket: str):
+    from umwelt.cluster.viewing import History
+
+    return History(ticket, "births")
+
+
+def test_a_gateway_without_a_run_says_so():
+    with Town(golden(64, 64), 1, tick_s=0.02) as town, connect(town.address) as world:
+        for question in (world.metrics, world.births, lambda: world.family(5)):
+            with pytest.raises(RunError, match="knows no run folder"):
+                question()
