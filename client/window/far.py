@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from arcade.gl import BufferDescription
-from pyglet.gl import GL_PROGRAM_POINT_SIZE
 
 from umwelt.client.scene import hsv
 from umwelt.client.window.camera import Camera
@@ -22,13 +20,15 @@ MOST_TABLES, MOST_SPECIES = 16, 256
 LEAST_GRID_PIXELS = 1.7
 """A grid in which beings are scattered is at least this wide, at most twice as much."""
 GOLDEN = 0.618034
+POINT_SIZES = 0x8642
+"""`GL_PROGRAM_POINT_SIZE`: shaders say how large points are."""
 
 
 def species_colour(table: str, species: int, plant: bool) -> tuple[float, float, float]:
     """The colour of a species from afar, 0 to 1: plants are green, others far apart for neighbouring numbers."""
     number = species if species >= 0 else zlib.crc32(table.encode()) % 97
     if plant:
-        red, green, blue = hsv(np.float32(0.27 + 0.20 * ((number * GOLDEN + 0.45) % 1)), 0.60, 0.66).tolist()
+        red, green, blue = hsv(np.float32(0.30 + 0.17 * ((number * GOLDEN + 0.45) % 1)), 0.55, 0.66).tolist()
     else:
         red, green, blue = hsv(np.float32((0.58 + number * GOLDEN) % 1), 0.62, 1.0).tolist()
     return red, green, blue
@@ -86,6 +86,9 @@ class DotsDrawer:
 
     def _room_for(self, count: int) -> None:
         """Buffers large enough, and what describes them."""
+        # here, so that what is pure on this page is read without a window
+        from arcade.gl import BufferDescription
+
         self.release_buffers()
         self._room = max(1024, count + count // 4)
         for name in self.COLUMNS:
@@ -122,15 +125,18 @@ class DotsDrawer:
         if not self._count:
             return
         ctx = self.ctx
-        ctx.enable(ctx.BLEND, GL_PROGRAM_POINT_SIZE)
+        ctx.enable(ctx.BLEND, POINT_SIZES)
         ctx.blend_func = ctx.ONE, ctx.ONE_MINUS_SRC_ALPHA
         self.palette.use(0)
         for plants in (1.0, 0.0):
-            give(self.program, plants=plants, strength=strength)
+            give(
+                self.program, plants=plants, strength=strength, world=(float(camera.width), float(camera.height)),
+                corner_cell=(float(frame.rectangle.x), float(frame.rectangle.y)),
+            )  # fmt: skip
             for image in camera.images(frame.rectangle):
                 place(self.program, camera, frame, image)
                 self._geometry.render(self.program, vertices=self._count)
-        ctx.disable(GL_PROGRAM_POINT_SIZE)
+        ctx.disable(POINT_SIZES)
 
     def release_buffers(self) -> None:
         """Give the columns back."""

@@ -24,8 +24,9 @@ class Finish:
         self.up = program(ctx, "ground_vertex.glsl", "bloom_up_fragment.glsl")
         self.plain = program(ctx, "ground_vertex.glsl", "finish_fragment.glsl")
         self.weather = program(ctx, "ground_vertex.glsl", "finish_weather_fragment.glsl")
+        self.wind = program(ctx, "ground_vertex.glsl", "finish_wind_fragment.glsl")
         world = (float(known.width), float(known.height))
-        for one in (self.plain, self.weather):
+        for one in (self.plain, self.weather, self.wind):
             give(one, picture=0, glow=1, sky_plane=2, world=world)
         for one in (self.down, self.up):
             give(one, source=0, half_view=(1.0, 1.0))
@@ -81,7 +82,9 @@ class Finish:
         self.ctx.disable(self.ctx.BLEND)
         self._targets[0].color_attachments[0].use(0)
         (self._targets[1].color_attachments[0] if bloom > 0 else self._dark).use(1)
-        one = self.weather if composed is not None and strength > 0 else self.plain
+        one = self.plain
+        if composed is not None and strength > 0:
+            one = self.wind if windy > 0 else self.weather
         give(
             one, half_view=half_view(camera), middle=(camera.x, camera.y), bloom=bloom * BLOOM,
             viewport=(float(camera.view[0]), float(camera.view[1])), seconds=frame.now_s % 3600.0,

@@ -28,6 +28,8 @@ EASE_A_S = 5.0
 """What changed is reached but for a share of 1/e in a fifth of a second."""
 EASED_S = 1.0
 COMPOSE_EVERY_S = 1 / 30
+NEAR_PIXELS = 3.0
+"""Pixels a cell from which stones, crumbs and ripples are drawn: they fade in from there."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,11 @@ class Ground:
         self.capacity = float(climate.get("capacity_count", CAPACITY_COUNT))
         self.light_most = float(climate.get("light_q10", ONE)) or float(ONE)
         self.compose = program(ctx, "ground_vertex.glsl", "ground_compose_fragment.glsl")
-        self.program = program(ctx, "ground_vertex.glsl", "ground_fragment.glsl")
+        self.near = program(ctx, "ground_vertex.glsl", "ground_fragment.glsl")
+        self.far = program(ctx, "ground_vertex.glsl", "ground_far_fragment.glsl")
         give(self.compose, **{name: at for at, name in enumerate(READ)}, before_a=10, before_b=11, before_c=12)
-        give(self.program, lie_plane=0, smell_plane=1, sky_plane=2, world=self.world)
+        for one in (self.near, self.far):
+            give(one, lie_plane=0, smell_plane=1, sky_plane=2, world=self.world)
         self._missing = {name: self._plain(MISSING.get(name, 0.0)) for name in READ}
         self.composed: Composed | None = None
         self._before: Composed | None = None
@@ -249,12 +253,13 @@ class Ground:
         for at, texture in enumerate(self.composed.textures):
             texture.use(at)
         self.ctx.disable(self.ctx.BLEND)
+        one = self.near if camera.scale >= NEAR_PIXELS else self.far
         give(
-            self.program, half_view=half_view(camera), middle=(camera.x, camera.y), pixels=camera.scale,
+            one, half_view=half_view(camera), middle=(camera.x, camera.y), pixels=camera.scale,
             ground_place=self.composed.spread.place(camera), seconds=frame.now_s % 3600.0,
             scents=float(looks.scents), weather=float(looks.weather),
         )  # fmt: skip
-        self.quad.render(self.program)
+        self.quad.render(one)
 
     def release(self) -> None:
         """Give everything back."""

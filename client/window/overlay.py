@@ -149,7 +149,8 @@ def node_lines(camera: Camera, node: Mapping[str, Any], at: int) -> list[tuple[f
     if not node.get("rectangle"):
         return []
     rectangle = Rectangle(*(int(part) for part in node["rectangle"]))
-    colour, found = node_colour(at), []
+    colour = node_colour(at)
+    found: list[tuple[float, ...]] = []
     busy = 1.0 - min(1.0, max(0.0, float(node.get("waiting_share") or 0.0)))
     for down, right in camera.images(rectangle):
         left = camera.view[0] / 2 + (right - camera.x) * camera.scale

@@ -16,8 +16,8 @@ from umwelt.client.window.looks import Looks
 from umwelt.client.window.overlay import Overlay
 
 FULL_WIND_CELLS_S = 6.0
-MAP_HIDES_WEATHER = 0.9
-"""Under a colour map there is little weather: its colours are to be read."""
+MAP_HIDES_WEATHER, MAP_HIDES_BLOOM = 0.9, 0.7
+"""Over a colour map there is little weather and bloom: its colours are to be read."""
 
 
 def _drawer(ctx: Any, module: str, name: str) -> Any:
@@ -65,10 +65,11 @@ class Stage:
         if "bodies" in levels:
             self._bodies(frame, camera, looks, levels["bodies"])
         mapped = looks.layer_strength if looks.layer in frame.planes else 0.0
+        bloom = looks.bloom * (1.0 - MAP_HIDES_BLOOM * mapped) if self.bloom else 0.0
         weather = (1.0 - MAP_HIDES_WEATHER * mapped) if looks.weather and "light" in frame.planes else 0.0
         windy = min(1.0, (self.wind[0] ** 2 + self.wind[1] ** 2) ** 0.5 / FULL_WIND_CELLS_S)
         self.finish.end(
-            target, frame, camera, looks.bloom if self.bloom else 0.0, self.ground.composed, weather,
+            target, frame, camera, bloom, self.ground.composed, weather,
             (self._drift[0], self._drift[1]), windy,
         )  # fmt: skip
         self.overlay.draw(frame, camera, looks, nodes)

@@ -14,7 +14,8 @@ void main() {
         float angle = atan(p.y, p.x) + turned;
         float leaf = abs(cos(angle * leaves * 0.5));
         float edge = mix(0.88, 0.52 + 0.42 * leaf, shape);
-        float cover = (1.0 - smoothstep(edge - soft, edge + soft * 0.4, far)) * 0.86;
+        float cover = mix(exp(-far * far * 2.6) * (1.0 - smoothstep(0.7, 1.0, far)) * 0.72,
+            (1.0 - smoothstep(edge - soft, edge + soft * 0.4, far)) * 0.88, shape);
         float shade = 0.62 + 0.5 * (1.0 - far) + 0.25 * lit + shape * 0.22 * (leaf - 0.5);
         float heart = exp(-far * far * 14.0) * 0.35 * shape;
         float shadow = (1.0 - smoothstep(edge, edge + 0.35, far)) * 0.35 * shape;

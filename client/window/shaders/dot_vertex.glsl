@@ -9,6 +9,8 @@ in float in_table;
 uniform sampler2D palette;  // by species (across) and table (down); alpha: 1 for plants
 uniform float plants;       // 1: draw plants; 0: the others
 uniform float strength;
+uniform vec2 corner_cell;   // the cell (x, y) of the frame's corner
+uniform vec2 world;         // cells
 out vec4 tint;
 out float turned;
 out float leaves;
@@ -17,15 +19,20 @@ void main() {
     vec4 own = texelFetch(palette, ivec2(vec2(in_species, in_table) * 255.0 + 0.5), 0);
     vec2 place = vec2(in_x, in_y);
     float tissue = in_size * 255.0;
-    float fate = hash2(place * 3.17 + 0.5), other = hash2(place.yx * 1.73 + 9.1);
+    // by the place in the world, so that nothing changes when the frame is another
+    vec2 spot = mod(place + corner_cell, world);
+    float fate = hash2(spot * 0.917 + 0.5), other = hash2(spot.yx * 0.731 + 9.1), third = hash2(spot * 0.377 + 31.7);
     bool plant = own.a > 0.5;
-    float cells = plant ? 0.75 + 1.55 * clamp(tissue / 48.0, 0.0, 1.0) : clamp(0.6 + 0.16 * sqrt(tissue), 0.9, 3.0);
-    pixels_wide = max(cells * scale * (plant ? 1.10 : 1.7), plant ? 2.6 : 4.2);
-    if (plant) place += (vec2(fate, other) - 0.5) * 0.6;
+    float grown = clamp(tissue / 48.0, 0.0, 1.0);
+    float cells = plant ? 0.70 + 1.5 * grown : clamp(0.6 + 0.16 * sqrt(tissue), 0.9, 3.0);
+    float least = plant ? 3.4 : 4.6;
+    pixels_wide = max(cells * scale * (plant ? 1.30 + 0.5 * third : 1.7), least + third);
+    if (plant) place += (vec2(fate, other) - 0.5) * 0.95;
     gl_Position = plant == (plants > 0.5) ? clip(place) : vec4(9.0, 9.0, 9.0, 1.0);
     gl_PointSize = pixels_wide;
-    float light = plant ? 0.62 + 0.55 * other : 1.0;
-    tint = vec4(mix(own.rgb, own.brg, plant ? (fate - 0.5) * 0.22 : (fate - 0.5) * 0.10) * light, strength);
+    float clump = noise(spot * 0.19) * 0.6 + noise(spot * 0.071) * 0.4;
+    float light = plant ? (0.40 + 0.42 * other + 0.35 * third * third) * (0.62 + 0.85 * clump) : 1.0;
+    tint = vec4(mix(own.rgb, own.brg, plant ? (third - 0.5) * 0.26 + (clump - 0.5) * 0.3 : (fate - 0.5) * 0.10) * light, strength);
     turned = fate * 6.283;
     leaves = 5.0 + floor(other * 4.0);
 }

@@ -19,14 +19,18 @@ uniform float pixels;
 
 // Day and night: never so dark that nothing can be read.
 vec3 lit(vec3 c, vec4 sky) {
-    float sun = clamp(sky.x, 0.0, 1.0), day = smoothstep(0.0, 0.42, sun);
-    float dusk = smoothstep(0.0, 0.10, sun) * (1.0 - smoothstep(0.12, 0.46, sun));
+    float sun = clamp(sky.x, 0.0, 1.0), day = smoothstep(-0.06, 0.62, sun);
+    float dusk = smoothstep(0.0, 0.22, sun) * (1.0 - smoothstep(0.14, 0.66, sun));
     float grey = dot(c, vec3(0.25, 0.6, 0.15));
-    vec3 night = mix(c, vec3(grey), 0.30) * vec3(0.46, 0.56, 0.92) + vec3(0.002, 0.006, 0.020);
-    vec3 found = mix(night, c * (0.90 + 0.16 * sun), day);
-    found *= mix(vec3(1.0), vec3(1.22, 0.97, 0.76), dusk * 0.75);
+    // from afar all of the world is to be read, its night too
+    float deep = mix(0.55, 1.0, smoothstep(2.0, 9.0, pixels));
+    vec3 night = mix(c, vec3(grey), 0.30 * deep) * mix(vec3(1.0), vec3(0.47, 0.58, 0.90), deep);
+    night += vec3(0.002, 0.006, 0.020);
+    vec3 found = mix(night, c * (0.92 + 0.14 * sun), day);
+    found *= mix(vec3(1.0), vec3(1.22, 0.97, 0.76), dusk * 0.7);
     float season = clamp((sky.y - 16.0) / 22.0, -1.0, 1.0);
-    return found * (season > 0.0 ? mix(vec3(1.0), vec3(1.05, 1.02, 0.93), season) : mix(vec3(1.0), vec3(0.92, 0.99, 1.08), -season));
+    vec3 warm = vec3(1.05, 1.02, 0.93), cold = vec3(0.92, 0.99, 1.08);
+    return found * mix(vec3(1.0), season > 0.0 ? warm : cold, abs(season));
 }
 
 // Streaks of rain over the window, and their shine.
@@ -40,6 +44,7 @@ float streaks(float rain, float size, float speed, float salt) {
         * (1.0 - smoothstep(0.10, 0.55, along));
 }
 
+#ifdef WIND
 // What the wind carries: wisps drawn out along it.
 float wisps(vec2 place) {
     vec2 q = place - drift;
@@ -47,18 +52,26 @@ float wisps(vec2 place) {
     return smoothstep(0.52, 0.86, broad * 0.6 + thin * 0.4);
 }
 #endif
+#endif
 
 void main() {
     vec3 c = sound(texture(picture, uv).rgb);
 #ifdef WEATHER
     vec2 spot = (at - ground_place.xy) * ground_place.zw;
     vec4 sky = texture(sky_plane, spot);
+    // twilight reaches far: the sun of a wide strip counts
+    vec2 wide = vec2(ground_place.z * 15.0, 0.0);
+    vec2 seen = vec2(sky.x, texture(sky_plane, spot + wide).x) + vec2(texture(sky_plane, spot - wide).x, 0.0);
+    seen += vec2(texture(sky_plane, spot + 2.2 * wide).x, texture(sky_plane, spot - 2.2 * wide).x);
+    sky.x = 0.45 * sky.x + 0.55 * 0.2 * (seen.x + seen.y);
     c = mix(c, lit(c, sky), strength);
     float rain = clamp(sky.z * 1.6, 0.0, 1.0) * strength;
     float drops = streaks(rain * 0.5, 3.0, 2.1, 1.0) * 0.6 + streaks(rain * 0.4, 5.0, 1.6, 77.0);
     c = mix(c, c * 0.86 + vec3(0.012, 0.020, 0.030), rain * 0.6);
     c += drops * vec3(0.10, 0.13, 0.16);
+#ifdef WIND
     c += wisps(middle + at) * windy * strength * vec3(0.020, 0.026, 0.032);
+#endif
 #endif
     c += sound(texture(glow, uv).rgb) * bloom;
     vec2 p = uv * 2.0 - 1.0;

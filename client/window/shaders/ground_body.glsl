@@ -8,16 +8,20 @@ uniform float seconds;
 uniform float scents;
 uniform float weather;
 
-// The net of light under water: bright where two fields of noise cross their middle.
+// The net of light under water: bright along the lines where two fields of noise cross their middle.
 float caustics(vec2 place) {
-    float bend = lattice(place + vec2(seconds * 0.20, -seconds * 0.13), steps_of(13.0));
-    vec2 shift = 2.4 * vec2(cos(bend * 6.283), sin(bend * 6.283));
-    float a = lattice(place + shift + vec2(seconds * 0.33, seconds * 0.21), steps_of(9.0)) - 0.5;
-    float b = lattice(place - shift - vec2(seconds * 0.24, -seconds * 0.30), steps_of(5.5)) - 0.5;
-    float thin = 1.0 / (0.022 + 0.05 / pixels);
-    return exp(-a * a * thin * thin) + 0.7 * exp(-b * b * thin * thin);
+    vec2 slow = vec2(seconds * 0.21, -seconds * 0.14);
+    vec2 bend = vec2(lattice(place + slow, steps_of(11.0)), lattice(place.yx - slow + 37.0, steps_of(8.0).yx)) - 0.5;
+    float a = lattice(place + bend * 9.0 + vec2(seconds * 0.26, seconds * 0.17), steps_of(7.0)) - 0.5;
+    float b = lattice(place - bend * 7.0 - vec2(seconds * 0.19, -seconds * 0.23), steps_of(4.3)) - 0.5;
+    // in pixels from the line, so that it is as wide where the field is flat
+    float wide = 0.7 + 0.075 * pixels;
+    float far_a = a / max(fwidth(a), 1e-4) / wide, far_b = b / max(fwidth(b), 1e-4) / wide;
+    float net = exp(-far_a * far_a) + 0.6 * exp(-far_b * far_b);
+    return net * (0.55 + 0.9 * smoothstep(0.1, -0.2, bend.x * 2.0)) + 0.25 * exp(-a * a * 90.0);
 }
 
+#ifdef NEAR
 // Rings that drops leave on water.
 float ripples(vec2 place, float rain) {
     vec2 p = place / 2.2;
@@ -28,42 +32,76 @@ float ripples(vec2 place, float rain) {
     return exp(-ring * ring) * (1.0 - age) * step(dice(mod(cell + round * 3.0 + 9.0, 4096.0)), rain);
 }
 
+// Stones on the ground, one in some squares of so many cells: lit, covered, shaded.
+vec3 stones(vec2 place, float cells, float salt) {
+    vec2 steps = steps_of(cells), p = place * steps / world, cell = mod(floor(p), steps) + salt;
+    float chance = dice(cell), own = dice(cell + 31.0), other = dice(cell + 67.0);
+    float size = 0.10 + 0.16 * own;
+    vec2 off = fract(p) - 0.5 - (vec2(own, other) - 0.5) * (0.9 - 2.0 * size);
+    float turn = other * 6.283, bent = 1.0 + 0.18 * sin(3.0 * atan(off.y, off.x) + turn);
+    off = vec2(off.x * cos(turn) + off.y * sin(turn), (off.y * cos(turn) - off.x * sin(turn)) * 1.3) * bent;
+    float far = length(off) / size, there = step(chance, 0.30);
+    vec2 light = vec2(-cos(turn) - sin(turn), sin(turn) - cos(turn)) * 0.5;
+    float lit = clamp(0.50 + 0.75 * dot(off / size, light), 0.0, 1.2) * (1.0 - smoothstep(0.80, 1.0, far));
+    float shade = (1.0 - smoothstep(0.7, 1.6, length(off / size + light * 0.5)));
+    return vec3(lit, 1.0 - smoothstep(0.85, 1.0, far), shade) * there;
+}
+#endif
+
 void main() {
     vec2 place = middle + at;
     vec2 spot = (at - ground_place.xy) * ground_place.zw;
     vec4 lie = spline(lie_plane, spot), smell = spline(smell_plane, spot), sky = spline(sky_plane, spot);
-    float fine = smoothstep(3.0, 16.0, pixels), finer = smoothstep(14.0, 60.0, pixels);
-    float broad = lattice(place, steps_of(17.0)), coarse = lattice(place, steps_of(5.0));
-    float middling = lattice(place, steps_of(1.6)), small = lattice(place, steps_of(0.55));
-    float tiny = lattice(place, steps_of(0.19));
-    float grain = 0.20 * broad + 0.34 * coarse + 0.28 * middling + 0.18 * small;
-    grain = clamp((grain - 0.5) * 2.0 + 0.5, 0.0, 1.0);
+    float fine = smoothstep(3.0, 14.0, pixels), finer = smoothstep(12.0, 40.0, pixels);
+    float broad = lattice(place, steps_of(23.0)), coarse = grained(place, steps_of(6.5));
+    float middling = grained(place, steps_of(1.9));
+    vec2 bent = place + vec2(middling - coarse, coarse - broad) * 0.9;
+    float small = grained(bent, steps_of(0.7));
+#ifdef NEAR
+    float tiny = grained(bent + small * 0.15, steps_of(0.21));
+#else
+    float tiny = 0.5;
+#endif
+    float grain = 0.22 * broad + 0.30 * coarse + 0.28 * middling + 0.20 * small;
+    grain = clamp((grain - 0.5) * 2.3 + 0.5, 0.0, 1.0);
     // shores are ragged: noise moves them by a little water
-    float depth = clamp(lie.x + (middling - 0.5) * 0.022 * smoothstep(0.0, 0.05, lie.x), 0.0, 1.0);
+    float depth = clamp(lie.x + ((middling - 0.5) * 0.05 + (small - 0.5) * 0.02) * smoothstep(0.0, 0.06, lie.x), 0.0, 1.0);
     float moisture = lie.y, height = lie.z, detritus = smell.w;
 
-    vec3 land = mix(vec3(0.105, 0.070, 0.082), vec3(0.030, 0.058, 0.052), clamp(moisture * 1.3 - 0.25, 0.0, 1.0));
-    land = mix(land, vec3(0.046, 0.088, 0.052), smoothstep(0.45, 0.8, coarse * 0.55 + broad * 0.45) * moisture * 0.8);
-    land = mix(land, vec3(0.150, 0.135, 0.150), clamp(height - 0.60, 0.0, 1.0) * 1.4);
-    land = mix(land, vec3(0.105, 0.040, 0.120), detritus * 0.85);
+    vec3 land = mix(vec3(0.138, 0.098, 0.092), vec3(0.036, 0.074, 0.062), clamp(moisture * 1.3 - 0.25, 0.0, 1.0));
+    float moss = smoothstep(0.42, 0.72, coarse * 0.6 + broad * 0.4 + (small - 0.5) * 0.25);
+    land = mix(land, vec3(0.050, 0.105, 0.058), moss * moisture * 0.85);
+    float rock = clamp(height - 0.55, 0.0, 1.0) * 1.6 * (0.25 + 1.5 * grain * middling) + smoothstep(0.62, 0.85, middling * 0.5 + coarse * 0.5) * 0.3;
+    land = mix(land, vec3(0.168, 0.148, 0.146), clamp(rock, 0.0, 0.8));
+    land = mix(land, vec3(0.120, 0.044, 0.132), detritus * 0.85 * (0.6 + 0.8 * middling));
     land = mix(land, vec3(0.13, 0.36, 0.20), sky.w * 0.85);
     float slope = clamp(lie.w, -0.55, 0.75);
-    float speck = fine * (smoothstep(0.70, 0.92, small) * 0.5 - smoothstep(0.30, 0.06, small) * 0.35)
-        + finer * (tiny - 0.5) * 0.6;
-    land *= 1.0 + slope + (grain - 0.5) * 0.95 + speck;
-    // pebbles catch light from the north-west when they are near enough to be seen
-    float relief = small - lattice(place + 0.09, steps_of(0.55));
-    land *= 1.0 + fine * clamp(relief * 1.6, -0.3, 0.45);
-    float cold = smoothstep(1.0, -6.0, sky.y + (coarse - 0.5) * 3.0 + (small - 0.5) * 1.5) * weather;
-    vec3 snow = vec3(0.50, 0.57, 0.66) * (0.78 + 0.4 * slope + 0.22 * grain);
-    land = mix(land, snow, cold * (0.72 + 0.2 * middling));
+    float speck = fine * (smoothstep(0.62, 0.80, small) * 0.40 - smoothstep(0.40, 0.20, small) * 0.35)
+        + finer * (tiny - 0.5) * 0.9;
+    land *= 1.0 + slope + (grain - 0.5) * 1.1 + speck;
+#ifdef NEAR
+    vec3 stone = stones(place, 1.7, 3.0) * fine + stones(place, 0.8, 71.0) * finer;
+    land = land * (1.0 - stone.z * 0.45) + (vec3(0.105, 0.100, 0.112) * stone.x * (0.6 + 0.7 * grain)
+        + vec3(0.020, 0.055, 0.030) * moss * stone.x);
+    // crumbs catch light from the north-west when they are near enough to be seen
+    float relief = small - grained(bent + 0.10, steps_of(0.7));
+    land *= 1.0 + fine * clamp(relief * 0.9, -0.25, 0.3);
+#endif
+    // frost comes in patches before it lies everywhere
+    float frost = clamp((1.5 - sky.y) / 7.0, 0.0, 1.0) * weather;
+    float cold = smoothstep(0.0, 0.30, frost * 1.5 - (0.55 * coarse + 0.30 * middling + 0.25 * small) * 0.8);
+    vec3 snow = vec3(0.42, 0.50, 0.60) * (0.74 + 0.5 * slope + 0.30 * grain);
+    land = mix(land * 1.18, snow, cold * (0.70 + 0.25 * small));
 
     vec3 sea = mix(vec3(0.028, 0.150, 0.200), vec3(0.011, 0.030, 0.092), sqrt(clamp(depth * 1.4, 0.0, 1.0)));
     sea *= 0.88 + 0.24 * lattice(place + vec2(seconds * 0.5, seconds * 0.2), steps_of(7.0));
     float shallow = clamp(depth * 14.0, 0.0, 1.0);
-    vec3 net = caustics(place) * shallow * exp(-depth * 1.6) * vec3(0.02, 0.10, 0.13) * smoothstep(1.2, 5.0, pixels);
+    sea += exp(-depth * 9.0) * vec3(0.006, 0.085, 0.105) * (0.35 + 1.1 * coarse * middling * 2.0);
+    vec3 net = caustics(place) * shallow * exp(-depth * 1.9) * vec3(0.02, 0.11, 0.14) * smoothstep(1.2, 5.0, pixels);
     sea += net * 1.35;
+#ifdef NEAR
     sea += ripples(place, clamp(sky.z * 2.0, 0.0, 1.0)) * vec3(0.10, 0.16, 0.20) * weather * smoothstep(5.0, 10.0, pixels);
+#endif
     sea = mix(sea, vec3(0.30, 0.42, 0.52) * (0.75 + 0.4 * coarse), cold * 0.7);
     colour.rgb = mix(land, sea, shallow);
     float edge = (depth - 0.035) / 0.030;

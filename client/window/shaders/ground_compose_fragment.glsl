@@ -26,7 +26,7 @@ void main() {
     float south = texture(elevation, spot(place_elevation, p + d.yx)).r;
     float north = texture(elevation, spot(place_elevation, p - d.yx)).r;
     float height = (0.25 * (east + west + south + north) - heights.x) * heights.y;
-    float slope = (east - west + south - north) * heights.y / (2.6 * sqrt(step_cells)) * 22.0;
+    float slope = (east - west + south - north) * heights.y / (2.6 * pow(step_cells, 0.75)) * 22.0;
     float here = texture(water, spot(place_water, p)).r;
     vec2 q = vec2(0.8, -0.8) * step_cells;
     float around = texture(water, spot(place_water, p + q.xx)).r + texture(water, spot(place_water, p + q.xy)).r

@@ -1,2 +1,3 @@
 #version 330
+#define NEAR
 #include "ground_body.glsl"

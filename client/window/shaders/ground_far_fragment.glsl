@@ -1,0 +1,2 @@
+#version 330
+#include "ground_body.glsl"

@@ -1,0 +1,112 @@
+"""Fields as colour maps, and beings from afar: what needs no window."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from umwelt.client.window.camera import Camera
+from umwelt.client.window.far import KINDS, by_kind, grid_of
+from umwelt.client.window.frame import Plane
+from umwelt.client.window.ground import Spread
+from umwelt.client.window.layers import MAPS, colours_of, legend, mixed, span_of, ticks_between
+from umwelt.sandbox.region import Rectangle
+
+KNOWN = SimpleNamespace(units={"mineral": "count", "light": "1/1024", "temperature": "1/100 degree Celsius"})
+
+
+def plane(values: np.ndarray) -> Plane:
+    values = np.asarray(values, np.int32)
+    return Plane(Rectangle(0, 0, *values.shape), 1, values)
+
+
+def test_temperature_is_told_in_degrees_and_light_in_percent() -> None:
+    told = legend("temperature", KNOWN, plane(np.linspace(-1000, 3000, 400).reshape(20, 20)))
+    assert told.unit == "°C"
+    assert -11 < told.low < -8 and 28 < told.high < 31
+    assert 0 in told.ticks
+    told = legend("light", KNOWN, plane(np.full((8, 8), 1024)))
+    assert (told.unit, told.low, told.high) == ("%", 0, 100)
+    assert legend("mineral", KNOWN, plane(np.arange(64).reshape(8, 8))).unit == "count"
+
+
+def test_frost_and_warmth_part_at_zero_degrees_whatever_the_range() -> None:
+    for low, high in ((-2000, 500), (-300, 3000), (-1500, 1500)):
+        colours = colours_of("temperature", low, high)
+        degrees = np.linspace(low, high, len(colours)) / 100
+        assert (colours[degrees < -3, 2] > colours[degrees < -3, 0]).all()  # blue
+        assert (colours[degrees > 3, 0] > colours[degrees > 3, 2]).all()  # red
+
+
+def test_a_few_wild_cells_do_not_change_the_range() -> None:
+    values = np.arange(10_000).reshape(100, 100) % 100
+    calm = span_of("mineral", plane(values))
+    values[3, :5] = 1_000_000
+    assert span_of("mineral", plane(values)) == pytest.approx(calm, abs=2)
+
+
+def test_what_lies_on_few_cells_is_shown_too() -> None:
+    values = np.zeros((50, 50), np.int32)
+    values[7, 7] = 40
+    assert span_of("alarm", plane(values)) == (0, 40)
+
+
+@given(st.integers(-(2**31), 2**31 - 1), st.integers(-(2**31), 2**31 - 1))
+def test_no_range_is_empty(one: int, other: int) -> None:
+    for name in ("mineral", "light", "temperature"):
+        low, high = span_of(name, plane(np.array([[one, other]])))
+        assert high > low
+    told = legend("mineral", KNOWN, plane(np.array([[one, other]])))
+    assert told.colours.shape == (256, 3) and np.isfinite(told.colours).all()
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_ticks_are_round_and_few(low: float, wide: float) -> None:
+    ticks = ticks_between(low, low + wide)
+    assert len(ticks) <= 8
+    assert all(low - 1e-6 * abs(low) - 1e-6 <= tick <= (low + wide) + 1e-6 * abs(low + wide) + 1e-6 for tick in ticks)
+
+
+@pytest.mark.parametrize("name", sorted(set(MAPS) - {"warmth"}))
+def test_maps_grow_lighter_all_the_way(name: str) -> None:
+    light = mixed(MAPS[name], np.linspace(0, 1, 64)) @ np.array([0.2126, 0.7152, 0.0722])
+    assert (np.diff(light) > -0.004).all()
+    assert light[-1] > light[0] + 0.5
+
+
+def test_a_plane_over_the_seam_lies_next_to_the_camera() -> None:
+    camera = Camera(100, 200, (100, 100))
+    camera.look(5, 3, 10, at_once=True)
+    spread = Spread.of(plane_at(90, 190, 20, 30), 20, 30, 1, 100, 200)
+    assert spread.origin(camera) == pytest.approx((-13, -15))
+    assert spread.repeats == (False, False)
+
+
+def test_planes_all_round_repeat() -> None:
+    spread = Spread.of(plane_at(0, 0, 100, 200), 13, 25, 8, 100, 200)
+    assert spread.repeats == (True, True)
+
+
+def plane_at(y: int, x: int, height: int, width: int) -> Plane:
+    return Plane(Rectangle(y, x, height, width), 1, np.zeros((height, width), np.int32))
+
+
+def test_a_spread_within_another_is_where_it_is_in_the_world() -> None:
+    inner = Spread.of(plane_at(12, 30, 10, 10), 10, 10, 1, 100, 200)
+    outer = Spread.of(plane_at(95, 190, 60, 90), 60, 90, 1, 100, 200)
+    assert inner.within(outer, 100, 200) == pytest.approx((40, 17, 0.1, 0.1))
+    assert outer.within(outer, 100, 200)[:2] == (0, 0)
+
+
+def test_kinds_from_afar_are_told_apart_and_none_is_lost() -> None:
+    counts = {("plants", at): np.full((2, 3), at, np.int32) for at in range(7)}
+    values, kinds = by_kind(counts, (2, 3))
+    assert values.shape == (2, 3, KINDS) and len(kinds) == KINDS
+    assert kinds[0] == ("plants", 6)
+    assert values.sum() * 64 == pytest.approx(6 * 21)
+    for scale in (0.25, 0.5, 1.0, 1.7):
+        cells, blend = grid_of(scale)
+        assert 0 <= blend < 1
+        assert cells * scale <= 1.7 < 2 * cells * scale * 1.0001
