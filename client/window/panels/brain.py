@@ -1,0 +1,244 @@
+"""The brain panel: the net with what goes through it, and why its owner does what it does."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from imgui_bundle import ImVec2, imgui
+
+from umwelt.agents.contract import DRIVES, MEMORY, STIMULI
+from umwelt.client.window.panels import genes
+from umwelt.client.window.panels.reasons import (
+    AT_LIMIT,
+    REMEMBERED,
+    follows_net,
+    has_net,
+    in_words,
+    sentence,
+    weights_of,
+    why,
+)
+from umwelt.client.window.panels.theme import ACCENT, BAD, DIM, GOOD, TEXT, WARN, packed, vector
+from umwelt.client.window.panels.widgets import dim, meter, text_px
+from umwelt.sandbox.units import ONE
+
+__all__ = ["Brain", "why"]
+
+MOST_INPUTS = 16
+MOST_LINES = 110
+MOST_REASONS = 6
+LEAST_LINE = 0.012
+REASONS_PX = 176.0
+INPUT_NAMES_PX, DRIVE_NAMES_PX = 104.0, 74.0
+
+
+@dataclass
+class _Picture:
+    """What is drawn of a net: nodes by column, and lines as (from, to, strength), the weakest first."""
+
+    inputs: list[tuple[str, float]]
+    hidden: list[float]
+    drives: list[float]
+    incoming: list[tuple[int, int, float]]
+    outgoing: list[tuple[int, int, float]]
+    reasons: list[tuple[str, float]]
+    total: float
+    """What the net gives for the drive in question, before it is clamped."""
+    drive: int
+    own: bool
+    """Whether the drives are the net's own."""
+
+
+class Brain:
+    """See the page's top. A picture is made when the being's tick, or the question, is another."""
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        """The drive that is asked about; none: the strongest."""
+        self._stamp: tuple = ()
+        self._picture: _Picture | None = None
+        self._of = 0
+
+    def draw(self, session: Any, hooks: Any) -> None:
+        """Draw the panel's inside."""
+        selected = session.selected
+        being = selected.being if selected is not None else None
+        if being is None:
+            dim("select a monster to see what goes on in it")
+            return
+        if selected.id != self._of:
+            self._of, self.asked = selected.id, None
+        genome = bytes(being["row"]["genome"])
+        if not has_net(genome):
+            self._plant(genome)
+            return
+        if "stimuli" not in being or "memory" not in being["columns"]:
+            dim("nothing is told of its senses")
+            return
+        stamp = (being["id"], being["tick"], self.asked)
+        if stamp != self._stamp or self._picture is None:
+            self._stamp, self._picture = stamp, _pictured(genome, being, self.asked)
+        self._net(self._picture)
+        self._why(self._picture)
+
+    # --- the net
+
+    def _net(self, picture: _Picture) -> None:
+        room = imgui.get_content_region_avail()
+        size = ImVec2(room.x, min(330.0, max(150.0, room.y - REASONS_PX)))
+        corner = imgui.get_cursor_screen_pos()
+        imgui.invisible_button("##net", size)
+        hovered, clicked = imgui.is_item_hovered(), imgui.is_item_clicked()
+        mouse = imgui.get_mouse_pos()
+        left, right = corner.x + INPUT_NAMES_PX, corner.x + size.x - DRIVE_NAMES_PX
+        middle = (left + right) / 2 + 4
+        rows = [_spread(corner.y, size.y, len(nodes)) for nodes in (picture.inputs, picture.hidden, picture.drives)]
+        near = _near(mouse, rows, left, middle, right) if hovered else (-1, -1)
+        if clicked and near[0] == 2:
+            self.asked = None if self.asked == near[1] else near[1]
+        drawn = imgui.get_window_draw_list()
+        _lines(drawn, picture.incoming, (left, rows[0]), (middle, rows[1]), near, 0)
+        _lines(drawn, picture.outgoing, (middle, rows[1]), (right, rows[2]), near, 1)
+        for at, (name, value) in enumerate(picture.inputs):
+            words = "memory" if name == REMEMBERED else in_words(name)
+            tone = packed(TEXT if near == (0, at) else DIM)
+            drawn.add_text(ImVec2(left - 9 - text_px(words), rows[0][at] - 9), tone, words)
+            _node(drawn, left, rows[0][at], value, 4.0)
+        for at, value in enumerate(picture.hidden):
+            _node(drawn, middle, rows[1][at], value, 6.5)
+            if abs(value) >= 1:
+                drawn.add_circle(ImVec2(middle, rows[1][at]), 9.0, packed(WARN, 0.9), 0, 1.3)
+        for at, value in enumerate(picture.drives):
+            lit = at == picture.drive or near == (2, at)
+            drawn.add_text(ImVec2(right + 10, rows[2][at] - 9), packed(TEXT if lit else DIM), in_words(DRIVES[at]))
+            _node(drawn, right, rows[2][at], value, 5.0)
+            if at == picture.drive:
+                drawn.add_circle(ImVec2(right, rows[2][at]), 8.0, packed(TEXT, 0.8), 0, 1.2)
+        if hovered and near[0] >= 0:
+            imgui.set_tooltip(_said(picture, near))
+
+    # --- why
+
+    def _why(self, picture: _Picture) -> None:
+        name, value = in_words(DRIVES[picture.drive]), picture.drives[picture.drive]
+        imgui.text(f"Why {name}")
+        imgui.same_line(0, 6)
+        imgui.text_colored(vector(ACCENT if value >= 0 else BAD), f"{value:+.2f}")
+        imgui.same_line(0, 10)
+        dim("(click at a drive)" if self.asked is None else "(click again: the strongest)")
+        if not picture.own:
+            imgui.text_colored(vector(WARN), "its drives are not its net's: it is held, or of its own mind")
+        if not picture.reasons:
+            dim("nothing weighs in it: the net gives nothing here")
+            return
+        most = max(abs(share) for _, share in picture.reasons)
+        for reason, share in picture.reasons:
+            words = sentence(reason, share, DRIVES[picture.drive])
+            meter(words, share / max(0.05, most), "", ACCENT, name_px=214, told_px=0, signed=True)
+
+    # --- plants
+
+    def _plant(self, genome: bytes) -> None:
+        dim("plants have no net: their genes decide")
+        imgui.push_text_wrap_pos(0.0)
+        for name, value in genes.trait_values(genome):
+            if name.startswith("marker") or name in ("hue", "flower_hue", "shape"):
+                continue
+            signed = name in genes.SIGNED_GENES
+            share, told = (value / 128, f"{value:+d}") if signed else (value / 255, str(value))
+            meter(in_words(name), share, told, GOOD, name_px=112, told_px=36)
+            imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(8, 3))
+            dim(genes.PLANT_WORDS[name])
+            imgui.pop_style_var()
+        imgui.pop_text_wrap_pos()
+
+
+def _pictured(genome: bytes, being: Mapping[str, Any], asked: int | None) -> _Picture:
+    incoming, _, outgoing = weights_of(genome)
+    sensed = [int(being["stimuli"].get(name, 0)) for name in STIMULI]
+    stimuli = np.array(sensed, np.float64) / ONE
+    hidden = being["columns"]["memory"]
+    drives = [int(being["drives"].get(name, 0)) for name in DRIVES]
+    active = np.array(hidden, np.float64) / ONE
+    flows = incoming * stimuli[:, None]
+    remembered = np.where(np.abs(active) < 1, active - flows.sum(axis=0), 0.0)
+    strength = np.abs(flows).max(axis=1)
+    chosen = np.sort(np.argsort(-strength, kind="stable")[: MOST_INPUTS - 1])
+    chosen = chosen[strength[chosen] > 0]
+    inputs = [(STIMULI[at], float(stimuli[at])) for at in chosen.tolist()]
+    inputs.append((REMEMBERED, float(np.clip(np.abs(remembered).max(), 0, 1))))
+    into = np.concatenate([flows[chosen], remembered[None]])
+    out = (outgoing * active).T
+    drive = asked if asked is not None else int(np.argmax(np.abs(drives)))
+    reasons = why(genome, sensed, hidden, drive, MOST_REASONS)
+    own = follows_net(genome, hidden, drives)
+    total = float(out[:, drive].sum())
+    return _Picture(inputs, active.tolist(), [value / ONE for value in drives], _strongest(into, MOST_LINES),
+                    _strongest(out, MOST_LINES), reasons, total, drive, own)  # fmt: skip
+
+
+def _strongest(flows: np.ndarray, most: int) -> list[tuple[int, int, float]]:
+    """Lines worth drawing, the strongest last so that they lie on top."""
+    flat = np.abs(flows).ravel()
+    order = np.argsort(flat, kind="stable")[-most:]
+    width = flows.shape[1]
+    return [(at // width, at % width, float(flows.flat[at])) for at in order.tolist() if flat[at] > LEAST_LINE]
+
+
+def _spread(top: float, height: float, count: int) -> list[float]:
+    """Where the nodes of a column stand."""
+    step = (height - 14) / max(1, count - 1) if count > 1 else 0.0
+    first = top + 7 if count > 1 else top + height / 2
+    return [first + at * step for at in range(count)]
+
+
+def _lines(
+    drawn: Any, lines: list[tuple[int, int, float]], start: tuple[float, list[float]], end: tuple[float, list[float]],
+    near: tuple[int, int], column: int,
+) -> None:  # fmt: skip
+    """Lines between two columns; where the mouse is at a node, only its own are lit."""
+    (x0, rows0), (x1, rows1) = start, end
+    for first, second, flow in lines:
+        size = min(1.0, abs(flow))
+        alpha = 0.16 + 0.74 * size**0.6
+        if near[0] >= 0:
+            mine = near == (column, first) or near == (column + 1, second)
+            alpha = 0.95 if mine else 0.06
+        tone = packed(ACCENT if flow > 0 else BAD, alpha)
+        drawn.add_line(ImVec2(x0, rows0[first]), ImVec2(x1, rows1[second]), tone, 0.7 + 3.2 * size**0.7)
+
+
+def _node(drawn: Any, x: float, y: float, value: float, radius: float) -> None:
+    """A disc that glows by what is in it."""
+    size = min(1.0, abs(value))
+    at = ImVec2(x, y)
+    drawn.add_circle_filled(at, radius, packed((0.15, 0.21, 0.23, 1.0)), 14)
+    if size > 0.02:
+        drawn.add_circle_filled(at, radius, packed(ACCENT if value > 0 else BAD, 0.15 + 0.85 * size), 14)
+
+
+def _near(mouse: Any, rows: list[list[float]], left: float, middle: float, right: float) -> tuple[int, int]:
+    """The column and row of the node that the mouse means; (-1, -1): none."""
+    if mouse.x < left + 12:
+        column = 0
+    elif abs(mouse.x - middle) < 14:
+        column = 1
+    elif mouse.x > right - 12:
+        column = 2
+    else:
+        return -1, -1
+    ways = [abs(y - mouse.y) for y in rows[column]]
+    at = ways.index(min(ways)) if ways else -1
+    return (column, at) if at >= 0 and ways[at] < 12 else (-1, -1)
+
+
+def _said(picture: _Picture, near: tuple[int, int]) -> str:
+    column, at = near
+    if column == 0:
+        name, value = picture.inputs[at]
+        return "what is left of the tick before" if name == REMEMBERED else f"{in_words(name)}: {value:+.3f}"
+    if column == 1:
+        limit = f" ({AT_LIMIT.removeprefix('units ')})" if abs(picture.hidden[at]) >= 1 else ""
+        return f"unit {at + 1} of {MEMORY}: {picture.hidden[at]:+.3f}{limit}"
+    return f"{in_words(DRIVES[at])}: {picture.drives[at]:+.3f}; click: why"

@@ -1,0 +1,212 @@
+"""The tree of life from births: which clade a being belongs to, and how many births each clade had over time. Pure.
+
+A child belongs to its parent's clade as long as its neutral markers (three genes that mean nothing but kinship) are
+near those of the clade's founder; when one of them has drifted further than `DRIFT`, it belongs to a clade that split
+off there. Markers as clocks of descent: Kimura, "Evolutionary Rate at the Molecular Level", Nature 217, 1968.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+DRIFT = 24
+BINS = 96
+MOST_CLADES = 4000
+GOLDEN = 0.6180339887
+"""Hues one after the other by the golden ratio are never near each other."""
+
+
+@dataclass
+class Clade:
+    """A branch: where it split off and from which clade (-1: from none)."""
+
+    species: int | str
+    parent: int
+    tick: int
+    markers: tuple[int, int, int]
+    hue: float
+    births: int = 0
+    last_tick: int = 0
+
+
+class Known:
+    """Numbers of many ids, `int64 -> int32`, in sorted runs that are merged as they grow."""
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def __len__(self) -> int:
+        return sum(len(ids) for ids, _ in self._runs)
+
+    def add(self, ids: np.ndarray, numbers: np.ndarray) -> None:
+        """Take in ids that are not known yet."""
+        order = np.argsort(ids, kind="stable")
+        run = ids[order].astype(np.int64), numbers[order].astype(np.int32)
+        while self._runs and len(self._runs[-1][0]) <= 2 * len(run[0]):
+            before = self._runs.pop()
+            ids, numbers = np.concatenate([before[0], run[0]]), np.concatenate([before[1], run[1]])
+            order = np.argsort(ids, kind="stable")  # a merge of two sorted runs, for a stable sort
+            run = ids[order], numbers[order]
+        if len(run[0]):
+            self._runs.append(run)
+
+    def find(self, ids: np.ndarray) -> np.ndarray:
+        """The numbers of ids, -1 where one is not known."""
+        found = np.full(len(ids), -1, np.int32)
+        for keys, numbers in self._runs:
+            at = np.minimum(np.searchsorted(keys, ids), len(keys) - 1)
+            found = np.where(keys[at] == ids, numbers[at], found)
+        return found
+
+
+class Clades:
+    """See the page's top. `add` takes births in the order of their ticks, a page at a time."""
+
+    def __init__(self) -> None:
+        self.clades: list[Clade] = []
+        self.known = Known()
+        self.first_tick, self.last_tick = 0, 0
+        self.bin_ticks = 8
+        self._counts = np.zeros((16, BINS), np.int32)
+        self._founders = np.zeros((16, 3), np.int16)
+        self._children: dict[tuple[Any, int], list[int]] = {}
+        """By species and clade: those that split off from it; under -1 those that came from none."""
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Births by clade and time: `int32[clade, bin]`, each bin `bin_ticks` long from `first_tick` on."""
+        return self._counts[: len(self.clades)]
+
+    def of(self, ids: np.ndarray) -> np.ndarray:
+        """The clades of beings, -1 where one's birth is not known: `int32[n]`."""
+        return self.known.find(np.asarray(ids, np.int64))
+
+    def add(self, page: Mapping[str, Any]) -> int:
+        """Take in births; gives how many were new. Arrays by name: id, parent_id, tick, species, marker_a, _b, _c."""
+        ids = np.asarray(page["id"], np.int64)
+        if not len(ids):
+            return 0
+        _, first = np.unique(ids, return_index=True)
+        new = np.sort(first)
+        new = new[self.known.find(ids[new]) < 0]
+        if not len(new):
+            return 0
+        ids, parents = ids[new], np.asarray(page["parent_id"], np.int64)[new]
+        ticks, species = np.asarray(page["tick"], np.int64)[new], np.asarray(page["species"])[new]
+        markers = np.stack([np.asarray(page[f"marker_{one}"], np.int16)[new] for one in "abc"], axis=1)
+        if not self.clades:
+            self.first_tick = int(ticks.min())
+        numbers = self._numbers(ids, parents, ticks, species, markers)
+        self.known.add(ids, numbers)
+        self._count(numbers, ticks)
+        return len(ids)
+
+    def _numbers(
+        self, ids: np.ndarray, parents: np.ndarray, ticks: np.ndarray, species: np.ndarray, markers: np.ndarray
+    ) -> np.ndarray:
+        """The clade of each newborn: generation after generation within the page."""
+        numbers = np.full(len(ids), -1, np.int32)
+        order = np.argsort(ids)
+        at = np.minimum(np.searchsorted(ids, parents, sorter=order), len(ids) - 1)
+        within = np.where(ids[order[at]] == parents, order[at], -1)
+        within[within == np.arange(len(ids))] = -1
+        earlier = self.known.find(parents)
+        waiting = np.arange(len(ids))
+        while len(waiting):
+            own = within[waiting]
+            ready = (own < 0) | (numbers[own] >= 0)
+            if not ready.any():
+                ready[:] = True  # a circle of parents is nothing that a world tells
+            now = waiting[ready]
+            parent_clade = np.where(within[now] >= 0, numbers[within[now]], earlier[now])
+            numbers[now] = self._placed(parent_clade, ticks[now], species[now], markers[now])
+            waiting = waiting[~ready]
+        return numbers
+
+    def _placed(
+        self, parent_clade: np.ndarray, ticks: np.ndarray, species: np.ndarray, markers: np.ndarray
+    ) -> np.ndarray:
+        """Those near their clade's founder stay; only those that drifted are looked at one by one."""
+        found = parent_clade.copy()
+        stray = parent_clade < 0
+        if self.clades:
+            away = np.abs(markers - self._founders[np.maximum(parent_clade, 0)])
+            stray |= away.max(axis=1) > DRIFT
+        for at in np.flatnonzero(stray).tolist():
+            first, second, third = markers[at].tolist()
+            kind = species[at : at + 1].tolist()[0]
+            found[at] = self._branch(int(parent_clade[at]), kind, (first, second, third), int(ticks[at]))
+        return found
+
+    def _branch(self, parent: int, species: int | str, markers: tuple[int, int, int], tick: int) -> int:
+        """The clade beside or under a parent's that these markers belong to; a new one where there is none."""
+        beside = self._children.setdefault((species, parent), [])
+        for number in beside:
+            if max(abs(a - b) for a, b in zip(markers, self.clades[number].markers, strict=True)) <= DRIFT:
+                return number
+        if len(self.clades) >= MOST_CLADES and parent >= 0:
+            return parent
+        number = len(self.clades)
+        self.clades.append(Clade(species, parent, tick, markers, (0.43 + GOLDEN * number) % 1.0))
+        beside.append(number)
+        if number >= len(self._counts):
+            self._counts = np.concatenate([self._counts, np.zeros_like(self._counts)])
+            self._founders = np.concatenate([self._founders, np.zeros_like(self._founders)])
+        self._founders[number] = markers
+        return number
+
+    def _count(self, numbers: np.ndarray, ticks: np.ndarray) -> None:
+        self.last_tick = max(self.last_tick, int(ticks.max()))
+        while (self.last_tick - self.first_tick) // self.bin_ticks >= BINS:
+            pairs = self._counts[:, 0::2] + self._counts[:, 1::2]
+            self._counts = np.concatenate([pairs, np.zeros_like(pairs)], axis=1)
+            self.bin_ticks *= 2
+        bins = np.clip((ticks - self.first_tick) // self.bin_ticks, 0, BINS - 1)
+        flat = np.bincount(numbers * np.int64(BINS) + bins, minlength=len(self.clades) * BINS)
+        self._counts[: len(self.clades)] += flat.reshape(-1, BINS).astype(np.int32)
+        for number, count in enumerate(np.bincount(numbers, minlength=len(self.clades)).tolist()):
+            if count:
+                self.clades[number].births += count
+        last = np.zeros(len(self.clades), np.int64)
+        np.maximum.at(last, numbers, ticks)
+        for number in np.flatnonzero(last).tolist():
+            self.clades[number].last_tick = max(self.clades[number].last_tick, int(last[number]))
+
+    def rows(self, most: int) -> tuple[list[int], np.ndarray]:
+        """The clades to draw, parents before what split off from them, and for each clade the row it counts in.
+
+        Clades with few births are counted in their nearest ancestor that is drawn.
+        """
+        if not self.clades:
+            return [], np.empty(0, np.int32)
+        births = np.array([clade.births for clade in self.clades])
+        strongest = set(np.argsort(-births, kind="stable")[:most].tolist())
+        below: dict[int, list[int]] = {}
+        shown_as = np.full(len(self.clades), -1, np.int32)
+        for number, clade in enumerate(self.clades):  # parents have smaller numbers
+            above = int(shown_as[clade.parent]) if clade.parent >= 0 else -1
+            if number in strongest or above < 0:
+                shown_as[number] = number
+                below.setdefault(above, []).append(number)
+            else:
+                shown_as[number] = above
+        order: list[int] = []
+        roots = sorted(below.get(-1, []), key=lambda number: (str(self.clades[number].species), number))
+        stack = roots[::-1]
+        while stack:
+            number = stack.pop()
+            order.append(number)
+            stack += below.get(number, [])[::-1]
+        row = {number: at for at, number in enumerate(order)}
+        return order, np.array([row[int(number)] for number in shown_as], np.int32)
+
+    def row_counts(self, order: list[int], row_of: np.ndarray) -> np.ndarray:
+        """Births by row and time, `int64[row, bin]`, what is not drawn counted in its ancestor."""
+        found = np.zeros((len(order), BINS), np.int64)
+        np.add.at(found, row_of, self.counts)
+        return found

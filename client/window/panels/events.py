@@ -1,0 +1,128 @@
+"""The events panel: what happened, newest first."""
+
+from typing import Any, NamedTuple
+
+from imgui_bundle import icons_fontawesome_6, imgui
+
+from umwelt.client.window.panels.theme import ACCENT, BAD, DIM, GOOD, TEXT, WARN, Colour, vector
+from umwelt.client.window.panels.widgets import dim
+
+MOST_KEPT = 400
+MOST_CLADES_TOLD = 60
+LEAST_CLADE_BIRTHS = 12
+"""A clade is told of when it has so many: most that split off die out at once."""
+
+ICON = icons_fontawesome_6
+KINDS: dict[str, tuple[str, Colour]] = {
+    "world": (ICON.ICON_FA_SERVER, DIM), "clade": (ICON.ICON_FA_CODE_BRANCH, ACCENT), "here": (ICON.ICON_FA_USER, TEXT),
+    "extinct": (ICON.ICON_FA_SKULL, BAD), "back": (ICON.ICON_FA_SEEDLING, GOOD),
+    "bad": (ICON.ICON_FA_TRIANGLE_EXCLAMATION, WARN),
+}  # fmt: skip
+
+
+class Event(NamedTuple):
+    """A line of the list."""
+
+    tick: int
+    kind: str
+    line: str
+
+
+class Events:
+    """See the page's top. `note` gathers whether the panel is open or not."""
+
+    def __init__(self) -> None:
+        self.lines: list[Event] = []
+        self._world: set[tuple[int, str]] = set()
+        self._series_at = 0
+        self._lived: dict[str, bool] = {}
+        self._notice_s = -1e9
+        self._clades: set[int] = set()
+        self._chosen = "all"
+
+    def note(self, session: Any, clades: Any) -> None:
+        """Take in what is new."""
+        for event in session.status.get("events") or ():
+            key = (event["tick"], event["line"])
+            if key not in self._world:
+                self._world.add(key)
+                self._add(Event(event["tick"], "world", event["line"]))
+        self._note_species(session)
+        for notice in session.notices:
+            if notice.at_s > self._notice_s:
+                self._add(Event(session.tick, "bad" if notice.bad else "here", notice.line))
+        if session.notices:
+            self._notice_s = max(self._notice_s, session.notices[-1].at_s)
+        if len(self._clades) < MOST_CLADES_TOLD and clades is not None:
+            self._note_clades(session, clades)
+
+    def _add(self, event: Event) -> None:
+        at = len(self.lines)
+        while at and self.lines[at - 1].tick > event.tick:
+            at -= 1
+        self.lines.insert(at, event)
+        if len(self.lines) > MOST_KEPT:
+            del self.lines[0]
+
+    def _note_species(self, session: Any) -> None:
+        series = session.series
+        if not series.ticks or series.ticks[-1] <= self._series_at:
+            return
+        tick = self._series_at = series.ticks[-1]
+        for name, curve in series.populations.items():
+            lives = curve[-1] > 0
+            before = self._lived.get(name)
+            if before and not lives:
+                self._add(Event(tick, "extinct", f"{name} died out"))
+            elif before is False and lives:
+                self._add(Event(tick, "back", f"{name} is back"))
+            self._lived[name] = lives
+
+    def _note_clades(self, session: Any, clades: Any) -> None:
+        for number, clade in enumerate(clades.clades):
+            if clade.parent >= 0 and clade.births >= LEAST_CLADE_BIRTHS and number not in self._clades:
+                self._clades.add(number)
+                name = clade_name(session, clades, number)
+                self._add(Event(clade.tick, "clade", f"{name} split off; {clade.births} born since"))
+
+    def draw(self, session: Any, hooks: Any) -> None:
+        """Draw the panel's inside."""
+        for name in ("all", "life", "world", "here"):
+            if imgui.radio_button(name, self._chosen == name):
+                self._chosen = name
+            imgui.same_line(0, 12)
+        imgui.new_line()
+        imgui.separator()
+        if not imgui.begin_child("lines"):
+            imgui.end_child()
+            return
+        wanted = {"life": ("clade", "extinct", "back"), "world": ("world",), "here": ("here", "bad")}.get(self._chosen)
+        shown = [event for event in reversed(self.lines) if wanted is None or event.kind in wanted]
+        clipper = imgui.ListClipper()
+        clipper.begin(len(shown))
+        while clipper.step():
+            for at in range(clipper.display_start, clipper.display_end):
+                self._line(session, shown[at])
+        clipper.end()
+        if not shown:
+            dim("nothing yet")
+        imgui.end_child()
+
+    def _line(self, session: Any, event: Event) -> None:
+        icon, colour = KINDS[event.kind]
+        dim(f"{event.tick:,}")
+        imgui.same_line(64)
+        imgui.text_colored(vector(colour), icon)
+        imgui.same_line(0, 8)
+        imgui.text(event.line)
+        if imgui.is_item_hovered() and imgui.calc_text_size(event.line).x > imgui.get_content_region_avail().x - 90:
+            imgui.set_tooltip(event.line)
+
+
+def clade_name(session: Any, clades: Any, number: int) -> str:
+    """What a clade is called: its species, and its number."""
+    species = clades.clades[number].species
+    names = session.known.species
+    if isinstance(species, int):
+        species = names[species] if 0 <= species < len(names) else f"species {species}"
+    return f"{species} {number + 1}"

@@ -1,0 +1,357 @@
+"""The inspector: all that the world tells of the being that is selected, and what may be done with it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from imgui_bundle import ImVec2, icons_fontawesome_6, imgui
+
+from umwelt.agents.contract import ANTENNA_SENSES, ANTENNAE, DRIVES, ORGANS, OTHER_SENSES, SELF_SENSES, STAGES
+from umwelt.agents.genome import FIRST_WEIGHT
+from umwelt.client.window.panels import genes
+from umwelt.client.window.panels.reasons import in_words
+from umwelt.client.window.panels.theme import (
+    ACCENT,
+    BAD,
+    DIM,
+    FRAME,
+    GOOD,
+    TEXT,
+    WARN,
+    packed,
+    species_colour,
+    substance_colour,
+    vector,
+)
+from umwelt.client.window.panels.widgets import (
+    LINE_PX,
+    chip,
+    dim,
+    flow,
+    heading,
+    meter,
+    short,
+    text_px,
+    tile_button,
+    told_by_world,
+)
+from umwelt.sandbox.units import ONE
+
+ICON = icons_fontawesome_6
+ORGAN_ICONS = {
+    "jaw": ICON.ICON_FA_TOOTH, "gut": ICON.ICON_FA_BOWL_FOOD, "leg": ICON.ICON_FA_SHOE_PRINTS,
+    "eye": ICON.ICON_FA_EYE, "armour": ICON.ICON_FA_SHIELD_HALVED, "spike": ICON.ICON_FA_BURST,
+    "store": ICON.ICON_FA_JAR, "gland": ICON.ICON_FA_SPRAY_CAN_SPARKLES, "none": ICON.ICON_FA_MINUS,
+}  # fmt: skip
+ORGAN_COLOURS = {
+    "jaw": (0.95, 0.80, 0.62, 1.0), "gut": (0.93, 0.55, 0.60, 1.0), "leg": (0.75, 0.66, 0.95, 1.0),
+    "eye": (0.60, 0.85, 1.0, 1.0), "armour": (0.70, 0.76, 0.82, 1.0), "spike": (1.0, 0.55, 0.45, 1.0),
+    "store": (0.98, 0.85, 0.50, 1.0), "gland": (0.70, 0.90, 0.50, 1.0), "none": DIM,
+}  # fmt: skip
+SENSE_COLOURS = {
+    "light": (0.98, 0.90, 0.55, 1.0), "water": (0.34, 0.66, 0.98, 1.0), "plant": (0.46, 0.84, 0.46, 1.0),
+    "carrion": (0.75, 0.56, 0.42, 1.0), "aroma": (0.70, 0.92, 0.45, 1.0), "musk": (0.90, 0.55, 0.80, 1.0),
+    "alarm": (1.0, 0.42, 0.36, 1.0), "heat": (0.98, 0.60, 0.36, 1.0), "body": (0.75, 0.68, 0.95, 1.0),
+}  # fmt: skip
+STATES = (("fatigue", "fatigue", WARN), ("pain", "pain", BAD), ("dryness", "dry eyes", (0.6, 0.8, 0.95, 1.0)))
+FAMILY_EVERY_S = 10.0
+MOST_STRONGEST = 14
+WOUND_COUNT = 4
+
+
+class Inspector:
+    """See the page's top. `clip` is where a copied genome goes."""
+
+    def __init__(self, clip: Any) -> None:
+        self.by_strength = False
+        self._clip = clip
+        self._family_of, self._family_s = 0, -1e9
+        self._weights: tuple[int, np.ndarray] = (0, np.empty(0, np.float32))
+
+    def draw(self, session: Any, hooks: Mapping[str, Any]) -> None:
+        """Draw the panel's inside."""
+        selected = session.selected
+        if selected is None:
+            dim("click at a being to see all of it")
+            return
+        being = selected.being
+        if being is None:
+            dim("it is not there any more" if selected.gone else f"asking for {selected.id} ...")
+            return
+        self._name(session, selected, being)
+        self._buttons(session, selected, being, hooks)
+        if not imgui.begin_child("all"):
+            imgui.end_child()
+            return
+        opened = imgui.TreeNodeFlags_.default_open
+        if imgui.collapsing_header("Body", opened):
+            self._body(session, being)
+        if "stimuli" in being and imgui.collapsing_header("Drives", opened):
+            self._drives(being["drives"])
+        if "stimuli" in being and imgui.collapsing_header("Senses", opened):
+            self._senses(being["stimuli"])
+        if imgui.collapsing_header("Genome"):
+            self._genome(bytes(being["row"]["genome"]))
+        if imgui.collapsing_header("Family"):
+            self._family(session, selected)
+        imgui.end_child()
+
+    # --- who it is
+
+    def _name(self, session: Any, selected: Any, being: dict[str, Any]) -> None:
+        columns = being["columns"]
+        species = being.get("species") or being["kind"]
+        imgui.text_colored(vector(species_colour(session.known.species, species)), species.capitalize())
+        imgui.same_line()
+        imgui.text(f"generation {columns.get('generation', 0)}")
+        imgui.same_line()
+        dim(f"age {columns.get('age_ticks', 0):,}")
+        place = f"at {being['y_fixed'] / 1024:.1f}, {being['x_fixed'] / 1024:.1f}"
+        if "heading" in columns:
+            turned, speed = columns["heading"] % 65536 * 360 // 65536, columns.get("speed_fixed", 0) / ONE
+            place += f"   heading {turned}°   {speed:.2f} a tick"
+        dim(place)
+        dim(f"id {being['id']}")
+        notes = [
+            ("it is gone: this is how it was last", WARN, selected.gone),
+            ("somebody steers it", ACCENT, being.get("held") is not None),
+            (f"{ICON.ICON_FA_MOON} asleep", (0.62, 0.68, 0.98, 1.0), bool(columns.get("asleep"))),
+            (f"{ICON.ICON_FA_EYE_SLASH} eyes shut", DIM, bool(columns.get("eyes_shut"))),
+        ]
+        first = True
+        for text, colour, true in notes:
+            if true:
+                flow(text_px(text) + 14, first)
+                chip(text, colour)
+                first = False
+
+    def _buttons(self, session: Any, selected: Any, being: dict[str, Any], hooks: Mapping[str, Any]) -> None:
+        able = told_by_world(session) and not selected.gone
+        width = (imgui.get_content_region_avail().x - 4 * 6) / 5
+        imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(6, 6))
+        if tile_button(f"{ICON.ICON_FA_LOCATION_CROSSHAIRS}##follow", "follow it (F)", True, session.following, width):
+            session.following = not session.following
+        imgui.same_line()
+        inhabit = hooks.get("inhabit")
+        monster = "stimuli" in being
+        steers = able and monster and inhabit is not None
+        held = being.get("held") is not None
+        if tile_button(f"{ICON.ICON_FA_GAMEPAD}##inhabit", "steer it yourself (I)", steers, held, width):
+            inhabit(selected.id)  # type: ignore[misc]
+        imgui.same_line()
+        if tile_button(f"{ICON.ICON_FA_DNA}##copy", "copy its genome: the tool that puts beings takes it", width=width):
+            clip = np.frombuffer(being["row"]["genome"], np.int8).tolist()
+            self._clip(session, clip)
+        imgui.same_line()
+        if tile_button(
+            f"{ICON.ICON_FA_HEART_CRACK}##wound",
+            f"wound it: {WOUND_COUNT} tissue fall to the ground",
+            able,
+            width=width,
+        ):
+            session.command("wound", selected.id, WOUND_COUNT, done=f"{selected.id} is wounded")
+        imgui.same_line()
+        if tile_button(f"{ICON.ICON_FA_TRASH}##remove", "take it out of the world", able, width=width):
+            imgui.open_popup("sure")
+        imgui.pop_style_var()
+        if imgui.begin_popup("sure"):
+            imgui.text("Take it out of the world, with all it holds?")
+            if imgui.button("Take it out"):
+                session.command("remove", selected.id, done=f"{selected.id} is taken out")
+                imgui.close_current_popup()
+            imgui.same_line()
+            if imgui.button("Leave it"):
+                imgui.close_current_popup()
+            imgui.end_popup()
+
+    # --- its body
+
+    def _body(self, session: Any, being: dict[str, Any]) -> None:
+        columns = being["columns"]
+        substances = session.known.substances or [n.removesuffix("_count") for n in columns if n.endswith("_count")]
+        counts = [(name, int(columns.get(f"{name}_count", 0))) for name in substances]
+        held = [(name, count) for name, count in counts if count]
+        most = max([count for _, count in held], default=1)
+        for name, count in held:
+            meter(in_words(name), (count / max(64, most)) ** 0.5, short(count), substance_colour(name))
+        if not held:
+            dim("it holds nothing")
+        for column, name, colour in STATES:
+            if column in columns:
+                meter(name, columns[column] / ONE, f"{columns[column] / ONE:.0%}", colour)
+        if "stage" in columns:
+            self._plant(columns)
+        if "organs_built" in columns:
+            self._organs(columns)
+
+    def _plant(self, columns: dict[str, Any]) -> None:
+        stage = STAGES[columns["stage"]] if 0 <= columns["stage"] < len(STAGES) else "?"
+        chip(f"{ICON.ICON_FA_SEEDLING} {stage}", GOOD)
+        if columns.get("stem_direction"):
+            flow(120, False)
+            chip("on a stem", (0.75, 0.66, 0.5, 1.0))
+        if "leaf_catalyst" in columns:
+            for name, words in (("leaf", "leaf at work"), ("builder", "growing"), ("hunger", "starving")):
+                value = columns.get(f"{name}_catalyst", 0) / 64
+                meter(words, min(1.0, value / 8), f"{value:.1f}", BAD if name == "hunger" else GOOD)
+
+    def _organs(self, columns: dict[str, Any]) -> None:
+        first = True
+        for name in ORGANS:
+            count = int(columns.get(f"{name}_organs", 0))
+            if count:
+                text = f"{ORGAN_ICONS[name]} {name} {count}" if count > 1 else f"{ORGAN_ICONS[name]} {name}"
+                flow(text_px(text) + 14, first)
+                chip(text, ORGAN_COLOURS[name])
+                first = False
+        if first:
+            dim("no organs yet")
+
+    # --- what it senses and does
+
+    def _drives(self, drives: dict[str, int]) -> None:
+        for name in DRIVES:
+            value = drives.get(name, 0) / ONE
+            meter(in_words(name), value, f"{value:+.2f}", ACCENT)
+
+    def _senses(self, stimuli: dict[str, int]) -> None:
+        imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(3, 1))
+        _, self.by_strength = imgui.checkbox("the strongest first", self.by_strength)
+        imgui.pop_style_var()
+        if self.by_strength:
+            strongest = sorted(stimuli.items(), key=lambda one: -abs(one[1]))[:MOST_STRONGEST]
+            for name, value in strongest:
+                colour = SENSE_COLOURS.get(name.rsplit("_", 1)[0], ACCENT)
+                meter(in_words(name), value / ONE, f"{value / ONE:+.2f}", colour, name_px=112)
+            return
+        self._antennae(stimuli)
+        for name in (*OTHER_SENSES, *SELF_SENSES):
+            if name != "one":
+                value = stimuli.get(name, 0) / ONE
+                signed = name in ("other_bearing", "warmth")
+                told = f"{value:+.2f}" if signed else f"{value:.2f}"
+                meter(in_words(name), value, told, ACCENT, name_px=112)
+
+    def _antennae(self, stimuli: dict[str, int]) -> None:
+        """Nine senses by three antennae, as a small table of bars."""
+        width = imgui.get_content_region_avail().x
+        corner = imgui.get_cursor_screen_pos()
+        name_px, gap = 64.0, 8.0
+        column = (width - name_px - 2 * gap) / 3
+        imgui.dummy(ImVec2(width, (len(ANTENNA_SENSES) + 1) * (LINE_PX - 2)))
+        if not imgui.is_item_visible():
+            return
+        drawn, tone, ground = imgui.get_window_draw_list(), packed(DIM), packed(FRAME)
+        lefts = [corner.x + name_px + at * (column + gap) for at in range(3)]
+        for left, antenna in zip(lefts, ANTENNAE, strict=True):
+            drawn.add_text(ImVec2(left + (column - text_px(antenna)) / 2, corner.y - 1), tone, antenna)
+        mouse, hovered = imgui.get_mouse_pos(), imgui.is_item_hovered()
+        for line, sense in enumerate(ANTENNA_SENSES):
+            y = corner.y + (line + 1) * (LINE_PX - 2)
+            drawn.add_text(ImVec2(corner.x, y - 1), tone, sense)
+            colour = SENSE_COLOURS[sense]
+            for left, antenna in zip(lefts, ANTENNAE, strict=True):
+                value = stimuli.get(f"{sense}_{antenna}", 0) / ONE
+                low, high = ImVec2(left, y + 4), ImVec2(left + column, y + 13)
+                drawn.add_rect_filled(low, high, ground, 4.0)
+                if abs(value) > 0.004:
+                    end = ImVec2(left + max(3.0, column * min(1.0, abs(value))), y + 13)
+                    drawn.add_rect_filled(low, end, packed(colour if value > 0 else BAD, 0.92), 4.0)
+                if hovered and low.x <= mouse.x < high.x and low.y - 3 <= mouse.y < high.y + 3:
+                    imgui.set_tooltip(f"{sense} {antenna}: {value:.3f}")
+
+    # --- what it inherits
+
+    def _genome(self, genome: bytes) -> None:
+        monster = genes.is_monster(genome)
+        if monster:
+            self._plan(genome)
+        words = genes.MONSTER_WORDS if monster else genes.PLANT_WORDS
+        for name, value in genes.trait_values(genome):
+            signed = name in genes.SIGNED_GENES and not monster
+            share, told = (value / 128, f"{value:+d}") if signed else (value / 255, str(value))
+            if meter(in_words(name), share, told, (0.55, 0.68, 0.98, 1.0), name_px=104, told_px=38):
+                imgui.set_tooltip(f"{name}: {words.get(name, '')}")
+        if monster:
+            self._net_genes(genome)
+
+    def _plan(self, genome: bytes) -> None:
+        dim("organs in the order they are built")
+        first = True
+        for name in genes.organ_plan(genome):
+            flow(text_px(ORGAN_ICONS[name]) + 14, first)
+            chip(ORGAN_ICONS[name], ORGAN_COLOURS[name])
+            first = False
+            if imgui.is_item_hovered():
+                imgui.set_tooltip(name)
+
+    def _net_genes(self, genome: bytes) -> None:
+        if self._weights[0] != hash(genome):
+            values = np.frombuffer(genome, np.int8)[FIRST_WEIGHT:].astype(np.float32)
+            self._weights = hash(genome), np.ascontiguousarray(values)
+        values = self._weights[1]
+        dim(f"{len(values)} weights of its net")
+        size = ImVec2(imgui.get_content_region_avail().x, 58)
+        imgui.push_style_color(imgui.Col_.plot_histogram, vector((0.45, 0.58, 0.92, 1.0)))
+        corner = imgui.get_cursor_screen_pos()
+        imgui.plot_histogram("##weights", values, 0, None, -128, 127, size)
+        imgui.pop_style_color()
+        if imgui.is_item_hovered():
+            at = int((imgui.get_mouse_pos().x - corner.x) / size.x * len(values))
+            at = min(max(at, 0), len(values) - 1)
+            imgui.set_tooltip(f"{genes.gene_name(FIRST_WEIGHT + at, True)}: {values[at] / 64:+.2f}")
+
+    # --- whom it comes from
+
+    def _family(self, session: Any, selected: Any) -> None:
+        self._ask_family(session, selected)
+        family = selected.family
+        if family is None:
+            told = hasattr(session.world, "family")
+            dim("asking ..." if told else "this world does not tell of families")
+            parent = selected.being["columns"].get("parent_id") if selected.being else 0
+            if parent:
+                dim("parent")
+                imgui.same_line(72)
+                _link(session, parent, "")
+            return
+        for title, key in (("parents", "ancestors"), ("children", "children")):
+            heading(title)
+            found = list(family.get(key) or ())
+            if not found:
+                imgui.text_colored(vector(TEXT), "a founder" if key == "ancestors" else "none so far")
+            for one in found[:24]:
+                number, words = _told_of(one)
+                _link(session, number, words)
+            if len(found) > 24:
+                dim(f"and {len(found) - 24} more")
+
+    def _ask_family(self, session: Any, selected: Any) -> None:
+        now_s = session.clock()
+        if not hasattr(session.world, "family"):
+            return
+        if self._family_of == selected.id and now_s - self._family_s < FAMILY_EVERY_S:
+            return
+        self._family_of, self._family_s = selected.id, now_s
+
+        def came(found: Any) -> None:
+            selected.family = found if isinstance(found, dict) else {}
+
+        session.ask(session.world.family(selected.id), came, lambda _: None)
+
+
+def _told_of(one: Any) -> tuple[int, str]:
+    """The id of a relative and what is known of it, however much is told."""
+    if not isinstance(one, Mapping):
+        return int(one), ""
+    words = [str(one["species"])] if one.get("species") not in (None, "") else []
+    words += [f"born at {one['tick']:,}"] if one.get("tick") is not None else []
+    return int(one["id"]), ", ".join(words)
+
+
+def _link(session: Any, number: int, words: str) -> None:
+    if imgui.text_link(str(number)):
+        session.select(number)
+    if words:
+        imgui.same_line()
+        dim(words)

@@ -1,0 +1,239 @@
+"""The lineage panel: the tree of life, a spindle for each clade, as wide as it had births.
+
+Births are read a page a frame, from the first one on; while the panel is open, or bodies are coloured by clade, new
+ones are asked for. Until the server has told all, the tree grows.
+"""
+
+import colorsys
+from typing import Any
+
+import numpy as np
+from imgui_bundle import ImVec2, imgui, implot
+
+from umwelt.client.window.panels.clades import BINS, Clades
+from umwelt.client.window.panels.events import clade_name
+from umwelt.client.window.panels.theme import DIM, TEXT, Colour, vector
+from umwelt.client.window.panels.widgets import dim, short
+from umwelt.cluster.viewing import LIVE
+
+MOST_ROWS = 28
+ASK_EVERY_S, HUES_EVERY_S = 1.0, 0.5
+ROW_PX = 15.0
+WIDEST = 0.46
+
+
+class Lineage:
+    """See the page's top."""
+
+    def __init__(self) -> None:
+        self.clades = Clades()
+        self.chosen = -1
+        """The clade that is marked."""
+        self.loading = False
+        self._since, self._after = 0, 0
+        self._asked_s = self._hues_s = -1e9
+        self._pages: list[dict[str, Any]] = []
+        self._waiting = False
+        self._complete = False
+        self._stamp: tuple = ()
+        self._order: list[int] = []
+        self._widths = np.empty((0, BINS))
+        self._ticks = np.empty(0)
+        self._row_of = np.empty(0, np.int32)
+        self._lit = False
+
+    # --- loading
+
+    def turn(self, session: Any, wanted: bool) -> None:
+        """Read on, if somebody wants to know; put marks and hues into the session's looks."""
+        if self._pages:
+            self._take(self._pages.pop(0))
+        if wanted:
+            self._ask(session)
+        self._mark(session)
+
+    def _take(self, page: dict[str, Any]) -> None:
+        added = self.clades.add(page)
+        self._complete = not page.get("more")
+        ticks = np.asarray(page["tick"])
+        last = int(ticks.max()) if len(ticks) else self._since
+        follows = page.get("next")
+        if isinstance(follows, int):
+            self._since = follows
+        else:
+            # a page may end within a tick: that tick is asked for again, unless it told nothing new
+            self._since = last if added or self._complete else last + 1
+
+    def _ask(self, session: Any) -> None:
+        now_s = session.clock()
+        if self._waiting or self._pages or session.reconnecting or not hasattr(session.world, "births"):
+            return
+        if self._complete and now_s - self._asked_s < ASK_EVERY_S:
+            return
+        self._waiting, self._asked_s = True, now_s
+
+        def came(page: dict[str, Any]) -> None:
+            self._waiting = False
+            self._pages.append(page)
+
+        def failed(line: str) -> None:
+            self._waiting, self._complete = False, True  # asked again after a while
+
+        session.ask(session.world.births(self._since), came, failed)
+
+    # --- marks and hues
+
+    def _mark(self, session: Any) -> None:
+        """The living of the chosen clade, and every living one's hue: as far as they are in view."""
+        looks, now_s = session.looks, session.clock()
+        wanted = looks.lineages or self.chosen >= 0
+        if now_s - self._hues_s < HUES_EVERY_S or not (wanted or self._lit):
+            return
+        self._hues_s = now_s
+        ids = [swarm.ids for swarm in session.feed.frame.swarms if len(swarm)]
+        ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
+        clades = self.clades.of(ids)
+        if self.chosen >= 0 or self._lit:
+            family = self._below(self.chosen) if self.chosen >= 0 else []
+            marked = ids[np.isin(clades, family)] if family else ids[:0]
+            looks.highlighted = frozenset(marked.tolist())
+            self._lit = self.chosen >= 0
+        if looks.lineages:
+            known = clades >= 0
+            hues = np.array([clade.hue for clade in self.clades.clades] or [0.0])
+            found = hues[np.maximum(clades[known], 0)]
+            looks.clade_hues = dict(zip(ids[known].tolist(), found.tolist(), strict=True))
+
+    def _below(self, number: int) -> list[int]:
+        """A clade and those that split off from it."""
+        found = {number}
+        for at, clade in enumerate(self.clades.clades):
+            if clade.parent in found:
+                found.add(at)
+        return sorted(found)
+
+    def choose(self, number: int) -> None:
+        """Mark a clade; the one that is marked: no more."""
+        self.chosen = -1 if number == self.chosen else number
+        self._hues_s = -1e9
+
+    # --- drawing
+
+    def draw(self, session: Any, hooks: Any) -> None:
+        """Draw the panel's inside."""
+        _, session.looks.lineages = imgui.checkbox("colour bodies by clade", session.looks.lineages)
+        imgui.same_line(0, 14)
+        count = len(self.clades)
+        if not hasattr(session.world, "births"):
+            dim("no births are told")
+            return
+        state = "" if self._complete else ", reading on ..."
+        dim(f"{short(count)} births, {len(self.clades.clades)} clades{state}")
+        if not count:
+            dim("no births are told yet" if self._complete else "asking for the births so far ...")
+            return
+        self._prepare()
+        self._tree(session)
+
+    def _prepare(self) -> None:
+        stamp = (len(self.clades), len(self.clades.clades))
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        self._order, self._row_of = self.clades.rows(MOST_ROWS)
+        counts = self.clades.row_counts(self._order, self._row_of).astype(np.float64)
+        kernel = np.array([0.25, 0.5, 0.25])
+        padded = np.pad(counts, ((0, 0), (1, 1)), mode="edge")
+        counts = padded[:, :-2] * kernel[0] + padded[:, 1:-1] * kernel[1] + padded[:, 2:] * kernel[2]
+        widths = np.sqrt(counts / max(1.0, counts.max()))
+        widths[counts > 0] = np.maximum(widths[counts > 0], 0.09)
+        self._widths = widths * WIDEST
+        self._ticks = self.clades.first_tick + self.clades.bin_ticks * (np.arange(BINS) + 0.5)
+
+    def _tree(self, session: Any) -> None:
+        room = imgui.get_content_region_avail()
+        flags = (
+            implot.Flags_.no_title | implot.Flags_.no_menus | implot.Flags_.no_mouse_text | implot.Flags_.no_legend
+            | implot.Flags_.no_box_select
+        )  # fmt: skip
+        height = max(room.y, 90.0)
+        if not implot.begin_plot("##tree", ImVec2(room.x, height), flags):
+            return
+        axis, rows = implot.AxisFlags_, len(self._order)
+        clades = self.clades
+        span = max(1, clades.last_tick - clades.first_tick)
+        named = rows * ROW_PX <= height - 30
+        implot.setup_axis(implot.ImAxis_.x1, None, axis.no_label | axis.no_highlight | axis.lock)
+        implot.setup_axis(
+            implot.ImAxis_.y1, None,
+            axis.no_label | axis.invert | axis.no_grid_lines | axis.no_tick_marks | axis.no_highlight | axis.lock
+            | (0 if named else axis.no_tick_labels),
+        )  # fmt: skip
+        always = imgui.Cond_.always
+        implot.setup_axis_limits(
+            implot.ImAxis_.x1, clades.first_tick - span * 0.01, clades.last_tick + span * 0.02, always
+        )
+        implot.setup_axis_limits(implot.ImAxis_.y1, -0.6, rows - 0.4, always)
+        implot.setup_axis_format(implot.ImAxis_.x1, "%.0f")
+        if named:
+            names = [clade_name(session, clades, number) for number in self._order]
+            implot.setup_axis_ticks(implot.ImAxis_.y1, [float(row) for row in range(rows)], names, False)
+        implot.setup_finish()
+        self._branches()
+        self._spindles()
+        self._mouse(session)
+        implot.end_plot()
+
+    def _branches(self) -> None:
+        """Where each clade split off from its parent's row."""
+        spec = implot.Spec()
+        spec.line_color, spec.line_weight = vector(DIM, 0.45), 1.0
+        for row, number in enumerate(self._order):
+            clade = self.clades.clades[number]
+            if clade.parent >= 0:
+                above = float(self._row_of[clade.parent])
+                implot.plot_line(
+                    "##branch", np.array([clade.tick, clade.tick], np.float64), np.array([above, row]), spec
+                )
+
+    def _spindles(self) -> None:
+        spec = implot.Spec()
+        family = set(self._below(self.chosen)) if self.chosen >= 0 else None
+        last = min(BINS, (self.clades.last_tick - self.clades.first_tick) // self.clades.bin_ticks + 1)
+        for row, number in enumerate(self._order):
+            lit = family is None or number in family
+            spec.fill_color = vector(hue_colour(self.clades.clades[number].hue, 0.62 if lit else 0.25))
+            spec.fill_alpha = 0.9 if lit else 0.35
+            widths = self._widths[row]
+            alive = np.flatnonzero(widths)
+            if not len(alive):
+                continue
+            first, end = max(0, int(alive[0]) - 1), min(last, int(alive[-1]) + 2)
+            part = slice(first, max(end, first + 2))
+            implot.plot_shaded(f"##{number}", self._ticks[part], row - widths[part], row + widths[part], spec)
+
+    def _mouse(self, session: Any) -> None:
+        if not implot.is_plot_hovered():
+            return
+        row = round(implot.get_plot_mouse_pos().y)
+        if not 0 <= row < len(self._order):
+            return
+        number = self._order[row]
+        if imgui.is_mouse_clicked(imgui.MouseButton_.left):
+            self.choose(number)
+        clade = self.clades.clades[number]
+        if imgui.begin_tooltip():
+            imgui.text_colored(vector(hue_colour(clade.hue, 0.7)), clade_name(session, self.clades, number))
+            came = (
+                f"split off from {clade_name(session, self.clades, clade.parent)}" if clade.parent >= 0 else "founders"
+            )
+            dim(f"{came} at tick {clade.tick:,}")
+            imgui.text_colored(vector(TEXT), f"{clade.births:,} born, the last at tick {clade.last_tick:,}")
+            dim("click: mark its living" if session.shown == LIVE else "click: mark its own")
+            imgui.end_tooltip()
+
+
+def hue_colour(hue: float, strength: float) -> Colour:
+    """A clade's colour on the panels."""
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.58, min(1.0, strength + 0.32))
+    return red, green, blue, 1.0

@@ -1,0 +1,82 @@
+"""The nodes panel: who computes what, and how well."""
+
+from typing import Any
+
+from imgui_bundle import ImVec2, imgui
+
+from umwelt.client.window.panels.theme import ACCENT, BAD, DIM, GOOD, WARN, packed, vector
+from umwelt.client.window.panels.widgets import dim, short
+from umwelt.cluster.keys import KEEPER
+
+COLUMNS = (
+    ("node", 1.5), ("y, x, height, width", 1.75), ("beings", 0.9), ("ticks/s", 0.9), ("waits", 0.9), ("latency", 1.0),
+    ("memory", 1.0),
+)  # fmt: skip
+MIB = 1 << 20
+
+
+class Nodes:
+    """See the page's top."""
+
+    def draw(self, session: Any, hooks: Any) -> None:
+        """Draw the panel's inside."""
+        nodes = session.status.get("nodes") or []
+        _, session.looks.nodes = imgui.checkbox("show their borders", session.looks.nodes)
+        exchange = session.status.get("ticks_per_exchange")
+        imgui.same_line(0, 14)
+        dim(f"{len(nodes)} joined" + (f", {exchange} ticks an exchange" if exchange else ""))
+        if getattr(session.known, "directory", "") and session.known.role == KEEPER:
+            dim(f"join: umwelt join {session.known.directory}")
+        if not nodes:
+            dim("nothing is told of nodes")
+            return
+        flags = imgui.TableFlags_.row_bg | imgui.TableFlags_.scroll_y | imgui.TableFlags_.borders_inner_v
+        if not imgui.begin_table("nodes", len(COLUMNS), flags, ImVec2(0, 0)):
+            return
+        imgui.table_setup_scroll_freeze(0, 1)
+        for name, weight in COLUMNS:
+            imgui.table_setup_column(name, imgui.TableColumnFlags_.width_stretch, weight)
+        imgui.table_headers_row()
+        most = {key: max(float(node.get(key) or 0) for node in nodes) or 1.0 for key in ("entities", "resident_bytes")}
+        for node in nodes:
+            self._row(session, node, most)
+        imgui.end_table()
+
+    def _row(self, session: Any, node: dict[str, Any], most: dict[str, float]) -> None:
+        imgui.table_next_row()
+        imgui.table_next_column()
+        ready = node.get("state") == "ready"
+        imgui.text_colored(vector(GOOD if ready else WARN), node.get("name") or "?")
+        if imgui.is_item_hovered():
+            where = f"{node.get('host', '')} process {node.get('pid', '')}"
+            imgui.set_tooltip(f"{where}: {node.get('state', '')}, tick {node.get('tick', 0):,}")
+        imgui.table_next_column()
+        held = node.get("rectangle")
+        if held:
+            words = ", ".join(str(one) for one in held)
+            if imgui.selectable(f"{words}##{node.get('name')}", False)[0]:
+                session.following = False
+                session.camera.look(held[0] + held[2] / 2, held[1] + held[3] / 2)
+        else:
+            dim("none yet")
+        waits = float(node.get("waiting_share") or 0.0)
+        entities, resident = float(node.get("entities") or 0), float(node.get("resident_bytes") or 0)
+        imgui.table_next_column()
+        _bar(entities / most["entities"], short(entities), ACCENT)
+        imgui.table_next_column()
+        imgui.text(f"{float(node.get('ticks_per_s') or 0):.1f}")
+        imgui.table_next_column()
+        _bar(waits, f"{waits:.0%}", BAD if waits > 0.5 else WARN if waits > 0.25 else ACCENT)
+        imgui.table_next_column()
+        imgui.text(f"{float(node.get('round_trip_s') or 0) * 1000:.1f} ms")
+        imgui.table_next_column()
+        _bar(resident / most["resident_bytes"], f"{resident / MIB:,.0f} MiB", DIM)
+
+
+def _bar(share: float, told: str, colour: Any) -> None:
+    """A value with a bar behind it."""
+    corner, width = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
+    end = ImVec2(corner.x + max(2.0, width * min(1.0, max(0.0, share))), corner.y + 17)
+    imgui.get_window_draw_list().add_rect_filled(corner, end, packed(colour, 0.28), 3.0)
+    imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + 4)
+    imgui.text(told)

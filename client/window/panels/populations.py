@@ -1,0 +1,121 @@
+"""Populations & Matter: live curves of the whole run."""
+
+from typing import Any
+
+import numpy as np
+from imgui_bundle import ImVec2, imgui, implot
+
+from umwelt.client.window.panels.theme import BAD, GOOD, Colour, packed, species_colour, substance_colour, vector
+from umwelt.client.window.panels.widgets import dim, short, thinned
+
+MOST_DRAWN = 600
+TABS = ("Populations", "Matter", "Births and deaths")
+LEAST_LOGGED = 0.5
+"""On a logarithmic axis nothing is drawn here."""
+
+Curve = tuple[str, Colour, np.ndarray]
+
+
+class Populations:
+    """See the page's top. Curves are made anew when there are new points, not in every frame."""
+
+    def __init__(self) -> None:
+        self.logged = False
+        self._stamp: tuple = ()
+        self._ticks = np.empty(0)
+        self._curves: list[Curve] = []
+
+    def draw(self, session: Any, hooks: Any) -> None:
+        """Draw the panel's inside."""
+        chosen = 0
+        if imgui.begin_tab_bar("of"):
+            for number, name in enumerate(TABS):
+                if imgui.begin_tab_item(name)[0]:
+                    chosen = number
+                    imgui.end_tab_item()
+            imgui.end_tab_bar()
+        imgui.same_line(imgui.get_window_width() - 66)
+        imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(3, 1))
+        _, self.logged = imgui.checkbox("log", self.logged)
+        imgui.pop_style_var()
+        self._make(session, chosen)
+        if len(self._ticks) < 2:
+            dim("waiting for the first numbers ...")
+            return
+        self._plot(TABS[chosen])
+
+    def _make(self, session: Any, chosen: int) -> None:
+        series = session.series
+        stamp = (chosen, len(series.ticks), series.ticks[-1] if series.ticks else -1)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        ticks = np.asarray(series.ticks, np.float64)
+        at = thinned(ticks, MOST_DRAWN)
+        self._ticks = np.ascontiguousarray(ticks[at])
+        if chosen == 0:
+            names, curves = session.known.species, series.populations
+            self._curves = [(name, species_colour(names, name), _picked(curve, at)) for name, curve in curves.items()]
+        elif chosen == 1:
+            self._curves = [
+                (name, substance_colour(name), _picked(curve, at)) for name, curve in series.substances.items()
+            ]
+        else:
+            self._curves = [
+                ("births a tick", GOOD, _rate(self._ticks, _picked(series.births, at))),
+                ("deaths a tick", BAD, _rate(self._ticks, _picked(series.deaths, at))),
+            ]
+
+    def _plot(self, title: str) -> None:
+        flags = (
+            implot.Flags_.no_title | implot.Flags_.no_menus | implot.Flags_.no_mouse_text | implot.Flags_.no_box_select
+        )
+        size = imgui.get_content_region_avail()
+        if not implot.begin_plot(f"##{title}{self.logged}", ImVec2(size.x, max(70.0, size.y)), flags):
+            return
+        axis = implot.AxisFlags_
+        implot.setup_axis(implot.ImAxis_.x1, None, axis.auto_fit | axis.no_label | axis.no_highlight)
+        implot.setup_axis(implot.ImAxis_.y1, None, axis.auto_fit | axis.no_label | axis.no_highlight)
+        implot.setup_axis_format(implot.ImAxis_.x1, "%.0f")
+        implot.setup_axis_format(implot.ImAxis_.y1, "%.4g")
+        if self.logged:
+            implot.setup_axis_scale(implot.ImAxis_.y1, implot.Scale_.log10)
+        implot.setup_legend(implot.Location_.north_west)
+        spec = implot.Spec()
+        spec.line_weight = 1.8
+        for name, colour, values in self._curves:
+            spec.line_color = vector(colour)
+            implot.plot_line(name, self._ticks, np.maximum(values, LEAST_LOGGED) if self.logged else values, spec)
+        if implot.is_plot_hovered():
+            self._read()
+        implot.end_plot()
+
+    def _read(self) -> None:
+        """What the curves say at the mouse."""
+        mouse = implot.get_plot_mouse_pos()
+        at = int(np.abs(self._ticks - mouse.x).argmin())
+        spec = implot.Spec()
+        spec.line_color = vector((0.8, 0.95, 0.93, 0.35))
+        implot.plot_inf_lines("##here", self._ticks[at : at + 1], spec)
+        if not imgui.begin_tooltip():
+            return
+        dim(f"tick {self._ticks[at]:,.0f}")
+        for name, colour, values in sorted(self._curves, key=lambda curve: -curve[2][at]):
+            corner = imgui.get_cursor_screen_pos()
+            box = ImVec2(corner.x + 9, corner.y + 13)
+            imgui.get_window_draw_list().add_rect_filled(ImVec2(corner.x, corner.y + 4), box, packed(colour), 3.0)
+            imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + 16)
+            imgui.text(f"{name}  {short(float(values[at]))}")
+        imgui.end_tooltip()
+
+
+def _picked(curve: list[float], at: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.asarray(curve, np.float64)[at])
+
+
+def _rate(ticks: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """From totals to how many a tick; a total that falls began anew, and counts as nothing."""
+    if len(ticks) < 2:
+        return np.zeros(len(ticks))
+    found = np.maximum(np.diff(totals), 0) / np.maximum(np.diff(ticks), 1)
+    return np.concatenate([found[:1], found])

@@ -1,0 +1,142 @@
+"""Small widgets that several panels share, drawn straight into imgui's lists: a meter costs a few microseconds."""
+
+from typing import Any
+
+import numpy as np
+from imgui_bundle import ImVec2, imgui
+
+from umwelt.client.window.panels.theme import ACCENT, BAD, DIM, FRAME, TEXT, Colour, packed, vector
+
+LINE_PX = 19.0
+METER_PX = 9.0
+_TEXT, _DIM, _FRAME = packed(TEXT), packed(DIM), packed(FRAME)
+MIDDLE = packed((0.6, 0.8, 0.8, 0.35))
+
+
+def dim(text: str) -> None:
+    """Text that stands back."""
+    imgui.text_colored(vector(DIM), text)
+
+
+def heading(text: str) -> None:
+    """A line with a title in it."""
+    imgui.push_style_color(imgui.Col_.text, vector(DIM))
+    imgui.separator_text(text)
+    imgui.pop_style_color()
+
+
+def pair(name: str, value: str, at_px: float = 96.0, colour: Colour = TEXT) -> None:
+    """A name and what it is, in two columns."""
+    imgui.text_colored(vector(DIM), name)
+    imgui.same_line(at_px)
+    imgui.text_colored(vector(colour), value)
+
+
+def meter(
+    name: str, share: float, told: str, colour: Colour = ACCENT, name_px: float = 92.0, told_px: float = 46.0,
+    signed: bool | None = None,
+) -> bool:  # fmt: skip
+    """A bar with its name before and its value behind it; gives whether the mouse is over it.
+
+    A signed one (without a word: one whose value begins with a sign) grows from its middle to both sides.
+    """
+    corner = imgui.get_cursor_screen_pos()
+    x, y = corner.x, corner.y
+    width = imgui.get_content_region_avail().x
+    imgui.dummy(ImVec2(width, LINE_PX - 4))
+    if not imgui.is_item_visible():
+        return False
+    drawn = imgui.get_window_draw_list()
+    drawn.add_text(ImVec2(x, y - 1), _DIM, name)
+    left, right = x + name_px, x + width - told_px
+    top = y + (LINE_PX - 4 - METER_PX) / 2 + 1
+    drawn.add_rect_filled(ImVec2(left, top), ImVec2(right, top + METER_PX), _FRAME, 4.0)
+    if signed is None:
+        signed = told[:1] in ("+", "-")
+    size = min(1.0, abs(share))
+    if signed:
+        middle, half = (left + right) / 2, (right - left) / 2
+        if size > 0.004:
+            ends = (middle, middle + half * size) if share > 0 else (middle - half * size, middle)
+            tone = packed(colour if share > 0 else BAD, 0.92)
+            drawn.add_rect_filled(ImVec2(ends[0], top), ImVec2(ends[1], top + METER_PX), tone, 3.0)
+        drawn.add_line(ImVec2(middle, top), ImVec2(middle, top + METER_PX), MIDDLE)
+    elif size > 0.004:
+        drawn.add_rect_filled(
+            ImVec2(left, top), ImVec2(left + max(4.0, (right - left) * size), top + METER_PX), packed(colour, 0.92), 4.0
+        )
+    if told:
+        drawn.add_text(ImVec2(x + width - text_px(told), y - 1), _TEXT, told)
+    return imgui.is_item_hovered()
+
+
+_widths: dict[str, float] = {}
+
+
+def text_px(text: str) -> float:
+    """How wide a text is; remembered, as the same few are asked for in every frame."""
+    found = _widths.get(text)
+    if found is None:
+        if len(_widths) > 4000:
+            _widths.clear()
+        found = _widths[text] = imgui.calc_text_size(text).x
+    return found
+
+
+def chip(text: str, colour: Colour, ground: float = 0.22) -> None:
+    """A word on a rounded ground; stands in the line, and is wrapped by `flow`."""
+    corner = imgui.get_cursor_screen_pos()
+    width = text_px(text) + 14
+    imgui.dummy(ImVec2(width, LINE_PX))
+    drawn = imgui.get_window_draw_list()
+    drawn.add_rect_filled(corner, ImVec2(corner.x + width, corner.y + LINE_PX), packed(colour, ground), 9.0)
+    drawn.add_text(ImVec2(corner.x + 7, corner.y + 1), packed(colour), text)
+
+
+def flow(next_px: float, first: bool) -> None:
+    """Go on in the same line as long as the next thing has room there."""
+    if first:
+        return
+    imgui.same_line(0, 5)
+    if imgui.get_content_region_avail().x < next_px:
+        imgui.new_line()
+
+
+def tile_button(label: str, hint: str, enabled: bool = True, on: bool = False, width: float = 0.0) -> bool:
+    """A button with a word to it on hover; `on` ones are lit."""
+    if not enabled:
+        imgui.begin_disabled()
+    if on:
+        imgui.push_style_color(imgui.Col_.button, vector((0.20, 0.48, 0.43, 0.95)))
+    pressed = imgui.button(label, ImVec2(width, 0))
+    if on:
+        imgui.pop_style_color()
+    if not enabled:
+        imgui.end_disabled()
+    if hint and imgui.is_item_hovered(imgui.HoveredFlags_.allow_when_disabled | imgui.HoveredFlags_.delay_short):
+        imgui.set_tooltip(hint)
+    return pressed
+
+
+def short(value: float) -> str:
+    """A count that fits: 950, 12.3k, 4.56M."""
+    size = abs(value)
+    if size < 10_000:
+        return f"{value:,.0f}" if size >= 100 or value == int(value) else f"{value:.1f}"
+    for limit, divisor, unit in ((1e6, 1e3, "k"), (1e9, 1e6, "M"), (1e15, 1e9, "G")):
+        if size < limit:
+            return f"{value / divisor:.3g}{unit}"
+    return f"{value:.2e}"
+
+
+def thinned(values: np.ndarray, most: int) -> np.ndarray:
+    """Which points of a long curve to draw: at most so many, evenly, the last one among them."""
+    count = len(values)
+    if count <= most:
+        return np.arange(count)
+    return np.linspace(0, count - 1, most).astype(np.int64)
+
+
+def told_by_world(session: Any) -> bool:
+    """Whether what the panels change would be heard: a keeper's window, on the running world."""
+    return bool(session.keeper) and not session.reconnecting

@@ -1,0 +1,198 @@
+"""The world panel: time, its pace and its past, and how many live."""
+
+import math
+from typing import Any
+
+from imgui_bundle import ImVec2, icons_fontawesome_6, imgui
+
+from umwelt.client.window.panels.theme import ACCENT, BAD, GOOD, TEXT, WARN, packed, species_colour, vector
+from umwelt.client.window.panels.widgets import dim, heading, short, text_px, tile_button, told_by_world
+from umwelt.cluster.viewing import LIVE
+
+SLOWEST, FASTEST = 1.0, 240.0
+SNAPSHOTS_EVERY_S = 10.0
+RATE_OVER_S = 1.5
+
+
+class Clockwork:
+    """How fast the world and the window go, as seen from here."""
+
+    def __init__(self) -> None:
+        self.ticks_per_s, self.frames_per_s = 0.0, 0.0
+        self._tick, self._tick_s, self._frame_s = -1, 0.0, 0.0
+
+    def turn(self, session: Any) -> None:
+        """Once a frame."""
+        now_s = session.clock()
+        if self._frame_s and now_s > self._frame_s:
+            self.frames_per_s += 0.08 * (min(999.0, 1 / (now_s - self._frame_s)) - self.frames_per_s)
+        self._frame_s = now_s
+        tick = session.status.get("tick", -1)
+        if self._tick < 0 or tick < self._tick:
+            self._tick, self._tick_s = tick, now_s
+        elif now_s - self._tick_s >= RATE_OVER_S:
+            self.ticks_per_s = (tick - self._tick) / (now_s - self._tick_s)
+            self._tick, self._tick_s = tick, now_s
+
+
+class World:
+    """See the page's top."""
+
+    def __init__(self, clockwork: Clockwork) -> None:
+        self.clockwork = clockwork
+        self.snapshots: list[dict[str, Any]] = []
+        self._asked_s = -1e9
+        self._wish: float | None = None
+        self._jump = 0
+
+    def draw(self, session: Any, hooks: Any) -> None:
+        """Draw the panel's inside."""
+        self._refresh(session)
+        self._name(session)
+        self._buttons(session)
+        self._speed(session)
+        self._past(session)
+        heading("Alive")
+        self._alive(session)
+
+    def _name(self, session: Any) -> None:
+        status, known = session.status, session.known
+        phase = "reconnecting" if session.reconnecting else status.get("phase", "")
+        paused = bool(status.get("paused"))
+        colour = BAD if session.reconnecting else WARN if paused or phase != "running" else GOOD
+        corner = imgui.get_cursor_screen_pos()
+        imgui.get_window_draw_list().add_circle_filled(ImVec2(corner.x + 5, corner.y + 9), 4.5, packed(colour))
+        imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + 16)
+        imgui.text(known.world)
+        imgui.same_line()
+        dim("paused" if paused and phase == "running" else phase)
+        nodes = len(status.get("nodes") or ())
+        role = "you may change it" if session.keeper else "you may look"
+        dim(f"a torus of {known.height} x {known.width} cells, {nodes} node{'s' * (nodes != 1)}; {role}")
+        tick, rate = f"tick {status.get('tick', 0):,}", f"{self.clockwork.ticks_per_s:.1f} ticks/s"
+        imgui.text_colored(vector(ACCENT), tick)
+        imgui.same_line(0, 12)
+        dim(rate)
+        frames = f"{self.clockwork.frames_per_s:.0f} fps"
+        imgui.same_line(imgui.get_window_width() - text_px(frames) - imgui.get_style().window_padding.x)
+        dim(frames)
+
+    def _buttons(self, session: Any) -> None:
+        able, icon = told_by_world(session), icons_fontawesome_6
+        paused = bool(session.status.get("paused"))
+        width = (imgui.get_content_region_avail().x - 16) / 3
+        label, order = (f"{icon.ICON_FA_PLAY} Play", "go") if paused else (f"{icon.ICON_FA_PAUSE} Pause", "pause")
+        if tile_button(f"{label}###pause", "let time go on, or hold it (Space)", able, width=width):
+            session.command(order)
+        imgui.same_line()
+        if tile_button(f"{icon.ICON_FA_FORWARD_STEP} Step", "one tick, then rest (.)", able, width=width):
+            session.command("step")
+        imgui.same_line()
+        if tile_button(f"{icon.ICON_FA_FLOPPY_DISK} Save", "take a snapshot that is kept", able, width=width):
+            session.command("save", done="a snapshot is taken", then=lambda _: self._again())
+
+    def _again(self) -> None:
+        self._asked_s = -1e9
+
+    def _speed(self, session: Any) -> None:
+        told = float(session.status.get("speed") or 0.0)
+        value = self._wish if self._wish is not None else _share_of(told)
+        said = "as fast as it goes" if value >= 1 else f"{_speed_of(value):.3g} ticks/s"
+        able = told_by_world(session)
+        imgui.set_next_item_width(imgui.get_content_region_avail().x - 46)
+        if not able:
+            imgui.begin_disabled()
+        changed, value = imgui.slider_float("speed", value, 0.0, 1.0, said.replace("%", "%%"))
+        if changed:
+            self._wish = value
+        if imgui.is_item_deactivated_after_edit() and self._wish is not None:
+            session.command("speed", 0.0 if self._wish >= 1 else round(_speed_of(self._wish), 2))
+            session.status["speed"] = 0.0 if self._wish >= 1 else _speed_of(self._wish)
+            self._wish = None
+        if not able:
+            imgui.end_disabled()
+
+    def _past(self, session: Any) -> None:
+        icon = icons_fontawesome_6
+        if session.shown != LIVE:
+            label = f"{icon.ICON_FA_CLOCK_ROTATE_LEFT} tick {session.shown:,} of the past: back to now"
+            if tile_button(label, "", width=imgui.get_content_region_avail().x):
+                session.show(LIVE)
+            return
+        button_px = 64.0
+        imgui.set_next_item_width(imgui.get_content_region_avail().x - 2 * button_px - 16)
+        enter = imgui.InputTextFlags_.enter_returns_true
+        entered, self._jump = imgui.input_int("##jump", self._jump, 0, 0, enter)
+        if imgui.is_item_hovered():
+            imgui.set_tooltip("a tick of the past to look at; the world goes on beside it")
+        self._jump = max(0, self._jump)
+        imgui.same_line()
+        if imgui.button("Show", ImVec2(button_px, 0)) or entered:
+            session.show(min(self._jump, max(0, session.status.get("tick", 0) - 1)))
+        imgui.same_line()
+        imgui.set_next_item_width(button_px)
+        if imgui.begin_combo("##snapshots", "saved", imgui.ComboFlags_.height_large):
+            if not self.snapshots:
+                dim("no snapshots yet")
+            for one in reversed(self.snapshots):
+                kept = f"  {icon.ICON_FA_FLOPPY_DISK}" if one.get("kept") else ""
+                if imgui.selectable(f"tick {one['tick']:,}{kept}", False)[0]:
+                    session.show(one["tick"])
+            imgui.end_combo()
+
+    def _refresh(self, session: Any) -> None:
+        now_s = session.clock()
+        if now_s - self._asked_s < SNAPSHOTS_EVERY_S or session.reconnecting or not hasattr(session.world, "snapshots"):
+            return
+        self._asked_s = now_s
+
+        def came(found: Any) -> None:
+            self.snapshots = list(found)
+
+        session.ask(session.world.snapshots(), came, lambda _: None)
+
+    def _alive(self, session: Any) -> None:
+        metrics = session.status.get("metrics") or {}
+        populations = metrics.get("populations") or {}
+        for table, counts in populations.items():
+            total = sum(counts.values())
+            dim(table)
+            imgui.same_line(86)
+            imgui.text_colored(vector(TEXT), f"{total:,}")
+            imgui.same_line(150)
+            _shares(session, counts, total)
+        seen = sum(len(swarm) for swarm in session.feed.frame.swarms)
+        dots = session.feed.frame.dots
+        seen = seen or (len(dots.y) if dots is not None else 0)
+        born, died = metrics.get("births", 0), metrics.get("deaths", 0)
+        dim(f"{short(seen)} in view, {short(born)} born, {short(died)} died")
+
+
+def _shares(session: Any, counts: dict[str, int], total: int) -> None:
+    """A bar of the species' shares."""
+    corner, width = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
+    imgui.dummy(ImVec2(width, 17))
+    hovered = imgui.is_item_hovered()
+    drawn, x, top = imgui.get_window_draw_list(), corner.x, corner.y + 4
+    drawn.add_rect_filled(ImVec2(x, top), ImVec2(x + width, top + 10), packed((0.1, 0.145, 0.16, 0.9)), 5.0)
+    mouse = imgui.get_mouse_pos().x
+    for name, count in counts.items():
+        size = width * count / max(1, total)
+        if size >= 0.5:
+            colour = species_colour(session.known.species, name)
+            drawn.add_rect_filled(ImVec2(x, top), ImVec2(x + size - 1, top + 10), packed(colour, 0.9), 3.0)
+            if hovered and x <= mouse < x + size:
+                imgui.set_tooltip(f"{name}: {count:,}")
+        x += size
+
+
+def _speed_of(share: float) -> float:
+    """Ticks a second at a place of the slider; its last tenth is "as fast as it goes"."""
+    return SLOWEST * (FASTEST / SLOWEST) ** min(1.0, share / 0.9)
+
+
+def _share_of(ticks_per_s: float) -> float:
+    if ticks_per_s <= 0:
+        return 1.0
+    inside = min(max(ticks_per_s, SLOWEST), FASTEST)
+    return 0.9 * math.log(inside / SLOWEST) / math.log(FASTEST / SLOWEST)
