@@ -58,7 +58,7 @@ class _Herd:
     def __init__(self, ctx: Any):
         groups = {
             "motion": ("4f 4f 4f", ["in_way", "in_turn", "in_walk"]),
-            "looks": ("4u 2u", ["in_looks", "in_more"]),
+            "looks": ("4u 1u", ["in_looks", "in_own"]),
         }
         self.instances = Instances(ctx, groups)
         self._marks, self._stamp = Marks(), None
@@ -69,7 +69,7 @@ class _Herd:
     def update(self, swarm: Swarm, looks: Looks) -> None:
         """Upload what is shown if anything of it is another."""
         stamp = (swarm.number, len(swarm), *self._marks.stamp(looks))
-        if stamp == self._stamp:
+        if stamp == self._stamp and swarm.ids is self._ids:
             return
         self._stamp = stamp
         self._remember(swarm)
@@ -112,7 +112,7 @@ class _Herd:
 
     def _packed_looks(self, swarm: Swarm, looks: Looks) -> np.ndarray:
         column, ids = swarm.column, swarm.ids
-        rows = np.empty((len(swarm), 6), np.uint32)
+        rows = np.empty((len(swarm), 5), np.uint32)
         rows[:, 0] = packed(*((column(f"{organ}_organs", DEFAULT_ORGANS.get(organ, 0)), 4) for organ in ORGANS))
         if "gene_hue" in swarm.columns:
             hue = (column("gene_hue") + 128) / 255
@@ -137,5 +137,4 @@ class _Herd:
             (column("fatigue") / 4, 8), (column("pain") / 4, 8), (column("speed_fixed", 200) / 4, 8), (flags, 8)
         )
         rows[:, 4] = hashed(ids)
-        rows[:, 5] = packed((column("water_count", 128) * 2, 8), (column("age_ticks", 1000) / 16, 8))
         return rows

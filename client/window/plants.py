@@ -25,6 +25,8 @@ SUGAR_SPARE_COUNT, SUGAR_BLOOM_COUNT = 70, 130
 """Buds show from the first, flowers are open at the second."""
 SUGAR_POOR_COUNT, WATER_POOR_COUNT = 8, 16
 """Below these leaves wither."""
+GENES = {"leaf": 0, "shape": 0, "height": -40, "thorn": -128}
+"""Genes of leaves, and what plants without them look like."""
 MARKED, ALOFT = 1, 2
 
 
@@ -72,14 +74,14 @@ class _Stand:
     def __init__(self, ctx: Any):
         groups = {"looks": ("4f 4u", ["in_place", "in_looks"])}
         self.rosettes, self.stems, self.flowers, self.buried, self.aloft = (Instances(ctx, groups) for _ in range(5))
-        self._marks, self._stamp = Marks(), None
+        self._marks, self._stamp, self._ids = Marks(), None, None
 
     def update(self, swarm: Swarm, looks: Looks) -> None:
         """Upload what is shown if anything of it is another."""
         stamp = (swarm.number, len(swarm), *self._marks.stamp(looks))
-        if stamp == self._stamp:
+        if stamp == self._stamp and swarm.ids is self._ids:
             return
-        self._stamp = stamp
+        self._stamp, self._ids = stamp, swarm.ids
         ids = swarm.ids
         stage = swarm.columns.get("stage")
         stage = np.full(len(swarm), MODULE) if stage is None else np.asarray(stage)
@@ -116,7 +118,7 @@ class _Stand:
         blooms = (sugar - SUGAR_SPARE_COUNT) / (SUGAR_BLOOM_COUNT - SUGAR_SPARE_COUNT) * (grown > 0.4)
         places[:, 3] = 0.0
         flags = self._marks.highlighted(ids, looks) * MARKED + (stage == SEED_ALOFT) * ALOFT
-        rows[:, 4] = packed(*((column(f"gene_{name}") + 128, 8) for name in ("leaf", "shape", "height", "thorn")))
+        rows[:, 4] = packed(*((column(f"gene_{name}", unknown) + 128, 8) for name, unknown in GENES.items()))
         rows[:, 5] = packed((column("gene_flower_hue") + 128, 8), (blooms * 255, 8), (grown * 255, 8), (poor * 255, 8))
         rows[:, 6] = packed((hue * 65535, 16), (flags, 8))
         rows[:, 7] = hashed(ids)

@@ -9,7 +9,7 @@ flat in vec4 looks_b;
 flat in vec4 state;
 flat in vec4 motion;
 flat in vec4 frame;
-flat in vec4 gaze;
+flat in vec3 gaze;
 out vec4 colour_out;
 uniform float strength;
 
@@ -171,7 +171,7 @@ void eyes(vec2 p, vec3 tone, vec3 lid_tone, float hue) {
     over(vec3(0.97, 0.98, 0.95), white);
     over(vec3(0.012, 0.01, 0.025), inside((length(r - gaze.xy * 0.4) - 0.52) * big) * white);
 #endif
-    // the lid comes over the eye from behind, and is shut with a curved line; strong jaws make it slant: a hunter's brow
+    // the lid comes over the eye from behind, and shuts with a curved line; strong jaws make it slant: a hunter's brow
     float lid = state.x, brow = min(max(organs_a.x - 1.0, 0.0) * 0.8, 2.0) * (1.0 - lid), bow = 1.0 - r.y * r.y;
     float edge = mix(-1.15, 0.12, lid) + brow * (0.36 - 0.24 * r.y * side) + 0.34 * bow * (2.0 * lid - 1.0);
     float line = r.x - edge, dome = clamp(1.05 - 0.55 * l * l + 0.25 * dot(r, frame.xy), 0.0, 1.3);
@@ -203,8 +203,9 @@ vec3 skin(vec2 p, vec3 tone, vec3 accent, float thick) {
 void plates(vec2 p, float nz, vec3 tone, vec2 n, vec3 light) {
     float count = organs_b.x, reach = mix(0.24, -0.44, clamp(count / 5.0, 0.0, 1.0));
     float row = (0.25 - p.x - p.y * p.y * 1.6) / 0.115, part = fract(row);
-    float end = 0.25 - (floor(row) + 1.0) * 0.115;
-    float there = clamp(row * fine * 0.115 + 0.5, 0.0, 1.0) * step(reach - 0.06, end) * smoothstep(0.34, 0.44, nz) * (count > 0.0 ? 1.0 : 0.0);
+    float rows = floor((0.31 - reach) / 0.115);
+    float there = clamp(min(row, rows - row) * fine * 0.115 + 0.5, 0.0, 1.0) * smoothstep(0.34, 0.44, nz);
+    if (count < 0.5) there = 0.0;
     float sheen = pow(max(dot(normalize(vec3(n + vec2(0.5 - part, 0.0) * 0.7, nz + 0.2)), light), 0.0), 14.0);
     vec3 metal = mix(vec3(0.36, 0.37, 0.43), tone * 0.55, 0.35);
     vec3 plate = metal * (0.45 + 0.65 * nz) * mix(1.15, 0.55, part) + vec3(0.85, 0.9, 1.0) * sheen * 0.55;
@@ -296,7 +297,8 @@ void main() {
     plates(p, nz * inside(distance), tone, n, light);
     if (gland > 0.0) {
         float lantern = length(p - vec2(-0.50, 0.0)), pulse = 0.7 + 0.3 * sin(clock * 2.3);
-        canvas.rgb += glow * ((0.35 + looks_b.x) * pulse * (0.55 * exp2(-lantern * 34.0) + 0.9 * exp2(-lantern * 90.0)));
+        float burns = 0.55 * exp2(-lantern * 34.0) + 0.9 * exp2(-lantern * 90.0);
+        canvas.rgb += glow * ((0.35 + looks_b.x) * pulse * burns);
         // small lights along the flanks
         float grid = (p.x + 0.30) / 0.10, k = floor(grid + 0.5), t = clamp((0.30 - (k * 0.10 - 0.30)) / 0.67, 0.0, 1.0);
         float there = step(0.0, k) * step(k, min(gland, 4.0));
@@ -311,9 +313,11 @@ void main() {
     }
 #endif
     eyes(p, tone, tone, looks_a.x);
-    if (state.z > 0.5)
-        canvas.rgb += vec3(1.0, 0.93, 0.65) * (0.65 * exp2(-abs(distance - 0.02) * 70.0) + 0.25 * exp2(-max(distance, 0.0) * 16.0))
-            * (0.8 + 0.2 * sin(now_s * 4.0));
+    if (state.z > 0.5) {
+        float halo = 0.75 * exp2(-abs(distance - 0.022) * min(110.0, 0.7 * fine));
+        halo += 0.30 * exp2(-max(distance, 0.0) * 15.0);
+        canvas.rgb += vec3(1.0, 0.93, 0.65) * (halo * 1.15 * (1.0 - inside(distance)) * (0.8 + 0.2 * sin(now_s * 4.0)));
+    }
 
     // nothing is left at the quad's edges
     vec2 rest = 1.0 - abs(at - vec2(0.06, 0.0)) / vec2(0.92, 0.70);

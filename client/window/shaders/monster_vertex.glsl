@@ -7,7 +7,7 @@ in vec4 in_way;     // x, y before; x, y
 in vec4 in_turn;    // heading before, heading, since_s, length in cells
 in vec4 in_walk;    // cells walked before, and by now; bend before, and now
 in uvec4 in_looks;
-in uvec2 in_more;
+in uint in_own;
 
 out vec2 at;             // in body lengths: x to the head, y to the right
 flat out vec4 organs_a;  // jaw, gut, leg, eye
@@ -17,7 +17,7 @@ flat out vec4 looks_b;   // glow, fullness, fed, pain
 flat out vec4 state;     // lid (0 open, 1 shut), asleep, marked, speed
 flat out vec4 motion;    // walking phase, bend, segments, breath
 flat out vec4 frame;     // light (x, y) seen from the body, pixels a body length, a number of its own
-flat out vec4 gaze;      // where it looks (x, y), jaws' opening, age
+flat out vec3 gaze;      // where it looks (x, y), jaws' opening
 
 const vec2 REACH = vec2(0.92, 0.70);
 const float STRIDE_CELLS = 0.55;
@@ -43,8 +43,8 @@ void main() {
     looks_b = vec4(byte(in_looks.z, 1), byte(in_looks.z, 2), byte(in_looks.z, 3), pain);
     uint flags = in_looks.w >> 24u;
     float asleep = float(flags & 1u), shut = float((flags >> 1u) & 1u), was_shut = float((flags >> 3u) & 1u);
-    float own = float(in_more.x & 65535u) / 65535.0;
-    float other = float(in_more.x >> 16u) / 65535.0;
+    float own = float(in_own & 65535u) / 65535.0;
+    float other = float(in_own >> 16u) / 65535.0;
 
     float fatigue = byte(in_looks.w, 0);
     float lid = max(mix(was_shut, shut, share), smoothstep(0.25, 0.9, fatigue) * 0.55);
@@ -55,9 +55,10 @@ void main() {
     float breath = sin(clock * mix(2.4, 1.3, asleep) + other * 6.28);
     float size = in_turn.w * (1.0 + breath * mix(0.006, 0.028, asleep));
     float segments = clamp(3.0 + (in_turn.w - 1.2) * 3.0, 3.0, 6.6);
-    float bend = mix(in_walk.z, in_walk.w, share) * 2.2;
+    float bend = mix(in_walk.z, in_walk.w, share) * -2.2;  // the tail comes after the way it went
     bend += asleep * (own < 0.5 ? -1.0 : 1.0) * (0.75 + 0.25 * other);
-    motion = vec4(mix(in_walk.x, in_walk.y, share) / STRIDE_CELLS * 6.2831853, clamp(bend, -1.1, 1.1), segments, breath);
+    float phase = mix(in_walk.x, in_walk.y, share) / STRIDE_CELLS * 6.2831853;
+    motion = vec4(phase, clamp(bend, -1.1, 1.1), segments, breath);
 
     // eyes rest on something for a while, then go elsewhere
     float beat = clock * 0.45 + own * 17.0, rest = floor(beat), eased = smoothstep(0.0, 0.12, fract(beat));
@@ -65,8 +66,9 @@ void main() {
     vec2 to = vec2(hash(rest + own * 91.0), hash(rest * 1.7 + own * 57.0)) - 0.5;
     vec2 glance = mix(from, to, eased) * vec2(0.75, 1.5) + vec2(0.5, turn * 1.5);
     float bites = 0.5 + 0.5 * sin(clock * mix(1.1, 5.0, speed));
-    gaze = vec4(clamp(glance, -0.8, 0.8), mix(0.25, bites, 0.35 + 0.65 * (1.0 - asleep) * (1.0 - smoothstep(0.0, 0.15, speed))
-        * 0.5 + 0.3 * speed), byte(in_more.y, 1));
+    // jaws work while it stands, and stand half open while it runs
+    float works = (1.0 - asleep) * mix(0.85, 0.45, smoothstep(0.0, 0.15, speed));
+    gaze = vec3(clamp(glance, -0.8, 0.8), mix(0.25, bites, works));
 
     vec2 lit = vec2(-0.55, -0.83);
     frame = vec4(dot(lit, ahead), dot(lit, vec2(-ahead.y, ahead.x)), max(scale * size, 1.0), own);

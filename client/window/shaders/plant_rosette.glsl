@@ -19,7 +19,7 @@ const int RINGS = 2;
 #endif
 
 vec4 canvas = vec4(0.0);
-float fine;
+float fine, nearest = 1.0;  // nearest: to any leaf
 
 float inside(float distance) { return clamp(0.5 - distance * fine, 0.0, 1.0); }
 void over(vec3 colour, float cover) {
@@ -44,11 +44,14 @@ void leaf(vec2 p, float angle, float reach, float half_width, vec3 tone, float r
     float d = blade(p, reach, half_width, 0.25 + 0.6 * genes.x);
 #if NEAR
     float thorny = smoothstep(0.25, 0.9, genes.w), teeth = abs(fract(t * 7.0 - 0.15) - 0.5) * 2.0;
-    d -= thorny * (teeth * teeth - 0.35) * half_width * 0.20 * smoothstep(0.05, 0.25, t) * (1.0 - smoothstep(0.80, 0.96, t));
+    float jagged = smoothstep(0.05, 0.25, t) * (1.0 - smoothstep(0.80, 0.96, t));
+    d -= thorny * jagged * (teeth * teeth - 0.35) * half_width * 0.20;
     // the shade it casts on leaves below
     over(vec3(0.0, 0.012, 0.02), 0.34 * (1.0 - smoothstep(0.0, 0.055 + 0.02 * ring, d)) * min(canvas.a, 1.0));
 #endif
-    float edge = clamp(-d / half_width, 0.0, 1.0), upper = p.y * (sin(angle) * -0.55 + cos(angle) * -0.83) > 0.0 ? 1.0 : 0.0;
+    nearest = min(nearest, d);
+    float edge = clamp(-d / half_width, 0.0, 1.0);
+    float upper = p.y * (sin(angle) * 0.55 - cos(angle) * 0.83) > 0.0 ? 1.0 : 0.0;  // the half that faces the light
     float lift = 0.60 + 0.40 * t;
     vec3 colour = tone * lift * mix(0.84, 1.10, upper);
     colour += tone * vec3(0.55, 0.42, 0.12) * t * t * 0.45;
@@ -59,7 +62,8 @@ void leaf(vec2 p, float angle, float reach, float half_width, vec3 tone, float r
     colour += tone * 0.10 * (1.0 - smoothstep(0.5, 0.8, vein)) * edge;
     float rib = exp2(-p.y * p.y * fine * fine / max(1.0, fine * fine * 0.00022 * (1.3 - t) * (1.3 - t)) * 1.4);
     colour = mix(colour, tone * 1.25 + vec3(0.20, 0.24, 0.12), rib * (1.0 - 0.7 * t) * 0.60);
-    colour += (tone * 0.55 + vec3(0.10, 0.13, 0.10)) * (1.0 - smoothstep(0.0, 0.028, -d)) * (0.35 + 0.65 * upper) * 0.75;
+    float lit_edge = (1.0 - smoothstep(0.0, 0.028, -d)) * (0.26 + 0.49 * upper);
+    colour += (tone * 0.55 + vec3(0.10, 0.13, 0.10)) * lit_edge;
     colour = mix(colour, vec3(0.90, 0.55, 0.42), thorny * teeth * teeth * (1.0 - smoothstep(0.0, 0.03, -d)) * 0.85);
 #else
     colour += tone * 0.30 * (1.0 - smoothstep(0.0, 0.06, -d)) + tone * 0.25 * exp2(-p.y * p.y * 900.0) * (1.0 - t);
@@ -101,7 +105,8 @@ void main() {
     canvas.a = 0.60 * (1.0 - smoothstep(-soft * 0.8, soft, length(cast_at) - star));
     canvas.a = max(canvas.a, 0.50 * (1.0 - smoothstep(0.3, 1.05, far / radius)));
 
-    vec3 tone = hsv(own.x + (own.w - 0.5) * 0.025, 0.60 - 0.14 * genes.x, (0.60 + 0.22 * grown) * (0.92 + 0.16 * own.z));
+    float value = (0.60 + 0.22 * grown) * (0.92 + 0.16 * own.z);
+    vec3 tone = hsv(own.x + (own.w - 0.5) * 0.025, 0.60 - 0.14 * genes.x, value);
     tone = mix(tone, vec3(0.46, 0.33, 0.17) * (0.75 + 0.4 * own.w), withered * 0.85);
     vec2 lean = wind * (0.10 + 0.25 * height) * radius * frame.w;
     float slim = mix(0.40, 0.15, genes.y), share = 0.0, reach = radius, ring = 0.0;
@@ -117,9 +122,12 @@ void main() {
         reach = radius * mix(1.0, 0.47, share);
     } while (ring < float(RINGS) && length(at - lean * share) < reach * 1.06 + 0.06);
     vec2 middle = at - lean;
-    over(tone * 1.25 + vec3(0.16, 0.18, 0.10) * (1.0 - withered), 0.75 * exp2(-dot(middle, middle) / (radius * radius * 0.008)));
-    if (own.y > 0.5)
-        canvas.rgb += vec3(1.0, 0.93, 0.65) * (0.55 * exp2(-abs(far - radius * 0.98) * 22.0) * (0.8 + 0.2 * sin(now_s * 4.0)));
+    vec3 heart = tone * 1.25 + vec3(0.16, 0.18, 0.10) * (1.0 - withered);
+    over(heart, 0.75 * exp2(-dot(middle, middle) / (radius * radius * 0.008)));
+    if (own.y > 0.5) {
+        float halo = 0.70 * exp2(-abs(nearest - 0.03) * min(70.0, 0.7 * fine)) + 0.25 * exp2(-max(nearest, 0.0) * 10.0);
+        canvas.rgb += vec3(1.0, 0.93, 0.65) * (halo * (1.0 - inside(nearest)) * (0.8 + 0.2 * sin(now_s * 4.0)));
+    }
 
     vec2 rest = 1.0 - abs(at) / frame.z;
     colour_out = clamp(canvas, 0.0, 4.0) * (strength * smoothstep(0.0, 0.10, min(rest.x, rest.y)));

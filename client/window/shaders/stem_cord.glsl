@@ -33,7 +33,8 @@ void main() {
     float d = found.x - thick, side = clamp(found.z / thick, -1.0, 1.0);
     float nz = sqrt(max(0.0, 1.0 - side * side)), lit = clamp(nz * 0.75 + side * light.y * 0.65, 0.0, 1.0);
 #if NEAR
-    float thorny = smoothstep(0.30, 0.9, light.z), k = fract(found.y * 5.0 + tint.w), jag = max(0.0, 1.0 - abs(k - 0.3) * 6.0);
+    float thorny = smoothstep(0.30, 0.9, light.z), k = fract(found.y * 5.0 + tint.w);
+    float jag = max(0.0, 1.0 - abs(k - 0.3) * 6.0);
     d -= thorny * jag * jag * 0.05;
     tone *= 0.90 + 0.18 * sin(found.y * 46.0 + tint.w * 9.0) * nz;
     tone = mix(tone, vec3(0.85, 0.55, 0.40), thorny * jag * smoothstep(0.0, 0.02, found.x - thick));
