@@ -10,7 +10,7 @@ import numpy as np
 from umwelt.client.scene import hsv
 from umwelt.client.window.camera import Camera
 from umwelt.client.window.frame import Densities, Dots, Frame
-from umwelt.client.window.ground import Spread, half_view, wrapped
+from umwelt.client.window.ground import GRAIN_UNIT, Spread, half_view, wrapped
 from umwelt.client.window.programs import give, place, program
 from umwelt.cluster.tiles import BIN_CELLS
 
@@ -37,6 +37,14 @@ def species_colour(table: str, species: int, plant: bool) -> tuple[float, float,
 def plant_tables(known: Any) -> frozenset[str]:
     """The tables whose beings grow: they have stages."""
     return frozenset(name for name, looks in known.looks.items() if "stage" in looks)
+
+
+def runs_of(table: np.ndarray) -> list[tuple[int, int, int]]:
+    """Where rows of one table lie together: its number, the first row, how many."""
+    if not len(table):
+        return []
+    edges = np.concatenate([[0], np.flatnonzero(table[1:] != table[:-1]) + 1, [len(table)]]).tolist()
+    return [(int(table[first]), first, end - first) for first, end in zip(edges, edges[1:], strict=False)]
 
 
 def grid_of(scale: float) -> tuple[float, float]:
@@ -72,6 +80,7 @@ class DotsDrawer:
         self._number: int | None = None
         self._count = self._room = 0
         self._buffers: list[Any] = []
+        self._runs: list[tuple[int, int, int]] = []
         self._geometry: Any = None
 
     def _paint(self, tables: list[str]) -> None:
@@ -110,8 +119,15 @@ class DotsDrawer:
         self._number, self._count = dots.number, len(dots.x)
         if self._count > self._room or self._geometry is None:
             self._room_for(self._count)
+        runs, order = runs_of(dots.table), None
+        if len(runs) > MOST_TABLES:
+            order = np.argsort(dots.table, kind="stable")
+            runs = runs_of(dots.table[order])
+        # plants first: the others stand on them
+        self._runs = sorted(runs, key=lambda run: (tables[run[0]] not in self.plant_tables, run[1]))
         for name, buffer in zip(self.COLUMNS, self._buffers, strict=True):
             column = np.ascontiguousarray(getattr(dots, name), np.float32 if name in "xy" else np.uint8)
+            column = column if order is None else column[order]
             if not self._count:
                 continue
             buffer.orphan()
@@ -128,14 +144,16 @@ class DotsDrawer:
         ctx.enable(ctx.BLEND, POINT_SIZES)
         ctx.blend_func = ctx.ONE, ctx.ONE_MINUS_SRC_ALPHA
         self.palette.use(0)
-        for plants in (1.0, 0.0):
-            give(
-                self.program, plants=plants, strength=strength, world=(float(camera.width), float(camera.height)),
-                corner_cell=(float(frame.rectangle.x), float(frame.rectangle.y)),
-            )  # fmt: skip
-            for image in camera.images(frame.rectangle):
+        give(
+            self.program, strength=strength, world=(float(camera.width), float(camera.height)),
+            corner_cell=(float(frame.rectangle.x), float(frame.rectangle.y)),
+        )  # fmt: skip
+        images = camera.images(frame.rectangle)
+        for table, first, count in self._runs:
+            give(self.program, plants=float(frame.tables[table] in self.plant_tables))
+            for image in images:
                 place(self.program, camera, frame, image)
-                self._geometry.render(self.program, vertices=self._count)
+                self._geometry.render(self.program, first=first, vertices=count)
         ctx.disable(POINT_SIZES)
 
     def release_buffers(self) -> None:
@@ -159,6 +177,7 @@ class DensitiesDrawer:
         self.program = program(ctx, "ground_vertex.glsl", "density_fragment.glsl")
         give(
             self.program, plant_counts=0, monster_counts=1, world=(float(known.width), float(known.height)),
+            grains=GRAIN_UNIT,
         )  # fmt: skip
         self._number: int | None = None
         self._textures: list[Any] = []

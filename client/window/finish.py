@@ -4,7 +4,7 @@ from typing import Any
 
 from umwelt.client.window.camera import Camera
 from umwelt.client.window.frame import Frame
-from umwelt.client.window.ground import Composed, half_view
+from umwelt.client.window.ground import GRAIN_UNIT, Composed, half_view
 from umwelt.client.window.programs import give, program
 
 SMALLER = (4, 8, 16, 32)
@@ -27,7 +27,7 @@ class Finish:
         self.wind = program(ctx, "ground_vertex.glsl", "finish_wind_fragment.glsl")
         world = (float(known.width), float(known.height))
         for one in (self.plain, self.weather, self.wind):
-            give(one, picture=0, glow=1, sky_plane=2, world=world)
+            give(one, picture=0, glow=1, sky_plane=2, world=world, grains=GRAIN_UNIT)
         for one in (self.down, self.up):
             give(one, source=0, half_view=(1.0, 1.0))
         self.size = (0, 0)

@@ -82,6 +82,43 @@ def wrapped(ctx: Any, texture: Any, spread: Spread) -> None:
     texture.wrap_x, texture.wrap_y = (ctx.REPEAT if repeats else ctx.CLAMP_TO_EDGE for repeats in spread.repeats)
 
 
+GRAIN_SIDE, GRAIN_WIDTHS = 512, (8, 32, 96, 224)
+"""Texels of a tile of noise, and how many grains lie side by side in each of its four channels."""
+
+
+def grains() -> np.ndarray:
+    """Noise of gradients (Perlin 2002) that repeats, `uint8[side, side, 4]`: half is the mean."""
+    dice, found = np.random.default_rng(7), np.zeros((GRAIN_SIDE, GRAIN_SIDE, 4), np.uint8)
+    at = np.arange(GRAIN_SIDE) / GRAIN_SIDE
+    for channel, count in enumerate(GRAIN_WIDTHS):
+        low = np.floor(at * count).astype(np.int64)
+        off = (at * count - low).astype(np.float32)
+        tilts = dice.uniform(-1, 1, (2, count, count)).astype(np.float32)
+        ease = off**3 * (off * (off * 6 - 15) + 10)
+        total = np.zeros((GRAIN_SIDE, GRAIN_SIDE), np.float32)
+        for down, y_share in ((0, 1 - ease), (1, ease)):
+            for across, x_share in ((0, 1 - ease), (1, ease)):
+                y_tilt, x_tilt = tilts[:, ((low + down) % count)[:, None], ((low + across) % count)[None, :]]
+                part = y_tilt * (off - down)[:, None] + x_tilt * (off - across)[None, :]
+                total += part * y_share[:, None] * x_share[None, :]
+        found[..., channel] = np.clip(total * 0.95 + 0.5, 0, 1) * 255 + 0.5
+    return found
+
+
+def grain_texture(ctx: Any) -> Any:
+    """That noise on the device: what all programs of the ground read as `grains`."""
+    texture = ctx.texture((GRAIN_SIDE, GRAIN_SIDE), components=4, dtype="f1")
+    texture.write(grains())
+    texture.build_mipmaps()
+    texture.filter = ctx.LINEAR_MIPMAP_LINEAR, ctx.LINEAR
+    texture.wrap_x = texture.wrap_y = ctx.REPEAT
+    return texture
+
+
+GRAIN_UNIT = 14
+"""Where that texture is bound while a stage draws."""
+
+
 class Planes:
     """The planes of a frame as textures, uploaded when they are others."""
 
@@ -146,7 +183,7 @@ class Ground:
         self.far = program(ctx, "ground_vertex.glsl", "ground_far_fragment.glsl")
         give(self.compose, **{name: at for at, name in enumerate(READ)}, before_a=10, before_b=11, before_c=12)
         for one in (self.near, self.far):
-            give(one, lie_plane=0, smell_plane=1, sky_plane=2, world=self.world)
+            give(one, lie_plane=0, smell_plane=1, sky_plane=2, world=self.world, grains=GRAIN_UNIT)
         self._missing = {name: self._plain(MISSING.get(name, 0.0)) for name in READ}
         self.composed: Composed | None = None
         self._before: Composed | None = None

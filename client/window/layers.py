@@ -10,7 +10,7 @@ import numpy as np
 
 from umwelt.client.window.camera import Camera
 from umwelt.client.window.frame import Frame, Plane
-from umwelt.client.window.ground import Planes, half_view
+from umwelt.client.window.ground import GRAIN_UNIT, Planes, half_view
 from umwelt.client.window.looks import Looks
 from umwelt.client.window.programs import give, program
 from umwelt.sandbox.units import ONE
@@ -175,7 +175,8 @@ class LayerDrawer:
     def __init__(self, ctx: Any, known: Any, planes: Planes, quad: Any):
         self.ctx, self.planes, self.quad = ctx, planes, quad
         self.program = program(ctx, "ground_vertex.glsl", "layer_fragment.glsl")
-        give(self.program, field=0, map_colours=1, world=(float(known.width), float(known.height)), lines=LINES)
+        world = (float(known.width), float(known.height))
+        give(self.program, field=0, map_colours=1, world=world, lines=LINES, grains=GRAIN_UNIT)
         self._colours = ctx.texture((STEPS, 1), components=4, dtype="f1")
         self._colours.wrap_x = ctx.CLAMP_TO_EDGE
         self._painted: tuple[Any, ...] = ()

@@ -10,7 +10,7 @@ from umwelt.client.window.camera import Camera
 from umwelt.client.window.far import DensitiesDrawer, DotsDrawer
 from umwelt.client.window.finish import Finish
 from umwelt.client.window.frame import Frame
-from umwelt.client.window.ground import Ground, Planes
+from umwelt.client.window.ground import GRAIN_UNIT, Ground, Planes, grain_texture
 from umwelt.client.window.layers import LayerDrawer, Legend, legend
 from umwelt.client.window.looks import Looks
 from umwelt.client.window.overlay import Overlay
@@ -38,6 +38,7 @@ class Stage:
         self._drawn_s: float | None = None
         self._size = known.width, known.height
         self._quad = gl.geometry.quad_2d_fs()
+        self.grains = grain_texture(ctx)
         self.planes = Planes(ctx, known.height, known.width)
         self.ground = Ground(ctx, known, self.planes, self._quad)
         self.layer = LayerDrawer(ctx, known, self.planes, self._quad)
@@ -53,6 +54,7 @@ class Stage:
         """Draw everything into the framebuffer that is bound."""
         ctx, target = self.ctx, self.ctx.active_framebuffer
         self._blow(frame.now_s)
+        self.grains.use(GRAIN_UNIT)
         self.ground.prepare(frame, camera)
         self.finish.begin(*camera.view)
         self.ground.draw(frame, camera, looks)
@@ -100,3 +102,4 @@ class Stage:
         """Give back what was taken of the device."""
         for part in (self.ground, self.layer, self.dots, self.densities, self.finish, self.overlay, self.planes):
             part.release()
+        self.grains.delete()

@@ -44,7 +44,8 @@ vec4 scattered(vec2 place, float cells, vec4 plants, vec4 monsters, vec2 turn) {
 void main() {
     vec2 place = middle + at, spot = (at - density_place.xy) * density_place.zw;
     vec4 plants = max(spline(plant_counts, spot), 0.0), monsters = max(spline(monster_counts, spot), 0.0);
-    float broad = lattice(place, steps_of(31.0)), clump = grained(place, steps_of(7.0)), fine = grained(place, steps_of(2.6));
+    vec4 grain = grained(place, 230.0);
+    float broad = lattice(place, steps_of(31.0)), clump = grain.g, fine = grain.b;
     float patch_light = clamp(0.5 + (broad - 0.5) * 0.8 + (clump - 0.5) * 1.3 + (fine - 0.5) * 0.9, 0.0, 1.0);
     plants *= 0.25 + 1.5 * patch_light;
     place = mod(place, world);

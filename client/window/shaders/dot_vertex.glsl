@@ -6,8 +6,8 @@ in float in_y;
 in float in_species;  // bytes, told as 0 to 1; so are size and table
 in float in_size;
 in float in_table;
-uniform sampler2D palette;  // by species (across) and table (down); alpha: 1 for plants
-uniform float plants;       // 1: draw plants; 0: the others
+uniform sampler2D palette;  // by species (across) and table (down)
+uniform float plants;       // 1: they are plants
 uniform float strength;
 uniform vec2 corner_cell;   // the cell (x, y) of the frame's corner
 uniform vec2 world;         // cells
@@ -22,13 +22,13 @@ void main() {
     // by the place in the world, so that nothing changes when the frame is another
     vec2 spot = mod(place + corner_cell, world);
     float fate = hash2(spot * 0.917 + 0.5), other = hash2(spot.yx * 0.731 + 9.1), third = hash2(spot * 0.377 + 31.7);
-    bool plant = own.a > 0.5;
+    bool plant = plants > 0.5;
     float grown = clamp(tissue / 48.0, 0.0, 1.0);
     float cells = plant ? 0.70 + 1.5 * grown : clamp(0.6 + 0.16 * sqrt(tissue), 0.9, 3.0);
     float least = plant ? 3.4 : 4.6;
     pixels_wide = max(cells * scale * (plant ? 1.30 + 0.5 * third : 1.7), least + third);
     if (plant) place += (vec2(fate, other) - 0.5) * 0.95;
-    gl_Position = plant == (plants > 0.5) ? clip(place) : vec4(9.0, 9.0, 9.0, 1.0);
+    gl_Position = clip(place);
     gl_PointSize = pixels_wide;
     float clump = noise(spot * 0.19) * 0.6 + noise(spot * 0.071) * 0.4;
     float light = plant ? (0.40 + 0.42 * other + 0.35 * third * third) * (0.62 + 0.85 * clump) : 1.0;

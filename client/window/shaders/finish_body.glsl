@@ -48,7 +48,7 @@ float streaks(float rain, float size, float speed, float salt) {
 // What the wind carries: wisps drawn out along it.
 float wisps(vec2 place) {
     vec2 q = place - drift;
-    float broad = lattice(q, steps_of(46.0)), thin = lattice(q + broad * 9.0, steps_of(11.0));
+    float broad = lattice(q, steps_of(46.0)), thin = grained(q + broad * 9.0, 340.0).g;
     return smoothstep(0.52, 0.86, broad * 0.6 + thin * 0.4);
 }
 #endif
@@ -66,9 +66,10 @@ void main() {
     sky.x = 0.45 * sky.x + 0.55 * 0.2 * (seen.x + seen.y);
     c = mix(c, lit(c, sky), strength);
     float rain = clamp(sky.z * 1.6, 0.0, 1.0) * strength;
-    float drops = streaks(rain * 0.5, 3.0, 2.1, 1.0) * 0.6 + streaks(rain * 0.4, 5.0, 1.6, 77.0);
-    c = mix(c, c * 0.86 + vec3(0.012, 0.020, 0.030), rain * 0.6);
-    c += drops * vec3(0.10, 0.13, 0.16);
+    if (rain > 0.003) {
+        float drops = streaks(rain * 0.5, 3.0, 2.1, 1.0) * 0.6 + streaks(rain * 0.4, 5.0, 1.6, 77.0);
+        c = mix(c, c * 0.86 + vec3(0.012, 0.020, 0.030), rain * 0.6) + drops * vec3(0.10, 0.13, 0.16);
+    }
 #ifdef WIND
     c += wisps(middle + at) * windy * strength * vec3(0.020, 0.026, 0.032);
 #endif

@@ -53,14 +53,15 @@ void main() {
     vec2 spot = (at - ground_place.xy) * ground_place.zw;
     vec4 lie = spline(lie_plane, spot), smell = spline(smell_plane, spot), sky = spline(sky_plane, spot);
     float fine = smoothstep(3.0, 14.0, pixels), finer = smoothstep(12.0, 40.0, pixels);
-    float broad = lattice(place, steps_of(23.0)), coarse = grained(place, steps_of(6.5));
-    float middling = grained(place, steps_of(1.9));
+    float broad = lattice(place, steps_of(23.0)), coarse, middling, small, tiny = 0.5;
+    vec4 wide = grained(place, 196.0);
+    coarse = wide.g;
+    middling = wide.b;
     vec2 bent = place + vec2(middling - coarse, coarse - broad) * 0.9;
-    float small = grained(bent, steps_of(0.7));
+    vec4 narrow = grained(bent, 23.0);
+    small = narrow.g;
 #ifdef NEAR
-    float tiny = grained(bent + small * 0.15, steps_of(0.21));
-#else
-    float tiny = 0.5;
+    tiny = narrow.b * 0.7 + narrow.a * 0.3;
 #endif
     float grain = 0.22 * broad + 0.30 * coarse + 0.28 * middling + 0.20 * small;
     grain = clamp((grain - 0.5) * 2.3 + 0.5, 0.0, 1.0);
@@ -68,6 +69,7 @@ void main() {
     float depth = clamp(lie.x + ((middling - 0.5) * 0.05 + (small - 0.5) * 0.02) * smoothstep(0.0, 0.06, lie.x), 0.0, 1.0);
     float moisture = lie.y, height = lie.z, detritus = smell.w;
 
+    float shallow = clamp(depth * 14.0, 0.0, 1.0);
     vec3 land = mix(vec3(0.138, 0.098, 0.092), vec3(0.036, 0.074, 0.062), clamp(moisture * 1.3 - 0.25, 0.0, 1.0));
     float moss = smoothstep(0.42, 0.72, coarse * 0.6 + broad * 0.4 + (small - 0.5) * 0.25);
     land = mix(land, vec3(0.050, 0.105, 0.058), moss * moisture * 0.85);
@@ -84,7 +86,7 @@ void main() {
     land = land * (1.0 - stone.z * 0.45) + (vec3(0.105, 0.100, 0.112) * stone.x * (0.6 + 0.7 * grain)
         + vec3(0.020, 0.055, 0.030) * moss * stone.x);
     // crumbs catch light from the north-west when they are near enough to be seen
-    float relief = small - grained(bent + 0.10, steps_of(0.7));
+    float relief = small - grained(bent + 0.10, 23.0).g;
     land *= 1.0 + fine * clamp(relief * 0.9, -0.25, 0.3);
 #endif
     // frost comes in patches before it lies everywhere
@@ -93,21 +95,23 @@ void main() {
     vec3 snow = vec3(0.42, 0.50, 0.60) * (0.74 + 0.5 * slope + 0.30 * grain);
     land = mix(land * 1.18, snow, cold * (0.70 + 0.25 * small));
 
-    vec3 sea = mix(vec3(0.028, 0.150, 0.200), vec3(0.011, 0.030, 0.092), sqrt(clamp(depth * 1.4, 0.0, 1.0)));
-    sea *= 0.88 + 0.24 * lattice(place + vec2(seconds * 0.5, seconds * 0.2), steps_of(7.0));
-    float shallow = clamp(depth * 14.0, 0.0, 1.0);
-    sea += exp(-depth * 9.0) * vec3(0.006, 0.085, 0.105) * (0.35 + 1.1 * coarse * middling * 2.0);
-    vec3 net = caustics(place) * shallow * exp(-depth * 1.9) * vec3(0.02, 0.11, 0.14) * smoothstep(1.2, 5.0, pixels);
-    sea += net * 1.35;
+    vec3 sea = vec3(0.0);
+    if (shallow > 0.0) {
+        sea = mix(vec3(0.028, 0.150, 0.200), vec3(0.011, 0.030, 0.092), sqrt(clamp(depth * 1.4, 0.0, 1.0)));
+        sea *= 0.88 + 0.24 * grained(place + vec2(seconds * 0.5, seconds * 0.2), 210.0).g;
+        sea += exp(-depth * 9.0) * vec3(0.006, 0.085, 0.105) * (0.35 + 1.1 * coarse * middling * 2.0);
+        vec3 net = caustics(place) * shallow * exp(-depth * 1.9) * vec3(0.02, 0.11, 0.14) * smoothstep(1.2, 5.0, pixels);
+        sea += net * 1.35;
 #ifdef NEAR
-    sea += ripples(place, clamp(sky.z * 2.0, 0.0, 1.0)) * vec3(0.10, 0.16, 0.20) * weather * smoothstep(5.0, 10.0, pixels);
+        sea += ripples(place, clamp(sky.z * 2.0, 0.0, 1.0)) * vec3(0.10, 0.16, 0.20) * weather * smoothstep(5.0, 10.0, pixels);
 #endif
-    sea = mix(sea, vec3(0.30, 0.42, 0.52) * (0.75 + 0.4 * coarse), cold * 0.7);
+        sea = mix(sea, vec3(0.30, 0.42, 0.52) * (0.75 + 0.4 * coarse), cold * 0.7);
+    }
     colour.rgb = mix(land, sea, shallow);
     float edge = (depth - 0.035) / 0.030;
     float lap = 0.85 + 0.15 * sin(seconds * 1.4 + broad * 19.0);
     colour.rgb += exp(-edge * edge) * (0.55 + 0.9 * grain) * lap * vec3(0.035, 0.20, 0.21) * (1.0 - 0.6 * cold);
-    float wisp = 0.55 + 0.9 * lattice(place + vec2(seconds * 0.6, -seconds * 0.35), steps_of(3.2)) * (0.5 + coarse);
+    float wisp = 0.55 + 0.9 * grained(place + vec2(seconds * 0.6, -seconds * 0.35), 104.0).g * (0.5 + coarse);
     vec3 glow = smell.x * vec3(0.05, 0.17, 0.10) + smell.y * vec3(0.20, 0.05, 0.22) + smell.z * vec3(0.34, 0.08, 0.05);
     colour.rgb += glow * wisp * 0.75 * scents;
     colour.a = 1.0;

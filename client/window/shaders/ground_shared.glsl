@@ -10,24 +10,9 @@ float dice(vec2 cell) {
     return float((h ^ (h >> 16u)) >> 8u) * (1.0 / 16777216.0);
 }
 
-vec2 tilt(vec2 cell) {
-    uvec2 q = uvec2(ivec2(cell));
-    uint h = q.x * 1597334677u ^ q.y * 3812015801u;
-    h = (h ^ (h >> 15u)) * 2246822519u;
-    h = (h ^ (h >> 13u)) * 3266489917u;
-    return vec2(float(h & 0xffffu), float(h >> 16u)) * (1.0 / 32768.0) - 1.0;
-}
-
-// Noise of gradients, 0 to 1 around a half: without the blocks that values show when seen near.
-float grained(vec2 place, vec2 steps) {
-    vec2 p = place * steps / world;
-    vec2 i = floor(p), f = p - i;
-    vec2 g = f * f * f * (f * (f * 6.0 - 15.0) + 10.0);
-    vec2 low = mod(i, steps), high = mod(i + 1.0, steps);
-    float a = dot(tilt(low), f), b = dot(tilt(vec2(high.x, low.y)), f - vec2(1.0, 0.0));
-    float c = dot(tilt(vec2(low.x, high.y)), f - vec2(0.0, 1.0)), d = dot(tilt(high), f - 1.0);
-    return clamp(mix(mix(a, b, g.x), mix(c, d, g.x), g.y) * 0.95 + 0.5, 0.0, 1.0);
-}
+// Noise of gradients, 0 to 1 around a half, in four widths at once: 8, 32, 96 and 224 to a tile of so many cells.
+uniform sampler2D grains;
+vec4 grained(vec2 place, float cells) { return texture(grains, place * max(vec2(1.0), floor(world / cells + 0.5)) / world); }
 
 // Noise of so many steps round the torus: the same at a place however often the world is seen.
 float lattice(vec2 place, vec2 steps) {

@@ -18,7 +18,8 @@ void main() {
     float line = (1.0 - smoothstep(0.3, 1.2, off)) * clamp(1.4 - wide * 2.2, 0.0, 1.0) * step(0.01, share);
     tint += (0.25 + tint) * line * 0.20;
     vec2 place = middle + at;
-    float grain = lattice(place, steps_of(2.2)) * 0.6 + lattice(place, steps_of(0.7)) * 0.4;
+    vec4 noise = grained(place, 70.0);
+    float grain = noise.g * 0.6 + noise.b * 0.4;
     tint *= (0.92 + 0.16 * grain) * 0.86;
     vec2 inside = max(vec2(lessThanEqual(abs(spot - 0.5), vec2(0.5))), repeats);
     float cover = strength * inside.x * inside.y;
