@@ -14,21 +14,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from umwelt.agents.description import EARTH, WorldFile, parse_world
+from umwelt.agents.description import EARTH, WorldFile, one_of, parse_world
+from umwelt.agents.genesis import chemistry, constants_of
+from umwelt.agents.genome import TRAIT
 from umwelt.agents.opening import empty, torus_of
 from umwelt.client.connection import Reply
 from umwelt.client.window import recording
 from umwelt.client.window.recording import Recording, Tracks
 from umwelt.client.window.session import PromisedConnection
-from umwelt.cluster import questions, viewing
+from umwelt.cluster import questions, recall, viewing
 from umwelt.cluster.cutting import Cutter
-from umwelt.cluster.greeting import greeting
+from umwelt.cluster.greeting import greeting, species_of
+from umwelt.cluster.journal import MOST_ANCESTORS, MOST_CHILDREN, Metrics
 from umwelt.cluster.keys import KEEPER
-from umwelt.cluster.tiles import BEINGS, SKY, Topic
+from umwelt.cluster.recall import MARKERS, MOST_BIRTHS
+from umwelt.cluster.tiles import BEINGS, SKY, Topic, has_traits
 from umwelt.cluster.viewing import LIVE
-from umwelt.sandbox.columns import Table
+from umwelt.sandbox.columns import PLACE_BITS, TICK_BITS, Table
 from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.region import Rectangle
 from umwelt.sandbox.units import SUBCELL_BITS
@@ -39,6 +44,7 @@ MOST_TICKS_A_S = 400.0
 MOVES = ".moves"
 SKY_FROM = ("vapour", "elevation")
 WAIT_S = 0.005
+_BORN = ("id", "parent_id", "tick", "y", "x", "species")
 
 
 def world_of(told: Recording) -> WorldFile:
@@ -55,18 +61,17 @@ class Film:
 
     def __init__(self, told: Recording):
         self.told, self.world = told, world_of(told)
+        self.species = species_of(self.world)
         torus = torus_of(self.world)
         self.region = empty(self.world, Rectangle(0, 0, *torus), 0, told.first_tick)
-        settled = empty(self.world, Rectangle(0, 0, *torus), 0)
-        self.world.laws.prepare(self.world, settled)
-        self.region.constants = _constants(self.world)
+        self.region.constants = constants_of(self.world.settings, chemistry(self.world))
         self.fast, self.slow = copy(self.region), copy(self.region)
         tables = self.region.tables
         self.fast.tables = {name: table for name, table in tables.items() if name + MOVES in told.tracks}
         self.slow.tables = {name: table for name, table in tables.items() if name not in self.fast.tables}
         self.moment = self._sample = -1
         self._layers: dict[str, int] = {}
-        self._columns = {
+        self.columns = {
             name: _Columns.of(told, name, table, torus) for name, table in tables.items() if name in told.tracks
         }
         shape = tuple(torus)
@@ -84,10 +89,10 @@ class Film:
         sample = moment // self.told.slow
         self.region.tick = self.fast.tick = self.slow.tick = self.tick(moment)
         for name in self.fast.tables:
-            self._columns[name].fill(self.fast.tables[name], moment, sample, self.tick(moment))
+            self.columns[name].fill(self.fast.tables[name], moment, sample, self.tick(moment))
         if sample != self._sample:
-            for name in [name for name in self.slow.tables if name in self._columns]:
-                self._columns[name].fill(self.slow.tables[name], moment, sample, self.tick(sample * self.told.slow))
+            for name in [name for name in self.slow.tables if name in self.columns]:
+                self.columns[name].fill(self.slow.tables[name], moment, sample, self.tick(sample * self.told.slow))
         self.moment, self._sample = moment, sample
 
     def show_layer(self, layer: str) -> None:
@@ -115,12 +120,6 @@ class Film:
             self.show_layer(checked.name)
         part = questions.answered(Cutter(self.world, self.region), checked)
         return questions.merged(checked, [part], self.region.torus)
-
-
-def _constants(world: WorldFile) -> dict[str, np.ndarray]:
-    from umwelt.agents.genesis import chemistry, constants_of
-
-    return constants_of(world.settings, chemistry(world))
 
 
 @dataclass
@@ -179,6 +178,73 @@ class _Columns:
         table.append(len(living), values)
 
 
+class Annals:
+    """What a journal would tell of a recording, read as `cluster.recall` reads journals; `reached` is the tick now."""
+
+    def __init__(self, film: Film):
+        self.film, self.reached = film, 0
+        known: dict[str, list[np.ndarray]] = {}
+        for name, columns in film.columns.items():
+            tracks, genome = columns.tracks, columns.fixed["genome"]
+            told = {"id": tracks.ids, "tick": (tracks.ids >> PLACE_BITS) & ((1 << TICK_BITS) - 1)}
+            told |= {"parent_id": columns.fixed["parent_id"], "species": columns.fixed["species"]}
+            told |= {axis[0]: cells >> SUBCELL_BITS for axis, cells in columns.births.items()}
+            traits = has_traits(film.region.tables[name].schema)
+            for marker in MARKERS:
+                told[marker] = genome[:, TRAIT[marker]] if traits else np.zeros(len(tracks.ids), np.int8)
+            told["table"] = np.full(len(tracks.ids), list(film.columns).index(name))
+            for column, values in told.items():
+                known.setdefault(column, []).append(values)
+        joined = {column: np.concatenate(parts) for column, parts in known.items()}
+        born = np.flatnonzero(joined["tick"] > 0)  # founders were not
+        order = born[np.lexsort((joined["id"][born], joined["tick"][born]))]
+        self._births = {column: values[order] for column, values in joined.items()}
+
+    def metrics_from(self, since: int, most: int) -> list[Metrics]:
+        """The numbers of the world from a tick to now."""
+        return [
+            Metrics(*(one[name] for name in Metrics._fields)) for one in self.film.told.statuses
+            if since <= one["tick"] <= self.reached
+        ][-most:]  # fmt: skip
+
+    def births(self, message: viewing.History) -> tuple[dict[str, Any], bytes]:
+        """A page of births, as `Connection.births` wants it."""
+        found, end = self._births, max(message.tick, self.reached)
+        later = (found["tick"] > message.tick) | ((found["tick"] == message.tick) & (found["id"] > message.being))
+        chosen = later & (found["tick"] < end)
+        if message.table:
+            tables = list(self.film.columns)
+            chosen &= found["table"] == tables.index(one_of(message.table[:80], tables, "births: table"))
+        rows = np.flatnonzero(chosen)
+        most = message.most if 1 <= message.most <= MOST_BIRTHS else MOST_BIRTHS
+        more, rows = len(rows) > most, rows[:most]
+        columns = {name: found[name][rows] for name in (*_BORN, *MARKERS)}
+        told = {
+            "count": len(rows), "columns": [[name, array.dtype.name, 0] for name, array in columns.items()],
+            "more": more, "next": int(found["tick"][rows[-1]]) if more else end,
+            "after": int(found["id"][rows[-1]]) if more else 0,
+        }  # fmt: skip
+        return told, b"".join(array.tobytes() for array in columns.values())
+
+    def family(self, being: int) -> tuple[list[tuple], list[tuple]]:
+        """The births of a being's recorded ancestors, its parent's first, and of its children."""
+        found = self._births
+
+        def rows(column: str, number: int) -> list[tuple]:
+            at = np.flatnonzero((found[column] == number) & (found["tick"] <= self.reached))
+            species = self.film.species
+            return [
+                (*(int(found[name][row]) for name in ("id", "parent_id", "tick", "y", "x")),
+                 species[found["species"][row]] if found["species"][row] < len(species) else "")
+                for row in at[:MOST_CHILDREN]
+            ]  # fmt: skip
+
+        ancestors, one = [], rows("id", being)
+        while one and len(ancestors) < MOST_ANCESTORS and (one := rows("id", one[0][1])):
+            ancestors += one
+        return ancestors, rows("parent_id", being)
+
+
 @dataclass
 class _Kept:
     """The newest pieces of a tile: of what moves, and of all else."""
@@ -196,8 +262,11 @@ class Playback:
     def __init__(self, told: Recording, clock: Callable[[], float] = time.monotonic):
         self.told, self.clock = told, clock
         self.film = Film(told)
+        self.annals = Annals(self.film)
         self.known = greeting(self.film.world, KEEPER, "")
         self.address = "a recording"
+        self.bytes_per_s: float | None = None
+        self.received_bytes = 0
         self.paused, self.speed = False, 0.0
         self._ticks, self._since_s = 0.0, clock()
         self._fast, self._slow = (Cutter(self.film.world, region) for region in (self.film.fast, self.film.slow))
@@ -281,7 +350,8 @@ class Playback:
             kept = self._kept.setdefault(topic, _Kept())
             if topic.layer == BEINGS and kept.moment != moment:
                 fast.append(topic)
-            turn = (3 * topic.y + topic.x + topic.layer) % self.told.slow
+            # the first moment of a sample is for filling tables
+            turn = min(1 + (2 * topic.y + topic.x + topic.layer) % max(1, self.told.slow - 1), self.told.slow - 1)
             if kept.sample != sample and (since >= turn or sample - kept.sample != 1):
                 slow.append(topic)
         for topic in slow:
@@ -290,6 +360,7 @@ class Playback:
         found = {False: self._pieces(self._fast, fast), True: self._pieces(self._slow, slow)}
         for topic in dict.fromkeys([*fast, *slow]):
             kept = self._kept[topic]
+            self.received_bytes += sum(len(piece) for pieces in found.values() for piece in pieces.get(topic, ()))
             self._arrivals += 1
             kept.arrival = self._arrivals
             if topic in found[False]:
@@ -360,16 +431,27 @@ class Playback:
         if isinstance(message, viewing.Order) and message.what in ("pause", "go", "step", "speed"):
             self.order(message.what, message.value)
             return Reply(self.film.tick(self.moment), {}, b"")
-        if isinstance(message, viewing.History) and message.what == "list":
-            tick = self.film.tick(self.moment)
+        if isinstance(message, viewing.History):
+            return self._recalled(message)
+        raise RunError(UNTOUCHED)
+
+    def _recalled(self, message: viewing.History) -> Reply:
+        annals = self.annals
+        tick = annals.reached = self.film.tick(self.moment)
+        if message.what == "list":
             return Reply(tick, {"snapshots": [], "reached": tick, "shown": []}, b"")
+        if message.what == "births":
+            return Reply(tick, *annals.births(message))
+        if message.what in ("metrics", "family"):
+            asked: Any = annals
+            told = message.what == "metrics"
+            found = recall._metrics(asked, message.tick) if told else recall._family(asked, message.being)
+            return Reply(tick, found.content, found.raw)
         raise RunError(UNTOUCHED)
 
 
 def _as_json(answer: dict[str, Any]) -> dict[str, Any]:
     """An answer as it comes over a line: genomes become text there."""
-    import msgspec
-
     return msgspec.json.decode(msgspec.json.encode(answer))
 
 

@@ -27,7 +27,7 @@ WORLD, SEED = "pond", 3
 FIRST_TICK, TICKS = 780, 600
 """600 ticks are a whole day of this world."""
 TICKS_A_S, MOMENT_TICKS = 10.0, 2
-SLOW, FIELD = 5, 20
+SLOW, FIELD = 5, 25
 """Moments from one sample of all else to the next, and of fields."""
 MOVES = ("y_fixed", "x_fixed", "heading", "speed_fixed", "fatigue", "pain", "asleep", "eyes_shut")
 """What of monsters is told at each moment."""
@@ -39,7 +39,7 @@ STEPS = {
     "sugar_count": 8, "water_count": 8, "counts": 4, "catalysts": 16, "memory": 16, "stimuli": 32, "drives": 32,
 }  # fmt: skip
 """Columns are told in steps of so many units; one that moves by less stands still."""
-FIELD_LEVELS = 120
+FIELD_LEVELS = 100
 """So many steps are told apart in each layer."""
 
 
@@ -148,8 +148,10 @@ def _bounds(dtype: np.dtype, step: int) -> tuple[int, int]:
 
 
 def steady_planes(planes: list[np.ndarray]) -> tuple[np.ndarray, int]:
-    """A layer over time in whole steps, `int16[sample, y, x]`, and the step."""
+    """A layer over time in whole steps, `int16[sample, y, x]`, and the step; exact where it never changes."""
     values = np.stack(planes).astype(np.int64)
+    if (values == values[0]).all() and np.abs(values).max() <= 32767:
+        return values[:1].astype(np.int16), 1
     low, high = np.percentile(values, (0.5, 99.5))
     step = max(1, round((high - low) / FIELD_LEVELS), -(-int(np.abs(values).max()) // 32767))
     told = (values + step // 2) // step
@@ -159,25 +161,22 @@ def steady_planes(planes: list[np.ndarray]) -> tuple[np.ndarray, int]:
     return told.astype(np.int16), step
 
 
-def made(world: WorldFile) -> Recording:
-    """The recording of a world."""
+def made(world: WorldFile, first_tick: int = FIRST_TICK, ticks: int = TICKS) -> Recording:
+    """The recording of a world: so many ticks from a first one on."""
     region = begin(world)
-    advance(region, world.laws, FIRST_TICK)
-    watch, moments = Watch(world, region), TICKS // MOMENT_TICKS
+    advance(region, world.laws, first_tick)
+    watch, moments = Watch(world, region), ticks // MOMENT_TICKS
     for moment in range(moments):
         watch.look(moment)
         if moment % FIELD == 0:
             watch.look_at_fields()
         advance(region, world.laws, MOMENT_TICKS)
-    watch.look_at_fields()
+    watch.look_at_fields()  # those of the last moments are mixed from these
     fields, steps = {}, dict(STEPS)
     for layer, planes in watch.fields.items():
-        constant = all(np.array_equal(plane, planes[0]) for plane in planes)
-        if constant:
-            planes = [planes[0]]
         fields[layer], steps[f"fields/{layer}"] = steady_planes(planes)
     return Recording(
-        world.name, world.text, FIRST_TICK, TICKS_A_S, MOMENT_TICKS, moments, SLOW, FIELD, steps, watch.statuses,
+        world.name, world.text, first_tick, TICKS_A_S, MOMENT_TICKS, moments, SLOW, FIELD, steps, watch.statuses,
         watch.tracks(), fields,
     )  # fmt: skip
 
