@@ -15,7 +15,7 @@ from umwelt.client.window.panels.events import Events
 from umwelt.client.window.panels.help import Help
 from umwelt.client.window.panels.inspector import Inspector
 from umwelt.client.window.panels.layers import Layers
-from umwelt.client.window.panels.layout import BAR_PX, MARGIN, Spot, places
+from umwelt.client.window.panels.layout import BAR_PX, Spot, places
 from umwelt.client.window.panels.lineage import Lineage
 from umwelt.client.window.panels.nodes import Nodes
 from umwelt.client.window.panels.populations import Populations
@@ -24,6 +24,10 @@ from umwelt.client.window.panels.widgets import text_px
 from umwelt.client.window.panels.world import Clockwork, World
 
 ICON = icons_fontawesome_6
+TIMELINE_PX = 50.0
+"""Room for the timeline at the lower edge."""
+BANNER_BELOW_PX, TOASTS_ABOVE_PX = 62.0, 30.0
+"""Banners leave room for the palette of tools under the bar, toasts for what is said of a steered being."""
 
 
 class Panel(NamedTuple):
@@ -38,8 +42,8 @@ class Panel(NamedTuple):
 
 
 PANELS = (
-    Panel("World", ICON.ICON_FA_EARTH_EUROPE, Spot("left", 246, 246), False, True, "time, its pace and its past"),
-    Panel("Layers", ICON.ICON_FA_LAYER_GROUP, Spot("left", 214, 130), False, True, "what the ground shows"),
+    Panel("World", ICON.ICON_FA_EARTH_EUROPE, Spot("left", 258, 240), False, True, "time, its pace and its past"),
+    Panel("Layers", ICON.ICON_FA_LAYER_GROUP, Spot("left", 204, 120), False, True, "what the ground shows"),
     Panel(
         "Populations", ICON.ICON_FA_CHART_LINE, Spot("left", 224, 150), False, True, "populations and matter over time"
     ),
@@ -69,7 +73,7 @@ class Dock:
         self.hooks: dict[str, Any] = dict(hooks or {})
         self.visible = True
         self.open: dict[str, bool] = {panel.title: panel.opened for panel in PANELS}
-        self.insets = (0.0, 0.0, 0.0, 0.0)
+        self.insets = (0.0, 0.0, 0.0, TIMELINE_PX)
         self.genome_clip: list[int] = []
         self.recorders: Sequence[Any] = ()
         """Recordings that are still being written."""
@@ -87,10 +91,11 @@ class Dock:
         """Panels that are to be put to their places."""
         self._display = (0.0, 0.0)
 
-    def _copied(self, session: Any, genome: list[int]) -> None:
+    def _copied(self, session: Any, genome: list[int], said: bool = True) -> None:
         self.genome_clip = session.genome_clip = genome
         imgui.set_clipboard_text(" ".join(str(gene) for gene in genome))
-        session.say(f"a genome of {len(genome)} genes is copied")
+        if said:
+            session.say(f"a genome of {len(genome)} genes is copied")
 
     # --- a frame
 
@@ -107,23 +112,21 @@ class Dock:
             return
         display = imgui.get_io().display_size
         self._arrange(session, display)
-        status.status_line(session, self.clockwork, display)
         self._bar(session, display)
         for panel in PANELS:
             if self.open[panel.title] and not (panel.selected and session.selected is None):
                 self._panel(session, panel)
-        left, _, right, bottom = self.insets
+        left, top, right, bottom = self.insets
         middle = (display.x + left - right) / 2
-        status.toasts(session, middle, display.y - bottom - status.LINE_HEIGHT - 64, min(560.0, display.x * 0.6))
-        status.banner(session, middle, BAR_PX + 14)
+        status.toasts(session, middle, display.y - bottom - TOASTS_ABOVE_PX, min(560.0, display.x * 0.6))
+        status.banner(session, middle, top + BAR_PX + BANNER_BELOW_PX)
 
     def _finish_recordings(self, session: Any) -> None:
         """Say of recordings that they are written, or why not."""
         for recorder in list(self.recorders):
             if getattr(recorder, "done", False):
                 self.recorders = [one for one in self.recorders if one is not recorder]
-                failed = getattr(recorder, "failed", None) or getattr(recorder, "error", None)
-                session.say(str(failed) if failed else f"{recorder.path}: written", bad=bool(failed))
+                session.say(recorder.line or f"{recorder.path}: written", bad=bool(recorder.line))
 
     def _arrange(self, session: Any, display: ImVec2) -> None:
         """Where panels stand that were not moved by hand."""
@@ -168,42 +171,37 @@ class Dock:
         if any(abs(a - b) > 1.5 for a, b in zip(now, place, strict=True)):
             self._free.add(title)
 
-    # --- the bar of icons
+    # --- the bar at the top
 
     def _bar(self, session: Any, display: ImVec2) -> None:
-        """A slim column of words or icons at the top: what is open is lit."""
-        left, top, _, _ = self.insets
-        worded = display.x >= 1000
-        imgui.set_next_window_pos(ImVec2(left + MARGIN, top + 6), imgui.Cond_.always)
-        imgui.set_next_window_size(ImVec2(0, BAR_PX), imgui.Cond_.always)
-        flags = (
-            imgui.WindowFlags_.no_decoration | imgui.WindowFlags_.no_move | imgui.WindowFlags_.no_docking
-            | imgui.WindowFlags_.always_auto_resize | imgui.WindowFlags_.no_focus_on_appearing
-            | imgui.WindowFlags_.no_nav
-        )  # fmt: skip
-        imgui.push_style_var(imgui.StyleVar_.window_padding, ImVec2(5, 4))
-        imgui.push_style_var(imgui.StyleVar_.window_min_size, ImVec2(20, 20))
-        imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(3, 0))
-        imgui.begin("###bar", None, flags)
-        for panel in PANELS:
-            self._toggle(session, panel, worded)
-            imgui.same_line()
-        imgui.end()
-        imgui.pop_style_var(3)
+        """A slim bar: which panels are open, and to the right where the world is."""
+        parts = status.parts(session, self.clockwork)
+        told_px = sum(text_px(text) + status.PART_GAP for text, _, needed in parts if needed)
+        names_px = sum(text_px(f"{panel.icon}  {panel.title}") + 18 for panel in PANELS)
+        worded = names_px + told_px + 30 < display.x
+        imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(8, 6))
+        imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(2, 0))
+        if imgui.begin_main_menu_bar():
+            imgui.set_cursor_pos_x(8)
+            for panel in PANELS:
+                self._toggle(session, panel, worded)
+            status.told(parts, imgui.get_cursor_screen_pos().x + 16, display.x)
+            imgui.end_main_menu_bar()
+        imgui.pop_style_var(2)
 
     def _toggle(self, session: Any, panel: Panel, worded: bool) -> None:
         lit = self.open[panel.title]
         text = f"{panel.icon}  {panel.title}" if worded else panel.icon
         width = text_px(text) + 16
         corner = imgui.get_cursor_screen_pos()
-        if imgui.invisible_button(panel.title, ImVec2(width, 22)):
+        if imgui.invisible_button(panel.title, ImVec2(width, BAR_PX)):
             self.open[panel.title] = not lit
         hovered = imgui.is_item_hovered()
         drawn = imgui.get_window_draw_list()
         if lit or hovered:
-            ground = packed(ACCENT, 0.16 if lit else 0.08)
-            drawn.add_rect_filled(corner, ImVec2(corner.x + width, corner.y + 22), ground, 5.0)
-        drawn.add_text(ImVec2(corner.x + 8, corner.y + 2), packed(ACCENT if lit else DIM), text)
+            low, high = ImVec2(corner.x, corner.y + 3), ImVec2(corner.x + width, corner.y + BAR_PX - 3)
+            drawn.add_rect_filled(low, high, packed(ACCENT, 0.16 if lit else 0.08), 5.0)
+        drawn.add_text(ImVec2(corner.x + 8, corner.y + (BAR_PX - 18) / 2), packed(ACCENT if lit else DIM), text)
         if hovered:
             needs = " (select one)" if panel.selected and session.selected is None else ""
             imgui.set_tooltip(f"{panel.title}: {panel.words}{needs}")

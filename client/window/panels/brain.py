@@ -10,12 +10,12 @@ from imgui_bundle import ImVec2, imgui
 from umwelt.agents.contract import DRIVES, MEMORY, STIMULI
 from umwelt.client.window.panels import genes
 from umwelt.client.window.panels.reasons import (
-    AT_LIMIT,
     REMEMBERED,
     follows_net,
     has_net,
     in_words,
     sentence,
+    strongest,
     weights_of,
     why,
 )
@@ -101,7 +101,7 @@ class Brain:
         _lines(drawn, picture.incoming, (left, rows[0]), (middle, rows[1]), near, 0)
         _lines(drawn, picture.outgoing, (middle, rows[1]), (right, rows[2]), near, 1)
         for at, (name, value) in enumerate(picture.inputs):
-            words = "memory" if name == REMEMBERED else in_words(name)
+            words = in_words(name)
             tone = packed(TEXT if near == (0, at) else DIM)
             drawn.add_text(ImVec2(left - 9 - text_px(words), rows[0][at] - 9), tone, words)
             _node(drawn, left, rows[0][at], value, 4.0)
@@ -133,9 +133,10 @@ class Brain:
             dim("nothing weighs in it: the net gives nothing here")
             return
         most = max(abs(share) for _, share in picture.reasons)
-        for reason, share in picture.reasons:
-            words = sentence(reason, share, DRIVES[picture.drive])
-            meter(words, share / max(0.05, most), "", ACCENT, name_px=214, told_px=0, signed=True)
+        said = [sentence(reason, share, DRIVES[picture.drive]) for reason, share in picture.reasons]
+        indent = min(max(text_px(words) for words in said) + 12, imgui.get_content_region_avail().x - 40)
+        for words, (_, share) in zip(said, picture.reasons, strict=True):
+            meter(words, share / max(0.05, most), "", ACCENT, name_px=indent, told_px=0, signed=True)
 
     # --- plants
 
@@ -170,15 +171,15 @@ def _pictured(genome: bytes, being: Mapping[str, Any], asked: int | None) -> _Pi
     inputs.append((REMEMBERED, float(np.clip(np.abs(remembered).max(), 0, 1))))
     into = np.concatenate([flows[chosen], remembered[None]])
     out = (outgoing * active).T
-    drive = asked if asked is not None else int(np.argmax(np.abs(drives)))
+    drive = asked if asked is not None else strongest(drives)
     reasons = why(genome, sensed, hidden, drive, MOST_REASONS)
     own = follows_net(genome, hidden, drives)
     total = float(out[:, drive].sum())
-    return _Picture(inputs, active.tolist(), [value / ONE for value in drives], _strongest(into, MOST_LINES),
-                    _strongest(out, MOST_LINES), reasons, total, drive, own)  # fmt: skip
+    return _Picture(inputs, active.tolist(), [value / ONE for value in drives], _lines_of(into, MOST_LINES),
+                    _lines_of(out, MOST_LINES), reasons, total, drive, own)  # fmt: skip
 
 
-def _strongest(flows: np.ndarray, most: int) -> list[tuple[int, int, float]]:
+def _lines_of(flows: np.ndarray, most: int) -> list[tuple[int, int, float]]:
     """Lines worth drawing, the strongest last so that they lie on top."""
     flat = np.abs(flows).ravel()
     order = np.argsort(flat, kind="stable")[-most:]
@@ -239,6 +240,6 @@ def _said(picture: _Picture, near: tuple[int, int]) -> str:
         name, value = picture.inputs[at]
         return "what is left of the tick before" if name == REMEMBERED else f"{in_words(name)}: {value:+.3f}"
     if column == 1:
-        limit = f" ({AT_LIMIT.removeprefix('units ')})" if abs(picture.hidden[at]) >= 1 else ""
+        limit = " (at its limit)" if abs(picture.hidden[at]) >= 1 else ""
         return f"unit {at + 1} of {MEMORY}: {picture.hidden[at]:+.3f}{limit}"
     return f"{in_words(DRIVES[at])}: {picture.drives[at]:+.3f}; click: why"

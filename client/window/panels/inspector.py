@@ -140,8 +140,9 @@ class Inspector:
             inhabit(selected.id)  # type: ignore[misc]
         imgui.same_line()
         if tile_button(f"{ICON.ICON_FA_DNA}##copy", "copy its genome: the tool that puts beings takes it", width=width):
-            clip = np.frombuffer(being["row"]["genome"], np.int8).tolist()
-            self._clip(session, clip)
+            if "hands" in hooks:
+                hooks["hands"].copy_genome(being)
+            self._clip(session, np.frombuffer(being["row"]["genome"], np.int8).tolist(), "hands" not in hooks)
         imgui.same_line()
         if tile_button(
             f"{ICON.ICON_FA_HEART_CRACK}##wound",

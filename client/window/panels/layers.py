@@ -5,16 +5,18 @@ from typing import Any
 from imgui_bundle import ImVec2, imgui
 
 from umwelt.client.window.panels.reasons import in_words
-from umwelt.client.window.panels.theme import DIM, packed, substance_colour
-from umwelt.client.window.panels.widgets import heading, text_px
+from umwelt.client.window.panels.theme import ACCENT, DIM, FRAME, TEXT, Colour, packed, substance_colour
+from umwelt.client.window.panels.widgets import flow, heading, text_px
 
-COLUMN_PX = 128.0
-OTHER_COLOURS = {
+CHIP_PX, DOT_PX = 20.0, 12.0
+OTHER_COLOURS: dict[str, Colour] = {
     "elevation": (0.72, 0.66, 0.55, 1.0), "light": (0.98, 0.90, 0.55, 1.0), "temperature": (0.98, 0.55, 0.36, 1.0),
     "rain": (0.45, 0.72, 1.0, 1.0),
 }  # fmt: skip
 TOGGLES = (
-    ("scents", "scents"), ("weather", "weather"), ("lineages", "clades"), ("nodes", "nodes"), ("senses", "senses"),
+    ("scents", "scents", "aroma, musk and alarm in the air"), ("weather", "weather", "day and night, rain, wind"),
+    ("lineages", "clades", "bodies in the colours of their clades (C)"), ("nodes", "nodes", "who computes what (N)"),
+    ("senses", "senses", "what the selected being senses"),
 )  # fmt: skip
 
 
@@ -24,45 +26,57 @@ class Layers:
     def draw(self, session: Any, hooks: Any) -> None:
         """Draw the panel's inside."""
         looks, known = session.looks, session.known
-        imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(5, 1))
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(8, 5))
-        width = imgui.get_content_region_avail().x - 62
-        imgui.set_next_item_width(width)
-        _, looks.layer_strength = imgui.slider_float("layer", looks.layer_strength, 0.0, 1.0, "%.2f")
-        imgui.set_next_item_width(width)
-        _, looks.bloom = imgui.slider_float("bloom", looks.bloom, 0.0, 2.0, "%.2f")
-        columns = max(1, int(imgui.get_content_region_avail().x // 92))
-        if imgui.begin_table("toggles", columns, imgui.TableFlags_.no_pad_outer_x):
-            for attribute, words in TOGGLES:
-                imgui.table_next_column()
-                _, value = imgui.checkbox(words, getattr(looks, attribute))
-                setattr(looks, attribute, value)
-            imgui.end_table()
+        for at, (attribute, words, hint) in enumerate(TOGGLES):
+            flow(_chip_px(words), at == 0)
+            on = getattr(looks, attribute)
+            if _switch(words, on, ACCENT, hint):
+                setattr(looks, attribute, not on)
+        half = (imgui.get_content_region_avail().x - 8) / 2
+        imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(6, 1))
+        imgui.set_next_item_width(half)
+        _, looks.bloom = imgui.slider_float("##bloom", looks.bloom, 0.0, 2.0, "bloom %.1f")
+        imgui.same_line()
+        imgui.set_next_item_width(half)
+        _, looks.layer_strength = imgui.slider_float("##layer", looks.layer_strength, 0.0, 1.0, "map %.2f")
+        imgui.pop_style_var()
         heading("Shown as a map")
-        if imgui.begin_child("layers"):
-            self._radio(session, looks, known)
+        if imgui.begin_child("maps"):
+            self._maps(looks, known)
         imgui.end_child()
-        imgui.pop_style_var(2)
+        imgui.pop_style_var()
 
-    def _radio(self, session: Any, looks: Any, known: Any) -> None:
-        columns = max(1, int(imgui.get_content_region_avail().x // COLUMN_PX))
-        if not imgui.begin_table(
-            "maps", columns, imgui.TableFlags_.no_pad_outer_x | imgui.TableFlags_.sizing_stretch_same
-        ):
-            return
-        imgui.table_next_column()
-        if imgui.radio_button("the ground", not looks.layer):
+    def _maps(self, looks: Any, known: Any) -> None:
+        if _switch("the ground", not looks.layer, TEXT, "the ground as it is"):
             looks.layer = ""
         for name in known.layers[1:]:
-            imgui.table_next_column()
             words = in_words(name)
-            if imgui.radio_button(f"{words}##{name}", looks.layer == name):
-                looks.layer = "" if looks.layer == name else name
-            unit = known.units.get(name, "")
-            if unit and imgui.is_item_hovered():
-                imgui.set_tooltip(unit)
-            corner, end = imgui.get_item_rect_min(), imgui.get_item_rect_max()
+            flow(_chip_px(words), False)
             colour = OTHER_COLOURS.get(name) or substance_colour(name)
-            dot = ImVec2(corner.x + 34 + text_px(words), (corner.y + end.y) / 2)
-            imgui.get_window_draw_list().add_circle_filled(dot, 3.2, packed(colour if colour else DIM))
-        imgui.end_table()
+            if _switch(words, looks.layer == name, colour, known.units.get(name, "")):
+                looks.layer = "" if looks.layer == name else name
+
+
+def _chip_px(words: str) -> float:
+    return text_px(words) + DOT_PX + 15
+
+
+def _switch(words: str, on: bool, colour: Colour, hint: str) -> bool:
+    """A word with a dot in its colour: lit or not; gives whether it was clicked."""
+    corner, width = imgui.get_cursor_screen_pos(), _chip_px(words)
+    clicked = imgui.invisible_button(words, ImVec2(width, CHIP_PX))
+    if not imgui.is_item_visible():
+        return clicked
+    hovered = imgui.is_item_hovered()
+    drawn, end = imgui.get_window_draw_list(), ImVec2(corner.x + width, corner.y + CHIP_PX)
+    ground = packed(colour, 0.3) if on else packed((0.16, 0.23, 0.25, 1.0) if hovered else FRAME)
+    drawn.add_rect_filled(corner, end, ground, CHIP_PX / 2)
+    at = ImVec2(corner.x + 11, corner.y + CHIP_PX / 2)
+    if on:
+        drawn.add_circle_filled(at, 4.0, packed(colour))
+    else:
+        drawn.add_circle(at, 3.5, packed(colour, 0.75), 0, 1.3)
+    drawn.add_text(ImVec2(corner.x + DOT_PX + 8, corner.y + 1), packed(TEXT if on or hovered else DIM), words)
+    if hovered and hint:
+        imgui.set_tooltip(hint)
+    return clicked

@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 MARGIN = 10.0
 GAP = 8.0
-BAR_PX = 30.0
-STATUS_PX = 26.0
+BAR_PX = 28.0
 LEFT_PX, RIGHT_PX = 316.0, 342.0
 LEAST_MIDDLE_PX = 300.0
 
@@ -29,7 +28,7 @@ def places(
     width, height = size
     left, top, right, bottom = insets
     first, last = left + MARGIN, width - right - MARGIN
-    y, end = top + BAR_PX + 14, height - bottom - STATUS_PX - 4
+    y, end = top + BAR_PX + MARGIN, height - bottom - 4
     room = max(120.0, end - y)
     left_px, right_px = min(LEFT_PX, (last - first) * 0.36), min(RIGHT_PX, (last - first) * 0.38)
     middle_x, middle_end = first + left_px + GAP, last

@@ -19,6 +19,7 @@ from umwelt.cluster.viewing import LIVE
 MOST_ROWS = 28
 ASK_EVERY_S, HUES_EVERY_S = 1.0, 0.5
 ROW_PX = 15.0
+PAGE = 4000
 WIDEST = 0.46
 
 
@@ -57,9 +58,8 @@ class Lineage:
         self._complete = not page.get("more")
         ticks = np.asarray(page["tick"])
         last = int(ticks.max()) if len(ticks) else self._since
-        follows = page.get("next")
-        if isinstance(follows, int):
-            self._since = follows
+        if page.get("next") is not None:
+            self._since, self._after = int(page["next"]), int(page.get("after") or 0)
         else:
             # a page may end within a tick: that tick is asked for again, unless it told nothing new
             self._since = last if added or self._complete else last + 1
@@ -79,7 +79,8 @@ class Lineage:
         def failed(line: str) -> None:
             self._waiting, self._complete = False, True  # asked again after a while
 
-        session.ask(session.world.births(self._since), came, failed)
+        asked = session.world.births(self._since, PAGE, after=self._after)
+        session.ask(asked, came, failed)
 
     # --- marks and hues
 

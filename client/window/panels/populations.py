@@ -1,15 +1,17 @@
 """Populations & Matter: live curves of the whole run."""
 
+import math
 from typing import Any
 
 import numpy as np
 from imgui_bundle import ImVec2, imgui, implot
 
+from umwelt.client.window.panels.reasons import in_words
 from umwelt.client.window.panels.theme import BAD, GOOD, Colour, packed, species_colour, substance_colour, vector
 from umwelt.client.window.panels.widgets import dim, short, thinned
 
 MOST_DRAWN = 600
-TABS = ("Populations", "Matter", "Births and deaths")
+TABS = ("Species", "Matter", "Births")
 LEAST_LOGGED = 0.5
 """On a logarithmic axis nothing is drawn here."""
 
@@ -77,18 +79,30 @@ class Populations:
         implot.setup_axis(implot.ImAxis_.x1, None, axis.auto_fit | axis.no_label | axis.no_highlight)
         implot.setup_axis(implot.ImAxis_.y1, None, axis.auto_fit | axis.no_label | axis.no_highlight)
         implot.setup_axis_format(implot.ImAxis_.x1, "%.0f")
-        implot.setup_axis_format(implot.ImAxis_.y1, "%.4g")
+        self._label()
         if self.logged:
             implot.setup_axis_scale(implot.ImAxis_.y1, implot.Scale_.log10)
-        implot.setup_legend(implot.Location_.north_west)
+        crowded = len(self._curves) > 6
+        if crowded:
+            implot.setup_legend(implot.Location_.east, implot.LegendFlags_.outside)
+        else:
+            implot.setup_legend(implot.Location_.north_west)
         spec = implot.Spec()
         spec.line_weight = 1.8
         for name, colour, values in self._curves:
             spec.line_color = vector(colour)
-            implot.plot_line(name, self._ticks, np.maximum(values, LEAST_LOGGED) if self.logged else values, spec)
+            implot.plot_line(
+                in_words(name), self._ticks, np.maximum(values, LEAST_LOGGED) if self.logged else values, spec
+            )
         if implot.is_plot_hovered():
             self._read()
         implot.end_plot()
+
+    def _label(self) -> None:
+        """Counts beside the curves as people write them: 12k, not 1.2e+04."""
+        most = max((float(values.max()) for _, _, values in self._curves if len(values)), default=1.0)
+        at = round_steps(most, self.logged)
+        implot.setup_axis_ticks(implot.ImAxis_.y1, at, [short(value) for value in at], False)
 
     def _read(self) -> None:
         """What the curves say at the mouse."""
@@ -105,8 +119,18 @@ class Populations:
             box = ImVec2(corner.x + 9, corner.y + 13)
             imgui.get_window_draw_list().add_rect_filled(ImVec2(corner.x, corner.y + 4), box, packed(colour), 3.0)
             imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + 16)
-            imgui.text(f"{name}  {short(float(values[at]))}")
+            imgui.text(f"{in_words(name)}  {short(float(values[at]))}")
         imgui.end_tooltip()
+
+
+def round_steps(most: float, logged: bool) -> list[float]:
+    """Round numbers from 0 to a value: some five of them; powers of ten for a logarithmic axis."""
+    if logged:
+        return [10.0**power for power in range(max(1, math.ceil(math.log10(max(most, 10.0))) + 1))]
+    rough = max(most, 1e-9) / 4
+    base = 10.0 ** math.floor(math.log10(rough))
+    step = next(base * factor for factor in (1, 2, 2.5, 5, 10) if base * factor >= rough)
+    return [step * count for count in range(int(most / step) + 1)]
 
 
 def _picked(curve: list[float], at: np.ndarray) -> np.ndarray:

@@ -14,8 +14,7 @@ from umwelt.agents.genome import FIRST_OUTPUT, FIRST_RECURRENT, FIRST_WEIGHT, IN
 from umwelt.sandbox.units import ONE
 
 WEIGHT_ONE = 64
-REMEMBERED, AT_LIMIT = "what it remembers", "units at their limit"
-PULLS, HOLDS = "pulls", "holds back"
+REMEMBERED, AT_LIMIT = "memory", "full units"
 
 Weights = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -84,4 +83,16 @@ def in_words(name: str) -> str:
 
 def sentence(name: str, share: float, drive: str) -> str:
     """A reason in words: "plant ahead pulls: graze +0.41"."""
-    return f"{in_words(name)} {PULLS if share > 0 else HOLDS}: {in_words(drive)} {share:+.2f}"
+    if drive == "turn":
+        verb = "pulls right" if share > 0 else "pulls left"
+    else:
+        verb = "pulls" if share > 0 else "holds back"
+    if name == AT_LIMIT:
+        verb = verb.replace("pulls", "pull").replace("holds", "hold")
+    return f"{in_words(name)} {verb}: {in_words(drive)} {share:+.2f}"
+
+
+def strongest(drives: Sequence[float]) -> int:
+    """The drive that shows most: only turning means something below 0."""
+    shown = [abs(value) if name == "turn" else value for name, value in zip(DRIVES, drives, strict=True)]
+    return max(range(len(shown)), key=shown.__getitem__)

@@ -1,17 +1,20 @@
-"""What lies over the picture without being a panel: the line at the bottom, what was said lately, what is wrong."""
+"""What lies over the picture without being a panel: the bar's right end, what was said lately, what is wrong."""
 
 from typing import Any
 
 from imgui_bundle import ImVec2, icons_fontawesome_6, imgui
 
 from umwelt.client.window.panels.theme import ACCENT, BAD, DIM, TEXT, WARN, Colour, packed, species_colour
-from umwelt.client.window.panels.widgets import text_px
+from umwelt.client.window.panels.widgets import short, text_px
 from umwelt.client.window.session import NOTICE_S
 from umwelt.cluster.viewing import LIVE
 
-LINE_HEIGHT = 24.0
+PART_GAP = 16.0
+MOONLIGHT: Colour = (0.62, 0.70, 0.98, 1.0)
 FADE_S = 0.6
 MOST_TOASTS = 5
+Part = tuple[str, Colour, bool]
+"""A piece of the bar: text, colour, whether it is needed."""
 QUARTERS = ("spring", "summer", "autumn", "winter")
 ICON = icons_fontawesome_6
 
@@ -28,31 +31,31 @@ def clock_words(tick: int, climate: dict[str, int]) -> tuple[str, bool]:
     return words, 360 <= minutes < 1080
 
 
-def status_line(session: Any, clockwork: Any, display: ImVec2) -> None:
-    """Tick, clock and population, along the lower edge."""
-    drawn = imgui.get_background_draw_list()
-    top = display.y - LINE_HEIGHT
-    clear, dark = packed((0.02, 0.035, 0.04, 0.0)), packed((0.02, 0.035, 0.04, 0.88))
-    drawn.add_rect_filled_multi_color(ImVec2(0, top - 10), ImVec2(display.x, display.y), clear, clear, dark, dark)
-    x, y = 14.0, top + 2
+def parts(session: Any, clockwork: Any) -> list[Part]:
+    """Tick, clock, pace and populations; the first ones are needed, the others stand where there is room."""
     words, up = clock_words(session.tick, session.known.climate)
-    parts: list[tuple[str, Colour]] = [(f"tick {session.tick:,}", ACCENT)]
+    found: list[Part] = [(f"tick {session.tick:,}", ACCENT, True)]
     if words:
-        parts.append(
-            (f"{ICON.ICON_FA_SUN if up else ICON.ICON_FA_MOON}  {words}", WARN if up else (0.62, 0.7, 0.98, 1.0))
-        )
+        icon, colour = (ICON.ICON_FA_SUN, WARN) if up else (ICON.ICON_FA_MOON, MOONLIGHT)
+        found.append((f"{icon}  {words}", colour, True))
+    found.append((f"{clockwork.ticks_per_s:.1f} ticks/s   {clockwork.frames_per_s:.0f} fps", DIM, True))
     populations = (session.status.get("metrics") or {}).get("populations") or {}
     for counts in populations.values():
-        parts += [(f"{name} {count:,}", species_colour(session.known.species, name)) for name, count in counts.items()]
-    right = f"{clockwork.ticks_per_s:.1f} ticks/s   {clockwork.frames_per_s:.0f} fps"
-    limit = display.x - text_px(right) - 34
-    for text, colour in parts:
-        width = text_px(text)
-        if x + width > limit:
-            break
+        for name, count in counts.items():
+            found.append((f"{name} {short(count)}", species_colour(session.known.species, name), False))
+    return found
+
+
+def told(found: list[Part], left: float, right: float) -> None:
+    """Draw the parts from the bar's right end on, as many as there is room for."""
+    drawn, x = imgui.get_window_draw_list(), right - 12.0
+    y = imgui.get_window_pos().y + (imgui.get_window_height() - 18) / 2
+    for text, colour, _ in found:
+        x -= text_px(text)
+        if x < left:
+            return
         drawn.add_text(ImVec2(x, y), packed(colour, 0.95), text)
-        x += width + 18
-    drawn.add_text(ImVec2(display.x - text_px(right) - 14, y), packed(DIM), right)
+        x -= PART_GAP
 
 
 def toasts(session: Any, middle: float, bottom: float, most_px: float) -> None:

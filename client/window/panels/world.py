@@ -68,7 +68,10 @@ class World:
         dim("paused" if paused and phase == "running" else phase)
         nodes = len(status.get("nodes") or ())
         role = "you may change it" if session.keeper else "you may look"
-        dim(f"a torus of {known.height} x {known.width} cells, {nodes} node{'s' * (nodes != 1)}; {role}")
+        imgui.same_line(0, 10)
+        dim(f"{known.height} x {known.width}, {nodes} node{'s' * (nodes != 1)}")
+        if imgui.is_item_hovered():
+            imgui.set_tooltip(f"a torus of {known.height} x {known.width} cells; {role}")
         tick, rate = f"tick {status.get('tick', 0):,}", f"{self.clockwork.ticks_per_s:.1f} ticks/s"
         imgui.text_colored(vector(ACCENT), tick)
         imgui.same_line(0, 12)
