@@ -202,10 +202,7 @@ class Annals:
 
     def metrics_from(self, since: int, most: int) -> list[Metrics]:
         """The numbers of the world from a tick to now."""
-        return [
-            Metrics(*(one[name] for name in Metrics._fields)) for one in self.film.told.statuses
-            if since <= one["tick"] <= self.reached
-        ][-most:]  # fmt: skip
+        return [Metrics(**one) for one in self.film.told.statuses if since <= one["tick"] <= self.reached][-most:]
 
     def births(self, message: viewing.History) -> tuple[dict[str, Any], bytes]:
         """A page of births, as `Connection.births` wants it."""
