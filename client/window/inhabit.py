@@ -69,6 +69,8 @@ class Inhabiting:
         self._turn, self._thrust = 0.0, 0.0
         self._flying: list[tuple[int, Promise]] = []
         self._owed: dict[int, _Owed] = {}
+        self._touched: set[int] = set()
+        """Whom a drive may have reached; whoever was refused from the first one on is not held."""
         self._seeing: Promise | None = None
         self._seen_s = self._told_s = -1e9
         self._turned_s: float | None = None
@@ -80,7 +82,7 @@ class Inhabiting:
 
     def begin(self, being: int) -> bool:
         """Hold a being from now on; gives whether it can be."""
-        session = self.session
+        session, being = self.session, int(being)
         if being == self.being:
             return bool(being)
         line = self._why_not(being)
@@ -94,6 +96,9 @@ class Inhabiting:
         self._told_s, self._seen_s, self._lost = -1e9, session.clock(), False
         session.select(being, self._table(being))
         session.following = True
+        known = session.selected.being if session.selected is not None else None
+        if known is not None and known.get("held"):
+            session.say("somebody held it already: now you do")
         place = session.selected_place()
         if place is not None:
             session.camera.look(place[0], place[1], max(session.camera.wished[2], SEEN_SCALE))
@@ -222,6 +227,8 @@ class Inhabiting:
     def _tell(self, now_s: float) -> None:
         """Tell the world the drives, when they have changed or now and then."""
         drives, being = self.drives(), self.being
+        if drives == self.told and self.session.status.get("paused"):
+            return  # nothing moves: saying it again would only fill the journal
         wait_s = TELL_EVERY_S if drives != self.told else TELL_AGAIN_S
         if now_s - self._told_s < wait_s or len(self._flying) >= MOST_FLYING:
             return
@@ -255,9 +262,13 @@ class Inhabiting:
             if not promise.done:
                 self._flying.append((being, promise))
                 continue
+            answered = promise.answered
             try:
                 promise.result()
+                self._touched.add(being)
             except UmweltError as error:
+                if not answered:
+                    self._touched.add(being)
                 if being == self.being:
                     self.session.say(str(error), bad=True)
                     self.end()
@@ -274,19 +285,26 @@ class Inhabiting:
                 owed.due_s = now_s + RELEASE_AGAIN_S
             else:
                 if owed.clean:
-                    del self._owed[being]
+                    self._forget(being)
                     return
         clean = all(other != being for other, _ in self._flying)
+        if clean and being not in self._touched:
+            self._forget(being)
+            return
         if owed.promise is not None or now_s < owed.due_s or (owed.said and not clean):
             return
         if owed.said >= MOST_RELEASES:
-            del self._owed[being]
+            self._forget(being)
             return
         owed.said, owed.clean = owed.said + 1, clean
         try:
             owed.promise = self.session.world.release(being)
         except UmweltError:
             owed.due_s = now_s + RELEASE_AGAIN_S
+
+    def _forget(self, being: int) -> None:
+        self._owed.pop(being, None)
+        self._touched.discard(being)
 
     # --- what is seen
 

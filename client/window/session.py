@@ -16,7 +16,7 @@ from umwelt.client.connection import Core, Reply
 from umwelt.client.window.camera import Camera
 from umwelt.client.window.feed import Feed, place_of
 from umwelt.client.window.looks import Looks
-from umwelt.client.window.series import Series
+from umwelt.client.window.series import Being, Series, Status, fits
 from umwelt.cluster import viewing
 from umwelt.cluster.keys import KEEPER, WORLD
 from umwelt.cluster.viewing import LIVE
@@ -26,6 +26,8 @@ from umwelt.sandbox.region import Torus
 FETCH_EVERY_S = 0.2
 NOTICE_S = 6.0
 NOTICES_KEPT = 100
+MISSHAPEN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""What answers of another shape than was asked for lead to."""
 STALE_S = 2.5
 """Without a word from the server for so long, the window says that it reconnects."""
 
@@ -42,12 +44,21 @@ class Promise:
         """Whether there is an answer, or will be none."""
         return self._asked.done() or time.monotonic() > self._end_s
 
+    @property
+    def answered(self) -> bool:
+        """Whether there is an answer, a refusal too; of what was not answered nobody knows whether it was done."""
+        return self._asked.done()
+
     def result(self) -> Any:
         """The answer; `UmweltError` where it was refused or did not come."""
         if not self._asked.done():
             self._asked.cancel()
             raise RunError(f"{self.what}: no answer came: see whether the world still runs")
-        return self._convert(self._asked.result())
+        reply = self._asked.result()
+        try:
+            return self._convert(reply)
+        except MISSHAPEN as error:
+            raise RunError(f"{self.what}: an answer that is none: {' '.join(repr(error).split())[:200]}") from None
 
 
 class PromisedConnection(Connection):
@@ -123,6 +134,7 @@ class Session:
         """Called before the line is closed: whoever holds something gives it back."""
         self.awaited = LIVE
         """What will be shown when it has been replayed; the same as `shown` when nothing is waited for."""
+        self._heard: dict[str, Any] = {}
         self._promises: list[tuple[Promise, Callable[[Any], None] | None, Callable[[str], None] | None]] = []
 
     # --- what there is
@@ -247,8 +259,13 @@ class Session:
             except UmweltError as error:
                 (failed or (lambda line: self.say(line, bad=True)))(str(error))
             else:
-                if then is not None:
+                if then is None:
+                    continue
+                try:
                     then(found)
+                except MISSHAPEN as error:  # nothing that a server says may close the window
+                    line = f"{promise.what}: an answer of another kind: {' '.join(repr(error).split())[:200]}"
+                    self.say(line, bad=True)
         self._look_at_selected(now_s)
         if self.following and (place := self.selected_place()) is not None:
             self.camera.look(place[0], place[1])
@@ -258,9 +275,11 @@ class Session:
     def _hear(self) -> None:
         status, age_s = self.core.latest()
         self.reconnecting = age_s > STALE_S
-        if status and status is not self.status:
-            self.status = status
-            self.series.note(status)
+        if status and status is not self._heard:
+            self._heard = status
+            if fits(status, Status):
+                self.status = status
+                self.series.note(status)
 
     def _look_at_selected(self, now_s: float) -> None:
         selected = self.selected
@@ -274,6 +293,8 @@ class Session:
             selected.waiting = False
             if being is None:
                 selected.gone = selected.being is not None or now_s - selected.asked_s > 0
+                return
+            if not fits(being, Being):
                 return
             selected.being = being
             selected.table = being["kind"]

@@ -192,7 +192,7 @@ class Hands:
             self.choose("look")
 
     def turn(self, now_s: float | None = None) -> None:
-        """Once a frame: whatever of a stroke was held back goes; what is poured, goes on being poured."""
+        """Once a frame, or oftener: what of a stroke was held back goes; what is poured, goes on being poured."""
         stroke = self._stroke
         if stroke is None:
             return

@@ -1,0 +1,443 @@
+"""Hands, inhabiting and timeline: what a person does at the window is done to the world, journalled, and given back."""
+
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from carving import golden
+from town import Town
+
+from umwelt.agents import deeds
+from umwelt.agents.opening import begin
+from umwelt.client.api import connect
+from umwelt.client.connection import Core
+from umwelt.client.window.camera import Camera
+from umwelt.client.window.inhabit import KEYS, Inhabiting
+from umwelt.client.window.palette import TOOLS
+from umwelt.client.window.session import PromisedConnection, Session
+from umwelt.client.window.timeline import DEED, KEPT, Timeline
+from umwelt.client.window.tools import PAST_LINE, SPECTATOR_LINE, Hands
+from umwelt.cluster.engine import Engine, Plan
+from umwelt.cluster.keys import KEEPER, SPECTATOR, Keys, make_keys
+from umwelt.cluster.recovery import journalled_deeds, region_at
+from umwelt.cluster.store import Store
+from umwelt.cluster.viewing import LIVE
+
+HEIGHT, WIDTH = 96, 80
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keys")
+    make_keys(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def town(keys):
+    with Town(golden(HEIGHT, WIDTH), 2, keys=keys, tick_s=0.02) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def world(town, keys):
+    """The same world by another line, to see what came of it."""
+    with connect(town.address, Keys.load(keys, KEEPER)) as found:
+        found.wait(3, 60)
+        yield found
+
+
+def opened(place, keys=None, scale: float = 20.0) -> Session:
+    found = Session(PromisedConnection(Core(place, keys)), Camera.over(HEIGHT, WIDTH, (640, 480)))
+    found.camera.look(40, 40, scale, at_once=True)
+    turned(found, lambda: found.status and found.feed.complete)
+    return found
+
+
+@pytest.fixture
+def session(town, keys, world):
+    found = opened(town.address, Keys.load(keys, KEEPER))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def hands(session):
+    return Hands(session)
+
+
+def turned(session: Session, until, *more, within_s: float = 20.0) -> None:
+    """Turn by hand until something has come; `more` are turned along."""
+    end_s = time.monotonic() + within_s
+    while not until():
+        assert time.monotonic() < end_s, [notice.line for notice in session.notices]
+        session.turn(1 / 60)
+        for one in more:
+            one.turn(session.clock())
+        time.sleep(0.004)
+
+
+def used(hands: Hands, tool: str, y: float, x: float, being: int = 0, to: tuple[float, float] | None = None) -> None:
+    """Press, perhaps drag, release; wait until it is done and in force."""
+    session, count = hands.session, len(hands.done)
+    hands.choose(tool)
+    hands.press(y, x, being, "monsters" if being else "", 0)
+    if to is not None:
+        hands.drag((y + to[0]) / 2, (x + to[1]) / 2)
+    hands.release(*(to or (y, x)))
+    turned(session, lambda: len(hands.done) > count and session.status["tick"] > hands.done[-1].tick + 1)
+
+
+def journalled(town: Town, since: int) -> list[deeds.Deed]:
+    return [deeds.read(deed.content) for _, deed in town.disk.deeds[since:]]
+
+
+def living(world, table: str = "monsters", count: int = 1) -> list[int]:
+    found = world.query(table=table, where=[("age_ticks", "<", 400)], columns=["tissue_count"])
+    return found["id"][np.argsort(-found["tissue_count"])][:count].tolist()
+
+
+def held(town: Town) -> dict:
+    found = {}
+    for host in town.hosts:
+        found |= town.do(lambda host=host: dict(host.portion.region.controls.held))
+    return found
+
+
+# --- hands
+
+
+def test_ground_tools_change_the_world_and_are_journalled(hands, town, world):
+    before = len(town.disk.deeds)
+    of = hands.settings
+    of.drop_count, of.rock_height, of.part, of.part_value, of.brush_cells = 50_000, 2222, "mineral", 4321, 3
+    used(hands, "drop", 20.5, 30.5)
+    assert world.field("sugar", (20, 30, 1, 1))[0, 0] > 5000
+    used(hands, "rock", 50.2, 79.9)  # a brush of 3 x 3 over the seam
+    assert (world.field("elevation", (49, 78, 3, 3)) == 2222).all()
+    assert not (world.field("elevation", (48, 78, 5, 3)) == 2222).all()
+    of.rectangle, of.rock_height = True, 1111
+    used(hands, "rock", 92.5, 5.5, to=(99.5, 9.5))  # a rectangle over the other seam
+    assert (world.field("elevation", (92, 5, 8, 5)) == 1111).all()
+    used(hands, "paint", 10, 10, to=(12, 12))
+    assert world.field("mineral", (10, 10, 3, 3)).min() > 2000
+    of.water_count = 30_000
+    used(hands, "water", 70, 20)
+    assert world.field("water", (60, 10, 21, 21)).max() > 3000
+    wet = world.field("water", (25, 45, 10, 10)).astype(int).sum()
+    of.rain_radius_cells, of.rain_count = 4, 5000
+    used(hands, "rain", 30, 50)
+    assert world.field("water", (25, 45, 10, 10)).astype(int).sum() > wet + 10_000
+    kinds = [type(deed).__name__ for deed in journalled(town, before)]
+    assert kinds == ["Drop", "Paint", "Paint", "Paint", "Paint", "Rain"]
+    assert len(hands.done) == 6 and all(f"(tick {done.tick})" in _said(hands, done.words) for done in hands.done)
+
+
+def _said(hands: Hands, words: str) -> str:
+    return next((notice.line for notice in hands.session.notices if words in notice.line), "")
+
+
+def test_a_stroke_is_poured_along_its_way_at_most_ten_times_a_second(hands, town):
+    before, session = len(town.disk.deeds), hands.session
+    hands.choose("drop")
+    hands.settings.drop_count = 7
+    began_s = time.monotonic()
+    hands.press(5.5, 78.5, 0, "", 0)
+    for step in range(60):
+        hands.drag(5.5 + step / 10, (78.5 + step / 5) % WIDTH)
+        hands.turn(session.clock())
+        session.turn(1 / 60)
+        time.sleep(0.006)
+    asked = len({deed.tick for _, deed in town.disk.deeds[before:]})
+    took_s = time.monotonic() - began_s
+    hands.release(11.4, 10.3)
+    turned(session, lambda: hands.done and _said(hands, "dropped"))
+    done = journalled(town, before)
+    cells = [(deed.y, deed.x) for deed in done]
+    assert asked <= took_s * 10 + 2
+    assert {(deed.substance, deed.count) for deed in done} == {("sugar", 7)}
+    assert cells[0] == (5, 78) and cells[-1] == (11, 10) and len(set(cells)) > 10
+    apart = [max(abs(a[0] - b[0]), min((a[1] - b[1]) % WIDTH, (b[1] - a[1]) % WIDTH)) for a, b in pairwise(cells)]
+    assert max(apart) == 1  # no hole in it, over the seam too
+    assert len(hands.done) == 1 and hands.done[0].words == f"dropped {7 * len(done)} sugar"
+
+
+def test_life_is_made_moved_hurt_and_taken(hands, town, world):
+    before, session = len(town.disk.deeds), hands.session
+    first, second, third = living(world, count=3)
+    plants, monsters = world.count()["plants"], world.count()["monsters"]
+    hands.settings.plant = "reed"
+    used(hands, "seed", 15.5, 15.5)
+    assert hands.species("monsters") == ["grazer", "hunter"] and hands.species("plants") == ["grass", "shrub", "reed"]
+    hands.settings.monster = "hunter"
+    used(hands, "monster", 33.5, 33.5)
+    assert hands.copy_genome(world.fetch(first)) and len(hands.genome) > 20 and hands.genome_species in monsters
+    used(hands, "monster", 60.5, 60.5)
+    hands.copy_being(second)
+    used(hands, "monster", 44.25, 44.75)
+    used(hands, "move", 10, 10, first, to=(70.5, 11.5))
+    hands.settings.wound_count = 3
+    used(hands, "wound", 1, 1, second)
+    hands.settings.food_count = 900
+    used(hands, "feed", 2.5, 3.5)
+    used(hands, "remove", 1, 1, third)
+    done = journalled(town, before)
+    assert [type(deed).__name__ for deed in done] == [
+        "Spawn",
+        "Spawn",
+        "Spawn",
+        "Spawn",
+        "Move",
+        "Wound",
+        "Drop",
+        "Remove",
+    ]
+    assert [deed.kind for deed in done[:4]] == ["plants", "monsters", "monsters", "monsters"]
+    assert np.frombuffer(done[2].row["genome"], np.int8).tolist() == hands.genome
+    assert (done[3].y_fixed, done[3].x_fixed) == (int(44.25 * 1024), int(44.75 * 1024))
+    assert done[4].id == first and (done[4].y_fixed >> 10, done[4].x_fixed >> 10) == (70, 11)
+    assert done[5] == deeds.Wound(second, 3) and done[6] == deeds.Drop(2, 3, "sugar", 900) and done[7].id == third
+    assert world.fetch(third) is None and sum(world.count()["plants"].values()) and sum(plants.values())
+    assert not [notice.line for notice in session.notices if notice.bad]
+
+
+def test_what_cannot_be_is_one_line_and_nothing_is_done(hands, town):
+    before, session = len(town.disk.deeds), hands.session
+    for tool, source, said in (
+        ("remove", "", "nobody is here"), ("move", "", "nobody is here"), ("monster", "genome", "no genome copied yet"),
+        ("monster", "copy", "nobody to copy"),
+    ):  # fmt: skip
+        hands.choose(tool)
+        hands.settings.source = source or "founder"
+        hands.press(5, 5)
+        hands.release(5, 5)
+        assert said in session.notices[-1].line and session.notices[-1].bad
+    hands.choose("drop")
+    hands.settings.substance = "gold"
+    hands.press(5, 5)
+    hands.drag(15, 5)
+    hands.release(15, 5)
+    turned(session, lambda: 'unknown "gold"' in session.notices[-1].line)
+    assert len(town.disk.deeds) == before and not hands.done
+    hands.undo()
+    assert hands.asking is None and "nothing was done" in session.notices[-1].line
+
+
+def test_marks_show_where_a_tool_works(hands):
+    session = hands.session
+    assert hands.marks() == ([], [])
+    for tool in TOOLS:
+        hands.choose(tool.name)
+        hands.hover(95.9, 0.1)
+        rings, lines = hands.marks()
+        assert (rings or lines) if tool.name != "look" else not (rings or lines)
+        assert all(len(ring) == 4 and len(ring[3]) == 4 for ring in rings)
+        assert all(len(line) == 6 and abs(line[2] - line[0]) + abs(line[3] - line[1]) <= 16 for line in lines)
+    hands.choose("water")
+    hands.settings.rectangle = True
+    hands.press(90.5, 75.5)
+    for step in range(1, 40):
+        hands.drag(90.5 + step, 75.5 + 2 * step)
+    assert hands.rectangle() == (90, 75, 40, 79)  # more than half of the world, over both seams
+    hands.cancel()
+    assert hands.rectangle() is None and hands.tool == "water"
+    hands.cancel()
+    assert hands.tool == "look" and not session.done
+    hands.choose(7)
+    assert hands.tool == TOOLS[7].name
+    hands.choose(99)
+    assert hands.tool == TOOLS[7].name
+
+
+def test_a_click_with_the_look_tool_selects(hands, world):
+    being = living(world)[0]
+    hands.press(1, 1, being, "monsters", 0)
+    assert hands.session.selected.id == being
+    hands.press(1, 1, 0, "", 0)
+    assert hands.session.selected is None
+
+
+def test_spectators_are_told_once_and_change_nothing(town, keys, world):
+    session = opened(town.address, Keys.load(keys, SPECTATOR))
+    try:
+        hands, inhabiting, before = Hands(session), Inhabiting(session), len(town.disk.deeds)
+        for tool in TOOLS[1:]:
+            hands.choose(tool.name)
+            hands.press(5, 5, living(world)[0], "monsters", 0)
+            hands.drag(9, 9)
+            hands.release(9, 9)
+        hands.undo()
+        turned(session, lambda: True)
+        assert [notice.line for notice in session.notices] == [SPECTATOR_LINE]
+        assert not inhabiting.begin(living(world)[0]) and not inhabiting.being
+        Timeline(session).fork()
+        assert "only keepers may fork" in session.notices[-1].line
+        assert len(town.disk.deeds) == before and not hands.done
+    finally:
+        session.close()
+
+
+# --- inhabiting
+
+
+def steered(session: Session, inhabiting: Inhabiting, seconds: float) -> None:
+    end_s = time.monotonic() + seconds
+    turned(session, lambda: time.monotonic() > end_s, inhabiting)
+
+
+def test_keys_are_the_drives_of_whoever_is_inhabited(session, town, world):
+    inhabiting, being = Inhabiting(session), living(world)[0]
+    assert inhabiting.begin(being) and session.following and session.selected.id == being
+    turned(session, lambda: held(town).get(being) == (0,) * 11, inhabiting)
+    before = len(town.disk.deeds)
+    inhabiting.on_key("W", True)
+    inhabiting.on_key("D", True)
+    steered(session, inhabiting, 0.6)
+    first = world.fetch(being)
+    began_s, way, headings = time.monotonic(), 0.0, [first["row"]["heading"]]
+    while time.monotonic() - began_s < 1.2:
+        steered(session, inhabiting, 0.04)
+        found = world.fetch(being)
+        headings.append(found["row"]["heading"])
+        way += np.hypot(*((found[axis] - first[axis] + 20480) % 40960 - 20480 for axis in ("y_fixed", "x_fixed")))
+    turns = sum((b - a + 32768) % 65536 - 32768 for a, b in pairwise(headings)) / 65536
+    assert 0.25 < turns < 1.5  # clockwise, at about the pace that is promised
+    assert way > 200 and found["drives"]["thrust"] == 1024 and found["drives"]["turn"] > 0
+    told = [(deed.tick, deeds.read(deed.content)) for _, deed in town.disk.deeds[before:]]
+    assert 4 <= len(told) <= 30 and all(deed.id == being for _, deed in told)
+    thrusts = [deed.drives[1] for _, deed in told]
+    assert 0 < thrusts[0] < 1024 and thrusts[-1] == 1024 and thrusts == sorted(thrusts)
+    inhabiting.on_key("W", False)
+    inhabiting.on_key("D", False)
+    inhabiting.on_key("SPACE", True)
+    inhabiting.on_key("E", True)
+    turned(session, lambda: (held(town).get(being) or (0,) * 11)[2:5] == (1024, 0, 1024), inhabiting)
+    assert inhabiting.drives() == {"bite": 1.0, "drink": 1.0}
+    inhabiting.end()
+    assert not inhabiting.being and inhabiting.owed == {being}
+    turned(session, lambda: not inhabiting.owed and not held(town), inhabiting)
+    assert not inhabiting.on_key("W", True) and {drive for drive, _ in KEYS.values()} == set(session.known.drives)
+
+
+def test_a_body_is_given_back_when_the_window_closes(town, keys, world):
+    session = opened(town.address, Keys.load(keys, KEEPER))
+    inhabiting, being = Inhabiting(session), living(world)[0]
+    inhabiting.begin(being)
+    inhabiting.on_key("W", True)
+    turned(session, lambda: being in held(town), inhabiting)
+    session.close()
+    end_s = time.monotonic() + 5
+    while held(town) and time.monotonic() < end_s:
+        time.sleep(0.02)
+    assert held(town) == {} and not inhabiting.owed
+
+
+def test_a_body_is_given_back_when_it_dies_and_when_the_past_is_looked_at(session, town, world):
+    inhabiting, (first, second) = Inhabiting(session), living(world, count=2)
+    inhabiting.begin(first)
+    turned(session, lambda: first in held(town), inhabiting)
+    world.remove(first)
+    turned(session, lambda: not inhabiting.being and not inhabiting.owed and not held(town), inhabiting)
+    assert "it died" in session.notices[-1].line
+    inhabiting.begin(second)
+    turned(session, lambda: second in held(town), inhabiting)
+    session.feed.shown = 3
+    turned(session, lambda: not inhabiting.being, inhabiting)
+    session.feed.shown = LIVE
+    turned(session, lambda: not inhabiting.owed and not held(town), inhabiting)
+    plant = living(world, "plants")[0]
+    session.select(plant, "plants")
+    assert not inhabiting.begin(plant) and "no drives" in session.notices[-1].line
+
+
+def test_a_body_is_given_back_after_the_line_was_lost(session, town, world):
+    inhabiting, being = Inhabiting(session), living(world)[0]
+    inhabiting.begin(being)
+    inhabiting.on_key("D", True)
+    turned(session, lambda: being in held(town), inhabiting)
+    town.do(town.end_gateway)
+    turned(session, lambda: session.reconnecting, inhabiting)
+    town.do(town.begin_gateway)
+    turned(session, lambda: not inhabiting.being and not inhabiting.owed and not held(town), inhabiting)
+    assert any("the line was lost" in notice.line for notice in session.notices)
+
+
+# --- undo and the past, in a real run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    source = golden(64, 64)
+    store = Store.create("golden", source.text, folder)
+    store.save(begin(source), source.text, "golden")
+    engine = Engine(store, Plan(nodes=1))
+    engine.start()
+    ending = threading.Event()
+
+    def watch() -> None:
+        while not ending.is_set() and not engine.resting:
+            engine.turn(0.05)
+
+    keeper = threading.Thread(target=watch)
+    keeper.start()
+    end_s = time.monotonic() + 60
+    while not (folder / "gateway.json").exists() and time.monotonic() < end_s:
+        time.sleep(0.05)
+    yield folder
+    ending.set()
+    keeper.join()
+    engine.close()
+
+
+def test_undo_forks_a_run_without_the_deed_and_the_past_is_shown_at_its_tick(run):
+    session = opened(run)
+    session.command("speed", 40)
+    hands, timeline = Hands(session), Timeline(session)
+    hands.settings.drop_count = 9000
+    used(hands, "drop", 8.5, 9.5)
+    used(hands, "drop", 30.5, 31.5)
+    first, last = hands.done
+    hands.undo()
+    assert f"tick {last.tick}" in hands.asking.text and "without this deed" in hands.asking.text
+    hands.answer(True)
+    turned(session, lambda: "umwelt resume" in session.notices[-1].line, within_s=40)
+    made = Path(session.notices[-1].line.split("umwelt resume ")[1])
+    done = [deeds.read(deed.content) for deed in journalled_deeds(Store(made))]
+    assert [(deed.y, deed.x) for deed in done] == [(8, 9)]  # the one before is in it, the last is not
+    forked = region_at(Store(made), None)[1]
+    assert forked.owned_view("sugar")[8, 9] > 1000 and forked.owned_view("sugar")[30, 31] < 1000
+    assert forked.tick <= last.tick < session.status["tick"]
+
+    timeline.snapshots = []
+    turned(session, lambda: timeline.snapshots, timeline)
+    assert timeline.marks()[0][:2] == (0, KEPT) or timeline.snapshots[0]["tick"] == 0
+    assert [mark.words for mark in timeline.marks() if mark.kind == DEED] == [first.words, last.words]
+    timeline.drag(timeline.share_of(first.tick))
+    assert abs(timeline.held - first.tick) <= 1
+    timeline.held = first.tick
+    timeline.drop()
+    assert timeline.waiting and session.shown == LIVE
+    turned(session, lambda: session.shown == first.tick and session.feed.complete, timeline, within_s=40)
+    assert session.tick == first.tick == timeline.position and not timeline.waiting
+    hands.press(5, 5)
+    assert PAST_LINE in [notice.line for notice in session.notices] and f"Tick {first.tick}" in hands.asking.text
+    hands.cancel()
+    assert len(hands.done) == 2
+
+    timeline.toggle()
+    turned(session, lambda: session.tick > first.tick + 3, timeline, within_s=40)
+    assert timeline.playing and session.shown == first.tick
+    timeline.toggle()
+    timeline.show(last.tick)
+    turned(session, lambda: timeline.waited_s > 0.05, timeline)
+    timeline.cancel()
+    turned(session, lambda: True, timeline)
+    assert not timeline.waiting and session.shown == first.tick
+    timeline.back_to_now()
+    turned(session, lambda: session.feed.complete and session.tick > last.tick, timeline)
+    assert session.shown == LIVE and timeline.position == timeline.reached
+    session.close()
