@@ -3,6 +3,7 @@
 import math
 import zlib
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def runs_of(table: np.ndarray) -> list[tuple[int, int, int]]:
     if not len(table):
         return []
     edges = np.concatenate([[0], np.flatnonzero(table[1:] != table[:-1]) + 1, [len(table)]]).tolist()
-    return [(int(table[first]), first, end - first) for first, end in zip(edges, edges[1:], strict=False)]
+    return [(int(table[first]), first, end - first) for first, end in pairwise(edges)]
 
 
 def grid_of(scale: float) -> tuple[float, float]:

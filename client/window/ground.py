@@ -207,7 +207,7 @@ class Ground:
             other = next((name for name in frame.planes if name not in READ), None)
             if other is not None:
                 names["cover"] = other
-        if not names:
+        if not names and self.composed is not None:
             return
         seen = tuple((name, frame.planes[name].number, frame.planes[name].rectangle) for name in names.values())
         now = frame.now_s
@@ -232,10 +232,11 @@ class Ground:
             self._cover = low, max(1.0, high - low)
 
     def _compose(self, frame: Frame, names: Mapping[str, str], now: float) -> None:
-        finest = min(names.values(), key=lambda name: (frame.planes[name].step, -frame.planes[name].values.size))
-        plane = frame.planes[finest]
-        rows, columns = plane.values.shape
         height, width = int(self.world[1]), int(self.world[0])
+        plane = Plane(Rectangle(0, 0, height, width), max(height, width), np.zeros((1, 1), np.int32))
+        if names:
+            plane = min((frame.planes[name] for name in names.values()), key=lambda one: (one.step, -one.values.size))
+        rows, columns = plane.values.shape
         spread = Spread.of(plane, rows, columns, plane.step, height, width)
         into, was = self._target(columns, rows, spread), self.composed
         fresh = was is None

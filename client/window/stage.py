@@ -1,7 +1,7 @@
 """The stage: everything that the window shows of the world, drawn in order."""
 
+import math
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 from arcade import gl
@@ -13,19 +13,18 @@ from umwelt.client.window.frame import Frame
 from umwelt.client.window.ground import GRAIN_UNIT, Ground, Planes, grain_texture
 from umwelt.client.window.layers import LayerDrawer, Legend, legend
 from umwelt.client.window.looks import Looks
+from umwelt.client.window.monsters import Monsters
 from umwelt.client.window.overlay import Overlay
+from umwelt.client.window.plants import Plants
 
 FULL_WIND_CELLS_S = 6.0
 MAP_HIDES_WEATHER, MAP_HIDES_BLOOM = 0.9, 0.7
 """Over a colour map there is little weather and bloom: its colours are to be read."""
 
 
-def _drawer(ctx: Any, module: str, name: str) -> Any:
-    """What draws bodies, where it is there."""
-    try:
-        return getattr(import_module(f"umwelt.client.window.{module}"), name)(ctx)
-    except (ImportError, FileNotFoundError):
-        return None
+def _late(share: float) -> float:
+    """From 0 to 1 in the second half of a share."""
+    return max(0.0, share * 2.0 - 1.0)
 
 
 class Stage:
@@ -46,7 +45,7 @@ class Stage:
         self.densities = DensitiesDrawer(ctx, known, self._quad)
         self.finish = Finish(ctx, known, self._quad)
         self.overlay = Overlay(ctx)
-        self.plants, self.monsters = _drawer(ctx, "plants", "Plants"), _drawer(ctx, "monsters", "Monsters")
+        self.plants, self.monsters = Plants(ctx), Monsters(ctx)
 
     def draw(
         self, frame: Frame, camera: Camera, looks: Looks, nodes: Sequence[Mapping[str, Any]] = ()
@@ -54,22 +53,25 @@ class Stage:
         """Draw everything into the framebuffer that is bound."""
         ctx, target = self.ctx, self.ctx.active_framebuffer
         self._blow(frame.now_s)
+        self.plants.wind = tuple(min(1.0, max(-1.0, one / FULL_WIND_CELLS_S)) for one in self.wind)
         self.grains.use(GRAIN_UNIT)
         self.ground.prepare(frame, camera)
         self.finish.begin(*camera.view)
         self.ground.draw(frame, camera, looks)
         self.layer.draw(frame, camera, looks)
         levels = camera.levels()
+        near, middle = levels.get("bodies", 0.0), levels.get("dots", 0.0)
+        # the farther level goes as the nearer one comes: at the edge nothing is left of it that could vanish at once
         if "densities" in levels:
-            self.densities.draw(frame, camera, levels["densities"])
+            self.densities.draw(frame, camera, levels["densities"] * (1.0 - _late(middle)))
         if "dots" in levels:
-            self.dots.draw(frame, camera, levels["dots"])
+            self.dots.draw(frame, camera, middle * (1.0 - _late(near)))
         if "bodies" in levels:
             self._bodies(frame, camera, looks, levels["bodies"])
         mapped = looks.layer_strength if looks.layer in frame.planes else 0.0
         bloom = looks.bloom * (1.0 - MAP_HIDES_BLOOM * mapped) if self.bloom else 0.0
         weather = (1.0 - MAP_HIDES_WEATHER * mapped) if looks.weather and "light" in frame.planes else 0.0
-        windy = min(1.0, (self.wind[0] ** 2 + self.wind[1] ** 2) ** 0.5 / FULL_WIND_CELLS_S)
+        windy = min(1.0, math.hypot(*self.wind) / FULL_WIND_CELLS_S)
         self.finish.end(
             target, frame, camera, bloom, self.ground.composed, weather,
             (self._drift[0], self._drift[1]), windy,
@@ -83,7 +85,7 @@ class Stage:
         self.ctx.blend_func = self.ctx.ONE, self.ctx.ONE_MINUS_SRC_ALPHA
         for drawer, plant in ((self.plants, True), (self.monsters, False)):
             for swarm in frame.swarms:
-                if drawer is not None and swarm.plant == plant and len(swarm):
+                if swarm.plant == plant and len(swarm):
                     drawer.draw(swarm, frame, camera, looks, strength)
 
     def legend(self, frame: Frame, looks: Looks) -> Legend | None:

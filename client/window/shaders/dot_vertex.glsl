@@ -32,7 +32,8 @@ void main() {
     gl_PointSize = pixels_wide;
     float clump = noise(spot * 0.19) * 0.6 + noise(spot * 0.071) * 0.4;
     float light = plant ? (0.40 + 0.42 * other + 0.35 * third * third) * (0.62 + 0.85 * clump) : 1.0;
-    tint = vec4(mix(own.rgb, own.brg, plant ? (third - 0.5) * 0.26 + (clump - 0.5) * 0.3 : (fate - 0.5) * 0.10) * light, strength);
+    float other_hue = plant ? (third - 0.5) * 0.26 + (clump - 0.5) * 0.3 : (fate - 0.5) * 0.10;
+    tint = vec4(mix(own.rgb, own.brg, other_hue) * light, strength);
     turned = fate * 6.283;
     leaves = 5.0 + floor(other * 4.0);
 }

@@ -66,14 +66,16 @@ void main() {
     float grain = 0.22 * broad + 0.30 * coarse + 0.28 * middling + 0.20 * small;
     grain = clamp((grain - 0.5) * 2.3 + 0.5, 0.0, 1.0);
     // shores are ragged: noise moves them by a little water
-    float depth = clamp(lie.x + ((middling - 0.5) * 0.05 + (small - 0.5) * 0.02) * smoothstep(0.0, 0.06, lie.x), 0.0, 1.0);
+    float ragged = ((middling - 0.5) * 0.05 + (small - 0.5) * 0.02) * smoothstep(0.0, 0.06, lie.x);
+    float depth = clamp(lie.x + ragged, 0.0, 1.0);
     float moisture = lie.y, height = lie.z, detritus = smell.w;
 
     float shallow = clamp(depth * 14.0, 0.0, 1.0);
     vec3 land = mix(vec3(0.138, 0.098, 0.092), vec3(0.036, 0.074, 0.062), clamp(moisture * 1.3 - 0.25, 0.0, 1.0));
     float moss = smoothstep(0.42, 0.72, coarse * 0.6 + broad * 0.4 + (small - 0.5) * 0.25);
     land = mix(land, vec3(0.050, 0.105, 0.058), moss * moisture * 0.85);
-    float rock = clamp(height - 0.55, 0.0, 1.0) * 1.6 * (0.25 + 1.5 * grain * middling) + smoothstep(0.62, 0.85, middling * 0.5 + coarse * 0.5) * 0.3;
+    float rock = clamp(height - 0.55, 0.0, 1.0) * 1.6 * (0.25 + 1.5 * grain * middling);
+    rock += smoothstep(0.62, 0.85, middling * 0.5 + coarse * 0.5) * 0.3;
     land = mix(land, vec3(0.168, 0.148, 0.146), clamp(rock, 0.0, 0.8));
     land = mix(land, vec3(0.120, 0.044, 0.132), detritus * 0.85 * (0.6 + 0.8 * middling));
     land = mix(land, vec3(0.13, 0.36, 0.20), sky.w * 0.85);
@@ -100,10 +102,11 @@ void main() {
         sea = mix(vec3(0.028, 0.150, 0.200), vec3(0.011, 0.030, 0.092), sqrt(clamp(depth * 1.4, 0.0, 1.0)));
         sea *= 0.88 + 0.24 * grained(place + vec2(seconds * 0.5, seconds * 0.2), 210.0).g;
         sea += exp(-depth * 9.0) * vec3(0.006, 0.085, 0.105) * (0.35 + 1.1 * coarse * middling * 2.0);
-        vec3 net = caustics(place) * shallow * exp(-depth * 1.9) * vec3(0.02, 0.11, 0.14) * smoothstep(1.2, 5.0, pixels);
-        sea += net * 1.35;
+        float net = caustics(place) * shallow * exp(-depth * 1.9) * smoothstep(1.2, 5.0, pixels);
+        sea += net * vec3(0.027, 0.150, 0.190);
 #ifdef NEAR
-        sea += ripples(place, clamp(sky.z * 2.0, 0.0, 1.0)) * vec3(0.10, 0.16, 0.20) * weather * smoothstep(5.0, 10.0, pixels);
+        float rings = ripples(place, clamp(sky.z * 2.0, 0.0, 1.0)) * smoothstep(5.0, 10.0, pixels);
+        sea += rings * weather * vec3(0.10, 0.16, 0.20);
 #endif
         sea = mix(sea, vec3(0.30, 0.42, 0.52) * (0.75 + 0.4 * coarse), cold * 0.7);
     }

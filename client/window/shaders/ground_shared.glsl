@@ -12,7 +12,9 @@ float dice(vec2 cell) {
 
 // Noise of gradients, 0 to 1 around a half, in four widths at once: 8, 32, 96 and 224 to a tile of so many cells.
 uniform sampler2D grains;
-vec4 grained(vec2 place, float cells) { return texture(grains, place * max(vec2(1.0), floor(world / cells + 0.5)) / world); }
+vec4 grained(vec2 place, float cells) {
+    return texture(grains, place * max(vec2(1.0), floor(world / cells + 0.5)) / world);
+}
 
 // Noise of so many steps round the torus: the same at a place however often the world is seen.
 float lattice(vec2 place, vec2 steps) {
