@@ -61,6 +61,8 @@ class Settings:
     rain_radius_cells: int = 6
     rain_count: int = 200
     plant: str = ""
+    plant_source: str = "founder"
+    """What seeds are made from: "founder" or "genome"."""
     monster: str = ""
     source: str = "founder"
     """What monsters are made from: "founder", "genome", or "copy"."""

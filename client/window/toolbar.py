@@ -122,7 +122,7 @@ class Toolbar:
                 of.rain_radius_cells = _number("radius", of.rain_radius_cells, 0, MOST_RADIUS_CELLS)
                 of.rain_count = _number("molecules a cell", of.rain_count, 1, MOST_IN_CELL_COUNT)
             case "seed":
-                of.plant = _chosen("species", of.plant, hands.species("plants"))
+                self._seed(hands)
             case "monster":
                 self._monster(session, hands)
             case "wound":
@@ -140,6 +140,18 @@ class Toolbar:
         imgui.set_item_tooltip("drag a rectangle instead of brushing; Shift is the other way")
         if not of.rectangle:
             of.brush_cells = _number("cells wide", of.brush_cells, 1, MOST_SIDE_CELLS)
+
+    def _seed(self, hands: Hands) -> None:
+        of = hands.settings
+        for name, words in SOURCES[:2]:
+            imgui.same_line()
+            if imgui.radio_button(words, of.plant_source == name):
+                of.plant_source = name
+        if of.plant_source == "founder":
+            of.plant = _chosen("species", of.plant, hands.species("plants"))
+        else:
+            imgui.same_line()
+            imgui.text_disabled(_genome_words(hands, "plants"))
 
     def _monster(self, session: Session, hands: Hands) -> None:
         of = hands.settings
@@ -194,6 +206,10 @@ class Toolbar:
             if hands.asking is not question:
                 imgui.close_current_popup()
             imgui.end_popup()
+
+
+def _genome_words(hands: Hands, table: str) -> str:
+    return f"of {hands.genome_species}" if hands.genome and hands.genome_table == table else "none yet"
 
 
 def _chosen(words: str, now: str, names: Sequence[str]) -> str:

@@ -62,7 +62,7 @@ class Stroke:
 class Hands:
     """See the page's top. `tool` is the chosen tool's name, `asking` a question that waits for `answer`.
 
-    `genome` (with `genome_species`) and `like` are what the monster tool copies.
+    `genome` (of one of `genome_species`, in `genome_table`) and `like` are what is copied by the tools that put beings.
     """
 
     def __init__(self, session: Session):
@@ -72,7 +72,7 @@ class Hands:
             plant=next(iter(self.species("plants")), ""), monster=next(iter(self.species("monsters")), "")
         )
         self.genome: list[int] | None = None
-        self.genome_species = ""
+        self.genome_species = self.genome_table = ""
         self.like = 0
         self.asking: Question | None = None
         self._at: tuple[float, float] | None = None
@@ -130,8 +130,14 @@ class Hands:
         at = being["row"].get("species", 0)
         names = self.session.known.species
         self.genome_species = names[at] if 0 <= at < len(names) else ""
-        table = (getattr(self.session.known, "kinds", None) or {}).get(self.genome_species, being.get("kind"))
-        self.settings.source, self.tool = ("genome", "monster") if table != "plants" else ("founder", self.tool)
+        kinds = getattr(self.session.known, "kinds", None) or {}
+        self.genome_table = kinds.get(self.genome_species) or str(being.get("kind", ""))
+        if self.genome_table == "plants":
+            self.settings.plant_source = "genome"
+            self.choose("seed")
+        else:
+            self.settings.source = "genome"
+            self.choose("monster")
         self.session.say(f"genome of {self.genome_species or 'the being'} {being.get('id', 0)} copied")
         return True
 
@@ -230,8 +236,8 @@ class Hands:
 
     # --- what is done at once
 
-    def _do(self, words: str, name: str, *arguments: Any, **named: Any) -> None:
-        """One command; remembered when it is done."""
+    def do(self, words: str, name: str, *arguments: Any, **named: Any) -> None:
+        """One command by its name in `api.Connection`, for panels too; it is said and remembered when it is done."""
 
         def then(tick: Any) -> None:
             self._remember(Done(int(tick), words))
@@ -250,10 +256,13 @@ class Hands:
         place = place_of(self.session.feed.frame, being, self.session.torus) if being else None
         y, x = self._cell(*(place[:2] if place is not None else self._at))
         food, count = self.settings.food, self.settings.food_count
-        self._do(f"fed {count} {food} at {x}, {y}", "drop", y, x, food, count)
+        self.do(f"fed {count} {food} at {x}, {y}", "drop", y, x, food, count)
 
     def _press_seed(self, being: int, table: str) -> None:
-        self._spawn_founder(self.settings.plant, None, "no plants")
+        if self.settings.plant_source == "genome":
+            self._spawn_copied("plants")
+        else:
+            self._spawn_founder(self.settings.plant, None, "no plants")
 
     def _press_monster(self, being: int, table: str) -> None:
         source = self.settings.source
@@ -263,14 +272,19 @@ class Hands:
                 return
             assert self._at is not None
             y, x = inside(*self._at, self.session.torus)
-            self._do(f"copied being {self.like} to {x:.0f}, {y:.0f}", "spawn", y=y, x=x, like=self.like)
+            self.do(f"copied being {self.like} to {x:.0f}, {y:.0f}", "spawn", y=y, x=x, like=self.like)
         elif source == "genome":
-            if self.genome is None:
-                self.session.say("no genome copied yet: select a being, then copy its genome", bad=True)
-                return
-            self._spawn_founder(self.genome_species or self.settings.monster, self.genome, "no monsters")
+            self._spawn_copied("monsters")
         else:
             self._spawn_founder(self.settings.monster, None, "no monsters")
+
+    def _spawn_copied(self, table: str) -> None:
+        if self.genome is None:
+            self.session.say("no genome copied yet: select a being, then copy its genome", bad=True)
+        elif self.genome_table != table:
+            self.session.say(f"the copied genome is one of {self.genome_table}: copy one of {table}", bad=True)
+        else:
+            self._spawn_founder(self.genome_species, self.genome, f"no {table}")
 
     def _spawn_founder(self, species: str, genome: Sequence[int] | None, none: str) -> None:
         if not species:
@@ -279,16 +293,16 @@ class Hands:
         assert self._at is not None
         y, x = self._cell(*self._at)
         words = f"{species} at {x}, {y}" + (" with the copied genome" if genome is not None else "")
-        self._do(words, "spawn", species, y, x, genome=genome)
+        self.do(words, "spawn", species, y, x, genome=genome)
 
     def _press_wound(self, being: int, table: str) -> None:
         if self._is_one(being):
             count = self.settings.wound_count
-            self._do(f"being {being} lost {count} tissue", "wound", being, count)
+            self.do(f"being {being} lost {count} tissue", "wound", being, count)
 
     def _press_remove(self, being: int, table: str) -> None:
         if self._is_one(being):
-            self._do(f"being {being} taken out of the world", "remove", being)
+            self.do(f"being {being} taken out of the world", "remove", being)
 
     def _press_move(self, being: int, table: str) -> None:
         if self._is_one(being):
@@ -299,7 +313,7 @@ class Hands:
             self._say_once("drag the being to where it should go")
             return
         y, x = inside(y, x, self.session.torus)
-        self._do(f"being {self._carried} moved to {x:.1f}, {y:.1f}", "move", self._carried, y, x)
+        self.do(f"being {self._carried} moved to {x:.1f}, {y:.1f}", "move", self._carried, y, x)
 
     def _is_one(self, being: int) -> bool:
         if not being:
@@ -439,7 +453,7 @@ class Hands:
         found = self.rectangle()
         assert found is not None
         part, value = self._painted()
-        self._do(f"painted {part} {value} on {found[3]} x {found[2]} cells", "paint", *found, part, value)
+        self.do(f"painted {part} {value} on {found[3]} x {found[2]} cells", "paint", *found, part, value)
 
     # --- marks
 

@@ -176,6 +176,7 @@ def test_life_is_made_moved_hurt_and_taken(hands, town, world):
     used(hands, "monster", 33.5, 33.5)
     assert hands.copy_genome(world.fetch(first)) and len(hands.genome) > 20 and hands.genome_species in monsters
     used(hands, "monster", 60.5, 60.5)
+    genome = hands.genome
     hands.copy_being(second)
     used(hands, "monster", 44.25, 44.75)
     used(hands, "move", 10, 10, first, to=(70.5, 11.5))
@@ -184,19 +185,20 @@ def test_life_is_made_moved_hurt_and_taken(hands, town, world):
     hands.settings.food_count = 900
     used(hands, "feed", 2.5, 3.5)
     used(hands, "remove", 1, 1, third)
+    hands.choose("look")
+    assert hands.copy_genome(world.fetch(living(world, "plants")[0])) and hands.tool == "seed"
+    used(hands, "seed", 80.5, 70.5)
+    hands.choose("monster")
+    hands.settings.source = "genome"
+    hands.press(1, 1)
+    assert "is one of plants" in session.notices[-1].line
+    session.notices.pop()
     done = journalled(town, before)
-    assert [type(deed).__name__ for deed in done] == [
-        "Spawn",
-        "Spawn",
-        "Spawn",
-        "Spawn",
-        "Move",
-        "Wound",
-        "Drop",
-        "Remove",
-    ]
+    kinds = [type(deed).__name__ for deed in done]
+    assert kinds == ["Spawn", "Spawn", "Spawn", "Spawn", "Move", "Wound", "Drop", "Remove", "Spawn"]
     assert [deed.kind for deed in done[:4]] == ["plants", "monsters", "monsters", "monsters"]
-    assert np.frombuffer(done[2].row["genome"], np.int8).tolist() == hands.genome
+    assert np.frombuffer(done[2].row["genome"], np.int8).tolist() == genome
+    assert done[8].kind == "plants" and np.frombuffer(done[8].row["genome"], np.int8).tolist() == hands.genome
     assert (done[3].y_fixed, done[3].x_fixed) == (int(44.25 * 1024), int(44.75 * 1024))
     assert done[4].id == first and (done[4].y_fixed >> 10, done[4].x_fixed >> 10) == (70, 11)
     assert done[5] == deeds.Wound(second, 3) and done[6] == deeds.Drop(2, 3, "sugar", 900) and done[7].id == third
