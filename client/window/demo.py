@@ -247,8 +247,8 @@ class _Kept:
     """The newest pieces of a tile: of what moves, and of all else."""
 
     arrival: int = 0
-    moment: int = -1
-    sample: int = -1
+    moment: int = -9
+    sample: int = -9
     fast: list[bytes] = field(default_factory=list)
     slow: list[bytes] = field(default_factory=list)
 

@@ -40,6 +40,7 @@ FIELD_EVERY_S, STILL_EVERY_S = 0.5, 8.0
 STILL = ("elevation",)
 AWAITED_S = 2.0
 DECODED_A_TURN = 12
+MOST_TICK = 1 << 53
 LEAST_GLIDE_S, MOST_GLIDE_S = 0.02, 0.6
 
 
@@ -195,7 +196,7 @@ class Feed:
                 piece = decode(content, self.torus)
             except ValueError:
                 continue  # nothing that a server sends may stop the window
-            if piece.topic == topic:
+            if piece.topic == topic and 0 <= piece.head.tick < MOST_TICK:
                 pieces.append(piece)
         if topic.level == BODIES and topic.layer == BEINGS and kept.arrival >= 0:
             interval_s = min(MOST_GLIDE_S, max(LEAST_GLIDE_S, now_s - kept.came_s))

@@ -110,7 +110,7 @@ def dots_of(pieces: Sequence[Piece], frame: Frame, torus: Torus) -> Dots:
         from_y = (piece.topic.y * side - frame.rectangle.y) % torus.height
         from_x = (piece.topic.x * side - frame.rectangle.x) % torus.width
         for table, columns in piece.beings.items():
-            if table not in frame.tables or not len(columns["y"]):
+            if table not in frame.tables or not len(columns["y"]) or not {"species", "size"} <= columns.keys():
                 continue
             ys.append(from_y + (columns["y"] + np.float32(0.5)) / steps)
             xs.append(from_x + (columns["x"] + np.float32(0.5)) / steps)
@@ -121,8 +121,8 @@ def dots_of(pieces: Sequence[Piece], frame: Frame, torus: Torus) -> Dots:
         none, nothing = np.zeros(0, np.float32), np.zeros(0, np.uint8)
         return Dots(none, none, nothing, nothing, nothing)
     return Dots(
-        np.concatenate(ys).astype(np.float32), np.concatenate(xs).astype(np.float32), np.concatenate(species),
-        np.concatenate(sizes), np.concatenate(tables),
+        np.concatenate(ys).astype(np.float32), np.concatenate(xs).astype(np.float32),
+        np.concatenate(species).astype(np.uint8), np.concatenate(sizes).astype(np.uint8), np.concatenate(tables),
     )  # fmt: skip
 
 

@@ -13,12 +13,13 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 import numpy as np
 from numcodecs import zstd
 
+from umwelt.client.window.series import Metrics, fits
 from umwelt.cluster.store import aside
 from umwelt.sandbox.columns import PLACE_BITS
 from umwelt.sandbox.errors import UmweltError
@@ -150,7 +151,7 @@ def _packed(name: str, array: np.ndarray, differences: bool) -> tuple[Block, byt
         if values.ndim == 3:  # the first plane of a field is told along its rows
             steps[:1] = np.diff(values[:1], axis=2, prepend=values.dtype.type(0))
         values = steps
-    values = values.reshape(len(values), -1).T  # entries of one kind side by side
+    values = values.reshape(len(values), math.prod(values.shape[1:])).T  # entries of one kind side by side
     signed = np.ascontiguousarray(values).view(f"i{values.dtype.itemsize}")
     folded = (signed << 1) ^ (signed >> (8 * signed.itemsize - 1))  # small steps either way become small numbers
     planes = np.ascontiguousarray(folded).reshape(-1, 1).view(np.uint8).T
@@ -284,7 +285,22 @@ def decoded(content: bytes) -> Recording:
     return recording
 
 
+class _Told(TypedDict):
+    name: str
+    text: str
+    first_tick: int
+    ticks_per_s: float
+    moment_ticks: int
+    moments: int
+    slow: int
+    field: int
+    steps: dict[str, Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]]
+    statuses: list[Metrics]
+
+
 def _check_recording(recording: Recording) -> None:
+    if not fits({name: getattr(recording, name) for name in TOLD}, _Told):
+        raise ValueError("it tells something else of itself than recordings do")
     clocks = recording.moment_ticks, recording.moments, recording.slow, recording.field
     if not all(isinstance(count, int) and 1 <= count <= MOST_MOMENTS for count in clocks):
         raise ValueError("its clocks do not run")

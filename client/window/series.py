@@ -1,12 +1,104 @@
-"""How numbers of the world went, for plots: of all the run so far, thinned as it grows."""
+"""How numbers of the world went, for plots: of all the run so far, thinned as it grows. And what fits such numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
+import msgspec
 import numpy as np
 
 MOST_POINTS = 4000
+Whole = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+Number = Annotated[float, msgspec.Meta(ge=-1e30, le=1e30)]
+
+
+class Metrics(TypedDict):
+    """The world's numbers at a tick, as a status tells them."""
+
+    tick: Whole
+    births: Number
+    deaths: Number
+    populations: dict[str, dict[str, Number]]
+    substances: dict[str, Number]
+
+
+class Past(TypedDict):
+    """The world's numbers over ticks, as a journal tells them."""
+
+    ticks: list[Whole]
+    births: list[Number]
+    deaths: list[Number]
+    populations: dict[str, dict[str, list[Number]]]
+    substances: dict[str, list[Number]]
+
+
+class Node(TypedDict, total=False):
+    """A node, as a status tells it."""
+
+    name: str
+    host: str
+    pid: Whole
+    rectangle: tuple[Whole, Whole, Whole, Whole] | None
+    tick: Whole
+    entities: Whole
+    ticks_per_s: Number
+    waiting_share: Number
+    round_trip_s: Number
+    resident_bytes: Whole
+    state: str
+
+
+class Event(TypedDict):
+    """What happened, as a status tells it."""
+
+    tick: Whole
+    line: str
+
+
+class Status(TypedDict, total=False):
+    """Of a status what the window reads; there may be more."""
+
+    world: str
+    run: str
+    phase: str
+    tick: Whole
+    granted: Whole
+    epoch: Whole
+    ticks_per_exchange: Whole
+    paused: bool
+    speed: Number
+    snapshot_tick: Whole
+    nodes: list[Node]
+    metrics: Metrics | None
+    events: list[Event]
+
+
+class _Being(TypedDict):
+    kind: str
+    id: Whole
+    y_fixed: Whole
+    x_fixed: Whole
+    tick: Whole
+    columns: dict[str, Whole | list[Whole]]
+    row: dict[str, Whole | list[Whole] | bytes]
+
+
+class Being(_Being, total=False):
+    """Of a fetched being what the window reads; there may be more."""
+
+    species: str
+    stimuli: dict[str, Whole]
+    drives: dict[str, Whole]
+    held: list[Whole] | None
+
+
+def fits(told: Any, shape: Any) -> bool:
+    """Whether what a server told has the shape that the window reads."""
+    try:
+        msgspec.convert(told, shape, strict=True)
+    except (msgspec.ValidationError, RecursionError, OverflowError):
+        return False
+    return True
 
 
 @dataclass
@@ -44,6 +136,8 @@ class Series:
 
     def begin(self, past: Mapping[str, Any]) -> None:
         """Put what the journal tells of the time before (`api.Connection.metrics`) in front."""
+        if not fits(past, Past) or len({len(past[name]) for name in ("ticks", "births", "deaths")}) > 1:
+            return
         first = self.ticks[0] if self.ticks else float("inf")
         count = sum(tick < first for tick in past["ticks"])
         later, self.ticks = self, list(past["ticks"][:count]) + self.ticks
@@ -52,7 +146,8 @@ class Series:
         for curves, before in ((later.populations, told), (later.substances, past["substances"])):
             for name in {*curves, *before}:
                 mine = curves.get(name, [0.0] * own)
-                curves[name] = [float(value) for value in before.get(name, [0.0] * count)[:count]] + mine
+                told_before = [float(value) for value in before.get(name, ())][:count]
+                curves[name] = told_before + [0.0] * (count - len(told_before)) + mine
         self.births = [float(value) for value in past["births"][:count]] + self.births
         self.deaths = [float(value) for value in past["deaths"][:count]] + self.deaths
 

@@ -1,0 +1,615 @@
+"""Films of the window; the recorded minute; and that nothing a server may send stops feed or session."""
+
+import time
+from concurrent.futures import Future
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from umwelt.agents.description import read_world
+from umwelt.agents.opening import begin
+from umwelt.client.connection import Reply
+from umwelt.client.window import make_demo, recorder, recording
+from umwelt.client.window.camera import Camera
+from umwelt.client.window.demo import BUNDLED, UNTOUCHED, Demo
+from umwelt.client.window.recorder import Recorder, screenshot
+from umwelt.client.window.session import Promise, Session
+from umwelt.cluster.cutting import Cutter
+from umwelt.cluster.tiles import Look, Topic, decode, encode_beings, encode_counts, encode_field, joined_beings
+from umwelt.cluster.viewing import LIVE
+from umwelt.sandbox.errors import UmweltError
+from umwelt.sandbox.region import Rectangle
+from umwelt.sandbox.step import advance
+
+SIDE, FIRST_TICK, TICKS = 64, 20, 40
+VIEW = (640, 480)
+
+
+class Clock:
+    """Time that goes on when it is told to."""
+
+    def __init__(self):
+        self.now_s = 100.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def world():
+    return read_world("pond", {"width": SIDE, "height": SIDE, "seed": 5})
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A recording of a small world."""
+    path = tmp_path_factory.mktemp("recording") / "small.demo"
+    recording.write(make_demo.made(world(), FIRST_TICK, TICKS), path)
+    return path
+
+
+def played(path, clock=None, scale=None):
+    """A session over a recording."""
+    clock = clock or Clock()
+    demo = Demo(path, clock)
+    known = demo.core.known
+    camera = Camera.over(known.height, known.width, VIEW)
+    camera.look(known.height / 2, known.width / 2, scale or camera.whole_scale, at_once=True)
+    return Session(demo, camera, clock), clock
+
+
+def turned(session, clock, seconds, frame_s=1 / 20):
+    for _ in range(round(seconds / frame_s)):
+        clock.now_s += frame_s
+        session.turn(frame_s)
+
+
+# --- recordings
+
+
+def test_what_is_played_is_what_a_node_would_have_shown(small):
+    clock = Clock()
+    demo = Demo(small, clock)
+    region = begin(world())
+    advance(region, world().laws, FIRST_TICK)
+    clock.now_s += 0.001
+    for at in range(0, TICKS // make_demo.MOMENT_TICKS, make_demo.SLOW):
+        topics = [Topic(0, 0, 0, 0), Topic(0, 1, 0, 0), Topic(2, 0, 0, 0)]
+        true = dict(Cutter(world(), region).tiles(topics, 0))
+        demo.core.watch(LIVE, topics)
+        torus = region.torus
+        found = {t: [decode(piece, torus) for piece in demo.core.tile(LIVE, t)[1]] for t in topics}
+        wanted, seen = joined_beings([decode(true[topics[0]], torus)]), joined_beings(found[topics[0]])
+        assert wanted["plants"].keys() == seen["plants"].keys()
+        plants = {name: values[np.argsort(wanted["plants"]["id"])] for name, values in wanted["plants"].items()}
+        assert np.array_equal(plants["id"], seen["plants"]["id"])
+        for name in ("species", "stage", "tissue_count", "stem_id", "age_ticks", "gene_hue", "gene_leaf"):
+            assert np.array_equal(plants[name], seen["plants"][name]), name
+        true_monsters = zip(*(wanted["monsters"][name].tolist() for name in ("id", "y", "x")), strict=True)
+        monsters = {being: place for being, *place in true_monsters}
+        assert len(seen["monsters"]["id"]) >= 0.95 * len(monsters)  # a life shorter than a sample is left out
+        for being, y, x in zip(*(seen["monsters"][c] for c in ("id", "y", "x")), strict=True):
+            assert max(abs(monsters[being][0] - y), abs(monsters[being][1] - x)) < 0.02
+        away = np.abs(found[topics[1]][0].field - decode(true[topics[1]], torus).field)
+        assert away.mean() < 25 and (at or away.max() < 12)  # later planes are mixed from those around
+        planes = sum(int(piece.counts.sum(dtype=np.int64)) for piece in found[topics[2]])
+        assert planes == len(seen["plants"]["id"]) + len(seen["monsters"]["id"])
+        demo.core.unwatch(LIVE, topics)
+        advance(region, world().laws, make_demo.SLOW * make_demo.MOMENT_TICKS)
+        clock.now_s += make_demo.SLOW * make_demo.MOMENT_TICKS / make_demo.TICKS_A_S
+
+
+def test_every_level_and_layer_of_the_bundled_recording_comes():
+    session, clock = played(BUNDLED)
+    assert BUNDLED.stat().st_size <= 3_000_000
+    for scale, has in ((12.0, "swarms"), (4.0, "dots"), (0.5, "densities")):
+        session.camera.scale = scale
+        session.camera.wished = (session.camera.y, session.camera.x, scale)
+        turned(session, clock, 1.0)
+        frame = session.feed.frame
+        assert session.feed.complete and getattr(frame, has)
+        assert {"water", "elevation", "light", "aroma", "rain"} <= frame.planes.keys()
+    session.camera.scale, session.camera.wished = 12.0, (session.camera.y, session.camera.x, 12.0)
+    for layer in session.known.layers[1:]:
+        session.looks.layer = layer
+        turned(session, clock, 0.3)
+        assert layer in session.feed.frame.planes
+    assert sum(len(swarm) for swarm in session.feed.frame.swarms) > 1000
+    assert session.feed.frame.planes["light"].values.max() > 300
+
+
+def test_it_plays_a_minute_again_and_again_and_may_be_held(small):
+    session, clock = played(small, scale=12.0)
+    turned(session, clock, 1.0)
+    first = session.tick
+    turned(session, clock, 1.0)
+    assert FIRST_TICK <= first < session.tick < FIRST_TICK + TICKS
+    session.command("pause")
+    turned(session, clock, 0.5)
+    held = session.tick
+    turned(session, clock, 3.0)
+    assert session.tick == held and session.status["paused"]
+    session.command("step", 2)
+    turned(session, clock, 0.5)
+    assert session.tick == held + 2
+    session.command("speed", 40.0)
+    session.command("go")
+    ticks = []
+    for _ in range(40):
+        turned(session, clock, 0.1)
+        ticks.append(session.tick)
+    assert not session.status["paused"] and session.status["speed"] == 40.0
+    assert min(ticks) < FIRST_TICK + 8 and max(ticks) > FIRST_TICK + TICKS - 8 and (np.diff(ticks) < 0).sum() >= 2
+    assert session.series.ticks == sorted(session.series.ticks) and len(session.series.ticks) > 3
+
+
+def test_beings_glide_while_it_plays(small):
+    session, clock = played(small, scale=12.0)
+    turned(session, clock, 2.0)
+    monsters = next(swarm for swarm in session.feed.frame.swarms if swarm.table == "monsters")
+    assert (np.hypot(monsters.y - monsters.y_before, monsters.x - monsters.x_before) > 0).any()
+
+
+def test_the_inspector_is_told_all_of_a_being(small):
+    session, clock = played(small, scale=12.0)
+    turned(session, clock, 0.5)
+    monsters = next(swarm for swarm in session.feed.frame.swarms if swarm.table == "monsters")
+    session.select(int(monsters.ids[0]), "monsters")
+    turned(session, clock, 1.5)
+    being = session.selected.being
+    assert being["kind"] == "monsters" and being["species"] in session.known.species
+    assert len(being["stimuli"]) == 41 and any(being["stimuli"].values())
+    assert list(being["drives"]) == session.known.drives and len(session.selected.drives_seen) > 2
+    assert isinstance(being["row"]["genome"], bytes) and any(being["row"]["genome"])
+    assert being["columns"]["tissue_count"] > 0 and being["columns"]["age_ticks"] > 0
+    place = session.selected_place()
+    assert abs(place[0] - being["y_fixed"] / 1024) < 2
+    region = begin(world())
+    advance(region, world().laws, FIRST_TICK)
+    at = int(np.flatnonzero(region.tables["monsters"]["id"] == being["id"])[0])
+    assert being["row"]["genome"] == region.tables["monsters"]["genome"][at].tobytes()
+
+
+def test_it_tells_what_a_journal_tells(small):
+    clock = Clock()
+    demo = Demo(small, clock)
+    clock.now_s += 3.5
+    counts = demo.count().result()
+    assert counts["plants"] and counts["monsters"]
+    assert len(demo.query(columns=["y", "x", "species"], most=5).result()["id"]) == 5
+    assert demo.field("water", (0, 0, 8, 8)).result().shape == (8, 8)
+    told = demo.metrics().result()
+    assert told["ticks"][0] == FIRST_TICK and told["populations"]["plants"]["grass"][0] > 0
+    page = demo.births(most=10).result()
+    assert page["more"] and len(page["id"]) == 10
+    rest = demo.births(page["next"], after=page["after"]).result()
+    assert not rest["more"] and not set(rest["id"].tolist()) & set(page["id"].tolist())
+    family = demo.family(int(rest["id"][-1])).result()
+    assert set(family) == {"ancestors", "children"}
+    assert demo.snapshots().result() == []
+
+
+def test_touching_a_recording_is_refused_in_one_line(small):
+    session, clock = played(small)
+    for name, arguments in (
+        ("drop", (1, 1, "water", 5)), ("spawn", ("grass",)), ("remove", (7,)), ("save", ()), ("stop", ()),
+        ("fork", (3,)),
+    ):  # fmt: skip
+        session.command(name, *arguments)
+    session.show(25)
+    turned(session, clock, 0.2)
+    assert [notice.line for notice in session.notices if notice.bad] == [UNTOUCHED] * 7
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "foreign", "empty", "missing", "newer"])
+def test_a_file_that_is_no_recording_is_one_line(small, tmp_path, harm):
+    content = small.read_bytes()
+    path = tmp_path / "harmed.demo"
+    harmed = {
+        "cut": content[: len(content) // 2], "flipped": content[:5000] + b"??" + content[5002:], "empty": b"",
+        "foreign": b"GIF89a" + bytes(500), "newer": content.replace(b"recording 1", b"recording 9", 1),
+    }.get(harm)  # fmt: skip
+    if harmed is not None:
+        path.write_bytes(harmed)
+    with pytest.raises(UmweltError) as caught:
+        Demo(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def refused(path):
+    """Whether a recording is refused in one line."""
+    try:
+        Demo(path)
+    except UmweltError as error:
+        return "\n" not in str(error)
+    return False
+
+
+def test_a_recording_may_not_name_code_nor_tell_nonsense(small, tmp_path):
+    told, arrays = recording.unpacked(small.read_bytes())
+    kept = {name: (array, array.ndim == 1) for name, array in arrays.items()}
+    path = tmp_path / "foreign.demo"
+    changes = [
+        {"text": 'laws = "os:system"\n' + told["text"]}, {"text": "["}, {"moments": -1}, {"slow": "x"}, {"name": 5},
+        {"statuses": [5]}, {"statuses": [{"tick": 5}] * 99}, {"ticks_per_s": 0}, {"steps": 4}, {"first_tick": "a"},
+        {"text": told["text"].replace("64", "96")}, {"unknown": 1}, {"steps": {"y_fixed": "x"}},
+    ]  # fmt: skip
+    for change in changes:
+        path.write_bytes(recording.packed({**told, **change}, kept))
+        assert refused(path), change
+    for name in (
+        "plants/ids",
+        "plants/fixed/genome",
+        "monsters.moves/ids",
+        "monsters.moves/moving/y_fixed",
+        "fields/water",
+    ):
+        for array in (None, np.zeros(3, np.int64), np.zeros((2, 2), np.int8), np.zeros((1, 1, 1), np.int64)):
+            changed = {one: kept[one] for one in kept if one != name}
+            if array is not None:
+                changed[name] = (array, False)
+            elif name in ("monsters.moves/ids", "fields/water"):
+                continue
+            path.write_bytes(recording.packed(told, changed))
+            assert refused(path), name
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["int8", "uint8", "int16", "uint16", "int32", "int64"]),
+    st.lists(st.integers(0, 6), min_size=1, max_size=3),
+    st.booleans(), st.randoms(use_true_random=False),
+)  # fmt: skip
+def test_arrays_come_back_as_they_were(dtype, shape, differences, random):
+    bounds = np.iinfo(dtype)
+    array = np.array([random.randint(bounds.min, bounds.max) for _ in range(int(np.prod(shape)))], dtype).reshape(shape)
+    told, found = recording.unpacked(recording.packed({"a": 1}, {"x": (array, differences)}))
+    assert told == {"a": 1} and found["x"].dtype == array.dtype and np.array_equal(found["x"], array)
+
+
+# --- what a server may send
+
+
+class Hostile:
+    """A source that sends whatever it is given in the place of tiles."""
+
+    def __init__(self, true, frames):
+        self.true, self.frames, self.arrivals = true, frames, 10_000
+        self.known = true.known
+        self.status = {}
+
+    def watch(self, shown, topics):
+        self.true.watch(shown, topics)
+
+    def unwatch(self, shown, topics):
+        self.true.unwatch(shown, topics)
+
+    def latest(self):
+        return self.status, 0.0
+
+    def tile(self, shown, topic):
+        self.arrivals += 1
+        found = self.true.tile(shown, topic)
+        return self.arrivals, self.frames(topic, found[1] if found else [])
+
+
+@pytest.fixture(scope="module")
+def shared(small):
+    return small
+
+
+SCALES = st.sampled_from([0.5, 2.0, 5.0, 8.0, 40.0])
+LOOK_NAMES = st.sampled_from(["id", "species", "stage", "heading", "size", "tissue_count", "gene_hue", "unheard_of"])
+LOOK_DTYPES = st.sampled_from(["int8", "uint8", "int16", "uint16", "int32", "int64"])
+
+
+def hostile_session(path, frames):
+    session, clock = played(path)
+    source = Hostile(session.core, frames)
+    session.core = session.feed.source = source
+    return session, clock, source
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_no_bytes_stop_the_feed(small, data):
+    random = data.draw(st.randoms(use_true_random=False))
+    kinds = data.draw(st.lists(st.sampled_from(["true", "random", "cut", "flipped", "swapped", "none"]), min_size=1))
+    seen = [b""]
+
+    def frames(topic, true):
+        kind, found = random.choice(kinds), list(true)
+        seen.extend(found[:1])
+        if kind == "random":
+            return [bytes(random.randrange(256) for _ in range(random.randrange(60)))]
+        if kind == "swapped":
+            return [random.choice(seen[-50:])]
+        if kind == "none" or not found:
+            return []
+        if kind == "cut":
+            return [found[0][: random.randrange(len(found[0]))], *found[1:]]
+        if kind == "flipped":
+            at = random.randrange(min(len(found[0]), 120))
+            return [found[0][:at] + bytes([random.randrange(256)]) + found[0][at + 1 :]]
+        return found
+
+    session, clock, _ = hostile_session(small, frames)
+    for scale in (data.draw(SCALES), data.draw(SCALES)):
+        session.camera.look(random.random() * SIDE, random.random() * SIDE, scale, at_once=True)
+        turned(session, clock, 0.4, 0.1)
+
+
+@st.composite
+def beings(draw, topic, cells):
+    """A piece of beings that is well formed and makes no sense."""
+    tables = []
+    for name in draw(st.lists(st.sampled_from(["plants", "monsters", "ghosts"]), max_size=3)):
+        count = draw(st.integers(0, 4))
+        looks = [Look("y", draw(LOOK_DTYPES)), Look("x", draw(LOOK_DTYPES))]
+        looks += [
+            Look(one, draw(LOOK_DTYPES), draw(st.integers(0, 32))) for one in draw(st.lists(LOOK_NAMES, max_size=5))
+        ]
+        columns = {}
+        for look in looks:
+            bounds = np.iinfo(look.dtype)
+            most = min(bounds.max, 200) if look.name in "yx" else bounds.max
+            values = draw(st.lists(st.integers(int(bounds.min), int(most)), min_size=count, max_size=count))
+            columns[look.name] = np.array(values, look.dtype)
+        by_name = {look.name: look for look in looks}
+        tables.append((name, [*by_name.values(), *looks[:1]], columns))
+    tables = [
+        (name, looks, {look.name: columns[look.name].astype(look.dtype) for look in looks})
+        for name, looks, columns in tables
+    ]
+    return encode_beings(topic, cells, 0, draw(st.integers(-(1 << 63), (1 << 64) - 1)), tables)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_no_well_formed_nonsense_stops_the_feed(small, data):
+    def piece(topic):
+        cells = topic.cells(session.torus)
+        part = Rectangle(
+            cells.y, cells.x, data.draw(st.integers(1, cells.height)), data.draw(st.integers(1, cells.width))
+        )
+        if topic.layer:
+            shape = (part.height, part.width) if topic.level == 0 else (-(-part.height // 8), -(-part.width // 8))
+            return encode_field(topic, part, 0, 5, np.full(shape, data.draw(st.integers(-(1 << 31), (1 << 31) - 1))))
+        if topic.level == 2:
+            planes = data.draw(
+                st.lists(st.tuples(st.sampled_from(["plants", "?"]), st.integers(-9, 1 << 63)), max_size=4)
+            )
+            counts = np.full((len(planes), -(-part.height // 8), -(-part.width // 8)), 65535)
+            return encode_counts(topic, part, 0, data.draw(st.integers(0, 1 << 63)), planes, counts)
+        return data.draw(beings(topic, part))
+
+    session, clock, _ = hostile_session(
+        small, lambda topic, true: [piece(topic), *true[: data.draw(st.integers(0, 1))]]
+    )
+    session.camera.look(9, 9, data.draw(SCALES), at_once=True)
+    turned(session, clock, 0.2, 0.1)
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+TRUE_STATUS = {
+    "world": "pond", "phase": "running", "tick": 30, "paused": False, "speed": 0.0,
+    "events": [{"tick": 1, "line": ""}],
+    "nodes": [{"name": "n", "rectangle": [0, 0, 9, 9], "tick": 3, "ticks_per_s": 2.5, "entities": 4}],
+    "metrics": {
+        "tick": 30, "births": 1, "deaths": 2, "populations": {"plants": {"grass": 4}}, "substances": {"water": 1},
+    },
+}  # fmt: skip
+
+
+def somewhere(random, told, value):
+    """The same with a value put anywhere into it."""
+    if isinstance(told, dict) and told and random.random() < 0.8:
+        name = random.choice(list(told))
+        return {**told, name: somewhere(random, told[name], value)}
+    if isinstance(told, list) and told and random.random() < 0.8:
+        return [somewhere(random, told[0], value), *told[1:]]
+    return value
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(json, min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_no_status_stops_the_session(small, values, random):
+    session, clock, source = hostile_session(small, lambda topic, true: true)
+    for at, value in enumerate(values):
+        source.status = somewhere(random, TRUE_STATUS, value)
+        turned(session, clock, 0.05, 0.05)
+        metrics = (session.status.get("metrics") or {}) if isinstance(session.status, dict) else None
+        assert metrics is not None and all(isinstance(node, dict) for node in session.status.get("nodes") or ())
+        source.status = {**TRUE_STATUS, "metrics": {**TRUE_STATUS["metrics"], "tick": 31 + at}}
+        turned(session, clock, 0.05, 0.05)
+        assert session.status is source.status
+    lengths = {len(curve) for curve in (*session.series.populations.values(), session.series.births)}
+    assert lengths == {len(session.series.ticks)}
+
+
+@settings(max_examples=80, deadline=None)
+@given(json, st.binary(max_size=20), st.randoms(use_true_random=False))
+def test_no_answer_stops_the_session(small, value, raw, random):
+    session, clock = played(small)
+    turned(session, clock, 0.1)
+    being = int(session.world.core.film.region.tables["monsters"]["id"][0])
+    true = session.world.fetch(being)._asked.result().content
+    ask = session.world.core.ask
+
+    def lying(made, once=False):
+        future = Future()
+        future.set_result(Reply(5, random.choice([somewhere(random, true, value), {"count": value}, {}]), raw))
+        return future
+
+    session.world.core.ask = lying
+    session.select(being, "monsters")
+    for name, arguments in (
+        ("query", ()),
+        ("field", ("water",)),
+        ("births", ()),
+        ("metrics", ()),
+        ("family", (being,)),
+    ):
+        session.ask(getattr(session.world, name)(*arguments), session.series.begin if name == "metrics" else None)
+    session.ask(session.world.snapshots(), lambda found: found[0]["tick"] + 1)
+    turned(session, clock, 1.0, 0.1)
+    session.selected_place()
+    session.world.core.ask = ask
+    session.select(0)
+    session.select(being, "monsters")
+    turned(session, clock, 0.5, 0.1)
+    assert session.selected.being["id"] == being
+
+
+def test_the_past_of_curves_is_taken_whole_or_not_at_all(small):
+    session, clock = played(small)
+    turned(session, clock, 1.0)
+    before = len(session.series.ticks)
+    good = {"ticks": [1, 2], "births": [0, 1], "deaths": [0, 0], "populations": {"p": {"grass": [3]}}, "substances": {}}
+    for bad in ({}, {**good, "births": [1]}, {**good, "ticks": "ab"}, {**good, "populations": {"p": 5}}):
+        session.series.begin(bad)
+        assert len(session.series.ticks) == before
+    session.series.begin(good)
+    assert len(session.series.ticks) == before + 2
+    assert {len(curve) for curve in session.series.populations.values()} == {before + 2}
+
+
+# --- films and pictures
+
+
+def frames_of(count, height=48, width=64):
+    for at in range(count):
+        frame = np.zeros((height, width, 3), np.uint8)
+        frame[..., 0], frame[:, :, 2] = 30, np.arange(width) * 3
+        frame[8:20, 2 + at : 14 + at] = (40, 220, 60)
+        yield frame
+
+
+def ended(film):
+    end_s = time.monotonic() + 30
+    while not film.done:
+        assert time.monotonic() < end_s and 0.0 <= film.progress < 1.0
+        time.sleep(0.01)
+    assert film.progress == 1.0
+
+
+def test_a_gif_holds_every_frame_for_as_long_as_it_was_seen(tmp_path):
+    film = Recorder(tmp_path / "a.gif", (64, 48), 15)
+    for frame in frames_of(20):
+        film.add(frame)
+    film.add(frame)  # nothing moves
+    film.finish()
+    ended(film)
+    assert film.line == "" and list(tmp_path.iterdir()) == [tmp_path / "a.gif"]
+    found = Image.open(tmp_path / "a.gif")
+    assert found.size == (64, 48) and found.n_frames == 20 and found.info["loop"] == 0
+    lasted_ms = 0
+    for at, frame in enumerate(frames_of(20)):
+        found.seek(at)
+        lasted_ms += found.info["duration"]
+        away = np.abs(np.asarray(found.convert("RGB")).astype(int) - frame)
+        assert away.mean() < 4 and away.max() < 40
+    assert lasted_ms == 1400
+
+
+def test_a_gif_follows_when_its_colours_change(tmp_path):
+    film = Recorder(tmp_path / "a.gif", (64, 48), 10)
+    night = [frame // 3 for frame in frames_of(4)]
+    for frame in [*frames_of(4), *night]:
+        film.add(frame)
+    film.finish(wait=True)
+    found = Image.open(tmp_path / "a.gif")
+    found.seek(7)
+    assert np.abs(np.asarray(found.convert("RGB")).astype(int) - night[-1]).mean() < 4
+
+
+def test_an_mp4_has_even_sides_and_every_frame(tmp_path):
+    reader = pytest.importorskip("imageio_ffmpeg")
+    film = Recorder(tmp_path / "a.mp4", (65, 49), 20)
+    assert film.size == (64, 48)
+    for frame in frames_of(12, 49, 65):
+        film.add(frame)
+    film.finish(wait=True)
+    content = reader.read_frames(str(tmp_path / "a.mp4"))
+    told = next(content)
+    assert told["size"] == (64, 48) and "yuv420p" in told["pix_fmt"] and told["fps"] == 20
+    assert sum(1 for _ in content) == 12
+
+
+def test_frames_of_another_size_are_cut_or_filled(tmp_path):
+    film = Recorder(tmp_path / "a.gif", (64, 48), 10)
+    film.add(np.full((100, 100, 4), 200, np.uint8))
+    film.add(np.full((20, 30, 3), 90, np.uint8))
+    film.finish(wait=True)
+    found = Image.open(tmp_path / "a.gif")
+    found.seek(1)
+    pixels = np.asarray(found.convert("RGB"))
+    assert pixels[10, 10, 0] > 60 and pixels[40, 60, 0] < 30
+
+
+def test_what_is_left_or_goes_wrong_leaves_nothing_behind(tmp_path, monkeypatch):
+    film = Recorder(tmp_path / "a.gif", (64, 48), 10)
+    film.add(np.zeros((48, 64, 3), np.uint8))
+    film.abort()
+    assert list(tmp_path.iterdir()) == [] and film.done
+    empty = Recorder(tmp_path / "b.gif", (64, 48), 10)
+    with pytest.raises(UmweltError, match="nothing was recorded"):
+        empty.finish(wait=True)
+    nowhere = Recorder(tmp_path / "no" / "c.gif", (64, 48), 10)
+    with pytest.raises(UmweltError, match="cannot be recorded"):
+        for frame in frames_of(1000):
+            nowhere.add(frame)
+            time.sleep(0.005)
+    monkeypatch.setattr(recorder.Gif, "add", lambda self, frame: 1 / 0)
+    broken = Recorder(tmp_path / "d.gif", (64, 48), 10)
+    broken.add(np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(UmweltError, match="cannot be recorded"):
+        broken.finish(wait=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_slow_encoder_makes_add_wait_and_loses_nothing(tmp_path, monkeypatch):
+    add = recorder.Gif.add
+    monkeypatch.setattr(recorder, "MOST_QUEUED", 4)
+    monkeypatch.setattr(recorder.Gif, "add", lambda self, frame: (time.sleep(0.02), add(self, frame)))
+    film = Recorder(tmp_path / "a.gif", (64, 48), 10)
+    waited = [film.add(frame) for frame in frames_of(20)]
+    assert any(waited) and film.waits == sum(waited) and film.waiting <= 4
+    film.finish(wait=True)
+    assert film.encoded == 20 and Image.open(tmp_path / "a.gif").n_frames == 20
+
+
+def test_what_cannot_be_recorded_is_said_in_one_line(tmp_path, monkeypatch):
+    for path, size in (("a.avi", (64, 48)), ("a.gif", (4, 4)), ("a.gif", (64, 99_999))):
+        with pytest.raises(UmweltError):
+            Recorder(tmp_path / path, size, 10)
+    import sys
+
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(UmweltError, match="pip install") as caught:
+        Recorder(tmp_path / "a.mp4", (64, 48), 10)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_screenshot_is_what_was_seen(tmp_path):
+    pixels = next(frames_of(1))
+    screenshot(pixels, tmp_path / "a.png")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), pixels)
+    for path in ("a.xyz", "no/a.png"):
+        with pytest.raises(UmweltError):
+            screenshot(pixels, tmp_path / path)
+    assert [one.name for one in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_promise_that_nobody_answers_ends():
+    promise = Promise(Future(), "a question", lambda reply: reply, 0.0)
+    time.sleep(0.01)
+    assert promise.done
+    with pytest.raises(UmweltError, match="no answer"):
+        promise.result()
