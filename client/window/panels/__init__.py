@@ -42,21 +42,26 @@ class Panel(NamedTuple):
 
 
 PANELS = (
-    Panel("World", ICON.ICON_FA_EARTH_EUROPE, Spot("left", 258, 240), False, True, "time, its pace and its past"),
-    Panel("Layers", ICON.ICON_FA_LAYER_GROUP, Spot("left", 204, 120), False, True, "what the ground shows"),
+    Panel("World", ICON.ICON_FA_EARTH_EUROPE, Spot("left", 262, 246), False, True, "time, its pace and its past"),
+    Panel("Layers", ICON.ICON_FA_LAYER_GROUP, Spot("left", 212, 120, 252), False, True, "what the ground shows"),
     Panel(
-        "Populations", ICON.ICON_FA_CHART_LINE, Spot("left", 224, 150), False, True, "populations and matter over time"
+        "Populations",
+        ICON.ICON_FA_CHART_LINE,
+        Spot("left", 218, 150, 290),
+        False,
+        True,
+        "populations and matter over time",
     ),
     Panel(
         "Inspector",
         ICON.ICON_FA_MAGNIFYING_GLASS,
-        Spot("right", 640, 190, 2.0),
+        Spot("right", 560, 190, 760),
         True,
         True,
         "all of the selected being",
     ),
-    Panel("Brain", ICON.ICON_FA_BRAIN, Spot("right", 400, 180, 2.0), True, True, "what goes on in it, and why"),
-    Panel("Lineage", ICON.ICON_FA_SITEMAP, Spot("middle", 300, 140, 1.5), False, False, "the tree of life"),
+    Panel("Brain", ICON.ICON_FA_BRAIN, Spot("right", 400, 200, 480), True, True, "what goes on in it, and why"),
+    Panel("Lineage", ICON.ICON_FA_SITEMAP, Spot("middle", 300, 140), False, False, "the tree of life"),
     Panel("Nodes", ICON.ICON_FA_SERVER, Spot("middle", 190, 110), False, False, "who computes what"),
     Panel("Events", ICON.ICON_FA_LIST_UL, Spot("middle", 200, 110), False, False, "what happened"),
     Panel("Help", ICON.ICON_FA_CIRCLE_QUESTION, Spot("over", 470, 300), False, False, "keys (H)"),
@@ -149,6 +154,8 @@ class Dock:
         title = panel.title
         x, y, width, height = self._placed.get(title, (60.0, 60.0, 320.0, 240.0))
         due = title in self._due
+        if panel.spot.column == "over":
+            imgui.set_next_window_bg_alpha(0.97)
         if due:
             self._due.discard(title)
             imgui.set_next_window_pos(ImVec2(x, y), imgui.Cond_.always)

@@ -30,6 +30,7 @@ MOST_LINES = 110
 MOST_REASONS = 6
 LEAST_LINE = 0.012
 REASONS_PX = 176.0
+SMALL_PX = 13.0
 INPUT_NAMES_PX, DRIVE_NAMES_PX = 104.0, 74.0
 
 
@@ -149,9 +150,10 @@ class Brain:
             signed = name in genes.SIGNED_GENES
             share, told = (value / 128, f"{value:+d}") if signed else (value / 255, str(value))
             meter(in_words(name), share, told, GOOD, name_px=112, told_px=36)
-            imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(8, 3))
+            imgui.push_font(None, SMALL_PX)
             dim(genes.PLANT_WORDS[name])
-            imgui.pop_style_var()
+            imgui.pop_font()
+            imgui.dummy(ImVec2(1, 1))
         imgui.pop_text_wrap_pos()
 
 

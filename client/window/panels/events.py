@@ -34,15 +34,18 @@ class Events:
     def __init__(self) -> None:
         self.lines: list[Event] = []
         self._world: set[tuple[int, str]] = set()
+        self._status: Any = None
         self._series_at = 0
         self._lived: dict[str, bool] = {}
         self._notice_s = -1e9
         self._clades: set[int] = set()
+        self._births = 0
         self._chosen = "all"
 
     def note(self, session: Any, clades: Any) -> None:
         """Take in what is new."""
-        for event in session.status.get("events") or ():
+        status, self._status = self._status, session.status
+        for event in (session.status.get("events") or ()) if status is not session.status else ():
             key = (event["tick"], event["line"])
             if key not in self._world:
                 self._world.add(key)
@@ -53,7 +56,8 @@ class Events:
                 self._add(Event(session.tick, "bad" if notice.bad else "here", notice.line))
         if session.notices:
             self._notice_s = max(self._notice_s, session.notices[-1].at_s)
-        if len(self._clades) < MOST_CLADES_TOLD and clades is not None:
+        if clades is not None and len(clades) != self._births and len(self._clades) < MOST_CLADES_TOLD:
+            self._births = len(clades)
             self._note_clades(session, clades)
 
     def _add(self, event: Event) -> None:

@@ -27,21 +27,21 @@ class Help:
         dim(WORDS)
         imgui.pop_text_wrap_pos()
         heading("Keys")
-        width = imgui.get_content_region_avail().x
-        sides = 2 if width > 560 else 1
-        if not imgui.begin_table("keys", sides, imgui.TableFlags_.sizing_stretch_same):
+        sides = 2 if imgui.get_content_region_avail().x > 560 else 1
+        if not imgui.begin_table("keys", 2 * sides, imgui.TableFlags_.no_pad_outer_x):
             return
         half = -(-len(KEYS) // sides)
-        for part in range(sides):
-            imgui.table_next_column()
-            own = KEYS[part * half : (part + 1) * half]
-            indent = max(text_px(keys) for keys, _ in own) + 16
-            left = imgui.get_cursor_pos_x()
-            wrap = left + width / sides - 12
-            for keys, words in own:
+        parts = [KEYS[side * half : (side + 1) * half] for side in range(sides)]
+        for part in parts:
+            widest = max(text_px(keys) for keys, _ in part) + 6
+            imgui.table_setup_column("", imgui.TableColumnFlags_.width_fixed, widest)
+            imgui.table_setup_column("", imgui.TableColumnFlags_.width_stretch)
+        for line in range(half):
+            imgui.table_next_row()
+            for part in parts:
+                keys, words = part[line] if line < len(part) else ("", "")
+                imgui.table_next_column()
                 imgui.text_colored(vector(ACCENT), keys)
-                imgui.same_line(left + indent)
-                imgui.push_text_wrap_pos(wrap)
+                imgui.table_next_column()
                 imgui.text_wrapped(words)
-                imgui.pop_text_wrap_pos()
         imgui.end_table()

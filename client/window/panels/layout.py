@@ -13,12 +13,12 @@ Place = tuple[float, float, float, float]
 
 
 class Spot(NamedTuple):
-    """The column of a panel ("over": in the middle, over all), its wished and least height, and how it shares room."""
+    """The column of a panel ("over": in the middle, over all), its wished and least height, and the most it can use."""
 
     column: str
     wished_px: float
     least_px: float
-    weight: float = 1.0
+    most_px: float = 0.0
 
 
 def places(
@@ -30,7 +30,7 @@ def places(
     first, last = left + MARGIN, width - right - MARGIN
     y, end = top + BAR_PX + MARGIN, height - bottom - 4
     room = max(120.0, end - y)
-    left_px, right_px = min(LEFT_PX, (last - first) * 0.36), min(RIGHT_PX, (last - first) * 0.38)
+    left_px, right_px = min(LEFT_PX, (last - first) * 0.31), min(RIGHT_PX, (last - first) * 0.34)
     middle_x, middle_end = first + left_px + GAP, last
     columns = {name: [one for one in shown if one[1].column == name] for name in ("left", "middle", "right", "over")}
     if not columns["left"]:
@@ -58,18 +58,19 @@ def places(
 
 
 def shared(spots: Sequence[Spot], room_px: float) -> list[float]:
-    """Heights that fit: as wished where there is room; what lacks is taken from all by how much they can spare."""
+    """Heights that fit: what lacks is taken from all by how much they can spare, what is left over goes to those who
+    make use of it."""
     room = room_px - GAP * max(0, len(spots) - 1)
     wished = [spot.wished_px for spot in spots]
     lack = sum(wished) - room
     if lack <= 0:
-        return wished
-    spare = [(spot.wished_px - spot.least_px) * spot.weight for spot in spots]
+        growth = [max(0.0, spot.most_px - spot.wished_px) for spot in spots]
+        share = min(1.0, -lack / max(1.0, sum(growth)))
+        return [wish + part * share for wish, part in zip(wished, growth, strict=True)]
+    spare = [spot.wished_px - spot.least_px for spot in spots]
     if sum(spare) > 0:
         share = min(1.0, lack / sum(spare))
-        wished = [
-            max(spot.least_px, wish - part * share) for spot, wish, part in zip(spots, wished, spare, strict=True)
-        ]
+        wished = [wish - part * share for wish, part in zip(wished, spare, strict=True)]
     excess = sum(wished) - room
     if excess > 0.5:
         wished = [wish * room / sum(wished) for wish in wished]

@@ -42,6 +42,8 @@ class Lineage:
         self._ticks = np.empty(0)
         self._row_of = np.empty(0, np.int32)
         self._lit = False
+        self._family: frozenset[int] = frozenset()
+        """The chosen clade, and those that split off from it."""
 
     # --- loading
 
@@ -137,10 +139,11 @@ class Lineage:
         self._tree(session)
 
     def _prepare(self) -> None:
-        stamp = (len(self.clades), len(self.clades.clades))
+        stamp = (len(self.clades), len(self.clades.clades), self.chosen)
         if stamp == self._stamp:
             return
         self._stamp = stamp
+        self._family = frozenset(self._below(self.chosen) if self.chosen >= 0 else ())
         self._order, self._row_of = self.clades.rows(MOST_ROWS)
         counts = self.clades.row_counts(self._order, self._row_of).astype(np.float64)
         kernel = np.array([0.25, 0.5, 0.25])
@@ -199,11 +202,11 @@ class Lineage:
 
     def _spindles(self) -> None:
         spec = implot.Spec()
-        family = set(self._below(self.chosen)) if self.chosen >= 0 else None
+        family = self._family if self.chosen >= 0 else None
         last = min(BINS, (self.clades.last_tick - self.clades.first_tick) // self.clades.bin_ticks + 1)
         for row, number in enumerate(self._order):
             lit = family is None or number in family
-            spec.fill_color = vector(hue_colour(self.clades.clades[number].hue, 0.62 if lit else 0.25))
+            spec.fill_color = vector(hue_colour(self.clades.clades[number].hue, 0.62 if lit else 0.4))
             spec.fill_alpha = 0.9 if lit else 0.35
             widths = self._widths[row]
             alive = np.flatnonzero(widths)

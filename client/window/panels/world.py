@@ -69,7 +69,8 @@ class World:
         nodes = len(status.get("nodes") or ())
         role = "you may change it" if session.keeper else "you may look"
         imgui.same_line(0, 10)
-        dim(f"{known.height} x {known.width}, {nodes} node{'s' * (nodes != 1)}")
+        size = f"{known.height} x {known.width}"
+        dim(f"{size}, {nodes} node{'s' * (nodes != 1)}" if nodes else size)
         if imgui.is_item_hovered():
             imgui.set_tooltip(f"a torus of {known.height} x {known.width} cells; {role}")
         tick, rate = f"tick {status.get('tick', 0):,}", f"{self.clockwork.ticks_per_s:.1f} ticks/s"
@@ -122,7 +123,7 @@ class World:
             if tile_button(label, "", width=imgui.get_content_region_avail().x):
                 session.show(LIVE)
             return
-        button_px = 64.0
+        button_px = 72.0
         imgui.set_next_item_width(imgui.get_content_region_avail().x - 2 * button_px - 16)
         enter = imgui.InputTextFlags_.enter_returns_true
         entered, self._jump = imgui.input_int("##jump", self._jump, 0, 0, enter)
