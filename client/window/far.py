@@ -218,7 +218,8 @@ class DensitiesDrawer:
         cells, blend = grid_of(camera.scale)
         give(
             self.program, half_view=half_view(camera), middle=(camera.x, camera.y), pixels=camera.scale,
-            density_place=self._spread.place(camera), seconds=frame.now_s % 3600.0, strength=strength,
+            density_place=self._spread.place(camera), density_wraps=self._spread.wraps,
+            seconds=frame.now_s % 3600.0, strength=strength,
             grid_cells=cells, blend=blend,
         )  # fmt: skip
         self.quad.render(self.program)

@@ -92,7 +92,8 @@ class Finish:
         if composed is not None and strength > 0:
             composed.textures[2].use(2)
             give(
-                one, ground_place=composed.spread.place(camera), strength=strength, drift=drift, windy=windy,
+                one, ground_place=composed.spread.place(camera), ground_wraps=composed.spread.wraps,
+                strength=strength, drift=drift, windy=windy,
                 pixels=camera.scale,
             )  # fmt: skip
         self.quad.render(one)

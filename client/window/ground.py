@@ -40,12 +40,15 @@ class Spread:
     extent: tuple[float, float]
     repeats: tuple[bool, bool]
     """Whether it goes all round the torus, across and down."""
+    wraps: tuple[float, float]
+    """1 where it does so with cells to spare: its last values are for fewer cells than the others."""
 
     @classmethod
     def of(cls, plane: Any, rows: int, columns: int, step: int, height: int, width: int) -> "Spread":
         """Where a plane (or densities) of so many values lies in a world."""
-        across, down = columns * step >= width, rows * step >= height
-        return cls(plane.rectangle, (columns * step, rows * step), (across, down))
+        across, down = columns * step, rows * step
+        wraps = float(across > width), float(down > height)
+        return cls(plane.rectangle, (across, down), (across >= width, down >= height), wraps)
 
     def origin(self, camera: Camera) -> tuple[float, float]:
         """Cells (right, down) from the window's middle to the corner, of the image nearest to it."""
@@ -294,8 +297,8 @@ class Ground:
         one = self.near if camera.scale >= NEAR_PIXELS else self.far
         give(
             one, half_view=half_view(camera), middle=(camera.x, camera.y), pixels=camera.scale,
-            ground_place=self.composed.spread.place(camera), seconds=frame.now_s % 3600.0,
-            scents=float(looks.scents), weather=float(looks.weather),
+            ground_place=self.composed.spread.place(camera), ground_wraps=self.composed.spread.wraps,
+            seconds=frame.now_s % 3600.0, scents=float(looks.scents), weather=float(looks.weather),
         )  # fmt: skip
         self.quad.render(one)
 

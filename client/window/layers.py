@@ -221,7 +221,7 @@ class LayerDrawer:
         low, high = self.span
         give(
             self.program, half_view=half_view(camera), middle=(camera.x, camera.y), strength=looks.layer_strength,
-            layer_place=spread.place(camera), range=(low, 1 / max(1e-6, high - low)),
+            layer_place=spread.place(camera), layer_wraps=spread.wraps, range=(low, 1 / max(1e-6, high - low)),
             repeats=(float(spread.repeats[0]), float(spread.repeats[1])),
         )  # fmt: skip
         self.quad.render(self.program)

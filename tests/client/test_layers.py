@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from umwelt.client.window.camera import Camera
-from umwelt.client.window.far import KINDS, by_kind, grid_of
+from umwelt.client.window.far import KINDS, by_kind, grid_of, runs_of
 from umwelt.client.window.frame import Plane
-from umwelt.client.window.ground import Spread
+from umwelt.client.window.ground import Spread, grains
 from umwelt.client.window.layers import MAPS, colours_of, legend, mixed, span_of, ticks_between
 from umwelt.sandbox.region import Rectangle
 
@@ -87,6 +87,7 @@ def test_a_plane_over_the_seam_lies_next_to_the_camera() -> None:
 def test_planes_all_round_repeat() -> None:
     spread = Spread.of(plane_at(0, 0, 100, 200), 13, 25, 8, 100, 200)
     assert spread.repeats == (True, True)
+    assert spread.wraps == (0, 1)  # 13 x 8 rows are more than 100
 
 
 def plane_at(y: int, x: int, height: int, width: int) -> Plane:
@@ -98,6 +99,18 @@ def test_a_spread_within_another_is_where_it_is_in_the_world() -> None:
     outer = Spread.of(plane_at(95, 190, 60, 90), 60, 90, 1, 100, 200)
     assert inner.within(outer, 100, 200) == pytest.approx((40, 17, 0.1, 0.1))
     assert outer.within(outer, 100, 200)[:2] == (0, 0)
+
+
+def test_dots_are_drawn_by_runs_of_their_tables() -> None:
+    assert runs_of(np.array([1, 1, 0, 0, 0, 2], np.uint8)) == [(1, 0, 2), (0, 2, 3), (2, 5, 1)]
+    assert runs_of(np.zeros(0, np.uint8)) == []
+
+
+def test_noise_repeats_and_has_its_mean_in_the_middle() -> None:
+    noise = grains().astype(int)
+    assert np.abs(noise.mean(axis=(0, 1)) - 127.5).max() < 3
+    steps = np.abs(np.diff(noise[:, :, 0], axis=1)).max()
+    assert np.abs(noise[:, 0, 0] - noise[:, -1, 0]).max() <= steps + 1
 
 
 def test_kinds_from_afar_are_told_apart_and_none_is_lost() -> None:

@@ -4,6 +4,7 @@
 in vec2 at;
 out vec4 colour;
 uniform sampler2D plant_counts, monster_counts;  // a cell, of four kinds
+uniform vec2 density_wraps;
 uniform vec4 density_place;
 uniform float pixels;
 uniform float seconds;
@@ -42,7 +43,7 @@ vec4 scattered(vec2 place, float cells, vec4 plants, vec4 monsters, vec2 turn) {
 }
 
 void main() {
-    vec2 place = middle + at, spot = (at - density_place.xy) * density_place.zw;
+    vec2 place = middle + at, spot = spot_in(density_place, density_wraps, at);
     vec4 plants = max(spline(plant_counts, spot), 0.0), monsters = max(spline(monster_counts, spot), 0.0);
     vec4 grain = grained(place, 230.0);
     float broad = lattice(place, steps_of(31.0)), clump = grain.g, fine = grain.b;

@@ -11,6 +11,7 @@ vec3 sound(vec3 c) { return clamp(mix(vec3(0.0), c, vec3(lessThan(abs(c), vec3(1
 
 #ifdef WEATHER
 uniform sampler2D sky_plane;
+uniform vec2 ground_wraps;
 uniform vec4 ground_place;
 uniform vec2 drift;      // cells that the wind has gone
 uniform float windy;     // 0 to 1
@@ -57,7 +58,7 @@ float wisps(vec2 place) {
 void main() {
     vec3 c = sound(texture(picture, uv).rgb);
 #ifdef WEATHER
-    vec2 spot = (at - ground_place.xy) * ground_place.zw;
+    vec2 spot = spot_in(ground_place, ground_wraps, at);
     vec4 sky = texture(sky_plane, spot);
     // twilight reaches far: the sun of a wide strip counts
     vec2 wide = vec2(ground_place.z * 15.0, 0.0);

@@ -2,6 +2,7 @@
 in vec2 at;
 out vec4 colour;
 uniform sampler2D lie_plane, smell_plane, sky_plane;
+uniform vec2 ground_wraps;
 uniform vec4 ground_place;  // cells (x, y) from the window's middle to the planes' corner, one over their cells
 uniform float pixels;       // a cell
 uniform float seconds;
@@ -50,14 +51,14 @@ vec3 stones(vec2 place, float cells, float salt) {
 
 void main() {
     vec2 place = middle + at;
-    vec2 spot = (at - ground_place.xy) * ground_place.zw;
+    vec2 spot = spot_in(ground_place, ground_wraps, at);
     vec4 lie = spline(lie_plane, spot), smell = spline(smell_plane, spot), sky = spline(sky_plane, spot);
     float fine = smoothstep(3.0, 14.0, pixels), finer = smoothstep(12.0, 40.0, pixels);
     float broad = lattice(place, steps_of(23.0)), coarse, middling, small, tiny = 0.5;
     vec4 wide = grained(place, 196.0);
     coarse = wide.g;
     middling = wide.b;
-    vec2 bent = place + vec2(middling - coarse, coarse - broad) * 0.9;
+    vec2 bent = place + vec2(middling - coarse, coarse - broad) * 0.6;
     vec4 narrow = grained(bent, 23.0);
     small = narrow.g;
 #ifdef NEAR
@@ -71,16 +72,16 @@ void main() {
     float moisture = lie.y, height = lie.z, detritus = smell.w;
 
     float shallow = clamp(depth * 14.0, 0.0, 1.0);
-    vec3 land = mix(vec3(0.138, 0.098, 0.092), vec3(0.036, 0.074, 0.062), clamp(moisture * 1.3 - 0.25, 0.0, 1.0));
+    vec3 land = mix(vec3(0.142, 0.102, 0.080), vec3(0.036, 0.074, 0.062), clamp(moisture * 1.3 - 0.25, 0.0, 1.0));
     float moss = smoothstep(0.42, 0.72, coarse * 0.6 + broad * 0.4 + (small - 0.5) * 0.25);
     land = mix(land, vec3(0.050, 0.105, 0.058), moss * moisture * 0.85);
     float rock = clamp(height - 0.55, 0.0, 1.0) * 1.6 * (0.25 + 1.5 * grain * middling);
     rock += smoothstep(0.62, 0.85, middling * 0.5 + coarse * 0.5) * 0.3;
     land = mix(land, vec3(0.168, 0.148, 0.146), clamp(rock, 0.0, 0.8));
-    land = mix(land, vec3(0.120, 0.044, 0.132), detritus * 0.85 * (0.6 + 0.8 * middling));
+    land = mix(land, vec3(0.118, 0.050, 0.112), detritus * 0.85 * (0.6 + 0.8 * middling));
     land = mix(land, vec3(0.13, 0.36, 0.20), sky.w * 0.85);
     float slope = clamp(lie.w, -0.55, 0.75);
-    float speck = fine * (smoothstep(0.62, 0.80, small) * 0.40 - smoothstep(0.40, 0.20, small) * 0.35)
+    float speck = fine * (smoothstep(0.60, 0.80, small * 0.6 + tiny * 0.4) * 0.45 - smoothstep(0.40, 0.20, small) * 0.20)
         + finer * (tiny - 0.5) * 0.9;
     land *= 1.0 + slope + (grain - 0.5) * 1.1 + speck;
 #ifdef NEAR
@@ -88,8 +89,8 @@ void main() {
     land = land * (1.0 - stone.z * 0.45) + (vec3(0.105, 0.100, 0.112) * stone.x * (0.6 + 0.7 * grain)
         + vec3(0.020, 0.055, 0.030) * moss * stone.x);
     // crumbs catch light from the north-west when they are near enough to be seen
-    float relief = small - grained(bent + 0.10, 23.0).g;
-    land *= 1.0 + fine * clamp(relief * 0.9, -0.25, 0.3);
+    vec2 relief = narrow.gb - grained(bent + 0.08, 23.0).gb;
+    land *= 1.0 + fine * clamp(relief.x * 0.55 + relief.y * 0.55 * finer, -0.25, 0.3);
 #endif
     // frost comes in patches before it lies everywhere
     float frost = clamp((1.5 - sky.y) / 7.0, 0.0, 1.0) * weather;

@@ -27,6 +27,12 @@ float lattice(vec2 place, vec2 steps) {
 
 vec2 steps_of(float cells) { return max(vec2(4.0), floor(world / cells + 0.5)); }
 
+// Where a place lies in a plane, 0 to 1. `wraps`: 1 where a plane goes all round the torus with cells to spare.
+vec2 spot_in(vec4 plane, vec2 wraps, vec2 at) {
+    vec2 off = at - plane.xy;
+    return mix(off, mod(off, world), wraps) * plane.zw;
+}
+
 // A cubic B-spline through four bilinear taps.
 vec4 spline(sampler2D plane, vec2 uv) {
     vec2 size = vec2(textureSize(plane, 0));

@@ -4,13 +4,14 @@
 in vec2 at;
 out vec4 colour;
 uniform sampler2D field, map_colours;
+uniform vec2 layer_wraps;
 uniform vec4 layer_place;
 uniform vec2 range;     // lowest, one over the range
 uniform float lines;    // between lowest and highest
 uniform float strength;
 uniform vec2 repeats;   // across, down: whether it goes all round the torus
 void main() {
-    vec2 spot = (at - layer_place.xy) * layer_place.zw;
+    vec2 spot = spot_in(layer_place, layer_wraps, at);
     float share = clamp((spline(field, spot).r - range.x) * range.y, 0.0, 1.0);
     vec3 tint = texture(map_colours, vec2(share * 255.0 / 256.0 + 0.5 / 256.0, 0.5)).rgb;
     float level = share * lines, wide = max(fwidth(level), 1e-5);
