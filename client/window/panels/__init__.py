@@ -43,7 +43,7 @@ class Panel(NamedTuple):
 
 PANELS = (
     Panel("World", ICON.ICON_FA_EARTH_EUROPE, Spot("left", 262, 246), False, True, "time, its pace and its past"),
-    Panel("Layers", ICON.ICON_FA_LAYER_GROUP, Spot("left", 212, 120, 252), False, True, "what the ground shows"),
+    Panel("Layers", ICON.ICON_FA_LAYER_GROUP, Spot("left", 212, 120, 296), False, True, "what the ground shows"),
     Panel(
         "Populations",
         ICON.ICON_FA_CHART_LINE,
@@ -55,7 +55,7 @@ PANELS = (
     Panel(
         "Inspector",
         ICON.ICON_FA_MAGNIFYING_GLASS,
-        Spot("right", 560, 190, 760),
+        Spot("right", 560, 190, 990),
         True,
         True,
         "all of the selected being",

@@ -38,7 +38,7 @@ def parts(session: Any, clockwork: Any) -> list[Part]:
     if words:
         icon, colour = (ICON.ICON_FA_SUN, WARN) if up else (ICON.ICON_FA_MOON, MOONLIGHT)
         found.append((f"{icon}  {words}", colour, True))
-    found.append((f"{clockwork.ticks_per_s:.1f} ticks/s   {clockwork.frames_per_s:.0f} fps", DIM, True))
+    found.append((f"{clockwork.ticks_per_s:.1f} ticks/s   {clockwork.frames}", DIM, True))
     populations = (session.status.get("metrics") or {}).get("populations") or {}
     for counts in populations.values():
         for name, count in counts.items():

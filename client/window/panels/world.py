@@ -21,6 +21,11 @@ class Clockwork:
         self.ticks_per_s, self.frames_per_s = 0.0, 0.0
         self._tick, self._tick_s, self._frame_s = -1, 0.0, 0.0
 
+    @property
+    def frames(self) -> str:
+        """Frames a second, in words."""
+        return f"{self.frames_per_s:.{int(self.frames_per_s < 5)}f} fps"
+
     def turn(self, session: Any) -> None:
         """Once a frame."""
         now_s = session.clock()
@@ -77,7 +82,7 @@ class World:
         imgui.text_colored(vector(ACCENT), tick)
         imgui.same_line(0, 12)
         dim(rate)
-        frames = f"{self.clockwork.frames_per_s:.0f} fps"
+        frames = self.clockwork.frames
         imgui.same_line(imgui.get_window_width() - text_px(frames) - imgui.get_style().window_padding.x)
         dim(frames)
 
