@@ -71,26 +71,31 @@ class View:
     complete: bool = True
 
 
-def connect(address: str | Path, keys: str | Path | Keys | None = None, timeout_s: float = TIMEOUT_S) -> "Connection":
+def connect(
+    address: str | Path, keys: str | Path | Keys | None = None, timeout_s: float = TIMEOUT_S,
+    bytes_per_s: float | None = None,
+) -> "Connection":  # fmt: skip
     """Connect to the gateway of a running world: its address, or the run's folder; `keys` is a folder with keys.
 
-    Raises `RunError` where no gateway answers in time.
+    No more than `bytes_per_s` of what is watched comes on the average, if it is given: tiles then come less often, but
+    always the newest. Raises `RunError` where no gateway answers in time.
     """
-    return Connection(_core(address, keys), timeout_s)
+    return Connection(_core(address, keys, bytes_per_s), timeout_s)
 
 
 async def connect_async(
-    address: str | Path, keys: str | Path | Keys | None = None, timeout_s: float = TIMEOUT_S
-) -> "AsyncConnection":
+    address: str | Path, keys: str | Path | Keys | None = None, timeout_s: float = TIMEOUT_S,
+    bytes_per_s: float | None = None,
+) -> "AsyncConnection":  # fmt: skip
     """The same as `connect`, with methods to be awaited."""
-    core = _core(address, keys)
+    core = _core(address, keys, bytes_per_s)
     return await asyncio.to_thread(AsyncConnection, core, timeout_s)
 
 
-def _core(address: str | Path, keys: str | Path | Keys | None) -> Core:
+def _core(address: str | Path, keys: str | Path | Keys | None, bytes_per_s: float | None) -> Core:
     if isinstance(keys, str | Path):
         keys = Keys.load(Path(keys), best_role(Path(keys)))
-    return Core(address, keys)
+    return Core(address, keys, bytes_per_s)
 
 
 class _Looking:
@@ -306,6 +311,15 @@ class Connection(_Looking):
     def name(self) -> str:
         """The world's name."""
         return self._core.known.world
+
+    @property
+    def bytes_per_s(self) -> float | None:
+        """How many bytes a second may come of what is watched, on the average (None: no bound); can be set."""
+        return self._core.bytes_per_s
+
+    @bytes_per_s.setter
+    def bytes_per_s(self, bytes_per_s: float | None) -> None:
+        self._core.bytes_per_s = bytes_per_s
 
     def status(self) -> dict[str, Any]:
         """Where the world is, as `umwelt status --json` tells it; a few tenths of a second old."""

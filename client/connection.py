@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from umwelt.client.allowance import Allowance
 from umwelt.cluster import viewing
 from umwelt.cluster.gateway import GATEWAY
 from umwelt.cluster.keys import KEEPER, Keys
@@ -27,7 +28,6 @@ HELLO_AGAIN_S = 0.1
 ASK_AGAIN_S = 1.0
 ALIVE_S = 2.0
 LOST_AFTER_S = 4.0
-CREDIT = 128
 BYE_S = 0.02
 LIMITS = Limits(message_bytes=64 << 20, queued=1000)
 
@@ -54,10 +54,14 @@ class Core:
     """See the page's top. `known` is what the gateway told of the world.
 
     `place` is the gateway's address, or a run's folder, whose `gateway.json` is read anew whenever the gateway is lost.
+    No more tiles come than `bytes_per_s` on the average (None: as many as can be taken); `received_bytes` are those of
+    all tiles that have come.
     """
 
-    def __init__(self, place: str | Path, keys: Keys | None = None):
+    def __init__(self, place: str | Path, keys: Keys | None = None, bytes_per_s: float | None = None):
         self._place, self._keys = place, keys
+        self._allowance = Allowance(_checked_bound(bytes_per_s), time.monotonic())
+        self.received_bytes = 0
         self.address = str(place)
         if _is_address(place):
             check_address(str(place))
@@ -69,10 +73,12 @@ class Core:
         self._outbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._asked: dict[str, _Asked] = {}
         self._watched: dict[int, Counter[bytes]] = {}
+        self._to_say: dict[int, None] = {}
+        """Those of which the gateway has not been told what is watched now."""
+        self._dropped: dict[int, set[bytes]] = {}
         self._tiles: dict[tuple[int, bytes], tuple[int, list[bytes]]] = {}
         self._arrivals = 0
-        self._owed = 0
-        self._is_in = False
+        self._is_in = self._is_counting = False
         self._closing = False
         self._heard_s = self._hello_s = self._alive_s = -1e9
         self._thread = threading.Thread(target=self._run, name="umwelt-viewer", daemon=True)
@@ -95,6 +101,21 @@ class Core:
         """What the gateway told of the world."""
         assert self._welcome is not None
         return self._welcome
+
+    @property
+    def bytes_per_s(self) -> float | None:
+        """How many bytes of tiles may come a second, on the average; None: no bound. May be set at any time."""
+        return self._allowance.bytes_per_s
+
+    @bytes_per_s.setter
+    def bytes_per_s(self, bytes_per_s: float | None) -> None:
+        bound = _checked_bound(bytes_per_s)
+
+        def change() -> None:
+            self._allowance.bound(bound, time.monotonic())
+            self._begin_anew()
+
+        self._outbox.put(change)
 
     def close(self) -> None:
         """End the thread; what waits for an answer gets a `RunError`."""
@@ -133,7 +154,8 @@ class Core:
                 if counter[topic] <= 0:
                     del counter[topic]
                     self._tiles.pop((shown, topic), None)
-        self._outbox.put(lambda: self._say_watched(shown))
+                    self._dropped.setdefault(shown, set()).add(topic)
+            self._to_say[shown] = None
 
     def tile(self, shown: int, topic: Topic) -> tuple[int, list[bytes]] | None:
         """The newest pieces of a tile, and the number of their arrival."""
@@ -244,7 +266,7 @@ class Core:
 
     def _lost(self) -> None:
         """The gateway is gone or has forgotten us: begin anew with the next one."""
-        self._is_in, self._hello_s = False, -1e9
+        self._is_in, self._is_counting, self._hello_s = False, False, -1e9
         for ticket, asked in list(self._asked.items()):
             asked.said_s = -1e9
             if asked.once and asked.said:
@@ -260,18 +282,39 @@ class Core:
             elif now_s - asked.said_s >= ASK_AGAIN_S:
                 asked.said_s = now_s
                 asked.said = self._transport.send(self.address, viewing.encode(asked.message)) or asked.said
-        if self._owed >= CREDIT // 4:
-            if self._transport.send(self.address, viewing.encode(viewing.Credit(self._owed))):
-                self._owed, self._alive_s = 0, now_s
+        if self._is_counting and (tiles := self._allowance.more(now_s)):
+            if self._transport.send(self.address, viewing.encode(viewing.Credit(tiles))):
+                self._alive_s = now_s
+            else:
+                self._allowance.not_given(tiles)
+        if self._is_counting and self._allowance.doubtful(now_s):
+            self._begin_anew()
+        if self._to_say:
+            self._say_watched(now_s)
         if now_s - self._alive_s >= ALIVE_S:
             self._alive_s = now_s
             self._transport.send(self.address, viewing.encode(viewing.Alive()))
 
-    def _say_watched(self, shown: int) -> None:
-        if self._is_in and self._transport is not None:
-            topics = list(self._watched.get(shown, ()))
-            self._owed = 0
-            self._transport.send(self.address, viewing.encode(viewing.Watch(topics, CREDIT, shown)))
+    def _say_watched(self, now_s: float) -> None:
+        """All changes of a turn at once: each time, the count begins anew."""
+        assert self._transport is not None
+        with self._changed:
+            changed, self._to_say = self._to_say, {}
+            watched = {shown: list(self._watched.get(shown, ())) for shown in changed}
+            dropped = {shown: self._dropped.pop(shown, set()) for shown in changed}
+        credit, self._is_counting = self._allowance.anew(now_s), True
+        for shown, topics in watched.items():
+            # what was dropped and is wanted again has to be sent again: the gateway takes us to have it
+            kept = [topic for topic in topics if topic not in dropped[shown]]
+            for said in [kept, topics] if len(kept) < len(topics) else [topics]:
+                self._transport.send(self.address, viewing.encode(viewing.Watch(said, credit, shown)))
+
+    def _begin_anew(self) -> None:
+        """Say anew what is watched of something, and with it the credit."""
+        with self._changed:
+            shown = next((shown for shown, topics in self._watched.items() if topics), None)
+            if shown is not None:
+                self._to_say[shown] = None
 
     def _take(self, frames: Sequence[bytes]) -> None:
         try:
@@ -280,7 +323,9 @@ class Core:
             return
         self._heard_s = time.monotonic()
         if isinstance(message, viewing.Tile):
-            self._owed += 1
+            size = sum(map(len, frames))
+            self._allowance.took(size, self._heard_s)
+            self.received_bytes += size
             with self._changed:
                 if message.topic in self._watched.get(message.shown, ()):
                     self._arrivals += 1
@@ -300,8 +345,8 @@ class Core:
                 self._is_in = True
                 self._changed.notify_all()
             if first:
-                for shown in list(self._watched):
-                    self._say_watched(shown)
+                with self._changed:
+                    self._to_say |= dict.fromkeys(self._watched)
 
     def _answered(self, answer: viewing.Answer, raw: list[bytes]) -> None:
         asked = self._asked.pop(answer.ticket, None)
@@ -326,6 +371,12 @@ class Core:
 def _fail(asked: _Asked, error: RunError) -> None:
     if asked.future.set_running_or_notify_cancel():
         asked.future.set_exception(error)
+
+
+def _checked_bound(bytes_per_s: float | None) -> float | None:
+    if bytes_per_s is not None and not 0 < bytes_per_s < 1e15:  # nan neither
+        raise RunError(f"bytes_per_s = {bytes_per_s}: give more than 0, or None for no bound")
+    return bytes_per_s
 
 
 def _is_address(place: str | Path) -> bool:

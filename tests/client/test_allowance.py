@@ -1,0 +1,214 @@
+"""Bytes a second: no more comes than is allowed, nearly all of that does, and what comes is the newest."""
+
+import random
+import time
+
+import pytest
+from carving import golden
+from town import Town
+
+from umwelt.client.allowance import BURST_S, CREDIT, SILENT_S, Allowance
+from umwelt.client.api import connect
+from umwelt.client.connection import Core
+from umwelt.cluster.tiles import BODIES, DENSITIES, Topic, read_head
+from umwelt.cluster.viewing import LIVE
+from umwelt.sandbox.errors import RunError
+
+TURN_S = 0.004
+
+
+class Gateway:
+    """Sends a tile for every credit, at once or when it is under way long enough; always has something to send."""
+
+    def __init__(self, sizes, way_s: float = 0.0):
+        self.sizes, self.way_s = sizes, way_s
+        self.credit = 0
+        self.coming: list[tuple[float, int]] = []
+        self.came: list[tuple[float, int]] = []
+
+    def turn(self, allowance: Allowance, now_s: float) -> None:
+        while self.credit > 0:
+            self.credit -= 1
+            self.coming.append((now_s + self.way_s, next(self.sizes)))
+        while self.coming and self.coming[0][0] <= now_s:
+            _, size = self.coming.pop(0)
+            allowance.took(size, now_s)
+            self.came.append((now_s, size))
+
+    def bytes(self, from_s: float, to_s: float) -> int:
+        return sum(size for at, size in self.came if from_s < at <= to_s)
+
+
+def lived(allowance: Allowance, gateway: Gateway, seconds: float, watch_every_s: float = 1e9) -> None:
+    now_s = watched_s = 0.0
+    gateway.credit = allowance.anew(now_s)
+    while now_s < seconds:
+        gateway.turn(allowance, now_s)
+        now_s += TURN_S
+        gateway.credit += allowance.more(now_s)
+        if now_s - watched_s > watch_every_s or allowance.doubtful(now_s):
+            watched_s, gateway.credit = now_s, allowance.anew(now_s)
+
+
+def tile_sizes(least: int, most: int, seed: int = 3):
+    chance = random.Random(seed)
+    while True:
+        yield chance.randint(least, most)
+
+
+@pytest.mark.parametrize("way_s", [0.0, 0.1])
+@pytest.mark.parametrize("bytes_per_s", [3e4, 3e5, 2e6])
+@pytest.mark.parametrize("least", [500, 19_000])
+def test_as_many_bytes_come_as_are_allowed_and_no_more(bytes_per_s, least, way_s):
+    allowance, gateway = Allowance(bytes_per_s), Gateway(tile_sizes(least, 20_000), way_s)
+    lived(allowance, gateway, 30.0)
+    assert 0.93 < gateway.bytes(2.0, 30.0) / (28.0 * bytes_per_s) < 1.05
+    for begin_s in range(5, 28):
+        most = (1.0 + BURST_S) * bytes_per_s + 2 * 20_000
+        assert gateway.bytes(begin_s, begin_s + 1.0) <= most
+
+
+def unlike_sizes(seed: int = 3):
+    """Mostly small ones, now and then a large one, as fields and beings are."""
+    chance = random.Random(seed)
+    while True:
+        large = chance.random() < 0.2
+        for _ in range(chance.randint(1, 12)):
+            yield chance.randint(15_000, 40_000) if large else chance.randint(300, 1500)
+
+
+@pytest.mark.parametrize("watch_every_s", [0.15, 1e9])
+def test_tiles_that_are_large_only_now_and_then_come_as_evenly(watch_every_s):
+    allowance, gateway = Allowance(2e5), Gateway(unlike_sizes())
+    lived(allowance, gateway, 60.0, watch_every_s)
+    assert 0.9 < gateway.bytes(2.0, 60.0) / (58.0 * 2e5) < 1.05
+    most = max(gateway.bytes(begin_s / 4, begin_s / 4 + 2.0) for begin_s in range(20, 230))
+    assert most < (2.0 + 2 * BURST_S) * 2e5
+
+
+@pytest.mark.parametrize("way_s", [0.0, 0.05, 0.3])
+@pytest.mark.parametrize("watch_every_s", [0.03, 0.2, 1.1])
+def test_who_looks_elsewhere_all_the_time_gets_no_more_either(watch_every_s, way_s):
+    allowance, gateway = Allowance(3e5), Gateway(tile_sizes(2000, 9000), way_s)
+    lived(allowance, gateway, 30.0, watch_every_s)
+    assert 0.8 < gateway.bytes(2.0, 30.0) / (28.0 * 3e5) < 1.05
+
+
+def test_credit_that_was_lost_is_given_again():
+    allowance = Allowance(1e5)
+    given = allowance.anew(0.0)
+    assert given > 0
+    again = allowance.anew(0.01)  # in the place of the first, of which nobody knows whether it is under way
+    assert again == 0 and not allowance.doubtful(SILENT_S)
+    assert allowance.doubtful(SILENT_S + 0.05)
+    assert allowance.anew(SILENT_S + 0.05) == given and not allowance.doubtful(100.0)
+
+
+def test_without_a_bound_credit_is_for_so_many_tiles_at_once():
+    allowance = Allowance(None)
+    assert allowance.anew(0.0) == CREDIT
+    for _ in range(CREDIT // 4 - 1):
+        allowance.took(10**9, 0.1)
+        assert allowance.more(0.1) == 0
+    allowance.took(10**9, 0.1)
+    assert allowance.more(0.1) == CREDIT // 4 and allowance.more(0.1) == 0
+    assert not allowance.doubtful(1e9)
+    allowance.not_given(CREDIT // 4)
+    assert allowance.more(0.1) == CREDIT // 4
+
+
+def test_a_bound_may_change_at_any_time():
+    allowance, gateway = Allowance(1e6), Gateway(tile_sizes(5000, 9000))
+    lived(allowance, gateway, 5.0)
+    allowance.bound(1e5, 5.0)
+    gateway.credit, now_s = allowance.anew(5.0), 5.0
+    while now_s < 15.0:
+        gateway.turn(allowance, now_s)
+        now_s += TURN_S
+        gateway.credit += allowance.more(now_s)
+    assert 0.9 < gateway.bytes(6.0, 15.0) / (9.0 * 1e5) < 1.06
+    allowance.bound(None, now_s)
+    assert allowance.anew(now_s) == CREDIT
+
+
+@pytest.mark.parametrize("wrong", [0, -5.0, float("nan"), float("inf")])
+def test_bounds_that_are_none_are_one_line(tmp_path, wrong):
+    with pytest.raises(RunError, match=r"bytes_per_s = .*: give more than 0, or None"):
+        Core(f"ipc://{tmp_path}/nobody", bytes_per_s=wrong)
+
+
+# --- over sockets
+
+
+def rate(core: Core, seconds: float) -> float:
+    """Bytes a second that come."""
+    began, began_s = core.received_bytes, time.monotonic()
+    time.sleep(seconds)
+    return (core.received_bytes - began) / (time.monotonic() - began_s)
+
+
+@pytest.fixture(scope="module")
+def town():
+    with Town(golden(128, 128), 2, tick_s=0.02) as found:
+        yield found
+
+
+ALL = [Topic(BODIES, layer, y, x) for layer in range(15) for y in range(2) for x in range(2)]
+
+
+def test_a_gateway_sends_no_more_than_is_allowed_and_more_without_a_bound(town):
+    with connect(town.address) as world:
+        core = world._core
+        core.watch(LIVE, ALL)
+        time.sleep(1.0)
+        free = rate(core, 3.0)
+        bound = free / 6
+        world.bytes_per_s = bound
+        time.sleep(1.5)
+        assert world.bytes_per_s == bound
+        for _ in range(4):  # on a busy machine the gateway may for a while have less to send
+            held = rate(core, 6.0)
+            assert held < 1.1 * bound, (held, bound)
+            if held > 0.9 * bound:
+                break
+        assert held > 0.9 * bound, (held, bound)
+        newest = [max(read_head(frame)[0].tick for frame in core.tile(LIVE, topic)[1]) for topic in ALL]
+        behind_s = 2 * len(ALL) * core._allowance.tile_bytes / bound
+        assert town.tick() - max(newest) < 50 and town.tick() - min(newest) < 50 * (behind_s + 2)
+        world.bytes_per_s = None
+        time.sleep(0.5)
+        assert any(rate(core, 2.0) > 1.5 * bound for _ in range(6))
+
+
+@pytest.mark.parametrize("bytes_per_s", [None, 1e6])
+def test_what_is_dropped_and_wanted_again_at_once_comes_again_from_a_world_at_rest(town, bytes_per_s):
+    with connect(town.address, bytes_per_s=bytes_per_s) as world:
+        core, few = world._core, ALL[:4]
+        world.wait(world.pause(), 20)
+        core.watch(LIVE, few)
+        for _ in range(12):
+            end_s = time.monotonic() + 10
+            while any(core.tile(LIVE, topic) is None for topic in few):
+                assert time.monotonic() < end_s
+                time.sleep(0.01)
+            core.unwatch(LIVE, few)
+            core.watch(LIVE, few)
+        world.go()
+
+
+def test_a_bound_from_the_beginning_holds_while_one_looks_about(town):
+    bound = 40_000.0
+    with connect(town.address, bytes_per_s=bound) as world:
+        core = world._core
+        began, began_s, shown = core.received_bytes, time.monotonic(), ALL[:20]
+        core.watch(LIVE, shown)
+        while time.monotonic() - began_s < 6.0:
+            other = random.Random(time.monotonic_ns()).sample(ALL, 20)
+            core.watch(LIVE, other)
+            core.unwatch(LIVE, shown)
+            shown = other
+            time.sleep(0.15)
+        came = core.received_bytes - began
+        assert 0.5 * 6.0 * bound < came < 1.1 * (6.0 + BURST_S) * bound + 20_000
+        assert next(world.watch((0, 0, 128, 128), "densities", timeout_s=20)).complete
+    assert Topic(DENSITIES, 0, 0, 0) not in ALL
