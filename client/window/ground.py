@@ -214,13 +214,15 @@ class Ground:
             return
         seen = tuple((name, frame.planes[name].number, frame.planes[name].rectangle) for name in names.values())
         now = frame.now_s
+        # elsewhere: what was composed does not fit the view, so it cannot wait
+        moved = [one[2] for one in seen] != [one[2] for one in self._seen]
         if seen != self._seen:
             self._seen, self._changed_s = seen, now
             self._measure(frame, names)
-        if now - self._changed_s > EASED_S or 0 <= now - self._composed_s < COMPOSE_EVERY_S:
-            if self.composed is not None and now >= self._composed_s:
-                return
-        self._compose(frame, names, now)
+        settled = now - self._changed_s > EASED_S
+        waits = 0 <= now - self._composed_s < COMPOSE_EVERY_S
+        if moved or self.composed is None or not (settled or waits):
+            self._compose(frame, names, now)
 
     def _measure(self, frame: Frame, names: Mapping[str, str]) -> None:
         """What the highest and lowest seen so far are; the range only grows, so that nothing jumps while moving."""
