@@ -140,9 +140,8 @@ class Stand:
     def do(self, *arguments: str) -> None:
         """Let xdotool do something, and the window hear of it."""
         subprocess.run(["xdotool", *arguments], check=True, timeout=20)
-        end_s = time.monotonic() + 0.25
-        while time.monotonic() < end_s:
-            self.frame()
+        time.sleep(0.03)  # the X server tells the window
+        self.frames(2)
 
     def move(self, x: float, y: float) -> None:
         """The mouse to a pixel, counted from the upper left corner."""
@@ -170,12 +169,10 @@ class Stand:
         """Keys, one after the other."""
         self.do("windowfocus", self._id, "key", *names)
 
-    def hold(self, name: str, seconds: float) -> None:
-        """A key held for a while."""
+    def hold(self, name: str, frames: int) -> None:
+        """A key held for so many frames."""
         self.do("windowfocus", self._id, "keydown", name)
-        end_s = time.monotonic() + seconds
-        while time.monotonic() < end_s:
-            self.frame()
+        self.frames(frames)
         self.do("keyup", name)
 
     def at(self, y: float, x: float) -> tuple[float, float]:

@@ -114,8 +114,8 @@ def opened(place: str | Path | None, keys: Path | None, demo: bool, sight: Sight
         from umwelt.client.api import _core
         from umwelt.client.remote import place_of
 
-        world = PromisedConnection(_core(place_of(None if place is None else str(place)), keys), ANSWER_S)
-        world.core.bytes_per_s = BYTES_A_S
+        core = _core(place_of(None if place is None else str(place)), keys, BYTES_A_S)
+        world = PromisedConnection(core, ANSWER_S)
     try:
         known = world.core.known
         camera = Camera.over(known.height, known.width, sight.size)

@@ -199,7 +199,8 @@ class Gui:
         self._indices.write(indices)
 
     def _allocate(self, vertex_bytes: int, index_bytes: int) -> None:
-        self._vertices: Any = self.ctx.buffer(reserve=max(LEAST_BYTES, 2 * vertex_bytes), usage="stream")
+        whole = -(-max(LEAST_BYTES, 2 * vertex_bytes) // imgui.VERTEX_SIZE) * imgui.VERTEX_SIZE
+        self._vertices: Any = self.ctx.buffer(reserve=whole, usage="stream")
         self._indices: Any = self.ctx.buffer(reserve=max(LEAST_BYTES, 2 * index_bytes), usage="stream")
         content = [BufferDescription(self._vertices, "2f 2f 4f1", ["in_place", "in_uv", "in_colour"], ["in_colour"])]
         self._geometry: Any = self.ctx.geometry(content, index_buffer=self._indices, index_element_size=4)

@@ -17,7 +17,7 @@ from umwelt.client.window.panels import Dock
 from umwelt.client.window.recorder import Recorder, screenshot
 from umwelt.client.window.session import Session
 from umwelt.client.window.stage import Stage
-from umwelt.client.window.timeline import Timeline
+from umwelt.client.window.timeline import STRIP_PX, Timeline
 from umwelt.client.window.toolbar import Toolbar
 from umwelt.client.window.tools import Hands
 from umwelt.cluster.viewing import LIVE
@@ -30,6 +30,7 @@ PAN_PIXELS_A_S = 900.0
 CLICK_PIXELS = 5.0
 REACH_PIXELS = 26.0
 """How far from a click a being may be and yet be meant."""
+PALETTE_PIXELS = 0.0
 KEEP_FOLDER = Path("pictures")
 
 
@@ -49,6 +50,7 @@ class Window(arcade.Window):
         self.toolbar = Toolbar()
         self.dock = Dock(self.hooks())
         self.dock.visible = panels
+        self.dock.insets = (0.0, PALETTE_PIXELS, 0.0, STRIP_PX + 8)
         self.recorder: Recorder | None = None
         self._recorded_s = 0.0
         self._held: set[str] = set()
@@ -80,6 +82,7 @@ class Window(arcade.Window):
         for name in self._held & ZOOMS.keys():
             self.session.camera.zoom(KEY_ZOOM_A_S ** (ZOOMS[name] * seconds))
         self.session.turn(seconds)
+        self.hands.turn(self.session.clock())
         self.inhabiting.turn(self.session.clock())
         self.timeline.turn(self.session.clock())
         if self.session.quitting:
@@ -98,7 +101,7 @@ class Window(arcade.Window):
         if self.dock.visible or self.hands.asking is not None:
             self.gui.begin(1 / FRAMES_A_S)
             if self.dock.visible:
-                self.dock.draw(session, self.gui)
+                self.dock.draw(session)
                 self.toolbar.draw(session, self.hands)
                 self.timeline.draw(session)
                 self.inhabiting.draw(session)
@@ -221,12 +224,15 @@ class Window(arcade.Window):
         self.gui.on_key_release(symbol, modifiers)
         name = pyglet.window.key.symbol_string(symbol)
         self._held.discard(name)
+        if name in ZOOMS:  # Shift let go first makes another symbol of the same key
+            self._held -= ZOOMS.keys()
         if self.inhabiting.being:
             self.inhabiting.on_key(name, False)
 
     def on_deactivate(self) -> None:
         """Another window has the keys now."""
         self._held.clear()
+        self.inhabiting.let_go()
 
     def _quit(self) -> None:
         self.session.quitting = True

@@ -1,0 +1,364 @@
+"""A real window on a running world, moved by true events: look, select, touch, inhabit, go back, keep, reconnect.
+
+One world and one window serve all of this page's tests, in their order.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from window_stand import Stand, launched, needs_a_screen, screen
+
+from umwelt.client.api import connect
+from umwelt.cluster.journal import Journal
+from umwelt.cluster.process import announced
+from umwelt.cluster.viewing import LIVE
+
+pytestmark = needs_a_screen
+SIZE = (440, 330)
+MIDDLE = (SIZE[0] / 2, SIZE[1] / 2)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("window") / "run"
+    with launched(folder, "pond", "--nodes", "2", "--set", "width=96", "--set", "height=96"):
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def world(run):
+    with connect(run) as found:
+        found.wait(10, 60)
+        found.speed(20)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def whole(run, world, tmp_path_factory):
+    from umwelt.client.window.app import Sight, imported, opened
+
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("kept"))
+    with screen():
+        session = opened(run, None, False, Sight(at=(48, 48), zoom=30.0, size=SIZE))
+        window = imported()(session, SIZE, panels=False)
+        stand = Stand(window)
+        try:
+            stand.settled()
+            yield stand
+        finally:
+            window.close()
+            session.close()
+            os.chdir(before)
+
+
+@pytest.fixture
+def stand(whole):
+    """The window as it begins: no panels, nothing selected, the tool put away, the world at 20 ticks a second."""
+    session, window = whole.session, whole.window
+    window.dock.visible = False
+    window.inhabiting.end()
+    window.hands.cancel()
+    window.hands.choose("look")
+    session.following = False
+    session.select(0)
+    session.camera.look(48, 48, 30.0, at_once=True)
+    whole.settled()
+    return whole
+
+
+def journalled(run: Path, kind: str) -> list[dict]:
+    """The journal's deeds of a kind."""
+    import msgspec
+
+    journal = Journal.reading(run / "journal.sqlite")
+    try:
+        found = [msgspec.json.decode(deed.content) for _, deed in journal.deeds()]
+    finally:
+        journal.close()
+    return [deed for deed in found if deed["deed"] == kind]
+
+
+def monster(stand: Stand) -> int:
+    """A monster in the middle of the view."""
+    found = []
+
+    def there() -> bool:
+        for swarm in stand.session.feed.frame.swarms:
+            if not swarm.plant and len(swarm):
+                y, x = swarm.y + swarm.corner[0], swarm.x + swarm.corner[1]
+                near = np.argmin(np.hypot((y - 48 + 48) % 96 - 48, (x - 48 + 48) % 96 - 48))
+                found[:] = [int(swarm.ids[near])]
+        return bool(found)
+
+    stand.until(there)
+    return found[0]
+
+
+def placed_on(stand: Stand, being: int) -> tuple[float, float]:
+    """The pixel where a being is drawn now; the world rests and all have glided to their places."""
+    from umwelt.client.window.feed import place_of
+
+    place = place_of(stand.session.feed.frame, being, stand.session.torus)
+    assert place is not None
+    return stand.at(place[0], place[1])
+
+
+@pytest.fixture
+def resting(stand, world):
+    """The world at rest, and all that is drawn where it is."""
+    tick = world.pause()
+    stand.until(lambda: stand.session.tick >= tick and stand.session.feed.complete)
+    stand.frames(8)
+    yield stand
+    world.go()
+
+
+# --- looking
+
+
+def test_the_window_shows_a_world_with_bodies(stand):
+    stand.until(lambda: any(len(swarm) for swarm in stand.session.feed.frame.swarms))
+    pixels = stand.pixels()
+    assert pixels.shape == (SIZE[1], SIZE[0], 3)
+    assert 15 < pixels.mean() < 200 and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 5000
+
+
+def test_what_is_seen_moves_between_ticks(stand):
+    before = stand.pixels().astype(int)
+    stand.frames(15)
+    assert (np.abs(stand.pixels().astype(int) - before).max(axis=2) > 24).mean() > 0.0005
+
+
+def test_the_world_is_dragged_with_the_mouse(stand):
+    camera = stand.session.camera
+    y, x = camera.y, camera.x
+    stand.drag(MIDDLE, (MIDDLE[0] - 120, MIDDLE[1] + 90))
+    assert camera.x - x == pytest.approx(120 / 30, abs=0.2) and camera.y - y == pytest.approx(-90 / 30, abs=0.2)
+
+
+def test_the_wheel_zooms_at_the_cursor(stand):
+    camera = stand.session.camera
+    at = (310.0, 90.0)
+    stand.move(*at)
+    cell = camera.cell(*at)
+    stand.wheel(True)
+    stand.wheel(True)
+    stand.until(lambda: not stand.moving)
+    assert camera.scale > 38 and np.hypot(*np.subtract(camera.cell(*at), cell)) < 0.2
+    stand.wheel(False)
+    stand.wheel(False)
+    stand.until(lambda: not stand.moving)
+    assert camera.scale == pytest.approx(30, rel=0.01)
+
+
+def test_keys_pan_zoom_and_show_the_whole_world(stand):
+    camera = stand.session.camera
+    x = camera.x
+    stand.hold("Right", 12)
+    stand.until(lambda: not stand.moving)
+    assert camera.x > x + 2
+    stand.hold("plus", 12)
+    assert camera.wished[2] > 32
+    stand.key("Home")
+    stand.settled()
+    assert camera.scale == camera.least_scale
+
+
+def test_three_levels_of_detail_are_drawn(stand):
+    camera, seen = stand.session.camera, {}
+    for name, scale in (("bodies", 30.0), ("dots", 7.0)):
+        camera.look(48, 48, scale, at_once=True)
+        stand.settled()
+        assert name in camera.levels()
+        seen[name] = stand.pixels().mean()
+    assert stand.session.feed.frame.dots is not None or "dots" not in camera.levels()
+    assert all(mean > 8 for mean in seen.values())
+
+
+def test_layers_have_colours(stand):
+    plain = stand.pixels().astype(int)
+    stand.key("l")
+    assert stand.session.looks.layer
+    stand.settled()
+    mapped = stand.pixels().astype(int)
+    stand.session.looks.layer = ""
+    assert (np.abs(mapped - plain).max(axis=2) > 30).mean() > 0.1
+
+
+# --- selecting
+
+
+def test_a_click_selects_a_monster_and_f_follows_it(resting):
+    being = monster(resting)
+    resting.click(*placed_on(resting, being))
+    selected = resting.session.selected
+    assert selected is not None and selected.id == being
+    resting.until(lambda: selected.being is not None)
+    assert selected.being["id"] == being and selected.being["stimuli"] and selected.being["drives"]
+    resting.key("f")
+    assert resting.session.following
+    resting.key("Escape")
+    assert resting.session.selected is None
+
+
+def test_all_panels_open_and_the_help_tells_the_keys(stand):
+    stand.session.select(monster(stand), "monsters")
+    bare = stand.pixels().astype(int)
+    stand.key("Tab")
+    dock = stand.window.dock
+    assert dock.visible
+    before = dict(dock.open)
+    for panel in dock.open:
+        dock.open[panel] = True
+    stand.until(lambda: stand.session.selected.gone or stand.session.selected.being is not None)
+    stand.frames(10)
+    assert (np.abs(stand.pixels().astype(int) - bare).max(axis=2) > 40).mean() > 0.2
+    dock.open.clear()
+    dock.open.update(before)
+    stand.key("F1")
+    assert dock.open["Help"]
+    stand.key("F1")
+    stand.key("Tab")
+    assert not dock.visible
+
+
+# --- touching
+
+
+def touched(stand: Stand, run: Path, kind: str, count: int) -> dict:
+    """The newest deed of a kind, as soon as there are more than a count."""
+    stand.until(lambda: len(journalled(run, kind)) > count, 20)
+    return journalled(run, kind)[-1]
+
+
+def test_matter_is_dropped_where_the_mouse_is(resting, run, world):
+    hands, count = resting.window.hands, len(journalled(run, "drop"))
+    hands.choose("drop")
+    before = world.field("water", (45, 50, 1, 1))[0, 0]
+    hands.settings.substance, hands.settings.count = "water", 777
+    resting.click(*resting.at(45.5, 50.5))
+    deed = touched(resting, run, "drop", count)
+    assert (deed["y"], deed["x"], deed["substance"], deed["count"]) == (45, 50, "water", 777)
+    world.step(1)
+    resting.until(lambda: world.field("water", (45, 50, 1, 1))[0, 0] > before + 300, 20)
+
+
+@pytest.mark.parametrize(("tool", "kind"), [("rain", "rain"), ("water", "paint"), ("rock", "paint")])
+def test_rain_water_and_rock(resting, run, tool, kind):
+    count = len(journalled(run, kind))
+    resting.window.hands.choose(tool)
+    resting.click(*resting.at(44.5, 44.5))
+    touched(resting, run, kind, count)
+
+
+@pytest.mark.parametrize(("tool", "table"), [("seed", "plants"), ("monster", "monsters")])
+def test_seeds_and_monsters_are_put_into_the_world(resting, run, world, tool, table):
+    count = len(journalled(run, "spawn"))
+    resting.window.hands.choose(tool)
+    resting.click(*resting.at(50.5, 44.5))
+    deed = touched(resting, run, "spawn", count)
+    assert deed["kind"] == table and (deed["y_fixed"] >> 10, deed["x_fixed"] >> 10) == (50, 44)
+
+
+def test_a_being_is_moved_wounded_and_removed(resting, run, world):
+    hands, being = resting.window.hands, monster(resting)
+    hands.choose("wound")
+    count = len(journalled(run, "wound"))
+    resting.click(*placed_on(resting, being))
+    assert touched(resting, run, "wound", count)["id"] == being
+    hands.choose("move")
+    count = len(journalled(run, "move"))
+    resting.drag(placed_on(resting, being), resting.at(49.5, 49.5))
+    deed = touched(resting, run, "move", count)
+    assert deed["id"] == being and abs(deed["y_fixed"] / 1024 - 49.5) < 1
+    world.step(1)
+    resting.until(lambda: abs(placed_on(resting, being)[0] - resting.at(49.5, 49.5)[0]) < 60)
+    resting.frames(8)
+    hands.choose("remove")
+    count = len(journalled(run, "remove"))
+    resting.click(*placed_on(resting, being))
+    gone = touched(resting, run, "remove", count)["id"]
+    world.step(1)
+    resting.until(lambda: world.fetch(gone) is None, 20)
+
+
+def test_a_person_steers_a_body_and_gives_it_back(stand, run, world):
+    being = monster(stand)
+    stand.session.select(being, "monsters")
+    stand.key("i")
+    assert stand.window.inhabiting.being == being
+    count = len(journalled(run, "drive"))
+    stand.hold("w", 20)
+    drives = journalled(run, "drive")[count:]
+    assert drives and drives[-1]["id"] == being and any(deed["drives"] and deed["drives"][1] > 0 for deed in drives)
+    stand.key("i")
+    assert not stand.window.inhabiting.being
+    stand.until(lambda: journalled(run, "drive")[-1].get("drives") is None, 20)
+    found = world.fetch(being)
+    assert found is None or found["held"] is None
+
+
+# --- time
+
+
+def test_space_pauses_a_point_steps_and_space_goes_on(stand):
+    session = stand.session
+    stand.key("space")
+    stand.until(lambda: session.status["paused"])
+    tick = session.status["granted"]
+    stand.key("period")
+    stand.until(lambda: session.status["tick"] == tick + 1)
+    stand.key("space")
+    stand.until(lambda: not session.status["paused"] and session.status["tick"] > tick + 3)
+
+
+def test_the_past_is_shown_beside_the_world_that_goes_on(stand):
+    session = stand.session
+    session.show(12)
+    stand.until(lambda: session.shown == 12 and stand.session.feed.complete and session.tick == 12)
+    tick = session.status["tick"]
+    stand.until(lambda: session.status["tick"] > tick)
+    assert session.tick == 12
+    stand.key("BackSpace")
+    stand.until(lambda: session.shown == LIVE and session.tick > 12)
+
+
+# --- keeping
+
+
+def test_a_picture_and_a_recording_are_kept(stand):
+    from PIL import Image
+
+    stand.key("F2")
+    pictures = list(Path("pictures").glob("*.png"))
+    assert len(pictures) == 1
+    with Image.open(pictures[0]) as image:
+        assert image.size == SIZE
+    stand.key("F3")
+    began_s = time.monotonic()
+    while time.monotonic() < began_s + 1.0:
+        stand.frame()
+    stand.key("F3")
+    stand.until(lambda: list(Path("pictures").glob("*.gif")), 60)
+    with Image.open(next(iter(Path("pictures").glob("*.gif")))) as image:
+        assert image.n_frames >= 3
+
+
+# --- losing and finding again
+
+
+def test_a_killed_gateway_shows_reconnecting_and_comes_back_by_itself(stand, run):
+    session = stand.session
+    pid = announced(run / "gateway.json")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    stand.until(lambda: session.reconnecting, 20)
+    stand.frames(3)
+    os.kill(pid, signal.SIGKILL)
+    stand.until(lambda: not session.reconnecting, 60)
+    tick = session.tick
+    stand.until(lambda: session.tick > tick + 2 and session.feed.complete, 60)
