@@ -133,6 +133,7 @@ class _Columns:
     births: dict[str, np.ndarray]
     sizes: dict[str, int]
     steps: dict[str, int]
+    levels: dict[str, np.ndarray]
     parts: list[tuple[Tracks, str]]
 
     @classmethod
@@ -156,7 +157,8 @@ class _Columns:
         }:
             raise ValueError(f"{name}: columns do not fit")
         fixed = {column: values for column, values in fixed.items() if column in table}
-        return cls(tracks, moves, fixed, born_tick, births, sizes, told.steps, parts)
+        levels = {column: np.array(values) for column, values in told.levels.items()}
+        return cls(tracks, moves, fixed, born_tick, births, sizes, told.steps, levels, parts)
 
     def fill(self, table: Table, moment: int, sample: int, tick: int) -> None:
         """Let the table hold those who live at a moment."""
@@ -171,6 +173,8 @@ class _Columns:
             step = self.steps.get(column, 1)
             if column in self.sizes:
                 found = (found.astype(np.int64) * step + self.births[column][living]) % self.sizes[column]
+            elif column in self.levels:
+                found = self.levels[column].take(found, mode="clip")
             elif step > 1:
                 found = found.astype(np.int32) * step
             values[column] = found
@@ -236,7 +240,8 @@ class Annals:
                 for row in at[:MOST_CHILDREN]
             ]  # fmt: skip
 
-        ancestors, one = [], rows("id", being)
+        ancestors: list[tuple] = []
+        one = rows("id", being)
         while one and len(ancestors) < MOST_ANCESTORS and (one := rows("id", one[0][1])):
             ancestors += one
         return ancestors, rows("parent_id", being)

@@ -36,10 +36,13 @@ PLANT_COLUMNS = (
 )  # fmt: skip
 STEPS = {
     "y_fixed": 8, "x_fixed": 8, "heading": 512, "speed_fixed": 8, "fatigue": 16, "pain": 16, "dryness": 64,
-    "sugar_count": 8, "water_count": 8, "counts": 4, "catalysts": 16, "memory": 16, "stimuli": 32, "drives": 32,
+    "counts": 4, "catalysts": 16, "memory": 16, "stimuli": 32, "drives": 32,
 }  # fmt: skip
 """Columns are told in steps of so many units; one that moves by less stands still."""
-FIELD_LEVELS = 100
+_LEVELS = [0, 1, 2, 4, 6, 8, 12, 16, 22, 30, 40, 52, 66, 82, 100, 120, 145, 180, 230, 300, 400, 600]
+LEVELS = {"sugar_count": _LEVELS, "water_count": _LEVELS}
+"""Columns that are told as the nearest of these: the finer the less there is, since leaves wither then."""
+FIELD_LEVELS = 90
 """So many steps are told apart in each layer."""
 
 
@@ -126,7 +129,10 @@ def _tracks(seen: list[tuple[int, dict[str, np.ndarray]]], only: np.ndarray | No
     assert (np.diff(samples)[np.diff(np.repeat(ids, counts)) == 0] == 1).all(), "a being was away"
     tracks = Tracks(ids, samples[starts].astype(np.uint16), counts.astype(np.uint16))
     for name, values in joined.items():
-        tracks.moving[name] = steady(values[order], tracks, STEPS.get(name, 1))
+        if name in LEVELS:
+            tracks.moving[name] = steady_levels(values[order], tracks, LEVELS[name])
+        else:
+            tracks.moving[name] = steady(values[order], tracks, STEPS.get(name, 1))
     return tracks
 
 
@@ -140,6 +146,19 @@ def steady(values: np.ndarray, tracks: Tracks, step: int) -> np.ndarray:
         near = np.abs(values[rows].astype(np.int64) - told[rows - 1] * step) * 4 < step * 3
         told[rows] = np.where(near, told[rows - 1], told[rows])
     return np.clip(told * step, *_bounds(values.dtype, step)).astype(values.dtype) // values.dtype.type(step)
+
+
+def steady_levels(values: np.ndarray, tracks: Tracks, levels: list[int]) -> np.ndarray:
+    """The numbers of the levels that values are nearest to, `uint8[row]`; they waver as little as in `steady`."""
+    known = np.array(levels)
+    found = np.searchsorted((known[1:] + known[:-1]) / 2, values)
+    for at in range(1, int(tracks.counts.max(initial=0))):
+        rows = tracks.starts[tracks.counts > at] + at
+        before = found[rows - 1]
+        gap = np.abs(known[found[rows]] - known[before])
+        near = np.abs(values[rows] - known[before]) * 4 < gap * 3
+        found[rows] = np.where(near, before, found[rows])
+    return found.astype(np.uint8)
 
 
 def _bounds(dtype: np.dtype, step: int) -> tuple[int, int]:
@@ -176,8 +195,8 @@ def made(world: WorldFile, first_tick: int = FIRST_TICK, ticks: int = TICKS) -> 
     for layer, planes in watch.fields.items():
         fields[layer], steps[f"fields/{layer}"] = steady_planes(planes)
     return Recording(
-        world.name, world.text, first_tick, TICKS_A_S, MOMENT_TICKS, moments, SLOW, FIELD, steps, watch.statuses,
-        watch.tracks(), fields,
+        world.name, world.text, first_tick, TICKS_A_S, MOMENT_TICKS, moments, SLOW, FIELD, steps, LEVELS,
+        watch.statuses, watch.tracks(), fields,
     )  # fmt: skip
 
 

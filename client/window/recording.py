@@ -96,13 +96,27 @@ class Recording:
     field: int
     steps: dict[str, int]
     """Columns, and layers as `fields/<layer>`, are told in steps of so many units."""
+    levels: dict[str, list[int]]
+    """Columns that are told as numbers of levels."""
     statuses: list[dict[str, Any]]
     tracks: dict[str, Tracks]
     fields: dict[str, np.ndarray]
 
 
 _ORDERS = ("ids", "firsts", "counts")
-TOLD = ("name", "text", "first_tick", "ticks_per_s", "moment_ticks", "moments", "slow", "field", "steps", "statuses")
+TOLD = (
+    "name",
+    "text",
+    "first_tick",
+    "ticks_per_s",
+    "moment_ticks",
+    "moments",
+    "slow",
+    "field",
+    "steps",
+    "levels",
+    "statuses",
+)
 
 
 # --- what is told by what else is known
@@ -295,6 +309,7 @@ class _Told(TypedDict):
     slow: int
     field: int
     steps: dict[str, Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]]
+    levels: dict[str, Annotated[list[Annotated[int, msgspec.Meta(ge=0, le=1 << 15)]], msgspec.Meta(min_length=1)]]
     statuses: list[Metrics]
 
 
