@@ -24,6 +24,7 @@ from umwelt.client.window.panels.widgets import text_px
 from umwelt.client.window.panels.world import Clockwork, World
 
 ICON = icons_fontawesome_6
+WINDOW_FLAGS = imgui.WindowFlags_.no_collapse | imgui.WindowFlags_.no_focus_on_appearing
 TIMELINE_PX = 50.0
 """Room for the timeline at the lower edge."""
 BANNER_BELOW_PX, TOASTS_ABOVE_PX = 62.0, 30.0
@@ -95,6 +96,7 @@ class Dock:
         self._due: set[str] = set()
         """Panels that are to be put to their places."""
         self._display = (0.0, 0.0)
+        self._arranged: tuple = ()
 
     def _copied(self, session: Any, genome: list[int], said: bool = True) -> None:
         self.genome_clip = session.genome_clip = genome
@@ -142,6 +144,10 @@ class Dock:
         if size != self._display:
             self._display = size
             self._free.clear()
+        stamp = (tuple(panel.title for panel in shown), size, self.insets)
+        if stamp == self._arranged:
+            return
+        self._arranged = stamp
         wanted = places([(panel.title, panel.spot) for panel in shown], size, self.insets)
         for title, place in wanted.items():
             if title in self._free:
@@ -161,8 +167,7 @@ class Dock:
             imgui.set_next_window_pos(ImVec2(x, y), imgui.Cond_.always)
             imgui.set_next_window_size(ImVec2(width, height), imgui.Cond_.always)
         imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(8, 5))
-        flags = imgui.WindowFlags_.no_collapse | imgui.WindowFlags_.no_focus_on_appearing
-        shown, still = imgui.begin(f"{panel.icon}  {title}###{title}", True, flags)
+        shown, still = imgui.begin(f"{panel.icon}  {title}###{title}", True, WINDOW_FLAGS)
         imgui.pop_style_var()
         if shown:
             self._drawn[title].draw(session, self.hooks)

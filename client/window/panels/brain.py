@@ -204,7 +204,7 @@ def _lines(
     (x0, rows0), (x1, rows1) = start, end
     for first, second, flow in lines:
         size = min(1.0, abs(flow))
-        alpha = 0.16 + 0.74 * size**0.6
+        alpha = round(0.16 + 0.74 * size**0.6, 2)
         if near[0] >= 0:
             mine = near == (column, first) or near == (column + 1, second)
             alpha = 0.95 if mine else 0.06
@@ -218,7 +218,7 @@ def _node(drawn: Any, x: float, y: float, value: float, radius: float) -> None:
     at = ImVec2(x, y)
     drawn.add_circle_filled(at, radius, packed((0.15, 0.21, 0.23, 1.0)), 14)
     if size > 0.02:
-        drawn.add_circle_filled(at, radius, packed(ACCENT if value > 0 else BAD, 0.15 + 0.85 * size), 14)
+        drawn.add_circle_filled(at, radius, packed(ACCENT if value > 0 else BAD, round(0.15 + 0.85 * size, 2)), 14)
 
 
 def _near(mouse: Any, rows: list[list[float]], left: float, middle: float, right: float) -> tuple[int, int]:

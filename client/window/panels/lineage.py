@@ -12,6 +12,7 @@ from imgui_bundle import ImVec2, imgui, implot
 
 from umwelt.client.window.panels.clades import BINS, Clades
 from umwelt.client.window.panels.events import clade_name
+from umwelt.client.window.panels.populations import PLOT_FLAGS
 from umwelt.client.window.panels.theme import DIM, TEXT, Colour, vector
 from umwelt.client.window.panels.widgets import dim, short
 from umwelt.cluster.viewing import LIVE
@@ -19,6 +20,10 @@ from umwelt.cluster.viewing import LIVE
 MOST_ROWS = 28
 ASK_EVERY_S, HUES_EVERY_S = 1.0, 0.5
 ROW_PX = 15.0
+_OF = implot.AxisFlags_
+TIME_FLAGS = _OF.no_label | _OF.no_highlight | _OF.lock
+ROW_FLAGS = TIME_FLAGS | _OF.invert | _OF.no_grid_lines | _OF.no_tick_marks
+BARE_ROW_FLAGS = ROW_FLAGS | _OF.no_tick_labels
 PAGE = 4000
 WIDEST = 0.46
 
@@ -156,22 +161,17 @@ class Lineage:
 
     def _tree(self, session: Any) -> None:
         room = imgui.get_content_region_avail()
-        flags = (
-            implot.Flags_.no_title | implot.Flags_.no_menus | implot.Flags_.no_mouse_text | implot.Flags_.no_legend
-            | implot.Flags_.no_box_select
-        )  # fmt: skip
         height = max(room.y, 90.0)
-        if not implot.begin_plot("##tree", ImVec2(room.x, height), flags):
+        if not implot.begin_plot("##tree", ImVec2(room.x, height), PLOT_FLAGS):
             return
-        axis, rows = implot.AxisFlags_, len(self._order)
+        rows = len(self._order)
         clades = self.clades
         span = max(1, clades.last_tick - clades.first_tick)
         named = rows * ROW_PX <= height - 30
-        implot.setup_axis(implot.ImAxis_.x1, None, axis.no_label | axis.no_highlight | axis.lock)
+        implot.setup_axis(implot.ImAxis_.x1, None, TIME_FLAGS)
         implot.setup_axis(
             implot.ImAxis_.y1, None,
-            axis.no_label | axis.invert | axis.no_grid_lines | axis.no_tick_marks | axis.no_highlight | axis.lock
-            | (0 if named else axis.no_tick_labels),
+            ROW_FLAGS if named else BARE_ROW_FLAGS,
         )  # fmt: skip
         always = imgui.Cond_.always
         implot.setup_axis_limits(

@@ -13,6 +13,7 @@ COLUMNS = (
     ("memory", 1.0),
 )  # fmt: skip
 MIB = 1 << 20
+TABLE_FLAGS = imgui.TableFlags_.row_bg | imgui.TableFlags_.scroll_y | imgui.TableFlags_.borders_inner_v
 
 
 class Nodes:
@@ -30,8 +31,7 @@ class Nodes:
         if not nodes:
             dim("nothing is told of nodes")
             return
-        flags = imgui.TableFlags_.row_bg | imgui.TableFlags_.scroll_y | imgui.TableFlags_.borders_inner_v
-        if not imgui.begin_table("nodes", len(COLUMNS), flags, ImVec2(0, 0)):
+        if not imgui.begin_table("nodes", len(COLUMNS), TABLE_FLAGS, ImVec2(0, 0)):
             return
         imgui.table_setup_scroll_freeze(0, 1)
         for name, weight in COLUMNS:

@@ -7,11 +7,27 @@ import numpy as np
 from imgui_bundle import ImVec2, imgui, implot
 
 from umwelt.client.window.panels.reasons import in_words
-from umwelt.client.window.panels.theme import BAD, GOOD, Colour, packed, species_colour, substance_colour, vector
-from umwelt.client.window.panels.widgets import dim, short, thinned
+from umwelt.client.window.panels.theme import (
+    BAD,
+    DIM,
+    GOOD,
+    TEXT,
+    Colour,
+    packed,
+    species_colour,
+    substance_colour,
+    vector,
+)
+from umwelt.client.window.panels.widgets import dim, flow, short, thinned
 
 MOST_DRAWN = 600
 TABS = ("Species", "Matter", "Births")
+SMALL_PX = 13.0
+PLOT_FLAGS = (
+    implot.Flags_.no_title | implot.Flags_.no_menus | implot.Flags_.no_mouse_text | implot.Flags_.no_box_select
+    | implot.Flags_.no_legend
+)  # fmt: skip
+AXIS_FLAGS = implot.AxisFlags_.auto_fit | implot.AxisFlags_.no_label | implot.AxisFlags_.no_highlight
 LEAST_LOGGED = 0.5
 """On a logarithmic axis nothing is drawn here."""
 
@@ -24,6 +40,7 @@ class Populations:
     def __init__(self) -> None:
         self.logged = False
         self._stamp: tuple = ()
+        self._hidden: set[str] = set()
         self._ticks = np.empty(0)
         self._curves: list[Curve] = []
 
@@ -44,6 +61,7 @@ class Populations:
         if len(self._ticks) < 2:
             dim("waiting for the first numbers ...")
             return
+        self._legend()
         self._plot(TABS[chosen])
 
     def _make(self, session: Any, chosen: int) -> None:
@@ -68,28 +86,42 @@ class Populations:
                 ("deaths a tick", BAD, _rate(self._ticks, _picked(series.deaths, at))),
             ]
 
+    def _shown(self) -> list[Curve]:
+        return [curve for curve in self._curves if curve[0] not in self._hidden]
+
+    def _legend(self) -> None:
+        """The curves' names over the plot, where they cover nothing; a click hides one."""
+        imgui.push_font(None, SMALL_PX)
+        imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(8, 1))
+        for number, (name, colour, _) in enumerate(self._curves):
+            words = in_words(name)
+            width = imgui.calc_text_size(words).x + 13
+            flow(width, number == 0)
+            corner = imgui.get_cursor_screen_pos()
+            if imgui.invisible_button(name, ImVec2(width, 16)):
+                self._hidden ^= {name}
+            shown = name not in self._hidden
+            drawn = imgui.get_window_draw_list()
+            drawn.add_circle_filled(ImVec2(corner.x + 4, corner.y + 8), 3.5, packed(colour, 1.0 if shown else 0.25))
+            drawn.add_text(
+                ImVec2(corner.x + 12, corner.y), packed(TEXT if shown else DIM, 1.0 if shown else 0.5), words
+            )
+        imgui.pop_style_var()
+        imgui.pop_font()
+
     def _plot(self, title: str) -> None:
-        flags = (
-            implot.Flags_.no_title | implot.Flags_.no_menus | implot.Flags_.no_mouse_text | implot.Flags_.no_box_select
-        )
         size = imgui.get_content_region_avail()
-        if not implot.begin_plot(f"##{title}{self.logged}", ImVec2(size.x, max(70.0, size.y)), flags):
+        if not implot.begin_plot(f"##{title}{self.logged}", ImVec2(size.x, max(70.0, size.y)), PLOT_FLAGS):
             return
-        axis = implot.AxisFlags_
-        implot.setup_axis(implot.ImAxis_.x1, None, axis.auto_fit | axis.no_label | axis.no_highlight)
-        implot.setup_axis(implot.ImAxis_.y1, None, axis.auto_fit | axis.no_label | axis.no_highlight)
+        implot.setup_axis(implot.ImAxis_.x1, None, AXIS_FLAGS)
+        implot.setup_axis(implot.ImAxis_.y1, None, AXIS_FLAGS)
         implot.setup_axis_format(implot.ImAxis_.x1, "%.0f")
         self._label()
         if self.logged:
             implot.setup_axis_scale(implot.ImAxis_.y1, implot.Scale_.log10)
-        crowded = len(self._curves) > 6
-        if crowded:
-            implot.setup_legend(implot.Location_.east, implot.LegendFlags_.outside)
-        else:
-            implot.setup_legend(implot.Location_.north_west)
         spec = implot.Spec()
         spec.line_weight = 1.8
-        for name, colour, values in self._curves:
+        for name, colour, values in self._shown():
             spec.line_color = vector(colour)
             implot.plot_line(
                 in_words(name), self._ticks, np.maximum(values, LEAST_LOGGED) if self.logged else values, spec
@@ -100,7 +132,7 @@ class Populations:
 
     def _label(self) -> None:
         """Counts beside the curves as people write them: 12k, not 1.2e+04."""
-        most = max((float(values.max()) for _, _, values in self._curves if len(values)), default=1.0)
+        most = max((float(values.max()) for _, _, values in self._shown() if len(values)), default=1.0)
         at = round_steps(most, self.logged)
         implot.setup_axis_ticks(implot.ImAxis_.y1, at, [short(value) for value in at], False)
 
@@ -114,7 +146,7 @@ class Populations:
         if not imgui.begin_tooltip():
             return
         dim(f"tick {self._ticks[at]:,.0f}")
-        for name, colour, values in sorted(self._curves, key=lambda curve: -curve[2][at]):
+        for name, colour, values in sorted(self._shown(), key=lambda curve: -curve[2][at]):
             corner = imgui.get_cursor_screen_pos()
             box = ImVec2(corner.x + 9, corner.y + 13)
             imgui.get_window_draw_list().add_rect_filled(ImVec2(corner.x, corner.y + 4), box, packed(colour), 3.0)
@@ -126,7 +158,8 @@ class Populations:
 def round_steps(most: float, logged: bool) -> list[float]:
     """Round numbers from 0 to a value: some five of them; powers of ten for a logarithmic axis."""
     if logged:
-        return [10.0**power for power in range(max(1, math.ceil(math.log10(max(most, 10.0))) + 1))]
+        powers = math.ceil(math.log10(max(most, 10.0)))
+        return [10.0**power for power in range(0, powers + 1, max(1, -(-powers // 5)))]
     rough = max(most, 1e-9) / 4
     base = 10.0 ** math.floor(math.log10(rough))
     step = next(base * factor for factor in (1, 2, 2.5, 5, 10) if base * factor >= rough)

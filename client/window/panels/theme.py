@@ -1,5 +1,7 @@
 """How panels look: colours, spacing, and the few small widgets that imgui has not."""
 
+from functools import lru_cache
+
 from imgui_bundle import ImVec2, ImVec4, imgui, implot
 
 Colour = tuple[float, float, float, float]
@@ -37,12 +39,14 @@ def substance_colour(name: str) -> Colour:
     return SUBSTANCE_COLOURS.get(name) or SPECIES_COLOURS[sum(name.encode()) % len(SPECIES_COLOURS)]
 
 
+@lru_cache(maxsize=8192)
 def packed(colour: Colour, alpha: float = 1.0) -> int:
     """A colour as draw lists take it."""
     red, green, blue, own = colour
     return int(red * 255) | int(green * 255) << 8 | int(blue * 255) << 16 | int(min(1.0, own * alpha) * 255) << 24
 
 
+@lru_cache(maxsize=1024)
 def vector(colour: Colour, alpha: float = 1.0) -> ImVec4:
     """A colour as styles take it."""
     return ImVec4(colour[0], colour[1], colour[2], colour[3] * alpha)

@@ -9,6 +9,7 @@ from umwelt.client.window.panels.theme import ACCENT, BAD, DIM, FRAME, TEXT, Col
 
 LINE_PX = 19.0
 METER_PX = 9.0
+HINT_FLAGS = imgui.HoveredFlags_.allow_when_disabled | imgui.HoveredFlags_.delay_short
 _TEXT, _DIM, _FRAME = packed(TEXT), packed(DIM), packed(FRAME)
 MIDDLE = packed((0.6, 0.8, 0.8, 0.35))
 
@@ -113,7 +114,7 @@ def tile_button(label: str, hint: str, enabled: bool = True, on: bool = False, w
         imgui.pop_style_color()
     if not enabled:
         imgui.end_disabled()
-    if hint and imgui.is_item_hovered(imgui.HoveredFlags_.allow_when_disabled | imgui.HoveredFlags_.delay_short):
+    if hint and imgui.is_item_hovered(HINT_FLAGS):
         imgui.set_tooltip(hint)
     return pressed
 
