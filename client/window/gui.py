@@ -63,7 +63,7 @@ KEYS = {
     **{getattr(key, f"F{number}"): getattr(imgui.Key, f"f{number}") for number in range(1, 13)},
 }
 BUTTONS = {mouse.LEFT: 0, mouse.RIGHT: 1, mouse.MIDDLE: 2}
-CURSORS = {
+CURSORS: dict[int, str] = {
     imgui.MouseCursor_.text_input: "CURSOR_TEXT", imgui.MouseCursor_.resize_all: "CURSOR_SIZE",
     imgui.MouseCursor_.resize_ns: "CURSOR_SIZE_UP_DOWN", imgui.MouseCursor_.resize_ew: "CURSOR_SIZE_LEFT_RIGHT",
     imgui.MouseCursor_.resize_nesw: "CURSOR_SIZE_DOWN_LEFT", imgui.MouseCursor_.resize_nwse: "CURSOR_SIZE_DOWN_RIGHT",
@@ -99,7 +99,9 @@ class Gui:
         self._textures: dict[int, Any] = {}
         self._program = self.ctx.program(vertex_shader=VERTEX, fragment_shader=FRAGMENT)
         self._program["atlas"] = 0
-        self._vertices = self._indices = self._geometry = None
+        self._vertices: Any = None
+        self._indices: Any = None
+        self._geometry: Any = None
         self._down: set[int] = set()
         self._cursor = 0
         width, height = size or (self._window.get_size() if self._window is not None else (1280, 800))
@@ -147,7 +149,7 @@ class Gui:
         ctx.blend_func = ctx.SRC_ALPHA, ctx.ONE_MINUS_SRC_ALPHA, ctx.ONE, ctx.ONE_MINUS_SRC_ALPHA
         self._program["size"] = self.io.display_size.x, self.io.display_size.y
         self._program.use()
-        array = self._geometry.instance(self._program)  # type: ignore[attr-defined]
+        array = self._geometry.instance(self._program)
         ratio, height = self.pixel_ratio, self.io.display_size.y
         bound, first_index = -1, 0
         for commands in lists:
@@ -200,16 +202,16 @@ class Gui:
 
     def _allocate(self, vertex_bytes: int, index_bytes: int) -> None:
         whole = -(-max(LEAST_BYTES, 2 * vertex_bytes) // imgui.VERTEX_SIZE) * imgui.VERTEX_SIZE
-        self._vertices: Any = self.ctx.buffer(reserve=whole, usage="stream")
-        self._indices: Any = self.ctx.buffer(reserve=max(LEAST_BYTES, 2 * index_bytes), usage="stream")
+        self._vertices = self.ctx.buffer(reserve=whole, usage="stream")
+        self._indices = self.ctx.buffer(reserve=max(LEAST_BYTES, 2 * index_bytes), usage="stream")
         content = [BufferDescription(self._vertices, "2f 2f 4f1", ["in_place", "in_uv", "in_colour"], ["in_colour"])]
-        self._geometry: Any = self.ctx.geometry(content, index_buffer=self._indices, index_element_size=4)
+        self._geometry = self.ctx.geometry(content, index_buffer=self._indices, index_element_size=4)
 
     def _serve(self, texture: Any) -> None:
         """Make, fill or drop a texture, as imgui wants it."""
         status, of = texture.status, imgui.ImTextureStatus
         if status == of.want_create:
-            made = self.ctx.texture((texture.width, texture.height), components=4)
+            made: Any = self.ctx.texture((texture.width, texture.height), components=4)
             made.filter = self.ctx.LINEAR, self.ctx.LINEAR
             made.wrap_x = made.wrap_y = self.ctx.CLAMP_TO_EDGE
             made.write(np.ascontiguousarray(texture.get_pixels_array()))
@@ -329,7 +331,7 @@ class Gui:
 
 def _bytes_at(address: int, count: int) -> np.ndarray:
     """Memory of imgui's, as it is."""
-    return np.frombuffer((ctypes.c_ubyte * count).from_address(address), np.uint8)
+    return np.ctypeslib.as_array((ctypes.c_ubyte * count).from_address(address))
 
 
 def _load_fonts(io: Any) -> None:

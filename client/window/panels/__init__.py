@@ -61,7 +61,7 @@ PANELS = (
         True,
         "all of the selected being",
     ),
-    Panel("Brain", ICON.ICON_FA_BRAIN, Spot("right", 400, 200, 480), True, True, "what goes on in it, and why"),
+    Panel("Brain", ICON.ICON_FA_BRAIN, Spot("right", 400, 340, 480), True, True, "what goes on in it, and why"),
     Panel("Lineage", ICON.ICON_FA_SITEMAP, Spot("middle", 300, 140), False, False, "the tree of life"),
     Panel("Nodes", ICON.ICON_FA_SERVER, Spot("middle", 190, 110), False, False, "who computes what"),
     Panel("Events", ICON.ICON_FA_LIST_UL, Spot("middle", 200, 110), False, False, "what happened"),

@@ -29,7 +29,8 @@ MOST_INPUTS = 16
 MOST_LINES = 110
 MOST_REASONS = 6
 LEAST_LINE = 0.012
-REASONS_PX = 176.0
+REASONS_PX = 166.0
+LEAST_SHARE = 0.005
 SMALL_PX = 13.0
 INPUT_NAMES_PX, DRIVE_NAMES_PX = 104.0, 74.0
 
@@ -87,7 +88,7 @@ class Brain:
 
     def _net(self, picture: _Picture) -> None:
         room = imgui.get_content_region_avail()
-        size = ImVec2(room.x, min(330.0, max(150.0, room.y - REASONS_PX)))
+        size = ImVec2(room.x, min(330.0, max(120.0, room.y - REASONS_PX)))
         corner = imgui.get_cursor_screen_pos()
         imgui.invisible_button("##net", size)
         hovered, clicked = imgui.is_item_hovered(), imgui.is_item_clicked()
@@ -174,7 +175,7 @@ def _pictured(genome: bytes, being: Mapping[str, Any], asked: int | None) -> _Pi
     into = np.concatenate([flows[chosen], remembered[None]])
     out = (outgoing * active).T
     drive = asked if asked is not None else strongest(drives)
-    reasons = why(genome, sensed, hidden, drive, MOST_REASONS)
+    reasons = [one for one in why(genome, sensed, hidden, drive, MOST_REASONS) if abs(one[1]) >= LEAST_SHARE]
     own = follows_net(genome, hidden, drives)
     total = float(out[:, drive].sum())
     return _Picture(inputs, active.tolist(), [value / ONE for value in drives], _lines_of(into, MOST_LINES),

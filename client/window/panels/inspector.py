@@ -35,6 +35,7 @@ from umwelt.client.window.panels.widgets import (
     tile_button,
     told_by_world,
 )
+from umwelt.cluster.viewing import LIVE
 from umwelt.sandbox.units import ONE
 
 ICON = icons_fontawesome_6
@@ -126,7 +127,7 @@ class Inspector:
                 first = False
 
     def _buttons(self, session: Any, selected: Any, being: dict[str, Any], hooks: Mapping[str, Any]) -> None:
-        able = told_by_world(session) and not selected.gone
+        able = told_by_world(session) and session.shown == LIVE and not selected.gone
         width = (imgui.get_content_region_avail().x - 4 * 6) / 5
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(6, 6))
         if tile_button(f"{ICON.ICON_FA_LOCATION_CROSSHAIRS}##follow", "follow it (F)", True, session.following, width):

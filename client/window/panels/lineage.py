@@ -98,8 +98,7 @@ class Lineage:
         if now_s - self._hues_s < HUES_EVERY_S or not (wanted or self._lit):
             return
         self._hues_s = now_s
-        ids = [swarm.ids for swarm in session.feed.frame.swarms if len(swarm)]
-        ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
+        ids = np.concatenate([np.empty(0, np.int64), *(swarm.ids for swarm in session.feed.frame.swarms)])
         clades = self.clades.of(ids)
         if self.chosen >= 0 or self._lit:
             family = self._below(self.chosen) if self.chosen >= 0 else []
