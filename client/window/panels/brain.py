@@ -26,6 +26,7 @@ from umwelt.sandbox.units import ONE
 __all__ = ["Brain", "why"]
 
 MOST_INPUTS = 16
+LEAST_ROW_PX = 12.5
 MOST_LINES = 110
 MOST_REASONS = 6
 LEAST_LINE = 0.012
@@ -78,17 +79,18 @@ class Brain:
         if "stimuli" not in being or "memory" not in being["columns"]:
             dim("nothing is told of its senses")
             return
-        stamp = (being["id"], being["tick"], self.asked)
+        height = min(330.0, max(120.0, imgui.get_content_region_avail().y - REASONS_PX))
+        most = int(min(MOST_INPUTS, max(6, height / LEAST_ROW_PX)))
+        stamp = (being["id"], being["tick"], self.asked, most)
         if stamp != self._stamp or self._picture is None:
-            self._stamp, self._picture = stamp, _pictured(genome, being, self.asked)
-        self._net(self._picture)
+            self._stamp, self._picture = stamp, _pictured(genome, being, self.asked, most)
+        self._net(self._picture, height)
         self._why(self._picture)
 
     # --- the net
 
-    def _net(self, picture: _Picture) -> None:
-        room = imgui.get_content_region_avail()
-        size = ImVec2(room.x, min(330.0, max(120.0, room.y - REASONS_PX)))
+    def _net(self, picture: _Picture, height: float) -> None:
+        size = ImVec2(imgui.get_content_region_avail().x, height)
         corner = imgui.get_cursor_screen_pos()
         imgui.invisible_button("##net", size)
         hovered, clicked = imgui.is_item_hovered(), imgui.is_item_clicked()
@@ -96,6 +98,9 @@ class Brain:
         left, right = corner.x + INPUT_NAMES_PX, corner.x + size.x - DRIVE_NAMES_PX
         middle = (left + right) / 2 + 4
         rows = [_spread(corner.y, size.y, len(nodes)) for nodes in (picture.inputs, picture.hidden, picture.drives)]
+        sizes = [
+            min(imgui.get_font_size(), 1.08 * (column[1] - column[0])) if len(column) > 1 else 15.0 for column in rows
+        ]
         near = _near(mouse, rows, left, middle, right) if hovered else (-1, -1)
         if clicked and near[0] == 2:
             self.asked = None if self.asked == near[1] else near[1]
@@ -105,7 +110,7 @@ class Brain:
         for at, (name, value) in enumerate(picture.inputs):
             words = in_words(name)
             tone = packed(TEXT if near == (0, at) else DIM)
-            drawn.add_text(ImVec2(left - 9 - text_px(words), rows[0][at] - 9), tone, words)
+            _write(drawn, left - 9, rows[0][at], tone, words, sizes[0], True)
             _node(drawn, left, rows[0][at], value, 4.0)
         for at, value in enumerate(picture.hidden):
             _node(drawn, middle, rows[1][at], value, 6.5)
@@ -113,7 +118,7 @@ class Brain:
                 drawn.add_circle(ImVec2(middle, rows[1][at]), 9.0, packed(WARN, 0.9), 0, 1.3)
         for at, value in enumerate(picture.drives):
             lit = at == picture.drive or near == (2, at)
-            drawn.add_text(ImVec2(right + 10, rows[2][at] - 9), packed(TEXT if lit else DIM), in_words(DRIVES[at]))
+            _write(drawn, right + 10, rows[2][at], packed(TEXT if lit else DIM), in_words(DRIVES[at]), sizes[2], False)
             _node(drawn, right, rows[2][at], value, 5.0)
             if at == picture.drive:
                 drawn.add_circle(ImVec2(right, rows[2][at]), 8.0, packed(TEXT, 0.8), 0, 1.2)
@@ -158,7 +163,7 @@ class Brain:
         imgui.pop_text_wrap_pos()
 
 
-def _pictured(genome: bytes, being: Mapping[str, Any], asked: int | None) -> _Picture:
+def _pictured(genome: bytes, being: Mapping[str, Any], asked: int | None, most: int) -> _Picture:
     incoming, _, outgoing = weights_of(genome)
     sensed = [int(being["stimuli"].get(name, 0)) for name in STIMULI]
     stimuli = np.array(sensed, np.float64) / ONE
@@ -168,7 +173,7 @@ def _pictured(genome: bytes, being: Mapping[str, Any], asked: int | None) -> _Pi
     flows = incoming * stimuli[:, None]
     remembered = np.where(np.abs(active) < 1, active - flows.sum(axis=0), 0.0)
     strength = np.abs(flows).max(axis=1)
-    chosen = np.sort(np.argsort(-strength, kind="stable")[: MOST_INPUTS - 1])
+    chosen = np.sort(np.argsort(-strength, kind="stable")[: most - 1])
     chosen = chosen[strength[chosen] > 0]
     inputs = [(STIMULI[at], float(stimuli[at])) for at in chosen.tolist()]
     inputs.append((REMEMBERED, float(np.clip(np.abs(remembered).max(), 0, 1))))
@@ -211,6 +216,13 @@ def _lines(
             alpha = 0.95 if mine else 0.06
         tone = packed(ACCENT if flow > 0 else BAD, alpha)
         drawn.add_line(ImVec2(x0, rows0[first]), ImVec2(x1, rows1[second]), tone, 0.7 + 3.2 * size**0.7)
+
+
+def _write(drawn: Any, x: float, y: float, tone: int, words: str, size: float, ends: bool) -> None:
+    """A name beside its node: it begins at `x`, or ends there."""
+    scale = size / imgui.get_font_size()
+    left = x - text_px(words) * scale if ends else x
+    drawn.add_text(imgui.get_font(), size, ImVec2(left, y - 0.58 * size), tone, words)
 
 
 def _node(drawn: Any, x: float, y: float, value: float, radius: float) -> None:
