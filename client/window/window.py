@@ -57,7 +57,7 @@ class Window(arcade.Window):
         self._pressed_at: tuple[float, float] | None = None
         self._panning = False
         self._mouse = (0.0, 0.0)
-        self._failed: set[str] = set()
+        self._panels_seen = False
         self.frame_s = 0.0
         """What the last frame took of this process, drawing by the GPU aside."""
 
@@ -98,7 +98,8 @@ class Window(arcade.Window):
         self.stage.draw(session.feed.frame, session.camera, session.looks, session.status.get("nodes") or ())
         if self.recorder is not None:
             self._record_frame()
-        if self.dock.visible or self.hands.asking is not None:
+        self._panels_seen = self.dock.visible or self.hands.asking is not None
+        if self._panels_seen:
             self.gui.begin(1 / FRAMES_A_S)
             if self.dock.visible:
                 self.dock.draw(session)
@@ -139,17 +140,21 @@ class Window(arcade.Window):
         being, table = nearest(self.session.feed.frame, at_y, at_x, self.session.torus, reach)
         return at_y, at_x, being, table
 
+    def _panels_want(self, what: str) -> bool:
+        """Whether mouse or keyboard are the panels' now; hidden ones want nothing."""
+        return self._panels_seen and getattr(self.gui, f"wants_{what}")
+
     def on_mouse_motion(self, x: int, y: int, dx: int, dy: int) -> None:
         """Move the cursor."""
         self._mouse = (x, y)
         self.gui.on_mouse_motion(x, y)
-        if not self.gui.wants_mouse:
+        if not self._panels_want("mouse"):
             self.hands.hover(*self.session.camera.cell(*self._pixel(x, y)))
 
     def on_mouse_press(self, x: int, y: int, button: int, modifiers: int) -> None:
         """Select, use a tool, or take hold of the world."""
         self.gui.on_mouse_press(x, y, button)
-        if self.gui.wants_mouse:
+        if self._panels_want("mouse"):
             return
         self._pressed_at = (x, y)
         looking = self.hands.tool == "look" or button != arcade.MOUSE_BUTTON_LEFT
@@ -187,7 +192,7 @@ class Window(arcade.Window):
     def on_mouse_scroll(self, x: int, y: int, scroll_x: float, scroll_y: float) -> None:
         """Zoom at the cursor."""
         self.gui.on_mouse_scroll(x, y, scroll_x, scroll_y)
-        if not self.gui.wants_mouse:
+        if not self._panels_want("mouse"):
             self.session.camera.zoom(WHEEL_FACTOR**scroll_y, self._pixel(x, y))
 
     # --- keys
@@ -199,7 +204,7 @@ class Window(arcade.Window):
     def on_key_press(self, symbol: int, modifiers: int) -> None:
         """See `keys.py`."""
         self.gui.on_key_press(symbol, modifiers)
-        if self.gui.wants_keyboard:
+        if self._panels_want("keyboard"):
             return
         name = pyglet.window.key.symbol_string(symbol)
         control = bool(modifiers & (pyglet.window.key.MOD_CTRL | pyglet.window.key.MOD_COMMAND))
