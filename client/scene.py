@@ -174,7 +174,7 @@ def rgb(red: float, green: float, blue: float) -> np.ndarray:
     return np.array([red, green, blue], np.float32)
 
 
-def hsv(hue: np.ndarray, saturation: np.ndarray | float, value: np.ndarray | float) -> np.ndarray:
+def hsv(hue: np.ndarray | float, saturation: np.ndarray | float, value: np.ndarray | float) -> np.ndarray:
     """Colours `float32[n, 3]` from hue (turns), saturation and value."""
     hue = np.asarray(hue, np.float32)[..., None]
     saturation = np.broadcast_to(np.asarray(saturation, np.float32), hue.shape[:-1])[..., None]

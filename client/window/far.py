@@ -29,9 +29,9 @@ def species_colour(table: str, species: int, plant: bool) -> tuple[float, float,
     """The colour of a species from afar, 0 to 1: plants are green, others far apart for neighbouring numbers."""
     number = species if species >= 0 else zlib.crc32(table.encode()) % 97
     if plant:
-        red, green, blue = hsv(np.float32(0.30 + 0.17 * ((number * GOLDEN + 0.45) % 1)), 0.55, 0.66).tolist()
+        red, green, blue = hsv(0.30 + 0.17 * ((number * GOLDEN + 0.45) % 1), 0.55, 0.66).tolist()
     else:
-        red, green, blue = hsv(np.float32((0.58 + number * GOLDEN) % 1), 0.62, 1.0).tolist()
+        red, green, blue = hsv((0.58 + number * GOLDEN) % 1, 0.62, 1.0).tolist()
     return red, green, blue
 
 
@@ -189,15 +189,15 @@ class DensitiesDrawer:
         if densities.number == self._number or not densities.counts:
             return
         self._number = densities.number
-        shape = next(iter(densities.counts.values())).shape
-        self._spread = Spread.of(densities, *shape, BIN_CELLS, *self.size)
+        rows, columns = next(iter(densities.counts.values())).shape
+        self._spread = Spread.of(densities, rows, columns, BIN_CELLS, *self.size)
         for texture in self._textures:
             texture.delete()
         self._textures = []
         for plant, word in ((True, "plant"), (False, "monster")):
             mine = {kind: plane for kind, plane in densities.counts.items() if (kind[0] in self.plant_tables) == plant}
-            values, kinds = by_kind(mine, shape)
-            texture = self.ctx.texture(shape[::-1], components=4, dtype="f4")
+            values, kinds = by_kind(mine, (rows, columns))
+            texture = self.ctx.texture((columns, rows), components=4, dtype="f4")
             texture.write(values)
             wrapped(self.ctx, texture, self._spread)
             self._textures.append(texture)

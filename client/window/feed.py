@@ -67,7 +67,7 @@ class _Kept:
 
     arrival: int = -1
     pieces: list[Piece] = field(default_factory=list)
-    gathered: dict[str, Gathered] = field(default_factory=dict)
+    gathered: dict[str, Gathered | None] = field(default_factory=dict)
     came_s: float = -1e9
     due_s: float = 0.0
     """When a field is looked at again."""

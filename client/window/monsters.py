@@ -61,7 +61,8 @@ class _Herd:
             "looks": ("4u 1u", ["in_looks", "in_own"]),
         }
         self.instances = Instances(ctx, groups)
-        self._marks, self._stamp = Marks(), None
+        self._marks = Marks()
+        self._stamp: tuple = ()
         self._ids, self._since_s = np.zeros(0, np.int64), np.zeros(0)
         self._walked, self._bend = np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32)
         self._shut, self._was_shut = np.zeros(0, bool), np.zeros(0, bool)

@@ -86,8 +86,8 @@ class Overlay:
 
     def __init__(self, ctx: Any):
         self.ctx = ctx
-        self.rings: list[tuple[float, float, float, Colour]] = []
-        self.lines: list[tuple[float, float, float, float, Colour, float]] = []
+        self.rings: Sequence[tuple[float, float, float, Colour]] = []
+        self.lines: Sequence[tuple[float, float, float, float, Colour, float]] = []
         self._lines = _Batch(
             ctx, "line", "4f 4f 1f", ["in_line", "in_tint", "in_width"], "line_vertex.glsl", "line_fragment.glsl"
         )  # fmt: skip
@@ -140,7 +140,7 @@ def _way(camera: Camera, y: float, x: float, y_end: float, x_end: float) -> tupl
 
 def node_colour(at: int) -> tuple[float, float, float]:
     """A soft colour for the node with a number."""
-    red, green, blue = hsv(np.float32((0.48 + at * 0.618034) % 1), 0.42, 0.95).tolist()
+    red, green, blue = hsv((0.48 + at * 0.618034) % 1, 0.42, 0.95).tolist()
     return red, green, blue
 
 

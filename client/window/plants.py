@@ -74,7 +74,9 @@ class _Stand:
     def __init__(self, ctx: Any):
         groups = {"looks": ("4f 4u", ["in_place", "in_looks"])}
         self.rosettes, self.stems, self.flowers, self.buried, self.aloft = (Instances(ctx, groups) for _ in range(5))
-        self._marks, self._stamp, self._ids = Marks(), None, None
+        self._marks = Marks()
+        self._stamp: tuple = ()
+        self._ids: np.ndarray | None = None
 
     def update(self, swarm: Swarm, looks: Looks) -> None:
         """Upload what is shown if anything of it is another."""

@@ -229,10 +229,10 @@ class Inspector:
         self._antennae(stimuli)
         for name in (*OTHER_SENSES, *SELF_SENSES):
             if name != "one":
-                value = stimuli.get(name, 0) / ONE
+                share = stimuli.get(name, 0) / ONE
                 signed = name in ("other_bearing", "warmth")
-                told = f"{value:+.2f}" if signed else f"{value:.2f}"
-                meter(in_words(name), value, told, ACCENT, name_px=112)
+                told = f"{share:+.2f}" if signed else f"{share:.2f}"
+                meter(in_words(name), share, told, ACCENT, name_px=112)
 
     def _antennae(self, stimuli: dict[str, int]) -> None:
         """Nine senses by three antennae, as a small table of bars."""

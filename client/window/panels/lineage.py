@@ -43,8 +43,8 @@ class Lineage:
         self._complete = False
         self._stamp: tuple = ()
         self._order: list[int] = []
-        self._widths = np.empty((0, BINS))
-        self._ticks = np.empty(0)
+        self._widths: np.ndarray = np.empty((0, BINS))
+        self._ticks: np.ndarray = np.empty(0)
         self._row_of = np.empty(0, np.int32)
         self._lit = False
         self._family: frozenset[int] = frozenset()
@@ -150,11 +150,10 @@ class Lineage:
         self._family = frozenset(self._below(self.chosen) if self.chosen >= 0 else ())
         self._order, self._row_of = self.clades.rows(MOST_ROWS)
         counts = self.clades.row_counts(self._order, self._row_of).astype(np.float64)
-        kernel = np.array([0.25, 0.5, 0.25])
         padded = np.pad(counts, ((0, 0), (1, 1)), mode="edge")
-        counts = padded[:, :-2] * kernel[0] + padded[:, 1:-1] * kernel[1] + padded[:, 2:] * kernel[2]
-        widths = np.sqrt(counts / max(1.0, counts.max()))
-        widths[counts > 0] = np.maximum(widths[counts > 0], 0.09)
+        smooth = 0.25 * padded[:, :-2] + 0.5 * padded[:, 1:-1] + 0.25 * padded[:, 2:]
+        widths = np.sqrt(smooth / max(1.0, smooth.max()))
+        widths[smooth > 0] = np.maximum(widths[smooth > 0], 0.09)
         self._widths = widths * WIDEST
         self._ticks = self.clades.first_tick + self.clades.bin_ticks * (np.arange(BINS) + 0.5)
 
