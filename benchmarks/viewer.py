@@ -19,6 +19,7 @@ os.environ.setdefault("ARCADE_HEADLESS", "1")
 
 from benchmarks.measure import median
 from umwelt.agents.world import World
+from umwelt.client.window.app import imported
 from umwelt.client.window.camera import Camera
 from umwelt.client.window.session import Session
 from umwelt.cluster import questions
@@ -58,6 +59,7 @@ class Local:
         self._arrivals = 0
         self._status: dict[str, Any] = {}
         self.bytes = 0
+        self.bytes_per_s: float | None = None
         self.next()
 
     def next(self) -> None:
@@ -176,11 +178,10 @@ def main() -> None:
         world.step()
     local = Local(world)
     local.clock_s = 100.0
-    from umwelt.client.window.window import Window
-
+    window_type = imported()
     camera = Camera.over(local.known.height, local.known.width, SIZE)
     session = Session(local, camera, lambda: local.clock_s)
-    window = Window(session, SIZE, panels=False, shown=False)
+    window = window_type(session, SIZE, panels=False, shown=False)
     print(f"{'scene':34}{'':>16}{'python ms':>12}{'p95':>8}{'target':>8}{'software ms':>13}{'MB/s':>8}")
     for name, scale, panels in (
         ("the whole world, densities", 1.5, False), ("dots", 2.2, False), ("dots and all panels", 2.2, True),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from umwelt.client.window.camera import LEAST_SCALE, MOST_SCALE, Camera
-from umwelt.client.window.session import PromisedConnection, Session
+from umwelt.client.window.session import NEAR_BYTES_A_S, PromisedConnection, Session
 from umwelt.sandbox.errors import RunError, UmweltError
 
 SIZE = (1280, 800)
@@ -16,8 +16,6 @@ LEAST_SIDE, MOST_SIDE = 64, 8192
 SETTLES_WITHIN_S = 30.0
 SETTLED_FRAMES = 12
 ANSWER_S = 10.0
-BYTES_A_S = 2.8e6
-"""What a window takes of the line, at most."""
 
 
 @dataclass
@@ -34,6 +32,8 @@ class Sight:
 def view(place: str | Path | None, keys: Path | None, demo: bool, picture: Path | None, sight: Sight) -> None:
     """Open the window on a running world, or on the recording; with a picture's path, draw one settled frame of it."""
     check(sight, picture)
+    if demo and place is not None:
+        raise UmweltError(f"view {place} --demo: give an address, or --demo without one")
     prepare_display(picture is not None)
     window_type = imported()
     session = opened(place, keys, demo, sight)
@@ -78,18 +78,20 @@ def prepare_display(hidden: bool) -> None:
         os.environ.setdefault("ARCADE_HEADLESS", "1")
     if not has_display() and os.environ.get("ARCADE_HEADLESS", "").lower() not in ("1", "true"):
         raise UmweltError(
-            "umwelt view: no display here: set DISPLAY, or use --screenshot FILE; umwelt launch shows the world in the "
-            "terminal"
+            "view: no display here: set DISPLAY, or use --screenshot FILE; umwelt launch shows worlds in the terminal"
         )
 
 
 def imported() -> Any:
     """The window's class; one line for each library that is missing."""
     try:
+        import pyglet
+
+        pyglet.options.debug_gl = False  # asking for errors after every call of GL takes as long as the calls
         from umwelt.client.window.window import Window
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("arcade", "pyglet", "imgui_bundle"):
-            line = f"umwelt view: {error.name} is not installed: pip install 'umwelt[viewer]'"
+            line = f"view: {error.name} is not installed: pip install 'umwelt[viewer]'"
             raise UmweltError(line) from None
         raise
     except ImportError as error:
@@ -100,7 +102,7 @@ def imported() -> Any:
 def _missing(error: Exception) -> str:
     what = " ".join(str(error).split()) or type(error).__name__
     mend = "install OpenGL's libraries (Debian: apt-get install libgl1 libegl1 libfreetype6 libfontconfig1)"
-    return f"umwelt view: no window can be opened: {what}: {mend}"
+    return f"view: no window can be opened: {what}: {mend}"
 
 
 def opened(place: str | Path | None, keys: Path | None, demo: bool, sight: Sight) -> Session:
@@ -114,7 +116,7 @@ def opened(place: str | Path | None, keys: Path | None, demo: bool, sight: Sight
         from umwelt.client.api import _core
         from umwelt.client.remote import place_of
 
-        core = _core(place_of(None if place is None else str(place)), keys, BYTES_A_S)
+        core = _core(place_of(None if place is None else str(place)), keys, NEAR_BYTES_A_S)
         world = PromisedConnection(core, ANSWER_S)
     try:
         known = world.core.known
@@ -144,7 +146,7 @@ def _made(window_type: Any, session: Session, sight: Sight, picture: Path | None
         name = type(error).__name__
         if name.startswith(known) or isinstance(error, ImportError | OSError):
             if "Display" in name:
-                line = f"umwelt view: display {os.environ.get('DISPLAY', '')!s} cannot be opened: see that it runs"
+                line = f"view: display {os.environ.get('DISPLAY', '')!s} cannot be opened: see that it runs"
                 raise UmweltError(line) from None
             raise UmweltError(_missing(error)) from None
         raise
@@ -161,7 +163,7 @@ def settled(window: Any) -> None:
         if session.feed.complete and session.status:
             frames += 1
         elif time.monotonic() > end_s:
-            raise RunError("umwelt view: nothing came to see: see whether the world still runs: umwelt status")
+            raise RunError("view: nothing came to see: see whether the world still runs: umwelt status")
         if frames < SETTLED_FRAMES:
             window.flip()
             time.sleep(0.005)

@@ -24,6 +24,8 @@ from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.region import Torus
 
 FETCH_EVERY_S = 0.2
+NEAR_BYTES_A_S, FAR_BYTES_A_S = 2.8e6, 0.95e6
+"""What the window takes of the line at most: near by, and from afar."""
 NOTICE_S = 6.0
 NOTICES_KEPT = 100
 MISSHAPEN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
@@ -270,6 +272,9 @@ class Session:
         if self.following and (place := self.selected_place()) is not None:
             self.camera.look(place[0], place[1])
         self.camera.turn(seconds)
+        wished = FAR_BYTES_A_S if list(self.camera.levels()) == ["densities"] else NEAR_BYTES_A_S
+        if self.world.bytes_per_s != wished:
+            self.world.bytes_per_s = wished
         self.feed.turn(self.camera, self.looks, now_s)
 
     def _hear(self) -> None:

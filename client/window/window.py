@@ -8,14 +8,17 @@ import arcade
 import numpy as np
 import pyglet
 
+from umwelt.client.window import senses
 from umwelt.client.window.feed import nearest
 from umwelt.client.window.gui import Gui
 from umwelt.client.window.inhabit import Inhabiting
 from umwelt.client.window.keys import ACTIONS, PANS, SPEEDS, ZOOMS
 from umwelt.client.window.looks import GROUND_LAYERS
-from umwelt.client.window.panels import Dock
+from umwelt.client.window.panels import Dock, legend
+from umwelt.client.window.panels.layout import RIGHT_PX
 from umwelt.client.window.recorder import Recorder, screenshot
 from umwelt.client.window.session import Session
+from umwelt.client.window.sky import wind_at
 from umwelt.client.window.stage import Stage
 from umwelt.client.window.timeline import STRIP_PX, Timeline
 from umwelt.client.window.toolbar import Toolbar
@@ -94,7 +97,11 @@ class Window(arcade.Window):
         session = self.session
         self.clear()
         overlay = self.stage.overlay
-        overlay.rings, overlay.lines = self.hands.marks() if session.shown == LIVE else ([], [])
+        rings, lines = self.hands.marks() if session.shown == LIVE else ([], [])
+        sensed_rings, sensed_lines = senses.marks(session)
+        overlay.rings, overlay.lines = [*rings, *sensed_rings], [*lines, *sensed_lines]
+        camera, climate = session.camera, session.known.climate
+        self.stage.wind = wind_at(climate, session.tick, camera.y / camera.height, camera.x / camera.width)
         self.stage.draw(session.feed.frame, session.camera, session.looks, session.status.get("nodes") or ())
         if self.recorder is not None:
             self._record_frame()
@@ -106,10 +113,17 @@ class Window(arcade.Window):
                 self.toolbar.draw(session, self.hands)
                 self.timeline.draw(session)
                 self.inhabiting.draw(session)
+                self._draw_legend()
             else:
                 self.toolbar.draw_question(self.hands)
             self.gui.end()
         self.frame_s = time.perf_counter() - began_s
+
+    def _draw_legend(self) -> None:
+        found = self.stage.legend(self.session.feed.frame, self.session.looks)
+        if found is not None:
+            inset = RIGHT_PX + 24.0 if self.session.selected is not None else 12.0
+            legend.draw(self.session.looks.layer, found, self.width - inset, self.height - STRIP_PX - 18)
 
     def on_resize(self, width: int, height: int) -> None:
         """The window has another size."""

@@ -92,10 +92,12 @@ def monster(stand: Stand) -> int:
             if not swarm.plant and len(swarm):
                 y, x = swarm.y + swarm.corner[0], swarm.x + swarm.corner[1]
                 near = np.argmin(np.hypot((y - 48 + 48) % 96 - 48, (x - 48 + 48) % 96 - 48))
-                found[:] = [int(swarm.ids[near])]
+                found[:] = [int(swarm.ids[near]), float(y[near]), float(x[near])]
         return bool(found)
 
     stand.until(there)
+    stand.session.camera.look(found[1], found[2], at_once=True)
+    stand.settled()
     return found[0]
 
 
@@ -274,11 +276,12 @@ def test_a_being_is_moved_wounded_and_removed(resting, run, world):
     assert touched(resting, run, "wound", count)["id"] == being
     hands.choose("move")
     count = len(journalled(run, "move"))
-    resting.drag(placed_on(resting, being), resting.at(49.5, 49.5))
+    to = [(place + 2.5) % 96 for place in (resting.session.camera.y, resting.session.camera.x)]
+    resting.drag(placed_on(resting, being), resting.at(*to))
     deed = touched(resting, run, "move", count)
-    assert deed["id"] == being and abs(deed["y_fixed"] / 1024 - 49.5) < 1
+    assert deed["id"] == being and abs(deed["y_fixed"] / 1024 - to[0]) < 1
     world.step(1)
-    resting.until(lambda: abs(placed_on(resting, being)[0] - resting.at(49.5, 49.5)[0]) < 60)
+    resting.until(lambda: abs(placed_on(resting, being)[0] - resting.at(*to)[0]) < 60)
     resting.frames(8)
     hands.choose("remove")
     count = len(journalled(run, "remove"))
@@ -300,8 +303,7 @@ def test_a_person_steers_a_body_and_gives_it_back(stand, run, world):
     stand.key("i")
     assert not stand.window.inhabiting.being
     stand.until(lambda: journalled(run, "drive")[-1].get("drives") is None, 20)
-    found = world.fetch(being)
-    assert found is None or found["held"] is None
+    stand.until(lambda: (world.fetch(being) or {"held": None})["held"] is None, 20)
 
 
 # --- time

@@ -8,6 +8,8 @@ GAP = 8.0
 BAR_PX = 28.0
 LEFT_PX, RIGHT_PX = 316.0, 342.0
 LEAST_MIDDLE_PX = 300.0
+PALETTE_PX = 48.0
+"""The palette of tools stands above the middle column."""
 
 Place = tuple[float, float, float, float]
 
@@ -45,6 +47,7 @@ def places(
         at = y
         heights = shared([spot for _, spot in columns[name]], room)
         if name == "middle":
+            heights = shared([spot for _, spot in columns[name]], max(120.0, room - PALETTE_PX))
             at = end - sum(heights) - GAP * max(0, len(heights) - 1)  # they grow upward, out of the picture's middle
         for number, (title, _) in enumerate(columns[name]):
             if name == "left" and number == len(heights) - 1 and len(heights) > 1:
