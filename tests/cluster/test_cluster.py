@@ -84,7 +84,8 @@ def disturb(run, misfortune, chance):
 
     run.submit("rate", [deeds.rate(run.world, "decay", 0.9)])
     do_something(5)
-    run.until(lambda: "rate" in run.person.settled and run.status.get("snapshot_tick", 0) > run.person.settled["rate"].tick)
+    run.until(lambda: "rate" in run.person.settled)
+    run.until(lambda: run.status.get("snapshot_tick", 0) > run.person.settled["rate"].tick)
     for one in what:
         run.wait_for_tick(min(HOLD_AT - 20, run.tick + chance.randint(5, 60)))
         do_something(3)
