@@ -4,6 +4,7 @@ Floats are welcome here: nothing of this goes back into the world. Worlds of oth
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ WATER_DEEP_COUNT = 320
 SCENT_STRONG_COUNT = 10
 DETRITUS_MUCH_COUNT = 30
 SEED_CELLS, LEAF_LEAST_CELLS, LEAF_MOST_CELLS = 0.2, 0.75, 2.3
+GOLDEN = 0.618034
+"""Of a turn: hues so far apart, one after the other, are never near each other."""
 STRAYS_CELLS = 0.3
 """Plants sit in the middle of their cells; they are shown a little off it, so that no grid shows."""
 
@@ -121,7 +124,7 @@ def _beings(region: Region, name: str) -> Beings:
         )
         stray = strays(looks["id"]) * (column("stage") == 2)
         y, x = y + stray[0], x + stray[1]
-        hue = 0.375 + column("gene_hue") / 128 * 0.15
+        hue = leaf_hue(column("gene_hue"))
         colour = hsv(hue, 0.64 - 0.15 * column("gene_leaf") / 128, 0.66 + 0.16 * grown)
         if "stem_id" in table:
             alive = np.isin(table["stem_id"][own], looks["id"])
@@ -132,11 +135,11 @@ def _beings(region: Region, name: str) -> Beings:
         looks["stage"] = column("stage")
         looks["flowers"] = np.clip((column("sugar_count") - 70) / 60, 0, 1) * (grown > 0.4)
         return Beings(True, y, x, size.astype(np.float32), heading, colour, accent, looks)
-    size = np.clip(0.6 + 0.16 * np.sqrt(tissue), 0.9, 3.0).astype(np.float32)
+    size = body_cells(tissue).astype(np.float32)
     if "genome" in table and table["genome"].shape[1] > 24:
         hue_gene, shade, pattern, glow = (_gene(table["genome"][own], at) for at in ("hue", "shade", "pattern", "glow"))
     else:
-        hue_gene, shade, pattern, glow = (_species_hue(column("species")), *(np.full(len(own), 0.5, np.float32),) * 3)
+        hue_gene, shade, pattern, glow = (species_hue(column("species")), *(np.full(len(own), 0.5, np.float32),) * 3)
     colour = hsv(hue_gene, 0.68 + 0.2 * (shade - 0.5), 1.0 - 0.15 * shade)
     accent = hsv(hue_gene + 0.09, 0.38, 1.0)
     looks |= {"pattern": pattern, "glow": glow, "asleep": column("asleep"), "eyes_shut": column("eyes_shut")}
@@ -145,11 +148,16 @@ def _beings(region: Region, name: str) -> Beings:
     return Beings(False, y, x, size, heading, colour, accent, looks)
 
 
+def hashed(ids: np.ndarray) -> np.ndarray:
+    """`uint32[n]` that ids are scattered to, for looks alone."""
+    mixed = ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(29)
+    return ((mixed * np.uint64(0xBF58476D1CE4E5B9)) >> np.uint64(32)).astype(np.uint32)
+
+
 def scattered(ids: np.ndarray, salt: int) -> np.ndarray:
     """A number from 0 to 1 for each id, for looks alone."""
-    mixed = (ids.astype(np.uint64) + np.uint64(salt)) * np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= mixed >> np.uint64(29)
-    return ((mixed * np.uint64(0xBF58476D1CE4E5B9)) >> np.uint64(40)).astype(np.float32) / (1 << 24)
+    return (hashed(ids.astype(np.uint64) + np.uint64(salt)) >> np.uint32(8)).astype(np.float32) / (1 << 24)
 
 
 def strays(ids: np.ndarray) -> np.ndarray:
@@ -164,9 +172,19 @@ def _gene(genome: np.ndarray, name: str) -> np.ndarray:
     return (genome[:, TRAIT[name]].astype(np.float32) + 128) / 255
 
 
-def _species_hue(species: np.ndarray) -> np.ndarray:
-    """Hues far apart for neighbouring numbers: steps of the golden ratio, beginning at blue."""
-    return (0.58 + species * 0.618034) % 1.0
+def species_hue(species: Any, plant: bool = False) -> Any:
+    """Hues (turns) far apart for neighbouring numbers: steps of the golden ratio, from blue on; plants' stay green."""
+    return 0.30 + 0.17 * ((species * GOLDEN + 0.45) % 1.0) if plant else (0.58 + species * GOLDEN) % 1.0
+
+
+def leaf_hue(hue_gene: np.ndarray) -> np.ndarray:
+    """The hue of leaves (turns) from the gene for it (-128 to 127): greens."""
+    return 0.375 + hue_gene / 128 * 0.15
+
+
+def body_cells(tissue: Any) -> Any:
+    """How large monsters of so much tissue are shown."""
+    return np.clip(0.6 + 0.16 * np.sqrt(tissue), 0.9, 3.0)
 
 
 def rgb(red: float, green: float, blue: float) -> np.ndarray:

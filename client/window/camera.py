@@ -7,6 +7,7 @@ is seen side by side with itself.
 import math
 from dataclasses import dataclass, field
 
+from umwelt.client.window.torus import shortest
 from umwelt.sandbox.region import Rectangle
 
 LEAST_SCALE, MOST_SCALE = 0.25, 400.0
@@ -127,7 +128,7 @@ class Camera:
 
     @staticmethod
     def _near(place: float, middle: float, size: int) -> float:
-        return middle + (place - middle + size / 2) % size - size / 2
+        return middle + shortest(place - middle, size)
 
     # --- what is seen
 

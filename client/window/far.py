@@ -1,15 +1,14 @@
 """Beings from afar: dots one by one, and densities by the bin, scattered so that they look like countless beings."""
 
 import math
-import zlib
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from umwelt.client.scene import hsv
 from umwelt.client.window.camera import Camera
+from umwelt.client.window.colours import plant_tables, species_colour
 from umwelt.client.window.frame import Densities, Dots, Frame
 from umwelt.client.window.ground import GRAIN_UNIT, Spread, half_view, wrapped
 from umwelt.client.window.programs import give, place, program
@@ -20,24 +19,8 @@ KINDS = 4
 MOST_TABLES, MOST_SPECIES = 16, 256
 LEAST_GRID_PIXELS = 1.7
 """A grid in which beings are scattered is at least this wide, at most twice as much."""
-GOLDEN = 0.618034
 POINT_SIZES = 0x8642
 """`GL_PROGRAM_POINT_SIZE`: shaders say how large points are."""
-
-
-def species_colour(table: str, species: int, plant: bool) -> tuple[float, float, float]:
-    """The colour of a species from afar, 0 to 1: plants are green, others far apart for neighbouring numbers."""
-    number = species if species >= 0 else zlib.crc32(table.encode()) % 97
-    if plant:
-        red, green, blue = hsv(0.30 + 0.17 * ((number * GOLDEN + 0.45) % 1), 0.55, 0.66).tolist()
-    else:
-        red, green, blue = hsv((0.58 + number * GOLDEN) % 1, 0.62, 1.0).tolist()
-    return red, green, blue
-
-
-def plant_tables(known: Any) -> frozenset[str]:
-    """The tables whose beings grow: they have stages."""
-    return frozenset(name for name, looks in known.looks.items() if "stage" in looks)
 
 
 def runs_of(table: np.ndarray) -> list[tuple[int, int, int]]:
@@ -73,7 +56,7 @@ class DotsDrawer:
     COLUMNS = ("x", "y", "species", "size", "table")
 
     def __init__(self, ctx: Any, known: Any):
-        self.ctx, self.plant_tables = ctx, plant_tables(known)
+        self.ctx, self.known, self.plant_tables = ctx, known, plant_tables(known)
         self.program = program(ctx, "dot_vertex.glsl", "dot_fragment.glsl")
         give(self.program, palette=0)
         self.palette = ctx.texture((MOST_SPECIES, MOST_TABLES), components=4, dtype="f1", filter=(ctx.NEAREST,) * 2)
@@ -89,7 +72,7 @@ class DotsDrawer:
         for row, name in enumerate(tables[:MOST_TABLES]):
             plant = name in self.plant_tables
             for species in range(MOST_SPECIES):
-                red, green, blue = species_colour(name, species, plant)
+                red, green, blue = species_colour(self.known, name, species)
                 colours[row, species] = (red * 255, green * 255, blue * 255, 255 * plant)
         self.palette.write(colours)
         self._tables = list(tables)
@@ -173,8 +156,7 @@ class DensitiesDrawer:
     """Draws densities over the whole window."""
 
     def __init__(self, ctx: Any, known: Any, quad: Any):
-        self.ctx, self.quad, self.plant_tables = ctx, quad, plant_tables(known)
-        self.size = known.height, known.width
+        self.ctx, self.quad, self.known, self.plant_tables = ctx, quad, known, plant_tables(known)
         self.program = program(ctx, "ground_vertex.glsl", "density_fragment.glsl")
         give(
             self.program, plant_counts=0, monster_counts=1, world=(float(known.width), float(known.height)),
@@ -190,7 +172,7 @@ class DensitiesDrawer:
             return
         self._number = densities.number
         rows, columns = next(iter(densities.counts.values())).shape
-        self._spread = Spread.of(densities, rows, columns, BIN_CELLS, *self.size)
+        self._spread = Spread.of(densities, rows, columns, BIN_CELLS, self.known.height, self.known.width)
         for texture in self._textures:
             texture.delete()
         self._textures = []
@@ -201,7 +183,7 @@ class DensitiesDrawer:
             texture.write(values)
             wrapped(self.ctx, texture, self._spread)
             self._textures.append(texture)
-            colours = [species_colour(table, species, plant) for table, species in kinds] + [(0.5, 0.5, 0.5)] * KINDS
+            colours = [species_colour(self.known, *kind) for kind in kinds] + [(0.5, 0.5, 0.5)] * KINDS
             give(self.program, **{f"{word}_{letter}": colours[at] for at, letter in enumerate("abcd")})
 
     def draw(self, frame: Frame, camera: Camera, strength: float) -> None:

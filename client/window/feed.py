@@ -14,6 +14,7 @@ from umwelt.client.window.camera import Camera
 from umwelt.client.window.frame import Densities, Dots, Frame, Plane, Swarm
 from umwelt.client.window.gathering import Gathered, dots_of, plane_of, swarm_of
 from umwelt.client.window.looks import GROUND_LAYERS, Looks
+from umwelt.client.window.torus import aligned, shortest
 from umwelt.cluster.tiles import (
     BEINGS,
     BIN_CELLS,
@@ -38,7 +39,6 @@ TURN_EVERY_S = 0.2
 AT_ONCE = 48
 FIELD_EVERY_S, STILL_EVERY_S = 0.5, 8.0
 STILL = ("elevation",)
-AWAITED_S = 2.0
 DECODED_A_TURN = 12
 MOST_TICK = 1 << 53
 LEAST_GLIDE_S, MOST_GLIDE_S = 0.02, 0.6
@@ -132,12 +132,7 @@ class Feed:
     def _view(self, camera: Camera) -> Rectangle:
         """What is in view and a little more, on multiples of tiles, so that it rarely changes."""
         near = camera.rectangle(MARGIN_SHARE * min(camera.view) / camera.scale)
-        spans = []
-        for first, count, size in ((near.y, near.height, self.torus.height), (near.x, near.width, self.torus.width)):
-            low = first // ALIGNED_CELLS * ALIGNED_CELLS
-            count = -(-(first + count - low) // ALIGNED_CELLS) * ALIGNED_CELLS
-            spans.append((low, count) if count < size else (0, size))
-        return Rectangle(spans[0][0], spans[1][0], spans[0][1], spans[1][1])
+        return aligned(near, ALIGNED_CELLS, self.torus)
 
     def _field_names(self, looks: Looks) -> list[str]:
         layers = self.source.known.layers[1:]
@@ -258,7 +253,7 @@ class Feed:
         return dots
 
     def _densities(self) -> Densities:
-        view = _on_bins(self.frame.rectangle, self.torus)
+        view = aligned(self.frame.rectangle, BIN_CELLS, self.torus)
         pieces = [piece for _, kept in self._of(DENSITIES, BEINGS) for piece in kept.pieces]
         counts = joined_counts(pieces, view, self.torus)
         flat = {(table, species): plane for table, found in counts.items() for species, plane in found.items()}
@@ -270,7 +265,7 @@ class Feed:
         known = self.frame.planes.get(name)
         if not pieces:
             return  # what there was is better than nothing until it comes
-        view = _on_bins(self.frame.rectangle, self.torus) if step > 1 else self.frame.rectangle
+        view = aligned(self.frame.rectangle, BIN_CELLS, self.torus) if step > 1 else self.frame.rectangle
         if known is not None and known.rectangle != view and not self._covered(level, layer):
             return
         self.number += 1
@@ -280,45 +275,44 @@ class Feed:
         return all(topic in self._kept for topic in self._wanted if (topic.level, topic.layer) == (level, layer))
 
 
-def _on_bins(view: Rectangle, torus: Torus) -> Rectangle:
-    """A view on multiples of bins."""
-    spans = []
-    for first, count, size in ((view.y, view.height, torus.height), (view.x, view.width, torus.width)):
-        low = first // BIN_CELLS * BIN_CELLS
-        count = -(-(first + count - low) // BIN_CELLS) * BIN_CELLS
-        spans.append((low, count) if count < size else (0, size))
-    return Rectangle(spans[0][0], spans[1][0], spans[0][1], spans[1][1])
-
-
 def nearest(frame: Frame, y: float, x: float, torus: Torus, most_cells: float) -> tuple[int, str]:
     """The id and table of the being that is drawn next to a place (cells), monsters before plants; 0 if none is."""
-    found: tuple[float, int, str] = (most_cells, 0, "")
+    best: tuple[float, int, str] = (most_cells, 0, "")
     for swarm in frame.swarms:
         if not len(swarm):
             continue
         from_y, from_x = placed(swarm, frame)
-        dy = _shortest(from_y + frame.rectangle.y - y, torus.height)
-        dx = _shortest(from_x + frame.rectangle.x - x, torus.width)
+        dy = shortest(from_y + frame.rectangle.y - y, torus.height)
+        dx = shortest(from_x + frame.rectangle.x - x, torus.width)
         away = np.hypot(dy, dx)
         if swarm.plant:
             away = away * 1.8 + 0.2  # a monster on a leaf is meant before the leaf
         at = int(np.argmin(away))
-        if away[at] < found[0]:
-            found = (float(away[at]), int(swarm.ids[at]), swarm.table)
-    return found[1], found[2]
+        if away[at] < best[0]:
+            best = (float(away[at]), int(swarm.ids[at]), swarm.table)
+    return best[1], best[2]
+
+
+def found(frame: Frame, being: int) -> tuple[Swarm, int] | None:
+    """The swarm and the row of a being, if it is in the frame."""
+    for swarm in frame.swarms:
+        at = int(np.searchsorted(swarm.ids, being))
+        if at < len(swarm) and swarm.ids[at] == being:
+            return swarm, at
+    return None
 
 
 def place_of(frame: Frame, being: int, torus: Torus) -> tuple[float, float, float] | None:
     """Where a being is drawn (y, x in cells of the world) and its heading, if it is in the frame."""
-    for swarm in frame.swarms:
-        at = int(np.searchsorted(swarm.ids, being))
-        if at < len(swarm) and swarm.ids[at] == being:
-            y, x = placed(swarm, frame, slice(at, at + 1))
-            return (
-                float(y[0] + frame.rectangle.y) % torus.height, float(x[0] + frame.rectangle.x) % torus.width,
-                float(swarm.heading[at]),
-            )  # fmt: skip
-    return None
+    seen = found(frame, being)
+    if seen is None:
+        return None
+    swarm, at = seen
+    y, x = placed(swarm, frame, slice(at, at + 1))
+    return (
+        float(y[0] + frame.rectangle.y) % torus.height, float(x[0] + frame.rectangle.x) % torus.width,
+        float(swarm.heading[at]),
+    )  # fmt: skip
 
 
 def placed(swarm: Swarm, frame: Frame, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
@@ -328,7 +322,3 @@ def placed(swarm: Swarm, frame: Frame, rows: slice = slice(None)) -> tuple[np.nd
         swarm.y_before[rows] + (swarm.y[rows] - swarm.y_before[rows]) * share,
         swarm.x_before[rows] + (swarm.x[rows] - swarm.x_before[rows]) * share,
     )
-
-
-def _shortest(way: np.ndarray, size: int) -> np.ndarray:
-    return (way + size / 2) % size - size / 2

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from umwelt.client.window.frame import Dots, Frame, Swarm
+from umwelt.client.window.torus import shortest
 from umwelt.cluster.tiles import BIN_CELLS, DENSITIES, PLACE_STEPS, Piece, bins, joined_field, whole
 from umwelt.sandbox.region import Rectangle, Torus
 from umwelt.sandbox.units import TURN
@@ -93,8 +94,7 @@ def _glide(swarm: Swarm, before: Swarm, new: np.ndarray, frame: Frame, torus: To
         old, old_before = getattr(before, axis)[at], getattr(before, f"{axis}_before")[at]
         present = getattr(swarm, axis)[rows]
         drawn = np.where(new, old_before + (old - old_before) * share, old_before) + np.where(new, moved, 0)
-        way = np.where(new, present - drawn, old - old_before)
-        way = (way + size / 2) % size - size / 2
+        way = shortest(np.where(new, present - drawn, old - old_before), size)
         getattr(swarm, f"{axis}_before")[rows] = present - np.where(np.abs(way) > MOST_GLIDE_CELLS, 0, way)
     turn = swarm.heading[rows]
     old_turn = before.heading_before[at] + (before.heading[at] - before.heading_before[at]) * share

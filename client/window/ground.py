@@ -16,6 +16,7 @@ from umwelt.client.window.camera import Camera
 from umwelt.client.window.frame import Frame, Plane
 from umwelt.client.window.looks import Looks
 from umwelt.client.window.programs import give, program
+from umwelt.client.window.torus import shortest
 from umwelt.sandbox.region import Rectangle
 from umwelt.sandbox.units import ONE
 
@@ -57,8 +58,7 @@ class Spread:
             (self.rectangle.x, self.extent[0], camera.x, camera.width),
             (self.rectangle.y, self.extent[1], camera.y, camera.height),
         ):
-            way = (corner + size / 2 - middle + world / 2) % world - world / 2
-            found.append(way - size / 2)
+            found.append(shortest(corner + size / 2 - middle, world) - size / 2)
         return found[0], found[1]
 
     def place(self, camera: Camera) -> tuple[float, float, float, float]:
@@ -73,9 +73,9 @@ class Spread:
             (self.rectangle.y, self.extent[1], other.rectangle.y, other.extent[1], height),
         ):
             if own_size >= world and its_size >= world:
-                found.append(float((own - its + world / 2) % world - world / 2))
+                found.append(float(shortest(own - its, world)))
                 continue
-            way = (own + own_size / 2 - its - its_size / 2 + world / 2) % world - world / 2
+            way = shortest(own + own_size / 2 - its - its_size / 2, world)
             found.append(way + its_size / 2 - own_size / 2)
         return found[0], found[1], 1 / self.extent[0], 1 / self.extent[1]
 
@@ -178,9 +178,8 @@ class Ground:
         self.ctx, self.planes, self.quad = ctx, planes, quad
         self.world = (float(known.width), float(known.height))
         self.units: Mapping[str, str] = known.units
-        climate = getattr(known, "climate", None) or {}
-        self.capacity = float(climate.get("capacity_count", CAPACITY_COUNT))
-        self.light_most = float(climate.get("light_q10", ONE)) or float(ONE)
+        self.capacity = float(known.climate.get("capacity_count", CAPACITY_COUNT))
+        self.light_most = float(known.climate.get("light_q10", ONE)) or float(ONE)
         self.compose = program(ctx, "ground_vertex.glsl", "ground_compose_fragment.glsl")
         self.near = program(ctx, "ground_vertex.glsl", "ground_fragment.glsl")
         self.far = program(ctx, "ground_vertex.glsl", "ground_far_fragment.glsl")
@@ -202,7 +201,7 @@ class Ground:
 
     # --- composing
 
-    def prepare(self, frame: Frame, camera: Camera) -> None:
+    def prepare(self, frame: Frame) -> None:
         """Bring the composed textures up to date; draws into them, not into the window."""
         names = {name: name for name in READ if name in frame.planes}
         earthly = "water" in names or "elevation" in names

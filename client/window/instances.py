@@ -7,6 +7,8 @@ import numpy as np
 from arcade.gl import BufferDescription
 
 LEAST_ROWS = 256
+NEAR_FROM = 22.0
+"""Pixels a cell from which all details of bodies are drawn."""
 
 
 class Instances:
@@ -58,14 +60,6 @@ def packed(*parts: tuple[np.ndarray, int]) -> np.ndarray:
         at += bits
     assert found is not None and at <= 32
     return found
-
-
-def hashed(ids: np.ndarray) -> np.ndarray:
-    """`uint32[n]` that ids are scattered to, for looks alone."""
-    mixed = ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= mixed >> np.uint64(29)
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    return (mixed >> np.uint64(32)).astype(np.uint32)
 
 
 class Marks:

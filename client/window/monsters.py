@@ -4,15 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.client.scene import _species_hue
+from umwelt.client.scene import body_cells, hashed
 from umwelt.client.window.camera import Camera
+from umwelt.client.window.colours import body_hues
 from umwelt.client.window.frame import Frame, Swarm
-from umwelt.client.window.instances import Instances, Marks, hashed, packed
+from umwelt.client.window.instances import NEAR_FROM, Instances, Marks, packed
 from umwelt.client.window.looks import Looks
 from umwelt.client.window.programs import give, place, program
 
-NEAR_FROM = 22.0
-"""Pixels a cell from which all details are drawn."""
 SUGAR_BASE_COUNT, SUGAR_PER_STORE_COUNT = 160, 160
 """What a body holds when it is full."""
 HUNGRY_COUNT = 60
@@ -106,8 +105,7 @@ class _Herd:
         rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3] = swarm.x_before, swarm.y_before, swarm.x, swarm.y
         rows[:, 4], rows[:, 5] = swarm.heading_before, swarm.heading
         rows[:, 6] = np.asarray(swarm.since_s, np.float64) % 3600.0
-        tissue = swarm.column("tissue_count", 40.0)
-        rows[:, 7] = np.clip(0.6 + 0.16 * np.sqrt(tissue), 0.9, 3.0)
+        rows[:, 7] = body_cells(swarm.column("tissue_count", 40.0))
         rows[:, 8:10], rows[:, 10:12] = self._walked, self._bend
         return rows
 
@@ -115,10 +113,7 @@ class _Herd:
         column, ids = swarm.column, swarm.ids
         rows = np.empty((len(swarm), 5), np.uint32)
         rows[:, 0] = packed(*((column(f"{organ}_organs", DEFAULT_ORGANS.get(organ, 0)), 4) for organ in ORGANS))
-        if "gene_hue" in swarm.columns:
-            hue = (column("gene_hue") + 128) / 255
-        else:
-            hue = _species_hue(column("species"))
+        hue = body_hues(column("species"), column("gene_hue") if "gene_hue" in swarm.columns else None, False)
         hue = self._marks.hues(ids, hue, looks) % 1.0
         rows[:, 1] = packed((hue * 65535, 16), (column("gene_shade") + 128, 8), (column("gene_pattern") + 128, 8))
         store = column("store_organs")

@@ -6,37 +6,21 @@ from typing import Any
 import numpy as np
 from arcade.gl import BufferDescription
 
-from umwelt.client.scene import hsv
+from umwelt.agents.physiology import LEAF_FULL_COUNT
+from umwelt.client.scene import GOLDEN, body_cells, hsv
 from umwelt.client.window.camera import Camera
-from umwelt.client.window.frame import Frame, Swarm
+from umwelt.client.window.feed import found, place_of
+from umwelt.client.window.frame import Frame
 from umwelt.client.window.looks import Looks
 from umwelt.client.window.programs import give, program
-from umwelt.sandbox.region import Rectangle
+from umwelt.client.window.torus import shortest
+from umwelt.sandbox.region import Rectangle, Torus
 
 Colour = Sequence[float]
 LEAST_RING_PIXELS = 16.0
 DASHES = 5.0
 NODE_LINE_PIXELS, LOAD_PIXELS = 2.0, 120.0
 _FLOATS = {"line": 9, "ring": 8}
-
-
-def place_of(frame: Frame, identity: int) -> tuple[float, float, float, Swarm, int] | None:
-    """Where a being is now: y and x in world cells, its radius in cells, its swarm and row; None if it is not seen."""
-    for swarm in frame.swarms:
-        row = int(np.searchsorted(swarm.ids, identity))
-        if row >= len(swarm) or swarm.ids[row] != identity:
-            continue
-        way = (frame.now_s - float(swarm.since_s[row])) / max(frame.glide_s, 1e-6)
-        way = min(1.0, max(0.0, way))
-        y = float(swarm.y_before[row] + (swarm.y[row] - swarm.y_before[row]) * way)
-        x = float(swarm.x_before[row] + (swarm.x[row] - swarm.x_before[row]) * way)
-        tissue = float(swarm.columns["tissue_count"][row]) if "tissue_count" in swarm.columns else 30.0
-        if swarm.plant:
-            radius = 0.6 + 0.8 * min(1.0, tissue / 48)
-        else:
-            radius = min(3.0, max(0.9, 0.6 + 0.16 * tissue**0.5))
-        return y + frame.rectangle.y, x + frame.rectangle.x, radius, swarm, row
-    return None
 
 
 class _Batch:
@@ -106,11 +90,8 @@ class Overlay:
             rings.append((*camera.pixel(y, x), max(radius * camera.scale, 4.0), 0.0, *_tint(colour)))
         for y, x, y_end, x_end, colour, width in self.lines:
             lines.append((*_way(camera, y, x, y_end, x_end), *_tint(colour), width))
-        found = place_of(frame, looks.selected) if looks.selected else None
-        if found is not None:
-            y, x, radius, _, _ = found
-            wide = max(radius * camera.scale * 1.55 + 6.0, LEAST_RING_PIXELS)
-            rings.append((*camera.pixel(y, x), wide, DASHES, 0.86, 0.98, 1.0, 1.0))
+        if looks.selected:
+            rings += selection(frame, camera, looks.selected)
         if not lines and not rings:
             return
         self.ctx.enable(self.ctx.BLEND)
@@ -133,14 +114,25 @@ def _tint(colour: Colour) -> tuple[float, float, float, float]:
 def _way(camera: Camera, y: float, x: float, y_end: float, x_end: float) -> tuple[float, float, float, float]:
     """A line's ends in pixels: the first as it is nearest to the middle, the second as it is nearest to the first."""
     right, down = camera.pixel(y, x)
-    far_y = (y_end - y + camera.height / 2) % camera.height - camera.height / 2
-    far_x = (x_end - x + camera.width / 2) % camera.width - camera.width / 2
+    far_y, far_x = shortest(y_end - y, camera.height), shortest(x_end - x, camera.width)
     return right, down, right + far_x * camera.scale, down + far_y * camera.scale
+
+
+def selection(frame: Frame, camera: Camera, being: int) -> list[tuple[float, ...]]:
+    """The dashed ring about a being; none where it is not seen."""
+    seen, place = found(frame, being), place_of(frame, being, Torus(camera.height, camera.width))
+    if seen is None or place is None:
+        return []
+    swarm, row = seen
+    tissue = float(swarm.columns["tissue_count"][row]) if "tissue_count" in swarm.columns else 30.0
+    radius = 0.6 + 0.8 * min(1.0, tissue / LEAF_FULL_COUNT) if swarm.plant else float(body_cells(tissue))
+    wide = max(radius * camera.scale * 1.55 + 6.0, LEAST_RING_PIXELS)
+    return [(*camera.pixel(place[0], place[1]), wide, DASHES, 0.86, 0.98, 1.0, 1.0)]
 
 
 def node_colour(at: int) -> tuple[float, float, float]:
     """A soft colour for the node with a number."""
-    red, green, blue = hsv((0.48 + at * 0.618034) % 1, 0.42, 0.95).tolist()
+    red, green, blue = hsv((0.48 + at * GOLDEN) % 1, 0.42, 0.95).tolist()
     return red, green, blue
 
 
@@ -150,7 +142,7 @@ def node_lines(camera: Camera, node: Mapping[str, Any], at: int) -> list[tuple[f
         return []
     rectangle = Rectangle(*(int(part) for part in node["rectangle"]))
     colour = node_colour(at)
-    found: list[tuple[float, ...]] = []
+    lines: list[tuple[float, ...]] = []
     busy = 1.0 - min(1.0, max(0.0, float(node.get("waiting_share") or 0.0)))
     for down, right in camera.images(rectangle):
         left = camera.view[0] / 2 + (right - camera.x) * camera.scale
@@ -159,10 +151,10 @@ def node_lines(camera: Camera, node: Mapping[str, Any], at: int) -> list[tuple[f
         inset = NODE_LINE_PIXELS
         a, b, c, d = left + inset, top + inset, left + wide - inset, top + high - inset
         for ends in ((a, b, c, b), (a, d, c, d), (a, b, a, d), (c, b, c, d)):
-            found.append((*ends, *colour, 0.8, NODE_LINE_PIXELS))
+            lines.append((*ends, *colour, 0.8, NODE_LINE_PIXELS))
         full = min(LOAD_PIXELS, wide * 0.4)
         x, y = max(a, 0.0) + 12, max(b, 0.0) + 12
         if x + full < c and y < d:
-            found.append((x, y, x + full, y, 0.05, 0.07, 0.09, 0.85, 6.0))
-            found.append((x, y, x + max(1.0, full * busy), y, *colour, 1.0, 4.0))
-    return found
+            lines.append((x, y, x + full, y, 0.05, 0.07, 0.09, 0.85, 6.0))
+            lines.append((x, y, x + max(1.0, full * busy), y, *colour, 1.0, 4.0))
+    return lines

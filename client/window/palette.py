@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from umwelt.sandbox.region import Torus
-
 Colour = tuple[float, float, float, float]
 Ring = tuple[float, float, float, Colour]
 Line = tuple[float, float, float, float, Colour, float]
@@ -89,23 +87,6 @@ class Question:
 
 
 # --- geometry
-
-
-def shortest(way: float, size: int) -> float:
-    """A way round the torus, taken the short way."""
-    return (way + size / 2) % size - size / 2
-
-
-def inside(y: float, x: float, torus: Torus) -> tuple[float, float]:
-    """A place on the torus; a tiny negative number modulo a size is that size, which is outside."""
-    y, x = y % torus.height, x % torus.width
-    return (0.0 if y >= torus.height else y), (0.0 if x >= torus.width else x)
-
-
-def cell_of(y: float, x: float, torus: Torus) -> tuple[int, int]:
-    """The cell of a place."""
-    y, x = inside(y, x, torus)
-    return math.floor(y), math.floor(x)
 
 
 def outline(rectangle: tuple[int, int, int, int], colour: Colour) -> list[Line]:

@@ -10,17 +10,16 @@ from umwelt.client.scene import (
     LEAF_LEAST_CELLS,
     LEAF_MOST_CELLS,
     SEED_CELLS,
-    _species_hue,
+    hashed,
     strays,
 )
 from umwelt.client.window.camera import Camera
+from umwelt.client.window.colours import body_hues
 from umwelt.client.window.frame import Frame, Swarm
-from umwelt.client.window.instances import Instances, Marks, hashed, packed
+from umwelt.client.window.instances import NEAR_FROM, Instances, Marks, packed
 from umwelt.client.window.looks import Looks
 from umwelt.client.window.programs import give, place, program
 
-NEAR_FROM = 22.0
-"""Pixels a cell from which all details are drawn."""
 SUGAR_SPARE_COUNT, SUGAR_BLOOM_COUNT = 70, 130
 """Buds show from the first, flowers are open at the second."""
 SUGAR_POOR_COUNT, WATER_POOR_COUNT = 8, 16
@@ -111,9 +110,7 @@ class _Stand:
         places[:, 2] = np.where(
             stage < MODULE, SEED_CELLS, LEAF_LEAST_CELLS + (LEAF_MOST_CELLS - LEAF_LEAST_CELLS) * grown
         )
-        hue = (
-            0.375 + column("gene_hue") / 128 * 0.15 if "gene_hue" in swarm.columns else _species_hue(column("species"))
-        )
+        hue = body_hues(column("species"), column("gene_hue") if "gene_hue" in swarm.columns else None, True)
         hue = self._marks.hues(ids, hue, looks) % 1.0
         sugar, water = column("sugar_count", 60), column("water_count", PLANT_WATER_COUNT)
         poor = 1 - np.minimum(sugar / SUGAR_POOR_COUNT, water / WATER_POOR_COUNT)

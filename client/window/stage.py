@@ -18,6 +18,7 @@ from umwelt.client.window.overlay import Overlay
 from umwelt.client.window.plants import Plants
 
 FULL_WIND_CELLS_S = 6.0
+UNDER_A_MAP = 0.3
 MAP_HIDES_WEATHER, MAP_HIDES_BLOOM = 0.9, 0.7
 """Over a colour map there is little weather and bloom: its colours are to be read."""
 
@@ -56,7 +57,7 @@ class Stage:
         right, down = (min(1.0, max(-1.0, one / FULL_WIND_CELLS_S)) for one in self.wind)
         self.plants.wind = right, down
         self.grains.use(GRAIN_UNIT)
-        self.ground.prepare(frame, camera)
+        self.ground.prepare(frame)
         self.finish.begin(*camera.view)
         self.ground.draw(frame, camera, looks)
         self.layer.draw(frame, camera, looks)
@@ -87,7 +88,9 @@ class Stage:
         for drawer, plant in ((self.plants, True), (self.monsters, False)):
             for swarm in frame.swarms:
                 if swarm.plant == plant and len(swarm):
-                    drawer.draw(swarm, frame, camera, looks, strength)
+                    # through leaves a map is to be read
+                    share = UNDER_A_MAP if plant and looks.layer else 1.0
+                    drawer.draw(swarm, frame, camera, looks, strength * share)
 
     def legend(self, frame: Frame, looks: Looks) -> Legend | None:
         """How the layer that is drawn is to be read; None if there is none."""

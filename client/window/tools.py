@@ -22,13 +22,11 @@ from umwelt.client.window.palette import (
     Ring,
     Settings,
     Tool,
-    cell_of,
-    inside,
     outline,
     pieces,
-    shortest,
 )
 from umwelt.client.window.session import Session
+from umwelt.client.window.torus import cell_of, inside, shortest
 from umwelt.cluster.composing import MOST_DEEDS
 from umwelt.cluster.viewing import LIVE
 from umwelt.sandbox.errors import UmweltError

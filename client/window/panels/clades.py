@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from umwelt.client.scene import GOLDEN
+
 DRIFT = 24
 BINS = 96
 MOST_CLADES = 4000
-GOLDEN = 0.6180339887
-"""Hues one after the other by the golden ratio are never near each other."""
 
 
 @dataclass

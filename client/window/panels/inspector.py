@@ -102,7 +102,7 @@ class Inspector:
     def _name(self, session: Any, selected: Any, being: dict[str, Any]) -> None:
         columns = being["columns"]
         species = being.get("species") or being["kind"]
-        imgui.text_colored(vector(species_colour(session.known.species, species)), species.capitalize())
+        imgui.text_colored(vector(species_colour(session.known, species)), species.capitalize())
         imgui.same_line()
         imgui.text(f"generation {columns.get('generation', 0)}")
         imgui.same_line()

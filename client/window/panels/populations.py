@@ -74,8 +74,10 @@ class Populations:
         at = thinned(ticks, MOST_DRAWN)
         self._ticks = np.ascontiguousarray(ticks[at])
         if chosen == 0:
-            names, curves = session.known.species, series.populations
-            self._curves = [(name, species_colour(names, name), _picked(curve, at)) for name, curve in curves.items()]
+            self._curves = [
+                (name, species_colour(session.known, name), _picked(curve, at))
+                for name, curve in series.populations.items()
+            ]
         elif chosen == 1:
             self._curves = [
                 (name, substance_colour(name), _picked(curve, at)) for name, curve in series.substances.items()

@@ -42,7 +42,7 @@ def parts(session: Any, clockwork: Any) -> list[Part]:
     populations = (session.status.get("metrics") or {}).get("populations") or {}
     for counts in populations.values():
         for name, count in counts.items():
-            found.append((f"{name} {short(count)}", species_colour(session.known.species, name), False))
+            found.append((f"{name} {short(count)}", species_colour(session.known, name), False))
     return found
 
 

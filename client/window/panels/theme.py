@@ -1,8 +1,11 @@
 """How panels look: colours, spacing, and the few small widgets that imgui has not."""
 
 from functools import lru_cache
+from typing import Any
 
 from imgui_bundle import ImVec2, ImVec4, imgui, implot
+
+from umwelt.client.window.colours import named_colour
 
 Colour = tuple[float, float, float, float]
 
@@ -15,7 +18,7 @@ WARN: Colour = (0.96, 0.75, 0.38, 1.0)
 GROUND: Colour = (0.035, 0.055, 0.065, 0.86)
 FRAME: Colour = (0.10, 0.145, 0.16, 0.92)
 
-SPECIES_COLOURS: tuple[Colour, ...] = (
+FURTHER_COLOURS: tuple[Colour, ...] = (
     (0.42, 0.86, 0.49, 1.0), (0.50, 0.63, 1.00, 1.0), (1.00, 0.47, 0.50, 1.0), (0.97, 0.80, 0.42, 1.0),
     (0.36, 0.82, 0.86, 1.0), (0.86, 0.56, 0.95, 1.0), (0.98, 0.62, 0.38, 1.0), (0.66, 0.83, 0.32, 1.0),
     (0.96, 0.58, 0.76, 1.0), (0.62, 0.70, 0.78, 1.0),
@@ -28,15 +31,14 @@ SUBSTANCE_COLOURS: dict[str, Colour] = {
 }  # fmt: skip
 
 
-def species_colour(names: list[str], name: str) -> Colour:
-    """A species' colour, the same in all panels."""
-    at = names.index(name) if name in names else sum(name.encode())
-    return SPECIES_COLOURS[at % len(SPECIES_COLOURS)]
+def species_colour(known: Any, name: str) -> Colour:
+    """A species' colour (a table's, where none are told apart), as everywhere in the window."""
+    return (*named_colour(known, name), 1.0)
 
 
 def substance_colour(name: str) -> Colour:
     """A substance's colour, the same in all panels."""
-    return SUBSTANCE_COLOURS.get(name) or SPECIES_COLOURS[sum(name.encode()) % len(SPECIES_COLOURS)]
+    return SUBSTANCE_COLOURS.get(name) or FURTHER_COLOURS[sum(name.encode()) % len(FURTHER_COLOURS)]
 
 
 @lru_cache(maxsize=8192)

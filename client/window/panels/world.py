@@ -188,7 +188,7 @@ def _shares(session: Any, counts: dict[str, int], total: int) -> None:
     for name, count in counts.items():
         size = width * count / max(1, total)
         if size >= 0.5:
-            colour = species_colour(session.known.species, name)
+            colour = species_colour(session.known, name)
             drawn.add_rect_filled(ImVec2(x, top), ImVec2(x + size - 1, top + 10), packed(colour, 0.9), 3.0)
             if hovered and x <= mouse < x + size:
                 imgui.set_tooltip(f"{name}: {count:,}")

@@ -1,0 +1,38 @@
+"""Reckoning on the torus: short ways round it, places on it, rectangles on a grid. Pure."""
+
+import math
+from typing import TypeVar
+
+import numpy as np
+
+from umwelt.sandbox.region import Rectangle, Torus
+
+Way = TypeVar("Way", float, np.ndarray)
+
+
+def shortest(way: Way, size: int | float) -> Way:
+    """A way along an axis of so many cells, taken the short way round: from minus to plus half the size."""
+    return (way + size / 2) % size - size / 2
+
+
+def inside(y: float, x: float, torus: Torus) -> tuple[float, float]:
+    """A place on the torus; a tiny negative number modulo a size is that size, which is outside."""
+    y, x = y % torus.height, x % torus.width
+    return (0.0 if y >= torus.height else y), (0.0 if x >= torus.width else x)
+
+
+def cell_of(y: float, x: float, torus: Torus) -> tuple[int, int]:
+    """The cell of a place."""
+    y, x = inside(y, x, torus)
+    return math.floor(y), math.floor(x)
+
+
+def aligned(view: Rectangle, step_cells: int, torus: Torus) -> Rectangle:
+    """The least rectangle on multiples of a step that holds a view; all of an axis where it goes all round."""
+    spans = []
+    for first, count, size in ((view.y, view.height, torus.height), (view.x, view.width, torus.width)):
+        low = first // step_cells * step_cells
+        count = -(-(first + count - low) // step_cells) * step_cells
+        spans.append((low, count) if count < size else (0, size))
+    (y, height), (x, width) = spans
+    return Rectangle(y, x, height, width)
