@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from umwelt.agents.physiology import LEAF_FULL_COUNT
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import SUBCELL, TURN
 
@@ -118,7 +119,7 @@ def _beings(region: Region, name: str) -> Beings:
     tissue = column("tissue_count", 30.0)
     looks: dict[str, np.ndarray] = {"id": ids}
     if plant:
-        grown = np.clip(tissue / 48, 0, 1)
+        grown = np.clip(tissue / LEAF_FULL_COUNT, 0, 1)
         size = np.where(
             column("stage") < 2, SEED_CELLS, LEAF_LEAST_CELLS + (LEAF_MOST_CELLS - LEAF_LEAST_CELLS) * grown
         )

@@ -465,9 +465,9 @@ class Demo(PromisedConnection):
 
     def __init__(self, path: Path = BUNDLED, clock: Callable[[], float] = time.monotonic):
         try:
-            core = Playback(recording.read(path), clock)
+            core: Any = Playback(recording.read(path), clock)
             core.film.show(0)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             line = " ".join(str(error).split())
             raise UmweltError(f"{path}: no recording that can be shown: {line}: {recording.MEND}") from None
-        super().__init__(core)  # type: ignore[arg-type]
+        super().__init__(core)

@@ -293,7 +293,7 @@ def nearest(frame: Frame, y: float, x: float, torus: Torus, most_cells: float) -
     return best[1], best[2]
 
 
-def found(frame: Frame, being: int) -> tuple[Swarm, int] | None:
+def row_of(frame: Frame, being: int) -> tuple[Swarm, int] | None:
     """The swarm and the row of a being, if it is in the frame."""
     for swarm in frame.swarms:
         at = int(np.searchsorted(swarm.ids, being))
@@ -304,7 +304,7 @@ def found(frame: Frame, being: int) -> tuple[Swarm, int] | None:
 
 def place_of(frame: Frame, being: int, torus: Torus) -> tuple[float, float, float] | None:
     """Where a being is drawn (y, x in cells of the world) and its heading, if it is in the frame."""
-    seen = found(frame, being)
+    seen = row_of(frame, being)
     if seen is None:
         return None
     swarm, at = seen

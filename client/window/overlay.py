@@ -9,7 +9,7 @@ from arcade.gl import BufferDescription
 from umwelt.agents.physiology import LEAF_FULL_COUNT
 from umwelt.client.scene import GOLDEN, body_cells, hsv
 from umwelt.client.window.camera import Camera
-from umwelt.client.window.feed import found, place_of
+from umwelt.client.window.feed import place_of, row_of
 from umwelt.client.window.frame import Frame
 from umwelt.client.window.looks import Looks
 from umwelt.client.window.programs import give, program
@@ -120,7 +120,7 @@ def _way(camera: Camera, y: float, x: float, y_end: float, x_end: float) -> tupl
 
 def selection(frame: Frame, camera: Camera, being: int) -> list[tuple[float, ...]]:
     """The dashed ring about a being; none where it is not seen."""
-    seen, place = found(frame, being), place_of(frame, being, Torus(camera.height, camera.width))
+    seen, place = row_of(frame, being), place_of(frame, being, Torus(camera.height, camera.width))
     if seen is None or place is None:
         return []
     swarm, row = seen

@@ -103,20 +103,24 @@ class Recording:
     fields: dict[str, np.ndarray]
 
 
+class _Told(TypedDict):
+    """What a recording says of itself."""
+
+    name: str
+    text: str
+    first_tick: int
+    ticks_per_s: float
+    moment_ticks: int
+    moments: int
+    slow: int
+    field: int
+    steps: dict[str, Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]]
+    levels: dict[str, Annotated[list[Annotated[int, msgspec.Meta(ge=0, le=1 << 15)]], msgspec.Meta(min_length=1)]]
+    statuses: list[Metrics]
+
+
 _ORDERS = ("ids", "firsts", "counts")
-TOLD = (
-    "name",
-    "text",
-    "first_tick",
-    "ticks_per_s",
-    "moment_ticks",
-    "moments",
-    "slow",
-    "field",
-    "steps",
-    "levels",
-    "statuses",
-)
+TOLD = tuple(_Told.__annotations__)
 
 
 # --- what is told by what else is known
@@ -297,20 +301,6 @@ def decoded(content: bytes) -> Recording:
     recording = Recording(**told, tracks=tracks, fields=fields)
     _check_recording(recording)
     return recording
-
-
-class _Told(TypedDict):
-    name: str
-    text: str
-    first_tick: int
-    ticks_per_s: float
-    moment_ticks: int
-    moments: int
-    slow: int
-    field: int
-    steps: dict[str, Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]]
-    levels: dict[str, Annotated[list[Annotated[int, msgspec.Meta(ge=0, le=1 << 15)]], msgspec.Meta(min_length=1)]]
-    statuses: list[Metrics]
 
 
 def _check_recording(recording: Recording) -> None:

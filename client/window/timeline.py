@@ -135,7 +135,7 @@ class Timeline:
     @property
     def can_play(self) -> bool:
         """Whether a moment of the past is shown that can go on."""
-        return self.session.shown != LIVE and hasattr(self.session.looking, "play")
+        return self.session.shown != LIVE
 
     def toggle(self) -> None:
         """Let the past go on as the run did, or rest."""

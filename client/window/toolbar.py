@@ -11,7 +11,7 @@ from imgui_bundle import icons_fontawesome_6 as icons
 from umwelt.agents.deeds import MOST_ELEVATION, MOST_IN_CELL_COUNT, MOST_RADIUS_CELLS, MOST_SIDE_CELLS
 from umwelt.client.window.palette import BY_NAME, TOOLS
 from umwelt.client.window.session import Session
-from umwelt.client.window.tools import SPECTATOR_LINE, Hands
+from umwelt.client.window.tools import PAST_LINE, SPECTATOR_LINE, Hands
 from umwelt.cluster.viewing import LIVE
 
 ICONS = {
@@ -40,14 +40,14 @@ class Toolbar:
         shape = flags.no_decoration | flags.always_auto_resize | flags.no_docking | flags.no_saved_settings
         imgui.push_style_var(imgui.StyleVar_.window_padding, ImVec2(7, 6))
         if imgui.begin("##tools", None, shape | flags.no_nav | flags.no_focus_on_appearing)[0]:
-            self._buttons(session, hands)
+            self._buttons(hands)
             if hands.tool != "look":
                 self._settings(session, hands)
         imgui.end()
         imgui.pop_style_var()
         self.draw_question(hands)
 
-    def _buttons(self, session: Session, hands: Hands) -> None:
+    def _buttons(self, hands: Hands) -> None:
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(3, 4))
         for at, tool in enumerate(TOOLS):
             if at:
@@ -98,7 +98,7 @@ class Toolbar:
         imgui.text_colored(ImVec4(*tool.colour), tool.words)
         if not session.keeper or session.shown != LIVE:
             imgui.same_line()
-            imgui.text_disabled(SPECTATOR_LINE if not session.keeper else "this is the past: fork it to change it")
+            imgui.text_disabled(PAST_LINE if session.keeper else SPECTATOR_LINE)
             return
         match tool.name:
             case "drop":

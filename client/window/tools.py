@@ -95,13 +95,12 @@ class Hands:
     def species(self, table: str) -> list[str]:
         """The species of a table, as far as the server told them apart."""
         known = self.session.known
-        kinds = getattr(known, "kinds", None) or {}
-        return [name for name in known.species if kinds.get(name, table) == table]
+        return [name for name in known.species if known.kinds.get(name, table) == table]
 
     @property
     def substances(self) -> list[str]:
         """What can be dropped."""
-        return list(getattr(self.session.known, "substances", None) or SUBSTANCES)
+        return list(self.session.known.substances or SUBSTANCES)
 
     @property
     def parts(self) -> list[str]:
@@ -128,8 +127,7 @@ class Hands:
         at = being["row"].get("species", 0)
         names = self.session.known.species
         self.genome_species = names[at] if 0 <= at < len(names) else ""
-        kinds = getattr(self.session.known, "kinds", None) or {}
-        self.genome_table = kinds.get(self.genome_species) or str(being.get("kind", ""))
+        self.genome_table = self.session.known.kinds.get(self.genome_species) or str(being.get("kind", ""))
         if self.genome_table == "plants":
             self.settings.plant_source = "genome"
             self.choose("seed")
@@ -148,8 +146,7 @@ class Hands:
 
     def press(self, y: float, x: float, being_id: int = 0, table: str = "", modifiers: int = 0) -> None:
         """Begin; `being_id` is who is under the mouse, 0 if nobody."""
-        from_y, from_x = y, x
-        self._at = self._from = (from_y, from_x)
+        self._at = self._from = (y, x)
         self._way = (0.0, 0.0)
         if self.tool == "look":
             self.session.select(being_id, table)
@@ -245,6 +242,14 @@ class Hands:
         except UmweltError as error:
             self.session.say(str(error), bad=True)
 
+    def wound(self, being: int, count: int) -> None:
+        """Let so much tissue of a body fall."""
+        self.do(f"being {being} lost {count} tissue", "wound", being, count)
+
+    def remove(self, being: int) -> None:
+        """Take a being out of the world."""
+        self.do(f"being {being} taken out of the world", "remove", being)
+
     def _remember(self, done: Done) -> None:
         self.done.append(done)
         del self.done[:-DONE_KEPT]
@@ -260,7 +265,7 @@ class Hands:
         if self.settings.plant_source == "genome":
             self._spawn_copied("plants")
         else:
-            self._spawn_founder(self.settings.plant, None, "no plants")
+            self._spawn(self.settings.plant, None, "no plants")
 
     def _press_monster(self, being: int, table: str) -> None:
         source = self.settings.source
@@ -274,7 +279,7 @@ class Hands:
         elif source == "genome":
             self._spawn_copied("monsters")
         else:
-            self._spawn_founder(self.settings.monster, None, "no monsters")
+            self._spawn(self.settings.monster, None, "no monsters")
 
     def _spawn_copied(self, table: str) -> None:
         if self.genome is None:
@@ -282,9 +287,9 @@ class Hands:
         elif self.genome_table != table:
             self.session.say(f"the copied genome is one of {self.genome_table}: copy one of {table}", bad=True)
         else:
-            self._spawn_founder(self.genome_species, self.genome, f"no {table}")
+            self._spawn(self.genome_species, self.genome, f"no {table}")
 
-    def _spawn_founder(self, species: str, genome: Sequence[int] | None, none: str) -> None:
+    def _spawn(self, species: str, genome: Sequence[int] | None, none: str) -> None:
         if not species:
             self.session.say(f"{self.session.known.world}: this world has {none} to begin with", bad=True)
             return
@@ -295,12 +300,11 @@ class Hands:
 
     def _press_wound(self, being: int, table: str) -> None:
         if self._is_one(being):
-            count = self.settings.wound_count
-            self.do(f"being {being} lost {count} tissue", "wound", being, count)
+            self.wound(being, self.settings.wound_count)
 
     def _press_remove(self, being: int, table: str) -> None:
         if self._is_one(being):
-            self.do(f"being {being} taken out of the world", "remove", being)
+            self.remove(being)
 
     def _press_move(self, being: int, table: str) -> None:
         if self._is_one(being):

@@ -131,7 +131,7 @@ class Dock:
     def _finish_recordings(self, session: Any) -> None:
         """Say of recordings that they are written, or why not."""
         for recorder in list(self.recorders):
-            if getattr(recorder, "done", False):
+            if recorder.done:
                 self.recorders = [one for one in self.recorders if one is not recorder]
                 session.say(recorder.line or f"{recorder.path}: written", bad=bool(recorder.line))
 

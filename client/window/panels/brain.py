@@ -12,7 +12,6 @@ from umwelt.client.window.panels import genes
 from umwelt.client.window.panels.reasons import (
     REMEMBERED,
     follows_net,
-    has_net,
     in_words,
     sentence,
     strongest,
@@ -73,7 +72,7 @@ class Brain:
         if selected.id != self._of:
             self._of, self.asked = selected.id, None
         genome = bytes(being["row"]["genome"])
-        if not has_net(genome):
+        if not genes.is_monster(genome):
             self._plant(genome)
             return
         if "stimuli" not in being or "memory" not in being["columns"]:

@@ -106,21 +106,22 @@ class Events:
         clipper.begin(len(shown))
         while clipper.step():
             for at in range(clipper.display_start, clipper.display_end):
-                self._line(session, shown[at])
+                _draw_line(shown[at])
         clipper.end()
         if not shown:
             dim("nothing yet")
         imgui.end_child()
 
-    def _line(self, session: Any, event: Event) -> None:
-        icon, colour = KINDS[event.kind]
-        dim(f"{event.tick:,}")
-        imgui.same_line(64)
-        imgui.text_colored(vector(colour), icon)
-        imgui.same_line(0, 8)
-        imgui.text(event.line)
-        if imgui.is_item_hovered() and imgui.calc_text_size(event.line).x > imgui.get_content_region_avail().x - 90:
-            imgui.set_tooltip(event.line)
+
+def _draw_line(event: Event) -> None:
+    icon, colour = KINDS[event.kind]
+    dim(f"{event.tick:,}")
+    imgui.same_line(64)
+    imgui.text_colored(vector(colour), icon)
+    imgui.same_line(0, 8)
+    imgui.text(event.line)
+    if imgui.is_item_hovered() and imgui.calc_text_size(event.line).x > imgui.get_content_region_avail().x - 90:
+        imgui.set_tooltip(event.line)
 
 
 def clade_name(session: Any, clades: Any, number: int) -> str:

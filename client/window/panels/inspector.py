@@ -36,7 +36,7 @@ from umwelt.client.window.panels.widgets import (
     told_by_world,
 )
 from umwelt.cluster.viewing import LIVE
-from umwelt.sandbox.units import ONE
+from umwelt.sandbox.units import ONE, SUBCELL, TURN
 
 ICON = icons_fontawesome_6
 ORGAN_ICONS = {
@@ -107,9 +107,9 @@ class Inspector:
         imgui.text(f"generation {columns.get('generation', 0)}")
         imgui.same_line()
         dim(f"age {columns.get('age_ticks', 0):,}")
-        place = f"at {being['y_fixed'] / 1024:.1f}, {being['x_fixed'] / 1024:.1f}"
+        place = f"at {being['y_fixed'] / SUBCELL:.1f}, {being['x_fixed'] / SUBCELL:.1f}"
         if "heading" in columns:
-            turned, speed = columns["heading"] % 65536 * 360 // 65536, columns.get("speed_fixed", 0) / ONE
+            turned, speed = columns["heading"] % TURN * 360 // TURN, columns.get("speed_fixed", 0) / ONE
             place += f"   heading {turned}°   {speed:.2f} a tick"
         dim(place)
         dim(f"id {being['id']}")
@@ -128,38 +128,35 @@ class Inspector:
 
     def _buttons(self, session: Any, selected: Any, being: dict[str, Any], hooks: Mapping[str, Any]) -> None:
         able = told_by_world(session) and session.shown == LIVE and not selected.gone
+        hands = hooks.get("hands")
         width = (imgui.get_content_region_avail().x - 4 * 6) / 5
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(6, 6))
         if tile_button(f"{ICON.ICON_FA_LOCATION_CROSSHAIRS}##follow", "follow it (F)", True, session.following, width):
             session.following = not session.following
         imgui.same_line()
-        inhabit = hooks.get("inhabit")
-        monster = "stimuli" in being
-        steers = able and monster and inhabit is not None
-        held = being.get("held") is not None
-        if tile_button(f"{ICON.ICON_FA_GAMEPAD}##inhabit", "steer it yourself (I)", steers, held, width):
-            inhabit(selected.id)  # type: ignore[misc]
+        inhabit, held = hooks.get("inhabit"), being.get("held") is not None
+        steers = able and "stimuli" in being and inhabit is not None
+        pressed = tile_button(f"{ICON.ICON_FA_GAMEPAD}##inhabit", "steer it yourself (I)", steers, held, width)
+        if pressed and inhabit is not None:
+            inhabit(selected.id)
         imgui.same_line()
         if tile_button(f"{ICON.ICON_FA_DNA}##copy", "copy its genome: the tool that puts beings takes it", width=width):
-            if "hands" in hooks:
-                hooks["hands"].copy_genome(being)
-            self._clip(session, np.frombuffer(being["row"]["genome"], np.int8).tolist(), "hands" not in hooks)
+            if hands is not None:
+                hands.copy_genome(being)
+            self._clip(session, np.frombuffer(being["row"]["genome"], np.int8).tolist(), hands is None)
         imgui.same_line()
-        if tile_button(
-            f"{ICON.ICON_FA_HEART_CRACK}##wound",
-            f"wound it: {WOUND_COUNT} tissue fall to the ground",
-            able,
-            width=width,
-        ):
-            session.command("wound", selected.id, WOUND_COUNT, done=f"{selected.id} is wounded")
+        touches = able and hands is not None
+        hint = f"wound it: {WOUND_COUNT} tissue fall to the ground"
+        if tile_button(f"{ICON.ICON_FA_HEART_CRACK}##wound", hint, touches, width=width) and hands is not None:
+            hands.wound(selected.id, WOUND_COUNT)
         imgui.same_line()
-        if tile_button(f"{ICON.ICON_FA_TRASH}##remove", "take it out of the world", able, width=width):
+        if tile_button(f"{ICON.ICON_FA_TRASH}##remove", "take it out of the world", touches, width=width):
             imgui.open_popup("sure")
         imgui.pop_style_var()
-        if imgui.begin_popup("sure"):
+        if hands is not None and imgui.begin_popup("sure"):
             imgui.text("Take it out of the world, with all it holds?")
             if imgui.button("Take it out"):
-                session.command("remove", selected.id, done=f"{selected.id} is taken out")
+                hands.remove(selected.id)
                 imgui.close_current_popup()
             imgui.same_line()
             if imgui.button("Leave it"):
@@ -309,8 +306,7 @@ class Inspector:
         self._ask_family(session, selected)
         family = selected.family
         if family is None:
-            told = hasattr(session.world, "family")
-            dim("asking ..." if told else "this world does not tell of families")
+            dim("asking ...")
             parent = selected.being["columns"].get("parent_id") if selected.being else 0
             if parent:
                 dim("parent")
@@ -330,8 +326,6 @@ class Inspector:
 
     def _ask_family(self, session: Any, selected: Any) -> None:
         now_s = session.clock()
-        if not hasattr(session.world, "family"):
-            return
         if self._family_of == selected.id and now_s - self._family_s < FAMILY_EVERY_S:
             return
         self._family_of, self._family_s = selected.id, now_s

@@ -73,7 +73,7 @@ class Lineage:
 
     def _ask(self, session: Any) -> None:
         now_s = session.clock()
-        if self._waiting or self._pages or session.reconnecting or not hasattr(session.world, "births"):
+        if self._waiting or self._pages or session.reconnecting:
             return
         if self._complete and now_s - self._asked_s < ASK_EVERY_S:
             return
@@ -131,9 +131,6 @@ class Lineage:
         _, session.looks.lineages = imgui.checkbox("colour bodies by clade", session.looks.lineages)
         imgui.same_line(0, 14)
         count = len(self.clades)
-        if not hasattr(session.world, "births"):
-            dim("no births are told")
-            return
         state = "" if self._complete else ", reading on ..."
         dim(f"{short(count)} births, {len(self.clades.clades)} clades{state}")
         if not count:
@@ -167,10 +164,7 @@ class Lineage:
         span = max(1, clades.last_tick - clades.first_tick)
         named = rows * ROW_PX <= height - 30
         implot.setup_axis(implot.ImAxis_.x1, None, TIME_FLAGS)
-        implot.setup_axis(
-            implot.ImAxis_.y1, None,
-            ROW_FLAGS if named else BARE_ROW_FLAGS,
-        )  # fmt: skip
+        implot.setup_axis(implot.ImAxis_.y1, None, ROW_FLAGS if named else BARE_ROW_FLAGS)
         always = imgui.Cond_.always
         implot.setup_axis_limits(
             implot.ImAxis_.x1, clades.first_tick - span * 0.01, clades.last_tick + span * 0.02, always

@@ -26,7 +26,7 @@ class Nodes:
         exchange = session.status.get("ticks_per_exchange")
         imgui.same_line(0, 14)
         dim(f"{len(nodes)} joined" + (f", {exchange} ticks an exchange" if exchange else ""))
-        if getattr(session.known, "directory", "") and session.known.role == KEEPER:
+        if session.known.directory and session.known.role == KEEPER:
             dim(f"join: umwelt join {session.known.directory}")
         if not nodes:
             dim("nothing is told of nodes")

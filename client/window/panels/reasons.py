@@ -31,11 +31,6 @@ def weights_of(genome: bytes) -> Weights:
     )
 
 
-def has_net(genome: bytes) -> bool:
-    """Whether a genome is long enough to hold a net."""
-    return len(genome) >= MONSTER_GENES
-
-
 def net_drives(genome: bytes, hidden: Sequence[int]) -> np.ndarray:
     """What the net gives for hidden activations of 1/1024: drives in units of 1.0, before they are clamped."""
     return weights_of(bytes(genome))[2] @ (np.asarray(hidden, np.float64) / ONE)

@@ -1,4 +1,4 @@
-"""How panels look: colours, spacing, and the few small widgets that imgui has not."""
+"""How panels look: colours and spacing."""
 
 from functools import lru_cache
 from typing import Any

@@ -151,7 +151,7 @@ class World:
 
     def _refresh(self, session: Any) -> None:
         now_s = session.clock()
-        if now_s - self._asked_s < SNAPSHOTS_EVERY_S or session.reconnecting or not hasattr(session.world, "snapshots"):
+        if now_s - self._asked_s < SNAPSHOTS_EVERY_S or session.reconnecting:
             return
         self._asked_s = now_s
 
