@@ -77,9 +77,11 @@ def launch(
     if seed is not None:
         overrides["seed"] = seed
     described = read_world(world, overrides)
+    from umwelt.client.opening import refuse
     from umwelt.client.running import Asked, carry_on, making, prepare
     from umwelt.cluster.engine import Plan, begin_run
 
+    refuse(window)
     plan = Plan(nodes, bind, str(keys or ""), ticks_per_exchange, ticks, check)
     with Asked.listening() as asked:
         prepare(described, plan, engine)
@@ -103,12 +105,14 @@ def resume(
     json: Json = False,
 ) -> None:
     """Go on with a run from its newest good snapshot."""
+    from umwelt.client.opening import refuse
     from umwelt.client.running import Asked, carry_on, making, prepare
     from umwelt.cluster.afar import opened_store
     from umwelt.cluster.books import newest_good
     from umwelt.cluster.engine import Plan, refuse_running
     from umwelt.cluster.recovery import described_world
 
+    refuse(window)
     with Asked.listening() as asked:
         store = opened_store(run)
         with making(f"reading {run}"):

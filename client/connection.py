@@ -14,12 +14,13 @@ from typing import Any
 
 import msgspec
 
+from umwelt.agents.description import MOST_CELLS, MOST_SIDE_CELLS
 from umwelt.client.allowance import Allowance
 from umwelt.cluster import viewing
 from umwelt.cluster.gateway import GATEWAY
 from umwelt.cluster.keys import KEEPER, Keys
 from umwelt.cluster.process import announced
-from umwelt.cluster.tiles import Topic
+from umwelt.cluster.tiles import LEVELS, Topic
 from umwelt.cluster.transport import Limits, ZmqTransport, check_address
 from umwelt.sandbox.errors import RunError
 
@@ -29,6 +30,8 @@ ASK_AGAIN_S = 1.0
 ALIVE_S = 2.0
 LOST_AFTER_S = 4.0
 BYE_S = 0.02
+MOST_LAYERS = 256
+PLACED = ["id", "y", "x"]
 LIMITS = Limits(message_bytes=64 << 20, queued=1000)
 
 
@@ -340,6 +343,11 @@ class Core:
         elif isinstance(message, viewing.Unknown):
             self._lost()
         elif isinstance(message, viewing.Welcome):
+            if what := strange(message, self._welcome):
+                with self._changed:
+                    self._line = f"{self.address}: tells of {what}: see that a world of this umwelt runs there"
+                    self._changed.notify_all()
+                return
             with self._changed:
                 self._welcome, first = message, not self._is_in
                 self._is_in = True
@@ -366,6 +374,21 @@ class Core:
             return
         if asked.future.set_running_or_notify_cancel():
             asked.future.set_result(Reply(answer.tick, content, raw[0] if raw else b""))
+
+
+def strange(told: viewing.Welcome, known: viewing.Welcome | None = None) -> str:
+    """What is told that no world can be, or not the one that is known; nothing for a world."""
+    height, width = told.height, told.width
+    if not (min(height, width) >= 1 and max(height, width) <= MOST_SIDE_CELLS and height * width <= MOST_CELLS):
+        return f"a world of {width} x {height} cells"
+    if told.layers[:1] != ["beings"] or len(told.layers) > MOST_LAYERS:
+        return "layers that are none"
+    if told.levels != list(LEVELS) or told.most_tiles < 1:
+        return "tiles that are none"
+    if told.looks.keys() != told.columns.keys() or any(names[:3] != PLACED for names in told.looks.values()):
+        return "tables without places"
+    seen = (known.height, known.width, known.layers, known.looks) if known is not None else None
+    return "" if seen in (None, (height, width, told.layers, told.looks)) else "another world than before"
 
 
 def _fail(asked: _Asked, error: RunError) -> None:

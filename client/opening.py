@@ -1,6 +1,5 @@
 """The window that `umwelt launch` opens beside the terminal, as a process of its own: closed, the world goes on."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -53,16 +52,24 @@ class Beside:
         self._said.close()
 
 
+def _missing() -> list[str]:
+    return [name for name in NEEDED if find_spec(name) is None]
+
+
+def refuse(wished: bool | None) -> None:
+    """Where a window is wished and none can be opened, say so before a world is made."""
+    if wished and (missing := _missing()):
+        raise UmweltError(f"--window: {missing[0]} is not installed: pip install 'umwelt[viewer]'")
+    if wished and not has_display():
+        raise UmweltError("--window: no display here: set DISPLAY, or use --no-window")
+
+
 @contextmanager
 def beside(wished: bool | None, folder: Path, keys: str, interactive: bool) -> Iterator[Beside | None]:
     """A window beside the terminal: where it is wished, or, without a wish, where a person sits before a display."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if wished and missing:
-        raise UmweltError(f"--window: {missing[0]} is not installed: pip install 'umwelt[viewer]'")
-    if wished and not has_display():
-        raise UmweltError(f"--window: no display here: DISPLAY is {os.environ.get('DISPLAY') or 'not set'}")
+    refuse(wished)
     if wished is None:
-        wished = interactive and has_display() and not missing
+        wished = interactive and has_display() and not _missing()
     if not wished:
         yield None
         return
