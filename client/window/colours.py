@@ -1,4 +1,4 @@
-"""The colours of species: the same in panels, of dots and densities, and of bodies whose genes tell none. Pure."""
+"""Colours that panels and picture share: of species (bodies have their genes' where these tell), of senses. Pure."""
 
 import zlib
 from functools import cache
@@ -9,6 +9,13 @@ import numpy as np
 from umwelt.client.scene import hsv, leaf_hue, species_hue
 
 Tint = tuple[float, float, float]
+
+SENSE_COLOURS: dict[str, Tint] = {
+    "light": (0.98, 0.90, 0.55), "water": (0.34, 0.66, 0.98), "plant": (0.46, 0.84, 0.46),
+    "carrion": (0.75, 0.56, 0.42), "aroma": (0.70, 0.92, 0.45), "musk": (0.90, 0.55, 0.80),
+    "alarm": (1.0, 0.42, 0.36), "heat": (0.98, 0.60, 0.36), "body": (0.75, 0.68, 0.95),
+}  # fmt: skip
+"""Of what antennae meet."""
 
 
 def plant_tables(known: Any) -> frozenset[str]:

@@ -11,7 +11,7 @@ from umwelt.client.window.camera import Camera
 from umwelt.client.window.colours import plant_tables, species_colour
 from umwelt.client.window.frame import Densities, Dots, Frame
 from umwelt.client.window.ground import GRAIN_UNIT, Spread, half_view, wrapped
-from umwelt.client.window.programs import give, place, program
+from umwelt.client.window.programs import give, lay_over, place, program
 from umwelt.cluster.tiles import BIN_CELLS
 
 KINDS = 4
@@ -125,8 +125,8 @@ class DotsDrawer:
         if not self._count:
             return
         ctx = self.ctx
-        ctx.enable(ctx.BLEND, POINT_SIZES)
-        ctx.blend_func = ctx.ONE, ctx.ONE_MINUS_SRC_ALPHA
+        lay_over(ctx)
+        ctx.enable(POINT_SIZES)
         self.palette.use(0)
         give(
             self.program, strength=strength, world=(float(camera.width), float(camera.height)),
@@ -195,11 +195,10 @@ class DensitiesDrawer:
             return
         for at, texture in enumerate(self._textures):
             texture.use(at)
-        self.ctx.enable(self.ctx.BLEND)
-        self.ctx.blend_func = self.ctx.ONE, self.ctx.ONE_MINUS_SRC_ALPHA
+        lay_over(self.ctx)
         cells, blend = grid_of(camera.scale)
         give(
-            self.program, half_view=half_view(camera), middle=(camera.x, camera.y), pixels=camera.scale,
+            self.program, half_view=half_view(camera), middle=(camera.x, camera.y),
             density_place=self._spread.place(camera), density_wraps=self._spread.wraps,
             seconds=frame.now_s % 3600.0, strength=strength,
             grid_cells=cells, blend=blend,

@@ -177,7 +177,6 @@ class Ground:
     def __init__(self, ctx: Any, known: Any, planes: Planes, quad: Any):
         self.ctx, self.planes, self.quad = ctx, planes, quad
         self.world = (float(known.width), float(known.height))
-        self.units: Mapping[str, str] = known.units
         self.capacity = float(known.climate.get("capacity_count", CAPACITY_COUNT))
         self.light_most = float(known.climate.get("light_q10", ONE)) or float(ONE)
         self.compose = program(ctx, "ground_vertex.glsl", "ground_compose_fragment.glsl")

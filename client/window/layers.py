@@ -12,7 +12,7 @@ from umwelt.client.window.camera import Camera
 from umwelt.client.window.frame import Frame, Plane
 from umwelt.client.window.ground import GRAIN_UNIT, Planes, half_view
 from umwelt.client.window.looks import Looks
-from umwelt.client.window.programs import give, program
+from umwelt.client.window.programs import give, lay_over, program
 from umwelt.sandbox.units import ONE
 
 STEPS = 256
@@ -216,8 +216,7 @@ class LayerDrawer:
         texture, spread = self.planes.get(looks.layer, plane)
         texture.use(0)
         self._colours.use(1)
-        self.ctx.enable(self.ctx.BLEND)
-        self.ctx.blend_func = self.ctx.ONE, self.ctx.ONE_MINUS_SRC_ALPHA
+        lay_over(self.ctx)
         low, high = self.span
         give(
             self.program, half_view=half_view(camera), middle=(camera.x, camera.y), strength=looks.layer_strength,

@@ -10,7 +10,7 @@ from umwelt.client.window.colours import body_hues
 from umwelt.client.window.frame import Frame, Swarm
 from umwelt.client.window.instances import NEAR_FROM, Instances, Marks, packed
 from umwelt.client.window.looks import Looks
-from umwelt.client.window.programs import give, place, program
+from umwelt.client.window.programs import give, lay_over, place, program
 
 SUGAR_BASE_COUNT, SUGAR_PER_STORE_COUNT = 160, 160
 """What a body holds when it is full."""
@@ -43,8 +43,7 @@ class Monsters:
             herd = self._herds[swarm.table] = _Herd(self._ctx)
         herd.update(swarm, looks)
         shown = self._near if camera.scale >= NEAR_FROM else self._mid
-        self._ctx.enable(self._ctx.BLEND)
-        self._ctx.blend_func = (self._ctx.ONE, self._ctx.ONE_MINUS_SRC_ALPHA)
+        lay_over(self._ctx)
         give(shown, strength=float(strength))
         for image in camera.images(frame.rectangle):
             place(shown, camera, frame, image)

@@ -12,7 +12,7 @@ from umwelt.client.window.camera import Camera
 from umwelt.client.window.feed import place_of, row_of
 from umwelt.client.window.frame import Frame
 from umwelt.client.window.looks import Looks
-from umwelt.client.window.programs import give, program
+from umwelt.client.window.programs import give, lay_over, program
 from umwelt.client.window.torus import shortest
 from umwelt.sandbox.region import Rectangle, Torus
 
@@ -94,8 +94,7 @@ class Overlay:
             rings += selection(frame, camera, looks.selected)
         if not lines and not rings:
             return
-        self.ctx.enable(self.ctx.BLEND)
-        self.ctx.blend_func = self.ctx.ONE, self.ctx.ONE_MINUS_SRC_ALPHA
+        lay_over(self.ctx)
         viewport = (float(camera.view[0]), float(camera.view[1]))
         self._lines.draw(lines, viewport, frame.now_s % 3600.0)
         self._rings.draw(rings, viewport, frame.now_s % 3600.0)

@@ -18,7 +18,7 @@ from umwelt.client.window.colours import body_hues
 from umwelt.client.window.frame import Frame, Swarm
 from umwelt.client.window.instances import NEAR_FROM, Instances, Marks, packed
 from umwelt.client.window.looks import Looks
-from umwelt.client.window.programs import give, place, program
+from umwelt.client.window.programs import give, lay_over, place, program
 
 SUGAR_SPARE_COUNT, SUGAR_BLOOM_COUNT = 70, 130
 """Buds show from the first, flowers are open at the second."""
@@ -50,8 +50,7 @@ class Plants:
             stand = self._stands[swarm.table] = _Stand(self._ctx)
         stand.update(swarm, looks)
         near = camera.scale >= NEAR_FROM
-        self._ctx.enable(self._ctx.BLEND)
-        self._ctx.blend_func = (self._ctx.ONE, self._ctx.ONE_MINUS_SRC_ALPHA)
+        lay_over(self._ctx)
         images = camera.images(frame.rectangle)
         # all stems lie under all leaves, flowers stand over them, seeds fly over all
         layers = (

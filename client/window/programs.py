@@ -34,6 +34,12 @@ def give(program: Any, **values: Any) -> None:
             continue
 
 
+def lay_over(ctx: Any) -> None:
+    """What is drawn next is laid over what is there; its colours are multiplied with its alpha already."""
+    ctx.enable(ctx.BLEND)
+    ctx.blend_func = ctx.ONE, ctx.ONE_MINUS_SRC_ALPHA
+
+
 def place(program: Any, camera: Camera, frame: Frame, image: tuple[int, int]) -> None:
     """Tell a program where it draws: `image` is one of `camera.images(frame.rectangle)`.
 

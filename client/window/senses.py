@@ -8,15 +8,11 @@ from typing import Any
 
 from umwelt.agents import physiology as body
 from umwelt.agents.contract import ANTENNA_SENSES, ANTENNAE
+from umwelt.client.window.colours import SENSE_COLOURS
 from umwelt.client.window.palette import Line, Ring
 from umwelt.client.window.session import Session
 from umwelt.sandbox.units import ONE, SUBCELL, TURN
 
-SENSE_COLOURS = {
-    "light": (1.0, 0.92, 0.55), "water": (0.35, 0.65, 1.0), "plant": (0.45, 0.95, 0.45), "carrion": (0.75, 0.5, 0.3),
-    "aroma": (0.55, 1.0, 0.75), "musk": (0.9, 0.5, 1.0), "alarm": (1.0, 0.4, 0.3), "heat": (1.0, 0.65, 0.3),
-    "body": (1.0, 1.0, 1.0),
-}  # fmt: skip
 KIN, STRANGER = (0.45, 0.85, 1.0), (1.0, 0.55, 0.35)
 FAINT = 0.16
 

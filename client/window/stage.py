@@ -83,8 +83,6 @@ class Stage:
         ctx.blend_func = ctx.BLEND_DEFAULT
 
     def _bodies(self, frame: Frame, camera: Camera, looks: Looks, strength: float) -> None:
-        self.ctx.enable(self.ctx.BLEND)
-        self.ctx.blend_func = self.ctx.ONE, self.ctx.ONE_MINUS_SRC_ALPHA
         for drawer, plant in ((self.plants, True), (self.monsters, False)):
             for swarm in frame.swarms:
                 if swarm.plant == plant and len(swarm):

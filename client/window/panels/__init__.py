@@ -72,7 +72,7 @@ PANELS = (
 class Dock:
     """See the page's top. `hooks` is what panels may ask the window for, by name; what is missing is not offered.
 
-    `insets` (left, top, right, bottom) is room that panels leave to others; `genome_clip` the genome copied last.
+    `insets` (left, top, right, bottom) is room that panels leave to others.
     """
 
     def __init__(self, hooks: Mapping[str, Any] | None = None) -> None:
@@ -80,14 +80,13 @@ class Dock:
         self.visible = True
         self.open: dict[str, bool] = {panel.title: panel.opened for panel in PANELS}
         self.insets = (0.0, 0.0, 0.0, TIMELINE_PX)
-        self.genome_clip: list[int] = []
         self.recorders: Sequence[Any] = ()
         """Recordings that are still being written."""
         self.clockwork = Clockwork()
         self.lineage, self.events = Lineage(), Events()
         self._drawn: dict[str, Any] = {
             "World": World(self.clockwork), "Layers": Layers(), "Populations": Populations(),
-            "Inspector": Inspector(self._copied), "Brain": Brain(), "Lineage": self.lineage, "Nodes": Nodes(),
+            "Inspector": Inspector(), "Brain": Brain(), "Lineage": self.lineage, "Nodes": Nodes(),
             "Events": self.events, "Help": Help(),
         }  # fmt: skip
         self._placed: dict[str, tuple[float, float, float, float]] = {}
@@ -97,12 +96,6 @@ class Dock:
         """Panels that are to be put to their places."""
         self._display = (0.0, 0.0)
         self._arranged: tuple = ()
-
-    def _copied(self, session: Any, genome: list[int], said: bool = True) -> None:
-        self.genome_clip = session.genome_clip = genome
-        imgui.set_clipboard_text(" ".join(str(gene) for gene in genome))
-        if said:
-            session.say(f"a genome of {len(genome)} genes is copied")
 
     # --- a frame
 

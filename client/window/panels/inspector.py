@@ -8,6 +8,7 @@ from imgui_bundle import ImVec2, icons_fontawesome_6, imgui
 
 from umwelt.agents.contract import ANTENNA_SENSES, ANTENNAE, DRIVES, ORGANS, OTHER_SENSES, SELF_SENSES, STAGES
 from umwelt.agents.genome import FIRST_WEIGHT
+from umwelt.client.window.colours import SENSE_COLOURS
 from umwelt.client.window.panels import genes
 from umwelt.client.window.panels.reasons import in_words
 from umwelt.client.window.panels.theme import (
@@ -49,11 +50,6 @@ ORGAN_COLOURS = {
     "eye": (0.60, 0.85, 1.0, 1.0), "armour": (0.70, 0.76, 0.82, 1.0), "spike": (1.0, 0.55, 0.45, 1.0),
     "store": (0.98, 0.85, 0.50, 1.0), "gland": (0.70, 0.90, 0.50, 1.0), "none": DIM,
 }  # fmt: skip
-SENSE_COLOURS = {
-    "light": (0.98, 0.90, 0.55, 1.0), "water": (0.34, 0.66, 0.98, 1.0), "plant": (0.46, 0.84, 0.46, 1.0),
-    "carrion": (0.75, 0.56, 0.42, 1.0), "aroma": (0.70, 0.92, 0.45, 1.0), "musk": (0.90, 0.55, 0.80, 1.0),
-    "alarm": (1.0, 0.42, 0.36, 1.0), "heat": (0.98, 0.60, 0.36, 1.0), "body": (0.75, 0.68, 0.95, 1.0),
-}  # fmt: skip
 STATES = (("fatigue", "fatigue", WARN), ("pain", "pain", BAD), ("dryness", "dry eyes", (0.6, 0.8, 0.95, 1.0)))
 FAMILY_EVERY_S = 10.0
 MOST_STRONGEST = 14
@@ -61,11 +57,10 @@ WOUND_COUNT = 4
 
 
 class Inspector:
-    """See the page's top. `clip` is where a copied genome goes."""
+    """See the page's top."""
 
-    def __init__(self, clip: Any) -> None:
+    def __init__(self) -> None:
         self.by_strength = False
-        self._clip = clip
         self._family_of, self._family_s = 0, -1e9
         self._weights: tuple[int, np.ndarray] = (0, np.empty(0, np.float32))
 
@@ -141,9 +136,9 @@ class Inspector:
             inhabit(selected.id)
         imgui.same_line()
         if tile_button(f"{ICON.ICON_FA_DNA}##copy", "copy its genome: the tool that puts beings takes it", width=width):
+            imgui.set_clipboard_text(" ".join(str(gene) for gene in np.frombuffer(being["row"]["genome"], np.int8)))
             if hands is not None:
                 hands.copy_genome(being)
-            self._clip(session, np.frombuffer(being["row"]["genome"], np.int8).tolist(), hands is None)
         imgui.same_line()
         touches = able and hands is not None
         hint = f"wound it: {WOUND_COUNT} tissue fall to the ground"
@@ -220,7 +215,8 @@ class Inspector:
         if self.by_strength:
             strongest = sorted(stimuli.items(), key=lambda one: -abs(one[1]))[:MOST_STRONGEST]
             for name, value in strongest:
-                colour = SENSE_COLOURS.get(name.rsplit("_", 1)[0], ACCENT)
+                sense = name.rsplit("_", 1)[0]
+                colour = (*SENSE_COLOURS[sense], 1.0) if sense in SENSE_COLOURS else ACCENT
                 meter(in_words(name), value / ONE, f"{value / ONE:+.2f}", colour, name_px=112)
             return
         self._antennae(stimuli)
@@ -248,7 +244,7 @@ class Inspector:
         for line, sense in enumerate(ANTENNA_SENSES):
             y = corner.y + (line + 1) * (LINE_PX - 2)
             drawn.add_text(ImVec2(corner.x, y - 1), tone, sense)
-            colour = SENSE_COLOURS[sense]
+            colour = (*SENSE_COLOURS[sense], 1.0)
             for left, antenna in zip(lefts, ANTENNAE, strict=True):
                 value = stimuli.get(f"{sense}_{antenna}", 0) / ONE
                 low, high = ImVec2(left, y + 4), ImVec2(left + column, y + 13)

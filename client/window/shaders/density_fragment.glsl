@@ -6,7 +6,6 @@ out vec4 colour;
 uniform sampler2D plant_counts, monster_counts;  // a cell, of four kinds
 uniform vec2 density_wraps;
 uniform vec4 density_place;
-uniform float pixels;
 uniform float seconds;
 uniform float strength;
 uniform vec3 plant_a, plant_b, plant_c, plant_d, monster_a, monster_b, monster_c, monster_d;

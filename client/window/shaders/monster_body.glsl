@@ -1,7 +1,6 @@
 // A monster as signed distances in body lengths. With NEAR 0 it is drawn with less, for bodies of few pixels.
-#include "common.glsl"
+#include "canvas.glsl"
 
-in vec2 at;
 flat in vec4 organs_a;
 flat in vec4 organs_b;
 flat in vec4 looks_a;
@@ -10,8 +9,6 @@ flat in vec4 state;
 flat in vec4 motion;
 flat in vec4 frame;
 flat in vec3 gaze;
-out vec4 colour_out;
-uniform float strength;
 
 const float PI = 3.14159265;
 const float MELT = 56.0;  // how sharply segments stand off from each other
@@ -21,15 +18,6 @@ const int MOST_PAIRS = 6;
 #else
 const int MOST_PAIRS = 4;
 #endif
-
-float fine;  // pixels a body length
-vec4 canvas = vec4(0.0);
-
-float inside(float distance) { return clamp(0.5 - distance * fine, 0.0, 1.0); }
-void over(vec3 colour, float cover) {
-    canvas *= 1.0 - cover;
-    canvas += vec4(colour * cover, cover);
-}
 
 // Distance to a straight stroke that tapers from one radius to another; y: how far along, 0 to 1.
 vec2 stroke(vec2 p, vec2 a, vec2 b, float thick, float thin) {

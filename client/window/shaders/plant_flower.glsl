@@ -1,23 +1,13 @@
 #version 330
 // A flower, from a shut bud to open petals in two rows.
-#include "common.glsl"
+#include "canvas.glsl"
 
-in vec2 at;
 flat in vec4 genes;
 flat in vec4 state;
 flat in vec4 own;
 flat in vec4 frame;
-out vec4 colour_out;
-uniform float strength;
 
 const float TURN = 6.2831853;
-vec4 canvas = vec4(0.0);
-
-float inside(float distance) { return clamp(0.5 - distance * frame.x, 0.0, 1.0); }
-void over(vec3 colour, float cover) {
-    canvas *= 1.0 - cover;
-    canvas += vec4(colour * cover, cover);
-}
 
 // One row of petals: drops, round at their ends, narrow and upright while the bud is shut.
 void petals_of(vec2 p, float row, float petals, float size, float open_, vec3 tint, float turn) {
@@ -36,6 +26,7 @@ void petals_of(vec2 p, float row, float petals, float size, float open_, vec3 ti
 }
 
 void main() {
+    fine = frame.x;
     float radius = frame.y, opened = state.y, open_ = smoothstep(0.20, 0.95, opened), turn = own.z * TURN * 3.0;
     float size = radius * (0.13 + 0.29 * open_ + 0.05 * own.z) * smoothstep(-0.3, 0.25, opened), far = length(at);
     vec3 tint = hsv(0.98 + (state.x * 2.0 - 1.0) * 0.2 + (own.z - 0.5) * 0.02, 0.56, 1.0);

@@ -1,14 +1,11 @@
 // A rosette: rings of leaves over a soft shadow. With NEAR 0 it is drawn with less.
-#include "common.glsl"
+#include "canvas.glsl"
 
-in vec2 at;
 flat in vec4 genes;
 flat in vec4 state;
 flat in vec4 own;
 flat in vec4 frame;
 flat in float breeze;
-out vec4 colour_out;
-uniform float strength;
 uniform vec2 wind;
 
 const float TURN = 6.2831853;
@@ -18,14 +15,7 @@ const int RINGS = 3;
 const int RINGS = 2;
 #endif
 
-vec4 canvas = vec4(0.0);
-float fine, nearest = 1.0;  // nearest: to any leaf
-
-float inside(float distance) { return clamp(0.5 - distance * fine, 0.0, 1.0); }
-void over(vec3 colour, float cover) {
-    canvas *= 1.0 - cover;
-    canvas += vec4(colour * cover, cover);
-}
+float nearest = 1.0;  // to any leaf
 
 // Signed distance to a leaf from the origin along x: two arcs that meet in points, its widest place moved by `full`.
 float blade(vec2 p, float reach, float half_width, float full) {

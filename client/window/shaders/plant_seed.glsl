@@ -1,25 +1,14 @@
 #version 330
 // A seed: half in the ground, or aloft under a tuft of hairs with its shadow far below.
-#include "common.glsl"
+#include "canvas.glsl"
 
-in vec2 at;
 flat in vec4 genes;
 flat in vec4 state;
 flat in vec4 own;
 flat in vec4 frame;
-out vec4 colour_out;
-uniform float strength;
-uniform vec2 wind;
-
-vec4 canvas = vec4(0.0);
-
-float inside(float distance) { return clamp(0.5 - distance * frame.x, 0.0, 1.0); }
-void over(vec3 colour, float cover) {
-    canvas *= 1.0 - cover;
-    canvas += vec4(colour * cover, cover);
-}
 
 void main() {
+    fine = frame.x;
     float turn = own.z * 6.2831853, size = frame.y * (0.85 + 0.3 * own.w), aloft = own.y > 1.5 ? 1.0 : 0.0;
     float bob = sin(now_s * 2.1 + turn * 3.0) * aloft;
     vec2 p = at - vec2(0.02, -0.05) * bob * 0.6;

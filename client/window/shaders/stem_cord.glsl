@@ -1,20 +1,9 @@
 // A bent cord, thick at the elder module, over its soft shadow.
-#include "common.glsl"
+#include "canvas.glsl"
 
-in vec2 at;
 flat in vec4 cord;
 flat in vec4 tint;
 flat in vec4 light;
-out vec4 colour_out;
-uniform float strength;
-uniform vec2 wind;
-
-vec4 canvas = vec4(0.0);
-
-void over(vec3 colour, float cover) {
-    canvas *= 1.0 - cover;
-    canvas += vec4(colour * cover, cover);
-}
 
 // Distance to the middle line, and how far along it (0 at the module).
 vec3 line(vec2 p) {
@@ -25,6 +14,7 @@ vec3 line(vec2 p) {
 }
 
 void main() {
+    fine = tint.z;
     vec3 shade = line(at + light.xy * light.w);
     vec3 found = line(at);
     float thick = mix(cord.z, cord.w, found.y * found.y), shade_thick = mix(cord.z, cord.w, shade.y);
@@ -41,6 +31,6 @@ void main() {
     over(vec3(0.01, 0.01, 0.0), (1.0 - smoothstep(0.0, 0.030, d)) * 0.55);
 #endif
     vec3 colour = tone * (0.30 + 0.95 * lit) + vec3(0.5, 0.55, 0.4) * pow(lit, 12.0) * 0.22;
-    over(colour, clamp(0.5 - d * tint.z, 0.0, 1.0));
+    over(colour, inside(d));
     colour_out = canvas * strength;
 }
