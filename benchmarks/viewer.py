@@ -119,6 +119,10 @@ class Local:
         found = questions.being_of(answer)
         return Kept(None if found is None else {**answer["being"], **found, "tick": part.tick})
 
+    def metrics(self) -> Kept:
+        """Nothing was before."""
+        return Kept({"ticks": [], "births": [], "deaths": [], "populations": {}, "substances": {}})
+
     def snapshots(self) -> Kept:
         """None."""
         return Kept([])

@@ -3,6 +3,8 @@
 from umwelt.agents.contract import DRIVES
 from umwelt.agents.description import WorldFile
 from umwelt.agents.genesis import EarthSettings, template_kind
+from umwelt.agents.genesis import species_of as founding_species
+from umwelt.agents.genome import PLANT_GENES, TRAIT
 from umwelt.cluster import questions
 from umwelt.cluster.keys import SPECTATOR
 from umwelt.cluster.tiles import LEVELS, SKY_UNITS, layers_of, looks_of
@@ -23,6 +25,7 @@ def greeting(world: WorldFile, role: str, directory: str) -> Welcome:
         {schema.name: ["id", "y", "x", *(look.name for look in looks_of(schema))] for schema in schemas},
         list(DRIVES), MOST_TILES, directory if role != SPECTATOR else "", climate_of(world),
         list(world.chemistry.names) if world.chemistry is not None else [], kinds_of(world),
+        hues_of(world),
     )  # fmt: skip
 
 
@@ -46,3 +49,14 @@ def kinds_of(world: WorldFile) -> dict[str, str]:
         return {group.species: f"{template_kind(group, f'founders[{at}]')}s" for at, group in groups}
     tables = [schema.name for schema in world.laws.layout(world)[1]]
     return dict.fromkeys(species_of(world), tables[0]) if len(tables) == 1 else {}
+
+
+def hues_of(world: WorldFile) -> dict[str, int]:
+    """The hue gene of a species' founders by its name; nothing where the laws know no such genes."""
+    if not isinstance(world.settings, EarthSettings):
+        return {}
+    found = {}
+    for species in founding_species(world.settings):
+        at = PLANT_GENES.index("hue") if species["kind"] == "plant" else TRAIT["hue"]
+        found[species["name"]] = int(species["genome"][at])
+    return found

@@ -10,6 +10,8 @@ from umwelt.client.scene import hsv, leaf_hue, species_hue
 
 Tint = tuple[float, float, float]
 
+PANEL_LEAF, PANEL_LEAVES = 0.34, 0.26
+"""The hue of a leaf in panels, and how far its gene moves it."""
 SENSE_COLOURS: dict[str, Tint] = {
     "light": (0.98, 0.90, 0.55), "water": (0.34, 0.66, 0.98), "plant": (0.46, 0.84, 0.46),
     "carrion": (0.75, 0.56, 0.42), "aroma": (0.70, 0.92, 0.45), "musk": (0.90, 0.55, 0.80),
@@ -31,18 +33,28 @@ def body_hues(species: np.ndarray, hue_gene: np.ndarray | None, plant: bool) -> 
 
 
 def species_colour(known: Any, table: str, species: int) -> Tint:
-    """The colour of a species by its number, 0 to 1; where a world tells no species apart (-1), that of its table."""
+    """The colour of a species by its number, 0 to 1: that of its founders' bodies, as far as these are told.
+
+    Where a world tells no species apart (-1) it is the table's.
+    """
+    plant = table in plant_tables(known)
+    if 0 <= species < len(known.species) and known.species[species] in known.hues:
+        gene = np.array([known.hues[known.species[species]]])
+        return _colour(float(body_hues(np.array([species]), gene, plant)[0]), plant)
     number = species if species >= 0 and known.species else zlib.crc32(table.encode()) % 97
-    return _colour(number, table in plant_tables(known))
+    return _colour(float(species_hue(number, plant)), plant)
 
 
 def named_colour(known: Any, name: str) -> Tint:
-    """The same by the name of a species, or of a table."""
+    """The colour of a species, or of a table, by its name, for panels: greens are further apart there."""
     number = known.species.index(name) if name in known.species else -1
-    return species_colour(known, known.kinds.get(name, name), number)
+    table = known.kinds.get(name, name)
+    if name in known.hues and table in plant_tables(known):
+        return _colour(PANEL_LEAF + known.hues[name] / 128 * PANEL_LEAVES, True)
+    return species_colour(known, table, number)
 
 
 @cache
-def _colour(number: int, plant: bool) -> Tint:
-    red, green, blue = hsv(species_hue(number, plant), *((0.55, 0.66) if plant else (0.62, 1.0))).tolist()
+def _colour(hue: float, plant: bool) -> Tint:
+    red, green, blue = hsv(np.float32(hue), *((0.55, 0.66) if plant else (0.62, 1.0))).tolist()
     return red, green, blue

@@ -138,6 +138,8 @@ class Session:
         """What will be shown when it has been replayed; the same as `shown` when nothing is waited for."""
         self._heard: dict[str, Any] = {}
         self._promises: list[tuple[Promise, Callable[[Any], None] | None, Callable[[str], None] | None]] = []
+        # what was before the window came; plots do without it where it is not told
+        self.ask(world.metrics(), self.series.begin, lambda line: None)
 
     # --- what there is
 

@@ -55,3 +55,11 @@ def test_worlds_of_other_laws_have_no_climate_and_no_substances(name):
 def test_an_older_welcome_can_be_made_without_what_came_later():
     told = ["keeper", "world", 8, 8, [], [], {}, [], {}, {}, [], 400]
     assert (viewing.Welcome(*told).climate, viewing.Welcome(*told).kinds) == ({}, {})
+
+
+def test_newcomers_are_told_the_colours_of_species():
+    world = read_world("meadow")
+    hues = greeting(world, "keeper", "").hues
+    assert set(hues) == {founder.species for founder in world.settings.founders}
+    assert hues["grazer"] == 30 and hues["hunter"] == -110 and hues["grass"] == -20
+    assert greeting(read_world("wolf_sheep"), "keeper", "").hues == {}
