@@ -1,6 +1,6 @@
 """What a frame of the window costs: far away, as dots, as bodies with all panels; and what it takes of the line.
 
-    python -m benchmarks.viewer [--frames 240] [--from 300]
+    python -m benchmarks.viewer [--frames 240] [--from 300] [--line]
 
 The meadow lives in this process at 20 ticks a second of the window's time; its tiles are cut for the window as nodes
 cut them, outside of what is measured. A frame is all that the window does between two flips. Drawing by software would
@@ -10,7 +10,10 @@ uniforms and panels are in), as processor time of the window's thread; `software
 
 import argparse
 import os
+import shutil
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,15 +21,19 @@ import numpy as np
 os.environ.setdefault("ARCADE_HEADLESS", "1")
 
 from benchmarks.measure import median
+from umwelt.agents.description import read_world
 from umwelt.agents.world import World
+from umwelt.client.connection import Core
 from umwelt.client.window.app import imported
 from umwelt.client.window.camera import Camera
-from umwelt.client.window.session import Session
+from umwelt.client.window.session import PromisedConnection, Session
 from umwelt.cluster import questions
 from umwelt.cluster.cutting import Cutter
+from umwelt.cluster.engine import GATEWAY, Engine, Plan, begin_run
 from umwelt.cluster.greeting import greeting
 from umwelt.cluster.keys import KEEPER
 from umwelt.cluster.portion import measured
+from umwelt.cluster.process import announced
 from umwelt.cluster.tiles import Topic
 
 SIZE = (1280, 800)
@@ -172,11 +179,49 @@ def scene(window: Any, local: Local, frames: int, draws: bool) -> tuple[list[flo
     return spent, wall
 
 
+def line(seconds: float) -> None:
+    """Bytes a second from a real gateway, for a window of 1280 x 800 on the meadow at 20 ticks a second."""
+    folder = Path(tempfile.mkdtemp(prefix="umwelt-viewer-"))
+    engine = Engine(begin_run(read_world("meadow"), folder / "run"), Plan())
+    session = None
+    try:
+        engine.start()
+        assert engine.line is not None
+        while not engine.line.status.get("tick") or announced(folder / "run" / GATEWAY) is None:
+            engine.turn(0.05)
+        world = PromisedConnection(Core(folder / "run"))
+        session = Session(world, Camera.over(512, 512, SIZE))
+        world.speed(20.0)
+        for name, scale in (("from afar", 1.5), ("dots", 3.0), ("bodies", 16.0), ("bodies, near", 40.0)):
+            session.camera.look(200, 200, scale, at_once=True)
+            counts: list[tuple[float, int, int]] = []
+            end_s = time.monotonic() + 3 + seconds
+            while (now_s := time.monotonic()) < end_s:
+                session.turn(1 / 60)
+                engine.turn(0.01)
+                if now_s > end_s - seconds:
+                    counts.append((now_s, world.core.received_bytes, session.tick))
+            (first_s, first, _), (last_s, last, _) = counts[0], counts[-1]
+            ticks = len({tick for _, _, tick in counts}) / (last_s - first_s)
+            print(
+                f"{name:34}{(last - first) / (last_s - first_s) / 1e6:8.2f} MB/s, {ticks:.1f} ticks/s seen", flush=True
+            )
+    finally:
+        if session is not None:
+            session.close()
+        engine.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.viewer", description="Measure what a frame costs.")
     parser.add_argument("--frames", type=int, default=240)
     parser.add_argument("--from", dest="first", type=int, default=300, help="grow the world for so many ticks before")
+    parser.add_argument("--line", action="store_true", help="only measure what comes over the line")
     chosen = parser.parse_args()
+    if chosen.line:
+        line(8.0)
+        return
     world = World.load("meadow")
     for _ in range(chosen.first):
         world.step()

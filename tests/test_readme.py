@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from window_stand import missing
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text("utf-8")
@@ -22,7 +23,7 @@ def commands(after: str = "") -> list[str]:
     ]
 
 
-COMMANDS = commands()
+COMMANDS = [command for command in commands() if not (missing() and command.startswith("umwelt view"))]
 PROGRAMS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 
 
@@ -40,7 +41,7 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess:
 
 def test_there_are_commands_and_programs():
     assert len(COMMANDS) >= 12 and len(PROGRAMS) == 3
-    assert all(len(commands(remark)) == 5 for remark in RUNNING)
+    assert [len(commands(remark)) for remark in RUNNING] == [6, 5]
 
 
 def test_every_command_does_what_it_says(folder):
