@@ -174,8 +174,13 @@ def _gene(genome: np.ndarray, name: str) -> np.ndarray:
 
 
 def species_hue(species: Any, plant: bool = False) -> Any:
-    """Hues (turns) far apart for neighbouring numbers: steps of the golden ratio, from blue on; plants' stay green."""
-    return 0.30 + 0.17 * ((species * GOLDEN + 0.45) % 1.0) if plant else (0.58 + species * GOLDEN) % 1.0
+    """Hues (turns) far apart for neighbouring numbers, by steps of the golden ratio: plants' are green, others' never.
+
+    The first of the others is blue; all of them lie between cyan and yellow, by way of violet and red.
+    """
+    if plant:
+        return 0.225 + 0.25 * ((species * GOLDEN + 0.45) % 1.0)
+    return (0.50 + 0.68 * ((species * GOLDEN + 0.1) % 1.0)) % 1.0
 
 
 def leaf_hue(hue_gene: np.ndarray) -> np.ndarray:
@@ -193,7 +198,7 @@ def rgb(red: float, green: float, blue: float) -> np.ndarray:
     return np.array([red, green, blue], np.float32)
 
 
-def hsv(hue: np.ndarray | float, saturation: np.ndarray | float, value: np.ndarray | float) -> np.ndarray:
+def hsv(hue: Any, saturation: np.ndarray | float, value: np.ndarray | float) -> np.ndarray:
     """Colours `float32[n, 3]` from hue (turns), saturation and value."""
     hue = np.asarray(hue, np.float32)[..., None]
     saturation = np.broadcast_to(np.asarray(saturation, np.float32), hue.shape[:-1])[..., None]

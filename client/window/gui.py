@@ -114,8 +114,8 @@ class Gui:
 
     def _clipboard(self) -> None:
         window, platform = self._window, imgui.get_platform_io()
-        if window is None or not hasattr(window, "get_clipboard_text"):
-            return
+        if window is None or window.headless:
+            return  # imgui keeps a clipboard of its own
         platform.platform_get_clipboard_text_fn = lambda _: window.get_clipboard_text()
         platform.platform_set_clipboard_text_fn = lambda _, text: window.set_clipboard_text(text)
 
@@ -237,8 +237,7 @@ class Gui:
             return
         self._cursor = wanted
         name = CURSORS.get(wanted, "CURSOR_DEFAULT")
-        if hasattr(self._window, "get_system_mouse_cursor"):
-            self._window.set_mouse_cursor(self._window.get_system_mouse_cursor(getattr(self._window, name)))
+        self._window.set_mouse_cursor(self._window.get_system_mouse_cursor(getattr(self._window, name)))
 
     # --- events, as pyglet tells them (logical pixels, y up)
 

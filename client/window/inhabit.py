@@ -308,7 +308,7 @@ class Inhabiting:
 
     # --- what is seen
 
-    def draw(self, session: Session) -> None:
+    def draw(self) -> None:
         """A faint line over the world: which drives are active."""
         if not self.being:
             return

@@ -134,13 +134,13 @@ class Timeline:
 
     @property
     def can_play(self) -> bool:
-        """Whether a moment of the past is shown that can go on."""
+        """Whether a moment of the past is shown: it can go on."""
         return self.session.shown != LIVE
 
     def toggle(self) -> None:
         """Let the past go on as the run did, or rest."""
         if not self.can_play:
-            self.session.say("this shows now" if self.session.shown == LIVE else "this moment only stands", bad=True)
+            self.session.say("this shows now", bad=True)
             return
         self._play(0.0 if self.playing else self.play_ticks_a_s)
 
@@ -205,7 +205,7 @@ class Timeline:
 
     # --- what is seen
 
-    def draw(self, session: Session) -> None:
+    def draw(self) -> None:
         """The strip, inside a frame of imgui."""
         from imgui_bundle import imgui
 
@@ -225,28 +225,30 @@ class Timeline:
     def _buttons(self, imgui: Any) -> None:
         from imgui_bundle import icons_fontawesome_6 as icons
 
+        from umwelt.client.window.panels.theme import ACCENT, WARN, vector
+        from umwelt.client.window.panels.widgets import tile_button
+
         past = self.session.shown != LIVE
-        if _button(imgui, icons.ICON_FA_FORWARD_FAST, "back to now (Backspace)", past or self.waiting):
+        if tile_button(icons.ICON_FA_FORWARD_FAST, "back to now (Backspace)", past or self.waiting):
             self.back_to_now()
         imgui.same_line(0, 4)
         icon = icons.ICON_FA_PAUSE if self.playing else icons.ICON_FA_PLAY
-        if _button(imgui, icon, "let the past go on as it did, or rest (Space)", self.can_play):
+        if tile_button(icon, "let the past go on as it did, or rest (Space)", self.can_play):
             self.toggle()
         imgui.same_line(0, 4)
         words = "begin a new run from the tick that is shown"
-        if _button(imgui, icons.ICON_FA_CODE_BRANCH, words, self.session.keeper):
+        if tile_button(icons.ICON_FA_CODE_BRANCH, words, self.session.keeper):
             self.fork()
         imgui.same_line(0, 10)
         imgui.align_text_to_frame_padding()
-        colour = (
-            imgui.ImVec4(0.96, 0.75, 0.38, 1) if past or self.held is not None else imgui.ImVec4(0.4, 0.85, 0.73, 1)
-        )
-        imgui.text_colored(colour, f"{'past' if past or self.held is not None else 'now'}  {self.position:,}")
+        elsewhere = past or self.held is not None
+        words = f"{'past' if elsewhere else 'now'}  {self.position:,}"
+        imgui.text_colored(vector(WARN if elsewhere else ACCENT), words)
         if self.waiting:
             imgui.same_line(0, 10)
-            imgui.text_colored(imgui.ImVec4(0.96, 0.75, 0.38, 1), f"replaying to {self.session.awaited:,}")
+            imgui.text_colored(vector(WARN), f"replaying to {self.session.awaited:,}")
             imgui.same_line(0, 4)
-            if _button(imgui, icons.ICON_FA_XMARK, "wait no longer", True):
+            if tile_button(icons.ICON_FA_XMARK, "wait no longer"):
                 self.cancel()
 
     def _strip(self, imgui: Any) -> None:
@@ -293,14 +295,3 @@ class Timeline:
             pulse = abs((self.waited_s * 1.2) % 2 - 1)
             drawn.add_circle(of(there, middle), 5 + 5 * pulse, colour(0.96, 0.75, 0.38, 1 - 0.7 * pulse), 0, 2)
         drawn.add_circle_filled(of(here, middle), 5.5, colour(0.9, 1, 0.97, 1))
-
-
-def _button(imgui: Any, icon: str, words: str, enabled: bool) -> bool:
-    if not enabled:
-        imgui.begin_disabled()
-    pressed = imgui.button(icon)
-    if not enabled:
-        imgui.end_disabled()
-    if imgui.is_item_hovered(imgui.HoveredFlags_.allow_when_disabled.value):
-        imgui.set_tooltip(words)
-    return pressed and enabled

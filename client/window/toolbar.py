@@ -31,8 +31,7 @@ class Toolbar:
     """See the page's top."""
 
     def draw(self, session: Session, hands: Hands) -> None:
-        """The palette, and the question if there is one; held strokes go on."""
-        hands.turn()
+        """The palette, and the question if there is one."""
         view, flags = imgui.get_main_viewport(), imgui.WindowFlags_
         place = ImVec2(view.work_pos.x + view.work_size.x / 2, view.work_pos.y + TOP_PX)
         imgui.set_next_window_pos(place, imgui.Cond_.always.value, ImVec2(0.5, 0.0))

@@ -192,13 +192,13 @@ class Hands:
         else:
             self.choose("look")
 
-    def turn(self, now_s: float | None = None) -> None:
-        """Once a frame, or oftener: what of a stroke was held back goes; what is poured, goes on being poured."""
+    def turn(self, now_s: float) -> None:
+        """Once a frame: what of a stroke was held back goes; what is poured, goes on being poured."""
         stroke = self._stroke
         if stroke is None:
             return
         still = self._at is not None and not stroke.waiting and self.tool == "drop"
-        if still and self.session.clock() - self._sent_s >= COMMAND_EVERY_S:
+        if still and now_s - self._sent_s >= COMMAND_EVERY_S:
             assert self._at is not None
             stroke.waiting.append(self._cell(*self._at))
         self._flush()

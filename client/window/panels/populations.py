@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from imgui_bundle import ImVec2, imgui, implot
 
+from umwelt.client.window.layers import ticks_between
 from umwelt.client.window.panels.reasons import in_words
 from umwelt.client.window.panels.theme import (
     BAD,
@@ -162,10 +163,7 @@ def round_steps(most: float, logged: bool) -> list[float]:
     if logged:
         powers = math.ceil(math.log10(max(most, 10.0)))
         return [10.0**power for power in range(0, powers + 1, max(1, -(-powers // 5)))]
-    rough = max(most, 1e-9) / 4
-    base = 10.0 ** math.floor(math.log10(rough))
-    step = next(base * factor for factor in (1, 2, 2.5, 5, 10) if base * factor >= rough)
-    return [step * count for count in range(int(most / step) + 1)]
+    return list(ticks_between(0.0, max(most, 1.0), 4))
 
 
 def _picked(curve: list[float], at: np.ndarray) -> np.ndarray:
