@@ -1,0 +1,135 @@
+"""Fixed scenes, drawn in a window and compared with pictures that are kept in `scenes/`.
+
+The recorded minute is shown at one moment, and the window's clock goes as told: every run draws the same. After drawing
+was changed on purpose: UMWELT_NEW_SCENES=1 pytest tests/client/test_window_scenes.py, then look at the pictures.
+"""
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from window_stand import needs_a_screen, screen
+
+pytestmark = needs_a_screen
+FOLDER = Path(__file__).with_name("scenes")
+SIZE = (320, 240)
+MOMENT_S, FRAMES, FRAME_S = 20.0, 16, 1 / 20
+AT = (17, 17)
+"""Row and column in the middle, where there are monsters and plants."""
+KEPT_STEPS = 4
+"""Colours are kept in such steps: the files are half as large."""
+TOLERANCE, MOST_SHARE = 24, 0.02
+"""So many of 255 steps a pixel may differ in each channel, and so large a share of pixels by more."""
+WITHIN_S = 120.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is drawn; `scale` is pixels a cell, None: the whole world."""
+
+    scale: float | None
+    layer: str = ""
+    broken: str = ""
+    """What is left out, to see that it would be noticed."""
+
+
+SCENES = {"whole": Scene(None), "middle": Scene(14.0), "near": Scene(60.0), "water": Scene(14.0, "water")}
+BROKEN = {
+    "no plants": ("middle", Scene(14.0, broken="plants")),
+    "no monsters": ("near", Scene(60.0, broken="monsters")),
+    "no dots": ("whole", Scene(None, broken="dots")),
+    "no layer": ("water", Scene(14.0)),
+    "another palette": ("water", Scene(14.0, "water", "palette")),
+}
+
+
+class Clock:
+    """Time that goes on when it is told to."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def draw(scenes: dict[str, Scene]) -> dict[str, np.ndarray]:
+    """Each scene as `uint8[height, width, 3]`, one after the other in one window."""
+    from umwelt.client.window.app import imported
+    from umwelt.client.window.camera import Camera
+    from umwelt.client.window.demo import Demo
+    from umwelt.client.window.session import Session
+
+    drawn, window_type = {}, imported()
+    from umwelt.client.window import layers  # after pyglet has its options
+
+    for name, scene in scenes.items():
+        played, clock = Clock(), Clock()
+        demo = Demo(clock=played)
+        played.now_s += MOMENT_S
+        camera = Camera.over(demo.core.known.height, demo.core.known.width, SIZE)
+        camera.look(*AT, scene.scale or camera.whole_scale, at_once=True)
+        session = Session(demo, camera, clock)
+        session.looks.layer = scene.layer
+        window = window_type(session, SIZE, panels=False)
+        if scene.broken == "palette":
+            layers.OWN_MAPS["water"] = "ember"
+        elif scene.broken:
+            getattr(window.stage, scene.broken).draw = lambda *_: None
+        for _ in range(FRAMES):
+            clock.now_s += FRAME_S
+            window.switch_to()
+            window.dispatch_events()
+            window.on_update(FRAME_S)
+            window.on_draw()
+            drawn[name] = window.pixels()
+            window.flip()
+        assert session.feed.complete and session.status, name
+        layers.OWN_MAPS["water"] = "water"
+        window.close()
+        session.close()
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """All scenes; drawn in a process of its own, since a process has but one display all its life."""
+    everything = SCENES | {"middle again": SCENES["middle"]} | {name: scene for name, (_, scene) in BROKEN.items()}
+    with screen(), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as aside:
+        return aside.submit(draw, everything).result(WITHIN_S)
+
+
+def differing(one: np.ndarray, other: np.ndarray) -> float:
+    """The share of pixels that differ."""
+    return float((np.abs(one.astype(int) - other.astype(int)).max(axis=2) > TOLERANCE).mean())
+
+
+def kept(name: str) -> np.ndarray:
+    with Image.open(FOLDER / f"{name}.png") as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_scene_looks_as_it_did(drawn, name, tmp_path):
+    if os.environ.get("UMWELT_NEW_SCENES") == "1":
+        FOLDER.mkdir(exist_ok=True)
+        steps = drawn[name] // KEPT_STEPS * KEPT_STEPS + KEPT_STEPS // 2
+        Image.fromarray(steps).save(FOLDER / f"{name}.png", optimize=True)
+    share = differing(drawn[name], kept(name))
+    if share > MOST_SHARE:
+        Image.fromarray(drawn[name]).save(tmp_path / f"{name}.png")
+    assert share <= MOST_SHARE, f"{share:.1%} of {name} differ: see {tmp_path / f'{name}.png'}"
+
+
+def test_a_scene_drawn_twice_is_the_same(drawn):
+    assert differing(drawn["middle"], drawn["middle again"]) < 0.001
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_is_drawn_wrongly_is_noticed(drawn, what):
+    name, _ = BROKEN[what]
+    assert differing(drawn[what], kept(name)) > MOST_SHARE
