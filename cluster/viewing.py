@@ -114,8 +114,8 @@ class Welcome(Message, frozen=True):
     """What there is to see. `columns` of each table, as questions know them; `looks` as tiles of bodies show them.
 
     `directory` is where nodes join; told to those who may. `climate` is `weather.Climate` by name, empty where there is
-    none; `substances` are the chemistry's; `kinds` the table of each species, as far as it is known, `hues` the gene of its
-    founders' colour (-128 to 127).
+    none; `substances` are the chemistry's; `kinds` the table of each species, as far as it is known, `hues` the gene of
+    its founders' colour (-128 to 127).
     """
 
     role: str

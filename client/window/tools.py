@@ -33,6 +33,7 @@ from umwelt.sandbox.errors import UmweltError
 
 COMMAND_EVERY_S = 0.1
 REACH_PIXELS, REACH_CELLS = 26.0, 0.8
+"""How far from the mouse a being may be and yet be meant: whichever is more."""
 DONE_KEPT = 500
 SPECTATOR_LINE = "you may look, not change the world: come with a keeper's key"
 PAST_LINE = "this is the past: fork it to change it"

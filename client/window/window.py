@@ -22,7 +22,7 @@ from umwelt.client.window.sky import wind_at
 from umwelt.client.window.stage import Stage
 from umwelt.client.window.timeline import STRIP_PX, Timeline
 from umwelt.client.window.toolbar import Toolbar
-from umwelt.client.window.tools import Hands
+from umwelt.client.window.tools import REACH_CELLS, REACH_PIXELS, SPECTATOR_LINE, Hands
 from umwelt.cluster.viewing import LIVE
 from umwelt.sandbox.errors import UmweltError
 
@@ -31,8 +31,6 @@ RECORDED_FRAMES_A_S = {".gif": 20, ".mp4": 30}
 WHEEL_FACTOR, KEY_ZOOM_A_S = 1.18, 3.0
 PAN_PIXELS_A_S = 900.0
 CLICK_PIXELS = 5.0
-REACH_PIXELS = 26.0
-"""How far from a click a being may be and yet be meant."""
 PALETTE_PIXELS = 0.0
 KEEP_FOLDER = Path("pictures")
 
@@ -150,7 +148,7 @@ class Window(arcade.Window):
     def _under(self, x: float, y: float) -> tuple[float, float, int, str]:
         camera = self.session.camera
         at_y, at_x = camera.cell(*self._pixel(x, y))
-        reach = max(0.8, REACH_PIXELS * self.get_pixel_ratio() / camera.scale)
+        reach = max(REACH_CELLS, REACH_PIXELS * self.get_pixel_ratio() / camera.scale)
         being, table = nearest(self.session.feed.frame, at_y, at_x, self.session.torus, reach)
         return at_y, at_x, being, table
 
@@ -299,7 +297,7 @@ class Window(arcade.Window):
         if self.session.keeper:
             self.session.command(name, *arguments)
         else:
-            self.session.say("you may look, not change the world: come with a keeper's key", bad=True)
+            self.session.say(SPECTATOR_LINE, bad=True)
 
     def _faster(self, factor: float) -> None:
         now = float(self.session.status.get("speed") or 0.0) or 20.0
