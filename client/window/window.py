@@ -1,6 +1,5 @@
 """The Arcade window: events in, frames out. What it shows and does lies in the session, the stage and the panels."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from umwelt.client.window.gui import Gui
 from umwelt.client.window.inhabit import Inhabiting
 from umwelt.client.window.keys import ACTIONS, PANS, SPEEDS, ZOOMS
 from umwelt.client.window.looks import GROUND_LAYERS
-from umwelt.client.window.panels import Dock, legend
+from umwelt.client.window.panels import Dock, keeping, legend
 from umwelt.client.window.panels.layout import RIGHT_PX
 from umwelt.client.window.recorder import Recorder, screenshot
 from umwelt.client.window.session import Session
@@ -31,7 +30,6 @@ RECORDED_FRAMES_A_S = {".gif": 20, ".mp4": 30}
 WHEEL_FACTOR, KEY_ZOOM_A_S = 1.18, 3.0
 PAN_PIXELS_A_S = 900.0
 CLICK_PIXELS = 5.0
-PALETTE_PIXELS = 0.0
 KEEP_FOLDER = Path("pictures")
 
 
@@ -51,7 +49,7 @@ class Window(arcade.Window):
         self.toolbar = Toolbar()
         self.dock = Dock(self.hooks())
         self.dock.visible = panels
-        self.dock.insets = (0.0, PALETTE_PIXELS, 0.0, STRIP_PX + 8)
+        self.dock.insets = (0.0, 0.0, 0.0, STRIP_PX + 8)
         self.recorder: Recorder | None = None
         self._recorded_s = 0.0
         self._held: set[str] = set()
@@ -59,8 +57,6 @@ class Window(arcade.Window):
         self._panning = False
         self._mouse = (0.0, 0.0)
         self._panels_seen = False
-        self.frame_s = 0.0
-        """What the last frame took of this process, drawing by the GPU aside."""
 
     def hooks(self) -> dict[str, Any]:
         """What panels may ask the window for."""
@@ -91,7 +87,6 @@ class Window(arcade.Window):
 
     def on_draw(self) -> None:
         """Draw the world, and the panels over it."""
-        began_s = time.perf_counter()
         session = self.session
         self.clear()
         overlay = self.stage.overlay
@@ -112,10 +107,10 @@ class Window(arcade.Window):
                 self.timeline.draw()
                 self.inhabiting.draw()
                 self._draw_legend()
+                keeping.draw(self.recorder, self.dock.recorders, RIGHT_PX + 24.0, self.height - STRIP_PX - 18)
             else:
                 self.toolbar.draw_question(self.hands)
             self.gui.end()
-        self.frame_s = time.perf_counter() - began_s
 
     def _draw_legend(self) -> None:
         found = self.stage.legend(self.session.feed.frame, self.session.looks)
