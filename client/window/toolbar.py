@@ -10,6 +10,7 @@ from imgui_bundle import icons_fontawesome_6 as icons
 
 from umwelt.agents.deeds import MOST_ELEVATION, MOST_IN_CELL_COUNT, MOST_RADIUS_CELLS, MOST_SIDE_CELLS
 from umwelt.client.window.palette import BY_NAME, TOOLS
+from umwelt.client.window.panels.layout import LEFT_PX, RIGHT_PX
 from umwelt.client.window.session import Session
 from umwelt.client.window.tools import PAST_LINE, SPECTATOR_LINE, Hands
 from umwelt.cluster.viewing import LIVE
@@ -31,9 +32,12 @@ class Toolbar:
     """See the page's top."""
 
     def draw(self, session: Session, hands: Hands) -> None:
-        """The palette, and the question if there is one."""
+        """The palette, and the question if there is one; between the columns of panels."""
         view, flags = imgui.get_main_viewport(), imgui.WindowFlags_
-        place = ImVec2(view.work_pos.x + view.work_size.x / 2, view.work_pos.y + TOP_PX)
+        width = view.work_size.x
+        left = min(LEFT_PX, width * 0.31)
+        right = min(RIGHT_PX, width * 0.34) if session.selected is not None else 0.0
+        place = ImVec2(view.work_pos.x + (left + width - right) / 2, view.work_pos.y + TOP_PX)
         imgui.set_next_window_pos(place, imgui.Cond_.always.value, ImVec2(0.5, 0.0))
         imgui.set_next_window_bg_alpha(0.8)
         shape = flags.no_decoration | flags.always_auto_resize | flags.no_docking | flags.no_saved_settings

@@ -14,7 +14,7 @@ from umwelt.client.window.inhabit import Inhabiting
 from umwelt.client.window.keys import ACTIONS, PANS, SPEEDS, ZOOMS
 from umwelt.client.window.looks import GROUND_LAYERS
 from umwelt.client.window.panels import Dock, keeping, legend
-from umwelt.client.window.panels.layout import RIGHT_PX
+from umwelt.client.window.panels.layout import LEFT_PX, RIGHT_PX
 from umwelt.client.window.recorder import Recorder, screenshot
 from umwelt.client.window.session import Session
 from umwelt.client.window.sky import wind_at
@@ -30,6 +30,7 @@ RECORDED_FRAMES_A_S = {".gif": 20, ".mp4": 30}
 WHEEL_FACTOR, KEY_ZOOM_A_S = 1.18, 3.0
 PAN_PIXELS_A_S = 900.0
 CLICK_PIXELS = 5.0
+KEEPING_TOP_PX = 92.0
 KEEP_FOLDER = Path("pictures")
 
 
@@ -107,7 +108,7 @@ class Window(arcade.Window):
                 self.timeline.draw()
                 self.inhabiting.draw()
                 self._draw_legend()
-                keeping.draw(self.recorder, self.dock.recorders, RIGHT_PX + 24.0, self.height - STRIP_PX - 18)
+                keeping.draw(self.recorder, self.dock.recorders, LEFT_PX + 24.0, KEEPING_TOP_PX)
             else:
                 self.toolbar.draw_question(self.hands)
             self.gui.end()

@@ -10,11 +10,11 @@ from umwelt.client.window.recorder import Recorder
 WIDTH_PX = 260.0
 
 
-def draw(recording: Recorder | None, writing: Sequence[Recorder], x_px: float, bottom_px: float) -> None:
-    """Draw it with its lower left corner there; nothing where nothing is kept."""
+def draw(recording: Recorder | None, writing: Sequence[Recorder], x_px: float, top_px: float) -> None:
+    """Draw it with its upper left corner there; nothing where nothing is kept."""
     if recording is None and not writing:
         return
-    imgui.set_next_window_pos(ImVec2(x_px, bottom_px), imgui.Cond_.always, ImVec2(0.0, 1.0))
+    imgui.set_next_window_pos(ImVec2(x_px, top_px), imgui.Cond_.always)
     imgui.set_next_window_size(ImVec2(WIDTH_PX, 0.0), imgui.Cond_.always)
     imgui.set_next_window_bg_alpha(0.75)
     flags = imgui.WindowFlags_
