@@ -242,8 +242,17 @@ class Window(arcade.Window):
         if self.inhabiting.being:
             self.inhabiting.on_key(name, False)
 
+    def on_activate(self) -> None:
+        """The keys are ours again."""
+        self.gui.on_focus(True)
+
+    def on_mouse_leave(self, x: int, y: int) -> None:
+        """The cursor is elsewhere."""
+        self.gui.on_mouse_leave()
+
     def on_deactivate(self) -> None:
         """Another window has the keys now."""
+        self.gui.on_focus(False)
         self._held.clear()
         self.inhabiting.let_go()
 
