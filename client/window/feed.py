@@ -40,6 +40,8 @@ AT_ONCE = 48
 FIELD_EVERY_S, STILL_EVERY_S = 0.5, 8.0
 STILL = ("elevation",)
 DECODED_A_TURN = 12
+DOTS_EVERY_S = 0.045
+"""Dots do not glide: more often than ticks come they need not be joined."""
 MOST_TICK = 1 << 53
 LEAST_GLIDE_S, MOST_GLIDE_S = 0.02, 0.6
 
@@ -88,7 +90,8 @@ class Feed:
         self._watched: dict[Topic, None] = {}
         self._wanted: dict[Topic, None] = {}
         self._kept: dict[Topic, _Kept] = {}
-        self._turned_s = -1e9
+        self._turned_s = self._dotted_s = -1e9
+        self._dots_due = False
         self._levels: tuple[str, ...] = ()
 
     def show(self, shown: int) -> None:
@@ -209,7 +212,9 @@ class Feed:
         self.number += len(kinds)
         if moved or (BODIES, BEINGS) in kinds:
             self._swarms("bodies" in levels, news, now_s)
-        if moved or (DOTS, BEINGS) in kinds:
+        self._dots_due |= (DOTS, BEINGS) in kinds
+        if moved or (self._dots_due and now_s - self._dotted_s >= DOTS_EVERY_S):
+            self._dots_due, self._dotted_s = False, now_s
             frame.dots = self._dots() if "dots" in levels else None
         if moved or (DENSITIES, BEINGS) in kinds:
             frame.densities = self._densities() if "densities" in levels else None
