@@ -26,6 +26,7 @@ ROW_FLAGS = TIME_FLAGS | _OF.invert | _OF.no_grid_lines | _OF.no_tick_marks
 BARE_ROW_FLAGS = ROW_FLAGS | _OF.no_tick_labels
 PAGE = 4000
 WIDEST = 0.46
+NO_BIRTHS = "no births are journalled: begin a world with umwelt launch ... --set births=true"
 
 
 class Lineage:
@@ -134,7 +135,7 @@ class Lineage:
         state = "" if self._complete else ", reading on ..."
         dim(f"{short(count)} births, {len(self.clades.clades)} clades{state}")
         if not count:
-            dim("no births are told yet" if self._complete else "asking for the births so far ...")
+            dim(NO_BIRTHS if self._complete else "asking for the births so far ...")
             return
         self._prepare()
         self._tree(session)
