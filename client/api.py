@@ -80,7 +80,7 @@ def connect(
     No more than `bytes_per_s` of what is watched comes on the average, if it is given: tiles then come less often, but
     always the newest. Raises `RunError` where no gateway answers in time.
     """
-    return Connection(_core(address, keys, bytes_per_s), timeout_s)
+    return Connection(core_of(address, keys, bytes_per_s), timeout_s)
 
 
 async def connect_async(
@@ -88,11 +88,12 @@ async def connect_async(
     bytes_per_s: float | None = None,
 ) -> "AsyncConnection":  # fmt: skip
     """The same as `connect`, with methods to be awaited."""
-    core = _core(address, keys, bytes_per_s)
+    core = core_of(address, keys, bytes_per_s)
     return await asyncio.to_thread(AsyncConnection, core, timeout_s)
 
 
-def _core(address: str | Path, keys: str | Path | Keys | None, bytes_per_s: float | None) -> Core:
+def core_of(address: str | Path, keys: str | Path | Keys | None, bytes_per_s: float | None) -> Core:
+    """The line to a gateway, not opened yet; `keys` as for `connect`."""
     if isinstance(keys, str | Path):
         keys = Keys.load(Path(keys), best_role(Path(keys)))
     return Core(address, keys, bytes_per_s)

@@ -77,7 +77,7 @@ def launch(
     if seed is not None:
         overrides["seed"] = seed
     described = read_world(world, overrides)
-    from umwelt.client.opening import refuse
+    from umwelt.client.beside import refuse
     from umwelt.client.running import Asked, carry_on, making, prepare
     from umwelt.cluster.engine import Plan, begin_run
 
@@ -105,7 +105,7 @@ def resume(
     json: Json = False,
 ) -> None:
     """Go on with a run from its newest good snapshot."""
-    from umwelt.client.opening import refuse
+    from umwelt.client.beside import refuse
     from umwelt.client.running import Asked, carry_on, making, prepare
     from umwelt.cluster.afar import opened_store
     from umwelt.cluster.books import newest_good

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from umwelt.agents.description import WorldFile
 from umwelt.agents.opening import tried_small
+from umwelt.client.beside import Beside, beside
 from umwelt.client.dashboard import Dashboard, Lines, parts_of, tints_of
-from umwelt.client.opening import Beside, beside
 from umwelt.cluster.engine import Engine, Plan, nodes_for
 from umwelt.cluster.journal import Journal, Metrics
 from umwelt.cluster.portion import check_species

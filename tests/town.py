@@ -11,16 +11,19 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from carving import golden
 from simulation import Disk, MemoryBooks, MemoryShelf
 
 from umwelt.agents.description import WorldFile
-from umwelt.agents.opening import tick_zero, torus_of
+from umwelt.agents.opening import begin, tick_zero, torus_of
 from umwelt.cluster.directory import Directory
+from umwelt.cluster.engine import Engine, Plan
 from umwelt.cluster.events import Prepared
 from umwelt.cluster.gateway import DOOR_LIMITS, Gateway
 from umwelt.cluster.host import Host
@@ -31,6 +34,7 @@ from umwelt.cluster.protocol import Welcome
 from umwelt.cluster.publisher import Publisher, answers_looks
 from umwelt.cluster.situation import Known, Wishes
 from umwelt.cluster.steward import Steward
+from umwelt.cluster.store import Store
 from umwelt.cluster.transport import ZmqTransport
 from umwelt.sandbox.controls import Controls
 
@@ -217,3 +221,29 @@ class Town:
     def tick(self) -> int:
         """What all nodes have reached."""
         return min((host.portion.tick for host in self.hosts if host.portion is not None), default=0)
+
+
+@contextmanager
+def attended(folder: Path, nodes: int) -> Iterator[Engine]:
+    """A small run of real processes in a folder, looked after by a thread until the end."""
+    source = golden(64, 64)
+    store = Store.create("golden", source.text, folder)
+    store.save(begin(source), source.text, "golden")
+    engine, ending = Engine(store, Plan(nodes=nodes)), threading.Event()
+    engine.start()
+
+    def watch() -> None:
+        while not ending.is_set() and not engine.resting:
+            engine.turn(0.05)
+
+    keeper = threading.Thread(target=watch)
+    keeper.start()
+    try:
+        end_s = time.monotonic() + 60
+        while not (folder / "gateway.json").exists() and time.monotonic() < end_s:
+            time.sleep(0.05)
+        yield engine
+    finally:
+        ending.set()
+        keeper.join()
+        engine.close()

@@ -113,10 +113,10 @@ def opened(place: str | Path | None, keys: Path | None, demo: bool, sight: Sight
 
         world = Demo()
     else:
-        from umwelt.client.api import _core
+        from umwelt.client.api import core_of
         from umwelt.client.remote import place_of
 
-        core = _core(place_of(None if place is None else str(place)), keys, NEAR_BYTES_A_S)
+        core = core_of(place_of(None if place is None else str(place)), keys, NEAR_BYTES_A_S)
         world = PromisedConnection(core, ANSWER_S)
     try:
         known = world.core.known

@@ -22,6 +22,7 @@ from umwelt.cluster.keys import KEEPER, WORLD
 from umwelt.cluster.viewing import LIVE
 from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.region import Torus
+from umwelt.sandbox.units import SUBCELL
 
 FETCH_EVERY_S = 0.2
 NEAR_BYTES_A_S, FAR_BYTES_A_S = 2.8e6, 0.95e6
@@ -103,6 +104,8 @@ class Selected:
     being: dict[str, Any] | None = None
     gone: bool = False
     """Whether it has died, or was taken out."""
+    missed: int = 0
+    """How often in a row nobody knew it."""
     asked_s: float = -1e9
     waiting: bool = False
     family: dict[str, Any] | None = None
@@ -216,7 +219,7 @@ class Session:
         seen = place_of(self.feed.frame, self.selected.id, self.torus)
         being = self.selected.being
         if seen is None and being is not None and not self.selected.gone:
-            return being["y_fixed"] / 1024, being["x_fixed"] / 1024, 0.0
+            return being["y_fixed"] / SUBCELL, being["x_fixed"] / SUBCELL, 0.0
         return seen
 
     # --- the past
@@ -299,8 +302,10 @@ class Session:
         def came(being: dict[str, Any] | None) -> None:
             selected.waiting = False
             if being is None:
-                selected.gone = selected.being is not None or now_s - selected.asked_s > 0
+                selected.missed += 1  # who crosses from one node to another may be missed once
+                selected.gone = selected.missed > 1
                 return
+            selected.missed = 0
             if not fits(being, Being):
                 return
             selected.being = being

@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from carving import golden
 from simulation import undisturbed
-from town import Town
+from town import Town, attended
 
 from umwelt.agents import deeds
-from umwelt.agents.opening import begin
 from umwelt.client.api import Connection, connect, connect_async
-from umwelt.cluster.engine import Engine, Plan
 from umwelt.cluster.keys import make_keys
 from umwelt.cluster.process import announce
 from umwelt.cluster.recovery import region_at
@@ -308,26 +306,8 @@ def test_the_same_can_be_awaited(town):
 def run(tmp_path_factory):
     """A run of real processes and those who look after them."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    source = golden(64, 64)
-    store = Store.create("golden", source.text, folder)
-    store.save(begin(source), source.text, "golden")
-    engine = Engine(store, Plan(nodes=2))
-    engine.start()
-    ending = threading.Event()
-
-    def watch() -> None:
-        while not ending.is_set() and not engine.resting:
-            engine.turn(0.05)
-
-    keeper = threading.Thread(target=watch)
-    keeper.start()
-    end_s = time.monotonic() + 60
-    while not (folder / "gateway.json").exists() and time.monotonic() < end_s:
-        time.sleep(0.05)
-    yield folder, engine
-    ending.set()
-    keeper.join()
-    engine.close()
+    with attended(folder, 2) as engine:
+        yield folder, engine
 
 
 def test_a_moment_of_the_past_is_shown_beside_the_running_world(run):

@@ -20,9 +20,9 @@ from small import small_run
 from window_stand import needs_a_screen, screen
 
 from umwelt.agents.description import read_world
+from umwelt.client.beside import Beside
 from umwelt.client.cli import main
 from umwelt.client.connection import Core
-from umwelt.client.opening import Beside
 from umwelt.cluster import viewing
 from umwelt.cluster.greeting import greeting
 from umwelt.cluster.keys import KEEPER

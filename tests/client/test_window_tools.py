@@ -1,6 +1,5 @@
 """Hands, inhabiting and timeline: what a person does at the window is done to the world, journalled, and given back."""
 
-import threading
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -8,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from carving import golden
-from town import Town
+from town import Town, attended
 
 from umwelt.agents import deeds
-from umwelt.agents.opening import begin
 from umwelt.client.api import connect
 from umwelt.client.connection import Core
 from umwelt.client.window.camera import Camera
@@ -20,7 +18,6 @@ from umwelt.client.window.palette import TOOLS
 from umwelt.client.window.session import PromisedConnection, Session
 from umwelt.client.window.timeline import DEED, KEPT, Timeline
 from umwelt.client.window.tools import PAST_LINE, SPECTATOR_LINE, Hands
-from umwelt.cluster.engine import Engine, Plan
 from umwelt.cluster.keys import KEEPER, SPECTATOR, Keys, make_keys
 from umwelt.cluster.recovery import journalled_deeds, region_at
 from umwelt.cluster.store import Store
@@ -373,26 +370,8 @@ def test_a_body_is_given_back_after_the_line_was_lost(session, town, world):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
-    source = golden(64, 64)
-    store = Store.create("golden", source.text, folder)
-    store.save(begin(source), source.text, "golden")
-    engine = Engine(store, Plan(nodes=1))
-    engine.start()
-    ending = threading.Event()
-
-    def watch() -> None:
-        while not ending.is_set() and not engine.resting:
-            engine.turn(0.05)
-
-    keeper = threading.Thread(target=watch)
-    keeper.start()
-    end_s = time.monotonic() + 60
-    while not (folder / "gateway.json").exists() and time.monotonic() < end_s:
-        time.sleep(0.05)
-    yield folder
-    ending.set()
-    keeper.join()
-    engine.close()
+    with attended(folder, 1):
+        yield folder
 
 
 def test_undo_forks_a_run_without_the_deed_and_the_past_is_shown_at_its_tick(run):
