@@ -406,7 +406,7 @@ def _check_row(world: WorldFile, place: str, schema: Schema, row: Any) -> None:
     _check_species(world, place, schema, row)
     if {"organs", "organs_built", "genome"} <= columns.keys():
         genome = np.array(_entries(row["genome"]), np.int8)
-        asked = organs_in(genome, row["organs_built"]).tolist()
+        asked = organs_in(genome[None], np.array([row["organs_built"]]))[0].tolist()
         if any(have < least for have, least in zip(row["organs"], asked, strict=True)):
             line = f"{place}: organs = {list(row['organs'])}: its genome has built {asked}: have at least these"
             raise DeedError(line)

@@ -20,7 +20,7 @@ from umwelt.agents.description import Count, WorldFile, one_of
 from umwelt.agents.founders import MONSTERS as MONSTER_TEMPLATES
 from umwelt.agents.founders import PLANTS as PLANT_TEMPLATES
 from umwelt.agents.founders import given_genome, monster_genome, plant_genome
-from umwelt.agents.genome import BIRTH_ORGANS, ORGAN_CODES
+from umwelt.agents.genome import BIRTH_ORGANS, ORGAN_CODES, ORGAN_SLOTS, mutate
 from umwelt.agents.tables import MONSTERS, PLANTS, cell_fields, monster_columns, plant_columns
 from umwelt.sandbox.chemistry import Chemistry, Reaction
 from umwelt.sandbox.columns import Column, Schema, identity
@@ -43,6 +43,7 @@ SCATTER = purpose("genesis.scatter")
 JITTER = purpose("genesis.jitter")
 WIDEST_HILLS = 64
 MOST_CLUMPS = 1000
+VARIATION_ONE = 65536
 
 
 Height = Annotated[int, msgspec.Meta(ge=0, le=30_000)]
@@ -135,6 +136,8 @@ class FounderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """All genes in their order, as a journalled birth has them; in place of `like`, `organs` and `genes`."""
     behaviour: str = "net"
     clumps: Count = 0
+    variation: float = 0.02
+    """Share of its genes in which a founder differs from the others."""
 
 
 class EarthSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -187,6 +190,8 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
             raise WorldFileError(f"{place}.count = {founder.count}: use 0 or more")
         if not 0 <= founder.clumps <= MOST_CLUMPS:
             raise WorldFileError(f"{place}.clumps = {founder.clumps}: use 0 to {MOST_CLUMPS}")
+        if not 0 <= founder.variation <= 1:
+            raise WorldFileError(f"{place}.variation = {founder.variation}: use 0 to 1")
         kind = template_kind(founder, place)
         if kind == "plant" and founder.behaviour != NET:
             raise WorldFileError(f'{place}.behaviour = "{founder.behaviour}": plants have no behaviour: leave it out')
@@ -199,7 +204,10 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
             genome = plant_genome(like or "grass", founder.genes, place)
         else:
             genome = monster_genome(like or "blank", founder.organs, founder.genes, place)
-        found.append({"name": founder.species, "kind": kind, "genome": genome, "behaviour": founder.behaviour})
+        found.append({
+            "name": founder.species, "kind": kind, "genome": genome, "behaviour": founder.behaviour,
+            "variation": founder.variation,
+        })  # fmt: skip
     return found
 
 
@@ -241,6 +249,13 @@ def draw_many(keys, seed, what, index, result):
     """One draw for each key."""
     for i in range(len(keys)):
         result[i] = draw(seed, 0, keys[i], what, index)
+
+
+@kernel
+def vary(genomes, rate_65536, seed, keys):
+    """Mutate each founder's genome, as if it were born at tick 0."""
+    for i in range(len(keys)):
+        mutate(genomes, i, rate_65536, seed, 0, keys[i])
 
 
 def draws(keys: np.ndarray, seed: int, what: int, index: int = 0) -> np.ndarray:
@@ -365,17 +380,19 @@ def founder_columns(species: dict[str, Any], at: int, seed: int, keys: np.ndarra
     Their dice are thrown with a key for each.
     """
     columns = _plant_columns if species["kind"] == "plant" else _monster_columns
-    return {"species": at, "genome": species["genome"], **columns(species["genome"], seed, keys)}
+    genomes = np.repeat(species["genome"][None], len(keys), axis=0)
+    call(vary, genomes, round(species["variation"] * VARIATION_ONE), seed, np.asarray(keys, np.int64))
+    return {"species": at, "genome": genomes, **columns(genomes, seed, keys)}
 
 
-def _plant_columns(genome: np.ndarray, seed: int, keys: np.ndarray) -> dict[str, Any]:
+def _plant_columns(genomes: np.ndarray, seed: int, keys: np.ndarray) -> dict[str, Any]:
     ages = draws(keys, seed, JITTER, 0) % (body.PLANT_OLD_TICKS // 2)
     matter = {"tissue_count": 14, "sugar_count": 30, "water_count": 24, "oxygen_count": 4, "mineral_count": 2}
     return {**matter, "stage": MODULE, "age_ticks": ages}
 
 
-def _monster_columns(genome: np.ndarray, seed: int, keys: np.ndarray) -> dict[str, Any]:
-    built = min(8, 3 + (int(genome[BIRTH_ORGANS]) + 128 >> 5))
+def _monster_columns(genomes: np.ndarray, seed: int, keys: np.ndarray) -> dict[str, Any]:
+    built = np.minimum(8, 3 + (genomes[:, BIRTH_ORGANS].astype(np.int64) + 128 >> 5))
     tissue = body.CORE_TISSUE_COUNT + built * body.ORGAN_TISSUE_COUNT
     jitter = draws(keys, seed, JITTER, 1)
     matter: dict[str, Any] = {
@@ -383,13 +400,14 @@ def _monster_columns(genome: np.ndarray, seed: int, keys: np.ndarray) -> dict[st
         "oxygen_count": body.OXYGEN_HELD_COUNT, "mineral_count": body.MINERAL_KEPT_COUNT,
     }  # fmt: skip
     state: dict[str, Any] = {
-        "organs": organs_in(genome, built), "organs_built": built, "heading": (jitter >> 8) % 65536,
+        "organs": organs_in(genomes, built), "organs_built": built, "heading": (jitter >> 8) % 65536,
         "age_ticks": (jitter >> 24) % 800, "fatigue": (jitter >> 34) % 500,
     }  # fmt: skip
     return {**matter, **state}
 
 
-def organs_in(genome: np.ndarray, built: int) -> np.ndarray:
-    """How many organs of each sort the first slots of a genome ask for, `int8[organ]`."""
-    codes = (genome[:built].astype(np.int64) + 128) % ORGAN_CODES
-    return np.bincount(codes, minlength=ORGAN_CODES)[: len(ORGANS)].astype(np.int8)
+def organs_in(genomes: np.ndarray, built: np.ndarray) -> np.ndarray:
+    """How many organs of each sort the first `built: int64[n]` slots of each genome ask for, `int8[n, organ]`."""
+    slots = genomes[:, :ORGAN_SLOTS].astype(np.int64)
+    codes = np.where(np.arange(ORGAN_SLOTS) < built[:, None], (slots + 128) % ORGAN_CODES, -1)
+    return (codes[:, :, None] == np.arange(len(ORGANS))).sum(axis=1).astype(np.int8)

@@ -13,10 +13,10 @@ from umwelt.sandbox.kernel import small
 ORGAN_SLOTS = 12
 MONSTER_TRAITS = (
     "birth_organs", "breed_reserve", "longevity", "mutation", "hue", "shade", "pattern", "marker_a", "marker_b",
-    "marker_c", "antenna", "glow",
+    "marker_c", "fangs", "glow",
 )  # fmt: skip
-"""birth_organs: organs a child is born with; breed_reserve: sugar kept back when breeding; hue, shade and pattern are
-looks; the markers mean nothing but kinship."""
+"""birth_organs: organs a child is born with; breed_reserve: sugar kept back when breeding; fangs: whether its jaws grind
+leaves or tear flesh; hue, shade, pattern and glow are looks; the markers mean nothing but kinship."""
 
 INPUTS = len(STIMULI)
 OUTPUTS = len(DRIVES)
@@ -28,7 +28,7 @@ MONSTER_GENES = FIRST_OUTPUT + OUTPUTS * MEMORY
 
 TRAIT = {name: FIRST_TRAIT + at for at, name in enumerate(MONSTER_TRAITS)}
 BIRTH_ORGANS, BREED_RESERVE, LONGEVITY, MUTATION = (TRAIT[name] for name in MONSTER_TRAITS[:4])
-HUE, SHADE, PATTERN, MARKER_A, MARKER_B, MARKER_C = (TRAIT[name] for name in MONSTER_TRAITS[4:10])
+HUE, SHADE, PATTERN, MARKER_A, MARKER_B, MARKER_C, FANGS = (TRAIT[name] for name in MONSTER_TRAITS[4:11])
 
 PLANT_GENES = (
     "light_weight", "water_weight", "room_weight", "leaf", "root", "height", "thorn", "scent", "bud_size", "share",
@@ -58,11 +58,11 @@ def organ_code(genome, row, slot):
 
 
 @small
-def mutate(genome, row, rate_256, seed, tick, key):
-    """Change each gene of a newborn with odds `rate_256 : 65536` by a small step; one in sixteen is drawn anew."""
+def mutate(genome, row, rate_65536, seed, tick, key):
+    """Change each gene of a newborn with odds `rate_65536 : 65536` by a small step; one in sixteen is drawn anew."""
     for gene in range(genome.shape[1]):
         drawn = draw(seed, tick, key, MUTATE, gene)
-        if bits(drawn, 16) < rate_256:
+        if bits(drawn, 16) < rate_65536:
             change = below((drawn & 0x7FFFFFFF) << 32, 272)
             value = np.int64(genome[row, gene])
             if change < 256:

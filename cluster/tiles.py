@@ -91,7 +91,7 @@ class Look(NamedTuple):
     shift: int = 0
 
 
-_GENES = ("hue", "flower_hue", "leaf", "shape", "height", "thorn", "shade", "pattern", "antenna", "glow")
+_GENES = ("hue", "flower_hue", "leaf", "shape", "height", "thorn", "shade", "pattern", "fangs", "glow")
 LOOKS = (
     Look("species", "int16"), Look("generation", "int16"), Look("age_ticks", "uint16", 4), Look("stage", "uint8"),
     Look("stem_direction", "uint8"), Look("stem_id", "int64"), Look("heading", "uint8", 8),

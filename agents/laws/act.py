@@ -42,6 +42,7 @@ from umwelt.sandbox.units import ONE
 GRAZE_SHARE = purpose("act.graze")
 BITE_SHARE = purpose("act.bite")
 SMELL = purpose("act.smell")
+MOUTHFUL = purpose("act.mouthful")
 
 TRADED = (OXYGEN, CARBON_DIOXIDE, WATER, MINERAL, DETRITUS, SUGAR)
 """What bodies ask of their cell, in this order."""
@@ -74,8 +75,22 @@ def gut_room(monsters, row):
 
 @small
 def mouthful(monsters, row):
-    """Tissue that a monster takes with one bite at full drive."""
+    """Dead matter that a monster takes with one mouthful at full drive."""
     return body.GRAZE_COUNT_BASE + body.GRAZE_COUNT_PER_JAW * np.int64(monsters.organs[row, JAW])
+
+
+@small
+def grinding(genome, row):
+    """How well jaws grind leaves, in 1/1024: blunt ones all, fangs nothing. Both well is not to be had."""
+    blunt = 255 - genes.trait(genome, row, genes.FANGS)
+    return (blunt * blunt) >> 6
+
+
+@small
+def tearing(genome, row):
+    """How well jaws tear flesh, in 1/1024."""
+    fangs = genes.trait(genome, row, genes.FANGS)
+    return (fangs * fangs) >> 6
 
 
 @small
@@ -232,8 +247,9 @@ def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monste
                 mouth_x = (monsters.x_fixed[row] + (cosine(sine_table, heading) >> 5)) >> 10
                 target = choose_module(place, plant_index, plants, mouth_y, mouth_x)
                 if target >= 0:
-                    asks = (grazes * mouthful(monsters, row)) >> 10
+                    asks = (grazes * mouthful(monsters, row) * grinding(monsters.genome, row)) >> 10
                     asks = asks * 128 // (128 + genes.trait(plants.genome, target, genes.P_THORN))
+                    asks = (asks + bits(draw(place.seed, place.tick, monsters.id[row], MOUTHFUL, 0), 10)) >> 10
                     monsters.graze_target[row] = target
                     plants.claimed[target] = 1
                     monsters.graze_demand[row] = min(asks, room)
@@ -241,8 +257,9 @@ def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monste
             if bites > 0 and room > 0 and monsters.organs[row, JAW] > 0:
                 target = choose_victim(place, monster_index, monsters, row, y, x)
                 if target >= 0:
-                    asks = (bites * body.BITE_COUNT_PER_JAW * monsters.organs[row, JAW]) >> 10
+                    asks = bites * body.BITE_COUNT_PER_JAW * monsters.organs[row, JAW] * tearing(monsters.genome, row) >> 10
                     asks = asks * 4 // (4 + np.int64(monsters.organs[target, ARMOUR]))
+                    asks = (asks + bits(draw(place.seed, place.tick, monsters.id[row], MOUTHFUL, 1), 10)) >> 10
                     monsters.bite_target[row] = target
                     monsters.claimed[target] = 1
                     monsters.bite_demand[row] = min(asks, room)

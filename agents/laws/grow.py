@@ -179,9 +179,9 @@ def grow_monsters(y_low, y_high, place, index, monsters, organ_counts):
             grows = max(np.int64(0), np.int64(monsters.drives[row, GROW]))
             monsters.catalysts[row, BUILDER] = (grows * body.BUILDER_64) >> 10
             monsters.catalysts[row, HUNGER] = body.STARVING_64 if sugar == 0 else 0
-            monsters.catalysts[row, GUT_CATALYST] = body.DIGEST_BASE_64 + body.DIGEST_64_PER_GUT * np.int64(
-                monsters.organs[row, GUT]
-            )
+            quick = (genes.trait(monsters.genome, row, genes.FANGS) * body.DIGEST_64_PER_8_FANGS) >> 3
+            guts = np.int64(monsters.organs[row, GUT])
+            monsters.catalysts[row, GUT_CATALYST] = body.DIGEST_BASE_64 + body.DIGEST_64_PER_GUT * guts + quick
 
 
 def grow(region: Region) -> None:

@@ -97,7 +97,7 @@ def sense_plants(y_low, y_high, place, index, plants, environment, water, cover)
                     score += bits(draw(place.seed, place.tick, plants.id[row], BUD_TASTE, direction), 12)
                     if score > best_score:
                         best, best_score = np.int64(direction + 1), score
-            plants.lit[row] = (light * max(ONE // 8, ONE - shade)) >> 10
+            plants.lit[row] = (light * max(ONE // 16, ONE - shade)) >> 10
             plants.bud_direction[row] = best
 
 

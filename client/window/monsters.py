@@ -122,7 +122,7 @@ class _Herd:
         else:
             full = fed = np.full(len(swarm), 0.6, np.float32)
         rows[:, 2] = packed(
-            (column("gene_antenna") + 128, 8), (column("gene_glow", -30) + 128, 8), (full * 255, 8), (fed * 255, 8)
+            (column("gene_fangs") + 128, 8), (column("gene_glow", -30) + 128, 8), (full * 255, 8), (fed * 255, 8)
         )
         flags = (
             (column("asleep") > 0) * ASLEEP + self._shut * SHUT + self._was_shut * WAS_SHUT

@@ -48,7 +48,7 @@ MONSTER_WORDS = {
     "marker_a": "means nothing but kinship",
     "marker_b": "means nothing but kinship",
     "marker_c": "means nothing but kinship",
-    "antenna": "how far its antennae reach",
+    "fangs": "jaws that grind leaves (low) or tear flesh (high)",
     "glow": "looks: how much it glows",
 }
 

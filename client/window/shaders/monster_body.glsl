@@ -83,7 +83,7 @@ void spikes(vec2 p, vec3 tone) {
 }
 
 void feelers(vec2 p, vec3 tone, vec3 glow, float clock) {
-    float long_ = 0.10 + 0.24 * looks_a.w;
+    float long_ = 0.22;
     float side = sign(p.y), sway = sin(clock * 2.1 + side * 0.7) * (0.03 + 0.05 * state.w) * (1.0 - 0.7 * state.y);
     vec2 q = vec2(p.x - 0.37, abs(p.y) - 0.055);
     float t = clamp(q.x / long_, 0.0, 1.0), spread = 0.55 + sway * side;
@@ -98,13 +98,13 @@ void feelers(vec2 p, vec3 tone, vec3 glow, float clock) {
 }
 
 void jaws(vec2 p, float head) {
-    float count = organs_a.x, big = 0.055 + 0.013 * min(count, 5.0);
+    float count = organs_a.x, fangs = looks_a.w, big = (0.055 + 0.013 * min(count, 5.0)) * mix(0.8, 1.25, fangs);
     vec2 q = vec2(p.x - 0.30 - head * 0.80, abs(p.y) - 0.35 * big - 0.012);
     float turn = gaze.z * 0.75 - 0.10;
     q = vec2(q.x * cos(turn) + q.y * sin(turn), -q.x * sin(turn) + q.y * cos(turn));
     q /= big;
-    // a sickle: a disc less another
-    float sickle = max(length(q - vec2(0.62, 0.0)) - 0.86, 0.80 - length(q - vec2(0.50, -0.36)));
+    // a sickle: a disc less another; slender where jaws tear, broad where they grind
+    float sickle = max(length(q - vec2(0.62, 0.0)) - 0.86, mix(0.62, 0.84, fangs) - length(q - vec2(0.50, -0.36)));
     sickle = max(sickle, -q.y - 0.55) * big;
     float lit = clamp(-sickle / (0.14 * big), 0.0, 1.0), tip = clamp(q.x * 0.7, 0.0, 1.0);
     float there = count > 0.0 ? 1.0 : 0.0;
@@ -159,8 +159,8 @@ void eyes(vec2 p, vec3 tone, vec3 lid_tone, float hue) {
     over(vec3(0.97, 0.98, 0.95), white);
     over(vec3(0.012, 0.01, 0.025), inside((length(r - gaze.xy * 0.4) - 0.52) * big) * white);
 #endif
-    // the lid comes over the eye from behind, and shuts with a curved line; strong jaws make it slant: a hunter's brow
-    float lid = state.x, brow = min(max(organs_a.x - 1.0, 0.0) * 0.8, 2.0) * (1.0 - lid), bow = 1.0 - r.y * r.y;
+    // the lid comes over the eye from behind, and shuts with a curved line; fangs make it slant: a hunter's brow
+    float lid = state.x, brow = 1.8 * smoothstep(0.35, 0.8, looks_a.w) * (1.0 - lid), bow = 1.0 - r.y * r.y;
     float edge = mix(-1.15, 0.12, lid) + brow * (0.36 - 0.24 * r.y * side) + 0.34 * bow * (2.0 * lid - 1.0);
     float line = r.x - edge, dome = clamp(1.05 - 0.55 * l * l + 0.25 * dot(r, frame.xy), 0.0, 1.3);
     float covered = max(inside(line * big), smoothstep(0.85, 1.0, lid));

@@ -12,7 +12,7 @@ in uint in_own;
 out vec2 at;             // in body lengths: x to the head, y to the right
 flat out vec4 organs_a;  // jaw, gut, leg, eye
 flat out vec4 organs_b;  // armour, spike, store, gland
-flat out vec4 looks_a;   // hue, shade, pattern, antenna
+flat out vec4 looks_a;   // hue, shade, pattern, fangs
 flat out vec4 looks_b;   // glow, fullness, fed, pain
 flat out vec4 state;     // lid (0 open, 1 shut), asleep, marked, speed
 flat out vec4 motion;    // walking phase, bend, segments, breath
