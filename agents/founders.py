@@ -71,7 +71,7 @@ _GRAZER = wired(
         "breed": {7: 60, 3: -20},
         "rest": {4: 100, 1: -40, 2: -40},
         "blink": {6: 110},
-        "musk_drive": {7: 30, 3: -10},
+        "musk_drive": {7: 6, 3: 6},
         "alarm_drive": {1: 40, 2: 40},
     },
 )  # fmt: skip

@@ -103,7 +103,8 @@ def monster_asks(monsters, row, substance):
         drinks = (max(0, np.int64(monsters.drives[row, DRINK])) * body.DRINK_COUNT) >> 10
         return min(max(0, body.WATER_HELD_COUNT - have), drinks)
     if substance == DETRITUS and monsters.asleep[row] == 0:
-        eats = (max(0, np.int64(monsters.drives[row, GRAZE])) * mouthful(monsters, row)) >> 10
+        chews = grinding(monsters.genome, row) + (tearing(monsters.genome, row) >> 2)
+        eats = (max(0, np.int64(monsters.drives[row, GRAZE])) * mouthful(monsters, row) * chews + (1 << 19)) >> 20
         return min(gut_room(monsters, row), eats)
     if substance == SUGAR and monsters.asleep[row] == 0:
         licks = (max(0, np.int64(monsters.drives[row, GRAZE])) * body.LICK_COUNT) >> 10
