@@ -172,21 +172,17 @@ def _show(
     for verdict in verdicts:
         species, sides = verdict["species"], list(verdict["more_offspring"])
         labels = [side.removeprefix(f"{species} ") for side in sides]
-        table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-        table.add_column(f"{species}\nseed", justify="right")
-        for what in ("offspring", "living", "generation"):
-            for label in labels:
-                table.add_column(f"{label}\n{what}", justify="right")
-        table.add_column("more offspring\nleft")
+        table = Table(title=f"{species}, {' : '.join(labels)}", title_justify="left", box=None, padding=(0, 3, 0, 0))
+        for column in ("seed", "offspring", "living", "generation"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("more offspring left", no_wrap=True)
         for outcome in outcomes:
             if outcome["species"] != species:
                 continue
-            numbers = [
-                f"{outcome['sides'][side][what]:,}" for what in ("births", "living", "generation") for side in sides
-            ]
+            its = [outcome["sides"][side] for side in sides]
+            numbers = [" : ".join(f"{one[what]:,}" for one in its) for what in ("births", "living", "generation")]
             more = outcome["more_offspring"]
-            left = "neither" if more is None else labels[sides.index(more)]
-            table.add_row(str(outcome["seed"]), *numbers, left)
+            table.add_row(str(outcome["seed"]), *numbers, "neither" if more is None else labels[sides.index(more)])
         console.print(table, highlight=False)
         counts = verdict["more_offspring"]
         first, second = (f"{label} in {counts[side]}" for label, side in zip(labels, sides, strict=True))
