@@ -280,7 +280,7 @@ def duel(
         int | None, typer.Option(min=1, help="Founders of each side [default: half of those in the world file]")
     ] = None,
     ticks: Annotated[int, typer.Option(min=1, help="How long a duel takes.")] = 3000,
-    seeds: Annotated[int, typer.Option(min=1, help="In how many fresh worlds.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="In how many fresh worlds.")] = 5,
     against: Annotated[
         str | None,
         typer.Option(metavar="RUN[:TICK]", help="The living of another run, or tick, in place of the founders."),

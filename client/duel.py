@@ -185,9 +185,9 @@ def _show(
             table.add_row(str(outcome["seed"]), *numbers, "neither" if more is None else labels[sides.index(more)])
         console.print(table, highlight=False)
         counts = verdict["more_offspring"]
-        first, second = (f"{label} in {counts[side]}" for label, side in zip(labels, sides, strict=True))
-        line = f"{species}: more offspring left {second} and {first} of {verdict['worlds']} worlds"
-        console.print(f"{line} (sign test: p = {verdict['chance']:.3g})", highlight=False, soft_wrap=True)
+        worlds = f"{verdict['worlds']} world{'s' if verdict['worlds'] > 1 else ''}"
+        line = f"{labels[1]} left more offspring in {counts[sides[1]]}, {labels[0]} in {counts[sides[0]]} of {worlds}"
+        console.print(f"{species}: {line} (sign test: p = {verdict['chance']:.3g})", highlight=False, soft_wrap=True)
 
 
 def _write(to: Path, duels: Sequence[Duel], found: Sequence[Sequence[Row]]) -> list[Path]:

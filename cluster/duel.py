@@ -238,8 +238,8 @@ def run_duels(
                 world = duels[which].world
                 line.send((world.text, world.source, world.name, ticks, every))
                 under_way[line] = which
-            for line in wait(list(under_way)):
-                assert isinstance(line, Connection)
+            ready = wait(list(under_way))
+            for line in [one for one in under_way if one in ready]:
                 which = under_way[line]
                 try:
                     tick, found, mistake = line.recv()

@@ -93,7 +93,7 @@ def test_what_it_runs_is_the_world_of_the_run_with_its_living_in_it(kept, capsys
 def test_plants_duel_where_named_and_other_ticks_take_the_founders_place(kept, capsys):
     said, _ = umwelt(capsys, str(kept), "--species", "grass", "--against", f"{kept}:8", "--each", "20", *QUICK)
     assert "rivals" in said and "descendants" in said and "founders" not in said
-    assert "grass: more offspring left descendants in " in said and "of 2 worlds" in said
+    assert "grass: descendants left more offspring in " in said and "of 2 worlds" in said
     assert [line.split()[0] for line in said.splitlines() if line.strip()[:1].isdigit()] == ["1", "3"]
 
 
