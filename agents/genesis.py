@@ -1,5 +1,6 @@
 """From a checked description to tick 0: tables of integers, ground, water, air, and the founders."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -20,7 +21,7 @@ from umwelt.agents.description import Count, WorldFile, one_of
 from umwelt.agents.founders import MONSTERS as MONSTER_TEMPLATES
 from umwelt.agents.founders import PLANTS as PLANT_TEMPLATES
 from umwelt.agents.founders import given_genome, monster_genome, plant_genome
-from umwelt.agents.genome import BIRTH_ORGANS, ORGAN_CODES, ORGAN_SLOTS, mutate
+from umwelt.agents.genome import BIRTH_ORGANS, MONSTER_GENES, ORGAN_CODES, ORGAN_SLOTS, PLANT_GENES, mutate
 from umwelt.agents.tables import MONSTERS, PLANTS, cell_fields, monster_columns, plant_columns
 from umwelt.sandbox.chemistry import Chemistry, Reaction
 from umwelt.sandbox.columns import Column, Schema, identity
@@ -41,6 +42,7 @@ from umwelt.sandbox.units import (
 GROUND = purpose("genesis.ground")
 SCATTER = purpose("genesis.scatter")
 JITTER = purpose("genesis.jitter")
+DEAL = purpose("genesis.deal")
 WIDEST_HILLS = 64
 MOST_CLUMPS = 1000
 VARIATION_ONE = 65536
@@ -134,10 +136,14 @@ class FounderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     genes: dict[str, int] = {}
     genome: list[int] | None = None
     """All genes in their order, as a journalled birth has them; in place of `like`, `organs` and `genes`."""
+    genomes: list[str] | None = None
+    """Several such genomes, each as hexadecimal digits, two a gene; dealt out in turn over the group's founders."""
     behaviour: str = "net"
     clumps: Count = 0
+    among: str = ""
+    """Another group that these are mixed with: their places and ids are drawn as one, and dice deal them out."""
     variation: float = 0.02
-    """Share of its genes in which a founder differs from the others."""
+    """Share of its genes in which a founder differs from the others; given `genomes` stay as they are."""
 
 
 class EarthSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -182,8 +188,12 @@ def template_kind(founder: FounderSettings, place: str) -> str:
 
 
 def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
-    """The world's species in order of their index: name, kind, genome and behaviour reference."""
+    """The world's species in order of their index: name, kind, genomes and behaviour reference.
+
+    `genomes: int8[genome, gene]` are dealt out in turn over the founders; `genome` is the first of them.
+    """
     found = []
+    mixed_with(settings.founders)
     for at, founder in enumerate(settings.founders):
         place = f"founders[{at}]"
         if founder.count < 0:
@@ -198,17 +208,58 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
         if kind == "plant" and founder.organs is not None:
             raise WorldFileError(f"{place}.organs: plants have none: leave it out")
         like = founder.like or (founder.species if founder.species in {**PLANT_TEMPLATES, **MONSTER_TEMPLATES} else "")
-        if founder.genome is not None:
-            genome = given_genome(founder.genome, kind, place)
+        if founder.genomes is not None:
+            for name in ("genome", "like", "organs", "genes"):
+                if getattr(founder, name):
+                    raise WorldFileError(f"{place}.{name}: genomes are given in its place: leave one of them out")
+            genomes = given_genomes(founder.genomes, kind, place)
+        elif founder.genome is not None:
+            genomes = given_genome(founder.genome, kind, place)[None]
         elif kind == "plant":
-            genome = plant_genome(like or "grass", founder.genes, place)
+            genomes = plant_genome(like or "grass", founder.genes, place)[None]
         else:
-            genome = monster_genome(like or "blank", founder.organs, founder.genes, place)
+            genomes = monster_genome(like or "blank", founder.organs, founder.genes, place)[None]
         found.append({
-            "name": founder.species, "kind": kind, "genome": genome, "behaviour": founder.behaviour,
-            "variation": founder.variation,
+            "name": founder.species, "kind": kind, "genome": genomes[0], "genomes": genomes,
+            "behaviour": founder.behaviour, "variation": founder.variation if founder.genomes is None else 0.0,
         })  # fmt: skip
     return found
+
+
+def given_genomes(genomes: list[str], kind: str, place: str) -> np.ndarray:
+    """Genomes written out in hexadecimal digits, two a gene as its bits are, `int8[genome, gene]`."""
+    if not genomes:
+        raise WorldFileError(f"{place}.genomes: none is listed: list at least one, or leave it out")
+    wanted = len(PLANT_GENES) if kind == "plant" else MONSTER_GENES
+    rows = []
+    for at, text in enumerate(genomes):
+        try:
+            row = np.frombuffer(bytes.fromhex(text), np.int8)
+        except ValueError:
+            line = f"{place}.genomes[{at}]: is not written in hexadecimal digits: write two a gene, as in 0aff"
+            raise WorldFileError(line) from None
+        if len(row) != wanted:
+            raise WorldFileError(f"{place}.genomes[{at}]: {len(row)} genes are listed: a {kind} has {wanted}")
+        rows.append(row)
+    return np.array(rows)
+
+
+def mixed_with(founders: Sequence[FounderSettings]) -> list[list[int]]:
+    """The groups that are scattered as one, for each that leads such: it and those that stand among it, by index."""
+    led: dict[int, list[int]] = {at: [at] for at, founder in enumerate(founders) if not founder.among}
+    leaders = {founders[at].species: at for at in reversed(led)}
+    for at, founder in enumerate(founders):
+        if not founder.among:
+            continue
+        place = f"founders[{at}]"
+        leader = leaders[one_of(founder.among, leaders, f"{place}.among")]
+        if founder.clumps:
+            raise WorldFileError(f'{place}.clumps: they stand where "{founder.among}" do: leave it out')
+        kinds = template_kind(founders[leader], f"founders[{leader}]"), template_kind(founder, place)
+        if kinds[0] != kinds[1]:
+            raise WorldFileError(f'{place}.among: "{founder.among}" is a {kinds[0]}, this a {kinds[1]}: use another')
+        led[leader].append(at)
+    return list(led.values())
 
 
 def own_columns(settings: EarthSettings) -> tuple[Column, ...]:
@@ -334,26 +385,41 @@ def prepare(world: WorldFile, region: Region) -> None:
 
 
 def place_founders(region: Region, settings: EarthSettings) -> None:
-    """Scatter the founders, each group over cells drawn by dice; ids are numbered through each kind."""
+    """Scatter the founders over cells drawn by dice, mixed groups as one; ids are numbered through each kind."""
     dry = region["water"].ravel() <= body.DROWNING_COUNT
     numbers = {"plant": 0, "monster": 0}
-    for at, (founder, species) in enumerate(zip(settings.founders, species_of(settings), strict=True)):
-        cells, first = _scatter(region, founder, at, dry), numbers[species["kind"]]
-        kind = PLANT_KIND if species["kind"] == "plant" else MONSTER_KIND
-        ids = identity(kind, 0, np.arange(first, first + founder.count), by_hand=True)
-        torus, seed = region.torus, region.seed
-        columns = {"id": ids, **founder_columns(species, at, seed, ids), **middles(torus, cells)}
-        region.tables[f"{species['kind']}s"].append(founder.count, columns)
-        numbers[species["kind"]] += founder.count
+    found = species_of(settings)
+    for together in mixed_with(settings.founders):
+        counts = [settings.founders[at].count for at in together]
+        kind, count, torus = found[together[0]]["kind"], sum(counts), region.torus
+        cells = _scatter(region, settings.founders[together[0]].clumps, count, together[0], dry)
+        numbered = np.arange(numbers[kind], numbers[kind] + count)
+        ids = identity(PLANT_KIND if kind == "plant" else MONSTER_KIND, 0, numbered, by_hand=True)
+        for at, theirs in zip(together, _dealt(ids, counts, region.seed), strict=True):
+            being = founder_columns(found[at], at, region.seed, ids[theirs])
+            columns = {"id": ids[theirs], **being, **middles(torus, cells[theirs])}
+            region.tables[f"{kind}s"].append(len(theirs), columns)
+        numbers[kind] += count
 
 
-def _scatter(region: Region, founder: FounderSettings, at: int, dry: np.ndarray) -> np.ndarray:
+def _dealt(ids: np.ndarray, counts: list[int], seed: int) -> list[np.ndarray]:
+    """Which of some founders belong to each of the groups that are mixed.
+
+    Of every stretch each group has its share, for two of a size one of each two; which of them, dice say.
+    """
+    turns = np.concatenate([np.arange(count, dtype=np.int64) for count in counts])
+    shares = ((turns << 32) + (draws(ids, seed, DEAL) >> 31)) // np.repeat(counts, counts)
+    groups = np.repeat(np.arange(len(counts)), counts)[np.argsort(shares, kind="stable")]
+    return [np.flatnonzero(groups == group) for group in range(len(counts))]
+
+
+def _scatter(region: Region, clumps: int, count: int, at: int, dry: np.ndarray) -> np.ndarray:
     """Distinct cells on dry ground as long as there are enough; clumped founders stand around few centres."""
     torus = region.torus
     cells = np.arange(torus.cells, dtype=np.int64)
     score = draws(cells, region.seed, SCATTER, at) >> 32
-    if founder.clumps:
-        centres = draws(np.arange(founder.clumps, dtype=np.int64), region.seed, SCATTER, at + 1_000_000) % torus.cells
+    if clumps:
+        centres = draws(np.arange(clumps, dtype=np.int64), region.seed, SCATTER, at + 1_000_000) % torus.cells
         nearest = np.full(torus.cells, 1 << 30, np.int64)
         y, x = cells // torus.width, cells % torus.width
         for centre in centres.tolist():
@@ -363,7 +429,7 @@ def _scatter(region: Region, founder: FounderSettings, at: int, dry: np.ndarray)
         score = (nearest << 20) + (score >> 10)
     score = score + (~dry).astype(np.int64) * (1 << 60)
     order = np.argsort(score, kind="stable")
-    return np.sort(order[np.arange(founder.count) % torus.cells])
+    return np.sort(order[np.arange(count) % torus.cells])
 
 
 def middles(torus: Torus, cells: np.ndarray) -> dict[str, np.ndarray]:
@@ -377,10 +443,10 @@ def middles(torus: Torus, cells: np.ndarray) -> dict[str, np.ndarray]:
 def founder_columns(species: dict[str, Any], at: int, seed: int, keys: np.ndarray) -> dict[str, Any]:
     """What founders of a species (as `species_of` has it, with its index `at`) are besides who and where.
 
-    Their dice are thrown with a key for each.
+    Their dice are thrown with a key for each; its genomes are dealt out in turn, and each builds its own body.
     """
     columns = _plant_columns if species["kind"] == "plant" else _monster_columns
-    genomes = np.repeat(species["genome"][None], len(keys), axis=0)
+    genomes = species["genomes"][np.arange(len(keys)) % len(species["genomes"])]
     call(vary, genomes, round(species["variation"] * VARIATION_ONE), seed, np.asarray(keys, np.int64))
     return {"species": at, "genome": genomes, **columns(genomes, seed, keys)}
 

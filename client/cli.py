@@ -268,6 +268,35 @@ def fork(
 
 
 @app.command()
+def duel(
+    run: RunFolder,
+    tick: Annotated[
+        int | None, typer.Option(min=0, help="A tick the run has reached [default: the last snapshot's]")
+    ] = None,
+    species: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose [default: each monster species that lives]")
+    ] = None,
+    each: Annotated[
+        int | None, typer.Option(min=1, help="Founders of each side [default: half of those in the world file]")
+    ] = None,
+    ticks: Annotated[int, typer.Option(min=1, help="How long a duel takes.")] = 3000,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="In how many fresh worlds.")] = 5,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="RUN[:TICK]", help="The living of another run, or tick, in place of the founders."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Write a Parquet file and a picture there.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Are the descendants fitter? They meet the founders in fresh worlds: who leaves more offspring?"""
+    from umwelt.client.duel import Wish, duelled
+
+    duelled(Wish(run, tick, species, each, ticks, seeds, against), to, json)
+
+
+@app.command()
 def status(address: Address = None, keys: KeysFolder = None, json: Json = False) -> None:
     """Say where a running world is, and who carries it."""
     from rich.console import Console

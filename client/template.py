@@ -67,6 +67,8 @@ count = 30
 # genes = {{ hue = -60, longevity = 80 }}     # some genes set anew, -128 to 127
 # organs = ["jaw", "leg", "eye", "gut"]     # which organs it grows, in which order
 # behaviour = "my_package.my_module:Shy"    # a Python class with `respond` in place of the inherited net
+# genomes = ["0aff...", "0b00..."]          # whole genomes in hexadecimal digits, dealt out in turn over the group
+# among = "grazer"                          # mixed with another group, so that neither has the better places
 """
 
 

@@ -141,9 +141,9 @@ class Replay:
 def fork(folder: Path, tick: int, to: Path | None = None) -> Path:
     """A new run that shares the past of another up to a tick, and goes its own way from there; gives its folder."""
     source = opened_store(folder)
-    reached = _reached(source)
-    if not 0 <= tick <= reached:
-        raise RunError(f"{folder}: tick {tick}: the run has reached tick {reached}: give one from 0 to {reached}")
+    last = reached(source)
+    if not 0 <= tick <= last:
+        raise RunError(f"{folder}: tick {tick}: the run has reached tick {last}: give one from 0 to {last}")
     world, region, _ = region_at(source, tick)
     made = created_store(world.name, source.world_text(), to)
     try:
@@ -162,7 +162,7 @@ def fork(folder: Path, tick: int, to: Path | None = None) -> Path:
     return made.folder
 
 
-def _reached(store: Store) -> int:
+def reached(store: Store) -> int:
     """The last tick that the run is known to have reached."""
     ticks = [entry.tick for entry in store.entries()]
     if store.journal.is_file():

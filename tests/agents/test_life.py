@@ -6,6 +6,7 @@ from carving import begin, golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from umwelt.agents import genome as genes
 from umwelt.agents import physiology as body
 from umwelt.agents.contract import MODULE
 from umwelt.agents.earth import laws
@@ -120,6 +121,7 @@ def hungry_crowd(region: Region, count: int) -> None:
     monsters = region.tables["monsters"]
     for column, value in {"drives": 0, "asleep": 0, "bite": 1024, "jaw_organs": 4, "detritus_count": 0}.items():
         monsters[column][:] = value
+    monsters["genome"][:, genes.FANGS] = 127
 
 
 @settings(max_examples=40)

@@ -84,6 +84,29 @@ BAD = {
     "genome of the wrong length": (
         with_line(HUNTER, "genome = [1, 2]"), "founders[3].genome: 2 genes are listed: a monster has",
     ),
+    "genomes without any": (
+        with_line(HUNTER, "genomes = []"), "founders[3].genomes: none is listed: list at least one",
+    ),
+    "genomes of the wrong length": (
+        with_line(HUNTER, 'genomes = ["00ff"]'), "founders[3].genomes[0]: 2 genes are listed: a monster has",
+    ),
+    "genomes that are no digits": (
+        with_line(HUNTER, 'genomes = ["xyz"]'), "founders[3].genomes[0]: is not written in hexadecimal digits",
+    ),
+    "genomes that are numbers": (
+        with_line(HUNTER, "genomes = [1]"), 'founders[3].genomes[0] = 1: write text in "quotes"',
+    ),
+    "genomes beside genes": (
+        with_line(HUNTER, 'genomes = ["00"]\ngenes = {hue = 3}'), "founders[3].genes: genomes are given in its place",
+    ),
+    "among nobody": (
+        with_line(HUNTER, 'among = "grazr"'), 'founders[3].among: unknown "grazr": did you mean "grazer"?',
+    ),
+    "among themselves": (with_line(HUNTER, 'among = "hunter"'), 'founders[3].among: unknown "hunter": use one of'),
+    "among plants": (with_line(HUNTER, 'among = "reed"'), '"reed" is a plant, this a monster: use another'),
+    "among others and in clumps": (
+        with_line(HUNTER, 'among = "grazer"\nclumps = 3'), 'they stand where "grazer" do: leave it out',
+    ),
     "more organs than fit a genome": (
         with_line(HUNTER, f"organs = {['jaw'] * 13}"), "13 organs are listed: at most 12 fit",
     ),

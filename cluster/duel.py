@@ -1,0 +1,304 @@
+"""Common-garden duels: are the descendants fitter than the founders?
+
+As many founders as descendants live together in one fresh world, told apart by a mark that no law looks at and all
+offspring inherit: the index of their species. Who left more offspring is the fitter. After Lenski, Rose, Simpson and
+Tadler, "Long-Term Experimental Evolution in Escherichia coli. I", American Naturalist 138, 1991, pp. 1315-1341.
+"""
+
+import math
+import multiprocessing
+import os
+import signal
+import tomllib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from umwelt.agents.contract import MODULE
+from umwelt.agents.description import WorldFile, memory_at_hand, memory_needed, one_of, parse_world, to_toml
+from umwelt.agents.genesis import EarthSettings, draws, species_of
+from umwelt.agents.opening import begin
+from umwelt.cluster.afar import opened_store
+from umwelt.cluster.recovery import reached, region_at
+from umwelt.sandbox.dice import purpose
+from umwelt.sandbox.errors import RunError, UmweltError, WorldFileError
+from umwelt.sandbox.kernel import crew
+from umwelt.sandbox.region import Region
+from umwelt.sandbox.step import advance
+
+LIVING = purpose("duel.living")
+FOUNDERS = purpose("duel.founders")
+SAID_EVERY_TICKS = 20
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Genomes:
+    """One side of a duel: what it is called, and the genomes that are dealt out in turn over its founders."""
+
+    name: str
+    genomes: Sequence[bytes]
+
+
+@dataclass(frozen=True)
+class Duel:
+    """A fresh world in which two sides of a species meet; they have the names of their founders' groups."""
+
+    species: str
+    world: WorldFile
+    sides: tuple[str, str]
+
+
+def moment_of(folder: Path, tick: int | None, option: str) -> tuple[WorldFile, Region]:
+    """A run's world at a tick it has reached, the last snapshot's if none is given; `option` asked for the tick."""
+    store = opened_store(folder)
+    if tick is not None and tick > (last := reached(store)):
+        raise RunError(f"{option}: {folder} has reached tick {last}: give an earlier one, or resume it first")
+    world, region, _ = region_at(store, tick)
+    if not isinstance(world.settings, EarthSettings):
+        line = f"{folder}: {world.laws.name} has no founders with genomes: choose a run of another world"
+        raise RunError(line)
+    return world, region
+
+
+# --- genomes
+
+
+def duelling_species(world: WorldFile, region: Region) -> list[str]:
+    """The monster species that have founders, and living ones in a region that owns the torus."""
+    table = region.tables["monsters"]
+    alive = set(table["species"][region.owned_rows("monsters")].tolist())
+    groups = zip(world.settings.founders, species_of(world.settings), strict=True)
+    found = [
+        group.species for at, (group, species) in enumerate(groups)
+        if species["kind"] == "monster" and group.count and at in alive
+    ]  # fmt: skip
+    return list(dict.fromkeys(found))
+
+
+def genomes_of(world: WorldFile, region: Region, species: str, count: int, seed: int) -> list[bytes]:
+    """Genomes of the living of a species, drawn without favour: `count` of them, or all there are.
+
+    Of monsters each being's, of plants each different one that modules have. The dice are keyed by the beings' ids.
+    """
+    at, kind = _groups(world, species)
+    table = region.tables[f"{kind}s"]
+    chosen = region.owned_rows(f"{kind}s") & np.isin(table["species"], at)
+    if kind == "plant":
+        chosen &= table["stage"] == MODULE
+    rows = np.flatnonzero(chosen)
+    rows = rows[np.argsort(table["id"][rows])]
+    if kind == "plant":
+        rows = rows[np.unique(table["genome"][rows], axis=0, return_index=True)[1]]
+    drawn = rows[np.argsort(draws(table["id"][rows], seed, LIVING), kind="stable")[:count]]
+    return [genome.tobytes() for genome in table["genome"][drawn]]
+
+
+def founding_genomes(world: WorldFile, species: str, count: int, seed: int) -> list[bytes]:
+    """Genomes that the founders of a species have by the world file, drawn without favour where they have several."""
+    groups = species_of(world.settings)
+    found = [
+        genome.tobytes() for at in _groups(world, species)[0]
+        for genome in groups[at]["genomes"][np.arange(world.settings.founders[at].count) % len(groups[at]["genomes"])]
+    ]  # fmt: skip
+    if len(set(found)) < 2:
+        return found[:1] or [groups[_groups(world, species)[0][0]]["genome"].tobytes()]
+    order = np.argsort(draws(np.arange(len(found)), seed, FOUNDERS), kind="stable")
+    return [found[at] for at in order[:count].tolist()]
+
+
+def founders_count(world: WorldFile, species: str) -> int:
+    """How many founders a species has."""
+    return sum(world.settings.founders[at].count for at in _groups(world, species)[0])
+
+
+def _groups(world: WorldFile, species: str) -> tuple[list[int], str]:
+    """The indices of the groups that bear a name, and their kind."""
+    groups = species_of(world.settings)
+    one_of(species, dict.fromkeys(group["name"] for group in groups), f"{world.source}: species")
+    at = [number for number, group in enumerate(groups) if group["name"] == species]
+    return at, groups[at[0]]["kind"]
+
+
+# --- one duel
+
+
+def duel_world(world: WorldFile, species: str, first: Genomes, second: Genomes, each: int, seed: int) -> WorldFile:
+    """The same world anew from another seed, with `each` founders of both sides in place of those of a species.
+
+    The sides are mixed, so that places, ids, ages and what a founder holds are drawn alike for both. All other groups
+    are as they were, and keep their index.
+    """
+    if first.name == second.name:
+        raise WorldFileError(f'{world.source}: both sides are called "{first.name}": give them names of their own')
+    (at, *others), kind = _groups(world, species)
+    content = tomllib.loads(world.text)
+    content["seed"] = seed
+    groups = content["founders"]
+    kept = {key: value for key, value in groups[at].items() if key in ("behaviour", "clumps", "among")}
+    for other in others:
+        groups[other]["count"] = 0
+    for group in groups:
+        if group.get("among") == species:
+            group["among"] = first.name
+    made = [
+        {"species": side.name, "kind": kind, "count": each, "genomes": [genome.hex() for genome in side.genomes]}
+        for side in (first, second)
+    ]
+    groups[at] = kept | made[0]
+    groups.append({"behaviour": kept.get("behaviour", "net"), "among": kept.get("among", first.name)} | made[1])
+    return parse_world(to_toml(content), world.source, world.name)
+
+
+def run_duel(world: WorldFile, ticks: int, every: int, seen: Callable[[int], None] | None = None) -> list[Row]:
+    """Run a world from tick 0; a row for each group of founders at every so many ticks, and at the last one.
+
+    A row has `tick`, `group`, `living` (of plants modules and seeds), `births` in the group since tick 0 (of plants
+    buds and seeds; each is counted as it happens, so that those who died since are among them) and `generation`, the
+    latest among the living. `seen` is told each tick.
+    """
+    region = begin(world)
+    region.births = []
+    names = list(world.laws.species(world)) if world.laws.species else []
+    groups = list(dict.fromkeys(names))
+    group_of = np.array([groups.index(name) for name in names], np.int64)
+    births, rows = np.zeros(len(groups), np.int64), []
+    for tick in range(ticks + 1):
+        for record in region.births:
+            births += np.bincount(group_of[record["species"]], minlength=len(groups))
+        region.births.clear()
+        if tick % every == 0 or tick == ticks:
+            rows += _measured(region, groups, group_of, births)
+        if seen is not None:
+            seen(tick)
+        if tick < ticks:
+            advance(region, world.laws, 1)
+    return rows
+
+
+def _measured(region: Region, groups: list[str], group_of: np.ndarray, births: np.ndarray) -> list[Row]:
+    living, generation = np.zeros(len(groups), np.int64), np.zeros(len(groups), np.int64)
+    for name, table in region.tables.items():
+        owned = region.owned_rows(name)
+        group = group_of[table["species"][owned]]
+        living += np.bincount(group, minlength=len(groups))
+        np.maximum.at(generation, group, table["generation"][owned])
+    counted = zip(groups, living.tolist(), births.tolist(), generation.tolist(), strict=True)
+    return [
+        {"tick": region.tick, "group": group, "living": alive, "births": born, "generation": latest}
+        for group, alive, born, latest in counted
+    ]
+
+
+def outcome_of(rows: Sequence[Row], side: str) -> dict[str, int]:
+    """What became of a side: its living and births at the end, and the latest generation that was ever measured."""
+    theirs = [row for row in rows if row["group"] == side]
+    end = max(theirs, key=lambda row: row["tick"])
+    return {
+        "living": end["living"], "births": end["births"], "generation": max(row["generation"] for row in theirs),
+    }  # fmt: skip
+
+
+def odds_by_chance(more: int, fewer: int) -> float:
+    """How likely so one-sided an outcome is, or more so, if the sides are alike: the two-sided sign test."""
+    count = more + fewer
+    tail = sum(math.comb(count, at) for at in range(min(more, fewer) + 1))
+    return min(1.0, 2 * tail / 2**count)
+
+
+# --- many duels
+
+
+def run_duels(
+    duels: Sequence[Duel], ticks: int, every: int, processes: int = 0, seen: Callable[[int, int], None] | None = None
+) -> list[list[Row]]:
+    """Run duels side by side, each in one of so many processes of one thread: the rows of each, in order.
+
+    Without a number there is one process a core, as far as memory goes. `seen` is told which duel is at which tick.
+    Raises what went wrong in any; whatever happens, no process is left.
+    """
+    needed = max((memory_needed(duel.world) for duel in duels), default=1)
+    cores = min(len(os.sched_getaffinity(0)), memory_at_hand() // needed)
+    rows: list[list[Row]] = [[] for _ in duels]
+    waiting, under_way = deque(range(len(duels))), dict[Connection, int]()
+    with _workers(max(1, min(processes or cores, len(duels)))) as lines:
+        idle = list(lines)
+        while waiting or under_way:
+            while waiting and idle:
+                which, line = waiting.popleft(), idle.pop()
+                world = duels[which].world
+                line.send((world.text, world.source, world.name, ticks, every))
+                under_way[line] = which
+            ready = wait(list(under_way))
+            for line in [one for one in under_way if one in ready]:
+                which = under_way[line]
+                try:
+                    tick, found, mistake = line.recv()
+                except (EOFError, OSError):
+                    line_of_it = "a process that ran a duel ended before it was done: free some memory, and try again"
+                    raise RunError(line_of_it) from None
+                if mistake is not None:
+                    raise mistake
+                if found is not None:
+                    rows[which] = found
+                    idle.append(line)
+                    del under_way[line]
+                if seen is not None:
+                    seen(which, tick)
+    return rows
+
+
+@contextmanager
+def _workers(count: int) -> Iterator[list[Connection]]:
+    """Processes that run duels, each at the other end of a pipe."""
+    fresh = multiprocessing.get_context("spawn")
+    lines: list[Connection] = []
+    begun: list[BaseProcess] = []
+    resource_tracker.ensure_running()
+    try:
+        for _ in range(count):
+            here, there = fresh.Pipe()
+            lines.append(here)
+            begun.append(fresh.Process(target=_work, args=(there,), daemon=True))
+            # they keep this mask: Ctrl-C is for the one who waits, who then ends them
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                begun[-1].start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            there.close()
+        yield lines
+    finally:
+        for process in begun:
+            if process.pid is not None:
+                process.kill()
+                process.join()
+
+
+def _work(line: Connection) -> None:
+    """Run the duels that come over a line, until it is closed; says now and then at which tick it is."""
+    crew.resize(1)
+    try:
+        while True:
+            text, source, name, ticks, every = line.recv()
+
+            def say(tick: int) -> None:
+                if tick % SAID_EVERY_TICKS == 0:
+                    line.send((tick, None, None))
+
+            try:
+                rows = run_duel(parse_world(text, source, name), ticks, every, say)
+                line.send((ticks, rows, None))
+            except UmweltError as error:
+                line.send((0, None, error))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # nobody waits any more
