@@ -9,7 +9,7 @@ from umwelt.sandbox import audit
 from umwelt.sandbox.step import advance
 
 GOLDEN_TICKS = 500
-GOLDEN_DIGEST = 0x30b95474bae2ab76
+GOLDEN_DIGEST = 0xa6981a3572d3506d
 
 
 def test_the_golden_world_is_what_it_was():
