@@ -252,6 +252,28 @@ class Journal:
             return Births(page, True, beyond, page[-1][0])
         return Births([row for row in page if row[2] < beyond], True, beyond, -1)
 
+    def birth_count(self, species: str = "") -> int:
+        """How many births are journalled; of one species, if it is named."""
+        with _told(self.path):
+            chosen = ("WHERE species = ?", (species,)) if species else ("", ())
+            return self._database.execute(f"SELECT count(*) FROM births {chosen[0]}", chosen[1]).fetchone()[0]
+
+    def births_in_pages(self, most: int, last_tick: int, species: str = "") -> Iterator[list[tuple]]:
+        """Births up to a tick, `most` at once; of one species, if it is named. Rows are as `births` gives them.
+
+        Whoever was placed by hand comes first, then kind by kind in the order of ticks: parents before their children,
+        and beings of one kind in each page.
+        """
+        chosen = ("AND species = ?", (species,)) if species else ("", ())
+        with _told(self.path):
+            for head in sorted(self._heads(), key=lambda head: (-(head >> KIND_BITS), head)):
+                found = self._database.execute(
+                    f"SELECT * FROM births WHERE id >= ? AND id < ? {chosen[0]} ORDER BY id",
+                    (_first_id(head, 0), _first_id(head, last_tick + 1), *chosen[1]),
+                )
+                while rows := found.fetchmany(most):
+                    yield rows
+
     def _heads(self) -> Iterator[int]:
         """With what the ids of journalled births begin."""
         head = -1
