@@ -21,7 +21,8 @@ DRIFT = 0.001
 LEAST_BEINGS = 12
 WIDEST, THINNEST = 0.46, 0.09
 """Half the width of spindles, in rows; the thinnest as a share of the widest."""
-NO_BIRTHS = "no births are journalled: begin a world with umwelt launch ... --set births=true"
+BEGIN = "begin a world with umwelt launch ... --set births=true"
+NO_BIRTHS = f"no births are journalled: {BEGIN}"
 
 
 def clade_hue(number: int) -> float:
@@ -62,47 +63,82 @@ class Known:
 # --- clades by whole genomes
 
 
-class GenomeClades:
-    """The clades of one kind of being, whose genomes are `int8[genes]`; without genes each species is one clade.
+class Growing:
+    """An array that rows are added to."""
 
-    Clades are numbered as they are found; that depends on how beings come together, and is put right in the end.
+    def __init__(self, dtype: Any, *shape: int):
+        self._rows = np.empty((16, *shape), dtype)
+        self.count = 0
+
+    @property
+    def rows(self) -> np.ndarray:
+        """What was added, a view."""
+        return self._rows[: self.count]
+
+    def add(self, rows: np.ndarray) -> np.ndarray:
+        """Add rows; gives their numbers, `int32`."""
+        first, self.count = self.count, self.count + len(rows)
+        if self.count > len(self._rows):
+            longer = np.empty((2 * self.count, *self._rows.shape[1:]), self._rows.dtype)
+            longer[:first] = self._rows[:first]
+            self._rows = longer
+        self._rows[first : self.count] = rows
+        return np.arange(first, self.count, dtype=np.int32)
+
+
+class GenomeClades:
+    """Clades by whole genomes; those who have no genes are of one clade with all of their species.
+
+    Clades are numbered as they are found, parents before what split off from them.
     """
 
-    def __init__(self, gene_count: int, drift: float = DRIFT):
-        self._limit = drift * GENE_RANGE * gene_count
-        self._count = 0
-        self._parents = np.empty(0, np.int32)
-        self._founders = np.empty(0, np.int64)
-        self._genomes = np.empty((0, gene_count), np.int8)
-        self._roots: dict[int, list[int]] = {}
-        """By species: the clades that split off from none."""
+    def __init__(self, drift: float = DRIFT):
+        self._drift = drift
+        self._parents, self._founders = Growing(np.int32), Growing(np.int64)
+        self._gene_counts, self._places = Growing(np.int32), Growing(np.int32)
+        self._genomes: dict[int, Growing] = {}
+        """Of founders, by the number of their genes; `_places` says where."""
+        self._roots: dict[tuple[int, int], list[int]] = {}
+        """The clades that split off from none, by species and number of genes."""
+
+    def __len__(self) -> int:
+        return self._parents.count
 
     @property
     def parents(self) -> np.ndarray:
-        """The clade that each split off from, -1 for none: `int32[clade]`. Parents have smaller numbers."""
-        return self._parents[: self._count]
+        """The clade that each split off from, -1 for none: `int32[clade]`."""
+        return self._parents.rows
 
     @property
     def founders(self) -> np.ndarray:
         """The id of each clade's first being: `int64[clade]`."""
-        return self._founders[: self._count]
+        return self._founders.rows
 
-    @property
-    def genomes(self) -> np.ndarray:
-        """The genomes of founders: `int8[clade, genes]`."""
-        return self._genomes[: self._count]
+    def genome(self, clade: int) -> np.ndarray:
+        """The genome of a clade's founder: `int8[genes]`."""
+        return self._genomes[int(self._gene_counts.rows[clade])].rows[self._places.rows[clade]]
 
     def place(self, parents: np.ndarray, ids: np.ndarray, species: np.ndarray, genomes: np.ndarray) -> np.ndarray:
-        """The clades of beings of which none descends from another, by their parents' clades (-1: not known)."""
-        found = parents.astype(np.int32)
-        strangers = np.flatnonzero(parents < 0)
+        """The clades of beings of which none descends from another, by their parents' clades (-1: not known).
+
+        `genomes: int8[n, genes]`; a parent with another number of genes is no kin.
+        """
+        gene_count = genomes.shape[1]
+        kin = parents >= 0
+        kin[kin] = self._gene_counts.rows[parents[kin]] == gene_count
+        found = np.where(kin, parents, -1).astype(np.int32)
+        strangers, children = np.flatnonzero(~kin), np.flatnonzero(kin)
+        if len(children):
+            theirs = self._genomes[gene_count].rows[self._places.rows[parents[children]]]
+            far = children[_apart(genomes[children], theirs) > self._limit(gene_count)]
+            if len(far):
+                found[far] = self._found(parents[far], ids[far], genomes[far])
         if len(strangers):
             found[strangers] = self._settle(ids[strangers], species[strangers], genomes[strangers])
-        children = np.flatnonzero(parents >= 0)
-        far = children[_apart(genomes[children], self._genomes[parents[children]]) > self._limit]
-        if len(far):
-            found[far] = self._found(parents[far], ids[far], genomes[far])
         return found
+
+    def _limit(self, gene_count: int) -> float:
+        return self._drift * GENE_RANGE * gene_count
 
     def _settle(self, ids: np.ndarray, species: np.ndarray, genomes: np.ndarray) -> np.ndarray:
         """Those without known parents: near ones of one species are taken for one line.
@@ -113,28 +149,24 @@ class GenomeClades:
         _, firsts, which = np.unique(whole, axis=0, return_index=True, return_inverse=True)
         found = np.empty(len(firsts), np.int32)
         for at in np.argsort(firsts).tolist():
-            first = int(firsts[at])
-            roots = self._roots.setdefault(int(species[first]), [])
-            away = _apart(genomes[first], self._genomes[roots])
-            if len(roots) and away.min() <= self._limit:
-                found[at] = roots[int(away.argmin())]
+            first, gene_count = int(firsts[at]), genomes.shape[1]
+            roots = self._roots.setdefault((int(species[first]), gene_count), [])
+            away = [int(_apart(genomes[first], self.genome(root))) for root in roots]
+            if roots and min(away) <= self._limit(gene_count):
+                found[at] = roots[away.index(min(away))]
             else:
-                found[at] = self._found(np.array([-1]), ids[first : first + 1], genomes[first : first + 1])[0]
+                only = slice(first, first + 1)
+                found[at] = self._found(np.array([-1]), ids[only], genomes[only])[0]
                 roots.append(int(found[at]))
         return found[which.ravel()]
 
     def _found(self, parents: np.ndarray, ids: np.ndarray, genomes: np.ndarray) -> np.ndarray:
         """A clade for each of these founders; gives their numbers."""
-        first, self._count = self._count, self._count + len(ids)
-        if self._count > len(self._parents):
-            room = 2 * self._count
-            self._parents = np.resize(self._parents, room)
-            self._founders = np.resize(self._founders, room)
-            more = np.zeros((room - len(self._genomes), self._genomes.shape[1]), np.int8)
-            self._genomes = np.concatenate([self._genomes, more])
-        new = slice(first, self._count)
-        self._parents[new], self._founders[new], self._genomes[new] = parents, ids, genomes
-        return np.arange(first, self._count, dtype=np.int32)
+        gene_count = genomes.shape[1]
+        self._gene_counts.add(np.full(len(ids), gene_count))
+        self._places.add(self._genomes.setdefault(gene_count, Growing(np.int8, gene_count)).add(genomes))
+        self._founders.add(ids)
+        return self._parents.add(parents)
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -171,6 +203,7 @@ def drawn_rows(parents: Sequence[int], species: Sequence[Any], chosen: set[int])
     """The clades to draw, parents before what split off from them, and for each clade the row that it counts in.
 
     Clades that are not chosen count in their nearest ancestor that is drawn; those that split off from none are drawn.
+    What split off last comes first, so that no branch crosses another.
     """
     below: dict[int, list[int]] = {}
     shown_as = np.full(len(parents), -1, np.int32)
@@ -186,7 +219,7 @@ def drawn_rows(parents: Sequence[int], species: Sequence[Any], chosen: set[int])
     while stack:
         number = stack.pop()
         order.append(number)
-        stack += below.get(number, [])[::-1]
+        stack += below.get(number, [])
     row = {number: at for at, number in enumerate(order)}
     return order, np.array([row[int(number)] for number in shown_as], np.int32)
 

@@ -225,8 +225,9 @@ def lineage(
     ] = None,
     species: Annotated[str, typer.Option(metavar="NAME", help="Of one species alone.")] = "",
     most: Annotated[int, typer.Option(min=1, help="The tree is of so many beings at most, drawn by dice.")] = 2000,
-    beings: Annotated[bool, typer.Option("--beings", help="The tree is of all that ever lived, not of the living.")]
-    = False,
+    beings: Annotated[
+        bool, typer.Option("--beings", help="The tree is of all that ever lived, not of the living.")
+    ] = False,
     drift: Annotated[
         float, typer.Option(min=0.0001, max=1, help="A clade splits off when its genes have drifted so far.")
     ] = 0.001,

@@ -6,13 +6,12 @@ takes some tens of bytes, however long its genome is. Work goes by generations, 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from umwelt.agents.description import WorldFile, one_of
 from umwelt.agents.genome import MARKER_A, MONSTER_GENES, P_MARKER_A, PLANT_GENES
-from umwelt.client.clades import DRIFT, NO_BIRTHS, GenomeClades, Known, apart, counted_in
+from umwelt.client.clades import BEGIN, DRIFT, LEAST_BEINGS, NO_BIRTHS, GenomeClades, Known, apart, counted_in
 from umwelt.cluster.journal import Journal, damaged
 from umwelt.cluster.store import Entry, Store
 from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, TICK_BITS
@@ -86,26 +85,30 @@ class Descent:
 
 
 def read_descent(
-    store: Store, world: WorldFile, species: str = "", drift: float = DRIFT, seen: Seen = lambda read, whole: None
-) -> Descent:
-    """The descent of all beings of a run, or of one species. Writes nothing. `RunError` where births are not kept."""
+    store: Store, world: WorldFile, species: str = "", drift: float = DRIFT, least: int = LEAST_BEINGS,
+    seen: Seen = lambda read, whole: None,
+) -> Descent:  # fmt: skip
+    """The descent of all beings of a run, or of one species. Writes nothing. `RunError` where births are not kept.
+
+    Clades are further apart than `drift`, and have at least so many beings.
+    """
     kept = world.common.births
     if not kept:
         raise RunError(f"{store.folder}: {NO_BIRTHS}")
     layout = world.laws.layout(world)
-    tables = [schema.name for schema in layout[1]]
+    tables = [kept] if isinstance(kept, str) else [schema.name for schema in layout[1]]
     names = list(world.laws.species(world)) if world.laws.species else tables
     if species:
         one_of(species, names, "--species")
     newest, _ = store.newest(layout)
-    gathering = _Gathering(names, {schema.kind: schema.name for schema in layout[1]}, drift)
-    for table, beings in _beings(store.load(Entry(0, True), layout).pieces):
+    gathering = _Gathering(names, tables, drift)
+    for table, beings in _beings(store.load(Entry(0, True), layout).pieces, tables):
         gathering.add_founders(table, beings, species)
     last_tick = newest.manifest.tick
     journal = Journal.reading(store.journal)
     try:
         read, whole = 0, journal.birth_count(species)
-        for rows in journal.births_in_pages(PAGE_ROWS, last_tick, species):
+        for rows in journal.births_by_ticks(PAGE_ROWS, last_tick, species):
             try:
                 gathering.add_births(rows)
             except (ValueError, TypeError, OverflowError) as error:
@@ -114,14 +117,18 @@ def read_descent(
             seen(read, max(read, whole))
     finally:
         journal.close()
-    living = [_chosen(beings, species, names)["id"] for _, beings in _beings(newest.pieces)]
-    return gathering.descent(world, last_tick, np.concatenate([np.empty(0, np.int64), *living]))
+    if not gathering.count:
+        what = f'"{species}"' if species else "any being"
+        raise RunError(f"{store.folder}: no birth of {what} is journalled, and no founder lived: {BEGIN}")
+    living = [_chosen(beings, species, names)["id"] for _, beings in _beings(newest.pieces, tables)]
+    return gathering.descent(world, last_tick, np.concatenate([np.empty(0, np.int64), *living]), least)
 
 
-def _beings(pieces: list[Piece]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+def _beings(pieces: list[Piece], tables: list[str]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """The beings of a snapshot, table by table, with the cells that they are in."""
     for piece in pieces:
-        for table, rows in piece.tables.items():
+        for table in tables:
+            rows = piece.tables[table]
             cells = {
                 "y": (rows["y_fixed"] >> SUBCELL_BITS) + piece.rectangle.y,
                 "x": (rows["x_fixed"] >> SUBCELL_BITS) + piece.rectangle.x,
@@ -137,34 +144,32 @@ def _chosen(beings: Mapping[str, np.ndarray], species: str, names: list[str]) ->
     return {name: array[mine] for name, array in beings.items()}
 
 
-def _kind_of(ids: np.ndarray) -> np.ndarray:
-    return (ids >> (TICK_BITS + PLACE_BITS)) & ((1 << KIND_BITS) - 1)
-
-
 class _Gathering:
-    """Takes in founders, then births page by page, parents before their children; makes a `Descent` of them."""
+    """Takes in founders, then births, parents before their children or along with them; makes a `Descent` of them."""
 
-    def __init__(self, names: list[str], kinds: Mapping[int, str], drift: float):
-        self._names, self._kinds, self._drift = list(names), kinds, drift
-        self._clades: dict[int, GenomeClades] = {}
-        """By kind of being, as ids tell it."""
+    def __init__(self, names: list[str], tables: list[str], drift: float):
+        self._names = list(names)
+        self._unnamed = tables[0] if len(tables) == 1 else "beings"
+        self._clades = GenomeClades(drift)
         self._known = Known()
+        """Clades by ids."""
         self._pages: list[dict[str, np.ndarray]] = []
+
+    @property
+    def count(self) -> int:
+        """How many beings were taken in."""
+        return len(self._known)
 
     def add_founders(self, table: str, beings: Mapping[str, np.ndarray], species: str) -> None:
         """Take in the beings that a piece of the first snapshot has in a table."""
-        count = len(beings["id"])
         if "species" not in beings:
-            beings = {**beings, "species": np.full(count, self._index(table))}
+            beings = {**beings, "species": np.full(len(beings["id"]), self._index(table))}
         mine = _chosen(beings, species, self._names)
-        order = np.argsort(mine["id"])
-        page = {
-            "id": mine["id"][order], "parent_id": np.zeros(len(order), np.int64),
-            "tick": np.zeros(len(order), np.int64), "y": mine["y"][order], "x": mine["x"][order],
-            "species": mine["species"][order],
-        }  # fmt: skip
-        genomes = mine["genome"][order] if "genome" in mine else np.empty((len(order), 0), np.int8)
-        self._add(page, genomes, born=False)
+        count = len(mine["id"])
+        page = {name: mine[name] for name in ("id", "y", "x", "species")}
+        page |= {name: np.zeros(count, np.int64) for name in ("parent_id", "tick")}
+        genes = mine["genome"] if "genome" in mine else np.empty((count, 0), np.int8)
+        self._add(page, np.full(count, genes.shape[1]), genes.ravel(), born=False)
 
     def add_births(self, rows: list[tuple]) -> None:
         """Take in births, rows as the journal has them; `ValueError`, `TypeError` for what cannot be entered there."""
@@ -175,48 +180,46 @@ class _Gathering:
             name: pa.array(values, pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
             for name, values in zip(("id", "parent_id", "tick", "y", "x"), columns, strict=False)
         }
-        species = pa.array(columns[5], pa.string()).dictionary_encode()
-        kind = int(_kind_of(page["id"][:1])[0])
-        indices = np.array([self._index(name) for name in species.dictionary.to_pylist()] or [0], np.int64)
-        unnamed = self._index(self._kinds.get(kind, "beings")) if species.null_count else 0
-        at = species.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        page["species"] = np.where(at < 0, unnamed, indices[np.maximum(at, 0)])
-        self._add(page, _genomes(pa.array(columns[6], pa.binary())), born=True)
+        species = pa.array([self._unnamed if None in columns[5] else "", *columns[5]], pa.string())
+        names = species.fill_null(self._unnamed)[1:].dictionary_encode()
+        indices = np.array([self._index(name) for name in names.dictionary.to_pylist()], np.int64)
+        page["species"] = indices[names.indices.to_numpy()]
+        blobs = pa.array(columns[6], pa.binary()).fill_null(b"")
+        offsets = np.frombuffer(blobs.buffers()[1], np.int32)[: len(rows) + 1]
+        content = np.frombuffer(blobs.buffers()[2] or b"", np.int8)[: offsets[-1]]
+        self._add(page, np.diff(offsets), content, born=True)
 
     def _index(self, name: str) -> int:
         if name not in self._names:
             self._names.append(name)
         return self._names.index(name)
 
-    def _add(self, page: dict[str, np.ndarray], genomes: np.ndarray, born: bool) -> None:
-        """Take in beings of one kind in the order of their ids."""
+    def _add(self, page: dict[str, np.ndarray], gene_counts: np.ndarray, genes: np.ndarray, born: bool) -> None:
+        """Take in beings, each with so many genes, which lie one after the other."""
         ids, count = page["id"], len(page["id"])
+        # whoever was placed by hand begins a line
+        parents = np.where(ids >> (KIND_BITS + TICK_BITS + PLACE_BITS) > 0, 0, page["parent_id"])
         if not count:
             return
-        kind = int(_kind_of(ids[:1])[0])
-        by_hand = ids >> (KIND_BITS + TICK_BITS + PLACE_BITS) > 0
-        # whoever was placed by hand begins a line; a parent of another kind is nothing that a world tells
-        parents = np.where(by_hand | (_kind_of(page["parent_id"]) != kind), 0, page["parent_id"])
-        at = np.minimum(np.searchsorted(ids, parents), count - 1)
-        within = np.where((ids[at] == parents) & (at < np.arange(count)), at, -1)
-        earlier = self._known.find(parents)
-        clades = self._clades.setdefault(kind, GenomeClades(genomes.shape[1], self._drift))
-        if clades.genomes.shape[1] != genomes.shape[1]:
-            raise ValueError(f"a genome of {genomes.shape[1]} genes, not of {clades.genomes.shape[1]}")
-        numbers = np.full(count, -1, np.int32)
-        for now in _by_depth(within):
-            own = within[now]
-            above = np.where(own >= 0, numbers[own], earlier[now])
-            numbers[now] = clades.place(above, ids[now], page["species"][now], genomes[now])
+        within = _rows_of(ids, parents)
+        within[page["tick"][within] >= page["tick"]] = -1
+        numbers, kinds, place = self._known.find(parents), [], np.empty(count, np.int64)
+        for gene_count in np.unique(gene_counts).tolist():
+            mine = gene_counts == gene_count
+            kinds.append((mine, genes[np.repeat(mine, gene_counts)].reshape(np.count_nonzero(mine), gene_count)))
+            place[mine] = np.arange(np.count_nonzero(mine))
+        for generation in _by_depth(within):
+            for mine, genomes in kinds:
+                now = generation[mine[generation]]
+                above = np.where(within[now] >= 0, numbers[within[now]], numbers[now])
+                numbers[now] = self._clades.place(above, ids[now], page["species"][now], genomes[place[now]])
         self._known.add(ids, numbers)
         narrow = {"y": np.int32, "x": np.int32, "tick": np.int32, "species": np.int16}
         kept = {name: array.astype(narrow.get(name, np.int64)) for name, array in page.items()}
         self._pages.append({**kept, "parent_id": parents, "number": numbers, "born": np.full(count, born)})
 
-    def descent(self, world: WorldFile, last_tick: int, living: np.ndarray) -> Descent:
+    def descent(self, world: WorldFile, last_tick: int, living: np.ndarray, least: int = LEAST_BEINGS) -> Descent:
         """All that was taken in, put in order."""
-        if not self._pages:
-            raise RunError(f"{world.source}: nothing lived in this world, so that there is no tree to draw")
         column = {name: np.concatenate([page[name] for page in self._pages]) for name in self._pages[0]}
         self._pages.clear()
         order = np.lexsort((column["id"], column["tick"]))
@@ -224,56 +227,41 @@ class _Gathering:
         ids, ticks = column["id"], column["tick"]
         parents = _rows_of(ids, column["parent_id"])
         parents[(parents >= 0) & (ticks[parents] >= ticks)] = -1
-        clades, table = self._tabled(column, np.isin(ids, living))
+        clades, table = self._tabled(column, np.isin(ids, living), least)
         return Descent(
             world, last_tick, self._names, ids, parents, ticks, column["y"], column["x"], column["species"], clades,
             _depths(parents)[0], column["born"], np.isin(ids, living), table, int((~np.isin(living, ids)).sum()),
         )  # fmt: skip
 
-    def _tabled(self, column: Mapping[str, np.ndarray], living: np.ndarray) -> tuple[np.ndarray, CladeTable]:
+    def _tabled(
+        self, column: Mapping[str, np.ndarray], living: np.ndarray, least: int
+    ) -> tuple[np.ndarray, CladeTable]:
         """The clades of beings, and what is to be told of each; those with few beings are counted in their parents'."""
-        kinds = _kind_of(column["id"])
-        first, starts = 0, {}
-        for kind, clades in self._clades.items():
-            starts[kind], first = first, first + len(clades.parents)
-        numbers = column["number"] + np.array([starts.get(kind, 0) for kind in range(1 << KIND_BITS)])[kinds]
-        parents = np.concatenate([np.where(c.parents < 0, -1, c.parents + starts[k]) for k, c in self._clades.items()])
-        founders = np.concatenate([clades.founders for clades in self._clades.values()])
-        as_one = counted_in(parents, np.bincount(numbers, minlength=first))
+        clades, numbers = self._clades, column["number"]
+        as_one = counted_in(clades.parents, np.bincount(numbers, minlength=len(clades)), least)
         # numbered in the order of their founders' births: no clade is born before its parent
-        kept = np.flatnonzero(as_one == np.arange(first))
-        at = _rows_of(column["id"], founders[kept])
+        kept = np.flatnonzero(as_one == np.arange(len(clades)))
+        at = _rows_of(column["id"], clades.founders[kept])
         kept, at = kept[np.argsort(at)], np.sort(at)
-        new = np.full(first + 1, -1, np.int32)
+        new = np.full(len(clades) + 1, -1, np.int32)
         new[kept] = np.arange(len(kept))
-        numbers, above = new[as_one[numbers]], np.where(parents[kept] < 0, -1, new[as_one[parents[kept]]])
+        parents = clades.parents[kept]
+        numbers, above = new[as_one[numbers]], np.where(parents < 0, -1, new[as_one[parents]])
         count = len(kept)
         last = np.zeros(count, np.int64)
         np.maximum.at(last, numbers, column["tick"])
-        markers, genomes = np.full((count, MARKERS), -1000, np.int16), {}
-        for place, number in enumerate(kept.tolist()):
-            kind = int(kinds[at[place]])
-            genomes[place] = self._clades[kind].genomes[number - starts[kind]]
-            marker = _FIRST_MARKER.get(len(genomes[place]))
+        genomes = [clades.genome(clade) for clade in kept.tolist()]
+        markers = np.full((count, MARKERS), -1000, np.int16)
+        for clade, genome in enumerate(genomes):
+            marker = _FIRST_MARKER.get(len(genome))
             if marker is not None:
-                markers[place] = genomes[place][marker : marker + MARKERS]
+                markers[clade] = genome[marker : marker + MARKERS]
         away = [apart(genomes[one], genomes[up]) if up >= 0 else 0.0 for one, up in enumerate(above.tolist())]
         return numbers, CladeTable(
-            above, founders[kept], column["species"][at], column["tick"][at], last,
+            above, clades.founders[kept], column["species"][at], column["tick"][at], last,
             np.bincount(numbers[column["born"]], minlength=count), np.bincount(numbers[living], minlength=count),
             markers, np.array(away, np.float64),
         )  # fmt: skip
-
-
-def _genomes(blobs: Any) -> np.ndarray:
-    """Genomes of one length as `int8[n, genes]`; of no genes where there are none."""
-    if blobs.null_count == len(blobs):
-        return np.empty((len(blobs), 0), np.int8)
-    offsets = np.frombuffer(blobs.buffers()[1], np.int32)[: len(blobs) + 1]
-    lengths = np.diff(offsets)
-    if blobs.null_count or (lengths != lengths[0]).any():
-        raise ValueError(f"genomes of {lengths.min()} to {lengths.max()} genes side by side")
-    return np.frombuffer(blobs.buffers()[2], np.int8)[: offsets[-1]].reshape(len(blobs), -1)
 
 
 def _rows_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:

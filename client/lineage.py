@@ -39,17 +39,18 @@ def write_lineage(
     store = opened_store(folder)
     world = described_world(store)
     with _progress(f"reading {folder}") as seen:
-        descent = read_descent(store, world, species, drift, seen)
+        descent = read_descent(store, world, species, drift, seen=seen)
     to = to or Path(f"lineage-{folder.resolve().name}")
     tips = sampled(descent, most, all_beings)
     beings, clades = beings_tree(descent, tips), clades_tree(descent)
     whole = len(descent) if all_beings else int(descent.living.sum())
     of_whole = f" of {whole:,}" if len(tips) < whole else ""
+    clade_count = f"{len(descent.clade_table):,} clade{'s' * (len(descent.clade_table) != 1)}"
     told = {
         "lineage.parquet": f"{len(descent):,} beings",
-        "clades.parquet": f"{len(descent.clade_table):,} clades",
+        "clades.parquet": clade_count,
         "tree.nwk": f"{len(tips):,}{of_whole} {'beings' if all_beings else 'living beings'} and whom they descend from",
-        "clades.nwk": f"{len(descent.clade_table):,} clades",
+        "clades.nwk": clade_count,
         "lineage.png": "the clades over time",
     }
     if descent.unknown_count:

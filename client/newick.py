@@ -2,10 +2,11 @@
 
 A line (a being, or a clade) begins at a tick and ends at one. Where another splits off from it there is a fork, at the
 tick of that birth; so branches are as long as ticks went by, and all that live end at the same tick. Such a tree, of
-the ancestors of the living alone, is a reconstructed one: Nee, May and Harvey, "The Reconstructed Evolutionary Process",
-Philosophical Transactions of the Royal Society B 344, 1994. The format: Felsenstein, "The Newick Tree Format", 1990
-(agreed on in 1986): branch lengths behind colons, names with other signs than letters and digits in single quotes,
-a quote within them doubled.
+the ancestors of the living alone, is a reconstructed one: Nee, May and Harvey, "The Reconstructed Evolutionary
+Process", Philosophical Transactions of the Royal Society B 344, 1994.
+
+The format: Felsenstein, "The Newick Tree Format", 1990 (agreed on in 1986): branch lengths behind colons, names with
+other signs than letters and digits in single quotes, a quote within them doubled.
 """
 
 import re
@@ -77,9 +78,7 @@ def ancestry(parents: np.ndarray, ticks: np.ndarray, tips: np.ndarray) -> Lines:
     return Lines(rows, number[parents[top[rows]]], ticks[top[rows]])
 
 
-def time_tree(
-    lines: Lines, names: Sequence[str], ends: Sequence[int | None], groups: Sequence[str], root: str
-) -> Tree:
+def time_tree(lines: Lines, names: Sequence[str], ends: Sequence[int | None], groups: Sequence[str], root: str) -> Tree:
     """The tree of lines; at tick 0 all groups branch from the root, and from each group its lines without parents.
 
     `names`, `ends` and `groups` have an entry a line. `ends`: a tick, or None where the line is no tip and its last

@@ -258,21 +258,27 @@ class Journal:
             chosen = ("WHERE species = ?", (species,)) if species else ("", ())
             return self._database.execute(f"SELECT count(*) FROM births {chosen[0]}", chosen[1]).fetchone()[0]
 
-    def births_in_pages(self, most: int, last_tick: int, species: str = "") -> Iterator[list[tuple]]:
-        """Births up to a tick, `most` at once; of one species, if it is named. Rows are as `births` gives them.
+    def births_by_ticks(self, most: int, last_tick: int, species: str = "") -> Iterator[list[tuple]]:
+        """Births up to a tick, some ticks at once, about `most` births; of one species, if it is named.
 
-        Whoever was placed by hand comes first, then kind by kind in the order of ticks: parents before their children,
-        and beings of one kind in each page.
+        Rows are as `births` gives them: those of earlier ticks come earlier, but those that come together in any order.
         """
         chosen = ("AND species = ?", (species,)) if species else ("", ())
         with _told(self.path):
-            for head in sorted(self._heads(), key=lambda head: (-(head >> KIND_BITS), head)):
-                found = self._database.execute(
-                    f"SELECT * FROM births WHERE id >= ? AND id < ? {chosen[0]} ORDER BY id",
-                    (_first_id(head, 0), _first_id(head, last_tick + 1), *chosen[1]),
-                )
-                while rows := found.fetchmany(most):
+            heads, tick, ticks = list(self._heads()), 0, 64
+            while tick <= last_tick:
+                end, rows = min(tick + ticks, last_tick + 1), []
+                for head in heads:
+                    rows += self._database.execute(
+                        f"SELECT * FROM births WHERE id >= ? AND id < ? {chosen[0]} LIMIT ?",
+                        (_first_id(head, tick), _first_id(head, end), *chosen[1], 2 * most + 1 if ticks > 1 else -1),
+                    ).fetchall()
+                if len(rows) > 2 * most and ticks > 1:
+                    ticks //= 2
+                    continue
+                if rows:
                     yield rows
+                tick, ticks = end, ticks * 2 if len(rows) < most // 2 else ticks
 
     def _heads(self) -> Iterator[int]:
         """With what the ids of journalled births begin."""
