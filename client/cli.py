@@ -229,7 +229,8 @@ def lineage(
         bool, typer.Option("--beings", help="The tree is of all that ever lived, not of the living.")
     ] = False,
     drift: Annotated[
-        float, typer.Option(min=0.0001, max=1, help="A clade splits off when its genes have drifted so far.")
+        float,
+        typer.Option(min=0.0001, max=1, help="A clade splits off where genes drifted so far: a share of their range."),
     ] = 0.001,
 ) -> None:
     """Draw the tree of life of a run that keeps births, and write it as tables and Newick."""

@@ -180,6 +180,7 @@ class _Gathering:
             name: pa.array(values, pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
             for name, values in zip(("id", "parent_id", "tick", "y", "x"), columns, strict=False)
         }
+        page["tick"] = (page["id"] >> PLACE_BITS) & ((1 << TICK_BITS) - 1)
         species = pa.array([self._unnamed if None in columns[5] else "", *columns[5]], pa.string())
         names = species.fill_null(self._unnamed)[1:].dictionary_encode()
         indices = np.array([self._index(name) for name in names.dictionary.to_pylist()], np.int64)

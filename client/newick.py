@@ -84,8 +84,8 @@ def time_tree(lines: Lines, names: Sequence[str], ends: Sequence[int | None], gr
     `names`, `ends` and `groups` have an entry a line. `ends`: a tick, or None where the line is no tip and its last
     child goes on. A line that ended before its last child's split is a tip without length on its own way.
     """
-    tree, tops, hosts = Tree(), {}, lines.parents.tolist()
-    splits = lines.splits.tolist()
+    tree, hosts, splits = Tree(), lines.parents.tolist(), lines.splits.tolist()
+    tops: dict[int, int] = {}
     children: dict[int, list[int]] = {}
     for line, host in enumerate(hosts):
         children.setdefault(host, []).append(line)

@@ -11,9 +11,9 @@ from pyarrow import parquet
 from small import small_run, small_world, walking
 
 from umwelt.agents.description import read_world
+from umwelt.agents.genesis import species_of
 from umwelt.agents.genome import MARKER_A, MONSTER_GENES
 from umwelt.client import descent as descents
-from umwelt.agents.genesis import species_of
 from umwelt.client.clades import GENE_RANGE, GenomeClades, apart, counted_in, drawn_rows
 from umwelt.client.cli import main
 from umwelt.client.descent import Descent, read_descent
@@ -153,7 +153,7 @@ def test_clades_nest_and_begin_where_a_genome_drifted(descent, store):
         if above >= 0:
             assert apart(founded[clade], founded[above]) == pytest.approx(table.distances[clade])
             assert table.distances[clade] > FINE
-    strayed = [  # nobody is further from its clade's founder than the threshold, but for those whose own clade was small
+    strayed = [  # none but those whose own clades were small
         apart(genomes[being], founded[clade]) > FINE
         for being, clade in zip(descent.ids.tolist(), descent.clades.tolist(), strict=True) if being in genomes
     ]  # fmt: skip
@@ -376,9 +376,34 @@ def test_runs_without_births_and_other_mistakes_are_one_line(store, tmp_path, mo
     assert 'did you mean "grazer"?' in refused(capsys, str(store.folder), "--species", "graser")
     assert "is no run" in refused(capsys, "nowhere")
     assert "--most" in refused(capsys, str(store.folder), "--most", "0")
+    assert "--drift" in refused(capsys, str(store.folder), "--drift", "2")
     (tmp_path / "file").write_text("mine")
     assert "choose another folder with --to" in refused(capsys, str(store.folder), "--to", "file")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "silent"]
+
+
+def test_a_damaged_journal_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = small_run(tmp_path / "small-1", 20).folder
+    journal = Journal(opened_store(folder).journal)
+    journal._database.execute("UPDATE births SET genome = 5 WHERE id = (SELECT max(id) FROM births)")
+    journal.close()
+    assert "journal.sqlite: damaged: " in refused(capsys, "small-1")
+    assert [path.name for path in tmp_path.iterdir()] == ["small-1"]
+
+
+def test_ctrl_c_leaves_an_older_lineage_as_it_was(store, tmp_path, monkeypatch, capsys):
+    umwelt(capsys, "lineage", str(store.folder), "--to", str(tmp_path))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("umwelt.client.lineage.draw_lineage", stopped)
+    with pytest.raises(SystemExit) as ended:
+        main(["lineage", str(store.folder), "--to", str(tmp_path), "--drift", str(FINE)])
+    assert ended.value.code == 130
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_the_births_of_monsters_alone_can_be_kept(tmp_path, capsys):
