@@ -59,9 +59,6 @@ class Chart(NamedTuple):
 
 def draw_lineage(path: Path, store: Store, descent: Descent) -> None:
     """Write the picture as PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -252,6 +249,8 @@ def _draw_living(axis: Any, chart: Chart, table: str) -> None:
     axis.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axis.grid(axis="y", color=RULE, linewidth=0.8)
-    axis.text(1.012, 1, f"living {table}", color=INK, fontsize=9, va="top", transform=axis.transAxes)
+    species = {chart.rows[at].name.rpartition(" ")[0] for at in mine}
+    what = species.pop() if len(species) == 1 else table
+    axis.text(1.012, 1, f"living {what}", color=INK, fontsize=9, va="top", transform=axis.transAxes)
     axis.text(1.012, 0.85, "counted by species; in each, those\nborn last are taken for the living", color=DIM,
               fontsize=7.5, va="top", linespacing=1.4, transform=axis.transAxes)  # fmt: skip
