@@ -45,8 +45,8 @@ class Common(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     seed: int
     summary: str = ""
     laws: str = EARTH
-    births: bool = False
-    """Whether every birth is journalled with its genome."""
+    births: bool | str = False
+    """Whether every birth is journalled with its genome; with the name of a table, as "monsters", those of it alone."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,8 @@ def parse_world(text: str, source: str, name: str, overrides: Mapping[str, Any] 
             for key, value in (overrides or {}).items():
                 set_value(content, key, value, source)
             world = _checked(content, source, name)
+            if isinstance(world.common.births, str):
+                one_of(world.common.births, [schema.name for schema in world.laws.layout(world)[1]], "births")
         except RecursionError:
             raise WorldFileError("brackets or dots are nested too deeply: write it flat") from None
         check_fits_memory(world)

@@ -28,6 +28,8 @@ def empty(world: WorldFile, owned: Rectangle, halo_cells: int, tick: int = 0) ->
     region = Region(torus_of(world), owned, halo_cells, fields, schemas, world.common.seed, tick)
     if world.common.births:
         region.births = []
+        if isinstance(world.common.births, str):
+            region.births_of = frozenset((world.common.births,))
     return region
 
 

@@ -217,6 +217,29 @@ def export(
         print(f"{path}: {rows:,} rows")
 
 
+@app.command()
+def lineage(
+    run: RunFolder,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Where to write them [default: lineage-NAME here]")
+    ] = None,
+    species: Annotated[str, typer.Option(metavar="NAME", help="Of one species alone.")] = "",
+    most: Annotated[int, typer.Option(min=1, help="The tree is of so many beings at most, drawn by dice.")] = 2000,
+    beings: Annotated[
+        bool, typer.Option("--beings", help="The tree is of all that ever lived, not of the living.")
+    ] = False,
+    drift: Annotated[
+        float,
+        typer.Option(min=0.0001, max=1, help="A clade splits off where genes drifted so far: a share of their range."),
+    ] = 0.001,
+) -> None:
+    """Draw the tree of life of a run that keeps births, and write it as tables and Newick."""
+    from umwelt.client.lineage import write_lineage
+
+    for path, line in write_lineage(run, to, species, drift, most, beings):
+        print(f"{path}: {line}")
+
+
 Address = Annotated[
     str | None,
     typer.Argument(

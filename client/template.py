@@ -8,7 +8,7 @@ width = 128                 # cells; the world is a torus, so leaving on the rig
 height = 128
 seed = 1                    # the same file and seed give the same history, bit for bit, on any machine
 summary = "{name}: a world of my own"
-births = false              # true: every birth is journalled with its genome (umwelt export writes them)
+births = false              # true: births are journalled with genomes, for umwelt lineage; "monsters": theirs alone
 
 [climate]
 day_ticks = 600             # the sun goes round in so many ticks

@@ -252,6 +252,34 @@ class Journal:
             return Births(page, True, beyond, page[-1][0])
         return Births([row for row in page if row[2] < beyond], True, beyond, -1)
 
+    def birth_count(self, species: str = "") -> int:
+        """How many births are journalled; of one species, if it is named."""
+        with _told(self.path):
+            chosen = ("WHERE species = ?", (species,)) if species else ("", ())
+            return self._database.execute(f"SELECT count(*) FROM births {chosen[0]}", chosen[1]).fetchone()[0]
+
+    def births_by_ticks(self, most: int, last_tick: int, species: str = "") -> Iterator[list[tuple]]:
+        """Births up to a tick, some ticks at once, about `most` births; of one species, if it is named.
+
+        Rows are as `births` gives them: those of earlier ticks come earlier, but those that come together in any order.
+        """
+        chosen = ("AND species = ?", (species,)) if species else ("", ())
+        with _told(self.path):
+            heads, tick, ticks = list(self._heads()), 0, 64
+            while tick <= last_tick:
+                end, rows = min(tick + ticks, last_tick + 1), []
+                for head in heads:
+                    rows += self._database.execute(
+                        f"SELECT * FROM births WHERE id >= ? AND id < ? {chosen[0]} LIMIT ?",
+                        (_first_id(head, tick), _first_id(head, end), *chosen[1], 2 * most + 1 if ticks > 1 else -1),
+                    ).fetchall()
+                if len(rows) > 2 * most and ticks > 1:
+                    ticks //= 2
+                    continue
+                if rows:
+                    yield rows
+                tick, ticks = end, ticks * 2 if len(rows) < most // 2 else ticks
+
     def _heads(self) -> Iterator[int]:
         """With what the ids of journalled births begin."""
         head = -1

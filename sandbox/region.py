@@ -152,6 +152,8 @@ class Region:
         self.controls = Controls()
         self.derived: dict[str, object] = {}
         self.births: list[dict[str, np.ndarray]] | None = None
+        self.births_of = frozenset(self.tables)
+        """The tables whose births are remembered."""
         self.counts = {"births": 0, "deaths": 0}
         self.margin_cells = 0
         self._scratch: dict[str, np.ndarray] = {}
@@ -229,7 +231,7 @@ class Region:
         """Count the newborn in what the region owns, and remember them where somebody asked for births."""
         owned = self.owned_rows(name)[rows]
         self.counts["births"] += int(np.count_nonzero(owned))
-        if self.births is not None and owned.any():
+        if self.births is not None and name in self.births_of and owned.any():
             table, chosen = self.tables[name], np.flatnonzero(owned) + rows.start
             names = [n for n in ("id", "parent_id", "species", "genome") if n in table]
             record = {n: table[n][chosen].copy() for n in names}

@@ -52,6 +52,7 @@ def test_every_command_does_what_it_says(folder):
     assert (folder / "pond.png").stat().st_size > 50_000
     assert {path.suffix for path in (folder / "tables").iterdir()} == {".parquet"}
     assert (folder / "garden.toml").is_file()
+    assert (folder / "lineage-born" / "lineage.png").stat().st_size > 20_000
 
 
 def started(command: str, folder: Path) -> subprocess.Popen:

@@ -14,8 +14,9 @@ from umwelt.agents.brain import squash, wired
 from umwelt.agents.contract import DRIVES, MEMORY, STIMULI
 from umwelt.agents.founders import MONSTERS, monster_genome
 from umwelt.agents.genome import FIRST_OUTPUT, FIRST_RECURRENT, FIRST_WEIGHT, INPUTS, MONSTER_GENES, OUTPUTS
+from umwelt.client.clades import Known
 from umwelt.client.window.panels import genes
-from umwelt.client.window.panels.clades import BINS, DRIFT, Clades, Known
+from umwelt.client.window.panels.clades import BINS, DRIFT, Clades
 from umwelt.client.window.panels.layout import Spot, places
 from umwelt.client.window.panels.reasons import (
     AT_LIMIT,

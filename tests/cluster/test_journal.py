@@ -48,6 +48,21 @@ def test_births_are_entered_by_id_with_tick_place_and_genome(journal):
     ]
 
 
+@pytest.mark.parametrize("most", [1, 3, 1000])
+def test_births_come_by_ticks_with_all_of_a_tick_at_once(journal, most):
+    for tick in (2, 3, 40, 41, 900):
+        journal.enter_births(newborn(tick, [3, 1]), ["grazer"], 50)
+        plants = {**newborn(tick, [9]), "id": identity(1, tick, np.array([9])), "species": np.array([1])}
+        journal.enter_births(plants, ["grazer", "grass"], 50)
+    pages = [{row[2] for row in rows} for rows in journal.births_by_ticks(most, 41)]
+    assert [min(page) for page in pages] == sorted(min(page) for page in pages)
+    assert sum(map(len, pages)) == 4  # no tick is torn apart, and what is later waits
+    told = [row for rows in journal.births_by_ticks(most, 900) for row in rows]
+    assert sorted(told) == sorted(journal.births()) and journal.birth_count() == len(told) == 15
+    grass = [row for rows in journal.births_by_ticks(most, 900, "grass") for row in rows]
+    assert len(grass) == journal.birth_count("grass") == 5 and {row[5] for row in grass} == {"grass"}
+
+
 def test_replaying_twice_changes_nothing(journal):
     for _ in range(2):
         journal.enter(moment(8), 77)

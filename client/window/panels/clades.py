@@ -1,8 +1,9 @@
-"""The tree of life from births: which clade a being belongs to, and how many births each clade had over time. Pure.
+"""The tree of life as the window sees it: which clade a being belongs to, and how many births each had over time. Pure.
 
 A child belongs to its parent's clade as long as its neutral markers (three genes that mean nothing but kinship) are
 near those of the clade's founder; when one of them has drifted further than `DRIFT`, it belongs to a clade that split
-off there. Markers as clocks of descent: Kimura, "Evolutionary Rate at the Molecular Level", Nature 217, 1968.
+off there. Markers as clocks of descent: Kimura, "Evolutionary Rate at the Molecular Level", Nature 217, 1968. Where
+whole genomes are at hand, they tell clades apart: `client/clades.py`.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.client.scene import GOLDEN
+from umwelt.client.clades import Known, clade_hue, drawn_rows
 
 DRIFT = 24
 BINS = 96
@@ -29,36 +30,6 @@ class Clade:
     hue: float
     births: int = 0
     last_tick: int = 0
-
-
-class Known:
-    """Numbers of many ids, `int64 -> int32`, in sorted runs that are merged as they grow."""
-
-    def __init__(self) -> None:
-        self._runs: list[tuple[np.ndarray, np.ndarray]] = []
-
-    def __len__(self) -> int:
-        return sum(len(ids) for ids, _ in self._runs)
-
-    def add(self, ids: np.ndarray, numbers: np.ndarray) -> None:
-        """Take in ids that are not known yet."""
-        order = np.argsort(ids, kind="stable")
-        run = ids[order].astype(np.int64), numbers[order].astype(np.int32)
-        while self._runs and len(self._runs[-1][0]) <= 2 * len(run[0]):
-            before = self._runs.pop()
-            ids, numbers = np.concatenate([before[0], run[0]]), np.concatenate([before[1], run[1]])
-            order = np.argsort(ids, kind="stable")  # a merge of two sorted runs, for a stable sort
-            run = ids[order], numbers[order]
-        if len(run[0]):
-            self._runs.append(run)
-
-    def find(self, ids: np.ndarray) -> np.ndarray:
-        """The numbers of ids, -1 where one is not known."""
-        found = np.full(len(ids), -1, np.int32)
-        for keys, numbers in self._runs:
-            at = np.minimum(np.searchsorted(keys, ids), len(keys) - 1)
-            found = np.where(keys[at] == ids, numbers[at], found)
-        return found
 
 
 class Clades:
@@ -152,7 +123,7 @@ class Clades:
         if len(self.clades) >= MOST_CLADES and parent >= 0:
             return parent
         number = len(self.clades)
-        self.clades.append(Clade(species, parent, tick, markers, (0.43 + GOLDEN * number) % 1.0))
+        self.clades.append(Clade(species, parent, tick, markers, clade_hue(number)))
         beside.append(number)
         if number >= len(self._counts):
             self._counts = np.concatenate([self._counts, np.zeros_like(self._counts)])
@@ -186,24 +157,7 @@ class Clades:
             return [], np.empty(0, np.int32)
         births = np.array([clade.births for clade in self.clades])
         strongest = set(np.argsort(-births, kind="stable")[:most].tolist())
-        below: dict[int, list[int]] = {}
-        shown_as = np.full(len(self.clades), -1, np.int32)
-        for number, clade in enumerate(self.clades):  # parents have smaller numbers
-            above = int(shown_as[clade.parent]) if clade.parent >= 0 else -1
-            if number in strongest or above < 0:
-                shown_as[number] = number
-                below.setdefault(above, []).append(number)
-            else:
-                shown_as[number] = above
-        order: list[int] = []
-        roots = sorted(below.get(-1, []), key=lambda number: (str(self.clades[number].species), number))
-        stack = roots[::-1]
-        while stack:
-            number = stack.pop()
-            order.append(number)
-            stack += below.get(number, [])[::-1]
-        row = {number: at for at, number in enumerate(order)}
-        return order, np.array([row[int(number)] for number in shown_as], np.int32)
+        return drawn_rows([one.parent for one in self.clades], [one.species for one in self.clades], strongest)
 
     def row_counts(self, order: list[int], row_of: np.ndarray) -> np.ndarray:
         """Births by row and time, `int64[row, bin]`, what is not drawn counted in its ancestor."""

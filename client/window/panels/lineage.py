@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from imgui_bundle import ImVec2, imgui, implot
 
+from umwelt.client.clades import NO_BIRTHS, spindles
 from umwelt.client.window.panels.clades import BINS, Clades
 from umwelt.client.window.panels.events import clade_name
 from umwelt.client.window.panels.populations import PLOT_FLAGS
@@ -25,8 +26,6 @@ TIME_FLAGS = _OF.no_label | _OF.no_highlight | _OF.lock
 ROW_FLAGS = TIME_FLAGS | _OF.invert | _OF.no_grid_lines | _OF.no_tick_marks
 BARE_ROW_FLAGS = ROW_FLAGS | _OF.no_tick_labels
 PAGE = 4000
-WIDEST = 0.46
-NO_BIRTHS = "no births are journalled: begin a world with umwelt launch ... --set births=true"
 
 
 class Lineage:
@@ -147,12 +146,7 @@ class Lineage:
         self._stamp = stamp
         self._family = frozenset(self._below(self.chosen) if self.chosen >= 0 else ())
         self._order, self._row_of = self.clades.rows(MOST_ROWS)
-        counts = self.clades.row_counts(self._order, self._row_of).astype(np.float64)
-        padded = np.pad(counts, ((0, 0), (1, 1)), mode="edge")
-        smooth = 0.25 * padded[:, :-2] + 0.5 * padded[:, 1:-1] + 0.25 * padded[:, 2:]
-        widths = np.sqrt(smooth / max(1.0, smooth.max()))
-        widths[smooth > 0] = np.maximum(widths[smooth > 0], 0.09)
-        self._widths = widths * WIDEST
+        self._widths = spindles(self.clades.row_counts(self._order, self._row_of))
         self._ticks = self.clades.first_tick + self.clades.bin_ticks * (np.arange(BINS) + 0.5)
 
     def _tree(self, session: Any) -> None:
