@@ -249,6 +249,23 @@ Address = Annotated[
 
 
 @app.command()
+def experiment(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A .toml file, or the name of a bundled experiment.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Its quick form: seconds in place of hours.")] = False,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Where results lie [default: runs/experiments/NAME]")
+    ] = None,
+    engine: EngineKind = "local",
+    processes: Annotated[int, typer.Option(min=0, help="How many runs at once [default: one a core]")] = 0,
+    json: Json = False,
+) -> None:
+    """Run an experiment, or what is left of it, and say whether it comes out as expected."""
+    from umwelt.client.experiment import experimented
+
+    sys.exit(experimented(file, quick, to, engine, processes, json))
+
+
+@app.command()
 def keys(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for them.")],
 ) -> None:

@@ -6,37 +6,28 @@ Tadler, "Long-Term Experimental Evolution in Escherichia coli. I", American Natu
 """
 
 import math
-import multiprocessing
-import os
-import signal
 import tomllib
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from umwelt.agents.contract import MODULE
-from umwelt.agents.description import WorldFile, memory_at_hand, memory_needed, one_of, parse_world, to_toml
+from umwelt.agents.description import WorldFile, one_of, parse_world, to_toml
 from umwelt.agents.genesis import EarthSettings, draws, species_of
 from umwelt.agents.opening import begin
 from umwelt.cluster.afar import opened_store
 from umwelt.cluster.recovery import reached, region_at
+from umwelt.cluster.workers import processes_for, run_jobs
 from umwelt.sandbox.dice import purpose
-from umwelt.sandbox.errors import RunError, UmweltError, WorldFileError
-from umwelt.sandbox.kernel import crew
+from umwelt.sandbox.errors import RunError, WorldFileError
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import advance
 
 LIVING = purpose("duel.living")
 FOUNDERS = purpose("duel.founders")
-SAID_EVERY_TICKS = 20
 
 Row = dict[str, Any]
 
@@ -226,79 +217,13 @@ def run_duels(
     Without a number there is one process a core, as far as memory goes. `seen` is told which duel is at which tick.
     Raises what went wrong in any; whatever happens, no process is left.
     """
-    needed = max((memory_needed(duel.world) for duel in duels), default=1)
-    cores = min(len(os.sched_getaffinity(0)), memory_at_hand() // needed)
-    rows: list[list[Row]] = [[] for _ in duels]
-    waiting, under_way = deque(range(len(duels))), dict[Connection, int]()
-    with _workers(max(1, min(processes or cores, len(duels)))) as lines:
-        idle = list(lines)
-        while waiting or under_way:
-            while waiting and idle:
-                which, line = waiting.popleft(), idle.pop()
-                world = duels[which].world
-                line.send((world.text, world.source, world.name, ticks, every))
-                under_way[line] = which
-            ready = wait(list(under_way))
-            for line in [one for one in under_way if one in ready]:
-                which = under_way[line]
-                try:
-                    tick, found, mistake = line.recv()
-                except (EOFError, OSError):
-                    line_of_it = "a process that ran a duel ended before it was done: free some memory, and try again"
-                    raise RunError(line_of_it) from None
-                if mistake is not None:
-                    raise mistake
-                if found is not None:
-                    rows[which] = found
-                    idle.append(line)
-                    del under_way[line]
-                if seen is not None:
-                    seen(which, tick)
-    return rows
+    jobs = [(duel.world.text, duel.world.source, duel.world.name, ticks, every) for duel in duels]
+    count = processes_for([duel.world for duel in duels], processes)
+    found = dict(run_jobs(f"{__name__}:duel_job", jobs, count, seen))
+    return [found[which] for which in range(len(duels))]
 
 
-@contextmanager
-def _workers(count: int) -> Iterator[list[Connection]]:
-    """Processes that run duels, each at the other end of a pipe."""
-    fresh = multiprocessing.get_context("spawn")
-    lines: list[Connection] = []
-    begun: list[BaseProcess] = []
-    resource_tracker.ensure_running()
-    try:
-        for _ in range(count):
-            here, there = fresh.Pipe()
-            lines.append(here)
-            begun.append(fresh.Process(target=_work, args=(there,), daemon=True))
-            # they keep this mask: Ctrl-C is for the one who waits, who then ends them
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
-                begun[-1].start()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            there.close()
-        yield lines
-    finally:
-        for process in begun:
-            if process.pid is not None:
-                process.kill()
-                process.join()
-
-
-def _work(line: Connection) -> None:
-    """Run the duels that come over a line, until it is closed; says now and then at which tick it is."""
-    crew.resize(1)
-    try:
-        while True:
-            text, source, name, ticks, every = line.recv()
-
-            def say(tick: int) -> None:
-                if tick % SAID_EVERY_TICKS == 0:
-                    line.send((tick, None, None))
-
-            try:
-                rows = run_duel(parse_world(text, source, name), ticks, every, say)
-                line.send((ticks, rows, None))
-            except UmweltError as error:
-                line.send((0, None, error))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # nobody waits any more
+def duel_job(job: tuple[str, str, str, int, int], say: Callable[[int], None]) -> list[Row]:
+    """What a process does for one duel."""
+    text, source, name, ticks, every = job
+    return run_duel(parse_world(text, source, name), ticks, every, say)

@@ -1,0 +1,37 @@
+"""What is measured of a world at a tick: numbers by name, read from its cells and beings without touching them.
+
+A measure is a function of a world and of a region that owns the torus, just after a tick. The numbers are for people:
+floats are welcome here, since no law ever reads them.
+"""
+
+from collections.abc import Callable, Sequence
+
+from umwelt.agents.description import WorldFile, load_object, one_of
+from umwelt.agents.measures import bodies, census
+from umwelt.sandbox.region import Region
+
+Measure = Callable[[WorldFile, Region], dict[str, float]]
+
+MEASURES: dict[str, Measure] = {
+    "populations": census.populations,
+    "matter": census.matter,
+    "elements": census.elements,
+    "state": bodies.state,
+    "traits": bodies.traits,
+    "organs": bodies.organs,
+}
+
+
+def measure_named(name: str, place: str = "measures") -> Measure:
+    """A measure by its name, or one's own as `"package.module:function"`."""
+    if ":" in name:
+        return load_object(name, place)
+    return MEASURES[one_of(name, MEASURES, place)]
+
+
+def measured(world: WorldFile, region: Region, names: Sequence[str]) -> dict[str, float]:
+    """All that some measures tell of a region."""
+    found: dict[str, float] = {}
+    for name in names:
+        found |= measure_named(name)(world, region)
+    return found

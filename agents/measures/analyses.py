@@ -1,0 +1,44 @@
+"""Figures of a whole run, from what was measured along it: functions of its columns, `float[measurement]` by name.
+
+Where something was not measured at a tick its column has NaN there.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+Columns = Mapping[str, np.ndarray]
+Figures = dict[str, float]
+
+
+def hunters_lag(columns: Columns) -> Figures:
+    """By how many ticks hunters follow grazers: where the cross-correlation of both logarithms is largest.
+
+    Predators lag prey by about a quarter of a cycle: Lotka, "Elements of Physical Biology", 1925; Volterra,
+    "Fluctuations in the Abundance of a Species Considered Mathematically", Nature 118, 1926.
+    """
+    ticks = columns["tick"]
+    if len(ticks) < 16:
+        return {}
+    prey, predators = (_swings(columns[name]) for name in ("grazer", "hunter"))
+    step, most = float(ticks[1] - ticks[0]), len(ticks) // 4
+    lags = np.arange(-most, most + 1)
+    found = np.array([_correlation(prey, predators, int(lag)) for lag in lags])
+    best = int(np.argmax(found))
+    return {"hunters_lag.ticks": float(lags[best] * step), "hunters_lag.correlation": float(found[best])}
+
+
+def _swings(counts: np.ndarray) -> np.ndarray:
+    """The logarithm of a population about its own trend, a parabola."""
+    logs, at = np.log(np.maximum(counts, 0) + 1.0), np.linspace(-1, 1, len(counts))
+    return logs - np.polynomial.polynomial.polyval(at, np.polynomial.polynomial.polyfit(at, logs, 2))
+
+
+def _correlation(first: np.ndarray, second: np.ndarray, lag: int) -> float:
+    """How the second, so many measurements later, goes with the first."""
+    a, b = (first[: len(first) - lag], second[lag:]) if lag >= 0 else (first[-lag:], second[:lag])
+    spread = a.std() * b.std()
+    return float(((a - a.mean()) * (b - b.mean())).mean() / spread) if spread > 0 else 0.0
+
+
+ANALYSES: dict[str, Callable[[Columns], Figures]] = {"hunters_lag": hunters_lag}

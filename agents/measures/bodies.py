@@ -1,0 +1,67 @@
+"""How the living are, and what they have inherited."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from umwelt.agents.contract import MODULE, ORGANS, SUGAR, TISSUE
+from umwelt.agents.description import WorldFile
+from umwelt.agents.genome import FIRST_TRAIT, MONSTER_TRAITS, ORGAN_CODES, ORGAN_SLOTS, PLANT_GENES
+from umwelt.agents.measures.census import species_rows
+from umwelt.sandbox.region import Region
+
+
+def state(world: WorldFile, region: Region) -> dict[str, float]:
+    """Means over each monster species: share asleep and with shut eyes, sugar, tissue, speed, age, generation."""
+    monsters, found = region.tables["monsters"], {}
+    for species, rows in species_rows(world, region, "monsters").items():
+        if not len(rows):
+            continue
+        found |= {
+            f"{species}.asleep": _mean(monsters["asleep"][rows]),
+            f"{species}.eyes_shut": _mean(monsters["eyes_shut"][rows]),
+            f"{species}.sugar_count": _mean(monsters["counts"][rows, SUGAR]),
+            f"{species}.tissue_count": _mean(monsters["counts"][rows, TISSUE]),
+            f"{species}.speed_fixed": _mean(monsters["speed_fixed"][rows]),
+            f"{species}.age_ticks": _mean(monsters["age_ticks"][rows]),
+            f"{species}.generation": _mean(monsters["generation"][rows]),
+        }
+    return found
+
+
+def traits(world: WorldFile, region: Region) -> dict[str, float]:
+    """Mean and standard deviation of each gene that has a name, over each species (of plants over their modules)."""
+    plants, monsters, found = region.tables["plants"], region.tables["monsters"], {}
+    for species, rows in species_rows(world, region, "plants").items():
+        grown = rows[plants["stage"][rows] == MODULE]
+        found |= _spread(species, PLANT_GENES, plants["genome"][grown])
+    for species, rows in species_rows(world, region, "monsters").items():
+        genes = monsters["genome"][rows, FIRST_TRAIT : FIRST_TRAIT + len(MONSTER_TRAITS)]
+        found |= _spread(species, MONSTER_TRAITS, genes)
+    return found
+
+
+def organs(world: WorldFile, region: Region) -> dict[str, float]:
+    """Mean number of organs of each sort over each monster species: `built`, and what its genome asks for in all."""
+    monsters, found = region.tables["monsters"], {}
+    for species, rows in species_rows(world, region, "monsters").items():
+        if not len(rows):
+            continue
+        codes = (monsters["genome"][rows, :ORGAN_SLOTS].astype(np.int64) + 128) % ORGAN_CODES
+        for at, organ in enumerate(ORGANS):
+            found[f"{species}.{organ}.built"] = _mean(monsters["organs"][rows, at])
+            found[f"{species}.{organ}.asked"] = float((codes == at).sum(axis=1).mean())
+    return found
+
+
+def _spread(species: str, names: Sequence[str], genes: np.ndarray) -> dict[str, float]:
+    """Mean and standard deviation by name, `genes: int8[being, name]`; nothing of nobody."""
+    if not len(genes):
+        return {}
+    means, deviations = genes.mean(axis=0), genes.std(axis=0)
+    found = {f"{species}.{name}.mean": float(means[at]) for at, name in enumerate(names)}
+    return found | {f"{species}.{name}.deviation": float(deviations[at]) for at, name in enumerate(names)}
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean())

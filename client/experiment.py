@@ -1,0 +1,249 @@
+"""umwelt experiment: run what is not run yet, with progress, and write tables, a page of plots and the verdict.
+
+A folder holds `runs/`, a Parquet file for each finished run (what was measured; figures of the whole run, the digest at
+its end and the key of the trial are in its metadata), `under_way/` with checkpoints, and what is made of all runs:
+`results.parquet`, `outcomes.parquet`, `NAME.png`, `verdict.md`.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from umwelt.client.outcomes import Finding, Run, analysed, judged, named_outcomes, outcome_row
+from umwelt.client.plots import draw_page
+from umwelt.client.running import compile_laws
+from umwelt.cluster.experiment import Experiment, Trial, read_experiment
+from umwelt.cluster.store import aside, writing
+from umwelt.cluster.trial import Result, job_of
+from umwelt.cluster.workers import processes_for, run_jobs
+from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.kernel import cached
+
+WORK = "umwelt.cluster.trial:run_job"
+OTHERWISE = 1
+META = b"umwelt"
+
+
+def experimented(name: str, quick: bool, to: Path | None, engine: str, processes: int, as_json: bool) -> int:
+    """Carry out an experiment, as far as it is not done yet; gives the exit code."""
+    if engine not in ("local", "ray"):
+        raise RunError(f"--engine {engine}: choose local or ray")
+    experiment = read_experiment(name, quick)
+    folder = (to or Path("runs") / "experiments" / experiment.name) / ("quick" if quick else ".")
+    console = Console(stderr=as_json)
+    with writing(folder, "--to"):
+        (folder / "runs").mkdir(parents=True, exist_ok=True)
+    done = {trial: path for trial in experiment.trials if (path := _finished(folder, trial)) is not None}
+    left = [trial for trial in experiment.trials if trial not in done]
+    if done and left:
+        console.print(f"{len(done)} of {len(experiment.trials)} runs are done already", highlight=False)
+    try:
+        for trial, result in _results(left, folder, engine, processes):
+            path = _run_path(folder, trial)
+            _write_run(path, trial, result)
+            done[trial] = path
+    except KeyboardInterrupt:
+        console.print(f"{len(done)} of {len(experiment.trials)} runs are done; the same command goes on from here",
+                      highlight=False)  # fmt: skip
+        raise
+    runs = [_read_run(done[trial], trial, experiment.file.analyses) for trial in experiment.trials]
+    findings = judged(experiment, runs)
+    with writing(folder, "--to"):
+        paths = _write_all(folder, experiment, runs, findings)
+    _show(console, experiment, findings)
+    for path in paths:
+        console.print(str(path), highlight=False, markup=False, soft_wrap=True)
+    if as_json:
+        told = [
+            {"says": one.expectation.says, "value": one.expectation.value, "values": _plain(one.values),
+             "held": one.held, "wanted": one.wanted, "holds": one.holds} for one in findings
+        ]  # fmt: skip
+        print(json.dumps({"experiment": experiment.name, "runs": len(runs), "expectations": told}))
+    return 0 if all(one.holds for one in findings) else OTHERWISE
+
+
+def _plain(values: Sequence[float]) -> list[float | None]:
+    return [None if np.isnan(value) else value for value in values]
+
+
+# --- running
+
+
+def _results(
+    left: Sequence[Trial], folder: Path, engine: str, processes: int
+) -> Iterator[tuple[Trial, Result]]:  # fmt: skip
+    """What comes of the trials that are left, as they end."""
+    if not left:
+        return
+    if not cached():
+        compile_laws(left[0].world, Console(stderr=True))
+    jobs = [job_of(trial, folder.absolute() / "under_way" / trial.name) for trial in left]
+    with _progress(left) as seen:
+        if engine == "ray":
+            from umwelt.cluster.ray_engine import run_jobs_on_ray
+
+            found = run_jobs_on_ray(WORK, jobs)
+        else:
+            found = run_jobs(WORK, jobs, processes_for([trial.world for trial in left], processes), seen)
+        for which, result in found:
+            seen(which, left[which].ticks)
+            if not Console(stderr=True).is_terminal:
+                print(f"{_said(left[which])}: done", file=sys.stderr)
+            yield left[which], result
+
+
+@contextmanager
+def _progress(left: Sequence[Trial]) -> Iterator[Any]:
+    """A bar for all and one for each run under way; where there is no terminal, a line for each that is done."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} of {task.total:,.0f} ticks"),
+        TimeElapsedColumn(), TextColumn("left", style="dim"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        whole = progress.add_task(f"{len(left)} runs", total=sum(trial.ticks for trial in left))
+        reached = [0] * len(left)
+        bars: dict[int, Any] = {}
+
+        def seen(which: int, tick: int) -> None:
+            trial = left[which]
+            if which not in bars:
+                bars[which] = progress.add_task(_said(trial), total=trial.ticks)
+            reached[which] = tick
+            progress.update(bars[which], completed=tick, visible=tick < trial.ticks)
+            progress.update(whole, completed=sum(reached))
+
+        yield seen
+
+
+def _said(trial: Trial) -> str:
+    point = ", ".join(f"{key} {value}" for key, value in trial.values.items())
+    return f"seed {trial.seed}" + (f", {point}" if point else "")
+
+
+# --- files
+
+
+def _run_path(folder: Path, trial: Trial) -> Path:
+    return folder / "runs" / f"{trial.name}.parquet"
+
+
+def _finished(folder: Path, trial: Trial) -> Path | None:
+    """Where a trial's results lie; refused if they are of another trial, or of other laws."""
+    path = _run_path(folder, trial)
+    if not path.exists():
+        return None
+    if _meta(path)["key"] != trial.key:
+        line = "is of another experiment or of other laws: choose another folder with --to, or remove it"
+        raise RunError(f"{path}: {line}")
+    return path
+
+
+def _meta(path: Path) -> dict[str, Any]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return json.loads(parquet.read_schema(path).metadata[META])
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
+        raise RunError(f"{path}: is no result of a run: remove it, and it is run again") from None
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Any:
+    import pyarrow as pa
+
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return pa.table({name: [row.get(name) for row in rows] for name in names})
+
+
+def _write_run(path: Path, trial: Trial, result: Result) -> None:
+    """Keep what a run found; whole or not at all."""
+    from pyarrow import parquet
+
+    meta = {"key": trial.key, "figures": result.figures, "digest": f"{result.digest:016x}"}
+    table = _table(result.rows).replace_schema_metadata({META: json.dumps(meta).encode()})
+    with writing(path.parent, "--to"), aside(path) as half:
+        parquet.write_table(table, half, compression="zstd")
+
+
+def _read_run(path: Path, trial: Trial, analyses: Sequence[str]) -> Run:
+    from pyarrow import parquet
+
+    table = parquet.read_table(path)
+    columns = {
+        name: np.array([np.nan if one is None else one for one in table.column(name).to_pylist()], np.float64)
+        for name in table.column_names
+    }
+    return analysed(trial, columns, _meta(path)["figures"], analyses)
+
+
+def _write_all(folder: Path, experiment: Experiment, runs: Sequence[Run], findings: Sequence[Finding]) -> list[Path]:
+    """Write tables, the page of plots and the verdict; gives their paths."""
+    from pyarrow import parquet
+
+    rows = []
+    for run in runs:
+        ticks = len(run.columns["tick"])
+        point = {**run.trial.values, "seed": run.trial.seed}
+        rows += [{**point, **{name: values[at] for name, values in run.columns.items()}} for at in range(ticks)]
+    outcomes = [outcome_row(run, named_outcomes(experiment)) for run in runs]
+    paths = [folder / name for name in ("results.parquet", "outcomes.parquet", f"{experiment.name}.png", "verdict.md")]
+    for path, found in zip(paths[:2], (rows, outcomes), strict=True):
+        with aside(path) as half:
+            parquet.write_table(_table(found), half, compression="zstd")
+    with aside(paths[2]) as half:
+        draw_page(half, experiment, runs)
+    with aside(paths[3]) as half:
+        half.write_text(_verdict(experiment, runs, findings), "utf-8")
+    return [Path(os.path.normpath(path)) for path in paths]
+
+
+# --- the verdict
+
+HEAD = ("expected", "outcome", "bounds", "found: median (range)", "in runs", "holds")
+
+
+def _cells(one: Finding) -> tuple[str, ...]:
+    return (
+        one.expectation.says, one.expectation.value, one.bounds, one.told, f"{one.held} of {len(one.values)}",
+        "yes" if one.holds else "NO",
+    )  # fmt: skip
+
+
+def _verdict(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Finding]) -> str:
+    """The verdict as Markdown."""
+    file = experiment.file
+    lines = [f"# {experiment.name}", "", file.summary, ""]
+    lines += [f"Source: {file.source}", ""] if file.source else []
+    seeds = sorted({run.trial.seed for run in runs})
+    quick = " --quick" if experiment.quick else ""
+    size = "{0.height} x {0.width}".format(experiment.trials[0].world.common)
+    what = f"{file.world}, {size} cells, {file.ticks:,} ticks, {len(experiment.points)} point(s), seeds {seeds}"
+    lines += [f"`umwelt experiment {experiment.name}{quick}`: {what}.", ""]
+    if findings:
+        lines += [f"| {' | '.join(HEAD)} |", "|" + " --- |" * len(HEAD)]
+        lines += [f"| {' | '.join(_cells(one))} |" for one in findings]
+    else:
+        lines += ["Nothing is judged in this form."]
+    return "\n".join([*lines, "", f"![{experiment.name}]({experiment.name}.png)", ""])
+
+
+def _show(console: Console, experiment: Experiment, findings: Sequence[Finding]) -> None:
+    if not findings:
+        console.print(f"{experiment.name}: {len(experiment.trials)} runs; nothing is judged in this form", highlight=False)
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in HEAD:
+        table.add_column(name)
+    for one in findings:
+        table.add_row(*_cells(one), style=None if one.holds else "bold red")
+    console.print(table, highlight=False)

@@ -1,0 +1,114 @@
+"""What came out of an experiment's runs, and whether it is what was expected. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from umwelt.agents.description import one_line
+from umwelt.agents.measures.analyses import ANALYSES
+from umwelt.cluster.experiment import STATISTICS, Expectation, Experiment, Trial, matches
+from umwelt.sandbox.errors import WorldFileError
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished trial: what was measured, a column each with NaN where there was nothing, and figures of the whole."""
+
+    trial: Trial
+    columns: Mapping[str, np.ndarray]
+    figures: Mapping[str, float]
+
+    def value(self, name: str, first: int = 0, until: int | None = None) -> float:
+        """An outcome by name: a figure, or a column's statistic over the ticks from `first` to `until`."""
+        if name in self.figures:
+            return float(self.figures[name])
+        column, _, statistic = name.rpartition(".")
+        values = self.columns.get(column)
+        if values is None or statistic not in STATISTICS:
+            return float("nan")
+        ticks = self.columns["tick"]
+        chosen = values[(ticks >= first) & (ticks <= (ticks[-1] if until is None else until))]
+        if statistic in ("start", "end"):
+            return float(chosen[0 if statistic == "start" else -1]) if len(chosen) else float("nan")
+        chosen = chosen[~np.isnan(chosen)]
+        how = {"mean": np.mean, "least": np.min, "most": np.max}[statistic]
+        return float(how(chosen)) if len(chosen) else float("nan")
+
+
+def analysed(trial: Trial, columns: Mapping[str, np.ndarray], figures: Mapping[str, float], names: Sequence[str]) -> Run:
+    """A run with the figures of its analyses."""
+    found = dict(figures)
+    for name in names:
+        try:
+            found |= ANALYSES[name](columns)
+        except KeyError as error:
+            line = f'analyses: "{name}" wants the column {one_line(error.args[0])}: add the measure that tells it'
+            raise WorldFileError(line) from None
+    return Run(trial, columns, found)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of an expectation: the values of all runs it is about, and in how many it held."""
+
+    expectation: Expectation
+    values: tuple[float, ...]
+    held: int
+    wanted: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether it came out as expected."""
+        return bool(self.values) and self.held >= self.wanted
+
+    @property
+    def bounds(self) -> str:
+        """The bounds, for people."""
+        one = self.expectation
+        if one.between is not None:
+            return f"{one.between[0]:g} to {one.between[1]:g}"
+        parts = [("above", one.above), ("below", one.below)]
+        return ", ".join(f"{word} {value:g}" for word, value in parts if value is not None)
+
+    @property
+    def told(self) -> str:
+        """Median and range of the values."""
+        known = [value for value in self.values if not np.isnan(value)]
+        if not known:
+            return "nothing measured"
+        middle = float(np.median(known))
+        return f"{middle:.4g}" if len(known) == 1 else f"{middle:.4g} ({min(known):.4g} to {max(known):.4g})"
+
+
+def judged(experiment: Experiment, runs: Sequence[Run]) -> list[Finding]:
+    """What came of each expectation that is judged; of a quick form only those that say so."""
+    return [_finding(one, runs) for one in experiment.file.expect if one.quick or not experiment.quick]
+
+
+def _finding(one: Expectation, runs: Sequence[Run]) -> Finding:
+    chosen = [run for run in runs if matches(run.trial.values, one.where)]
+    others: dict[int, Run] = {}
+    if one.against:
+        others = {run.trial.seed: run for run in runs if matches(run.trial.values, one.against)}
+        chosen = [run for run in chosen if not matches(run.trial.values, one.against) and run.trial.seed in others]
+    values = []
+    for run in chosen:
+        value = run.value(one.value, one.first, one.until)
+        if one.against:
+            value -= others[run.trial.seed].value(one.value, one.first, one.until)
+        values.append(value)
+    held = sum(not np.isnan(value) and one.holds(value) for value in values)
+    return Finding(one, tuple(values), held, len(values) if one.in_runs is None else min(one.in_runs, len(values)))
+
+
+def named_outcomes(experiment: Experiment) -> list[str]:
+    """The outcomes that expectations and plots name."""
+    named = [one.value for one in experiment.file.expect]
+    return list(dict.fromkeys([*named, *(name for plot in experiment.file.plots for name in plot.outcomes)]))
+
+
+def outcome_row(run: Run, names: Sequence[str]) -> dict[str, Any]:
+    """A run's outcomes in a row, with its point and seed."""
+    return {**run.trial.values, "seed": run.trial.seed, **{name: run.value(name) for name in names}, **run.figures}

@@ -1,0 +1,95 @@
+"""An experiment's pictures, all on one page, by matplotlib."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from umwelt.client.outcomes import Run
+from umwelt.cluster.experiment import Experiment, Plot
+
+PALETTE = ("#1f7a8c", "#c8553d", "#7a9e3f", "#8a6d3b", "#5b5f97", "#b5838d", "#2f4858", "#d9a441")
+STYLES = ("-", "--", ":", "-.")
+WIDE, HIGH = 7.2, 3.0
+RUN_ALPHA = 0.45
+
+
+def draw_page(path: Path, experiment: Experiment, runs: Sequence[Run]) -> None:
+    """Write the page of an experiment's plots as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    plots = experiment.file.plots or [Plot("living", [name for name in ("plants", "monsters")], log=True)]
+    across = 1 if len(plots) == 1 else 2
+    down = -(-len(plots) // across)
+    figure = Figure(figsize=(WIDE * across, HIGH * down + 0.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for axis, plot in zip(axes, plots, strict=False):
+        (_outcomes if plot.outcomes else _columns)(axis, plot, experiment, runs)
+        _dress(axis, plot)
+    for axis in axes[len(plots) :]:
+        axis.set_axis_off()
+    quick = ", quick form" if experiment.quick else ""
+    figure.suptitle(f"{experiment.name}{quick}: {experiment.file.summary}", fontsize=11, x=0.01, ha="left")
+    figure.savefig(path, dpi=110, format="png")
+
+
+def _dress(axis: Any, plot: Plot) -> None:
+    axis.set_title(plot.title, fontsize=10, loc="left")
+    axis.set_xlabel(plot.x_label or ("tick" if plot.x == "tick" and plot.columns else plot.x), fontsize=9)
+    axis.set_ylabel(plot.y_label, fontsize=9)
+    if plot.log:
+        axis.set_yscale("symlog" if plot.x == "tick" and plot.columns else "log")
+    if plot.log_x:
+        axis.set_xscale("log")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=8)
+    axis.grid(alpha=0.2)
+    if axis.get_legend_handles_labels()[1]:
+        axis.legend(fontsize=8, frameon=False)
+
+
+def _columns(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) -> None:
+    """A thin line for each run; colours tell columns apart, line styles points."""
+    said: set[str] = set()
+    for run in runs:
+        x = run.columns.get(plot.x)
+        for at, name in enumerate(plot.columns):
+            values = run.columns.get(name)
+            if x is None or values is None:
+                continue
+            label = name if len(experiment.points) == 1 else f"{name}, {_said(run.trial.values)}"
+            axis.plot(
+                x, values, STYLES[run.trial.point % len(STYLES)], color=PALETTE[at % len(PALETTE)], alpha=RUN_ALPHA,
+                linewidth=1.0, label=None if label in said else label,
+                marker="." if len(x) < 4 or plot.x != "tick" else None, markersize=3,
+            )  # fmt: skip
+            said.add(label)
+
+
+def _outcomes(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) -> None:
+    """A dot for each run over its point, or over another outcome; a dash for the median."""
+    for at, name in enumerate(plot.outcomes):
+        values = np.array([run.value(name) for run in runs])
+        if plot.x != "tick":
+            x = np.array([_number(run.trial.values.get(plot.x, run.value(plot.x))) for run in runs])
+        else:
+            x = np.array([float(run.trial.point) for run in runs])
+            axis.set_xticks(range(len(experiment.points)), [_said(point) or "all runs" for point in experiment.points])
+        colour = PALETTE[at % len(PALETTE)]
+        axis.plot(x, values, "o", color=colour, alpha=0.6, markersize=5, label=name)
+        for one in np.unique(x[~np.isnan(x)]):
+            known = values[(x == one) & ~np.isnan(values)]
+            if len(known) > 1:
+                axis.plot([one], [np.median(known)], "_", color=colour, markersize=22, markeredgewidth=2)
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def _said(values: dict[str, Any]) -> str:
+    """A point, for people."""
+    return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in values.items())

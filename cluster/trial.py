@@ -1,0 +1,151 @@
+"""One run of an experiment, by the same tick as any other; what it found so far is kept, so that it can go on.
+
+A checkpoint is a snapshot, and then a file that names it and holds the rows so far: it is whole as soon as that is
+there. A run that goes on from one comes out as if it had never stopped.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from umwelt.agents.description import WorldFile, parse_world
+from umwelt.agents.measures import measured
+from umwelt.agents.opening import begin, opened
+from umwelt.cluster.duel import Genomes, duel_world, founding_genomes, genomes_of, outcome_of, run_duel
+from umwelt.cluster.experiment import DuelStage, Trial
+from umwelt.cluster.protocol import Deed
+from umwelt.cluster.recovery import Replay
+from umwelt.cluster.store import aside, writing
+from umwelt.sandbox import audit, snapshot
+from umwelt.sandbox.errors import SnapshotError
+from umwelt.sandbox.region import Region
+
+CHECKPOINT_EVERY_S = 120.0
+ROWS = "rows.json"
+
+Row = dict[str, float]
+
+
+class Job(msgspec.Struct):
+    """A trial as it goes to a process."""
+
+    key: str
+    text: str
+    source: str
+    name: str
+    ticks: int
+    every: int
+    measures: tuple[str, ...]
+    due: list[tuple[int, int, bytes]]
+    duel: DuelStage | None
+    folder: str
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S
+
+
+class Result(NamedTuple):
+    """What a run found: a row at each measurement, figures of the whole run, and the digest at its end."""
+
+    rows: list[Row]
+    figures: dict[str, float]
+    digest: int
+
+
+class Kept(msgspec.Struct):
+    """What a checkpoint holds beside the snapshot."""
+
+    key: str
+    tick: int
+    rows: list[Row]
+    figures: dict[str, float]
+
+
+def job_of(trial: Trial, folder: Path) -> Job:
+    """A trial, and the folder in which it keeps checkpoints."""
+    world = trial.world
+    due = [(deed.tick, deed.number, deed.content) for deed in trial.due]
+    return Job(
+        trial.key, world.text, world.source, world.name, trial.ticks, trial.every, trial.measures, due, trial.duel,
+        str(folder),
+    )  # fmt: skip
+
+
+def run_job(job: Job, say: Callable[[int], None]) -> Result:
+    """Run a trial to its end, from its checkpoint where there is one."""
+    world = parse_world(job.text, job.source, job.name)
+    region, kept = _resumed(job, world) or (begin(world), Kept(job.key, 0, [], {}))
+    going = Replay(world, region, [Deed(*one) for one in job.due if one[0] >= region.tick])
+    saved_s = time.monotonic()
+    while True:
+        if (region.tick % job.every == 0 or region.tick == job.ticks) and not _is_measured(kept, region.tick):
+            kept.rows.append({"tick": region.tick, **measured(world, region, job.measures)})
+        if job.duel is not None and region.tick == job.duel.at and not kept.figures:
+            kept.figures = _duelled(world, region, job.duel)
+        say(region.tick)
+        if region.tick >= job.ticks:
+            break
+        if time.monotonic() - saved_s > job.checkpoint_every_s:
+            _keep(job, world, region, kept)
+            saved_s = time.monotonic()
+        going.step()
+    shutil.rmtree(job.folder, ignore_errors=True)
+    return Result(kept.rows, kept.figures, audit.world_digest(region))
+
+
+def _is_measured(kept: Kept, tick: int) -> bool:
+    return bool(kept.rows) and kept.rows[-1]["tick"] >= tick
+
+
+def _keep(job: Job, world: WorldFile, region: Region, kept: Kept) -> None:
+    """Write a checkpoint, and let the one before it go."""
+    folder = Path(job.folder)
+    with writing(folder, "--to"):
+        folder.mkdir(parents=True, exist_ok=True)
+        place = folder / f"tick-{region.tick}"
+        shutil.rmtree(place, ignore_errors=True)
+        snapshot.save(place, region, world.text, world.name)
+        kept.tick = region.tick
+        with aside(folder / ROWS) as half:
+            half.write_bytes(msgspec.json.encode(kept))
+        for old in folder.glob("tick-*"):
+            if old != place:
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _resumed(job: Job, world: WorldFile) -> tuple[Region, Kept] | None:
+    """The world at the last checkpoint of this very trial; None if there is none that is whole."""
+    folder = Path(job.folder)
+    try:
+        kept = msgspec.json.decode((folder / ROWS).read_bytes(), type=Kept)
+        if kept.key != job.key:
+            return None
+        found = snapshot.load(folder / f"tick-{kept.tick}", world.laws.layout(world))
+    except (OSError, msgspec.MsgspecError, SnapshotError):
+        return None
+    region = opened(world, found.pieces, found.constants, found.manifest.tick, controls=found.controls)
+    region.counts.update(found.manifest.counts)
+    return region, kept
+
+
+def _duelled(world: WorldFile, region: Region, stage: DuelStage) -> dict[str, float]:
+    """Descendants against founders, species by species: offspring of both, and how many more the descendants have.
+
+    Where nobody of a species is left, the founders have won by all that they could bear: the figure is -1.
+    """
+    figures: dict[str, float] = {}
+    seed = world.common.seed + 1_000_000
+    for species in stage.species:
+        name = f"duel.{species}"
+        living = genomes_of(world, region, species, stage.each, seed)
+        if not living:
+            figures[f"{name}.more"] = -1
+            continue
+        founders = founding_genomes(world, species, stage.each, seed)
+        sides = Genomes(f"{species} founders", founders), Genomes(f"{species} descendants", living)
+        rows = run_duel(duel_world(world, species, *sides, stage.each, seed), stage.ticks, stage.ticks)
+        first, second = (outcome_of(rows, side.name)["births"] for side in sides)
+        figures |= {f"{name}.founders": first, f"{name}.descendants": second, f"{name}.more": second - first}
+    return figures
