@@ -1,6 +1,6 @@
 """From a checked description to tick 0: tables of integers, ground, water, air, and the founders."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,12 +21,12 @@ from umwelt.agents.founders import MONSTERS as MONSTER_TEMPLATES
 from umwelt.agents.founders import PLANTS as PLANT_TEMPLATES
 from umwelt.agents.founders import given_genome, monster_genome, plant_genome
 from umwelt.agents.genome import BIRTH_ORGANS, ORGAN_CODES
+from umwelt.agents.ground import GroundSettings, draws, elevation_of
 from umwelt.agents.tables import MONSTERS, PLANTS, cell_fields, monster_columns, plant_columns
 from umwelt.sandbox.chemistry import Chemistry, Reaction
 from umwelt.sandbox.columns import Column, Schema, identity
-from umwelt.sandbox.dice import draw, purpose
+from umwelt.sandbox.dice import purpose
 from umwelt.sandbox.errors import ChemistryError, WorldFileError
-from umwelt.sandbox.kernel import call, kernel
 from umwelt.sandbox.laws.flow import SHARE_ONE
 from umwelt.sandbox.laws.weather import ENVIRONMENT, Climate
 from umwelt.sandbox.region import Field, Region, Torus
@@ -38,14 +38,9 @@ from umwelt.sandbox.units import (
     warmth_table,
 )
 
-GROUND = purpose("genesis.ground")
 SCATTER = purpose("genesis.scatter")
 JITTER = purpose("genesis.jitter")
-WIDEST_HILLS = 64
 MOST_CLUMPS = 1000
-
-
-Height = Annotated[int, msgspec.Meta(ge=0, le=30_000)]
 
 
 class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -81,20 +76,6 @@ class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             ],
             self.saturation_count, fraction_from_float(self.cloud), fraction_from_float(self.wind), capacity_count,
         )  # fmt: skip
-
-
-class GroundSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What lies on a cell at tick 0, in molecules; elevations in the height of one molecule of water."""
-
-    hills: Height = 1600
-    sea_level: Height = 620
-    soil_water: Count = 420
-    soil_holds: Count = 600
-    vapour: Count = 60
-    oxygen: Count = 3000
-    carbon_dioxide: Count = 500
-    mineral: Count = 40
-    detritus: Count = 6
 
 
 class ReactionSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -236,48 +217,6 @@ def constants_of(settings: EarthSettings, chemistry: Chemistry) -> dict[str, np.
     return constants
 
 
-@kernel
-def draw_many(keys, seed, what, index, result):
-    """One draw for each key."""
-    for i in range(len(keys)):
-        result[i] = draw(seed, 0, keys[i], what, index)
-
-
-def draws(keys: np.ndarray, seed: int, what: int, index: int = 0) -> np.ndarray:
-    """Draws of tick 0 for many keys, `int64`."""
-    result = np.empty(len(keys), np.int64)
-    call(draw_many, np.asarray(keys, np.int64), seed, what, index, result)
-    return result
-
-
-def elevation_of(torus: Torus, seed: int, hills: int) -> np.ndarray:
-    """Hilly ground, `int64[height, width]` from 0 to about `hills`.
-
-    It is value noise in integers, four octaves on the torus.
-    """
-    total = np.zeros(torus, np.int64)
-    octave, strength, strengths = min(WIDEST_HILLS, min(torus) // 2), 1024, 0
-    while octave >= 4 and strength >= 64:
-        rows, columns = max(1, torus.height // octave), max(1, torus.width // octave)
-        keys = np.arange(rows * columns, dtype=np.int64) + octave * (1 << 32)
-        corners = (draws(keys, seed, GROUND, octave) >> 53).reshape(rows, columns)
-        y = np.arange(torus.height, dtype=np.int64) * rows * 1024 // torus.height
-        x = np.arange(torus.width, dtype=np.int64) * columns * 1024 // torus.width
-        fy, fx = _smooth(y & 1023)[:, None], _smooth(x & 1023)[None, :]
-        y0, x0 = y >> 10, x >> 10
-        y1, x1 = (y0 + 1) % rows, (x0 + 1) % columns
-        top = corners[np.ix_(y0, x0)] * (1024 - fx) + corners[np.ix_(y0, x1)] * fx
-        bottom = corners[np.ix_(y1, x0)] * (1024 - fx) + corners[np.ix_(y1, x1)] * fx
-        total += ((top * (1024 - fy) + bottom * fy) >> 20) * strength
-        strengths += strength
-        octave, strength = octave // 2, strength // 2
-    return total * hills // max(1, strengths * 1024)
-
-
-def _smooth(t: np.ndarray) -> np.ndarray:
-    return (t * t * (3072 - 2 * t)) >> 20
-
-
 def chemistry(world: WorldFile) -> Chemistry:
     """The substances and reactions of a world."""
     return earth_chemistry(world.settings)
@@ -303,7 +242,7 @@ def genesis(world: WorldFile, region: Region) -> None:
     substances = chemistry(world)
     region.constants = constants_of(settings, substances)
     ground = settings.ground
-    elevation = elevation_of(region.torus, region.seed, ground.hills)
+    elevation = elevation_of(region.torus, region.seed, ground)
     region["elevation"][:] = elevation
     for name in ("vapour", "oxygen", "carbon_dioxide", "mineral", "detritus"):
         region[name][:] = getattr(ground, name)
