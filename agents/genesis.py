@@ -21,7 +21,7 @@ from umwelt.agents.founders import MONSTERS as MONSTER_TEMPLATES
 from umwelt.agents.founders import PLANTS as PLANT_TEMPLATES
 from umwelt.agents.founders import given_genome, monster_genome, plant_genome
 from umwelt.agents.genome import BIRTH_ORGANS, ORGAN_CODES
-from umwelt.agents.ground import GroundSettings, draws, elevation_of
+from umwelt.agents.ground import GroundSettings, Height, draws, elevation_of
 from umwelt.agents.tables import MONSTERS, PLANTS, cell_fields, monster_columns, plant_columns
 from umwelt.sandbox.chemistry import Chemistry, Reaction
 from umwelt.sandbox.columns import Column, Schema, identity
@@ -59,11 +59,15 @@ class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     saturation_count: Count = 120
     cloud: float = 0.4
     wind: float = 1.0
+    tide: Height = 0
+    """How high the pull raises free water that has time to follow it, above the mean and below."""
+    tide_ticks: int = 600
+    """From one high water to the next."""
 
     def table(self, capacity_count: int) -> Climate:
         """The climate as integers."""
-        if self.day_ticks < 1 or self.year_ticks < 1:
-            raise WorldFileError("climate: day_ticks and year_ticks must be at least 1")
+        if min(self.day_ticks, self.year_ticks, self.tide_ticks) < 1:
+            raise WorldFileError("climate: day_ticks, year_ticks and tide_ticks must be at least 1")
         for name in ("light", "latitude", "season", "cloud", "wind"):
             if not 0 <= getattr(self, name) <= 4:
                 raise WorldFileError(f"climate.{name} = {getattr(self, name)}: use 0 to 4")
@@ -75,6 +79,7 @@ class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 )
             ],
             self.saturation_count, fraction_from_float(self.cloud), fraction_from_float(self.wind), capacity_count,
+            self.tide, self.tide_ticks,
         )  # fmt: skip
 
 
