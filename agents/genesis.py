@@ -23,6 +23,7 @@ from umwelt.agents.founders import given_genome, monster_genome, plant_genome
 from umwelt.agents.genome import BIRTH_ORGANS, ORGAN_CODES
 from umwelt.agents.ground import GroundSettings, Height, draws, elevation_of
 from umwelt.agents.tables import MONSTERS, PLANTS, cell_fields, monster_columns, plant_columns
+from umwelt.agents.wires import wire
 from umwelt.sandbox.chemistry import Chemistry, Reaction
 from umwelt.sandbox.columns import Column, Schema, identity
 from umwelt.sandbox.dice import purpose
@@ -117,8 +118,10 @@ class FounderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     like: str = ""
     organs: list[str] | None = None
     genes: dict[str, int] = {}
+    wires: dict[str, dict[str, int]] = {}
+    """Weights of its net set anew: for each hidden unit or drive, what it hears and how strongly; see `wires.py`."""
     genome: list[int] | None = None
-    """All genes in their order, as a journalled birth has them; in place of `like`, `organs` and `genes`."""
+    """All genes in their order, as a journalled birth has them; in place of `like`, `organs`, `genes` and `wires`."""
     behaviour: str = "net"
     clumps: Count = 0
 
@@ -178,6 +181,8 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
             raise WorldFileError(f'{place}.behaviour = "{founder.behaviour}": plants have no behaviour: leave it out')
         if kind == "plant" and founder.organs is not None:
             raise WorldFileError(f"{place}.organs: plants have none: leave it out")
+        if kind == "plant" and founder.wires:
+            raise WorldFileError(f"{place}.wires: plants have no net: leave it out")
         like = founder.like or (founder.species if founder.species in {**PLANT_TEMPLATES, **MONSTER_TEMPLATES} else "")
         if founder.genome is not None:
             genome = given_genome(founder.genome, kind, place)
@@ -185,6 +190,7 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
             genome = plant_genome(like or "grass", founder.genes, place)
         else:
             genome = monster_genome(like or "blank", founder.organs, founder.genes, place)
+            wire(genome, founder.wires, f"{place}.wires")
         found.append({"name": founder.species, "kind": kind, "genome": genome, "behaviour": founder.behaviour})
     return found
 

@@ -70,6 +70,7 @@ def draws(keys: np.ndarray, seed: int, what: int, index: int = 0) -> np.ndarray:
 
 def elevation_of(torus: Torus, seed: int, ground: GroundSettings) -> np.ndarray:
     """The height of the ground, `int64[height, width]`: hills from 0 to about `hills`, and the floor of the sea."""
+    one_of(ground.shape, SHAPES, "ground.shape")
     land = _noise(torus, seed, GROUND, ground.hills, WIDEST_HILLS)
     middle = sea_distance(torus, seed, ground)
     if middle is None:
@@ -90,7 +91,7 @@ def sea_distance(torus: Torus, seed: int, ground: GroundSettings) -> np.ndarray 
         apart = np.abs(x[None, :] - lines[:, None])
         nearest = np.minimum(apart, torus.width - apart).min(axis=0) * SIXTEENTHS
         found.append(np.broadcast_to(nearest, torus))
-    if one_of(ground.shape, SHAPES, "ground.shape") == "islands":
+    if ground.shape == "islands":
         found.append(_island_borders(torus, _island_middles(torus, seed, ground.islands)))
     return np.minimum.reduce(found) if found else None
 
