@@ -1,7 +1,7 @@
 """From a checked description to tick 0: tables of integers, ground, water, air, and the founders."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,10 +22,12 @@ from umwelt.agents.founders import MONSTERS as MONSTER_TEMPLATES
 from umwelt.agents.founders import PLANTS as PLANT_TEMPLATES
 from umwelt.agents.founders import given_genome, monster_genome, plant_genome
 from umwelt.agents.genome import BIRTH_ORGANS, MONSTER_GENES, ORGAN_CODES, ORGAN_SLOTS, PLANT_GENES, mutate
+from umwelt.agents.ground import GroundSettings, Height, draws, elevation_of
 from umwelt.agents.tables import MONSTERS, PLANTS, cell_fields, monster_columns, plant_columns
+from umwelt.agents.wires import wire
 from umwelt.sandbox.chemistry import Chemistry, Reaction
 from umwelt.sandbox.columns import Column, Schema, identity
-from umwelt.sandbox.dice import draw, purpose
+from umwelt.sandbox.dice import purpose
 from umwelt.sandbox.errors import ChemistryError, WorldFileError
 from umwelt.sandbox.kernel import call, kernel
 from umwelt.sandbox.laws.flow import SHARE_ONE
@@ -39,16 +41,11 @@ from umwelt.sandbox.units import (
     warmth_table,
 )
 
-GROUND = purpose("genesis.ground")
 SCATTER = purpose("genesis.scatter")
 JITTER = purpose("genesis.jitter")
 DEAL = purpose("genesis.deal")
-WIDEST_HILLS = 64
 MOST_CLUMPS = 1000
 VARIATION_ONE = 65536
-
-
-Height = Annotated[int, msgspec.Meta(ge=0, le=30_000)]
 
 
 class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -67,11 +64,15 @@ class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     saturation_count: Count = 120
     cloud: float = 0.4
     wind: float = 1.0
+    tide: Height = 0
+    """How high the pull raises free water that has time to follow it, above the mean and below."""
+    tide_ticks: int = 600
+    """From one high water to the next."""
 
     def table(self, capacity_count: int) -> Climate:
         """The climate as integers."""
-        if self.day_ticks < 1 or self.year_ticks < 1:
-            raise WorldFileError("climate: day_ticks and year_ticks must be at least 1")
+        if min(self.day_ticks, self.year_ticks, self.tide_ticks) < 1:
+            raise WorldFileError("climate: day_ticks, year_ticks and tide_ticks must be at least 1")
         for name in ("light", "latitude", "season", "cloud", "wind"):
             if not 0 <= getattr(self, name) <= 4:
                 raise WorldFileError(f"climate.{name} = {getattr(self, name)}: use 0 to 4")
@@ -83,21 +84,8 @@ class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 )
             ],
             self.saturation_count, fraction_from_float(self.cloud), fraction_from_float(self.wind), capacity_count,
+            self.tide, self.tide_ticks,
         )  # fmt: skip
-
-
-class GroundSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What lies on a cell at tick 0, in molecules; elevations in the height of one molecule of water."""
-
-    hills: Height = 1600
-    sea_level: Height = 620
-    soil_water: Count = 420
-    soil_holds: Count = 600
-    vapour: Count = 60
-    oxygen: Count = 3000
-    carbon_dioxide: Count = 500
-    mineral: Count = 40
-    detritus: Count = 6
 
 
 class ReactionSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -134,8 +122,10 @@ class FounderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     like: str = ""
     organs: list[str] | None = None
     genes: dict[str, int] = {}
+    wires: dict[str, dict[str, int]] = {}
+    """Weights of its net set anew: for each hidden unit or drive, what it hears and how strongly; see `wires.py`."""
     genome: list[int] | None = None
-    """All genes in their order, as a journalled birth has them; in place of `like`, `organs` and `genes`."""
+    """All genes in their order, as a journalled birth has them; in place of `like`, `organs`, `genes` and `wires`."""
     genomes: list[str] | None = None
     """Several such genomes, each as hexadecimal digits, two a gene; dealt out in turn over the group's founders."""
     behaviour: str = "net"
@@ -207,9 +197,11 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
             raise WorldFileError(f'{place}.behaviour = "{founder.behaviour}": plants have no behaviour: leave it out')
         if kind == "plant" and founder.organs is not None:
             raise WorldFileError(f"{place}.organs: plants have none: leave it out")
+        if kind == "plant" and founder.wires:
+            raise WorldFileError(f"{place}.wires: plants have no net: leave it out")
         like = founder.like or (founder.species if founder.species in {**PLANT_TEMPLATES, **MONSTER_TEMPLATES} else "")
         if founder.genomes is not None:
-            for name in ("genome", "like", "organs", "genes"):
+            for name in ("genome", "like", "organs", "genes", "wires"):
                 if getattr(founder, name):
                     raise WorldFileError(f"{place}.{name}: genomes are given in its place: leave one of them out")
             genomes = given_genomes(founder.genomes, kind, place)
@@ -218,7 +210,9 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
         elif kind == "plant":
             genomes = plant_genome(like or "grass", founder.genes, place)[None]
         else:
-            genomes = monster_genome(like or "blank", founder.organs, founder.genes, place)[None]
+            genome = monster_genome(like or "blank", founder.organs, founder.genes, place)
+            wire(genome, founder.wires, f"{place}.wires")
+            genomes = genome[None]
         found.append({
             "name": founder.species, "kind": kind, "genome": genomes[0], "genomes": genomes,
             "behaviour": founder.behaviour, "variation": founder.variation if founder.genomes is None else 0.0,
@@ -296,52 +290,10 @@ def constants_of(settings: EarthSettings, chemistry: Chemistry) -> dict[str, np.
 
 
 @kernel
-def draw_many(keys, seed, what, index, result):
-    """One draw for each key."""
-    for i in range(len(keys)):
-        result[i] = draw(seed, 0, keys[i], what, index)
-
-
-@kernel
 def vary(genomes, rate_65536, seed, keys):
     """Mutate each founder's genome, as if it were born at tick 0."""
     for i in range(len(keys)):
         mutate(genomes, i, rate_65536, seed, 0, keys[i])
-
-
-def draws(keys: np.ndarray, seed: int, what: int, index: int = 0) -> np.ndarray:
-    """Draws of tick 0 for many keys, `int64`."""
-    result = np.empty(len(keys), np.int64)
-    call(draw_many, np.asarray(keys, np.int64), seed, what, index, result)
-    return result
-
-
-def elevation_of(torus: Torus, seed: int, hills: int) -> np.ndarray:
-    """Hilly ground, `int64[height, width]` from 0 to about `hills`.
-
-    It is value noise in integers, four octaves on the torus.
-    """
-    total = np.zeros(torus, np.int64)
-    octave, strength, strengths = min(WIDEST_HILLS, min(torus) // 2), 1024, 0
-    while octave >= 4 and strength >= 64:
-        rows, columns = max(1, torus.height // octave), max(1, torus.width // octave)
-        keys = np.arange(rows * columns, dtype=np.int64) + octave * (1 << 32)
-        corners = (draws(keys, seed, GROUND, octave) >> 53).reshape(rows, columns)
-        y = np.arange(torus.height, dtype=np.int64) * rows * 1024 // torus.height
-        x = np.arange(torus.width, dtype=np.int64) * columns * 1024 // torus.width
-        fy, fx = _smooth(y & 1023)[:, None], _smooth(x & 1023)[None, :]
-        y0, x0 = y >> 10, x >> 10
-        y1, x1 = (y0 + 1) % rows, (x0 + 1) % columns
-        top = corners[np.ix_(y0, x0)] * (1024 - fx) + corners[np.ix_(y0, x1)] * fx
-        bottom = corners[np.ix_(y1, x0)] * (1024 - fx) + corners[np.ix_(y1, x1)] * fx
-        total += ((top * (1024 - fy) + bottom * fy) >> 20) * strength
-        strengths += strength
-        octave, strength = octave // 2, strength // 2
-    return total * hills // max(1, strengths * 1024)
-
-
-def _smooth(t: np.ndarray) -> np.ndarray:
-    return (t * t * (3072 - 2 * t)) >> 20
 
 
 def chemistry(world: WorldFile) -> Chemistry:
@@ -369,7 +321,7 @@ def genesis(world: WorldFile, region: Region) -> None:
     substances = chemistry(world)
     region.constants = constants_of(settings, substances)
     ground = settings.ground
-    elevation = elevation_of(region.torus, region.seed, ground.hills)
+    elevation = elevation_of(region.torus, region.seed, ground)
     region["elevation"][:] = elevation
     for name in ("vapour", "oxygen", "carbon_dioxide", "mineral", "detritus"):
         region[name][:] = getattr(ground, name)

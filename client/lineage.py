@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from umwelt.agents.genesis import draws
+from umwelt.agents.ground import draws
 from umwelt.client.descent import CladeTable, Descent, Seen, read_descent
 from umwelt.client.lineage_picture import draw_lineage
 from umwelt.client.newick import Lines, Tree, ancestry, newick, time_tree

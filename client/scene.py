@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from umwelt.agents.physiology import LEAF_FULL_COUNT
+from umwelt.sandbox.laws.weather import climate_of
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import SUBCELL, TURN
 
@@ -75,7 +76,7 @@ def scene_of(region: Region, stride: int = 1) -> Scene:
         return region.owned_view(name)[::stride, ::stride].astype(np.float32)
 
     earthly = "water" in parts and "climate" in region.constants
-    capacity = float(region.constants["climate"][-1]) if earthly else 1.0
+    capacity = float(climate_of(region).capacity_count) if earthly else 1.0
     water = plane("water")
     scents = np.stack([np.clip(plane(name) / SCENT_STRONG_COUNT, 0, 1) for name in ("aroma", "musk", "alarm")])
     return Scene(

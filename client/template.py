@@ -19,10 +19,17 @@ season_celsius = 6.0        # how much warmer summer is than the mean
 day_celsius = 4.0           # how much warmer noon is than the day's mean
 cloud = 0.4                 # light that is lost under full cloud
 wind = 1.0
+tide = 0                    # how high the tide pulls free water; 0 is none
+tide_ticks = 600            # from one high water to the next
 
 [ground]
 hills = 1600                # height of the highest hills; 0 is a plain
 sea_level = 620             # what lies lower is filled with water
+shape = "hills"             # or "islands"
+islands = 5                 # how many, where the shape is islands
+channels = 0                # channels of deep water along y; 2 part the world in halves that nobody leaves
+channel_cells = 16          # how wide deep water is at least
+sea_depth = 2000            # how deep the floor of such seas lies
 soil_water = 420            # water in every cell at the beginning
 soil_holds = 600            # beyond this, water runs downhill
 mineral = 40                # what plants need beside light, water and air
@@ -66,6 +73,7 @@ species = "hunter"
 count = 30
 # genes = {{ hue = -60, longevity = 80 }}     # some genes set anew, -128 to 127
 # organs = ["jaw", "leg", "eye", "gut"]     # which organs it grows, in which order
+# wires = {{ bite = {{ 1 = 90 }} }}             # weights of its net; worlds/arena.toml has whole nets
 # behaviour = "my_package.my_module:Shy"    # a Python class with `respond` in place of the inherited net
 # genomes = ["0aff...", "0b00..."]          # whole genomes in hexadecimal digits, dealt out in turn over the group
 # among = "grazer"                          # mixed with another group, so that neither has the better places

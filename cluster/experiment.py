@@ -38,10 +38,10 @@ import msgspec
 
 from umwelt.agents import deeds
 from umwelt.agents.description import WorldFile, convert, naming, one_line, one_of, read_world, to_toml
+from umwelt.agents.genesis import EarthSettings
 from umwelt.agents.measures import measure_named
 from umwelt.agents.measures.analyses import ANALYSES
 from umwelt.agents.opening import tried_small
-from umwelt.agents.genesis import EarthSettings
 from umwelt.cluster.duel import founders_count
 from umwelt.cluster.protocol import Deed
 from umwelt.sandbox import audit

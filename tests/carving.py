@@ -13,12 +13,17 @@ from umwelt.sandbox.step import step
 
 def golden(height: int = 64, width: int = 64, seed: int = 1, **overrides) -> WorldFile:
     """The golden world at another size; the numbers of founders shrink with the area."""
-    text = bundled_worlds()["golden"].read_text("utf-8")
-    world = parse_world(text, "golden", "golden")
-    shrink = height * width / (64 * 64)
+    return bundled("golden", height, width, seed, **overrides)
+
+
+def bundled(name: str, height: int, width: int, seed: int, **overrides) -> WorldFile:
+    """A world that comes with Umwelt at another size; the numbers of founders shrink with the area."""
+    text = bundled_worlds()[name].read_text("utf-8")
+    world = parse_world(text, name, name)
+    shrink = height * width / (world.common.height * world.common.width)
     counts = {f"founders.{i}.count": max(2, int(f.count * shrink)) for i, f in enumerate(world.settings.founders)}
     size = {"height": height, "width": width, "seed": seed}
-    return parse_world(text, "golden", "golden", {**counts, **size, **overrides})
+    return parse_world(text, name, name, {**counts, **size, **overrides})
 
 
 def carve(torus: Torus, rows: Sequence[int], columns: Sequence[Sequence[int]]) -> list[Rectangle]:
@@ -106,6 +111,6 @@ def ninths(torus: Torus) -> list[Rectangle]:
 
 
 __all__ = [
-    "assert_unique_ids", "begin", "carve", "carved", "carved_anew", "golden", "halves", "ninths", "quarters",
+    "assert_unique_ids", "begin", "bundled", "carve", "carved", "carved_anew", "golden", "halves", "ninths", "quarters",
     "run_together", "torus_of", "whole", "whole_digest", "whole_elements",
 ]  # fmt: skip

@@ -17,9 +17,9 @@ ROW_NUMBERS = {"graze_target", "bite_target", "claim_top"}
 """Columns that hold rows: they name the same beings by other numbers after rows moved."""
 
 
-def lived_in(ticks: int, seed: int = 1) -> Region:
+def lived_in(ticks: int, seed: int = 1, **overrides) -> Region:
     """A golden world after some ticks, its halo fresh."""
-    world = golden(seed=seed)
+    world = golden(seed=seed, **overrides)
     region = begin(world)
     advance(region, world.laws, ticks)
     region.wrap()
@@ -29,6 +29,16 @@ def lived_in(ticks: int, seed: int = 1) -> Region:
 @pytest.fixture(scope="module")
 def aged() -> Region:
     return lived_in(40)
+
+
+@pytest.fixture(scope="module")
+def tidal() -> Region:
+    """One where high water runs after the tide, over shores and over heads."""
+    region = lived_in(40, **{"climate.tide": 3000, "climate.tide_ticks": 90})
+    region["water"][:] = np.random.default_rng(1).integers(300, 2500, region["water"].shape)
+    region.margin_cells = 0
+    region.wrap()
+    return region
 
 
 def cells_of(region: Region, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -124,11 +134,12 @@ def test_what_is_inside_the_light_cone_is_felt(aged):
     assert seen_at(quiet, y, x) != seen_at(loud, y, x)
 
 
+@pytest.mark.parametrize("state", ["aged", "tidal"])
 @pytest.mark.parametrize("number", range(len(laws.order)), ids=[law.name for law in laws])
 @settings(max_examples=30)
 @given(pick=st.integers(0, 10_000), seed=st.integers(0, 1_000))
-def test_each_law_keeps_to_its_declared_reach(aged, number, pick, seed):
-    quiet = copy.deepcopy(aged)
+def test_each_law_keeps_to_its_declared_reach(aged, tidal, state, number, pick, seed):
+    quiet = copy.deepcopy(tidal if state == "tidal" else aged)
     for law in laws.order[:number]:
         quiet.margin_cells -= law.reach
         law.run(quiet)
@@ -167,13 +178,14 @@ def provoke(region: Region, name: str) -> None:
     region._indices.clear()
 
 
+@pytest.mark.parametrize("state", ["aged", "tidal"])
 @pytest.mark.parametrize(
     ("name", "least"), [("flow", 2), ("sense", 4), ("act", 3), ("move", 1), ("grow", 1), ("live", 2)]
 )
-def test_a_reach_declared_one_cell_too_short_is_found(aged, name, least):
+def test_a_reach_declared_one_cell_too_short_is_found(aged, tidal, state, name, least):
     """The test above can fail: with one cell less, the rim of the reach is felt in some crowd."""
     number = [law.name for law in laws].index(name)
-    start = copy.deepcopy(aged)
+    start = copy.deepcopy(tidal if state == "tidal" else aged)
     for law in laws.order[:number]:
         start.margin_cells -= law.reach
         law.run(start)

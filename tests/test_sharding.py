@@ -10,6 +10,7 @@ import pytest
 from carving import (
     assert_unique_ids,
     begin,
+    bundled,
     carve,
     carved,
     carved_anew,
@@ -26,6 +27,7 @@ from deeds_script import KINDS, LAST_TICK, RUNNER, cast, deeds_at, run_with_deed
 
 from umwelt.agents.deeds import fetched
 from umwelt.agents.opening import opened, tick_zero
+from umwelt.agents.physiology import DROWNING_COUNT
 from umwelt.sandbox import audit
 from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.region import Rectangle
@@ -58,6 +60,31 @@ def test_the_digest_is_the_same_for_every_cut_and_halo(expected, size, cut, k):
     run_together(regions, world, TICKS, k, shuffle_seed=k)
     assert_unique_ids(regions)
     assert (whole_digest(regions), whole_elements(regions, world)) == expected[size]
+
+
+@pytest.fixture(scope="module")
+def watery() -> dict:
+    """Worlds of water: one whose tides run over all cuts, and one that deep water parts."""
+    found = {}
+    for name in ("tides", "islands"):
+        world = bundled(name, 48, 80, 1, **({"climate.tide_ticks": 60} if name == "tides" else {}))
+        region = begin(world)
+        before = region.owned_view("water").copy()
+        advance(region, world.laws, TICKS)
+        assert region.counts["births"] > 0
+        assert name == "islands" or (abs(region.owned_view("water") - before) > 100).mean() > 0.1
+        assert name == "tides" or (before > DROWNING_COUNT).mean() > 0.2
+        found[name] = (world, whole_digest([region]), whole_elements([region], world))
+    return found
+
+
+@pytest.mark.parametrize("name", ["tides", "islands"])
+@pytest.mark.parametrize(("cut", "k"), [("two", 4), ("nine", 1), ("nine", 2)])
+def test_tides_and_deep_water_are_the_same_over_cuts(watery, name, cut, k):
+    world, digest, elements = watery[name]
+    regions = carved(tick_zero(world), world, CUTS[cut](torus_of(world)), k)
+    run_together(regions, world, TICKS, k, shuffle_seed=k)
+    assert (whole_digest(regions), whole_elements(regions, world)) == (digest, elements)
 
 
 def test_a_new_cut_in_the_middle_of_a_run_changes_nothing(expected):

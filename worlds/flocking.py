@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Meta
 
 from umwelt.agents.description import WorldFile
-from umwelt.agents.genesis import draws
+from umwelt.agents.ground import draws
 from umwelt.agents.laws.geometry import angle_to, cosine, sine
 from umwelt.sandbox.columns import Column, Schema, identity
 from umwelt.sandbox.dice import purpose

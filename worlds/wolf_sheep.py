@@ -22,7 +22,7 @@ import numpy as np
 from msgspec import Meta
 
 from umwelt.agents.description import WorldFile
-from umwelt.agents.genesis import draws
+from umwelt.agents.ground import draws
 from umwelt.sandbox.columns import Column, Schema, birth_id, identity
 from umwelt.sandbox.dice import below, bits, draw, purpose
 from umwelt.sandbox.kernel import call, kernel, small

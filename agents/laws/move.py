@@ -1,4 +1,7 @@
-"""Move: monsters turn and run, seeds drift with the wind. Nothing goes further than a cell: reach 1."""
+"""Move: monsters turn and run, seeds drift with the wind. Nothing goes further than a cell: reach 1.
+
+Deep water parts lands: no monster steps into it from where it can stand, and still air over it drops the seeds.
+"""
 
 import numpy as np
 
@@ -15,6 +18,9 @@ from umwelt.sandbox.units import ONE, SUBCELL, TURN
 STUMBLE = purpose("move.stumble")
 DRIFT = purpose("move.drift")
 LAND = purpose("move.land")
+
+LAND_BITS, SINK_BITS = 4, 1
+"""A seed whose time is up lands with odds 1 : 2^4 a tick, one over deep water with odds 1 : 2."""
 
 
 @small
@@ -50,9 +56,15 @@ def dry_eyes(monsters, row, dryness, asleep):
         monsters.dryness[row] = min(ONE, monsters.dryness[row] + 1 + ((dryness * body.EYE_DRIES) >> 10))
 
 
+@small
+def is_deep(water, y, x):
+    """Whether a cell's water is over one's head."""
+    return water[y, x] > body.DROWNING_COUNT
+
+
 @kernel
-def move_monsters(y_low, y_high, place, index, monsters, sine_table, environment):
-    """Turn, run, tire, and let the eyes dry."""
+def move_monsters(y_low, y_high, place, index, monsters, sine_table, environment, water):
+    """Turn, run, tire, and let the eyes dry. Who is caught by a flood may leave it."""
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
         last = index.start[y * place.width + place.x_high]
@@ -73,8 +85,13 @@ def move_monsters(y_low, y_high, place, index, monsters, sine_table, environment
             speed = (min(fastest, body.SPEED_MOST_FIXED) * thrust * (ONE - (fatigue >> 1))) >> 20
             monsters.speed_fixed[row] = speed
             heading = np.int64(monsters.heading[row])
-            monsters.y_fixed[row] += (sine(sine_table, heading) * speed) >> 14
-            monsters.x_fixed[row] += (cosine(sine_table, heading) * speed) >> 14
+            y_fixed = monsters.y_fixed[row] + ((sine(sine_table, heading) * speed) >> 14)
+            x_fixed = monsters.x_fixed[row] + ((cosine(sine_table, heading) * speed) >> 14)
+            if is_deep(water, y_fixed >> 10, x_fixed >> 10) and not is_deep(water, y, x):
+                monsters.speed_fixed[row] = 0
+            else:
+                monsters.y_fixed[row] = y_fixed
+                monsters.x_fixed[row] = x_fixed
             basal = (tissue * body.BASAL_64_PER_8_TISSUE) >> 3
             basal += body.ORGAN_64 * organs_of(monsters, row) + body.LEG_64 * legs
             if asleep:
@@ -85,8 +102,8 @@ def move_monsters(y_low, y_high, place, index, monsters, sine_table, environment
 
 
 @kernel
-def drift_seeds(y_low, y_high, place, index, plants, wind_x, wind_y):
-    """Seeds aloft fly with the wind and gusts, and land when their time is up."""
+def drift_seeds(y_low, y_high, place, index, plants, wind_x, wind_y, water):
+    """Seeds aloft fly with the wind and gusts, and land when their time is up; over deep water they come down soon."""
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
         last = index.start[y * place.width + place.x_high]
@@ -102,8 +119,9 @@ def drift_seeds(y_low, y_high, place, index, plants, wind_x, wind_y):
             dx = ((wind_x[y] + gust_x) * light * body.SEED_FLIGHT_FIXED) >> 18
             plants.y_fixed[row] += min(max(dy, -SUBCELL), SUBCELL)
             plants.x_fixed[row] += min(max(dx, -SUBCELL), SUBCELL)
-            if plants.age_ticks[row] >= body.SEED_ALOFT_LEAST_TICKS:
-                if bits(draw(place.seed, place.tick, plants.id[row], LAND, 0), 4) == 0:
+            sinks = is_deep(water, y, x)
+            if sinks or plants.age_ticks[row] >= body.SEED_ALOFT_LEAST_TICKS:
+                if bits(draw(place.seed, place.tick, plants.id[row], LAND, 0), SINK_BITS if sinks else LAND_BITS) == 0:
                     plants.stage[row] = SEED_IN_GROUND
 
 
@@ -112,9 +130,10 @@ def move(region: Region) -> None:
     sky = region.derived["sky"]
     plants, monsters = region.tables["plants"], region.tables["monsters"]
     environment = region.scratch("environment", "int16", 4)
-    sine_table = region.constants["sine"]
-    region.run(move_monsters, region.index("monsters"), monsters.record(), sine_table, environment, grown=1)
+    sine_table, water = region.constants["sine"], region["water"]
+    region.run(move_monsters, region.index("monsters"), monsters.record(), sine_table, environment, water, grown=1)
     region.run(
-        drift_seeds, region.index("plants"), plants.record(), sky.wind_x, sky.wind_y, grown=1  # type: ignore[attr-defined]
-    )
+        drift_seeds, region.index("plants"), plants.record(), sky.wind_x, sky.wind_y, water,  # type: ignore[attr-defined]
+        grown=1,
+    )  # fmt: skip
     region.reindex("plants", "monsters")

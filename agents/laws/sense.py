@@ -39,6 +39,8 @@ BUD_TASTE = purpose("sense.bud")
 
 SIGHT_CELLS = 4
 SENSES_EACH = 9
+DEEP_TASTE = -(1 << 20)
+"""How deep water tastes to a module: worse by far than any ground, and half of it is too bad to bud into."""
 
 
 @kernel
@@ -78,7 +80,7 @@ def sense_plants(y_low, y_high, place, index, plants, environment, water, cover)
             if water[y, x] > body.DROWNING_COUNT:
                 light = np.int64(0)
             shade = np.int64(0)
-            best, best_score = np.int64(0), np.int64(-(1 << 40))
+            best, best_score = np.int64(0), np.int64(DEEP_TASTE >> 1)
             wants_bud = plants.counts[row, TISSUE] >= bud_size(plants.genome, row) and (
                 plants.counts[row, SUGAR] >= body.BUD_SUGAR_COUNT + body.PLANT_SUGAR_KEPT_COUNT
             )
@@ -112,7 +114,7 @@ def taste(genome, row, place, environment, water, cover, y, x):
     """How much a module would like to grow into a cell: light, water and room, weighed by its genes."""
     score = np.int64(genome[row, genes.P_LIGHT_WEIGHT]) * environment[LIGHT, y, x] >> 3
     if water[y, x] > body.DROWNING_COUNT:
-        return score - (1 << 20)
+        return score + DEEP_TASTE
     score += np.int64(genome[row, genes.P_WATER_WEIGHT]) * min(np.int64(water[y, x]), ONE) >> 3
     room = np.int64(0)
     for direction in range(8):

@@ -1,5 +1,7 @@
 """Flow: what is mobile spreads and drifts with the wind; water above what the soil holds runs downhill.
 
+Where a world has tides, downhill is also toward where they pull: high water goes round the world, and shores fall dry.
+
 Diffusion is the lattice random walk in integers: of `count` molecules a share leaves, rounded by dice; what leaves is
 dealt out to the four neighbours in turn, beginning at a neighbour chosen by dice. So the mean follows Fick's law with
 `D = share / 4` cells^2 a tick, whose variance grows as `2 D t` along each axis.
@@ -95,10 +97,11 @@ def spread_band(y_low, y_high, place, above, below, substance, mobile, share, gu
 
 
 @kernel
-def choose_downhill(y_low, y_high, place, capacity, elevation, water, outflow):
+def choose_downhill(y_low, y_high, place, capacity, column_pull, elevation, water, outflow):
     """Write what runs off each cell and whither, `outflow = 4 * count + direction`.
 
-    A quarter of the drop to the lowest neighbour runs there, but no more than the soil does not hold.
+    A quarter of the drop to the lowest neighbour runs there, but no more than the soil does not hold. Under the pull of
+    the tide, `column_pull: int64[width]`, water lies as if the ground were lower by so much.
     """
     for y in range(y_low - 1, y_high + 1):
         key = np.int64(place.y_global[y]) * place.world_width
@@ -107,14 +110,14 @@ def choose_downhill(y_low, y_high, place, capacity, elevation, water, outflow):
             outflow[y, x] = 0
             if free <= 0:
                 continue
-            level = np.int64(elevation[y, x]) + water[y, x]
+            level = np.int64(elevation[y, x]) + water[y, x] - column_pull[x]
             first = bits(draw(place.seed, place.tick, key + place.x_global[x], DOWNHILL, 0), 2)
             best_drop, best = np.int64(0), np.int64(0)
             for turn in range(4):
                 direction = (first + turn) & 3
                 ny = y + (1 if direction == SOUTH else 0) - (1 if direction == NORTH else 0)
                 nx = x + (1 if direction == EAST else 0) - (1 if direction == WEST else 0)
-                drop = level - elevation[ny, nx] - water[ny, nx]
+                drop = level - elevation[ny, nx] - water[ny, nx] + column_pull[nx]
                 if drop > best_drop:
                     best_drop, best = drop, direction
             outflow[y, x] = (min(free, (best_drop + 3) >> 2) << 2) | best
@@ -161,6 +164,7 @@ def flow(region: Region) -> None:
     sky = region.derived["sky"]
     outflow = region.scratch("outflow")
     water, capacity = region["water"], climate_of(region).capacity_count
-    region.run(choose_downhill, capacity, region["elevation"], water, outflow)
+    pull = sky.column_pull  # type: ignore[attr-defined]
+    region.run(choose_downhill, capacity, pull, region["elevation"], water, outflow)
     region.run(run_downhill, water, outflow)
     spread(region, sky.wind_x, sky.wind_y)  # type: ignore[attr-defined]

@@ -1,7 +1,8 @@
 """Weather: light, temperature, wind and moisture of every cell, as pure functions of place and tick.
 
-The sun goes round the torus: noon travels along x once a day, seasons swing along y once a year. Nothing here is
-stored between ticks, and nothing looks beyond its own cell: reach 0.
+The sun goes round the torus: noon travels along x once a day, seasons swing along y once a year, and where a world has
+tides, high water travels along x too. Nothing here is stored between ticks, and nothing looks beyond its own cell:
+reach 0.
 """
 
 from collections import namedtuple
@@ -29,18 +30,22 @@ Climate = namedtuple(
         "cloud_q10",  # light lost under air that holds twice its vapour
         "wind_q12",  # share of airborne matter that a full wind moves in a tick
         "capacity_count",  # water that soil holds before it runs downhill
+        "tide_count",  # how high the pull of the tide raises free water
+        "tide_ticks",  # from one high water to the next
     ],
+    defaults=(0, 1),  # runs older than the tide have none
 )
-"""The climate as integers; kept among a region's constants as `int64[14]`."""
+"""The climate as integers; kept among a region's constants as `int64[16]`."""
 
 LIGHT, WARMTH, DRYNESS, GLUT = 0, 1, 2, 3
 ENVIRONMENT = ("light", "warmth", "dryness", "glut")
 """What a cell offers as catalysts, 1024 for one: light (1024 at full sun), warmth (1024 at 20 degrees Celsius), dryness
 (1024 in air without vapour) and glut (vapour beyond what the air holds, in units of what it holds)."""
 
-Sky = namedtuple("Sky", ["row_light", "column_light", "row_centi", "column_centi", "wind_x", "wind_y"])
+Sky = namedtuple("Sky", ["row_light", "column_light", "row_centi", "column_centi", "wind_x", "wind_y", "column_pull"])
 """The tick's sky, `int64` by window row or column: light in 1/1024, temperature in hundredths of a degree, wind as
--1024..1024 of a full wind (`wind_x` by row, `wind_y` by column)."""
+-1024..1024 of a full wind (`wind_x` by row, `wind_y` by column), and how much higher than the mean the tide would have
+water stand."""
 
 
 def climate_of(region: Region) -> Climate:
@@ -49,7 +54,7 @@ def climate_of(region: Region) -> Climate:
 
 
 def sky_over(region: Region) -> Sky:
-    """Light, temperature and wind of this tick along the window's rows and columns."""
+    """Light, temperature, wind and tide of this tick along the window's rows and columns."""
     climate, sine = climate_of(region), region.constants["sine"].astype(np.int64)
     place = region.place()
 
@@ -75,7 +80,10 @@ def sky_over(region: Region) -> Sky:
     drift = place.tick * TURN // (climate.day_ticks * 5)
     wind_x = (wave(y_turn + drift) * 2 + wave(3 * y_turn - 2 * drift)) // 3
     wind_y = (wave(2 * x_turn - drift) + wave(x_turn + 3 * drift)) // 3
-    return Sky(row_light, column_light, row_centi, column_centi, wind_x, wind_y)
+    tide = place.tick % climate.tide_ticks * TURN // climate.tide_ticks
+    # two waves of high water travel along x, one on either side of the world, as the Moon raises them
+    column_pull = climate.tide_count * wave(tide - 2 * x_turn) // ONE
+    return Sky(row_light, column_light, row_centi, column_centi, wind_x, wind_y, column_pull)
 
 
 @kernel

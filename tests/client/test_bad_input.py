@@ -113,6 +113,23 @@ BAD = {
     "gene out of bounds": (
         with_line(HUNTER, "genes = {hue = 300}"), "founders[3].genes.hue: 300 is no gene: use -128 to 127",
     ),
+    "a wire to no unit and no drive": (
+        with_line(HUNTER, "wires = {bit = {1 = 90}}"), 'founders[3].wires: unknown "bit": did you mean "bite"?',
+    ),
+    "a wire from no stimulus": (
+        with_line(HUNTER, "wires = {1 = {hungr = 90}}"), 'founders[3].wires.1: unknown "hungr": did you mean "hunger"?',
+    ),
+    "a wire too strong": (
+        with_line(HUNTER, "wires = {bite = {1 = 128}}"), "founders[3].wires.bite.1: 128 is no gene: use -128 to 127",
+    ),
+    "a plant with wires": (
+        instead("count = 200", "count = 200\nwires = {bite = {1 = 9}}"), "founders[0].wires: plants have no net",
+    ),
+    "no such ground": (f'{TEXT}\n[ground]\nshape = "hilly"', 'ground.shape: unknown "hilly": did you mean "hills"?'),
+    "a sea too deep": (f"{TEXT}\n[ground]\nsea_depth = 30001", "ground.sea_depth = 30001: use 30000 or less"),
+    "a tide without time": (
+        instead("day_ticks = 60", "tide_ticks = 0"), "climate: day_ticks, year_ticks and tide_ticks must be at least 1",
+    ),
     "shares above one": (
         f"{TEXT}\n[chemistry.mobility]\noxygen = [0.9, 0.9]", "chemistry.mobility.oxygen: write two shares",
     ),

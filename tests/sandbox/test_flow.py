@@ -2,17 +2,20 @@
 
 import numpy as np
 import pytest
+from carving import whole_elements
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from umwelt.agents.description import parse_world
 from umwelt.agents.opening import begin
+from umwelt.sandbox import audit
 from umwelt.sandbox.laws.flow import choose_downhill, run_downhill, spread
 from umwelt.sandbox.region import Field, Rectangle, Region, Torus
 from umwelt.sandbox.step import advance
 
 SIDE = 96
 STILL = np.zeros(SIDE + 2, np.int64)
+NO_PULL = np.zeros(32 + 4, np.int64)
 
 
 def air(share: float, gust: float = 0.0, substances: int = 1, seed: int = 5) -> Region:
@@ -96,7 +99,7 @@ def test_water_runs_downhill_and_comes_to_rest_level():
     for _ in range(3000):
         region.wrap()
         region.margin_cells -= 2
-        region.run(choose_downhill, 100, region["elevation"], region["water"], outflow)
+        region.run(choose_downhill, 100, NO_PULL, region["elevation"], region["water"], outflow)
         region.run(run_downhill, region["water"], outflow)
         region.tick += 1
         assert int(region.owned_view("water").sum()) == total
@@ -105,6 +108,43 @@ def test_water_runs_downhill_and_comes_to_rest_level():
     assert water.min() >= 100 and 20 < lake.sum() < 900
     assert level[lake].max() - level[lake].min() <= 12
     assert lake[16, 16] and not lake[0, 0]
+
+
+TIDAL = """
+width = 64
+height = 32
+seed = 2
+[climate]
+tide = 900
+tide_ticks = 400
+[ground]
+hills = 100
+sea_level = 900
+"""
+
+
+def test_high_water_goes_round_the_world_and_not_a_drop_is_lost():
+    world = parse_world(TIDAL, "tidal", "tidal")
+    region = begin(world)
+    before, levels = whole_elements([region], world), []
+    for _ in range(20):
+        advance(region, world.laws, 40)
+        assert whole_elements([region], world) == before
+        levels.append((region.owned_view("water") + region.owned_view("elevation")).mean(axis=0))
+    seen = np.array(levels[10:]) - np.mean(levels[10:])  # one tide, in tenths
+    waves = np.fft.fft2(seen)
+    strongest = np.unravel_index(np.abs(waves).argmax(), waves.shape)
+    assert strongest in [(1, 62), (9, 2)]  # once a tide, two waves on the torus, and they travel along x
+    assert seen.max() - seen.min() > 200
+
+
+def test_without_a_tide_a_climate_older_than_tides_is_the_same():
+    world = parse_world(TIDAL.replace("tide = 900", "tide = 0"), "still", "still")
+    new, old = begin(world), begin(world)
+    old.constants["climate"] = old.constants["climate"][:14]
+    for region in (new, old):
+        advance(region, world.laws, 30)
+    assert audit.digest(new) == audit.digest(old)
 
 
 def test_vapour_and_rain_keep_the_air_near_what_it_holds():

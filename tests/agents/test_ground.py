@@ -1,0 +1,121 @@
+"""Land that is parted by deep water stays parted: by its shape at tick 0, and by what bodies, buds and seeds can do."""
+
+import msgspec
+import numpy as np
+import pytest
+from carving import golden
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_life import only, open_ground, put, run_law
+
+from umwelt.agents import physiology as body
+from umwelt.agents.contract import MODULE, SEED_ALOFT
+from umwelt.agents.ground import GroundSettings, elevation_of
+from umwelt.agents.opening import begin, tick_zero
+from umwelt.sandbox.errors import WorldFileError
+from umwelt.sandbox.region import Torus
+from umwelt.sandbox.step import advance
+
+DEEP_COUNT = body.DROWNING_COUNT + 1
+
+
+def lands(dry: np.ndarray) -> np.ndarray:
+    """Which land each cell of a torus belongs to, by the largest number of a cell in it; -1 in the water."""
+    land = np.where(dry, np.arange(dry.size).reshape(dry.shape), -1)
+    while True:
+        grown = land
+        for axis in (0, 1):
+            grown = np.maximum.reduce([grown, np.roll(grown, 1, axis), np.roll(grown, -1, axis)])
+        grown = np.where(dry, grown, -1)
+        if (grown == land).all():
+            return land
+        land = grown
+
+
+def water_of(torus: Torus, seed: int, ground: GroundSettings) -> np.ndarray:
+    """Water at tick 0, as genesis fills it in."""
+    return ground.soil_water + np.maximum(0, ground.sea_level - elevation_of(torus, seed, ground))
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 999), channels=st.integers(2, 3), islands=st.integers(0, 5),
+    torus=st.sampled_from([Torus(96, 160), Torus(120, 144)]),
+)  # fmt: skip
+def test_deep_water_parts_the_lands_by_at_least_the_width_that_was_asked_for(seed, channels, islands, torus):
+    shape = {"shape": "islands", "islands": islands} if islands else {"channels": channels}
+    ground = msgspec.convert({"channel_cells": 12, **shape}, GroundSettings)
+    deep = water_of(torus, seed, ground) > body.DROWNING_COUNT
+    land = lands(~deep)
+    assert len(np.unique(land)) > 1 and 0.05 < (~deep).mean() < 0.9
+    if not islands:
+        for line in range(channels):
+            for x in range(-5, 6):  # half of twelve cells on either side of its middle
+                assert deep[:, (line * torus.width // channels + x) % torus.width].all()
+    cells = np.argwhere(land >= 0)
+    for name in np.unique(land[land >= 0])[:4]:
+        ours, others = cells[land[land >= 0] == name], cells[(land[land >= 0] != name)]
+        if len(others) == 0 or len(ours) < 200:
+            continue  # a rock off the coast belongs to the island it lies before
+        far = others[[np.count_nonzero(land == land[y, x]) >= 200 for y, x in others]]
+        apart = np.abs(ours[:, None] - far[None])
+        apart = np.minimum(apart, np.array(torus) - apart)
+        assert len(far) == 0 or (apart**2).sum(axis=-1).min() >= 11**2
+
+
+def test_the_lie_of_the_land_is_a_pure_function_of_seed_and_settings():
+    ground = GroundSettings(shape="islands", islands=3, channels=1)
+    first, again, other = (elevation_of(Torus(80, 96), seed, ground) for seed in (4, 4, 5))
+    assert (first == again).all() and (first != other).any()
+    with pytest.raises(WorldFileError, match=r'ground.shape: unknown "iland": did you mean "islands"\?'):
+        tick_zero(golden(**{"ground.shape": "iland", "ground.channels": 2}))
+
+
+def half_drowned(kind: str, x: float):
+    """One being of a kind at the edge of deep water that begins at x = 20."""
+    region, world = open_ground()
+    only(region, kind, 1)
+    put(region, kind, 20.5, x)
+    region["water"][:] = 300
+    region["water"][:, region.halo_cells + 20 :] = DEEP_COUNT
+    return region, region.tables[kind], world
+
+
+@pytest.mark.parametrize(("x", "goes"), [(19.9, False), (18.2, True), (23.1, True)])
+def test_no_monster_steps_into_deep_water_but_whom_a_flood_caught_may_leave(x, goes):
+    region, monsters, _ = half_drowned("monsters", x)
+    for column, value in {"drives": 0, "thrust": 1024, "fatigue": 0, "heading": 0, "leg_organs": 4}.items():
+        monsters[column][:] = value
+    before = int(monsters["x_fixed"][0])
+    run_law(region, "move")
+    assert (monsters["x_fixed"][0] > before) == goes == (monsters["speed_fixed"][0] > 0)
+
+
+def test_seeds_over_deep_water_come_down_soon():
+    region, plants, _ = half_drowned("plants", 25.5)
+    plants["stage"][:], plants["age_ticks"][:] = SEED_ALOFT, 0
+    for _ in range(9):
+        run_law(region, "move")
+        region.tick += 1
+    assert plants["stage"][0] > SEED_ALOFT and plants["age_ticks"][0] < body.SEED_ALOFT_LEAST_TICKS
+
+
+@pytest.mark.parametrize(("water", "buds"), [(body.DROWNING_COUNT, True), (DEEP_COUNT, False)])
+def test_no_module_buds_into_deep_water(water, buds):
+    region, plants, _ = half_drowned("plants", 10.5)
+    plants["stage"][:], plants["tissue_count"][:], plants["sugar_count"][:], plants["genome"][:] = MODULE, 90, 90, -128
+    region["water"][:] = water
+    run_law(region, "sense")
+    assert (plants["bud_direction"][0] > 0) == buds
+
+
+def test_a_half_of_the_world_that_was_emptied_stays_empty():
+    world = golden(48, 96, **{"ground.channels": 2, "ground.channel_cells": 14})
+    region = begin(world)
+    for name, table in region.tables.items():
+        table.keep(region.owned_rows(name) & (table["x_fixed"] >> 10 < region.halo_cells + 48))
+    advance(region, world.laws, 250)
+    assert region.counts["births"] > 100
+    for name, table in region.tables.items():
+        x = (table["x_fixed"][region.owned_rows(name)] >> 10) - region.halo_cells
+        assert len(x) > 10 and (x < 48 + 4).all(), name

@@ -1,0 +1,23 @@
+"""Nets written in a world file become genes, and nothing else of a genome changes."""
+
+from carving import golden
+
+from umwelt.agents.brain import wired
+from umwelt.agents.genesis import species_of
+from umwelt.agents.genome import FIRST_WEIGHT
+
+HIDDEN, BITE = {"hunger": 110, "memory_3": -7}, {"1": 90}
+
+
+def genome_of_hunters(**more):
+    return species_of(golden(**{f"founders.4.{key}": value for key, value in more.items()}).settings)[4]["genome"]
+
+
+def test_wires_of_a_blank_are_its_whole_net():
+    genome = genome_of_hunters(like="blank", wires={"1": HIDDEN, "bite": BITE})
+    assert (genome[FIRST_WEIGHT:] == wired([{}, HIDDEN], {"bite": {1: 90}})[FIRST_WEIGHT:]).all()
+
+
+def test_wires_change_the_weights_that_they_name_and_no_others():
+    plain, anew = genome_of_hunters(), genome_of_hunters(wires={"musk_drive": {"2": -33}})
+    assert (plain != anew).sum() == 1 and anew[plain != anew] == -33
