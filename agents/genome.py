@@ -15,8 +15,8 @@ MONSTER_TRAITS = (
     "birth_organs", "breed_reserve", "longevity", "mutation", "hue", "shade", "pattern", "marker_a", "marker_b",
     "marker_c", "fangs", "glow",
 )  # fmt: skip
-"""birth_organs: organs a child is born with; breed_reserve: sugar kept back when breeding; fangs: whether its jaws grind
-leaves or tear flesh; hue, shade, pattern and glow are looks; the markers mean nothing but kinship."""
+"""birth_organs: organs a child is born with; breed_reserve: sugar kept back when breeding; fangs: whether its jaws
+grind leaves or tear flesh; hue, shade, pattern and glow are looks; the markers mean nothing but kinship."""
 
 INPUTS = len(STIMULI)
 OUTPUTS = len(DRIVES)

@@ -239,7 +239,8 @@ def _verdict(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Fin
 
 def _show(console: Console, experiment: Experiment, findings: Sequence[Finding]) -> None:
     if not findings:
-        console.print(f"{experiment.name}: {len(experiment.trials)} runs; nothing is judged in this form", highlight=False)
+        line = f"{experiment.name}: {len(experiment.trials)} runs; nothing is judged in this form"
+        console.print(line, highlight=False)
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in HEAD:

@@ -37,7 +37,9 @@ class Run:
         return float(how(chosen)) if len(chosen) else float("nan")
 
 
-def analysed(trial: Trial, columns: Mapping[str, np.ndarray], figures: Mapping[str, float], names: Sequence[str]) -> Run:
+def analysed(
+    trial: Trial, columns: Mapping[str, np.ndarray], figures: Mapping[str, float], names: Sequence[str]
+) -> Run:  # fmt: skip
     """A run with the figures of its analyses."""
     found = dict(figures)
     for name in names:

@@ -1,4 +1,4 @@
-"""Experiments: a TOML file that says which worlds are run, what is done to them, what is measured, and what is expected.
+"""Experiments: a TOML file says which worlds are run, what is done to them, what is measured, and what is expected.
 
     world = "meadow"
     ticks = 30000
@@ -200,7 +200,8 @@ def read_experiment(name_or_path: str, quick: bool = False) -> Experiment:
     try:
         content = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
-        raise WorldFileError(one_line(f"{path}: cannot be read: {error.strerror}: give the path of a .toml file")) from None
+        line = f"{path}: cannot be read: {error.strerror}: give the path of a .toml file"
+        raise WorldFileError(one_line(line)) from None
     except (ValueError, RecursionError) as error:
         raise WorldFileError(one_line(f"{path}: not TOML: {error}")) from None
     with naming(str(path)):
@@ -284,7 +285,8 @@ def _due(file: ExperimentFile, world: WorldFile) -> list[Deed]:
         place = f"deeds[{number}]"
         until = file.ticks if treatment.until is None else min(treatment.until, file.ticks)
         if treatment.every < 1 or treatment.first < 0:
-            raise WorldFileError(f"{place}: every = {treatment.every}, first = {treatment.first}: use 1 or more, from 0 on")
+            line = f"{place}: every = {treatment.every}, first = {treatment.first}: use 1 or more, from 0 on"
+            raise WorldFileError(line)
         many = treatment.do if isinstance(treatment.do, list) else [treatment.do]
         for content in many:
             try:

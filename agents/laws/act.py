@@ -258,7 +258,8 @@ def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monste
             if bites > 0 and room > 0 and monsters.organs[row, JAW] > 0:
                 target = choose_victim(place, monster_index, monsters, row, y, x)
                 if target >= 0:
-                    asks = bites * body.BITE_COUNT_PER_JAW * monsters.organs[row, JAW] * tearing(monsters.genome, row) >> 10
+                    asks = bites * body.BITE_COUNT_PER_JAW * monsters.organs[row, JAW]
+                    asks = (asks * tearing(monsters.genome, row)) >> 10
                     asks = asks * 4 // (4 + np.int64(monsters.organs[target, ARMOUR]))
                     asks = (asks + bits(draw(place.seed, place.tick, monsters.id[row], MOUTHFUL, 1), 10)) >> 10
                     monsters.bite_target[row] = target

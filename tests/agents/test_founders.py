@@ -45,7 +45,8 @@ def test_genomes_are_dealt_out_in_turn_and_each_builds_its_own_body():
         genome, built = given[turn % 7], int(table["organs_built"][row])
         assert (table["genome"][row] == genome).all()
         assert (table["organs"][row] == organs_in(genome[None], np.array([built]))[0]).all()
-        alone = monsters(world(GRAZER, f'species = "one"\nkind = "monster"\ncount = 1\nvariation = 0\ngenome = {genome.tolist()}'))
+        one_alone = f'species = "one"\nkind = "monster"\ncount = 1\nvariation = 0\ngenome = {genome.tolist()}'
+        alone = monsters(world(GRAZER, one_alone))
         one = int(np.flatnonzero(alone["species"] == 2)[0])
         for column in ("organs", "organs_built", "tissue_count"):
             assert (table[column][row] == alone[column][one]).all(), column
