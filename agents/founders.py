@@ -22,20 +22,20 @@ GENE_LEAST, GENE_MOST = -128, 127
 PLANTS: dict[str, dict[str, int]] = {
     "grass": {
         "light_weight": 30, "water_weight": 10, "room_weight": 50, "leaf": 0, "root": -20, "height": -90, "thorn": -120,
-        "scent": -70, "bud_size": -90, "share": 0, "seed_size": -80, "seed_reserve": -20, "seed_lightness": 40,
-        "seed_wait": -100, "longevity": -40, "mutation": -60, "hue": -20, "flower_hue": 60, "shape": -60,
+        "scent": -70, "bud_size": -90, "share": 0, "seed_size": -80, "seed_reserve": -90, "seed_lightness": 40,
+        "seed_wait": -100, "longevity": -40, "mutation": -100, "hue": -20, "flower_hue": 60, "shape": -60,
         "marker_a": 20, "marker_b": -30, "marker_c": 0,
     },
     "shrub": {
         "light_weight": 60, "water_weight": 40, "room_weight": 20, "leaf": 40, "root": 40, "height": 90, "thorn": 40,
         "scent": -60, "bud_size": -30, "share": 80, "seed_size": 0, "seed_reserve": 20, "seed_lightness": -40,
-        "seed_wait": -40, "longevity": 100, "mutation": -60, "hue": 40, "flower_hue": -60, "shape": 50, "marker_a": -60,
-        "marker_b": 50, "marker_c": 30,
+        "seed_wait": -40, "longevity": 100, "mutation": -100, "hue": 40, "flower_hue": -60, "shape": 50,
+        "marker_a": -60, "marker_b": 50, "marker_c": 30,
     },
     "reed": {
         "light_weight": 10, "water_weight": 110, "room_weight": 30, "leaf": 20, "root": -60, "height": 20, "thorn": -90,
-        "scent": -100, "bud_size": -40, "share": 100, "seed_size": -30, "seed_reserve": 10, "seed_lightness": 10,
-        "seed_wait": -80, "longevity": 0, "mutation": -60, "hue": -80, "flower_hue": 0, "shape": 110, "marker_a": 90,
+        "scent": -100, "bud_size": 10, "share": 100, "seed_size": 0, "seed_reserve": 90, "seed_lightness": -40,
+        "seed_wait": -80, "longevity": 0, "mutation": -100, "hue": -80, "flower_hue": 0, "shape": 110, "marker_a": 90,
         "marker_b": 90, "marker_c": -60,
     },
 }  # fmt: skip
@@ -63,7 +63,7 @@ _GRAZER = wired(
         _BODY_HIDDEN["ready"],
     ],
     drives={
-        "turn": {0: 40, 1: 50, 2: -50},
+        "turn": {0: 24, 1: 50, 2: -50},
         "thrust": {3: 22, 1: 40, 2: 40, 4: -60, 7: 14, 5: 18},
         "graze": {3: 40, 7: 24, 4: -30},
         "drink": {5: 64, 7: 24},
@@ -108,7 +108,7 @@ MONSTERS: dict[str, dict] = {
     "grazer": {
         "organs": ["jaw", "gut", "leg", "eye", "gut", "leg", "store", "eye", "armour", "gland", "jaw", "store"],
         "traits": {
-            "birth_organs": -30, "breed_reserve": 0, "longevity": 20, "mutation": -60, "hue": 30, "shade": 0,
+            "birth_organs": -30, "breed_reserve": 50, "longevity": 0, "mutation": -70, "hue": 30, "shade": 0,
             "pattern": 10, "marker_a": 40, "marker_b": -40, "marker_c": 20, "fangs": -115, "glow": -60,
         },
         "weights": _GRAZER,
@@ -116,7 +116,7 @@ MONSTERS: dict[str, dict] = {
     "hunter": {
         "organs": ["jaw", "leg", "gut", "leg", "eye", "jaw", "leg", "gut", "eye", "store", "spike", "leg"],
         "traits": {
-            "birth_organs": 20, "breed_reserve": 40, "longevity": 60, "mutation": -60, "hue": -110, "shade": -40,
+            "birth_organs": 20, "breed_reserve": 40, "longevity": 60, "mutation": -70, "hue": -110, "shade": -40,
             "pattern": 80, "marker_a": -80, "marker_b": 60, "marker_c": -70, "fangs": 115, "glow": 20,
         },
         "weights": _HUNTER,

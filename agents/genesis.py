@@ -21,7 +21,16 @@ from umwelt.agents.description import Count, WorldFile, one_of
 from umwelt.agents.founders import MONSTERS as MONSTER_TEMPLATES
 from umwelt.agents.founders import PLANTS as PLANT_TEMPLATES
 from umwelt.agents.founders import given_genome, monster_genome, plant_genome
-from umwelt.agents.genome import BIRTH_ORGANS, MONSTER_GENES, ORGAN_CODES, ORGAN_SLOTS, PLANT_GENES, mutate
+from umwelt.agents.genome import (
+    BIRTH_ORGANS,
+    FIRST_TRAIT,
+    FIRST_WEIGHT,
+    MONSTER_GENES,
+    ORGAN_CODES,
+    ORGAN_SLOTS,
+    PLANT_GENES,
+    mutate,
+)
 from umwelt.agents.ground import GroundSettings, Height, draws, elevation_of
 from umwelt.agents.tables import MONSTERS, PLANTS, cell_fields, monster_columns, plant_columns
 from umwelt.agents.wires import wire
@@ -290,10 +299,10 @@ def constants_of(settings: EarthSettings, chemistry: Chemistry) -> dict[str, np.
 
 
 @kernel
-def vary(genomes, rate_65536, seed, keys):
+def vary(genomes, rate_65536, first_trait, last_trait, seed, keys):
     """Mutate each founder's genome, as if it were born at tick 0."""
     for i in range(len(keys)):
-        mutate(genomes, i, rate_65536, seed, 0, keys[i])
+        mutate(genomes, i, rate_65536, first_trait, last_trait, seed, 0, keys[i])
 
 
 def chemistry(world: WorldFile) -> Chemistry:
@@ -399,7 +408,8 @@ def founder_columns(species: dict[str, Any], at: int, seed: int, keys: np.ndarra
     """
     columns = _plant_columns if species["kind"] == "plant" else _monster_columns
     genomes = species["genomes"][np.arange(len(keys)) % len(species["genomes"])]
-    call(vary, genomes, round(species["variation"] * VARIATION_ONE), seed, np.asarray(keys, np.int64))
+    traits = (0, len(PLANT_GENES)) if species["kind"] == "plant" else (FIRST_TRAIT, FIRST_WEIGHT)
+    call(vary, genomes, round(species["variation"] * VARIATION_ONE), *traits, seed, np.asarray(keys, np.int64))
     return {"species": at, "genome": genomes, **columns(genomes, seed, keys)}
 
 

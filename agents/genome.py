@@ -42,6 +42,7 @@ PLANT_GENES = (
 ) = range(len(PLANT_GENES))  # fmt: skip
 
 MUTATE = purpose("genome.mutate")
+TRAITS_OFTENER, TRAITS_FURTHER = 4, 2
 ORGAN_CODES = len(ORGANS) + 1
 
 
@@ -58,16 +59,21 @@ def organ_code(genome, row, slot):
 
 
 @small
-def mutate(genome, row, rate_65536, seed, tick, key):
-    """Change each gene of a newborn with odds `rate_65536 : 65536` by a small step; one in sixteen is drawn anew."""
+def mutate(genome, row, rate_65536, first_trait, last_trait, seed, tick, key):
+    """Change each gene of a newborn with odds `rate_65536 : 65536` by a small step; one in sixteen is drawn anew.
+
+    Traits, few as they are among the genes, change four times as often and twice as far.
+    """
     for gene in range(genome.shape[1]):
+        is_trait = first_trait <= gene < last_trait
         drawn = draw(seed, tick, key, MUTATE, gene)
-        if bits(drawn, 16) < rate_65536:
+        if bits(drawn, 16) < (rate_65536 * TRAITS_OFTENER if is_trait else rate_65536):
             change = below((drawn & 0x7FFFFFFF) << 32, 272)
             value = np.int64(genome[row, gene])
             if change < 256:
                 # two dice of 16 give steps between -15 and 15, the small ones oftener
-                value += (change & 15) - (change >> 4)
+                step = (change & 15) - (change >> 4)
+                value += step * TRAITS_FURTHER if is_trait else step
             else:
                 value = ((drawn >> 20) & 255) - 128
             genome[row, gene] = min(max(value, -128), 127)

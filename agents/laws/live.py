@@ -203,7 +203,8 @@ def bear_plants(place, parents, first_child, plants):
         descend(plants, parent, child, place, PLANT_KIND, cell)
         if plants.birth[parent] == BEARS_SEED:
             rate = genes.trait(plants.genome, parent, genes.P_MUTATION) << 3
-            genes.mutate(plants.genome, child, rate, place.seed, place.tick, plants.id[child])
+            traits = plants.genome.shape[1]
+            genes.mutate(plants.genome, child, rate, 0, traits, place.seed, place.tick, plants.id[child])
         hand(plants.counts, parent, child, TISSUE, tissue)
         hand(plants.counts, parent, child, SUGAR, sugar)
         for s in (WATER, OXYGEN, CARBON_DIOXIDE, MINERAL):
@@ -222,7 +223,8 @@ def bear_monsters(place, parents, first_child, monsters):
         descend(monsters, parent, child, place, MONSTER_KIND, cell)
         identity = monsters.id[child]
         rate = genes.trait(monsters.genome, parent, genes.MUTATION) << 3
-        genes.mutate(monsters.genome, child, rate, place.seed, place.tick, identity)
+        first, last = genes.FIRST_TRAIT, genes.FIRST_WEIGHT
+        genes.mutate(monsters.genome, child, rate, first, last, place.seed, place.tick, identity)
         monsters.heading[child] = bits(draw(place.seed, place.tick, identity, HEADING, 0), 16) & (TURN - 1)
         organs = birth_organs(monsters.genome, parent)
         hand(monsters.counts, parent, child, TISSUE, body.CORE_TISSUE_COUNT + organs * body.ORGAN_TISSUE_COUNT)

@@ -10,6 +10,9 @@ import numpy as np
 Columns = Mapping[str, np.ndarray]
 Figures = dict[str, float]
 
+LONGEST_LAG_TICKS = 2000
+"""Half a cycle of grazers and hunters: beyond it, the one before would be taken for the one behind."""
+
 
 def hunters_lag(columns: Columns) -> Figures:
     """By how many ticks hunters follow grazers: where the cross-correlation of both logarithms is largest.
@@ -21,7 +24,8 @@ def hunters_lag(columns: Columns) -> Figures:
     if len(ticks) < 16:
         return {}
     prey, predators = (_swings(columns[name]) for name in ("grazer", "hunter"))
-    step, most = float(ticks[1] - ticks[0]), len(ticks) // 4
+    step = float(ticks[1] - ticks[0])
+    most = min(len(ticks) // 4, int(LONGEST_LAG_TICKS / step))
     lags = np.arange(-most, most + 1)
     found = np.array([_correlation(prey, predators, int(lag)) for lag in lags])
     best = int(np.argmax(found))

@@ -1,0 +1,206 @@
+"""Experiments: what a file says is checked before the first run; runs go on where they stopped, bit for bit."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from umwelt.agents import deeds
+from umwelt.agents.measures import MEASURES, measure_named
+from umwelt.agents.opening import begin
+from umwelt.cluster.experiment import bundled_experiments, read_experiment
+from umwelt.cluster.recovery import Replay
+from umwelt.cluster.trial import ROWS, job_of, run_job
+from umwelt.cluster.workers import run_jobs
+from umwelt.sandbox import audit
+from umwelt.sandbox.errors import RunError, UmweltError
+
+SMALL = """
+world = "golden"
+ticks = 24
+seeds = [3, 5]
+every = 10
+measures = ["populations", "elements"]
+
+[set]
+width = 40
+height = 40
+"founders.0.count" = 60
+"""
+
+
+DROP = 'do = {deed = "drop", y = 3, x = 3, substance = "sugar", count = 50}'
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "small.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def run(path: Path, folder: Path, **changes):
+    job = job_of(read_experiment(str(path)).trials[0], folder)
+    return run_job(msgspec.structs.replace(job, **changes), lambda tick: None)
+
+
+def test_a_grid_has_a_trial_for_each_combination_and_seed(tmp_path):
+    text = SMALL + '[vary]\n"climate.light" = [0.5, 1.0, 1.5]\n"founders.4.count" = [0, 4]\n'
+    experiment = read_experiment(str(written(tmp_path, text)))
+    assert len(experiment.points) == 6 and len(experiment.trials) == 12
+    assert len({trial.key for trial in experiment.trials}) == 12
+    assert experiment.points[1] == {"climate.light": 0.5, "founders.4.count": 4}
+    trial = experiment.trials[3]
+    assert (trial.seed, trial.world.common.seed, trial.world.settings.climate.light) == (5, 5, 0.5)
+    assert trial.world.settings.founders[4].count == 4
+
+
+def test_points_are_taken_as_they_are_listed(tmp_path):
+    text = SMALL + '[[points]]\n"climate.light" = 0.5\n[[points]]\n"climate.wind" = 0.0\n'
+    assert read_experiment(str(written(tmp_path, text))).points == ({"climate.light": 0.5}, {"climate.wind": 0.0})
+
+
+def test_a_run_is_the_world_s_own_and_is_measured_when_it_should_be(tmp_path):
+    path = written(tmp_path, SMALL)
+    found = run(path, tmp_path / "under_way")
+    assert [row["tick"] for row in found.rows] == [0, 10, 20, 24]
+    trial = read_experiment(str(path)).trials[0]
+    region = begin(trial.world)
+    going = Replay(trial.world, region)
+    for _ in range(24):
+        going.step()
+    assert found.digest == audit.world_digest(region)
+    assert found.rows[-1]["monsters"] == region.owned_rows("monsters").sum()
+    assert found.rows[0]["C_atoms"] == found.rows[-1]["C_atoms"] > 0
+
+
+class Stop(Exception):
+    """As abrupt as a kill."""
+
+
+def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_and_comes_out_the_same(tmp_path):
+    path, folder = written(tmp_path, SMALL), tmp_path / "under_way"
+    whole = run(path, tmp_path / "other")
+
+    def stop_at_17(tick: int) -> None:
+        if tick == 17:
+            raise Stop
+
+    job = msgspec.structs.replace(job_of(read_experiment(str(path)).trials[0], folder), checkpoint_every_s=0.0)
+    with pytest.raises(Stop):
+        run_job(job, stop_at_17)
+    assert msgspec.json.decode((folder / ROWS).read_bytes())["tick"] == 16
+    ticks: list[int] = []
+    again = run_job(job, ticks.append)
+    assert ticks[0] == 16 and again == whole
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("harm", ["rows", "snapshot", "other"])
+def test_a_checkpoint_that_is_damaged_or_of_another_trial_is_not_used(tmp_path, harm):
+    path, folder = written(tmp_path, SMALL), tmp_path / "under_way"
+    whole = run(path, tmp_path / "other")
+    job = msgspec.structs.replace(job_of(read_experiment(str(path)).trials[0], folder), checkpoint_every_s=0.0)
+    with pytest.raises(Stop):
+        run_job(job, lambda tick: (_ for _ in ()).throw(Stop) if tick == 12 else None)
+    if harm == "rows":
+        (folder / ROWS).write_bytes((folder / ROWS).read_bytes()[:40])
+    elif harm == "snapshot":
+        shutil.rmtree(next(folder.glob("tick-*")))
+    else:
+        job = msgspec.structs.replace(job, key="another")
+    ticks: list[int] = []
+    assert run_job(job, ticks.append) == whole and ticks[0] == 0
+
+
+def test_deeds_are_done_on_schedule(tmp_path):
+    text = f"{SMALL}[[deeds]]\nfirst = 4\nuntil = 20\nevery = 8\n{DROP}\n"
+    path = written(tmp_path, text)
+    due = read_experiment(str(path)).trials[0].due
+    assert [(deed.tick, deed.number) for deed in due] == [(4, 1), (12, 2)]
+    assert all(isinstance(deeds.read(deed.content), deeds.Drop) for deed in due)
+    plain, treated = run(written(tmp_path, SMALL), tmp_path / "a"), run(written(tmp_path, text), tmp_path / "b")
+    added = {name: treated.rows[-1][name] - plain.rows[-1][name] for name in plain.rows[-1] if name.endswith("_atoms")}
+    assert added == {"C_atoms": 100, "H_atoms": 200, "N_atoms": 0, "O_atoms": 100}
+
+
+def test_a_duel_gives_figures_of_both_sides(tmp_path):
+    text = with_duel("at = 20, species = ['grazer', 'hunter'], each = 6, ticks = 15")
+    figures = run(written(tmp_path, text), tmp_path / "under_way").figures
+    assert figures["duel.grazer.more"] == figures["duel.grazer.descendants"] - figures["duel.grazer.founders"]
+    assert "duel.hunter.more" in figures
+
+
+def test_runs_side_by_side_come_out_as_alone(tmp_path):
+    path = written(tmp_path, SMALL)
+    jobs = [job_of(trial, tmp_path / trial.name) for trial in read_experiment(str(path)).trials]
+    seen: dict[int, int] = {}
+    found = dict(run_jobs("umwelt.cluster.trial:run_job", jobs, 2, seen.__setitem__))
+    assert found[0] == run(path, tmp_path / "alone") and found[1].digest != found[0].digest
+
+
+def fail(job, say):
+    """A job that ends as it should not."""
+    raise RunError(f"{job}: cannot be")
+
+
+def test_what_goes_wrong_in_a_process_is_raised():
+    with pytest.raises(RunError, match="7: cannot be"):
+        list(run_jobs("test_experiment:fail", [7], 1))
+
+
+LONG = SMALL.replace("ticks = 24", "ticks = 9999999")
+EXPECT = '[[expect]]\nsays = "so"\nvalue = "grazer.end"\n'
+
+
+def with_duel(text: str) -> str:
+    return SMALL.replace("ticks = 24", f"ticks = 24\nduel = {{{text}}}")
+
+
+WRONG = {
+    "an unknown key": (SMALL + "[sett]\nwidth = 8\n", 'unknown key "sett": did you mean "set"'),
+    "an unknown measure": (SMALL.replace("elements", "elments"), 'unknown "elments": did you mean "elements"'),
+    "an unknown analysis": ("analyses = ['lag']\n" + SMALL, "analyses"),
+    "no seed": (SMALL.replace("[3, 5]", "[]"), "name at least one"),
+    "a seed twice": (SMALL.replace("[3, 5]", "[3, 3]"), "none twice"),
+    "an unknown world": (SMALL.replace('"golden"', '"goldn"'), "golden"),
+    "a key that the world does not know": (SMALL + "heigth = 4\n", "heigth"),
+    "a value that one point cannot have": (SMALL + '[vary]\n"climate.light" = [1.0, 9.0]\n', "climate.light = 9"),
+    "a grid and points": (SMALL + "[vary]\nseed = [1]\n[[points]]\nseed = 2\n", "use one of them"),
+    "an empty list to vary": (SMALL + '[vary]\n"climate.light" = []\n', "at least one value"),
+    "a deed that cannot be": (f"{SMALL}[[deeds]]\n{DROP.replace('y = 3', 'y = 99')}\n", "deeds[0]"),
+    "too many deeds": (f"{LONG}[[deeds]]\n{DROP}\n", "do them less often"),
+    "an expectation without bounds": (SMALL + EXPECT, "says no bound"),
+    "an expectation of no point": (f"{SMALL}{EXPECT}above = 0\nwhere = {{width = 3}}\n", "no point has"),
+    "a plot of nothing": (SMALL + '[[plots]]\ntitle = "none"\n', "name columns, or outcomes"),
+    "a duel of an unknown species": (with_duel("at = 5, species = ['grazr']"), "grazr"),
+    "a duel after the end": (with_duel("at = 50, species = ['grazer']"), "use a tick up to 24"),
+    "no TOML": ("world = ", "not TOML"),
+    "a world without species": (SMALL.replace("24", "0"), "use 1 or more"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_in_a_file_is_said_in_one_line_before_the_first_run(tmp_path, what):
+    text, line = WRONG[what]
+    path = written(tmp_path, text)
+    with pytest.raises(UmweltError) as raised:
+        read_experiment(str(path))
+    assert line in str(raised.value) and str(raised.value).startswith(str(path)) and "\n" not in str(raised.value)
+
+
+def test_a_quick_form_is_asked_for_where_there_is_none(tmp_path):
+    with pytest.raises(UmweltError, match="has no quick form"):
+        read_experiment(str(written(tmp_path, SMALL)), quick=True)
+
+
+@pytest.mark.parametrize("name", bundled_experiments())
+def test_bundled_experiments_can_be_run_in_both_forms(name):
+    quick, full = read_experiment(name, quick=True), read_experiment(name)
+    assert full.file.expect and full.file.summary and full.file.plots
+    assert sum(trial.ticks for trial in quick.trials) < sum(trial.ticks for trial in full.trials) / 10
+
+
+def test_measures_have_names_and_others_are_loaded_by_theirs():
+    assert measure_named("populations") is MEASURES["populations"]
+    assert measure_named("umwelt.agents.measures.census:matter") is MEASURES["matter"]
