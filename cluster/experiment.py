@@ -95,8 +95,9 @@ class Expectation(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     def holds(self, value: float) -> bool:
         """Whether a value is within the bounds."""
-        low, high = self.between or (self.above, self.below)
-        return not ((low is not None and value <= low) or (high is not None and value >= high))
+        if self.between is not None and not self.between[0] <= value <= self.between[1]:
+            return False
+        return (self.above is None or value > self.above) and (self.below is None or value < self.below)
 
 
 class Plot(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

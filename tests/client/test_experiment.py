@@ -1,0 +1,183 @@
+"""What comes out of experiments: outcomes, what was expected of them, tables, a page of plots; from the command too."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from umwelt.agents.measures.analyses import hunters_lag
+from umwelt.client.cli import main
+from umwelt.client.outcomes import Run, judged
+from umwelt.cluster.experiment import read_experiment
+
+TEXT = """
+summary = "light or none"
+world = "golden"
+ticks = 20
+seeds = 2
+every = 10
+measures = ["populations"]
+
+[set]
+width = 40
+height = 40
+
+[vary]
+"climate.light" = [0.0, 1.0]
+
+[[expect]]
+says = "plants live on for a while"
+value = "plants.end"
+above = 0
+
+[[expect]]
+says = "more seeds than can be"
+value = "grass_seeds.most"
+above = 1e9
+
+[quick]
+ticks = 4
+
+[[plots]]
+title = "grass"
+columns = ["grass"]
+
+[[plots]]
+title = "at the end"
+outcomes = ["plants.end"]
+x = "climate.light"
+"""
+
+
+def command(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(["experiment", *arguments])
+    return left.value.code
+
+
+def made(tmp_path: Path, text: str = TEXT) -> str:
+    path = tmp_path / "lit.toml"
+    path.write_text(text, "utf-8")
+    return str(path)
+
+
+def runs_of(path: str, columns: dict[int, dict[str, list[float]]]) -> list[Run]:
+    """Made-up runs: columns by point, the same for every seed plus the seed."""
+    found = []
+    for trial in read_experiment(path).trials:
+        values = {name: np.array(one, float) + trial.seed for name, one in columns[trial.point].items()}
+        found.append(Run(trial, {"tick": np.arange(3.0) * 10, **values}, {"slope": trial.point - 0.5}))
+    return found
+
+
+def test_outcomes_are_statistics_of_columns_or_figures(tmp_path):
+    run = runs_of(made(tmp_path), {0: {"grass": [4, math.nan, 9]}, 1: {"grass": [1, 2, 3]}})[0]
+    assert [run.value(f"grass.{how}") for how in ("start", "end", "mean", "least", "most")] == [5, 10, 7.5, 5, 10]
+    assert run.value("slope") == -0.5 and run.value("grass.mean", 20) == 10 and run.value("grass.end", 0, 5) == 5
+    assert all(math.isnan(run.value(name)) for name in ("moss.end", "grass", "grass.middle"))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "held"),
+    [
+        ("above = 9.5", 3), ("above = 9.5\nin_runs = 3", 3), ("below = 100", 4), ("between = [10, 12.5]", 2),
+        ('above = 0\nwhere = {"climate.light" = 1.0}', 2),
+        ('above = 0.5\nwhere = {"climate.light" = 1.0}\nagainst = {"climate.light" = 0.0}', 2),
+        ('below = -0.5\nagainst = {"climate.light" = 1.0}', 2),
+    ],
+)  # fmt: skip
+def test_expectations_hold_in_so_many_runs(tmp_path, bounds, held):
+    text = TEXT.split("[[expect]]", maxsplit=1)[0] + f'[[expect]]\nsays = "so"\nvalue = "grass.end"\n{bounds}\n'
+    runs = runs_of(made(tmp_path, text), {0: {"grass": [0, 0, 8]}, 1: {"grass": [0, 0, 11]}})  # 9, 10; 12, 13
+    finding = judged(read_experiment(made(tmp_path, text)), runs)[0]
+    assert finding.held == held and finding.holds == (held == len(finding.values) or "in_runs" in bounds)
+
+
+def test_what_was_not_measured_does_not_hold(tmp_path):
+    text = TEXT.split("[[expect]]", maxsplit=1)[0] + '[[expect]]\nsays = "so"\nvalue = "moss.end"\nbelow = 9\n'
+    runs = runs_of(made(tmp_path, text), {0: {}, 1: {}})
+    finding = judged(read_experiment(made(tmp_path, text)), runs)[0]
+    assert not finding.holds and finding.told == "nothing measured"
+
+
+def test_hunters_that_follow_are_found_to_lag_by_so_much():
+    ticks = np.arange(0, 20_000, 100.0)
+    grazers, hunters = (np.exp(3 + np.sin((ticks - late) / 800)) for late in (0, 900))
+    found = hunters_lag({"tick": ticks, "grazer": grazers, "hunter": hunters})
+    assert abs(found["hunters_lag.ticks"] - 900) <= 100 and found["hunters_lag.correlation"] > 0.9
+
+
+def test_an_experiment_writes_tables_plots_and_a_verdict_and_is_not_run_twice(tmp_path, capsys):
+    path, folder = made(tmp_path), tmp_path / "found"
+    assert command(path, "--to", str(folder), "--processes", "2") == 1  # more seeds than can be
+    assert {one.name for one in folder.iterdir() if one.is_file()} == {
+        "results.parquet", "outcomes.parquet", "lit.png", "verdict.md"
+    }  # fmt: skip
+    results = parquet.read_table(folder / "results.parquet").to_pydict()
+    assert results["tick"] == [0, 10, 20] * 4 and results["climate.light"] == [0.0] * 6 + [1.0] * 6
+    assert results["seed"] == ([1] * 3 + [2] * 3) * 2
+    outcomes = parquet.read_table(folder / "outcomes.parquet").to_pylist()
+    assert len(outcomes) == 4 and outcomes[3]["plants.end"] == results["plants"][-1]
+    assert (folder / "lit.png").read_bytes().startswith(b"\x89PNG")
+    verdict = (folder / "verdict.md").read_text()
+    assert "| plants live on for a while |" in verdict and "| 0 of 4 | NO |" in verdict and "4 of 4 | yes" in verdict
+    before = {one.name: one.stat().st_mtime_ns for one in (folder / "runs").iterdir()}
+    capsys.readouterr()
+    assert command(path, "--to", str(folder), "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [one["holds"] for one in told["expectations"]] == [True, False]
+    assert {one.name: one.stat().st_mtime_ns for one in (folder / "runs").iterdir()} == before
+
+
+def test_quick_results_lie_apart_and_judge_nothing_that_needs_the_whole(tmp_path, capsys):
+    assert command(made(tmp_path), "--quick", "--to", str(tmp_path / "found")) == 0
+    assert "nothing is judged" in capsys.readouterr().out
+    assert (tmp_path / "found" / "quick" / "verdict.md").exists() and not (tmp_path / "found" / "verdict.md").exists()
+
+
+def test_results_of_another_experiment_are_not_mixed_in(tmp_path, capsys):
+    command(made(tmp_path), "--quick", "--to", str(tmp_path / "found"))
+    capsys.readouterr()
+    changed = made(tmp_path, TEXT.replace("every = 10", "every = 2"))
+    assert command(changed, "--quick", "--to", str(tmp_path / "found")) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["no_such"], "no_such"), (["{path}", "--engine", "cloud"], "choose local or ray"),
+        (["{path}", "--to", "{path}"], "choose another folder with --to"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(tmp_path, capsys, arguments, line):
+    path = made(tmp_path)
+    assert command(*[one.format(path=path) for one in arguments]) == 2
+    told = capsys.readouterr().err
+    assert line in told and told.count("\n") == 1
+
+
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
+    path, folder = (
+        made(tmp_path, TEXT.replace("ticks = 20", "ticks = 100000").replace("every = 10", "every = 1000")),
+        (tmp_path / "found"),
+    )
+    line = [sys.executable, "-m", "umwelt.client.cli", "experiment", path, "--to", str(folder)]
+    with (tmp_path / "out").open("wb") as out:
+        running = subprocess.Popen(line, stdout=out, stderr=out, env={**os.environ, "COLUMNS": "200"})
+        deadline_s = time.monotonic() + 240
+        while not (folder / "runs").exists() and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+        time.sleep(3)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 130
+    assert "the same command goes on from here" in (tmp_path / "out").read_text()
+    assert not any((folder / "runs").iterdir())
