@@ -27,7 +27,7 @@ def draw_page(path: Path, experiment: Experiment, runs: Sequence[Run]) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots(down, across, squeeze=False).ravel()
     for axis, plot in zip(axes, plots, strict=False):
-        (_outcomes if plot.outcomes else _columns)(axis, plot, experiment, runs)
+        (_curves if plot.at else _outcomes if plot.outcomes else _columns)(axis, plot, experiment, runs)
         _dress(axis, plot)
     for axis in axes[len(plots) :]:
         axis.set_axis_off()
@@ -84,6 +84,18 @@ def _outcomes(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]
             known = values[(x == one) & ~np.isnan(values)]
             if len(known) > 1:
                 axis.plot([one], [np.median(known)], "_", color=colour, markersize=22, markeredgewidth=2)
+
+
+def _curves(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) -> None:
+    """A line for each run through its outcomes; colours tell points apart."""
+    said: set[str] = set()
+    for run in runs:
+        label = _said(run.trial.values) or "a run each"
+        axis.plot(
+            plot.at, [run.value(name) for name in plot.outcomes], "o-", color=PALETTE[run.trial.point % len(PALETTE)],
+            alpha=RUN_ALPHA, linewidth=1.0, markersize=4, label=None if label in said else label,
+        )  # fmt: skip
+        said.add(label)
 
 
 def _number(value: Any) -> float:

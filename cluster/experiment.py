@@ -101,11 +101,15 @@ class Expectation(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Plot(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A picture: columns against time, or against another column, a line a run; or outcomes, a dot a run."""
+    """A picture: columns against time, or against another column, a line a run; or outcomes, a dot a run.
+
+    With `at`, a number for each outcome, a run's outcomes are a line over those numbers.
+    """
 
     title: str
     columns: list[str] = []
     outcomes: list[str] = []
+    at: list[float] = []
     x: str = "tick"
     x_label: str = ""
     y_label: str = ""
@@ -306,6 +310,9 @@ def _check_plots(file: ExperimentFile) -> None:
     for number, plot in enumerate(file.plots):
         if bool(plot.columns) == bool(plot.outcomes):
             raise WorldFileError(f"plots[{number}]: name columns, or outcomes, one of them")
+        if plot.at and len(plot.at) != len(plot.outcomes):
+            line = f"plots[{number}].at: {len(plot.at)} numbers for {len(plot.outcomes)} outcomes: give one for each"
+            raise WorldFileError(line)
 
 
 def _check_expectation(one: Expectation, place: str, points: Sequence[Values]) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from umwelt.agents.measures import plant_figures
+
 Columns = Mapping[str, np.ndarray]
 Figures = dict[str, float]
 
@@ -45,4 +47,8 @@ def _correlation(first: np.ndarray, second: np.ndarray, lag: int) -> float:
     return float(((a - a.mean()) * (b - b.mean())).mean() / spread) if spread > 0 else 0.0
 
 
-ANALYSES: dict[str, Callable[[Columns], Figures]] = {"hunters_lag": hunters_lag}
+ANALYSES: dict[str, Callable[[Columns], Figures]] = {
+    "hunters_lag": hunters_lag,
+    "thinning": plant_figures.thinning,
+    "species_area": plant_figures.species_area,
+}

@@ -1,0 +1,61 @@
+"""Figures of plants' runs: how they thin, and how kinds go with area. See `analyses.py` for what these functions are."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from umwelt.agents.measures.lines import line_through
+from umwelt.agents.measures.plants import SMALLEST_SIDE
+
+YIELD_KEPT = 0.9
+"""Plants thin at constant yield from when their tissue is this share of the most it ever is."""
+
+
+def thinning(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The slope of log mean mass over log density, from when yield is within a tenth of its most to the end.
+
+    Mass is yield by density, so a line of log mass over log density would find a slope of -1 in mere noise of density:
+    the line is fitted to log yield, and 1 is taken from its slope (Weller, "A reevaluation of the -3/2 power rule of
+    plant self-thinning", Ecological Monographs 57, 1987). For ordinary least squares both are the same number with the
+    same error. `fall` is by which factor density falls meanwhile, `yield_moves` by which yield moves, most to least.
+    """
+    density, per_cell = columns["stand.density"], columns["stand.yield_count"]
+    known = (density > 0) & (per_cell > 0)
+    density, per_cell, ticks = density[known], per_cell[known], columns["tick"][known]
+    if not len(density):
+        return {}
+    first = int(np.argmax(per_cell >= YIELD_KEPT * per_cell.max()))
+    density, per_cell = density[first:], per_cell[first:]
+    found = {
+        "thinning.from_tick": float(ticks[first]),
+        "thinning.fall": float(density[0] / density[-1]),
+        "thinning.yield_moves": float(per_cell.max() / per_cell.min()),
+    }
+    line = line_through(np.log(density), np.log(per_cell))
+    if line is not None:
+        slope = line.slope - 1
+        found |= {"thinning.slope": slope, "thinning.error": line.error}
+    return found
+
+
+def species_area(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """How kinds in squares go with area at the last measurement: S = c A^z.
+
+    z is the slope of the line of log kinds over log area (Arrhenius, "Species and area", Journal of Ecology 9, 1921);
+    `placed_z` is that of random placement, and `crowding` how many times fewer kinds a smallest square holds than by
+    random placement.
+    """
+    sides = sorted(int(name.partition(".")[2]) for name in columns if name.startswith("kinds.")) or [SMALLEST_SIDE]
+    found: dict[str, float] = {}
+    for name, figure in (("kinds", "z"), ("placed", "placed_z")):
+        counts = np.array([columns[f"{name}.{side}"][-1] for side in sides])
+        if not counts.min() > 0:
+            return {}
+        line = line_through(2 * np.log(sides), np.log(counts))
+        if line is not None:
+            found[f"species_area.{figure}"] = line.slope
+            if name == "kinds":
+                found |= {"species_area.error": line.error, "species_area.explained": line.explained}
+    small = sides[0]
+    found["species_area.crowding"] = float(columns[f"placed.{small}"][-1] / columns[f"kinds.{small}"][-1])
+    return found
