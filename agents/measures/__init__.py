@@ -7,7 +7,7 @@ floats are welcome here, since no law ever reads them.
 from collections.abc import Callable, Sequence
 
 from umwelt.agents.description import WorldFile, load_object, one_of
-from umwelt.agents.measures import bodies, census
+from umwelt.agents.measures import behaviour, bodies, census
 from umwelt.sandbox.region import Region
 
 Measure = Callable[[WorldFile, Region], dict[str, float]]
@@ -19,6 +19,7 @@ MEASURES: dict[str, Measure] = {
     "state": bodies.state,
     "traits": bodies.traits,
     "organs": bodies.organs,
+    "behaviour": behaviour.behaviour,
 }
 
 
