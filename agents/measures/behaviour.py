@@ -19,12 +19,12 @@ STRANGER_KINSHIP = ONE // 2
 def behaviour(world: WorldFile, region: Region) -> dict[str, float]:
     """How the awake of each monster species turn and blink, and how tired those are who fall asleep.
 
-    `toward_food`: the mean over those who meet more plant or aroma at one side, of 1 for turning there and -1 for turning
-    away. `toward_strangers`: the same for a stranger in sight; flight is negative. `.count` of each says over how many,
-    and `.errors` how many standard errors the mean is from 0, which is that of turning by chance.
+    `toward_food`: the mean over those who meet more plant or aroma at one side, of 1 for turning there and -1 for
+    turning away. `toward_strangers`: the same for a stranger in sight; flight is negative. `.count` of each says over
+    how many, and `.errors` how many standard errors the mean is from 0, which is that of turning by chance.
     `blinking_dry`, `blinking_moist`: the share with shut eyes in the drier and the moister half of the places where
-    they are, and `blinking_more` their difference. `fatigue_falling`, `fatigue_awake`: of those who have fallen asleep this tick, and of all awake, 0 to 1;
-    `fatigue_more` is the difference.
+    they are, and `blinking_more` their difference. `fatigue_falling`, `fatigue_awake`: of those who have fallen asleep
+    this tick, and of all awake, 0 to 1; `fatigue_more` is the difference.
     """
     monsters, found = region.tables["monsters"], {}
     dryness = region.scratch("environment", "int16", 4)[DRYNESS]

@@ -1,4 +1,4 @@
-"""What is measured of behaviour: regions whose answers are known, and a log of every tick against one tick's measure."""
+"""What is measured of behaviour: regions whose answers are known, and a log of every tick."""
 
 import numpy as np
 import pytest
