@@ -1,0 +1,93 @@
+"""What monsters do about what they sense, read from the stimuli and drives of the tick that has just been.
+
+Those born in it have not sensed anything yet and are left out. Where nobody is in question a number is missing.
+"""
+
+import numpy as np
+
+from umwelt.agents.contract import OTHER_SIZE, STIMULI
+from umwelt.agents.description import WorldFile
+from umwelt.agents.measures.census import species_rows
+from umwelt.sandbox.laws.weather import DRYNESS
+from umwelt.sandbox.region import Region
+from umwelt.sandbox.units import ONE, SUBCELL_BITS
+
+STRANGER_KINSHIP = ONE // 2
+"""Who is less akin is a stranger."""
+
+
+def behaviour(world: WorldFile, region: Region) -> dict[str, float]:
+    """How the awake of each monster species turn and blink, and how tired those are who fall asleep.
+
+    `toward_food`: the mean over those who meet more plant or aroma at one side, of 1 for turning there and -1 for
+    turning away. `toward_strangers`: the same for a stranger in sight; flight is negative. `.count` of each says over
+    how many, and `.errors` how many standard errors the mean is from 0, which is that of turning by chance.
+    `blinking_dry`, `blinking_moist`: the share with shut eyes in the drier and the moister half of the places where
+    they are, and `blinking_more` their difference. `fatigue_falling`, `fatigue_awake`: of those who have fallen asleep
+    this tick, and of all awake, 0 to 1; `fatigue_more` is the difference.
+    """
+    monsters, found = region.tables["monsters"], {}
+    dryness = region.scratch("environment", "int16", 4)[DRYNESS]
+    for species, rows in species_rows(world, region, "monsters").items():
+        rows = rows[monsters["one"][rows] == ONE]
+        awake = rows[monsters["asleep"][rows] == 0]
+        stimuli, turn = monsters["stimuli"][awake].astype(np.int64), monsters["turn"][awake]
+        found |= _turning(f"{species}.toward_food", turn, _right_more(stimuli, "plant") + _right_more(stimuli, "aroma"))
+        seen = (stimuli[:, OTHER_SIZE] > 0) & (stimuli[:, STIMULI.index("other_kinship")] < STRANGER_KINSHIP)
+        bearing = np.where(seen, stimuli[:, STIMULI.index("other_bearing")], 0)
+        found |= _turning(f"{species}.toward_strangers", turn, bearing)
+        air = dryness[monsters["y_fixed"][awake] >> SUBCELL_BITS, monsters["x_fixed"][awake] >> SUBCELL_BITS]
+        found |= _blinking(species, air, monsters["eyes_shut"][awake])
+        found |= _falling_asleep(species, region, rows, awake)
+    return found
+
+
+def _right_more(stimuli: np.ndarray, sense: str) -> np.ndarray:
+    """How much more of something the right antenna meets than the left, `int64[being]`."""
+    return stimuli[:, STIMULI.index(f"{sense}_right")] - stimuli[:, STIMULI.index(f"{sense}_left")]
+
+
+def _turning(name: str, turn: np.ndarray, right_more: np.ndarray) -> dict[str, float]:
+    """How those whom something calls to one side turn toward it; of signs at random the mean of n errs by 1/sqrt(n)."""
+    called = right_more != 0
+    count = int(np.count_nonzero(called))
+    found = {f"{name}.count": float(count)}
+    if count:
+        mean = float((np.sign(turn[called]) * np.sign(right_more[called])).mean())
+        found |= {name: mean, f"{name}.errors": mean * count**0.5}
+    return found
+
+
+def _blinking(species: str, dryness: np.ndarray, shut: np.ndarray) -> dict[str, float]:
+    """Shares with shut eyes in drier and moister places, split at the median; nothing where all are alike dry.
+
+    Were both shares one, the difference would err as that of two samples of the same share does.
+    """
+    dry = dryness > np.median(dryness) if len(dryness) else np.zeros(0, bool)
+    if not dry.any():
+        return {}
+    more = float(shut[dry].mean() - shut[~dry].mean())
+    error = float(shut.mean() * (1 - shut.mean()) * (1 / dry.sum() + 1 / (~dry).sum())) ** 0.5
+    return {
+        f"{species}.blinking_dry": float(shut[dry].mean()),
+        f"{species}.blinking_moist": float(shut[~dry].mean()),
+        f"{species}.blinking_more": more,
+        f"{species}.blinking_more.errors": more / error if error else 0.0,
+    }
+
+
+def _falling_asleep(species: str, region: Region, rows: np.ndarray, awake: np.ndarray) -> dict[str, float]:
+    """How tired those are who fall asleep, against the awake.
+
+    A sleeper's eyes are shut and moist, so one who sleeps now and sensed dry eyes has slept for this tick alone.
+    """
+    monsters = region.tables["monsters"]
+    falling = rows[(monsters["asleep"][rows] == 1) & (monsters["dry_eyes"][rows] > 0)]
+    tired = monsters["stimuli"][:, STIMULI.index("fatigue")]
+    found = {f"{species}.falling_asleep": float(len(falling))}
+    if len(awake):
+        found[f"{species}.fatigue_awake"] = float(tired[awake].mean()) / ONE
+    if len(falling) and len(awake):
+        found[f"{species}.fatigue_falling"] = float(tired[falling].mean()) / ONE
+        found[f"{species}.fatigue_more"] = float(tired[falling].mean() - tired[awake].mean()) / ONE
+    return found

@@ -1,0 +1,122 @@
+"""What is measured of behaviour: regions whose answers are known, and a log of every tick."""
+
+import numpy as np
+import pytest
+from carving import bundled
+from small import small_world
+
+from umwelt.agents.contract import STIMULI
+from umwelt.agents.measures.behaviour import behaviour
+from umwelt.agents.opening import begin
+from umwelt.sandbox.laws.weather import DRYNESS
+from umwelt.sandbox.step import advance
+from umwelt.sandbox.units import ONE
+
+
+def grazers_awake(count: int):
+    """A world and its region with so many grazers, awake, that have sensed nothing but themselves."""
+    world = small_world()
+    region = begin(world)
+    monsters = region.tables["monsters"]
+    grazers = np.flatnonzero(region.owned_rows("monsters") & (monsters["species"] == 2))
+    monsters.keep(np.isin(np.arange(monsters.count), grazers[:count]))
+    region._indices.clear()
+    monsters["stimuli"][:] = 0
+    monsters["one"][:] = ONE
+    monsters["drives"][:] = 0
+    monsters["asleep"][:] = 0
+    monsters["eyes_shut"][:] = 0
+    return world, region, monsters
+
+
+def test_turning_counts_the_awake_who_sense_a_difference_and_no_others():
+    world, region, monsters = grazers_awake(7)
+    monsters["plant_right"][:] = [80, 0, 10, 0, 0, 90, 90]
+    monsters["plant_left"][:] = [0, 0, 0, 30, 0, 0, 0]
+    monsters["aroma_right"][:] = [0, 40, 0, 0, 0, 0, 0]
+    monsters["aroma_left"][:] = [0, 0, 30, 0, 0, 0, 0]
+    monsters["turn"][:] = [5, 900, -1, 1, 500, -7, -7]
+    monsters["asleep"][5] = 1
+    monsters["one"][6] = 0  # born in this tick
+    found = behaviour(world, region)
+    assert found["grazer.toward_food.count"] == 4
+    assert found["grazer.toward_food"] == 0.5  # three toward it, one away
+    assert found["grazer.toward_food.errors"] == 1.0
+
+
+def test_flight_from_strangers_is_negative_and_kin_do_not_count():
+    world, region, monsters = grazers_awake(4)
+    monsters["other_size"][:] = [500, 500, 500, 0]
+    monsters["other_kinship"][:] = [0, 100, 1000, 0]
+    monsters["other_bearing"][:] = [200, -200, 200, 200]
+    monsters["turn"][:] = [-9, 9, 9, 9]
+    found = behaviour(world, region)
+    assert found["grazer.toward_strangers.count"] == 2
+    assert found["grazer.toward_strangers"] == -1
+    assert found["grazer.toward_strangers.errors"] == pytest.approx(-(2**0.5))
+
+
+def test_blinking_is_told_apart_by_how_dry_the_air_is():
+    world, region, monsters = grazers_awake(4)
+    environment = region.scratch("environment", "int16", 4)
+    environment[DRYNESS] = 100
+    for row, dryness in enumerate([900, 900, 200, 200]):
+        monsters["y_fixed"][row] = (region.halo_cells + row) * 1024
+        environment[DRYNESS, region.halo_cells + row, monsters["x_fixed"][row] >> 10] = dryness
+    monsters["eyes_shut"][:] = [1, 0, 0, 0]
+    found = behaviour(world, region)
+    assert (found["grazer.blinking_dry"], found["grazer.blinking_moist"]) == (0.5, 0)
+    assert found["grazer.blinking_more"] == 0.5
+    assert found["grazer.blinking_more.errors"] == pytest.approx(0.5 / (0.25 * 0.75) ** 0.5)
+
+
+def test_who_falls_asleep_is_told_from_who_sleeps():
+    world, region, monsters = grazers_awake(4)
+    monsters["asleep"][:] = [1, 1, 0, 0]
+    monsters["eyes_shut"][:] = [1, 1, 0, 0]
+    monsters["dry_eyes"][:] = [300, 0, 10, 0]
+    monsters["stimuli"][:, STIMULI.index("fatigue")] = [512, 8, 256, 0]
+    found = behaviour(world, region)
+    assert found["grazer.falling_asleep"] == 1
+    assert found["grazer.fatigue_falling"] == 0.5 and found["grazer.fatigue_awake"] == 0.125
+    assert found["grazer.fatigue_more"] == 0.375
+
+
+def test_of_nobody_nothing_is_told_but_counts():
+    world, region, _ = grazers_awake(0)
+    found = behaviour(world, region)
+    assert found == {
+        f"{species}.{name}": 0
+        for species in ("grazer", "hunter")
+        for name in ("toward_food.count", "toward_strangers.count", "falling_asleep")
+    }
+
+
+def test_sleep_follows_exertion_and_one_tick_tells_who_falls_asleep():
+    """In a log of every tick those who fall asleep thrust more in the 50 ticks before than the awake do on the mean."""
+    world = bundled("meadow", 64, 64, 1, **{"founders.3.count": 120})
+    region = begin(world)
+    thrusts: dict[int, list[int]] = {}
+    before: dict[int, int] = {}
+    falling, awake, told = [], [], 0
+    for _ in range(400):
+        advance(region, world.laws, 1)
+        monsters = region.tables["monsters"]
+        rows = np.flatnonzero(region.owned_rows("monsters") & (monsters["species"] == 3) & (monsters["one"] == ONE))
+        now = dict(zip(monsters["id"][rows].tolist(), monsters["asleep"][rows].tolist(), strict=True))
+        thrust = dict(zip(now, np.maximum(0, monsters["thrust"][rows]).tolist(), strict=True))
+        eyes = dict(zip(now, monsters["dry_eyes"][rows].tolist(), strict=True))
+        told += int(behaviour(world, region)["grazer.falling_asleep"])
+        for being, asleep in now.items():
+            log = thrusts.setdefault(being, [])
+            if asleep and before.get(being) == 0:
+                if len(log) >= 50:
+                    falling.append(np.mean(log[-50:]))
+                told -= eyes[being] > 0  # whose eyes were dry, and no others
+            elif not asleep:
+                log.append(thrust[being])
+                awake.append(thrust[being])
+        before = now
+    assert len(falling) > 20
+    assert told == 0
+    assert np.mean(falling) > np.mean(awake)
