@@ -32,8 +32,8 @@ from umwelt.sandbox.step import Law
 SCENTED = "sugar and scents"
 POOLS = {
     "water": "soil water",
-    "oxygen": "oxygen of the air",
-    "carbon_dioxide": "carbon dioxide",
+    "oxygen": "oxygen in air",
+    "carbon_dioxide": "carbon dioxide in air",
     "mineral": "soil mineral",
     "sugar": SCENTED,
     "aroma": SCENTED,
@@ -221,11 +221,11 @@ class Meter:
         for place, site in enumerate(SITES):
             if place:
                 region.index(site)  # drops who strayed: from here on rows stay where they are
-                owned = region.owned_rows(site)
+                owned = region.owned_rows(site).astype(np.int64)
             for name, one, parts in self._reactions(region, site):
                 if place:
                     react_table(region, site, one)
-                    found = region.tables[site]["counts"][:, parts].sum(axis=0, dtype=np.int64, where=owned[:, None])
+                    found = owned @ region.tables[site]["counts"][:, parts]
                 else:
                     region.run(react_in_cells, one, region.fields["substance"], environment)
                     found = region.owned_view("substance")[parts].sum(axis=(1, 2), dtype=np.int64)

@@ -136,7 +136,7 @@ def matter_of(region: Region) -> dict[str, np.ndarray]:
     found = {CELLS: region.owned_view("substance").sum(axis=(1, 2), dtype=np.int64)}
     for name, table in region.tables.items():
         if "counts" in table:
-            found[name] = table["counts"].sum(axis=0, dtype=np.int64, where=region.owned_rows(name)[:, None])
+            found[name] = region.owned_rows(name).astype(np.int64) @ table["counts"]
     return found
 
 
