@@ -291,6 +291,20 @@ def verify(
 
 
 @app.command()
+def audit(
+    run: RunFolder,
+    ticks: Annotated[
+        int | None, typer.Option(min=1, help="Measure the cycles for so many ticks [default: one day of its climate]")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Count a run's atoms at all its kept moments, and measure how long matter stays in each pool."""
+    from umwelt.client.audit import audited
+
+    sys.exit(audited(run, ticks, json))
+
+
+@app.command()
 def fork(
     run: RunFolder,
     tick: Annotated[int, typer.Option(min=0, help="Where the new run's own way begins.")],

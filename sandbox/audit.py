@@ -11,7 +11,6 @@ from functools import partial
 import numpy as np
 
 from umwelt.sandbox.chemistry import Chemistry
-from umwelt.sandbox.columns import Table
 from umwelt.sandbox.dice import mix, purpose
 from umwelt.sandbox.kernel import call, crew, kernel
 from umwelt.sandbox.region import Region
@@ -22,6 +21,8 @@ _SEED = np.uint64(0x5851F42D4C957F2D)
 _ODD = np.uint64(0xDA942042E4DD58B5)
 _ONE = np.uint64(1)
 ROWS_A_PASS = 65_536
+CELLS = "cells"
+"""Where matter is that no body holds."""
 
 
 def _salt(name: str) -> np.uint64:
@@ -127,17 +128,21 @@ def world_digest(region: Region) -> int:
     return (digest(region) + region.controls.digest()) & DIGEST_MASK
 
 
-def substance_totals(region: Region, chemistry: Chemistry) -> dict[str, int]:
-    """Molecules of each substance in what a region owns, cells and bodies together."""
-    cells = region.owned_view("substance").sum(axis=(1, 2), dtype=np.int64)
+def matter_of(region: Region) -> dict[str, np.ndarray]:
+    """Molecules of each substance in what a region owns, by where they are: in its cells, or in the bodies of a table.
+
+    `int64[substance]` under `CELLS` and under the name of each table whose bodies hold matter.
+    """
+    found = {CELLS: region.owned_view("substance").sum(axis=(1, 2), dtype=np.int64)}
     for name, table in region.tables.items():
         if "counts" in table:
-            cells = cells + _owned_sum(table, region.owned_rows(name))
-    return dict(zip(chemistry.names, cells.tolist(), strict=True))
+            found[name] = region.owned_rows(name).astype(np.int64) @ table["counts"]
+    return found
 
 
-def _owned_sum(table: Table, owned: np.ndarray) -> np.ndarray:
-    return table["counts"].sum(axis=0, dtype=np.int64, where=owned[:, None])
+def substance_totals(region: Region, chemistry: Chemistry) -> dict[str, int]:
+    """Molecules of each substance in what a region owns, cells and bodies together."""
+    return dict(zip(chemistry.names, sum(matter_of(region).values()).tolist(), strict=True))  # type: ignore[union-attr]
 
 
 def element_totals(substances: Mapping[str, int], chemistry: Chemistry) -> dict[str, int]:

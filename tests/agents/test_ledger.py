@@ -1,0 +1,72 @@
+"""The ledger: what deeds add is known from the deeds themselves, exactly or within bounds that hold."""
+
+import pytest
+from carving import golden
+from deeds_script import KINDS, LAST_TICK, deeds_at, number_of
+
+from umwelt.agents import deeds
+from umwelt.agents.deeds import Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
+from umwelt.agents.ledger import Ledger
+from umwelt.agents.opening import tick_zero, torus_of
+from umwelt.sandbox.audit import element_totals, substance_totals
+
+EXACT = (Drop, Rain, Spawn, Wound, Drive, Rate)
+WORLD = golden(48, 48)
+
+
+def atoms(region) -> dict[str, int]:
+    return element_totals(substance_totals(region, WORLD.chemistry), WORLD.chemistry)
+
+
+def test_deeds_of_every_kind_add_what_the_ledger_says():
+    region = tick_zero(WORLD)
+    before, met, exact = atoms(region), set(), set()
+    for tick in range(LAST_TICK + 1):
+        for at, deed in enumerate(deeds_at(tick, WORLD)):
+            ledger = Ledger(WORLD.chemistry, torus_of(WORLD), before)
+            ledger.enter(tick, deed)
+            deeds.apply(region, deed, number_of(tick, at))
+            after = atoms(region)
+            known = ledger.least == ledger.most
+            if known:
+                assert ledger.most == after, deed
+                exact.add(type(deed))
+            assert ledger.count(after) is None, deed
+            assert (ledger.touched_tick is None) <= (after == before), deed
+            before = after
+            met.add(type(deed))
+    assert met == set(KINDS) and exact >= set(EXACT) and not exact & {Move, Remove}
+
+
+def test_an_atom_too_many_is_named_and_one_within_reach_of_people_is_not():
+    held = atoms(tick_zero(WORLD))
+    ledger = Ledger(WORLD.chemistry, torus_of(WORLD), held)
+    assert ledger.count(held | {"N": held["N"] + 1}) == "N"
+    ledger.enter(5, Drop(1, 2, "mineral", 7))
+    assert ledger.count(held | {"N": held["N"] + 8}) == "N" and ledger.touched_tick == 5
+    assert ledger.count(held | {"N": held["N"] + 7}) is None and ledger.open_tick is None
+    ledger.enter(9, Paint(0, 0, 2, 3, "mineral", 4))
+    assert ledger.count(held | {"C": held["C"] + 1}) == "C"
+    assert ledger.count(held | {"N": held["N"] - 100}) is None and ledger.open_tick == 9
+    assert ledger.count(held | {"N": held["N"] - 101}) == "N"  # what was counted is known again
+
+
+def test_a_cell_may_be_too_full_for_what_is_poured():
+    held = atoms(tick_zero(WORLD)) | {"H": 1 << 40, "O": 1 << 40}
+    for deed, most in ((Drop(1, 2, "water", 1 << 20), 1 << 20), (Rain(0, 0, 1, 1 << 20), 5 << 20)):
+        ledger = Ledger(WORLD.chemistry, torus_of(WORLD), held)
+        ledger.enter(3, deed)
+        assert ledger.least["O"] == held["O"] and ledger.most["O"] == held["O"] + most
+        assert ledger.count(held | {"O": held["O"] + 9, "H": held["H"] + 18}) is None and ledger.open_tick == 3
+        ledger = Ledger(WORLD.chemistry, torus_of(WORLD), held)
+        ledger.enter(3, deed)
+        all_of_it = held | {"O": held["O"] + most, "H": held["H"] + 2 * most}
+        assert ledger.count(all_of_it) is None and ledger.open_tick is None
+
+
+@pytest.mark.parametrize("deed", [Wound(77, 4), Drive(77), Rate("decay", 1), Paint(0, 0, 4, 4, "elevation", 9)])
+def test_deeds_that_move_no_matter_touch_nothing(deed):
+    held = atoms(tick_zero(WORLD))
+    ledger = Ledger(WORLD.chemistry, torus_of(WORLD), held)
+    ledger.enter(3, deed)
+    assert ledger.least == ledger.most == held and ledger.touched_tick is None
