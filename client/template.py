@@ -72,6 +72,7 @@ count = 160
 species = "hunter"
 count = 30
 # genes = {{ hue = -60, longevity = 80 }}     # some genes set anew, -128 to 127
+# variation = 0.02                            # share of its genes in which each founder differs
 # organs = ["jaw", "leg", "eye", "gut"]     # which organs it grows, in which order
 # wires = {{ bite = {{ 1 = 90 }} }}             # weights of its net; worlds/arena.toml has whole nets
 # behaviour = "my_package.my_module:Shy"    # a Python class with `respond` in place of the inherited net

@@ -7,7 +7,7 @@ floats are welcome here, since no law ever reads them.
 from collections.abc import Callable, Sequence
 
 from umwelt.agents.description import WorldFile, load_object, one_of
-from umwelt.agents.measures import behaviour, bodies, census, plants
+from umwelt.agents.measures import behaviour, bodies, census, halves, plants
 from umwelt.sandbox.region import Region
 
 Measure = Callable[[WorldFile, Region], dict[str, float]]
@@ -22,6 +22,7 @@ MEASURES: dict[str, Measure] = {
     "stand": plants.stand,
     "kinds": plants.kinds,
     "behaviour": behaviour.behaviour,
+    "halves": halves.halves,
 }
 
 

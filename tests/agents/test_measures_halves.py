@@ -1,0 +1,29 @@
+"""The halves of a world are told apart by x, wherever its window begins; markers of both are compared."""
+
+import numpy as np
+from carving import begin, golden
+
+from umwelt.agents.genome import MARKER_A, P_MARKER_A
+from umwelt.agents.measures.halves import halves
+
+
+def test_halves_are_counted_and_their_markers_compared():
+    world = golden(40, 40)
+    region = begin(world)
+    plants, monsters = region.tables["plants"], region.tables["monsters"]
+    for name, first in (("plants", P_MARKER_A), ("monsters", MARKER_A)):
+        table = region.tables[name]
+        is_left = (table["x_fixed"] >> 10) - region.halo_cells < 20
+        table["genome"][:, first : first + 3] = 0
+        table["genome"][is_left, first : first + 3] = (3, 4, 12)
+    found = halves(world, region)
+    assert found["grass.apart"] == found["grazer.apart"] == 13
+    for name, count in (
+        ("grass", np.count_nonzero(plants["species"] == 0)),
+        ("grazer", np.count_nonzero(monsters["species"] == 3)),
+    ):
+        assert found[f"{name}.left"] + found[f"{name}.right"] == count and found[f"{name}.left"] > 0
+    plants["x_fixed"][:] = (region.halo_cells + 3) << 10
+    region._indices.clear()
+    alone = halves(world, region)
+    assert "grass.apart" not in alone and alone["grass.right"] == 0
