@@ -1,4 +1,4 @@
-"""Figures of plants' runs: how they thin, and how kinds go with area. See `analyses.py` for what these functions are."""
+"""Figures of plants' runs: how they thin, and how kinds go with area. See `analyses.py` for what they are given."""
 
 from collections.abc import Mapping
 
