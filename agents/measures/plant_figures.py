@@ -1,4 +1,4 @@
-"""Figures of plants' runs: how they thin, and how kinds go with area. See `analyses.py` for what these functions are."""
+"""Figures of plants' runs: how they thin, and how kinds go with area. See `analyses.py` for what they are given."""
 
 from collections.abc import Mapping
 
@@ -8,12 +8,13 @@ from umwelt.agents.measures.lines import line_through
 from umwelt.agents.measures.plants import SMALLEST_SIDE
 
 YIELD_KEPT = 0.9
-"""Plants thin at constant yield from when their tissue is this share of the most it ever is."""
+"""Plants thin at constant yield from when their tissue rises for good to this share of the most it ever is."""
 
 
 def thinning(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The slope of log mean mass over log density, from when yield is within a tenth of its most to the end.
+    """The slope of log mean mass over log density, from when yield has come within a tenth of its most to the end.
 
+    Where it comes there more than once before its most, as in a flush of the young, the last time counts.
     Mass is yield by density, so a line of log mass over log density would find a slope of -1 in mere noise of density:
     the line is fitted to log yield, and 1 is taken from its slope (Weller, "A reevaluation of the -3/2 power rule of
     plant self-thinning", Ecological Monographs 57, 1987). For ordinary least squares both are the same number with the
@@ -24,7 +25,8 @@ def thinning(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
     density, per_cell, ticks = density[known], per_cell[known], columns["tick"][known]
     if not len(density):
         return {}
-    first = int(np.argmax(per_cell >= YIELD_KEPT * per_cell.max()))
+    lower = np.flatnonzero(per_cell[: np.argmax(per_cell)] < YIELD_KEPT * per_cell.max())
+    first = int(lower[-1]) + 1 if len(lower) else 0
     density, per_cell = density[first:], per_cell[first:]
     found = {
         "thinning.from_tick": float(ticks[first]),
@@ -33,8 +35,7 @@ def thinning(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
     }
     line = line_through(np.log(density), np.log(per_cell))
     if line is not None:
-        slope = line.slope - 1
-        found |= {"thinning.slope": slope, "thinning.error": line.error}
+        found |= {"thinning.slope": line.slope - 1, "thinning.error": line.error}
     return found
 
 

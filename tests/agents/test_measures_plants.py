@@ -111,10 +111,17 @@ def thinned(density, yields):
 
 def test_constant_yield_thins_with_slope_minus_one_whatever_came_before():
     density = np.array([1.0, 1.0, 0.8, 0.4, 0.2, 0.1])
-    found = thinning(thinned(density, np.array([2.0, 5.0, 10.0, 10.0, 10.0, 10.0])))
+    # a flush of the young comes near the most, and is over before the canopy closes
+    found = thinning(thinned(density, np.array([9.5, 5.0, 10.0, 10.0, 10.0, 10.0])))
     assert found["thinning.slope"] == pytest.approx(-1) and found["thinning.error"] == pytest.approx(0, abs=1e-9)
     assert (found["thinning.from_tick"], found["thinning.yield_moves"]) == (200, 1)
     assert found["thinning.fall"] == pytest.approx(8)
+
+
+def test_a_yield_that_falls_off_at_the_end_counts_too():
+    found = thinning(thinned(np.array([1.0, 0.5, 0.25]), np.array([8.0, 8.0, 2.0])))
+    assert found["thinning.from_tick"] == 0 and found["thinning.yield_moves"] == 4
+    assert found["thinning.slope"] == pytest.approx(0)
 
 
 def test_yodas_stand_leaves_constant_yield_after_a_fall_of_less_than_a_quarter():
