@@ -59,21 +59,22 @@ class Ledger:
 
     def _change(self, deed: Deed) -> dict[str, tuple[int, int]]:
         """By how many molecules a deed changes each substance, at least and at most."""
+        change: dict[str, tuple[int, int]] = {}
         match deed:
             case Drop():
-                return {deed.substance: self._poured(deed.substance, deed.count, 1)}
+                change[deed.substance] = self._poured(deed.substance, deed.count, 1)
             case Rain():
-                return {"water": self._poured("water", deed.count, self._disc_cells(deed))}
+                change["water"] = self._poured("water", deed.count, self._disc_cells(deed))
             case Paint() if deed.part in self._content:
                 cells = min(deed.height, self.torus.height) * min(deed.width, self.torus.width)
-                return {deed.part: (deed.value * cells - UNKNOWN, deed.value * cells)}
+                change[deed.part] = (deed.value * cells - UNKNOWN, deed.value * cells)
             case Spawn():
-                return {name: (count, count) for name, count in self._body(deed).items()}
+                change = {name: (count, count) for name, count in self._body(deed).items()}
             case Remove():
-                return dict.fromkeys(self._content, (-UNKNOWN, 0))
+                change = dict.fromkeys(self._content, (-UNKNOWN, 0))
             case Move():
-                return {name: (count - UNKNOWN, count) for name, count in self._body(deed).items()}
-        return {}
+                change = {name: (count - UNKNOWN, count) for name, count in self._body(deed).items()}
+        return change
 
     def _poured(self, substance: str, count: int, cells: int) -> tuple[int, int]:
         """What so many cells take in of `count` molecules each: all of it, if none of them can be full."""

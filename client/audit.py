@@ -10,7 +10,7 @@ from rich.table import Table
 
 from umwelt.agents.cycles import Cycle, Turnover
 from umwelt.client.past import OTHERWISE, counting
-from umwelt.client.running import compile_laws
+from umwelt.client.running import compile_laws, making
 from umwelt.cluster.afar import opened_store
 from umwelt.cluster.auditing import Closure, Round, closure, measured_round
 from umwelt.cluster.recovery import described_world
@@ -31,7 +31,8 @@ def audited(run: Path, ticks: int | None, as_json: bool) -> int:
         line = f"the laws of {world.laws.name} know no substances: there is no matter to audit"
         print(json.dumps({"run": str(run), "matter": False, "line": line}) if as_json else f"{run}: {line}")
         return 0
-    found = closure(store, world)
+    with making(f"counting {run}"):
+        found = closure(store, world)
     if not cached():
         compile_laws(world, Console(stderr=True))
     with counting(f"measuring {run}") as seen:
@@ -90,8 +91,8 @@ def _show(run: Path, found: Closure, went: Round) -> None:
     print("atoms: " + ", ".join(f"{element} {count:,}" for element, count in found.atoms.items()))
     if found.touched_tick is not None:
         print(f"people have added or taken matter since tick {found.touched_tick:,}: {_accounted(found)}")
-    print(f"cycles, measured from tick {went.from_tick:,} to {went.from_tick + went.ticks:,}: mean stock, all that came")
-    print("in and went out in that time, and the residence time, stock over outflow, in ticks and days\n")
+    print(f"cycles, measured from tick {went.from_tick:,} to {went.from_tick + went.ticks:,}: mean stock, what came in")
+    print("and went out in that time, and how long it stays (stock over outflow), in ticks and days\n")
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH_COLUMNS)

@@ -1,4 +1,4 @@
-"""The audit of a run: is its world closed, and how fast does matter go round in it? Nothing is written.
+"""The audit of a run: is its world closed, and how fast does matter go round in it? The run stays as it is.
 
 Closed: the atoms of each element are counted in every kept snapshot and in every journalled moment, and compared with
 those of the first one and what journalled deeds added. Cycles: the run is carried on in memory from its last good

@@ -1,0 +1,175 @@
+"""The audit of a run: one molecule too many is found, what people did is accounted for, and nothing is written."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import small_run, small_world, walking
+
+from umwelt.agents import deeds
+from umwelt.agents.cycles import GIVEN, TAKEN
+from umwelt.agents.deeds import Deed as Done
+from umwelt.cluster.auditing import closure, measured_round
+from umwelt.cluster.journal import Journal
+from umwelt.cluster.protocol import Deed
+from umwelt.cluster.recovery import described_world, region_at
+from umwelt.cluster.store import Store
+from umwelt.sandbox import audit, snapshot
+from umwelt.sandbox.errors import RunError
+
+DAY_TICKS = 60
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """A run with snapshots at ticks 0, 16 and 24, and moments every 8 ticks until 40."""
+    folder = small_run(tmp_path_factory.mktemp("runs") / "small-1", 16, 24).folder
+    with walking(folder) as walk:
+        walk.go(40)
+    return folder
+
+
+@pytest.fixture
+def store(kept, tmp_path) -> Store:
+    return Store(Path(shutil.copytree(kept, tmp_path / "small-1")))
+
+
+def found(store: Store):
+    return closure(store, described_world(store))
+
+
+def tampered(store: Store, tick: int, substance: str, count: int) -> None:
+    """Put molecules into a kept snapshot, which is whole and hashes to what it says all the same."""
+    world, region, _ = region_at(store, tick)
+    plane = region.owned_view(substance)
+    plane[np.unravel_index(plane.argmax(), plane.shape)] += count
+    shutil.rmtree(store.path(tick))
+    snapshot.save(store.path(tick), region, world.text, world.name)
+
+
+def enter(store: Store, *done: tuple[int, Done]) -> None:
+    """Journal deeds of a run that has not come so far yet."""
+    journal = Journal(store.journal)
+    journal.enter_deeds("t", [Deed(tick, at, deeds.written(deed)) for at, (tick, deed) in enumerate(done, 1)])
+    journal.close()
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """What is in a folder, but for what SQLite lays beside a file that it reads."""
+    return {
+        str(path): path.read_bytes() for path in folder.rglob("*")
+        if path.is_file() and not path.name.endswith(("-shm", "-wal"))
+    }  # fmt: skip
+
+
+def test_a_run_is_closed_and_goes_round_and_nothing_is_written(store):
+    before = files(store.folder)
+    closed, seen = found(store), []
+    went = measured_round(store, None, lambda tick, last: seen.append((tick, last)))
+    assert files(store.folder) == before
+    assert closed.closed and (closed.snapshots, closed.moments) == (3, 6) and closed.last_tick == 40
+    assert closed.touched_tick is None and closed.line == "" and set(closed.atoms) == {"C", "H", "N", "O"}
+    assert (went.from_tick, went.ticks, went.day_ticks) == (24, DAY_TICKS, DAY_TICKS)
+    assert seen == [(tick, 24 + DAY_TICKS) for tick in range(25, 25 + DAY_TICKS)]
+    for cycle in went.cycles:
+        for pool in cycle.pools:
+            assert pool.ticks == DAY_TICKS and pool.inflow - pool.outflow == pool.stock_last - pool.stock_first
+    world, region, _ = region_at(store)
+    carbon = next(cycle for cycle in went.cycles if cycle.name == "carbon")
+    atoms = audit.element_totals(audit.substance_totals(region, world.chemistry), world.chemistry)
+    assert sum(pool.stock_first for pool in carbon.pools) == sum(pool.stock_last for pool in carbon.pools) == atoms["C"]
+    assert atoms == closed.atoms
+
+
+@pytest.mark.parametrize(("tick", "count"), [(16, 1), (24, -1)])
+@pytest.mark.parametrize(
+    ("substance", "element", "atoms"), [("mineral", "N", 1), ("oxygen", "O", 2), ("detritus", "C", 4)]
+)
+def test_a_snapshot_with_one_molecule_more_or_less_is_found(store, tick, count, substance, element, atoms):
+    wanted = found(store).atoms[element]
+    tampered(store, tick, substance, count)
+    told = found(store)
+    assert not told.closed and (told.differs_tick, told.differs_element) == (tick, element)
+    where = f"in tick-{tick:012d}, not the {wanted:,} of tick 0"
+    assert told.line == f"tick {tick}: {wanted + count * atoms:,} atoms of {element} {where}"
+    assert told.last_tick <= tick
+
+
+def test_a_journalled_moment_that_lost_a_molecule_is_found(store):
+    journal = Journal(store.journal)
+    last = list(journal.metrics())[-1]
+    substances = dict(last.substances) | {"mineral": last.substances["mineral"] - 1}
+    journal.enter(replace(last, tick=44, substances=substances), 7)
+    journal.close()
+    told = found(store)
+    assert (told.differs_tick, told.differs_element, told.last_tick) == (44, "N", 40) and "in the journal" in told.line
+
+
+def test_moments_of_other_substances_are_one_line(store):
+    journal = Journal(store.journal)
+    last = list(journal.metrics())[-1]
+    journal.enter(replace(last, tick=44, substances={"gold": 3}), 7)
+    journal.close()
+    with pytest.raises(RunError, match="damaged: tick 44: its substances are not those"):
+        found(store)
+
+
+def test_a_damaged_snapshot_is_named_and_the_others_are_counted(store):
+    cells = store.path(24) / "part-0-0" / "cells" / "substance" / "c"
+    chunk = next(file for file in cells.rglob("*") if file.is_file())
+    chunk.write_bytes(chunk.read_bytes()[:-9])
+    told = found(store)
+    assert not told.closed and told.differs_tick is None and (told.snapshots, told.moments) == (2, 6)
+    assert len(told.damaged) == 1 and "tick-000000000024: damaged" in told.damaged[0]
+    went = measured_round(store, 5)
+    assert went.from_tick == 16 and went.passed_over == [f"{told.damaged[0]}: passed over"]
+
+
+def test_a_run_without_its_journal_says_so(store):
+    world = described_world(store)
+    store.journal.unlink()
+    with pytest.raises(RunError, match=r"journal\.sqlite: is missing"):
+        closure(store, world)
+
+
+def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
+    store = small_run(tmp_path / "run")
+    world = small_world()
+    enter(
+        store, (3, deeds.Drop(1, 2, "mineral", 40)), (5, deeds.Rain(39, 0, 4, 70)),
+        (8, deeds.founder(world, "grazer", 7, 7)), (9, deeds.Wound(1, 3)), (12, deeds.rate(world, "decay", 0.5)),
+    )  # fmt: skip
+    with walking(store.folder) as walk:
+        walk.go(16)
+        walk.save()
+    told = found(store)
+    assert told.closed and (told.touched_tick, told.open_tick) == (3, None) and told.last_tick == 16
+    tampered(store, 16, "mineral", 1)
+    told = found(store)
+    assert told.differs_tick == 16 and told.line.endswith("of tick 0 and of what people did from tick 3 on")
+
+
+def test_what_the_journal_does_not_tell_is_said_and_what_follows_is_held_against_the_next_count(tmp_path):
+    store = small_run(tmp_path / "run")
+    enter(store, (3, deeds.Drop(1, 2, "mineral", 40)), (10, deeds.Paint(0, 0, 9, 9, "mineral", 3)))
+    with walking(store.folder) as walk:
+        walk.go(24)
+        walk.save()
+    told = found(store)
+    assert told.closed and (told.touched_tick, told.open_tick) == (3, 10)
+    tampered(store, 24, "mineral", 1)
+    assert (found(store).differs_tick, found(store).differs_element) == (24, "N")
+
+
+def test_deeds_ahead_of_the_last_snapshot_are_done_again_and_measured_as_what_people_gave(tmp_path):
+    store = small_run(tmp_path / "run", 8)
+    enter(store, (10, deeds.Drop(1, 2, "mineral", 40)), (11, deeds.Paint(0, 0, 40, 48, "mineral", 0)))
+    went = measured_round(store, 10)
+    nitrogen = next(cycle for cycle in went.cycles if cycle.name == "nitrogen")
+    flows = {flow.process: flow for flow in nitrogen.flows if flow.process in (GIVEN, TAKEN)}
+    assert flows[GIVEN].inflow == 40 and flows[GIVEN].pool == flows[TAKEN].pool == "soil mineral"
+    assert flows[TAKEN].outflow > 40
+    for pool in nitrogen.pools:
+        assert pool.inflow - pool.outflow == pool.stock_last - pool.stock_first
