@@ -9,7 +9,7 @@ from umwelt.sandbox import audit
 from umwelt.sandbox.step import advance
 
 GOLDEN_TICKS = 500
-GOLDEN_DIGEST = 0xa6981a3572d3506d
+GOLDEN_DIGEST = 0xe1a759f6ace2aeb1
 
 
 def test_the_golden_world_is_what_it_was():

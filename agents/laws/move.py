@@ -1,6 +1,7 @@
 """Move: monsters turn and run, seeds drift with the wind. Nothing goes further than a cell: reach 1.
 
-Deep water parts lands: no monster steps into it from where it can stand, and still air over it drops the seeds.
+Deep water parts lands: no monster steps into it from where it can stand, nor deeper in, and still air over it drops the
+seeds.
 """
 
 import numpy as np
@@ -64,7 +65,7 @@ def is_deep(water, y, x):
 
 @kernel
 def move_monsters(y_low, y_high, place, index, monsters, sine_table, environment, water):
-    """Turn, run, tire, and let the eyes dry. Who is caught by a flood may leave it."""
+    """Turn, run, tire, and let the eyes dry. Who is caught by a flood may leave it by the way that it came."""
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
         last = index.start[y * place.width + place.x_high]
@@ -87,7 +88,8 @@ def move_monsters(y_low, y_high, place, index, monsters, sine_table, environment
             heading = np.int64(monsters.heading[row])
             y_fixed = monsters.y_fixed[row] + ((sine(sine_table, heading) * speed) >> 14)
             x_fixed = monsters.x_fixed[row] + ((cosine(sine_table, heading) * speed) >> 14)
-            if is_deep(water, y_fixed >> 10, x_fixed >> 10) and not is_deep(water, y, x):
+            new_y, new_x = y_fixed >> 10, x_fixed >> 10
+            if is_deep(water, new_y, new_x) and (not is_deep(water, y, x) or water[new_y, new_x] > water[y, x]):
                 monsters.speed_fixed[row] = 0
             else:
                 monsters.y_fixed[row] = y_fixed

@@ -161,7 +161,7 @@ def test_grazers_leave_the_stub_of_a_module():
 
 
 def test_eyes_dry_blink_and_dry_again_and_bodies_tire_sleep_and_wake():
-    world = golden(seed=5)
+    world = golden(seed=5, **{f"founders.{at}.variation": 0 for at in (3, 4)})
     region = begin(world)
     shut, asleep, dry_when_shutting, tired_when_sleeping = [], [], [], []
     for _ in range(300):
@@ -203,7 +203,8 @@ def test_angles_agree_with_sines(degrees):
 
 
 def test_a_net_of_zeros_does_nothing():
-    world = golden(**{"founders.3.like": "blank", "founders.4.like": "blank"})
+    blank = {f"founders.{at}.{key}": value for at in (3, 4) for key, value in (("like", "blank"), ("variation", 0))}
+    world = golden(**blank)
     region = begin(world)
     advance(region, world.laws, 3)
     assert not region.tables["monsters"]["drives"].any()
