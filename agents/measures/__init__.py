@@ -7,7 +7,7 @@ floats are welcome here, since no law ever reads them.
 from collections.abc import Callable, Sequence
 
 from umwelt.agents.description import WorldFile, load_object, one_of
-from umwelt.agents.measures import behaviour, bodies, census
+from umwelt.agents.measures import behaviour, bodies, census, foraging
 from umwelt.sandbox.region import Region
 
 Measure = Callable[[WorldFile, Region], dict[str, float]]
@@ -20,6 +20,8 @@ MEASURES: dict[str, Measure] = {
     "traits": bodies.traits,
     "organs": bodies.organs,
     "behaviour": behaviour.behaviour,
+    "fodder": foraging.fodder,
+    "patches": foraging.patches,
 }
 
 
