@@ -24,7 +24,8 @@ def patches(world: WorldFile, region: Region) -> dict[str, float]:
     They are squares in the middle of the two halves of the world, a quarter of its width wide. `.east_share` is the
     share of the east among all who are in one of them.
     """
-    monsters, found = region.tables["monsters"], {}
+    monsters = region.tables["monsters"]
+    found: dict[str, float] = {}
     y = (np.arange(region.window.height) + region.window.y) % region.torus.height
     x = (np.arange(region.window.width) + region.window.x) % region.torus.width
     side = region.torus.width // 4
