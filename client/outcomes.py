@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from umwelt.agents.description import one_line
+from umwelt.agents.measures.across import ACROSS
 from umwelt.agents.measures.analyses import ANALYSES
 from umwelt.cluster.experiment import STATISTICS, Expectation, Experiment, Trial, matches
 from umwelt.sandbox.errors import WorldFileError
@@ -84,12 +85,28 @@ class Finding:
         return f"{middle:.4g}" if len(known) == 1 else f"{middle:.4g} ({min(known):.4g} to {max(known):.4g})"
 
 
+def compared(runs: Sequence[Run], names: Sequence[str]) -> dict[str, float]:
+    """Figures of all runs together."""
+    rows = [{**run.trial.values, **run.figures} for run in runs]
+    found: dict[str, float] = {}
+    for name in names:
+        try:
+            found |= ACROSS[name](rows)
+        except KeyError as error:
+            line = f'across: "{name}" wants {one_line(error.args[0])} of each point: add it to vary or points'
+            raise WorldFileError(line) from None
+    return found
+
+
 def judged(experiment: Experiment, runs: Sequence[Run]) -> list[Finding]:
     """What came of each expectation that is judged; of a quick form only those that say so."""
-    return [_finding(one, runs) for one in experiment.file.expect if one.quick or not experiment.quick]
+    whole = compared(runs, experiment.file.across)
+    return [_finding(one, runs, whole) for one in experiment.file.expect if one.quick or not experiment.quick]
 
 
-def _finding(one: Expectation, runs: Sequence[Run]) -> Finding:
+def _finding(one: Expectation, runs: Sequence[Run], whole: Mapping[str, float]) -> Finding:
+    if one.value in whole:
+        return Finding(one, (whole[one.value],), int(one.holds(whole[one.value])), 1)
     chosen = [run for run in runs if matches(run.trial.values, one.where)]
     others: dict[int, Run] = {}
     if one.against:

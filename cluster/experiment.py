@@ -9,9 +9,11 @@
     width = 256
     [vary]                                       # every combination of these; or [[points]], each a table of values
     "founders.4.count" = [0, 95]
+    "deeds.0.do.count" = [50, 100]               # what begins with deeds is of this file, all else of the world's
     [[deeds]]                                    # what is done to the world, as people do it
     every = 20
     do = {deed = "drop", y = 8, x = 8, substance = "sugar", count = 50}
+    over = [4, 4, 8, 8]                          # or, without its place: to a cell of this area, drawn anew each time
     [duel]                                       # descendants against founders in a fresh world (cluster/duel.py)
     at = 20000
     [[expect]]
@@ -37,20 +39,33 @@ from typing import Any
 import msgspec
 
 from umwelt.agents import deeds
-from umwelt.agents.description import WorldFile, convert, naming, one_line, one_of, read_world, to_toml
+from umwelt.agents.description import (
+    WorldFile,
+    convert,
+    naming,
+    one_line,
+    one_of,
+    read_world,
+    set_value,
+    to_toml,
+)
 from umwelt.agents.genesis import EarthSettings
 from umwelt.agents.measures import measure_named
+from umwelt.agents.measures.across import ACROSS
 from umwelt.agents.measures.analyses import ANALYSES
 from umwelt.agents.opening import tried_small
 from umwelt.cluster.duel import founders_count
 from umwelt.cluster.protocol import Deed
 from umwelt.sandbox import audit
+from umwelt.sandbox.dice import draw, purpose
 from umwelt.sandbox.errors import UmweltError, WorldFileError
 from umwelt.sandbox.step import advance
 
 MOST_TRIALS, MOST_DEEDS = 10_000, 1_000_000
 FINGERPRINT_TICKS = 16
 """So many ticks of a world in small tell one physics from another."""
+SCATTER = purpose("experiment.scatter")
+OF_DEEDS = "deeds."
 STATISTICS = ("start", "end", "mean", "least", "most")
 
 Values = dict[str, Any]
@@ -63,6 +78,8 @@ class Treatment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     first: int = 0
     until: int | None = None
     every: int = 1
+    over: tuple[int, int, int, int] | None = None
+    """Area `[y, x, height, width]`: each time the deeds are done to a cell of it that dice draw."""
 
 
 class DuelStage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -141,6 +158,9 @@ class ExperimentFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     seeds: int | list[int] = 1
     every: int = 100
     analyses: list[str] = []
+    """Figures of each run."""
+    across: list[str] = []
+    """Figures of all runs together."""
     set: Values = {}
     vary: dict[str, list[Any]] = {}
     points: list[Values] = []
@@ -227,6 +247,8 @@ def checked(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
         measure_named(name)
     for name in file.analyses:
         one_of(name, ANALYSES, "analyses")
+    for name in file.across:
+        one_of(name, ACROSS, "across")
     points = _points(file)
     if len(points) * len(seeds) > MOST_TRIALS:
         raise WorldFileError(f"{len(points)} points times {len(seeds)} seeds: at most {MOST_TRIALS} runs are made")
@@ -265,7 +287,10 @@ def _trials(
 ) -> Iterator[Trial]:  # fmt: skip
     beside = path.parent / f"{file.world}"
     found = str(beside) if beside.suffix == ".toml" and beside.is_file() else file.world
-    worlds = [read_world(found, {**file.set, **values, "seed": seed}) for seed in seeds]
+    here = {**file.set, **values}
+    file = _with_deeds(file, {key: value for key, value in here.items() if key.startswith(OF_DEEDS)})
+    here = {key: value for key, value in here.items() if not key.startswith(OF_DEEDS)}
+    worlds = [read_world(found, {**here, "seed": seed}) for seed in seeds]
     small = tried_small(worlds[0])
     advance(small, worlds[0].laws, FINGERPRINT_TICKS)
     due = tuple(_due(file, worlds[0]))
@@ -283,6 +308,16 @@ def _trials(
         yield Trial(number, values, seed, world, file.ticks, file.every, measures, due, file.duel, fingerprint)
 
 
+def _with_deeds(file: ExperimentFile, values: Values) -> ExperimentFile:
+    """The file with other values in its deeds."""
+    if not values:
+        return file
+    content = msgspec.to_builtins(file)
+    for key, value in values.items():
+        set_value(content, key, value, "vary")
+    return convert(content, ExperimentFile)
+
+
 def _due(file: ExperimentFile, world: WorldFile) -> list[Deed]:
     """All deeds of a trial, in their order."""
     planned: list[tuple[int, int, bytes]] = []
@@ -293,17 +328,32 @@ def _due(file: ExperimentFile, world: WorldFile) -> list[Deed]:
             line = f"{place}: every = {treatment.every}, first = {treatment.first}: use 1 or more, from 0 on"
             raise WorldFileError(line)
         many = treatment.do if isinstance(treatment.do, list) else [treatment.do]
+        ticks = range(treatment.first, until, treatment.every)
+        if len(planned) + len(ticks) * len(many) > MOST_DEEDS:
+            raise WorldFileError(f"{place}: more than {MOST_DEEDS} deeds: do them less often")
         for content in many:
             try:
-                deed = deeds.checked(world, deeds.read(msgspec.json.encode(content)))
+                if treatment.over is None:
+                    done = deeds.written(deeds.checked(world, deeds.read(msgspec.json.encode(content))))
+                    planned += [(tick, number, done) for tick in ticks]
+                else:
+                    over = treatment.over
+                    planned += [(tick, number, _scattered(world, over, content, tick, number)) for tick in ticks]
             except UmweltError as error:
                 raise WorldFileError(f"{place}: {error}") from None
-            ticks = range(treatment.first, until, treatment.every)
-            if len(planned) + len(ticks) > MOST_DEEDS:
-                raise WorldFileError(f"{place}: more than {MOST_DEEDS} deeds: do them less often")
-            planned += [(tick, number, deeds.written(deed)) for tick in ticks]
     planned.sort(key=lambda one: one[:2])
     return [Deed(tick, number, content) for number, (tick, _, content) in enumerate(planned, 1)]
+
+
+def _scattered(world: WorldFile, over: tuple[int, int, int, int], content: Values, tick: int, number: int) -> bytes:
+    """A deed to a cell of an area that may reach over the seams; which of them, dice say."""
+    top, left, height, width = over
+    common = world.common
+    if not (0 < height <= common.height and 0 < width <= common.width):
+        raise WorldFileError(f"over = {list(over)}: write y, x, and a height and a width that the world has")
+    down, across = divmod(draw(common.seed, tick, number, SCATTER, 0) % (height * width), width)
+    place = {"y": (top + down) % common.height, "x": (left + across) % common.width}
+    return deeds.written(deeds.checked(world, deeds.read(msgspec.json.encode(content | place))))
 
 
 def _check_plots(file: ExperimentFile) -> None:

@@ -7,7 +7,7 @@ floats are welcome here, since no law ever reads them.
 from collections.abc import Callable, Sequence
 
 from umwelt.agents.description import WorldFile, load_object, one_of
-from umwelt.agents.measures import behaviour, bodies, census, halves, plants
+from umwelt.agents.measures import behaviour, bodies, census, foraging, halves, plants
 from umwelt.sandbox.region import Region
 
 Measure = Callable[[WorldFile, Region], dict[str, float]]
@@ -23,6 +23,8 @@ MEASURES: dict[str, Measure] = {
     "kinds": plants.kinds,
     "behaviour": behaviour.behaviour,
     "halves": halves.halves,
+    "fodder": foraging.fodder,
+    "patches": foraging.patches,
 }
 
 

@@ -47,8 +47,37 @@ def _correlation(first: np.ndarray, second: np.ndarray, lag: int) -> float:
     return float(((a - a.mean()) * (b - b.mean())).mean() / spread) if spread > 0 else 0.0
 
 
+def intake(columns: Columns) -> Figures:
+    """Tissue that a monster eats in a tick, in the later half of a run, and the mean fodder to a cell in that time.
+
+    It is what fodder has lost, so it is exact where plants neither grow nor wither.
+    """
+    late = _later_half(columns)
+    ticks, fodder = columns["tick"][late], columns["fodder_count"][late]
+    eaters = columns["monsters"][late].mean()
+    if len(ticks) < 2 or not eaters:
+        return {}
+    return {
+        "intake.per_tick": float((fodder[0] - fodder[-1]) / (ticks[-1] - ticks[0]) / eaters),
+        "intake.fodder_count_per_cell": float(columns["fodder_count_per_cell"][late].mean()),
+    }
+
+
+def foragers(columns: Columns) -> Figures:
+    """Of the grazers in two patches, the mean share in the eastern one, in the later half of a run."""
+    share = columns["grazer.east_share"][_later_half(columns)]
+    share = share[~np.isnan(share)]
+    return {"foragers.east_share": float(share.mean())} if len(share) else {}
+
+
+def _later_half(columns: Columns) -> np.ndarray:
+    return columns["tick"] >= columns["tick"][-1] / 2
+
+
 ANALYSES: dict[str, Callable[[Columns], Figures]] = {
     "hunters_lag": hunters_lag,
+    "intake": intake,
+    "foragers": foragers,
     "thinning": plant_figures.thinning,
     "species_area": plant_figures.species_area,
 }

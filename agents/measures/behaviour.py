@@ -26,7 +26,8 @@ def behaviour(world: WorldFile, region: Region) -> dict[str, float]:
     they are, and `blinking_more` their difference. `fatigue_falling`, `fatigue_awake`: of those who have fallen asleep
     this tick, and of all awake, 0 to 1; `fatigue_more` is the difference.
     """
-    monsters, found = region.tables["monsters"], {}
+    monsters = region.tables["monsters"]
+    found: dict[str, float] = {}
     dryness = region.scratch("environment", "int16", 4)[DRYNESS]
     for species, rows in species_rows(world, region, "monsters").items():
         rows = rows[monsters["one"][rows] == ONE]

@@ -1,0 +1,86 @@
+"""Figures of a whole experiment: functions of all its runs, a row each with its point's values and its figures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Rows = Sequence[Mapping[str, Any]]
+Figures = dict[str, float]
+
+SHAPES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+    "second": lambda density, bend: density / (1 + bend * density),
+    "third": lambda density, bend: density * density / (1 + bend * density * density),
+    "plateau": lambda density, bend: np.minimum(density, 1 / bend),
+}
+"""Functional responses of an attack rate of 1; `bend` says how soon they level off."""
+BENDS = 4000
+
+
+def holling(rows: Rows) -> Figures:
+    """Which functional response the intake of consumers follows, over the density of their food.
+
+    The disc equation, a N / (1 + a h N), has `holling.attack_rate` a, in cells searched a tick, and
+    `holling.handling_ticks` h, for a molecule of tissue: Holling, "Some characteristics of simple types of predation
+    and parasitism", Canadian Entomologist 91, 1959. `holling.linear_worse` says by how much the criterion of Akaike is
+    larger (worse) for a straight line than for the disc equation, `third_worse` for a response that begins with the
+    square of the density, and `plateau_worse` for a straight line up to a plateau. All are fitted to the logarithms of
+    the intakes, since their scatter goes with their size.
+    """
+    pairs = [(row.get("intake.fodder_count_per_cell", 0), row.get("intake.per_tick", 0)) for row in rows]
+    known = np.array([pair for pair in pairs if min(pair) > 0], np.float64).reshape(-1, 2)
+    density, intake = known.T
+    if len(known) < 5 or np.ptp(density) == 0:
+        return {}
+    line = _misfit(density, intake)
+    fits = {name: _bent(shape, density, intake) for name, shape in SHAPES.items()}
+    best, bend = fits["second"]
+    attack = float(np.exp(np.mean(np.log(intake / SHAPES["second"](density, bend)))))
+    found = {name: _akaike(misfit, 2, len(known)) - _akaike(best, 2, len(known)) for name, (misfit, _) in fits.items()}
+    return {
+        "holling.attack_rate": attack,
+        "holling.handling_ticks": bend / attack,
+        "holling.linear_worse": _akaike(line, 1, len(known)) - _akaike(best, 2, len(known)),
+        "holling.third_worse": found["third"],
+        "holling.plateau_worse": found["plateau"],
+    }
+
+
+def _bent(
+    shape: Callable[[np.ndarray, float], np.ndarray], density: np.ndarray, intake: np.ndarray
+) -> tuple[float, float]:  # fmt: skip
+    """The least misfit of a shape, and the bend that has it, from a fine ladder of bends."""
+    ladder = np.geomspace(1e-3 / density.max() ** 2, 1e3 / density.min(), BENDS)
+    return min((_misfit(shape(density, bend), intake), float(bend)) for bend in ladder)
+
+
+def _misfit(shape: np.ndarray, intake: np.ndarray) -> float:
+    """Mean square of what is left of the logarithms, with the best attack rate."""
+    return float(np.var(np.log(intake / shape)))
+
+
+def _akaike(misfit: float, parameters: int, count: int) -> float:
+    return count * float(np.log(max(misfit, 1e-12))) + 2 * parameters
+
+
+def matching(rows: Rows) -> Figures:
+    """How foragers match the food of two patches: the slope of their share in one over its share of what comes in.
+
+    The food that comes in is the counts of the first two treatments' deeds, west and east. A slope of 1 is the ideal
+    free distribution: Fretwell and Lucas, "On territorial behavior and other factors influencing habitat distribution
+    in birds", Acta Biotheoretica 19, 1970. `matching.slope_error` is the slope's standard error.
+    """
+    west, east = (np.array([row[f"deeds.{at}.do.count"] for row in rows], np.float64) for at in (0, 1))
+    share = np.array([row.get("foragers.east_share", np.nan) for row in rows])
+    known = ~np.isnan(share)
+    food, share = (east / (east + west))[known], share[known]
+    if len(food) < 3 or np.ptp(food) == 0:
+        return {}
+    apart = food - food.mean()
+    slope = float((apart * share).sum() / (apart**2).sum())
+    left = share - share.mean() - slope * apart
+    error = float(((left**2).sum() / (len(food) - 2) / (apart**2).sum()) ** 0.5)
+    return {"matching.slope": slope, "matching.slope_error": error}
+
+
+ACROSS: dict[str, Callable[[Rows], Figures]] = {"holling": holling, "matching": matching}

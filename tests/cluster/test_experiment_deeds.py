@@ -1,0 +1,89 @@
+"""Deeds of an experiment that are scattered over an area, and that differ from point to point; figures of all runs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+from small import TEXT
+
+from umwelt.client.outcomes import Run, compared, judged
+from umwelt.cluster.experiment import Experiment, read_experiment
+from umwelt.sandbox.errors import WorldFileError
+
+SCATTERED = """
+world = "mine.toml"
+ticks = 60
+measures = ["populations"]
+across = ["matching"]
+[[deeds]]
+every = 2
+do = {deed = "drop", substance = "detritus", count = 12}
+over = [38, 4, 4, 3]
+[[deeds]]
+first = 10
+do = {deed = "drop", y = 1, x = 1, substance = "detritus", count = 12}
+[[points]]
+"deeds.0.do.count" = 10
+"deeds.1.do.count" = 10
+[[points]]
+"deeds.0.do.count" = 5
+"deeds.1.do.count" = 15
+[[expect]]
+says = "they match"
+value = "matching.slope"
+between = [0.5, 1]
+"""
+
+
+def read(folder: Path, text: str = SCATTERED) -> Experiment:
+    (folder / "mine.toml").write_text(TEXT)
+    (folder / "tried.toml").write_text(text)
+    return read_experiment(str(folder / "tried.toml"))
+
+
+def drops(experiment: Experiment, point: int) -> list[tuple[int, dict]]:
+    return [(deed.tick, msgspec.json.decode(deed.content)) for deed in experiment.trials[point].due]
+
+
+def test_scattered_deeds_fall_on_many_cells_of_the_area_and_always_the_same(tmp_path):
+    found = [one for one in drops(read(tmp_path), 0) if one[1]["x"] != 1]
+    assert [tick for tick, _ in found] == list(range(0, 60, 2))
+    cells = {(deed["y"], deed["x"]) for _, deed in found}
+    assert cells <= {(y, x) for y in (38, 39, 0, 1) for x in (4, 5, 6)}  # over the seam
+    assert len(cells) > 6
+    assert [one for one in drops(read(tmp_path), 0) if one[1]["x"] != 1] == found
+
+
+def test_points_have_deeds_of_their_own(tmp_path):
+    experiment = read(tmp_path)
+    counts = [{deed["count"] for tick, deed in drops(experiment, point) if tick < 10} for point in (0, 1)]
+    assert counts == [{10}, {5}]
+    assert {deed["count"] for tick, deed in drops(experiment, 1)} == {5, 15}
+    assert experiment.trials[0].key != experiment.trials[1].key
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("[38, 4, 4, 3]", "[38, 4, 0, 3]", r"deeds\[0\]: over = \[38, 4, 0, 3\]"),
+        ("[38, 4, 4, 3]", "[38, 4, 41, 3]", r"deeds\[0\]: over = \[38, 4, 41, 3\]"),
+        ('"deeds.1.do.count" = 15', '"deeds.2.do.count" = 15', "deeds.2.do.count: no entry"),
+        ('["matching"]', '["matcing"]', "matching"),
+    ],
+)
+def test_what_is_wrong_is_said_before_the_first_run(tmp_path, old, new, line):
+    with pytest.raises(WorldFileError, match=line):
+        read(tmp_path, SCATTERED.replace(old, new))
+
+
+def test_figures_of_all_runs_are_judged_once(tmp_path):
+    experiment = read(tmp_path)
+    runs = [Run(trial, {}, {"foragers.east_share": share}) for trial in experiment.trials for share in (0.5, 0.7)]
+    runs[2] = Run(experiment.trials[1], {}, {"foragers.east_share": 0.9})
+    found = compared(runs, ["matching"])
+    assert found["matching.slope"] == pytest.approx(0.8)  # from 0.6 at half of the food to 0.8 at three quarters
+    finding = judged(experiment, runs)[0]
+    assert finding.values == (found["matching.slope"],) and finding.holds
+    with pytest.raises(WorldFileError, match=r"matching.*deeds\.0\.do\.count"):
+        compared([Run(replace(experiment.trials[0], values={}), {}, {})], ["matching"])
