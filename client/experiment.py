@@ -35,8 +35,8 @@ META = b"umwelt"
 
 def experimented(name: str, quick: bool, to: Path | None, engine: str, processes: int, as_json: bool) -> int:
     """Carry out an experiment, as far as it is not done yet; gives the exit code."""
-    if engine not in ("local", "ray"):
-        raise RunError(f"--engine {engine}: choose local or ray")
+    if engine != "local":
+        raise RunError(f"--engine {engine}: experiments run on this machine alone: leave it out")
     experiment = read_experiment(name, quick)
     folder = (to or Path("runs") / "experiments" / experiment.name) / ("quick" if quick else ".")
     console = Console(stderr=as_json)
@@ -47,7 +47,7 @@ def experimented(name: str, quick: bool, to: Path | None, engine: str, processes
     if done and left:
         console.print(f"{len(done)} of {len(experiment.trials)} runs are done already", highlight=False)
     try:
-        for trial, result in _results(left, folder, engine, processes):
+        for trial, result in _results(left, folder, processes):
             path = _run_path(folder, trial)
             _write_run(path, trial, result)
             done[trial] = path
@@ -79,7 +79,7 @@ def _plain(values: Sequence[float]) -> list[float | None]:
 
 
 def _results(
-    left: Sequence[Trial], folder: Path, engine: str, processes: int
+    left: Sequence[Trial], folder: Path, processes: int
 ) -> Iterator[tuple[Trial, Result]]:  # fmt: skip
     """What comes of the trials that are left, as they end."""
     if not left:
@@ -88,12 +88,7 @@ def _results(
         compile_laws(left[0].world, Console(stderr=True))
     jobs = [job_of(trial, folder.absolute() / "under_way" / trial.name) for trial in left]
     with _progress(left) as seen:
-        if engine == "ray":
-            from umwelt.cluster.ray_engine import run_jobs_on_ray
-
-            found = run_jobs_on_ray(WORK, jobs)
-        else:
-            found = run_jobs(WORK, jobs, processes_for([trial.world for trial in left], processes), seen)
+        found = run_jobs(WORK, jobs, processes_for([trial.world for trial in left], processes), seen)
         for which, result in found:
             seen(which, left[which].ticks)
             if not Console(stderr=True).is_terminal:
