@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from umwelt.client.outcomes import Finding, Run, analysed, judged, named_outcomes, outcome_row
+from umwelt.client.outcomes import Finding, Run, analysed, compared, judged, named_outcomes, outcome_row
 from umwelt.client.plots import draw_page
 from umwelt.client.running import compile_laws
 from umwelt.cluster.experiment import Experiment, Trial, read_experiment
@@ -229,6 +229,9 @@ def _verdict(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Fin
         lines += [f"| {' | '.join(_cells(one))} |" for one in findings]
     else:
         lines += ["Nothing is judged in this form."]
+    if whole := compared(runs, file.across):
+        told = ", ".join(f"`{name}` {value:.4g}" for name, value in whole.items())
+        lines += ["", f"All runs together: {told}."]
     return "\n".join([*lines, "", f"![{experiment.name}]({experiment.name}.png)", ""])
 
 
