@@ -498,7 +498,7 @@ def founder(world: WorldFile, species: str, y: int, x: int, genome: bytes | list
             genes = np.frombuffer(genome, np.int8).tolist() if isinstance(genome, bytes) else list(genome)
             for number, gene in enumerate(genes):
                 _whole(f"spawn: genome[{number}]", gene, -128, 127)
-            found["genomes"] = given_genome(genes, found["kind"], "spawn")[None]
+            found |= {"genomes": given_genome(genes, found["kind"], "spawn")[None], "variation": 0.0}
     except WorldFileError as error:
         raise DeedError(str(error)) from None
     kind = f"{found['kind']}s"

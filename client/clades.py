@@ -99,7 +99,7 @@ class GenomeClades:
         self._genomes: dict[int, Growing] = {}
         """Of founders, by the number of their genes; `_places` says where."""
         self._roots: dict[tuple[int, int], list[int]] = {}
-        """The clades that split off from none, by species and number of genes."""
+        """The clades of those without parents, by species and number of genes; all split off from the first."""
 
     def __len__(self) -> int:
         return self._parents.count
@@ -141,23 +141,26 @@ class GenomeClades:
         return self._drift * GENE_RANGE * gene_count
 
     def _settle(self, ids: np.ndarray, species: np.ndarray, genomes: np.ndarray) -> np.ndarray:
-        """Those without known parents: near ones of one species are taken for one line.
+        """Those without known parents are of one tree with all of their species.
 
-        A world's founders have one genome for all of a species, so that few are looked at one by one.
+        Its root is the genome that most of the first have; who is further from it than the drift, and from all that
+        are already, splits off from it. A world's founders have few genomes, so that few are looked at one by one.
         """
         whole = np.concatenate([np.ascontiguousarray(species, "<i4").view(np.int8).reshape(-1, 4), genomes], axis=1)
-        _, firsts, which = np.unique(whole, axis=0, return_index=True, return_inverse=True)
+        _, firsts, which, counts = np.unique(
+            whole, axis=0, return_index=True, return_inverse=True, return_counts=True
+        )  # fmt: skip
         found = np.empty(len(firsts), np.int32)
-        for at in np.argsort(firsts).tolist():
+        for at in np.lexsort((firsts, -counts)).tolist():
             first, gene_count = int(firsts[at]), genomes.shape[1]
-            roots = self._roots.setdefault((int(species[first]), gene_count), [])
-            away = [int(_apart(genomes[first], self.genome(root))) for root in roots]
-            if roots and min(away) <= self._limit(gene_count):
-                found[at] = roots[away.index(min(away))]
+            own = self._roots.setdefault((int(species[first]), gene_count), [])
+            away = [int(_apart(genomes[first], self.genome(clade))) for clade in own]
+            if own and min(away) <= self._limit(gene_count):
+                found[at] = own[away.index(min(away))]
             else:
                 only = slice(first, first + 1)
-                found[at] = self._found(np.array([-1]), ids[only], genomes[only])[0]
-                roots.append(int(found[at]))
+                found[at] = self._found(np.array([own[0] if own else -1]), ids[only], genomes[only])[0]
+                own.append(int(found[at]))
         return found[which.ravel()]
 
     def _found(self, parents: np.ndarray, ids: np.ndarray, genomes: np.ndarray) -> np.ndarray:

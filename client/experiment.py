@@ -22,6 +22,7 @@ from umwelt.client.outcomes import Finding, Run, analysed, compared, judged, nam
 from umwelt.client.plots import draw_page
 from umwelt.client.running import compile_laws
 from umwelt.cluster.experiment import Experiment, Trial, read_experiment
+from umwelt.cluster.ray_workers import run_jobs_on_ray
 from umwelt.cluster.store import aside, writing
 from umwelt.cluster.trial import Result, job_of
 from umwelt.cluster.workers import processes_for, run_jobs
@@ -29,14 +30,15 @@ from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import cached
 
 WORK = "umwelt.cluster.trial:run_job"
+ENGINES = ("local", "ray")
 OTHERWISE = 1
 META = b"umwelt"
 
 
 def experimented(name: str, quick: bool, to: Path | None, engine: str, processes: int, as_json: bool) -> int:
     """Carry out an experiment, as far as it is not done yet; gives the exit code."""
-    if engine != "local":
-        raise RunError(f"--engine {engine}: experiments run on this machine alone: leave it out")
+    if engine not in ENGINES:
+        raise RunError(f"--engine {engine}: use {' or '.join(ENGINES)}")
     experiment = read_experiment(name, quick)
     folder = (to or Path("runs") / "experiments" / experiment.name) / ("quick" if quick else ".")
     console = Console(stderr=as_json)
@@ -47,7 +49,7 @@ def experimented(name: str, quick: bool, to: Path | None, engine: str, processes
     if done and left:
         console.print(f"{len(done)} of {len(experiment.trials)} runs are done already", highlight=False)
     try:
-        for trial, result in _results(left, folder, processes):
+        for trial, result in _results(left, folder, engine, processes):
             path = _run_path(folder, trial)
             _write_run(path, trial, result)
             done[trial] = path
@@ -79,7 +81,7 @@ def _plain(values: Sequence[float]) -> list[float | None]:
 
 
 def _results(
-    left: Sequence[Trial], folder: Path, processes: int
+    left: Sequence[Trial], folder: Path, engine: str, processes: int
 ) -> Iterator[tuple[Trial, Result]]:  # fmt: skip
     """What comes of the trials that are left, as they end."""
     if not left:
@@ -88,7 +90,10 @@ def _results(
         compile_laws(left[0].world, Console(stderr=True))
     jobs = [job_of(trial, folder.absolute() / "under_way" / trial.name) for trial in left]
     with _progress(left) as seen:
-        found = run_jobs(WORK, jobs, processes_for([trial.world for trial in left], processes), seen)
+        if engine == "ray":
+            found = run_jobs_on_ray(WORK, jobs, processes, seen)
+        else:
+            found = run_jobs(WORK, jobs, processes_for([trial.world for trial in left], processes), seen)
         for which, result in found:
             seen(which, left[which].ticks)
             if not Console(stderr=True).is_terminal:

@@ -15,7 +15,6 @@ import dataclasses
 import importlib
 import io
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -31,6 +30,7 @@ import msgspec
 from umwelt.cluster.engine import CLOSE_S, MOST_RESTARTS, RESTARTS_WITHIN_S, START_S, Child, Engine, Plan
 from umwelt.cluster.node import NodeSettings
 from umwelt.cluster.process import lives
+from umwelt.cluster.ray_cluster import address_of_host, connected, cores_of, hosts_alive, imported, line_of
 from umwelt.cluster.seat import DIRECTORY
 from umwelt.cluster.store import Store
 from umwelt.sandbox.errors import RunError
@@ -38,11 +38,8 @@ from umwelt.sandbox.errors import RunError
 HOST = "{host}"
 """In an actor's settings: the address of the host that it came to."""
 DIED = -int(signal.SIGKILL)
-OBJECT_STORE_BYTES = 78_643_200
-"""The least that Ray takes: nothing of ours goes there."""
 POLL_S = 0.02
 CALL_AGAIN_S = 0.1
-KNOCK_S = 5.0
 
 
 class Words(io.TextIOBase):
@@ -96,34 +93,6 @@ class Carrier:
         return self._end
 
 
-def imported() -> Any:
-    """Ray. It reads its environment as it is imported."""
-    chosen = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # it would write on our standard output what happens to processes
-    }
-    if not os.environ.get("RAY_ADDRESS") and "RAY_AUTH_MODE" not in os.environ:
-        # who reaches Ray's ports can run what he likes: let in nobody but our own
-        chosen |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    for name, value in chosen.items():
-        os.environ.setdefault(name, value)
-    try:
-        import ray
-        import ray.exceptions
-        import ray.util.scheduling_strategies
-    except ImportError:
-        raise RunError("--engine ray: Ray is not installed: pip install 'umwelt[ray]'") from None
-    return ray
-
-
-def address_of_host() -> str:
-    """How this host is called in addresses of doors."""
-    import ray.util
-
-    address = str(ray.util.get_node_ip_address())
-    return f"[{address}]" if ":" in address else address
-
-
 class RayProcess:
     """A life in an actor, with what the engine asks of a process."""
 
@@ -154,11 +123,11 @@ class RayProcess:
                 self._code, self.words = self._ray.get(self._life)
         except errors.ActorUnavailableError as error:
             if self.pid:
-                self._code, self.words = DIED, _line(error)
+                self._code, self.words = DIED, line_of(error)
             elif time.monotonic() - self._called_s > CALL_AGAIN_S:  # refused as long as it is on its way back
                 self._call()
         except errors.RayError as error:
-            self._code, self.gone_for_good, self.words = DIED, True, _line(error)
+            self._code, self.gone_for_good, self.words = DIED, True, line_of(error)
         return self._code
 
     def _came(self, reference: Any) -> bool:
@@ -224,32 +193,15 @@ class RayEngine(Engine):
         super().start()
 
     def _connect(self) -> None:
-        ray, address = self._ray, os.environ.get("RAY_ADDRESS") or "local"
-        if address.startswith("ray://"):
-            raise RunError(
-                f"RAY_ADDRESS={address}: the world's folder must be on a host of the cluster: launch there, with auto"
-            )
-        if not ray.is_initialized():
-            _knock(address)
-            quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-            if address == "local":
-                quiet |= {
-                    "num_cpus": self.nodes_count, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES,
-                }  # fmt: skip
-            try:
-                ray.init(address=address, **quiet)
-            except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-                raise _no_answer(address, error) from None
-            self._ours = True
-        self._here = ray.get_runtime_context().get_node_id()
-        hosts = [node for node in ray.nodes() if node["Alive"]]
+        self._ours = connected(self._ray, self.nodes_count)
+        self._here = self._ray.get_runtime_context().get_node_id()
+        hosts = hosts_alive(self._ray)
         if len({host["NodeManagerAddress"] for host in hosts}) > 1 and not self.plan.keys:
             raise RunError(
                 "Ray's cluster has several hosts, and others could come in without keys: "
                 "make keys with: umwelt keys DIR, copy them to every host, then add --keys DIR"
             )
-        cores = int(sum(host["Resources"].get("CPU", 0) for host in hosts))
-        if cores < self.nodes_count:
+        if (cores := cores_of(hosts)) < self.nodes_count:
             self.said.append(f"Ray's cluster has {cores} cores for {self.nodes_count} nodes: the others wait for one")
 
     def _bind(self, what: str) -> str:
@@ -337,23 +289,3 @@ class RayEngine(Engine):
         if self._ours:
             self._ours = False
             self._ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Raise `RunError` where nobody listens: Ray itself would wait there for many minutes."""
-    host, colon, port = address.rpartition(":")
-    if colon and port.isdigit():
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
-        except (OSError, OverflowError) as error:
-            raise _no_answer(address, error) from None
-
-
-def _no_answer(address: str, error: BaseException) -> RunError:
-    mend = "see what ray start --head says" if address == "local" else "see what ray status says, and RAY_ADDRESS"
-    return RunError(f"Ray at {address} does not answer: {_line(error).removesuffix('.')}: {mend}")
-
-
-def _line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -23,6 +23,7 @@ MEASURES: dict[str, Measure] = {
     "kinds": plants.kinds,
     "behaviour": behaviour.behaviour,
     "halves": halves.halves,
+    "latitudes": halves.latitudes,
     "fodder": foraging.fodder,
     "patches": foraging.patches,
 }

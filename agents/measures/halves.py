@@ -1,9 +1,10 @@
-"""The two halves of a world, left and right along x: who lives where, and how far they have drifted apart."""
+"""The two halves of a world: left and right along x, bright and dark along y; who lives where, and how they differ."""
 
 import numpy as np
 
+from umwelt.agents.contract import MODULE
 from umwelt.agents.description import WorldFile
-from umwelt.agents.genome import MARKER_A, MARKER_C, P_MARKER_A, P_MARKER_C
+from umwelt.agents.genome import MARKER_A, MARKER_C, P_MARKER_A, P_MARKER_C, PLANT_GENES
 from umwelt.agents.measures.census import species_rows
 from umwelt.sandbox.region import Region
 
@@ -25,4 +26,24 @@ def halves(world: WorldFile, region: Region) -> dict[str, float]:
             found |= {f"{species}.left": len(left), f"{species}.right": len(right)}
             if len(left) and len(right):
                 found[f"{species}.apart"] = float(np.sqrt(((left.mean(axis=0) - right.mean(axis=0)) ** 2).sum()))
+    return found
+
+
+def latitudes(world: WorldFile, region: Region) -> dict[str, float]:
+    """Of each plant species its modules in both halves, `.bright` and `.dark`, and of each gene `.darker`.
+
+    Row 0 is the brightest and the row half-way round the darkest; the dark half is the middle one. `.darker` is the
+    gene's mean over modules of the dark half less that of the bright; it is not told where one half is empty.
+    """
+    table, found = region.tables["plants"], dict[str, float]()
+    height = region.torus.height
+    rows_down = region.global_cells("plants", np.arange(table.count)) // region.torus.width
+    in_dark = (rows_down >= height // 4) & (rows_down < height - height // 4)
+    for species, rows in species_rows(world, region, "plants").items():
+        grown = rows[table["stage"][rows] == MODULE]
+        dark, bright = (table["genome"][grown[in_dark[grown] == side]].astype(np.float64) for side in (True, False))
+        found |= {f"{species}.bright": len(bright), f"{species}.dark": len(dark)}
+        if len(bright) and len(dark):
+            less = dark.mean(axis=0) - bright.mean(axis=0)
+            found |= {f"{species}.{name}.darker": float(less[at]) for at, name in enumerate(PLANT_GENES)}
     return found

@@ -1,10 +1,10 @@
-"""The halves of a world are told apart by x, wherever its window begins; markers of both are compared."""
+"""The halves of a world are told apart by x or by y, wherever its window begins; the genes of both are compared."""
 
 import numpy as np
 from carving import begin, golden
 
-from umwelt.agents.genome import MARKER_A, P_MARKER_A
-from umwelt.agents.measures.halves import halves
+from umwelt.agents.genome import MARKER_A, P_HEIGHT, P_LEAF, P_MARKER_A
+from umwelt.agents.measures.halves import halves, latitudes
 
 
 def test_halves_are_counted_and_their_markers_compared():
@@ -27,3 +27,20 @@ def test_halves_are_counted_and_their_markers_compared():
     region._indices.clear()
     alone = halves(world, region)
     assert "grass.apart" not in alone and alone["grass.right"] == 0
+
+
+def test_the_dark_half_is_the_middle_one_and_genes_of_both_are_compared():
+    region = begin(world := golden(40, 40))
+    plants = region.tables["plants"]
+    down = (plants["y_fixed"] >> 10) - region.halo_cells
+    is_dark = (down >= 10) & (down < 30)
+    plants["genome"][:, P_LEAF], plants["genome"][:, P_HEIGHT] = 7, 0
+    plants["genome"][is_dark, P_LEAF] = -3
+    found = latitudes(world, region)
+    assert found["grass.leaf.darker"] == -10 and found["grass.height.darker"] == 0
+    grass = (plants["species"] == 0) & (plants["stage"] == 2)
+    assert found["grass.dark"] == np.count_nonzero(grass & is_dark) > 0
+    assert found["grass.bright"] == np.count_nonzero(grass & ~is_dark) > 0
+    plants["y_fixed"][:] = (region.halo_cells + 20) << 10
+    region._indices.clear()
+    assert "grass.leaf.darker" not in (alone := latitudes(world, region)) and alone["grass.bright"] == 0

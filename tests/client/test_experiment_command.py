@@ -154,7 +154,7 @@ def test_results_of_another_experiment_are_not_mixed_in(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["no_such"], "no_such"), (["{path}", "--engine", "cloud"], "run on this machine alone"),
+        (["no_such"], "no_such"), (["{path}", "--engine", "cloud"], "--engine cloud: use local or ray"),
         (["{path}", "--to", "{path}"], "choose another folder with --to"),
     ],
 )  # fmt: skip

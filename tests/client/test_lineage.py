@@ -189,6 +189,14 @@ def test_a_child_stays_until_it_is_further_from_the_founder_than_the_threshold()
     assert apart(genome[0], far[0]) == pytest.approx(256 / (10 * GENE_RANGE))
 
 
+def test_founders_that_differ_are_of_one_tree_whose_root_most_of_them_have():
+    clades = GenomeClades(0.1)
+    genomes = np.zeros((6, 10), np.int8)
+    genomes[0, :5], genomes[3, 5:], genomes[4, 5:] = 100, 100, 99
+    placed = clades.place(np.full(6, -1), np.arange(6), np.array([0, 0, 0, 0, 0, 1]), genomes)
+    assert placed.tolist() == [1, 0, 0, 2, 2, 3] and clades.parents.tolist() == [-1, 0, 0, -1]
+
+
 def test_small_clades_count_in_what_they_split_off_from():
     parents = np.array([-1, 0, 1, 0, 3, -1])
     assert counted_in(parents, np.array([50, 2, 3, 1, 9, 1]), 10).tolist() == [0, 0, 0, 3, 3, 5]

@@ -19,7 +19,8 @@ from umwelt.agents.description import read_world
 from umwelt.cluster.engine import Plan, begin_run
 from umwelt.cluster.keys import make_keys
 from umwelt.cluster.process import announced
-from umwelt.cluster.ray_engine import OBJECT_STORE_BYTES, RayEngine
+from umwelt.cluster.ray_cluster import OBJECT_STORE_BYTES
+from umwelt.cluster.ray_engine import RayEngine
 from umwelt.cluster.seat import DIRECTORY
 
 NODES = 3

@@ -243,7 +243,7 @@ def test_side_by_side_duels_come_to_what_they_come_to_one_by_one():
     duels, told = some_duels(3), set()
     found = run_duels(duels, 40, 10, processes=2, seen=lambda which, tick: told.add((which, tick)))
     assert found == [run_duel(duel.world, 40, 10) for duel in duels]
-    assert told == {(which, tick) for which in range(3) for tick in (0, 20, 40)}
+    assert {which for which, _ in told} == {0, 1, 2} and {tick for _, tick in told} <= set(range(41))
 
 
 def test_a_duel_whose_world_cannot_be_is_one_line_and_a_killed_process_too():
@@ -256,6 +256,6 @@ def test_a_duel_whose_world_cannot_be_is_one_line_and_a_killed_process_too():
         for child in multiprocessing.active_children():
             child.kill()
 
-    with pytest.raises(RunError, match="a process that ran a duel ended before it was done"):
+    with pytest.raises(RunError, match="a process ended before its run was done: free some memory, and try again"):
         run_duels(some_duels(1), 5000, 5000, seen=kill)
     assert multiprocessing.active_children() == []

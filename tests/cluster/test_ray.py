@@ -11,10 +11,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 from simulation import undisturbed
 from small import TEXT
 
 from umwelt.agents.description import read_world
+from umwelt.client.experiment import experimented
 from umwelt.cluster.engine import Plan
 from umwelt.cluster.journal import Journal
 from umwelt.cluster.store import Store
@@ -23,6 +25,16 @@ from umwelt.sandbox.errors import RunError
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "worlds" / "golden.toml"
 LAST_TICK = 240
+EXPERIMENT = """\
+world = "pond"
+ticks = 400
+seeds = [5, 6, 7]
+every = 50
+measures = ["populations", "elements"]
+[set]
+width = 48
+height = 48
+"""
 MOST_S = 240.0
 """It takes about a minute on two busy cores."""
 
@@ -46,23 +58,30 @@ def why_not() -> str:
 ALONE = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]
 
 
-def test_a_world_outlives_its_hosts_on_ray(tmp_path):
+def alone_with_ray(*command: str) -> str:
+    """What a command prints, where Ray has no network but loopback."""
     if why_not():
         pytest.skip(why_not())
-    # compiled here, kernels are only loaded there
-    expected, _ = undisturbed(read_world(str(GOLDEN), {}), LAST_TICK, [])
-    run, begin = tmp_path / "golden-1", 'ip link set lo up && exec "$0" "$@"'
+    begin = 'ip link set lo up && exec "$0" "$@"'
     # paths of sockets are short
     with tempfile.TemporaryDirectory(prefix="ur-", ignore_cleanup_errors=True) as short:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         environment |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": short}
-        trial = Path(__file__).with_name("ray_trial.py")
         done = subprocess.run(
-            [*ALONE, begin, sys.executable, str(trial), str(run), str(GOLDEN), str(LAST_TICK)], cwd=ROOT,
-            env=environment, capture_output=True, text=True, timeout=MOST_S, check=False,
+            [*ALONE, begin, sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True,
+            timeout=MOST_S, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    seen = json.loads(done.stdout.splitlines()[-1])
+    return done.stdout
+
+
+def test_a_world_outlives_its_hosts_on_ray(tmp_path):
+    # compiled here, kernels are only loaded there
+    expected, _ = undisturbed(read_world(str(GOLDEN), {}), LAST_TICK, [])
+    run = tmp_path / "golden-1"
+    trial = Path(__file__).with_name("ray_trial.py")
+    said = alone_with_ray(str(trial), str(run), str(GOLDEN), str(LAST_TICK))
+    seen = json.loads(said.splitlines()[-1])
     print(seen)
     assert seen["hosts"] == 3, "nodes are spread"
     assert seen["rests"] and seen["tick"] == LAST_TICK and seen["same_address"]
@@ -76,6 +95,20 @@ def test_a_world_outlives_its_hosts_on_ray(tmp_path):
         journal.close()
     assert not done_by_people and max(journalled) == LAST_TICK and len(journalled) > LAST_TICK / 16
     assert {tick: expected[tick] for tick in journalled} == journalled
+
+
+def test_an_experiment_on_ray_finds_what_it_finds_here_though_a_worker_dies(tmp_path):
+    (tmp_path / "mine.toml").write_text(EXPERIMENT)
+    there, here = (tmp_path / "there", tmp_path / "here")
+    trial = Path(__file__).with_name("ray_jobs_trial.py")
+    said = json.loads(alone_with_ray(str(trial), str(tmp_path / "mine.toml"), str(there)).splitlines()[-1])
+    assert said["killed"]
+    assert experimented(str(tmp_path / "mine.toml"), False, here, "local", 2, False) == 0
+    found = sorted(path.name for path in (here / "runs").iterdir())
+    assert found == ["0-5.parquet", "0-6.parquet", "0-7.parquet"]
+    for name in found:
+        mine, theirs = (parquet.read_table(folder / "runs" / name) for folder in (here, there))
+        assert mine.equals(theirs) and mine.schema.metadata == theirs.schema.metadata
 
 
 def test_without_ray_there_is_one_line(tmp_path, monkeypatch):
