@@ -18,7 +18,7 @@ from umwelt.agents.contract import MODULE
 from umwelt.agents.description import WorldFile, one_of, parse_world, to_toml
 from umwelt.agents.genesis import EarthSettings, species_of
 from umwelt.agents.ground import draws
-from umwelt.agents.opening import begin
+from umwelt.agents.opening import begin, tick_zero
 from umwelt.cluster.afar import opened_store
 from umwelt.cluster.recovery import reached, region_at
 from umwelt.cluster.workers import processes_for, run_jobs
@@ -96,16 +96,15 @@ def genomes_of(world: WorldFile, region: Region, species: str, count: int, seed:
 
 
 def founding_genomes(world: WorldFile, species: str, count: int, seed: int) -> list[bytes]:
-    """Genomes that the founders of a species have by the world file, drawn without favour where they have several."""
-    groups = species_of(world.settings)
-    found = [
-        genome.tobytes() for at in _groups(world, species)[0]
-        for genome in groups[at]["genomes"][np.arange(world.settings.founders[at].count) % len(groups[at]["genomes"])]
-    ]  # fmt: skip
+    """Genomes of the founders of a species as they stand at tick 0, drawn without favour: one, if all have the same."""
+    at, kind = _groups(world, species)
+    table = tick_zero(world).tables[f"{kind}s"]
+    rows = np.flatnonzero(np.isin(table["species"], at))
+    found = [genome.tobytes() for genome in table["genome"][rows[np.argsort(table["id"][rows])]]]
     if len(set(found)) < 2:
-        return found[:1] or [groups[_groups(world, species)[0][0]]["genome"].tobytes()]
+        return found[:1] or [species_of(world.settings)[at[0]]["genome"].tobytes()]
     order = np.argsort(draws(np.arange(len(found)), seed, FOUNDERS), kind="stable")
-    return [found[at] for at in order[:count].tolist()]
+    return [found[number] for number in order[:count].tolist()]
 
 
 def founders_count(world: WorldFile, species: str) -> int:

@@ -8,7 +8,8 @@ import pytest
 from small import small_run, small_world
 
 from umwelt.agents.description import parse_world, read_world
-from umwelt.agents.genome import FIRST_WEIGHT, MONSTER_GENES
+from umwelt.agents.genesis import species_of
+from umwelt.agents.genome import FIRST_WEIGHT
 from umwelt.agents.opening import begin, tick_zero
 from umwelt.cluster.duel import (
     Duel,
@@ -34,7 +35,7 @@ from umwelt.sandbox.step import advance
 EACH, TICKS = 40, 200
 SEEDS = range(1, 9)
 POND = read_world("pond", {"width": 48, "height": 48, "founders.0.count": 500})
-GRAZER = founding_genomes(POND, "grazer", EACH, 1)
+GRAZER = [species_of(POND.settings)[3]["genome"].tobytes()]
 
 
 def crippled() -> list[bytes]:
@@ -154,11 +155,11 @@ def test_a_duel_can_be_had_in_a_duel_and_among_groups_of_one_name():
     assert [(group.species, group.among) for group in again.settings.founders[5:]] == [("c", "a"), ("d", "a")]
     other = duel_world(duel, "a", Genomes("c", GRAZER), Genomes("d", GRAZER), 5, 4)
     assert [(group.species, group.among) for group in other.settings.founders[5:]] == [("b", "c"), ("d", "c")]
-    assert len(tick_zero(again).tables["monsters"]["id"]) == 16 + 20 + 10
+    assert len(tick_zero(again).tables["monsters"]["id"]) == POND.settings.founders[4].count + 20 + 10
     twice = read_world("pond", {"width": 48, "height": 48, "founders.4.species": "grazer"})
     both = duel_world(twice, "grazer", Genomes("a", GRAZER), Genomes("b", GRAZER), 5, 4)
     assert [group.count for group in both.settings.founders[3:]] == [5, 0, 5]
-    assert founders_count(twice, "grazer") == 136
+    assert founders_count(twice, "grazer") == sum(group.count for group in POND.settings.founders[3:5])
 
 
 def test_sides_need_names_of_their_own():
@@ -205,15 +206,14 @@ def test_plants_have_each_different_genome_once(moment):
     assert sorted(found) == sorted(kinds) and len(found) < len(rows)
 
 
-def test_founders_genomes_are_the_files(moment):
+def test_founders_genomes_are_those_of_tick_zero(moment):
     _, world, _ = moment
-    assert founding_genomes(world, "grazer", 30, 1) == [tick_zero(world).tables["monsters"]["genome"][0].tobytes()]
-    several = duel_world(world, "grazer", Genomes("a", [bytes([n] * MONSTER_GENES) for n in range(9)]),
-                         Genomes("b", GRAZER), 20, 1)  # fmt: skip
-    found = founding_genomes(several, "a", 20, 1)
-    counts = np.bincount([genome[0] for genome in found], minlength=9)
-    assert counts.tolist() == [3, 3, *[2] * 7]
-    assert founding_genomes(several, "a", 5, 1) == found[:5] != founding_genomes(several, "a", 5, 2)
+    table = tick_zero(world).tables["monsters"]
+    own = [genome.tobytes() for genome in table["genome"][table["species"] == 2]]
+    found = founding_genomes(world, "grazer", 10_000, 1)
+    assert sorted(found) == sorted(own) and len(set(found)) > 1
+    assert founding_genomes(world, "grazer", 5, 1) == found[:5] != founding_genomes(world, "grazer", 5, 2)
+    assert founding_genomes(small_world(founders__2__variation=0), "grazer", 30, 1) == [GRAZER[0]]
 
 
 def test_species_that_duel_are_monsters_that_live_and_had_founders(moment):
@@ -243,7 +243,7 @@ def test_side_by_side_duels_come_to_what_they_come_to_one_by_one():
     duels, told = some_duels(3), set()
     found = run_duels(duels, 40, 10, processes=2, seen=lambda which, tick: told.add((which, tick)))
     assert found == [run_duel(duel.world, 40, 10) for duel in duels]
-    assert {which for which, _ in told} == {0, 1, 2} and {tick for _, tick in told} <= set(range(41))
+    assert told and told <= {(which, tick) for which in range(3) for tick in range(41)}
 
 
 def test_a_duel_whose_world_cannot_be_is_one_line_and_a_killed_process_too():
