@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install run test test-cluster test-mesa bench lint clean
+.PHONY: install run test test-cluster test-mesa bench gallery lint clean
 
 install: $(VENV)/.installed
 
@@ -26,6 +26,9 @@ test-mesa: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	@$(PY) -m benchmarks
+
+gallery: $(VENV)/.installed-dev
+	@$(PY) -m benchmarks.gallery
 
 # mypy and import-linter read folders, not the mapping in pyproject.toml: they get the rooms as links
 LINKS := build/links/umwelt

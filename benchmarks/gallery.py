@@ -1,0 +1,146 @@
+"""`python -m benchmarks.gallery [--only NAME]...`: run the bundled worlds, draw them, and write docs/gallery.md.
+
+Each picture is what two commands of its caption make, on any machine. Runs are kept under `runs/gallery`: one that has
+reached its tick is only drawn again.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from umwelt.agents.description import bundled_worlds, read_world
+from umwelt.cluster.recovery import region_at
+from umwelt.cluster.store import Store, aside
+
+ROOT = Path(__file__).resolve().parents[1]
+WIDE = (900, 600)
+HEAD = """# Gallery
+
+The worlds that come with Umwelt, as they look after some time: all of each, and from near by where most is going on.
+`make gallery` runs them and draws these pictures anew; each is also what the commands below it make, on any machine.
+"""
+
+
+@dataclass(frozen=True)
+class View:
+    """When a world is looked at, and how near (pixels a cell)."""
+
+    tick: int
+    zoom: float = 26
+
+
+PLAN: dict[str, View] = {
+    "meadow": View(2400),
+    "pond": View(3000),
+    "desert": View(2400),
+    "islands": View(4000),
+    "tides": View(3000),
+    "arena": View(2600),
+    "wolf_sheep": View(300, 20),
+    "flocking": View(400, 12),
+}
+
+
+def umwelt(*arguments: str) -> str:
+    """What a command prints."""
+    command = [sys.executable, "-m", "umwelt.client.cli", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"umwelt {' '.join(arguments)}: ended with {done.returncode}")
+    return done.stdout
+
+
+def reached(run: Path, tick: int) -> bool:
+    """Whether a run has a snapshot of a tick."""
+    return (run / "world.toml").exists() and any(entry.tick == tick for entry in Store.open(run).entries())
+
+
+def busiest(run: Path, tick: int, zoom: float) -> tuple[int, int]:
+    """The middle (x, y) of the part of a close-up's size in which most animals are; plants count where none are."""
+    _, region, _ = region_at(Store.open(run), tick)
+    width, height = (max(1, round(side / zoom)) for side in WIDE)
+    kinds = [name for name in region.tables if name != "plants" and region.owned_rows(name).any()] or ["plants"]
+    cells = np.concatenate([region.global_cells(name, np.flatnonzero(region.owned_rows(name))) for name in kinds])
+    down, across = cells // region.torus.width // height, cells % region.torus.width // width
+    columns = region.torus.width // width + 1
+    down, across = divmod(int(np.bincount(down * columns + across).argmax()), columns)
+    x, y = across * width + width // 2, down * height + height // 2
+    return min(x, region.torus.width - 1), min(y, region.torus.height - 1)
+
+
+def shown(name: str, view: View, runs: Path, pictures: Path) -> str:
+    """Run a world as far as it is looked at, draw it, and give its section of the page."""
+    run = runs / name
+    if not reached(run, view.tick):
+        told = json.loads(umwelt("launch", name, "--ticks", str(view.tick), "--run", str(run), "--no-view", "--json")
+                          .splitlines()[-1])  # fmt: skip
+        with aside(run / "gallery.json") as half:
+            half.write_text(json.dumps(told["populations"]), "utf-8")
+    x, y = busiest(run, view.tick, view.zoom)
+    far, near = pictures / f"{name}.jpg", pictures / f"{name}-near.jpg"
+    looks = {far: (), near: ("--at", f"{x},{y}", "--zoom", f"{view.zoom:g}")}
+    size = "{}x{}".format(*WIDE)
+    for picture, look in looks.items():
+        umwelt("picture", str(run), str(picture), "--tick", str(view.tick), "--size", size, *look)
+    populations = json.loads((run / "gallery.json").read_text("utf-8"))
+    return section(name, view, populations, (x, y), pictures.name)
+
+
+def section(name: str, view: View, populations: Mapping[str, Any], at: tuple[int, int], folder: str) -> str:
+    """A world's section of the page."""
+    common = read_world(name).common
+    living = ", ".join(
+        f"{count:,} {species}" for table in populations.values() for species, count in table.items() if count
+    )
+    run, size = f"runs/{name}", "{}x{}".format(*WIDE)
+    near = f"--size {size} --at {at[0]},{at[1]} --zoom {view.zoom:g}"
+    return f"""## {name}
+
+{common.summary[:1].upper()}{common.summary[1:]}. {common.height} x {common.width} cells, seed {common.seed}, \
+tick {view.tick:,}: {living}.
+
+![{name} from afar]({folder}/{name}.jpg)
+![{name} from near by]({folder}/{name}-near.jpg)
+
+    umwelt launch {name} --ticks {view.tick} --run {run}
+    umwelt picture {run} {name}.jpg --size {size}
+    umwelt picture {run} {name}-near.jpg {near}
+"""
+
+
+def sections_of(page: Path) -> dict[str, str]:
+    """The sections that a page has already, by name."""
+    text = page.read_text("utf-8") if page.exists() else ""
+    return {part.splitlines()[0]: f"## {part.rstrip()}\n" for part in re.split(r"(?m)^## ", text)[1:]}
+
+
+def made(plan: Mapping[str, View], chosen: Sequence[str], runs: Path, docs: Path) -> None:
+    """Draw the chosen worlds and write the page; those that are not chosen keep what they had."""
+    pictures, page = docs / "gallery", docs / "gallery.md"
+    pictures.mkdir(parents=True, exist_ok=True)
+    runs.mkdir(parents=True, exist_ok=True)
+    for name in chosen:
+        found = sections_of(page) | {name: shown(name, plan[name], runs, pictures)}
+        with aside(page) as half:
+            half.write_text("\n".join([HEAD, *(found[one] for one in plan if one in found)]), "utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gallery", description=(__doc__ or "").splitlines()[0])
+    plan = {name: view for name, view in PLAN.items() if name in bundled_worlds()}
+    parser.add_argument("--only", action="append", choices=list(plan), help="only this world, may be repeated")
+    given = parser.parse_args(arguments)
+    made(plan, given.only or list(plan), ROOT / "runs" / "gallery", ROOT / "docs")
+
+
+if __name__ == "__main__":
+    main()

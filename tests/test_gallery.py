@@ -1,0 +1,30 @@
+"""The gallery's page and pictures come from the runs themselves, a world at a time."""
+
+import re
+
+from PIL import Image
+
+from benchmarks.gallery import PLAN, View, made, sections_of
+from umwelt.agents.description import bundled_worlds
+
+
+def test_a_world_is_run_drawn_and_captioned_and_others_keep_their_place(tmp_path):
+    docs, runs = tmp_path / "docs", tmp_path / "runs"
+    docs.mkdir()
+    (docs / "gallery.md").write_text("# Gallery\n\n## wolf_sheep\n\nAs it was.\n")
+    plan = {"golden": View(8, 30), "wolf_sheep": View(2)}
+    made(plan, ["golden"], runs, docs)
+    found = sections_of(docs / "gallery.md")
+    assert list(found) == ["golden", "wolf_sheep"] and found["wolf_sheep"] == "## wolf_sheep\n\nAs it was.\n"
+    assert re.search(r"seed \d+, tick 8: [\d,]+ grass, .*\d+ grazer", found["golden"])
+    for name in re.findall(r"\((gallery/.*?)\)", found["golden"]):
+        with Image.open(docs / name) as picture:
+            assert picture.size == (900, 600)
+            assert len(set(picture.convert("L").resize((30, 20)).tobytes())) > 20, "there is something to see"
+    before = (runs / "golden" / "gallery.json").stat().st_mtime_ns
+    made(plan, ["golden"], runs, docs)
+    assert (runs / "golden" / "gallery.json").stat().st_mtime_ns == before, "a run that is there is only drawn again"
+
+
+def test_the_page_shows_every_world_that_is_bundled():
+    assert set(PLAN) >= set(bundled_worlds()) - {"golden"}
