@@ -1,6 +1,6 @@
 """What came out of an experiment's runs, and whether it is what was expected. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +34,8 @@ class Run:
         if statistic in ("start", "end"):
             return float(chosen[0 if statistic == "start" else -1]) if len(chosen) else float("nan")
         chosen = chosen[~np.isnan(chosen)]
-        how = {"mean": np.mean, "least": np.min, "most": np.max}[statistic]
-        return float(how(chosen)) if len(chosen) else float("nan")
+        how: dict[str, Callable[[np.ndarray], Any]] = {"mean": np.mean, "least": np.min, "most": np.max}
+        return float(how[statistic](chosen)) if len(chosen) else float("nan")
 
 
 def analysed(

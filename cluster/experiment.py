@@ -252,7 +252,7 @@ def checked(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
     points = _points(file)
     if len(points) * len(seeds) > MOST_TRIALS:
         raise WorldFileError(f"{len(points)} points times {len(seeds)} seeds: at most {MOST_TRIALS} runs are made")
-    trials = []
+    trials: list[Trial] = []
     for number, values in enumerate(points):
         trials += _trials(file, path, number, values, seeds)
     _check_plots(file)

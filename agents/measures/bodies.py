@@ -13,7 +13,7 @@ from umwelt.sandbox.region import Region
 
 def state(world: WorldFile, region: Region) -> dict[str, float]:
     """Means over each monster species: share asleep and with shut eyes, sugar, tissue, speed, age, generation."""
-    monsters, found = region.tables["monsters"], {}
+    monsters, found = region.tables["monsters"], dict[str, float]()
     for species, rows in species_rows(world, region, "monsters").items():
         if not len(rows):
             continue
@@ -31,7 +31,7 @@ def state(world: WorldFile, region: Region) -> dict[str, float]:
 
 def traits(world: WorldFile, region: Region) -> dict[str, float]:
     """Mean and standard deviation of each gene that has a name, over each species (of plants over their modules)."""
-    plants, monsters, found = region.tables["plants"], region.tables["monsters"], {}
+    plants, monsters, found = region.tables["plants"], region.tables["monsters"], dict[str, float]()
     for species, rows in species_rows(world, region, "plants").items():
         grown = rows[plants["stage"][rows] == MODULE]
         found |= _spread(species, PLANT_GENES, plants["genome"][grown])
@@ -43,7 +43,7 @@ def traits(world: WorldFile, region: Region) -> dict[str, float]:
 
 def organs(world: WorldFile, region: Region) -> dict[str, float]:
     """Mean number of organs of each sort over each monster species: `built`, and what its genome asks for in all."""
-    monsters, found = region.tables["monsters"], {}
+    monsters, found = region.tables["monsters"], dict[str, float]()
     for species, rows in species_rows(world, region, "monsters").items():
         if not len(rows):
             continue
