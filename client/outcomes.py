@@ -34,7 +34,9 @@ class Run:
         if statistic in ("start", "end"):
             return float(chosen[0 if statistic == "start" else -1]) if len(chosen) else float("nan")
         chosen = chosen[~np.isnan(chosen)]
-        how: dict[str, Callable[[np.ndarray], Any]] = {"mean": np.mean, "least": np.min, "most": np.max}
+        how: dict[str, Callable[[np.ndarray], Any]] = {
+            "mean": np.mean, "least": np.min, "most": np.max, "range": np.ptp,
+        }  # fmt: skip
         return float(how[statistic](chosen)) if len(chosen) else float("nan")
 
 
