@@ -16,7 +16,7 @@ import numpy as np
 
 from umwelt.agents.hocl.matching import Choose
 from umwelt.agents.hocl.parser import Program, naming
-from umwelt.agents.hocl.terms import MOST_ATOMS, Atom, Rule, Solution, check_extent
+from umwelt.agents.hocl.terms import Atom, Rule, Solution, check_extent
 from umwelt.agents.hocl.vessel import Vessel
 from umwelt.sandbox.dice import draw, purpose
 from umwelt.sandbox.errors import ProgramError
@@ -57,7 +57,7 @@ class Limits:
     """Where a program is stopped that would not stop by itself."""
 
     reactions: int = 1_000_000
-    tries: int = 200_000_000
+    tries: int = 20_000_000
     """Combinations of atoms that are asked whether they react."""
 
 
@@ -108,7 +108,7 @@ class Machine:
     def _tried(self, count: int) -> None:
         self.tries += count
         if self.tries > self.limits.tries:
-            line = f"no rest after {self.limits.tries:,} combinations of atoms were tried: write narrower patterns"
+            line = f"no rest after {self.limits.tries:,} combinations of atoms were tried: allow more, or write narrower patterns"
             raise ProgramError(line)
 
     def _run(self, vessel: Vessel, depth: int) -> None:
@@ -122,8 +122,7 @@ class Machine:
             reaction = match.watch.reaction
             made = reaction.products(match.frame)
             settled = [self._at_rest(atom, depth + 1) for atom in made]
-            if len(vessel.atoms) + len(made) > MOST_ATOMS:
-                check_extent(len(vessel.atoms) + len(made), depth)
+            check_extent(len(vessel.atoms) - len(slots) + len(made), depth)
             vessel.exchange(slots, settled)
             if self.watch is not None:
                 self.watch(Reacted(match.watch.rule, taken, made, depth))
@@ -135,6 +134,7 @@ class Machine:
             return tuple([self._at_rest(part, depth) for part in atom])
         if kind is not Solution or atom.inert:
             return atom
+        check_extent(atom.size, depth)
         vessel = Vessel(self._tried)
         for inner in atom.atoms:
             vessel.add(self._at_rest(inner, depth + 1))

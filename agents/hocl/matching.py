@@ -11,7 +11,16 @@ from itertools import chain
 from typing import Any
 
 from umwelt.agents.hocl.syntax import (
-    Binary, Definition, Literal, Named, Part, TupleOf, Typed, Within, mentioned, names_caught,
+    Binary,
+    Definition,
+    Literal,
+    Named,
+    Part,
+    TupleOf,
+    Typed,
+    Within,
+    mentioned,
+    names_caught,
 )  # fmt: skip
 from umwelt.agents.hocl.terms import Atom, Rest, Rule, Solution, same
 from umwelt.agents.hocl.values import Cells, Frame, Value, compiled, compiled_molecule

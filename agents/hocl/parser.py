@@ -18,12 +18,26 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from umwelt.agents.hocl.values import atoms_made
 from umwelt.agents.hocl.syntax import (
-    Binary, Definition, Literal, Molecule, Named, Part, SolutionOf, TupleOf, Typed, Unary, Variable, Within,
-    rule_integers, with_rule_integers, written,
+    Binary,
+    Definition,
+    Literal,
+    Molecule,
+    Named,
+    Part,
+    SolutionOf,
+    TupleOf,
+    Typed,
+    Unary,
+    Variable,
+    Within,
+    quoted,
+    rule_integers,
+    with_rule_integers,
+    written,
 )  # fmt: skip
 from umwelt.agents.hocl.terms import MOST_DEPTH, Atom, Solution
+from umwelt.agents.hocl.values import atoms_made
 from umwelt.sandbox.errors import ProgramError
 
 MOST_TEXT = 1 << 20
@@ -165,8 +179,10 @@ class Parser:
     @property
     def found(self) -> str:
         """The present token, as a mistake names it."""
+        if self.now.kind == "end":
+            return "the end"
         shown = self.now.text if len(self.now.text) <= 30 else f"{self.now.text[:27]}..."
-        return "the end" if self.now.kind == "end" else f'"{shown}"' if self.now.kind != "string" else shown
+        return quoted(shown[1:-1] if self.now.kind == "string" else shown)
 
     def step(self) -> Token:
         """Go on by one token; the one left behind."""
@@ -191,10 +207,10 @@ class Parser:
         if self.now.kind != "end":
             self.refuse(f"{self.found} behind the end: take it out")
 
-    def name(self, mend: str) -> str:
+    def name(self, mend: str, wanted: str = "a name") -> str:
         """Take a name."""
         if self.now.kind != "word" or self.now.text in WORDS:
-            self.refuse(f"{self.found} where a name should be: {mend}")
+            self.refuse(f"{self.found} where {wanted} should be: {mend}")
         return self.step().text
 
     @contextmanager
@@ -243,9 +259,11 @@ class Parser:
 
     def item(self, mend: str) -> Part:
         """One atom of a molecule, or the rest that a pattern took."""
+        if self.now.kind == "word" and self.now.text == "let":
+            self.refuse('"let" behind an atom: put it before all atoms of its solution')
         if self.now.kind == "word" and self.scope.get(self.now.text) == "rest" and self.then.text != "=":
             name = self.step().text
-            if self.now.text == ":" or self.now.text in LEVELS and not self.closes():
+            if self.now.text == ":" or (self.now.text in LEVELS and not self.closes()):
                 self.refuse(f'"{name}" is many atoms or none: put it into a solution, <{name}>')
             return Variable(name)
         return self.atom(mend)[0]
@@ -347,7 +365,7 @@ class Parser:
             return self.built(Within(patterns, rest), at)
         if self.now.kind in ("number", "string") or self.now.text in ("-", "true", "false"):
             return self.literal()[0]
-        name = self.name(mend)
+        name = self.name(mend, "a pattern")
         if self.take("="):
             variable = self.name(f"write {name}=r to catch the rule of that name as r")
             self.catch(caught, variable, "rule", at)
@@ -442,7 +460,7 @@ class Parser:
                 molecule = empty if self.now.text == ">" else self.molecule("write an atom, or > to end the solution")
             self.need(">", "close the solution, or write a comma before the next atom")
             return self.built(SolutionOf(molecule), at), "solution"
-        name = self.name(mend)
+        name = self.name(mend, "an atom")
         kind = self.scope.get(name)
         if kind is None:
             self.refuse(f'"{name}" means nothing here: catch it in a pattern, or name a rule so by let', at)
@@ -479,5 +497,5 @@ class Parser:
         number = int(code or "0", 16)
         if letter is None or number > 0x10FFFF or 0xD800 <= number < 0xE000:
             place = at + 1 + match.start()
-            self.refuse(f'{match.group()[:10]} is no letter: write \\", \\\\, \\n, \\t or \\u and four digits', place)
+            self.refuse(f'{quoted(match.group()[:10])} is no letter: write \\", \\\\, \\n, \\t or \\u and four digits', place)
         return letter or chr(number)

@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from umwelt.agents.hocl.syntax import (
-    Binary, Definition, Literal, Molecule, Part, SolutionOf, TupleOf, Unary, Variable, written_plain,
+    Binary,
+    Definition,
+    Literal,
+    Molecule,
+    Part,
+    SolutionOf,
+    TupleOf,
+    Unary,
+    Variable,
+    written_plain,
 )  # fmt: skip
 from umwelt.agents.hocl.terms import MOST_ATOMS, MOST_BITS, MOST_LETTERS, Atom, Rest, Rule, Solution, same
 from umwelt.sandbox.errors import ProgramError

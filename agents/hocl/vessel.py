@@ -5,11 +5,12 @@ its atoms to the search one by one, in an order of dice: the new one is tried wi
 is then settled itself (semi-naive evaluation, as in Datalog). Rest means that every watch has settled all its atoms, and
 each combination was asked once. Atoms that a reaction only borrows, giving back the same, stay where they are.
 
-That alone would prefer what was settled early. So before each search there is one chance encounter: a rule and its atoms
-are drawn by dice, as in a well stirred vessel, and react if they may. Every reaction that is possible can thus happen next.
+That alone would prefer what was settled early. So before each search there is one chance encounter: a rule and its
+atoms are drawn by dice, as in a well stirred vessel, and react if they may. Every reaction that is possible can thus
+happen next.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from umwelt.agents.hocl.matching import Caught, Choose, Position, Reaction, Step, reaction_of
@@ -207,7 +208,7 @@ def _linked(step: Step, frame: Frame) -> bool:
 class Vessel:
     """The atoms of one solution by slot, and a watch on each rule among them."""
 
-    def __init__(self, tried: "Tried") -> None:
+    def __init__(self, tried: Callable[[int], None]) -> None:
         self.tried = tried
         self.atoms: dict[int, Atom] = {}
         self.watches: Pool[Watch] = Pool()
