@@ -1,7 +1,7 @@
 """A chemical program at work: reactions until nothing can react, atoms dropped in, reactions again.
 
-What lies inside settles before what lies outside: a solution within another comes to rest as soon as it is made. Since a
-pattern takes only solutions at rest, this leaves all outcomes possible.
+What lies inside settles before what lies outside: a solution within another comes to rest as soon as it is made. Since
+a pattern takes only solutions at rest, this leaves all outcomes possible.
 
     machine = Machine(parse("<let max = replace x::int, y::int by x if x >= y in max, 2, 9>", "here"), Dice(1))
     machine.react()
@@ -34,7 +34,7 @@ def draw_many(drawn, seed, tick, key, purpose, first):
 
 
 class Dice:
-    """The choices of one run by keyed dice: the n-th choice is the n-th draw of `hocl.choice` for seed, tick and key."""
+    """The choices of one run by keyed dice: the n-th choice is the n-th draw for its seed, tick and key."""
 
     def __init__(self, seed: int, tick: int = 0, key: int = 0):
         self.seed, self.tick, self.key = seed, tick, key
@@ -108,8 +108,8 @@ class Machine:
     def _tried(self, count: int) -> None:
         self.tries += count
         if self.tries > self.limits.tries:
-            line = f"no rest after {self.limits.tries:,} combinations of atoms were tried: allow more, or write narrower patterns"
-            raise ProgramError(line)
+            line = f"no rest after {self.limits.tries:,} combinations of atoms were tried"
+            raise ProgramError(f"{line}: allow more, or write narrower patterns")
 
     def _run(self, vessel: Vessel, depth: int) -> None:
         while (match := vessel.next_match(self.choose)) is not None:

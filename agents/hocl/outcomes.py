@@ -1,7 +1,7 @@
 """Every solution at rest that a small program may come to, whatever the dice: all orders of all reactions, explored.
 
-A state is a multiset whose inner solutions are at rest. Which of its atoms are alike does not matter, so equal atoms are
-tried once. A state that was met before is not explored again, so programs that may go round in circles come to an end.
+A state is a multiset whose inner solutions are at rest. Equal atoms are tried once. A state that was met before is not
+explored again, so programs that may go round in circles come to an end.
 """
 
 from collections import Counter
@@ -70,14 +70,14 @@ class Explorer:
         while waiting:
             state = waiting.pop()
             inert = True
-            for atoms in self._reactions(state):
+            for left in self._reactions(state):
                 inert = False
                 self.reactions += 1
                 if self.reactions > self.limits.reactions:
                     line = f"more than {self.limits.reactions:,} reactions on the way to all outcomes: allow more, or"
                     raise ProgramError(f"{line} begin with fewer atoms")
-                for settled in self._settled(atoms):
-                    self._meet(settled, waiting, seen)
+                for next_atoms in self._settled(left):
+                    self._meet(next_atoms, waiting, seen)
             if inert:
                 found.append(Solution(state.atoms, inert=True))
         return found

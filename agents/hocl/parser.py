@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from umwelt.agents.hocl.syntax import (
     Binary,
@@ -153,13 +153,13 @@ class Parser:
             match = TOKENS.match(self.text, at)
             if match is None:
                 self._unreadable(at)
-            elif match.lastgroup != "space":
+            if match.lastgroup != "space":
                 yield Token(match.lastgroup or "", match.group(), at)
-            at = match.end() if match else at
+            at = match.end()
         while True:
             yield Token("end", "", len(self.text))
 
-    def _unreadable(self, at: int) -> None:
+    def _unreadable(self, at: int) -> NoReturn:
         rest = self.text[at : at + 2]
         if rest == "/*":
             self.refuse("a remark without an end: write */ behind it", at)
@@ -172,7 +172,7 @@ class Parser:
         before = self.text[:at]
         return f"{self.source}:{before.count(chr(10)) + 1}:{at - before.rfind(chr(10))}"
 
-    def refuse(self, line: str, at: int | None = None) -> None:
+    def refuse(self, line: str, at: int | None = None) -> NoReturn:
         """Say what is wrong at the present token, or elsewhere."""
         raise ProgramError(f"{self.place(self.now.at if at is None else at)}: {line}")
 
@@ -419,7 +419,6 @@ class Parser:
         if sign.text == "+" and both_texts:
             return "string"
         self.refuse(f"{left} {sign.text} {right} has no value: use {self._fitting(sign.text)}", sign.at)
-        return ""
 
     @staticmethod
     def _fitting(sign: str) -> str:
@@ -468,7 +467,7 @@ class Parser:
             self.refuse(f'"{name}" stands in its own rule: write let rec {name} = ...', at)
         if kind == "rest":
             self.refuse(f'"{name}" is many atoms or none: let it stand alone, or put it into a solution, <{name}>', at)
-        return Variable(name), kind or ""
+        return Variable(name), kind
 
     def literal(self) -> tuple[Part, str]:
         """A number, which may have a sign, a string, `true` or `false`."""
@@ -496,6 +495,6 @@ class Parser:
         letter = PLAIN_ESCAPES.get(match.group(3)) if code is None else ""
         number = int(code or "0", 16)
         if letter is None or number > 0x10FFFF or 0xD800 <= number < 0xE000:
-            place = at + 1 + match.start()
-            self.refuse(f'{quoted(match.group()[:10])} is no letter: write \\", \\\\, \\n, \\t or \\u and four digits', place)
+            shown, place = quoted(match.group()), at + 1 + match.start()
+            self.refuse(f'{shown} is no letter: write \\", \\\\, \\n, \\t or \\u and four digits', place)
         return letter or chr(number)

@@ -213,28 +213,30 @@ def written(part: Part, given: Mapping[str, str] = NOTHING) -> str:
     """The text of a part; `given` is the text that stands for names from outside."""
     match part:
         case Literal(value):
-            return written_plain(value)
+            text = written_plain(value)
         case Variable(name):
-            return given.get(name, name)
+            text = given.get(name, name)
         case Unary(operator, operand):
-            return operator + _operand(operand, given)
+            text = operator + _operand(operand, given)
         case Binary(operator, left, right):
-            return f"{_operand(left, given)} {operator} {_operand(right, given)}"
+            text = f"{_operand(left, given)} {operator} {_operand(right, given)}"
         case TupleOf(parts):
-            return ":".join(_component(one, given) for one in parts)
+            text = ":".join(_component(one, given) for one in parts)
         case Typed(name, kind):
-            return f"{name}::{kind}"
+            text = f"{name}::{kind}"
         case Named(rule_name, name):
-            return f"{rule_name}={name}"
+            text = f"{rule_name}={name}"
         case Within(patterns, rest):
-            return f"<{_patterns(patterns, rest)}>"
+            text = f"<{_patterns(patterns, rest)}>"
         case SolutionOf(molecule):
-            return f"<{written(molecule, given)}>"
+            text = f"<{written(molecule, given)}>"
         case Molecule(lets, atoms):
-            return _molecule(lets, atoms, given)
+            text = _molecule(lets, atoms, given)
         case Definition():
-            return f"({definition_text(part, given)})"
-    raise TypeError(f"no part of a program: {part!r}")
+            text = f"({definition_text(part, given)})"
+        case _:
+            raise TypeError(f"no part of a program: {part!r}")
+    return text
 
 
 def definition_text(rule: Definition, given: Mapping[str, str] = NOTHING) -> str:

@@ -57,7 +57,7 @@ class Solution:
 
 
 class Rule:
-    """A rule that floats: its definition, and what the names from outside mean in it (`taken`, by `definition.free`)."""
+    """A rule that floats: its definition, and what names from outside mean in it (`taken`, by `definition.free`)."""
 
     def __init__(self, definition: Definition, taken: tuple[Atom, ...] = ()):
         self.definition = definition

@@ -109,29 +109,45 @@ def _binary(part: Binary, cells: Cells) -> Value:
 
 def compiled(part: Part, cells: Cells) -> Value:
     """An expression as a function of the frame."""
+    made: Value
     match part:
         case Literal(value):
-            return lambda frame: value
+            made = _constant(value)
         case Variable(name):
-            return operator.itemgetter(cells[name])
-        case Unary("!", operand):
-            inner = compiled(operand, cells)
-            return lambda frame: not inner(frame)
-        case Unary(_, operand):
-            inner = compiled(operand, cells)
-            return lambda frame: 0 - inner(frame)
+            made = operator.itemgetter(cells[name])
+        case Unary(sign, operand):
+            made = _unary(sign, compiled(operand, cells))
         case Binary():
-            return _binary(part, cells)
+            made = _binary(part, cells)
         case TupleOf(parts):
-            each = [compiled(one, cells) for one in parts]
-            return lambda frame: tuple([one(frame) for one in each])
+            made = _tuple([compiled(one, cells) for one in parts])
         case SolutionOf(molecule):
-            made = compiled_molecule(molecule, cells)
-            return lambda frame: Solution(made(frame))
+            made = _solution(compiled_molecule(molecule, cells))
         case Definition():
-            places = [cells[name] for name in part.free]
-            return lambda frame: Rule(part, tuple([frame[at] for at in places]))
-    raise TypeError(f"no expression: {part!r}")
+            made = _rule(part, [cells[name] for name in part.free])
+        case _:
+            raise TypeError(f"no expression: {part!r}")
+    return made
+
+
+def _constant(value: Any) -> Value:
+    return lambda frame: value
+
+
+def _unary(sign: str, inner: Value) -> Value:
+    return (lambda frame: not inner(frame)) if sign == "!" else (lambda frame: 0 - inner(frame))
+
+
+def _tuple(parts: list[Value]) -> Value:
+    return lambda frame: tuple([part(frame) for part in parts])
+
+
+def _solution(atoms: Value) -> Value:
+    return lambda frame: Solution(atoms(frame))
+
+
+def _rule(definition: Definition, taken: list[int]) -> Value:
+    return lambda frame: Rule(definition, tuple([frame[at] for at in taken]))
 
 
 def compiled_molecule(molecule: Molecule, cells: Cells) -> Callable[[Frame], list[Atom]]:

@@ -1,9 +1,9 @@
 """A solution while it reacts: which of its rules can fire on which of its atoms.
 
-A refusal stays true as long as both atoms are there, since conditions are pure. So each rule has a `Watch`, which brings
-its atoms to the search one by one, in an order of dice: the new one is tried with all that were settled before it, and
-is then settled itself (semi-naive evaluation, as in Datalog). Rest means that every watch has settled all its atoms, and
-each combination was asked once. Atoms that a reaction only borrows, giving back the same, stay where they are.
+A refusal stays true as long as both atoms are there, since conditions are pure. So each rule has a `Watch`, which
+brings its atoms to the search one by one, in an order of dice: the new one is tried with all that were settled before
+it, and is then settled itself (semi-naive evaluation, as in Datalog). Rest means that every watch has settled all its
+atoms, and each combination was asked once. Atoms that a reaction only borrows, giving back the same, stay.
 
 That alone would prefer what was settled early. So before each search there is one chance encounter: a rule and its
 atoms are drawn by dice, as in a well stirred vessel, and react if they may. Every reaction that is possible can thus
