@@ -57,7 +57,7 @@ TOKENS = re.compile(
     |(?P<number>(?:\d+\.\d+|\.\d+)(?:[eE][+-]?\d+)?|\d+(?:[eE][+-]?\d+)?)
     |(?P<string>"(?:[^"\\\n]|\\[^\n])*")
     |(?P<word>replace-one\b|[^\W\d]\w*)
-    |(?P<sign>::|&&|\|\||==|!=|<=|>=|[<>,:=?()+\-*/%!])""",
+    |(?P<sign>::|&&|\|\||==|!=|<=|>=|[<>,:=?()+\-*%!]|/(?!\*))""",
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
 ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))")

@@ -217,7 +217,8 @@ def written(part: Part, given: Mapping[str, str] = NOTHING) -> str:
         case Variable(name):
             text = given.get(name, name)
         case Unary(operator, operand):
-            text = operator + _operand(operand, given)
+            inner = _operand(operand, given)
+            text = f"{operator}({inner})" if inner[0].isdecimal() else operator + inner  # -(3) is no literal
         case Binary(operator, left, right):
             text = f"{_operand(left, given)} {operator} {_operand(right, given)}"
         case TupleOf(parts):
