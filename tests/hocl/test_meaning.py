@@ -178,7 +178,8 @@ def test_a_rule_may_make_itself_again():
 def test_let_names_rules_among_products():
     nested = (
         "let make = replace-one n::int by"
-        " let rec down = replace-one m::int by m - n, down if m >= n in let twice = replace-one 0 by 0, 0 in down, twice"
+        " let rec down = replace-one m::int by m - n, down if m >= n in"
+        " let twice = replace-one 0 by 0, 0 in down, twice"
         " in <make, 3>"
     )
     assert come_to(parse(nested, "here")) == "<down, twice>"
@@ -207,7 +208,8 @@ def test_the_same_variable_twice_means_equality():
 
 
 def test_copies_are_deep():
-    copy = f"{ADD} let copy = replace-one s::solution by s, s in let feed = replace-one <add=a, x::int> by <a, x, 10> in"
+    copy = f"{ADD} let copy = replace-one s::solution by s, s in"
+    copy = f"{copy} let feed = replace-one <add=a, x::int> by <a, x, 10> in"
     assert outcomes(f"{copy} <copy, feed, <add, 1, 2>>") >= {"<<3, add>, <13, add>>"}
     assert outcomes(f"{copy} <copy, <add, 1, 2>>") == {"<<3, add>, <3, add>>"}
 

@@ -1,4 +1,4 @@
-"""Every bundled program comes to a legal outcome, whatever the dice; small ones come to all legal outcomes and no other."""
+"""Every bundled program comes to a legal outcome, whatever the dice; in all orders to all of these and no other."""
 
 import re
 from collections import Counter

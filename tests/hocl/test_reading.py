@@ -22,7 +22,7 @@ MISTAKES = {
     "two rests": ("<replace ?v, ?w by v>", '1:14: a second rest: "?v" takes all others already'),
     "one rest twice": ("<replace <?w>, <?w> by w>", '1:17: "w" stands for rest already: use another name'),
     "no by": ("<replace x::int, 2>", '1:19: ">" where "by" should be: write replace PATTERNS by ATOMS'),
-    "empty by": ("<replace x::int by>", "1:19: \">\" where an atom should be: a rule makes something; to make nothing,"),
+    "empty by": ("<replace x::int by>", "where an atom should be: a rule makes something; to make nothing, take ?w"),
     "nothing taken": ("<replace by 1>", '1:10: "by" where a pattern should be: write a pattern'),
     "number for a condition": ("<replace x::int by x if x>", "1:25: a condition is true or false, this is a int"),
     "text in a sum": ('<replace x::int by x + "a">', "1:22: int + string has no value: use two numbers"),
