@@ -74,7 +74,7 @@ class Reacted:
 class Machine:
     """One run of a program. `choose(n)` is its only source of chance; `watch` is called after each reaction.
 
-    After an error the solution is as it was before the reaction that could not be.
+    After an error the solution is as it was before the reaction that could not be, and may react on.
     """
 
     def __init__(
@@ -112,6 +112,13 @@ class Machine:
             raise ProgramError(f"{line}: allow more, or write narrower patterns")
 
     def _run(self, vessel: Vessel, depth: int) -> None:
+        try:
+            self._reactions(vessel, depth)
+        except BaseException:
+            vessel.interrupt()
+            raise
+
+    def _reactions(self, vessel: Vessel, depth: int) -> None:
         while (match := vessel.next_match(self.choose)) is not None:
             if self.reactions >= self.limits.reactions:
                 line = f"no rest after {self.reactions:,} reactions: allow more, or give a rule a condition"

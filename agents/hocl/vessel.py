@@ -141,6 +141,10 @@ class Watch:
             self._active = self._search = None
         return match
 
+    def interrupt(self) -> None:
+        """Give up the search in hand: its atom stays open and is taken up again, so nothing that it found is lost."""
+        self._active = self._search = None
+
     def _settle(self, slot: int | None) -> None:
         if slot is None:
             return
@@ -258,6 +262,11 @@ class Vessel:
             if not watch.open:
                 self.busy.discard(watch)
         return None
+
+    def interrupt(self) -> None:
+        """An error broke in: what was in hand is to be searched again."""
+        for watch in self.watches.items:
+            watch.interrupt()
 
     def taken(self, match: Match) -> list[int]:
         """The slots that a reaction takes, its own rule's last if it is used up; the rest is put into its frame."""

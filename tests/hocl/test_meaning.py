@@ -268,6 +268,23 @@ def test_after_a_limit_the_solution_is_as_it_was_before_the_next_reaction():
     assert text(machine.solution) == "<25, up>"
 
 
+def test_after_an_error_nothing_that_can_react_is_forgotten():
+    for seed in range(20):
+        program = parse("let less = replace x::int by x - 1 if x > 0 in <less, 5, 5>", "here")
+        machine = Machine(program, Dice(seed), Limits(reactions=3))
+        with pytest.raises(ProgramError):
+            machine.react()
+        machine.limits = Limits()
+        machine.react()
+        assert text(machine.solution) == "<0, 0, less>" and machine.reactions == 10
+        program = parse("let part = replace-one x::int:y::int by x / y in <part, 4:0>", "here")
+        machine = Machine(program, Dice(seed))
+        for _ in range(3):
+            with pytest.raises(ProgramError, match="4 / 0 has no value"):
+                machine.react()
+        assert text(machine.solution) == "<4:0, part>"
+
+
 def test_whoever_watches_sees_each_reaction():
     seen: list[Reacted] = []
     machine = Machine(parse(f"{ADD} <<add, 1, 2>>", "here"), Dice(1), watch=seen.append)
