@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.chemical import chemical
 from benchmarks.earth import SIZES, earth_world, law_seconds, living, measure_size
 from benchmarks.measure import Effort, Section, median, spread, timed
 from benchmarks.peers import SHEEP_REPRODUCE, WOLF_REPRODUCE, WOLF_SHARE, side_for
@@ -167,5 +168,6 @@ def machine(effort: Effort) -> Section:
 
 
 SECTIONS: dict[str, Callable[[Effort], Section]] = {
-    "earth": earth, "fields": fields, "memory": memory, "start": start, "wolf": wolf, "machine": machine,
+    "earth": earth, "fields": fields, "memory": memory, "start": start, "wolf": wolf, "chemical": chemical,
+    "machine": machine,
 }  # fmt: skip

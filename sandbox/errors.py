@@ -17,6 +17,10 @@ class SpeciesError(UmweltError):
     """A species whose code cannot be imported, or whose answers depend on more than it may."""
 
 
+class ProgramError(UmweltError):
+    """A chemical program that cannot be read, that computes what has no value, or that does not come to rest."""
+
+
 class SnapshotError(UmweltError):
     """A snapshot that is damaged, half written or of another schema."""
 

@@ -1,0 +1,46 @@
+"""What the pages say about chemical programs is so."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from chemist import everything
+
+from umwelt.agents.hocl import machine, parser, terms
+from umwelt.agents.hocl.parser import parse
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGE = (ROOT / "docs" / "hocl.md").read_text("utf-8")
+
+
+def programs(page: str) -> list[str]:
+    return re.findall(r"```hocl\n(.*?)```", page, re.S)
+
+
+def test_the_programs_of_the_page_come_to_what_it_says():
+    assert len(programs(PAGE)) == 2
+    for source in programs(PAGE):
+        assert everything(parse(source, "page")) == {source.strip().rpartition("// comes to ")[2]}
+
+
+def test_the_readmes_program_leaves_the_primes():
+    (source,) = programs((ROOT / "README.md").read_text("utf-8"))
+    assert everything(parse(source, "page")) == {"<2, 3, 5, 7, sieve>"}
+
+
+def test_the_pages_python_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["<30, far>", "<40, far>", "<100>", "(2, 40)"]
+
+
+def test_the_bounds_are_those_of_the_page():
+    bounds = (
+        machine.Limits.reactions, machine.Limits.tries, terms.MOST_ATOMS, terms.MOST_BITS, terms.MOST_DEPTH,
+        parser.MOST_PATTERNS,
+    )  # fmt: skip
+    assert bounds == (1_000_000, 20_000_000, 200_000, 14_000, 50, 32)
+    for bound in bounds:
+        assert f"{bound:,}" in PAGE

@@ -1,0 +1,131 @@
+"""Every bundled program comes to a legal outcome, whatever the dice; in all orders to all of these and no other."""
+
+import re
+from collections import Counter
+from itertools import permutations
+
+import pytest
+from chemist import come_to, everything, rest_of, results
+
+from umwelt.agents.hocl.machine import Dice, Machine
+from umwelt.agents.hocl.parser import parse
+from umwelt.agents.hocl.terms import text
+from umwelt.agents.programs import bundled_programs, read_program
+
+PRIMES_UP_TO_1000 = [n for n in range(2, 1001) if all(n % d for d in range(2, int(n**0.5) + 1))]
+SEEDS = range(40)
+ALWAYS = {
+    "maximum": "<9, max>",
+    "primes": f"<{', '.join(str(n) for n in PRIMES_UP_TO_1000 if n <= 100)}, sieve>",
+    "largest_prime": "<7, max>",
+    "factorial": "<3628800, times>",
+    "fibonacci": "<55, add>",
+    "gcd": "<14, less>",
+    "sort": "<1:1, 2:2, 3:4, 4:7, 5:8, 6:9, swap>",
+    "dutch_flag": '<1:"red", 2:"red", 3:"white", 4:"white", 5:"blue", 6:"blue", blue, red>',
+    "delivered": "<42, max>",
+}
+SIEVE = "let sieve = replace x::int, y::int by x if y % x == 0 in"
+
+
+def numbers(text: str) -> list[int]:
+    return [int(one) for one in re.findall(r"-?\d+", text)]
+
+
+def test_all_programs_of_the_table_are_there_and_each_says_what_it_does():
+    known = bundled_programs()
+    others = {"shortest_path", "allocation", "split", "majority", "queens"}
+    assert known.keys() == ALWAYS.keys() | others
+    for path in known.values():
+        assert path.read_text("utf-8").startswith("// ")
+
+
+@pytest.mark.parametrize("name", ALWAYS)
+def test_programs_whose_order_does_not_matter_come_to_one_result(name):
+    program = read_program(name)
+    assert results(program, SEEDS) == {ALWAYS[name]}
+
+
+@pytest.mark.parametrize("name", ["maximum", "largest_prime", "gcd", "sort", "dutch_flag", "delivered"])
+def test_and_no_order_of_reactions_leads_elsewhere(name):
+    assert everything(read_program(name)) == {ALWAYS[name]}
+
+
+@pytest.mark.parametrize(("up_to", "count"), [(10, 4), (99, 25), (1000, 168)])
+def test_the_sieve_leaves_the_primes(up_to, count):
+    left = rest_of(f"{SIEVE} <sieve, {', '.join(map(str, range(2, up_to + 1)))}>")
+    assert numbers(left) == [n for n in PRIMES_UP_TO_1000 if n <= up_to] and len(numbers(left)) == count
+
+
+def test_the_sieve_with_its_condition_the_wrong_way_round_leaves_those_that_divide_none():
+    wrong = "let sieve = replace x::int, y::int by x if x % y == 0 in <sieve, 2, 3, 4, 5, 6, 7, 8, 9, 10>"
+    assert everything(parse(wrong, "here")) == {"<6, 7, 8, 9, 10, sieve>"}
+
+
+def test_the_shortest_paths_are_the_shortest_in_every_order():
+    found = everything(read_program("shortest_path"))
+    assert found == results(read_program("shortest_path"), SEEDS) and len(found) == 1
+    distances = dict(re.findall(r'"at":"(\w+)":(\d+)', found.pop()))
+    assert distances == {"ash": "0", "cedar": "3", "birch": "4", "elm": "6"}
+
+
+def test_an_allocation_serves_everybody_once_and_leaves_every_machine_free():
+    for left in results(read_program("allocation"), SEEDS):
+        assert sorted(re.findall(r'"served":"(\w+)"', left)) == ["Ada", "Ben", "Cleo", "Dan", "Eve"]
+        assert re.findall(r'"free":"(\w+)"', left) == ["alpha", "beta", "gamma"]
+        assert "waits" not in left and "uses" not in left
+
+
+def test_nobody_waits_while_a_machine_is_free_where_nobody_leaves():
+    keep = 'let serve = replace "waits":u::string, "free":m::int by u:m in <serve, "free":1, "free":2, '
+    found = everything(parse(keep + '"waits":"a", "waits":"b", "waits":"c">', "here"))
+    pairs = [dict(zip("abc", places, strict=True)) for places in set(permutations([1, 2, 0]))]
+    legal = set()
+    for served in pairs:
+        atoms = [f'"{user}":{machine}' for user, machine in served.items() if machine]
+        atoms.append(f'"waits":"{next(user for user, machine in served.items() if not machine)}"')
+        legal.add(f"<{', '.join(sorted(atoms))}, serve>")
+    assert found == legal and len(found) == 6
+
+
+def test_a_split_puts_all_others_on_the_right_side_of_any_pivot():
+    values = [5, 3, 8, 1, 9]
+    legal = set()
+    for pivot in values:
+        greater = sorted(v for v in values if v > pivot)
+        lower = sorted(v for v in values if v < pivot)
+        legal.add(f'<"G":<{", ".join(map(str, greater))}>, "L":<{", ".join(map(str, lower))}>, "pivot":{pivot}, '
+                  "greater, lower>")  # fmt: skip
+    program = read_program("split")
+    assert everything(program) == legal
+    assert results(program, range(100)) == legal
+
+
+def test_annihilation_leaves_one_three_five_seven_or_nine_ones():
+    legal = {f"<{'1, ' * count}annihilate>" for count in (1, 3, 5, 7, 9)}
+    program = read_program("majority")
+    assert everything(program) == legal
+    assert results(program, SEEDS) <= legal and len(results(program, SEEDS)) > 2
+
+
+def test_four_queens_stand_in_the_two_ways_there_are():
+    legal = {"<2:4:1:3>", "<3:1:4:2>"}
+    assert everything(read_program("queens")) == legal == results(read_program("queens"), SEEDS)
+
+
+def test_a_seed_repeats_its_run_exactly_and_others_take_other_ways():
+    program = read_program("allocation")
+    trails = []
+    for seed in (1, 1, 2):
+        trail: list[str] = []
+        machine = Machine(program, Dice(seed), watch=lambda seen, trail=trail: trail.append(text(tuple(seen.taken))))
+        machine.react()
+        trails.append(trail)
+    assert trails[0] == trails[1] != trails[2]
+
+
+def test_dice_choose_about_evenly_among_reactions_that_are_equally_possible():
+    program = parse("let one = replace-one x::int, y::int by x:y in <one, 1, 2, 3, 4>", "here")
+    counts = Counter(come_to(program, seed) for seed in range(1200))
+    assert counts.keys() == everything(program) and len(counts) == 12
+    assert all(60 <= count <= 140 for count in counts.values())
