@@ -1,4 +1,4 @@
-"""How a species behaves: by the default net, or by a function of its own, at one of three speeds.
+"""How a species behaves: by the default net, by a program (`mind.py`), or by a function of its own, at three speeds.
 
 A species of one's own is a subclass of `Monster` with `respond` (plain Python, a being at a time), `@compiled respond`
 (the same body, compiled) or `respond_all` (columns in, columns out). World files name it as `"package.module:Class"`.
@@ -13,6 +13,7 @@ import numpy as np
 
 from umwelt.agents.contract import DRIVES
 from umwelt.agents.description import load_object, one_line
+from umwelt.agents.mind import Mind, is_mind, read_mind
 from umwelt.sandbox.columns import Column, Table
 from umwelt.sandbox.errors import SpeciesError, WorldFileError
 from umwelt.sandbox.region import Region
@@ -56,6 +57,9 @@ class Behaviours:
 def behaviours_for(references: Sequence[str]) -> Behaviours:
     """The behaviours that world files name, by species index."""
     found = Behaviours(np.array([reference == NET for reference in references] or [True], np.int8))
+    for at, reference in enumerate(references):
+        if is_mind(reference):
+            found.own[at] = Mind(read_mind(reference, _key(at)), reference)
     for at, cls in _classes(references):
         from umwelt.agents.species import own_columns_of
 
@@ -82,7 +86,7 @@ def columns_for(references: Sequence[str]) -> tuple[Column, ...]:
 
 
 def classes_for(references: Sequence[str]) -> dict[int, type]:
-    """The classes that the named species are, by index; those that live by the net are left out."""
+    """The classes that the named species are, by index; those that live by the net or by a program are left out."""
     return dict(_classes(references))
 
 
@@ -103,7 +107,7 @@ def _key(at: int) -> str:
 
 def _classes(references: Sequence[str]) -> Iterator[tuple[int, type]]:
     for at, reference in enumerate(references):
-        if reference != NET:
+        if reference != NET and not is_mind(reference):
             yield at, species_class(reference, at)
 
 

@@ -32,6 +32,7 @@ from umwelt.agents.genome import (
     mutate,
 )
 from umwelt.agents.ground import GroundSettings, Height, draws, elevation_of
+from umwelt.agents.mind import is_mind, read_mind, with_mind
 from umwelt.agents.tables import MONSTERS, PLANTS, cell_fields, monster_columns, plant_columns
 from umwelt.agents.wires import wire
 from umwelt.sandbox.chemistry import Chemistry, Reaction
@@ -220,6 +221,10 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
             genomes = plant_genome(like or "grass", founder.genes, place)[None]
         else:
             genome = monster_genome(like or "blank", founder.organs, founder.genes, place)
+            if is_mind(founder.behaviour):
+                if founder.wires:
+                    raise WorldFileError(f"{place}.wires: it lives by a program, and has no net: leave it out")
+                genome = with_mind(genome, read_mind(founder.behaviour, f"{place}.behaviour"))
             wire(genome, founder.wires, f"{place}.wires")
             genomes = genome[None]
         found.append({

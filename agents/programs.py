@@ -11,8 +11,17 @@ from umwelt.sandbox.errors import ProgramError
 
 def bundled_programs() -> dict[str, Path]:
     """The programs that come with Umwelt, by name."""
-    folder = Path(str(resources.files("umwelt.worlds"))) / "programs"
-    return {path.stem: path for path in sorted(folder.glob("*.hocl"))}
+    return _bundled("programs")
+
+
+def bundled_minds() -> dict[str, Path]:
+    """The programs that are minds of species, by name."""
+    return _bundled("minds")
+
+
+def _bundled(folder: str) -> dict[str, Path]:
+    found = Path(str(resources.files("umwelt.worlds"))) / folder
+    return {path.stem: path for path in sorted(found.glob("*.hocl"))}
 
 
 def find_program(name_or_path: str) -> Path:

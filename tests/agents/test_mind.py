@@ -1,0 +1,134 @@
+"""Species that live by a chemical program: what they sense becomes what they do, by numbers that are inherited."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from umwelt.agents.behaviour import check
+from umwelt.agents.contract import DRIVES, STIMULI
+from umwelt.agents.description import read_world
+from umwelt.agents.genome import FIRST_WEIGHT
+from umwelt.agents.mind import Mind, read_mind
+from umwelt.agents.opening import begin
+from umwelt.agents.programs import bundled_minds
+from umwelt.cluster.engine import begin_run
+from umwelt.cluster.recovery import step_together, together, whole_digest
+from umwelt.cluster.store import Entry
+from umwelt.sandbox import audit
+from umwelt.sandbox.errors import WorldFileError
+from umwelt.sandbox.step import advance
+
+SNAIL = {"founders.3.behaviour": "snail.hocl", "founders.3.genes.mutation": 127, "founders.3.variation": 0}
+SMALL = {"width": 48, "height": 48, "founders.0.count": 400, "founders.3.count": 60, "founders.4.count": 0}
+
+
+def snails(**more):
+    return read_world("pond", {**SMALL, **SNAIL, **more})
+
+
+def thought(region, program, **stimuli):
+    """The drives of one being that senses this, with a program of its own."""
+    table = region.tables["monsters"]
+    rows = np.flatnonzero(region.owned_rows("monsters"))[:1]
+    table["stimuli"][rows] = 0
+    for name, value in stimuli.items():
+        table["stimuli"][rows, STIMULI.index(name)] = value
+    Mind(program, "tried").respond(region, rows)
+    return {name: int(value) for name, value in zip(DRIVES, table["drives"][rows[0]], strict=True) if value}
+
+
+@pytest.fixture
+def region():
+    return begin(snails())
+
+
+def program_of(tmp_path, text):
+    path = tmp_path / "own.hocl"
+    path.write_text(text)
+    read_mind.cache_clear()
+    return read_mind(str(path), "founders[3].behaviour")
+
+
+def test_what_is_sensed_is_dropped_in_and_what_is_left_is_done(region):
+    snail = read_mind("snail.hocl", "founders[3].behaviour")
+    assert thought(region, snail, hunger=400) == {"thrust": 18 << 3, "graze": 1024}
+    assert thought(region, snail, thirst=80) == {
+        "graze": 40 << 3, "drink": 240, "breed": 100 << 3, "grow": 90 << 3, "thrust": 9 << 3,
+    }  # fmt: skip
+    assert thought(region, snail, hunger=400, plant_right=80, carrion_left=40)["turn"] == (10 * 4 - 5 * 6) << 3
+
+
+def test_a_founders_numbers_are_those_of_the_text_and_a_beings_own_decide(region):
+    snail = read_mind("snail.hocl", "founders[3].behaviour")
+    table = region.tables["monsters"]
+    rows = np.flatnonzero(region.owned_rows("monsters"))
+    count = len(snail.integers)
+    assert (table["genome"][rows, FIRST_WEIGHT : FIRST_WEIGHT + count] == snail.integers).all()
+    assert not table["genome"][rows, FIRST_WEIGHT + count :].any()
+    before = thought(region, snail, hunger=160)
+    table["genome"][rows[0], FIRST_WEIGHT] = 1  # of graze, in the rule that eats
+    assert before["graze"] == 60 << 3 and thought(region, snail, hunger=160)["graze"] == 20 << 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<replace x::int, y::int by x, y, 1, <replace-one 1 by 2, 1>, 3, 4>",
+        'let again = replace "hunger":h::int by "hunger":h + 1 in <again>',
+        'let grow = replace "hunger":h::int by "hunger":h, "hunger":h in <grow>',
+    ],
+)
+def test_a_thought_that_does_not_come_to_rest_comes_to_nothing(region, tmp_path, text):
+    assert thought(region, program_of(tmp_path, text), hunger=500) == {}
+
+
+def test_drives_of_one_name_add_up_within_bounds_and_all_else_is_left_alone(region, tmp_path):
+    text = '<"turn":100, "turn":90, "thrust":-500000000000000000000, "fly":7, 5, "graze":1.5, "bite":2:3, "drink":9>'
+    assert thought(region, program_of(tmp_path, text)) == {"turn": 1024, "thrust": -1024, "drink": 72}
+
+
+def test_numbers_evolve_and_any_cut_gives_the_same_world(tmp_path):
+    world = snails()
+    region = begin(world)
+    check(region)  # asked again, in another order, one at a time
+    advance(region, world.laws, 4)
+    straight = begin(world)
+    first = begin_run(world, tmp_path / "run").load(Entry(0, True), world.laws.layout(world))
+    one, three = together(world, first, 1), together(world, first, 3)
+    for _ in range(8):
+        for portions in (one, three):
+            step_together(portions, [])
+    advance(straight, world.laws, 8)
+    assert whole_digest(one) == whole_digest(three)
+    assert audit.digest(straight) + straight.controls.digest() & audit.DIGEST_MASK == whole_digest(one)
+    advance(straight, world.laws, 150)
+    table = straight.tables["monsters"]
+    born = straight.owned_rows("monsters") & (table["generation"] > 0)
+    numbers = read_mind("snail.hocl", "founders[3].behaviour").integers
+    assert (table["genome"][born, FIRST_WEIGHT : FIRST_WEIGHT + len(numbers)] != numbers).any()
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("nowhere.hocl", "nowhere.hocl: cannot be read: No such file or directory"),
+        ("wide.hocl", "wide.hocl: 300 in its rules: genes go from -128 to 127"),
+        ("bad.hocl", "bad.hocl:1:"),
+    ],
+)
+def test_minds_that_cannot_be_are_one_line(tmp_path, monkeypatch, reference, said):
+    monkeypatch.chdir(tmp_path)
+    read_mind.cache_clear()
+    Path("wide.hocl").write_text('<replace-one "hunger":h::int by "thrust":300>')
+    Path("bad.hocl").write_text("<replace x")
+    with pytest.raises(WorldFileError, match=r"founders\[3\].behaviour: ") as refused:
+        begin(read_world("pond", {**SMALL, "founders.3.behaviour": reference}))
+    assert said in str(refused.value) and "\n" not in str(refused.value)
+    read_mind.cache_clear()
+
+
+def test_every_bundled_mind_can_be_read():
+    assert "snail" in bundled_minds()
+    for name in bundled_minds():
+        assert read_mind(f"{name}.hocl", "founders[0].behaviour").integers
