@@ -1,0 +1,570 @@
+"""Sugarscape with spice and trade, as laws of Umwelt in integers: prices that nobody sets.
+
+The model is Epstein and Axtell's ("Growing Artificial Societies", 1996, chapter IV). Sugar and spice grow back in cells.
+A trader goes where its welfare would be greatest of all free cells that it sees along the four directions, to the
+nearest of equals; it gathers all that lies there, burns some of both, and dies when either is spent. Traders side by
+side barter, one pair after the other, for as long as both gain: sugar for spice at the geometric mean of what a sugar
+is worth to each. There is no auctioneer, no order book and no money.
+
+In the book traders act one after another, in an order drawn anew in each tick. Here all act at the same time:
+
+- **Pairs.** In each tick dice give the pairs of neighbours an order. A pair meets in the first of `ROUNDS` in which all
+  pairs that share a trader with it and come before it have met. So it is as if pairs met one by one; but a pair that
+  would still wait after `ROUNDS` does not meet in this tick.
+- **Places.** All choose at the same time among cells that were free; of those who want one cell the dice take one, and
+  the others stay where they are. So two traders are never in one cell.
+
+A tick begins with the trade, which in the book ends it. The reach is that of one law, not a sum: barter changes pockets
+and no cell, and whoever looks for a place looks at cells, and into no pocket but its own. After `ROUNDS` a pocket depends
+on what was within `ROUNDS + 1` cells, and the choice of a place on `MOST_VISION_CELLS`; 5 both. Whether one gets the
+place depends on the choices of rivals up to twice as far away as one sees: 5 + 10.
+"""
+
+from collections import namedtuple
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from umwelt.agents.description import WorldFile
+from umwelt.agents.ground import draws
+from umwelt.sandbox.columns import Column, Schema, identity
+from umwelt.sandbox.dice import draw, pair, purpose
+from umwelt.sandbox.errors import WorldFileError
+from umwelt.sandbox.kernel import call, kernel, small
+from umwelt.sandbox.region import Field, Region
+from umwelt.sandbox.step import Law, Laws
+from umwelt.worlds.bargain import (
+    LIMBS,
+    MOST_COUNT,
+    MOST_METABOLISM,
+    between,
+    compared,
+    log_price,
+    whole_price,
+    worth,
+)
+
+MOST_VISION_CELLS = 5
+ROUNDS = 4
+REACH = max(MOST_VISION_CELLS, ROUNDS + 1) + 2 * MOST_VISION_CELLS
+
+TRADER = 1
+NONE = -1
+EAST, SOUTH = 0, 1
+"""A pair belongs to the trader on the left, or on top."""
+DIRECTIONS = 4
+
+SCATTER = purpose("market.scatter")
+BODY = purpose("market.body")
+MEET = purpose("market.meet")
+STEER = purpose("market.steer")
+CLAIM = purpose("market.claim")
+
+TERRACES_PERMILLE = (363, 314, 222, 120)
+"""How far from a peak the land bears 1/4, 2/4, 3/4 and all of what it can: as many cells as on the book's map."""
+UNIT_BITS = 12
+"""Lengths on the map are counted in 1/4096 of its side."""
+
+
+class LandSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What the cells bear: `peak` of sugar or spice at most, on `repeat` x `repeat` maps of the book side by side."""
+
+    peak: Annotated[int, Meta(ge=1, le=1000)] = 4
+    repeat: Annotated[int, Meta(ge=1, le=1024)] = 1
+
+
+Metabolism = Annotated[int, Meta(ge=1, le=MOST_METABOLISM)]
+Vision = Annotated[int, Meta(ge=1, le=MOST_VISION_CELLS)]
+Endowment = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class TraderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How many traders there are, at most one a cell, and between which bounds dice draw what they are."""
+
+    count: Annotated[int, Meta(ge=0, lt=1 << 30)]
+    metabolism: tuple[Metabolism, Metabolism] = (1, 5)
+    vision: tuple[Vision, Vision] = (1, 5)
+    endowment: tuple[Endowment, Endowment] = (25, 50)
+
+
+class TradeSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Whether there is trade, and in how many ticks the price that cells remember falls to a third of itself."""
+
+    enabled: bool = True
+    fade_ticks: Annotated[int, Meta(ge=1, le=1000)] = 32
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The sections of a world file that these laws read."""
+
+    traders: TraderSettings
+    land: LandSettings = LandSettings()
+    trade: TradeSettings = TradeSettings()
+
+
+Rules = namedtuple("Rules", ["enabled", "fade_ticks"])
+
+TRADERS = Schema(
+    "traders",
+    TRADER,
+    (
+        Column("species", "int16", unit="index among the world's species", inherited=True, fixed=True),
+        Column("sugar_metabolism", "int16", unit="burned a tick", fixed=True),
+        Column("spice_metabolism", "int16", unit="burned a tick", fixed=True),
+        Column("vision_cells", "int16", unit="cells", fixed=True),
+        Column("sugar_count", "int32", unit="units"),
+        Column("spice_count", "int32", unit="units"),
+        Column("traded_tick", "int32", unit="tick of the last exchange", default=NONE),
+        Column("price", "int32", unit="of the last exchange: spice for a sugar, 1/1024 of a doubling"),
+        Column("exchange_count", "int32", unit="exchanges in that tick"),
+        Column("price_total", "int64", unit="sum of their prices"),
+        Column("price_square_total", "int64", unit="sum of the squares of their prices"),
+    ),
+    __name__,
+)
+
+FIELDS = (
+    Field("price", "int16", unit="spice for a sugar, 1/1024 of a doubling; 0 where none was paid lately"),
+    Field("sugar", "int16", unit="units"),
+    Field("spice", "int16", unit="units"),
+    Field("sugar_capacity", "int16", unit="units", fixed=True),
+    Field("spice_capacity", "int16", unit="units", fixed=True),
+)
+
+
+# --- who is where
+
+
+@small
+def cell_of(place, traders, row):
+    """The window cell of a trader."""
+    return np.int64(traders.y_fixed[row] >> 10) * place.width + (traders.x_fixed[row] >> 10)
+
+
+@kernel
+def settle(place, traders, holder):
+    """Write who holds each cell: its trader, or the one with the smallest id where people put several into it."""
+    for row in range(len(traders.id)):
+        cell = cell_of(place, traders, row)
+        if holder[cell] < 0 or traders.id[row] < traders.id[holder[cell]]:
+            holder[cell] = row
+
+
+# --- barter
+
+
+@small
+def precedes(traders, drawn, row, side, other, other_side):
+    """Whether one pair comes before another: by the larger draw, then the smaller id, then the direction."""
+    if drawn[side, row] != drawn[other_side, other]:
+        return drawn[side, row] > drawn[other_side, other]
+    if row != other:
+        return traders.id[row] < traders.id[other]
+    return side < other_side
+
+
+@small
+def must_wait(place, traders, holder, waiting, drawn, row, side, end):
+    """Whether a pair of the trader in cell `end` still waits that comes before pair `row, side`."""
+    y, x = end // place.width, end % place.width
+    for which in range(DIRECTIONS):
+        its = which & 1
+        cell = end
+        if which == 2:
+            cell = end - 1 if x > 0 else np.int64(NONE)
+        elif which == 3:
+            cell = end - place.width if y > 0 else np.int64(NONE)
+        other = np.int64(holder[cell]) if cell >= 0 else np.int64(NONE)
+        if other >= 0 and waiting[its, other] and not (other == row and its == side):
+            if precedes(traders, drawn, other, its, row, side):
+                return True
+    return False
+
+
+@kernel
+def pair_up(place, traders, holder, waiting, drawn):
+    """Let each trader and its neighbours to the east and south wait for each other, in the order of dice."""
+    for row in range(len(traders.id)):
+        here = cell_of(place, traders, row)
+        for side in range(2):
+            waiting[side, row] = 0
+            there = here + 1 if side == EAST else here + place.width
+            within = here % place.width + 1 < place.width if side == EAST else there < len(holder)
+            if within and holder[here] == row and holder[there] >= 0:
+                waiting[side, row] = 1
+                key = pair(traders.id[row], traders.id[holder[there]])
+                drawn[side, row] = draw(place.seed, place.tick, key, MEET, side)
+
+
+@kernel
+def call_pairs(place, traders, holder, waiting, drawn, called):
+    """Call the pairs that wait for nobody; no two of them share a trader. Gives how many."""
+    count = 0
+    for row in range(len(traders.id)):
+        here = cell_of(place, traders, row)
+        for side in range(2):
+            called[side, row] = 0
+            if waiting[side, row]:
+                there = here + 1 if side == EAST else here + place.width
+                if not must_wait(place, traders, holder, waiting, drawn, row, side, here):
+                    if not must_wait(place, traders, holder, waiting, drawn, row, side, there):
+                        called[side, row] = 1
+                        count += 1
+    return count
+
+
+@small
+def enter(place, traders, row, price):
+    """Keep the price of an exchange with a trader."""
+    if traders.traded_tick[row] != place.tick:
+        traders.traded_tick[row] = place.tick
+        traders.exchange_count[row], traders.price_total[row], traders.price_square_total[row] = 0, 0, 0
+    traders.price[row] = price
+    traders.exchange_count[row] += 1
+    traders.price_total[row] += price
+    traders.price_square_total[row] += price * price
+
+
+@small
+def needs(traders, row):
+    """What a trader burns of sugar and of spice."""
+    return (
+        between(np.int64(traders.sugar_metabolism[row]), 1, MOST_METABOLISM),
+        between(np.int64(traders.spice_metabolism[row]), 1, MOST_METABOLISM),
+    )
+
+
+@small
+def gains(traders, limbs, row, sugar, spice):
+    """Whether a trader would be better off with so much more sugar and spice."""
+    sugar_metabolism, spice_metabolism = needs(traders, row)
+    old_sugar, old_spice = np.int64(traders.sugar_count[row]), np.int64(traders.spice_count[row])
+    new_sugar, new_spice = old_sugar + sugar, old_spice + spice
+    if min(new_sugar, new_spice) < 1 or max(new_sugar, new_spice) > MOST_COUNT:
+        return False
+    return compared(limbs, new_sugar, new_spice, old_sugar, old_spice, sugar_metabolism, spice_metabolism) > 0
+
+
+@small
+def mrs(traders, row, sugar, spice):
+    """What a sugar is worth to a trader with so much more sugar and spice, as a fraction."""
+    sugar_metabolism, spice_metabolism = needs(traders, row)
+    return worth(traders.sugar_count[row] + sugar, traders.spice_count[row] + spice, sugar_metabolism, spice_metabolism)
+
+
+@small
+def has_both(traders, row):
+    """Whether a trader has sugar and spice, and no more than pockets hold: people may put any into the world."""
+    sugar, spice = traders.sugar_count[row], traders.spice_count[row]
+    return min(sugar, spice) >= 1 and max(sugar, spice) <= MOST_COUNT
+
+
+@small
+def exchange(place, traders, limbs, one, other):
+    """One exchange between two traders, if both gain by it and afterwards still want what they wanted of each other."""
+    one_above, one_below = mrs(traders, one, 0, 0)
+    other_above, other_below = mrs(traders, other, 0, 0)
+    if one_above * other_below == other_above * one_below:
+        return False
+    buyer, seller = one, other
+    if one_above * other_below < other_above * one_below:
+        buyer, seller = other, one
+    above, below = one_above * other_above, one_below * other_below
+    sugar, spice = whole_price(above, below)
+    if not gains(traders, limbs, buyer, sugar, -spice) or not gains(traders, limbs, seller, -sugar, spice):
+        return False
+    buyer_above, buyer_below = mrs(traders, buyer, sugar, -spice)
+    seller_above, seller_below = mrs(traders, seller, -sugar, spice)
+    if buyer_above * seller_below < seller_above * buyer_below:
+        return False
+    traders.sugar_count[buyer] += sugar
+    traders.sugar_count[seller] -= sugar
+    traders.spice_count[buyer] -= spice
+    traders.spice_count[seller] += spice
+    price = log_price(above, below)
+    enter(place, traders, one, price)
+    enter(place, traders, other, price)
+    return True
+
+
+@kernel
+def barter(place, traders, holder, waiting, called, limbs):
+    """Each pair that is called trades for as long as both gain; then it waits no more."""
+    for row in range(len(traders.id)):
+        here = cell_of(place, traders, row)
+        for side in range(2):
+            if called[side, row]:
+                waiting[side, row] = 0
+                other = np.int64(holder[here + 1 if side == EAST else here + place.width])
+                going = has_both(traders, row) and has_both(traders, other)
+                while going:
+                    going = exchange(place, traders, limbs, row, other)
+
+
+@kernel
+def spread(place, traders, total, count):
+    """Tell the prices that were paid just now to the traders' cells and the four around them."""
+    for row in range(len(traders.id)):
+        if traders.traded_tick[row] == place.tick:
+            y, x = traders.y_fixed[row] >> 10, traders.x_fixed[row] >> 10
+            for dy, dx in ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0)):
+                if 0 <= y + dy < place.height and 0 <= x + dx < place.width:
+                    total[y + dy, x + dx] += traders.price[row]
+                    count[y + dy, x + dx] += 1
+
+
+# --- places
+
+
+@small
+def seen(place, here, direction, distance):
+    """The window cell so far east, south, west or north, or none where the window ends."""
+    y, x = here // place.width, here % place.width
+    step = distance if direction < 2 else -distance
+    if direction & 1 == EAST:
+        return here + step if 0 <= x + step < place.width else np.int64(NONE)
+    return here + step * place.width if 0 <= y + step < place.height else np.int64(NONE)
+
+
+@small
+def pocketed(have, lies):
+    """What one has after gathering what lies there, as much as a pocket holds."""
+    return between(have + lies, 1, MOST_COUNT)
+
+
+@kernel
+def choose(place, traders, holder, sugar, spice, limbs, target):
+    """Each trader's best cell in sight: the greatest welfare of those that are free, the nearest of equals."""
+    for row in range(len(traders.id)):
+        here = cell_of(place, traders, row)
+        own_sugar, own_spice = np.int64(traders.sugar_count[row]), np.int64(traders.spice_count[row])
+        sugar_metabolism, spice_metabolism = needs(traders, row)
+        best, best_distance, best_draw = here, np.int64(0), np.int64(0)
+        best_sugar, best_spice = pocketed(own_sugar, sugar[here]), pocketed(own_spice, spice[here])
+        for distance in range(1, between(traders.vision_cells[row], 1, MOST_VISION_CELLS) + 1):
+            for direction in range(DIRECTIONS):
+                cell = seen(place, here, direction, distance)
+                if cell < 0 or holder[cell] >= 0:
+                    continue
+                new_sugar, new_spice = pocketed(own_sugar, sugar[cell]), pocketed(own_spice, spice[cell])
+                better = compared(
+                    limbs, new_sugar, new_spice, best_sugar, best_spice, sugar_metabolism, spice_metabolism
+                )
+                if better < 0 or (better == 0 and best_distance < distance):
+                    continue
+                drawn = draw(place.seed, place.tick, traders.id[row], STEER, direction)
+                if better > 0 or drawn > best_draw:
+                    best, best_distance, best_draw = cell, np.int64(distance), drawn
+                    best_sugar, best_spice = new_sugar, new_spice
+        target[row] = best
+
+
+@kernel
+def claim(place, traders, holder, target, drawn, first):
+    """Of those who want to go to one cell, the first by dice."""
+    for row in range(len(traders.id)):
+        cell = target[row]
+        if holder[cell] >= 0:
+            continue
+        drawn[row] = draw(place.seed, place.tick, traders.id[row], CLAIM, 0)
+        rival = np.int64(first[cell])
+        if rival < 0 or drawn[row] > drawn[rival]:
+            first[cell] = row
+        elif drawn[row] == drawn[rival] and traders.id[row] < traders.id[rival]:
+            first[cell] = row
+
+
+@kernel
+def go(place, traders, target, first):
+    """Those who got a place go there; the others stay."""
+    for row in range(len(traders.id)):
+        cell = np.int64(target[row])
+        if first[cell] == row:
+            traders.y_fixed[row] = ((cell // place.width) << 10) + 512
+            traders.x_fixed[row] = ((cell % place.width) << 10) + 512
+
+
+@kernel
+def gather_and_burn(place, traders, holder, sugar, spice, dead):
+    """Take all that lies in one's cell, burn what one needs, and die when either is spent."""
+    for row in range(len(traders.id)):
+        cell = cell_of(place, traders, row)
+        if holder[cell] == row:
+            for_sugar = between(np.int64(sugar[cell]), 0, MOST_COUNT - between(traders.sugar_count[row], 0, MOST_COUNT))
+            for_spice = between(np.int64(spice[cell]), 0, MOST_COUNT - between(traders.spice_count[row], 0, MOST_COUNT))
+            traders.sugar_count[row] += for_sugar
+            traders.spice_count[row] += for_spice
+            sugar[cell] -= for_sugar
+            spice[cell] -= for_spice
+        sugar_metabolism, spice_metabolism = needs(traders, row)
+        traders.sugar_count[row] -= sugar_metabolism
+        traders.spice_count[row] -= spice_metabolism
+        if min(traders.sugar_count[row], traders.spice_count[row]) < 1:
+            dead[row] = 1
+
+
+# --- the law
+
+
+def rules_of(region: Region) -> Rules:
+    """The rules that a region keeps from genesis on."""
+    return Rules(*region.constants["rules"].tolist())
+
+
+def holders(region: Region) -> np.ndarray:
+    """Whose each window cell is, `int32[cells]`: a row, or -1; scratch."""
+    holder = region.scratch("holder").reshape(-1)
+    holder.fill(NONE)
+    call(settle, region.place(), region.tables["traders"].record(), holder)
+    return holder
+
+
+def trade(region: Region) -> int:
+    """Let neighbours barter. Gives how many pairs of the window still wait and do not meet in this tick."""
+    place, table, holder = region.place(), region.tables["traders"], holders(region)
+    traders, limbs = table.record(), np.zeros((2, LIMBS + 1), np.int64)
+    waiting, called = np.empty((2, table.count), np.uint8), np.empty((2, table.count), np.uint8)
+    drawn = np.zeros((2, table.count), np.int64)
+    call(pair_up, place, traders, holder, waiting, drawn)
+    for _ in range(ROUNDS):
+        if call(call_pairs, place, traders, holder, waiting, drawn, called):
+            call(barter, place, traders, holder, waiting, called, limbs)
+    return int(waiting.sum())
+
+
+def remember(region: Region) -> None:
+    """Cells take the mean of the last prices paid in them or beside them in this tick; others slowly forget theirs."""
+    total, count = region.scratch("price_total"), region.scratch("price_count")
+    total.fill(0)
+    count.fill(0)
+    call(spread, region.place(), region.tables["traders"].record(), total, count)
+    price, fade_ticks = region["price"], rules_of(region).fade_ticks
+    known = price.astype(np.int32)
+    forgotten = np.sign(known) * ((np.abs(known) + fade_ticks - 1) // fade_ticks)
+    price[:] = np.where(count > 0, total // np.maximum(count, 1), known - forgotten)
+
+
+def grow_back(region: Region) -> None:
+    """One unit a tick of each substance, up to what the cell bears."""
+    for name in ("sugar", "spice"):
+        field, capacity = region[name], region[f"{name}_capacity"]
+        np.minimum(field + (field < capacity), capacity, out=field)
+
+
+def travel(region: Region) -> None:
+    """All choose places, those who get them go there; all gather, burn, and live or die."""
+    place, table, holder = region.place(), region.tables["traders"], holders(region)
+    traders, limbs = table.record(), np.zeros((2, LIMBS + 1), np.int64)
+    sugar, spice = region["sugar"].reshape(-1), region["spice"].reshape(-1)
+    target, drawn = np.empty(table.count, np.int32), np.empty(table.count, np.int64)
+    first = region.scratch("first").reshape(-1)
+    first.fill(NONE)
+    call(choose, place, traders, holder, sugar, spice, limbs, target)
+    call(claim, place, traders, holder, target, drawn, first)
+    call(go, place, traders, target, first)
+    dead = np.zeros(table.count, np.uint8)
+    call(gather_and_burn, place, traders, holders(region), sugar, spice, dead)
+    region.bury("traders", dead)
+
+
+def live(region: Region) -> None:
+    """A tick: barter, and then growth, travel, meals and death."""
+    if rules_of(region).enabled:
+        trade(region)
+    remember(region)
+    grow_back(region)
+    travel(region)
+
+
+# --- tick 0
+
+
+def capacities(region: Region, peak: int, repeat: int, mirrored: bool) -> np.ndarray:
+    """What the land bears of one substance, `int64[height, width]`: four terraces round peaks in two opposite corners.
+
+    Sugar has its peaks in the north-east and the south-west, spice where the map is mirrored.
+    """
+    side = 1 << UNIT_BITS
+    y, x = (np.arange(size, dtype=np.int64) * side * repeat // size % side for size in region.torus)
+    found = np.zeros(region.torus, np.int64)
+    for north in (True, False):
+        east = north != mirrored
+        dy, dx = (np.abs(at - (side // 4 if low else side * 3 // 4)) for at, low in ((y, north), (x, not east)))
+        dy, dx = np.minimum(dy, side - dy), np.minimum(dx, side - dx)
+        square = dy[:, None] ** 2 + dx[None, :] ** 2
+        height = sum((square < (permille * side // 1000) ** 2).astype(np.int64) for permille in TERRACES_PERMILLE)
+        found = np.maximum(found, height)
+    return found * peak // len(TERRACES_PERMILLE)
+
+
+def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
+    """Land with sugar and spice, and traders."""
+    return FIELDS, [TRADERS]
+
+
+def drawn_between(ids: np.ndarray, seed: int, bounds: tuple[int, int], index: int, key: str) -> np.ndarray:
+    """A number between two bounds for each trader, all as likely."""
+    least, most = bounds
+    if least > most:
+        raise WorldFileError(f"traders.{key} = [{least}, {most}]: put the smaller number first")
+    return least + draws(ids, seed, BODY, index) % (most - least + 1)
+
+
+def genesis(world: WorldFile, region: Region) -> None:
+    """Land that bears all it can, and traders anywhere, at most one in a cell."""
+    land, traders, rules = world.settings.land, world.settings.traders, world.settings.trade
+    region.constants = {"rules": np.array(Rules(int(rules.enabled), rules.fade_ticks), np.int64)}
+    for name, mirrored in (("sugar", False), ("spice", True)):
+        bears = capacities(region, land.peak, land.repeat, mirrored)
+        region[name][:] = bears
+        region[f"{name}_capacity"][:] = bears
+    cells = np.arange(region.torus.cells, dtype=np.int64)
+    home = np.lexsort((cells, draws(cells, region.seed, SCATTER)))[: traders.count]
+    ids = identity(TRADER, 0, np.arange(len(home)), by_hand=True)
+    region.tables["traders"].append(
+        len(home),
+        {
+            "id": ids,
+            "y_fixed": home // region.torus.width * 1024 + 512,
+            "x_fixed": home % region.torus.width * 1024 + 512,
+            "sugar_metabolism": drawn_between(ids, region.seed, traders.metabolism, 0, "metabolism"),
+            "spice_metabolism": drawn_between(ids, region.seed, traders.metabolism, 1, "metabolism"),
+            "vision_cells": drawn_between(ids, region.seed, traders.vision, 2, "vision"),
+            "sugar_count": drawn_between(ids, region.seed, traders.endowment, 3, "endowment"),
+            "spice_count": drawn_between(ids, region.seed, traders.endowment, 4, "endowment"),
+        },
+    )
+
+
+def species(world: WorldFile) -> list[str]:
+    """The names of the species by their index."""
+    return ["trader"]
+
+
+def prices(world: WorldFile, region: Region) -> dict[str, float]:
+    """For experiments: the exchanges of the last tick, and mean and spread of their prices, as natural logarithms.
+
+    An exchange is known to both who made it, and counted once. One whose both traders died in the same tick is unknown.
+    """
+    table = region.tables["traders"]
+    rows = region.owned_rows("traders") & (table["traded_tick"] == region.tick - 1)
+    count, total, squares = (
+        int(table[name][rows].sum()) for name in ("exchange_count", "price_total", "price_square_total")
+    )
+    found = {"exchanges": count / 2}
+    if count:
+        mean, unit = total / count, np.log(2) / 1024
+        found |= {"log_price": mean * unit, "price_spread": max(0.0, squares / count - mean * mean) ** 0.5 * unit}
+    return found
+
+
+laws = Laws(
+    name="market",
+    order=(Law("live", REACH, live),),  # barter, and then growth, travel, meals and death
+    settings=Settings,
+    layout=layout,
+    genesis=genesis,
+    species=species,
+)
