@@ -1,7 +1,7 @@
 """What a bargain is worth: welfare and prices of Sugarscape's trade, exact and in integers.
 
-The rules are those of Epstein and Axtell, "Growing Artificial Societies", 1996, chapter IV. A trader with `w1` sugar and
-`w2` spice that burns `m1` and `m2` of them a tick has the welfare `w1^(m1/mT) * w2^(m2/mT)`, `mT = m1 + m2`. Its
+The rules are those of Epstein and Axtell, "Growing Artificial Societies", 1996, chapter IV. A trader with `w1` sugar
+and `w2` spice that burns `m1` and `m2` of them a tick has the welfare `w1^(m1/mT) * w2^(m2/mT)`, `mT = m1 + m2`. Its
 marginal rate of substitution (MRS) is what a sugar is worth to it in spice, `(w2/m2) / (w1/m1)`.
 
 Which of two welfares of one trader is greater follows from `w1^m1 * w2^m2`, whole numbers of up to `LIMBS` limbs of 30
@@ -74,7 +74,7 @@ def log_price(above, below):
 
 @small
 def multiplied(limbs, side, sugar, spice, sugar_power, spice_power):
-    """Write `sugar^sugar_power * spice^spice_power` into `limbs[side]`, the lowest first, and give how many there are."""
+    """Write `sugar^sugar_power * spice^spice_power` into `limbs[side]`, lowest first, and give how many there are."""
     limbs[side, 0] = 1
     count = 1
     for turn in range(sugar_power + spice_power):

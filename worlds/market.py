@@ -1,23 +1,24 @@
 """Sugarscape with spice and trade, as laws of Umwelt in integers: prices that nobody sets.
 
-The model is Epstein and Axtell's ("Growing Artificial Societies", 1996, chapter IV). Sugar and spice grow back in cells.
-A trader goes where its welfare would be greatest of all free cells that it sees along the four directions, to the
-nearest of equals; it gathers all that lies there, burns some of both, and dies when either is spent. Traders side by
-side barter, one pair after the other, for as long as both gain: sugar for spice at the geometric mean of what a sugar
-is worth to each. There is no auctioneer, no order book and no money.
+The model is Epstein and Axtell's ("Growing Artificial Societies", 1996, chapter IV). Sugar and spice grow back in
+cells. A trader goes where its welfare would be greatest of all free cells that it sees along the four directions, to
+the nearest of equals; it gathers all that lies there, burns some of both, and dies when either is spent. Traders side
+by side barter, one pair after the other, for as long as both gain: sugar for spice at the geometric mean of what a
+sugar is worth to each. There is no auctioneer, no order book and no money.
 
 In the book traders act one after another, in an order drawn anew in each tick. Here all act at the same time:
 
 - **Pairs.** In each tick dice give the pairs of neighbours an order. A pair meets in the first of `ROUNDS` in which all
   pairs that share a trader with it and come before it have met. So it is as if pairs met one by one; but a pair that
   would still wait after `ROUNDS` does not meet in this tick.
-- **Places.** All choose at the same time among cells that were free; of those who want one cell the dice take one, and
-  the others stay where they are. So two traders are never in one cell.
+- **Places.** All list at the same time which of the free cells they would rather be in. Each cell takes one of those
+  who list it highest, by dice; a trader goes to the best cell that takes it, and else stays. So two traders are never
+  in one cell. Who is refused by the first has a good chance of the second, since the order is turned round there.
 
 A tick begins with the trade, which in the book ends it. The reach is that of one law, not a sum: barter changes pockets
-and no cell, and whoever looks for a place looks at cells, and into no pocket but its own. After `ROUNDS` a pocket depends
-on what was within `ROUNDS + 1` cells, and the choice of a place on `MOST_VISION_CELLS`; 5 both. Whether one gets the
-place depends on the choices of rivals up to twice as far away as one sees: 5 + 10.
+and no cell, and whoever looks for a place looks at cells, and into no pocket but its own. After `ROUNDS` a pocket
+depends on what was within `ROUNDS + 1` cells, and a list of places on `MOST_VISION_CELLS`; 5 both. Which of the places
+one gets depends on the lists of rivals up to twice as far away as one sees: 5 + 10.
 """
 
 from collections import namedtuple
@@ -55,6 +56,11 @@ NONE = -1
 EAST, SOUTH = 0, 1
 """A pair belongs to the trader on the left, or on top."""
 DIRECTIONS = 4
+CHOICES = 4
+"""So many cells one lists, the best first."""
+WISH_ENTRIES = 5
+CELL, SUGAR, SPICE, DISTANCE, DRAWN = range(WISH_ENTRIES)
+DRAWN_MOST = (1 << 63) - 1
 
 SCATTER = purpose("market.scatter")
 BODY = purpose("market.body")
@@ -334,56 +340,101 @@ def pocketed(have, lies):
     return between(have + lies, 1, MOST_COUNT)
 
 
+@small
+def preferred(limbs, wishes, one, other, sugar_metabolism, spice_metabolism):
+    """Whether one wish goes before another: by welfare, then the shorter way, then dice."""
+    better = compared(
+        limbs, wishes[one, SUGAR], wishes[one, SPICE], wishes[other, SUGAR], wishes[other, SPICE],
+        sugar_metabolism, spice_metabolism,
+    )  # fmt: skip
+    if better != 0:
+        return better > 0
+    if wishes[one, DISTANCE] != wishes[other, DISTANCE]:
+        return wishes[one, DISTANCE] < wishes[other, DISTANCE]
+    return wishes[one, DRAWN] > wishes[other, DRAWN]
+
+
+@small
+def moved(wishes, source, into):
+    """Copy a wish."""
+    for entry in range(WISH_ENTRIES):
+        wishes[into, entry] = wishes[source, entry]
+
+
 @kernel
-def choose(place, traders, holder, sugar, spice, limbs, target):
-    """Each trader's best cell in sight: the greatest welfare of those that are free, the nearest of equals."""
+def choose(place, traders, holder, sugar, spice, limbs, wishes, target):
+    """Each trader lists the best of the free cells in sight, up to `CHOICES`, that are better than to stay.
+
+    `target: int32[CHOICES, rows]`, -1 where nothing is listed. `wishes: int64[CHOICES + 2, WISH_ENTRIES]` is to work
+    in: first to stay, then the list, and last the cell that is looked at.
+    """
+    new = CHOICES + 1
     for row in range(len(traders.id)):
         here = cell_of(place, traders, row)
         own_sugar, own_spice = np.int64(traders.sugar_count[row]), np.int64(traders.spice_count[row])
         sugar_metabolism, spice_metabolism = needs(traders, row)
-        best, best_distance, best_draw = here, np.int64(0), np.int64(0)
-        best_sugar, best_spice = pocketed(own_sugar, sugar[here]), pocketed(own_spice, spice[here])
+        wishes[0, DISTANCE] = 0
+        wishes[0, SUGAR], wishes[0, SPICE] = pocketed(own_sugar, sugar[here]), pocketed(own_spice, spice[here])
+        listed = 0
         for distance in range(1, between(traders.vision_cells[row], 1, MOST_VISION_CELLS) + 1):
             for direction in range(DIRECTIONS):
                 cell = seen(place, here, direction, distance)
                 if cell < 0 or holder[cell] >= 0:
                     continue
-                new_sugar, new_spice = pocketed(own_sugar, sugar[cell]), pocketed(own_spice, spice[cell])
-                better = compared(
-                    limbs, new_sugar, new_spice, best_sugar, best_spice, sugar_metabolism, spice_metabolism
-                )
-                if better < 0 or (better == 0 and best_distance < distance):
+                wishes[new, CELL], wishes[new, DISTANCE] = cell, distance
+                wishes[new, DRAWN] = draw(place.seed, place.tick, traders.id[row], STEER, direction)
+                wishes[new, SUGAR] = pocketed(own_sugar, sugar[cell])
+                wishes[new, SPICE] = pocketed(own_spice, spice[cell])
+                if not preferred(limbs, wishes, new, 0, sugar_metabolism, spice_metabolism):
                     continue
-                drawn = draw(place.seed, place.tick, traders.id[row], STEER, direction)
-                if better > 0 or drawn > best_draw:
-                    best, best_distance, best_draw = cell, np.int64(distance), drawn
-                    best_sugar, best_spice = new_sugar, new_spice
-        target[row] = best
+                at = listed + 1
+                while at > 1 and preferred(limbs, wishes, new, at - 1, sugar_metabolism, spice_metabolism):
+                    at -= 1
+                if at <= CHOICES:
+                    listed = min(listed + 1, CHOICES)
+                    for back in range(listed - at):
+                        moved(wishes, listed - back - 1, listed - back)
+                    moved(wishes, new, at)
+        for rank in range(CHOICES):
+            target[rank, row] = wishes[rank + 1, CELL] if rank < listed else NONE
+
+
+@small
+def turn_of(drawn, rank):
+    """A trader's draw where it lists its first, second and further choices: who is last there is first in the next."""
+    return drawn if rank & 1 == 0 else DRAWN_MOST - drawn
 
 
 @kernel
-def claim(place, traders, holder, target, drawn, first):
-    """Of those who want to go to one cell, the first by dice."""
+def claim(place, traders, target, drawn, first, first_rank):
+    """Each cell takes, of those who list it, one who lists it highest; of these, dice say which."""
     for row in range(len(traders.id)):
-        cell = target[row]
-        if holder[cell] >= 0:
-            continue
-        drawn[row] = draw(place.seed, place.tick, traders.id[row], CLAIM, 0)
-        rival = np.int64(first[cell])
-        if rival < 0 or drawn[row] > drawn[rival]:
-            first[cell] = row
-        elif drawn[row] == drawn[rival] and traders.id[row] < traders.id[rival]:
-            first[cell] = row
+        for rank in range(CHOICES):
+            cell = np.int64(target[rank, row])
+            if cell < 0:
+                break
+            drawn[row] = draw(place.seed, place.tick, traders.id[row], CLAIM, 0)
+            rival = np.int64(first[cell])
+            wins = rival < 0 or rank < first_rank[cell]
+            if not wins and rank == first_rank[cell]:
+                own, its = turn_of(drawn[row], rank), turn_of(drawn[rival], rank)
+                wins = own > its or (own == its and traders.id[row] < traders.id[rival])
+            if wins:
+                first[cell], first_rank[cell] = row, rank
 
 
 @kernel
 def go(place, traders, target, first):
-    """Those who got a place go there; the others stay."""
+    """Go to the best cell that takes one, or stay."""
     for row in range(len(traders.id)):
-        cell = np.int64(target[row])
-        if first[cell] == row:
-            traders.y_fixed[row] = ((cell // place.width) << 10) + 512
-            traders.x_fixed[row] = ((cell % place.width) << 10) + 512
+        for rank in range(CHOICES):
+            cell = np.int64(target[rank, row])
+            if cell < 0:
+                break
+            if first[cell] == row:
+                traders.y_fixed[row] = ((cell // place.width) << 10) + 512
+                traders.x_fixed[row] = ((cell % place.width) << 10) + 512
+                break
 
 
 @kernel
@@ -458,11 +509,12 @@ def travel(region: Region) -> None:
     place, table, holder = region.place(), region.tables["traders"], holders(region)
     traders, limbs = table.record(), np.zeros((2, LIMBS + 1), np.int64)
     sugar, spice = region["sugar"].reshape(-1), region["spice"].reshape(-1)
-    target, drawn = np.empty(table.count, np.int32), np.empty(table.count, np.int64)
-    first = region.scratch("first").reshape(-1)
+    target, drawn = np.empty((CHOICES, table.count), np.int32), np.empty(table.count, np.int64)
+    wishes = np.zeros((CHOICES + 2, WISH_ENTRIES), np.int64)
+    first, first_rank = region.scratch("first").reshape(-1), region.scratch("first_rank").reshape(-1)
     first.fill(NONE)
-    call(choose, place, traders, holder, sugar, spice, limbs, target)
-    call(claim, place, traders, holder, target, drawn, first)
+    call(choose, place, traders, holder, sugar, spice, limbs, wishes, target)
+    call(claim, place, traders, target, drawn, first, first_rank)
     call(go, place, traders, target, first)
     dead = np.zeros(table.count, np.uint8)
     call(gather_and_burn, place, traders, holders(region), sugar, spice, dead)
