@@ -31,20 +31,25 @@ from msgspec import Meta
 from umwelt.agents.description import WorldFile
 from umwelt.agents.ground import draws
 from umwelt.sandbox.columns import Column, Schema, identity
-from umwelt.sandbox.dice import draw, pair, purpose
+from umwelt.sandbox.dice import draw, purpose
 from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.kernel import call, kernel, small
 from umwelt.sandbox.region import Field, Region
 from umwelt.sandbox.step import Law, Laws
 from umwelt.worlds.bargain import (
+    DIRECTIONS,
+    EAST,
     LIMBS,
     MOST_COUNT,
     MOST_METABOLISM,
+    NONE,
+    barter,
     between,
+    call_pairs,
+    cell_of,
     compared,
-    log_price,
-    whole_price,
-    worth,
+    needs,
+    pair_up,
 )
 
 MOST_VISION_CELLS = 5
@@ -52,10 +57,6 @@ ROUNDS = 4
 REACH = max(MOST_VISION_CELLS, ROUNDS + 1) + 2 * MOST_VISION_CELLS
 
 TRADER = 1
-NONE = -1
-EAST, SOUTH = 0, 1
-"""A pair belongs to the trader on the left, or on top."""
-DIRECTIONS = 4
 CHOICES = 4
 """So many cells one lists, the best first."""
 WISH_ENTRIES = 5
@@ -64,7 +65,6 @@ DRAWN_MOST = (1 << 63) - 1
 
 SCATTER = purpose("market.scatter")
 BODY = purpose("market.body")
-MEET = purpose("market.meet")
 STEER = purpose("market.steer")
 CLAIM = purpose("market.claim")
 
@@ -140,13 +140,7 @@ FIELDS = (
 )
 
 
-# --- who is where
-
-
-@small
-def cell_of(place, traders, row):
-    """The window cell of a trader."""
-    return np.int64(traders.y_fixed[row] >> 10) * place.width + (traders.x_fixed[row] >> 10)
+# --- who is where, and what is known
 
 
 @kernel
@@ -156,157 +150,6 @@ def settle(place, traders, holder):
         cell = cell_of(place, traders, row)
         if holder[cell] < 0 or traders.id[row] < traders.id[holder[cell]]:
             holder[cell] = row
-
-
-# --- barter
-
-
-@small
-def precedes(traders, drawn, row, side, other, other_side):
-    """Whether one pair comes before another: by the larger draw, then the smaller id, then the direction."""
-    if drawn[side, row] != drawn[other_side, other]:
-        return drawn[side, row] > drawn[other_side, other]
-    if row != other:
-        return traders.id[row] < traders.id[other]
-    return side < other_side
-
-
-@small
-def must_wait(place, traders, holder, waiting, drawn, row, side, end):
-    """Whether a pair of the trader in cell `end` still waits that comes before pair `row, side`."""
-    y, x = end // place.width, end % place.width
-    for which in range(DIRECTIONS):
-        its = which & 1
-        cell = end
-        if which == 2:
-            cell = end - 1 if x > 0 else np.int64(NONE)
-        elif which == 3:
-            cell = end - place.width if y > 0 else np.int64(NONE)
-        other = np.int64(holder[cell]) if cell >= 0 else np.int64(NONE)
-        if other >= 0 and waiting[its, other] and not (other == row and its == side):
-            if precedes(traders, drawn, other, its, row, side):
-                return True
-    return False
-
-
-@kernel
-def pair_up(place, traders, holder, waiting, drawn):
-    """Let each trader and its neighbours to the east and south wait for each other, in the order of dice."""
-    for row in range(len(traders.id)):
-        here = cell_of(place, traders, row)
-        for side in range(2):
-            waiting[side, row] = 0
-            there = here + 1 if side == EAST else here + place.width
-            within = here % place.width + 1 < place.width if side == EAST else there < len(holder)
-            if within and holder[here] == row and holder[there] >= 0:
-                waiting[side, row] = 1
-                key = pair(traders.id[row], traders.id[holder[there]])
-                drawn[side, row] = draw(place.seed, place.tick, key, MEET, side)
-
-
-@kernel
-def call_pairs(place, traders, holder, waiting, drawn, called):
-    """Call the pairs that wait for nobody; no two of them share a trader. Gives how many."""
-    count = 0
-    for row in range(len(traders.id)):
-        here = cell_of(place, traders, row)
-        for side in range(2):
-            called[side, row] = 0
-            if waiting[side, row]:
-                there = here + 1 if side == EAST else here + place.width
-                if not must_wait(place, traders, holder, waiting, drawn, row, side, here):
-                    if not must_wait(place, traders, holder, waiting, drawn, row, side, there):
-                        called[side, row] = 1
-                        count += 1
-    return count
-
-
-@small
-def enter(place, traders, row, price):
-    """Keep the price of an exchange with a trader."""
-    if traders.traded_tick[row] != place.tick:
-        traders.traded_tick[row] = place.tick
-        traders.exchange_count[row], traders.price_total[row], traders.price_square_total[row] = 0, 0, 0
-    traders.price[row] = price
-    traders.exchange_count[row] += 1
-    traders.price_total[row] += price
-    traders.price_square_total[row] += price * price
-
-
-@small
-def needs(traders, row):
-    """What a trader burns of sugar and of spice."""
-    return (
-        between(np.int64(traders.sugar_metabolism[row]), 1, MOST_METABOLISM),
-        between(np.int64(traders.spice_metabolism[row]), 1, MOST_METABOLISM),
-    )
-
-
-@small
-def gains(traders, limbs, row, sugar, spice):
-    """Whether a trader would be better off with so much more sugar and spice."""
-    sugar_metabolism, spice_metabolism = needs(traders, row)
-    old_sugar, old_spice = np.int64(traders.sugar_count[row]), np.int64(traders.spice_count[row])
-    new_sugar, new_spice = old_sugar + sugar, old_spice + spice
-    if min(new_sugar, new_spice) < 1 or max(new_sugar, new_spice) > MOST_COUNT:
-        return False
-    return compared(limbs, new_sugar, new_spice, old_sugar, old_spice, sugar_metabolism, spice_metabolism) > 0
-
-
-@small
-def mrs(traders, row, sugar, spice):
-    """What a sugar is worth to a trader with so much more sugar and spice, as a fraction."""
-    sugar_metabolism, spice_metabolism = needs(traders, row)
-    return worth(traders.sugar_count[row] + sugar, traders.spice_count[row] + spice, sugar_metabolism, spice_metabolism)
-
-
-@small
-def has_both(traders, row):
-    """Whether a trader has sugar and spice, and no more than pockets hold: people may put any into the world."""
-    sugar, spice = traders.sugar_count[row], traders.spice_count[row]
-    return min(sugar, spice) >= 1 and max(sugar, spice) <= MOST_COUNT
-
-
-@small
-def exchange(place, traders, limbs, one, other):
-    """One exchange between two traders, if both gain by it and afterwards still want what they wanted of each other."""
-    one_above, one_below = mrs(traders, one, 0, 0)
-    other_above, other_below = mrs(traders, other, 0, 0)
-    if one_above * other_below == other_above * one_below:
-        return False
-    buyer, seller = one, other
-    if one_above * other_below < other_above * one_below:
-        buyer, seller = other, one
-    above, below = one_above * other_above, one_below * other_below
-    sugar, spice = whole_price(above, below)
-    if not gains(traders, limbs, buyer, sugar, -spice) or not gains(traders, limbs, seller, -sugar, spice):
-        return False
-    buyer_above, buyer_below = mrs(traders, buyer, sugar, -spice)
-    seller_above, seller_below = mrs(traders, seller, -sugar, spice)
-    if buyer_above * seller_below < seller_above * buyer_below:
-        return False
-    traders.sugar_count[buyer] += sugar
-    traders.sugar_count[seller] -= sugar
-    traders.spice_count[buyer] -= spice
-    traders.spice_count[seller] += spice
-    price = log_price(above, below)
-    enter(place, traders, one, price)
-    enter(place, traders, other, price)
-    return True
-
-
-@kernel
-def barter(place, traders, holder, waiting, called, limbs):
-    """Each pair that is called trades for as long as both gain; then it waits no more."""
-    for row in range(len(traders.id)):
-        here = cell_of(place, traders, row)
-        for side in range(2):
-            if called[side, row]:
-                waiting[side, row] = 0
-                other = np.int64(holder[here + 1 if side == EAST else here + place.width])
-                going = has_both(traders, row) and has_both(traders, other)
-                while going:
-                    going = exchange(place, traders, limbs, row, other)
 
 
 @kernel
@@ -374,7 +217,9 @@ def choose(place, traders, holder, sugar, spice, limbs, wishes, target):
         own_sugar, own_spice = np.int64(traders.sugar_count[row]), np.int64(traders.spice_count[row])
         sugar_metabolism, spice_metabolism = needs(traders, row)
         wishes[0, DISTANCE] = 0
-        wishes[0, SUGAR], wishes[0, SPICE] = pocketed(own_sugar, sugar[here]), pocketed(own_spice, spice[here])
+        wishes[0, SUGAR], wishes[0, SPICE] = 0, 0  # who was put into a cell of another goes anywhere rather than stay
+        if holder[here] == row:
+            wishes[0, SUGAR], wishes[0, SPICE] = pocketed(own_sugar, sugar[here]), pocketed(own_spice, spice[here])
         listed = 0
         for distance in range(1, between(traders.vision_cells[row], 1, MOST_VISION_CELLS) + 1):
             for direction in range(DIRECTIONS):
@@ -500,8 +345,8 @@ def remember(region: Region) -> None:
 def grow_back(region: Region) -> None:
     """One unit a tick of each substance, up to what the cell bears."""
     for name in ("sugar", "spice"):
-        field, capacity = region[name], region[f"{name}_capacity"]
-        np.minimum(field + (field < capacity), capacity, out=field)
+        field = region[name]
+        field += field < region[f"{name}_capacity"]
 
 
 def travel(region: Region) -> None:
