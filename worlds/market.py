@@ -36,6 +36,7 @@ from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.kernel import call, kernel, small
 from umwelt.sandbox.region import Field, Region
 from umwelt.sandbox.step import Law, Laws
+from umwelt.sandbox.units import ONE, SUBCELL
 from umwelt.worlds.bargain import (
     DIRECTIONS,
     EAST,
@@ -424,8 +425,8 @@ def genesis(world: WorldFile, region: Region) -> None:
         len(home),
         {
             "id": ids,
-            "y_fixed": home // region.torus.width * 1024 + 512,
-            "x_fixed": home % region.torus.width * 1024 + 512,
+            "y_fixed": home // region.torus.width * SUBCELL + SUBCELL // 2,
+            "x_fixed": home % region.torus.width * SUBCELL + SUBCELL // 2,
             "sugar_metabolism": drawn_between(ids, region.seed, traders.metabolism, 0, "metabolism"),
             "spice_metabolism": drawn_between(ids, region.seed, traders.metabolism, 1, "metabolism"),
             "vision_cells": drawn_between(ids, region.seed, traders.vision, 2, "vision"),
@@ -441,19 +442,21 @@ def species(world: WorldFile) -> list[str]:
 
 
 def prices(world: WorldFile, region: Region) -> dict[str, float]:
-    """For experiments: the exchanges of the last tick, and mean and spread of their prices, as natural logarithms.
+    """For experiments: the exchanges of the last tick, and mean and spread of the natural logarithms of their prices.
 
-    An exchange is known to both who made it, and counted once. One whose both traders died in the same tick is unknown.
+    An exchange is known to both who made it, and counted once; what only the dead knew is lost. There is no mean of no
+    price, and no spread of a single one.
     """
     table = region.tables["traders"]
     rows = region.owned_rows("traders") & (table["traded_tick"] == region.tick - 1)
     count, total, squares = (
         int(table[name][rows].sum()) for name in ("exchange_count", "price_total", "price_square_total")
     )
-    found = {"exchanges": count / 2}
+    found, unit = {"exchanges": count / 2}, np.log(2) / ONE
     if count:
-        mean, unit = total / count, np.log(2) / 1024
-        found |= {"log_price": mean * unit, "price_spread": max(0.0, squares / count - mean * mean) ** 0.5 * unit}
+        found["log_price"] = total / count * unit
+    if count > 2:
+        found["price_spread"] = max(0.0, squares / count - (total / count) ** 2) ** 0.5 * unit
     return found
 
 
