@@ -19,6 +19,8 @@ DETRITUS_MUCH_COUNT = 30
 SEED_CELLS, LEAF_LEAST_CELLS, LEAF_MOST_CELLS = 0.2, 0.75, 2.3
 GOLDEN = 0.618034
 """Of a turn: hues so far apart, one after the other, are never near each other."""
+TWO_SIDED = ("price",)
+"""Fields with nothing in the middle: they glow as two scents do, red above it and green below."""
 STRAYS_CELLS = 0.3
 """Plants sit in the middle of their cells; they are shown a little off it, so that no grid shows."""
 
@@ -56,7 +58,7 @@ class Scene:
     """Open water: 0 on land, 1 where it is deep."""
     moisture: np.ndarray
     cover: np.ndarray
-    """What grows on cells that are no beings (grass patches of other laws), 0 to 1."""
+    """The first field of other laws that changes (their grass, sugar or the like), 0 to 1."""
     detritus: np.ndarray
     scents: np.ndarray
     """`float32[3, height, width]`: aroma, musk, alarm."""
@@ -73,18 +75,23 @@ def scene_of(region: Region, stride: int = 1) -> Scene:
     def plane(name: str) -> np.ndarray:
         if name not in parts:
             return np.zeros(shape, np.float32)
-        return region.owned_view(name)[::stride, ::stride].astype(np.float32)
+        return region.owned_view(name)[..., ::stride, ::stride].astype(np.float32)
 
     earthly = "water" in parts and "climate" in region.constants
     capacity = float(climate_of(region).capacity_count) if earthly else 1.0
     water = plane("water")
     scents = np.stack([np.clip(plane(name) / SCENT_STRONG_COUNT, 0, 1) for name in ("aroma", "musk", "alarm")])
+    name = "" if earthly else next((one.name for one in region.field_list if not one.fixed), "")
+    other = plane(name) if name else np.zeros(shape, np.float32)
+    other = other.sum(axis=0) if other.ndim == 3 else other
+    if name in TWO_SIDED:
+        scents[0], scents[2], other = _glowing(-other), _glowing(other), np.zeros_like(other)
     return Scene(
         region.owned.height, region.owned.width,
         _stretched(plane("elevation")),
         np.clip((water - capacity) / WATER_DEEP_COUNT, 0, 1) if earthly else np.zeros(shape, np.float32),
         np.clip(water / max(1.0, capacity), 0, 1) if earthly else np.full(shape, 0.3, np.float32),
-        np.zeros(shape, np.float32) if earthly else _other_cover(region, stride, shape),
+        _stretched(other),
         np.clip(plane("detritus") / DETRITUS_MUCH_COUNT, 0, 1), scents,
         [_beings(region, name) for name in region.tables],
     )  # fmt: skip
@@ -95,13 +102,10 @@ def _stretched(plane: np.ndarray) -> np.ndarray:
     return (plane - low) / max(1.0, high - low)
 
 
-def _other_cover(region: Region, stride: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The first field of a world with other laws that changes: its grass, sugar or the like."""
-    for one in region.field_list:
-        if not one.fixed:
-            seen = region.owned_view(one.name)[..., ::stride, ::stride].astype(np.float32)
-            return _stretched(seen.sum(axis=0) if seen.ndim == 3 else seen)
-    return np.zeros(shape, np.float32)
+def _glowing(plane: np.ndarray) -> np.ndarray:
+    """What is above nothing, 0 to 1: nearly all of it below 1."""
+    above = plane[plane > 0]
+    return np.clip(plane / max(1.0, float(np.percentile(above, 95))), 0, 1) if len(above) else np.zeros_like(plane)
 
 
 def _beings(region: Region, name: str) -> Beings:

@@ -237,7 +237,7 @@ SCRIPT = """
         import numba
         from umwelt.agents.description import read_world
         from umwelt.sandbox.step import advance
-        for name in ("wolf_sheep", "flocking"):
+        for name in ("wolf_sheep", "flocking", "market"):
             other = read_world(name, {"width": 64, "height": 64})
             advance(begin(other), other.laws, 2)
         halve = numba.njit(lambda count: count / 2)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from umwelt.client.scene import TWO_SIDED
 from umwelt.client.window.camera import Camera
 from umwelt.client.window.frame import Frame, Plane
 from umwelt.client.window.ground import GRAIN_UNIT, Planes, half_view
@@ -79,7 +80,7 @@ MAPS: dict[str, Points] = {
 OWN_MAPS = {
     "water": "water", "elevation": "relief", "detritus": "ember", "aroma": "aroma", "musk": "musk", "alarm": "alarm",
     "light": "sun", "temperature": "warmth", "rain": "dusk", "vapour": "dusk", "sugar": "sun", "oxygen": "sea",
-    "carbon_dioxide": "ember", "mineral": "sea", "tissue": "moss",
+    "carbon_dioxide": "ember", "mineral": "sea", "tissue": "moss", "price": "warmth",
 }  # fmt: skip
 OTHER_MAPS = ("sea", "moss", "ember", "dusk")
 
@@ -116,6 +117,9 @@ def span_of(name: str, plane: Plane) -> tuple[float, float]:
         low, high = float(seen.min()), float(seen.max())
     if name in ("light", "rain"):
         low, high = 0.0, max(high, ONE / 4)
+    elif name in TWO_SIDED:
+        high = max(-low, high, 1.0)
+        low = -high
     elif name != "temperature" and 0 < low < FROM_NOTHING * high:
         low = 0.0
     least = 100.0 if name == "temperature" else 1.0

@@ -371,7 +371,7 @@ def test_good_ones_of_the_same_kinds_pass():
     assert deeds.checked(GOLDEN, listed) == listed
 
 
-@pytest.mark.parametrize("world", ["wolf_sheep", "flocking"])
+@pytest.mark.parametrize("world", ["wolf_sheep", "flocking", "market"])
 @pytest.mark.parametrize(
     ("deed", "line"),
     [

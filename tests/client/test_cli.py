@@ -143,7 +143,7 @@ def test_what_new_comments_out_is_right_too(capsys):
 
 def test_worlds_are_listed_with_a_line_each(capsys):
     listed = umwelt(capsys, "worlds")
-    assert all(name in listed for name in ("golden", "meadow", "wolf_sheep"))
+    assert all(name in listed for name in ("golden", "market", "meadow", "wolf_sheep"))
 
 
 # --- worlds that run

@@ -53,6 +53,14 @@ def test_what_lies_on_few_cells_is_shown_too() -> None:
     assert span_of("alarm", plane(values)) == (0, 40)
 
 
+@pytest.mark.parametrize("values", [[[0, 0]], [[-300, 900]], [[-900, 0]], [[5, 900]]])
+def test_prices_part_at_nothing_whatever_they_are(values) -> None:
+    low, high = span_of("price", plane(np.array(values)))
+    assert low == -high < 0
+    colours = colours_of("price", low, high)
+    assert colours[128].max() < 0.15 and colours[200, 0] > colours[200, 2] and colours[60, 2] > colours[60, 0]
+
+
 @given(st.integers(-(2**31), 2**31 - 1), st.integers(-(2**31), 2**31 - 1))
 def test_no_range_is_empty(one: int, other: int) -> None:
     for name in ("mineral", "light", "temperature"):

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from small import small_run, small_world
 
+from umwelt.agents.description import read_world
 from umwelt.agents.opening import begin
 from umwelt.client import minimap, picture
 from umwelt.client.api import View
@@ -62,6 +63,18 @@ def test_leaves_and_bodies_show_where_beings_are(region):
         grown = beings.size > 0.5
         assert changed[y[grown], x[grown]].mean() > 0.9
     assert changed.mean() < 0.8
+
+
+def test_prices_glow_red_above_one_and_green_below():
+    world = read_world("market", {"width": 32, "height": 32, "land.repeat": 1, "traders.count": 2})
+    made = begin(world)
+    assert not scene_of(made).cover.any() and not scene_of(made).scents.any()
+    made.owned_view("price")[:16] = 700
+    made.owned_view("price")[16:] = -300
+    scene = scene_of(made)
+    assert (scene.scents[:, 3, 3].tolist(), scene.scents[:, 20, 3].tolist()) == ([0, 0, 1], [1, 0, 0])
+    red, green, _ = picture.draw(made, 320, 320, (16, 16), 10.0).astype(int).transpose(2, 0, 1)
+    assert (red - green)[40:120, 60:260].mean() > 10 and (green - red)[200:280, 60:260].mean() > 5
 
 
 def test_the_torus_has_no_seam_in_a_picture(region):

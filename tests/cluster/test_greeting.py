@@ -41,7 +41,7 @@ def test_species_with_names_of_their_own_have_the_kind_of_what_they_are_like():
     assert kinds_of(world)["moss"] == "plants" and kinds_of(world)["lynx"] == "monsters"
 
 
-@pytest.mark.parametrize("name", ["flocking", "wolf_sheep"])
+@pytest.mark.parametrize("name", ["flocking", "market", "wolf_sheep"])
 def test_worlds_of_other_laws_have_no_climate_and_no_substances(name):
     world = read_world(bundled_worlds()[name])
     said = greeting(world, "keeper", "")

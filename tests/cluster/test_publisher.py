@@ -139,7 +139,7 @@ def test_dots_show_less_and_cost_less(lived):
     assert len(found["plants"]["y"]) == np.count_nonzero(region.owned_rows("plants"))
 
 
-@pytest.mark.parametrize("name", ["wolf_sheep", "flocking"])
+@pytest.mark.parametrize("name", ["wolf_sheep", "flocking", "market"])
 def test_worlds_of_other_laws_are_shown_too(name):
     world = read_world(name, {"width": 96, "height": 72})
     region = begin(world)

@@ -1,0 +1,297 @@
+"""Who barters with whom, and for how much: the trade of Sugarscape, exact and in integers.
+
+The rules are those of Epstein and Axtell, "Growing Artificial Societies", 1996, chapter IV. A trader with `w1` sugar
+and `w2` spice that burns `m1` and `m2` of them a tick has the welfare `w1^(m1/mT) * w2^(m2/mT)`, `mT = m1 + m2`. Its
+marginal rate of substitution (MRS) is what a sugar is worth to it in spice, `(w2/m2) / (w1/m1)`.
+
+Which of two welfares of one trader is greater follows from `w1^m1 * w2^m2`, whole numbers of up to `LIMBS` limbs of 30
+bits: they are multiplied out, so equal is equal and greater is greater. An MRS is a fraction of two whole numbers below
+2^30, so products of two fit 64 bits, and the price, the geometric mean of two MRS, is cut to whole units exactly. Only
+its logarithm, which is kept for people and steers nothing, is rounded: it is right to 1/1024 of a doubling.
+"""
+
+import numpy as np
+
+from umwelt.sandbox.dice import draw, pair, purpose
+from umwelt.sandbox.kernel import kernel, small
+
+MEET = purpose("market.meet")
+NONE = -1
+EAST, SOUTH = 0, 1
+"""A pair belongs to the one of its traders on the left, or on top."""
+DIRECTIONS = 4
+
+MOST_COUNT = 1 << 27
+"""A pocket holds no more of sugar or of spice."""
+MOST_METABOLISM = 8
+"""Times `MOST_COUNT` it is 2^30."""
+LIMB_BITS = 30
+LIMB_MASK = (1 << LIMB_BITS) - 1
+LIMBS = 16
+"""Enough for sixteen factors below 2^28."""
+LOG_BITS = 13
+"""Logarithms are made in 1/8192 of a doubling; half of one is an eighth of that of a price."""
+
+
+@small
+def between(value, least, most):
+    """A number held within bounds: people may put beings with any numbers into a world."""
+    return min(max(value, least), most)
+
+
+@small
+def square_root(value):
+    """The whole part of a square root, for 0 to 2^62: one bit after the other."""
+    root = 0
+    for bit in range(31):
+        more = root | 1 << (30 - bit)
+        if more * more <= value:
+            root = more
+    return root
+
+
+@small
+def logarithm(value):
+    """The binary logarithm of 1 to 2^62 in 1/8192, never too high and less than two too low.
+
+    Squaring doubles a logarithm, so its bits come out one after the other (Knuth, "The Art of Computer Programming",
+    volume 1, section 1.2.2).
+    """
+    whole = 0
+    for bit in range(6):
+        if value >> whole >= 1 << (32 >> bit):
+            whole += 32 >> bit
+    found = whole
+    part = value >> (whole - LIMB_BITS) if whole > LIMB_BITS else value << (LIMB_BITS - whole)
+    for _ in range(LOG_BITS):
+        part = part * part >> LIMB_BITS
+        found <<= 1
+        if part >> (LIMB_BITS + 1):
+            found += 1
+            part >>= 1
+    return found
+
+
+@small
+def log_price(above, below):
+    """The binary logarithm of the square root of a fraction, in 1/1024 of a doubling, to the nearest."""
+    return (logarithm(above) - logarithm(below) + 8) >> 4
+
+
+# --- welfare
+
+
+@small
+def multiplied(limbs, side, sugar, spice, sugar_power, spice_power):
+    """Write `sugar^sugar_power * spice^spice_power` into `limbs[side]`, lowest first, and give how many there are."""
+    limbs[side, 0] = 1
+    count = 1
+    for turn in range(sugar_power + spice_power):
+        factor = sugar if turn < sugar_power else spice
+        carry = 0
+        for i in range(count):
+            value = limbs[side, i] * factor + carry
+            limbs[side, i] = value & LIMB_MASK
+            carry = value >> LIMB_BITS
+        if carry > 0:
+            limbs[side, count] = carry
+            count += 1
+    return count
+
+
+@small
+def compared(limbs, sugar, spice, other_sugar, other_spice, sugar_metabolism, spice_metabolism):
+    """1, 0 or -1: whether the first two give more, as much or less welfare than the other two. All are at least 1."""
+    if sugar >= other_sugar and spice >= other_spice:
+        return 1 if sugar > other_sugar or spice > other_spice else 0
+    if sugar <= other_sugar and spice <= other_spice:
+        return -1
+    count = multiplied(limbs, 0, sugar, spice, sugar_metabolism, spice_metabolism)
+    other_count = multiplied(limbs, 1, other_sugar, other_spice, sugar_metabolism, spice_metabolism)
+    if count != other_count:
+        return 1 if count > other_count else -1
+    for back in range(count):
+        limb, other_limb = limbs[0, count - 1 - back], limbs[1, count - 1 - back]
+        if limb != other_limb:
+            return 1 if limb > other_limb else -1
+    return 0
+
+
+# --- price
+
+
+@small
+def worth(sugar, spice, sugar_metabolism, spice_metabolism):
+    """A trader's MRS as a fraction: `(above, below)`."""
+    return spice * sugar_metabolism, sugar * spice_metabolism
+
+
+@small
+def whole_price(above, below):
+    """What changes hands at the price `sqrt(above / below)`, cut to whole units: `(sugar, spice)`, one of them 1.
+
+    Above a price of 1, so many spice for 1 sugar; below it, so many sugar for 1 spice (trade rule T).
+    """
+    if above >= below:
+        return 1, square_root(above // below)
+    return square_root(below // above), 1
+
+
+# --- pairs
+
+
+@small
+def cell_of(place, traders, row):
+    """The window cell of a trader."""
+    return np.int64(traders.y_fixed[row] >> 10) * place.width + (traders.x_fixed[row] >> 10)
+
+
+@small
+def precedes(traders, drawn, row, side, other, other_side):
+    """Whether one pair comes before another: by the larger draw, then the smaller id, then the direction."""
+    if drawn[side, row] != drawn[other_side, other]:
+        return drawn[side, row] > drawn[other_side, other]
+    if row != other:
+        return traders.id[row] < traders.id[other]
+    return side < other_side
+
+
+@small
+def must_wait(place, traders, holder, waiting, drawn, row, side, end):
+    """Whether a pair of the trader in cell `end` still waits that comes before pair `row, side`."""
+    y, x = end // place.width, end % place.width
+    for which in range(DIRECTIONS):
+        its = which & 1
+        cell = end
+        if which == 2:
+            cell = end - 1 if x > 0 else np.int64(NONE)
+        elif which == 3:
+            cell = end - place.width if y > 0 else np.int64(NONE)
+        other = np.int64(holder[cell]) if cell >= 0 else np.int64(NONE)
+        if other >= 0 and waiting[its, other] and not (other == row and its == side):
+            if precedes(traders, drawn, other, its, row, side):
+                return True
+    return False
+
+
+@kernel
+def pair_up(place, traders, holder, waiting, drawn):
+    """Let each trader and its neighbours to the east and south wait for each other, in the order of dice."""
+    for row in range(len(traders.id)):
+        here = cell_of(place, traders, row)
+        for side in range(2):
+            waiting[side, row] = 0
+            there = here + 1 if side == EAST else here + place.width
+            within = here % place.width + 1 < place.width if side == EAST else there < len(holder)
+            if within and holder[here] == row and holder[there] >= 0:
+                waiting[side, row] = 1
+                key = pair(traders.id[row], traders.id[holder[there]])
+                drawn[side, row] = draw(place.seed, place.tick, key, MEET, side)
+
+
+@kernel
+def call_pairs(place, traders, holder, waiting, drawn, called):
+    """Call the pairs that wait for nobody; no two of them share a trader. Gives how many."""
+    count = 0
+    for row in range(len(traders.id)):
+        here = cell_of(place, traders, row)
+        for side in range(2):
+            called[side, row] = 0
+            if waiting[side, row]:
+                there = here + 1 if side == EAST else here + place.width
+                if not must_wait(place, traders, holder, waiting, drawn, row, side, here):
+                    if not must_wait(place, traders, holder, waiting, drawn, row, side, there):
+                        called[side, row] = 1
+                        count += 1
+    return count
+
+
+# --- barter
+
+
+@small
+def enter(place, traders, row, price):
+    """Keep the price of an exchange with a trader."""
+    if traders.traded_tick[row] != place.tick:
+        traders.traded_tick[row] = place.tick
+        traders.exchange_count[row], traders.price_total[row], traders.price_square_total[row] = 0, 0, 0
+    traders.price[row] = price
+    traders.exchange_count[row] += 1
+    traders.price_total[row] += price
+    traders.price_square_total[row] += price * price
+
+
+@small
+def needs(traders, row):
+    """What a trader burns of sugar and of spice."""
+    return (
+        between(np.int64(traders.sugar_metabolism[row]), 1, MOST_METABOLISM),
+        between(np.int64(traders.spice_metabolism[row]), 1, MOST_METABOLISM),
+    )
+
+
+@small
+def gains(traders, limbs, row, sugar, spice):
+    """Whether a trader would be better off with so much more sugar and spice."""
+    sugar_metabolism, spice_metabolism = needs(traders, row)
+    old_sugar, old_spice = np.int64(traders.sugar_count[row]), np.int64(traders.spice_count[row])
+    new_sugar, new_spice = old_sugar + sugar, old_spice + spice
+    if min(new_sugar, new_spice) < 1 or max(new_sugar, new_spice) > MOST_COUNT:
+        return False
+    return compared(limbs, new_sugar, new_spice, old_sugar, old_spice, sugar_metabolism, spice_metabolism) > 0
+
+
+@small
+def mrs(traders, row, sugar, spice):
+    """What a sugar is worth to a trader with so much more sugar and spice, as a fraction."""
+    sugar_metabolism, spice_metabolism = needs(traders, row)
+    return worth(traders.sugar_count[row] + sugar, traders.spice_count[row] + spice, sugar_metabolism, spice_metabolism)
+
+
+@small
+def has_both(traders, row):
+    """Whether a trader has sugar and spice, and no more than pockets hold: people may put any into the world."""
+    sugar, spice = traders.sugar_count[row], traders.spice_count[row]
+    return min(sugar, spice) >= 1 and max(sugar, spice) <= MOST_COUNT
+
+
+@small
+def exchange(place, traders, limbs, one, other):
+    """One exchange between two traders, if both gain by it and afterwards still want what they wanted of each other."""
+    one_above, one_below = mrs(traders, one, 0, 0)
+    other_above, other_below = mrs(traders, other, 0, 0)
+    if one_above * other_below == other_above * one_below:
+        return False
+    buyer, seller = one, other
+    if one_above * other_below < other_above * one_below:
+        buyer, seller = other, one
+    above, below = one_above * other_above, one_below * other_below
+    sugar, spice = whole_price(above, below)
+    if not gains(traders, limbs, buyer, sugar, -spice) or not gains(traders, limbs, seller, -sugar, spice):
+        return False
+    buyer_above, buyer_below = mrs(traders, buyer, sugar, -spice)
+    seller_above, seller_below = mrs(traders, seller, -sugar, spice)
+    if buyer_above * seller_below < seller_above * buyer_below:
+        return False
+    traders.sugar_count[buyer] += sugar
+    traders.sugar_count[seller] -= sugar
+    traders.spice_count[buyer] -= spice
+    traders.spice_count[seller] += spice
+    price = log_price(above, below)
+    enter(place, traders, one, price)
+    enter(place, traders, other, price)
+    return True
+
+
+@kernel
+def barter(place, traders, holder, waiting, called, limbs):
+    """Each pair that is called trades for as long as both gain; then it waits no more."""
+    for row in range(len(traders.id)):
+        here = cell_of(place, traders, row)
+        for side in range(2):
+            if called[side, row]:
+                waiting[side, row] = 0
+                other = np.int64(holder[here + 1 if side == EAST else here + place.width])
+                going = has_both(traders, row) and has_both(traders, other)
+                while going:
+                    going = exchange(place, traders, limbs, row, other)
