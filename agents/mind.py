@@ -2,7 +2,7 @@
 
 A species lives by one where its founders say `behaviour = "snail.hocl"`: a file of one's own, or a bundled one. Of the
 stimuli those are dropped in that the program names, as tuples `"hunger":n`; tuples `"thrust":n` that are left are its
-drives, several of one name added up. The numbers go from -128 to 127, 128 being 1.0. A mind starts afresh each tick, and
+drives, several of one name added up. The numbers go from -128 to 127, 128 being 1.0. A mind starts afresh each tick and
 remembers nothing. One that does not come to rest within its bound does nothing in that tick.
 
 The integers in its rules are genes: a founder's are those of the text, in place of a net's first weights, and mutate as

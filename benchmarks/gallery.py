@@ -46,6 +46,7 @@ PLAN: dict[str, View] = {
     "arena": View(2600),
     "wolf_sheep": View(300, 20),
     "flocking": View(400, 12),
+    "market": View(400, 14),
 }
 
 

@@ -75,7 +75,7 @@ count = 30
 # variation = 0.02                            # share of its genes in which each founder differs
 # organs = ["jaw", "leg", "eye", "gut"]     # which organs it grows, in which order
 # wires = {{ bite = {{ 1 = 90 }} }}             # weights of its net; worlds/arena.toml has whole nets
-# behaviour = "my_package.my_module:Shy"    # a Python class with `respond` in place of the inherited net; or "snail.hocl"
+# behaviour = "my_package.my_module:Shy"    # a Python class with `respond` in place of a net, or "snail.hocl"
 # genomes = ["0aff...", "0b00..."]          # whole genomes in hexadecimal digits, dealt out in turn over the group
 # among = "grazer"                          # mixed with another group, so that neither has the better places
 """
