@@ -264,7 +264,7 @@ class Journal:
     def _deed_rows(self, chosen: str, values: Sequence[int] = ()) -> list[ledger.DeedRow]:
         wanted = "SELECT number, CAST(tick AS INTEGER), CAST(ticket AS BLOB), CAST(content AS BLOB) FROM deeds"
         found = self._database.execute(f"{wanted} {chosen}", values)
-        return [ledger.DeedRow(number, tick or 0, ticket or b"", content or b"") for number, tick, ticket, content in found]
+        return [ledger.DeedRow(row[0], row[1] or 0, row[2] or b"", row[3] or b"") for row in found]
 
     def _last_link(self) -> ledger.Link | None:
         row = self._database.execute("SELECT * FROM links ORDER BY tick DESC LIMIT 1").fetchone()

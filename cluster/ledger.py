@@ -22,8 +22,9 @@ Passing marks are in neither chain: they live for seconds, and are held against 
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from umwelt.cluster import signing
@@ -32,7 +33,7 @@ GRID_TICKS = 8
 """Another number makes other chains of the same histories."""
 BEGUN, DEED, MOMENT, SNAPSHOT = "begun", "deed", "moment", "snapshot"
 _PERSON = b"umwelt ledger 1"
-_COPY = "take the journal from a copy"
+_HERE, _COPY = "journal.sqlite", "take the journal from a copy"
 _NUMBERED = re.compile(r"[0-9]{1,18} ")
 
 
@@ -165,104 +166,86 @@ def papers(manifest: bytes, constants: str) -> str:
 
 def fault_in(rows: Rows, world: bytes) -> Fault | None:
     """The first thing in a journal that does not fit its ledger, or the world text that does not; None if all fits."""
-    return _fault_in_items(rows, world) or _fault_in_links(rows, world) or _fault_in_heads(rows)
+    return next(chain(_faults_of_items(rows, world), _faults_of_links(rows, world), _faults_of_heads(rows)), None)
 
 
-def _fault_in_items(rows: Rows, world: bytes) -> Fault | None:
+def _faults_of_items(rows: Rows, world: bytes) -> Iterator[Fault]:
     if not rows.items:
-        return Fault(0, f"journal: all items of the ledger are missing: {_COPY}")
-    before, told = None, _Told({deed.number: deed for deed in rows.deeds}, {link.tick for link in rows.links})
+        yield Fault(0, f"{_HERE}: all items of the ledger are missing: {_COPY}")
+    before = None
+    deeds, entered = {deed.number: deed for deed in rows.deeds}, set()
+    ticks = {link.tick for link in rows.links}
     for at, item in enumerate(rows.items, 1):
         if item.number != at:
-            return Fault(item.tick, f"journal: item {at} of the ledger is missing: {_COPY}")
+            yield Fault(item.tick, f"{_HERE}: item {at} of the ledger is missing: {_COPY}")
         if item != item_after(before, item.kind, item.tick, item.what) or (item.kind == BEGUN) != (at == 1):
-            return Fault(item.tick, f"journal: item {at} of the ledger (tick {item.tick}) was changed: {_COPY}")
+            yield Fault(item.tick, f"{_HERE}: item {at} of the ledger (tick {item.tick}) was changed: {_COPY}")
         if item.kind == BEGUN and item.what != hash_of_world(world):
-            return Fault(0, "world.toml: is not the world that the ledger was begun with: put it back")
-        fault = told.fault_in(item, rows.digests)
-        if fault is not None:
-            return fault
+            yield Fault(0, "world.toml: is not the world that the ledger was begun with: put it back")
+        if item.kind == MOMENT:
+            ticks.add(item.tick)
+            yield from _faults_of_digest(item.tick, item.what, rows.digests)
+        if item.kind == DEED:
+            number = int(item.what.split(" ")[0]) if _NUMBERED.match(item.what) else -1
+            entered.add(number)
+            yield from _faults_of_deed(item, number, deeds.get(number))
         before = item
     for deed in rows.deeds:
-        if deed.number not in told.entered:
-            return Fault(deed.tick, f"journal: deed {deed.number} (tick {deed.tick}) was never entered: {_COPY}")
+        if deed.number not in entered:
+            yield Fault(deed.tick, f"{_HERE}: deed {deed.number} (tick {deed.tick}) was never entered: {_COPY}")
     for tick in rows.digests:
-        if tick not in told.ticks:
-            return Fault(tick, f"journal: the digest of tick {tick} is not in the ledger: {_COPY}")
-    return None
+        if tick not in ticks:
+            yield Fault(tick, f"{_HERE}: the digest of tick {tick} is not in the ledger: {_COPY}")
 
 
-@dataclass
-class _Told:
-    """What items have told so far."""
-
-    deeds: Mapping[int, DeedRow]
-    ticks: set[int]
-    """Those whose digests are known to the ledger."""
-    entered: set[int] = field(default_factory=set)
-
-    def fault_in(self, item: Item, digests: Mapping[int, str]) -> Fault | None:
-        if item.kind == MOMENT:
-            self.ticks.add(item.tick)
-            return _other_digest(item.tick, item.what, digests)
-        if item.kind != DEED:
-            return None
-        number = int(item.what.split(" ")[0]) if _NUMBERED.match(item.what) else -1
-        self.entered.add(number)
-        deed = self.deeds.get(number)
-        if deed is None:
-            return Fault(item.tick, f"journal: deed {number} (tick {item.tick}) is missing: {_COPY}")
-        if what_of_deed(deed) != item.what or deed.tick != item.tick:
-            return Fault(item.tick, f"journal: deed {number} (tick {item.tick}) is not what was entered: {_COPY}")
-        return None
+def _faults_of_deed(item: Item, number: int, deed: DeedRow | None) -> Iterator[Fault]:
+    if deed is None:
+        yield Fault(item.tick, f"{_HERE}: deed {number} (tick {item.tick}) is missing: {_COPY}")
+    elif what_of_deed(deed) != item.what or deed.tick != item.tick:
+        yield Fault(item.tick, f"{_HERE}: deed {number} (tick {item.tick}) is not what was entered: {_COPY}")
 
 
-def _other_digest(tick: int, known: str, digests: Mapping[int, str]) -> Fault | None:
+def _faults_of_digest(tick: int, known: str, digests: Mapping[int, str]) -> Iterator[Fault]:
     found = digests.get(tick)
-    if found == known:
-        return None
-    told = "missing" if found is None else f"{found!r}"
-    return Fault(tick, f"journal: the digest of tick {tick} is {told}, was {known!r} when it was entered: {_COPY}")
+    if found != known:
+        told = "missing" if found is None else f"{found!r}"
+        yield Fault(tick, f"{_HERE}: the digest of tick {tick} is {told}, was {known!r} when it was entered: {_COPY}")
 
 
-def _fault_in_links(rows: Rows, world: bytes) -> Fault | None:
+def _faults_of_links(rows: Rows, world: bytes) -> Iterator[Fault]:
     before: Link | None = None
     deeds = sorted(rows.deeds, key=lambda deed: (deed.tick, deed.number))
     at = 0
     for link in rows.links:
         if before is not None and link.tick != before.tick + GRID_TICKS:
             between = f"between ticks {before.tick} and {link.tick}"
-            return Fault(before.tick + GRID_TICKS, f"journal: links of the ledger {between} are missing: {_COPY}")
+            yield Fault(before.tick + GRID_TICKS, f"{_HERE}: links of the ledger {between} are missing: {_COPY}")
         if link != link_after(before, link.tick, link.covers, link.digest):
-            return Fault(link.tick, f"journal: the ledger's link of tick {link.tick} was changed: {_COPY}")
-        fault = _other_digest(link.tick, link.digest, rows.digests)
-        if fault is not None:
-            return fault
+            yield Fault(link.tick, f"{_HERE}: the ledger's link of tick {link.tick} was changed: {_COPY}")
+        yield from _faults_of_digest(link.tick, link.digest, rows.digests)
         due = []
         while at < len(deeds) and deeds[at].tick < link.tick:
             due.append(deeds[at])
             at += 1
         if before is None and link.covers != hash_of_world(world):
-            return Fault(link.tick, "world.toml: is not the world of the ledger's first link: put it back")
+            yield Fault(link.tick, "world.toml: is not the world of the ledger's first link: put it back")
         if before is not None and link.covers != hash_of_deeds(due):
             ticks = f"{before.tick} to {link.tick - 1}"
-            return Fault(before.tick, f"journal: deeds of ticks {ticks} are not those that were chained: {_COPY}")
+            yield Fault(before.tick, f"{_HERE}: deeds of ticks {ticks} are not those that were chained: {_COPY}")
         before = link
-    return None
 
 
-def _fault_in_heads(rows: Rows) -> Fault | None:
+def _faults_of_heads(rows: Rows) -> Iterator[Fault]:
     links = {link.tick: link.hash for link in rows.links}
     for at, head in enumerate(rows.heads, 1):
-        here = f"journal: head {at} of the ledger (tick {head.tick})"
+        here = f"{_HERE}: head {at} of the ledger (tick {head.tick})"
         if links.get(head.tick) != head.link:
             last = rows.links[-1].tick if rows.links else "none"
-            return Fault(head.tick, f"{here}: there is no such link any more, the last is of tick {last}: {_COPY}")
+            yield Fault(head.tick, f"{here}: its link is not there, the last is of tick {last}: {_COPY}")
         if not 0 < head.number <= len(rows.items) or rows.items[head.number - 1].hash != head.item:
-            return Fault(head.tick, f"{here}: there is no such item any more, the last is {len(rows.items)}: {_COPY}")
+            yield Fault(head.tick, f"{here}: its item is not there, the last is {len(rows.items)}: {_COPY}")
         if (head.public or head.signature) and not _signature_holds(head):
-            return Fault(head.tick, f"{here}: its signature is not of the key it names: {_COPY}")
-    return None
+            yield Fault(head.tick, f"{here}: its signature is not of the key it names: {_COPY}")
 
 
 def _signature_holds(head: Head) -> bool:
@@ -280,9 +263,9 @@ def fault_in_signer(rows: Rows, public: bytes) -> Fault | None:
     for head in signed:
         if head.public != public.hex():
             by = f"is signed by another key, {head.public}"
-            return Fault(head.tick, f"journal: the head of tick {head.tick} {by}: ask whose it is, or do not trust it")
+            return Fault(head.tick, f"{_HERE}: the head of tick {head.tick} {by}: ask whose it is, or do not trust it")
     if not signed:
-        return Fault(0, "journal: no head of the ledger is signed by the key that was given: do not trust it")
+        return Fault(0, f"{_HERE}: no head is signed by the key that was given: do not trust it")
     return None
 
 

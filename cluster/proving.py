@@ -12,7 +12,7 @@ from umwelt.cluster import ledger
 from umwelt.cluster.afar import opened_store
 from umwelt.cluster.journal import Journal
 from umwelt.cluster.ledger import Comparison, Fault, Rows
-from umwelt.cluster.store import Entry, Store
+from umwelt.cluster.store import JOURNAL, Entry, Store
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.errors import RunError, SnapshotError
 from umwelt.sandbox.region import Rectangle, Torus
@@ -72,7 +72,7 @@ def proved(store: Store, public: bytes | None = None) -> Proof:
     rows = _rows(store)
     if not rows.begun:
         if public is not None:
-            return Proof(Fault(0, "journal: there is no ledger that could be signed: resume the run with its keys"))
+            return Proof(Fault(0, f"{JOURNAL}: there is no ledger that could be signed: resume the run with its keys"))
         return Proof(None, ["it has no ledger: nothing but its digests was compared"])
     fault = ledger.fault_in(rows, store.world_bytes())
     if fault is None and public is not None:
@@ -185,7 +185,7 @@ def _line(how: Comparison, folder: Path, other: Path, found: list[Rows]) -> str:
     if first[0].covers != first[1].covers:
         apart = "they are of different worlds"
     elif first[0].tick != first[1].tick:
-        apart = f"their ledgers begin at ticks {first[0].tick:,} and {first[1].tick:,}, and no one knows what was before"
+        apart = f"their ledgers begin at ticks {first[0].tick:,} and {first[1].tick:,}, what was before is not known"
     why = f"and have parted by tick {parted}: the same deeds came out otherwise: umwelt verify tells in which of them"
     return {
         "same": f"{both} have one history, up to tick {shared}",
