@@ -295,6 +295,7 @@ def keys(
         print(path)
     print(f"the world:  umwelt launch WORLD --bind tcp://HOST:PORT --keys {folder}; the secrets stay here")
     print("others get world.public and one pair: node.* to compute, keeper.* to change the world, spectator.* to look")
+    print("ledger.public is for all who would verify its runs: umwelt verify RUN --keys DIR")
 
 
 @app.command()

@@ -229,6 +229,17 @@ class Journal:
                 self._database.execute("INSERT INTO heads VALUES (?, ?, ?, ?, ?, ?)", head)
         self.commit()
 
+    def head_stands(self) -> bool:
+        """Whether the last head, if there is one, is still of this ledger: one who chained it anew left another."""
+        with _told(self.path):
+            head = self._database.execute("SELECT * FROM heads ORDER BY rowid DESC LIMIT 1").fetchone()
+            if head is None:
+                return True
+            tick, link, number, item, _, _ = head
+            found = self._database.execute("SELECT hash FROM links WHERE tick = ?", (tick,)).fetchone()
+            other = self._database.execute("SELECT hash FROM items WHERE number = ?", (number,)).fetchone()
+            return (found, other) == ((link,), (item,))
+
     def ledger_rows(self) -> ledger.Rows:
         """What stands in the journal and its ledger at one moment, whatever it is: texts that are none are replaced."""
         with _told(self.path), _read(self.path):

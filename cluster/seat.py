@@ -105,6 +105,12 @@ class Seat:
             print(f"umwelt: {line}", file=sys.stderr, flush=True)
         store.tidy()
         self.journal = Journal(store.journal)
+        secret = ledger_secret(Path(settings.keys)) if settings.keys else None
+        if secret is not None and not self.journal.head_stands():
+            raise RunError(
+                f"{store.journal}: its last head is not of this ledger: umwelt verify {store.folder} tells what was "
+                "changed: take it from a copy, or resume the run without keys"
+            )
         keep_ledger(store, self.journal)
         known = known_from(store, self.journal, world, entry, manifest)
         constants = snapshot.load_constants(store.path(*entry), manifest)
@@ -118,7 +124,6 @@ class Seat:
             **{name: value for name, value in chosen.items() if value > 0},
         )  # fmt: skip
         self.store = store
-        secret = ledger_secret(Path(settings.keys)) if settings.keys else None
         self.books = RunBooks(world, store, self.journal, constants, secret)
         self.transport = ZmqTransport(b"", settings.bind, keys, WORLD, frozenset({WORLD, NODE, KEEPER}))
         directory = Directory(known, wishes, welcome, seals_of(world), PROTOCOL)
