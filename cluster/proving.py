@@ -149,8 +149,9 @@ def _told(rows: Rows, snapshots: int, unknown: int) -> list[str]:
     if not signed:
         return [*lines, "it is not signed: whoever can write its files could have made all of it anew"]
     for key in dict.fromkeys(head.public for head in signed):
-        upto = max(head.tick for head in signed if head.public == key)
-        lines.append(f"it is signed up to tick {upto:,} by the key {key[:KEY_DIGITS]}…")
+        newest = max((head for head in signed if head.public == key), key=lambda head: head.number)
+        moments = [item.tick for item in rows.items[: newest.number] if item.kind == ledger.MOMENT]
+        lines.append(f"it is signed up to tick {max([newest.tick, *moments]):,} by the key {key[:KEY_DIGITS]}…")
     return lines
 
 

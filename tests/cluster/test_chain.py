@@ -26,7 +26,7 @@ from umwelt.cluster.keys import ledger_public, ledger_secret, make_keys
 from umwelt.cluster.ledger import DeedRow, Link, Rows
 from umwelt.cluster.protocol import Deed
 from umwelt.cluster.proving import compare, keep_ledger, proved
-from umwelt.cluster.recovery import fork, region_at, verify
+from umwelt.cluster.recovery import fork, verify
 from umwelt.cluster.seat import Seat, SeatSettings
 from umwelt.cluster.store import Store
 from umwelt.sandbox import audit, snapshot
@@ -358,24 +358,28 @@ def test_signatures_hold_for_their_key_and_message_alone():
 
 
 def test_a_directory_enters_and_signs_each_snapshot_that_it_keeps(store, kept):
-    world, region, _ = region_at(store, 16)
+    with walking(store.folder) as walk:
+        walk.go(20)
+        walk.record()
+        world, region = walk.world, walk.region
     secret = ledger_secret(kept / "keys")
     before = rows_of(store)
     books = RunBooks(world, store, Journal(store.journal), region.constants, secret)
-    books.begin_snapshot(BeginSnapshot(7, 16, True))
+    books.begin_snapshot(BeginSnapshot(7, 20, True))
     aside = books._aside
     part = snapshot.write_part(aside, region.cut(region.owned), region.torus, audit.digest(region), True)
     lines: list[str] = []
     counts = region.counts["births"], region.counts["deaths"]
-    books.complete(Complete(7, 16, True, (part,), region.controls.written(), *counts), lines.append)
+    books.complete(Complete(7, 20, True, (part,), region.controls.written(), *counts), lines.append)
     books.close()
     after = rows_of(store)
     assert lines == [""] and [item.kind for item in after.items[len(before.items) :]] == ["snapshot"]
     head = after.heads[-1]
     assert (head.tick, head.number) == (16, len(after.items)) and head.public == signing.public_of(secret).hex()
-    assert proved(store, signing.public_of(secret)).fault is None
-    flipped(store.path(16) / part["folder"] / "cells" / "substance" / "zarr.json", Random(1))
-    assert f"tick-000000000016/{part['folder']}: its files are not what was kept" in proved(store).fault.line
+    told = proved(store, signing.public_of(secret))
+    assert told.fault is None and told.lines[-1].startswith("it is signed up to tick 20 by the key ")
+    flipped(store.path(20) / part["folder"] / "cells" / "substance" / "zarr.json", Random(1))
+    assert f"tick-000000000020/{part['folder']}: its files are not what was kept" in proved(store).fault.line
 
 
 def test_a_directory_signs_no_ledger_whose_last_head_was_changed(store, kept):
