@@ -17,7 +17,7 @@ the tick that was reached when the ledger was begun: 0, unless the run is a fork
 
 **Heads** bind both: the last link and the last item at a moment, signed where the run has keys.
 
-Passing marks are in neither chain: they live for seconds, and are held against the digests when they are used.
+Passing marks are in neither chain: they live for seconds, and are held against the digest of their tick.
 """
 
 import hashlib

@@ -68,7 +68,7 @@ class Proof:
 
 def proved(store: Store, public: bytes | None = None) -> Proof:
     """Hold journal, world file and snapshots against the ledger; `public` is the key by which it has to be signed."""
-    entries = [entry for entry in store.entries() if entry.kept]
+    entries = store.entries()
     rows = _rows(store)
     if not rows.begun:
         if public is not None:
@@ -84,10 +84,12 @@ def proved(store: Store, public: bytes | None = None) -> Proof:
         if item.kind == ledger.SNAPSHOT:
             papers.setdefault(item.tick, set()).add(item.what)
     for entry in sorted(entries):
-        line = _snapshot_fault(store, entry, papers.get(entry.tick, set()))
+        known = papers.get(entry.tick, set()) if entry.kept else set()
+        line = _snapshot_fault(store, entry, known, rows.digests.get(entry.tick))
         if line:
             return Proof(Fault(entry.tick, line))
-    return Proof(None, _told(rows, len(entries), sum(entry.tick not in papers for entry in entries)))
+    kept = [entry.tick for entry in entries if entry.kept]
+    return Proof(None, _told(rows, len(kept), sum(tick not in papers for tick in kept)))
 
 
 def _rows(store: Store) -> Rows:
@@ -98,21 +100,25 @@ def _rows(store: Store) -> Rows:
         journal.close()
 
 
-def _snapshot_fault(store: Store, entry: Entry, papers: set[str]) -> str:
-    """What is wrong with a kept snapshot, as a line; empty if nothing is, or if it is gone meanwhile."""
+def _snapshot_fault(store: Store, entry: Entry, papers: set[str], digest: str | None) -> str:
+    """What is wrong with a snapshot, as a line; empty if nothing is, or if it is gone meanwhile.
+
+    One without papers, as passing marks are, is held against the journalled digest of its tick.
+    """
     path = store.path(*entry)
     if not path.is_dir():
         return ""
     try:
-        what = next(_changes(store, entry, path, papers), "")
+        what = next(_changes(store, entry, path, papers, digest), "")
     except SnapshotError as error:
-        return f"{error}: {_ASIDE}"
+        return f"{error}: {_ASIDE}" if path.is_dir() else ""
     except OSError as error:
-        return f"snapshots/{entry.name}: cannot be read: {error.strerror or error}: {_ASIDE}"
+        line = f"snapshots/{entry.name}: cannot be read: {error.strerror or error}: {_ASIDE}"
+        return line if path.is_dir() else ""
     return f"snapshots/{entry.name}/{what}: {_ASIDE}" if what else ""
 
 
-def _changes(store: Store, entry: Entry, path: Path, papers: set[str]) -> Iterator[str]:
+def _changes(store: Store, entry: Entry, path: Path, papers: set[str], digest: str | None) -> Iterator[str]:
     """What of a snapshot is not what was kept."""
     if papers:
         text, constants = (path / MANIFEST).read_bytes(), snapshot.files_hash(path / CONSTANTS)
@@ -121,6 +127,10 @@ def _changes(store: Store, entry: Entry, path: Path, papers: set[str]) -> Iterat
         elif ledger.papers(text, constants) not in papers:
             yield f"{CONSTANTS}: are not what was kept"
     manifest = store.manifest(entry)
+    if not papers:
+        if digest not in (None, manifest.digest):
+            yield f"{MANIFEST}: its digest is {manifest.digest}, not {digest} as in the journal"
+        snapshot.load_constants(path, manifest)
     group = path / GROUP_FILE
     if group.exists() and group.read_bytes() != GROUP.encode("ascii"):
         yield f"{GROUP_FILE}: is not what was kept"

@@ -26,7 +26,7 @@ from umwelt.cluster.keys import ledger_public, ledger_secret, make_keys
 from umwelt.cluster.ledger import DeedRow, Link, Rows
 from umwelt.cluster.protocol import Deed
 from umwelt.cluster.proving import compare, keep_ledger, proved
-from umwelt.cluster.recovery import fork, verify
+from umwelt.cluster.recovery import fork, region_at, verify
 from umwelt.cluster.seat import Seat, SeatSettings
 from umwelt.cluster.store import Store
 from umwelt.sandbox import audit, snapshot
@@ -357,29 +357,52 @@ def test_signatures_hold_for_their_key_and_message_alone():
     assert not signing.holds(public, b"a", signature[:-1]) and not signing.holds(b"", b"a", signature)
 
 
-def test_a_directory_enters_and_signs_each_snapshot_that_it_keeps(store, kept):
+def snapshot_by_a_directory(store: Store, tick: int, kept: bool, secret: bytes) -> str:
+    """Go on to a tick and take a snapshot there, as a directory and one node do; gives the folder of its part."""
     with walking(store.folder) as walk:
-        walk.go(20)
+        walk.go(tick)
         walk.record()
         world, region = walk.world, walk.region
-    secret = ledger_secret(kept / "keys")
-    before = rows_of(store)
     books = RunBooks(world, store, Journal(store.journal), region.constants, secret)
-    books.begin_snapshot(BeginSnapshot(7, 20, True))
-    aside = books._aside
-    part = snapshot.write_part(aside, region.cut(region.owned), region.torus, audit.digest(region), True)
+    books.begin_snapshot(BeginSnapshot(7, tick, kept))
+    assert books._aside is not None
+    part = snapshot.write_part(books._aside, region.cut(region.owned), region.torus, audit.digest(region), kept)
     lines: list[str] = []
     counts = region.counts["births"], region.counts["deaths"]
-    books.complete(Complete(7, 20, True, (part,), region.controls.written(), *counts), lines.append)
+    books.complete(Complete(7, tick, kept, (part,), region.controls.written(), *counts), lines.append)
     books.close()
+    assert lines == [""]
+    return part["folder"]
+
+
+def test_a_directory_enters_and_signs_each_snapshot_that_it_keeps(store, kept):
+    secret = ledger_secret(kept / "keys")
+    before = rows_of(store)
+    part = snapshot_by_a_directory(store, 20, True, secret)
     after = rows_of(store)
-    assert lines == [""] and [item.kind for item in after.items[len(before.items) :]] == ["snapshot"]
+    assert [item.kind for item in after.items[len(before.items) :]] == ["moment", "snapshot"]
     head = after.heads[-1]
     assert (head.tick, head.number) == (16, len(after.items)) and head.public == signing.public_of(secret).hex()
     told = proved(store, signing.public_of(secret))
     assert told.fault is None and told.lines[-1].startswith("it is signed up to tick 20 by the key ")
-    flipped(store.path(20) / part["folder"] / "cells" / "substance" / "zarr.json", Random(1))
-    assert f"tick-000000000020/{part['folder']}: its files are not what was kept" in proved(store).fault.line
+    flipped(store.path(20) / part / "cells" / "substance" / "zarr.json", Random(1))
+    assert f"tick-000000000020/{part}: its files are not what was kept" in proved(store).fault.line
+
+
+def test_a_passing_mark_is_held_against_the_digest_of_its_tick(store, kept):
+    part = snapshot_by_a_directory(store, 20, False, ledger_secret(kept / "keys"))
+    assert proved(store).fault is None and [item.kind for item in rows_of(store).items].count("snapshot") == 3
+    mark = store.path(20, False)
+    flipped(mark / part / "cells" / "substance" / "c" / "0" / "0" / "0", Random(1))
+    assert f"mark-000000000020: damaged: the digest of {part}" in proved(store).fault.line
+    world, region, _ = region_at(store, 12)
+    shutil.rmtree(mark)
+    region.tick = 20  # another moment, whole in itself
+    manifest = snapshot.save(mark, region, world.text, world.name)
+    text = (mark / "manifest.json").read_text().replace('"kept": true', '"kept": false')
+    (mark / "manifest.json").write_text(text)
+    expected = f"snapshots/mark-000000000020/manifest.json: its digest is {manifest.digest}, not "
+    assert proved(store).fault.line.startswith(expected)
 
 
 def test_a_directory_signs_no_ledger_whose_last_head_was_changed(store, kept):
