@@ -1,4 +1,4 @@
-"""A run's past: its whole history again, with a progress bar, and whether it comes out the same."""
+"""A run's past: its ledger and its whole history again, with a progress bar; and how it stands to another's."""
 
 import json
 import sys
@@ -10,6 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from umwelt.cluster.keys import ledger_public
+from umwelt.cluster.proving import compare
 from umwelt.cluster.recovery import verify
 
 OTHERWISE = 1
@@ -28,10 +30,11 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda tick, last: progress.update(task, completed=tick, total=last)
 
 
-def verified(run: Path, nodes: int, as_json: bool) -> int:
+def verified(run: Path, nodes: int, keys: Path | None, as_json: bool) -> int:
     """Verify a run, show how far it is, and say what came out; gives the exit code."""
+    public = ledger_public(keys) if keys is not None else None
     with counting(f"verifying {run}") as seen:
-        verdict = verify(run, nodes, seen)
+        verdict = verify(run, nodes, seen, public)
     same = verdict.first_other is None
     if as_json:
         print(json.dumps({"same": same, "nodes": nodes, "run": str(run), **asdict(verdict)}))
@@ -40,6 +43,23 @@ def verified(run: Path, nodes: int, as_json: bool) -> int:
     if same:
         if not as_json:
             print(f"{run}: the same, bit for bit, on {carried} up to tick {verdict.last_tick:,}: {counted} compared")
+            for line in verdict.ledger:
+                print(f"{run}: {line}")
         return 0
-    print(f"umwelt: {run}: {verdict.line}; {counted} before it are the same", file=sys.stderr)
+    replayed = f"; {counted} before it are the same" if verdict.replayed else ""
+    print(f"umwelt: {run}: {verdict.line}{replayed}", file=sys.stderr)
     return OTHERWISE
+
+
+def held_against(run: Path, other: Path, keys: Path | None, as_json: bool) -> int:
+    """Say how the histories of two runs stand to each other; gives the exit code, 0 if they share anything."""
+    how, line = compare(run, other, ledger_public(keys) if keys is not None else None)
+    apart = how.relation in ("nothing", "forged")
+    if as_json:
+        print(json.dumps({"run": str(run), "against": str(other), "line": line, **asdict(how)}))
+    if apart:
+        print(f"umwelt: {line}", file=sys.stderr)
+        return OTHERWISE
+    if not as_json:
+        print(line)
+    return 0

@@ -1,5 +1,6 @@
 """The directory's hands: the journal and the snapshots of a run, on the disk where the run lies."""
 
+import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,6 +19,7 @@ from umwelt.cluster.journal import Journal, Metrics
 from umwelt.cluster.partition import BLOCK_CELLS, cut
 from umwelt.cluster.portion import unpack_births
 from umwelt.cluster.protocol import Ask, Chunk
+from umwelt.cluster.proving import papers_of
 from umwelt.cluster.store import Entry, Store
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.controls import Controls
@@ -44,14 +46,20 @@ class Fetching:
 
 
 class RunBooks:
-    """See `steward.Books`. `constants` are the world's tables, as the snapshots have them."""
+    """See `steward.Books`. `constants` are the world's tables, as snapshots have them; `secret` signs the ledger."""
 
-    def __init__(self, world: WorldFile, store: Store, journal: Journal, constants: dict[str, np.ndarray]):
+    def __init__(
+        self, world: WorldFile, store: Store, journal: Journal, constants: dict[str, np.ndarray],
+        secret: bytes | None = None,
+    ):  # fmt: skip
         self.world, self.store, self.journal, self.constants = world, store, journal, constants
         self._layout = world.laws.layout(world)
         self._species = list(world.laws.species(world)) if world.laws.species else []
         first = next(journal.metrics(), None)
         self._seen = first.populations if first is not None else {}
+        self._secret = secret
+        self._finished: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        """Kept snapshots that the ledger has to be told of, and their papers."""
         self._aside: Path | None = None
         self._fetching: dict[str, Fetching] = {}
         self._committed_s = self._now_s = 0.0
@@ -121,7 +129,10 @@ class RunBooks:
             try:
                 snapshot.write_constants(aside, self.constants)
                 manifest = self._manifest(complete)
+                papers = papers_of(manifest, aside) if complete.kept else ""
                 self.store.complete(aside, manifest)
+                if papers:
+                    self._finished.put((complete.tick, papers))
             except UmweltError as error:
                 line = str(error)
             except OSError as error:
@@ -186,7 +197,8 @@ class RunBooks:
             return None
 
     def turn(self, now_s: float) -> None:
-        """Commit now and then; ask for what has not come."""
+        """Commit now and then; tell the ledger of snapshots; ask for what has not come."""
+        self._enter_snapshots()
         if now_s - self._committed_s > COMMIT_EVERY_S:
             self._committed_s = now_s
             self.journal.commit()
@@ -202,10 +214,21 @@ class RunBooks:
         for name, offset in sorted(fetching.awaited):
             fetching.ask(Ask(fetching.snapshot, name, offset))
 
+    def _enter_snapshots(self) -> None:
+        if self._finished.empty():
+            return
+        while not self._finished.empty():
+            self.journal.enter_snapshot(*self._finished.get())
+        self.journal.enter_head(self._secret)
+
     def close(self) -> None:
-        """End: what was entered is durable."""
+        """End: what was entered is durable, and signed."""
         self._writer.shutdown()
-        self.journal.close()
+        try:
+            self._enter_snapshots()
+            self.journal.enter_head(self._secret)
+        finally:
+            self.journal.close()
 
 
 def newest_good(

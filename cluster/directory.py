@@ -20,11 +20,12 @@ from typing import Any
 
 from umwelt.cluster import events as do
 from umwelt.cluster import protocol as say
+from umwelt.cluster.ledger import GRID_TICKS
 from umwelt.cluster.pace import Pace, Stride, exchange_ticks, threads_each
 from umwelt.cluster.partition import imbalance
 from umwelt.cluster.situation import Known, Node, Taking, Wishes, merged, status
 
-RECORD_EVERY_TICKS = 8
+RECORD_EVERY_TICKS = GRID_TICKS
 AHEAD_S = 0.1
 """How much time is granted at once, so that what people do is felt directly."""
 GRANT_AGAIN_S = 0.1

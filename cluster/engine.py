@@ -27,6 +27,7 @@ from umwelt.cluster.partition import most_parts
 from umwelt.cluster.portion import check_species, measured
 from umwelt.cluster.process import KEEP_MEMORY, announce, announced, lives
 from umwelt.cluster.protocol import Attend, Order, Report, Settled, decode, encode
+from umwelt.cluster.proving import keep_ledger
 from umwelt.cluster.seat import DIRECTORY, ORPHAN_S, SeatSettings
 from umwelt.cluster.store import Store
 from umwelt.cluster.transport import ZmqTransport, check_door
@@ -58,9 +59,11 @@ def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = Fals
         journal = Journal(store.journal)
         try:
             journal.enter(Metrics(0, 0, 0, populations, substances), audit.digest(zero))
+            journal.commit()
+            store.save(zero, world.text, world.name)
+            keep_ledger(store, journal)
         finally:
             journal.close()
-        store.save(zero, world.text, world.name)
     except BaseException:
         store.discard()
         raise

@@ -1,12 +1,13 @@
 """What happened, tick by tick, in SQLite: deeds, maps, digests, metrics, births. The directory alone writes it.
 
 Everything is entered by tick or by id, so that replaying a stretch of history twice changes nothing. A replay that
-comes to another digest than the one journalled is refused: one of the two is wrong.
+comes to another digest than the one journalled is refused: one of the two is wrong. Deeds and digests are chained as
+they are entered (`ledger.py`), in the same transaction, so that none can be changed later without a trace.
 """
 
 import json
 import sqlite3
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
@@ -17,6 +18,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from umwelt.cluster import ledger
 from umwelt.cluster.protocol import Deed, Member
 from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, TICK_BITS
 from umwelt.sandbox.errors import RunError
@@ -47,7 +49,23 @@ CREATE TABLE IF NOT EXISTS deeds (  -- what people did; in force from the start 
 CREATE TABLE IF NOT EXISTS maps (   -- who held what, since which tick
     epoch INTEGER PRIMARY KEY, tick INTEGER NOT NULL, reason TEXT NOT NULL, members TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS deeds_by_tick ON deeds (tick);
+CREATE TABLE IF NOT EXISTS links (  -- the ledger, see ledger.py
+    tick INTEGER PRIMARY KEY, covers TEXT NOT NULL, digest TEXT NOT NULL, hash TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS items (
+    number INTEGER PRIMARY KEY, kind TEXT NOT NULL, tick INTEGER NOT NULL, what TEXT NOT NULL, hash TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS heads (
+    tick INTEGER NOT NULL, link TEXT NOT NULL, number INTEGER NOT NULL, item TEXT NOT NULL, public TEXT NOT NULL,
+    signature TEXT NOT NULL
+);
 """
+_LEDGER = {
+    "links": ("tick", "covers", "digest", "hash"),
+    "items": ("number", "kind", "tick", "what", "hash"),
+    "heads": ("tick", "link", "number", "item", "public", "signature"),
+}
 
 
 @dataclass(frozen=True)
@@ -106,6 +124,8 @@ class Journal:
                         f"INSERT INTO {table} SELECT * FROM other.{table} WHERE tick {limit} ?", (tick,)
                     )
                 journal._database.execute("INSERT INTO maps SELECT * FROM other.maps WHERE tick < ?", (tick,))
+                if journal._database.execute("SELECT 1 FROM other.sqlite_master WHERE name = 'links'").fetchone():
+                    journal._database.execute("INSERT INTO links SELECT * FROM other.links WHERE tick <= ?", (tick,))
                 journal.commit()
         finally:
             journal.close()
@@ -121,7 +141,9 @@ class Journal:
                     f"{self.path}: tick {metrics.tick} came out as {written}, but was {known[0]} when it first ran: go "
                     "on with the Umwelt that began the run, or begin a new run"
                 )
-            self._database.execute("INSERT OR IGNORE INTO digests VALUES (?, ?)", (metrics.tick, written))
+            if known is None:
+                self._database.execute("INSERT INTO digests VALUES (?, ?)", (metrics.tick, written))
+                self._chain(metrics.tick, written)
             self._database.execute(
                 "INSERT OR IGNORE INTO metrics VALUES (?, ?, ?, ?, ?)",
                 (
@@ -153,6 +175,8 @@ class Journal:
         with _told(self.path):
             self._begin()
             self._database.executemany("INSERT INTO deeds VALUES (?, ?, ?, ?)", rows)
+            entered = [ledger.DeedRow(deed.number, deed.tick, ticket.encode(), deed.content) for deed in deeds]
+            self._take((ledger.DEED, deed.tick, ledger.what_of_deed(deed)) for deed in entered)
 
     def enter_map(self, epoch: int, tick: int, reason: str, members: Sequence[Member]) -> None:
         """Enter a map, durably: no two directories ever give the same epoch."""
@@ -161,6 +185,132 @@ class Journal:
             self._begin()
             self._database.execute("INSERT INTO maps VALUES (?, ?, ?, ?)", (epoch, tick, reason, text))
         self.commit()
+
+    # --- the ledger
+
+    def begin_ledger(self, world: bytes) -> None:
+        """Begin the ledger of a world file, over all that is journalled so far; nothing where it was begun before."""
+        with _told(self.path):
+            if self._last_item() is not None:
+                return
+            self._begin()
+            begun = ledger.item_after(None, ledger.BEGUN, self.last_tick(), ledger.hash_of_world(world))
+            self._database.execute("INSERT INTO items VALUES (?, ?, ?, ?, ?)", begun)
+            linked = {tick for (tick,) in self._database.execute("SELECT tick FROM links")}
+            for tick, digest in self._database.execute("SELECT tick, digest FROM digests ORDER BY tick").fetchall():
+                if tick not in linked:
+                    self._chain(tick, digest)
+            deeds = self._deed_rows("ORDER BY number")
+            self._take((ledger.DEED, deed.tick, ledger.what_of_deed(deed)) for deed in deeds)
+        self.commit()
+
+    def enter_snapshot(self, tick: int, papers: str) -> None:
+        """Enter what `ledger.papers` says of a kept snapshot."""
+        with _told(self.path):
+            self._begin()
+            self._take([(ledger.SNAPSHOT, tick, papers)])
+
+    def snapshot_ticks(self) -> set[int]:
+        """The ticks of the snapshots that the ledger knows."""
+        with _told(self.path):
+            kind = (ledger.SNAPSHOT,)
+            return {tick for (tick,) in self._database.execute("SELECT tick FROM items WHERE kind = ?", kind)}
+
+    def enter_head(self, secret: bytes | None) -> None:
+        """Enter the head of both chains, durably, signed if there is a key; nothing where it is there already."""
+        with _told(self.path):
+            link, item = self._last_link(), self._last_item()
+            if link is None or item is None:
+                return
+            head = ledger.signed_head(link, item, secret)
+            last = self._database.execute("SELECT * FROM heads ORDER BY rowid DESC LIMIT 1").fetchone()
+            if last != head:
+                self._begin()
+                self._database.execute("INSERT INTO heads VALUES (?, ?, ?, ?, ?, ?)", head)
+        self.commit()
+
+    def head_stands(self) -> bool:
+        """Whether the last head, if there is one, is still of this ledger: one who chained it anew left another."""
+        with _told(self.path):
+            head = self._database.execute("SELECT * FROM heads ORDER BY rowid DESC LIMIT 1").fetchone()
+            if head is None:
+                return True
+            tick, link, number, item, _, _ = head
+            found = self._database.execute("SELECT hash FROM links WHERE tick = ?", (tick,)).fetchone()
+            other = self._database.execute("SELECT hash FROM items WHERE number = ?", (number,)).fetchone()
+            return (found, other) == ((link,), (item,))
+
+    def ledger_rows(self) -> ledger.Rows:
+        """What stands in the journal and its ledger at one moment, whatever it is: texts that are none are replaced."""
+        with _told(self.path), _read(self.path):
+            self._begin()
+            try:
+                digests = dict(self._texts("digests", ("tick", "digest"), "tick"))
+                deeds = self._deed_rows("ORDER BY number")
+                there = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master")}
+                found = {
+                    table: self._texts(table, columns, columns[0] if table != "heads" else "rowid")
+                    if table in there else []
+                    for table, columns in _LEDGER.items()
+                }  # fmt: skip
+            finally:
+                self.commit()
+        return ledger.Rows(
+            digests, deeds, [ledger.Link(*row) for row in found["links"]],
+            [ledger.Item(*row) for row in found["items"]], [ledger.Head(*row) for row in found["heads"]],
+        )  # fmt: skip
+
+    def _texts(self, table: str, columns: Sequence[str], order: str) -> list[tuple]:
+        """Rows as they stand there; `tick` and `number` are numbers, all else is text."""
+        numbers = [name in ("tick", "number") for name in columns]
+        wanted = ", ".join(
+            f"CAST({name} AS {'INTEGER' if number else 'BLOB'})" for name, number in zip(columns, numbers, strict=True)
+        )
+        return [
+            tuple(one or 0 if number else (one or b"").decode("utf-8", "backslashreplace")
+                  for one, number in zip(row, numbers, strict=True))
+            for row in self._database.execute(f"SELECT {wanted} FROM {table} ORDER BY {order}")
+        ]  # fmt: skip
+
+    def _deed_rows(self, chosen: str, values: Sequence[int] = ()) -> list[ledger.DeedRow]:
+        wanted = "SELECT number, CAST(tick AS INTEGER), CAST(ticket AS BLOB), CAST(content AS BLOB) FROM deeds"
+        found = self._database.execute(f"{wanted} {chosen}", values)
+        return [ledger.DeedRow(row[0], row[1] or 0, row[2] or b"", row[3] or b"") for row in found]
+
+    def _last_link(self) -> ledger.Link | None:
+        row = self._database.execute("SELECT * FROM links ORDER BY tick DESC LIMIT 1").fetchone()
+        return None if row is None else ledger.Link(*row)
+
+    def _last_item(self) -> ledger.Item | None:
+        row = self._database.execute("SELECT * FROM items ORDER BY number DESC LIMIT 1").fetchone()
+        return None if row is None else ledger.Item(*row)
+
+    def _chain(self, tick: int, digest: str) -> None:
+        """Chain a digest that was not there before; a journal whose ledger was not begun keeps none."""
+        begun = self._database.execute("SELECT what FROM items WHERE number = 1").fetchone()
+        if begun is None:
+            return
+        last = self._last_link()
+        if tick % ledger.GRID_TICKS or (last is not None and tick <= last.tick):
+            self._take([(ledger.MOMENT, tick, digest)])
+            return
+        covers = begun[0]
+        if last is not None:
+            due = self._deed_rows("WHERE tick >= ? AND tick < ? ORDER BY tick, number", (last.tick, tick))
+            covers = ledger.hash_of_deeds(due)
+        link = ledger.link_after(last, tick, covers, digest)
+        self._database.execute("INSERT INTO links VALUES (?, ?, ?, ?)", link)
+
+    def _take(self, items: Iterable[tuple[str, int, str]]) -> None:
+        """Chain items of a kind, a tick and what they say."""
+        before = self._last_item()
+        if before is None:
+            return
+        for kind, tick, what in items:
+            before = ledger.item_after(before, kind, tick, what)
+            self._database.execute("INSERT INTO items VALUES (?, ?, ?, ?, ?)", before)
+
+    # --- what is told
 
     def deeds(self, from_tick: int = 0) -> Iterator[tuple[str, Deed]]:
         """Every deed from a tick on with its ticket, in order."""

@@ -5,6 +5,7 @@
         node.public       node.secret         those that compute
         keeper.public     keeper.secret       those that may change the world
         spectator.public  spectator.secret    those that may look
+        ledger.public     ledger.secret       signs the run's ledger (Ed25519; the others are CURVE); opens no door
         roles.toml        "PUBLIC KEY" = "ROLE", one line a key: read by every door
 
 Whoever joins gets `world.public` and his own pair, nothing more. All who hold the same pair are one and the same to a
@@ -22,10 +23,12 @@ from pathlib import Path
 import zmq
 from zmq.utils import z85
 
+from umwelt.cluster import signing
 from umwelt.sandbox.errors import RunError
 
 WORLD, NODE, KEEPER, SPECTATOR = ROLES = ("world", "node", "keeper", "spectator")
 TABLE = "roles.toml"
+LEDGER = "ledger"
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 _TABLE_HEAD = """\
 # Who may come in, and as what: "public key" = "role". Roles: world, node, keeper, spectator.
@@ -79,7 +82,7 @@ class Keys:
 
 
 def make_keys(folder: Path) -> list[Path]:
-    """Make a key pair for each role, and the table of roles; says what was written. Never overwrites a key."""
+    """Make a pair for each role, one that signs, and the table of roles; says what was written. Overwrites no key."""
     with _told(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = sorted(path.name for path in folder.iterdir())
@@ -94,6 +97,9 @@ def make_keys(folder: Path) -> list[Path]:
             _create(folder / f"{role}.secret", f"{written(secret)}\n", 0o600, made)
             _create(folder / f"{role}.public", f"{written(public)}\n", 0o644, made)
             table += f'"{written(public)}" = "{role}"\n'
+        public, secret = signing.new_pair()
+        _create(folder / f"{LEDGER}.secret", f"{secret.hex()}\n", 0o600, made)
+        _create(folder / f"{LEDGER}.public", f"{public.hex()}\n", 0o644, made)
         _create(folder / TABLE, table, 0o644, made)
     except BaseException:
         for path in made:  # half a set of keys opens nothing
@@ -101,6 +107,23 @@ def make_keys(folder: Path) -> list[Path]:
                 path.unlink()
         raise
     return made
+
+
+def ledger_secret(folder: Path) -> bytes | None:
+    """What a world's ledger is signed with; None where the keys were made before there were ledgers."""
+    _must_be_folder(folder)
+    if not (folder / f"{LEDGER}.secret").exists():
+        return None
+    secret = bytes.fromhex(written(_read(folder / f"{LEDGER}.secret")))
+    if signing.public_of(secret) != ledger_public(folder):
+        raise RunError(f"{folder}: {LEDGER}.public and {LEDGER}.secret are of different pairs: copy both again")
+    return secret
+
+
+def ledger_public(folder: Path) -> bytes:
+    """The key that the ledgers of a world are signed with, as those need it who verify."""
+    _must_be_folder(folder)
+    return bytes.fromhex(written(_read(folder / f"{LEDGER}.public")))
 
 
 def best_role(folder: Path) -> str:

@@ -7,7 +7,7 @@ import shutil
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from umwelt.agents import deeds
 from umwelt.agents.description import WorldFile, parse_world
 from umwelt.agents.opening import opened, torus_of
 from umwelt.cluster.afar import created_store, opened_store
-from umwelt.cluster.journal import Journal
+from umwelt.cluster.journal import Journal, Metrics
 from umwelt.cluster.partition import cut, neighbours
-from umwelt.cluster.portion import Portion
+from umwelt.cluster.portion import Portion, measured
 from umwelt.cluster.protocol import Assign, Deed, Member
+from umwelt.cluster.proving import keep_ledger, proved
 from umwelt.cluster.store import WORLD, Entry, Store, writing
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError
@@ -154,6 +155,16 @@ def fork(folder: Path, tick: int, to: Path | None = None) -> Path:
         if source.journal.is_file():
             Journal.copy(source.journal, made.journal, tick)
         made.save(region, world.text, world.name)
+        if made.journal.is_file():
+            journal = Journal(made.journal)
+            try:
+                species = list(world.laws.species(world)) if world.laws.species else []
+                populations, substances = measured(world, region, species)
+                counts = region.counts["births"], region.counts["deaths"]
+                journal.enter(Metrics(tick, *counts, populations, substances), audit.world_digest(region))
+                keep_ledger(made, journal)
+            finally:
+                journal.close()
     except BaseException:
         with suppress(OSError):
             shutil.rmtree(made.snapshots)
@@ -189,14 +200,24 @@ class Verdict:
     first_other: int | None = None
     """The first tick that came out otherwise."""
     line: str = ""
+    replayed: bool = False
+    """Whether the run fitted its ledger, so that it was replayed."""
+    ledger: list[str] = field(default_factory=list)
+    """What is known of the run by its ledger."""
 
 
-def verify(folder: Path, nodes: int = 1, seen: Callable[[int, int], None] = lambda tick, last: None) -> Verdict:
-    """Replay a run from its first snapshot, cut for so many nodes, and compare every journalled digest.
+def verify(
+    folder: Path, nodes: int = 1, seen: Callable[[int, int], None] = lambda tick, last: None,
+    public: bytes | None = None,
+) -> Verdict:  # fmt: skip
+    """Hold a run against its ledger; then replay it, cut for so many nodes, and compare every journalled digest.
 
-    `seen` is told each tick and the last one.
+    The ledger has to be signed by the key `public`, if one is given. `seen` is told each tick and the last one.
     """
     store = opened_store(folder)
+    proof = proved(store, public)
+    if proof.fault is not None:
+        return Verdict(first_other=proof.fault.tick, line=proof.fault.line, ledger=proof.lines)
     world = described_world(store)
     journal = Journal.reading(store.journal)
     try:
@@ -207,7 +228,7 @@ def verify(folder: Path, nodes: int = 1, seen: Callable[[int, int], None] = lamb
     if not kept:
         raise store.none_left([])
     first = store.load(Entry(kept[0], True), world.laws.layout(world))
-    verdict = Verdict(last_tick=max([*digests, *kept]))
+    verdict = Verdict(last_tick=max([*digests, *kept]), replayed=True, ledger=proof.lines)
     saved = {tick: int(store.manifest(Entry(tick, True)).digest, 16) for tick in kept}
     portions = together(world, first, nodes)
     for tick in range(first.manifest.tick, verdict.last_tick + 1):

@@ -22,10 +22,11 @@ from umwelt.cluster.afar import FarStore, opened_store
 from umwelt.cluster.books import RunBooks, newest_good
 from umwelt.cluster.directory import Directory
 from umwelt.cluster.journal import Journal
-from umwelt.cluster.keys import KEEPER, NODE, WORLD, Keys
+from umwelt.cluster.keys import KEEPER, NODE, WORLD, Keys, ledger_secret
 from umwelt.cluster.partition import most_parts
 from umwelt.cluster.process import Ending, announce, reported, settings_from_arguments
 from umwelt.cluster.protocol import PROTOCOL, Order, Welcome
+from umwelt.cluster.proving import keep_ledger
 from umwelt.cluster.recovery import described_world
 from umwelt.cluster.seals import seals_of
 from umwelt.cluster.situation import Known, Wishes
@@ -104,6 +105,13 @@ class Seat:
             print(f"umwelt: {line}", file=sys.stderr, flush=True)
         store.tidy()
         self.journal = Journal(store.journal)
+        secret = ledger_secret(Path(settings.keys)) if settings.keys else None
+        if secret is not None and not self.journal.head_stands():
+            raise RunError(
+                f"{store.journal}: its last head is not of this ledger: umwelt verify {store.folder} tells what was "
+                "changed: take it from a copy, or resume the run without keys"
+            )
+        keep_ledger(store, self.journal)
         known = known_from(store, self.journal, world, entry, manifest)
         constants = snapshot.load_constants(store.path(*entry), manifest)
         token = depot.offer(store.folder)
@@ -116,7 +124,7 @@ class Seat:
             **{name: value for name, value in chosen.items() if value > 0},
         )  # fmt: skip
         self.store = store
-        self.books = RunBooks(world, store, self.journal, constants)
+        self.books = RunBooks(world, store, self.journal, constants, secret)
         self.transport = ZmqTransport(b"", settings.bind, keys, WORLD, frozenset({WORLD, NODE, KEEPER}))
         directory = Directory(known, wishes, welcome, seals_of(world), PROTOCOL)
         self.steward = Steward(directory, self.transport, self.books, time.monotonic, self._say)

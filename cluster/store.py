@@ -173,6 +173,13 @@ class Store:
         except (OSError, UnicodeDecodeError) as error:
             raise RunError(f"{self.folder / WORLD}: cannot be read: {error}") from None
 
+    def world_bytes(self) -> bytes:
+        """The frozen world file, byte for byte."""
+        try:
+            return (self.folder / WORLD).read_bytes()
+        except OSError as error:
+            raise RunError(f"{self.folder / WORLD}: cannot be read: {error}") from None
+
     def entries(self, last_tick: int | None = None) -> list[Entry]:
         """All snapshots (not after `last_tick`), whole or damaged, newest first; half-written ones have no name yet."""
         if not self.snapshots.is_dir():

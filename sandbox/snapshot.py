@@ -10,7 +10,8 @@ A snapshot is a folder:
 Its parts are written aside, each by whoever owns the rectangle; then the manifest is, and the folder gets its proper
 name: a folder with that name and a manifest is whole. A kept snapshot is compressed and made durable first; a passing
 mark is neither, so it outlives a process that is killed, but not the machine. Loading computes the digest of each part
-anew: what does not hash to what the manifest says is refused.
+anew: what does not hash to what the manifest says is refused. The digest finds damage; the parts of a kept snapshot
+carry a BLAKE2b hash of their files besides, which also finds forgery (`files_hash`).
 """
 
 import hashlib
@@ -36,6 +37,8 @@ from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 CONSTANTS = "constants"
+GROUP_FILE, GROUP = "zarr.json", json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}})
+"""The file that makes a folder one of Zarr's groups, and what stands in it."""
 ASIDE = ".writing-"
 """Folders that begin so are half written; nobody reads them."""
 CHUNK_BYTES = 8 << 20
@@ -109,8 +112,8 @@ def write_part(folder: Path, piece: Piece, torus: Torus, digest: int, compressed
     """Write one part of a snapshot into the folder that is its aside; gives its entry in the manifest.
 
     `piece` is what `region.cut(region.owned)` gave and `digest` its `audit.digest`, both from one moment, so that the
-    region may run on while this writes. Raises `OSError`, also where the folder is gone (nobody wants the part any
-    more) or the part is there already; then nothing of this call is left behind.
+    region may run on while this writes. A compressed part gets a hash of its files. Raises `OSError`, also where the
+    folder is gone (nobody wants the part any more) or the part is there already; then nothing of this call is left.
     """
     y, x = piece.rectangle.y % torus.height, piece.rectangle.x % torus.width
     entry = {
@@ -129,10 +132,24 @@ def write_part(folder: Path, piece: Piece, torus: Torus, digest: int, compressed
         for table, columns in piece.tables.items():
             for name, values in columns.items():
                 put(part / table / name, _to_global(piece.rectangle, torus, name, values))
+        if compressed:
+            entry["hash"] = files_hash(part)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
     return entry
+
+
+def files_hash(folder: Path) -> str:
+    """BLAKE2b over the files of a folder, in order of their names: names from there, sizes, and what is in them."""
+    found = hashlib.blake2b(digest_size=32)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix().encode("utf-8", "surrogateescape")
+        found.update(b"%d %d\n%b\n" % (len(name), path.stat().st_size, name))
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                found.update(block)
+    return found.hexdigest()
 
 
 def write_constants(folder: Path, constants: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -299,10 +316,9 @@ def _to_global(rectangle: Rectangle, torus: Torus, name: str, values: np.ndarray
 
 def _put_groups(folder: Path, *names: str) -> None:
     """Make a folder and some in it what Zarr knows as groups."""
-    text = json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}})
     for group in (folder, *[folder / name for name in names]):
         group.mkdir(exist_ok=True)
-        (group / "zarr.json").write_text(text, "utf-8")
+        (group / GROUP_FILE).write_text(GROUP, "utf-8")
 
 
 def _put_compressed(folder: Path, values: np.ndarray) -> None:
@@ -393,6 +409,7 @@ _KINDS = {
 _PLAIN_NAME = re.compile(r"\w[\w.-]*")
 _ENTRY = ("folder", "rectangle", "digest", "beings")
 _HASH = re.compile(r"[0-9a-f]{16}")
+_FILES_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def _line(error: BaseException) -> str:
@@ -451,7 +468,9 @@ def _check_parts(parts: Sequence[Mapping[str, Any]], torus: Torus, tables: Itera
         if part["folder"] != f"part-{y}-{x}" or not _HASH.fullmatch(part["digest"]):
             raise ValueError(f'"parts": {part["folder"]!r} is not as it was written')
         counts = [part["beings"][name] for name in tables]
-        if part.keys() != set(_ENTRY) or any(type(count) is not int or count < 0 for count in counts):
+        if "hash" in part and not _FILES_HASH.fullmatch(part["hash"]):
+            raise ValueError(f'"parts": the hash of {part["folder"]!r} is none')
+        if part.keys() - {"hash"} != set(_ENTRY) or any(type(count) is not int or count < 0 for count in counts):
             raise ValueError(f'"parts": {part["folder"]!r} is not as it was written')
         rows = [(y, min(y + height, torus.height)), (0, y + height - torus.height)]
         columns = [(x, min(x + width, torus.width)), (0, x + width - torus.width)]

@@ -8,6 +8,7 @@ from umwelt.agents.description import WorldFile, parse_world
 from umwelt.cluster.engine import begin_run
 from umwelt.cluster.journal import Journal, Metrics
 from umwelt.cluster.portion import measured
+from umwelt.cluster.proving import keep_ledger
 from umwelt.cluster.recovery import journalled_deeds, region_at, replay
 from umwelt.cluster.store import Store
 from umwelt.sandbox import audit
@@ -90,6 +91,8 @@ class Walk:
         self.record()
         self.journal.commit()
         self.store.save(self.region, self.world.text, self.world.name)
+        keep_ledger(self.store, self.journal)
+        self.journal.enter_head(None)
 
     def close(self) -> None:
         """Close the journal."""

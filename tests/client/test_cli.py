@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -94,6 +95,23 @@ def history_can_be_verified_and_forked(capsys) -> None:
 
 def test_a_run_that_was_tampered_with_is_found_out_at_its_tick(capsys):
     store = small_run(Path("r"), 8, 16)
+    path = store.path(16) / "manifest.json"
+    path.write_text(path.read_text().replace(f"{newest(store)[1]:016x}", "0123456789abcdef"))
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", "r", "--json"])
+    said = capsys.readouterr()
+    assert ended.value.code == 1 and json.loads(said.out)["first_other"] == 16
+    place = "snapshots/tick-000000000016/manifest.json"
+    assert said.err.startswith(f"umwelt: r: {place}: is not what was kept: ") and said.err.count("\n") == 1
+
+
+def test_an_old_run_that_was_tampered_with_is_found_out_at_its_tick_by_its_replay(capsys):
+    store = small_run(Path("r"), 8, 16)
+    database = sqlite3.connect(store.journal)
+    with database:
+        for table in ("links", "items", "heads"):
+            database.execute(f"DROP TABLE {table}")
+    database.close()
     path = store.path(16) / "manifest.json"
     path.write_text(path.read_text().replace(f"{newest(store)[1]:016x}", "0123456789abcdef"))
     with pytest.raises(SystemExit) as ended:

@@ -21,6 +21,7 @@ from umwelt.client.export import export_run
 from umwelt.client.running import newest
 from umwelt.cluster.engine import Engine, Plan, begin_run, refuse_running
 from umwelt.cluster.journal import Journal
+from umwelt.cluster.proving import compare
 from umwelt.cluster.recovery import described_world, region_at, verify
 from umwelt.cluster.store import Store, aside
 from umwelt.sandbox import audit, snapshot
@@ -257,6 +258,7 @@ def test_a_world_whose_processes_are_killed_is_the_same_world(tmp_path):
     found = verify(store.folder)
     assert found.first_other is None and found.compared > last.tick // 8 and found.last_tick == last.tick
     straight = small_run(tmp_path / "straight", last.tick)
+    assert compare(store.folder, straight.folder)[0].relation == "same"
     journals = [Journal.reading(one.journal) for one in (store, straight)]
     assert list(journals[0].births()) == list(journals[1].births())
     assert list(deque(journals[0].metrics(), 1)) == list(deque(journals[1].metrics(), 1))

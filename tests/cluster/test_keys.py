@@ -7,7 +7,7 @@ import stat
 import pytest
 import zmq
 
-from umwelt.cluster import keys
+from umwelt.cluster import keys, signing
 from umwelt.cluster.keys import ROLES, Keys, best_role, make_keys
 from umwelt.sandbox.errors import RunError
 
@@ -44,6 +44,22 @@ def test_every_role_has_a_pair_that_loads(folder):
     assert Keys.load(folder, "node").roles == dict(sorted(Keys.load(folder, "world").roles.items()))
 
 
+def test_the_ledger_has_a_pair_of_its_own_that_opens_no_door(folder, tmp_path):
+    public, secret = keys.ledger_public(folder), keys.ledger_secret(folder)
+    assert signing.public_of(secret) == public
+    assert public.hex() not in (folder / "roles.toml").read_text()
+    assert keys.ledger_public(copied(folder, tmp_path / "a", "ledger.public")) == public
+    assert keys.ledger_secret(copied(folder, tmp_path / "b", "ledger.public", "world.public")) is None
+    (folder / "ledger.public").write_bytes((folder / "node.public").read_bytes())
+    with pytest.raises(RunError, match=r"ledger\.public and ledger\.secret are of different pairs") as error:
+        keys.ledger_secret(folder)
+    line_of(error)
+    (folder / "ledger.public").unlink()
+    with pytest.raises(RunError, match=r"ledger\.public: is missing") as error:
+        keys.ledger_public(folder)
+    line_of(error)
+
+
 def test_secrets_are_born_for_the_owner_alone(tmp_path, monkeypatch):
     modes = []
     real = os.open
@@ -60,7 +76,7 @@ def test_secrets_are_born_for_the_owner_alone(tmp_path, monkeypatch):
     finally:
         os.umask(before)
     at_birth = {mode for path, mode in modes if path.endswith(".secret")}
-    assert at_birth == {0o600} and len(modes) == 2 * len(ROLES) + 1
+    assert at_birth == {0o600} and len(modes) == 2 * len(ROLES) + 3
     assert stat.S_IMODE((tmp_path / "keys").stat().st_mode) == 0o700
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in (tmp_path / "keys").glob("*.secret"))
 
