@@ -102,7 +102,7 @@ def test_numbers_evolve_and_any_cut_gives_the_same_world(tmp_path):
     advance(straight, world.laws, 8)
     assert whole_digest(one) == whole_digest(three)
     assert audit.digest(straight) + straight.controls.digest() & audit.DIGEST_MASK == whole_digest(one)
-    advance(straight, world.laws, 150)
+    advance(straight, world.laws, 240)
     table = straight.tables["monsters"]
     born = straight.owned_rows("monsters") & (table["generation"] > 0)
     numbers = read_mind("snail.hocl", "founders[3].behaviour").integers
