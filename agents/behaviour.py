@@ -13,6 +13,7 @@ import numpy as np
 
 from umwelt.agents.contract import DRIVES
 from umwelt.agents.description import load_object, one_line
+from umwelt.agents.hocl.parser import Program
 from umwelt.agents.mind import Mind, is_mind, read_mind
 from umwelt.sandbox.columns import Column, Table
 from umwelt.sandbox.errors import SpeciesError, WorldFileError
@@ -57,9 +58,8 @@ class Behaviours:
 def behaviours_for(references: Sequence[str]) -> Behaviours:
     """The behaviours that world files name, by species index."""
     found = Behaviours(np.array([reference == NET for reference in references] or [True], np.int8))
-    for at, reference in enumerate(references):
-        if is_mind(reference):
-            found.own[at] = Mind(read_mind(reference, _key(at)), reference)
+    for at, program in minds_for(references).items():
+        found.own[at] = Mind(program, references[at])
     for at, cls in _classes(references):
         from umwelt.agents.species import own_columns_of
 
@@ -83,6 +83,11 @@ def columns_for(references: Sequence[str]) -> tuple[Column, ...]:
                 line = f"{cls.__name__}.{name} is declared otherwise by {owner}: make them alike"
                 raise WorldFileError(f"{_key(at)}: {line}")
     return tuple(column for column, _ in found.values())
+
+
+def minds_for(references: Sequence[str]) -> dict[int, Program]:
+    """The programs that the named species live by, by index."""
+    return {at: read_mind(one, _key(at)) for at, one in enumerate(references) if is_mind(one)}
 
 
 def classes_for(references: Sequence[str]) -> dict[int, type]:

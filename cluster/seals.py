@@ -1,4 +1,4 @@
-"""Hashes of what must be the same on every node: laws, species, tables, and the libraries that compile them."""
+"""Hashes of what must be the same on every node: laws, species and their minds, tables, and what compiles them."""
 
 import hashlib
 import inspect
@@ -9,7 +9,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from umwelt.agents.behaviour import classes_for
+from umwelt.agents.behaviour import classes_for, minds_for
 from umwelt.agents.description import WorldFile
 from umwelt.sandbox.kernel import ROOMS, sources_behind
 
@@ -23,8 +23,9 @@ def seals_of(world: WorldFile) -> dict[str, str]:
     fields, schemas = world.laws.layout(world)
     described = repr((fields, [(schema.name, schema.kind, schema.columns) for schema in schemas]))
     founders = getattr(world.settings, "founders", None) or []
-    classes = classes_for([founder.behaviour for founder in founders if hasattr(founder, "behaviour")])
-    written = [(at, cls.__qualname__, _source(cls)) for at, cls in sorted(classes.items())]
+    references = [founder.behaviour for founder in founders if hasattr(founder, "behaviour")]
+    written = [(at, cls.__qualname__, _source(cls)) for at, cls in sorted(classes_for(references).items())]
+    written += [(at, references[at], str(program)) for at, program in sorted(minds_for(references).items())]
     return {
         "laws": _hash(path.read_bytes() for path in sorted(sources, key=lambda path: path.as_posix())),
         "species": _hash(repr(one).encode() for one in written),

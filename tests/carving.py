@@ -114,3 +114,34 @@ __all__ = [
     "assert_unique_ids", "begin", "bundled", "carve", "carved", "carved_anew", "golden", "halves", "ninths", "quarters",
     "run_together", "torus_of", "whole", "whole_digest", "whole_elements",
 ]  # fmt: skip
+
+
+def assert_a_new_cut_changes_nothing(world: WorldFile, again: Sequence[Rectangle]) -> None:
+    """Four ticks in quarters with two ticks an exchange, then four in another cut with one."""
+    alone, torus = whole(world), torus_of(world)
+    parts = carved(begin(world), world, quarters(torus), 2)
+    run_together(parts, world, 4, 2)
+    parts = carved_anew(parts, world, again, 1)
+    run_together(parts, world, 4, 1)
+    run_together(alone, world, 8, 1)
+    assert whole_digest(parts) == whole_digest(alone)
+
+
+def assert_it_may_see_itself_several_times(world: WorldFile, halo_cells: int) -> None:
+    """Four ticks an exchange, so that the halo, so many cells wide, is wider than a small world."""
+    alone, deep = whole(world), whole(world, 4)
+    run_together(alone, world, 8, 1)
+    run_together(deep, world, 8, 4, shuffle_seed=3)
+    assert deep[0].halo_cells == halo_cells >= max(torus_of(world))
+    assert whole_digest(deep) == whole_digest(alone)
+
+
+def assert_thin_strips_agree(world: WorldFile, upright: bool, ticks: int) -> None:
+    """Tick by tick, in strips of a cell and more: a law that looks further than it says shows there first."""
+    torus, lines = torus_of(world), [0, 1, 2, 4, 7, 12, 20]
+    thin = carve(torus, [0], [lines]) if upright else carve(torus, lines, [[3]] * len(lines))
+    alone, parts = whole(world), carved(begin(world), world, thin, 1)
+    for seed in range(ticks):
+        run_together(alone, world, 1, 1)
+        run_together(parts, world, 1, 1, shuffle_seed=seed)
+        assert whole_digest(parts) == whole_digest(alone)

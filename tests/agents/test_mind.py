@@ -14,6 +14,7 @@ from umwelt.agents.opening import begin
 from umwelt.agents.programs import bundled_minds
 from umwelt.cluster.engine import begin_run
 from umwelt.cluster.recovery import step_together, together, whole_digest
+from umwelt.cluster.seals import seals_of
 from umwelt.cluster.store import Entry
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import WorldFileError
@@ -126,6 +127,17 @@ def test_minds_that_cannot_be_are_one_line(tmp_path, monkeypatch, reference, sai
         begin(read_world("pond", {**SMALL, "founders.3.behaviour": reference}))
     assert said in str(refused.value) and "\n" not in str(refused.value)
     read_mind.cache_clear()
+
+
+def test_a_node_whose_file_of_a_mind_differs_is_told_from_the_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = set()
+    for number in (5, 6, 5):
+        Path("own.hocl").write_text(f'<replace-one "hunger":h::int by "thrust":{number}>')
+        read_mind.cache_clear()
+        found.add(seals_of(read_world("pond", {**SMALL, "founders.3.behaviour": "own.hocl"}))["species"])
+    read_mind.cache_clear()
+    assert len(found) == 2
 
 
 def test_every_bundled_mind_can_be_read():

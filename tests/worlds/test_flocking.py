@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from carving import (
+    assert_it_may_see_itself_several_times,
+    assert_thin_strips_agree,
     assert_unique_ids,
-    carve,
     carved,
     halves,
     ninths,
@@ -103,22 +104,11 @@ def test_the_digest_does_not_depend_on_the_cut_or_on_the_order_of_rows(cut, k):
 @pytest.mark.parametrize("upright", [False, True])
 def test_vision_reaches_no_further_than_the_law_says(upright):
     described = world(32, 32, 400, **{"boids.vision": float(MOST_VISION_CELLS), "boids.match": 1.0})
-    torus, lines = torus_of(described), [0, 1, 2, 4, 7, 12, 20]
-    thin = carve(torus, [0], [lines]) if upright else carve(torus, lines, [[3]] * len(lines))
-    alone, parts = whole(described), carved(begin(described), described, thin, 1)
-    for seed in range(5):
-        run_together(alone, described, 1, 1)
-        run_together(parts, described, 1, 1, shuffle_seed=seed)
-        assert whole_digest(parts) == whole_digest(alone)
+    assert_thin_strips_agree(described, upright, 5)
 
 
 def test_a_small_world_that_sees_itself_several_times():
-    described = world(32, 32, 50)
-    alone, deep = whole(described), whole(described, 4)
-    run_together(alone, described, 8, 1)
-    run_together(deep, described, 8, 4, shuffle_seed=3)
-    assert deep[0].halo_cells == 44
-    assert whole_digest(deep) == whole_digest(alone)
+    assert_it_may_see_itself_several_times(world(32, 32, 50), 44)
 
 
 @pytest.mark.parametrize(("key", "value"), [("boids.vision", 11.0), ("boids.speed", 2.0), ("boids.count", -1)])

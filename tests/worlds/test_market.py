@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from carving import (
+    assert_a_new_cut_changes_nothing,
+    assert_it_may_see_itself_several_times,
+    assert_thin_strips_agree,
     assert_unique_ids,
     carve,
     carved,
-    carved_anew,
     halves,
     ninths,
     quarters,
@@ -121,34 +123,17 @@ def test_the_digest_does_not_depend_on_the_cut_or_on_the_order_of_rows(cut, k):
 
 def test_the_digest_survives_a_new_cut():
     described = world()
-    alone, torus = whole(described), torus_of(described)
-    parts = carved(begin(described), described, quarters(torus), 2)
-    run_together(parts, described, 4, 2)
-    parts = carved_anew(parts, described, sixths(torus), 1)
-    run_together(parts, described, 4, 1)
-    run_together(alone, described, 8, 1)
-    assert whole_digest(parts) == whole_digest(alone)
+    assert_a_new_cut_changes_nothing(described, sixths(torus_of(described)))
 
 
 def test_a_small_world_that_sees_itself_several_times():
-    described = world(32, 32, 300)
-    alone, deep = whole(described), whole(described, 4)
-    run_together(alone, described, 8, 1)
-    run_together(deep, described, 8, 4, shuffle_seed=3)
-    assert deep[0].halo_cells == 60
-    assert whole_digest(deep) == whole_digest(alone)
+    assert_it_may_see_itself_several_times(world(32, 32, 300), 60)
 
 
 @pytest.mark.parametrize("upright", [False, True])
 def test_thin_rectangles_in_a_crowd_agree_tick_by_tick(upright):
     described = world(32, 32, 600, **{"traders.vision": [4, 5]})
-    torus, lines = torus_of(described), [0, 1, 2, 4, 7, 12, 20]
-    thin = carve(torus, [0], [lines]) if upright else carve(torus, lines, [[3]] * len(lines))
-    alone, parts = whole(described), carved(begin(described), described, thin, 1)
-    for seed in range(8):
-        run_together(alone, described, 1, 1)
-        run_together(parts, described, 1, 1, shuffle_seed=seed)
-        assert whole_digest(parts) == whole_digest(alone)
+    assert_thin_strips_agree(described, upright, 8)
 
 
 def test_several_put_into_one_cell_come_out_alike_over_cuts_and_part():

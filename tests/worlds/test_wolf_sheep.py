@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from carving import (
+    assert_a_new_cut_changes_nothing,
+    assert_it_may_see_itself_several_times,
+    assert_thin_strips_agree,
     assert_unique_ids,
-    carve,
     carved,
-    carved_anew,
     halves,
     ninths,
     quarters,
@@ -121,22 +122,11 @@ def test_the_digest_does_not_depend_on_the_cut_or_on_the_order_of_rows(cut, k):
 
 def test_the_digest_survives_a_new_cut():
     described = world()
-    alone, torus = whole(described), torus_of(described)
-    parts = carved(begin(described), described, quarters(torus), 2)
-    run_together(parts, described, 4, 2)
-    parts = carved_anew(parts, described, ninths(torus), 1)
-    run_together(parts, described, 4, 1)
-    run_together(alone, described, 8, 1)
-    assert whole_digest(parts) == whole_digest(alone)
+    assert_a_new_cut_changes_nothing(described, ninths(torus_of(described)))
 
 
 def test_a_small_world_that_sees_itself_several_times():
-    described = world(32, 32)
-    alone, deep = whole(described), whole(described, 4)
-    run_together(alone, described, 8, 1)
-    run_together(deep, described, 8, 4, shuffle_seed=3)
-    assert deep[0].halo_cells == 32
-    assert whole_digest(deep) == whole_digest(alone)
+    assert_it_may_see_itself_several_times(world(32, 32), 32)
 
 
 @pytest.mark.parametrize("laws", ["graze", "hunt", "graze hunt"])
@@ -145,13 +135,7 @@ def test_each_law_reaches_no_further_than_it_says(laws, upright):
     described = world(32, 32, **{"sheep.count": 1000, "wolves.count": 700, "sheep.reproduce": 0.3})
     order = tuple(law for law in described.laws if law.name in laws.split())
     described = replace(described, laws=replace(described.laws, order=order))
-    torus, lines = torus_of(described), [0, 1, 2, 4, 7, 12, 20]
-    thin = carve(torus, [0], [lines]) if upright else carve(torus, lines, [[3]] * len(lines))
-    alone, parts = whole(described), carved(begin(described), described, thin, 1)
-    for seed in range(6):
-        run_together(alone, described, 1, 1)
-        run_together(parts, described, 1, 1, shuffle_seed=seed)
-        assert whole_digest(parts) == whole_digest(alone)
+    assert_thin_strips_agree(described, upright, 6)
 
 
 # --- exact accounts
