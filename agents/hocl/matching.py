@@ -34,6 +34,34 @@ Catch = Callable[[Atom], Caught | None]
 Ways = Callable[[Atom, Choose], Iterator[Caught]]
 
 
+Kind = type | tuple[int, str | None]
+"""What is seen of an atom at once: its type; of a tuple its length, and the text that it begins with if it does."""
+
+
+def kind_of(pattern: Part) -> Kind:
+    """The kind that an atom must be of to match a pattern."""
+    match pattern:
+        case Typed(_, kind):
+            return KINDS[kind]
+        case Literal(value):
+            return type(value)
+        case Named():
+            return Rule
+        case TupleOf((Literal(str() as first), *_) as parts):
+            return len(parts), first
+        case TupleOf(parts):
+            return len(parts), None
+    return Solution
+
+
+def kinds_of(atom: Atom) -> tuple[Kind, ...]:
+    """The kinds that an atom is of."""
+    if type(atom) is not tuple:
+        return (type(atom),)
+    any_first = len(atom), None
+    return ((len(atom), atom[0]), any_first) if type(atom[0]) is str else (any_first,)
+
+
 def one_way(pattern: Part) -> bool:
     """Whether an atom matches in one way at most: no solution is looked into that leaves a choice."""
     if isinstance(pattern, Within):
@@ -136,13 +164,12 @@ class Position:
         self.catch = catcher(pattern) if one_way(pattern) else None
         self._ways = ways_of(pattern)
         self._twins = [(names.index(name), at) for at, name in enumerate(names) if names.index(name) < at]
-        self._arity = len(pattern.parts) if isinstance(pattern, TupleOf) else 0
+        self.kind = kind_of(pattern)
 
     def may_hold(self, atom: Atom) -> Caught | None:
-        """What an atom gives the search: what was caught, or the atom itself where there may be several ways."""
+        """What an atom of its kind gives the search: what was caught, or the atom where there may be several ways."""
         if self.catch is None:
-            fits = type(atom) is Solution if not self._arity else type(atom) is tuple and len(atom) == self._arity
-            return (atom,) if fits else None
+            return (atom,)
         caught = self.catch(atom)
         return caught if caught is None or not self._twins or self._equal(caught) else None
 
@@ -188,6 +215,9 @@ class Reaction:
                 homes.setdefault(name, []).append((at, cell))
             self.positions.append(position)
             size = position.high
+        self.places: dict[Kind, list[int]] = {}
+        for at, position in enumerate(self.positions):
+            self.places.setdefault(position.kind, []).append(at)
         cells |= {name: found[0][1] for name, found in homes.items()}
         self.rest_cell = size if rule.rest else None
         if rule.rest:
@@ -202,6 +232,9 @@ class Reaction:
         self.test = _together([test for test, _ in self._tests])
         self.products = compiled_molecule(rule.products, cells)
         self.plans = [self._plan(first) for first in range(len(self.positions))]
+        steps = [step for plan in self.plans for step in plan if step.offsets]
+        self.looked_up = [{step.offsets: None for step in steps if step.at == at} for at in range(len(self.positions))]
+        """By which offsets the atoms of a position are looked up."""
 
     def frame(self, rule: Rule) -> Frame:
         """A fresh frame of a rule that has this definition."""

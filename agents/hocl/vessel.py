@@ -13,7 +13,7 @@ happen next.
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-from umwelt.agents.hocl.matching import Caught, Choose, Position, Reaction, Step, reaction_of
+from umwelt.agents.hocl.matching import Caught, Choose, Kind, Position, Reaction, Step, kinds_of, reaction_of
 from umwelt.agents.hocl.terms import Atom, Rest, Rule, key, same
 from umwelt.agents.hocl.values import Frame
 
@@ -75,24 +75,25 @@ class Watch:
         self.all: list[Pool[int]] = [Pool() for _ in positions]
         self.settled: list[Pool[int]] = [Pool() for _ in positions]
         self.open: Pool[int] = Pool()
-        self.indexes: list[dict[tuple[int, ...], dict[tuple, dict[int, None]]]] = [{} for _ in positions]
-        for plan in self.reaction.plans:
-            for step in plan:
-                if step.offsets:
-                    self.indexes[step.at].setdefault(step.offsets, {})
+        self.indexes: list[dict[tuple[int, ...], dict[tuple, dict[int, None]]]] = [
+            {offsets: {} for offsets in asked} for asked in self.reaction.looked_up
+        ]
         self._active: int | None = None
         self._search: Iterator[Match] | None = None
         if not positions:
             self.open.add(NO_SLOT)
 
-    def offer(self, slot: int, atom: Atom) -> None:
-        """An atom has come."""
-        for at, position in enumerate(self.reaction.positions):
-            held = position.may_hold(atom)
+    def offer(self, slot: int, atom: Atom, kind: Kind) -> bool:
+        """An atom has come that is of this kind; whether it may be taken."""
+        found = False
+        for at in self.reaction.places.get(kind, ()):
+            held = self.reaction.positions[at].may_hold(atom)
             if held is not None:
                 self.held[at][slot] = held
                 self.all[at].add(slot)
                 self.open.add(slot)
+                found = True
+        return found
 
     def forget(self, slot: int) -> None:
         """An atom has gone."""
@@ -218,25 +219,39 @@ class Vessel:
         self.watches: Pool[Watch] = Pool()
         self.busy: Pool[Watch] = Pool()
         self._watch_at: dict[int, Watch] = {}
+        self._looking_for: dict[Kind, dict[Watch, None]] = {}
+        self._held_by: dict[int, dict[Watch, None]] = {}
         self._next_slot = 0
 
     def add(self, atom: Atom) -> None:
         """Drop an atom in, whose solutions are at rest."""
         slot = self._next_slot
         self._next_slot += 1
-        for watch in self.watches.items:
-            watch.offer(slot, atom)
-            if watch.open:
-                self.busy.add(watch)
-        if type(atom) is Rule:
-            watch = Watch(self, slot, atom)
-            for other, present in self.atoms.items():
-                watch.offer(other, present)
-            self._watch_at[slot] = watch
-            self.watches.add(watch)
-            if watch.open:
-                self.busy.add(watch)
         self.atoms[slot] = atom
+        self._held_by[slot] = {}
+        for kind in kinds_of(atom):
+            for watch in self._looking_for.get(kind, ()):
+                self._offer(watch, slot, atom, kind)
+        if type(atom) is Rule:
+            self._watch(slot, atom)
+
+    def _offer(self, watch: Watch, slot: int, atom: Atom, kind: Kind) -> None:
+        if watch.offer(slot, atom, kind):
+            self._held_by[slot][watch] = None
+            self.busy.add(watch)
+
+    def _watch(self, slot: int, rule: Rule) -> None:
+        watch = Watch(self, slot, rule)
+        self._watch_at[slot] = watch
+        self.watches.add(watch)
+        if watch.open:
+            self.busy.add(watch)
+        for kind in watch.reaction.places:
+            self._looking_for.setdefault(kind, {})[watch] = None
+        for other, atom in self.atoms.items():
+            for kind in kinds_of(atom):
+                if kind in watch.reaction.places and other != slot:
+                    self._offer(watch, other, atom, kind)
 
     def remove(self, slot: int) -> None:
         """Take an atom out."""
@@ -245,8 +260,13 @@ class Vessel:
         if watch is not None:
             self.watches.discard(watch)
             self.busy.discard(watch)
-        for other in self.watches.items:
-            other.forget(slot)
+            for kind in watch.reaction.places:
+                del self._looking_for[kind][watch]
+            for held_here in watch.held:
+                for other in held_here:
+                    self._held_by[other].pop(watch, None)
+        for holder in self._held_by.pop(slot):
+            holder.forget(slot)
 
     def next_match(self, choose: Choose) -> Match | None:
         """A reaction that is possible, or `None`: the solution is inert."""
