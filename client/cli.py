@@ -247,6 +247,12 @@ Address = Annotated[
         metavar="[ADDRESS]", help="A run's folder or tcp://HOST:PORT [default: the only run that is running]"
     ),
 ]
+AtAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--at", metavar="ADDRESS", help="A run's folder or tcp://HOST:PORT [default: the only run that is running]"
+    ),
+]
 
 
 @app.command()
@@ -422,6 +428,20 @@ def view(
 
 
 @app.command()
+def drop(
+    count: Annotated[int, typer.Argument(metavar="COUNT", help="How many molecules.")],
+    substance: Annotated[str, typer.Argument(metavar="SUBSTANCE", help="A substance of the world.")],
+    cell: Annotated[str, typer.Argument(metavar="X,Y", help="Into which cell.")],
+    at: AtAddress = None,
+    keys: KeysFolder = None,
+) -> None:
+    """Drop a substance into a cell of a running world: what it can react with there, it does."""
+    from umwelt.client import remote
+
+    print(remote.drop(count, substance, _pair(cell, ",", "X,Y", "64,32"), at, keys))
+
+
+@app.command()
 def join(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="tcp://HOST:PORT of a world, or a run's folder.")],
     keys: KeysFolder = None,
@@ -440,7 +460,7 @@ def join(
 @app.command()
 def leave(
     node: Annotated[str, typer.Argument(metavar="NODE", help="A node's name, as umwelt status tells it.")],
-    at: Annotated[str | None, typer.Option("--at", metavar="ADDRESS", help="A run's folder or tcp://HOST:PORT")] = None,
+    at: AtAddress = None,
     keys: KeysFolder = None,
 ) -> None:
     """Let a node go; the others take over its part."""

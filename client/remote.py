@@ -98,6 +98,14 @@ def show_status(found: dict[str, Any], console: Console) -> None:
         console.print(Text(f"tick {event['tick']:,}: {event['line']}", "dim"), soft_wrap=True)
 
 
+def drop(count: int, substance: str, cell: tuple[int, int], address: str | None, keys: Path | None) -> str:
+    """Put molecules into a cell; gives a line."""
+    x, y = cell
+    with connected(address, keys) as world:
+        tick = world.drop(y, x, substance, count)
+    return f"{count:,} {substance} into the cell {x},{y} with tick {tick:,}"
+
+
 def leave(node: str, address: str | None, keys: Path | None) -> str:
     """Let a node go, and wait until others hold what it held; gives a line."""
     with connected(address, keys) as world:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from carving import begin, golden, whole_elements
 from deeds_script import LAST_TICK, cast, deeds_at, drives
+from small import small_world
 
 from umwelt.agents import World, deeds, physiology
 from umwelt.agents.deeds import Deed, Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
@@ -71,6 +72,29 @@ def test_a_drop_adds_exactly_what_it_says():
     more = {element: 77 * count for element, count in parse_formula("sugar", "CH2O").items()}
     assert whole_elements([region], world) == {e: n + more.get(e, 0) for e, n in elements.items()}
     halo_is_fresh(region)
+
+
+def test_what_is_dropped_reacts_in_its_cell_until_it_is_spent():
+    own = {
+        "chemistry.substances": {"salt": "P", "acid": "S", "crystal": "PS"},
+        "chemistry.initial": {"salt": 40},
+        "chemistry.reactions": [{"name": "set", "equation": "salt + acid -> crystal", "rate": 0.5, "order": 0}],
+    }
+    world = small_world(**own)
+    region = begin(world)
+    region.wrap()
+    advance(region, world.laws, 2)
+    assert owned(region, "crystal").sum() == 0
+    deeds.apply(region, deeds.checked(world, Drop(5, 9, "acid", 25)), 1)
+    deeds.apply(region, deeds.checked(world, Drop(7, 3, "acid", 55)), 2)
+    advance(region, world.laws, 150)
+    crystal, salt, acid = (owned(region, name) for name in ("crystal", "salt", "acid"))
+    assert (crystal[5, 9], salt[5, 9], acid[5, 9]) == (25, 15, 0)
+    assert (crystal[7, 3], salt[7, 3], acid[7, 3]) == (40, 0, 15)
+    assert crystal.sum() == 65 and acid.sum() == 15
+    before = crystal
+    advance(region, world.laws, 20)
+    assert (owned(region, "crystal") == before).all()
 
 
 def test_no_cell_is_filled_beyond_what_its_counter_holds():

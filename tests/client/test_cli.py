@@ -216,6 +216,10 @@ def test_a_running_world_tells_where_it_is_takes_in_nodes_lets_them_go_and_stops
             lines = iter(guest.stdout.readline, "")
             assert any(line.startswith("guest: holds ") for line in lines)
             assert "guest" in umwelt(capsys, "status", "runs/mine-1")
+            assert re.match(r"500 sugar into the cell 4,3 with tick \d", umwelt(capsys, "drop", "500", "sugar", "4,3"))
+            with pytest.raises(SystemExit):
+                main(["drop", "5", "suger", "4,3"])
+            assert 'did you mean "sugar"?' in capsys.readouterr().err
             assert "node-1 left at tick" in umwelt(capsys, "leave", "node-1", "--at", "runs/mine-1")
             with pytest.raises(SystemExit):
                 main(["leave", "node-1"])
