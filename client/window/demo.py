@@ -20,7 +20,9 @@ import numpy as np
 from umwelt.agents.description import EARTH, WorldFile, one_of, parse_world
 from umwelt.agents.genesis import chemistry, constants_of
 from umwelt.agents.genome import TRAIT
+from umwelt.agents.mind import SUFFIX
 from umwelt.agents.opening import empty, torus_of
+from umwelt.agents.programs import bundled_minds
 from umwelt.client.connection import Reply
 from umwelt.client.window import recording
 from umwelt.client.window.recording import Recording, Tracks
@@ -50,8 +52,9 @@ _BORN = ("id", "parent_id", "tick", "y", "x", "species")
 def world_of(told: Recording) -> WorldFile:
     """The world that was recorded. Recordings come from anywhere: none may name code to be imported."""
     content = tomllib.loads(told.text)
-    founders = content.get("founders", ())
-    if content.get("laws", EARTH) != EARTH or any(group.get("behaviour", "net") != "net" for group in founders):
+    ours = {"net", *(f"{name}{SUFFIX}" for name in bundled_minds())}
+    behaviours = {group.get("behaviour", "net") for group in content.get("founders", ())}
+    if content.get("laws", EARTH) != EARTH or not behaviours <= ours:
         raise ValueError("a world with laws or species of its own cannot be played")
     return parse_world(told.text, "its world", told.name)
 
