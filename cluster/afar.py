@@ -10,7 +10,7 @@ from umwelt.cluster.depot import Url
 from umwelt.cluster.store import NEWEST_MARKS, Entry, Store, ladder, writing
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError, SnapshotError
-from umwelt.sandbox.region import Rectangle, Region
+from umwelt.sandbox.region import Region
 from umwelt.sandbox.snapshot import Manifest
 
 URL = "snapshots.url"
@@ -40,7 +40,7 @@ class FarStore(Store):
         here = self.snapshots / entry.name
         if not here.exists() and entry in self.entries():
             with writing(self.folder):
-                brought = self.far.bring(entry.name, Rectangle(0, 0, 1 << 30, 1 << 30))
+                brought = self.far.bring(entry.name)
                 shutil.move(brought, here)
             for old in super().entries()[2 * NEWEST_MARKS :]:
                 if old != entry:

@@ -108,9 +108,10 @@ class Chunk(NamedTuple):
     last: bool
 
 
-def needed(manifest: snapshot.Manifest, rectangle: Rectangle) -> list[str]:
-    """What of a snapshot's folder has to travel, for a rectangle to be loaded."""
-    parts = [part["folder"] for part in snapshot.parts_for(manifest, rectangle)]
+def needed(manifest: snapshot.Manifest, rectangle: Rectangle | None) -> list[str]:
+    """What of a snapshot's folder has to travel, for a rectangle (or the whole world) to be loaded."""
+    overlapped = manifest.parts if rectangle is None else snapshot.parts_for(manifest, rectangle)
+    parts = [part["folder"] for part in overlapped]
     return [snapshot.MANIFEST, snapshot.CONSTANTS, *parts]
 
 
@@ -286,8 +287,8 @@ class Url:
         self.put_part(self.place(aside) / plain(part), f"{entry.name}/e{epoch}/{part}")
         return []
 
-    def bring(self, name: str, rectangle: Rectangle) -> Path:
-        """Download what the rectangle needs; `SnapshotError` if it is not there."""
+    def bring(self, name: str, rectangle: Rectangle | None = None) -> Path:
+        """Download what the rectangle (or the whole world) needs; `SnapshotError` if it is not there."""
         to = self.own.room(_named(name).name)
         try:
             to.mkdir()
