@@ -20,6 +20,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ GROUP_FILE, GROUP = "zarr.json", json.dumps({"zarr_format": 3, "node_type": "gro
 ASIDE = ".writing-"
 """Folders that begin so are half written; nobody reads them."""
 CHUNK_BYTES = 8 << 20
+SYNCS_AT_ONCE = 16
 Layout = tuple[Sequence[Field], Sequence[Schema]]
 
 
@@ -383,10 +385,11 @@ def _seal(array: np.ndarray) -> str:
 
 
 def _make_durable(folder: Path) -> None:
-    for parent, _, files in os.walk(folder, topdown=False):
-        for file in files:
-            _sync(Path(parent, file))
-        _sync(Path(parent))
+    """Sync all that is in a folder. A disk takes many at once: one after another they take ten times as long."""
+    paths = [Path(parent, name) for parent, _, files in os.walk(folder) for name in (*files, "")]
+    with ThreadPoolExecutor(SYNCS_AT_ONCE) as pool:
+        for _ in pool.map(_sync, paths):
+            pass
 
 
 def _sync(path: Path) -> None:
