@@ -10,6 +10,7 @@ whose elements are unbounded Python integers: what would wrap in 64 bits raises 
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -25,6 +26,14 @@ ROOMS = Path(__file__).resolve().parent.parent
 _IMPORT = re.compile(r"^\s*from (umwelt(?:\.\w+)+) import (?:\(([^)]*)\)|([^(\n]*)$)", re.MULTILINE)
 SMALL_BAND_CELLS = 16_384
 BANDS_PER_THREAD = 4
+
+if not PLAIN and "scipy.linalg" not in sys.modules:
+    # Numba looks for SciPy's BLAS when it compiles or loads its first function. No kernel multiplies matrices, and
+    # others that do get it all the same; importing it takes a tenth of what a process needs to begin.
+    sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
+    import numba.np.arraymath
+
+    del sys.modules["scipy.linalg"]
 
 kernels: list[Any] = []
 """Every kernel defined so far (for the progress bar of the first compilation, and the test that looks for floats)."""
