@@ -1,5 +1,7 @@
 """Flows between pools: they add up exactly, measuring changes nothing, and matter goes round."""
 
+from functools import cache
+
 import pytest
 from small import small_world
 
@@ -9,7 +11,7 @@ from umwelt.agents.opening import begin
 from umwelt.sandbox.audit import world_digest
 from umwelt.sandbox.step import advance
 
-WARM_TICKS, TICKS = 40, 260
+WARM_TICKS, TICKS = 40, 120
 OWN = {
     "chemistry.substances": {"phosphate": "P", "resin": "C2H4O2P"},
     "chemistry.initial": {"phosphate": 50},
@@ -32,14 +34,20 @@ def plain_and_measured(world) -> tuple[int, int, list[Cycle]]:
     return world_digest(plain), world_digest(region), meter.cycles()
 
 
-@pytest.fixture(scope="module", params=["pond", "own chemistry"])
-def run(request):
-    if request.param == "pond":
+@cache
+def run_of(name: str) -> tuple[int, int, list[Cycle]]:
+    """What comes out of a world, once for all tests."""
+    if name == "pond":
         return plain_and_measured(read_world("pond", {"seed": 1, "width": 64, "height": 64}))
     return plain_and_measured(small_world(**OWN))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(params=["pond", "own chemistry"])
+def run(request):
+    return run_of(request.param)
+
+
+@pytest.fixture
 def cycles(run) -> dict[str, Cycle]:
     return {cycle.name: cycle for cycle in run[2]}
 
@@ -94,7 +102,7 @@ def test_bodies_take_and_give_as_the_laws_let_them(cycles):
 
 
 def test_substances_of_a_worlds_own_are_pools_of_their_own():
-    _, _, found = plain_and_measured(small_world(**OWN))
+    _, _, found = run_of("own chemistry")
     phosphorus = next(cycle for cycle in found if cycle.name == "P")
     by_name = {pool.pool: pool for pool in phosphorus.pools}
     assert set(by_name) == {"phosphate", "resin"} and phosphorus.unit == "atoms"
