@@ -86,9 +86,9 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_and_comes_out_the_sa
         if tick == 17:
             raise Stop
 
-    job = msgspec.structs.replace(job_of(read_experiment(str(path)).trials[0], folder), checkpoint_every_s=0.0)
+    job = job_of(read_experiment(str(path)).trials[0], folder)
     with pytest.raises(Stop):
-        run_job(job, stop_at_17)
+        run_job(msgspec.structs.replace(job, checkpoint_every_s=0.0), stop_at_17)
     assert msgspec.json.decode((folder / ROWS).read_bytes())["tick"] == 16
     ticks: list[int] = []
     again = run_job(job, ticks.append)
@@ -100,9 +100,13 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_and_comes_out_the_sa
 def test_a_checkpoint_that_is_damaged_or_of_another_trial_is_not_used(tmp_path, harm):
     path, folder = written(tmp_path, SMALL), tmp_path / "under_way"
     whole = run(path, tmp_path / "other")
-    job = msgspec.structs.replace(job_of(read_experiment(str(path)).trials[0], folder), checkpoint_every_s=0.0)
+    job = job_of(read_experiment(str(path)).trials[0], folder)
     with pytest.raises(Stop):
-        run_job(job, lambda tick: (_ for _ in ()).throw(Stop) if tick == 12 else None)
+        run_job(
+            msgspec.structs.replace(job, checkpoint_every_s=0.0),
+            lambda tick: (_ for _ in ()).throw(Stop) if tick == 3 else None,
+        )
+    assert msgspec.json.decode((folder / ROWS).read_bytes())["tick"] == 2
     if harm == "rows":
         (folder / ROWS).write_bytes((folder / ROWS).read_bytes()[:40])
     elif harm == "snapshot":
