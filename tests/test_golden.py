@@ -8,18 +8,18 @@ from umwelt.agents.opening import begin
 from umwelt.sandbox import audit
 from umwelt.sandbox.step import advance
 
-GOLDEN_TICKS = 500
-GOLDEN_DIGEST = 0xe1a759f6ace2aeb1
+GOLDEN_DIGESTS = {250: 0x13f84b174d4b9924, 500: 0xe1a759f6ace2aeb1}
 
 
 def test_the_golden_world_is_what_it_was():
     world = read_world("golden")
     region = begin(world)
-    advance(region, world.laws, GOLDEN_TICKS)
-    assert hex(audit.digest(region)) == hex(GOLDEN_DIGEST)
+    for tick, digest in GOLDEN_DIGESTS.items():
+        advance(region, world.laws, tick - region.tick)
+        assert hex(audit.digest(region)) == hex(digest)
 
 
-@pytest.mark.parametrize(("name", "ticks"), [("golden", 1000), ("pond", 1000), ("desert", 1000), ("meadow", 100)])
+@pytest.mark.parametrize(("name", "ticks"), [("golden", 1000), ("pond", 500), ("desert", 400), ("meadow", 100)])
 def test_elements_are_conserved_exactly(name, ticks):
     world = read_world(name)
     region = begin(world)
