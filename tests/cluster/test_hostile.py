@@ -53,10 +53,10 @@ from umwelt.cluster.protocol import (
 )  # fmt: skip
 from umwelt.cluster.transport import ZmqTransport
 
-MESSAGES = int(os.environ.get("UMWELT_HOSTILE_MESSAGES", "100000"))
+MESSAGES = int(os.environ.get("UMWELT_HOSTILE_MESSAGES", "40000"))
 """To each door."""
 A_TURN = 200
-MOST_GROWTH_BYTES = 48 << 20
+MOST_GROWTH_BYTES = 512 * MESSAGES
 
 
 def sealed(header: bytes, raw: list[bytes] | None = None) -> list[bytes]:

@@ -97,7 +97,7 @@ def test_frames_are_held_back_lost_and_cut_off(lan):
 
 def test_a_slow_network_that_loses_frames_changes_nothing_and_parts_travel(lan, tmp_path):
     lan.delay_s, lan.loss = 0.025, 0.01
-    run = begun(lan, tmp_path, 120, 3, hidden=True, mark_s=0.5)
+    run = begun(lan, tmp_path, 60, 3, hidden=True, mark_s=0.5)
     held: dict[str, set[str]] = {name: set() for name in run.nodes}
 
     def done() -> bool:
