@@ -177,9 +177,11 @@ def test_a_killed_directory_comes_back_and_nodes_rejoin_by_themselves(tmp_path):
         reached = run.tick
         run.kill("directory")
         run.until(lambda: (announced(run.store.folder / DIRECTORY) or {}).get("pid", pid) != pid)
+        run.line.order("speed", SPEED)  # the new one was not told
         run.until(lambda: run.running and set(run.members.values()) == nodes and run.tick > reached)
         run.submit("after", scripted(1, world))
         run.until(lambda: run.person.answered)
+        run.line.order("speed", 0)
         run.rest()
         assert run.person.settled["script"].tick <= run.person.settled["after"].tick
         run.assert_undisturbed(LAST_TICK)
