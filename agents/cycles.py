@@ -24,7 +24,7 @@ from umwelt.agents.laws.act import TRADED, act
 from umwelt.agents.laws.live import live
 from umwelt.agents.laws.metabolism import react, reactions_of
 from umwelt.sandbox.audit import CELLS, matter_of
-from umwelt.sandbox.chemistry import Chemistry, ReactionTable, parse_formula
+from umwelt.sandbox.chemistry import Chemistry, ReactionTable
 from umwelt.sandbox.laws.react import react_in_cells, react_table
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import Law
@@ -103,11 +103,11 @@ def counted(chemistry: Chemistry) -> tuple[list[tuple[str, str]], np.ndarray]:
 
     Molecules first, then elements.
     """
-    formulas = [parse_formula(name, formula) for name, formula in chemistry.substances.items()]
-    same = [[formula == parse_formula(name, wanted) for formula in formulas] for name, wanted in MOLECULES.items()]
+    formulas = [chemistry.parsed(formula, name) for name, formula in chemistry.substances.items()]
+    same = [[formula == chemistry.parsed(wanted, name) for formula in formulas] for name, wanted in MOLECULES.items()]
     names = [(name, "molecules") for name in MOLECULES]
     names += [(ELEMENTS.get(element, element), "atoms") for element in chemistry.elements]
-    return names, np.concatenate([np.array(same, np.int64), chemistry.composition()])
+    return names, np.concatenate([np.array(same, np.int64), chemistry.composition()[: len(chemistry.elements)]])
 
 
 class Meter:

@@ -12,6 +12,7 @@ from umwelt.agents.laws.metabolism import react
 from umwelt.agents.laws.move import move
 from umwelt.agents.laws.respond import respond
 from umwelt.agents.laws.sense import SIGHT_CELLS, sense
+from umwelt.agents.laws.spore import spore
 from umwelt.sandbox.laws.flow import flow
 from umwelt.sandbox.laws.weather import weather
 from umwelt.sandbox.step import Law, Laws
@@ -28,6 +29,7 @@ laws = Laws(
         Law("move", 1, move),  # turn and run; seeds drift
         Law("grow", 1, grow),  # stems share, seeds sprout, organs are built
         Law("live", 2, live),  # breed, metabolise, die; the newborn join
+        Law("spore", 0, spore),  # in worlds that have them, membranes close round matter that is there
     ),
     settings=EarthSettings,
     layout=layout,

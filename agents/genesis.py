@@ -32,6 +32,7 @@ from umwelt.agents.genome import (
     mutate,
 )
 from umwelt.agents.ground import GroundSettings, Height, draws, elevation_of
+from umwelt.agents.laws.spore import SPORES
 from umwelt.agents.mind import is_mind, read_mind, with_mind
 from umwelt.agents.tables import MONSTERS, PLANTS, cell_fields, monster_columns, plant_columns
 from umwelt.agents.wires import wire
@@ -47,6 +48,7 @@ from umwelt.sandbox.units import (
     arctangent_table,
     centidegrees_from_celsius,
     fraction_from_float,
+    rate_from_float,
     sine_table,
     warmth_table,
 )
@@ -113,6 +115,10 @@ class ChemistrySettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True)
     """What a world adds to Earth's chemistry or leaves out of it."""
 
     substances: dict[str, str] = {}
+    symbols: dict[str, str] = {}
+    """What stands for a formula in others, Earth's own among them, by symbol; each over elements and those above it."""
+    charges: dict[str, int] = {}
+    """Charges of the charged among the world's substances, in a unit of its own: reactions balance in them, too."""
     reactions: list[ReactionSettings] = []
     without: list[str] = []
     rates: dict[str, float] = {}
@@ -142,6 +148,8 @@ class FounderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     clumps: Count = 0
     among: str = ""
     """Another group that these are mixed with: their places and ids are drawn as one, and dice deal them out."""
+    spores: float = 0.0
+    """The odds a tick that such a plant comes to be in a cell with the matter for it and no plant: see `spore.py`."""
     variation: float = 0.02
     """Share of its genes in which a founder differs from the others; given `genomes` stay as they are."""
 
@@ -171,7 +179,7 @@ def earth_chemistry(settings: EarthSettings) -> Chemistry:
     for r in own.reactions:
         one_of(r.site, earthly.SITES, f'reaction "{r.name}": site')
         reactions.append(Reaction(r.name, r.equation, r.rate, r.site, tuple(r.catalysts), r.order))
-    return Chemistry({**SUBSTANCES, **own.substances}, tuple(reactions))
+    return Chemistry({**SUBSTANCES, **own.substances}, tuple(reactions), own.symbols, own.charges)
 
 
 def template_kind(founder: FounderSettings, place: str) -> str:
@@ -205,6 +213,10 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
         kind = template_kind(founder, place)
         if kind == "plant" and founder.behaviour != NET:
             raise WorldFileError(f'{place}.behaviour = "{founder.behaviour}": plants have no behaviour: leave it out')
+        if not 0 <= founder.spores <= 1:
+            raise WorldFileError(f"{place}.spores = {founder.spores}: use 0 to 1")
+        if kind == "monster" and founder.spores:
+            raise WorldFileError(f"{place}.spores: only plants come of spores: leave it out")
         if kind == "plant" and founder.organs is not None:
             raise WorldFileError(f"{place}.organs: plants have none: leave it out")
         if kind == "plant" and founder.wires:
@@ -300,7 +312,18 @@ def constants_of(settings: EarthSettings, chemistry: Chemistry) -> dict[str, np.
     for site in earthly.SITES:
         table = chemistry.compile(site, ENVIRONMENT if site == "cell" else BODY_CATALYSTS)
         constants |= {f"{site}.{name}": array for name, array in table._asdict().items()}
-    return constants
+    return constants | _spores(settings)
+
+
+def _spores(settings: EarthSettings) -> dict[str, np.ndarray]:
+    """What the law of spores needs; nothing where a world has none."""
+    groups = [at for at, founder in enumerate(settings.founders) if founder.spores]
+    if not groups:
+        return {}
+    found = species_of(settings)
+    odds_q24 = [rate_from_float(settings.founders[at].spores) for at in groups]
+    tables = np.array(groups, np.int64), np.array(odds_q24, np.int64), np.array([found[at]["genome"] for at in groups])
+    return dict(zip(SPORES, tables, strict=True))
 
 
 @kernel

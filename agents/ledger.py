@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from umwelt.agents.deeds import MOST_IN_CELL_COUNT, Deed, Drop, Move, Paint, Rain, Remove, Spawn
-from umwelt.sandbox.chemistry import Chemistry, parse_formula
+from umwelt.sandbox.chemistry import CHARGE, Chemistry
 from umwelt.sandbox.region import Torus
 
 UNKNOWN = 1 << 80
@@ -29,15 +29,17 @@ class Ledger:
         self.touched_tick: int | None = None
         self.open_tick: int | None = None
         self._open_since: int | None = None
-        self._content = {name: parse_formula(name, formula) for name, formula in chemistry.substances.items()}
+        self._content = chemistry.content
 
     def enter(self, tick: int, deed: Deed) -> None:
         """Enter what people did at the start of a tick."""
         changed = False
         for substance, (least, most) in self._change(deed).items():
-            for element, atoms in self._content[substance].items():
-                self.least[element] = max(0, self.least[element] + least * atoms)
-                self.most[element] += most * atoms
+            for one, held in self._content[substance].items():
+                low, high = sorted((least * held, most * held))
+                self.least[one], self.most[one] = self.least[one] + low, self.most[one] + high
+                if one != CHARGE:
+                    self.least[one] = max(0, self.least[one])
             changed |= (least, most) != (0, 0)
             if least != most and self._open_since is None:
                 self._open_since = tick
@@ -46,7 +48,7 @@ class Ledger:
 
     def count(self, atoms: Mapping[str, int]) -> str | None:
         """Compare with what was counted; gives the first element that differs. What was open is known from here on."""
-        for element in self.chemistry.elements:
+        for element in self.chemistry.conserved:
             if not self.least[element] <= atoms[element] <= self.most[element]:
                 return element
         # a full cell is rare: where all that was poured is there, nothing was open
@@ -78,7 +80,8 @@ class Ledger:
 
     def _poured(self, substance: str, count: int, cells: int) -> tuple[int, int]:
         """What so many cells take in of `count` molecules each: all of it, if none of them can be full."""
-        held = min(self.most[element] // atoms for element, atoms in self._content[substance].items())
+        atoms = {element: count for element, count in self._content[substance].items() if element != CHARGE}
+        held = min(self.most[element] // count for element, count in atoms.items())
         return (count * cells if held + count <= MOST_IN_CELL_COUNT else 0), count * cells
 
     def _disc_cells(self, deed: Rain) -> int:

@@ -14,6 +14,7 @@ from umwelt.client.running import compile_laws, making
 from umwelt.cluster.afar import opened_store
 from umwelt.cluster.auditing import Closure, Round, closure, measured_round
 from umwelt.cluster.recovery import described_world
+from umwelt.sandbox.chemistry import CHARGE
 from umwelt.sandbox.kernel import cached
 
 TOLD_BY_MOLECULES = ("hydrogen", "oxygen")
@@ -53,7 +54,9 @@ def _as_plain(run: Path, found: Closure, went: Round) -> dict[str, Any]:
     """All that was found as one object."""
     return {
         "run": str(run), "matter": True, "closed": found.closed, "first_tick": found.first_tick,
-        "last_tick": found.last_tick, "snapshots": found.snapshots, "moments": found.moments, "elements": found.atoms,
+        "last_tick": found.last_tick, "snapshots": found.snapshots, "moments": found.moments,
+        "elements": {one: count for one, count in found.atoms.items() if one != CHARGE},
+        "charge": found.atoms.get(CHARGE),
         "damaged": found.damaged, "touched_tick": found.touched_tick, "open_tick": found.open_tick,
         "differs_tick": found.differs_tick, "differs_element": found.differs_element or None, "line": found.line,
         "measured": {"from_tick": went.from_tick, "ticks": went.ticks, "day_ticks": went.day_ticks or None},
@@ -88,7 +91,9 @@ def _show(run: Path, found: Closure, went: Round) -> None:
         print(f"{run}: closed: every atom is there {span}: {counted} counted")
     else:
         print(f"{run}: {counted} hold the same atoms {span}")
-    print("atoms: " + ", ".join(f"{element} {count:,}" for element, count in found.atoms.items()))
+    print("atoms: " + ", ".join(f"{one} {count:,}" for one, count in found.atoms.items() if one != CHARGE))
+    if CHARGE in found.atoms:
+        print(f"charge: {found.atoms[CHARGE]:,}")
     if found.touched_tick is not None:
         print(f"people have added or taken matter since tick {found.touched_tick:,}: {_accounted(found)}")
     print(f"cycles, measured from tick {went.from_tick:,} to {went.from_tick + went.ticks:,}: mean stock, what came in")

@@ -21,12 +21,12 @@ from umwelt.cluster.journal import Journal, damaged
 from umwelt.cluster.protocol import Deed
 from umwelt.cluster.recovery import Replay, journalled_deeds, region_at
 from umwelt.cluster.store import Entry, Store
-from umwelt.sandbox.chemistry import Chemistry
+from umwelt.sandbox.chemistry import CHARGE, Chemistry
 from umwelt.sandbox.errors import RunError, SnapshotError
 from umwelt.sandbox.laws.weather import climate_of
 
 Moment = tuple[int, str, dict[str, int]]
-"""A tick, where its matter was counted, and the atoms of each element."""
+"""A tick, where its matter was counted, and the atoms of each element (and the charge, where a world has such)."""
 
 
 @dataclass
@@ -113,9 +113,10 @@ def _enter(ledger: Ledger, due: Sequence[Deed], entered: int, tick: int) -> int:
 def _difference(ledger: Ledger, result: Closure, tick: int, where: str, element: str, found: int) -> str:
     least, most = ledger.least[element], ledger.most[element]
     wanted = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+    what = f"a charge of {found:,}" if element == CHARGE else f"{found:,} atoms of {element}"
     told = "" if ledger.touched_tick is None else f" and of what people did from tick {ledger.touched_tick:,} on"
     return (
-        f"tick {tick:,}: {found:,} atoms of {element} in {where or 'the journal'}, not the {wanted} of tick "
+        f"tick {tick:,}: {what} in {where or 'the journal'}, not the {wanted} of tick "
         f"{result.first_tick:,}{told}"
     )
 
@@ -149,7 +150,7 @@ def _journalled(journal: Journal, chemistry: Chemistry) -> Iterator[Moment]:
 
 def _atoms(chemistry: Chemistry, molecules: list[int]) -> dict[str, int]:
     amounts = np.array(molecules, object) @ chemistry.composition().T.astype(object)
-    return dict(zip(chemistry.elements, amounts.tolist(), strict=True))
+    return dict(zip(chemistry.conserved, amounts.tolist(), strict=True))
 
 
 def measured_round(

@@ -146,6 +146,6 @@ def substance_totals(region: Region, chemistry: Chemistry) -> dict[str, int]:
 
 
 def element_totals(substances: Mapping[str, int], chemistry: Chemistry) -> dict[str, int]:
-    """Atoms of each element in amounts of substances."""
+    """Atoms of each element in amounts of substances, and their charge where a world has such."""
     amounts = np.array([substances[name] for name in chemistry.names], np.int64)
-    return dict(zip(chemistry.elements, (chemistry.composition() @ amounts).tolist(), strict=True))
+    return dict(zip(chemistry.conserved, (chemistry.composition() @ amounts).tolist(), strict=True))

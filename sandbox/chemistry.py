@@ -1,7 +1,9 @@
 """Elements, substances and reactions: data, checked for balance, compiled into tables of integers.
 
-A substance is a formula over elements (`"H2O"`), a reaction a balanced equation over substances with a rate a tick. The
-expected extent of a reaction in a tick follows the law of mass action (Guldberg and Waage, 1864-1879):
+A substance is a formula over elements (`"H2O"`), a reaction a balanced equation over substances with a rate a tick.
+Where a world gives symbols, what looks like an element may stand for a formula of its own (`H = "PE"`: a proton and an
+electron); where it gives charges, reactions balance in charge besides. The expected extent of a reaction in a tick
+follows the law of mass action (Guldberg and Waage, 1864-1879):
 
     extent = rate * catalyst_1 * ... * count_1^order_1 * count_2^order_2 * ... / 1024^(orders - 1)
 
@@ -26,8 +28,12 @@ MOST_REACTANTS = 4
 MOST_CATALYSTS = 2
 MOST_COEFFICIENT = 1000
 MOST_ATOMS = 1000
+MOST_CHARGE = 1000
+CHARGE = "charge"
+"""What is conserved beside the atoms of each element, where a world gives charges."""
 
 _FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*)")
+_SYMBOL = re.compile(r"^[A-Z][a-z]?$")
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 _TERM = re.compile(r"^(?:(\d+)\s+)?([a-z][a-z0-9_]*)$")
 
@@ -55,42 +61,73 @@ substances where `by_substance: int64[r, 2]` is 1; -1 where unused)."""
 
 @dataclass(frozen=True)
 class Chemistry:
-    """Substances over elements, and the reactions between them."""
+    """Substances over elements, and the reactions between them.
+
+    `symbols` are formulas by what stands for them in others, each over elements and the symbols before it; `charges`
+    are those of the charged substances, in a unit of the world's own. `conserved` are the elements, and the charge
+    where there is any; `content` is how much of these a molecule of each substance holds.
+    """
 
     substances: Mapping[str, str]
     reactions: tuple[Reaction, ...] = ()
+    symbols: Mapping[str, str] = field(default_factory=dict)
+    charges: Mapping[str, int] = field(default_factory=dict)
     names: tuple[str, ...] = field(init=False)
     elements: tuple[str, ...] = field(init=False)
+    conserved: tuple[str, ...] = field(init=False)
+    content: Mapping[str, Mapping[str, int]] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "names", tuple(self.substances))
         for name in self.substances:
             if not _NAME.match(name):
                 raise ChemistryError(f'substance "{name}": write its name in small letters, digits and "_"')
-        content = {name: parse_formula(name, formula) for name, formula in self.substances.items()}
-        object.__setattr__(self, "elements", tuple(sorted({e for formula in content.values() for e in formula})))
+        content = {name: self.parsed(formula, f'substance "{name}"') for name, formula in self.substances.items()}
+        elements = tuple(sorted({e for formula in content.values() for e in formula}))
+        for symbol in self.symbols:
+            if symbol in elements:
+                raise ChemistryError(f'symbol "{symbol}": stands in a symbol above it: write it before that one')
+        for name, charge in self.charges.items():
+            if name not in content:
+                known = ", ".join(self.substances)
+                raise ChemistryError(f'charge of "{name}": unknown substance: known are {known}')
+            if not -MOST_CHARGE <= charge <= MOST_CHARGE:
+                raise ChemistryError(f'charge of "{name}": {charge}: use -{MOST_CHARGE} to {MOST_CHARGE}')
+            content[name][CHARGE] = charge
+        object.__setattr__(self, "names", tuple(self.substances))
+        object.__setattr__(self, "elements", elements)
+        object.__setattr__(self, "conserved", (*elements, CHARGE) if self.charges else elements)
+        object.__setattr__(self, "content", content)
         seen: set[str] = set()
         for reaction in self.reactions:
             if reaction.name in seen:
                 raise ChemistryError(f'reaction "{reaction.name}" is written twice: rename one of them')
             seen.add(reaction.name)
             left, right = self.sides(reaction)
-            for element in self.elements:
-                before = sum(count * content[name].get(element, 0) for name, count in left.items())
-                after = sum(count * content[name].get(element, 0) for name, count in right.items())
+            for one in self.conserved:
+                before, after = (
+                    sum(count * content[name].get(one, 0) for name, count in side.items()) for side in (left, right)
+                )
                 if before != after:
                     raise ChemistryError(
-                        f'reaction "{reaction.name}": {before} {element} on the left, {after} on the right: balance it'
+                        f'reaction "{reaction.name}": {before} {one} on the left, {after} on the right: balance it'
                     )
+
+    def parsed(self, formula: str, place: str) -> dict[str, int]:
+        """Atoms by element, symbols spelled out; `place` is named where the formula is wrong."""
+        spelled: dict[str, dict[str, int]] = {}
+        for symbol, text in self.symbols.items():
+            if not _SYMBOL.match(symbol):
+                raise ChemistryError(f'symbol "{symbol}": write it as an element, like "C" or "Cl"')
+            spelled[symbol] = parse_formula(f'symbol "{symbol}"', text, spelled)
+        return parse_formula(place, formula, spelled)
 
     def index(self, substance: str) -> int:
         """The place of a substance among the names."""
         return self.names.index(substance)
 
     def composition(self) -> np.ndarray:
-        """Atoms of each element in each substance, `int64[element, substance]`."""
-        content = [parse_formula(name, formula) for name, formula in self.substances.items()]
-        return np.array([[formula.get(e, 0) for formula in content] for e in self.elements], np.int64)
+        """What is conserved in each substance, `int64[conserved, substance]`."""
+        return np.array([[held.get(one, 0) for held in self.content.values()] for one in self.conserved], np.int64)
 
     def sides(self, reaction: Reaction) -> tuple[dict[str, int], dict[str, int]]:
         """What a reaction takes and what it makes, by substance."""
@@ -180,14 +217,15 @@ class Chemistry:
         return order
 
 
-def parse_formula(name: str, formula: str) -> dict[str, int]:
-    """Atoms by element: `"CH2O"` gives `{"C": 1, "H": 2, "O": 1}`."""
+def parse_formula(place: str, formula: str, symbols: Mapping[str, Mapping[str, int]] | None = None) -> dict[str, int]:
+    """Atoms by element: `"CH2O"` gives `{"C": 1, "H": 2, "O": 1}`; of a symbol, the atoms it stands for."""
     atoms: dict[str, int] = {}
     if not formula or "".join(m[0] for m in _FORMULA_PART.finditer(formula)) != formula:
-        raise ChemistryError(f'substance "{name}": cannot read the formula "{formula}": write it like "CH2O"')
+        raise ChemistryError(f'{place}: cannot read the formula "{formula}": write it like "CH2O"')
     for match in _FORMULA_PART.finditer(formula):
-        atoms[match[1]] = atoms.get(match[1], 0) + int(match[2] or 1)
+        for element, count in (symbols or {}).get(match[1], {match[1]: 1}).items():
+            atoms[element] = atoms.get(element, 0) + count * int(match[2] or 1)
     for element, count in atoms.items():
         if not 1 <= count <= MOST_ATOMS:
-            raise ChemistryError(f'substance "{name}": {count} {element} in "{formula}": use 1 to {MOST_ATOMS} atoms')
+            raise ChemistryError(f'{place}: {count} {element} in "{formula}": use 1 to {MOST_ATOMS} atoms')
     return atoms

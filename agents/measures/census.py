@@ -5,6 +5,7 @@ import numpy as np
 from umwelt.agents.contract import MODULE
 from umwelt.agents.description import WorldFile
 from umwelt.sandbox import audit
+from umwelt.sandbox.chemistry import CHARGE
 from umwelt.sandbox.region import Region
 
 
@@ -49,8 +50,8 @@ def matter(world: WorldFile, region: Region) -> dict[str, float]:
 
 
 def elements(world: WorldFile, region: Region) -> dict[str, float]:
-    """Atoms of each element: exact, as long as nobody adds any."""
+    """Atoms of each element, and the charge where there is any: exact, as long as nobody adds any."""
     if world.chemistry is None:
         return {}
     totals = audit.element_totals(audit.substance_totals(region, world.chemistry), world.chemistry)
-    return {f"{element}_atoms": count for element, count in totals.items()}
+    return {one if one == CHARGE else f"{one}_atoms": count for one, count in totals.items()}
