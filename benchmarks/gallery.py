@@ -44,6 +44,7 @@ PLAN: dict[str, View] = {
     "islands": View(4000),
     "tides": View(3000),
     "arena": View(2600),
+    "particles": View(3000),
     "wolf_sheep": View(300, 20),
     "flocking": View(400, 12),
     "market": View(400, 14),

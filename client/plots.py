@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from umwelt.client.outcomes import Run
-from umwelt.cluster.experiment import Experiment, Plot
+from umwelt.cluster.experiment import Experiment, Plot, matches
 
 PALETTE = ("#1f7a8c", "#c8553d", "#7a9e3f", "#8a6d3b", "#5b5f97", "#b5838d", "#2f4858", "#d9a441")
 STYLES = ("-", "--", ":", "-.")
@@ -27,7 +27,8 @@ def draw_page(path: Path, experiment: Experiment, runs: Sequence[Run]) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots(down, across, squeeze=False).ravel()
     for axis, plot in zip(axes, plots, strict=False):
-        (_curves if plot.at else _outcomes if plot.outcomes else _columns)(axis, plot, experiment, runs)
+        shown = [run for run in runs if matches(run.trial.values, plot.where)]
+        (_curves if plot.at else _outcomes if plot.outcomes else _columns)(axis, plot, experiment, shown)
         _dress(axis, plot)
     for axis in axes[len(plots) :]:
         axis.set_axis_off()
@@ -60,7 +61,7 @@ def _columns(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run])
             values = run.columns.get(name)
             if x is None or values is None:
                 continue
-            label = name if len(experiment.points) == 1 else f"{name}, {_said(run.trial.values)}"
+            label = name if plot.where or len(experiment.points) == 1 else f"{name}, {_said(run.trial.values)}"
             axis.plot(
                 x, values, STYLES[run.trial.point % len(STYLES)], color=PALETTE[at % len(PALETTE)], alpha=RUN_ALPHA,
                 linewidth=1.0, label=None if label in said else label,

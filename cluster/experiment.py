@@ -120,7 +120,8 @@ class Expectation(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Plot(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A picture: columns against time, or against another column, a line a run; or outcomes, a dot a run.
 
-    With `at`, a number for each outcome, a run's outcomes are a line over those numbers.
+    With `at`, a number for each outcome, a run's outcomes are a line over those numbers. With `where` only the runs of
+    points with these values are drawn.
     """
 
     title: str
@@ -132,6 +133,7 @@ class Plot(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     y_label: str = ""
     log: bool = False
     log_x: bool = False
+    where: Values = {}
 
 
 class Quick(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -255,7 +257,7 @@ def checked(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
     trials: list[Trial] = []
     for number, values in enumerate(points):
         trials += _trials(file, path, number, values, seeds)
-    _check_plots(file)
+    _check_plots(file, points)
     for number, one in enumerate(file.expect):
         _check_expectation(one, f"expect[{number}]", points)
     return Experiment(path.stem, str(path), file, quick, tuple(points), tuple(trials))
@@ -356,21 +358,26 @@ def _scattered(world: WorldFile, over: tuple[int, int, int, int], content: Value
     return deeds.written(deeds.checked(world, deeds.read(msgspec.json.encode(content | place))))
 
 
-def _check_plots(file: ExperimentFile) -> None:
+def _check_plots(file: ExperimentFile, points: Sequence[Values]) -> None:
     for number, plot in enumerate(file.plots):
         if bool(plot.columns) == bool(plot.outcomes):
             raise WorldFileError(f"plots[{number}]: name columns, or outcomes, one of them")
         if plot.at and len(plot.at) != len(plot.outcomes):
             line = f"plots[{number}].at: {len(plot.at)} numbers for {len(plot.outcomes)} outcomes: give one for each"
             raise WorldFileError(line)
+        _check_where(plot.where, f"plots[{number}].where", points)
+
+
+def _check_where(wanted: Values, place: str, points: Sequence[Values]) -> None:
+    if wanted and not any(matches(point, wanted) for point in points):
+        raise WorldFileError(f"{place}: no point has these values: use those of vary or points")
 
 
 def _check_expectation(one: Expectation, place: str, points: Sequence[Values]) -> None:
     if one.above is None and one.below is None and one.between is None:
         raise WorldFileError(f"{place}: says no bound: add above, below or between")
-    for key, wanted in (("where", one.where), ("against", one.against)):
-        if wanted and not any(matches(point, wanted) for point in points):
-            raise WorldFileError(f"{place}.{key}: no point has these values: use those of vary or points")
+    _check_where(one.where, f"{place}.where", points)
+    _check_where(one.against, f"{place}.against", points)
 
 
 def matches(point: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

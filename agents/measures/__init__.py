@@ -14,6 +14,7 @@ Measure = Callable[[WorldFile, Region], dict[str, float]]
 
 MEASURES: dict[str, Measure] = {
     "populations": census.populations,
+    "descent": census.descent,
     "matter": census.matter,
     "elements": census.elements,
     "state": bodies.state,

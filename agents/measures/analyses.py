@@ -74,10 +74,20 @@ def _later_half(columns: Columns) -> np.ndarray:
     return columns["tick"] >= columns["tick"][-1] / 2
 
 
+def peaks(columns: Columns) -> Figures:
+    """At which tick each thing measured was first at its most."""
+    ticks = columns["tick"]
+    return {
+        f"{name}.peak_tick": float(ticks[np.nanargmax(values)])
+        for name, values in columns.items() if not np.isnan(values).all()
+    }  # fmt: skip
+
+
 ANALYSES: dict[str, Callable[[Columns], Figures]] = {
     "hunters_lag": hunters_lag,
     "intake": intake,
     "foragers": foragers,
+    "peaks": peaks,
     "thinning": plant_figures.thinning,
     "species_area": plant_figures.species_area,
 }

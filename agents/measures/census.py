@@ -44,6 +44,16 @@ def populations(world: WorldFile, region: Region) -> dict[str, float]:
     return found
 
 
+def descent(world: WorldFile, region: Region) -> dict[str, float]:
+    """The share of the living of each table that has a parent: founders have none, nor has what came of a spore."""
+    found = {}
+    for name, table in region.tables.items():
+        owned = region.owned_rows(name)
+        if "parent_id" in table and owned.any():
+            found[f"{name}.born_share"] = float((table["parent_id"][owned] != 0).mean())
+    return found
+
+
 def matter(world: WorldFile, region: Region) -> dict[str, float]:
     """Molecules of each substance, in cells and bodies together."""
     return dict(audit.substance_totals(region, world.chemistry)) if world.chemistry else {}
