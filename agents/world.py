@@ -136,7 +136,7 @@ class World(mesa.Model):
         return audit.world_digest(self.region)
 
     def elements(self) -> dict[str, int]:
-        """Atoms of each element, and the charge of a world that has charges; they never change. Empty without chemistry."""
+        """Atoms of each element, and the charge if there is any; they never change. Empty without a chemistry."""
         self._from_file("weighed")
         chemistry = self.world_file.chemistry
         if chemistry is None:

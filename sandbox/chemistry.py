@@ -108,8 +108,9 @@ class Chemistry:
                     sum(count * content[name].get(one, 0) for name, count in side.items()) for side in (left, right)
                 )
                 if before != after:
+                    found = f"charge {before}" if one == CHARGE else f"{before} {one}"
                     raise ChemistryError(
-                        f'reaction "{reaction.name}": {before} {one} on the left, {after} on the right: balance it'
+                        f'reaction "{reaction.name}": {found} on the left, {after} on the right: balance it'
                     )
 
     def parsed(self, formula: str, place: str) -> dict[str, int]:
