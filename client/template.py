@@ -41,6 +41,7 @@ detritus = 6                # dead matter, food for some
 # initial = {{ nectar = 2 }}                  # a substance of one's own in every cell at the beginning
 # mobility = {{ nectar = [0.1, 0.0] }}        # share that spreads in a tick, share that a full wind carries
 
+# symbols, of what elements are made, and charges: worlds/particles.toml has both
 [chemistry.substances]
 # nectar = "CH2O"                           # name = formula over elements
 
@@ -54,6 +55,7 @@ detritus = 6                # dead matter, food for some
 [[founders]]
 species = "grass"           # plants at hand: grass, shrub, reed
 count = 1200
+# spores = 0.0005           # odds a tick that one comes to be in a cell where enough detritus and sugar lie
 
 [[founders]]
 species = "shrub"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from umwelt.agents.measures.analyses import hunters_lag
+from umwelt.agents.measures.analyses import hunters_lag, peaks
 from umwelt.client.cli import main
 from umwelt.client.outcomes import Run, judged
 from umwelt.cluster.experiment import read_experiment
@@ -114,6 +114,13 @@ def test_hunters_that_follow_are_found_to_lag_by_so_much():
     grazers, hunters = (np.exp(3 + np.sin((ticks - late) / 800)) for late in (0, 900))
     found = hunters_lag({"tick": ticks, "grazer": grazers, "hunter": hunters})
     assert abs(found["hunters_lag.ticks"] - 900) <= 100 and found["hunters_lag.correlation"] > 0.9
+
+
+def test_a_peak_is_the_first_tick_at_which_there_is_most():
+    nan = float("nan")
+    columns = {"tick": [0, 5, 10, 15], "a": [1, 7, 7, 2], "b": [nan, 2, 1, 3], "c": [nan] * 4}
+    found = peaks({name: np.array(values, float) for name, values in columns.items()})
+    assert found == {"tick.peak_tick": 15, "a.peak_tick": 5, "b.peak_tick": 15}
 
 
 def test_an_experiment_writes_tables_plots_and_a_verdict_and_is_not_run_twice(tmp_path, capsys):

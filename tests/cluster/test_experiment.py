@@ -177,6 +177,7 @@ WRONG = {
     "an expectation without bounds": (SMALL + EXPECT, "says no bound"),
     "an expectation of no point": (f"{SMALL}{EXPECT}above = 0\nwhere = {{width = 3}}\n", "no point has"),
     "a plot of nothing": (SMALL + '[[plots]]\ntitle = "none"\n', "name columns, or outcomes"),
+    "a plot of no point": (SMALL + '[[plots]]\ntitle = "a"\ncolumns = ["grass"]\nwhere = {width = 3}\n', "no point"),
     "a duel of an unknown species": (with_duel("at = 5, species = ['grazr']"), "grazr"),
     "a duel after the end": (with_duel("at = 50, species = ['grazer']"), "use a tick up to 24"),
     "no TOML": ("world = ", "not TOML"),

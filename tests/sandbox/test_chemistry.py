@@ -137,6 +137,29 @@ def test_substances_that_no_equation_could_name_or_count_are_refused(name, formu
         Chemistry({name: formula})
 
 
+SALT = {"salt": "NaCl", "sodium": "Na", "chlorine": "Cl", "sodium_ion": "Na", "chloride": "Cl"}
+CHARGES = {"sodium_ion": 1, "chloride": -1}
+
+
+def test_reactions_balance_in_charge_besides_elements():
+    chemistry = Chemistry(SALT, (Reaction("dissolves", "salt -> sodium_ion + chloride", 0.1),), charges=CHARGES)
+    assert chemistry.elements == ("Cl", "Na") and chemistry.conserved == ("Cl", "Na", "charge")
+    assert chemistry.composition().tolist() == [[1, 0, 1, 0, 1], [1, 1, 0, 1, 0], [0, 0, 0, 1, -1]]
+    line = 'reaction "dissolves": charge 0 on the left, 1 on the right: balance it'
+    with pytest.raises(ChemistryError, match=line):
+        Chemistry(SALT, (Reaction("dissolves", "salt -> sodium_ion + chlorine", 0.1),), charges=CHARGES)
+
+
+def test_symbols_stand_for_formulas():
+    parts = {"P": "U2D", "M": "UD2", "H": "PE", "O": "P8M8E8"}
+    chemistry = Chemistry({"water": "H2O", "proton": "P"}, (), parts)
+    assert chemistry.content == {"water": {"U": 28, "D": 26, "E": 10}, "proton": {"U": 2, "D": 1}}
+    with pytest.raises(ChemistryError, match='symbol "P": stands in a symbol above it'):
+        Chemistry({"water": "H2"}, (), {"H": "PE", "P": "U2D"})
+    with pytest.raises(ChemistryError, match='substance "heavy": 1010 U in "O30U170": use 1 to 1000 atoms'):
+        Chemistry({"heavy": "O30U170"}, (), {"P": "U", "O": "P28"})
+
+
 def test_formulas():
     assert parse_formula("sugar", "C6H12O6") == {"C": 6, "H": 12, "O": 6}
     for wrong in ("", "h2o", "H2-O", "2H"):
