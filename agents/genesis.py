@@ -213,8 +213,8 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
         kind = template_kind(founder, place)
         if kind == "plant" and founder.behaviour != NET:
             raise WorldFileError(f'{place}.behaviour = "{founder.behaviour}": plants have no behaviour: leave it out')
-        if not 0 <= founder.spores <= 1:
-            raise WorldFileError(f"{place}.spores = {founder.spores}: use 0 to 1")
+        if not 0 <= founder.spores <= 1 or (founder.spores and not rate_from_float(founder.spores)):
+            raise WorldFileError(f"{place}.spores = {founder.spores}: use 0, or 2^-24 to 1")
         if kind == "monster" and founder.spores:
             raise WorldFileError(f"{place}.spores: only plants come of spores: leave it out")
         if kind == "plant" and founder.organs is not None:

@@ -20,7 +20,9 @@ from carving import (
 from small import walking
 
 from umwelt.agents.contract import SEED_IN_GROUND, SUBSTANCES
+from umwelt.agents.deeds import Drop, Paint
 from umwelt.agents.description import read_world
+from umwelt.agents.ledger import Ledger
 from umwelt.agents.measures import measured
 from umwelt.agents.opening import tick_zero
 from umwelt.agents.physiology import BUD_SUGAR_COUNT, BUD_TISSUE_COUNT
@@ -71,6 +73,17 @@ def test_elements_and_charge_are_conserved_exactly_while_plants_come_to_be():
         assert whole_elements([region], world) == before
         assert measured(world, region, ["elements"])["charge"] == before["charge"]
     assert region.counts["births"] > 100
+
+
+def test_the_ledger_knows_the_charge_that_people_add():
+    world = particles()
+    ledger = Ledger(world.chemistry, torus_of(world), whole_elements([begin(world)], world))
+    ledger.enter(3, Drop(1, 2, "electron", 5))
+    assert ledger.least["charge"] == ledger.most["charge"] == -15
+    held = dict(ledger.most)
+    assert ledger.count(held | {"charge": 0}) == "charge"
+    ledger.enter(4, Paint(0, 0, 2, 2, "electron", 7))
+    assert ledger.least["charge"] == -15 - 3 * 28 and ledger.most["charge"] > 1 << 80
 
 
 def test_a_spore_is_made_of_the_detritus_and_sugar_of_its_cell():
@@ -142,7 +155,8 @@ def test_a_run_is_audited_and_its_spores_are_journalled_without_a_parent(tmp_pat
         ("chemistry.symbols.h", "PE", 'symbol "h": write it as an element, like "C" or "Cl"'),
         ("chemistry.symbols.He", "p2", 'symbol "He": cannot read the formula "p2"'),
         ("chemistry.symbols.E", "U", 'symbol "E": stands in a symbol above it: write it before that one'),
-        ("founders.0.spores", 1.5, "founders[0].spores = 1.5: use 0 to 1"),
+        ("founders.0.spores", 1.5, "founders[0].spores = 1.5: use 0, or 2^-24 to 1"),
+        ("founders.0.spores", 1e-9, "founders[0].spores = 1e-09: use 0, or 2^-24 to 1"),
         ("founders.0.like", "grazer", "founders[0].spores: only plants come of spores: leave it out"),
     ],
 )
