@@ -280,8 +280,8 @@ def test_ties_are_settled_without_rows_and_no_kernel_knows_a_float(tmp_path):
         return run_script([*arguments], UMWELT_DICE_BITS="2", UMWELT_CACHE=folder, NUMBA_CACHE_DIR="")
 
     with ThreadPoolExecutor() as side_by_side:
-        earth = side_by_side.submit(compiled_anew, "earth", "40x56", "24", "one,nine,four", "")
-        others = side_by_side.submit(compiled_anew, "others", "40x56", "0", "", "wolf_sheep,flocking,market,particles")
+        earth = side_by_side.submit(compiled_anew, "earth", "40x56", "24", "one,nine,four", "particles")
+        others = side_by_side.submit(compiled_anew, "others", "40x56", "0", "", "wolf_sheep,flocking,market")
     lines = earth.result()
     assert lines[0] == lines[1] == lines[2]
     for line, least in ((lines[3], 25), (others.result()[0], 15)):
