@@ -20,8 +20,15 @@ from umwelt.sandbox import audit
 from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.step import advance
 
-SNAIL = {"founders.3.behaviour": "snail.hocl", "founders.3.genes.mutation": 127, "founders.3.variation": 0}
-SMALL = {"width": 48, "height": 48, "founders.0.count": 400, "founders.3.count": 60, "founders.4.count": 0}
+SNAIL = {"founders.5.genes.mutation": 127, "founders.5.variation": 0}
+SMALL = {
+    "width": 48,
+    "height": 48,
+    "founders.0.count": 400,
+    "founders.3.count": 0,
+    "founders.4.count": 0,
+    "founders.5.count": 60,
+}
 
 
 def snails(**more):
@@ -48,11 +55,11 @@ def program_of(tmp_path, text):
     path = tmp_path / "own.hocl"
     path.write_text(text)
     read_mind.cache_clear()
-    return read_mind(str(path), "founders[3].behaviour")
+    return read_mind(str(path), "founders[5].behaviour")
 
 
 def test_what_is_sensed_is_dropped_in_and_what_is_left_is_done(region):
-    snail = read_mind("snail.hocl", "founders[3].behaviour")
+    snail = read_mind("snail.hocl", "founders[5].behaviour")
     assert thought(region, snail, hunger=400) == {"thrust": 18 << 3, "graze": 1024}
     assert thought(region, snail, thirst=80) == {
         "graze": 40 << 3, "drink": 240, "breed": 100 << 3, "grow": 90 << 3, "thrust": 9 << 3,
@@ -61,7 +68,7 @@ def test_what_is_sensed_is_dropped_in_and_what_is_left_is_done(region):
 
 
 def test_a_founders_numbers_are_those_of_the_text_and_a_beings_own_decide(region):
-    snail = read_mind("snail.hocl", "founders[3].behaviour")
+    snail = read_mind("snail.hocl", "founders[5].behaviour")
     table = region.tables["monsters"]
     rows = np.flatnonzero(region.owned_rows("monsters"))
     count = len(snail.integers)
@@ -106,7 +113,7 @@ def test_numbers_evolve_and_any_cut_gives_the_same_world(tmp_path):
     advance(straight, world.laws, 240)
     table = straight.tables["monsters"]
     born = straight.owned_rows("monsters") & (table["generation"] > 0)
-    numbers = read_mind("snail.hocl", "founders[3].behaviour").integers
+    numbers = read_mind("snail.hocl", "founders[5].behaviour").integers
     assert (table["genome"][born, FIRST_WEIGHT : FIRST_WEIGHT + len(numbers)] != numbers).any()
 
 
@@ -123,8 +130,8 @@ def test_minds_that_cannot_be_are_one_line(tmp_path, monkeypatch, reference, sai
     read_mind.cache_clear()
     Path("wide.hocl").write_text('<replace-one "hunger":h::int by "thrust":300>')
     Path("bad.hocl").write_text("<replace x")
-    with pytest.raises(WorldFileError, match=r"founders\[3\].behaviour: ") as refused:
-        begin(read_world("pond", {**SMALL, "founders.3.behaviour": reference}))
+    with pytest.raises(WorldFileError, match=r"founders\[5\].behaviour: ") as refused:
+        begin(read_world("pond", {**SMALL, "founders.5.behaviour": reference}))
     assert said in str(refused.value) and "\n" not in str(refused.value)
     read_mind.cache_clear()
 
@@ -135,7 +142,7 @@ def test_a_node_whose_file_of_a_mind_differs_is_told_from_the_others(tmp_path, m
     for number in (5, 6, 5):
         Path("own.hocl").write_text(f'<replace-one "hunger":h::int by "thrust":{number}>')
         read_mind.cache_clear()
-        found.add(seals_of(read_world("pond", {**SMALL, "founders.3.behaviour": "own.hocl"}))["species"])
+        found.add(seals_of(read_world("pond", {**SMALL, "founders.5.behaviour": "own.hocl"}))["species"])
     read_mind.cache_clear()
     assert len(found) == 2
 
