@@ -22,14 +22,15 @@ from umwelt.client.outcomes import Finding, Run, analysed, compared, judged, nam
 from umwelt.client.plots import draw_page
 from umwelt.client.running import compile_laws
 from umwelt.cluster.experiment import Experiment, Trial, read_experiment
-from umwelt.cluster.ray_workers import run_jobs_on_ray
+from umwelt.cluster.ray_workers import run_tasks_on_ray
 from umwelt.cluster.store import aside, writing
 from umwelt.cluster.trial import Result, job_of
-from umwelt.cluster.workers import processes_for, run_jobs
+from umwelt.cluster.workers import processes_for, run_tasks
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import cached
 
-WORK = "umwelt.cluster.trial:run_job"
+RUN = "experiment.run"
+"""The task of each run."""
 ENGINES = ("local", "ray")
 OTHERWISE = 1
 META = b"umwelt"
@@ -91,9 +92,9 @@ def _results(
     jobs = [job_of(trial, folder.absolute() / "under_way" / trial.name) for trial in left]
     with _progress(left) as seen:
         if engine == "ray":
-            found = run_jobs_on_ray(WORK, jobs, processes, seen)
+            found = run_tasks_on_ray(RUN, jobs, processes, seen)
         else:
-            found = run_jobs(WORK, jobs, processes_for([trial.world for trial in left], processes), seen)
+            found = run_tasks(RUN, jobs, processes_for([trial.world for trial in left], processes), seen)
         for which, result in found:
             seen(which, left[which].ticks)
             if not Console(stderr=True).is_terminal:

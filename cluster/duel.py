@@ -21,7 +21,8 @@ from umwelt.agents.ground import draws
 from umwelt.agents.opening import begin, tick_zero
 from umwelt.cluster.afar import opened_store
 from umwelt.cluster.recovery import reached, region_at
-from umwelt.cluster.workers import processes_for, run_jobs
+from umwelt.cluster.tasks import task
+from umwelt.cluster.workers import processes_for, run_tasks
 from umwelt.sandbox.dice import purpose
 from umwelt.sandbox.errors import RunError, WorldFileError
 from umwelt.sandbox.region import Region
@@ -219,10 +220,11 @@ def run_duels(
     """
     jobs = [(duel.world.text, duel.world.source, duel.world.name, ticks, every) for duel in duels]
     count = processes_for([duel.world for duel in duels], processes)
-    found = dict(run_jobs(f"{__name__}:duel_job", jobs, count, seen))
+    found = dict(run_tasks("duel.run", jobs, count, seen))
     return [found[which] for which in range(len(duels))]
 
 
+@task("duel.run")
 def duel_job(job: tuple[str, str, str, int, int], say: Callable[[int], None]) -> list[Row]:
     """What a process does for one duel."""
     text, source, name, ticks, every = job

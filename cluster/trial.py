@@ -20,6 +20,7 @@ from umwelt.cluster.experiment import DuelStage, Trial
 from umwelt.cluster.protocol import Deed
 from umwelt.cluster.recovery import Replay
 from umwelt.cluster.store import aside, writing
+from umwelt.cluster.tasks import task
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import SnapshotError
 from umwelt.sandbox.region import Region
@@ -27,7 +28,7 @@ from umwelt.sandbox.region import Region
 CHECKPOINT_EVERY_S = 120.0
 ROWS = "rows.json"
 
-Row = dict[str, float]
+Row = dict[str, int | float]
 
 
 class Job(msgspec.Struct):
@@ -73,6 +74,7 @@ def job_of(trial: Trial, folder: Path) -> Job:
     )  # fmt: skip
 
 
+@task("experiment.run")
 def run_job(job: Job, say: Callable[[int], None]) -> Result:
     """Run a trial to its end, from its checkpoint where there is one."""
     world = parse_world(job.text, job.source, job.name)

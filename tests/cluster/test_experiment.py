@@ -12,7 +12,7 @@ from umwelt.agents.opening import begin
 from umwelt.cluster.experiment import bundled_experiments, read_experiment
 from umwelt.cluster.recovery import Replay
 from umwelt.cluster.trial import ROWS, job_of, run_job
-from umwelt.cluster.workers import run_jobs
+from umwelt.cluster.workers import run_tasks
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError, UmweltError
 
@@ -139,18 +139,13 @@ def test_runs_side_by_side_come_out_as_alone(tmp_path):
     path = written(tmp_path, SMALL)
     jobs = [job_of(trial, tmp_path / trial.name) for trial in read_experiment(str(path)).trials]
     seen: dict[int, int] = {}
-    found = dict(run_jobs("umwelt.cluster.trial:run_job", jobs, 2, seen.__setitem__))
+    found = dict(run_tasks("experiment.run", jobs, 2, seen.__setitem__))
     assert found[0] == run(path, tmp_path / "alone") and found[1].digest != found[0].digest
-
-
-def fail(job, say):
-    """A job that ends as it should not."""
-    raise RunError(f"{job}: cannot be")
 
 
 def test_what_goes_wrong_in_a_process_is_raised():
     with pytest.raises(RunError, match="7: cannot be"):
-        list(run_jobs("test_experiment:fail", [7], 1))
+        list(run_tasks("own.fail", [7], 1))
 
 
 LONG = SMALL.replace("ticks = 24", "ticks = 9999999")
