@@ -25,6 +25,7 @@ import numpy as np
 
 from umwelt.agents import deeds
 from umwelt.client.connection import Core, Reply
+from umwelt.client.flows import Flowing
 from umwelt.cluster import questions, viewing
 from umwelt.cluster.keys import Keys, best_role
 from umwelt.cluster.tiles import (
@@ -99,7 +100,7 @@ def core_of(address: str | Path, keys: str | Path | Keys | None, bytes_per_s: fl
     return Core(address, keys, bytes_per_s)
 
 
-class _Looking:
+class _Looking(Flowing):
     """Looking and asking: at the running world, or at a moment of its past."""
 
     _core: Core
@@ -505,6 +506,9 @@ class _Awaited(_Looking):
 
     def _do(self, asked: "Future[Reply]", what: str, convert: Callable[[Reply], Any], timeout_s: float = 0.0) -> Any:
         return self._awaited(asked, what, convert, timeout_s or self.timeout_s)
+
+    def _carry(self, begun: Callable[[], Any]) -> Any:
+        return begun()
 
     async def _awaited(
         self, asked: "Future[Reply]", what: str, convert: Callable[[Reply], Any], timeout_s: float

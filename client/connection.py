@@ -33,6 +33,9 @@ BYE_S = 0.02
 MOST_LAYERS = 256
 PLACED = ["id", "y", "x"]
 LIMITS = Limits(message_bytes=64 << 20, queued=1000)
+MOST_BUNDLED, MOST_BUNDLED_BYTES = 64, 512 << 10
+"""Tasks that go together, and about how many bytes their arguments may have in all."""
+LATEST_AGAIN_S = 8.0
 
 
 @dataclass
@@ -46,11 +49,12 @@ class Reply:
 
 @dataclass
 class _Asked:
-    message: viewing.Message
+    message: viewing.Message | viewing.Task
     future: "Future[Reply]"
     once: bool
     said_s: float = -1e9
     said: bool = False
+    again_s: float = ASK_AGAIN_S
 
 
 class Core:
@@ -140,6 +144,29 @@ class Core:
         if self._closing:
             self._end()
         return future
+
+    def do(self, task: viewing.Task) -> "Future[Reply]":
+        """Have a task done, however often it has to be said."""
+        future: Future[Reply] = Future()
+
+        def begin() -> None:
+            self._asked[task.ticket] = _Asked(task, future, False)
+
+        self._outbox.put(begin)
+        if self._closing:
+            self._end()
+        return future
+
+    def halt(self, tickets: Sequence[str]) -> None:
+        """Nobody waits for these tasks any more."""
+
+        def say() -> None:
+            for ticket in tickets:
+                self._asked.pop(ticket, None)
+            if self._transport is not None:
+                self._transport.send(self.address, viewing.encode(viewing.Halt(list(tickets))))
+
+        self._outbox.put(say)
 
     def watch(self, shown: int, topics: Sequence[Topic]) -> None:
         """Watch these tiles too."""
@@ -271,7 +298,7 @@ class Core:
         """The gateway is gone or has forgotten us: begin anew with the next one."""
         self._is_in, self._is_counting, self._hello_s = False, False, -1e9
         for ticket, asked in list(self._asked.items()):
-            asked.said_s = -1e9
+            asked.said_s, asked.again_s = -1e9, ASK_AGAIN_S
             if asked.once and asked.said:
                 del self._asked[ticket]
                 line = f"{self.address}: the gateway was lost before it answered: look whether it was done"
@@ -279,12 +306,17 @@ class Core:
 
     def _say(self, now_s: float) -> None:
         assert self._transport is not None
+        bundle: list[_Asked] = []
         for ticket, asked in list(self._asked.items()):
             if asked.future.cancelled():
                 del self._asked[ticket]
-            elif now_s - asked.said_s >= ASK_AGAIN_S:
+            elif now_s - asked.said_s >= asked.again_s:
+                if isinstance(asked.message, viewing.Task):
+                    bundle.append(asked)
+                    continue
                 asked.said_s = now_s
                 asked.said = self._transport.send(self.address, viewing.encode(asked.message)) or asked.said
+        self._say_tasks(bundle, now_s)
         if self._is_counting and (tiles := self._allowance.more(now_s)):
             if self._transport.send(self.address, viewing.encode(viewing.Credit(tiles))):
                 self._alive_s = now_s
@@ -297,6 +329,23 @@ class Core:
         if now_s - self._alive_s >= ALIVE_S:
             self._alive_s = now_s
             self._transport.send(self.address, viewing.encode(viewing.Alive()))
+
+    def _say_tasks(self, due: Sequence[_Asked], now_s: float) -> None:
+        """Tasks go in bundles, and are said again ever less often: most are being done."""
+        assert self._transport is not None
+        bundle: list[Any] = []
+        size = 0
+        for asked in due:
+            if not isinstance(asked.message, viewing.Task):
+                continue
+            if bundle and (len(bundle) >= MOST_BUNDLED or size + len(asked.message.arguments) > MOST_BUNDLED_BYTES):
+                self._transport.send(self.address, viewing.encode(viewing.Tasks(bundle)))
+                bundle, size = [], 0
+            bundle.append(asked.message)
+            size += len(asked.message.arguments)
+            asked.said_s, asked.again_s = now_s, min(2 * asked.again_s, LATEST_AGAIN_S)
+        if bundle:
+            self._transport.send(self.address, viewing.encode(viewing.Tasks(bundle)))
 
     def _say_watched(self, now_s: float) -> None:
         """All changes of a turn at once: each time, the count begins anew."""

@@ -1,19 +1,23 @@
 """What is under way from the gateway to nodes and to the directory, said again until it is answered."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from umwelt.cluster.protocol import Look, Order, Settled, Sight, Submit, encode
-from umwelt.cluster.questions import Part, Question, merged
+from umwelt.cluster.protocol import Halt, Look, Order, Settled, Sight, Submit, encode
+from umwelt.cluster.questions import Fetch, Part, Question, merged
+from umwelt.cluster.tasks import packed_list
 from umwelt.cluster.watching import Map
 from umwelt.sandbox.region import Torus
 
 LOOK_AGAIN_S = 0.5
 LOOKS_END_S = 10.0
+MOST_ROUNDS = 12
+COMES_S, RESTS_S = 5.0, 0.4
+"""How long a tick ahead is waited for; and where the world rests."""
 SUBMIT_AGAIN_S = 0.25
 SUBMIT_ENDS_S = 20.0
 SUBMIT_EVERY_S = 0.05
@@ -24,20 +28,42 @@ _encoder = msgspec.json.Encoder()
 Send = Callable[[str, list[Any]], bool]
 
 
+class Work(NamedTuple):
+    """A task that each node is to do on its answers."""
+
+    task: str
+    arguments: bytes
+    within_s: float
+
+
 @dataclass
 class _Asked:
-    question: Question
+    questions: Sequence[Question]
     shown: int
     done: Callable[[Part | None, str], None]
     end_s: float
+    work: Work | None
     map: Map | None = None
     ticket: str = ""
-    parts: dict[int, Part] = field(default_factory=dict)
+    tick: int = -1
+    """At which all are to answer; -1: at once, wherever they are."""
+    rounds: int = 0
+    begun_s: float = -1e9
     asked_s: float = -1e9
+    waits: bool = False
+    """Whether a node has said, since it was asked last, that the tick has not come."""
+    wanted: tuple[int, ...] = ()
+    """The nodes that own something of what is asked about."""
+    parts: dict[int, Part] = field(default_factory=dict)
 
 
 class Asks:
-    """Questions to all nodes of one map. `map_of(shown)` gives the present one; when it changes, all is asked anew."""
+    """Questions to the nodes of one map. `map_of(shown)` gives the present one; when it changes, all is asked anew.
+
+    All nodes answer at one tick. They are asked where they are; if they are not at one tick, they are asked for one a
+    little ahead of the foremost. Where that has passed when they hear of it, for one further ahead; where it does not
+    come because the world rests, where they are. Only a being that is found is found, wherever the others are.
+    """
 
     def __init__(self, torus: Torus, send: Send, map_of: Callable[[int], Map | None]):
         self.torus, self._send, self._map_of = torus, send, map_of
@@ -51,64 +77,126 @@ class Asks:
         """The shown ticks that are being asked."""
         return {asked.shown for asked in self._pending.values()}
 
-    def ask(self, question: Question, shown: int, now_s: float, done: Callable[[Part | None, str], None]) -> None:
-        """Ask; `done` is called with the merged answer, or with None and why there is none."""
-        asked = _Asked(question, shown, done, now_s + LOOKS_END_S)
-        self._begin(asked)
+    def ask(
+        self, asked: Question | Sequence[Question], shown: int, now_s: float,
+        done: Callable[[Part | None, str], None], work: Work | None = None, resting: bool = True,
+    ) -> None:  # fmt: skip
+        """Ask; `done` is called with the merged answer, or with None and why there is none.
+
+        With work, it gets what came out at each node, as one packed list. In a world that does not rest, tick 0 is
+        asked for first: the nodes say where they are, and nothing is done in vain.
+        """
+        many = asked if isinstance(asked, Sequence) else [asked]
+        begun = _Asked(many, shown, done, now_s + LOOKS_END_S + (work.within_s if work else 0), work)
+        self._begin(begun, now_s, -1 if work is None or resting else 0)
+
+    def drop(self, done: Callable[..., None]) -> int:
+        """Whoever waits for this waits no more; gives how many questions have gone."""
+        gone = [one for one in self._pending.values() if one.done is done]
+        for asked in gone:
+            self._halt(asked)
+            del self._pending[asked.ticket]
+        return len(gone)
+
+    def _begin(self, asked: _Asked, now_s: float, tick: int = -1) -> None:
+        if self._pending.pop(asked.ticket, None) is not None:
+            self._halt(asked)
+        asked.ticket = f"look-{next(self._numbers)}"
+        asked.map, asked.parts, asked.tick, asked.begun_s = self._map_of(asked.shown), {}, tick, now_s
+        if asked.map is not None:
+            about = [getattr(question, "rectangle", None) for question in asked.questions]
+            asked.wanted = tuple(sorted({n for one in about for n in asked.map.owners(one, self.torus)}))
+        self._pending[asked.ticket] = asked
         self._say(asked, now_s)
 
-    def _begin(self, asked: _Asked) -> None:
-        self._pending.pop(asked.ticket, None)
-        asked.ticket = f"look-{next(self._numbers)}"
-        asked.map, asked.parts, asked.asked_s = self._map_of(asked.shown), {}, -1e9
-        self._pending[asked.ticket] = asked
+    def _halt(self, asked: _Asked) -> None:
+        """Nodes need not work on what is asked anew."""
+        if asked.work is not None and asked.map is not None:
+            for which in asked.wanted:
+                halt = Halt(asked.map.epoch, asked.map.pass_key, [asked.ticket])
+                self._send(asked.map.doors[which], encode(halt))
 
     def _say(self, asked: _Asked, now_s: float) -> None:
         if asked.map is None:
             return
-        reached = True
-        look = Look(asked.map.epoch, asked.map.pass_key, asked.ticket, _encoder.encode(asked.question))
-        for which, door in enumerate(asked.map.doors):
+        reached, asked.waits = True, False
+        content = _encoder.encode(asked.questions if asked.work else asked.questions[0])
+        look = Look(
+            asked.map.epoch, asked.map.pass_key, asked.ticket, content, asked.tick, *(asked.work or ())
+        )  # fmt: skip
+        for which in asked.wanted:
             if which not in asked.parts:
-                reached = self._send(door, encode(look)) and reached
+                reached = self._send(asked.map.doors[which], encode(look)) and reached
         # a first send mostly only opens the line
         asked.asked_s = now_s if reached else now_s - 0.9 * LOOK_AGAIN_S
 
-    def take(self, sight: Sight, raw: list[Any]) -> None:
+    def take(self, sight: Sight, raw: list[Any], now_s: float) -> None:
         """A node has answered."""
         asked = self._pending.get(sight.ticket)
-        if asked is None or asked.map is None or sight.epoch != asked.map.epoch:
-            return
-        if not 0 <= sight.source < len(asked.map.doors):
+        if asked is None or asked.map is None or sight.epoch != asked.map.epoch or sight.source not in asked.wanted:
             return
         try:
             answer = msgspec.json.decode(sight.answer, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
+        if answer.get("passed"):
+            self._further(asked, sight.tick, now_s)
+            return
+        if answer.get("waits"):
+            asked.waits = True
+            return
         if "line" in answer:
-            self._end(asked, None, str(answer["line"]))
+            if answer.get("again") and asked.rounds < MOST_ROUNDS:
+                asked.rounds += MOST_ROUNDS // 3
+                self._begin(asked, now_s, asked.tick)
+            else:
+                self._end(asked, None, str(answer["line"]))
             return
         asked.parts[sight.source] = Part(sight.tick, answer, raw[0] if raw else b"")
-        if len(asked.parts) == len(asked.map.doors):
-            try:
-                whole = merged(asked.question, list(asked.parts.values()), self.torus)
-            except (LookupError, ValueError, TypeError) as error:
-                self._end(asked, None, f"the nodes' answers do not fit together: {error}: ask again")
-                return
-            self._end(asked, whole, "")
+        if len(asked.parts) == len(asked.wanted):
+            self._whole(asked, now_s)
+
+    def _whole(self, asked: _Asked, now_s: float) -> None:
+        """All have answered."""
+        parts = [asked.parts[which] for which in sorted(asked.parts)]
+        found = isinstance(asked.questions[0], Fetch) and any(part.answer.get("being") for part in parts)
+        ticks = {part.tick for part in parts}
+        if len(ticks) > 1 and not found:
+            self._further(asked, max(ticks), now_s)
+            return
+        if asked.work is not None:
+            tick = max(ticks, default=-1)
+            self._end(asked, Part(tick, {}, packed_list([part.raw for part in parts])), "")
+            return
+        try:
+            whole = merged(asked.questions[0], parts, self.torus)
+        except (LookupError, ValueError, TypeError) as error:
+            self._end(asked, None, f"the nodes' answers do not fit together: {error}: ask again")
+            return
+        self._end(asked, whole, "")
+
+    def _further(self, asked: _Asked, reached: int, now_s: float) -> None:
+        """Ask for a tick that all have still before them, further ahead with each try."""
+        asked.rounds += 1
+        if asked.rounds > MOST_ROUNDS:
+            self._end(asked, None, "the nodes do not come to one tick: slow the world down, or pause it, and ask again")
+            return
+        asked.end_s = max(asked.end_s, now_s + LOOKS_END_S)
+        self._begin(asked, now_s, reached + (1 << min(asked.rounds - 1, 8)))
 
     def _end(self, asked: _Asked, part: Part | None, line: str) -> None:
         del self._pending[asked.ticket]
         asked.done(part, line)
 
-    def turn(self, now_s: float) -> None:
-        """Ask again where the map has changed or no answer came."""
+    def turn(self, now_s: float, resting: bool) -> None:
+        """Ask again where the map has changed or no answer came; `resting`: no tick comes just now."""
+        late_s = RESTS_S if resting else COMES_S
         for asked in list(self._pending.values()):
             if now_s > asked.end_s:
+                self._halt(asked)
                 self._end(asked, None, "the nodes do not answer: the world may be changing hands: ask again")
-            elif self._map_of(asked.shown) != asked.map:
-                self._begin(asked)
-                self._say(asked, now_s)
+            elif self._map_of(asked.shown) != asked.map or (asked.waits and now_s - asked.begun_s > late_s):
+                self._begin(asked, now_s)
             elif now_s - asked.asked_s >= LOOK_AGAIN_S:
                 self._say(asked, now_s)
 

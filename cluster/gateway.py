@@ -31,6 +31,7 @@ from umwelt.cluster.process import Ending, announce, reported, settings_from_arg
 from umwelt.cluster.protocol import Attend, Order, Report, Settled, Sight, Submit, decode, encode
 from umwelt.cluster.recall import RECALLED, Found, Recall
 from umwelt.cluster.store import Store
+from umwelt.cluster.tasking import MOST_TASKS_OF_ONE, Tasking
 from umwelt.cluster.transport import Incoming, Limits, Transport, ZmqTransport
 from umwelt.cluster.viewing import LIVE
 from umwelt.cluster.watching import Desk, Eye, Map
@@ -99,6 +100,8 @@ class Viewer:
     questions: Bucket = field(default_factory=lambda: Bucket(20, 40))
     asking: int = 0
     running: set[str] = field(default_factory=set)
+    tasks: dict[str, Callable[..., None]] = field(default_factory=dict)
+    """Those under way by their tickets, with what takes their outcome."""
     answers: OrderedDict[str, list[Any]] = field(default_factory=OrderedDict)
     status_s: float = -1e9
 
@@ -126,6 +129,7 @@ class Gateway:
         self._later: list[tuple[float, Callable[[], None]]] = []
         self.desk = Desk(keys, door.send, clock, meter)
         self.asks = Asks(torus_of(world), lines.send, self._map_of)
+        self.tasking = Tasking(world, lines.send, self.asks, self._map_of, self._answer)
         self.submits = Submits(lambda frames: lines.send(directory, frames))
         self.past = Past(run, keys_folder, self.desk.point_to, self._gone, lines.send) if run is not None else None
         self.recall = Recall(world, Store(run).journal) if run is not None else None
@@ -157,7 +161,8 @@ class Gateway:
                 job()
             else:
                 self._later.append((due_s, job))
-        self.asks.turn(now_s)
+        self.asks.turn(now_s, self.resting)
+        self.tasking.turn(now_s, self.resting)
         self.submits.turn(now_s)
         if self.past is not None:
             for shown in self.asks.shown() | {s for s, source in self.desk.sources.items() if source.tiles}:
@@ -190,7 +195,8 @@ class Gateway:
             if self.past is not None:
                 self.past.take(message)
         elif isinstance(message, Sight):
-            self.asks.take(message, raw)
+            if not self.tasking.take(message, raw, incoming.sender):
+                self.asks.take(message, raw, self.clock())
 
     def _take_report(self, report: Report) -> None:
         self._heard_s = self.clock()
@@ -200,12 +206,19 @@ class Gateway:
         except msgspec.DecodeError:
             return
         doors = tuple(member.address for member in report.members)
-        found = Map(report.epoch, report.pass_key, doors, tuple(member.tiles_address for member in report.members))
+        tiles = tuple(member.tiles_address for member in report.members)
+        rectangles = tuple(member.rectangle for member in report.members)
+        found = Map(report.epoch, report.pass_key, doors, tiles, rectangles)
         if found != self._map:
             for door in set(self._map.doors if self._map else ()) - set(doors):
                 self.lines.forget(door)
             self._map = found if doors else None
             self.desk.point_to(LIVE, found)
+
+    @property
+    def resting(self) -> bool:
+        """Whether no tick comes just now, as far as is known here."""
+        return bool(self.status.get("paused")) or self.status.get("phase") != "running"
 
     def _map_of(self, shown: int) -> Map | None:
         if shown == LIVE:
@@ -220,7 +233,13 @@ class Gateway:
             return
         self._swept_s = now_s
         for sender in [s for s, viewer in self.viewers.items() if now_s - viewer.seen_s > IDLE_AFTER_S]:
-            self.desk.leave(self.viewers.pop(sender).eye)
+            self._leave(self.viewers[sender])
+
+    def _leave(self, viewer: Viewer) -> None:
+        """Nobody looks, and nobody waits for tasks."""
+        self.desk.leave(viewer.eye)
+        self.viewers.pop(viewer.eye.sender, None)
+        self.tasking.halt(viewer, list(viewer.tasks))
 
     def _push(self, now_s: float) -> None:
         """The status to everybody, less often where they are many."""
@@ -306,8 +325,7 @@ class Gateway:
         pass
 
     def _take_bye(self, viewer: Viewer, message: Any, now_s: float) -> None:
-        self.desk.leave(viewer.eye)
-        self.viewers.pop(viewer.eye.sender, None)
+        self._leave(viewer)
 
     def _take_credit(self, viewer: Viewer, message: viewing.Credit, now_s: float) -> None:
         self.desk.credit(viewer.eye, max(0, message.tiles))
@@ -323,7 +341,7 @@ class Gateway:
 
     def _keeper(self, viewer: Viewer, what: str) -> None:
         if viewer.role not in (KEEPER, WORLD):
-            raise RunError(f"{what[:40]}: a {viewer.role} may look, not change the world: come with a keeper's key")
+            raise RunError(f"{what[:90]}: a {viewer.role} may look, not change the world: come with a keeper's key")
 
     def _take_command(self, viewer: Viewer, message: viewing.Command, now_s: float) -> None:
         self._keeper(viewer, message.what)
@@ -405,6 +423,24 @@ class Gateway:
                 self._answer(viewer, message.ticket, part.tick, msgspec.json.encode(part.answer), part.raw)
 
         self.asks.ask(question, message.shown, now_s, done)
+
+    # --- tasks
+
+    def _take_tasks(self, viewer: Viewer, message: viewing.Tasks, now_s: float) -> None:
+        for task in message.tasks[:MOST_TASKS_OF_ONE]:
+            if not 0 < len(task.ticket) <= MOST_TICKET:
+                self.malformed += 1
+            elif task.ticket in viewer.answers:
+                self.door.send(viewer.eye.sender, viewer.answers[task.ticket])
+            elif task.ticket not in viewer.running:
+                viewer.running.add(task.ticket)
+                try:
+                    self.tasking.begin(viewer, task, now_s)
+                except UmweltError as error:
+                    self._answer(viewer, task.ticket, -1, line=str(error))
+
+    def _take_halt(self, viewer: Viewer, message: viewing.Halt, now_s: float) -> None:
+        self.tasking.halt(viewer, message.tickets)
 
     def _take_history(self, viewer: Viewer, message: viewing.History, now_s: float) -> None:
         if self.past is None or self.recall is None or self.run is None:

@@ -23,9 +23,11 @@ from typing import Any, cast
 import msgspec
 
 from umwelt.agents.description import WorldFile
+from umwelt.cluster.answering import Answers
+from umwelt.cluster.bench import Bench
 from umwelt.cluster.keys import KEEPER, WORLD, Keys
 from umwelt.cluster.process import Ending, announce, announced, reported, settings_from_arguments
-from umwelt.cluster.protocol import Look, Order, Settled, decode, encode
+from umwelt.cluster.protocol import Halt, Look, Order, Settled, decode, encode
 from umwelt.cluster.publisher import Publisher
 from umwelt.cluster.store import Store
 from umwelt.cluster.transport import ZmqTransport
@@ -144,6 +146,7 @@ def show(settings: HistorySettings) -> None:
     places = [f"ipc://{settings.folder}/{name}" for name in ("door", "tiles")]
     with ZmqTransport(b"", places[0], keys, WORLD, frozenset({WORLD, KEEPER})) as transport:
         publisher = Publisher(places[1], keys)
+        answers = Answers(publisher, transport.send, Bench())
         announce(
             Path(settings.folder) / "moment.json",
             {"door": transport.address, "tiles": publisher.address, "tick": player.moment.tick},
@@ -152,19 +155,20 @@ def show(settings: HistorySettings) -> None:
         while not ending.asked and not ending.orphaned:
             incoming = transport.receive(min(TURN_S, player.turn(time.monotonic)))
             publisher.turn(cast(Any, player.moment))
+            answers.turn(player.moment, 0)
             if incoming is None:
                 continue
             try:
                 message, _ = decode(incoming.frames)
             except ValueError:
                 continue
-            if isinstance(message, Look) and message.pass_key.hex() == settings.pass_key:
-                sight, frames = publisher.look(message, cast(Any, player.moment))
-                transport.send(incoming.sender, encode(sight, frames))
+            if isinstance(message, Look | Halt) and message.pass_key.hex() == settings.pass_key:
+                answers.take(incoming.sender, message, player.moment)
             elif isinstance(message, Order) and message.name == settings.pass_key:
                 if settled is None or settled.ticket != message.ticket:  # else it was said again before we answered
                     settled = player.order(message, time.monotonic)
                 transport.send(incoming.sender, encode(settled))
+        answers.close()
         publisher.close()
 
 

@@ -18,12 +18,14 @@ import msgspec
 from umwelt.agents.description import WorldFile, parse_world
 from umwelt.agents.opening import torus_of, tried_small
 from umwelt.cluster import depot
+from umwelt.cluster.answering import Answers
+from umwelt.cluster.bench import Bench
 from umwelt.cluster.events import Prepared
 from umwelt.cluster.host import Host
 from umwelt.cluster.keys import Keys
 from umwelt.cluster.machine import Machine
 from umwelt.cluster.process import Ending, reported, resident_bytes, settings_from_arguments
-from umwelt.cluster.protocol import PROTOCOL, Ask, Chunk, Look, Welcome, encode
+from umwelt.cluster.protocol import PROTOCOL, Ask, Chunk, Halt, Look, Welcome, encode
 from umwelt.cluster.publisher import Publisher
 from umwelt.cluster.seals import seals_of
 from umwelt.cluster.shelf import FolderShelf
@@ -32,7 +34,8 @@ from umwelt.sandbox import audit
 from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.region import Torus
 
-IDLE_S = 0.02
+IDLE_S, BUSY_S = 0.02, 0.004
+"""How long a node waits for messages; less while its bench has work."""
 ORPHAN_S = 25.0
 """How long an orphaned node waits for the directory to save; longer than that takes (seat.py)."""
 
@@ -57,6 +60,7 @@ class NodeProcess:
         keys = Keys.load(Path(settings.keys), "node") if settings.keys else None
         self.transport = ZmqTransport(b"", bind=place_for(settings.bind, "door"), keys=keys, role="node")
         self.publisher = Publisher(place_for(settings.bind, "tiles"), keys)
+        self.answers = Answers(self.publisher, self.transport.send, Bench())
         self._world: WorldFile | None = None
         self._temporary = tempfile.TemporaryDirectory(prefix="umwelt-node-")
         self.machine = Machine(
@@ -93,12 +97,11 @@ class NodeProcess:
             if answer is not None:
                 self.transport.send(self.settings.directory, encode(*answer))
             return True
-        if isinstance(message, Look):
+        if isinstance(message, Look | Halt):
             held = self.machine.holding
-            if held is not None and held.loaded and self.host.portion is not None:
-                if (message.epoch, message.pass_key) == (held.assign.epoch, held.assign.pass_key):
-                    sight, frames = self.publisher.look(message, self.host.portion)
-                    self.transport.send(incoming.sender, encode(sight, frames))
+            if held is not None and (message.epoch, message.pass_key) == (held.assign.epoch, held.assign.pass_key):
+                self.answers.bench.where = self.machine.name
+                self.answers.take(incoming.sender, message, self.host.portion if held.loaded else None)
             return True
         return isinstance(message, Chunk)
 
@@ -117,21 +120,26 @@ class NodeProcess:
         orphaned_s = 0.0
         threads = 0
         while self.host.ended is None:
-            self.host.turn(IDLE_S)
+            self.host.turn(BUSY_S if self.answers.busy else IDLE_S)
             held = self.machine.holding
             if held is not None and held.assign.threads != threads:
                 threads = held.assign.threads
                 crew.resize(threads)
             if self.host.portion is not None and held is not None and held.loaded:
                 self.publisher.turn(self.host.portion, held.assign.epoch)
+                self.answers.turn(self.host.portion, held.assign.epoch)
+            else:
+                self.answers.turn(None, -1)
             if ending.orphaned:  # the directory, an orphan like us, saves the world and lets us go
                 orphaned_s = orphaned_s or time.monotonic()
                 if time.monotonic() - orphaned_s > ORPHAN_S:
+                    self.answers.close()
                     return 0
             if ending.asked and not left:
                 left = True
                 self.host.leave()
         end = self.host.ended
+        self.answers.close()
         self.publisher.close()
         self.transport.close()
         self._temporary.cleanup()

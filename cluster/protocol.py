@@ -7,7 +7,7 @@ another version of this page refuses it at the first word (`Hello.protocol`).
     node <-> directory      Hello Welcome Join Refused | Assign Grant | Beat Note | Leave Fenced Stop | Ask Chunk
     node <-> node           Strip Want | Ping Pong
     gateway <-> directory   Attend Report | Submit Order Settled
-    gateway <-> node        Look Sight (see publisher.py)
+    gateway <-> node        Look Sight Halt (see answering.py)
 """
 
 import hashlib
@@ -333,22 +333,42 @@ class Settled(Message, frozen=True):
 
 
 class Look(Message, frozen=True):
-    """A question to a node (JSON, see publisher.py), which answers when it is between two ticks."""
+    """A question to a node (JSON, see questions.py), which answers between two ticks, or at `tick` if one is named.
+
+    With a task's name the node does that task with the packed arguments: on its answers to the questions (a JSON list)
+    where there are any. The same ticket is done once.
+    """
 
     epoch: Number
     pass_key: bytes
     ticket: Name
     question: bytes
+    tick: Tick = -1
+    task: Name = ""
+    arguments: bytes = b""
+    within_s: Seconds = 0.0
 
 
 class Sight(Message, frozen=True):
-    """The answer: JSON, and raw frames."""
+    """The answer: JSON and raw frames; of a task, a raw frame with what came out.
+
+    In place of an answer there may be `line`, why there is none, with `again` where another node may have one; or
+    `passed`, where the tick that was named is over; or `waits`, where it has not come yet.
+    """
 
     ticket: Name
     epoch: Number
     source: Number
     tick: Tick
     answer: bytes
+
+
+class Halt(Message, frozen=True):
+    """Nobody waits for these tasks any more."""
+
+    epoch: Number
+    pass_key: bytes
+    tickets: Annotated[list[Name], Meta(max_length=1000)]
 
 
 MESSAGES = tuple(

@@ -1,4 +1,4 @@
-"""A node's window for those who watch: tiles that somebody subscribes to, and answers to questions.
+"""A node's window for those who watch: tiles that somebody subscribes to.
 
 Only a gateway may subscribe. It says which tiles are wanted; nothing else is ever computed. Publishing takes at most
 one part in twenty of the time, each tile at most twenty times a second, and never waits: what a gateway is too slow
@@ -10,21 +10,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 from weakref import WeakKeyDictionary
 
-import msgspec
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from umwelt.cluster.cutting import Cutter
 from umwelt.cluster.keys import WORLD, Keys
 from umwelt.cluster.portion import Portion
-from umwelt.cluster.protocol import Look, Sight, encode
-from umwelt.cluster.questions import answered, read
 from umwelt.cluster.tiles import Topic
-from umwelt.cluster.transport import DOMAIN, Doorman, Incoming, check_door, reachable, why_not_bound, written
-from umwelt.sandbox.errors import RunError, UmweltError
+from umwelt.cluster.transport import DOMAIN, Doorman, check_door, reachable, why_not_bound, written
+from umwelt.sandbox.errors import RunError
 
 TILE_EVERY_S = 0.05
 SHARE = 0.05
@@ -34,7 +30,6 @@ MOST_TOPICS = 20_000
 MOST_AT_ONCE = 32
 QUEUED = 200
 SUBSCRIPTIONS_A_TURN = 2000
-_encoder = msgspec.json.Encoder()
 
 
 class Publisher:
@@ -105,7 +100,7 @@ class Publisher:
         self._turned_s = now_s
         if portion is None or not self._due:
             return 0
-        cutter = self._cutter_for(portion)
+        cutter = self.cutter(portion)
         sent = 0
         while self._allowance_s > 0 and (topics := self._next(cutter, now_s)):
             began_s = self.clock()
@@ -120,7 +115,8 @@ class Publisher:
             self._tile_s += 0.2 * (taken_s / len(topics) - self._tile_s)
         return sent
 
-    def _cutter_for(self, portion: Portion) -> Cutter:
+    def cutter(self, portion: Portion) -> Cutter:
+        """What cuts tiles from a portion, and answers questions about it."""
         known = self._cutters.get(portion)
         if known is None:
             self._life += 1
@@ -174,17 +170,6 @@ class Publisher:
             else:
                 self._due.pop(topic, None)
 
-    # --- questions
-
-    def look(self, look: Look, portion: Portion) -> tuple[Sight, list[bytes]]:
-        """Answer a question for what the portion owns; whoever calls has seen that its epoch is the present one."""
-        try:
-            part = answered(self._cutter_for(portion), read(look.question))
-            answer, raw = _encoder.encode(part.answer), part.raw
-        except (UmweltError, LookupError, ValueError, TypeError, ArithmeticError) as error:
-            answer, raw = _encoder.encode({"line": " ".join(str(error).split())}), b""
-        return Sight(look.ticket, look.epoch, portion.which, portion.tick, answer), [raw]
-
     def close(self) -> None:
         """Close the door."""
         self._door.close(linger=0)
@@ -194,21 +179,3 @@ class Publisher:
                 self._authenticator.stop()
             self._authenticator = None
         self._context.destroy(linger=0)
-
-
-def answers_looks(publisher: Publisher, host: Callable[[], Any]) -> Callable[[Incoming, Any, list[Any]], bool]:
-    """What a `Host` takes as `extra`: answers `Look`s of the present map, between ticks; `host()` gives the host."""
-
-    def extra(incoming: Incoming, message: Any, raw: list[Any]) -> bool:
-        if not isinstance(message, Look):
-            return False
-        here = host()
-        holding = here.machine.holding
-        if here.portion is None or holding is None or incoming.role not in ("world", "keeper"):
-            return True
-        if (message.epoch, message.pass_key) == (holding.assign.epoch, holding.assign.pass_key):
-            sight, frames = publisher.look(message, here.portion)
-            here.transport.send(incoming.sender, encode(sight, frames))
-        return True
-
-    return extra

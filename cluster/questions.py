@@ -24,7 +24,8 @@ from umwelt.sandbox.units import SUBCELL_BITS
 MOST_ROWS = 100_000
 MOST_BYTES = 2 << 20
 """An answer's columns hold no more: fewer rows are given then."""
-MOST_CELLS = MOST_BYTES // 4
+MOST_TASK_BYTES, MOST_TASK_ROWS = 64 << 20, 1_000_000
+"""What one node hands to a task of its own."""
 MOST_CONDITIONS, MOST_ASKED = 16, 64
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": np.equal, "!=": np.not_equal, "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal,
@@ -70,7 +71,7 @@ class Patch(msgspec.Struct, tag_field="ask", tag="patch", frozen=True, forbid_un
 
 
 Question = Select | Fetch | Count | Patch
-_questions = msgspec.json.Decoder(Question)
+_questions, _many = msgspec.json.Decoder(Question), msgspec.json.Decoder(list[Question])
 
 
 class Part(NamedTuple):
@@ -83,22 +84,36 @@ class Part(NamedTuple):
 
 def read(content: bytes) -> Question:
     """A question from JSON; `DeedError` for what is none."""
+    return _decoded(_questions, content)
+
+
+def read_many(content: bytes) -> list[Question]:
+    """Questions from JSON; `DeedError` for what is none."""
+    return _decoded(_many, content)
+
+
+def _decoded(decoder: Any, content: bytes) -> Any:
     try:
-        return _questions.decode(content)
+        return decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DeedError(one_line(f"question: {error}: write it as cluster/questions.py says")) from None
 
 
-def checked(world: WorldFile, question: Question) -> Question:
-    """The question, names of species replaced by numbers, if this world can answer it; else `DeedError`, one line."""
+def checked(world: WorldFile, question: Question, for_task: bool = False) -> Question:
+    """The question, names of species replaced by numbers, if this world can answer it; else `DeedError`, one line.
+
+    What is asked for a task stays on its node, and may be more.
+    """
+    most_rows = MOST_TASK_ROWS if for_task else MOST_ROWS
+    most_cells = (MOST_TASK_BYTES if for_task else MOST_BYTES) // 4
     try:
         if isinstance(question, Select):
-            return _checked_select(world, question)
+            return _checked_select(world, question, most_rows)
         if isinstance(question, Patch):
             one_of(one_line(question.name[:80]), layers_of(world)[1:], "patch: name")
             _check_rectangle(world, question.rectangle)
-            if question.rectangle[2] * question.rectangle[3] > MOST_CELLS:
-                raise DeedError(f"patch: at most {MOST_CELLS} cells at once: ask for a smaller rectangle")
+            if question.rectangle[2] * question.rectangle[3] > most_cells:
+                raise DeedError(f"patch: at most {most_cells} cells at once: ask for a smaller rectangle")
         elif isinstance(question, Count) and question.rectangle:
             _check_rectangle(world, question.rectangle)
     except WorldFileError as error:
@@ -106,13 +121,13 @@ def checked(world: WorldFile, question: Question) -> Question:
     return question
 
 
-def _checked_select(world: WorldFile, question: Select) -> Select:
+def _checked_select(world: WorldFile, question: Select, most_rows: int) -> Select:
     schemas = {schema.name: schema for schema in world.laws.layout(world)[1]}
     schema = schemas[one_of(one_line(question.table[:80]), schemas, "query: table")]
     if question.rectangle:
         _check_rectangle(world, question.rectangle)
-    if not 0 <= question.most <= MOST_ROWS:
-        raise DeedError(f"query: most = {question.most}: use 0 to {MOST_ROWS} rows")
+    if not 0 <= question.most <= most_rows:
+        raise DeedError(f"query: most = {question.most}: use 0 to {most_rows} rows")
     if len(question.where) > MOST_CONDITIONS or len(question.columns) > MOST_ASKED:
         raise DeedError(f"query: at most {MOST_CONDITIONS} conditions and {MOST_ASKED} columns: ask for fewer")
     known = _known(schema)
@@ -155,11 +170,11 @@ def _check_rectangle(world: WorldFile, rectangle: Four) -> None:
 # --- one node's answer
 
 
-def answered(cutter: Cutter, question: Question) -> Part:
+def answered(cutter: Cutter, question: Question, most_bytes: int = MOST_BYTES) -> Part:
     """What a region says to a checked question."""
     region = cutter.region
     if isinstance(question, Select):
-        return Part(region.tick, *_selected(region, question))
+        return Part(region.tick, *_selected(region, question, most_bytes))
     if isinstance(question, Count):
         return Part(region.tick, {"counts": _counts(cutter.world, region, question)}, b"")
     if isinstance(question, Patch):
@@ -183,7 +198,7 @@ def _column(region: Region, table: Table, name: str, rows: np.ndarray) -> np.nda
     return table[name][rows]
 
 
-def _selected(region: Region, question: Select) -> tuple[dict[str, Any], bytes]:
+def _selected(region: Region, question: Select, most_bytes: int) -> tuple[dict[str, Any], bytes]:
     table = region.tables[question.table]
     rows = np.flatnonzero(region.owned_rows(question.table))
     rows = _inside(region, table, question.rectangle, rows)
@@ -192,13 +207,13 @@ def _selected(region: Region, question: Select) -> tuple[dict[str, Any], bytes]:
     total = len(rows)
     rows = rows[np.argsort(table["id"][rows])][: question.most]
     columns = {name: _column(region, table, name, rows) for name in ("id", *question.columns)}
-    return _told(columns, total)
+    return _told(columns, total, most_bytes)
 
 
-def _told(columns: dict[str, np.ndarray], total: int) -> tuple[dict[str, Any], bytes]:
+def _told(columns: dict[str, np.ndarray], total: int, most_bytes: int = MOST_BYTES) -> tuple[dict[str, Any], bytes]:
     """Columns as JSON and bytes; as many rows as an answer holds."""
     row_bytes = sum(array[:1].nbytes or array.itemsize for array in columns.values())
-    count = min(len(columns["id"]), MOST_BYTES // row_bytes)
+    count = min(len(columns["id"]), most_bytes // row_bytes)
     told = [[name, array.dtype.name, array.shape[1] if array.ndim > 1 else 0] for name, array in columns.items()]
     raw = b"".join(np.ascontiguousarray(array[:count]).tobytes() for array in columns.values())
     return {"total": total, "count": count, "columns": told}, raw

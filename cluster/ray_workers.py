@@ -50,9 +50,9 @@ class Worker:
 def run_tasks_on_ray(
     name: str, jobs: Sequence[Any], processes: int, seen: Seen | None = None
 ) -> Iterator[tuple[int, Any]]:  # fmt: skip
-    """Do a task for each of many arguments as `run_tasks` does, on so many workers at once, or, where that is 0, on one for each core Ray has.
+    """Do a task for each of many arguments as `run_tasks` does, on so many workers at once.
 
-    A Ray that is begun here has that many cores.
+    Where that is 0, on one for each core Ray has. A Ray that is begun here has that many cores.
     """
     ray, done = imported(), task_named(name)
     ours = connected(ray, processes or len(os.sched_getaffinity(0)))

@@ -19,7 +19,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
 from typing import Annotated, Any, get_type_hints
 
@@ -35,10 +35,15 @@ HOUSE = {
     "census": "umwelt.cluster.chores:census",
     "heatmap": "umwelt.cluster.chores:heatmap",
     "nearest": "umwelt.cluster.chores:nearest",
+    "living": "umwelt.cluster.chores:living",
     "experiment.run": "umwelt.cluster.trial:run_job",
     "duel.run": "umwelt.cluster.duel:duel_job",
 }
 """The tasks of the house."""
+FOR_EVERYONE = ("census", "heatmap", "living", "nearest")
+"""Those that spectators may ask for."""
+WITHIN_S, MOST_WITHIN_S = 10.0, 600.0
+"""How long a task may take if nothing is said, and at most."""
 MOST_ARGUMENT_BYTES = 256 << 10
 MOST_RESULT_BYTES = 1 << 20
 """Of those that travel."""
@@ -49,16 +54,16 @@ NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 _DTYPE = re.compile(r"[|<][biuf][1248]")
 
 
-def task(name: str, everyone: bool = False) -> Callable[[Callable[..., Any]], "Task"]:
-    """Make a function a task; with `everyone`, spectators may ask for it too."""
-    return lambda function: Task(name, function, everyone)
+def task(name: str) -> Callable[[Callable[..., Any]], "Task"]:
+    """Make a function a task."""
+    return lambda function: Task(name, function)
 
 
 class Task:
     """A function and its name. Called as it is, it is the function."""
 
-    def __init__(self, name: str, function: Callable[..., Any], everyone: bool):
-        self.name, self.function, self.everyone = name, function, everyone
+    def __init__(self, name: str, function: Callable[..., Any]):
+        self.name, self.function = name, function
         self.__doc__ = function.__doc__
 
     def __call__(self, *given: Any, **named: Any) -> Any:
@@ -117,6 +122,7 @@ class Task:
         return value if wanted is Any or isinstance(value, np.ndarray) else msgspec.convert(value, wanted)
 
 
+@cache
 def known_tasks() -> dict[str, str]:
     """The names of all tasks known here, and where their functions are; those of the house cannot be replaced."""
     return {one.name: one.value for one in metadata.entry_points(group=GROUP)} | HOUSE

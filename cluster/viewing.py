@@ -1,6 +1,6 @@
 """Every message between a viewer and the gateway, typed; nothing is ever unpickled. Frames as in `protocol.py`.
 
-    viewer -> gateway     Hello Watch Credit Alive Bye Command Order Query History
+    viewer -> gateway     Hello Watch Credit Alive Bye Command Order Query History Tasks Halt
     gateway -> viewer     Welcome Unknown Tile Status Answer
 
 Whatever bears a ticket is said again until its `Answer` comes; the same ticket is done once. A gateway that does not
@@ -105,6 +105,35 @@ class History(Message, frozen=True):
     being: int = 0
     table: str = ""
     most: int = 0
+
+
+class Task(msgspec.Struct, array_like=True, frozen=True):
+    """A task (see tasks.py) with its packed arguments, to be done within a time.
+
+    With questions (a JSON list, see questions.py) it is done by each node that owns something of what is asked about,
+    on what that one answers at one tick; its raw answer is a packed list of what came out. Else it is done once: at
+    the node that owns the cell `near`, or, where that is empty, at an idle one; its raw answer is what came out.
+    """
+
+    ticket: str
+    name: str
+    arguments: bytes
+    questions: bytes = b""
+    near: tuple[int, ...] = ()
+    within_s: float = 0.0
+    shown: int = LIVE
+
+
+class Tasks(Message, frozen=True):
+    """Tasks to be done. Each ticket is answered by itself."""
+
+    tasks: list[Task]
+
+
+class Halt(Message, frozen=True):
+    """What these tickets stand for need not be done."""
+
+    tickets: list[str]
 
 
 # --- from the gateway

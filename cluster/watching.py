@@ -18,7 +18,7 @@ from umwelt.cluster.tiles import MOST_BYTES, Topic, read_head
 from umwelt.cluster.transport import WITH_KEY, check_address
 from umwelt.cluster.viewing import LIVE, Tile, encode
 from umwelt.sandbox.errors import RunError
-from umwelt.sandbox.region import Rectangle
+from umwelt.sandbox.region import Rectangle, Torus, images
 
 MOST_TILES = 400
 """What one viewer may watch at once."""
@@ -42,6 +42,16 @@ class Map(NamedTuple):
     pass_key: bytes
     doors: tuple[str, ...]
     tiles: tuple[str, ...]
+    rectangles: tuple[tuple[int, int, int, int], ...] = ()
+    """What each owns; nothing where one owns all."""
+
+    def owners(self, wanted: tuple[int, int, int, int] | None, torus: Torus) -> list[int]:
+        """Those who own something of a rectangle."""
+        if wanted is None or not self.rectangles:
+            return list(range(len(self.doors)))
+        window = Rectangle(*wanted)
+        owned = (next(images(window, Rectangle(*one), torus), None) for one in self.rectangles)
+        return [which for which, seen in enumerate(owned) if seen is not None]
 
 
 @dataclass(eq=False)

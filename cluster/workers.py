@@ -85,7 +85,6 @@ class Worker:
         """End it at once."""
         self._process.kill()
         self._process.join()
-        self.line.close()
 
 
 def _serve(line: Connection, nice: int, most_bytes: int) -> None:

@@ -22,6 +22,8 @@ from simulation import Disk, MemoryBooks, MemoryShelf
 
 from umwelt.agents.description import WorldFile
 from umwelt.agents.opening import begin, tick_zero, torus_of
+from umwelt.cluster.answering import Answers
+from umwelt.cluster.bench import Bench
 from umwelt.cluster.directory import Directory
 from umwelt.cluster.engine import Engine, Plan
 from umwelt.cluster.events import Prepared
@@ -30,8 +32,8 @@ from umwelt.cluster.host import Host
 from umwelt.cluster.keys import KEEPER, SPECTATOR, WORLD, Keys
 from umwelt.cluster.machine import Machine
 from umwelt.cluster.partition import most_parts
-from umwelt.cluster.protocol import Welcome
-from umwelt.cluster.publisher import Publisher, answers_looks
+from umwelt.cluster.protocol import Halt, Look, Welcome
+from umwelt.cluster.publisher import Publisher
 from umwelt.cluster.situation import Known, Wishes
 from umwelt.cluster.steward import Steward
 from umwelt.cluster.store import Store
@@ -63,6 +65,7 @@ class Town:
         )  # fmt: skip
         self.hosts: list[Host] = []
         self.publishers: dict[int, Publisher] = {}
+        self.answers: dict[int, Answers] = {}
         self.open: list[Any] = []
         self.begin_directory()
         for _ in range(nodes):
@@ -120,10 +123,22 @@ class Town:
         prepared = (self.world, Prepared({"laws": "same"}, True))
         host: Any = Host(
             machine, transport, MemoryShelf(self.disk), time.monotonic, lambda welcome: prepared,
-            extra=answers_looks(publisher, lambda: host),
+            extra=lambda incoming, message, raw: self._looked(host, incoming, message),
         )  # fmt: skip
         self.hosts.append(host)
         self.publishers[id(host)] = publisher
+        self.answers[id(host)] = Answers(publisher, transport.send, Bench(f"node-{number}"))
+
+    def _looked(self, host: Host, incoming: Any, message: Any) -> bool:
+        """What a node does with what comes from the gateway."""
+        held = host.machine.holding
+        if not isinstance(message, Look | Halt):
+            return False
+        if held is not None and (message.epoch, message.pass_key) == (held.assign.epoch, held.assign.pass_key):
+            portion = host.portion if held.loaded else None
+            if incoming.role in ("world", "keeper"):
+                self.answers[id(host)].take(incoming.sender, message, portion)
+        return True
 
     def begin_gateway(self) -> None:
         """Open the gateway."""
@@ -177,6 +192,7 @@ class Town:
             held = host.machine.holding
             if host.portion is not None and held is not None and held.loaded:
                 self.publishers[id(host)].turn(host.portion)
+                self.answers[id(host)].turn(host.portion, held.assign.epoch)
             if host.ended is not None:
                 self.hosts.remove(host)
         if self.tick_s and now_s - self._ticked_s >= self.tick_s:
@@ -214,7 +230,7 @@ class Town:
             self._thread.join()
         if self.gateway is not None:
             self.end_gateway()
-        for one in [*self.open, *self.publishers.values()]:
+        for one in [*self.open, *self.publishers.values(), *self.answers.values()]:
             one.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -12,10 +12,12 @@ from small import small_world
 from umwelt.agents.description import read_world
 from umwelt.agents.opening import begin, torus_of
 from umwelt.cluster import questions, tiles
+from umwelt.cluster.answering import Answers
+from umwelt.cluster.bench import Bench
 from umwelt.cluster.cutting import Cutter
 from umwelt.cluster.history import Moment
 from umwelt.cluster.keys import Keys, make_keys
-from umwelt.cluster.protocol import Look
+from umwelt.cluster.protocol import Look, Sight, decode
 from umwelt.cluster.publisher import Publisher
 from umwelt.cluster.tiles import BEINGS, BODIES, DENSITIES, DOTS, LEVELS, Topic
 from umwelt.sandbox.errors import DeedError
@@ -425,7 +427,10 @@ def test_bad_questions_are_refused_in_one_line(content):
 
 
 def test_a_question_that_a_node_cannot_answer_gets_a_line(publisher, moment):
-    sight, _ = publisher.look(Look(3, b"", "t", b'{"ask":"select","table":"gold","columns":[]}'), moment)
-    assert b'"line"' in sight.answer and (sight.ticket, sight.epoch) == ("t", 3)
-    sight, raw = publisher.look(Look(3, b"", "u", b'{"ask":"count"}'), moment)
-    assert b"grazer" in sight.answer and raw == [b""]
+    said: list[tuple[Sight, list[bytes]]] = []
+    answers = Answers(publisher, lambda to, frames: bool(said.append(decode(frames))) or True, Bench())
+    answers.take(b"me", Look(3, b"", "t", b'{"ask":"select","table":"gold","columns":[]}'), moment)
+    answers.take(b"me", Look(3, b"", "u", b'{"ask":"count"}'), moment)
+    (refused, _), (answered, raw) = said
+    assert b'"line"' in refused.answer and (refused.ticket, refused.epoch) == ("t", 3)
+    assert b"grazer" in answered.answer and raw == [b""]
