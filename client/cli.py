@@ -400,6 +400,28 @@ def status(address: Address = None, keys: KeysFolder = None, json: Json = False)
 
 
 @app.command()
+def ask(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="A run's folder or tcp://HOST:PORT.")],
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="census, heatmap, nearest, lineage, or the name of a task.")
+    ] = "",
+    given: Annotated[
+        list[str] | None, typer.Argument(metavar="VALUE", help="What it is given: values, or NAME=VALUE.")
+    ] = None,
+    workflow: Annotated[
+        Path | None, typer.Option("--workflow", metavar="FILE", help="A chemical workflow: .hocl, or a bundled one.")
+    ] = None,
+    within: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long it may take.")] = 0,
+    keys: KeysFolder = None,
+    json: Json = False,
+) -> None:
+    """Ask a running world: its nodes work on the answer side by side, and it is true at one tick."""
+    from umwelt.client.ask import asked
+
+    asked(address, what, given or (), keys, workflow, within, json)
+
+
+@app.command()
 def view(
     address: Address = None,
     keys: KeysFolder = None,

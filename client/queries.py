@@ -1,4 +1,4 @@
-"""Queries: workflows over a world that runs, or over a moment of its past. Each answer is true at one tick, which it tells."""
+"""Queries: workflows over a world that runs, or a moment of its past. Each answer is true at one tick, and tells it."""
 
 from typing import Any
 

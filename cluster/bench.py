@@ -77,6 +77,7 @@ class Bench:
         while self._worker is not None and not self._heard.empty():
             heard = self._heard.get()
             if heard is None:
+                self._worker.end()
                 found += self._ended(f"ended its process (code {self._worker.code})", True)
             elif heard.done:
                 self._given = False

@@ -1,0 +1,121 @@
+"""Workflows: how much faster four nodes of this machine do a thousand tasks than one does.
+
+    python -m benchmarks.workflow [--tasks N] [--nodes N] [--times N]
+
+A task is about 5 ms of computing (`spin`: always as many steps). The world is paused, each node has one thread. Medians;
+the rounds of the clusters take turns, so that what else the machine does weighs on all of them.
+"""
+
+import argparse
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks.measure import Effort, Section, spread
+from umwelt.agents.description import read_world
+from umwelt.client.api import Connection, connect
+from umwelt.client.flows import WorldFlow
+from umwelt.cluster.chores import spin
+from umwelt.cluster.engine import GATEWAY, Engine, Plan, begin_run
+from umwelt.cluster.process import announced
+from umwelt.sandbox.kernel import crew
+
+TASK_S = 0.005
+WITHIN_S = 120.0
+
+
+def steps_for(seconds: float) -> int:
+    """How many steps of `spin` take so long here: by the best of some tries."""
+    steps, best_s = 20_000, 1e9
+    for _ in range(20):
+        began_s = time.perf_counter()
+        spin(steps)
+        best_s = min(best_s, time.perf_counter() - began_s)
+    return int(steps * seconds / best_s)
+
+
+@contextmanager
+def paused(nodes: int) -> Iterator[Connection]:
+    """A small world on so many nodes of this machine, at rest."""
+    crew.resize(1)
+    with tempfile.TemporaryDirectory(prefix="umwelt-workflow-") as folder:
+        engine = Engine(begin_run(read_world("pond"), Path(folder) / "run"), Plan(nodes=nodes))
+        ending = threading.Event()
+
+        def attend() -> None:
+            while not ending.is_set() and not engine.resting:
+                engine.turn(0.05)
+
+        keeper = threading.Thread(target=attend)
+        try:
+            engine.start()
+            keeper.start()
+            while announced(Path(folder) / "run" / GATEWAY) is None:
+                time.sleep(0.05)
+            with connect(Path(folder) / "run", timeout_s=WITHIN_S) as world:
+                while not (world.status()["phase"] == "running" and len(world.status()["nodes"]) == nodes):
+                    time.sleep(0.1)
+                world.wait(world.pause(), WITHIN_S)
+                yield world
+        finally:
+            ending.set()
+            if keeper.ident is not None:
+                keeper.join()
+            engine.close()
+
+
+async def spins(flow: WorldFlow, tasks: int, steps: int) -> int:
+    """So many tasks at once; gives how many came to the same."""
+    found = await flow.map("spin", [steps] * tasks)
+    return found.count(found[0])
+
+
+def measured(tasks: int, clusters: tuple[int, ...], times: int) -> dict[int, list[float]]:
+    """Seconds that all tasks take, for each number of nodes."""
+    steps = steps_for(TASK_S)
+    found: dict[int, list[float]] = {nodes: [] for nodes in clusters}
+    with ExitStack() as stack:
+        worlds = {nodes: stack.enter_context(paused(nodes)) for nodes in clusters}
+        for nodes, world in worlds.items():
+            world.workflow(spins, 40 * nodes, steps)  # each node's bench has begun
+        for _ in range(times):
+            for nodes, world in worlds.items():
+                began_s = time.perf_counter()
+                assert world.workflow(spins, tasks, steps) == tasks
+                found[nodes].append(time.perf_counter() - began_s)
+    return found
+
+
+def workflow(effort: Effort) -> Section:
+    """Seconds that a thousand tasks take on one node and on four, and how much faster these are."""
+    section, tasks = Section("Workflows"), effort.short(1000)
+    found = measured(tasks, (1, 4), effort.repeats)
+    for nodes, seconds in found.items():
+        note = f"repeats within {spread(seconds):.2f}"
+        section.add(f"{tasks} tasks of 5 ms, {nodes} node(s)", statistics.median(seconds), "s", note=note)
+    ratio = statistics.median(found[1]) / statistics.median(found[4])
+    section.add("four nodes against one", ratio, "times", at_least=1.8)
+    section.raw = {str(nodes): seconds for nodes, seconds in found.items()}
+    return section
+
+
+def main() -> None:
+    """Print what was measured."""
+    arguments = argparse.ArgumentParser(prog="python -m benchmarks.workflow", description=(__doc__ or "").split("\n")[0])
+    arguments.add_argument("--tasks", type=int, default=1000)
+    arguments.add_argument("--nodes", type=int, default=4)
+    arguments.add_argument("--times", type=int, default=3)
+    asked = arguments.parse_args()
+    found = measured(asked.tasks, (1, asked.nodes), asked.times)
+    for nodes, seconds in found.items():
+        laps = ", ".join(f"{one:.2f}" for one in seconds)
+        print(f"{nodes} node(s): {asked.tasks} tasks in {statistics.median(seconds):.2f} s ({laps})")
+    print(f"ratio: {statistics.median(found[1]) / statistics.median(found[asked.nodes]):.2f}")
+
+
+if __name__ == "__main__":
+    main()
