@@ -2,8 +2,8 @@
 
     python -m benchmarks.workflow [--tasks N] [--nodes N] [--times N]
 
-A task is about 5 ms of computing (`spin`: always as many steps). The world is paused, each node has one thread. Medians;
-the rounds of the clusters take turns, so that what else the machine does weighs on all of them.
+A task is about 5 ms of computing (`spin`: always as many steps). The world is paused, each node has one thread. The
+rounds of the clusters take turns, so that what else the machine does weighs on all of them; medians.
 """
 
 import argparse
@@ -105,7 +105,8 @@ def workflow(effort: Effort) -> Section:
 
 def main() -> None:
     """Print what was measured."""
-    arguments = argparse.ArgumentParser(prog="python -m benchmarks.workflow", description=(__doc__ or "").split("\n")[0])
+    first_line = (__doc__ or "").partition("\n")[0]
+    arguments = argparse.ArgumentParser(prog="python -m benchmarks.workflow", description=first_line)
     arguments.add_argument("--tasks", type=int, default=1000)
     arguments.add_argument("--nodes", type=int, default=4)
     arguments.add_argument("--times", type=int, default=3)

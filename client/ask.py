@@ -20,6 +20,7 @@ from umwelt.agents.description import one_line
 from umwelt.client.api import Connection
 from umwelt.client.queries import QUERIES
 from umwelt.client.remote import connected
+from umwelt.cluster.workflow import WITHIN_S
 from umwelt.sandbox.errors import RunError
 
 SHADES = " .:-=+*#%@"
@@ -45,9 +46,10 @@ def asked(
         if program is not None:
             from umwelt.cluster.chemical import reacted
 
-            found: Any = world.workflow(reacted, program, **({"within_s": within_s} if within_s else {}))
+            found: Any = world.workflow(reacted, program, within_s=within_s or WITHIN_S)
         elif what in QUERIES:
-            found = world.workflow(QUERIES[what], *_fitting(what, values), within_s=within_s or world.timeout_s, **named)
+            _check(what, values, named)
+            found = world.workflow(QUERIES[what], *values, within_s=within_s or world.timeout_s, **named)
         else:
             found = world.task(what, *values, within_s=within_s, **named)
         if json:
@@ -78,12 +80,14 @@ def _value(text: str) -> Any:
         return text
 
 
-def _fitting(what: str, values: list[Any]) -> list[Any]:
-    """The values, if a query takes so many."""
-    names = list(inspect.signature(QUERIES[what]).parameters)[1:]
-    if len(values) > len(names):
-        raise RunError(f"ask {what}: {len(values)} values: it takes {', '.join(names)}")
-    return values
+def _check(what: str, values: list[Any], named: dict[str, Any]) -> None:
+    """Whether these are what a query takes."""
+    query = inspect.signature(QUERIES[what])
+    own = list(query.parameters.values())[1:]
+    try:
+        inspect.Signature(own).bind(*values, **named)
+    except TypeError as error:
+        raise RunError(one_line(f"ask {what}: {error}: it takes {', '.join(map(str, own))}")) from None
 
 
 def _plain(found: Any) -> Any:
@@ -118,8 +122,8 @@ def _show_heatmap(found: dict[str, Any], world: Connection, console: Console) ->
     for line in shades.tolist():
         console.print(Text("".join(SHADES[shade] * 2 for shade in line)), soft_wrap=True)
     cell = found["cell"]
-    line = f"tick {found['tick']:,}: {found['of']}, {int(values.sum()):,} in all, at most {most:,} in {cell} x {cell} cells"
-    console.print(line, highlight=False, soft_wrap=True)
+    what = f"tick {found['tick']:,}: {found['of']}, {int(values.sum()):,} in all"
+    console.print(f"{what}, at most {most:,} in {cell} x {cell} cells", highlight=False, soft_wrap=True)
 
 
 def _show_nearest(found: dict[str, Any], world: Connection, console: Console) -> None:

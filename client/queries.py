@@ -1,5 +1,6 @@
 """Queries: workflows over a world that runs, or a moment of its past. Each answer is true at one tick, and tells it."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
@@ -129,4 +130,4 @@ async def lineage(flow: WorldFlow, being: int) -> dict[str, Any]:
     return {"tick": found.tick, "being": being, "lives": being in alive, **told}
 
 
-QUERIES = {"census": census, "heatmap": heatmap, "lineage": lineage, "nearest": nearest}
+QUERIES: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {"census": census, "heatmap": heatmap, "lineage": lineage, "nearest": nearest}

@@ -1,16 +1,19 @@
-"""The house's own tasks: parts of the queries of `client/queries.py`, and one that only takes time."""
+"""The house's own tasks: parts of the queries of `client/queries.py`, and some to try things out with."""
 
+import operator
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from umwelt.cluster.questions import Part, columns_of
 from umwelt.cluster.tasks import task
+from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
-STEPS_PER_MS = 10_000
-"""About as many steps `spin` makes in a millisecond of a usual core."""
+ARITHMETIC = {"add": operator.add, "multiply": operator.mul, "divide": operator.floordiv}
+MOST_BITS = 14_000
 
 
 @task("spin")
@@ -20,6 +23,27 @@ def spin(steps: int) -> int:
     for _ in range(steps):
         value = (value * 1103515245 + 12345) & 0x7FFFFFFF
     return value
+
+
+@task("arithmetic")
+def arithmetic(what: str, *numbers: int) -> int:
+    """Numbers added, multiplied, or divided one by the other as whole numbers: for programs that are tried out."""
+    if what not in ARITHMETIC:
+        raise RunError(f'arithmetic: "{what[:40]}": use {", ".join(ARITHMETIC)}')
+    if not numbers or max(one.bit_length() for one in numbers) * len(numbers) > MOST_BITS:
+        raise RunError(f"arithmetic: {what} of {len(numbers)} numbers: give at least one, and none too large")
+    if what == "divide" and 0 in numbers[1:]:
+        raise RunError("arithmetic: divide by 0: give another number")
+    return reduce(ARITHMETIC[what], numbers)
+
+
+@task("arithmetic.or_zero")
+def arithmetic_or_zero(what: str, *numbers: int) -> int:
+    """The same, and 0 for what has no value."""
+    try:
+        return arithmetic(what, *numbers)
+    except RunError:
+        return 0
 
 
 @task("census")
@@ -59,7 +83,7 @@ def heatmap(
         for y, x, rows, columns_count in part.answer["parts"]:
             values = np.frombuffer(part.raw, np.int32, rows * columns_count, at).reshape(rows, columns_count)
             at += values.nbytes
-            _add(sums, np.mgrid[y : y + rows, x : x + columns_count], values, (top, left), torus, cell)
+            _add(sums, list(np.mgrid[y : y + rows, x : x + columns_count]), values, (top, left), torus, cell)
     return sums
 
 

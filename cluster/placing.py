@@ -83,8 +83,11 @@ class Placing:
         for placed in gone:
             del self._placed[placed.ticket]
             node = self._nodes.get(placed.door)
-            if node is not None and node.under_way.pop(placed.ticket, None) and self._map is not None:
-                self._send(placed.door, encode(Halt(self._map.epoch, self._map.pass_key, [placed.ticket])))
+            if node is not None and placed.ticket in node.under_way:
+                del node.under_way[placed.ticket]
+                if self._map is not None:
+                    halt = Halt(self._map.epoch, self._map.pass_key, [placed.ticket])
+                    self._send(placed.door, encode(halt))
         if owner in self._queues:
             self._queues[owner] = deque(one for one in self._queues[owner] if one.ticket in self._placed)
 

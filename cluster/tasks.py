@@ -32,6 +32,8 @@ from umwelt.sandbox.errors import RunError, UmweltError
 GROUP = "umwelt.tasks"
 HOUSE = {
     "spin": "umwelt.cluster.chores:spin",
+    "arithmetic": "umwelt.cluster.chores:arithmetic",
+    "arithmetic.or_zero": "umwelt.cluster.chores:arithmetic_or_zero",
     "census": "umwelt.cluster.chores:census",
     "heatmap": "umwelt.cluster.chores:heatmap",
     "nearest": "umwelt.cluster.chores:nearest",
@@ -82,12 +84,16 @@ class Task:
         """Whether it is given what a node answers."""
         return "parts" in self._parameters
 
-    def bound(self, given: Sequence[Any], named: dict[str, Any]) -> dict[str, Any]:
-        """Arguments by the names of parameters, of their types; `RunError` for what does not fit."""
+    def bound(self, given: Sequence[Any], named: dict[str, Any]) -> inspect.BoundArguments:
+        """Arguments as the function takes them, of their types; `RunError` for what does not fit."""
         own = [one for name, one in self._parameters.items() if name not in OUTER]
         try:
-            found = inspect.Signature(own).bind(*given, **named).arguments
-            return {name: self._converted(name, value) for name, value in found.items()}
+            found = inspect.Signature(own).bind(*given, **named)
+            for name, value in found.arguments.items():
+                many = self._parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+                converted = [self._converted(name, one) for one in value] if many else self._converted(name, value)
+                found.arguments[name] = converted
+            return found
         except (TypeError, ValueError, msgspec.ValidationError) as error:
             wanted = ", ".join(str(one) for one in own) or "nothing"
             raise RunError(one_line(f'task "{self.name}": {error}: give {wanted}')) from None
@@ -101,12 +107,12 @@ class Task:
     ) -> bytes:  # fmt: skip
         """Do it: packed arguments in, the packed result out; `RunError` in one line, whatever goes wrong."""
         given, named = unpacked(arguments)
-        outer = {"parts": parts, "say": say}
+        outer = {name: one for name, one in (("parts", parts), ("say", say)) if name in self._parameters}
         if self.over_data and parts is None:
             raise RunError(f'task "{self.name}": works on data: say which, with a question')
-        arguments_by_name = self.bound(given, named)
+        bound = self.bound(given, named)
         try:
-            found = self.function(**arguments_by_name, **{k: v for k, v in outer.items() if k in self._parameters})
+            found = self.function(*bound.args, **bound.kwargs, **outer)
         except UmweltError:
             raise
         except MemoryError:

@@ -105,9 +105,14 @@ class Flow:
             for each in tasks:
                 each.cancel()
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether more tasks were asked for than there may be."""
+        return self.tasks > self._most_tasks
+
     async def _done(self, task: Task) -> Outcome:
         self.tasks += 1
-        if self.tasks > self._most_tasks:
+        if self.exhausted:
             raise RunError(f"this workflow asks for more than {self._most_tasks:,} tasks: let it end, or allow more")
         try:
             return await asyncio.wrap_future(self._post(task))
