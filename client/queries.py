@@ -130,4 +130,6 @@ async def lineage(flow: WorldFlow, being: int) -> dict[str, Any]:
     return {"tick": found.tick, "being": being, "lives": being in alive, **told}
 
 
-QUERIES: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {"census": census, "heatmap": heatmap, "lineage": lineage, "nearest": nearest}
+QUERIES: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+    "census": census, "heatmap": heatmap, "lineage": lineage, "nearest": nearest,
+}  # fmt: skip

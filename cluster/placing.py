@@ -18,7 +18,7 @@ from umwelt.cluster.viewing import Task
 from umwelt.cluster.watching import Map
 from umwelt.sandbox.region import Torus
 
-SAY_AGAIN_S, SAY_AGAIN_LATEST_S = 1.0, 8.0
+SAY_AGAIN_S, SAY_AGAIN_LATEST_S = 0.5, 8.0
 MOST_LIVES = 3
 """So many nodes, or processes, may die of one task."""
 AHEAD_S, MOST_AHEAD = 0.03, 12

@@ -10,8 +10,8 @@ In a package of one's own, installed on every node, an entry point of the group 
     "own.mean" = "own.tasks:mean"
 
 A task must depend on what it is given alone, for it may run anywhere, and again elsewhere where a node dies. What
-travels are plain values and numpy arrays, as msgpack; nothing is ever unpickled. A parameter `parts` makes it a task
-over data: it is given what one node answers to questions (`questions.Part`, one for each). A parameter `say` is a
+travels are plain values and numpy arrays, as msgpack; nothing is ever unpickled. A first parameter `parts` makes it a
+task over data: it is given what one node answers to questions (`questions.Part`, one for each). A parameter `say` is a
 function to be told how far it has come.
 """
 
@@ -107,12 +107,12 @@ class Task:
     ) -> bytes:  # fmt: skip
         """Do it: packed arguments in, the packed result out; `RunError` in one line, whatever goes wrong."""
         given, named = unpacked(arguments)
-        outer = {name: one for name, one in (("parts", parts), ("say", say)) if name in self._parameters}
         if self.over_data and parts is None:
             raise RunError(f'task "{self.name}": works on data: say which, with a question')
-        bound = self.bound(given, named)
+        bound, first = self.bound(given, named), [parts] if self.over_data else []
+        told = {"say": say} if "say" in self._parameters else {}
         try:
-            found = self.function(*bound.args, **bound.kwargs, **outer)
+            found = self.function(*first, *bound.args, **bound.kwargs, **told)
         except UmweltError:
             raise
         except MemoryError:

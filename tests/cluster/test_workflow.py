@@ -1,0 +1,341 @@
+"""Workflows on a world that runs: their shape comes out of values, each answer is of one tick, nothing runs away."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from carving import golden
+from simulation import undisturbed
+from town import Town, attended
+
+from umwelt.client.api import connect, connect_async
+from umwelt.client.flows import WorldFlow
+from umwelt.cluster.keys import Keys, make_keys
+from umwelt.cluster.process import lives
+from umwelt.cluster.questions import Count
+from umwelt.cluster.tasking import MOST_TASKS_OF_ONE
+from umwelt.cluster.tasks import packed_arguments
+from umwelt.cluster.viewing import Task
+from umwelt.sandbox.errors import RunError
+
+HEIGHT, WIDTH = 96, 80
+
+
+@pytest.fixture(scope="module")
+def town():
+    with Town(golden(HEIGHT, WIDTH), 3, tick_s=0.02) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def world(town):
+    with connect(town.address) as found:
+        found.wait(3, 60)
+        yield found
+
+
+@pytest.fixture
+def resting(world):
+    """The world held at a tick, which all nodes have reached."""
+    at = world.pause()
+    world.wait(at, 20)
+    yield world
+    world.go()
+
+
+def test_a_workflow_s_shape_is_decided_by_its_values(world):
+    async def collatz(flow: WorldFlow, value: int) -> list[int]:
+        found = [value]
+        while found[-1] != 1:
+            odd = found[-1] % 2
+            then = await flow.run("arithmetic", *(("multiply", 3, found[-1]) if odd else ("divide", found[-1], 2)))
+            found.append(await flow.run("own.add", then, 1) if odd else then)
+        return found
+
+    assert world.workflow(collatz, 6) == [6, 3, 10, 5, 16, 8, 4, 2, 1]
+
+
+def test_tasks_run_side_by_side_on_all_nodes(world):
+    async def places(flow: WorldFlow) -> tuple[set[int], float]:
+        await flow.gather(flow.run("own.slow", 0.3, n) for n in range(3))  # each node has begun its process
+        began_s = time.monotonic()
+        found = await flow.gather(flow.run("own.slow", 0.5, n) for n in range(3))
+        assert found == [0, 1, 2]
+        spent_s = time.monotonic() - began_s
+        return set(await flow.gather(flow.run("own.where", near=(HEIGHT // 6 * n, 0)) for n in range(6))), spent_s
+
+    processes, spent_s = world.workflow(places)
+    assert 2 <= len(processes) <= 3 and os.getpid() not in processes and spent_s < 1.3
+
+
+def test_what_comes_out_is_in_the_order_in_which_it_was_asked_for_or_done(world):
+    async def both(flow: WorldFlow) -> tuple[list[int], list[int]]:
+        seconds = [0.4, 0.0, 0.2]
+        in_order = await flow.gather(flow.run("own.slow", s, n) for n, s in enumerate(seconds))
+        as_done = [one async for one in flow.as_done(flow.run("own.slow", s, n) for n, s in enumerate(seconds))]
+        return in_order, as_done
+
+    in_order, as_done = world.workflow(both)
+    assert in_order == [0, 1, 2] and as_done[-1] == 0
+
+
+def test_arrays_go_in_and_come_out(world):
+    found = world.task("own.outer", np.array([1, 2, 3], np.int16))
+    assert found.dtype == np.int16 and found.tolist() == [[1, 2, 3], [2, 4, 6], [3, 6, 9]]
+
+
+# --- one tick
+
+
+def test_all_parts_of_an_answer_are_of_one_tick_while_the_world_runs(town, world):
+    for _ in range(5):
+        counted = world._ask(Count(), lambda reply: reply)
+        assert counted.content["ticks"] == [counted.tick]
+    assert town.tick() > 5
+
+
+def test_counts_at_a_tick_are_those_of_that_tick(resting):
+    census = resting.census()
+    counts = {name: count for table in resting.count().values() for name, count in table.items()}
+    assert {name: one["count"] for name, one in census["species"].items()} == counts and census["whole"]
+    assert census["tick"] == resting.status()["tick"]
+
+
+def test_an_answer_of_nodes_that_run_is_that_of_the_world_in_one_piece_at_its_tick():
+    with Town(golden(64, 64), 3) as town, connect(town.address) as world:  # as fast as it goes
+        world.wait(3, 60)
+        found = [world.census(), world.heatmap("grazer", 8), world.census()]
+    for one in found:
+        _, region = undisturbed(town.world, one["tick"], [])
+        beings = region.tables["monsters"]
+        rows = np.flatnonzero(region.owned_rows("monsters"))
+        if "values" in one:
+            grazers = rows[beings["species"][rows] == world.species.index("grazer")]
+            bins = np.zeros((8, 8), np.int64)
+            np.add.at(bins, tuple(beings[f"{axis}_fixed"][grazers] >> 13 for axis in "yx"), 1)
+            assert np.array_equal(one["values"], bins)
+            continue
+        counts = np.bincount(beings["species"][rows], minlength=len(world.species))
+        told = {name: entry["count"] for name, entry in one["species"].items() if entry["table"] == "monsters"}
+        assert told == {world.species[at]: count for at, count in enumerate(counts.tolist()) if count}
+
+
+def test_a_tick_that_does_not_come_because_the_world_rests_is_not_waited_for(world):
+    began_s = time.monotonic()
+    world.pause()
+    assert world.census()["tick"] >= 0 and world.task("own.add", 1) == 1
+    world.go()
+    assert time.monotonic() - began_s < 6
+
+
+# --- queries
+
+
+def test_means_of_a_census_are_those_of_the_columns(resting):
+    columns = resting.query(columns=["species", "age_ticks"])
+    told = resting.census()["species"]
+    for at, name in enumerate(resting.species):
+        mine = columns["age_ticks"][columns["species"] == at]
+        if len(mine):
+            assert told[name]["means"]["age_ticks"] == pytest.approx(mine.mean())
+    part = resting.census((0, 0, 20, WIDTH))["species"]
+    inside = resting.count((0, 0, 20, WIDTH))["monsters"]
+    assert {name: one["count"] for name, one in part.items() if one["table"] == "monsters"} == {
+        name: count for name, count in inside.items() if count
+    }
+
+
+@pytest.mark.parametrize("rectangle", [None, (90, 70, 17, 33)])
+def test_a_heat_map_adds_up_what_lies_in_its_squares(resting, rectangle):
+    y, x, height, width = rectangle or (0, 0, HEIGHT, WIDTH)
+    water = resting.field("water", (y, x, height, width))
+    padded = np.zeros((-(-height // 8) * 8, -(-width // 8) * 8), np.int64)
+    padded[:height, :width] = water
+    squares = padded.reshape(padded.shape[0] // 8, 8, -1, 8).sum(axis=(1, 3))
+    assert np.array_equal(resting.heatmap("water", 8, rectangle)["values"], squares)
+    grazers = resting.query(rectangle, where=[("species", "==", "grazer")], columns=["y", "x"])
+    bins = np.zeros_like(squares)
+    np.add.at(bins, ((grazers["y"] - y) % HEIGHT // 8, (grazers["x"] - x) % WIDTH // 8), 1)
+    found = resting.heatmap("grazer", 8, rectangle)
+    assert np.array_equal(found["values"], bins) and bins.sum() > 0 and found["tick"] == resting.status()["tick"]
+
+
+def test_the_nearest_is_the_nearest_over_the_seams_too(resting):
+    hunters = resting.query(where=[("species", "==", "hunter")], columns=["y_fixed", "x_fixed"])
+    for y, x in ((0, 0), (95.5, 0.2), (40.25, 79), (33, 33)):
+        away = [
+            np.minimum(np.abs(hunters[f"{axis}_fixed"] / 1024 - at), size - np.abs(hunters[f"{axis}_fixed"] / 1024 - at))
+            for axis, at, size in (("y", y, HEIGHT), ("x", x, WIDTH))
+        ]  # fmt: skip
+        found = resting.nearest("hunter", y, x)["being"]
+        assert found["cells"] == pytest.approx(np.hypot(*away).min())
+        assert found["id"] == hunters["id"][np.hypot(*away).argmin()]
+    assert resting.nearest("grazer", 1, 1)["being"] is not None
+
+
+def test_bad_queries_get_a_line(world):
+    for wrong, line in (
+        (lambda: world.nearest("wolf", 1, 1), 'unknown "wolf"'), (lambda: world.nearest("grazer", 96, 1), "0 to 95"),
+        (lambda: world.heatmap("gold"), 'unknown "gold"'), (lambda: world.heatmap("water", 500), "use 1 to 96"),
+        (lambda: world.census((0, 0, 0, 5)), "rectangle"),
+    ):  # fmt: skip
+        with pytest.raises(Exception, match=line) as refused:
+            wrong()
+        assert "\n" not in str(refused.value)
+
+
+def test_queries_can_be_awaited_side_by_side(town):
+    async def ask() -> list:
+        async with await connect_async(town.address) as world:
+            return await asyncio.gather(world.census(), world.heatmap("grazer"), world.task("own.add", 2, 3))
+
+    census, heatmap, five = asyncio.run(ask())
+    assert census["species"] and heatmap["values"].sum() > 0 and five == 5
+
+
+# --- bounds
+
+WRONG = [
+    (("own.nothing",), {}, "no task"), (("os:system", "true"), {}, "no task"), (("own.none",), {}, "is no task"),
+    (("own.fail", 3), {}, "3: cannot be"), (("own.add", "x"), {}, "Expected `int`"),
+    (("own.large", 2 << 20), {}, "1024 KiB at most"), (("own.outer", np.zeros(1 << 18)), {}, "256 KiB at most"),
+    (("own.add", 1), {"within_s": 1e9}, "up to 600 s"), (("own.add", 1), {"near": (1,)}, "give y and x"),
+    (("census",), {}, "works on data"), (("own.add", print), {}, "cannot travel"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "named", "line"), WRONG, ids=lambda one: str(one)[:30])
+def test_what_cannot_be_done_gets_one_line_at_once(world, given, named, line):
+    began_s = time.monotonic()
+    with pytest.raises(RunError, match=line) as refused:
+        world.task(*given, **named)
+    assert "\n" not in str(refused.value) and time.monotonic() - began_s < 8
+
+
+def test_a_task_without_end_is_ended_and_the_world_and_its_node_go_on(town, world):
+    at, began_s = town.tick(), time.monotonic()
+    with pytest.raises(RunError, match=r"was ended after 0\.5 s"):
+        world.task("own.forever", within_s=0.5)
+    assert time.monotonic() - began_s < 8 and town.tick() > at
+    assert world.workflow(lambda flow: flow.map("own.add", range(6))) == list(range(6))
+
+
+def test_a_task_that_takes_its_process_along_is_given_up_after_some_tries(world):
+    with pytest.raises(RunError, match=r"ended its process .* 3 times"):
+        world.task("own.crash")
+    assert world.task("own.add", 4, 5) == 9
+
+
+def test_a_workflow_that_asks_for_more_than_it_may_or_takes_too_long_is_ended(town, world):
+    async def endless(flow: WorldFlow, name: str, *given: object) -> None:
+        while True:
+            await flow.run(name, *given)
+
+    with pytest.raises(RunError, match="more than 20 tasks"):
+        world.workflow(endless, "own.add", 1, most_tasks=20)
+    with pytest.raises(RunError, match=r"longer than 0\.5 s"):
+        world.workflow(endless, "own.slow", 0.2, 1, within_s=0.5)
+    at = town.tick()
+    world.wait(at + 3, 20)
+
+
+def test_what_a_workflow_had_under_way_when_it_failed_is_let_go(town, world):
+    async def failing(flow: WorldFlow) -> None:
+        await flow.gather([flow.run("own.fail", 1), *(flow.run("own.slow", 60.0, n, within_s=90) for n in range(40))])
+
+    with pytest.raises(RunError, match="1: cannot be"):
+        world.workflow(failing)
+    end_s = time.monotonic() + 5
+    while (left := town.do(lambda: len(town.gateway.tasking.placing))) and time.monotonic() < end_s:
+        time.sleep(0.05)
+    assert left == 0 and world.task("own.add", 1, 1) == 2  # the processes are free again
+
+
+def test_the_tasks_of_a_viewer_that_leaves_are_let_go(town, world):
+    with connect(town.address) as other:
+        for number in range(30):
+            other._core.do(_slow_task(number))
+        end_s = time.monotonic() + 5
+        while not town.do(lambda: len(town.gateway.tasking.placing)) and time.monotonic() < end_s:
+            time.sleep(0.02)
+    end_s = time.monotonic() + 5
+    while (left := town.do(lambda: len(town.gateway.tasking.placing))) and time.monotonic() < end_s:
+        time.sleep(0.05)
+    assert left == 0
+
+
+def _slow_task(number: int) -> Task:
+    return Task(f"slow-{number}", "own.slow", packed_arguments("own.slow", [30.0, number], {}), within_s=60.0)
+
+
+def test_a_viewer_s_tasks_are_bounded(town, world):
+    with connect(town.address) as other:
+        asked = [other._core.do(_slow_task(number)) for number in range(MOST_TASKS_OF_ONE + 20)]
+        with pytest.raises(RunError, match="too many tasks at once"):
+            asked[-1].result(10)
+        assert sum(one.done() for one in asked) == 20
+
+
+def test_spectators_may_ask_what_changes_nothing_and_have_no_tasks_of_their_own_done(tmp_path):
+    make_keys(tmp_path / "keys")
+    with Town(golden(64, 64), 2, tmp_path / "keys", tick_s=0.02) as town:
+        with connect(town.address, Keys.load(tmp_path / "keys", "spectator")) as world:
+            assert world.role == "spectator"
+            assert world.census()["species"] and world.heatmap()["values"].sum() > 0
+            with pytest.raises(RunError, match=r"a spectator may ask for census.* alone"):
+                world.task("spin", 5)
+
+
+# --- real processes
+
+
+async def numbered(flow: WorldFlow, tasks: int) -> list[int]:
+    """As many tasks, each of a few milliseconds."""
+    return await flow.gather(flow.run("own.slow", 0.01, n) for n in range(tasks))
+
+
+def test_a_node_killed_in_the_middle_changes_nothing_but_the_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
+    with attended(tmp_path / "run", 3) as engine, connect(tmp_path / "run") as world:
+        world.wait(2, 60)
+        world.pause()
+        assert world.workflow(numbered, 30) == list(range(30))  # each node has begun its process
+        killed: list[int] = []
+
+        def strike() -> None:
+            node = engine.children["node-1"]
+            killed.append(node.process.pid)
+            os.kill(node.process.pid, signal.SIGKILL)
+
+        timer = threading.Timer(0.5, strike)
+        timer.start()
+        assert world.workflow(numbered, 400) == list(range(400))
+        timer.join()
+        assert len(killed) == 1 and not lives(killed[0])
+        census = world.census()
+        assert census["species"]
+        end_s = time.monotonic() + 20
+        while (left := _workers_of(killed[0])) and time.monotonic() < end_s:
+            time.sleep(0.1)
+        assert not left  # what it had begun ends with it
+
+
+def _workers_of(pid: int) -> list[int]:
+    """Processes that were begun by one that is gone, and are still at work on its tasks."""
+    found = []
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit() and f"parent_pid={pid}" in _command(path):
+            found.append(int(path.name))
+    return found
+
+
+def _command(path: Path) -> str:
+    try:
+        return (path / "cmdline").read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return ""
