@@ -85,7 +85,7 @@ def test_too_long_arguments_do_not_travel():
 
 
 def test_what_goes_wrong_in_a_task_is_one_line():
-    with pytest.raises(RunError, match='task "own.outer": ') as refused:
+    with pytest.raises(RunError, match=r'task "own\.outer": ') as refused:
         task_named("own.outer").run(packed_arguments("own.outer", [{"a": 1}], {}))
     assert "\n" not in str(refused.value)
 
