@@ -79,6 +79,8 @@ class Core:
         self._changed = threading.Condition()
         self._outbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._asked: dict[str, _Asked] = {}
+        self._due_s = 0.0
+        """When one of them is to be said, or said again."""
         self._watched: dict[int, Counter[bytes]] = {}
         self._to_say: dict[int, None] = {}
         """Those of which the gateway has not been told what is watched now."""
@@ -138,7 +140,7 @@ class Core:
         asked = _Asked(made(ticket), future, once)
 
         def begin() -> None:
-            self._asked[ticket] = asked
+            self._asked[ticket], self._due_s = asked, 0.0
 
         self._outbox.put(begin)
         if self._closing:
@@ -150,7 +152,7 @@ class Core:
         future: Future[Reply] = Future()
 
         def begin() -> None:
-            self._asked[task.ticket] = _Asked(task, future, False)
+            self._asked[task.ticket], self._due_s = _Asked(task, future, False), 0.0
 
         self._outbox.put(begin)
         if self._closing:
@@ -296,7 +298,7 @@ class Core:
 
     def _lost(self) -> None:
         """The gateway is gone or has forgotten us: begin anew with the next one."""
-        self._is_in, self._is_counting, self._hello_s = False, False, -1e9
+        self._is_in, self._is_counting, self._hello_s, self._due_s = False, False, -1e9, 0.0
         for ticket, asked in list(self._asked.items()):
             asked.said_s, asked.again_s = -1e9, ASK_AGAIN_S
             if asked.once and asked.said:
@@ -306,17 +308,8 @@ class Core:
 
     def _say(self, now_s: float) -> None:
         assert self._transport is not None
-        bundle: list[_Asked] = []
-        for ticket, asked in list(self._asked.items()):
-            if asked.future.cancelled():
-                del self._asked[ticket]
-            elif now_s - asked.said_s >= asked.again_s:
-                if isinstance(asked.message, viewing.Task):
-                    bundle.append(asked)
-                    continue
-                asked.said_s = now_s
-                asked.said = self._transport.send(self.address, viewing.encode(asked.message)) or asked.said
-        self._say_tasks(bundle, now_s)
+        if now_s >= self._due_s:
+            self._say_asked(now_s)
         if self._is_counting and (tiles := self._allowance.more(now_s)):
             if self._transport.send(self.address, viewing.encode(viewing.Credit(tiles))):
                 self._alive_s = now_s
@@ -329,6 +322,22 @@ class Core:
         if now_s - self._alive_s >= ALIVE_S:
             self._alive_s = now_s
             self._transport.send(self.address, viewing.encode(viewing.Alive()))
+
+    def _say_asked(self, now_s: float) -> None:
+        """What was not answered, as often as it is to be said; tasks in bundles."""
+        assert self._transport is not None
+        bundle: list[_Asked] = []
+        for ticket, asked in list(self._asked.items()):
+            if asked.future.cancelled():
+                del self._asked[ticket]
+            elif now_s - asked.said_s >= asked.again_s:
+                if isinstance(asked.message, viewing.Task):
+                    bundle.append(asked)
+                    continue
+                asked.said_s = now_s
+                asked.said = self._transport.send(self.address, viewing.encode(asked.message)) or asked.said
+        self._say_tasks(bundle, now_s)
+        self._due_s = min((asked.said_s + asked.again_s for asked in self._asked.values()), default=now_s + ALIVE_S)
 
     def _say_tasks(self, due: Sequence[_Asked], now_s: float) -> None:
         """Tasks go in bundles, and are said again ever less often: most are being done."""

@@ -53,11 +53,6 @@ class Answers:
         self._held: list[_Held] = []
         self._tasks: OrderedDict[str, _Task] = OrderedDict()
 
-    @property
-    def busy(self) -> bool:
-        """Whether there is more to say soon."""
-        return self.bench.busy
-
     def take(self, sender: bytes, message: Look | Halt, portion: Any) -> None:
         """Whoever calls has seen that the epoch is the present one; `portion` is None while it is loaded."""
         if isinstance(message, Halt):

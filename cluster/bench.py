@@ -1,7 +1,7 @@
 """A node's bench: one process that does tasks, one after another. It begins with the first task.
 
-Whatever a task does, the node's own ticks go on: a thread waits for the process, and a task that takes longer than it
-may is ended together with it. Another process does those that wait.
+Whatever a task does, the node's own ticks go on: a thread hands tasks over and waits for the process, and a task that
+takes longer than it may is ended together with it. Another process does those that wait.
 """
 
 import queue
@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from umwelt.agents.description import memory_at_hand
@@ -34,24 +34,36 @@ class Done(NamedTuple):
 
 @dataclass
 class _Waiting:
-    ticket: str
     errand: Errand
     within_s: float
 
 
-class Bench:
-    """See the page's top. Owned by the node's thread; `turn` gives what is done."""
+@dataclass
+class _Line:
+    """A process, and what passes between the node's thread and the one that attends to it."""
 
-    def __init__(self, where: str = "", clock: Callable[[], float] = time.monotonic):
-        self.where, self.clock = where, clock
+    worker: Worker
+    begun_s: float
+    """When the process was begun, then when it was given what it is at."""
+    at: str = ""
+    """The ticket of that."""
+    ready: bool = False
+    ordered: "queue.SimpleQueue[tuple[str, Errand] | None]" = field(default_factory=queue.SimpleQueue)
+    heard: "queue.SimpleQueue[tuple[str, Heard | None]]" = field(default_factory=queue.SimpleQueue)
+
+
+class Bench:
+    """See the page's top. Owned by the node's thread; `turn` gives what is done, `wake` is called when there is some.
+
+    As long as more waits, nobody is woken: what is done is taken at the node's next turn.
+    """
+
+    def __init__(
+        self, where: str = "", clock: Callable[[], float] = time.monotonic, wake: Callable[[], None] = lambda: None
+    ):
+        self.where, self._clock, self._wake = where, clock, wake
         self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
-        """The first one is under way."""
-        self._worker: Worker | None = None
-        self._begun_s = 0.0
-        self._given = False
-        self._ready = False
-        self._orders: queue.SimpleQueue[Errand | None] = queue.SimpleQueue()
-        self._heard: queue.SimpleQueue[Heard | None] = queue.SimpleQueue()
+        self._line: _Line | None = None
 
     @property
     def busy(self) -> bool:
@@ -60,13 +72,16 @@ class Bench:
 
     def begin(self, ticket: str, errand: Errand, within_s: float) -> None:
         """Do a task when those before it are done."""
-        self._waiting[ticket] = _Waiting(ticket, errand, within_s)
-        self._next()
+        self._waiting[ticket] = _Waiting(errand, within_s)
+        if self._line is None:
+            self._open()
+        else:
+            self._line.ordered.put((ticket, errand))
 
     def halt(self, ticket: str) -> None:
         """Nobody waits for a task any more. One under way has a moment left, so that its process may live on."""
-        if self._given and next(iter(self._waiting), None) == ticket:
-            left_s = self.clock() - self._begun_s + HALTS_WITHIN_S
+        if self._line is not None and self._line.at == ticket and ticket in self._waiting:
+            left_s = self._clock() - self._line.begun_s + HALTS_WITHIN_S
             self._waiting[ticket].within_s = min(self._waiting[ticket].within_s, left_s)
         else:
             self._waiting.pop(ticket, None)
@@ -74,73 +89,74 @@ class Bench:
     def turn(self) -> list[Done]:
         """What has been done since."""
         found: list[Done] = []
-        while self._worker is not None and not self._heard.empty():
-            heard = self._heard.get()
+        line = self._line
+        while line is not None and line is self._line and not line.heard.empty():
+            ticket, heard = line.heard.get()
             if heard is None:
-                self._worker.end()
-                found += self._ended(f"ended its process (code {self._worker.code})", True)
-            elif heard.done:
-                self._given = False
-                ticket, waiting = self._waiting.popitem(last=False)
-                if len(heard.found) > MOST_RESULT_BYTES:
-                    size, most = len(heard.found) >> 10, MOST_RESULT_BYTES >> 10
-                    line = f'task "{waiting.errand.name}": its result has {size} KiB: give back {most} KiB at most'
-                    found.append(Done(ticket, b"", line))
-                else:
-                    found.append(Done(ticket, heard.found, heard.line, spent_s=heard.spent_s))
-                self._next()
-            elif not self._ready:
-                self._ready, self._begun_s = True, self.clock()
-        if self._given:
-            within_s = next(iter(self._waiting.values())).within_s if self._ready else STARTS_WITHIN_S
-            if self.clock() - self._begun_s > within_s:
+                line.worker.end()
+                found += self._ended(f"ended its process (code {line.worker.code})", True)
+            elif heard.done and (done := self._waiting.pop(ticket, None)) is not None:
+                found.append(_outcome(ticket, done.errand, heard))
+        if self._line is not None and self._waiting:
+            now_s, at = self._clock(), self._waiting.get(self._line.at)
+            within_s = at.within_s if at is not None else STARTS_WITHIN_S
+            if (at is not None or not self._line.ready) and now_s - self._line.begun_s > within_s:
                 found += self._ended(f"was ended after {within_s:g} s: give it less to do, or more time", False)
         return found
 
     def _ended(self, what: str, again: bool) -> list[Done]:
-        """The process has ended, or must: the task under way is not done, and the others wait for another one."""
-        was_given = self._given
-        self._end()
-        if not was_given:
+        """The process has ended, or must: what it was at is not done, and the others wait for another one."""
+        line = self._line
+        self._close_line()
+        if line is None or not self._waiting:
             return []
-        ticket, waiting = self._waiting.popitem(last=False)
-        self._next()
+        ticket = line.at if line.at in self._waiting else next(iter(self._waiting))
+        gone = self._waiting.pop(ticket)
+        if self._waiting:
+            self._open()
         where = f" on {self.where}" if self.where else ""
-        return [Done(ticket, b"", f'task "{waiting.errand.name}"{where} {what}', again)]
+        return [Done(ticket, b"", f'task "{gone.errand.name}"{where} {what}', again)]
 
-    def _next(self) -> None:
-        if self._given or not self._waiting:
-            return
-        if self._worker is None:
-            self._worker = Worker(NICE, int(MEMORY_SHARE * memory_at_hand()))
-            self._ready, self._orders, self._heard = False, queue.SimpleQueue(), queue.SimpleQueue()
-            arguments = self._worker, self._orders, self._heard
-            threading.Thread(target=_attend, args=arguments, name="umwelt-bench", daemon=True).start()
-        self._given, self._begun_s = True, self.clock()
-        self._orders.put(next(iter(self._waiting.values())).errand)
+    def _open(self) -> None:
+        line = self._line = _Line(Worker(NICE, int(MEMORY_SHARE * memory_at_hand())), self._clock())
+        for ticket, waiting in self._waiting.items():
+            line.ordered.put((ticket, waiting.errand))
+        threading.Thread(target=self._attend, args=(line,), name="umwelt-bench", daemon=True).start()
 
-    def _end(self) -> None:
-        worker, self._worker, self._given = self._worker, None, False
-        if worker is not None:
-            self._orders.put(None)
-            worker.end()
+    def _close_line(self) -> None:
+        if self._line is not None:
+            self._line.ordered.put(None)
+            self._line.worker.end()
+            self._line = None
 
     def close(self) -> None:
         """End the process."""
         self._waiting.clear()
-        self._end()
+        self._close_line()
+
+    def _attend(self, line: _Line) -> None:
+        """In a thread: hand over one task after another and wait for each, until None is ordered or all has ended."""
+        try:
+            line.worker.hear()
+            line.ready = True
+            while (order := line.ordered.get()) is not None:
+                ticket, errand = order
+                if ticket not in self._waiting:
+                    continue
+                line.begun_s, line.at = self._clock(), ticket
+                line.worker.begin(errand)
+                while not (heard := line.worker.hear()).done:
+                    pass
+                line.heard.put((ticket, heard))
+                if line.ordered.empty():
+                    self._wake()
+        except (EOFError, OSError, ValueError, TypeError):
+            line.heard.put(("", None))
+            self._wake()
 
 
-def _attend(
-    worker: Worker, orders: "queue.SimpleQueue[Errand | None]", told: "queue.SimpleQueue[Heard | None]"
-) -> None:  # fmt: skip
-    """Hand over one task after another and wait for each; None where the process has ended, or None is ordered."""
-    try:
-        told.put(worker.hear())
-        while (errand := orders.get()) is not None:
-            worker.begin(errand)
-            told.put(heard := worker.hear())
-            while not heard.done:
-                told.put(heard := worker.hear())
-    except (EOFError, OSError, ValueError):
-        told.put(None)
+def _outcome(ticket: str, errand: Errand, heard: Heard) -> Done:
+    if len(heard.found) > MOST_RESULT_BYTES:
+        size, most = len(heard.found) >> 10, MOST_RESULT_BYTES >> 10
+        return Done(ticket, b"", f'task "{errand.name}": its result has {size} KiB: give back {most} KiB at most')
+    return Done(ticket, heard.found, heard.line, spent_s=heard.spent_s)

@@ -146,7 +146,7 @@ def show(settings: HistorySettings) -> None:
     places = [f"ipc://{settings.folder}/{name}" for name in ("door", "tiles")]
     with ZmqTransport(b"", places[0], keys, WORLD, frozenset({WORLD, KEEPER})) as transport:
         publisher = Publisher(places[1], keys)
-        answers = Answers(publisher, transport.send, Bench())
+        answers = Answers(publisher, transport.send, Bench(wake=transport.wake))
         announce(
             Path(settings.folder) / "moment.json",
             {"door": transport.address, "tiles": publisher.address, "tick": player.moment.tick},

@@ -34,8 +34,7 @@ from umwelt.sandbox import audit
 from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.region import Torus
 
-IDLE_S, BUSY_S = 0.02, 0.004
-"""How long a node waits for messages; less while its bench has work."""
+IDLE_S = 0.02
 ORPHAN_S = 25.0
 """How long an orphaned node waits for the directory to save; longer than that takes (seat.py)."""
 
@@ -60,7 +59,7 @@ class NodeProcess:
         keys = Keys.load(Path(settings.keys), "node") if settings.keys else None
         self.transport = ZmqTransport(b"", bind=place_for(settings.bind, "door"), keys=keys, role="node")
         self.publisher = Publisher(place_for(settings.bind, "tiles"), keys)
-        self.answers = Answers(self.publisher, self.transport.send, Bench())
+        self.answers = Answers(self.publisher, self.transport.send, Bench(wake=self.transport.wake))
         self._world: WorldFile | None = None
         self._temporary = tempfile.TemporaryDirectory(prefix="umwelt-node-")
         self.machine = Machine(
@@ -120,7 +119,7 @@ class NodeProcess:
         orphaned_s = 0.0
         threads = 0
         while self.host.ended is None:
-            self.host.turn(BUSY_S if self.answers.busy else IDLE_S)
+            self.host.turn(IDLE_S)
             held = self.machine.holding
             if held is not None and held.assign.threads != threads:
                 threads = held.assign.threads

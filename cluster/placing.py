@@ -21,7 +21,7 @@ from umwelt.sandbox.region import Torus
 SAY_AGAIN_S, SAY_AGAIN_LATEST_S = 0.5, 8.0
 MOST_LIVES = 3
 """So many nodes, or processes, may die of one task."""
-AHEAD_S, MOST_AHEAD = 0.03, 12
+AHEAD_S, MOST_AHEAD = 0.05, 16
 """A node is given work for so long beyond the task it is at."""
 LONG_S = 1.0
 """Nobody should wait behind a task that takes longer."""

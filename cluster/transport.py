@@ -135,6 +135,8 @@ class ZmqTransport:
         self._poller = zmq.Poller()
         self._ready: deque[zmq.Socket] = deque()
         self._left_in_turn = 0
+        self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poller.register(self._waker, zmq.POLLIN)
         try:
             if bind is not None:
                 self._open_door(bind)
@@ -163,19 +165,25 @@ class ZmqTransport:
         incoming = self._round()
         while incoming is None:
             left_s = max(0.0, deadline_s - time.monotonic()) if timeout_s > 0 else 0.0
-            if not self._names:
-                time.sleep(left_s)
-                return None
             # rounded up: zmq counts whole milliseconds, and we would spin through the last one
             found = self._poller.poll(math.ceil(left_s * 1000))
             if not found:
                 return None
-            self._ready.extend(one for one, _ in found)
+            self._ready.extend(one for one, _ in found if one != self._waker)
             self._left_in_turn = self.limits.in_turn
+            if len(self._ready) < len(found):
+                os.eventfd_read(self._waker)
+                if not self._ready:
+                    return None
             incoming = self._round()
             if left_s == 0.0:  # a flood of messages that are all dropped must not keep us
                 break
         return incoming
+
+    def wake(self) -> None:
+        """Let `receive` come back at once, with what there is or nothing. Any thread may do this."""
+        if self._waker >= 0:
+            os.eventfd_write(self._waker, 1)
 
     def forget(self, to: str) -> None:
         """Close the line to an address; what waits on it, either way, is lost."""
@@ -208,6 +216,9 @@ class ZmqTransport:
                     self._authenticator.pipe.set(zmq.SNDTIMEO, 1000)  # or it waits for ever for a thread that has died
                 self._authenticator.stop()
             self._authenticator = None
+        waker, self._waker = self._waker, -1
+        if waker >= 0:
+            os.close(waker)
         self._context.destroy(linger=0)
 
     def __enter__(self) -> "ZmqTransport":

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from carving import golden
 from simulation import undisturbed
+from together import gone
 from town import Town, attended
 
 from umwelt.agents.behaviour import own_values
 from umwelt.client.api import connect, connect_async
 from umwelt.client.flows import WorldFlow
 from umwelt.cluster.keys import Keys, make_keys
-from umwelt.cluster.process import lives
 from umwelt.cluster.questions import Count
 from umwelt.cluster.tasking import MOST_TASKS_OF_ONE
 from umwelt.cluster.tasks import packed_arguments
@@ -304,37 +304,16 @@ def test_a_node_killed_in_the_middle_changes_nothing_but_the_time(tmp_path, monk
         world.wait(2, 60)
         world.pause()
         assert world.workflow(numbered, 30) == list(range(30))  # each node has begun its process
-        killed: list[int] = []
-
-        def strike() -> None:
-            node = engine.children["node-1"]
-            killed.append(node.process.pid)
-            os.kill(node.process.pid, signal.SIGKILL)
-
-        timer = threading.Timer(0.5, strike)
+        node = engine.children["node-1"].process.pid
+        its_own = children_of(node)
+        timer = threading.Timer(0.5, os.kill, (node, signal.SIGKILL))
         timer.start()
         assert world.workflow(numbered, 400) == list(range(400))
         timer.join()
-        assert len(killed) == 1 and not lives(killed[0])
-        census = world.census()
-        assert census["species"]
-        end_s = time.monotonic() + 20
-        while (left := _workers_of(killed[0])) and time.monotonic() < end_s:
-            time.sleep(0.1)
-        assert not left  # what it had begun ends with it
+        assert its_own and gone([node, *its_own], 20)  # what it had begun ends with it
+        assert world.census()["species"]
 
 
-def _workers_of(pid: int) -> list[int]:
-    """Processes that were begun by one that is gone, and are still at work on its tasks."""
-    found = []
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit() and f"parent_pid={pid}" in _command(path):
-            found.append(int(path.name))
-    return found
-
-
-def _command(path: Path) -> str:
-    try:
-        return (path / "cmdline").read_bytes().decode("utf-8", "replace")
-    except OSError:
-        return ""
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has begun."""
+    return [int(one) for path in Path(f"/proc/{pid}/task").glob("*/children") for one in path.read_text().split()]
