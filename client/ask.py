@@ -4,7 +4,6 @@ What a query or a task is given stands behind its name: values, or NAME=VALUE; a
 text. `y,x,height,width` is a list.
 """
 
-import inspect
 import json as writer
 import re
 from collections.abc import Sequence
@@ -18,8 +17,9 @@ from rich.text import Text
 
 from umwelt.agents.description import one_line
 from umwelt.client.api import Connection
-from umwelt.client.queries import QUERIES
+from umwelt.client.queries import ORGANS, QUERIES
 from umwelt.client.remote import connected
+from umwelt.cluster.tasks import Task
 from umwelt.cluster.workflow import WITHIN_S
 from umwelt.sandbox.errors import RunError
 
@@ -48,8 +48,8 @@ def asked(
 
             found: Any = world.workflow(reacted, program, within_s=within_s or WITHIN_S)
         elif what in QUERIES:
-            _check(what, values, named)
-            found = world.workflow(QUERIES[what], *values, within_s=within_s or world.timeout_s, **named)
+            bound = Task(what, QUERIES[what]).bound(values, named)
+            found = world.workflow(QUERIES[what], *bound.args, within_s=within_s or world.timeout_s, **bound.kwargs)
         else:
             found = world.task(what, *values, within_s=within_s, **named)
         if json:
@@ -80,16 +80,6 @@ def _value(text: str) -> Any:
         return text
 
 
-def _check(what: str, values: list[Any], named: dict[str, Any]) -> None:
-    """Whether these are what a query takes."""
-    query = inspect.signature(QUERIES[what])
-    own = list(query.parameters.values())[1:]
-    try:
-        inspect.Signature(own).bind(*values, **named)
-    except TypeError as error:
-        raise RunError(one_line(f"ask {what}: {error}: it takes {', '.join(map(str, own))}")) from None
-
-
 def _plain(found: Any) -> Any:
     """The same without arrays."""
     if isinstance(found, dict):
@@ -103,16 +93,22 @@ def _plain(found: Any) -> Any:
 
 
 def _show_census(found: dict[str, Any], world: Connection, console: Console) -> None:
-    columns = list(dict.fromkeys(name for one in found["species"].values() for name in one["means"]))
+    names = list(dict.fromkeys(name for one in found["species"].values() for name in one["means"]))
+    columns = [name for name in names if not name.endswith(ORGANS)]
     table = Table(box=None, padding=(0, 2, 0, 0), title=f"tick {found['tick']:,}", title_justify="left")
-    for name in ("", "alive", *columns):
-        table.add_column(name.replace("_", " "), justify="left" if not name else "right")
+    table.add_column("", no_wrap=True)
+    for name in ("alive", *columns):
+        table.add_column(name.rpartition("_")[0] or name, justify="right", no_wrap=True)
+    table.add_column("organs")
     for species, one in found["species"].items():
         means = (one["means"].get(name) for name in columns)
-        table.add_row(species, f"{one['count']:,}", *("" if mean is None else f"{mean:,.4g}" for mean in means))
+        parts = {name.removesuffix(ORGANS): mean for name, mean in one["means"].items() if name.endswith(ORGANS)}
+        organs = [f"{mean:.2g} {name}" for name, mean in parts.items()]
+        numbers = ("" if mean is None else f"{mean:,.3g}" for mean in means)
+        table.add_row(species, f"{one['count']:,}", *numbers, ", ".join(organs))
     console.print(table)
     if not found["whole"]:
-        console.print("means and counts are of the first million on each node", style="dim")
+        console.print("of more than a node hands over at once, only those: see docs/workflows.md", style="dim")
 
 
 def _show_heatmap(found: dict[str, Any], world: Connection, console: Console) -> None:

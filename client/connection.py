@@ -35,7 +35,7 @@ PLACED = ["id", "y", "x"]
 LIMITS = Limits(message_bytes=64 << 20, queued=1000)
 MOST_BUNDLED, MOST_BUNDLED_BYTES = 64, 512 << 10
 """Tasks that go together, and about how many bytes their arguments may have in all."""
-LATEST_AGAIN_S = 8.0
+LATEST_AGAIN_S, SOON_S = 8.0, 0.1
 
 
 @dataclass
@@ -342,19 +342,19 @@ class Core:
     def _say_tasks(self, due: Sequence[_Asked], now_s: float) -> None:
         """Tasks go in bundles, and are said again ever less often: most are being done."""
         assert self._transport is not None
-        bundle: list[Any] = []
-        size = 0
-        for asked in due:
-            if not isinstance(asked.message, viewing.Task):
-                continue
-            if bundle and (len(bundle) >= MOST_BUNDLED or size + len(asked.message.arguments) > MOST_BUNDLED_BYTES):
-                self._transport.send(self.address, viewing.encode(viewing.Tasks(bundle)))
-                bundle, size = [], 0
-            bundle.append(asked.message)
-            size += len(asked.message.arguments)
-            asked.said_s, asked.again_s = now_s, min(2 * asked.again_s, LATEST_AGAIN_S)
-        if bundle:
-            self._transport.send(self.address, viewing.encode(viewing.Tasks(bundle)))
+        while due:
+            bundle: list[Any] = []
+            size = 0
+            for asked in due[:MOST_BUNDLED]:
+                size += len(asked.message.arguments)  # type: ignore[union-attr]
+                if bundle and size > MOST_BUNDLED_BYTES:
+                    break
+                bundle.append(asked.message)
+            said = self._transport.send(self.address, viewing.encode(viewing.Tasks(bundle)))
+            for asked in due[: len(bundle)]:
+                asked.said_s = now_s if said else now_s - asked.again_s + SOON_S
+                asked.again_s = min(2 * asked.again_s, LATEST_AGAIN_S) if said else asked.again_s
+            due = due[len(bundle) :]
 
     def _say_watched(self, now_s: float) -> None:
         """All changes of a turn at once: each time, the count begins anew."""

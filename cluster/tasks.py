@@ -49,7 +49,7 @@ WITHIN_S, MOST_WITHIN_S = 10.0, 600.0
 MOST_ARGUMENT_BYTES = 256 << 10
 MOST_RESULT_BYTES = 1 << 20
 """Of those that travel."""
-OUTER = ("parts", "say")
+OUTER = ("flow", "parts", "say")
 """Parameters that the caller does not give."""
 _ARRAY = 1
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
