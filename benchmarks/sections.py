@@ -11,6 +11,7 @@ from benchmarks.earth import SIZES, earth_world, law_seconds, living, measure_si
 from benchmarks.measure import Effort, Section, median, spread, timed
 from benchmarks.peers import SHEEP_REPRODUCE, WOLF_REPRODUCE, WOLF_SHARE, side_for
 from benchmarks.workers import MESA_WARM_UP_STEPS, in_process_of_its_own, with_an_empty_cache
+from benchmarks.workflow import workflow
 from umwelt.agents.description import read_world
 from umwelt.agents.opening import begin
 from umwelt.sandbox.kernel import crew
@@ -169,5 +170,5 @@ def machine(effort: Effort) -> Section:
 
 SECTIONS: dict[str, Callable[[Effort], Section]] = {
     "earth": earth, "fields": fields, "memory": memory, "start": start, "wolf": wolf, "chemical": chemical,
-    "machine": machine,
+    "workflow": workflow, "machine": machine,
 }  # fmt: skip

@@ -1,6 +1,8 @@
 """umwelt ask: queries, tasks and chemical workflows on a running world, for people and as JSON."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from carving import golden
@@ -53,6 +55,13 @@ def test_the_nearest_and_a_task_of_one_s_own(town, capsys):
 def test_a_chemical_workflow_runs_on_the_nodes(town, capsys, name):
     told = json.loads(said_by(town, capsys, "--workflow", name))
     assert told["last"] == {"diamond": 184, "adapted": 7}[name]
+
+
+def test_the_page_s_own_workflow_runs(town, capsys):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "workflows.md").read_text("utf-8")
+    program = re.findall(r"```python\n(.*?)```", page, re.S)[0]
+    exec(program.replace("runs/shared", town.address), {})
+    assert "'species': 'hunter'" in capsys.readouterr().out
 
 
 WRONG = [

@@ -1,6 +1,8 @@
 """Workflows as chemistry: their order comes out of reactions, and a failed task is replaced by its spare."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 
@@ -131,6 +133,12 @@ def test_a_workflow_that_makes_tasks_without_end_is_stopped_at_its_bound():
     again = '(replace t::string:<"RES":<"OK":<n::int>>, ?w> by "TASK":(t + "x"):<"SRC":<>, "DST":<>, "SRV":"own.add", '
     with pytest.raises(RunError, match="too many tasks"):
         come_to(f'<{again}"IN":<n>>), {task("a")}>', most=20)
+
+
+def test_the_page_s_own_program_comes_to_what_it_should():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "workflows.md").read_text("utf-8")
+    (program,) = re.findall(r"```hocl\n(.*?)```", page, re.S)
+    assert come_to(program)[0] == {"first": 21, "last": 42}
 
 
 def test_bundled_workflows_are_of_the_house_and_say_what_they_do():
