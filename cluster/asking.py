@@ -16,6 +16,8 @@ from umwelt.sandbox.region import Torus
 LOOK_AGAIN_S = 0.5
 LOOKS_END_S = 10.0
 MOST_ROUNDS = 12
+"""Of asking for a tick that all have still before them."""
+MOST_LIVES = 3
 COMES_S, RESTS_S = 5.0, 0.4
 """How long a tick ahead is waited for; and where the world rests."""
 SUBMIT_AGAIN_S = 0.25
@@ -48,6 +50,8 @@ class _Asked:
     tick: int = -1
     """At which all are to answer; -1: at once, wherever they are."""
     rounds: int = 0
+    deaths: int = 0
+    """Of processes, while they worked on it."""
     begun_s: float = -1e9
     asked_s: float = -1e9
     waits: bool = False
@@ -146,8 +150,8 @@ class Asks:
             asked.waits = True
             return
         if "line" in answer:
-            if answer.get("again") and asked.rounds < MOST_ROUNDS:
-                asked.rounds += MOST_ROUNDS // 3
+            asked.deaths += 1
+            if answer.get("again") and asked.deaths < MOST_LIVES:
                 self._begin(asked, now_s, asked.tick)
             else:
                 self._end(asked, None, str(answer["line"]))

@@ -67,6 +67,8 @@ class Placing:
         self._nodes: dict[str, _Node] = {}
         self._placed: dict[str, _Placed] = {}
         self._map: Map | None = None
+        self.held_bytes = 0
+        """Of arguments."""
 
     def __len__(self) -> int:
         return len(self._placed)
@@ -75,13 +77,14 @@ class Placing:
         """Have a task done; `done` is called with what came out, or with why nothing did."""
         placed = _Placed(owner, task, done, f"task-{next(self._numbers)}")
         self._placed[placed.ticket] = placed
+        self.held_bytes += len(task.arguments)
         self._queues.setdefault(owner, deque()).append(placed)
 
     def drop(self, owner: Hashable, tickets: set[str]) -> None:
         """An owner waits no more for these tasks."""
         gone = [one for one in self._placed.values() if one.owner is owner and one.task.ticket in tickets]
         for placed in gone:
-            del self._placed[placed.ticket]
+            self._forget(placed)
             node = self._nodes.get(placed.door)
             if node is not None and placed.ticket in node.under_way:
                 del node.under_way[placed.ticket]
@@ -109,16 +112,20 @@ class Placing:
         if line and answer.get("again"):
             self._once_more(placed, line)
         else:
-            del self._placed[placed.ticket]
+            self._forget(placed)
             placed.done(raw[0] if raw else b"", line)
         return True
+
+    def _forget(self, placed: _Placed) -> None:
+        del self._placed[placed.ticket]
+        self.held_bytes -= len(placed.task.arguments)
 
     def _once_more(self, placed: _Placed, line: str) -> None:
         """Its process or its node has died: elsewhere, unless it is the task that kills them."""
         placed.deaths += 1
         placed.door, placed.said_s, placed.again_s = "", -1e9, SAY_AGAIN_S
         if placed.deaths >= MOST_LIVES:
-            del self._placed[placed.ticket]
+            self._forget(placed)
             placed.done(b"", f"{line}, as {MOST_LIVES} times now: see whether it needs too much memory")
         else:
             self._queues.setdefault(placed.owner, deque()).appendleft(placed)

@@ -12,7 +12,7 @@ from umwelt.cluster.asking import Asks, Send, Work
 from umwelt.cluster.keys import KEEPER, WORLD
 from umwelt.cluster.placing import Placing
 from umwelt.cluster.protocol import Sight
-from umwelt.cluster.tasks import FOR_EVERYONE, MOST_ARGUMENT_BYTES, MOST_WITHIN_S, WITHIN_S
+from umwelt.cluster.tasks import BUSY, FOR_EVERYONE, HERE_ALONE, MOST_ARGUMENT_BYTES, MOST_WITHIN_S, WITHIN_S
 from umwelt.cluster.viewing import LIVE, Task
 from umwelt.cluster.watching import Map
 from umwelt.sandbox.errors import RunError
@@ -20,6 +20,8 @@ from umwelt.sandbox.errors import RunError
 MOST_TASKS, MOST_TASKS_OF_ONE = 4096, 256
 MOST_OVER_DATA, MOST_OVER_DATA_OF_ONE = 200, 8
 MOST_QUESTIONS = 8
+MOST_HELD_BYTES = 128 << 20
+"""Of arguments that wait."""
 MOST_RESULTS_BYTES = 3 << 20
 """Of one task over data, from all nodes together."""
 
@@ -50,13 +52,16 @@ class Tasking:
         if task.name not in FOR_EVERYONE and viewer.role not in (KEEPER, WORLD):
             may = ", ".join(FOR_EVERYONE)
             raise RunError(f"{what}: a {viewer.role} may ask for {may} alone: come with a keeper's key")
+        if task.name in HERE_ALONE:
+            raise RunError(f"{what}: is not done from afar: use umwelt {task.name.partition('.')[0]}")
         within_s = task.within_s or WITHIN_S
         if not 0 < within_s <= MOST_WITHIN_S:  # nan neither
             raise RunError(f"{what}: within {task.within_s:g} s: give it up to {MOST_WITHIN_S:g} s")
         if len(task.arguments) > MOST_ARGUMENT_BYTES or len(task.name) > 80:
             raise RunError(f"{what}: its arguments are too long: give {MOST_ARGUMENT_BYTES >> 10} KiB at most")
-        if len(viewer.tasks) >= MOST_TASKS_OF_ONE or len(self.placing) >= MOST_TASKS:
-            raise RunError(f"{what}: too many tasks at once: wait for some of their results")
+        much = self.placing.held_bytes + len(task.arguments) > MOST_HELD_BYTES
+        if len(viewer.tasks) >= MOST_TASKS_OF_ONE or len(self.placing) >= MOST_TASKS or much:
+            raise RunError(f"{what}: too many tasks at once: {BUSY}")
         if task.questions:
             self._begin_over_data(viewer, task, Work(task.name, task.arguments, within_s), now_s)
             return
@@ -73,9 +78,9 @@ class Tasking:
     def _begin_over_data(self, viewer: Any, task: Task, work: Work, now_s: float) -> None:
         what = f'task "{work.task}"'
         if viewer.asking >= MOST_OVER_DATA_OF_ONE or len(self._asks) >= MOST_OVER_DATA:
-            raise RunError(f"{what}: too many questions at once: wait for their answers")
+            raise RunError(f"{what}: too many questions at once: {BUSY}")
         if viewer.role not in (KEEPER, WORLD) and not viewer.questions.take(now_s):
-            raise RunError(f"{what}: too many questions a second: ask fewer")
+            raise RunError(f"{what}: too many questions a second: {BUSY}")
         many = [questions.checked(self._world, one, True) for one in questions.read_many(task.questions)]
         if not 0 < len(many) <= MOST_QUESTIONS:
             raise RunError(f"{what}: {len(many)} questions: give 1 to {MOST_QUESTIONS}")

@@ -42,10 +42,14 @@ HOUSE = {
     "duel.run": "umwelt.cluster.duel:duel_job",
 }
 """The tasks of the house."""
+HERE_ALONE = ("experiment.run", "duel.run")
+"""Those that read worlds and write files where they are told to: nobody may have them done from afar."""
 FOR_EVERYONE = ("census", "heatmap", "living", "nearest")
 """Those that spectators may ask for."""
 WITHIN_S, MOST_WITHIN_S = 10.0, 600.0
 """How long a task may take if nothing is said, and at most."""
+BUSY = "wait for some of their results"
+"""So ends the line of a gateway that has enough to do: the same may be asked again a little later."""
 MOST_ARGUMENT_BYTES = 256 << 10
 MOST_RESULT_BYTES = 1 << 20
 """Of those that travel."""

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from umwelt.cluster.questions import Question
-from umwelt.cluster.tasks import packed_arguments, unpacked
+from umwelt.cluster.tasks import BUSY, packed_arguments, unpacked
 from umwelt.cluster.viewing import LIVE, Task
 from umwelt.sandbox.errors import RunError
 
@@ -28,6 +28,8 @@ MOST_TASKS, WITHIN_S = 100_000, 3600.0
 """How many tasks a workflow may ask for in all, and how long it may take, if nothing else is said."""
 UNDER_WAY, OVER_DATA_UNDER_WAY = 128, 6
 """How many tasks of a workflow are under way at once, of all and of those over data: less than a gateway allows."""
+AGAIN_S = 0.2
+"""After so long a task is asked for again that a gateway had no room for."""
 _T = TypeVar("_T")
 
 
@@ -115,7 +117,14 @@ class Flow:
         if self.exhausted:
             raise RunError(f"this workflow asks for more than {self._most_tasks:,} tasks: let it end, or allow more")
         try:
-            return await asyncio.wrap_future(self._post(task))
+            while True:
+                try:
+                    return await asyncio.wrap_future(self._post(task))
+                except RunError as error:
+                    if not str(error).endswith(BUSY):
+                        raise
+                await asyncio.sleep(AGAIN_S)
+                task = msgspec.structs.replace(task, ticket=secrets.token_hex(12))
         except asyncio.CancelledError:
             if not self._gone:  # all that end together are let go together
                 asyncio.get_running_loop().call_soon(self.close)

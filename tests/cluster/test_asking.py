@@ -1,0 +1,153 @@
+"""Questions to all nodes are answered at one tick, wherever each is: pure, with nodes that say what they must."""
+
+import msgspec
+import pytest
+
+from umwelt.cluster.asking import COMES_S, MOST_ROUNDS, RESTS_S, Asks, Work
+from umwelt.cluster.protocol import Halt, Look, Sight, decode
+from umwelt.cluster.questions import Count, Fetch
+from umwelt.cluster.tasks import packed, unpacked
+from umwelt.cluster.watching import Map
+from umwelt.sandbox.region import Torus
+
+MAP = Map(1, b"pass", ("west", "east"), (), ((0, 0, 64, 32), (0, 32, 64, 32)))
+ONE = b'{"counts":{"monsters":{"grazer":1}}}'
+
+
+class Asked:
+    """A gateway's questions, and two nodes at ticks of their own."""
+
+    def __init__(self, question, work: Work | None = None, resting: bool = True):
+        self.now_s, self.map = 0.0, MAP
+        self.said: list[tuple[str, Look | Halt]] = []
+        self.found: list[tuple] = []
+        self.asks = Asks(Torus(64, 64), self._send, lambda shown: self.map)
+        self.asks.ask(question, -1, 0.0, lambda part, line: self.found.append((part, line)), work, resting)
+
+    def _send(self, door: str, frames: list) -> bool:
+        self.said.append((door, decode(frames)[0]))
+        return True
+
+    @property
+    def look(self) -> Look:
+        return next(said for _, said in reversed(self.said) if isinstance(said, Look))
+
+    def answer(self, source: int, tick: int, answer: bytes = ONE, raw: bytes = b"") -> None:
+        self.asks.take(Sight(self.look.ticket, self.map.epoch, source, tick, answer), [raw], self.now_s)
+
+    def turn(self, seconds: float, resting: bool = False) -> None:
+        self.now_s += seconds
+        self.asks.turn(self.now_s, resting)
+
+
+def test_nodes_at_one_tick_answer_at_once():
+    asked = Asked(Count())
+    assert [door for door, _ in asked.said] == ["west", "east"] and asked.look.tick == -1
+    asked.answer(0, 7)
+    asked.answer(1, 7)
+    ((part, line),) = asked.found
+    assert (part.tick, part.answer["ticks"], part.answer["counts"]["monsters"], line) == (7, [7], {"grazer": 2}, "")
+
+
+def test_nodes_at_several_ticks_are_asked_for_one_that_all_have_before_them():
+    asked = Asked(Count())
+    asked.answer(0, 7)
+    asked.answer(1, 9)
+    assert asked.found == [] and asked.look.tick == 10
+    for source in (0, 1):
+        asked.answer(source, 10)
+    assert asked.found[0][0].tick == 10
+
+
+def test_a_tick_that_has_passed_when_they_hear_of_it_is_followed_by_one_ever_further_ahead():
+    asked, ahead = Asked(Count()), []
+    asked.answer(0, 0)
+    asked.answer(1, 1)
+    for _ in range(4):
+        ahead.append(asked.look.tick - 1)
+        asked.answer(0, 1 + ahead[-1] + 5, b'{"passed":true}')
+        ahead[-1] = asked.look.tick - (2 + ahead[-1] + 4)
+    assert ahead == [2, 4, 8, 16] and asked.found == []
+
+
+def test_nodes_that_never_meet_get_a_line():
+    asked = Asked(Count())
+    for at in range(MOST_ROUNDS + 1):
+        asked.answer(0, 1000 * at, b'{"passed":true}')
+    ((part, line),) = asked.found
+    assert part is None and "do not come to one tick" in line and len(asked.asks) == 0
+
+
+@pytest.mark.parametrize(("resting", "late_s"), [(True, RESTS_S), (False, COMES_S)])
+def test_a_tick_that_does_not_come_is_given_up_sooner_where_the_world_rests(resting, late_s):
+    asked = Asked(Count())
+    asked.answer(0, 7)
+    asked.answer(1, 9)
+    asked.turn(late_s - 0.1, resting)
+    asked.answer(0, 9, b'{"waits":true}')
+    asked.turn(0.05, resting)
+    assert asked.look.tick == 10
+    asked.turn(0.1, resting)
+    assert asked.look.tick == -1
+    for source in (0, 1):
+        asked.answer(source, 9)
+    assert asked.found[0][0].tick == 9
+
+
+def test_a_task_that_takes_long_is_no_tick_that_does_not_come():
+    asked = Asked(Count(), Work("census", b"", 60.0), resting=False)
+    asked.answer(0, 3, b'{"passed":true}')
+    look = asked.look
+    for _ in range(20):
+        asked.turn(1.0)
+    assert asked.look.ticket == look.ticket and asked.look.tick == 4
+
+
+def test_work_in_a_world_that_goes_on_begins_by_asking_where_it_is():
+    asked = Asked([Count(), Count()], Work("census", b"abc", 5.0), resting=False)
+    assert (asked.look.tick, asked.look.task, asked.look.arguments, asked.look.within_s) == (0, "census", b"abc", 5.0)
+    asked.answer(1, 20, b'{"passed":true}')
+    assert asked.look.tick == 21
+    asked.answer(1, 21, b"{}", packed("east"))
+    asked.answer(0, 21, b"{}", packed("west"))
+    part = asked.found[0][0]
+    assert part.tick == 21 and unpacked(part.raw) == ["west", "east"]
+
+
+def test_only_those_who_own_something_of_a_rectangle_are_asked():
+    asked = Asked(Count((0, 60, 4, 10)))
+    assert [door for door, _ in asked.said] == ["west", "east"]  # over the seam
+    asked = Asked(Count((0, 40, 4, 10)))
+    assert [door for door, _ in asked.said] == ["east"]
+    asked.answer(0, 7)
+    assert asked.found == []
+    asked.answer(1, 7)
+    assert asked.found[0][0].tick == 7
+
+
+def test_a_being_that_one_has_is_found_wherever_the_others_are_and_none_is_missed_between_two_ticks():
+    asked = Asked(Fetch(5))
+    asked.answer(0, 7, b'{"being":{"kind":"monsters"}}')
+    asked.answer(1, 9, b'{"being":null}')
+    assert asked.found[0][0].answer["being"]
+    asked = Asked(Fetch(5))
+    asked.answer(0, 7, b'{"being":null}')
+    asked.answer(1, 9, b'{"being":null}')
+    assert asked.found == [] and asked.look.tick == 10  # it may have crossed the border from the one to the other
+
+
+def test_a_process_that_dies_of_work_is_tried_again_some_times():
+    asked = Asked(Count(), Work("own.crash", b"", 5.0))
+    for _ in range(3):
+        assert asked.found == []
+        asked.answer(0, 7, b'{"line":"ended its process","again":true}')
+    assert asked.found == [(None, "ended its process")]
+
+
+def test_work_that_nobody_waits_for_is_let_go():
+    asked = Asked(Count(), Work("census", b"", 5.0))
+    ticket = asked.look.ticket
+    asked.map = MAP._replace(epoch=2)
+    asked.turn(0.1)
+    assert ("west", Halt(1, b"pass", [ticket])) in asked.said and asked.look.epoch == 2
+    assert msgspec.json.decode(asked.look.question) == [{"ask": "count", "rectangle": None}]
