@@ -109,6 +109,26 @@ def test_births_and_families_are_those_of_the_journal(world, store):
     assert world.family(1) == {"ancestors": [], "children": []}
 
 
+def test_a_census_and_a_line_of_descent_of_a_moment_are_of_its_tick(world, store):
+    moment = world.show(90)
+    _, region, _ = region_at(store, 90)
+    alive = {name: region.tables[name]["id"][region.owned_rows(name)].tolist() for name in ("plants", "monsters")}
+    census = moment.census()
+    assert census["tick"] == 90
+    for table, ids in alive.items():
+        assert sum(one["count"] for one in census["species"].values() if one["table"] == table) == len(ids)
+    living = {one for ids in alive.values() for one in ids}
+    births = world.births()
+    told = [moment.lineage(one) for one in births["id"][np.isin(births["parent_id"], births["id"])][:4].tolist()]
+    assert told
+    for one in told:
+        assert one["tick"] == 90 and one["lives"] == (one["being"] in living)
+        assert all(other["lives"] == (other["id"] in living) for other in one["ancestors"] + one["children"])
+        assert one["ancestors"] == [
+            {**other, "lives": other["id"] in living} for other in world.family(one["being"])["ancestors"]
+        ]
+
+
 def test_metrics_are_those_of_the_journal(world, store):
     journal = Journal.reading(store.journal)
     true = list(journal.metrics())
