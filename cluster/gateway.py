@@ -341,7 +341,7 @@ class Gateway:
 
     def _keeper(self, viewer: Viewer, what: str) -> None:
         if viewer.role not in (KEEPER, WORLD):
-            raise RunError(f"{what[:90]}: a {viewer.role} may look, not change the world: come with a keeper's key")
+            raise RunError(f"{what[:40]}: a {viewer.role} may look, not change the world: come with a keeper's key")
 
     def _take_command(self, viewer: Viewer, message: viewing.Command, now_s: float) -> None:
         self._keeper(viewer, message.what)
