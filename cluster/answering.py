@@ -22,6 +22,8 @@ from umwelt.sandbox.errors import UmweltError
 MOST_HELD, HELD_S = 256, 5.0
 """Questions that wait for their tick, and for how long; whoever asked asks anew."""
 MOST_KEPT_BYTES = 16 << 20
+Key = tuple[bytes, str]
+"""A task by who asked for it and its ticket: a gateway that takes another's place counts anew."""
 _encoder = msgspec.json.Encoder()
 
 
@@ -51,18 +53,18 @@ class Answers:
     ):  # fmt: skip
         self._publisher, self._send, self.bench, self._clock = publisher, send, bench, clock
         self._held: list[_Held] = []
-        self._tasks: OrderedDict[str, _Task] = OrderedDict()
+        self._tasks: OrderedDict[Key, _Task] = OrderedDict()
 
     def take(self, sender: bytes, message: Look | Halt, portion: Any) -> None:
         """Whoever calls has seen that the epoch is the present one; `portion` is None while it is loaded."""
         if isinstance(message, Halt):
             for ticket in message.tickets:
-                self._tasks.pop(ticket, None)
-                self.bench.halt(ticket)
+                self._tasks.pop((sender, ticket), None)
+                self.bench.halt((sender, ticket))
+            self._held = [one for one in self._held if one.look.ticket not in message.tickets or one.sender != sender]
             return
-        known = self._tasks.get(message.ticket)
+        known = self._tasks.get((sender, message.ticket))
         if known is not None:
-            known.sender = sender
             if known.frames is not None:
                 self._send(sender, known.frames)
         elif message.task and message.question in (b"", b"[]"):
@@ -72,7 +74,7 @@ class Answers:
 
     def _look(self, sender: bytes, look: Look, portion: Any) -> None:
         if look.tick > portion.tick:
-            others = [one for one in self._held if one.look.ticket != look.ticket]
+            others = [one for one in self._held if (one.sender, one.look.ticket) != (sender, look.ticket)]
             self._held = [*others[-MOST_HELD + 1 :], _Held(sender, look, self._clock() + HELD_S)]
             self._say(sender, look, portion, b'{"waits":true}')
             return
@@ -95,8 +97,8 @@ class Answers:
         self._send(sender, encode(sight, raw))
 
     def _begin(self, sender: bytes, look: Look, source: int, tick: int, parts: list[Part] | None) -> None:
-        self._tasks[look.ticket] = _Task(sender, look, source, tick)
-        self.bench.begin(look.ticket, Errand(look.task, look.arguments, parts), look.within_s)
+        self._tasks[sender, look.ticket] = _Task(sender, look, source, tick)
+        self.bench.begin((sender, look.ticket), Errand(look.task, look.arguments, parts), look.within_s)
 
     def turn(self, portion: Any, epoch: int) -> None:
         """Say what can be said at this tick, and what became of tasks."""
@@ -108,7 +110,7 @@ class Answers:
                 elif one.look.epoch == epoch and now_s < one.until_s:
                     self._held.append(one)
         for done in self.bench.turn():
-            task = self._tasks.get(done.ticket)
+            task = self._tasks.get(done.ticket)  # type: ignore[call-overload]
             if task is not None:
                 task.frames = encode(*_sight_of(task, done))
                 self._send(task.sender, task.frames)
@@ -116,13 +118,13 @@ class Answers:
 
     def _forget(self) -> None:
         """Let go of what was kept longest, where it is too much."""
-        kept = {ticket: sum(map(len, task.frames)) for ticket, task in self._tasks.items() if task.frames is not None}
+        kept = {key: sum(map(len, task.frames)) for key, task in self._tasks.items() if task.frames is not None}
         size = sum(kept.values())
-        for ticket in list(kept)[:-1]:
+        for key in list(kept)[:-1]:
             if size <= MOST_KEPT_BYTES and len(kept) <= MOST_HELD:
                 return
-            size -= kept.pop(ticket)
-            del self._tasks[ticket]
+            size -= kept.pop(key)
+            del self._tasks[key]
 
     def close(self) -> None:
         """End what is under way."""

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ STARTS_WITHIN_S, HALTS_WITHIN_S = 60.0, 0.5
 class Done(NamedTuple):
     """What became of a task; with `again`, it may do better elsewhere."""
 
-    ticket: str
+    ticket: Hashable
     found: bytes
     line: str
     again: bool = False
@@ -45,11 +45,11 @@ class _Line:
     worker: Worker
     begun_s: float
     """When the process was begun, then when it was given what it is at."""
-    at: str = ""
+    at: Hashable = None
     """The ticket of that."""
     ready: bool = False
-    ordered: "queue.SimpleQueue[tuple[str, Errand] | None]" = field(default_factory=queue.SimpleQueue)
-    heard: "queue.SimpleQueue[tuple[str, Heard | None]]" = field(default_factory=queue.SimpleQueue)
+    ordered: "queue.SimpleQueue[tuple[Hashable, Errand] | None]" = field(default_factory=queue.SimpleQueue)
+    heard: "queue.SimpleQueue[tuple[Hashable, Heard | None]]" = field(default_factory=queue.SimpleQueue)
 
 
 class Bench:
@@ -62,7 +62,7 @@ class Bench:
         self, where: str = "", clock: Callable[[], float] = time.monotonic, wake: Callable[[], None] = lambda: None
     ):
         self.where, self._clock, self._wake = where, clock, wake
-        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
+        self._waiting: OrderedDict[Hashable, _Waiting] = OrderedDict()
         self._line: _Line | None = None
 
     @property
@@ -70,7 +70,7 @@ class Bench:
         """Whether anything is to be done."""
         return bool(self._waiting)
 
-    def begin(self, ticket: str, errand: Errand, within_s: float) -> None:
+    def begin(self, ticket: Hashable, errand: Errand, within_s: float) -> None:
         """Do a task when those before it are done."""
         self._waiting[ticket] = _Waiting(errand, within_s)
         if self._line is None:
@@ -78,7 +78,7 @@ class Bench:
         else:
             self._line.ordered.put((ticket, errand))
 
-    def halt(self, ticket: str) -> None:
+    def halt(self, ticket: Hashable) -> None:
         """Nobody waits for a task any more. One under way has a moment left, so that its process may live on."""
         if self._line is not None and self._line.at == ticket and ticket in self._waiting:
             left_s = self._clock() - self._line.begun_s + HALTS_WITHIN_S
@@ -151,11 +151,11 @@ class Bench:
                 if line.ordered.empty():
                     self._wake()
         except (EOFError, OSError, ValueError, TypeError):
-            line.heard.put(("", None))
+            line.heard.put((None, None))
             self._wake()
 
 
-def _outcome(ticket: str, errand: Errand, heard: Heard) -> Done:
+def _outcome(ticket: Hashable, errand: Errand, heard: Heard) -> Done:
     if len(heard.found) > MOST_RESULT_BYTES:
         size, most = len(heard.found) >> 10, MOST_RESULT_BYTES >> 10
         return Done(ticket, b"", f'task "{errand.name}": its result has {size} KiB: give back {most} KiB at most')

@@ -1,0 +1,157 @@
+"""What a node says to a gateway: at once, at a named tick, or when its bench is done; each task once."""
+
+import msgspec
+import pytest
+from small import small_world
+
+from umwelt.agents.opening import begin
+from umwelt.cluster.answering import MOST_HELD, Answers
+from umwelt.cluster.bench import Done
+from umwelt.cluster.cutting import Cutter
+from umwelt.cluster.history import Moment
+from umwelt.cluster.protocol import Halt, Look, Sight, decode
+from umwelt.cluster.workers import Errand
+
+COUNT, MANY = b'{"ask":"count"}', b'[{"ask":"count"},{"ask":"select","table":"monsters","columns":[]}]'
+
+
+class Node:
+    """A node whose bench does what the test says."""
+
+    busy = False
+
+    def __init__(self) -> None:
+        world = small_world()
+        self.portion = Moment(world, begin(world))
+        self.said: list[tuple[bytes, Sight, list[bytes]]] = []
+        self.begun: list[tuple[tuple, Errand, float]] = []
+        self.halted: list[tuple] = []
+        self.done: list[Done] = []
+        self.now_s = 0.0
+        self.answers = Answers(self, self._send, self, lambda: self.now_s)  # type: ignore[arg-type]
+
+    def cutter(self, portion: Moment) -> Cutter:
+        return Cutter(portion.world, portion.region)
+
+    def _send(self, to: bytes, frames: list) -> bool:
+        sight, raw = decode(frames)
+        assert isinstance(sight, Sight)
+        self.said.append((to, sight, raw))
+        return True
+
+    # the bench
+
+    def begin(self, ticket: tuple, errand: Errand, within_s: float) -> None:
+        self.begun.append((ticket, errand, within_s))
+
+    def halt(self, ticket: tuple) -> None:
+        self.halted.append(ticket)
+
+    def turn(self) -> list[Done]:
+        done, self.done = self.done, []
+        return done
+
+    # the gateway
+
+    def look(self, ticket: str, question: bytes = COUNT, tick: int = -1, task: str = "", sender: bytes = b"me") -> None:
+        self.answers.take(sender, Look(1, b"", ticket, question, tick, task, b"abc", 7.0), self.portion)
+
+    def at(self, tick: int, epoch: int = 1) -> None:
+        self.portion.region.tick = tick
+        self.answers.turn(self.portion, epoch)
+
+    @property
+    def answer(self) -> dict:
+        return msgspec.json.decode(self.said[-1][1].answer)
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+def test_a_question_is_answered_at_the_tick_that_it_names(node):
+    node.look("a", tick=2)
+    assert node.answer == {"waits": True}
+    node.at(1)
+    assert len(node.said) == 1
+    node.at(2)
+    assert node.answer["counts"]["monsters"] and node.said[-1][1].tick == 2
+    node.at(3)
+    assert len(node.said) == 2
+    node.look("b", tick=2)
+    assert node.answer == {"passed": True} and node.said[-1][1].tick == 3
+
+
+def test_what_waits_is_bounded_dropped_with_its_map_and_let_go(node):
+    for number in range(2 * MOST_HELD):
+        node.look(f"n{number}", tick=5)
+        node.look(f"n{number}", tick=5)
+    assert len(node.answers._held) == MOST_HELD
+    node.answers.take(b"me", Halt(1, b"", [f"n{2 * MOST_HELD - 1}"]), node.portion)
+    assert len(node.answers._held) == MOST_HELD - 1
+    node.at(0, epoch=2)
+    assert node.answers._held == []
+
+
+def test_a_task_over_data_gets_the_node_s_answers_of_the_tick(node):
+    node.look("a", MANY, 2, "census")
+    assert node.begun == []
+    node.at(2)
+    ((ticket, errand, within_s),) = node.begun
+    assert [part.tick for part in errand.parts] == [2, 2] and errand.parts[1].answer["total"] > 0
+    assert (errand.name, errand.arguments, within_s) == ("census", b"abc", 7.0)
+    node.at(4)
+    node.done = [Done(ticket, b"out", "", spent_s=0.5)]
+    node.at(5)
+    assert (node.said[-1][1].tick, node.said[-1][2], node.answer) == (2, [b"out"], {"spent_s": 0.5})
+
+
+def test_a_task_is_done_once_however_often_it_is_said_and_its_result_is_kept(node):
+    for _ in range(3):
+        node.look("a", b"", task="spin")
+    assert len(node.begun) == 1 and node.said == []
+    node.done = [Done(node.begun[0][0], b"out", "")]
+    node.at(1)
+    node.look("a", b"", task="spin")
+    assert [raw for _, _, raw in node.said] == [[b"out"]] * 2 and len(node.begun) == 1
+
+
+def test_a_gateway_that_takes_another_s_place_does_not_get_what_was_meant_for_that(node):
+    node.look("task-0", b"", task="spin")
+    node.look("task-0", b"", task="spin", sender=b"other")
+    assert len(node.begun) == 2
+    node.done = [Done(node.begun[1][0], b"second", ""), Done(node.begun[0][0], b"first", "")]
+    node.at(1)
+    assert [(to, raw) for to, _, raw in node.said] == [(b"other", [b"second"]), (b"me", [b"first"])]
+
+
+def test_results_are_kept_for_a_while_only(node, monkeypatch):
+    monkeypatch.setattr("umwelt.cluster.answering.MOST_KEPT_BYTES", 2500)
+    for number in range(5):
+        node.look(f"n{number}", b"", task="spin")
+        node.done = [Done(node.begun[-1][0], b"x" * 1000, "")]
+        node.at(1)
+    assert list(node.answers._tasks) == [(b"me", "n3"), (b"me", "n4")]
+
+
+def test_what_is_let_go_is_let_go_at_the_bench_too(node):
+    node.look("a", b"", task="spin")
+    node.answers.take(b"me", Halt(1, b"", ["a"]), node.portion)
+    node.done = [Done(node.begun[0][0], b"out", "")]
+    node.at(1)
+    assert node.halted == [(b"me", "a")] and node.said == []
+
+
+def test_a_task_is_taken_while_the_rectangle_is_loaded_a_question_is_not(node):
+    node.answers.take(b"me", Look(1, b"", "a", b"", -1, "spin", b"", 7.0), None)
+    node.answers.take(b"me", Look(1, b"", "b", COUNT), None)
+    assert len(node.begun) == 1 and node.said == []
+
+
+@pytest.mark.parametrize("question", [b"{", b'{"ask":"select","table":"gold","columns":[]}', b"\xff"])
+def test_a_question_that_cannot_be_answered_gets_a_line(node, question):
+    node.look("a", question)
+    assert node.answer["line"]
+    node.look("b", b"[" + question + b"]", task="census")
+    assert node.answer["line"] and node.begun == []
