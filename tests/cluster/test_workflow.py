@@ -203,6 +203,7 @@ WRONG = [
     (("own.nothing",), {}, "no task"), (("os:system", "true"), {}, "no task"), (("own.none",), {}, "is no task"),
     (("own.fail", 3), {}, "3: cannot be"), (("own.add", "x"), {}, "Expected `int`"),
     (("own.large", 2 << 20), {}, "1024 KiB at most"), (("own.outer", np.zeros(1 << 18)), {}, "256 KiB at most"),
+    (("experiment.run", {}), {}, "use umwelt experiment"), (("duel.run", []), {}, "not done from afar"),
     (("own.add", 1), {"within_s": 1e9}, "up to 600 s"), (("own.add", 1), {"near": (1,)}, "give y and x"),
     (("census",), {}, "works on data"), (("own.add", print), {}, "cannot travel"),
 ]  # fmt: skip
@@ -278,6 +279,14 @@ def test_a_viewer_s_tasks_are_bounded(town, world):
         with pytest.raises(RunError, match="too many tasks at once"):
             asked[-1].result(10)
         assert sum(one.done() for one in asked) == 20
+
+
+def test_what_a_gateway_has_no_room_for_is_asked_for_again(town):
+    async def ask() -> list[list[int]]:
+        async with await connect_async(town.address) as world:
+            return await asyncio.gather(*(world.workflow(numbered, 150) for _ in range(3)))
+
+    assert asyncio.run(ask()) == [list(range(150))] * 3
 
 
 def test_spectators_may_ask_what_changes_nothing_and_have_no_tasks_of_their_own_done(tmp_path):
