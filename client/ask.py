@@ -23,6 +23,8 @@ from umwelt.cluster.tasks import Task
 from umwelt.cluster.workflow import WITHIN_S
 from umwelt.sandbox.errors import RunError
 
+QUERY_S = 60.0
+"""How long a query may take if nothing is said: with the first one, each node begins a process."""
 SHADES = " .:-=+*#%@"
 NUMBERS = re.compile(r"-?\d+(\.\d+)?(,-?\d+(\.\d+)?)+")
 NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
@@ -49,7 +51,7 @@ def asked(
             found: Any = world.workflow(reacted, program, within_s=within_s or WITHIN_S)
         elif what in QUERIES:
             bound = Task(what, QUERIES[what]).bound(values, named)
-            found = world.workflow(QUERIES[what], *bound.args, within_s=within_s or world.timeout_s, **bound.kwargs)
+            found = world.workflow(QUERIES[what], *bound.args, within_s=within_s or QUERY_S, **bound.kwargs)
         else:
             found = world.task(what, *values, within_s=within_s, **named)
         if json:

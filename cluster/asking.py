@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from umwelt.cluster.bench import STARTS_WITHIN_S
 from umwelt.cluster.protocol import Halt, Look, Order, Settled, Sight, Submit, encode
 from umwelt.cluster.questions import Fetch, Part, Question, merged
 from umwelt.cluster.tasks import packed_list
@@ -91,7 +92,8 @@ class Asks:
         asked for first: the nodes say where they are, and nothing is done in vain.
         """
         many = asked if isinstance(asked, Sequence) else [asked]
-        begun = _Asked(many, shown, done, now_s + LOOKS_END_S + (work.within_s if work else 0), work)
+        ends_s = LOOKS_END_S if work is None else STARTS_WITHIN_S + work.within_s
+        begun = _Asked(many, shown, done, now_s + ends_s, work)
         self._begin(begun, now_s, -1 if work is None or resting else 0)
 
     def drop(self, done: Callable[..., None]) -> int:
