@@ -50,6 +50,8 @@ class _Asked:
     ticket: str = ""
     tick: int = -1
     """At which all are to answer; -1: at once, wherever they are."""
+    reached: int = -1
+    """Where the foremost was when that tick was chosen."""
     rounds: int = 0
     deaths: int = 0
     """Of processes, while they worked on it."""
@@ -182,13 +184,15 @@ class Asks:
         self._end(asked, whole, "")
 
     def _further(self, asked: _Asked, reached: int, now_s: float) -> None:
-        """Ask for a tick that all have still before them, further ahead with each try."""
+        """Ask for a tick that all have still before them: twice as far ahead as they came while they were asked."""
         asked.rounds += 1
         if asked.rounds > MOST_ROUNDS:
             self._end(asked, None, "the nodes do not come to one tick: slow the world down, or pause it, and ask again")
             return
         asked.end_s = max(asked.end_s, now_s + LOOKS_END_S)
-        self._begin(asked, now_s, reached + (1 << min(asked.rounds - 1, 8)))
+        came = reached - asked.reached if asked.reached >= 0 else 0
+        asked.reached = reached
+        self._begin(asked, now_s, reached + 1 + 2 * came)
 
     def _end(self, asked: _Asked, part: Part | None, line: str) -> None:
         del self._pending[asked.ticket]

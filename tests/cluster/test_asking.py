@@ -59,15 +59,15 @@ def test_nodes_at_several_ticks_are_asked_for_one_that_all_have_before_them():
     assert asked.found[0][0].tick == 10
 
 
-def test_a_tick_that_has_passed_when_they_hear_of_it_is_followed_by_one_ever_further_ahead():
-    asked, ahead = Asked(Count()), []
+def test_a_tick_that_has_passed_when_they_hear_of_it_is_followed_by_one_twice_as_far_ahead_as_they_came():
+    asked = Asked(Count())
     asked.answer(0, 0)
     asked.answer(1, 1)
-    for _ in range(4):
-        ahead.append(asked.look.tick - 1)
-        asked.answer(0, 1 + ahead[-1] + 5, b'{"passed":true}')
-        ahead[-1] = asked.look.tick - (2 + ahead[-1] + 4)
-    assert ahead == [2, 4, 8, 16] and asked.found == []
+    assert asked.look.tick == 2
+    asked.answer(0, 8, b'{"passed":true}')
+    assert asked.look.tick == 8 + 1 + 2 * 7
+    asked.answer(1, 30, b'{"passed":true}')
+    assert asked.look.tick == 30 + 1 + 2 * 22 and asked.found == []
 
 
 def test_nodes_that_never_meet_get_a_line():
