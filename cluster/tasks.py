@@ -110,7 +110,7 @@ class Task:
         self, arguments: bytes, parts: Sequence[Any] | None = None, say: Callable[[int], None] = lambda tick: None
     ) -> bytes:  # fmt: skip
         """Do it: packed arguments in, the packed result out; `RunError` in one line, whatever goes wrong."""
-        given, named = unpacked(arguments)
+        given, named = _arguments_of(arguments)
         if self.over_data and parts is None:
             raise RunError(f'task "{self.name}": works on data: say which, with a question')
         bound, first = self.bound(given, named), [parts] if self.over_data else []
@@ -177,6 +177,14 @@ def unpacked(content: bytes) -> Any:
         return _decoder.decode(content)
     except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
         raise RunError(one_line(f"a value that is none: {error}")) from None
+
+
+def _arguments_of(content: bytes) -> tuple[list[Any], dict[str, Any]]:
+    """What `packed_arguments` packed."""
+    try:
+        return msgspec.convert(unpacked(content), tuple[list[Any], dict[str, Any]])
+    except msgspec.ValidationError as error:
+        raise RunError(one_line(f"arguments that are none: {error}")) from None
 
 
 def packed_list(parts: Sequence[bytes]) -> bytes:

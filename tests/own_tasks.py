@@ -36,7 +36,7 @@ def forever():
 
 
 @task("own.crash")
-def crash():
+def crash(job: int = 0):
     """Takes its process along."""
     os.kill(os.getpid(), signal.SIGKILL)
 

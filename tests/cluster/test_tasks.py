@@ -1,12 +1,15 @@
 """Tasks by name, and what may travel to them and back."""
 
+import time
+
+import msgspec
 import numpy as np
 import pytest
 
 from umwelt.cluster import tasks
 from umwelt.cluster.bench import Bench
 from umwelt.cluster.tasks import packed, packed_arguments, packed_list, task_named, unpacked
-from umwelt.cluster.workers import Errand
+from umwelt.cluster.workers import Errand, run_tasks
 from umwelt.sandbox.errors import RunError, UmweltError
 
 
@@ -40,8 +43,6 @@ def test_bytes_that_are_no_value_are_refused(content):
      ("<i8", [1], b"1234567"), ("<i8", [1 << 40, 1 << 40], b""), ("<m8", [1], b"12345678")],
 )  # fmt: skip
 def test_arrays_that_are_none_are_refused(dtype, shape, values):
-    import msgspec
-
     forged = msgspec.msgpack.encode(msgspec.msgpack.Ext(1, msgspec.msgpack.encode([dtype, shape, values])))
     with pytest.raises(RunError):
         unpacked(forged)
@@ -79,6 +80,12 @@ def test_arguments_that_do_not_fit_are_refused_in_one_line(given, named, line):
     assert 'task "own.add"' in str(refused.value) and "give one: int, other: int = 0" in str(refused.value)
 
 
+@pytest.mark.parametrize("content", [[], [1, 2], [[1]], [[1], {2: 3}], {"a": 1}, None])
+def test_arguments_that_are_none_are_refused_in_one_line(content):
+    with pytest.raises(RunError, match="arguments that are none"):
+        task_named("own.add").run(packed(content))
+
+
 def test_too_long_arguments_do_not_travel():
     with pytest.raises(RunError, match="KiB at most"):
         packed_arguments("own.outer", [np.zeros(1 << 18)], {})
@@ -90,18 +97,7 @@ def test_what_goes_wrong_in_a_task_is_one_line():
     assert "\n" not in str(refused.value)
 
 
-class Watch:
-    """A clock that goes when it is told."""
-
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 def test_a_bench_does_one_after_another_ends_what_takes_too_long_and_goes_on():
-    import time
-
     bench, found = Bench("here"), []
     try:
         for ticket, name, given in (("a", "own.add", [1]), ("b", "own.forever", []), ("c", "own.large", [2 << 20]),
@@ -119,3 +115,8 @@ def test_a_bench_does_one_after_another_ends_what_takes_too_long_and_goes_on():
     assert [unpacked(found[at].found) for at in (0, 4)] == [1, 2]
     assert 'task "own.forever" on here was ended after 0.3 s' in found[1].line and not found[1].again
     assert "1024 KiB at most" in found[2].line and "no task" in found[3].line
+
+
+def test_a_process_that_ends_before_its_task_is_done_is_one_line():
+    with pytest.raises(RunError, match="a process ended before its run was done"):
+        list(run_tasks("own.crash", [1], 1))
