@@ -11,7 +11,8 @@ from umwelt.cluster import viewing
 from umwelt.cluster.viewing import LIVE
 from umwelt.cluster.workflow import MOST_TASKS, WITHIN_S, Flow, carried_out
 
-ALLOWED_S = 1.0
+ENDS_WITHIN_S = 1.0
+"""After Ctrl-C, for letting go of what is under way."""
 
 
 class WorldFlow(Flow):
@@ -113,5 +114,5 @@ def beside(begun: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     except KeyboardInterrupt:
         for loop, task in running:
             loop.call_soon_threadsafe(task.cancel)
-        thread.join(ALLOWED_S)
+        thread.join(ENDS_WITHIN_S)
         raise
