@@ -48,6 +48,7 @@ class _Line:
     at: Hashable = None
     """The ticket of that."""
     ready: bool = False
+    working: bool = False
     ordered: "queue.SimpleQueue[tuple[Hashable, Errand] | None]" = field(default_factory=queue.SimpleQueue)
     heard: "queue.SimpleQueue[tuple[Hashable, Heard | None]]" = field(default_factory=queue.SimpleQueue)
 
@@ -80,7 +81,7 @@ class Bench:
 
     def halt(self, ticket: Hashable) -> None:
         """Nobody waits for a task any more. One under way has a moment left, so that its process may live on."""
-        if self._line is not None and self._line.at == ticket and ticket in self._waiting:
+        if self._line is not None and self._line.working and self._line.at == ticket and ticket in self._waiting:
             left_s = self._clock() - self._line.begun_s + HALTS_WITHIN_S
             self._waiting[ticket].within_s = min(self._waiting[ticket].within_s, left_s)
         else:
@@ -97,10 +98,11 @@ class Bench:
                 found += self._ended(f"ended its process (code {line.worker.code})", True)
             elif heard.done and (done := self._waiting.pop(ticket, None)) is not None:
                 found.append(_outcome(ticket, done.errand, heard))
-        if self._line is not None and self._waiting:
-            now_s, at = self._clock(), self._waiting.get(self._line.at)
-            within_s = at.within_s if at is not None else STARTS_WITHIN_S
-            if (at is not None or not self._line.ready) and now_s - self._line.begun_s > within_s:
+        if self._line is not None and (self._line.working or not self._line.ready):
+            at = self._waiting.get(self._line.at)
+            # what was let go just as it began is at work without waiting for anything
+            within_s = at.within_s if at is not None else HALTS_WITHIN_S if self._line.ready else STARTS_WITHIN_S
+            if self._clock() - self._line.begun_s > within_s:
                 found += self._ended(f"was ended after {within_s:g} s: give it less to do, or more time", False)
         return found
 
@@ -108,12 +110,15 @@ class Bench:
         """The process has ended, or must: what it was at is not done, and the others wait for another one."""
         line = self._line
         self._close_line()
-        if line is None or not self._waiting:
+        if line is None:
             return []
-        ticket = line.at if line.at in self._waiting else next(iter(self._waiting))
-        gone = self._waiting.pop(ticket)
+        # one that does not even begin would not the next time either
+        ticket = line.at if line.ready else next(iter(self._waiting), None)
+        gone = self._waiting.pop(ticket, None) if line.working or not line.ready else None
         if self._waiting:
             self._open()
+        if gone is None:
+            return []
         where = f" on {self.where}" if self.where else ""
         return [Done(ticket, b"", f'task "{gone.errand.name}"{where} {what}', again)]
 
@@ -143,10 +148,11 @@ class Bench:
                 ticket, errand = order
                 if ticket not in self._waiting:
                     continue
-                line.begun_s, line.at = self._clock(), ticket
+                line.begun_s, line.at, line.working = self._clock(), ticket, True
                 line.worker.begin(errand)
                 while not (heard := line.worker.hear()).done:
                     pass
+                line.working = False
                 line.heard.put((ticket, heard))
                 if line.ordered.empty():
                     self._wake()
