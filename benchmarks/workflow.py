@@ -2,8 +2,8 @@
 
     python -m benchmarks.workflow [--tasks N] [--nodes N] [--times N]
 
-A task is about 5 ms of computing (`spin`: always as many steps). The world is paused, each node has one thread. The
-rounds of the clusters take turns, so that what else the machine does weighs on all of them; medians.
+A task is about 5 ms of computing (`spin`: always as many steps). The world is paused, each node has one thread. Clusters
+of one and of four nodes take turns, each alone, so that what else the machine does weighs on both; medians.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.measure import Effort, Section, spread
@@ -78,12 +78,10 @@ def measured(tasks: int, clusters: tuple[int, ...], times: int) -> dict[int, lis
     """Seconds that all tasks take, for each number of nodes."""
     steps = steps_for(TASK_S)
     found: dict[int, list[float]] = {nodes: [] for nodes in clusters}
-    with ExitStack() as stack:
-        worlds = {nodes: stack.enter_context(paused(nodes)) for nodes in clusters}
-        for nodes, world in worlds.items():
-            world.workflow(spins, 40 * nodes, steps)  # each node's bench has begun
-        for _ in range(times):
-            for nodes, world in worlds.items():
+    for _ in range(times):
+        for nodes in clusters:
+            with paused(nodes) as world:
+                world.workflow(spins, 40 * nodes, steps)  # each node's bench has begun
                 began_s = time.perf_counter()
                 assert world.workflow(spins, tasks, steps) == tasks
                 found[nodes].append(time.perf_counter() - began_s)

@@ -24,7 +24,7 @@ from umwelt.cluster.tiles import LEVELS, Topic
 from umwelt.cluster.transport import Limits, ZmqTransport, check_address
 from umwelt.sandbox.errors import RunError
 
-TURN_S = 0.004
+TURN_S = 0.02
 HELLO_AGAIN_S = 0.1
 ASK_AGAIN_S = 1.0
 ALIVE_S = 2.0
@@ -124,7 +124,7 @@ class Core:
             self._allowance.bound(bound, time.monotonic())
             self._begin_anew()
 
-        self._outbox.put(change)
+        self._hand_over(change)
 
     def close(self) -> None:
         """End the thread; what waits for an answer gets a `RunError`."""
@@ -142,7 +142,7 @@ class Core:
         def begin() -> None:
             self._asked[ticket], self._due_s = asked, 0.0
 
-        self._outbox.put(begin)
+        self._hand_over(begin)
         if self._closing:
             self._end()
         return future
@@ -154,7 +154,7 @@ class Core:
         def begin() -> None:
             self._asked[task.ticket], self._due_s = _Asked(task, future, False), 0.0
 
-        self._outbox.put(begin)
+        self._hand_over(begin)
         if self._closing:
             self._end()
         return future
@@ -168,7 +168,7 @@ class Core:
             if self._transport is not None:
                 self._transport.send(self.address, viewing.encode(viewing.Halt(list(tickets))))
 
-        self._outbox.put(say)
+        self._hand_over(say)
 
     def watch(self, shown: int, topics: Sequence[Topic]) -> None:
         """Watch these tiles too."""
@@ -232,6 +232,12 @@ class Core:
         """Let those who wait look again."""
         with self._changed:
             self._changed.notify_all()
+
+    def _hand_over(self, deed: Callable[[], None]) -> None:
+        """Have the thread do something, at once."""
+        self._outbox.put(deed)
+        if self._transport is not None:
+            self._transport.wake()
 
     # --- the thread
 

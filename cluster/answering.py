@@ -53,13 +53,16 @@ class Answers:
     ):  # fmt: skip
         self._publisher, self._send, self.bench, self._clock = publisher, send, bench, clock
         self._held: list[_Held] = []
-        self._tasks: OrderedDict[Key, _Task] = OrderedDict()
+        self._tasks: dict[Key, _Task] = {}
+        self._kept: OrderedDict[Key, int] = OrderedDict()
+        """Bytes of the answers that are kept, in the order in which they came."""
+        self._kept_bytes = 0
 
     def take(self, sender: bytes, message: Look | Halt, portion: Any) -> None:
         """Whoever calls has seen that the epoch is the present one; `portion` is None while it is loaded."""
         if isinstance(message, Halt):
             for ticket in message.tickets:
-                self._tasks.pop((sender, ticket), None)
+                self._let_go((sender, ticket))
                 self.bench.halt((sender, ticket))
             self._held = [one for one in self._held if one.look.ticket not in message.tickets or one.sender != sender]
             return
@@ -110,21 +113,23 @@ class Answers:
                 elif one.look.epoch == epoch and now_s < one.until_s:
                     self._held.append(one)
         for done in self.bench.turn():
-            task = self._tasks.get(done.ticket)  # type: ignore[call-overload]
+            key: Key = done.ticket  # type: ignore[assignment]
+            task = self._tasks.get(key)
             if task is not None:
                 task.frames = encode(*_sight_of(task, done))
                 self._send(task.sender, task.frames)
-                self._forget()
+                self._keep(key, sum(map(len, task.frames)))
 
-    def _forget(self) -> None:
-        """Let go of what was kept longest, where it is too much."""
-        kept = {key: sum(map(len, task.frames)) for key, task in self._tasks.items() if task.frames is not None}
-        size = sum(kept.values())
-        for key in list(kept)[:-1]:
-            if size <= MOST_KEPT_BYTES and len(kept) <= MOST_HELD:
-                return
-            size -= kept.pop(key)
-            del self._tasks[key]
+    def _keep(self, key: Key, size: int) -> None:
+        """An answer is kept, and those that were kept longest are let go where it is too much."""
+        self._kept[key] = size
+        self._kept_bytes += size
+        while len(self._kept) > 1 and (len(self._kept) > MOST_HELD or self._kept_bytes > MOST_KEPT_BYTES):
+            self._let_go(next(iter(self._kept)))
+
+    def _let_go(self, key: Key) -> None:
+        self._tasks.pop(key, None)
+        self._kept_bytes -= self._kept.pop(key, 0)
 
     def close(self) -> None:
         """End what is under way."""

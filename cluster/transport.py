@@ -135,8 +135,10 @@ class ZmqTransport:
         self._poller = zmq.Poller()
         self._ready: deque[zmq.Socket] = deque()
         self._left_in_turn = 0
-        self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._poller.register(self._waker, zmq.POLLIN)
+        self._woken, self._waker = socket.socketpair()
+        for end in (self._woken, self._waker):
+            end.setblocking(False)
+        self._poller.register(self._woken, zmq.POLLIN)
         try:
             if bind is not None:
                 self._open_door(bind)
@@ -169,10 +171,10 @@ class ZmqTransport:
             found = self._poller.poll(math.ceil(left_s * 1000))
             if not found:
                 return None
-            self._ready.extend(one for one, _ in found if one != self._waker)
+            self._ready.extend(one for one, _ in found if isinstance(one, zmq.Socket))
             self._left_in_turn = self.limits.in_turn
             if len(self._ready) < len(found):
-                os.eventfd_read(self._waker)
+                self._woken.recv(4096)
                 if not self._ready:
                     return None
             incoming = self._round()
@@ -182,8 +184,8 @@ class ZmqTransport:
 
     def wake(self) -> None:
         """Let `receive` come back at once, with what there is or nothing. Any thread may do this."""
-        if self._waker >= 0:
-            os.eventfd_write(self._waker, 1)
+        with suppress(OSError):  # it is woken already, or closed
+            self._waker.send(b"!")
 
     def forget(self, to: str) -> None:
         """Close the line to an address; what waits on it, either way, is lost."""
@@ -216,9 +218,8 @@ class ZmqTransport:
                     self._authenticator.pipe.set(zmq.SNDTIMEO, 1000)  # or it waits for ever for a thread that has died
                 self._authenticator.stop()
             self._authenticator = None
-        waker, self._waker = self._waker, -1
-        if waker >= 0:
-            os.close(waker)
+        self._woken.close()
+        self._waker.close()
         self._context.destroy(linger=0)
 
     def __enter__(self) -> "ZmqTransport":
