@@ -2,8 +2,8 @@
 
     python -m benchmarks.workflow [--tasks N] [--nodes N] [--times N]
 
-A task is about 5 ms of computing (`spin`: always as many steps). The world is paused, each node has one thread. Clusters
-of one and of four nodes take turns, each alone, so that what else the machine does weighs on both; medians.
+A task is about 5 ms of computing (`spin`: always as many steps). The world is paused, each node has one thread.
+Clusters of one and of four nodes take turns, each alone, so that what else the machine does weighs on both; medians.
 """
 
 import argparse
