@@ -66,14 +66,16 @@ def reached(run: Path, tick: int) -> bool:
 
 
 def busiest(run: Path, tick: int, zoom: float) -> tuple[int, int]:
-    """The middle (x, y) of the part of a close-up's size in which most animals are; plants count where none are."""
+    """The middle (x, y) of the part of a close-up's size where most live side by side, of all kinds there are."""
     _, region, _ = region_at(Store.open(run), tick)
     width, height = (max(1, round(side / zoom)) for side in WIDE)
-    kinds = [name for name in region.tables if name != "plants" and region.owned_rows(name).any()] or ["plants"]
-    cells = np.concatenate([region.global_cells(name, np.flatnonzero(region.owned_rows(name))) for name in kinds])
-    down, across = cells // region.torus.width // height, cells % region.torus.width // width
-    columns = region.torus.width // width + 1
-    down, across = divmod(int(np.bincount(down * columns + across).argmax()), columns)
+    columns, rows = region.torus.width // width + 1, region.torus.height // height + 1
+    score = np.ones(columns * rows)
+    for name in region.tables:
+        cells = region.global_cells(name, np.flatnonzero(region.owned_rows(name)))
+        parts = cells // region.torus.width // height * columns + cells % region.torus.width // width
+        score *= 1 + np.bincount(parts, minlength=len(score))
+    down, across = divmod(int(score.argmax()), columns)
     x, y = across * width + width // 2, down * height + height // 2
     return min(x, region.torus.width - 1), min(y, region.torus.height - 1)
 

@@ -154,7 +154,10 @@ class Core:
         def begin() -> None:
             self._asked[task.ticket], self._due_s = _Asked(task, future, False), 0.0
 
-        self._hand_over(begin)
+        if self._asked:  # the next answer comes soon, and several tasks then go together
+            self._outbox.put(begin)
+        else:
+            self._hand_over(begin)
         if self._closing:
             self._end()
         return future

@@ -48,13 +48,16 @@ class _Node:
     which: int
     under_way: OrderedDict[str, _Placed] = field(default_factory=OrderedDict)
     task_s: float = 0.0
+    filling: bool = True
 
     @property
     def room(self) -> bool:
-        """Whether it can take one more."""
+        """Whether it is to take one more. Half of its tasks are done before it gets others, which then go together."""
         if self.task_s == 0.0 or self.task_s > LONG_S:
             return not self.under_way
-        return len(self.under_way) < min(MOST_AHEAD, 2 + int(AHEAD_S / self.task_s))
+        has, most = len(self.under_way), min(MOST_AHEAD, 2 + int(AHEAD_S / self.task_s))
+        self.filling = has < most and (self.filling or has <= most // 2)
+        return self.filling
 
 
 class Placing:

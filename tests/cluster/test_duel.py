@@ -34,7 +34,7 @@ from umwelt.sandbox.step import advance
 
 EACH, TICKS = 40, 200
 SEEDS = range(1, 9)
-POND = read_world("pond", {"width": 48, "height": 48, "founders.0.count": 500})
+POND = read_world("pond", {"width": 48, "height": 48, "founders.0.count": 500, "founders.5.count": 0})
 GRAZER = [species_of(POND.settings)[3]["genome"].tobytes()]
 
 
