@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from umwelt.cluster.bench import Bench, Done
+from umwelt.cluster.machine import Machine
 from umwelt.cluster.protocol import Halt, Look, Sight, encode
 from umwelt.cluster.publisher import Publisher
 from umwelt.cluster.questions import MOST_TASK_BYTES, Part, answered, read, read_many
@@ -58,8 +59,15 @@ class Answers:
         """Bytes of the answers that are kept, in the order in which they came."""
         self._kept_bytes = 0
 
+    def hear(self, sender: bytes, message: Look | Halt, machine: Machine, portion: Any) -> None:
+        """What comes from the gateway, if it is of the present epoch; whoever else calls has not its key."""
+        held = machine.holding
+        if held is not None and (message.epoch, message.pass_key) == (held.assign.epoch, held.assign.pass_key):
+            self.bench.where = machine.name
+            self.take(sender, message, portion if held.loaded else None)
+
     def take(self, sender: bytes, message: Look | Halt, portion: Any) -> None:
-        """Whoever calls has seen that the epoch is the present one; `portion` is None while it is loaded."""
+        """The same of a message that is known to be of the present epoch; `portion` is None while it is loaded."""
         if isinstance(message, Halt):
             for ticket in message.tickets:
                 self._let_go((sender, ticket))

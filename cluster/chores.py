@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from umwelt.agents.hocl.terms import MOST_BITS
 from umwelt.cluster.questions import Part, columns_of
 from umwelt.cluster.tasks import task
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
 ARITHMETIC = {"add": operator.add, "multiply": operator.mul, "divide": operator.floordiv}
-MOST_BITS = 14_000
 
 
 @task("spin")
@@ -76,8 +76,7 @@ def heatmap(
     for part in parts:
         if "columns" in part.answer:
             columns = columns_of(part.answer, part.raw)
-            places, counts = (columns["y"], columns["x"]), 1
-            _add(sums, [axis.astype(np.int64) for axis in places], counts, (top, left), torus, cell)
+            _add(sums, [columns[axis].astype(np.int64) for axis in ("y", "x")], 1, (top, left), torus, cell)
             continue
         at = 0
         for y, x, rows, columns_count in part.answer["parts"]:

@@ -97,10 +97,7 @@ class NodeProcess:
                 self.transport.send(self.settings.directory, encode(*answer))
             return True
         if isinstance(message, Look | Halt):
-            held = self.machine.holding
-            if held is not None and (message.epoch, message.pass_key) == (held.assign.epoch, held.assign.pass_key):
-                self.answers.bench.where = self.machine.name
-                self.answers.take(incoming.sender, message, self.host.portion if held.loaded else None)
+            self.answers.hear(incoming.sender, message, self.machine, self.host.portion)
             return True
         return isinstance(message, Chunk)
 

@@ -131,13 +131,10 @@ class Town:
 
     def _looked(self, host: Host, incoming: Any, message: Any) -> bool:
         """What a node does with what comes from the gateway."""
-        held = host.machine.holding
         if not isinstance(message, Look | Halt):
             return False
-        if held is not None and (message.epoch, message.pass_key) == (held.assign.epoch, held.assign.pass_key):
-            portion = host.portion if held.loaded else None
-            if incoming.role in ("world", "keeper"):
-                self.answers[id(host)].take(incoming.sender, message, portion)
+        if incoming.role in ("world", "keeper"):
+            self.answers[id(host)].hear(incoming.sender, message, host.machine, host.portion)
         return True
 
     def begin_gateway(self) -> None:
