@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -16,3 +17,32 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("umwelt")
+
+
+@pytest.fixture(scope="module")
+def town():
+    """A golden world of 96 x 80 cells on three nodes, 50 ticks a second at most."""
+    from carving import golden
+    from town import Town
+
+    with Town(golden(96, 80), 3, tick_s=0.02) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def world(town):
+    """A connection to the town."""
+    from umwelt.client.api import connect
+
+    with connect(town.address) as found:
+        found.wait(3, 60)
+        yield found
+
+
+@pytest.fixture
+def resting(world):
+    """The world held at a tick, which all nodes have reached."""
+    at = world.pause()
+    world.wait(at, 20)
+    yield world
+    world.go()

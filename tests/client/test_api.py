@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from carving import golden
 from simulation import undisturbed
 from town import Town, attended
 
@@ -19,29 +18,7 @@ from umwelt.cluster.recovery import region_at
 from umwelt.cluster.store import Store
 from umwelt.sandbox.errors import RunError
 
-HEIGHT, WIDTH = 96, 80
-
-
-@pytest.fixture(scope="module")
-def town():
-    with Town(golden(HEIGHT, WIDTH), 3, tick_s=0.02) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def world(town):
-    with connect(town.address) as found:
-        found.wait(3, 60)
-        yield found
-
-
-@pytest.fixture
-def resting(world):
-    """The world held at a tick, which all nodes have reached."""
-    at = world.pause()
-    world.wait(at, 20)
-    yield world
-    world.go()
+HEIGHT, WIDTH = 96, 80  # as conftest.py has them
 
 
 def some(world: Connection, table: str = "monsters") -> list[int]:

@@ -24,29 +24,7 @@ from umwelt.cluster.tasks import packed_arguments
 from umwelt.cluster.viewing import Task
 from umwelt.sandbox.errors import RunError
 
-HEIGHT, WIDTH = 96, 80
-
-
-@pytest.fixture(scope="module")
-def town():
-    with Town(golden(HEIGHT, WIDTH), 3, tick_s=0.02) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def world(town):
-    with connect(town.address) as found:
-        found.wait(3, 60)
-        yield found
-
-
-@pytest.fixture
-def resting(world):
-    """The world held at a tick, which all nodes have reached."""
-    at = world.pause()
-    world.wait(at, 20)
-    yield world
-    world.go()
+HEIGHT, WIDTH = 96, 80  # as conftest.py has them
 
 
 def test_a_workflow_s_shape_is_decided_by_its_values(world):
