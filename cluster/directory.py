@@ -406,23 +406,28 @@ class Directory:
         if taking is None or (taking.tick, taking.kept) != (kept.tick, kept.kept):
             return []
         if kept.line:
-            return self._on_completed(do.Completed(self.epoch, taking.tick, kept.line))
+            return self._on_completed(do.Completed(self.epoch, taking.tick, taking.kept, kept.line))
         held = next(member.rectangle for member in self.map if member.key == node.key)
         if kept.part.get("rectangle") != list(held):
             return self._died(node, "sent another part than its own")
         self._mark_cost_s = kept.cost_s if not self._mark_cost_s else max(0.8 * self._mark_cost_s, kept.cost_s)
         if kept.files:
             taking.coming[node.key] = kept
-            return [do.Fetch(self.epoch, kept.tick, node.key, sender, held, tuple(kept.files))]
+            return [do.Fetch(self.epoch, kept.tick, kept.kept, node.key, sender, held, tuple(kept.files))]
         taking.parts[node.key] = kept
         return self._complete()
 
     def _on_fetched(self, event: do.Fetched) -> list[Any]:
         taking = self.taking
-        if taking is None or (event.epoch, event.tick) != (self.epoch, taking.tick):
+        if taking is None or not self._is_taken(event):
             return []
         taking.parts[event.key] = taking.coming[event.key]
         return self._complete()
+
+    def _is_taken(self, event: do.Fetched | do.Completed) -> bool:
+        """Whether this is about the snapshot that is being taken: a mark may give way to a kept one of its tick."""
+        taking = self.taking
+        return taking is not None and (event.epoch, event.tick, event.kept) == (self.epoch, taking.tick, taking.kept)
 
     def _complete(self) -> list[Any]:
         taking = self.taking
@@ -437,7 +442,7 @@ class Directory:
 
     def _on_completed(self, event: do.Completed) -> list[Any]:
         taking = self.taking
-        if taking is None or (event.epoch, event.tick) != (self.epoch, taking.tick):
+        if taking is None or not self._is_taken(event):
             return []
         self.taking = None
         self._marked_s = self.now_s

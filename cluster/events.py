@@ -183,6 +183,7 @@ class Completed:
 
     epoch: int
     tick: int
+    kept: bool
     line: str = ""
 
 
@@ -192,6 +193,7 @@ class Fetched:
 
     epoch: int
     tick: int
+    kept: bool
     key: str
 
 
@@ -260,6 +262,7 @@ class Fetch:
 
     epoch: int
     tick: int
+    kept: bool
     key: str
     sender: Any
     rectangle: tuple[int, int, int, int]

@@ -205,11 +205,13 @@ class Steward:
     def _fetch(self, fetch: Fetch) -> None:
         self.books.fetch(
             fetch, lambda ask: self._send(fetch.sender, ask),
-            lambda: self._later.put(Fetched(fetch.epoch, fetch.tick, fetch.key)),
+            lambda: self._later.put(Fetched(fetch.epoch, fetch.tick, fetch.kept, fetch.key)),
         )  # fmt: skip
 
     def _complete(self, complete: Complete) -> None:
-        self.books.complete(complete, lambda line: self._later.put(Completed(complete.epoch, complete.tick, line)))
+        self.books.complete(
+            complete, lambda line: self._later.put(Completed(complete.epoch, complete.tick, complete.kept, line))
+        )
 
     def _say(self, say: Say) -> None:
         self._tell(say.line)

@@ -30,6 +30,9 @@ class Town:
         self.now_s = 100.0
         self.numbers: dict[str, int] = {}
         self.obeying: set[str] = set()
+        self.disk_is_slow = False
+        self.written: list[do.Completed] = []
+        """What a slow disk has still to say."""
         self.wait(0)
         for number in range(nodes):
             self.join(f"k{number}")
@@ -50,7 +53,9 @@ class Town:
                 strips = [(0, at * width, 64, width) for at in range(one.parts)]
                 waiting += self.directory.handle(do.Divided(one.epoch, strips))
             elif isinstance(one, do.Complete):
-                waiting += self.directory.handle(do.Completed(one.epoch, one.tick))
+                self.written.append(do.Completed(one.epoch, one.tick, one.kept))
+                if not self.disk_is_slow:
+                    waiting += self.directory.handle(self.written.pop())
 
     def answer(self, send: do.Send) -> list[Any]:
         """What an obedient node says to an assignment."""
@@ -322,6 +327,24 @@ def test_the_last_tick_is_the_last():
     assert [type(one) for one in town.done][-1] is do.Rest
     assert town.directory.snapshot == f"tick-{17:012d}"
     assert max(grant.through for grant in town.granted("k0")) == 17
+
+
+def test_a_mark_of_the_last_tick_does_not_stand_for_the_kept_one():
+    town = Town(1, last_tick=17)
+    while town.directory.granted < 17:
+        town.wait()
+        town.reach()
+    town.carry_out(town.directory._take_snapshot(17, kept=False))
+    town.disk_is_slow = True
+    town.reach()
+    town.live(2)
+    assert town.directory.phase == "settling" and town.directory.taking.kept
+    mark, kept = town.written
+    assert (mark.kept, kept.kept) == (False, True)
+    town.carry_out(town.directory.handle(mark))
+    assert town.directory.phase == "settling"  # the last tick is kept only once it lies on the disk
+    town.carry_out(town.directory.handle(kept))
+    assert (town.directory.phase, town.directory.snapshot) == ("resting", "tick-000000000017")
 
 
 def test_an_uneven_load_is_cut_anew_but_not_soon_and_not_for_a_little():
