@@ -8,7 +8,7 @@ its end and the key of the trial are in its metadata), `under_way/` with checkpo
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,13 @@ from umwelt.client.outcomes import Finding, Run, analysed, compared, judged, nam
 from umwelt.client.plots import draw_page
 from umwelt.client.running import compile_laws
 from umwelt.cluster.experiment import Experiment, Trial, read_experiment
-from umwelt.cluster.ray_workers import run_tasks_on_ray
+from umwelt.cluster.ray_workers import ray_workshop
 from umwelt.cluster.store import aside, writing
-from umwelt.cluster.trial import Result, job_of
-from umwelt.cluster.workers import processes_for, run_tasks
+from umwelt.cluster.trial import Result, all_runs, job_of
+from umwelt.cluster.workshop import Workshop, processes_for
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import cached
 
-RUN = "experiment.run"
-"""The task of each run."""
 ENGINES = ("local", "ray")
 OTHERWISE = 1
 META = b"umwelt"
@@ -49,11 +47,14 @@ def experimented(name: str, quick: bool, to: Path | None, engine: str, processes
     left = [trial for trial in experiment.trials if trial not in done]
     if done and left:
         console.print(f"{len(done)} of {len(experiment.trials)} runs are done already", highlight=False)
+
+    def keep(trial: Trial, result: Result) -> None:
+        path = _run_path(folder, trial)
+        _write_run(path, trial, result)
+        done[trial] = path
+
     try:
-        for trial, result in _results(left, folder, engine, processes):
-            path = _run_path(folder, trial)
-            _write_run(path, trial, result)
-            done[trial] = path
+        _run(left, folder, engine, processes, keep)
     except KeyboardInterrupt:
         console.print(f"{len(done)} of {len(experiment.trials)} runs are done; the same command goes on from here",
                       highlight=False)  # fmt: skip
@@ -81,25 +82,30 @@ def _plain(values: Sequence[float]) -> list[float | None]:
 # --- running
 
 
-def _results(
-    left: Sequence[Trial], folder: Path, engine: str, processes: int
-) -> Iterator[tuple[Trial, Result]]:  # fmt: skip
-    """What comes of the trials that are left, as they end."""
+def _run(
+    left: Sequence[Trial], folder: Path, engine: str, processes: int, keep: Callable[[Trial, Result], None]
+) -> None:  # fmt: skip
+    """Run the trials that are left side by side; what comes of each is kept as it ends."""
     if not left:
         return
     if not cached():
         compile_laws(left[0].world, Console(stderr=True))
     jobs = [job_of(trial, folder.absolute() / "under_way" / trial.name) for trial in left]
-    with _progress(left) as seen:
-        if engine == "ray":
-            found = run_tasks_on_ray(RUN, jobs, processes, seen)
-        else:
-            found = run_tasks(RUN, jobs, processes_for([trial.world for trial in left], processes), seen)
-        for which, result in found:
-            seen(which, left[which].ticks)
+    with _progress(left) as seen, _workshop(left, engine, processes, seen) as shop:
+
+        def ended(which: int, result: Result) -> None:
+            seen(str(which), left[which].ticks)
             if not Console(stderr=True).is_terminal:
                 print(f"{_said(left[which])}: done", file=sys.stderr)
-            yield left[which], result
+            keep(left[which], result)
+
+        shop.carry_out(all_runs, jobs, ended)
+
+
+def _workshop(left: Sequence[Trial], engine: str, processes: int, seen: Callable[[str, int], None]) -> Any:
+    if engine == "ray":
+        return ray_workshop(len(left), processes, seen)
+    return Workshop(processes_for([trial.world for trial in left], processes), seen=seen)
 
 
 @contextmanager
@@ -115,7 +121,8 @@ def _progress(left: Sequence[Trial]) -> Iterator[Any]:
         reached = [0] * len(left)
         bars: dict[int, Any] = {}
 
-        def seen(which: int, tick: int) -> None:
+        def seen(ticket: str, tick: int) -> None:
+            which = int(ticket)
             trial = left[which]
             if which not in bars:
                 bars[which] = progress.add_task(_said(trial), total=trial.ticks)

@@ -22,7 +22,8 @@ from umwelt.agents.opening import begin, tick_zero
 from umwelt.cluster.afar import opened_store
 from umwelt.cluster.recovery import reached, region_at
 from umwelt.cluster.tasks import task
-from umwelt.cluster.workers import processes_for, run_tasks
+from umwelt.cluster.workflow import Flow
+from umwelt.cluster.workshop import Workshop, processes_for
 from umwelt.sandbox.dice import purpose
 from umwelt.sandbox.errors import RunError, WorldFileError
 from umwelt.sandbox.region import Region
@@ -220,8 +221,13 @@ def run_duels(
     """
     jobs = [(duel.world.text, duel.world.source, duel.world.name, ticks, every) for duel in duels]
     count = processes_for([duel.world for duel in duels], processes)
-    found = dict(run_tasks("duel.run", jobs, count, seen))
-    return [found[which] for which in range(len(duels))]
+    told = None if seen is None else lambda ticket, tick: seen(int(ticket), tick)
+    with Workshop(count, seen=told) as shop:
+        return shop.carry_out(_side_by_side, jobs)
+
+
+async def _side_by_side(flow: Flow, jobs: Sequence[tuple[Any, ...]]) -> list[list[Row]]:
+    return await flow.gather(flow.run("duel.run", job, ticket=str(which)) for which, job in enumerate(jobs))
 
 
 @task("duel.run")

@@ -162,11 +162,13 @@ def packed(value: Any, what: str = "a value") -> bytes:
         raise RunError(one_line(f"{what}: cannot travel: {error}: use plain values and arrays of numbers")) from None
 
 
-def packed_arguments(name: str, given: Sequence[Any], named: dict[str, Any]) -> bytes:
+def packed_arguments(
+    name: str, given: Sequence[Any], named: dict[str, Any], most_bytes: int = MOST_ARGUMENT_BYTES
+) -> bytes:  # fmt: skip
     """The arguments of a task as bytes, if they are not too many."""
     found = packed([list(given), named], f'the arguments of task "{name}"')
-    if len(found) > MOST_ARGUMENT_BYTES:
-        most = MOST_ARGUMENT_BYTES >> 10
+    if len(found) > most_bytes:
+        most = most_bytes >> 10
         raise RunError(one_line(f'task "{name}": arguments of {len(found) >> 10} KiB: give {most} KiB at most'))
     return found
 

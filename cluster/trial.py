@@ -6,7 +6,7 @@ there. A run that goes on from one comes out as if it had never stopped.
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from umwelt.cluster.protocol import Deed
 from umwelt.cluster.recovery import Replay
 from umwelt.cluster.store import aside, writing
 from umwelt.cluster.tasks import task
+from umwelt.cluster.workflow import Flow
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import SnapshotError
 from umwelt.sandbox.region import Region
@@ -95,6 +96,16 @@ def run_job(job: Job, say: Callable[[int], None]) -> Result:
         going.step()
     shutil.rmtree(job.folder, ignore_errors=True)
     return Result(kept.rows, kept.figures, audit.world_digest(region))
+
+
+async def all_runs(flow: Flow, jobs: Sequence[Job], ended: Callable[[int, Result], None]) -> None:
+    """The workflow of an experiment: all its runs side by side; `ended` is told what comes of each as it is done."""
+
+    async def one(which: int) -> tuple[int, Result]:
+        return which, msgspec.convert(await flow.run("experiment.run", jobs[which], ticket=str(which)), Result)
+
+    async for which, result in flow.as_done(one(which) for which in range(len(jobs))):
+        ended(which, result)
 
 
 def _is_measured(kept: Kept, tick: int) -> bool:

@@ -1,4 +1,4 @@
-"""Processes that do tasks, each on one thread, none of which is left behind: here side by side, and one in each node.
+"""Processes that do tasks, each on one thread: side by side in a workshop, and one in each node.
 
 A task and its arguments go to a process over a pipe, as `tasks.py` packs them; what it says on the way, and what comes
 out, come back the same way.
@@ -10,24 +10,18 @@ import resource
 import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from typing import Any
+from multiprocessing.connection import Connection
 
 import msgspec
 
-from umwelt.agents.description import WorldFile, memory_at_hand, memory_needed
 from umwelt.cluster.questions import Part
-from umwelt.cluster.tasks import packed, task_named
-from umwelt.sandbox.errors import RunError, UmweltError
+from umwelt.cluster.tasks import task_named
+from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.kernel import crew
 
 SAID_EVERY_S = 0.2
-
-Seen = Callable[[int, int], None]
 
 
 class Errand(msgspec.Struct, array_like=True):
@@ -54,6 +48,8 @@ _encoder = msgspec.msgpack.Encoder()
 
 class Worker:
     """A process that does one task after the other. `nice` and `most_bytes` of memory are for tasks of others."""
+
+    kind, lives = "a process", 1
 
     def __init__(self, nice: int = 0, most_bytes: int = 0):
         fresh = multiprocessing.get_context("spawn")
@@ -125,57 +121,3 @@ def _end_with_the_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-# --- many tasks, side by side
-
-
-def processes_for(worlds: Sequence[WorldFile], asked: int = 0) -> int:
-    """How many worlds are run side by side: so many as were asked for, or one a core, as far as memory goes."""
-    needed = max((memory_needed(world) for world in worlds), default=1)
-    most = asked or min(len(os.sched_getaffinity(0)), memory_at_hand() // needed)
-    return max(1, min(most, len(worlds)))
-
-
-def run_tasks(name: str, jobs: Sequence[Any], processes: int, seen: Seen | None = None) -> Iterator[tuple[int, Any]]:
-    """Do a task for each of many arguments; gives the number of each and what came out, as they are done.
-
-    `seen` is told which job is at which tick. Raises what went wrong in any; whatever happens, no process is left.
-    """
-    done = task_named(name)
-    waiting, under_way = deque(range(len(jobs))), dict[Connection, tuple[int, Worker]]()
-    with _workers(min(processes, len(jobs))) as idle:
-        while waiting or under_way:
-            while waiting and idle:
-                which, worker = waiting.popleft(), idle.pop()
-                worker.begin(Errand(name, packed([[jobs[which]], {}])))
-                under_way[worker.line] = which, worker
-            ready = wait(list(under_way))
-            for line in [one for one in under_way if one in ready]:
-                which, worker = under_way[line]
-                try:
-                    heard = worker.hear()
-                except (EOFError, OSError):
-                    what = "a process ended before its run was done: free some memory, and try again"
-                    raise RunError(what) from None
-                if heard.line:
-                    raise RunError(heard.line)
-                if heard.done:
-                    idle.append(worker)
-                    del under_way[line]
-                    yield which, done.result(heard.found)
-                elif seen is not None and heard.tick >= 0:
-                    seen(which, heard.tick)
-
-
-@contextmanager
-def _workers(count: int) -> Iterator[list[Worker]]:
-    """Workers, which end with the block."""
-    begun: list[Worker] = []
-    try:
-        for _ in range(count):
-            begun.append(Worker())
-        yield list(begun)
-    finally:
-        for worker in begun:
-            worker.end()

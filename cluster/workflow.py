@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from umwelt.cluster.questions import Question
-from umwelt.cluster.tasks import BUSY, packed_arguments, unpacked
+from umwelt.cluster.tasks import BUSY, MOST_ARGUMENT_BYTES, packed_arguments, unpacked
 from umwelt.cluster.viewing import LIVE, Task
 from umwelt.sandbox.errors import RunError
 
@@ -50,6 +50,8 @@ class Parts(NamedTuple):
 class Flow:
     """What a workflow awaits its tasks with. `post(task)` has a task done, `halt(tickets)` lets tasks go."""
 
+    most_argument_bytes = MOST_ARGUMENT_BYTES
+
     def __init__(
         self, post: Callable[[Task], "Future[Any]"], halt: Callable[[list[str]], None], most_tasks: int = MOST_TASKS,
         shown: int = LIVE,
@@ -61,14 +63,15 @@ class Flow:
         self._room, self._room_over_data = asyncio.Semaphore(UNDER_WAY), asyncio.Semaphore(OVER_DATA_UNDER_WAY)
 
     async def run(
-        self, name: str, *given: Any, near: Sequence[int] = (), within_s: float = 0.0, **named: Any
+        self, name: str, *given: Any, near: Sequence[int] = (), within_s: float = 0.0, ticket: str = "", **named: Any
     ) -> Any:  # fmt: skip
         """Do a task at an idle node, or at the one that owns the cell `near`; gives what comes out.
 
-        It is ended after `within_s` (10 s if nothing is said). Raises `RunError` where it fails.
+        It is ended after `within_s` (10 s if nothing is said). It has the `ticket` given, or a fresh one. Raises
+        `RunError` where it fails.
         """
-        arguments = packed_arguments(name, given, named)
-        task = Task(secrets.token_hex(12), name, arguments, b"", tuple(near), within_s)
+        arguments = packed_arguments(name, given, named, self.most_argument_bytes)
+        task = Task(ticket or secrets.token_hex(12), name, arguments, b"", tuple(near), within_s)
         async with self._room:
             return unpacked((await self._done(task)).raw)
 
@@ -77,7 +80,7 @@ class Flow:
     ) -> Parts:  # fmt: skip
         """Do a task at each node that owns something of what is asked about, on its answers, all at one tick."""
         many = list(asked) if isinstance(asked, Sequence) else [asked]
-        arguments = packed_arguments(name, given, named)
+        arguments = packed_arguments(name, given, named, self.most_argument_bytes)
         content = msgspec.json.encode(many)
         task = Task(secrets.token_hex(12), name, arguments, content, (), within_s, self._shown)
         async with self._room_over_data:

@@ -15,23 +15,24 @@ from umwelt.client import experiment
 from umwelt.cluster import ray_workers
 
 killed: list[int] = []
-tell = ray_workers._tell
+hear = ray_workers.RayWorker.hear
 
 
-def strike(ray: Any, under_way: Any, seen: Any) -> None:
+def strike(worker: Any) -> Any:
     """Kill a worker, once, when the first is under way."""
-    tell(ray, under_way, seen)
-    if killed:
-        return
+    heard = hear(worker)
+    if killed or heard.tick < 0:
+        return heard
     for path in Path("/proc").iterdir():
         with suppress(OSError):
-            if path.name.isdigit() and (path / "cmdline").read_bytes().startswith(b"ray::Worker.do"):
+            if path.name.isdigit() and (path / "cmdline").read_bytes().startswith(b"ray::Actor.do"):
                 os.kill(int(path.name), signal.SIGKILL)
                 killed.append(int(path.name))
-                return
+                break
+    return heard
 
 
-ray_workers._tell = strike
+ray_workers.RayWorker.hear = strike  # type: ignore[method-assign]
 code = experiment.experimented(sys.argv[1], False, Path(sys.argv[2]), "ray", 2, False)
 print(json.dumps({"code": code, "killed": killed}), flush=True)
 sys.exit(code)

@@ -11,10 +11,10 @@ from umwelt.agents.measures import MEASURES, measure_named
 from umwelt.agents.opening import begin
 from umwelt.cluster.experiment import bundled_experiments, read_experiment
 from umwelt.cluster.recovery import Replay
-from umwelt.cluster.trial import ROWS, job_of, run_job
-from umwelt.cluster.workers import run_tasks
+from umwelt.cluster.trial import ROWS, Result, all_runs, job_of, run_job
+from umwelt.cluster.workshop import Workshop
 from umwelt.sandbox import audit
-from umwelt.sandbox.errors import RunError, UmweltError
+from umwelt.sandbox.errors import UmweltError
 
 SMALL = """
 world = "golden"
@@ -138,14 +138,12 @@ def test_a_duel_gives_figures_of_both_sides(tmp_path):
 def test_runs_side_by_side_come_out_as_alone(tmp_path):
     path = written(tmp_path, SMALL)
     jobs = [job_of(trial, tmp_path / trial.name) for trial in read_experiment(str(path)).trials]
-    seen: dict[int, int] = {}
-    found = dict(run_tasks("experiment.run", jobs, 2, seen.__setitem__))
+    seen: dict[str, int] = {}
+    found: dict[int, Result] = {}
+    with Workshop(2, seen=seen.__setitem__) as shop:
+        shop.carry_out(all_runs, jobs, found.__setitem__)
+    assert set(seen) <= {"0", "1"}
     assert found[0] == run(path, tmp_path / "alone") and found[1].digest != found[0].digest
-
-
-def test_what_goes_wrong_in_a_process_is_raised():
-    with pytest.raises(RunError, match="7: cannot be"):
-        list(run_tasks("own.fail", [7], 1))
 
 
 LONG = SMALL.replace("ticks = 24", "ticks = 9999999")

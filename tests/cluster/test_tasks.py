@@ -9,7 +9,7 @@ import pytest
 from umwelt.cluster import tasks
 from umwelt.cluster.bench import Bench
 from umwelt.cluster.tasks import packed, packed_arguments, packed_list, task_named, unpacked
-from umwelt.cluster.workers import Errand, run_tasks
+from umwelt.cluster.workers import Errand
 from umwelt.sandbox.errors import RunError, UmweltError
 
 
@@ -115,8 +115,3 @@ def test_a_bench_does_one_after_another_ends_what_takes_too_long_and_goes_on():
     assert [unpacked(found[at].found) for at in (0, 4)] == [1, 2]
     assert 'task "own.forever" on here was ended after 0.3 s' in found[1].line and not found[1].again
     assert "1024 KiB at most" in found[2].line and "no task" in found[3].line
-
-
-def test_a_process_that_ends_before_its_task_is_done_is_one_line():
-    with pytest.raises(RunError, match="a process ended before its run was done"):
-        list(run_tasks("own.crash", [1], 1))

@@ -1,0 +1,95 @@
+"""Workshops: workflows whose tasks are done by processes here, none of which is left behind."""
+
+import asyncio
+import multiprocessing
+
+import pytest
+
+from umwelt.cluster.tasks import packed, unpacked
+from umwelt.cluster.workers import Heard
+from umwelt.cluster.workshop import Workshop
+from umwelt.sandbox.errors import RunError
+
+
+async def run(flow, name, *given):
+    """A workflow of one task."""
+    return await flow.run(name, *given)
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_left():
+    yield
+    assert multiprocessing.active_children() == []
+
+
+def test_tasks_are_done_side_by_side_and_come_out_in_order():
+    async def many(flow):
+        return await flow.map("own.add", range(9)), set(await flow.gather(flow.run("own.where") for _ in range(9)))
+
+    with Workshop(2) as shop:
+        found, processes = shop.carry_out(many)
+    assert found == list(range(9)) and 1 <= len(processes) <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("own.fail", "7: cannot be"), ("own.crash", "a process ended before its run was done: free some memory"),
+     ("own.nobody", "no task")],
+)  # fmt: skip
+def test_what_goes_wrong_is_one_line_and_ends_what_is_under_way(name, line):
+    async def beside(flow):
+        await flow.gather([flow.run("own.forever"), flow.run(name, 7)])
+
+    with pytest.raises(RunError, match=line) as raised, Workshop(2) as shop:
+        shop.carry_out(beside)
+    assert "\n" not in str(raised.value)
+
+
+def test_who_is_let_go_ends_and_the_workshop_goes_on():
+    async def hasty(flow):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(flow.run("own.forever"), 1.0)
+        return await flow.map("own.add", range(4))
+
+    with Workshop(1) as shop:
+        assert shop.carry_out(hasty) == list(range(4))
+
+
+class Mortal:
+    """Dies of its first tasks, as often as is wished; so often it has `died`."""
+
+    kind, lives, died = "a mortal", 3, 0
+
+    def __init__(self, deaths):
+        self.deaths, self.ended = deaths, False
+
+    def begin(self, errand):
+        self.errand = errand
+
+    def hear(self):
+        if type(self).died < self.deaths:
+            type(self).died += 1
+            raise EOFError("struck")
+        return Heard(done=True, found=packed(unpacked(self.errand.arguments)[0][0]))
+
+    def end(self):
+        self.ended = True
+
+
+@pytest.mark.parametrize("deaths", [0, 2, 3])
+def test_a_task_whose_worker_dies_is_given_to_another_but_not_for_ever(deaths):
+    hired = []
+
+    def hire():
+        hired.append(Mortal(deaths))
+        return hired[-1]
+
+    Mortal.died = 0
+    with Workshop(1, hire) as shop:
+        if deaths < Mortal.lives:
+            assert shop.carry_out(run, "own.add", 5) == 5
+        else:
+            line = r"a mortal ended before its run was done, 3 times \(struck\): free some memory, and try again"
+            with pytest.raises(RunError, match=line):
+                shop.carry_out(run, "own.add", 5)
+    assert len(hired) == min(deaths + 1, Mortal.lives) and all(one.ended for one in hired)
