@@ -81,16 +81,24 @@ def mouthful(monsters, row):
 
 @small
 def grinding(genome, row):
-    """How well jaws grind leaves, in 1/1024: blunt ones all, fangs nothing. Both well is not to be had."""
-    blunt = 255 - genes.trait(genome, row, genes.FANGS)
-    return (blunt * blunt) >> 6
+    """How well jaws grind leaves, in 1/1024: blunt ones all, fangs nothing, and those between nearly nothing.
+
+    Where a mixture does neither well, specialists stay apart: Levins, "Theory of fitness in a heterogeneous
+    environment. I", American Naturalist 96, 1962, pp. 361-373. With squares hunters became eaters of all.
+    """
+    return _steep(255 - genes.trait(genome, row, genes.FANGS))
 
 
 @small
 def tearing(genome, row):
     """How well jaws tear flesh, in 1/1024."""
-    fangs = genes.trait(genome, row, genes.FANGS)
-    return (fangs * fangs) >> 6
+    return _steep(genes.trait(genome, row, genes.FANGS))
+
+
+@small
+def _steep(trait):
+    """The fourth power of a trait (0 to 255), in 1/1024."""
+    return (trait * trait * trait * trait) >> 22
 
 
 @small
