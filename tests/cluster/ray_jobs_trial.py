@@ -19,9 +19,9 @@ hear = ray_workers.RayWorker.hear
 
 
 def strike(worker: Any) -> Any:
-    """Kill a worker, once, when the first is under way."""
+    """Kill a worker, once, as soon as one is at work."""
     heard = hear(worker)
-    if killed or heard.tick < 0:
+    if killed:
         return heard
     for path in Path("/proc").iterdir():
         with suppress(OSError):
