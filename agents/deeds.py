@@ -20,8 +20,9 @@ from umwelt.agents.behaviour import own_values
 from umwelt.agents.contract import DRIVES
 from umwelt.agents.description import WorldFile, one_line, one_of
 from umwelt.agents.founders import given_genome
-from umwelt.agents.genesis import EarthSettings, founder_columns, organs_in, species_of
+from umwelt.agents.genesis import founder_columns, organs_in, species_of
 from umwelt.agents.genome import ORGAN_SLOTS
+from umwelt.agents.settings import EarthSettings
 from umwelt.sandbox.chemistry import Chemistry
 from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, PLACE_COLUMNS, TICK_BITS, Column, Schema, Table, identity
 from umwelt.sandbox.controls import Controls

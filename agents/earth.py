@@ -4,7 +4,7 @@ Each law says how far it looks, in cells a tick: the sum over its phases. What i
 felt here within a tick.
 """
 
-from umwelt.agents.genesis import EarthSettings, chemistry, genesis, layout, prepare, species
+from umwelt.agents.genesis import chemistry, genesis, layout, prepare, species
 from umwelt.agents.laws.act import act
 from umwelt.agents.laws.grow import grow
 from umwelt.agents.laws.live import live
@@ -13,6 +13,7 @@ from umwelt.agents.laws.move import move
 from umwelt.agents.laws.respond import respond
 from umwelt.agents.laws.sense import SIGHT_CELLS, sense
 from umwelt.agents.laws.spore import spore
+from umwelt.agents.settings import EarthSettings
 from umwelt.sandbox.laws.flow import flow
 from umwelt.sandbox.laws.weather import weather
 from umwelt.sandbox.step import Law, Laws

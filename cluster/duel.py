@@ -16,9 +16,10 @@ import numpy as np
 
 from umwelt.agents.contract import MODULE
 from umwelt.agents.description import WorldFile, one_of, parse_world, to_toml
-from umwelt.agents.genesis import EarthSettings, species_of
+from umwelt.agents.genesis import species_of
 from umwelt.agents.ground import draws
 from umwelt.agents.opening import begin, tick_zero
+from umwelt.agents.settings import EarthSettings
 from umwelt.cluster.afar import opened_store
 from umwelt.cluster.recovery import reached, region_at
 from umwelt.cluster.tasks import task

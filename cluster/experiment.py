@@ -49,11 +49,11 @@ from umwelt.agents.description import (
     set_value,
     to_toml,
 )
-from umwelt.agents.genesis import EarthSettings
 from umwelt.agents.measures import measure_named
 from umwelt.agents.measures.across import ACROSS
 from umwelt.agents.measures.analyses import ANALYSES
 from umwelt.agents.opening import tried_small
+from umwelt.agents.settings import EarthSettings
 from umwelt.cluster.duel import founders_count
 from umwelt.cluster.protocol import Deed
 from umwelt.sandbox import audit

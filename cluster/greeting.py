@@ -2,9 +2,10 @@
 
 from umwelt.agents.contract import DRIVES
 from umwelt.agents.description import WorldFile
-from umwelt.agents.genesis import EarthSettings, template_kind
 from umwelt.agents.genesis import species_of as founding_species
+from umwelt.agents.genesis import template_kind
 from umwelt.agents.genome import PLANT_GENES, TRAIT
+from umwelt.agents.settings import EarthSettings
 from umwelt.cluster import questions
 from umwelt.cluster.keys import SPECTATOR
 from umwelt.cluster.tiles import LEVELS, SKY_UNITS, layers_of, looks_of

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 
 from umwelt.agents.description import WorldFile, one_line, one_of
-from umwelt.agents.genesis import EarthSettings
 from umwelt.agents.genome import MARKER_A, MONSTER_GENES
+from umwelt.agents.settings import EarthSettings
 from umwelt.cluster.greeting import species_of
 from umwelt.cluster.journal import Journal, Metrics
 from umwelt.cluster.tiles import has_traits
