@@ -14,6 +14,7 @@ from umwelt.client.window.camera import Camera
 from umwelt.client.window.frame import Densities, Dots, Frame, Plane, Swarm
 from umwelt.client.window.gathering import Gathered, dots_of, plane_of, swarm_of
 from umwelt.client.window.looks import GROUND_LAYERS, Looks
+from umwelt.client.window.sky import under_one_sun
 from umwelt.client.window.torus import aligned, shortest
 from umwelt.cluster.tiles import (
     BEINGS,
@@ -273,6 +274,8 @@ class Feed:
         view = aligned(self.frame.rectangle, BIN_CELLS, self.torus) if step > 1 else self.frame.rectangle
         if known is not None and known.rectangle != view and not self._covered(level, layer):
             return
+        if name == "light":
+            pieces = under_one_sun(pieces, self.source.known.climate, self.torus)
         self.number += 1
         self.frame.planes[name] = Plane(view, step, plane_of(pieces, view, step, self.torus), self.number)
 

@@ -1,0 +1,63 @@
+"""The sun over the window: tiles of light that came at different ticks are shown as at one."""
+
+import numpy as np
+import pytest
+
+from umwelt.agents.description import read_world
+from umwelt.agents.opening import begin
+from umwelt.client.window.sky import under_one_sun
+from umwelt.cluster import tiles
+from umwelt.cluster.cutting import Cutter
+from umwelt.sandbox.laws.weather import climate_of
+from umwelt.sandbox.step import advance
+from umwelt.sandbox.units import ONE
+
+DAY_TICKS, STEP_TICKS = 64, 8
+OFF = 0.03
+"""By how much of a full sun light may be off: integers are rounded, and bins are means of eight columns."""
+
+
+def a_day(cloud):
+    """Pieces of light over a day by level and tick (two tiles each, near by), the climate, and the torus."""
+    over = {"width": 128, "height": 64, "climate.day_ticks": DAY_TICKS, "climate.cloud": cloud, "climate.latitude": 0.6}
+    world = read_world("golden", over)
+    region = begin(world)
+    cutter, pieces = Cutter(world, region), {}
+    layer = cutter.layers.index("light")
+    for tick in range(0, DAY_TICKS, STEP_TICKS):
+        advance(region, world.laws, tick - region.tick)
+        for level in ("bodies", "densities"):
+            cut = cutter.tiles(tiles.topics_over(None, level, [layer], region.torus), 1)
+            pieces[level, tick] = [tiles.decode(content, region.torus) for _, content in cut]
+    return pieces, climate_of(region)._asdict(), region.torus
+
+
+@pytest.fixture(scope="module")
+def clear():
+    return a_day(0.0)
+
+
+@pytest.mark.parametrize("level", ["bodies", "densities"])
+def test_light_that_came_earlier_is_that_of_the_latest_tick(clear, level):
+    pieces, climate, torus = clear
+    for earlier in range(0, DAY_TICKS - STEP_TICKS, STEP_TICKS):
+        old, new = pieces[level, earlier], pieces[level, DAY_TICKS - STEP_TICKS]
+        shown = under_one_sun([*old, *new], climate, torus)
+        for was, made, true in zip(old, shown, new, strict=False):
+            assert np.abs(made.field - true.field).max() <= OFF * ONE
+            assert np.abs(was.field - true.field).max() > 5 * OFF * ONE  # the sun had gone on
+
+
+def test_clouds_stay_where_the_sun_had_shone():
+    pieces, climate, torus = a_day(1.0)
+    old, new = pieces["bodies", DAY_TICKS // 2], pieces["bodies", DAY_TICKS // 2 + STEP_TICKS]
+    shown = under_one_sun([*old, *new], climate, torus)
+    off = [np.abs(made.field - true.field).mean() for made, true in zip(shown, new, strict=False)]
+    before = [np.abs(was.field - true.field).mean() for was, true in zip(old, new, strict=True)]
+    assert sum(off) < sum(before) / 4
+
+
+def test_a_world_without_a_sun_is_left_as_it_is(clear):
+    pieces, _, torus = clear
+    both = [*pieces["bodies", 0], *pieces["bodies", STEP_TICKS]]
+    assert under_one_sun(both, {}, torus) == both and under_one_sun([], {}, torus) == []
