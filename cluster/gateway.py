@@ -42,6 +42,8 @@ ATTEND_S = 2.0
 DEAF_AFTER_S = 6.0
 """Without a report for so long, the line to the directory is opened anew."""
 STATUS_S, STATUS_S_A_VIEWER = 0.2, 0.002
+LOOKS_A_STATUS = 20
+"""From one status to the next, viewers are looked through so often for those to whom one is due."""
 IDLE_AFTER_S = 10.0
 MOST_VIEWERS = 5000
 MESSAGES_A_TURN = 512
@@ -125,7 +127,7 @@ class Gateway:
         self._map: Map | None = None
         self._heard_s = self._attended_s = -1e9
         self._unknowns = Bucket(UNKNOWNS_A_S, UNKNOWNS_A_S)
-        self._swept_s = 0.0
+        self._swept_s = self._pushed_s = 0.0
         self._later: list[tuple[float, Callable[[], None]]] = []
         self.desk = Desk(keys, door.send, clock, meter)
         self.asks = Asks(torus_of(world), lines.send, self._map_of)
@@ -244,6 +246,9 @@ class Gateway:
     def _push(self, now_s: float) -> None:
         """The status to everybody, less often where they are many."""
         every_s = max(STATUS_S, STATUS_S_A_VIEWER * len(self.viewers))
+        if now_s - self._pushed_s < every_s / LOOKS_A_STATUS:
+            return  # not all viewers are looked at each time somebody says something
+        self._pushed_s = now_s
         due = [viewer for viewer in self.viewers.values() if now_s - viewer.status_s >= every_s]
         if due:
             frames = viewing.encode(viewing.Status(self._status, max(0.0, min(now_s - self._heard_s, 1e6))))
