@@ -12,7 +12,7 @@ import numpy as np
 
 from umwelt.client.window.camera import Camera
 from umwelt.client.window.frame import Densities, Dots, Frame, Plane, Swarm
-from umwelt.client.window.gathering import Gathered, dots_of, plane_of, swarm_of
+from umwelt.client.window.gathering import Gathered, cells_of, dots_of, plane_of, renewed, swarm_of
 from umwelt.client.window.looks import GROUND_LAYERS, Looks
 from umwelt.client.window.sky import under_one_sun
 from umwelt.client.window.torus import aligned, shortest
@@ -70,6 +70,8 @@ class _Kept:
 
     arrival: int = -1
     pieces: list[Piece] = field(default_factory=list)
+    whole: bool = False
+    """Whether its pieces cover it: each node sends its own."""
     gathered: dict[str, Gathered | None] = field(default_factory=dict)
     came_s: float = -1e9
     due_s: float = 0.0
@@ -122,9 +124,7 @@ class Feed:
     @property
     def complete(self) -> bool:
         """Whether all that is wanted has come, if only once."""
-        return bool(self._wanted) and all(
-            topic in self._kept and self._kept[topic].arrival >= 0 for topic in self._wanted
-        )
+        return bool(self._wanted) and all(topic in self._kept and self._kept[topic].whole for topic in self._wanted)
 
     def close(self) -> None:
         """Watch no more."""
@@ -200,9 +200,15 @@ class Feed:
         if topic.level == BODIES and topic.layer == BEINGS and kept.arrival >= 0:
             interval_s = min(MOST_GLIDE_S, max(LEAST_GLIDE_S, now_s - kept.came_s))
             self.frame.glide_s += 0.1 * (interval_s - self.frame.glide_s)
+        tile = topic.cells(self.torus)
+        cells = tile.cells if tile is not None else 0
+        if topic.layer != BEINGS:
+            pieces = renewed(kept.pieces, pieces, cells)
         kept.arrival, kept.pieces, kept.came_s, kept.gathered = arrival, pieces, now_s, {}
+        kept.whole = cells_of(pieces) >= cells
         still = self.source.known.layers[topic.layer] in STILL
-        kept.due_s = now_s + (STILL_EVERY_S if still else FIELD_EVERY_S)
+        if kept.whole:  # else it is watched until the other nodes' have come
+            kept.due_s = now_s + (STILL_EVERY_S if still else FIELD_EVERY_S)
         self.frame.tick = max([piece.head.tick for piece in pieces], default=self.frame.tick)
 
     # --- the frame

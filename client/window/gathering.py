@@ -15,6 +15,22 @@ MOST_GLIDE_CELLS = 12.0
 """Whoever goes further was put there: it does not glide."""
 
 
+def renewed(known: Sequence[Piece], came: Sequence[Piece], cells: int) -> list[Piece]:
+    """The pieces of a field's tile of so many cells after some came anew, which may be those of one node only.
+
+    Of each rectangle the newest stays; those of an older map only until the newest map's cover the tile.
+    """
+    newest = list({piece.rectangle: piece for piece in (*known, *came)}.values())
+    epoch = max((piece.head.epoch for piece in newest), default=0)
+    current = [piece for piece in newest if piece.head.epoch == epoch]
+    return current if cells_of(current) >= cells else newest
+
+
+def cells_of(pieces: Sequence[Piece]) -> int:
+    """How many cells pieces have together."""
+    return sum(piece.rectangle.cells for piece in pieces)
+
+
 @dataclass
 class Gathered:
     """The beings of one table in one tile, ordered by id; places are the world's, in cells."""

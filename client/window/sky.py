@@ -14,6 +14,8 @@ CELLS_A_S = 2.2
 """How fast a full wind is shown to go."""
 SHINES = 0.1
 """From this share of a full sun on, what comes through the clouds can be told."""
+BRIGHTEST = 32
+"""Of full suns: more than any climate has."""
 FAIR = 0.4
 """Where it cannot: the share of what clouds can take that they do take."""
 
@@ -39,7 +41,7 @@ def under_one_sun(pieces: Sequence[Piece], climate: Mapping[str, int], torus: To
     Tiles come one after another; beside each other, those of two ticks would show where one ends.
     """
     tick = max((piece.head.tick for piece in pieces), default=0)
-    if not climate.get("day_ticks"):
+    if min(climate.get(name, 0) for name in ("day_ticks", "year_ticks")) < 1:
         return list(pieces)
     return [piece if piece.head.tick == tick or piece.field is None else _lit(piece, tick, climate, torus)
             for piece in pieces]  # fmt: skip
@@ -52,8 +54,8 @@ def _lit(piece: Piece, tick: int, climate: Mapping[str, int], torus: Torus) -> P
         _by_row(at, climate, y_share)[:, None] * _by_column(at, climate, x_share) for at in (piece.head.tick, tick)
     )
     through = piece.field / np.maximum(was, 1.0)
-    through[was <= SHINES * ONE] = 1 - FAIR * climate["cloud_q10"] / ONE
-    return piece._replace(field=(through * now).astype(np.int32))
+    through[was <= SHINES * ONE] = 1 - FAIR * climate.get("cloud_q10", 0) / ONE
+    return piece._replace(field=np.clip(through * now, 0, BRIGHTEST * ONE).astype(np.int32))
 
 
 def _middles(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +78,7 @@ def _by_column(tick: int, climate: Mapping[str, int], x_share: np.ndarray) -> np
 
 def _by_row(tick: int, climate: Mapping[str, int], y_share: np.ndarray) -> np.ndarray:
     """Light at noon by row, in 1/1024."""
-    shade = climate["latitude_q10"] / ONE * (1 - np.cos(2 * np.pi * y_share)) / 2
-    light = climate["light_q10"] * (1 - shade)
-    season = climate["season_q10"] / ONE * np.sin(2 * np.pi * (tick / climate["year_ticks"] + y_share))
+    shade = climate.get("latitude_q10", 0) / ONE * (1 - np.cos(2 * np.pi * y_share)) / 2
+    light = climate.get("light_q10", ONE) * (1 - shade)
+    season = climate.get("season_q10", 0) / ONE * np.sin(2 * np.pi * (tick / climate["year_ticks"] + y_share))
     return np.maximum(0.0, light * (1 + season))

@@ -1,6 +1,7 @@
 """The feed: what a real gateway sends becomes frames; beings glide and never jump; the past can be shown."""
 
 import time
+from random import Random
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from umwelt.client.api import connect
 from umwelt.client.connection import Core
 from umwelt.client.window.camera import Camera
 from umwelt.client.window.feed import nearest, place_of, placed
-from umwelt.client.window.gathering import Gathered, swarm_of
+from umwelt.client.window.gathering import Gathered, cells_of, renewed, swarm_of
 from umwelt.client.window.session import PromisedConnection, Session
-from umwelt.sandbox.region import Torus
+from umwelt.cluster.tiles import BEINGS, Head, Piece, Topic
+from umwelt.sandbox.region import Rectangle, Torus
 
 HEIGHT, WIDTH = 96, 80
 
@@ -147,3 +149,51 @@ def test_beings_glide_over_the_seam_from_where_they_were_drawn(session):
     again_y, again_x = placed(third, frame)
     assert (again_y % HEIGHT).tolist() == pytest.approx((y % HEIGHT).tolist())
     assert (again_x % WIDTH).tolist() == pytest.approx((x % WIDTH).tolist())
+
+
+def piece(epoch: int, tick: int, y: int, height: int) -> Piece:
+    """Some rows of a tile of 64 x 64 cells of a field."""
+    rectangle = Rectangle(y, 0, height, 64)
+    return Piece(Head(1, epoch, tick, (0, 1, 0, 0), tuple(rectangle)), Topic(0, 1, 0, 0), rectangle, {})
+
+
+def test_what_one_node_sends_anew_leaves_what_others_sent_before():
+    upper, lower = piece(3, 10, 0, 20), piece(3, 10, 20, 44)
+    later = piece(3, 12, 20, 44)
+    assert renewed([], [upper], 4096) == [upper] and cells_of([upper]) < 4096
+    assert renewed([upper, lower], [later], 4096) == [upper, later]
+    half, rest = piece(4, 13, 0, 32), piece(4, 13, 32, 32)  # the torus was cut anew
+    assert renewed([upper, later], [half], 4096) == [upper, later, half]
+    assert renewed([upper, later, half], [half, rest], 4096) == [half, rest]
+
+
+class OneByOne:
+    """A source whose tiles of fields come with one node's piece only, anyone's."""
+
+    def __init__(self, source):
+        self._source, self._count, self._chance = source, 0, Random(1)
+
+    def __getattr__(self, name):
+        return getattr(self._source, name)
+
+    def tile(self, shown, topic):
+        found = self._source.tile(shown, topic)
+        if found is None or topic.layer == BEINGS:
+            return found
+        self._count += 1
+        return self._count, [self._chance.choice(found[1])]
+
+
+def test_fields_are_whole_whichever_node_is_heard(session):
+    camera, feed = session.camera, session.feed
+    camera.look(48, 40, 1.0, at_once=True)
+    turned(session, lambda: feed.complete and "elevation" in feed.frame.planes)
+    high = feed.frame.planes["elevation"].values.copy()
+    feed.source, feed._kept = OneByOne(feed.source), {}
+    turned(session, lambda: feed.complete)
+    for _ in range(100):
+        session.turn(1 / 60)
+        assert (feed.frame.planes["elevation"].values == high).all()
+        light = feed.frame.planes["light"].values
+        assert light.any(axis=1).all() or not light.any()
+        time.sleep(0.004)
