@@ -29,8 +29,8 @@ SHARE = 0.1
 MOST_ALLOWANCE_S = 0.05
 TAKEN_A_TURN = 500
 SENT_A_TURN = 500
-LEAST_A_TURN = 4
-"""So many tiles go out even where commands and questions have taken all the time."""
+LEAST_A_S, LEAST_AT_ONCE = 700.0, 8.0
+"""So many tiles go out even where commands and questions have taken all the time; however often somebody speaks."""
 STALLED_S = 0.25
 VIEWER_BYTES_A_S, VIEWER_BYTES_AT_ONCE = 8e6, 16e6
 
@@ -193,7 +193,7 @@ class Desk:
         self.counts = {"taken": 0, "sent": 0, "bytes": 0}
         self._turn: OrderedDict[Eye, None] = OrderedDict()
         """Those for whom something waits and who have credit, in the order of their turns."""
-        self._allowance_s = MOST_ALLOWANCE_S
+        self._allowance_s, self._least = MOST_ALLOWANCE_S, LEAST_AT_ONCE
         self._spent_s, self._turned_s = meter(), clock()
 
     def point_to(self, shown: int, found: Map) -> None:
@@ -263,6 +263,7 @@ class Desk:
         now_s, spent_s = self._clock(), self._meter()
         earned_s = SHARE * (now_s - self._turned_s) - (spent_s - self._spent_s)
         self._allowance_s = max(-MOST_ALLOWANCE_S, min(MOST_ALLOWANCE_S, self._allowance_s + earned_s))
+        self._least = min(LEAST_AT_ONCE, self._least + LEAST_A_S * (now_s - self._turned_s))
         self._turned_s, self._spent_s = now_s, spent_s
         for source in self.sources.values():
             for _ in range(TAKEN_A_TURN):
@@ -274,10 +275,10 @@ class Desk:
                     eye.waiting[kept] = None
                     if eye.credit > 0:
                         self._turn[eye] = None
-        left = min(LEAST_A_TURN, len(self._turn))
-        for sent in range(SENT_A_TURN):
-            if not self._turn or (sent >= left and self._allowance_s < self._meter() - self._spent_s):
+        for _ in range(SENT_A_TURN):
+            if not self._turn or (self._least < 1 and self._allowance_s < self._meter() - self._spent_s):
                 return
+            self._least = max(0.0, self._least - 1)
             self._serve(now_s)
 
     def _serve(self, now_s: float) -> None:
