@@ -8,6 +8,7 @@ import numpy as np
 from umwelt.client.window.frame import Dots, Frame, Swarm
 from umwelt.client.window.torus import shortest
 from umwelt.cluster.tiles import BIN_CELLS, DENSITIES, PLACE_STEPS, Piece, bins, joined_field, whole
+from umwelt.cluster.watching import MOST_PIECES
 from umwelt.sandbox.region import Rectangle, Torus
 from umwelt.sandbox.units import TURN
 
@@ -20,7 +21,10 @@ def renewed(known: Sequence[Piece], came: Sequence[Piece], cells: int) -> list[P
 
     Of each rectangle the newest stays; those of an older map only until the newest map's cover the tile.
     """
-    newest = list({piece.rectangle: piece for piece in (*known, *came)}.values())
+    by_rectangle = {piece.rectangle: piece for piece in came}
+    for piece in known:
+        by_rectangle.setdefault(piece.rectangle, piece)
+    newest = list(by_rectangle.values())[:MOST_PIECES]
     epoch = max((piece.head.epoch for piece in newest), default=0)
     current = [piece for piece in newest if piece.head.epoch == epoch]
     return current if cells_of(current) >= cells else newest

@@ -161,10 +161,12 @@ def test_what_one_node_sends_anew_leaves_what_others_sent_before():
     upper, lower = piece(3, 10, 0, 20), piece(3, 10, 20, 44)
     later = piece(3, 12, 20, 44)
     assert renewed([], [upper], 4096) == [upper] and cells_of([upper]) < 4096
-    assert renewed([upper, lower], [later], 4096) == [upper, later]
+    assert renewed([upper, lower], [later], 4096) == [later, upper]
     half, rest = piece(4, 13, 0, 32), piece(4, 13, 32, 32)  # the torus was cut anew
-    assert renewed([upper, later], [half], 4096) == [upper, later, half]
+    assert renewed([upper, later], [half], 4096) == [half, upper, later]
     assert renewed([upper, later, half], [half, rest], 4096) == [half, rest]
+    many = [piece(3, 10, y, 1) for y in range(64)]
+    assert len(renewed(many, [later], 4096)) < len(many)  # nobody makes it grow without bound
 
 
 class OneByOne:
