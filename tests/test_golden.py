@@ -8,7 +8,7 @@ from umwelt.agents.opening import begin
 from umwelt.sandbox import audit
 from umwelt.sandbox.step import advance
 
-GOLDEN_DIGESTS = {250: 0x6bbe9df53ab1a57d, 500: 0x5849c2986cabd9cb}
+GOLDEN_DIGESTS = {250: 0xf71e5d292750480d, 500: 0x973fd7fde6722cbf}
 
 
 def test_the_golden_world_is_what_it_was():

@@ -81,7 +81,7 @@ def mouthful(monsters, row):
 
 @small
 def grinding(genome, row):
-    """How well jaws grind leaves, in 1/1024: blunt ones all, fangs nothing, and those between nearly nothing.
+    """How well jaws grind leaves, living or dead, in 1/1024: blunt ones all, fangs nothing, and few do both well.
 
     Where a mixture does neither well, specialists stay apart: Levins, "Theory of fitness in a heterogeneous
     environment. I", American Naturalist 96, 1962, pp. 361-373. With squares hunters became eaters of all.
@@ -111,8 +111,8 @@ def monster_asks(monsters, row, substance):
         drinks = (max(0, np.int64(monsters.drives[row, DRINK])) * body.DRINK_COUNT) >> 10
         return min(max(0, body.WATER_HELD_COUNT - have), drinks)
     if substance == DETRITUS and monsters.asleep[row] == 0:
-        chews = grinding(monsters.genome, row) + (tearing(monsters.genome, row) >> 2)
-        eats = (max(0, np.int64(monsters.drives[row, GRAZE])) * mouthful(monsters, row) * chews + (1 << 19)) >> 20
+        chews = max(0, np.int64(monsters.drives[row, GRAZE])) * mouthful(monsters, row) * grinding(monsters.genome, row)
+        eats = (chews + (1 << 19)) >> 20
         return min(gut_room(monsters, row), eats)
     if substance == SUGAR and monsters.asleep[row] == 0:
         licks = (max(0, np.int64(monsters.drives[row, GRAZE])) * body.LICK_COUNT) >> 10
