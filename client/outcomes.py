@@ -12,6 +12,15 @@ from umwelt.agents.measures.analyses import ANALYSES
 from umwelt.cluster.experiment import STATISTICS, Expectation, Experiment, Trial, matches
 from umwelt.sandbox.errors import WorldFileError
 
+Statistic = Callable[[np.ndarray], Any]
+
+ENDS: dict[str, Statistic] = {
+    "start": lambda values: values[0], "end": lambda values: values[-1], "rise": lambda values: values[-1] - values[0],
+}  # fmt: skip
+"""NaN where there was nothing to be measured at that end."""
+OVERALL: dict[str, Statistic] = {"mean": np.mean, "least": np.min, "most": np.max, "range": np.ptp}
+"""Of what was measured between."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -31,13 +40,10 @@ class Run:
             return float("nan")
         ticks = self.columns["tick"]
         chosen = values[(ticks >= first) & (ticks <= (ticks[-1] if until is None else until))]
-        if statistic in ("start", "end"):
-            return float(chosen[0 if statistic == "start" else -1]) if len(chosen) else float("nan")
+        if statistic in ENDS:
+            return float(ENDS[statistic](chosen)) if len(chosen) else float("nan")
         chosen = chosen[~np.isnan(chosen)]
-        how: dict[str, Callable[[np.ndarray], Any]] = {
-            "mean": np.mean, "least": np.min, "most": np.max, "range": np.ptp,
-        }  # fmt: skip
-        return float(how[statistic](chosen)) if len(chosen) else float("nan")
+        return float(OVERALL[statistic](chosen)) if len(chosen) else float("nan")
 
 
 def analysed(

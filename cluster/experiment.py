@@ -66,7 +66,7 @@ FINGERPRINT_TICKS = 16
 """So many ticks of a world in small tell one physics from another."""
 SCATTER = purpose("experiment.scatter")
 OF_DEEDS = "deeds."
-STATISTICS = ("start", "end", "mean", "least", "most", "range")
+STATISTICS = ("start", "end", "rise", "mean", "least", "most", "range")
 
 Values = dict[str, Any]
 

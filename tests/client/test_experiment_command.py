@@ -80,8 +80,8 @@ def runs_of(path: str, columns: dict[int, dict[str, list[float]]]) -> list[Run]:
 
 def test_outcomes_are_statistics_of_columns_or_figures(tmp_path):
     run = runs_of(made(tmp_path), {0: {"grass": [4, math.nan, 9]}, 1: {"grass": [1, 2, 3]}})[0]
-    statistics = ("start", "end", "mean", "least", "most", "range")
-    assert [run.value(f"grass.{how}") for how in statistics] == [5, 10, 7.5, 5, 10, 5]
+    statistics = ("start", "end", "rise", "mean", "least", "most", "range")
+    assert [run.value(f"grass.{how}") for how in statistics] == [5, 10, 5, 7.5, 5, 10, 5]
     assert run.value("slope") == -0.5 and run.value("grass.mean", 20) == 10 and run.value("grass.end", 0, 5) == 5
     assert all(math.isnan(run.value(name)) for name in ("moss.end", "grass", "grass.middle"))
 
