@@ -18,7 +18,7 @@
     at = 20000
     [[expect]]
     says = "grazers live on"
-    value = "grazer.end"
+    value = "grazer.end"                         # start, end, rise, mean, least, most or range; or a figure
     above = 0
     in_runs = 8
     [quick]                                      # what --quick puts in the place of the above
