@@ -83,9 +83,8 @@ def test_the_torus_has_no_seam_in_a_picture(region):
 
 
 def test_seen_across_the_seam_beings_are_drawn_on_both_sides(region):
-    middle = picture.draw(region, 96, 80, (0, 0), 10.0)
-    image = picture.draw(region, 96, 80, (48, 40), 10.0)
-    assert np.array_equal(middle, image)
+    middle, image = (picture.draw(region, 96, 80, at, 10.0).astype(int) for at in ((0, 0), (48, 40)))
+    assert np.abs(middle - image).max() <= 1  # the same but for how floats round
 
 
 RED, GREEN = np.array([1, 0, 0], np.float32), np.array([0, 1, 0], np.float32)
