@@ -37,9 +37,9 @@ STIMULI = (
 )
 """What a monster senses: nine things at the tip of each antenna, the nearest other being in sight, and itself.
 
-`other_bearing` is -1 to 1 of half a turn (positive to the right, 0 with nobody in sight), `other_distance` a share of
-the range of sight (1 with nobody in sight), `other_size` its share of both bodies' tissue, `other_kinship` 1 for equal
-markers. `one` is always 1.
+`carrion` is dead matter, of plants and of bodies. `other_bearing` is -1 to 1 of half a turn (positive to the right, 0
+with nobody in sight), `other_distance` a share of the range of sight (1 with nobody in sight), `other_size` its share
+of both bodies' tissue, `other_kinship` 1 for equal markers. `one` is always 1.
 """
 
 TOUCH = len(ANTENNAE) * len(ANTENNA_SENSES)

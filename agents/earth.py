@@ -26,7 +26,7 @@ laws = Laws(
         Law("react", 0, react),  # chemistry in cells and in bodies
         Law("sense", SIGHT_CELLS, sense),  # what antennae meet, who is near, how one feels
         Law("respond", 0, respond),  # stimuli become drives
-        Law("act", 3, act),  # breathe, drink, graze, bite; all who share, share alike
+        Law("act", 3, act),  # breathe, drink, graze, bite; all who share get as they ask
         Law("move", 1, move),  # turn and run; seeds drift
         Law("grow", 1, grow),  # stems share, seeds sprout, organs are built
         Law("live", 2, live),  # breed, metabolise, die; the newborn join

@@ -78,7 +78,7 @@ _GRAZER = wired(
 
 _HUNTER = wired(
     hidden=[
-        # 0: a trail to the right; other hunters are kept at a distance
+        # 0: a trail to the right, the dead among it, whose sugar may be licked; other hunters are kept at a distance
         {"musk_right": 70, "musk_left": -70, "carrion_right": 40, "carrion_left": -40, "alarm_right": 60,
          "alarm_left": -60, "other_bearing": -40, "memory_0": 10},
         # 1, 2: a stranger to the right, to the left

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from umwelt.client.outcomes import Finding, Run, analysed, compared, judged, named_outcomes, outcome_row
+from umwelt.client.outcomes import Finding, Run, analysed, compared, judged, outcome_rows
 from umwelt.client.plots import draw_page
 from umwelt.client.running import compile_laws
 from umwelt.cluster.experiment import Experiment, Trial, read_experiment
@@ -203,7 +203,7 @@ def _write_all(folder: Path, experiment: Experiment, runs: Sequence[Run], findin
         ticks = len(run.columns["tick"])
         point = {**run.trial.values, "seed": run.trial.seed}
         rows += [{**point, **{name: values[at] for name, values in run.columns.items()}} for at in range(ticks)]
-    outcomes = [outcome_row(run, named_outcomes(experiment)) for run in runs]
+    outcomes = outcome_rows(experiment, runs, findings)
     paths = [folder / name for name in ("results.parquet", "outcomes.parquet", f"{experiment.name}.png", "verdict.md")]
     for path, found in zip(paths[:2], (rows, outcomes), strict=True):
         with aside(path) as half:
@@ -222,9 +222,16 @@ HEAD = ("expected", "outcome", "bounds", "found: median (range)", "in runs", "ho
 
 def _cells(one: Finding) -> tuple[str, ...]:
     return (
-        one.expectation.says, one.expectation.value, one.bounds, one.told, f"{one.held} of {len(one.values)}",
-        "yes" if one.holds else "NO",
+        one.expectation.says, one.expectation.value, one.bounds, one.told, _held(one), "yes" if one.holds else "NO",
     )  # fmt: skip
+
+
+def _held(one: Finding) -> str:
+    """In how many runs it held, and how many would have been enough where that is fewer."""
+    count = len(one.values)
+    if not one.runs and one.values:
+        return "all together"
+    return f"{one.held} of {count}" + (f" ({one.wanted} wanted)" if one.wanted < count else "")
 
 
 def _verdict(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Finding]) -> str:
@@ -235,7 +242,8 @@ def _verdict(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Fin
     seeds = sorted({run.trial.seed for run in runs})
     quick = " --quick" if experiment.quick else ""
     size = "{0.height} x {0.width}".format(experiment.trials[0].world.common)
-    what = f"{file.world}, {size} cells, {file.ticks:,} ticks, {len(experiment.points)} point(s), seeds {seeds}"
+    points = f"{len(experiment.points)} point{'s' * (len(experiment.points) != 1)}"
+    what = f"{file.world}, {size} cells, {file.ticks:,} ticks, {points}, seeds {seeds}"
     lines += [f"`umwelt experiment {experiment.name}{quick}`: {what}.", ""]
     if findings:
         lines += [f"| {' | '.join(HEAD)} |", "|" + " --- |" * len(HEAD)]

@@ -62,9 +62,13 @@ def analysed(
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of an expectation: the values of all runs it is about, and in how many it held."""
+    """What came of an expectation: the runs it is about, the value of each, and in how many it held.
+
+    A figure of all runs together is of none of them: there is one value then, and `runs` is empty.
+    """
 
     expectation: Expectation
+    runs: tuple[Run, ...]
     values: tuple[float, ...]
     held: int
     wanted: int
@@ -89,8 +93,13 @@ class Finding:
         known = [value for value in self.values if not np.isnan(value)]
         if not known:
             return "nothing measured"
-        middle = float(np.median(known))
-        return f"{middle:.4g}" if len(known) == 1 else f"{middle:.4g} ({min(known):.4g} to {max(known):.4g})"
+        middle = _told(float(np.median(known)))
+        return middle if len(known) == 1 else f"{middle} ({_told(min(known))} to {_told(max(known))})"
+
+
+def _told(value: float) -> str:
+    """A value for people: four digits, or all there are before the point."""
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def compared(runs: Sequence[Run], names: Sequence[str]) -> dict[str, float]:
@@ -114,7 +123,7 @@ def judged(experiment: Experiment, runs: Sequence[Run]) -> list[Finding]:
 
 def _finding(one: Expectation, runs: Sequence[Run], whole: Mapping[str, float]) -> Finding:
     if one.value in whole:
-        return Finding(one, (whole[one.value],), int(one.holds(whole[one.value])), 1)
+        return Finding(one, (), (whole[one.value],), int(one.holds(whole[one.value])), 1)
     chosen = [run for run in runs if matches(run.trial.values, one.where)]
     others: dict[int, Run] = {}
     if one.against:
@@ -127,15 +136,19 @@ def _finding(one: Expectation, runs: Sequence[Run], whole: Mapping[str, float]) 
             value -= others[run.trial.seed].value(one.value, one.first, one.until)
         values.append(value)
     held = sum(not np.isnan(value) and one.holds(value) for value in values)
-    return Finding(one, tuple(values), held, len(values) if one.in_runs is None else min(one.in_runs, len(values)))
+    wanted = len(values) if one.in_runs is None else min(one.in_runs, len(values))
+    return Finding(one, tuple(chosen), tuple(values), held, wanted)
 
 
-def named_outcomes(experiment: Experiment) -> list[str]:
-    """The outcomes that expectations and plots name."""
-    named = [one.value for one in experiment.file.expect]
-    return list(dict.fromkeys([*named, *(name for plot in experiment.file.plots for name in plot.outcomes)]))
-
-
-def outcome_row(run: Run, names: Sequence[str]) -> dict[str, Any]:
-    """A run's outcomes in a row, with its point and seed."""
-    return {**run.trial.values, "seed": run.trial.seed, **{name: run.value(name) for name in names}, **run.figures}
+def outcome_rows(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """A row a run: its point and seed, its figures, what is plotted, and each expectation's value by its words."""
+    plotted = list(dict.fromkeys(name for plot in experiment.file.plots for name in plot.outcomes))
+    rows = {
+        run.trial.name: {
+            **run.trial.values, "seed": run.trial.seed, **{name: run.value(name) for name in plotted}, **run.figures,
+        } for run in runs
+    }  # fmt: skip
+    for finding in findings:
+        for run, value in zip(finding.runs, finding.values, strict=bool(finding.runs)):
+            rows[run.trial.name][finding.expectation.says] = value
+    return list(rows.values())

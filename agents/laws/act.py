@@ -75,13 +75,13 @@ def gut_room(monsters, row):
 
 @small
 def mouthful(monsters, row):
-    """Dead matter that a monster takes with one mouthful at full drive."""
+    """Leaves or dead matter that wholly blunt jaws take in a tick at full drive."""
     return body.GRAZE_COUNT_BASE + body.GRAZE_COUNT_PER_JAW * np.int64(monsters.organs[row, JAW])
 
 
 @small
 def grinding(genome, row):
-    """How well jaws grind leaves, living or dead, in 1/1024: blunt ones all, fangs nothing, and few do both well.
+    """How well jaws grind leaves and dead matter, in 1/1024: blunt ones all, fangs nothing, those between little.
 
     Where a mixture does neither well, specialists stay apart: Levins, "Theory of fitness in a heterogeneous
     environment. I", American Naturalist 96, 1962, pp. 361-373. With squares hunters became eaters of all.

@@ -133,7 +133,7 @@ def test_an_experiment_writes_tables_plots_and_a_verdict_and_is_not_run_twice(tm
     assert results["tick"] == [0, 10, 20] * 4 and results["climate.light"] == [0.0] * 6 + [1.0] * 6
     assert results["seed"] == ([1] * 3 + [2] * 3) * 2
     outcomes = parquet.read_table(folder / "outcomes.parquet").to_pylist()
-    assert len(outcomes) == 4 and outcomes[3]["plants.end"] == results["plants"][-1]
+    assert len(outcomes) == 4 and outcomes[3]["plants live on for a while"] == results["plants"][-1]
     assert (folder / "lit.png").read_bytes().startswith(b"\x89PNG")
     verdict = (folder / "verdict.md").read_text()
     assert "| plants live on for a while |" in verdict and "| 0 of 4 | NO |" in verdict and "4 of 4 | yes" in verdict
