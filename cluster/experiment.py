@@ -260,6 +260,8 @@ def checked(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
     _check_plots(file, points)
     for number, one in enumerate(file.expect):
         _check_expectation(one, f"expect[{number}]", points)
+        if one.says in [other.says for other in file.expect[:number]]:
+            raise WorldFileError(f'expect[{number}]: "{one.says}" is said twice: results go by it: reword one')
     return Experiment(path.stem, str(path), file, quick, tuple(points), tuple(trials))
 
 

@@ -168,6 +168,7 @@ WRONG = {
     "a deed that cannot be": (f"{SMALL}[[deeds]]\n{DROP.replace('y = 3', 'y = 99')}\n", "deeds[0]"),
     "too many deeds": (f"{LONG}[[deeds]]\n{DROP}\n", "do them less often"),
     "an expectation without bounds": (SMALL + EXPECT, "says no bound"),
+    "words said twice": (f"{SMALL}{EXPECT}above = 0\n{EXPECT}above = 1\n", "is said twice"),
     "an expectation of no point": (f"{SMALL}{EXPECT}above = 0\nwhere = {{width = 3}}\n", "no point has"),
     "a plot of nothing": (SMALL + '[[plots]]\ntitle = "none"\n', "name columns, or outcomes"),
     "a plot of no point": (SMALL + '[[plots]]\ntitle = "a"\ncolumns = ["grass"]\nwhere = {width = 3}\n', "no point"),
