@@ -9,7 +9,8 @@ import numpy as np
 from umwelt.agents.description import one_line
 from umwelt.agents.measures.across import ACROSS
 from umwelt.agents.measures.analyses import ANALYSES
-from umwelt.cluster.experiment import STATISTICS, Expectation, Experiment, Trial, matches
+from umwelt.cluster.experiment import Experiment, Trial
+from umwelt.cluster.experiment_file import STATISTICS, Expectation, Values, compared_points, partner_of
 from umwelt.sandbox.errors import WorldFileError
 
 Statistic = Callable[[np.ndarray], Any]
@@ -18,8 +19,11 @@ ENDS: dict[str, Statistic] = {
     "start": lambda values: values[0], "end": lambda values: values[-1], "rise": lambda values: values[-1] - values[0],
 }  # fmt: skip
 """NaN where there was nothing to be measured at that end."""
-OVERALL: dict[str, Statistic] = {"mean": np.mean, "least": np.min, "most": np.max, "range": np.ptp}
-"""Of what was measured between."""
+OVERALL: dict[str, Statistic] = {
+    "mean": np.mean, "least": np.min, "most": np.max, "range": np.ptp,
+    "dispersion": lambda values: values.var() / values.mean() if values.mean() else np.nan,
+}  # fmt: skip
+"""Of what was measured between. The index of dispersion is about 1 where counts move by chance alone."""
 
 
 @dataclass(frozen=True)
@@ -118,22 +122,22 @@ def compared(runs: Sequence[Run], names: Sequence[str]) -> dict[str, float]:
 def judged(experiment: Experiment, runs: Sequence[Run]) -> list[Finding]:
     """What came of each expectation that is judged; of a quick form only those that say so."""
     whole = compared(runs, experiment.file.across)
-    return [_finding(one, runs, whole) for one in experiment.file.expect if one.quick or not experiment.quick]
+    judged = [one for one in experiment.file.expect if one.quick or not experiment.quick]
+    return [_finding(one, runs, experiment.points, whole) for one in judged]
 
 
-def _finding(one: Expectation, runs: Sequence[Run], whole: Mapping[str, float]) -> Finding:
+def _finding(one: Expectation, runs: Sequence[Run], points: Sequence[Values], whole: Mapping[str, float]) -> Finding:
     if one.value in whole:
         return Finding(one, (), (whole[one.value],), int(one.holds(whole[one.value])), 1)
-    chosen = [run for run in runs if matches(run.trial.values, one.where)]
-    others: dict[int, Run] = {}
-    if one.against:
-        others = {run.trial.seed: run for run in runs if matches(run.trial.values, one.against)}
-        chosen = [run for run in chosen if not matches(run.trial.values, one.against) and run.trial.seed in others]
+    by_place = {(run.trial.point, run.trial.seed): run for run in runs}
+    about = compared_points(one, points)
+    chosen = [run for run in runs if run.trial.point in about]
     values = []
     for run in chosen:
         value = run.value(one.value, one.first, one.until)
-        if one.against:
-            value -= others[run.trial.seed].value(one.value, one.first, one.until)
+        other = partner_of(one, points[run.trial.point], points) if one.against else None
+        if other is not None:
+            value -= by_place[other, run.trial.seed].value(one.value, one.first, one.until)
         values.append(value)
     held = sum(not np.isnan(value) and one.holds(value) for value in values)
     wanted = len(values) if one.in_runs is None else min(one.in_runs, len(values))

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from umwelt.client.outcomes import Run
-from umwelt.cluster.experiment import Experiment, Plot, matches
+from umwelt.cluster.experiment import Experiment
+from umwelt.cluster.experiment_file import Plot, matches
 
 PALETTE = ("#1f7a8c", "#c8553d", "#7a9e3f", "#8a6d3b", "#5b5f97", "#b5838d", "#2f4858", "#d9a441")
 STYLES = ("-", "--", ":", "-.")

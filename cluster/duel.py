@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from umwelt.agents.contract import MODULE
-from umwelt.agents.description import WorldFile, one_of, parse_world, to_toml
+from umwelt.agents.description import WorldFile, one_of, parse_world, set_value, to_toml
 from umwelt.agents.genesis import species_of
 from umwelt.agents.ground import draws
+from umwelt.agents.measures import measured
 from umwelt.agents.opening import begin, tick_zero
 from umwelt.agents.settings import EarthSettings
 from umwelt.cluster.afar import opened_store
+from umwelt.cluster.experiment_file import GardenStage
 from umwelt.cluster.recovery import reached, region_at
 from umwelt.cluster.tasks import task
 from umwelt.cluster.workflow import Flow
@@ -151,6 +153,38 @@ def duel_world(world: WorldFile, species: str, first: Genomes, second: Genomes, 
     groups[at] = kept | made[0]
     groups.append({"behaviour": kept.get("behaviour", "net"), "among": kept.get("among", first.name)} | made[1])
     return parse_world(to_toml(content), world.source, world.name)
+
+
+def garden_world(world: WorldFile, stage: GardenStage) -> WorldFile:
+    """The world of a common garden, before anybody is put there."""
+    content = tomllib.loads(world.text)
+    for key, value in stage.set.items():
+        set_value(content, key, value, "garden.set")
+    return parse_world(to_toml(content), world.source, world.name)
+
+
+def run_garden(world: WorldFile, region: Region, stage: GardenStage, seed: int) -> dict[str, float]:
+    """Measure those who live in a region beside as many founders, in a fresh world from another seed.
+
+    Gives the means of each measured column over the later half, `descendants.COLUMN` and `founders.COLUMN`; nothing if
+    nobody of the species is left.
+    """
+    living = genomes_of(world, region, stage.species, stage.each, seed)
+    if not living:
+        return {}
+    founders = founding_genomes(world, stage.species, stage.each, seed)
+    garden = duel_world(
+        garden_world(world, stage), stage.species, Genomes("founders", founders), Genomes("descendants", living),
+        stage.each, seed,
+    )  # fmt: skip
+    grown, rows = begin(garden), list[dict[str, float]]()
+    while grown.tick < stage.ticks:
+        advance(grown, garden.laws, min(stage.every, stage.ticks - grown.tick))
+        if grown.tick >= stage.ticks / 2:
+            rows.append(measured(garden, grown, stage.measures))
+    columns = [name for name in dict.fromkeys(name for row in rows for name in row)
+               if name.startswith(("founders.", "descendants."))]  # fmt: skip
+    return {name: float(np.mean([row[name] for row in rows if name in row])) for name in columns}
 
 
 def run_duel(world: WorldFile, ticks: int, every: int, seen: Callable[[int], None] | None = None) -> list[Row]:

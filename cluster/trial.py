@@ -15,8 +15,17 @@ import msgspec
 from umwelt.agents.description import WorldFile, parse_world
 from umwelt.agents.measures import measured
 from umwelt.agents.opening import begin, opened
-from umwelt.cluster.duel import Genomes, duel_world, founding_genomes, genomes_of, outcome_of, run_duel
-from umwelt.cluster.experiment import DuelStage, Trial
+from umwelt.cluster.duel import (
+    Genomes,
+    duel_world,
+    founding_genomes,
+    genomes_of,
+    outcome_of,
+    run_duel,
+    run_garden,
+)
+from umwelt.cluster.experiment import Trial
+from umwelt.cluster.experiment_file import DuelStage, GardenStage
 from umwelt.cluster.protocol import Deed
 from umwelt.cluster.recovery import Replay
 from umwelt.cluster.store import aside, writing
@@ -44,6 +53,7 @@ class Job(msgspec.Struct):
     measures: tuple[str, ...]
     due: list[tuple[int, int, bytes]]
     duel: DuelStage | None
+    garden: GardenStage | None
     folder: str
     checkpoint_every_s: float = CHECKPOINT_EVERY_S
 
@@ -71,7 +81,7 @@ def job_of(trial: Trial, folder: Path) -> Job:
     due = [(deed.tick, deed.number, deed.content) for deed in trial.due]
     return Job(
         trial.key, world.text, world.source, world.name, trial.ticks, trial.every, trial.measures, due, trial.duel,
-        str(folder),
+        trial.garden, str(folder),
     )  # fmt: skip
 
 
@@ -85,8 +95,11 @@ def run_job(job: Job, say: Callable[[int], None]) -> Result:
     while True:
         if (region.tick % job.every == 0 or region.tick == job.ticks) and not _is_measured(kept, region.tick):
             kept.rows.append({"tick": region.tick, **measured(world, region, job.measures)})
-        if job.duel is not None and region.tick == job.duel.at and not kept.figures:
-            kept.figures = _duelled(world, region, job.duel)
+        if job.duel is not None and region.tick == job.duel.at and not _has(kept, "duel."):
+            kept.figures |= _duelled(world, region, job.duel)
+        if job.garden is not None and region.tick == job.garden.at and not _has(kept, "garden."):
+            found = run_garden(world, region, job.garden, _fresh_seed(world))
+            kept.figures |= {f"garden.{name}": value for name, value in found.items()}
         say(region.tick)
         if region.tick >= job.ticks:
             break
@@ -110,6 +123,15 @@ async def all_runs(flow: Flow, jobs: Sequence[Job], ended: Callable[[int, Result
 
 def _is_measured(kept: Kept, tick: int) -> bool:
     return bool(kept.rows) and kept.rows[-1]["tick"] >= tick
+
+
+def _has(kept: Kept, prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in kept.figures)
+
+
+def _fresh_seed(world: WorldFile) -> int:
+    """The seed of a world in which descendants and founders meet."""
+    return world.common.seed + 1_000_000
 
 
 def _keep(job: Job, world: WorldFile, region: Region, kept: Kept) -> None:
@@ -149,7 +171,7 @@ def _duelled(world: WorldFile, region: Region, stage: DuelStage) -> dict[str, fl
     Where nobody of a species is left, the founders have won by all that they could bear: the figure is -1.
     """
     figures: dict[str, float] = {}
-    seed = world.common.seed + 1_000_000
+    seed = _fresh_seed(world)
     for species in stage.species:
         name = f"duel.{species}"
         living = genomes_of(world, region, species, stage.each, seed)

@@ -13,31 +13,58 @@ Columns = Mapping[str, np.ndarray]
 Figures = dict[str, float]
 
 LONGEST_LAG_TICKS = 2000
-"""Half a cycle of grazers and hunters: beyond it, the one before would be taken for the one behind."""
+"""Cycles of grazers and hunters in a meadow last about 3,000 ticks: a lag of more than half of one is none."""
+SETTLED_TICKS = 2000
+"""Founders' boom, which hunters follow whatever comes later, is left out."""
 
 
 def hunters_lag(columns: Columns) -> Figures:
     """By how many ticks hunters follow grazers: where the cross-correlation of both logarithms is largest.
 
-    Predators lag prey by about a quarter of a cycle: Lotka, "Elements of Physical Biology", 1925; Volterra,
-    "Fluctuations in the Abundance of a Species Considered Mathematically", Nature 118, 1926.
+    Both swing about their own running means over twice the longest lag, so that slow trends do not tell. `cycle_ticks`
+    is how long a cycle of grazers lasts, by their autocorrelation, and `cycles` the lag as a part of it: predators lag
+    prey by about a quarter (Lotka, "Elements of Physical Biology", 1925; Volterra, "Fluctuations in the Abundance of a
+    Species Considered Mathematically", Nature 118, 1926). `chance` is the share of shifts round the run, longer than
+    any lag, after which hunters go as well with grazers as they do unshifted (real cycles are uneven; of a clock's it
+    would say nothing). Nothing is found in a run that is too short, in which either dies out, or whose best lag is the
+    longest that was tried.
     """
     ticks = columns["tick"]
-    if len(ticks) < 16:
+    step = float(ticks[1] - ticks[0]) if len(ticks) > 1 else 0.0
+    settled = ticks >= SETTLED_TICKS
+    prey, predators = (columns[name][settled] for name in ("grazer", "hunter"))
+    most = int(LONGEST_LAG_TICKS / step) if step else 0
+    if most < 4 or len(prey) < 8 * most or not min(prey.min(), predators.min()) > 0:
         return {}
-    prey, predators = (_swings(columns[name]) for name in ("grazer", "hunter"))
-    step = float(ticks[1] - ticks[0])
-    most = min(len(ticks) // 4, int(LONGEST_LAG_TICKS / step))
-    lags = np.arange(-most, most + 1)
-    found = np.array([_correlation(prey, predators, int(lag)) for lag in lags])
+    prey, predators = _swings(prey, 2 * most), _swings(predators, 2 * most)
+    found = _correlations(prey, predators, most)
     best = int(np.argmax(found))
-    return {"hunters_lag.ticks": float(lags[best] * step), "hunters_lag.correlation": float(found[best])}
+    if best in (0, 2 * most):
+        return {}
+    shifts = range(2 * most + 1, len(prey) - 2 * most)
+    shifted = [_correlations(prey, np.roll(predators, shift), most).max() for shift in shifts]
+    own = np.array([_correlation(prey, prey, lag) for lag in range(2 * most + 1)])
+    trough = int(np.argmin(own[: most + 1]))
+    cycle_ticks = (trough + int(np.argmax(own[trough:]))) * step
+    lag_ticks = (best - most) * step
+    return {
+        "hunters_lag.ticks": lag_ticks,
+        "hunters_lag.correlation": float(found[best]),
+        "hunters_lag.chance": float(np.mean(np.array(shifted) >= found[best])),
+        "hunters_lag.cycle_ticks": cycle_ticks,
+        "hunters_lag.cycles": lag_ticks / cycle_ticks,
+    }
 
 
-def _swings(counts: np.ndarray) -> np.ndarray:
-    """The logarithm of a population about its own trend, a parabola."""
-    logs, at = np.log(np.maximum(counts, 0) + 1.0), np.linspace(-1, 1, len(counts))
-    return logs - np.polynomial.polynomial.polyval(at, np.polynomial.polynomial.polyfit(at, logs, 2))
+def _swings(counts: np.ndarray, width: int) -> np.ndarray:
+    """The logarithm of a population less its running mean over `width` and one measurements, where that is whole."""
+    logs = np.log(counts)
+    return logs[width // 2 : len(logs) - width // 2] - np.convolve(logs, np.full(width + 1, 1 / (width + 1)), "valid")
+
+
+def _correlations(first: np.ndarray, second: np.ndarray, most: int) -> np.ndarray:
+    """How the second goes with the first, at lags from `-most` to `most`."""
+    return np.array([_correlation(first, second, lag) for lag in range(-most, most + 1)])
 
 
 def _correlation(first: np.ndarray, second: np.ndarray, lag: int) -> float:

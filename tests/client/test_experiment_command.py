@@ -80,8 +80,8 @@ def runs_of(path: str, columns: dict[int, dict[str, list[float]]]) -> list[Run]:
 
 def test_outcomes_are_statistics_of_columns_or_figures(tmp_path):
     run = runs_of(made(tmp_path), {0: {"grass": [4, math.nan, 9]}, 1: {"grass": [1, 2, 3]}})[0]
-    statistics = ("start", "end", "rise", "mean", "least", "most", "range")
-    assert [run.value(f"grass.{how}") for how in statistics] == [5, 10, 5, 7.5, 5, 10, 5]
+    statistics = ("start", "end", "rise", "mean", "least", "most", "range", "dispersion")
+    assert [run.value(f"grass.{how}") for how in statistics] == [5, 10, 5, 7.5, 5, 10, 5, 6.25 / 7.5]
     assert run.value("slope") == -0.5 and run.value("grass.mean", 20) == 10 and run.value("grass.end", 0, 5) == 5
     assert all(math.isnan(run.value(name)) for name in ("moss.end", "grass", "grass.middle"))
 
@@ -102,18 +102,57 @@ def test_expectations_hold_in_so_many_runs(tmp_path, bounds, held):
     assert finding.held == held and finding.holds == (held == len(finding.values) or "in_runs" in bounds)
 
 
+def test_a_run_is_compared_with_the_one_that_is_the_same_otherwise(tmp_path):
+    start = TEXT.split("[[expect]]", maxsplit=1)[0] + '"climate.wind" = [0.0, 1.0]\n'
+    text = start + '[[expect]]\nsays = "so"\nvalue = "grass.end"\nabove = 5\nagainst = {"climate.light" = 0.0}\n'
+    columns = {at: {"grass": [0, 0, end]} for at, end in enumerate([1, 100, 11, 110])}
+    finding = judged(read_experiment(made(tmp_path, text)), runs_of(made(tmp_path, text), columns))[0]
+    assert finding.values == (10, 10, 10, 10) and finding.holds
+
+
 def test_what_was_not_measured_does_not_hold(tmp_path):
-    text = TEXT.split("[[expect]]", maxsplit=1)[0] + '[[expect]]\nsays = "so"\nvalue = "moss.end"\nbelow = 9\n'
+    expected = '[[expect]]\nsays = "so"\nvalue = "grazer.fatigue_more.end"\nbelow = 9\n'
+    text = TEXT.split("[[expect]]", maxsplit=1)[0] + expected
     runs = runs_of(made(tmp_path, text), {0: {}, 1: {}})
     finding = judged(read_experiment(made(tmp_path, text)), runs)[0]
     assert not finding.holds and finding.told == "nothing measured"
 
 
-def test_hunters_that_follow_are_found_to_lag_by_so_much():
-    ticks = np.arange(0, 20_000, 100.0)
-    grazers, hunters = (np.exp(3 + np.sin((ticks - late) / 800)) for late in (0, 900))
-    found = hunters_lag({"tick": ticks, "grazer": grazers, "hunter": hunters})
-    assert abs(found["hunters_lag.ticks"] - 900) <= 100 and found["hunters_lag.correlation"] > 0.9
+def populations(grazers: np.ndarray, hunters: np.ndarray) -> dict[str, np.ndarray]:
+    return {"tick": np.arange(len(grazers)) * 100.0, "grazer": np.exp(6 + grazers), "hunter": np.exp(4 + hunters)}
+
+
+def wandering(seed: int, count: int = 300) -> np.ndarray:
+    """Ups and downs of a few hundred ticks, of no one's making."""
+    noise = np.random.default_rng(seed).normal(size=count + 12)
+    return np.convolve(noise, np.full(13, 0.2), "valid")[:count]
+
+
+def test_hunters_that_follow_are_found_to_lag_by_a_part_of_a_cycle():
+    ticks = np.arange(-1000, 30_000, 100.0)
+    uneven = 300 * np.cumsum(wandering(3, len(ticks)) / 9)
+    cycle = np.sin(2 * np.pi * (ticks + uneven) / 3000)
+    grazers, hunters = cycle[10:] + ticks[10:] / 5000, cycle[3:-7] + ticks[10:] / 5000
+    found = hunters_lag(populations(grazers + wandering(1) / 9, hunters + wandering(2) / 9))
+    assert abs(found["hunters_lag.ticks"] - 700) <= 100 and found["hunters_lag.correlation"] > 0.9
+    assert abs(found["hunters_lag.cycle_ticks"] - 3000) <= 400 and 0.18 < found["hunters_lag.cycles"] < 0.3
+    assert found["hunters_lag.chance"] == 0
+
+
+def test_a_boom_and_then_noise_is_no_lag_but_by_chance():
+    boom = np.exp(-((np.arange(300) - 8) ** 2) / 20)
+    lucky = 0
+    for seed in range(20):
+        found = hunters_lag(populations(3 * boom + wandering(seed), 3 * np.roll(boom, 5) + wandering(seed + 99)))
+        lucky += found.get("hunters_lag.chance", 1) < 0.1 and 0.125 < found["hunters_lag.cycles"] < 0.375
+    assert lucky <= 4
+
+
+def test_no_lag_is_told_where_hunters_die_out_or_a_run_is_short():
+    cycle = np.sin(np.arange(300) / 5)
+    dead = populations(cycle, np.roll(cycle, 6))
+    dead["hunter"][200:] = 0
+    assert hunters_lag(dead) == {} and hunters_lag(populations(cycle[:90], cycle[:90])) == {}
 
 
 def test_a_peak_is_the_first_tick_at_which_there_is_most():

@@ -135,6 +135,14 @@ def test_a_duel_gives_figures_of_both_sides(tmp_path):
     assert "duel.hunter.more" in figures
 
 
+def test_a_garden_measures_descendants_beside_founders(tmp_path):
+    path = written(tmp_path, SMALL + GARDEN + 'set = {"founders.4.count" = 0}\n')
+    found = run(path, tmp_path / "under_way")
+    assert found.digest == run(written(tmp_path, SMALL), tmp_path / "other").digest
+    assert all(found.figures[f"garden.{side}.speed_fixed"] > 0 for side in ("descendants", "founders"))
+    assert all(name.startswith(("garden.descendants.", "garden.founders.")) for name in found.figures)
+
+
 def test_runs_side_by_side_come_out_as_alone(tmp_path):
     path = written(tmp_path, SMALL)
     jobs = [job_of(trial, tmp_path / trial.name) for trial in read_experiment(str(path)).trials]
@@ -150,9 +158,14 @@ LONG = SMALL.replace("ticks = 24", "ticks = 9999999")
 EXPECT = '[[expect]]\nsays = "so"\nvalue = "grazer.end"\n'
 
 
+GARDEN = '[garden]\nat = 10\nspecies = "grazer"\nmeasures = ["state"]\neach = 6\nticks = 8\nevery = 2\n'
+
+
 def with_duel(text: str) -> str:
     return SMALL.replace("ticks = 24", f"ticks = 24\nduel = {{{text}}}")
 
+
+FLOCKS = SMALL.replace("golden", "flocking").replace('"founders.0.count" = 60', "")
 
 WRONG = {
     "an unknown key": (SMALL + "[sett]\nwidth = 8\n", 'unknown key "sett": did you mean "set"'),
@@ -174,8 +187,29 @@ WRONG = {
     "a plot of no point": (SMALL + '[[plots]]\ntitle = "a"\ncolumns = ["grass"]\nwhere = {width = 3}\n', "no point"),
     "a duel of an unknown species": (with_duel("at = 5, species = ['grazr']"), "grazr"),
     "a duel after the end": (with_duel("at = 50, species = ['grazer']"), "use a tick up to 24"),
+    "a garden that cannot be": (SMALL + GARDEN.replace('"grazer"', '"grazr"'), "grazr"),
+    "a garden's unknown setting": (SMALL + GARDEN + 'set = {"founders.9.count" = 0}\n', "garden.set"),
+    "an outcome of nothing": (f"{SMALL}{EXPECT.replace('grazer.end', 'grazr.end')}above = 0\n", 'mean "grazer"'),
+    "an unknown statistic": (f"{SMALL}{EXPECT.replace('grazer.end', 'grazer.last')}above = 0\n", "nor ends in one of"),
+    "a figure of no analysis": (f"{SMALL}{EXPECT.replace('grazer.end', 'thinning.slope')}above = 0\n", "neither"),
+    "a duel's other species": (
+        with_duel("at = 5, species = ['grazer']") + EXPECT.replace("grazer.end", "duel.hunter.more") + "above = 0\n",
+        'unknown "hunter"'),
+    "an analysis without its measure": ("analyses = ['foragers', 'thinning']\n" + SMALL, 'analyses: "thinning"'),
+    "a comparison without its points": ("across = ['matching']\n" + SMALL, "wants deeds.0.do.count of each point"),
+    "a measure of other laws": (FLOCKS.replace("elements", "state"), "is not for"),
+    "bounds turned round": (f"{SMALL}{EXPECT}between = [5, 1]\n", "turn them round"),
+    "an end before its beginning": (f"{SMALL}{EXPECT}above = 0\nfirst = 9\nuntil = 3\n", "turn them round"),
+    "more runs than there are": (f"{SMALL}{EXPECT}above = 0\nin_runs = 3\n", "use 1 to 2"),
+    "in no run": (f"{SMALL}{EXPECT}above = 0\nin_runs = 0\n", "use 1 to 2"),
+    "no one to be compared with": (SMALL + '[[points]]\n"climate.light" = 1.0\n"climate.wind" = 0.5\n[[points]]\n'
+                                   '"climate.light" = 0.0\n"climate.wind" = 0.0\n[[points]]\n"climate.light" = 0.0\n'
+                                   f'"climate.wind" = 0.1\n{EXPECT}above = 0\nagainst = {{"climate.light" = 0.0}}\n',
+                                   "name more of its values"),
+    "a plot of a column that is not": (SMALL + '[[plots]]\ntitle = "a"\ncolumns = ["gras"]\n', 'mean "grass"'),
     "no TOML": ("world = ", "not TOML"),
-    "a world without species": (SMALL.replace("24", "0"), "use 1 or more"),
+    "no ticks": (SMALL.replace("24", "0"), "use 1 or more"),
+    "a duel without genomes": (FLOCKS + "[duel]\nat = 5\nspecies = ['bird']\n", "no founders with genomes"),
 }  # fmt: skip
 
 

@@ -1,0 +1,162 @@
+"""Whether what an experiment's file expects and draws can be judged and drawn: all that is wrong is said beforehand.
+
+Which columns there will be is known from worlds at tick 0, and in small a little later. What is measured of a species
+is not always there (nobody may be asleep), so a name is held to be known if what stands before its first point is.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from umwelt.agents.description import WorldFile, one_of
+from umwelt.agents.measures import measured
+from umwelt.agents.measures.across import ACROSS
+from umwelt.agents.measures.analyses import ANALYSES
+from umwelt.agents.opening import begin, tried_small
+from umwelt.cluster.experiment_file import (
+    STATISTICS,
+    Expectation,
+    ExperimentFile,
+    Plot,
+    Values,
+    compared_points,
+    matches,
+    partner_of,
+)
+from umwelt.sandbox.errors import WorldFileError
+
+LATER_TICKS = 16
+SAMPLES = 20
+"""So many made-up measurements tell which columns an analysis reads."""
+
+
+def check(
+    file: ExperimentFile, points: Sequence[Values], runs_a_point: int | None, worlds: Sequence[WorldFile]
+) -> None:  # fmt: skip
+    """Raise what is wrong in the analyses, plots and expectations of a file; `worlds` are one of each point.
+
+    Without `runs_a_point` it is not asked in how many runs something must hold.
+    """
+    known = Known(file, worlds)
+    for name in file.analyses:
+        for column in _columns_read(name):
+            known.need_column(column, f'analyses: "{name}"')
+    for name in file.across:
+        _check_across(name, points)
+    for number, plot in enumerate(file.plots):
+        _check_plot(plot, f"plots[{number}]", points, known)
+    for number, one in enumerate(file.expect):
+        place = f"expect[{number}]"
+        _check_expectation(one, place, points, runs_a_point)
+        known.need_outcome(one.value, f"{place}.value")
+        if one.says in [other.says for other in file.expect[:number]]:
+            raise WorldFileError(f'{place}: "{one.says}" is said twice: results go by it: reword one')
+
+
+class Known:
+    """The first parts of columns' names; points' worlds are looked into one by one, as long as something is missing."""
+
+    def __init__(self, file: ExperimentFile, worlds: Sequence[WorldFile]):
+        self._file, self._left = file, list(worlds)
+        self._heads = {"tick"}
+        self._look()
+
+    def need_column(self, name: str, place: str) -> None:
+        """Raise if nothing of that name is measured."""
+        head = name.partition(".")[0]
+        while head not in self._heads and self._left:
+            self._look()
+        one_of(head, sorted(self._heads), place)
+
+    def _look(self) -> None:
+        self._heads |= {one.partition(".")[0] for one in _columns_of(self._left.pop(0), self._file.measures)}
+
+    def need_outcome(self, name: str, place: str) -> None:
+        """Raise if it can neither be a figure nor a column's statistic."""
+        head, _, rest = name.partition(".")
+        column, _, last = name.rpartition(".")
+        if head == "duel" and self._file.duel is not None:
+            one_of(rest.rpartition(".")[0], self._file.duel.species, place)
+            return
+        figures = {*self._file.analyses, *self._file.across, *(["garden"] if self._file.garden else [])}
+        if head in figures or ("peaks" in figures and last == "peak_tick"):
+            return
+        if last not in STATISTICS:
+            line = f'"{name}" is neither a figure of its analyses nor ends in one of {", ".join(STATISTICS)}'
+            raise WorldFileError(f"{place}: {line}: correct it, or add the analysis")
+        self.need_column(column, place)
+
+
+def _columns_of(world: WorldFile, measures: Sequence[str]) -> set[str]:
+    """The names of what is measured of a world."""
+    found: set[str] = set()
+    for region in (begin(world), tried_small(world, LATER_TICKS)):
+        for name in measures:
+            try:
+                found |= set(measured(world, region, [name]))
+            except KeyError as error:
+                line = f'measures: "{name}" is not for {world.laws.name}, which has no {error}: leave it out'
+                raise WorldFileError(line) from None
+    return found
+
+
+class _Asked(dict[str, np.ndarray]):
+    """Columns of ones that remember what was asked for."""
+
+    def __missing__(self, name: str) -> np.ndarray:
+        self[name] = np.ones(SAMPLES)
+        return self[name]
+
+
+def _columns_read(analysis: str) -> Iterable[str]:
+    columns = _Asked(tick=np.arange(SAMPLES))
+    with np.errstate(all="ignore"):
+        ANALYSES[analysis](columns)
+    return columns
+
+
+def _check_across(name: str, points: Sequence[Values]) -> None:
+    try:
+        ACROSS[name](points)
+    except KeyError as error:
+        line = f'across: "{name}" wants {error.args[0]} of each point: add it to vary or points'
+        raise WorldFileError(line) from None
+
+
+def _check_plot(plot: Plot, place: str, points: Sequence[Values], known: Known) -> None:
+    if bool(plot.columns) == bool(plot.outcomes):
+        raise WorldFileError(f"{place}: name columns, or outcomes, one of them")
+    if plot.at and len(plot.at) != len(plot.outcomes):
+        line = f"{place}.at: {len(plot.at)} numbers for {len(plot.outcomes)} outcomes: give one for each"
+        raise WorldFileError(line)
+    _check_where(plot.where, f"{place}.where", points)
+    for column in plot.columns:
+        known.need_column(column, f"{place}.columns")
+    for outcome in plot.outcomes:
+        known.need_outcome(outcome, f"{place}.outcomes")
+
+
+def _check_where(wanted: Values, place: str, points: Sequence[Values]) -> None:
+    if wanted and not any(matches(point, wanted) for point in points):
+        raise WorldFileError(f"{place}: no point has these values: use those of vary or points")
+
+
+def _check_expectation(one: Expectation, place: str, points: Sequence[Values], runs_a_point: int | None) -> None:
+    if one.above is None and one.below is None and one.between is None:
+        raise WorldFileError(f"{place}: says no bound: add above, below or between")
+    if one.between is not None and one.between[0] > one.between[1]:
+        raise WorldFileError(f"{place}.between: {one.between[0]:g} is more than {one.between[1]:g}: turn them round")
+    if one.until is not None and one.until < one.first:
+        raise WorldFileError(f"{place}: until = {one.until} is before first = {one.first}: turn them round")
+    _check_where(one.where, f"{place}.where", points)
+    _check_where(one.against, f"{place}.against", points)
+    about = compared_points(one, points)
+    for at in about if one.against else ():
+        if partner_of(one, points[at], points) is None:
+            line = f"several points, or none, are like {points[at]} otherwise"
+            raise WorldFileError(f"{place}.against: {line}: name more of its values")
+    if one.in_runs is None or runs_a_point is None:
+        return
+    runs = len(about) * runs_a_point
+    if not 1 <= one.in_runs <= runs:
+        raise WorldFileError(f"{place}: in_runs = {one.in_runs}: it is about {runs} runs: use 1 to {runs}")
