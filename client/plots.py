@@ -40,7 +40,7 @@ def draw_page(path: Path, experiment: Experiment, runs: Sequence[Run]) -> None:
 
 def _dress(axis: Any, plot: Plot) -> None:
     axis.set_title(plot.title, fontsize=10, loc="left")
-    axis.set_xlabel(plot.x_label or ("tick" if plot.x == "tick" and plot.columns else plot.x), fontsize=9)
+    axis.set_xlabel(plot.x_label or ("" if plot.x == "tick" and plot.outcomes else plot.x), fontsize=9)
     axis.set_ylabel(plot.y_label, fontsize=9)
     if plot.log:
         axis.set_yscale("symlog" if plot.x == "tick" and plot.columns else "log")
@@ -105,5 +105,11 @@ def _number(value: Any) -> float:
 
 
 def _said(values: dict[str, Any]) -> str:
-    """A point, for people."""
-    return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in values.items())
+    """A point, for people: keys that end alike are said once, and so are their values where they are the same."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for key, value in values.items():
+        groups.setdefault(key.rpartition(".")[2], []).append((key, str(value)))
+    return ", ".join(
+        f"{pairs[0][0] if len(pairs) == 1 else last} {', '.join(dict.fromkeys(value for _, value in pairs))}"
+        for last, pairs in groups.items()
+    )
