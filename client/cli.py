@@ -27,7 +27,8 @@ World = Annotated[
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, as in runs/meadow-1.")]
 Ticks = Annotated[int | None, typer.Option(min=0, help="Stop after so many ticks; without it, run until Ctrl-C.")]
 Window = Annotated[
-    bool | None, typer.Option("--window/--no-window", help="Open a window on it [default: where there is a display]")
+    bool | None,
+    typer.Option("--window/--no-window", help="Open a window on it.", show_default="where there is a display"),
 ]
 View = Annotated[bool, typer.Option("--view/--no-view", help="Show the world in the terminal.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with the outcome as the last line.")]
@@ -36,13 +37,14 @@ Check = Annotated[
 ]
 
 
-Nodes = Annotated[int, typer.Option(min=0, help="How many processes carry the world [default: one a core]")]
+Nodes = Annotated[int, typer.Option(min=0, help="How many processes carry the world.", show_default="one a core")]
 Bind = Annotated[
-    str, typer.Option(metavar="tcp://HOST:PORT", help="Where others may join and watch [default: you alone, here]")
+    str,
+    typer.Option(metavar="tcp://HOST:PORT", help="Where others may join and watch.", show_default="you alone, here"),
 ]
 KeysFolder = Annotated[Path | None, typer.Option(metavar="DIR", help="Keys that umwelt keys made.")]
 Exchange = Annotated[
-    int, typer.Option(metavar="K", min=0, max=64, help="Ticks between exchanges of edges [default: as measured]")
+    int, typer.Option(metavar="K", min=0, max=64, help="Ticks between exchanges of edges.", show_default="as measured")
 ]
 EngineKind = Annotated[str, typer.Option(metavar="local|ray", help="What starts the processes.")]
 
@@ -56,10 +58,10 @@ def launch(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value than the file's: width=1600")
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to keep the run [default: runs/WORLD-NUMBER]")
+        Path | None, typer.Option(metavar="DIR", help="Where to keep the run.", show_default="runs/WORLD-NUMBER")
     ] = None,
     snapshots: Annotated[
-        str, typer.Option(metavar="URL", help="Keep snapshots at a URL that fsspec opens [default: with the run]")
+        str, typer.Option(metavar="URL", help="Keep snapshots at a URL that fsspec opens.", show_default="with the run")
     ] = "",
     nodes: Nodes = 0,
     bind: Bind = "",
@@ -149,7 +151,7 @@ def worlds() -> None:
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The new world's name.")],
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="FILE", help="Where to write it [default: NAME.toml]")
+        Path | None, typer.Option("--to", metavar="FILE", help="Where to write it.", show_default="NAME.toml")
     ] = None,
 ) -> None:
     """Write a commented world file to start from."""
@@ -189,14 +191,14 @@ def picture(
     run: RunFolder,
     out: Annotated[Path, typer.Argument(metavar="OUT.png")],
     tick: Annotated[
-        int | None, typer.Option(min=0, help="A tick the run has reached [default: the last snapshot's]")
+        int | None, typer.Option(min=0, help="A tick the run has reached.", show_default="the last snapshot's")
     ] = None,
     size: Annotated[str, typer.Option(metavar="WxH", help="Pixels.")] = "1280x720",
     at: Annotated[
-        str | None, typer.Option(metavar="X,Y", help="The cell in the middle [default: the world's middle]")
+        str | None, typer.Option(metavar="X,Y", help="The cell in the middle.", show_default="the world's middle")
     ] = None,
     zoom: Annotated[
-        float | None, typer.Option(metavar="PX", help="Pixels a cell [default: the whole world fits]")
+        float | None, typer.Option(metavar="PX", help="Pixels a cell.", show_default="the whole world fits")
     ] = None,
 ) -> None:
     """Draw the world as a picture; bodies and leaves show from 8 pixels a cell."""
@@ -222,7 +224,7 @@ def export(
 def lineage(
     run: RunFolder,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="Where to write them [default: lineage-NAME here]")
+        Path | None, typer.Option("--to", metavar="DIR", help="Where to write them.", show_default="lineage-NAME here")
     ] = None,
     species: Annotated[str, typer.Option(metavar="NAME", help="Of one species alone.")] = "",
     most: Annotated[int, typer.Option(min=1, help="The tree is of so many beings at most, drawn by dice.")] = 2000,
@@ -244,13 +246,16 @@ def lineage(
 Address = Annotated[
     str | None,
     typer.Argument(
-        metavar="[ADDRESS]", help="A run's folder or tcp://HOST:PORT [default: the only run that is running]"
+        metavar="[ADDRESS]", help="A run's folder or tcp://HOST:PORT.", show_default="the only run that is running"
     ),
 ]
 AtAddress = Annotated[
     str | None,
     typer.Option(
-        "--at", metavar="ADDRESS", help="A run's folder or tcp://HOST:PORT [default: the only run that is running]"
+        "--at",
+        metavar="ADDRESS",
+        help="A run's folder or tcp://HOST:PORT.",
+        show_default="the only run that is running",
     ),
 ]
 
@@ -260,10 +265,11 @@ def experiment(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A .toml file, or the name of a bundled experiment.")],
     quick: Annotated[bool, typer.Option("--quick", help="Its quick form: seconds in place of hours.")] = False,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="Where results lie [default: runs/experiments/NAME]")
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Where results lie.", show_default="runs/experiments/NAME"),
     ] = None,
     engine: EngineKind = "local",
-    processes: Annotated[int, typer.Option(min=0, help="How many runs at once [default: one a core]")] = 0,
+    processes: Annotated[int, typer.Option(min=0, help="How many runs at once.", show_default="one a core")] = 0,
     json: Json = False,
 ) -> None:
     """Run an experiment, or what is left of it, and say whether it comes out as expected."""
@@ -327,7 +333,8 @@ def verify(
 def audit(
     run: RunFolder,
     ticks: Annotated[
-        int | None, typer.Option(min=1, help="Measure the cycles for so many ticks [default: one day of its climate]")
+        int | None,
+        typer.Option(min=1, help="Measure the cycles for so many ticks.", show_default="one day of its climate"),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -342,7 +349,7 @@ def fork(
     run: RunFolder,
     tick: Annotated[int, typer.Option(min=0, help="Where the new run's own way begins.")],
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="Where to keep it [default: runs/WORLD-NUMBER]")
+        Path | None, typer.Option("--to", metavar="DIR", help="Where to keep it.", show_default="runs/WORLD-NUMBER")
     ] = None,
 ) -> None:
     """A new run that shares another's past up to a tick."""
@@ -358,13 +365,13 @@ def fork(
 def duel(
     run: RunFolder,
     tick: Annotated[
-        int | None, typer.Option(min=0, help="A tick the run has reached [default: the last snapshot's]")
+        int | None, typer.Option(min=0, help="A tick the run has reached.", show_default="the last snapshot's")
     ] = None,
     species: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Whose [default: each monster species that lives]")
+        str | None, typer.Option(metavar="NAME", help="Whose.", show_default="each monster species that lives")
     ] = None,
     each: Annotated[
-        int | None, typer.Option(min=1, help="Founders of each side [default: half of those in the world file]")
+        int | None, typer.Option(min=1, help="Founders of each side.", show_default="half of those in the world file")
     ] = None,
     ticks: Annotated[int, typer.Option(min=1, help="How long a duel takes.")] = 3000,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="In how many fresh worlds.")] = 5,
@@ -430,14 +437,14 @@ def view(
         Path | None, typer.Option(metavar="FILE", help="Draw one settled frame into a picture and leave.")
     ] = None,
     at: Annotated[
-        str | None, typer.Option(metavar="X,Y", help="The cell in the middle [default: the world's middle]")
+        str | None, typer.Option(metavar="X,Y", help="The cell in the middle.", show_default="the world's middle")
     ] = None,
     zoom: Annotated[
-        float | None, typer.Option(metavar="PX", help="Pixels a cell [default: the world fills the window]")
+        float | None, typer.Option(metavar="PX", help="Pixels a cell.", show_default="the world fills the window")
     ] = None,
     size: Annotated[str, typer.Option(metavar="WxH", help="Pixels.")] = "1280x800",
     panels: Annotated[
-        bool | None, typer.Option("--panels/--no-panels", help="Show the panels [default: not in a screenshot]")
+        bool | None, typer.Option("--panels/--no-panels", help="Show the panels.", show_default="not in a screenshot")
     ] = None,
 ) -> None:
     """Open a window on a running world: look at it, and touch it."""
@@ -467,10 +474,12 @@ def drop(
 def join(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="tcp://HOST:PORT of a world, or a run's folder.")],
     keys: KeysFolder = None,
-    name: Annotated[str, typer.Option(help="What the node is called [default: node-NUMBER]")] = "",
+    name: Annotated[str, typer.Option(help="What the node is called.", show_default="node-NUMBER")] = "",
     bind: Annotated[
         str,
-        typer.Option(metavar="tcp://HOST:*", help="Where its neighbours reach it [default: this machine's address]"),
+        typer.Option(
+            metavar="tcp://HOST:*", help="Where its neighbours reach it.", show_default="this machine's address"
+        ),
     ] = "",
 ) -> None:
     """Carry a part of a running world with this machine, until Ctrl-C."""

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from umwelt.client.outcomes import Finding, Run, analysed, compared, judged, outcome_rows
+from umwelt.client.past import OTHERWISE
 from umwelt.client.plots import draw_page
 from umwelt.client.running import compile_laws
 from umwelt.cluster.experiment import Experiment, Trial, read_experiment
@@ -30,7 +31,6 @@ from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import cached
 
 ENGINES = ("local", "ray")
-OTHERWISE = 1
 META = b"umwelt"
 
 

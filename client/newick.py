@@ -34,10 +34,6 @@ class Tree:
         self.below.append(list(below))
         return len(self.names) - 1
 
-    @property
-    def tip_count(self) -> int:
-        return sum(not below for below in self.below)
-
 
 class Lines(NamedTuple):
     """Lines of descent that make a tree; all arrays have an entry a line."""

@@ -23,11 +23,16 @@
     measures = ["state"]
     set = {"founders.4.count" = 0}
     [[expect]]
-    says = "grazers live on"
+    says = "more grazers where there are hunters"
     value = "grazer.end"                         # start, end, rise, mean, least, most, range or
                                                  # dispersion (variance / mean); or a figure
     above = 0
-    in_runs = 8
+    in_runs = 18
+    where = {"founders.4.count" = 95}            # of these points only
+    against = {"founders.4.count" = 0}           # the difference to the run that is otherwise the same
+    [[plots]]
+    title = "monsters"
+    columns = ["grazer", "hunter"]
     [quick]                                      # what --quick puts in the place of the above
     ticks = 200
 

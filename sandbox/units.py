@@ -66,11 +66,6 @@ def cells_from_fixed(fixed):
     return fixed / SUBCELL
 
 
-def turns_from_angle(angle):
-    """Angle units as turns between 0 and 1; numbers or arrays."""
-    return angle / TURN
-
-
 def centidegrees_from_celsius(celsius: float) -> int:
     """Degrees Celsius as hundredths of a degree."""
     return round(celsius * 100)

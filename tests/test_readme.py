@@ -24,6 +24,7 @@ def commands(after: str = "") -> list[str]:
 
 
 COMMANDS = [command for command in commands() if not (missing() and command.startswith("umwelt view"))]
+FILES = re.findall(r"```toml\n# (\S+)\n(.*?)```", TEXT, re.S)
 PROGRAMS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 
 
@@ -40,11 +41,13 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess:
 
 
 def test_there_are_commands_and_programs():
-    assert len(COMMANDS) >= 12 and len(PROGRAMS) == 3
+    assert len(COMMANDS) >= 12 and len(PROGRAMS) == 3 and [name for name, _ in FILES] == ["light.toml"]
     assert [len(commands(remark)) for remark in RUNNING] == [8, 5]
 
 
 def test_every_command_does_what_it_says(folder):
+    for name, content in FILES:
+        (folder / name).write_text(content, "utf-8")
     for command in COMMANDS:
         done = run(command.split(), folder)
         assert done.returncode == 0, (command, done.stderr[-2000:])

@@ -35,18 +35,6 @@ SHARED = (SUGAR, WATER, MINERAL)
 
 
 @small
-def find_module(place, index, plants, y, x, identity):
-    """The row of a module by its place and id; -1 when it is gone."""
-    if within(place, y, x):
-        cell = y * place.width + x
-        for k in range(index.start[cell], index.start[cell + 1]):
-            row = np.int64(index.rows[k])
-            if plants.id[row] == identity:
-                return row
-    return np.int64(-1)
-
-
-@small
 def stem_flow(mine, theirs, conductance):
     """What comes to me along a stem: a sixteenth of the difference, times the stem's conductance in 1/256."""
     if theirs > mine:

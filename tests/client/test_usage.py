@@ -109,6 +109,15 @@ def test_no_arguments_show_the_help(capsys):
     assert not ended.value.code and "launch" in capsys.readouterr().out
 
 
+def test_help_tells_what_happens_without_an_option(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    told = {"experiment": "one a core", "audit": "one day of its climate", "duel": "half of those"}
+    for command, default in told.items():
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert f"[default: ({default}" in capsys.readouterr().out
+
+
 def test_ctrl_c_while_a_world_is_made_is_one_line(refused, monkeypatch):
     def interrupted(*arguments):
         signal.raise_signal(signal.SIGINT)

@@ -1,6 +1,7 @@
 """Experiments: what a file says is checked before the first run; runs go on where they stopped, bit for bit."""
 
 import shutil
+import textwrap
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 from umwelt.agents import deeds
 from umwelt.agents.measures import MEASURES, measure_named
 from umwelt.agents.opening import begin
+from umwelt.cluster import experiment_file
 from umwelt.cluster.experiment import bundled_experiments, read_experiment
 from umwelt.cluster.recovery import Replay
 from umwelt.cluster.trial import ROWS, Result, all_runs, job_of, run_job
@@ -232,6 +234,12 @@ def test_bundled_experiments_can_be_run_in_both_forms(name):
     quick, full = read_experiment(name, quick=True), read_experiment(name)
     assert full.file.expect and full.file.summary and full.file.plots
     assert sum(trial.ticks for trial in quick.trials) < sum(trial.ticks for trial in full.trials) / 10
+
+
+def test_the_example_of_all_that_a_file_can_say_is_one(tmp_path):
+    lines = [line for line in (experiment_file.__doc__ or "").splitlines() if line.startswith("    ")]
+    path = written(tmp_path, textwrap.dedent("\n".join(lines)))
+    assert len(read_experiment(str(path)).trials) == 40 and len(read_experiment(str(path), quick=True).trials) == 40
 
 
 def test_measures_have_names_and_others_are_loaded_by_theirs():
