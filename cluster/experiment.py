@@ -115,6 +115,8 @@ def checked(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
     seeds = list(range(1, file.seeds + 1)) if isinstance(file.seeds, int) else file.seeds
     if not seeds or len(set(seeds)) < len(seeds):
         raise WorldFileError(f"seeds = {file.seeds}: name at least one, and none twice")
+    if min(seeds) < 0 or max(seeds) >= 1 << 63:
+        raise WorldFileError(f"seeds = {file.seeds}: use 0 to 2^63 - 1")
     if not file.measures:
         raise WorldFileError('measures: none is named: use "populations" or another of agents/measures')
     for name in file.measures:

@@ -1,9 +1,13 @@
 """Every bundled experiment can be repeated: its quick form runs, and what holds of it holds."""
 
+from pathlib import Path
+
 import pytest
 
 from umwelt.client.cli import main
-from umwelt.cluster.experiment import bundled_experiments
+from umwelt.cluster.experiment import bundled_experiments, read_experiment
+
+FOUND = Path(__file__).parent.parent / "docs" / "experiments"
 
 
 @pytest.mark.parametrize("name", bundled_experiments())
@@ -12,3 +16,15 @@ def test_the_quick_form_comes_out_as_expected(name, tmp_path):
         main(["experiment", name, "--quick", "--to", str(tmp_path)])
     assert left.value.code == 0
     assert (tmp_path / "quick" / "verdict.md").is_file()
+
+
+@pytest.mark.parametrize("name", [path.parent.name for path in sorted(FOUND.glob("*/verdict.md"))])
+def test_a_verdict_in_docs_is_of_the_file_as_it_is(name):
+    experiment = read_experiment(name)
+    file, verdict = experiment.file, (FOUND / name / "verdict.md").read_text("utf-8")
+    seeds = sorted({trial.seed for trial in experiment.trials})
+    assert f"\n{file.summary}\n" in verdict and (not file.source or f"Source: {file.source}\n" in verdict)
+    assert f": {file.world}, " in verdict and f" {file.ticks:,} ticks" in verdict and f"seeds {seeds}." in verdict
+    rows = [line for line in verdict.splitlines() if line.startswith("| ")][2:]
+    assert [row.split(" | ")[:2] for row in rows] == [[f"| {one.says}", one.value] for one in file.expect]
+    assert f"[`{name}`]({name}/verdict.md)" in (FOUND / "README.md").read_text("utf-8")

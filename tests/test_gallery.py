@@ -1,11 +1,14 @@
 """The gallery's page and pictures come from the runs themselves, a world at a time."""
 
 import re
+from pathlib import Path
 
 from PIL import Image
 
 from benchmarks.gallery import PLAN, View, made, sections_of
 from umwelt.agents.description import bundled_worlds
+
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 def test_a_world_is_run_drawn_and_captioned_and_others_keep_their_place(tmp_path):
@@ -28,3 +31,8 @@ def test_a_world_is_run_drawn_and_captioned_and_others_keep_their_place(tmp_path
 
 def test_the_page_shows_every_world_that_is_bundled():
     assert set(PLAN) >= set(bundled_worlds()) - {"golden"}
+    page = sections_of(DOCS / "gallery.md")
+    assert list(page) == list(PLAN)
+    for name, text in page.items():
+        assert f", tick {PLAN[name].tick:,}:" in text
+        assert all((DOCS / picture).is_file() for picture in re.findall(r"\((gallery/.*?)\)", text))

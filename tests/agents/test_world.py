@@ -11,8 +11,8 @@ import pytest
 from carving import golden
 
 from umwelt.agents import Agent, Column, Drives, Monster, Plant, Population, World
-from umwelt.agents.description import parse_world
-from umwelt.agents.opening import begin
+from umwelt.agents.description import bundled_worlds, parse_world, read_world
+from umwelt.agents.opening import begin, tried_small
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import SnapshotError, UmweltError, WorldFileError
 from umwelt.sandbox.step import advance
@@ -480,3 +480,14 @@ def test_matter_cannot_be_set_below_nothing():
         with pytest.raises(UmweltError, match="counts molecules: use 0 or more"):
             set_it()
     assert world.digest() == before
+
+
+@pytest.mark.parametrize("name", bundled_worlds())
+def test_every_bundled_world_runs_in_small_and_loses_nothing(name):
+    world = read_world(name)
+    before, after = tried_small(world), tried_small(world, 30)
+    assert after.tick == 30 and audit.world_digest(before) != audit.world_digest(after)
+    if world.chemistry is not None:
+        totals = [audit.substance_totals(region, world.chemistry) for region in (before, after)]
+        first, last = (audit.element_totals(substances, world.chemistry) for substances in totals)
+        assert first == last and min(last.values()) >= 0

@@ -174,6 +174,7 @@ WRONG = {
     "an unknown measure": (SMALL.replace("elements", "elments"), 'unknown "elments": did you mean "elements"'),
     "an unknown analysis": ("analyses = ['lag']\n" + SMALL, "analyses"),
     "no seed": (SMALL.replace("[3, 5]", "[]"), "name at least one"),
+    "a seed below 0": (SMALL.replace("[3, 5]", "[3, -5]"), "seeds = [3, -5]: use 0 to"),
     "a seed twice": (SMALL.replace("[3, 5]", "[3, 3]"), "none twice"),
     "an unknown world": (SMALL.replace('"golden"', '"goldn"'), "golden"),
     "a key that the world does not know": (SMALL + "heigth = 4\n", "heigth"),
