@@ -10,7 +10,6 @@ the draw calls themselves left out (uploads, uniforms and panels are in), as pro
 """
 
 import argparse
-import os
 import shutil
 import tempfile
 import time
@@ -19,13 +18,11 @@ from typing import Any
 
 import numpy as np
 
-os.environ.setdefault("ARCADE_HEADLESS", "1")
-
 from benchmarks.measure import median
 from umwelt.agents.description import read_world
 from umwelt.agents.world import World
 from umwelt.client.connection import Core
-from umwelt.client.window.app import imported
+from umwelt.client.window.app import imported, prepare_display
 from umwelt.client.window.camera import Camera
 from umwelt.client.window.session import PromisedConnection, Session
 from umwelt.cluster import questions
@@ -62,6 +59,8 @@ class Local:
         self.world, self.cutter = world, Cutter(world.world_file, world.region)
         self.known = greeting(world.world_file, KEEPER, "")
         self.core = self
+        self.clock_s = 100.0
+        """The window's time."""
         self._watched: dict[Topic, None] = {}
         self._tiles: dict[Topic, tuple[int, list[bytes]]] = {}
         self._arrivals = 0
@@ -236,6 +235,7 @@ def main() -> None:
     parser.add_argument("--from", dest="first", type=int, default=300, help="grow the world for so many ticks before")
     parser.add_argument("--line", action="store_true", help="only measure what comes over the line")
     chosen = parser.parse_args()
+    prepare_display(hidden=True)
     if chosen.line:
         line(8.0)
         return
@@ -243,7 +243,6 @@ def main() -> None:
     for _ in range(chosen.first):
         world.step()
     local = Local(world)
-    local.clock_s = 100.0
     window_type = imported()
     camera = Camera.over(local.known.height, local.known.width, SIZE)
     session = Session(local, camera, lambda: local.clock_s)

@@ -21,7 +21,7 @@ GOLDEN = 0.618034
 """Of a turn: hues so far apart, one after the other, are never near each other."""
 TWO_SIDED = ("price",)
 """Fields with nothing in the middle: they glow as two scents do, red above it and green below."""
-STRAYS_CELLS = 0.3
+STRAYS_CELLS = 0.42
 """Plants sit in the middle of their cells; they are shown a little off it, so that no grid shows."""
 
 

@@ -1,0 +1,188 @@
+"""`python -m benchmarks.film window` or `year`: the README's film and pictures, and a year, drawn by the window itself.
+
+    docs/window.gif    a few seconds of the place where most kinds live side by side in the sun
+    docs/closeup.jpg   a monster there that is selected: what its antennae meet, how far it sees, whom it sees
+    docs/window.jpg    the same, with panels
+    docs/year.gif      all of a small meadow for a year, once a day: how seasons turn the ground
+
+The meadow is that of the gallery (`make gallery`), at the tick at which it is shown there.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.gallery import PLAN
+from benchmarks.viewer import Local
+from umwelt.agents.description import read_world
+from umwelt.agents.world import World
+from umwelt.client.window.app import imported, prepare_display
+from umwelt.client.window.camera import Camera
+from umwelt.client.window.recorder import Recorder, screenshot
+from umwelt.client.window.session import Session
+from umwelt.cluster.store import Store
+from umwelt.sandbox.laws.weather import LIGHT
+
+ROOT = Path(__file__).resolve().parents[1]
+FRAMES_A_TICK = 2
+FILM, FILM_ZOOM, FILM_TICKS, FILM_TICKS_A_S = (420, 280), 24, 46, 12.5
+PAGE, PAGE_ZOOM, CLOSE_ZOOM = (1280, 800), 36, 76
+OPEN = ("World", "Layers", "Populations", "Inspector", "Brain")
+FORENOON_TICKS = 250
+"""From the gallery's tick, midnight in the middle of the world, to forenoon."""
+PANEL_TICKS, FOLLOWED_TICKS = 50, 6
+"""What the panels' curves and rates are made of; and how long a being is followed before it is drawn."""
+YEAR, YEAR_SIDE_CELLS, YEAR_FRAMES_A_S = (384, 384), 128, 2
+MORNING_DAYS = 0.1
+AROUND_CELLS = 8
+
+
+@dataclass
+class Place:
+    """A cell, in the world's coordinates."""
+
+    y: int
+    x: int
+
+
+def liveliest(world: World, size: tuple[int, int], zoom: float) -> Place:
+    """The middle of the part of a picture's size, before noon and under few clouds, where most of all kinds live."""
+    region, climate = world.region, world.world_file.settings.climate
+    width, height = (max(1, round(side / zoom)) for side in size)
+    columns, rows = region.torus.width // width, region.torus.height // height
+    light = region.scratch("environment", "int16", 4)[LIGHT]
+
+    def part_of(cells: np.ndarray) -> np.ndarray:
+        down, across = np.divmod(cells, region.torus.width)
+        return np.minimum(down // height, rows - 1) * columns + np.minimum(across // width, columns - 1)
+
+    everywhere = part_of(np.arange(light.size))
+    lit = np.bincount(everywhere, light.ravel()) / np.bincount(everywhere)
+    until_noon = (np.arange(columns) / columns - region.tick / climate.day_ticks) % 1
+    score = (lit > 0.8 * lit.max()) * np.tile(until_noon < MORNING_DAYS, rows).astype(float)
+    for name, table in region.tables.items():
+        owned = np.flatnonzero(region.owned_rows(name))
+        parts, kinds = part_of(region.global_cells(name, owned)), table["species"][owned]
+        for kind in np.unique(kinds):
+            score *= 1 + np.bincount(parts[kinds == kind], minlength=len(score))
+    down, across = divmod(int(score.argmax()), columns)
+    return Place(down * height + height // 2, across * width + width // 2)
+
+
+def shown(window: Any, local: Local, ticks: int) -> Iterator[np.ndarray]:
+    """Let the world live for some ticks before the window; the last frame of each."""
+    frame_s = 1 / (FILM_TICKS_A_S * FRAMES_A_TICK)
+    for _ in range(ticks):
+        local.world.step()
+        local.next()
+        for _ in range(FRAMES_A_TICK):
+            local.clock_s += frame_s
+            window.switch_to()
+            window.dispatch_events()
+            window.on_update(frame_s)
+            window.on_draw()
+            pixels = window.pixels()
+            window.flip()
+        yield pixels
+
+
+def opened(world: World, size: tuple[int, int]) -> tuple[Any, Local]:
+    """A window of this size on a world of this process."""
+    window_type = imported()
+    local = Local(world)
+    camera = Camera.over(local.known.height, local.known.width, size)
+    return window_type(Session(local, camera, lambda: local.clock_s), size, panels=False, shown=False), local
+
+
+def closed(window: Any) -> None:
+    """Close the window and its session."""
+    window.close()
+    window.session.close()
+
+
+def last(frames: Iterator[np.ndarray]) -> np.ndarray:
+    """The last of some frames."""
+    *_, found = frames
+    return found
+
+
+def window_pictures(world: World, docs: Path) -> None:
+    """A film of the liveliest place; there the largest monster, selected, with panels and from near by."""
+    window, local = opened(world, PAGE)
+    session = window.session
+    place = liveliest(world, FILM, FILM_ZOOM)
+    session.camera.look(place.y, place.x, FILM_ZOOM, at_once=True)
+    last(shown(window, local, 4))
+    recorder = Recorder(docs / "window.gif", FILM, FILM_TICKS_A_S)
+    right, down = ((page - side) // 2 for page, side in zip(PAGE, FILM, strict=True))
+    for frame in shown(window, local, FILM_TICKS):
+        recorder.add(frame[down:, right:])
+    recorder.finish(wait=True)
+    session.camera.look(place.y, place.x, PAGE_ZOOM, at_once=True)
+    window.dock.visible = True
+    for panel in window.dock.open:
+        window.dock.open[panel] = panel in OPEN
+    last(shown(window, local, PANEL_TICKS))
+    session.select(largest_near(world.region, place))
+    session.following = True
+    screenshot(last(shown(window, local, FOLLOWED_TICKS)), docs / "window.jpg")
+    window.dock.visible = False
+    session.camera.look(session.camera.y, session.camera.x, CLOSE_ZOOM, at_once=True)
+    screenshot(last(shown(window, local, 3)), docs / "closeup.jpg")
+    closed(window)
+
+
+def largest_near(region: Any, place: Place) -> int:
+    """The id of the largest monster with open eyes around a place, or of the nearest one."""
+    monsters, torus = region.tables["monsters"], region.torus
+    rows = np.flatnonzero(region.owned_rows("monsters") & (monsters["eyes_shut"] == 0))
+    y, x = np.divmod(region.global_cells("monsters", rows), torus.width)
+    away = [
+        (there - here + side // 2) % side - side // 2
+        for there, here, side in ((y, place.y, torus.height), (x, place.x, torus.width))
+    ]
+    cells = np.hypot(*away)
+    near = rows[cells <= max(AROUND_CELLS, cells.min())]
+    return int(monsters["id"][near[monsters["organs_built"][near].argmax()]])
+
+
+def year(path: Path) -> None:
+    """All of a small meadow for a year, a frame a day."""
+    file = read_world("meadow")
+    share = YEAR_SIDE_CELLS**2 / (file.common.width * file.common.height)
+    counts = {f"founders.{at}.count": round(share * one.count) for at, one in enumerate(file.settings.founders)}
+    world = World.load("meadow", width=YEAR_SIDE_CELLS, height=YEAR_SIDE_CELLS, **counts)
+    window, local = opened(world, YEAR)
+    window.session.camera.look(YEAR_SIDE_CELLS / 2, YEAR_SIDE_CELLS / 2, YEAR[0] / YEAR_SIDE_CELLS, at_once=True)
+    climate = world.world_file.settings.climate
+    recorder = Recorder(path, YEAR, YEAR_FRAMES_A_S)
+    for _ in range(climate.year_ticks // climate.day_ticks):
+        for _ in range(climate.day_ticks - 1):
+            world.step()
+        recorder.add(last(shown(window, local, 1)))
+    recorder.finish(wait=True)
+    closed(window)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.film", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=("window", "year"))
+    parser.add_argument("--to", type=Path, default=ROOT / "docs")
+    given = parser.parse_args(arguments)
+    prepare_display(hidden=True)
+    if given.what == "year":
+        year(given.to / "year.gif")
+        return
+    world = World.load(Store.open(ROOT / "runs" / "gallery" / "meadow").path(PLAN["meadow"].tick))
+    for _ in range(FORENOON_TICKS):
+        world.step()
+    window_pictures(world, given.to)
+
+
+if __name__ == "__main__":
+    main()
