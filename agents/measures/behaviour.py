@@ -8,6 +8,7 @@ import numpy as np
 from umwelt.agents.contract import OTHER_SIZE, STIMULI
 from umwelt.agents.description import WorldFile
 from umwelt.agents.measures.census import species_rows
+from umwelt.agents.measures.others import seen_by
 from umwelt.sandbox.laws.weather import DRYNESS
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import ONE, SUBCELL_BITS
@@ -20,8 +21,9 @@ def behaviour(world: WorldFile, region: Region) -> dict[str, float]:
     """How the awake of each monster species turn and blink, and how tired those are who fall asleep.
 
     `toward_food`: the mean over those who meet more plant or aroma at one side, of 1 for turning there and -1 for
-    turning away. `toward_strangers`: the same for a stranger in sight; flight is negative. `.count` of each says over
-    how many, and `.errors` how many standard errors the mean is from 0, which is that of turning by chance.
+    turning away. `toward_strangers`: the same for a stranger in sight, and `toward_NAME` for another species by its
+    name; flight is negative. `.count` of each says over how many, and `.errors` how many standard errors the mean is
+    from 0, which is that of turning by chance.
     `blinking_dry`, `blinking_moist`: the share with shut eyes in the drier and the moister half of the places where
     they are, and `blinking_more` their difference. `fatigue_falling`, `fatigue_awake`: of those who have fallen asleep
     this tick, and of all awake, 0 to 1; `fatigue_more` is the difference.
@@ -29,14 +31,18 @@ def behaviour(world: WorldFile, region: Region) -> dict[str, float]:
     monsters = region.tables["monsters"]
     found: dict[str, float] = {}
     dryness = region.scratch("environment", "int16", 4)[DRYNESS]
-    for species, rows in species_rows(world, region, "monsters").items():
+    kinds = species_rows(world, region, "monsters")
+    for species, rows in kinds.items():
         rows = rows[monsters["one"][rows] == ONE]
         awake = rows[monsters["asleep"][rows] == 0]
         stimuli, turn = monsters["stimuli"][awake].astype(np.int64), monsters["turn"][awake]
         found |= _turning(f"{species}.toward_food", turn, _right_more(stimuli, "plant") + _right_more(stimuli, "aroma"))
         seen = (stimuli[:, OTHER_SIZE] > 0) & (stimuli[:, STIMULI.index("other_kinship")] < STRANGER_KINSHIP)
-        bearing = np.where(seen, stimuli[:, STIMULI.index("other_bearing")], 0)
-        found |= _turning(f"{species}.toward_strangers", turn, bearing)
+        bearing, other = stimuli[:, STIMULI.index("other_bearing")], seen_by(region, awake)
+        found |= _turning(f"{species}.toward_strangers", turn, np.where(seen, bearing, 0))
+        for name, others in kinds.items():
+            if name != species:
+                found |= _turning(f"{species}.toward_{name}", turn, np.where(np.isin(other, others), bearing, 0))
         air = dryness[monsters["y_fixed"][awake] >> SUBCELL_BITS, monsters["x_fixed"][awake] >> SUBCELL_BITS]
         found |= _blinking(species, air, monsters["eyes_shut"][awake])
         found |= _falling_asleep(species, region, rows, awake)

@@ -7,6 +7,7 @@ from small import small_world
 
 from umwelt.agents.contract import STIMULI
 from umwelt.agents.measures.behaviour import behaviour
+from umwelt.agents.measures.others import seen_by
 from umwelt.agents.opening import begin
 from umwelt.sandbox.laws.weather import DRYNESS
 from umwelt.sandbox.step import advance
@@ -56,6 +57,47 @@ def test_flight_from_strangers_is_negative_and_kin_do_not_count():
     assert found["grazer.toward_strangers.errors"] == pytest.approx(-(2**0.5))
 
 
+def test_whom_one_saw_is_who_was_nearest_before_all_moved():
+    world = bundled("meadow", 64, 64, 1, **{"founders.3.count": 120, "founders.4.count": 30})
+    region = begin(world)
+    sides, seen, across_the_seam = np.array([64 * ONE, 64 * ONE]), 0, 0
+    for _ in range(40):
+        monsters = region.tables["monsters"]
+        there = np.flatnonzero(region.owned_rows("monsters"))
+        ids, kinds = monsters["id"][there].copy(), monsters["species"][there].copy()
+        places = np.stack([monsters["y_fixed"][there], monsters["x_fixed"][there]], axis=1).astype(np.int64)
+        advance(region, world.laws, 1)
+        monsters = region.tables["monsters"]
+        rows = np.flatnonzero(region.owned_rows("monsters") & (monsters["one"] == ONE))
+        others = seen_by(region, rows)
+        for row, other in zip(rows.tolist(), others.tolist(), strict=True):
+            (own,) = np.flatnonzero(ids == monsters["id"][row])
+            away = (places - places[own] + sides // 2) % sides - sides // 2
+            squares = (away**2).sum(axis=1)
+            squares[own] = squares.max() + 1
+            nearest = int(squares.argmin())
+            if not monsters["other_size"][row]:
+                assert other == -1
+            elif ids[nearest] in monsters["id"][rows]:
+                assert (monsters["id"][other], monsters["species"][other]) == (ids[nearest], kinds[nearest])
+                seen += 1
+                across_the_seam += int(np.abs(places[nearest] - places[own]).max() > 32 * ONE)
+    assert seen > 200 and across_the_seam > 10
+
+
+def test_flight_from_hunters_is_told_by_who_was_seen():
+    world = bundled("meadow", 64, 64, 1, **{"founders.3.count": 200, "founders.4.count": 60})
+    region = begin(world)
+    counts, fled = np.zeros(2), 0.0
+    for _ in range(20):
+        advance(region, world.laws, 1)
+        found = behaviour(world, region)
+        counts += found["grazer.toward_hunter.count"], found["hunter.toward_grazer.count"]
+        fled += found.get("grazer.toward_hunter", 0) * found["grazer.toward_hunter.count"]
+    assert counts.min() > 40
+    assert fled / counts[0] < -0.5
+
+
 def test_blinking_is_told_apart_by_how_dry_the_air_is():
     world, region, monsters = grazers_awake(4)
     environment = region.scratch("environment", "int16", 4)
@@ -87,8 +129,8 @@ def test_of_nobody_nothing_is_told_but_counts():
     found = behaviour(world, region)
     assert found == {
         f"{species}.{name}": 0
-        for species in ("grazer", "hunter")
-        for name in ("toward_food.count", "toward_strangers.count", "falling_asleep")
+        for species, other in (("grazer", "hunter"), ("hunter", "grazer"))
+        for name in ("toward_food.count", "toward_strangers.count", f"toward_{other}.count", "falling_asleep")
     }
 
 
