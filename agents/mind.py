@@ -10,7 +10,7 @@ those do.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -34,6 +34,7 @@ SCALE_BITS = 3
 """Stimuli and drives are 1/1024, a mind's numbers 1/128."""
 MOST_GENES = MONSTER_GENES - FIRST_WEIGHT
 MOST_KEPT = 4096
+DRIVE_AT = {name: at for at, name in enumerate(DRIVES)}
 
 
 def is_mind(reference: str) -> bool:
@@ -99,7 +100,7 @@ class Mind:
             machine.react()
         except ProgramError:  # endless, or too large a number: a thought that comes to nothing
             return
-        for drive, value in done_by(machine.solution.atoms):
+        for drive, value in done_by(machine.atoms):
             drives[drive] += value
 
     def _with_genes(self, genes: np.ndarray) -> Program:
@@ -113,11 +114,13 @@ class Mind:
         return self._kept[key]
 
 
-def done_by(atoms: tuple[Atom, ...]) -> Iterator[tuple[int, int]]:
+def done_by(atoms: Iterable[Atom]) -> Iterator[tuple[int, int]]:
     """The drives that atoms stand for, by their index, each between -ONE and ONE."""
     for atom in atoms:
-        if type(atom) is tuple and len(atom) == 2 and atom[0] in DRIVES and type(atom[1]) is int:
-            yield DRIVES.index(atom[0]), min(max(atom[1], -ONE), ONE)
+        if type(atom) is tuple and len(atom) == 2 and type(atom[0]) is str and type(atom[1]) is int:
+            drive = DRIVE_AT.get(atom[0])
+            if drive is not None:
+                yield drive, min(max(atom[1], -ONE), ONE)
 
 
 def _words(part: Part) -> Iterator[str]:

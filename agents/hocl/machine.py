@@ -88,10 +88,14 @@ class Machine:
         self._vessel = Vessel(self._tried)
 
     @property
+    def atoms(self) -> list[Atom]:
+        """What floats at present, in no order."""
+        return [*self._vessel.atoms.values(), *self._waiting]
+
+    @property
     def solution(self) -> Solution:
-        """What floats at present; inert after `react`."""
-        atoms = [*self._vessel.atoms.values(), *self._waiting]
-        return Solution(atoms, inert=not self._waiting and not self._vessel.busy)
+        """What floats at present as one atom; inert after `react`."""
+        return Solution(self.atoms, inert=not self._waiting and not self._vessel.busy)
 
     def drop(self, atom: Atom) -> None:
         """Drop an atom in; it reacts with the next `react`."""
@@ -138,7 +142,10 @@ class Machine:
         """The atom with all solutions in it at rest."""
         kind = type(atom)
         if kind is tuple:
-            return tuple([self._at_rest(part, depth) for part in atom])
+            for part in atom:
+                if type(part) is Solution or type(part) is tuple:
+                    return tuple([self._at_rest(part, depth) for part in atom])
+            return atom
         if kind is not Solution or atom.inert:
             return atom
         check_extent(atom.size, depth)

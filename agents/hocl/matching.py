@@ -232,6 +232,8 @@ class Reaction:
         self.test = _together([test for test, _ in self._tests])
         self.products = compiled_molecule(rule.products, cells)
         self.plans = [self._plan(first) for first in range(len(self.positions))]
+        self.tied = [step for step in self.plans[0] if step.links] if self.plans else []
+        """Where cells must hold the same, in the order of the first plan."""
         steps = [step for plan in self.plans for step in plan if step.offsets]
         self.looked_up = [{step.offsets: None for step in steps if step.at == at} for at in range(len(self.positions))]
         """By which offsets the atoms of a position are looked up."""

@@ -22,10 +22,14 @@ Item = TypeVar("Item")
 
 NO_SLOT = -1
 """What a rule of nothing but `?w` has open until its condition is asked: it needs no atom."""
+FEW = 16
+"""So many comparisons of atoms cost less than their keys."""
 
 
 class Pool(Generic[Item]):
     """A set in an order of its own, from which dice can draw; all in constant time."""
+
+    __slots__ = ("_places", "items")
 
     def __init__(self) -> None:
         self.items: list[Item] = []
@@ -73,10 +77,12 @@ class Watch:
         positions = self.reaction.positions
         self.held: list[dict[int, Caught]] = [{} for _ in positions]
         self.all: list[Pool[int]] = [Pool() for _ in positions]
-        self.settled: list[Pool[int]] = [Pool() for _ in positions]
         self.open: Pool[int] = Pool()
+        # who takes one atom joins it with none: thoughts are made of such rules, and quick
+        joined = positions if len(positions) > 1 else ()
+        self.settled: list[Pool[int]] = [Pool() for _ in joined]
         self.indexes: list[dict[tuple[int, ...], dict[tuple, dict[int, None]]]] = [
-            {offsets: {} for offsets in asked} for asked in self.reaction.looked_up
+            {offsets: {} for offsets in asked} for asked, _ in zip(self.reaction.looked_up, joined, strict=False)
         ]
         self._active: int | None = None
         self._search: Iterator[Match] | None = None
@@ -101,30 +107,34 @@ class Watch:
             held = held_here.pop(slot, None)
             if held is not None:
                 self.all[at].discard(slot)
-                self.settled[at].discard(slot)
-                for offsets, index in self.indexes[at].items():
-                    index.get(_looked_up(held, offsets), {}).pop(slot, None)
+                if self.settled:
+                    self.settled[at].discard(slot)
+                    for offsets, index in self.indexes[at].items():
+                        index.get(_looked_up(held, offsets), {}).pop(slot, None)
         self.open.discard(slot)
         if slot == self._active:
             self._active = self._search = None
 
     def encounter(self, choose: Choose) -> Match | None:
         """Draw atoms by dice and see whether they react."""
-        if not all(self.all):
-            return None
+        for pool in self.all:
+            if not pool.items:
+                return None
         slots = [pool.drawn(choose) for pool in self.all]
-        if len(set(slots)) < len(slots):
+        if len(slots) > 1 and len(set(slots)) < len(slots):
             return None
         self.vessel.tried(1)
         frame = self.reaction.frame(self.rule)
-        for at, position in enumerate(self.reaction.positions):
-            caught = next(position.ways(self.held[at][slots[at]], choose), None)
+        for held_here, slot, position in zip(self.held, slots, self.reaction.positions, strict=True):
+            held = held_here[slot]
+            caught = held if position.catch is not None else next(position.ways(held, choose), None)
             if caught is None:
                 return None
             frame[position.low : position.high] = caught
-        linked = all(_linked(step, frame) for step in (self.reaction.plans[0] if slots else ()))
+        if not all([_linked(step, frame) for step in self.reaction.tied]):
+            return None
         test = self.reaction.test
-        return Match(self, slots, frame) if linked and (test is None or test(frame)) else None
+        return Match(self, slots, frame) if test is None or test(frame) else None
 
     def advance(self, choose: Choose) -> Match | None:
         """Go on with the search for the atom in hand, or take up another; `None` if there is nothing and it settled."""
@@ -150,6 +160,8 @@ class Watch:
         if slot is None:
             return
         self.open.discard(slot)
+        if not self.settled:
+            return
         for at, held_here in enumerate(self.held):
             held = held_here.get(slot)
             if held is not None:
@@ -221,6 +233,7 @@ class Vessel:
         self._watch_at: dict[int, Watch] = {}
         self._looking_for: dict[Kind, dict[Watch, None]] = {}
         self._held_by: dict[int, dict[Watch, None]] = {}
+        self._kinds: dict[int, tuple[Kind, ...]] = {}
         self._next_slot = 0
 
     def add(self, atom: Atom) -> None:
@@ -229,7 +242,8 @@ class Vessel:
         self._next_slot += 1
         self.atoms[slot] = atom
         self._held_by[slot] = {}
-        for kind in kinds_of(atom):
+        self._kinds[slot] = kinds = kinds_of(atom)
+        for kind in kinds:
             for watch in self._looking_for.get(kind, ()):
                 self._offer(watch, slot, atom, kind)
         if type(atom) is Rule:
@@ -246,16 +260,17 @@ class Vessel:
         self.watches.add(watch)
         if watch.open:
             self.busy.add(watch)
-        for kind in watch.reaction.places:
+        wanted = watch.reaction.places
+        for kind in wanted:
             self._looking_for.setdefault(kind, {})[watch] = None
-        for other, atom in self.atoms.items():
-            for kind in kinds_of(atom):
-                if kind in watch.reaction.places and other != slot:
-                    self._offer(watch, other, atom, kind)
+        for other, kinds in self._kinds.items():
+            for kind in kinds:
+                if kind in wanted and other != slot:
+                    self._offer(watch, other, self.atoms[other], kind)
 
     def remove(self, slot: int) -> None:
         """Take an atom out."""
-        del self.atoms[slot]
+        del self.atoms[slot], self._kinds[slot]
         watch = self._watch_at.pop(slot, None)
         if watch is not None:
             self.watches.discard(watch)
@@ -300,6 +315,14 @@ class Vessel:
 
     def exchange(self, slots: list[int], products: list[Atom]) -> None:
         """Replace atoms by others; those that come back the same were never away."""
+        if len(slots) * len(products) <= FEW:
+            gone = [self.atoms[slot] for slot in slots]
+            if not any([product in gone for product in products]):
+                for slot in slots:
+                    self.remove(slot)
+                for atom in products:
+                    self.add(atom)
+                return
         borrowed: dict[tuple, list[int]] = {}
         for slot in slots:
             borrowed.setdefault(key(self.atoms[slot]), []).append(slot)
