@@ -1,11 +1,11 @@
 """`python -m benchmarks.film window` or `year`: the README's film and pictures, and a year, drawn by the window itself.
 
     docs/window.gif    a few seconds of the place where most kinds live side by side in the sun
-    docs/closeup.jpg   a monster there that is selected: what its antennae meet, how far it sees, whom it sees
+    docs/closeup.jpg   a monster there that is selected: what its antennae meet, how far it sees
     docs/window.jpg    the same, with panels
     docs/year.gif      all of a small meadow for a year, once a day: how seasons turn the ground
 
-The meadow is that of the gallery (`make gallery`), at the tick at which it is shown there.
+The meadow is that of the gallery (`make gallery`), from the tick on at which it is shown there.
 """
 
 import argparse

@@ -166,8 +166,8 @@ def garden_world(world: WorldFile, stage: GardenStage) -> WorldFile:
 def run_garden(world: WorldFile, region: Region, stage: GardenStage, seed: int) -> dict[str, float]:
     """Measure those who live in a region beside as many founders, in a fresh world from another seed.
 
-    Gives the means of each measured column over the later half, `descendants.COLUMN` and `founders.COLUMN`; nothing if
-    nobody of the species is left.
+    Gives the means of each measured column over the later half, `descendants.COLUMN` and `founders.COLUMN`, and by how
+    much descendants have more of it, `gain.COLUMN`; nothing if nobody of the species is left.
     """
     living = genomes_of(world, region, stage.species, stage.each, seed)
     if not living:
@@ -184,7 +184,12 @@ def run_garden(world: WorldFile, region: Region, stage: GardenStage, seed: int) 
             rows.append(measured(garden, grown, stage.measures))
     columns = [name for name in dict.fromkeys(name for row in rows for name in row)
                if name.startswith(("founders.", "descendants."))]  # fmt: skip
-    return {name: float(np.mean([row[name] for row in rows if name in row])) for name in columns}
+    means = {name: float(np.mean([row[name] for row in rows if name in row])) for name in columns}
+    for name in columns:
+        side, _, column = name.partition(".")
+        if side == "descendants" and f"founders.{column}" in means:
+            means[f"gain.{column}"] = means[name] - means[f"founders.{column}"]
+    return means
 
 
 def run_duel(world: WorldFile, ticks: int, every: int, seen: Callable[[int], None] | None = None) -> list[Row]:

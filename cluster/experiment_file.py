@@ -25,7 +25,9 @@
     [[expect]]
     says = "more grazers where there are hunters"
     value = "grazer.end"                         # start, end, rise, mean, least, most, range or
-                                                 # dispersion (variance / mean); or a figure
+                                                 # dispersion (variance / mean); or a figure of a [duel],
+                                                 # a [garden], or of analyses = ["hunters_lag"] of each run
+                                                 # or across = ["matching"] all (agents/measures)
     above = 0
     in_runs = 18
     where = {"founders.4.count" = 95}            # of these points only
@@ -73,7 +75,7 @@ class GardenStage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Those who live at a tick, and as many founders, in one fresh world: in what they differ there, they inherited.
 
     `set` is what is otherwise in that world. Figures are `garden.descendants.COLUMN` and `garden.founders.COLUMN`, the
-    means over its later half.
+    means over its later half, and `garden.gain.COLUMN`, by how much descendants have more.
     """
 
     at: int

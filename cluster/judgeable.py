@@ -26,6 +26,7 @@ from umwelt.cluster.experiment_file import (
 from umwelt.sandbox.errors import WorldFileError
 
 LATER_TICKS = 16
+GARDEN_SIDES = ("descendants", "founders", "gain")
 SAMPLES = 20
 """So many made-up measurements tell which columns an analysis reads."""
 
@@ -78,7 +79,10 @@ class Known:
         if head == "duel" and self._file.duel is not None:
             one_of(rest.rpartition(".")[0], self._file.duel.species, place)
             return
-        figures = {*self._file.analyses, *self._file.across, *(["garden"] if self._file.garden else [])}
+        if head == "garden" and self._file.garden is not None:
+            one_of(rest.partition(".")[0], GARDEN_SIDES, place)
+            return
+        figures = {*self._file.analyses, *self._file.across}
         if head in figures or ("peaks" in figures and last == "peak_tick"):
             return
         if last not in STATISTICS:

@@ -19,7 +19,8 @@ MARKERS = slice(genes.MARKER_A, genes.MARKER_C + 1)
 def seen_by(region: Region, rows: np.ndarray) -> np.ndarray:
     """The row of the other that each of some monsters sensed, `int64[rows]`; -1 where there is none, or it has died.
 
-    The other is the nearest one; were that not it (its own has died since), they would hardly be as akin as was sensed.
+    The other is the nearest one, where it is as akin as was sensed. Where the one that was seen has died since, another
+    as akin may be taken for it: of grazers who saw a hunter, one in 3,000.
     """
     monsters, torus = region.tables["monsters"], region.torus
     found = np.full(len(rows), -1)

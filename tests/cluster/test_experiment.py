@@ -142,7 +142,9 @@ def test_a_garden_measures_descendants_beside_founders(tmp_path):
     found = run(path, tmp_path / "under_way")
     assert found.digest == run(written(tmp_path, SMALL), tmp_path / "other").digest
     assert all(found.figures[f"garden.{side}.speed_fixed"] > 0 for side in ("descendants", "founders"))
-    assert all(name.startswith(("garden.descendants.", "garden.founders.")) for name in found.figures)
+    assert all(name.startswith(("garden.descendants.", "garden.founders.", "garden.gain.")) for name in found.figures)
+    gain = found.figures["garden.descendants.speed_fixed"] - found.figures["garden.founders.speed_fixed"]
+    assert found.figures["garden.gain.speed_fixed"] == pytest.approx(gain)
 
 
 def test_runs_side_by_side_come_out_as_alone(tmp_path):
@@ -192,6 +194,10 @@ WRONG = {
     "a duel after the end": (with_duel("at = 50, species = ['grazer']"), "use a tick up to 24"),
     "a garden that cannot be": (SMALL + GARDEN.replace('"grazer"', '"grazr"'), "grazr"),
     "a garden's unknown setting": (SMALL + GARDEN + 'set = {"founders.9.count" = 0}\n', "garden.set"),
+    "a garden's unknown side": (
+        SMALL + GARDEN + EXPECT.replace("grazer.end", "garden.descendents.speed_fixed") + "above = 0\n",
+        'mean "descendants"',
+    ),
     "an outcome of nothing": (f"{SMALL}{EXPECT.replace('grazer.end', 'grazr.end')}above = 0\n", 'mean "grazer"'),
     "an unknown statistic": (f"{SMALL}{EXPECT.replace('grazer.end', 'grazer.last')}above = 0\n", "nor ends in one of"),
     "a figure of no analysis": (f"{SMALL}{EXPECT.replace('grazer.end', 'thinning.slope')}above = 0\n", "neither"),
