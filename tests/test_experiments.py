@@ -1,5 +1,6 @@
 """Every bundled experiment can be repeated: its quick form runs, and what holds of it holds."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from umwelt.agents.description import convert
 from umwelt.client.cli import main
+from umwelt.client.outcomes import Finding
 from umwelt.cluster.experiment import bundled_experiments
 from umwelt.cluster.experiment_file import ExperimentFile
 
@@ -29,5 +31,12 @@ def test_a_verdict_in_docs_is_of_the_file_as_it_is(name):
     assert f"\n{file.summary}\n" in verdict and (not file.source or f"Source: {file.source}\n" in verdict)
     assert f": {file.world}, " in verdict and f" {file.ticks:,} ticks" in verdict and f"seeds {seeds}." in verdict
     rows = [line for line in verdict.splitlines() if line.startswith("| ")][2:]
-    assert [row.split(" | ")[:2] for row in rows] == [[f"| {one.says}", one.value] for one in file.expect]
+    for row, one in zip(rows, file.expect, strict=True):
+        says, value, bounds, _, held, holds = row.strip("| ").split(" | ")
+        assert (says, value, bounds) == (one.says, one.value, Finding(one, (), (), 0, 0).bounds)
+        if held != "all together":
+            count, runs = re.match(r"(\d+) of (\d+)", held).groups()
+            wanted = min(one.in_runs or int(runs), int(runs))
+            assert held.endswith(f" ({wanted} wanted)") == (wanted < int(runs))
+            assert holds == ("yes" if int(count) >= wanted else "NO")
     assert f"[`{name}`]({name}/verdict.md)" in (FOUND / "README.md").read_text("utf-8")
