@@ -22,7 +22,7 @@ GOLDEN = 0.618034
 TWO_SIDED = ("price",)
 """Fields with nothing in the middle: they glow as two scents do, red above it and green below."""
 STRAYS_CELLS = 0.42
-"""Plants sit in the middle of their cells; they are shown a little off it, so that no grid shows."""
+"""Plants sit in the middle of their cells; they are shown up to so far off it, so that no grid shows."""
 
 
 @dataclass
