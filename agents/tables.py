@@ -95,5 +95,3 @@ def monster_columns(substances: tuple[str, ...]) -> tuple[Column, ...]:
 EARTH = tuple(SUBSTANCES)
 PLANTS = Schema("plants", PLANT_KIND, plant_columns(EARTH), __name__)
 MONSTERS = Schema("monsters", MONSTER_KIND, monster_columns(EARTH), __name__)
-PlantsRecord = PLANTS.record
-MonstersRecord = MONSTERS.record

@@ -3,6 +3,7 @@
 The order of rows means nothing: laws may not depend on it, and tables reorder rows as they like.
 """
 
+import sys
 from collections import namedtuple
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -79,7 +80,8 @@ class Schema:
     """The columns of a kind of being; `id`, `y_fixed` and `x_fixed` come first by themselves.
 
     `record` is the named tuple of arrays that kernels take. Columns added by species (`extended`) stay out of it, so
-    that kernels need not be compiled again for them.
+    that kernels need not be compiled again for them. Its type is put into `module`, the one that makes the schema
+    (`__name__`): only what can be found by its name is known again in the cache of compiled kernels.
     """
 
     name: str
@@ -94,6 +96,8 @@ class Schema:
         if self.record is None:
             record = namedtuple(f"{self.name.title()}Record", names, module=self.module)  # type: ignore[misc]
             object.__setattr__(self, "record", record)
+            if self.module != __name__:
+                setattr(sys.modules[self.module], record.__name__, record)
         for column in self.columns:
             for at, part in enumerate(column.parts):
                 if part not in names:  # a column goes before a part of the same name
