@@ -29,6 +29,8 @@ LEAST_SIZE_CELLS = 32
 MOST_SIDE_CELLS = 1 << 20
 MOST_CELLS = 1 << 30
 MOST_NUMBER = 1 << 30
+MOST_NAMED = 24
+"""So many names are told where one is not known."""
 WINDOWS_AT_ONCE, TABLES_AT_ONCE = 4, 2
 """While a world is opened there are the new region and the pieces it comes from; cells take room to work in besides."""
 EARTH = "umwelt.agents.earth:laws"
@@ -118,7 +120,8 @@ def one_of(name: str, known: Iterable[str], place: str) -> str:
     if name in names:
         return name
     near = difflib.get_close_matches(name, names, 1)
-    hint = f'did you mean "{near[0]}"?' if near else f"use one of {', '.join(names)}"
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    hint = f'did you mean "{near[0]}"?' if near else f"use one of {', '.join(names[:MOST_NAMED])}{more}"
     raise WorldFileError(f'{place}: unknown "{name}": {hint}')
 
 

@@ -251,7 +251,7 @@ def _verdict(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Fin
     else:
         lines += ["Nothing is judged in this form."]
     if whole := compared(runs, file.across):
-        told = ", ".join(f"`{name}` {value:.4g}" for name, value in whole.items())
+        told = ", ".join(f"`{name}` {value:.4g}" for name, value in whole.items() if not np.isnan(value))
         lines += ["", f"All runs together: {told}."]
     return "\n".join([*lines, "", f"![{experiment.name}]({experiment.name}.png)", ""])
 

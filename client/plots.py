@@ -79,7 +79,8 @@ def _outcomes(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]
             x = np.array([_number(run.trial.values.get(plot.x, run.value(plot.x))) for run in runs])
         else:
             x = np.array([float(run.trial.point) for run in runs])
-            axis.set_xticks(range(len(experiment.points)), [_said(point) or "all runs" for point in experiment.points])
+            said = [_said(point).replace(", ", "\n") or "all runs" for point in experiment.points]
+            axis.set_xticks(range(len(said)), said)
         colour = PALETTE[at % len(PALETTE)]
         axis.plot(x, values, "o", color=colour, alpha=0.6, markersize=5, label=name)
         for one in np.unique(x[~np.isnan(x)]):

@@ -19,6 +19,7 @@ from umwelt.agents.description import WorldFile, one_of, parse_world, set_value,
 from umwelt.agents.genesis import species_of
 from umwelt.agents.ground import draws
 from umwelt.agents.measures import measured
+from umwelt.agents.measures.census import mean_of
 from umwelt.agents.opening import begin, tick_zero
 from umwelt.agents.settings import EarthSettings
 from umwelt.cluster.afar import opened_store
@@ -34,6 +35,8 @@ from umwelt.sandbox.step import advance
 
 LIVING = purpose("duel.living")
 FOUNDERS = purpose("duel.founders")
+DUEL_FIGURES = ("founders", "descendants", "more")
+"""What an experiment's duel tells: offspring of both sides, and how many more the descendants have."""
 
 Row = dict[str, Any]
 
@@ -172,24 +175,34 @@ def run_garden(world: WorldFile, region: Region, stage: GardenStage, seed: int) 
     living = genomes_of(world, region, stage.species, stage.each, seed)
     if not living:
         return {}
-    founders = founding_genomes(world, stage.species, stage.each, seed)
-    garden = duel_world(
-        garden_world(world, stage), stage.species, Genomes("founders", founders), Genomes("descendants", living),
-        stage.each, seed,
-    )  # fmt: skip
+    garden = _planted(world, stage, living, seed)
     grown, rows = begin(garden), list[dict[str, float]]()
     while grown.tick < stage.ticks:
         advance(grown, garden.laws, min(stage.every, stage.ticks - grown.tick))
         if grown.tick >= stage.ticks / 2:
             rows.append(measured(garden, grown, stage.measures))
-    columns = [name for name in dict.fromkeys(name for row in rows for name in row)
-               if name.startswith(("founders.", "descendants."))]  # fmt: skip
-    means = {name: float(np.mean([row[name] for row in rows if name in row])) for name in columns}
-    for name in columns:
-        side, _, column = name.partition(".")
-        if side == "descendants" and f"founders.{column}" in means:
-            means[f"gain.{column}"] = means[name] - means[f"founders.{column}"]
-    return means
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    return _with_gains({name: mean_of(values[~np.isnan(values)]) for name, values in columns.items()})
+
+
+def garden_figures(world: WorldFile, stage: GardenStage) -> list[str]:
+    """The names of all that `run_garden` may tell."""
+    garden = _planted(world, stage, founding_genomes(world, stage.species, 1, 0), 0)
+    return list(_with_gains(measured(garden, begin(garden), stage.measures)))
+
+
+def _planted(world: WorldFile, stage: GardenStage, living: list[bytes], seed: int) -> WorldFile:
+    """The world of a common garden, with both sides in it."""
+    founders = founding_genomes(world, stage.species, stage.each, seed)
+    sides = Genomes("founders", founders), Genomes("descendants", living)
+    return duel_world(garden_world(world, stage), stage.species, *sides, stage.each, seed)
+
+
+def _with_gains(columns: dict[str, float]) -> dict[str, float]:
+    """What was measured of both sides, and by how much descendants have more of each column."""
+    found = {name: value for name, value in columns.items() if name.startswith(("founders.", "descendants."))}
+    both = [name.partition(".")[2] for name in found if name.startswith("founders.")]
+    return found | {f"gain.{name}": found[f"descendants.{name}"] - found[f"founders.{name}"] for name in both}
 
 
 def run_duel(world: WorldFile, ticks: int, every: int, seen: Callable[[int], None] | None = None) -> list[Row]:

@@ -108,7 +108,9 @@ def read_experiment(name_or_path: str, quick: bool = False) -> Experiment:
 
 
 def checked(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
-    """An experiment whose every trial can be run and judged."""
+    """An experiment whose every trial can be run and judged; in its quick form, too, only if the whole one can."""
+    if quick:
+        checked(file, path, quick=False)
     whole, file = file, _quickly(file) if quick else file
     if file.ticks < 1 or file.every < 1:
         raise WorldFileError(f"ticks = {file.ticks}, every = {file.every}: use 1 or more")
@@ -132,9 +134,10 @@ def checked(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
     for number, values in enumerate(points):
         trials += _trials(file, path, number, values, seeds)
     _check_stages(file, trials[0].world)
-    judged = msgspec.structs.replace(
-        file, duel=whole.duel, garden=whole.garden, expect=[one for one in file.expect if one.quick or not quick]
-    )
+    judged = file
+    if quick:  # of plots it draws what there is in small
+        expect = [one for one in file.expect if one.quick]
+        judged = msgspec.structs.replace(file, duel=whole.duel, garden=whole.garden, expect=expect, plots=[])
     worlds = [trial.world for trial in trials[:: len(seeds)]]
     judgeable.check(judged, points, None if quick else len(seeds), worlds)
     return Experiment(path.stem, str(path), file, quick, tuple(points), tuple(trials))

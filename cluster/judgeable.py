@@ -1,10 +1,9 @@
 """Whether what an experiment's file expects and draws can be judged and drawn: all that is wrong is said beforehand.
 
-Which columns there will be is known from worlds at tick 0, and in small a little later. What is measured of a species
-is not always there (nobody may be asleep), so a name is held to be known if what stands before its first point is.
+Measures, analyses and gardens tell the same names at all times: what there will be is known from worlds at tick 0.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,7 +11,8 @@ from umwelt.agents.description import WorldFile, one_of
 from umwelt.agents.measures import measured
 from umwelt.agents.measures.across import ACROSS
 from umwelt.agents.measures.analyses import ANALYSES
-from umwelt.agents.opening import begin, tried_small
+from umwelt.agents.opening import begin
+from umwelt.cluster.duel import DUEL_FIGURES, garden_figures
 from umwelt.cluster.experiment_file import (
     STATISTICS,
     Expectation,
@@ -25,8 +25,6 @@ from umwelt.cluster.experiment_file import (
 )
 from umwelt.sandbox.errors import WorldFileError
 
-LATER_TICKS = 16
-GARDEN_SIDES = ("descendants", "founders", "gain")
 SAMPLES = 20
 """So many made-up measurements tell which columns an analysis reads."""
 
@@ -38,12 +36,7 @@ def check(
 
     Without `runs_a_point` it is not asked in how many runs something must hold.
     """
-    known = Known(file, worlds)
-    for name in file.analyses:
-        for column in _columns_read(name):
-            known.need_column(column, f'analyses: "{name}"')
-    for name in file.across:
-        _check_across(name, points)
+    known = Known(file, points, worlds)
     for number, plot in enumerate(file.plots):
         _check_plot(plot, f"plots[{number}]", points, known)
     for number, one in enumerate(file.expect):
@@ -55,52 +48,56 @@ def check(
 
 
 class Known:
-    """The first parts of columns' names; points' worlds are looked into one by one, as long as something is missing."""
+    """The names of columns and of figures; points' worlds are looked into one by one, as long as one is missing."""
 
-    def __init__(self, file: ExperimentFile, worlds: Sequence[WorldFile]):
+    def __init__(self, file: ExperimentFile, points: Sequence[Values], worlds: Sequence[WorldFile]):
         self._file, self._left = file, list(worlds)
-        self._heads = {"tick"}
+        self._columns, self._figures = {"tick"}, set[str]()
         self._look()
+        if file.duel is not None:
+            self._figures |= {f"duel.{species}.{one}" for species in file.duel.species for one in DUEL_FIGURES}
+        if file.garden is not None:
+            self._figures |= {f"garden.{name}" for name in garden_figures(worlds[0], file.garden)}
+        for name in file.analyses:
+            columns = _Asked(tick=np.arange(SAMPLES))
+            with np.errstate(all="ignore"):
+                self._figures |= set(ANALYSES[name](columns))
+            for column in columns:
+                self.need_column(column, f'analyses: "{name}"')
+        for name in file.across:
+            self._figures |= _figures_across(name, points)
 
     def need_column(self, name: str, place: str) -> None:
         """Raise if nothing of that name is measured."""
-        head = name.partition(".")[0]
-        while head not in self._heads and self._left:
+        while name not in self._columns and self._left:
             self._look()
-        one_of(head, sorted(self._heads), place)
-
-    def _look(self) -> None:
-        self._heads |= {one.partition(".")[0] for one in _columns_of(self._left.pop(0), self._file.measures)}
+        one_of(name, sorted(self._columns), place)
 
     def need_outcome(self, name: str, place: str) -> None:
         """Raise if it can neither be a figure nor a column's statistic."""
-        head, _, rest = name.partition(".")
+        stage = f"{name.partition('.')[0]}."
         column, _, last = name.rpartition(".")
-        if head == "duel" and self._file.duel is not None:
-            one_of(rest.rpartition(".")[0], self._file.duel.species, place)
-            return
-        if head == "garden" and self._file.garden is not None:
-            one_of(rest.partition(".")[0], GARDEN_SIDES, place)
-            return
-        figures = {*self._file.analyses, *self._file.across}
-        if head in figures or ("peaks" in figures and last == "peak_tick"):
-            return
-        if last not in STATISTICS:
+        if alike := [figure for figure in self._figures if figure.startswith(stage)]:
+            one_of(name, sorted(alike), place)
+        elif last in STATISTICS or (last == "peak_tick" and "peaks" in self._file.analyses):
+            self.need_column(column, place)
+        else:
             line = f'"{name}" is neither a figure of its analyses nor ends in one of {", ".join(STATISTICS)}'
             raise WorldFileError(f"{place}: {line}: correct it, or add the analysis")
-        self.need_column(column, place)
+
+    def _look(self) -> None:
+        self._columns |= _columns_of(self._left.pop(0), self._file.measures)
 
 
 def _columns_of(world: WorldFile, measures: Sequence[str]) -> set[str]:
     """The names of what is measured of a world."""
-    found: set[str] = set()
-    for region in (begin(world), tried_small(world, LATER_TICKS)):
-        for name in measures:
-            try:
-                found |= set(measured(world, region, [name]))
-            except KeyError as error:
-                line = f'measures: "{name}" is not for {world.laws.name}, which has no {error}: leave it out'
-                raise WorldFileError(line) from None
+    region, found = begin(world), set[str]()
+    for name in measures:
+        try:
+            found |= set(measured(world, region, [name]))
+        except KeyError as error:
+            line = f'measures: "{name}" is not for {world.laws.name}, which has no {error}: leave it out'
+            raise WorldFileError(line) from None
     return found
 
 
@@ -112,16 +109,9 @@ class _Asked(dict[str, np.ndarray]):
         return self[name]
 
 
-def _columns_read(analysis: str) -> Iterable[str]:
-    columns = _Asked(tick=np.arange(SAMPLES))
-    with np.errstate(all="ignore"):
-        ANALYSES[analysis](columns)
-    return columns
-
-
-def _check_across(name: str, points: Sequence[Values]) -> None:
+def _figures_across(name: str, points: Sequence[Values]) -> set[str]:
     try:
-        ACROSS[name](points)
+        return set(ACROSS[name](points))
     except KeyError as error:
         line = f'across: "{name}" wants {error.args[0]} of each point: add it to vary or points'
         raise WorldFileError(line) from None
@@ -134,6 +124,10 @@ def _check_plot(plot: Plot, place: str, points: Sequence[Values], known: Known) 
         line = f"{place}.at: {len(plot.at)} numbers for {len(plot.outcomes)} outcomes: give one for each"
         raise WorldFileError(line)
     _check_where(plot.where, f"{place}.where", points)
+    if plot.columns:
+        known.need_column(plot.x, f"{place}.x")
+    elif plot.x != "tick" and not any(plot.x in point for point in points):
+        known.need_outcome(plot.x, f"{place}.x")
     for column in plot.columns:
         known.need_column(column, f"{place}.columns")
     for outcome in plot.outcomes:

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import msgspec
 
 from umwelt.agents.description import WorldFile, parse_world
-from umwelt.agents.measures import measured
+from umwelt.agents.measures import known, measured
 from umwelt.agents.opening import begin, opened
 from umwelt.cluster.duel import (
+    DUEL_FIGURES,
     Genomes,
     duel_world,
     founding_genomes,
@@ -94,11 +95,11 @@ def run_job(job: Job, say: Callable[[int], None]) -> Result:
     saved_s = time.monotonic()
     while True:
         if (region.tick % job.every == 0 or region.tick == job.ticks) and not _is_measured(kept, region.tick):
-            kept.rows.append({"tick": region.tick, **measured(world, region, job.measures)})
+            kept.rows.append({"tick": region.tick, **known(measured(world, region, job.measures))})
         if job.duel is not None and region.tick == job.duel.at and not _has(kept, "duel."):
             kept.figures |= _duelled(world, region, job.duel)
         if job.garden is not None and region.tick == job.garden.at and not _has(kept, "garden."):
-            found = run_garden(world, region, job.garden, _fresh_seed(world))
+            found = known(run_garden(world, region, job.garden, _fresh_seed(world)))
             kept.figures |= {f"garden.{name}": value for name, value in found.items()}
         say(region.tick)
         if region.tick >= job.ticks:
@@ -182,5 +183,6 @@ def _duelled(world: WorldFile, region: Region, stage: DuelStage) -> dict[str, fl
         sides = Genomes(f"{species} founders", founders), Genomes(f"{species} descendants", living)
         rows = run_duel(duel_world(world, species, *sides, stage.each, seed), stage.ticks, stage.ticks)
         first, second = (outcome_of(rows, side.name)["births"] for side in sides)
-        figures |= {f"{name}.founders": first, f"{name}.descendants": second, f"{name}.more": second - first}
+        told = zip(DUEL_FIGURES, (first, second, second - first), strict=True)
+        figures |= {f"{name}.{figure}": value for figure, value in told}
     return figures

@@ -452,12 +452,12 @@ def prices(world: WorldFile, region: Region) -> dict[str, float]:
     count, total, squares = (
         int(table[name][rows].sum()) for name in ("exchange_count", "price_total", "price_square_total")
     )
-    found, unit = {"exchanges": count / 2}, np.log(2) / ONE
-    if count:
-        found["log_price"] = total / count * unit
-    if count > 2:
-        found["price_spread"] = max(0.0, squares / count - (total / count) ** 2) ** 0.5 * unit
-    return found
+    unit = np.log(2) / ONE
+    return {
+        "exchanges": count / 2,
+        "log_price": total / count * unit if count else np.nan,
+        "price_spread": max(0.0, squares / count - (total / count) ** 2) ** 0.5 * unit if count > 2 else np.nan,
+    }
 
 
 laws = Laws(

@@ -1,10 +1,12 @@
 """What is measured of a world at a tick: numbers by name, read from its cells and beings without touching them.
 
-A measure is a function of a world and of a region that owns the torus, just after a tick. The numbers are for people:
-floats are welcome here, since no law ever reads them.
+A measure is a function of a world and of a region that owns the torus, just after a tick. Of one world it always tells
+the same names, NaN where there is nothing to be measured: so a misspelt name is found before anything is run. The
+numbers are for people: floats are welcome here, since no law ever reads them.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 from umwelt.agents.description import WorldFile, load_object, one_of
 from umwelt.agents.measures import behaviour, bodies, census, foraging, halves, plants
@@ -43,3 +45,8 @@ def measured(world: WorldFile, region: Region, names: Sequence[str]) -> dict[str
     for name in names:
         found |= measure_named(name)(world, region)
     return found
+
+
+def known(found: Mapping[str, float]) -> dict[str, float]:
+    """Without what is NaN."""
+    return {name: value for name, value in found.items() if not math.isnan(value)}

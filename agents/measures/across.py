@@ -1,4 +1,7 @@
-"""Figures of a whole experiment: functions of all its runs, a row each with its point's values and its figures."""
+"""Figures of a whole experiment: functions of all its runs, a row each with its point's values and its figures.
+
+Like an analysis, each tells the same figures always, NaN where it finds nothing.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,6 +18,10 @@ SHAPES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
 }
 """Functional responses of an attack rate of 1; `bend` says how soon they level off."""
 BENDS = 4000
+HOLLING_FIGURES = tuple(
+    f"holling.{name}" for name in ("attack_rate", "handling_ticks", "linear_worse", "third_worse", "plateau_worse")
+)
+MATCHING_FIGURES = ("matching.slope", "matching.slope_error")
 
 
 def holling(rows: Rows) -> Figures:
@@ -28,22 +35,18 @@ def holling(rows: Rows) -> Figures:
     the intakes, since their scatter goes with their size.
     """
     pairs = [(row.get("intake.fodder_count_per_cell", 0), row.get("intake.per_tick", 0)) for row in rows]
-    known = np.array([pair for pair in pairs if min(pair) > 0], np.float64).reshape(-1, 2)
+    known = np.array([pair for pair in pairs if pair[0] > 0 and pair[1] > 0], np.float64).reshape(-1, 2)
     density, intake = known.T
     if len(known) < 5 or np.ptp(density) == 0:
-        return {}
+        return dict.fromkeys(HOLLING_FIGURES, np.nan)
     line = _misfit(density, intake)
     fits = {name: _bent(shape, density, intake) for name, shape in SHAPES.items()}
     best, bend = fits["second"]
     attack = float(np.exp(np.mean(np.log(intake / SHAPES["second"](density, bend)))))
-    found = {name: _akaike(misfit, 2, len(known)) - _akaike(best, 2, len(known)) for name, (misfit, _) in fits.items()}
-    return {
-        "holling.attack_rate": attack,
-        "holling.handling_ticks": bend / attack,
-        "holling.linear_worse": _akaike(line, 1, len(known)) - _akaike(best, 2, len(known)),
-        "holling.third_worse": found["third"],
-        "holling.plateau_worse": found["plateau"],
-    }
+    least = _akaike(best, 2, len(known))
+    linear = _akaike(line, 1, len(known)) - least
+    third, plateau = (_akaike(fits[name][0], 2, len(known)) - least for name in ("third", "plateau"))
+    return dict(zip(HOLLING_FIGURES, (attack, bend / attack, linear, third, plateau), strict=True))
 
 
 def _bent(
@@ -75,12 +78,12 @@ def matching(rows: Rows) -> Figures:
     known = ~np.isnan(share)
     food, share = (east / (east + west))[known], share[known]
     if len(food) < 3 or np.ptp(food) == 0:
-        return {}
+        return dict.fromkeys(MATCHING_FIGURES, np.nan)
     apart = food - food.mean()
     slope = float((apart * share).sum() / (apart**2).sum())
     left = share - share.mean() - slope * apart
     error = float(((left**2).sum() / (len(food) - 2) / (apart**2).sum()) ** 0.5)
-    return {"matching.slope": slope, "matching.slope_error": error}
+    return dict(zip(MATCHING_FIGURES, (slope, error), strict=True))
 
 
 ACROSS: dict[str, Callable[[Rows], Figures]] = {"holling": holling, "matching": matching}

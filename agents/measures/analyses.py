@@ -1,6 +1,7 @@
 """Figures of a whole run, from what was measured along it: functions of its columns, `float[measurement]` by name.
 
-Where something was not measured at a tick its column has NaN there.
+Where something was not measured at a tick its column has NaN there. An analysis always tells the same figures, and NaN
+where it finds nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ LONGEST_LAG_TICKS = 2000
 """Cycles of grazers and hunters in a meadow last about 3,000 ticks: a lag of more than half of one is none."""
 SETTLED_TICKS = 2000
 """Founders' boom, which hunters follow whatever comes later, is left out."""
+LAG_FIGURES = tuple(f"hunters_lag.{name}" for name in ("ticks", "correlation", "chance", "cycle_ticks", "cycles"))
 
 
 def hunters_lag(columns: Columns) -> Figures:
@@ -35,25 +37,21 @@ def hunters_lag(columns: Columns) -> Figures:
     prey, predators = (columns[name][settled] for name in ("grazer", "hunter"))
     most = int(LONGEST_LAG_TICKS / step) if step else 0
     if most < 4 or len(prey) < 8 * most or not min(prey.min(), predators.min()) > 0:
-        return {}
+        return dict.fromkeys(LAG_FIGURES, np.nan)
     prey, predators = _swings(prey, 2 * most), _swings(predators, 2 * most)
     found = _correlations(prey, predators, most)
     best = int(np.argmax(found))
     if best in (0, 2 * most):
-        return {}
+        return dict.fromkeys(LAG_FIGURES, np.nan)
     shifts = range(2 * most + 1, len(prey) - 2 * most)
     shifted = [_correlations(prey, np.roll(predators, shift), most).max() for shift in shifts]
     own = np.array([_correlation(prey, prey, lag) for lag in range(2 * most + 1)])
     trough = int(np.argmin(own[: most + 1]))
     cycle_ticks = (trough + int(np.argmax(own[trough:]))) * step
     lag_ticks = (best - most) * step
-    return {
-        "hunters_lag.ticks": lag_ticks,
-        "hunters_lag.correlation": float(found[best]),
-        "hunters_lag.chance": float(np.mean(np.array(shifted) >= found[best])),
-        "hunters_lag.cycle_ticks": cycle_ticks,
-        "hunters_lag.cycles": lag_ticks / cycle_ticks,
-    }
+    chance = float(np.mean(np.array(shifted) >= found[best]))
+    figures = (lag_ticks, float(found[best]), chance, cycle_ticks, lag_ticks / cycle_ticks)
+    return dict(zip(LAG_FIGURES, figures, strict=True))
 
 
 def _swings(counts: np.ndarray, width: int) -> np.ndarray:
@@ -82,10 +80,9 @@ def intake(columns: Columns) -> Figures:
     late = _later_half(columns)
     ticks, fodder = columns["tick"][late], columns["fodder_count"][late]
     eaters = columns["monsters"][late].mean()
-    if len(ticks) < 2 or not eaters:
-        return {}
+    eaten = float((fodder[0] - fodder[-1]) / (ticks[-1] - ticks[0]) / eaters) if len(ticks) > 1 and eaters else np.nan
     return {
-        "intake.per_tick": float((fodder[0] - fodder[-1]) / (ticks[-1] - ticks[0]) / eaters),
+        "intake.per_tick": eaten,
         "intake.fodder_count_per_cell": float(columns["fodder_count_per_cell"][late].mean()),
     }
 
@@ -94,7 +91,7 @@ def foragers(columns: Columns) -> Figures:
     """Of the grazers in two patches, the mean share in the eastern one, in the later half of a run."""
     share = columns["grazer.east_share"][_later_half(columns)]
     share = share[~np.isnan(share)]
-    return {"foragers.east_share": float(share.mean())} if len(share) else {}
+    return {"foragers.east_share": float(share.mean()) if len(share) else np.nan}
 
 
 def _later_half(columns: Columns) -> np.ndarray:
@@ -105,9 +102,9 @@ def peaks(columns: Columns) -> Figures:
     """At which tick each thing measured was first at its most."""
     ticks = columns["tick"]
     return {
-        f"{name}.peak_tick": float(ticks[np.nanargmax(values)])
-        for name, values in columns.items() if not np.isnan(values).all()
-    }  # fmt: skip
+        f"{name}.peak_tick": np.nan if np.isnan(values).all() else float(ticks[np.nanargmax(values)])
+        for name, values in columns.items()
+    }
 
 
 ANALYSES: dict[str, Callable[[Columns], Figures]] = {

@@ -1,13 +1,13 @@
 """What monsters do about what they sense, read from the stimuli and drives of the tick that has just been.
 
-Those born in it have not sensed anything yet and are left out. Where nobody is in question a number is missing.
+Those born in it have not sensed anything yet and are left out. Where nobody is in question a number is NaN.
 """
 
 import numpy as np
 
 from umwelt.agents.contract import OTHER_SIZE, STIMULI
 from umwelt.agents.description import WorldFile
-from umwelt.agents.measures.census import species_rows
+from umwelt.agents.measures.census import mean_of, species_rows
 from umwelt.agents.measures.others import seen_by
 from umwelt.sandbox.laws.weather import DRYNESS
 from umwelt.sandbox.region import Region
@@ -58,28 +58,24 @@ def _turning(name: str, turn: np.ndarray, right_more: np.ndarray) -> dict[str, f
     """How those whom something calls to one side turn toward it; of signs at random the mean of n errs by 1/sqrt(n)."""
     called = right_more != 0
     count = int(np.count_nonzero(called))
-    found = {f"{name}.count": float(count)}
-    if count:
-        mean = float((np.sign(turn[called]) * np.sign(right_more[called])).mean())
-        found |= {name: mean, f"{name}.errors": mean * count**0.5}
-    return found
+    mean = mean_of(np.sign(turn[called]) * np.sign(right_more[called]))
+    return {f"{name}.count": float(count), name: mean, f"{name}.errors": mean * count**0.5}
 
 
 def _blinking(species: str, dryness: np.ndarray, shut: np.ndarray) -> dict[str, float]:
-    """Shares with shut eyes in drier and moister places, split at the median; nothing where all are alike dry.
+    """Shares with shut eyes in drier and moister places, split at the median; NaN where all are alike dry.
 
     Were both shares one, the difference would err as that of two samples of the same share does.
     """
     dry = dryness > np.median(dryness) if len(dryness) else np.zeros(0, bool)
-    if not dry.any():
-        return {}
-    more = float(shut[dry].mean() - shut[~dry].mean())
-    error = float(shut.mean() * (1 - shut.mean()) * (1 / dry.sum() + 1 / (~dry).sum())) ** 0.5
+    in_dry, in_moist = (mean_of(shut[dry]), mean_of(shut[~dry])) if dry.any() else (np.nan, np.nan)
+    more, share = in_dry - in_moist, mean_of(shut)
+    error = (share * (1 - share) * (1 / dry.sum() + 1 / (~dry).sum())) ** 0.5 if dry.any() else np.nan
     return {
-        f"{species}.blinking_dry": float(shut[dry].mean()),
-        f"{species}.blinking_moist": float(shut[~dry].mean()),
+        f"{species}.blinking_dry": in_dry,
+        f"{species}.blinking_moist": in_moist,
         f"{species}.blinking_more": more,
-        f"{species}.blinking_more.errors": more / error if error else 0.0,
+        f"{species}.blinking_more.errors": float(more / error) if error else 0.0,
     }
 
 
@@ -91,10 +87,10 @@ def _falling_asleep(species: str, region: Region, rows: np.ndarray, awake: np.nd
     monsters = region.tables["monsters"]
     falling = rows[(monsters["asleep"][rows] == 1) & (monsters["dry_eyes"][rows] > 0)]
     tired = monsters["stimuli"][:, STIMULI.index("fatigue")]
-    found = {f"{species}.falling_asleep": float(len(falling))}
-    if len(awake):
-        found[f"{species}.fatigue_awake"] = float(tired[awake].mean()) / ONE
-    if len(falling) and len(awake):
-        found[f"{species}.fatigue_falling"] = float(tired[falling].mean()) / ONE
-        found[f"{species}.fatigue_more"] = float(tired[falling].mean() - tired[awake].mean()) / ONE
-    return found
+    of_falling, of_awake = mean_of(tired[falling]) / ONE, mean_of(tired[awake]) / ONE
+    return {
+        f"{species}.falling_asleep": float(len(falling)),
+        f"{species}.fatigue_awake": of_awake,
+        f"{species}.fatigue_falling": of_falling,
+        f"{species}.fatigue_more": of_falling - of_awake,
+    }

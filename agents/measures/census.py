@@ -22,6 +22,11 @@ def species_rows(world: WorldFile, region: Region, table: str) -> dict[str, np.n
     return {names[at]: rows[group == at] for at in own}
 
 
+def mean_of(values: np.ndarray) -> float:
+    """The mean, which is NaN of nothing."""
+    return float(values.mean()) if len(values) else float("nan")
+
+
 def _is_of(world: WorldFile, at: int, table: str) -> bool:
     from umwelt.agents.genesis import template_kind
 
@@ -46,12 +51,10 @@ def populations(world: WorldFile, region: Region) -> dict[str, float]:
 
 def descent(world: WorldFile, region: Region) -> dict[str, float]:
     """The share of the living of each table that has a parent: founders have none, nor has what came of a spore."""
-    found = {}
-    for name, table in region.tables.items():
-        owned = region.owned_rows(name)
-        if "parent_id" in table and owned.any():
-            found[f"{name}.born_share"] = float((table["parent_id"][owned] != 0).mean())
-    return found
+    return {
+        f"{name}.born_share": mean_of(table["parent_id"][region.owned_rows(name)] != 0)
+        for name, table in region.tables.items() if "parent_id" in table
+    }  # fmt: skip
 
 
 def matter(world: WorldFile, region: Region) -> dict[str, float]:

@@ -40,7 +40,6 @@ def patches(world: WorldFile, region: Region) -> dict[str, float]:
         in_line = across[monsters["y_fixed"][rows] >> SUBCELL_BITS]
         at = monsters["x_fixed"][rows] >> SUBCELL_BITS
         west, east = (float((in_line & columns[at]).sum()) for columns in inside.values())
-        found |= {f"{species}.west": west, f"{species}.east": east}
-        if west + east:
-            found[f"{species}.east_share"] = east / (west + east)
+        share = east / (west + east) if west + east else np.nan
+        found |= {f"{species}.west": west, f"{species}.east": east, f"{species}.east_share": share}
     return found

@@ -12,8 +12,8 @@ from umwelt.sandbox.region import Region
 def halves(world: WorldFile, region: Region) -> dict[str, float]:
     """Of each species the living in both halves, `.left` and `.right`, and `.apart`: how much their markers differ.
 
-    `.apart` is the distance of both halves' means, over the three neutral markers, in genes' units; it is not told
-    where one half is empty.
+    `.apart` is the distance of both halves' means, over the three neutral markers, in genes' units; NaN where one half
+    is empty.
     """
     found: dict[str, float] = {}
     for name, first, last in (("plants", P_MARKER_A, P_MARKER_C), ("monsters", MARKER_A, MARKER_C)):
@@ -23,9 +23,8 @@ def halves(world: WorldFile, region: Region) -> dict[str, float]:
             is_left = columns[rows] < region.torus.width // 2
             markers = table["genome"][rows, first : last + 1].astype(np.float64)
             left, right = markers[is_left], markers[~is_left]
-            found |= {f"{species}.left": len(left), f"{species}.right": len(right)}
-            if len(left) and len(right):
-                found[f"{species}.apart"] = float(np.sqrt(((left.mean(axis=0) - right.mean(axis=0)) ** 2).sum()))
+            apart = float(np.sqrt((_more_of(left, right) ** 2).sum()))
+            found |= {f"{species}.left": len(left), f"{species}.right": len(right), f"{species}.apart": apart}
     return found
 
 
@@ -33,7 +32,7 @@ def latitudes(world: WorldFile, region: Region) -> dict[str, float]:
     """Of each plant species its modules in both halves, `.bright` and `.dark`, and of each gene `.darker`.
 
     Row 0 is the brightest and the row half-way round the darkest; the dark half is the middle one. `.darker` is the
-    gene's mean over modules of the dark half less that of the bright; it is not told where one half is empty.
+    gene's mean over modules of the dark half less that of the bright; NaN where one half is empty.
     """
     table, found = region.tables["plants"], dict[str, float]()
     height = region.torus.height
@@ -43,7 +42,13 @@ def latitudes(world: WorldFile, region: Region) -> dict[str, float]:
         grown = rows[table["stage"][rows] == MODULE]
         dark, bright = (table["genome"][grown[in_dark[grown] == side]].astype(np.float64) for side in (True, False))
         found |= {f"{species}.bright": len(bright), f"{species}.dark": len(dark)}
-        if len(bright) and len(dark):
-            less = dark.mean(axis=0) - bright.mean(axis=0)
-            found |= {f"{species}.{name}.darker": float(less[at]) for at, name in enumerate(PLANT_GENES)}
+        darker = _more_of(dark, bright)
+        found |= {f"{species}.{name}.darker": float(darker[at]) for at, name in enumerate(PLANT_GENES)}
     return found
+
+
+def _more_of(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """By how much genes' means are more of the first than of the second, `float64[gene]`; NaN if either is empty."""
+    if not (len(first) and len(second)):
+        return np.full(first.shape[1], np.nan)
+    return first.mean(axis=0) - second.mean(axis=0)

@@ -9,6 +9,8 @@ from umwelt.agents.measures.plants import SMALLEST_SIDE
 
 YIELD_KEPT = 0.9
 """Plants thin at constant yield from when their tissue rises for good to this share of the most it ever is."""
+THINNING_FIGURES = tuple(f"thinning.{name}" for name in ("from_tick", "fall", "yield_moves", "slope", "error"))
+AREA_FIGURES = tuple(f"species_area.{name}" for name in ("z", "error", "explained", "placed_z", "crowding"))
 
 
 def thinning(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -24,19 +26,14 @@ def thinning(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
     known = (density > 0) & (per_cell > 0)
     density, per_cell, ticks = density[known], per_cell[known], columns["tick"][known]
     if not len(density):
-        return {}
+        return dict.fromkeys(THINNING_FIGURES, np.nan)
     lower = np.flatnonzero(per_cell[: np.argmax(per_cell)] < YIELD_KEPT * per_cell.max())
     first = int(lower[-1]) + 1 if len(lower) else 0
     density, per_cell = density[first:], per_cell[first:]
-    found = {
-        "thinning.from_tick": float(ticks[first]),
-        "thinning.fall": float(density[0] / density[-1]),
-        "thinning.yield_moves": float(per_cell.max() / per_cell.min()),
-    }
+    fall, yield_moves = float(density[0] / density[-1]), float(per_cell.max() / per_cell.min())
     line = line_through(np.log(density), np.log(per_cell))
-    if line is not None:
-        found |= {"thinning.slope": line.slope - 1, "thinning.error": line.error}
-    return found
+    figures = (float(ticks[first]), fall, yield_moves, line.slope - 1, line.error)
+    return dict(zip(THINNING_FIGURES, figures, strict=True))
 
 
 def species_area(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -47,16 +44,9 @@ def species_area(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
     random placement.
     """
     sides = sorted(int(name.partition(".")[2]) for name in columns if name.startswith("kinds.")) or [SMALLEST_SIDE]
-    found: dict[str, float] = {}
-    for name, figure in (("kinds", "z"), ("placed", "placed_z")):
-        counts = np.array([columns[f"{name}.{side}"][-1] for side in sides])
-        if not counts.min() > 0:
-            return {}
-        line = line_through(2 * np.log(sides), np.log(counts))
-        if line is not None:
-            found[f"species_area.{figure}"] = line.slope
-            if name == "kinds":
-                found |= {"species_area.error": line.error, "species_area.explained": line.explained}
-    small = sides[0]
-    found["species_area.crowding"] = float(columns[f"placed.{small}"][-1] / columns[f"kinds.{small}"][-1])
-    return found
+    kinds, placed = (np.array([columns[f"{name}.{side}"][-1] for side in sides]) for name in ("kinds", "placed"))
+    if not (kinds.min() > 0 and placed.min() > 0):
+        return dict.fromkeys(AREA_FIGURES, np.nan)
+    line, by_chance = (line_through(2 * np.log(sides), np.log(counts)) for counts in (kinds, placed))
+    figures = (*line, by_chance.slope, float(placed[0] / kinds[0]))
+    return dict(zip(AREA_FIGURES, figures, strict=True))

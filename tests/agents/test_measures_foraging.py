@@ -5,7 +5,7 @@ import pytest
 from small import small_world
 
 from umwelt.agents.contract import MODULE
-from umwelt.agents.measures.across import SHAPES, holling, matching
+from umwelt.agents.measures.across import HOLLING_FIGURES, MATCHING_FIGURES, SHAPES, holling, matching
 from umwelt.agents.measures.analyses import foragers, intake
 from umwelt.agents.measures.foraging import fodder, patches
 from umwelt.agents.opening import begin
@@ -40,7 +40,7 @@ def test_patches_are_squares_in_the_middle_of_both_halves():
     assert (found["grazer.west"], found["grazer.east"]) == (2, 1)
     assert found["grazer.east_share"] == pytest.approx(1 / 3)
     assert (found["west.detritus_count"], found["east.detritus_count"]) == (144, 244)
-    assert "hunter.east_share" not in found
+    assert np.isnan(found["hunter.east_share"])
 
 
 def test_intake_is_what_fodder_loses_in_the_later_half():
@@ -52,7 +52,7 @@ def test_intake_is_what_fodder_loses_in_the_later_half():
         "monsters": np.full(5, 4.0),
     }
     assert intake(columns) == {"intake.per_tick": 100 / 50 / 4, "intake.fodder_count_per_cell": 5.5}
-    assert intake({name: values[:1] for name, values in columns.items()}) == {}
+    assert np.isnan(intake({name: values[:1] for name, values in columns.items()})["intake.per_tick"])
     assert foragers({"tick": ticks, "grazer.east_share": np.array([0, 0, 0.5, np.nan, 0.7])}) == {
         "foragers.east_share": pytest.approx(0.6)
     }
@@ -82,9 +82,9 @@ def test_each_functional_response_is_told_from_the_others(shape):
 
 def test_what_was_not_eaten_is_left_out_and_few_points_say_nothing():
     density = np.geomspace(0.2, 30, 6)
-    assert holling(rows_of(np.zeros(6), density)) == {}
-    assert holling(rows_of(density, np.ones(6))) == {}
-    assert holling([{}]) == {}
+    nothing = dict.fromkeys(HOLLING_FIGURES, np.nan)
+    for rows in (rows_of(np.zeros(6), density), rows_of(density, np.ones(6)), rows_of(density * np.nan, density), [{}]):
+        np.testing.assert_equal(holling(rows), nothing)
 
 
 def test_the_slope_of_matching_and_its_error():
@@ -98,4 +98,5 @@ def test_the_slope_of_matching_and_its_error():
     assert found["matching.slope_error"] == pytest.approx(0, abs=1e-9)
     rows[0]["foragers.east_share"] += 0.1
     assert matching(rows)["matching.slope_error"] > 0.05
-    assert matching([{name: value for name, value in row.items() if "share" not in name} for row in rows]) == {}
+    nowhere = matching([{name: value for name, value in row.items() if "share" not in name} for row in rows])
+    np.testing.assert_equal(nowhere, dict.fromkeys(MATCHING_FIGURES, np.nan))

@@ -196,15 +196,23 @@ WRONG = {
     "a garden's unknown setting": (SMALL + GARDEN + 'set = {"founders.9.count" = 0}\n', "garden.set"),
     "a garden's unknown side": (
         SMALL + GARDEN + EXPECT.replace("grazer.end", "garden.descendents.speed_fixed") + "above = 0\n",
-        'mean "descendants"',
+        'mean "garden.descendants.speed_fixed"',
     ),
     "an outcome of nothing": (f"{SMALL}{EXPECT.replace('grazer.end', 'grazr.end')}above = 0\n", 'mean "grazer"'),
     "an unknown statistic": (f"{SMALL}{EXPECT.replace('grazer.end', 'grazer.last')}above = 0\n", "nor ends in one of"),
     "a figure of no analysis": (f"{SMALL}{EXPECT.replace('grazer.end', 'thinning.slope')}above = 0\n", "neither"),
     "a duel's other species": (
         with_duel("at = 5, species = ['grazer']") + EXPECT.replace("grazer.end", "duel.hunter.more") + "above = 0\n",
-        'unknown "hunter"'),
-    "an analysis without its measure": ("analyses = ['foragers', 'thinning']\n" + SMALL, 'analyses: "thinning"'),
+        'mean "duel.grazer.more"'),
+    "an analysis without its measure": ("analyses = ['thinning']\n" + SMALL, 'analyses: "thinning"'),
+    "a figure that its analysis does not tell": (
+        "analyses = ['peaks']\n" + SMALL + EXPECT.replace("grazer.end", "hunter.peak_tik") + "above = 0\n", "neither"
+    ),
+    "a column misspelt behind its point": (
+        SMALL.replace("elements", "behaviour") + EXPECT.replace("grazer.", "grazer.toward_huntre.") + "above = 0\n",
+        'mean "grazer.toward_hunter"',
+    ),
+    "a plot over nothing": (SMALL + '[[plots]]\ntitle = "a"\ncolumns = ["grass"]\nx = "tik"\n', 'mean "tick"'),
     "a comparison without its points": ("across = ['matching']\n" + SMALL, "wants deeds.0.do.count of each point"),
     "a measure of other laws": (FLOCKS.replace("elements", "state"), "is not for"),
     "bounds turned round": (f"{SMALL}{EXPECT}between = [5, 1]\n", "turn them round"),
@@ -234,6 +242,12 @@ def test_what_is_wrong_in_a_file_is_said_in_one_line_before_the_first_run(tmp_pa
 def test_a_quick_form_is_asked_for_where_there_is_none(tmp_path):
     with pytest.raises(UmweltError, match="has no quick form"):
         read_experiment(str(written(tmp_path, SMALL)), quick=True)
+
+
+def test_what_is_wrong_in_the_whole_form_is_said_of_the_quick_one_too(tmp_path):
+    wrong = SMALL + '[[plots]]\ntitle = "a"\ncolumns = ["gras"]\n[quick]\nticks = 5\n'
+    with pytest.raises(UmweltError, match='mean "grass"'):
+        read_experiment(str(written(tmp_path, wrong)), quick=True)
 
 
 @pytest.mark.parametrize("name", bundled_experiments())

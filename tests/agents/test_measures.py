@@ -1,0 +1,29 @@
+"""All measures keep to one contract: of one world they always tell the same names."""
+
+import numpy as np
+import pytest
+from carving import bundled
+
+from umwelt.agents.description import read_world
+from umwelt.agents.measures import MEASURES, measured
+from umwelt.agents.opening import begin
+from umwelt.sandbox.step import advance
+from umwelt.worlds import market
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_measure_tells_the_same_names_whoever_lives(measure):
+    world = bundled("meadow", 64, 64, 1)
+    region = begin(world)
+    first = measured(world, region, [measure])
+    advance(region, world.laws, 20)
+    assert first and measured(world, region, [measure]).keys() == first.keys()
+    for table in region.tables.values():
+        table.keep(np.zeros(table.count, bool))
+    assert measured(world, region, [measure]).keys() == first.keys()
+
+
+def test_so_does_the_market_whether_anyone_trades_or_not():
+    world = read_world("market")
+    region = begin(world)
+    assert market.prices(world, region).keys() == {"exchanges", "log_price", "price_spread"}
