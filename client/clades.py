@@ -89,7 +89,8 @@ class Growing:
 class GenomeClades:
     """Clades by whole genomes; those who have no genes are of one clade with all of their species.
 
-    Clades are numbered as they are found, parents before what split off from them.
+    Clades are numbered as they are found, parents before what split off from them; none began before its parent, if those
+    placed later did not begin before those placed sooner.
     """
 
     def __init__(self, drift: float = DRIFT):
@@ -118,10 +119,12 @@ class GenomeClades:
         """The genome of a clade's founder: `int8[genes]`."""
         return self._genomes[int(self._gene_counts.rows[clade])].rows[self._places.rows[clade]]
 
-    def place(self, parents: np.ndarray, ids: np.ndarray, species: np.ndarray, genomes: np.ndarray) -> np.ndarray:
+    def place(
+        self, parents: np.ndarray, ids: np.ndarray, ticks: np.ndarray, species: np.ndarray, genomes: np.ndarray
+    ) -> np.ndarray:
         """The clades of beings of which none descends from another, by their parents' clades (-1: not known).
 
-        `genomes: int8[n, genes]`; a parent with another number of genes is no kin.
+        `genomes: int8[n, genes]`; a parent with another number of genes is no kin. `ticks` are of their births.
         """
         gene_count = genomes.shape[1]
         kin = parents >= 0
@@ -134,16 +137,16 @@ class GenomeClades:
             if len(far):
                 found[far] = self._found(parents[far], ids[far], genomes[far])
         if len(strangers):
-            found[strangers] = self._settle(ids[strangers], species[strangers], genomes[strangers])
+            found[strangers] = self._settle(ids[strangers], ticks[strangers], species[strangers], genomes[strangers])
         return found
 
     def _limit(self, gene_count: int) -> float:
         return self._drift * GENE_RANGE * gene_count
 
-    def _settle(self, ids: np.ndarray, species: np.ndarray, genomes: np.ndarray) -> np.ndarray:
+    def _settle(self, ids: np.ndarray, ticks: np.ndarray, species: np.ndarray, genomes: np.ndarray) -> np.ndarray:
         """Those without known parents are of one tree with all of their species.
 
-        Its root is the genome that most of the first have; who is further from it than the drift, and from all that
+        Its root is the genome that most of those have who began at the first tick; who is further from it than the drift, and from all that
         are already, splits off from it. A world's founders have few genomes, so that few are looked at one by one.
         """
         whole = np.concatenate([np.ascontiguousarray(species, "<i4").view(np.int8).reshape(-1, 4), genomes], axis=1)
@@ -151,7 +154,7 @@ class GenomeClades:
             whole, axis=0, return_index=True, return_inverse=True, return_counts=True
         )  # fmt: skip
         found = np.empty(len(firsts), np.int32)
-        for at in np.lexsort((firsts, -counts)).tolist():
+        for at in np.lexsort((firsts, -counts, ticks[firsts])).tolist():
             first, gene_count = int(firsts[at]), genomes.shape[1]
             own = self._roots.setdefault((int(species[first]), gene_count), [])
             away = [int(_apart(genomes[first], self.genome(clade))) for clade in own]

@@ -101,7 +101,7 @@ def read_descent(
     if species:
         one_of(species, names, "--species")
     newest, _ = store.newest(layout)
-    gathering = _Gathering(names, tables, drift)
+    gathering = Gathering(names, tables, drift)
     for table, beings in _beings(store.load(Entry(0, True), layout).pieces, tables):
         gathering.add_founders(table, beings, species)
     last_tick = newest.manifest.tick
@@ -144,7 +144,7 @@ def _chosen(beings: Mapping[str, np.ndarray], species: str, names: list[str]) ->
     return {name: array[mine] for name, array in beings.items()}
 
 
-class _Gathering:
+class Gathering:
     """Takes in founders, then births, parents before their children or along with them; makes a `Descent` of them."""
 
     def __init__(self, names: list[str], tables: list[str], drift: float):
@@ -213,7 +213,9 @@ class _Gathering:
             for mine, genomes in kinds:
                 now = generation[mine[generation]]
                 above = np.where(within[now] >= 0, numbers[within[now]], numbers[now])
-                numbers[now] = self._clades.place(above, ids[now], page["species"][now], genomes[place[now]])
+                numbers[now] = self._clades.place(
+                        above, ids[now], page["tick"][now], page["species"][now], genomes[place[now]]
+                    )
         self._known.add(ids, numbers)
         narrow = {"y": np.int32, "x": np.int32, "tick": np.int32, "species": np.int16}
         kept = {name: array.astype(narrow.get(name, np.int64)) for name, array in page.items()}
@@ -240,10 +242,8 @@ class _Gathering:
         """The clades of beings, and what is to be told of each; those with few beings are counted in their parents'."""
         clades, numbers = self._clades, column["number"]
         as_one = counted_in(clades.parents, np.bincount(numbers, minlength=len(clades)), least)
-        # numbered in the order of their founders' births: no clade is born before its parent
-        kept = np.flatnonzero(as_one == np.arange(len(clades)))
+        kept = np.flatnonzero(as_one == np.arange(len(clades)))  # parents before what split off from them
         at = _rows_of(column["id"], clades.founders[kept])
-        kept, at = kept[np.argsort(at)], np.sort(at)
         new = np.full(len(clades) + 1, -1, np.int32)
         new[kept] = np.arange(len(kept))
         parents = clades.parents[kept]

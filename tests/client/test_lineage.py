@@ -16,7 +16,7 @@ from umwelt.agents.genome import MARKER_A, MONSTER_GENES
 from umwelt.client import descent as descents
 from umwelt.client.clades import GENE_RANGE, GenomeClades, apart, counted_in, drawn_rows
 from umwelt.client.cli import main
-from umwelt.client.descent import Descent, read_descent
+from umwelt.client.descent import Descent, Gathering, read_descent
 from umwelt.client.lineage import beings_tree, clade_names, clades_tree, sampled, write_lineage
 from umwelt.client.lineage_picture import charted
 from umwelt.client.newick import Tree, newick
@@ -182,10 +182,13 @@ def test_a_child_stays_until_it_is_further_from_the_founder_than_the_threshold()
     near[0, :3], far[0, :3] = 85, (85, 85, 86)  # 255 and 256 of 2550
     ids, species = np.array([5]), np.array([0])
     none = np.array([-1])
-    root = clades.place(none, ids, species, genome)
-    assert clades.place(root, ids + 1, species, near) == root and clades.place(root, ids + 2, species, far) == 1
+    ticks = np.array([0])
+    root = clades.place(none, ids, ticks, species, genome)
+    assert clades.place(root, ids + 1, ticks, species, near) == root
+    assert clades.place(root, ids + 2, ticks, species, far) == 1
     assert clades.parents.tolist() == [-1, 0] and clades.founders.tolist() == [5, 7]
-    assert clades.place(none, ids + 3, species, near) == root and clades.place(none, ids + 3, species + 1, near) == 2
+    assert clades.place(none, ids + 3, ticks, species, near) == root
+    assert clades.place(none, ids + 3, ticks, species + 1, near) == 2
     assert apart(genome[0], far[0]) == pytest.approx(256 / (10 * GENE_RANGE))
 
 
@@ -193,8 +196,24 @@ def test_founders_that_differ_are_of_one_tree_whose_root_most_of_them_have():
     clades = GenomeClades(0.1)
     genomes = np.zeros((6, 10), np.int8)
     genomes[0, :5], genomes[3, 5:], genomes[4, 5:] = 100, 100, 99
-    placed = clades.place(np.full(6, -1), np.arange(6), np.array([0, 0, 0, 0, 0, 1]), genomes)
+    strangers = np.full(6, -1), np.arange(6)
+    placed = clades.place(*strangers, np.zeros(6), np.array([0, 0, 0, 0, 0, 1]), genomes)
     assert placed.tolist() == [1, 0, 0, 2, 2, 3] and clades.parents.tolist() == [-1, 0, 0, -1]
+    clades = GenomeClades(0.1)
+    placed = clades.place(*strangers, np.array([7, 8, 8, 9, 9, 9]), np.zeros(6), genomes)
+    assert placed.tolist() == [0, 1, 1, 2, 2, 1] and clades.parents.tolist() == [-1, 0, 0], "the first begin the tree"
+
+
+def test_the_commonest_founders_need_not_have_the_lowest_ids():
+    """The tree's root is the commonest genome; whoever is listed before it splits off from it all the same."""
+    gathering = Gathering(["grazer"], ["monsters"], 0.1)
+    genomes = np.zeros((4, 10), np.int8)
+    genomes[0] = 100
+    founders = {"id": np.arange(1, 5), "species": np.zeros(4, np.int64), "genome": genomes}
+    gathering.add_founders("monsters", founders | {"y": np.zeros(4), "x": np.zeros(4)}, "grazer")
+    descent = gathering.descent(small_world(), 10, np.arange(1, 5), least=1)
+    assert descent.clade_table.parents.tolist() == [-1, 0] and descent.clade_table.founders.tolist() == [2, 1]
+    assert newick(clades_tree(descent)).startswith("(")
 
 
 def test_small_clades_count_in_what_they_split_off_from():
@@ -205,7 +224,7 @@ def test_small_clades_count_in_what_they_split_off_from():
 
 
 def test_who_was_placed_by_hand_begins_a_line_and_circles_are_cut(store):
-    gathering = descents._Gathering(["grazer"], ["monsters"], FINE)
+    gathering = descents.Gathering(["grazer"], ["monsters"], FINE)
     hand, born = identity(2, 9, 1, by_hand=True), identity(2, 5, np.array([3, 4, 5]))
     genes = np.zeros(MONSTER_GENES, np.int8)
     genes[MARKER_A] = 7
