@@ -151,8 +151,10 @@ def find_world(name_or_path: str) -> Path:
     raise WorldFileError(one_line(f'no world "{name_or_path}": {hint}'))
 
 
-def read_world(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> WorldFile:
-    """Read and check a world file; `overrides` are values by dotted key, as `--set` gives them."""
+def read_world(
+    name_or_path: str, overrides: Mapping[str, Any] | None = None, place: str = "--set"
+) -> WorldFile:  # fmt: skip
+    """Read and check a world file; `overrides` are values by dotted key, which were asked for at a `place`."""
     path = find_world(name_or_path)
     try:
         text = path.read_bytes().decode("utf-8-sig")  # some editors begin a file with a byte order mark
@@ -162,16 +164,18 @@ def read_world(name_or_path: str, overrides: Mapping[str, Any] | None = None) ->
         mend = "give the path of a .toml file, or a bundled world, as umwelt worlds lists them"
         why = getattr(error, "strerror", None) or error
         raise WorldFileError(one_line(f"{str(path)[:200]}: cannot be read: {why}: {mend}")) from None
-    return parse_world(text, str(path), path.stem, overrides)
+    return parse_world(text, str(path), path.stem, overrides, place)
 
 
-def parse_world(text: str, source: str, name: str, overrides: Mapping[str, Any] | None = None) -> WorldFile:
+def parse_world(
+    text: str, source: str, name: str, overrides: Mapping[str, Any] | None = None, place: str = "--set"
+) -> WorldFile:  # fmt: skip
     """Check the text of a world file; `source` is what its mistakes are reported under."""
     with naming(source):
         try:
             content = _toml(text)
             for key, value in (overrides or {}).items():
-                set_value(content, key, value, source)
+                set_value(content, key, value, place)
             world = _checked(content, source, name)
             if isinstance(world.common.births, str):
                 one_of(world.common.births, [schema.name for schema in world.laws.layout(world)[1]], "births")
@@ -304,25 +308,25 @@ def _keys_at(wanted: Any, path: list[str]) -> list[str]:
     return list(getattr(wanted, "__struct_fields__", ()))
 
 
-def set_value(content: dict[str, Any], key: str, value: Any, source: str) -> None:
-    """Set a value by its dotted key; list entries by number, as in `founders.0.count`."""
+def set_value(content: dict[str, Any], key: str, value: Any, place: str) -> None:
+    """Set a value by its dotted key; list entries by number, as in `founders.0.count`. `place` is who asks."""
     *path, last = key.split(".")
     at: Any = content
     if not (last and all(path)):
-        raise WorldFileError(f'{source}: --set {key}: name a key beside each dot, as in "climate.light"')
+        raise WorldFileError(f'{place} {key}: name a key beside each dot, as in "climate.light"')
     if value is None:
-        raise WorldFileError(f"{source}: {key} = None: world files know no such value: leave it out")
+        raise WorldFileError(f"{place} {key} = None: world files know no such value: leave it out")
     for part in path:
         if isinstance(at, list):
             if not (part.isascii() and part.isdecimal() and len(part) < 10 and int(part) < len(at)):
-                raise WorldFileError(f'{source}: --set {key}: no entry "{part}" among {len(at)}, counted from 0')
+                raise WorldFileError(f'{place} {key}: no entry "{part}" among {len(at)}, counted from 0')
             at = at[int(part)]
         else:
             at = at.setdefault(part, {})
         if not isinstance(at, dict | list):
-            raise WorldFileError(f'{source}: --set {key}: "{part}" is a value, not a section')
+            raise WorldFileError(f'{place} {key}: "{part}" is a value, not a section')
     if isinstance(at, list):
-        raise WorldFileError(f'{source}: --set {key}: name a key of an entry, as in "founders.0.count"')
+        raise WorldFileError(f'{place} {key}: name a key of an entry, as in "founders.0.count"')
     at[last] = value
 
 

@@ -89,8 +89,8 @@ class Growing:
 class GenomeClades:
     """Clades by whole genomes; those who have no genes are of one clade with all of their species.
 
-    Clades are numbered as they are found, parents before what split off from them; none began before its parent, if those
-    placed later did not begin before those placed sooner.
+    Clades are numbered as they are found, parents before what split off from them. If those placed later did not begin
+    before those placed sooner, none began before its parent.
     """
 
     def __init__(self, drift: float = DRIFT):
@@ -146,8 +146,9 @@ class GenomeClades:
     def _settle(self, ids: np.ndarray, ticks: np.ndarray, species: np.ndarray, genomes: np.ndarray) -> np.ndarray:
         """Those without known parents are of one tree with all of their species.
 
-        Its root is the genome that most of those have who began at the first tick; who is further from it than the drift, and from all that
-        are already, splits off from it. A world's founders have few genomes, so that few are looked at one by one.
+        Its root is the genome that most of those have who began at the first tick; who is further from it than the
+        drift, and from all that are already, splits off from it. A world's founders have few genomes, so that few are
+        looked at one by one.
         """
         whole = np.concatenate([np.ascontiguousarray(species, "<i4").view(np.int8).reshape(-1, 4), genomes], axis=1)
         _, firsts, which, counts = np.unique(

@@ -17,12 +17,13 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from umwelt.client.outcomes import Finding, Run, analysed, compared, judged, outcome_rows
 from umwelt.client.past import OTHERWISE
 from umwelt.client.plots import draw_page
 from umwelt.client.running import compile_laws
-from umwelt.cluster.experiment import Experiment, Trial, read_experiment
+from umwelt.cluster.experiment import Experiment, Trial, bundled_experiments, read_experiment
 from umwelt.cluster.ray_workers import ray_workshop
 from umwelt.cluster.store import aside, writing
 from umwelt.cluster.trial import Result, all_runs, job_of
@@ -45,7 +46,7 @@ def experimented(name: str, quick: bool, to: Path | None, engine: str, processes
         (folder / "runs").mkdir(parents=True, exist_ok=True)
     done = {trial: path for trial in experiment.trials if (path := _finished(folder, trial)) is not None}
     left = [trial for trial in experiment.trials if trial not in done]
-    if done and left:
+    if done:
         console.print(f"{len(done)} of {len(experiment.trials)} runs are done already", highlight=False)
 
     def keep(trial: Trial, result: Result) -> None:
@@ -169,8 +170,14 @@ def _meta(path: Path) -> dict[str, Any]:
 def _table(rows: Sequence[dict[str, Any]]) -> Any:
     import pyarrow as pa
 
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return pa.table({name: [row.get(name) for row in rows] for name in names})
+    columns = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        try:
+            columns[name] = pa.array(values)
+        except pa.ArrowException:  # points may set a key to a word here and to a number there
+            columns[name] = pa.array([None if one is None else str(one) for one in values])
+    return pa.table(columns)
 
 
 def _write_run(path: Path, trial: Trial, result: Result) -> None:
@@ -234,6 +241,12 @@ def _held(one: Finding) -> str:
     return f"{one.held} of {count}" + (f" ({one.wanted} wanted)" if one.wanted < count else "")
 
 
+def _asked_for(experiment: Experiment) -> str:
+    """What does it again: the name of a bundled one, or else the path."""
+    bundled = bundled_experiments().get(experiment.name)
+    return experiment.name if str(bundled) == experiment.source else experiment.source
+
+
 def _verdict(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Finding]) -> str:
     """The verdict as Markdown."""
     file = experiment.file
@@ -244,10 +257,10 @@ def _verdict(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Fin
     size = "{0.height} x {0.width}".format(experiment.trials[0].world.common)
     points = f"{len(experiment.points)} point{'s' * (len(experiment.points) != 1)}"
     what = f"{file.world}, {size} cells, {file.ticks:,} ticks, {points}, seeds {seeds}"
-    lines += [f"`umwelt experiment {experiment.name}{quick}`: {what}.", ""]
+    lines += [f"`umwelt experiment {_asked_for(experiment)}{quick}`: {what}.", ""]
     if findings:
         lines += [f"| {' | '.join(HEAD)} |", "|" + " --- |" * len(HEAD)]
-        lines += [f"| {' | '.join(_cells(one))} |" for one in findings]
+        lines += [f"| {' | '.join(cell.replace('|', '&#124;') for cell in _cells(one))} |" for one in findings]
     else:
         lines += ["Nothing is judged in this form."]
     if whole := compared(runs, file.across):
@@ -263,7 +276,7 @@ def _show(console: Console, experiment: Experiment, findings: Sequence[Finding])
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in HEAD:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for one in findings:
-        table.add_row(*_cells(one), style=None if one.holds else "bold red")
+        table.add_row(*map(Text, _cells(one)), style=None if one.holds else "bold red")
     console.print(table, highlight=False)

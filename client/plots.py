@@ -21,7 +21,7 @@ def draw_page(path: Path, experiment: Experiment, runs: Sequence[Run]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    plots = experiment.file.plots or [Plot("living", [name for name in ("plants", "monsters")], log=True)]
+    plots = experiment.file.plots or [Plot("living", ["plants", "monsters"], log=True)]
     across = 1 if len(plots) == 1 else 2
     down = -(-len(plots) // across)
     figure = Figure(figsize=(WIDE * across, HIGH * down + 0.6), layout="constrained")
@@ -34,14 +34,15 @@ def draw_page(path: Path, experiment: Experiment, runs: Sequence[Run]) -> None:
     for axis in axes[len(plots) :]:
         axis.set_axis_off()
     quick = ", quick form" if experiment.quick else ""
-    figure.suptitle(f"{experiment.name}{quick}: {experiment.file.summary}", fontsize=11, x=0.01, ha="left")
+    title = _plain(f"{experiment.name}{quick}: {experiment.file.summary}")
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     figure.savefig(path, dpi=110, format="png")
 
 
 def _dress(axis: Any, plot: Plot) -> None:
-    axis.set_title(plot.title, fontsize=10, loc="left")
-    axis.set_xlabel(plot.x_label or ("" if plot.x == "tick" and plot.outcomes else plot.x), fontsize=9)
-    axis.set_ylabel(plot.y_label, fontsize=9)
+    axis.set_title(_plain(plot.title), fontsize=10, loc="left")
+    axis.set_xlabel(_plain(plot.x_label or ("" if plot.x == "tick" and plot.outcomes else plot.x)), fontsize=9)
+    axis.set_ylabel(_plain(plot.y_label), fontsize=9)
     if plot.log:
         axis.set_yscale("symlog" if plot.x == "tick" and plot.columns else "log")
     if plot.log_x:
@@ -50,11 +51,11 @@ def _dress(axis: Any, plot: Plot) -> None:
     axis.tick_params(labelsize=8)
     axis.grid(alpha=0.2)
     if axis.get_legend_handles_labels()[1]:
-        axis.legend(fontsize=8, frameon=False)
+        axis.legend(fontsize=8, framealpha=0.7, edgecolor="none")
 
 
 def _columns(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) -> None:
-    """A thin line for each run; colours tell columns apart, line styles points."""
+    """A thin line for each run; colours tell columns apart, line styles points. Of a single column both tell points."""
     said: set[str] = set()
     for run in runs:
         x = run.columns.get(plot.x)
@@ -63,8 +64,9 @@ def _columns(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run])
             if x is None or values is None:
                 continue
             label = name if plot.where or len(experiment.points) == 1 else f"{name}, {_said(run.trial.values)}"
+            colour = PALETTE[(run.trial.point if len(plot.columns) == 1 else at) % len(PALETTE)]
             axis.plot(
-                x, values, STYLES[run.trial.point % len(STYLES)], color=PALETTE[at % len(PALETTE)], alpha=RUN_ALPHA,
+                x, values, STYLES[run.trial.point % len(STYLES)], color=colour, alpha=RUN_ALPHA,
                 linewidth=1.0, label=None if label in said else label,
                 marker="." if len(x) < 4 or plot.x != "tick" else None, markersize=3,
             )  # fmt: skip
@@ -101,6 +103,11 @@ def _curves(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) 
         said.add(label)
 
 
+def _plain(text: str) -> str:
+    """Text as it is: matplotlib takes what stands between two $ for a formula."""
+    return text.replace("$", r"\$")
+
+
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else float("nan")
 
@@ -110,7 +117,7 @@ def _said(values: dict[str, Any]) -> str:
     groups: dict[str, list[tuple[str, str]]] = {}
     for key, value in values.items():
         groups.setdefault(key.rpartition(".")[2], []).append((key, str(value)))
-    return ", ".join(
+    return _plain(", ".join(
         f"{pairs[0][0] if len(pairs) == 1 else last} {', '.join(dict.fromkeys(value for _, value in pairs))}"
         for last, pairs in groups.items()
-    )
+    ))  # fmt: skip

@@ -162,7 +162,7 @@ def garden_world(world: WorldFile, stage: GardenStage) -> WorldFile:
     """The world of a common garden, before anybody is put there."""
     content = tomllib.loads(world.text)
     for key, value in stage.set.items():
-        set_value(content, key, value, "garden.set")
+        set_value(content, key, value, "garden.set:")
     return parse_world(to_toml(content), world.source, world.name)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import math
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +22,14 @@ from umwelt.agents.description import (
     read_world,
     set_value,
 )
-from umwelt.agents.measures import measure_named
+from umwelt.agents.genesis import species_of
+from umwelt.agents.measures import measure_named, source_of
 from umwelt.agents.measures.across import ACROSS
 from umwelt.agents.measures.analyses import ANALYSES
 from umwelt.agents.opening import tried_small
 from umwelt.agents.settings import EarthSettings
 from umwelt.cluster import judgeable
-from umwelt.cluster.duel import founders_count, garden_world
+from umwelt.cluster.duel import garden_world
 from umwelt.cluster.experiment_file import DuelStage, ExperimentFile, GardenStage, Values
 from umwelt.cluster.protocol import Deed
 from umwelt.sandbox import audit
@@ -40,6 +42,7 @@ FINGERPRINT_TICKS = 16
 """So many ticks of a world in small tell one physics from another."""
 SCATTER = purpose("experiment.scatter")
 OF_DEEDS = "deeds."
+WRITTEN = "set, vary or points:"
 STAGES = ("duel", "garden")
 
 
@@ -68,6 +71,7 @@ class Trial:
     def key(self) -> str:
         """What tells results of this trial from those of any other, or of other laws."""
         parts: tuple[Any, ...] = (self.world.text, self.ticks, self.every, self.measures, self.due, self.duel)
+        parts += tuple(source for name in self.measures if (source := source_of(name)))
         parts += (self.fingerprint,) if self.garden is None else (self.garden, self.fingerprint)
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
@@ -127,18 +131,21 @@ def checked(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
         one_of(name, ANALYSES, "analyses")
     for name in file.across:
         one_of(name, ACROSS, "across")
-    points = _points(file)
-    if len(points) * len(seeds) > MOST_TRIALS:
-        raise WorldFileError(f"{len(points)} points times {len(seeds)} seeds: at most {MOST_TRIALS} runs are made")
+    for number, treatment in enumerate(file.deeds):
+        if not quick and treatment.first >= min(file.ticks, treatment.until or file.ticks):
+            line = f"deeds[{number}]: first = {treatment.first}, until = {treatment.until}"
+            raise WorldFileError(f"{line}: no tick of {file.ticks} is between: do it sooner")
+    points = _points(file, len(seeds))
     trials: list[Trial] = []
     for number, values in enumerate(points):
         trials += _trials(file, path, number, values, seeds)
-    _check_stages(file, trials[0].world)
+    worlds = [trial.world for trial in trials[:: len(seeds)]]
+    for world in worlds:
+        _check_stages(file, world)
     judged = file
     if quick:  # of plots it draws what there is in small
         expect = [one for one in file.expect if one.quick]
         judged = msgspec.structs.replace(file, duel=whole.duel, garden=whole.garden, expect=expect, plots=[])
-    worlds = [trial.world for trial in trials[:: len(seeds)]]
     judgeable.check(judged, points, None if quick else len(seeds), worlds)
     return Experiment(path.stem, str(path), file, quick, tuple(points), tuple(trials))
 
@@ -153,14 +160,23 @@ def _quickly(file: ExperimentFile) -> ExperimentFile:
     return msgspec.structs.replace(file, **late)
 
 
-def _points(file: ExperimentFile) -> list[Values]:
+def _points(file: ExperimentFile, seeds: int) -> list[Values]:
     if file.vary and file.points:
         raise WorldFileError("vary, points: use one of them: a grid, or a list of points")
     for key, values in file.vary.items():
         if not values:
             raise WorldFileError(f"vary.{key}: name at least one value")
+    count = len(file.points) or math.prod(len(values) for values in file.vary.values())
+    if count * seeds > MOST_TRIALS:
+        raise WorldFileError(f"{count} points times {seeds} seeds: at most {MOST_TRIALS} runs are made")
     grid = itertools.product(*file.vary.values())
-    return file.points or [dict(zip(file.vary, values, strict=True)) for values in grid]
+    points = file.points or [dict(zip(file.vary, values, strict=True)) for values in grid]
+    if any("seed" in values for values in (file.set, *points)):
+        raise WorldFileError("seed: is set for every run: leave it out of set, vary and points, and name seeds")
+    for number, point in enumerate(points):
+        if point in points[:number]:
+            raise WorldFileError(f"vary, points: {point} is there twice: leave one out")
+    return points
 
 
 def _trials(
@@ -171,13 +187,13 @@ def _trials(
     here = {**file.set, **values}
     file = _with_deeds(file, {key: value for key, value in here.items() if key.startswith(OF_DEEDS)})
     here = {key: value for key, value in here.items() if not key.startswith(OF_DEEDS)}
-    worlds = [read_world(found, {**here, "seed": seed}) for seed in seeds]
+    worlds = [read_world(found, {**here, "seed": seed}, WRITTEN) for seed in seeds]
     small = tried_small(worlds[0])
     advance(small, worlds[0].laws, FINGERPRINT_TICKS)
-    due = tuple(_due(file, worlds[0]))
     fingerprint = audit.world_digest(small)
     measures = tuple(file.measures)
     for seed, world in zip(seeds, worlds, strict=True):
+        due = tuple(_due(file, world))
         yield Trial(
             number, values, seed, world, file.ticks, file.every, measures, due, file.duel, file.garden, fingerprint
         )  # fmt: skip
@@ -188,13 +204,18 @@ def _check_stages(file: ExperimentFile, world: WorldFile) -> None:
         stage = getattr(file, name)
         if stage is None:
             continue
-        if not 0 <= stage.at <= file.ticks or stage.each < 1 or stage.ticks < 1:
-            raise WorldFileError(f"{name}: at = {stage.at}, each = {stage.each}, ticks = {stage.ticks}: "
-                                 f"use a tick up to {file.ticks}, and at least 1 of the others")  # fmt: skip
+        every = getattr(stage, "every", 1)
+        if not 0 <= stage.at <= file.ticks or stage.each < 1 or stage.ticks < 1 or every < 1:
+            line = f"{name}: at = {stage.at}, each = {stage.each}, ticks = {stage.ticks}, every = {every}"
+            raise WorldFileError(f"{line}: use a tick up to {file.ticks}, and at least 1 of the others")
         if not isinstance(world.settings, EarthSettings):
             raise WorldFileError(f"{name}: {world.laws.name} has no founders with genomes: leave it out")
-        for species in [stage.species] if isinstance(stage.species, str) else stage.species:
-            founders_count(world, species)
+        names = [stage.species] if isinstance(stage.species, str) else stage.species
+        if not names or not getattr(stage, "measures", names):
+            raise WorldFileError(f"{name}: its species or measures are none: name at least one of each")
+        known = dict.fromkeys(group["name"] for group in species_of(world.settings))
+        for species in names:
+            one_of(species, known, f"{name}.species")
     if file.garden is not None:
         garden_world(world, file.garden)
         for measure in file.garden.measures:
@@ -207,7 +228,7 @@ def _with_deeds(file: ExperimentFile, values: Values) -> ExperimentFile:
         return file
     content = msgspec.to_builtins(file)
     for key, value in values.items():
-        set_value(content, key, value, "vary")
+        set_value(content, key, value, WRITTEN)
     return convert(content, ExperimentFile)
 
 
@@ -221,6 +242,8 @@ def _due(file: ExperimentFile, world: WorldFile) -> list[Deed]:
             line = f"{place}: every = {treatment.every}, first = {treatment.first}: use 1 or more, from 0 on"
             raise WorldFileError(line)
         many = treatment.do if isinstance(treatment.do, list) else [treatment.do]
+        if treatment.over is not None and any({"y", "x"} & set(content) for content in many):
+            raise WorldFileError(f"{place}: its place is drawn from {list(treatment.over)}: leave out y and x, or over")
         ticks = range(treatment.first, until, treatment.every)
         if len(planned) + len(ticks) * len(many) > MOST_DEEDS:
             raise WorldFileError(f"{place}: more than {MOST_DEEDS} deeds: do them less often")

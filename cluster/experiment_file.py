@@ -12,8 +12,8 @@
     "deeds.0.do.count" = [50, 100]               # what begins with deeds is of this file, all else of the world's
     [[deeds]]                                    # what is done to the world, as people do it
     every = 20
-    do = {deed = "drop", y = 8, x = 8, substance = "sugar", count = 50}
-    over = [4, 4, 8, 8]                          # or, without its place: to a cell of this area, drawn anew each time
+    do = {deed = "drop", substance = "sugar", count = 50}
+    over = [4, 4, 8, 8]                          # to a cell of this area, drawn anew each time; or y and x in do
     [duel]                                       # descendants against founders in a fresh world (cluster/duel.py)
     at = 20000
     species = ["grazer", "hunter"]

@@ -3,7 +3,8 @@
 Measures, analyses and gardens tell the same names at all times: what there will be is known from worlds at tick 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -42,9 +43,21 @@ def check(
     for number, one in enumerate(file.expect):
         place = f"expect[{number}]"
         _check_expectation(one, place, points, runs_a_point)
-        known.need_outcome(one.value, f"{place}.value")
+        if one.value in known.figures_across:
+            if (one.where, one.against, one.in_runs) != ({}, {}, None):
+                line = f"{one.value} is of all runs together: leave out where, against and in_runs"
+                raise WorldFileError(f"{place}: {line}")
+        else:
+            known.need_outcome(one.value, f"{place}.value")
+        if one.value in known.figures:
+            if (one.first, one.until) != (0, None):
+                raise WorldFileError(f"{place}: {one.value} is of the whole run: leave out first and until")
+        elif runs_a_point is not None:
+            _check_ticks(one, place, file)
         if one.says in [other.says for other in file.expect[:number]]:
             raise WorldFileError(f'{place}: "{one.says}" is said twice: results go by it: reword one')
+        if one.says in ("", "seed", *known.figures, *points[0]):
+            raise WorldFileError(f'{place}: says = "{one.says}": results go by it, which has a meaning: reword it')
 
 
 class Known:
@@ -52,20 +65,20 @@ class Known:
 
     def __init__(self, file: ExperimentFile, points: Sequence[Values], worlds: Sequence[WorldFile]):
         self._file, self._left = file, list(worlds)
-        self._columns, self._figures = {"tick"}, set[str]()
+        self._columns, self.figures, self.figures_across = {"tick"}, set[str](), set[str]()
         self._look()
         if file.duel is not None:
-            self._figures |= {f"duel.{species}.{one}" for species in file.duel.species for one in DUEL_FIGURES}
+            self.figures |= {f"duel.{species}.{one}" for species in file.duel.species for one in DUEL_FIGURES}
         if file.garden is not None:
-            self._figures |= {f"garden.{name}" for name in garden_figures(worlds[0], file.garden)}
+            self.figures |= {f"garden.{name}" for name in garden_figures(worlds[0], file.garden)}
         for name in file.analyses:
             columns = _Asked(tick=np.arange(SAMPLES))
             with np.errstate(all="ignore"):
-                self._figures |= set(ANALYSES[name](columns))
+                self.figures |= set(ANALYSES[name](columns))
             for column in columns:
-                self.need_column(column, f'analyses: "{name}"')
+                self.need_column(column, f'analyses: "{name}" wants a column that no measure tells')
         for name in file.across:
-            self._figures |= _figures_across(name, points)
+            self.figures_across |= set(_figures_across(name, points, self.figures))
 
     def need_column(self, name: str, place: str) -> None:
         """Raise if nothing of that name is measured."""
@@ -77,7 +90,9 @@ class Known:
         """Raise if it can neither be a figure nor a column's statistic."""
         stage = f"{name.partition('.')[0]}."
         column, _, last = name.rpartition(".")
-        if alike := [figure for figure in self._figures if figure.startswith(stage)]:
+        if name in self.figures_across:
+            raise WorldFileError(f"{place}: {name} is of all runs together, and none of a run: leave it out")
+        if alike := [figure for figure in self.figures if figure.startswith(stage)]:
             one_of(name, sorted(alike), place)
         elif last in STATISTICS or (last == "peak_tick" and "peaks" in self._file.analyses):
             self.need_column(column, place)
@@ -109,12 +124,28 @@ class _Asked(dict[str, np.ndarray]):
         return self[name]
 
 
-def _figures_across(name: str, points: Sequence[Values]) -> set[str]:
+class _AskedRow(dict[str, Any]):
+    """A point's values, which remember what else was asked for."""
+
+    def __init__(self, point: Values, asked: set[str]):
+        super().__init__(point)
+        self._asked = asked
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._asked.add(name)
+        return super().get(name, default)
+
+
+def _figures_across(name: str, points: Sequence[Values], figures: Iterable[str]) -> Iterable[str]:
+    asked: set[str] = set()
     try:
-        return set(ACROSS[name](points))
+        found = ACROSS[name]([_AskedRow(point, asked) for point in points])
     except KeyError as error:
         line = f'across: "{name}" wants {error.args[0]} of each point: add it to vary or points'
         raise WorldFileError(line) from None
+    for figure in sorted(asked.difference(figures, *points)):
+        raise WorldFileError(f'across: "{name}" wants the figure {figure}: add the analysis that tells it')
+    return found
 
 
 def _check_plot(plot: Plot, place: str, points: Sequence[Values], known: Known) -> None:
@@ -139,16 +170,28 @@ def _check_where(wanted: Values, place: str, points: Sequence[Values]) -> None:
         raise WorldFileError(f"{place}: no point has these values: use those of vary or points")
 
 
+def _check_ticks(one: Expectation, place: str, file: ExperimentFile) -> None:
+    """Something must be measured at ticks from `first` to `until`."""
+    measured_at = {*range(0, file.ticks, file.every), file.ticks}
+    if not any(one.first <= tick <= (file.ticks if one.until is None else one.until) for tick in measured_at):
+        line = f"first = {one.first}, until = {one.until}: nothing is measured between, of {file.ticks} ticks"
+        raise WorldFileError(f"{place}: {line}: widen them")
+
+
 def _check_expectation(one: Expectation, place: str, points: Sequence[Values], runs_a_point: int | None) -> None:
     if one.above is None and one.below is None and one.between is None:
         raise WorldFileError(f"{place}: says no bound: add above, below or between")
     if one.between is not None and one.between[0] > one.between[1]:
         raise WorldFileError(f"{place}.between: {one.between[0]:g} is more than {one.between[1]:g}: turn them round")
+    if one.above is not None and one.below is not None and one.above >= one.below:
+        raise WorldFileError(f"{place}: nothing is above {one.above:g} and below {one.below:g}: turn them round")
     if one.until is not None and one.until < one.first:
         raise WorldFileError(f"{place}: until = {one.until} is before first = {one.first}: turn them round")
     _check_where(one.where, f"{place}.where", points)
     _check_where(one.against, f"{place}.against", points)
     about = compared_points(one, points)
+    if not about:
+        raise WorldFileError(f"{place}: where and against name the same points: there is none to compare")
     for at in about if one.against else ():
         if partner_of(one, points[at], points) is None:
             line = f"several points, or none, are like {points[at]} otherwise"

@@ -1,10 +1,12 @@
 """Every bundled experiment can be repeated: its quick form runs, and what holds of it holds."""
 
+import math
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
 from umwelt.agents.description import convert
 from umwelt.client.cli import main
@@ -39,4 +41,19 @@ def test_a_verdict_in_docs_is_of_the_file_as_it_is(name):
             wanted = min(one.in_runs or int(runs), int(runs))
             assert held.endswith(f" ({wanted} wanted)") == (wanted < int(runs))
             assert holds == ("yes" if int(count) >= wanted else "NO")
+    _outcomes_agree(name, file, rows)
     assert f"[`{name}`]({name}/verdict.md)" in (FOUND / "README.md").read_text("utf-8")
+
+
+def _outcomes_agree(name: str, file: ExperimentFile, rows: list[str]) -> None:
+    """The table beside a verdict holds its expectations and no others, and as many runs within bounds as it says."""
+    table = parquet.read_table(FOUND / name / "outcomes.parquet")
+    told = [one.says for one in file.expect if one.says in table.column_names]
+    assert {column for column in table.column_names if " " in column} == set(told)
+    for row, one in zip(rows, file.expect, strict=True):
+        found = re.search(r" (\d+) of (\d+)[^|]* \|[^|]*\|$", row)
+        if found is None:  # of all runs together
+            continue
+        values = [value for value in table.column(one.says).to_pylist() if value is not None]
+        held = sum(one.holds(value) for value in values if not math.isnan(value))
+        assert (held, len(values)) == tuple(map(int, found.groups())), one.says

@@ -5,11 +5,14 @@ the same names, NaN where there is nothing to be measured: so a misspelt name is
 numbers are for people: floats are welcome here, since no law ever reads them.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 
-from umwelt.agents.description import WorldFile, load_object, one_of
+from umwelt.agents.description import WorldFile, load_object, one_line, one_of
 from umwelt.agents.measures import behaviour, bodies, census, foraging, halves, plants
+from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.region import Region
 
 Measure = Callable[[WorldFile, Region], dict[str, float]]
@@ -34,17 +37,46 @@ MEASURES: dict[str, Measure] = {
 
 def measure_named(name: str, place: str = "measures") -> Measure:
     """A measure by its name, or one's own as `"package.module:function"`."""
-    if ":" in name:
-        return load_object(name, place)
-    return MEASURES[one_of(name, MEASURES, place)]
+    if ":" not in name:
+        return MEASURES[one_of(name, MEASURES, place)]
+    if not callable(measure := load_object(name, place)):
+        raise WorldFileError(f'{place}: "{name}" is no function: name one of a world and a region')
+    return measure
 
 
 def measured(world: WorldFile, region: Region, names: Sequence[str]) -> dict[str, float]:
     """All that some measures tell of a region."""
     found: dict[str, float] = {}
     for name in names:
-        found |= measure_named(name)(world, region)
+        found |= _by_ones_own(name, world, region) if ":" in name else MEASURES[name](world, region)
     return found
+
+
+def _by_ones_own(name: str, world: WorldFile, region: Region) -> dict[str, float]:
+    """What a measure tells that is not ours; whatever is wrong with it is said in one line."""
+    place = f'measures: "{name}"'
+    try:
+        told = measure_named(name)(world, region)
+    except Exception as error:  # anything may happen in it
+        line = f"{place} fails at tick {region.tick}: {type(error).__name__}: {error}: mend it"
+        raise WorldFileError(one_line(line)) from None
+    if not isinstance(told, Mapping):
+        raise WorldFileError(f"{place} tells {type(told).__name__}: let it tell numbers by name")
+    for column, value in told.items():
+        if not isinstance(column, str) or column == "tick" or not isinstance(value, Real):
+            line = f"{place} tells {column!r} = {value!r}: let it tell numbers by name, none called tick"
+            raise WorldFileError(one_line(line))
+    return {column: float(value) for column, value in told.items()}
+
+
+def source_of(name: str) -> str:
+    """The text of a measure of one's own: where it has changed, results are of another. Nothing of one of ours."""
+    if ":" not in name:
+        return ""
+    try:
+        return inspect.getsource(measure_named(name))
+    except (OSError, TypeError):
+        return ""
 
 
 def known(found: Mapping[str, float]) -> dict[str, float]:

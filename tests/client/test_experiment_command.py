@@ -213,19 +213,34 @@ def test_mistakes_are_one_line(tmp_path, capsys, arguments, line):
     assert line in told and told.count("\n") == 1
 
 
-def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
-    path, folder = (
-        made(tmp_path, TEXT.replace("ticks = 20", "ticks = 100000").replace("every = 10", "every = 1000")),
-        (tmp_path / "found"),
-    )
-    line = [sys.executable, "-m", "umwelt.client.cli", "experiment", path, "--to", str(folder)]
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path, capsys):
+    path, folder = made(tmp_path, TEXT.replace("ticks = 20", "ticks = 800")), tmp_path / "found"
+    line = [sys.executable, "-m", "umwelt.client.cli", "experiment", path, "--to", str(folder), "--processes", "1"]
     with (tmp_path / "out").open("wb") as out:
         running = subprocess.Popen(line, stdout=out, stderr=out, env={**os.environ, "COLUMNS": "200"})
         deadline_s = time.monotonic() + 240
-        while not (folder / "runs").exists() and time.monotonic() < deadline_s:
-            time.sleep(0.1)
-        time.sleep(3)
+        while not any(folder.glob("runs/*.parquet")) and time.monotonic() < deadline_s:
+            time.sleep(0.05)
         running.send_signal(signal.SIGINT)
         assert running.wait(60) == 130
-    assert "the same command goes on from here" in (tmp_path / "out").read_text()
-    assert not any((folder / "runs").iterdir())
+    done = {path: path.read_bytes() for path in folder.glob("runs/*.parquet")}
+    assert 0 < len(done) < 4
+    assert f"{len(done)} of 4 runs are done; the same command goes on from here" in (tmp_path / "out").read_text()
+    assert command(path, "--to", str(folder)) == 1
+    assert f"{len(done)} of 4 runs are done already" in capsys.readouterr().out
+    assert all(path.read_bytes() == content for path, content in done.items()) and (folder / "verdict.md").is_file()
+
+
+def test_what_is_said_may_hold_any_sign_and_points_any_value(tmp_path, capsys):
+    """Neither formulas, nor markup, nor the bars of a table, nor values of different kinds spoil what is written."""
+    text = TEXT.replace("light or none", r"costs $\\foo$ [/b]")
+    text = text.replace("plants live on for a while", "[/b] a | $\\\\b$")
+    text = text.replace('title = "grass"', r'title = "$\\foo"').split("[vary]", maxsplit=1)
+    drop = '{deed = "drop", y = 1, x = 1, substance = "sugar", count = 1}'
+    points = f'[vary]\n"deeds.0.do" = [{drop}, [{drop}, {drop}]]\n[[deeds]]\ndo = {drop}\n'
+    rest = text[1].split("\n", 2)[2].replace("climate.light", "tick").split('[[plots]]\ntitle = "at')[0]
+    path, folder = made(tmp_path, text[0] + points + rest), tmp_path / "found"
+    assert command(path, "--to", str(folder)) == 1
+    verdict, out = (folder / "verdict.md").read_text("utf-8"), capsys.readouterr().out
+    assert "| [/b] a &#124; $" in verdict and "[/b] a | $" in out and f"`umwelt experiment {path}`" in verdict
+    assert (folder / "lit.png").is_file() and parquet.read_table(folder / "outcomes.parquet").num_rows == 4

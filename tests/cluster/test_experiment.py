@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 
 import msgspec
+import own_measures
 import pytest
 
 from umwelt.agents import deeds
@@ -171,6 +172,13 @@ def with_duel(text: str) -> str:
 
 FLOCKS = SMALL.replace("golden", "flocking").replace('"founders.0.count" = 60', "")
 
+MATCHED = (
+    "analyses = ['foragers']\nacross = ['matching']\n" + SMALL.replace('"elements"', '"patches"')
+    + f"[[deeds]]\n{DROP}\n" * 2 + '[[points]]\n"deeds.0.do.count" = 5\n"deeds.1.do.count" = 9\n'
+    '[[points]]\n"deeds.0.do.count" = 8\n"deeds.1.do.count" = 6\n'
+    + EXPECT.replace("grazer.end", "matching.slope") + "above = 0\n"
+)  # fmt: skip
+
 WRONG = {
     "an unknown key": (SMALL + "[sett]\nwidth = 8\n", 'unknown key "sett": did you mean "set"'),
     "an unknown measure": (SMALL.replace("elements", "elments"), 'unknown "elments": did you mean "elements"'),
@@ -226,6 +234,37 @@ WRONG = {
     "a plot of a column that is not": (SMALL + '[[plots]]\ntitle = "a"\ncolumns = ["gras"]\n', 'mean "grass"'),
     "no TOML": ("world = ", "not TOML"),
     "no ticks": (SMALL.replace("24", "0"), "use 1 or more"),
+    "a seed of a point": (SMALL + "[vary]\nseed = [1, 2]\n", "leave it out of set, vary and points"),
+    "a point twice": (SMALL + '[vary]\n"climate.light" = [1.0, 1.0]\n', "is there twice"),
+    "more runs than can be": (SMALL + "[vary]\n" + "".join(
+        f'"founders.{n}.count" = {list(range(40))}\n' for n in range(5)), "102400000 points times 2 seeds"),
+    "no such entry": (SMALL + '"founders.9.count" = 3\n', "set, vary or points: founders.9.count: no entry"),
+    "a garden measured never": (SMALL + GARDEN.replace("every = 2", "every = 0"), "every = 0"),
+    "a garden of no measure": (SMALL + GARDEN.replace('["state"]', "[]"), "garden: its species or measures are none"),
+    "a duel of nobody": (with_duel("at = 5, species = []"), "duel: its species or measures are none"),
+    "deeds after the end": (SMALL + f"[[deeds]]\nfirst = 24\n{DROP}\n", "no tick of 24 is between"),
+    "deeds that have a place and are scattered": (
+        SMALL + f"[[deeds]]\n{DROP}\nover = [0, 0, 4, 4]\n", "leave out y and x, or over"),
+    "a figure that is wanted of each run": ("across = ['holling']\n" + SMALL, "wants the figure intake."),
+    "a figure of all runs of a few": (MATCHED + 'where = {"deeds.0.do.count" = 5}\n', "is of all runs together"),
+    "a figure of all runs drawn of each": (
+        MATCHED + '[[plots]]\ntitle = "a"\noutcomes = ["matching.slope"]\n', "is of all runs together"),
+    "a part of a figure of the whole run": (
+        "analyses = ['peaks']\n" + SMALL + EXPECT.replace("grazer.end", "tick.peak_tick") + "above = 0\nfirst = 3\n",
+        "is of the whole run"),
+    "compared with itself": (
+        SMALL + '[vary]\n"climate.light" = [0.0, 1.0]\n' + EXPECT + 'above = 0\nwhere = {"climate.light" = 1.0}\n'
+        'against = {"climate.light" = 1.0}\n', "none to compare"),
+    "bounds that exclude each other": (f"{SMALL}{EXPECT}above = 5\nbelow = 5\n", "nothing is above 5 and below 5"),
+    "ticks beyond the last": (f"{SMALL}{EXPECT}above = 5\nfirst = 25\n", "nothing is measured between"),
+    "ticks between measurements": (f"{SMALL}{EXPECT}above = 5\nfirst = 1\nuntil = 9\n", "nothing is measured between"),
+    "words that are a column's": (SMALL + EXPECT.replace('"so"', '"seed"') + "above = 5\n", 'says = "seed"'),
+    "a measure that fails": (SMALL.replace('"elements"', '"own_measures:failing"'), "0: RuntimeError: broken in two"),
+    "a measure that misses a key": (SMALL.replace('"elements"', '"own_measures:missing"'), "fails at tick 0: KeyError"),
+    "a measure that tells nothing": (SMALL.replace('"elements"', '"own_measures:silent"'), "tells NoneType"),
+    "a measure that tells words": (SMALL.replace('"elements"', '"own_measures:wordy"'), "tells 'a' = 'word'"),
+    "a measure that tells the tick": (SMALL.replace('"elements"', '"own_measures:timely"'), "tells 'tick' = 5"),
+    "a measure that is none": (SMALL.replace('"elements"', '"own_measures:NUMBER"'), "is no function"),
     "a duel without genomes": (FLOCKS + "[duel]\nat = 5\nspecies = ['bird']\n", "no founders with genomes"),
 }  # fmt: skip
 
@@ -266,3 +305,13 @@ def test_the_example_of_all_that_a_file_can_say_is_one(tmp_path):
 def test_measures_have_names_and_others_are_loaded_by_theirs():
     assert measure_named("populations") is MEASURES["populations"]
     assert measure_named("umwelt.agents.measures.census:matter") is MEASURES["matter"]
+
+
+def test_a_measure_of_ones_own_is_one_and_results_are_of_another_where_it_changed(tmp_path, monkeypatch):
+    path = written(tmp_path, SMALL.replace('"elements"', '"own_measures:good"'))
+    rows = run(path, tmp_path / "one").rows
+    assert [(row["doubled_tick"], row["late"]) for row in rows] == [(0, 0), (20, 1), (40, 1), (48, 1)]
+    key = read_experiment(str(path)).trials[0].key
+    assert read_experiment(str(path)).trials[0].key == key
+    monkeypatch.setattr(own_measures, "good", lambda world, region: {"doubled_tick": 2.0, "late": 0.0})
+    assert read_experiment(str(path)).trials[0].key != key

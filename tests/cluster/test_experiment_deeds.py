@@ -14,8 +14,10 @@ from umwelt.sandbox.errors import WorldFileError
 SCATTERED = """
 world = "mine.toml"
 ticks = 60
-measures = ["populations"]
+measures = ["populations", "patches"]
+analyses = ["foragers"]
 across = ["matching"]
+seeds = 2
 [[deeds]]
 every = 2
 do = {deed = "drop", substance = "detritus", count = 12}
@@ -42,8 +44,8 @@ def read(folder: Path, text: str = SCATTERED) -> Experiment:
     return read_experiment(str(folder / "tried.toml"))
 
 
-def drops(experiment: Experiment, point: int) -> list[tuple[int, dict]]:
-    return [(deed.tick, msgspec.json.decode(deed.content)) for deed in experiment.trials[point].due]
+def drops(experiment: Experiment, trial: int) -> list[tuple[int, dict]]:
+    return [(deed.tick, msgspec.json.decode(deed.content)) for deed in experiment.trials[trial].due]
 
 
 def test_scattered_deeds_fall_on_many_cells_of_the_area_and_always_the_same(tmp_path):
@@ -53,13 +55,14 @@ def test_scattered_deeds_fall_on_many_cells_of_the_area_and_always_the_same(tmp_
     assert cells <= {(y, x) for y in (38, 39, 0, 1) for x in (4, 5, 6)}  # over the seam
     assert len(cells) > 6
     assert [one for one in drops(read(tmp_path), 0) if one[1]["x"] != 1] == found
+    assert [one for one in drops(read(tmp_path), 1) if one[1]["x"] != 1] != found, "another seed draws other cells"
 
 
 def test_points_have_deeds_of_their_own(tmp_path):
     experiment = read(tmp_path)
-    counts = [{deed["count"] for tick, deed in drops(experiment, point) if tick < 10} for point in (0, 1)]
+    counts = [{deed["count"] for tick, deed in drops(experiment, 2 * point) if tick < 10} for point in (0, 1)]
     assert counts == [{10}, {5}]
-    assert {deed["count"] for tick, deed in drops(experiment, 1)} == {5, 15}
+    assert {deed["count"] for tick, deed in drops(experiment, 2)} == {5, 15}
     assert experiment.trials[0].key != experiment.trials[1].key
 
 
@@ -79,8 +82,10 @@ def test_what_is_wrong_is_said_before_the_first_run(tmp_path, old, new, line):
 
 def test_figures_of_all_runs_are_judged_once(tmp_path):
     experiment = read(tmp_path)
-    runs = [Run(trial, {}, {"foragers.east_share": share}) for trial in experiment.trials for share in (0.5, 0.7)]
-    runs[2] = Run(experiment.trials[1], {}, {"foragers.east_share": 0.9})
+    shares = (0.5, 0.7, 0.9, 0.7)
+    runs = [
+        Run(trial, {}, {"foragers.east_share": share}) for trial, share in zip(experiment.trials, shares, strict=True)
+    ]
     found = compared(runs, ["matching"])
     assert found["matching.slope"] == pytest.approx(0.8)  # from 0.6 at half of the food to 0.8 at three quarters
     finding = judged(experiment, runs)[0]
