@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from umwelt.agents.measures.lines import line_through
+
 Rows = Sequence[Mapping[str, Any]]
 Figures = dict[str, float]
 
@@ -76,14 +78,8 @@ def matching(rows: Rows) -> Figures:
     west, east = (np.array([row[f"deeds.{at}.do.count"] for row in rows], np.float64) for at in (0, 1))
     share = np.array([row.get("foragers.east_share", np.nan) for row in rows])
     known = ~np.isnan(share)
-    food, share = (east / (east + west))[known], share[known]
-    if len(food) < 3 or np.ptp(food) == 0:
-        return dict.fromkeys(MATCHING_FIGURES, np.nan)
-    apart = food - food.mean()
-    slope = float((apart * share).sum() / (apart**2).sum())
-    left = share - share.mean() - slope * apart
-    error = float(((left**2).sum() / (len(food) - 2) / (apart**2).sum()) ** 0.5)
-    return dict(zip(MATCHING_FIGURES, (slope, error), strict=True))
+    line = line_through((east / (east + west))[known], share[known])
+    return dict(zip(MATCHING_FIGURES, (line.slope, line.error), strict=True))
 
 
 ACROSS: dict[str, Callable[[Rows], Figures]] = {"holling": holling, "matching": matching}
