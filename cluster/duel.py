@@ -139,6 +139,9 @@ def duel_world(world: WorldFile, species: str, first: Genomes, second: Genomes, 
     """
     if first.name == second.name:
         raise WorldFileError(f'{world.source}: both sides are called "{first.name}": give them names of their own')
+    room = world.common.height * world.common.width // 2
+    if each > room:
+        raise WorldFileError(f"{world.source}: {each} of each side are more than one a cell: at most {room} have room")
     (at, *others), kind = _groups(world, species)
     content = tomllib.loads(world.text)
     content["seed"] = seed

@@ -106,6 +106,7 @@ def test_plants_duel_where_named_and_other_ticks_take_the_founders_place(kept, c
         (["--against", "{run}:99"], "--against {run}:99: {run} has reached tick 24"),
         (["--to", "{run}/world.toml"], "{run}/world.toml: no folder can be written there: choose another with --to"),
         (["--each", "0"], "'--each'"),
+        (["--each", "1000000"], "1000000 of each side are more than one a cell: at most"),
         (["--seeds", "0"], "'--seeds'"),
         (["--ticks", "0"], "'--ticks'"),
     ],
