@@ -1,5 +1,6 @@
 """An experiment's pictures, all on one page, by matplotlib."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ def _outcomes(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]
             x = np.array([_number(run.trial.values.get(plot.x, run.value(plot.x))) for run in runs])
         else:
             x = np.array([float(run.trial.point) for run in runs])
-            said = [_said(point).replace(", ", "\n") or "all runs" for point in experiment.points]
+            said = [re.sub(", (?=[a-z])", "\n", _said(point)) or "all runs" for point in experiment.points]
             axis.set_xticks(range(len(said)), said)
         colour = PALETTE[at % len(PALETTE)]
         axis.plot(x, values, "o", color=colour, alpha=0.6, markersize=5, label=name)
