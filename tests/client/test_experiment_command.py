@@ -214,7 +214,7 @@ def test_mistakes_are_one_line(tmp_path, capsys, arguments, line):
 
 
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path, capsys):
-    path, folder = made(tmp_path, TEXT.replace("ticks = 20", "ticks = 800")), tmp_path / "found"
+    path, folder = made(tmp_path, TEXT.replace("ticks = 20", "ticks = 300")), tmp_path / "found"
     line = [sys.executable, "-m", "umwelt.client.cli", "experiment", path, "--to", str(folder), "--processes", "1"]
     with (tmp_path / "out").open("wb") as out:
         running = subprocess.Popen(line, stdout=out, stderr=out, env={**os.environ, "COLUMNS": "200"})
