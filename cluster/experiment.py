@@ -71,7 +71,8 @@ class Trial:
     def key(self) -> str:
         """What tells results of this trial from those of any other, or of other laws."""
         parts: tuple[Any, ...] = (self.world.text, self.ticks, self.every, self.measures, self.due, self.duel)
-        parts += tuple(source for name in self.measures if (source := source_of(name)))
+        measures = self.measures if self.garden is None else (*self.measures, *self.garden.measures)
+        parts += tuple(source for name in measures if (source := source_of(name)))
         parts += (self.fingerprint,) if self.garden is None else (self.garden, self.fingerprint)
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 

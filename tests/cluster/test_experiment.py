@@ -311,7 +311,10 @@ def test_a_measure_of_ones_own_is_one_and_results_are_of_another_where_it_change
     path = written(tmp_path, SMALL.replace('"elements"', '"own_measures:good"'))
     rows = run(path, tmp_path / "one").rows
     assert [(row["doubled_tick"], row["late"]) for row in rows] == [(0, 0), (20, 1), (40, 1), (48, 1)]
-    key = read_experiment(str(path)).trials[0].key
-    assert read_experiment(str(path)).trials[0].key == key
+    in_garden = tmp_path / "garden.toml"
+    in_garden.write_text(SMALL + GARDEN.replace('"state"', '"own_measures:good"'), "utf-8")
+    keys = [read_experiment(str(one)).trials[0].key for one in (path, in_garden)]
+    assert [read_experiment(str(one)).trials[0].key for one in (path, in_garden)] == keys
     monkeypatch.setattr(own_measures, "good", lambda world, region: {"doubled_tick": 2.0, "late": 0.0})
-    assert read_experiment(str(path)).trials[0].key != key
+    for one, key in zip((path, in_garden), keys, strict=True):
+        assert read_experiment(str(one)).trials[0].key != key
