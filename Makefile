@@ -34,7 +34,7 @@ gallery: $(VENV)/.installed-dev
 LINKS := build/links/umwelt
 lint: $(VENV)/.installed-dev
 	@mkdir -p $(LINKS)
-	@for room in agents client cluster sandbox worlds; do ln -sfn "$(CURDIR)/$$room" $(LINKS)/$$room; done
+	@for room in agents client cluster sandbox worlds umwelt/__init__.py umwelt/py.typed; do ln -sfn "$(CURDIR)/$$room" $(LINKS)/$$(basename $$room); done
 	@$(VENV)/bin/ruff check .
 	@MYPYPATH=build/links $(VENV)/bin/mypy --namespace-packages --explicit-package-bases -p umwelt
 	@PYTHONPATH=build/links $(VENV)/bin/lint-imports

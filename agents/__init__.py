@@ -11,22 +11,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from umwelt.agents.entity import Agent, Being, Monster, Plant
-    from umwelt.agents.population import Population
-    from umwelt.agents.species import Column, Drives, compiled, dot
-    from umwelt.agents.world import World
+    from umwelt.agents.mesa.agent_set import Population
+    from umwelt.agents.mesa.world import World
+    from umwelt.agents.species.entity import Agent, Being, Monster, Plant
+    from umwelt.agents.species.species import Column, Drives, compiled, dot
 
 _HOMES = {
-    "Agent": "entity",
-    "Being": "entity",
-    "Column": "species",
-    "Drives": "species",
-    "Monster": "entity",
-    "Plant": "entity",
-    "Population": "population",
-    "World": "world",
-    "compiled": "species",
-    "dot": "species",
+    "Agent": "species.entity",
+    "Being": "species.entity",
+    "Column": "species.species",
+    "Drives": "species.species",
+    "Monster": "species.entity",
+    "Plant": "species.entity",
+    "Population": "mesa.agent_set",
+    "World": "mesa.world",
+    "compiled": "species.species",
+    "dot": "species.species",
 }
 
 __all__ = ["Agent", "Being", "Column", "Drives", "Monster", "Plant", "Population", "World", "compiled", "dot"]

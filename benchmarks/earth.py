@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Effort, median, now, spread, timed
-from umwelt.agents.description import WorldFile, read_world
-from umwelt.agents.opening import begin
+from umwelt.agents.open_world import begin
+from umwelt.agents.world_file import WorldFile, read_world
 from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import Law, advance, step

@@ -18,13 +18,13 @@ import numpy as np
 
 from benchmarks.gallery import PLAN
 from benchmarks.viewer import Local
-from umwelt.agents.description import read_world
-from umwelt.agents.world import World
+from umwelt.agents.mesa.world import World
+from umwelt.agents.world_file import read_world
 from umwelt.client.window.app import imported, prepare_display
-from umwelt.client.window.camera import Camera
-from umwelt.client.window.recorder import Recorder, screenshot
+from umwelt.client.window.feed.camera import Camera
+from umwelt.client.window.recording.recorder import Recorder, screenshot
 from umwelt.client.window.session import Session
-from umwelt.cluster.store import Store
+from umwelt.cluster.run.store import Store
 from umwelt.sandbox.laws.weather import LIGHT
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.description import bundled_worlds, read_world
-from umwelt.cluster.recovery import region_at
-from umwelt.cluster.store import Store, aside
+from umwelt.agents.world_file import bundled_worlds, read_world
+from umwelt.cluster.run.replay import region_at
+from umwelt.cluster.run.store import Store, aside
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDE = (900, 600)
@@ -53,7 +53,7 @@ PLAN: dict[str, View] = {
 
 def umwelt(*arguments: str) -> str:
     """What a command prints."""
-    command = [sys.executable, "-m", "umwelt.client.cli", *arguments]
+    command = [sys.executable, "-m", "umwelt.client.commands.cli", *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"umwelt {' '.join(arguments)}: ended with {done.returncode}")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.measure import median
 from tests.cluster.lan import Lan, LanRun, why_not
-from umwelt.agents.description import WorldFile, read_world
+from umwelt.agents.world_file import WorldFile, read_world
 
 BEINGS, SIDE_CELLS = 200_000, 720
 DELAY_S = 0.05

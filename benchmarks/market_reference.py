@@ -17,8 +17,8 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.peers import mesa_example
-from umwelt.agents.description import read_world
-from umwelt.agents.opening import tick_zero
+from umwelt.agents.open_world import tick_zero
+from umwelt.agents.world_file import read_world
 
 SIDE, COUNT, SEEDS, STEPS, EVERY_STEPS = 50, 200, 10, 1000, 50
 FORMS = ("shipped", "book")

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from umwelt.agents.description import read_world
-from umwelt.cluster.engine import Engine, Plan, begin_run
+from umwelt.agents.world_file import read_world
+from umwelt.cluster.launch.local import Engine, Plan, begin_run
 
 SETTLED_TICKS = 3
 SETTLED_S = 4.0

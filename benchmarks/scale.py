@@ -25,14 +25,14 @@ import numpy as np
 
 from benchmarks.earth import earth_world
 from benchmarks.measure import median, number
-from umwelt.agents.opening import tick_zero, torus_of
-from umwelt.cluster.directory import Directory
-from umwelt.cluster.engine import Engine, Plan, begin_run
+from umwelt.agents.open_world import tick_zero, torus_of
+from umwelt.cluster.coordinator.machine import Directory
+from umwelt.cluster.coordinator.state import Known, Wishes
 from umwelt.cluster.events import Arrived, Clock, Divided
+from umwelt.cluster.launch.local import Engine, Plan, begin_run
 from umwelt.cluster.partition import cut
-from umwelt.cluster.portion import Portion
-from umwelt.cluster.protocol import PROTOCOL, Assign, Beat, Join, Member, Note, Ready, Welcome
-from umwelt.cluster.situation import Known, Wishes
+from umwelt.cluster.shard import Portion
+from umwelt.cluster.wire.protocol import PROTOCOL, Assign, Beat, Join, Member, Note, Ready, Welcome
 from umwelt.sandbox.region import Rectangle, Torus
 
 BEINGS_A_CELL = 10_000 / 160**2

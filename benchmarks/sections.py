@@ -12,8 +12,8 @@ from benchmarks.measure import Effort, Section, median, spread, timed
 from benchmarks.peers import SHEEP_REPRODUCE, WOLF_REPRODUCE, WOLF_SHARE, side_for
 from benchmarks.workers import MESA_WARM_UP_STEPS, in_process_of_its_own, with_an_empty_cache
 from benchmarks.workflow import workflow
-from umwelt.agents.description import read_world
-from umwelt.agents.opening import begin
+from umwelt.agents.open_world import begin
+from umwelt.agents.world_file import read_world
 from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.step import advance
 

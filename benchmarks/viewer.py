@@ -19,20 +19,20 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import median
-from umwelt.agents.description import read_world
-from umwelt.agents.world import World
-from umwelt.client.connection import Core
+from umwelt.agents.mesa.world import World
+from umwelt.agents.world_file import read_world
+from umwelt.client.connection.connection import Core
 from umwelt.client.window.app import imported, prepare_display
-from umwelt.client.window.camera import Camera
+from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.session import PromisedConnection, Session
-from umwelt.cluster import questions
-from umwelt.cluster.cutting import Cutter
-from umwelt.cluster.engine import GATEWAY, Engine, Plan, begin_run
-from umwelt.cluster.greeting import greeting
-from umwelt.cluster.keys import KEEPER
-from umwelt.cluster.portion import measured
+from umwelt.cluster.gateway.welcome import greeting
+from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
 from umwelt.cluster.process import announced
-from umwelt.cluster.tiles import Topic
+from umwelt.cluster.shard import measured
+from umwelt.cluster.view import queries
+from umwelt.cluster.view.tile_encoder import Cutter
+from umwelt.cluster.view.tiles import Topic
+from umwelt.cluster.wire.keys import KEEPER
 
 SIZE = (1280, 800)
 FRAMES_A_TICK = 3
@@ -126,11 +126,11 @@ class Local:
 
     def fetch(self, being: int) -> Kept:
         """All of a being."""
-        part = questions.answered(self.cutter, questions.Fetch(being))
+        part = queries.answered(self.cutter, queries.Fetch(being))
         import msgspec
 
         answer = msgspec.json.decode(msgspec.json.encode(part.answer))
-        found = questions.being_of(answer)
+        found = queries.being_of(answer)
         return Kept(None if found is None else {**answer["being"], **found, "tick": part.tick})
 
     def metrics(self) -> Kept:

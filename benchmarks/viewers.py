@@ -24,10 +24,11 @@ import msgspec
 import zmq
 
 from benchmarks.measure import median
-from umwelt.agents.description import read_world
-from umwelt.cluster import tiles, viewing
-from umwelt.cluster.engine import GATEWAY, Engine, Plan, begin_run
+from umwelt.agents.world_file import read_world
+from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
 from umwelt.cluster.process import announced
+from umwelt.cluster.view import tiles
+from umwelt.cluster.wire import viewer_protocol
 
 ALIVE_S = 3.0
 CREDIT = 64
@@ -57,7 +58,7 @@ class Crowd:
             self._socket.connect(address)
 
     def _say(self, name: bytes, message: msgspec.Struct) -> None:
-        self._socket.send_multipart([name, *viewing.encode(message)])
+        self._socket.send_multipart([name, *viewer_protocol.encode(message)])
 
     def _come(self, name: bytes) -> None:
         squares = max(1, self.side // 64)
@@ -65,8 +66,8 @@ class Crowd:
         around = [((y + a) % squares, (x + b) % squares) for a in range(2) for b in range(2)]
         topics = [tiles.Topic(tiles.BODIES, layer, *place).packed() for layer in (0, 1) for place in around]
         topics.append(tiles.Topic(tiles.DENSITIES, 0, y * 64 // 512, x * 64 // 512).packed())
-        self._say(name, viewing.Hello(viewing.PROTOCOL))
-        self._say(name, viewing.Watch(topics, CREDIT))
+        self._say(name, viewer_protocol.Hello(viewer_protocol.PROTOCOL))
+        self._say(name, viewer_protocol.Watch(topics, CREDIT))
 
     def stay(self, now_s: float) -> None:
         """Who is not welcomed yet knocks; who is says now and then that it is there."""
@@ -77,14 +78,14 @@ class Crowd:
         if now_s - self._alive_s > ALIVE_S:
             self._alive_s = now_s
             for name in self.welcomed:
-                self._say(name, viewing.Alive())
+                self._say(name, viewer_protocol.Alive())
 
     def ask(self, count: int, now_s: float) -> None:
         """Give commands."""
         for _ in range(count):
             place = {"y": self.chance.randrange(self.side), "x": self.chance.randrange(self.side)}
             what = msgspec.json.encode({**place, "substance": "water", "count": 3})
-            command = viewing.Command(secrets.token_hex(8), "drop", what)
+            command = viewer_protocol.Command(secrets.token_hex(8), "drop", what)
             self.asked_s[command.ticket] = now_s
             self._say(self.chance.choice(self.names), command)
 
@@ -95,16 +96,16 @@ class Crowd:
                 name, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            message = viewing.decode(frames[:1])[0]
-            if isinstance(message, viewing.Welcome):
+            message = viewer_protocol.decode(frames[:1])[0]
+            if isinstance(message, viewer_protocol.Welcome):
                 self.welcomed.add(name)
-            elif isinstance(message, viewing.Tile):
+            elif isinstance(message, viewer_protocol.Tile):
                 self.came, self.size = self.came + 1, self.size + sum(map(len, frames))
                 self._owed[name] += 1
                 if self._owed[name] >= CREDIT // 4:
-                    self._say(name, viewing.Credit(self._owed[name]))
+                    self._say(name, viewer_protocol.Credit(self._owed[name]))
                     self._owed[name] = 0
-            elif isinstance(message, viewing.Answer) and message.ticket in self.asked_s:
+            elif isinstance(message, viewer_protocol.Answer) and message.ticket in self.asked_s:
                 self.took_s.append(now_s - self.asked_s.pop(message.ticket))
                 self.refused += bool(message.line)
 

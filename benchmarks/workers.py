@@ -50,7 +50,7 @@ def resident_mib() -> dict[str, float]:
 def memory(beings: int) -> dict[str, Any]:
     """Run Earth with that many founders on 512 x 512 cells for a while."""
     from benchmarks.earth import earth_world, living
-    from umwelt.agents.opening import begin
+    from umwelt.agents.open_world import begin
     from umwelt.sandbox.step import advance
 
     world = earth_world(beings, width=512, height=512)
@@ -62,8 +62,8 @@ def memory(beings: int) -> dict[str, Any]:
 def first_tick(_: int) -> dict[str, Any]:
     """Import, open the world that exercises every law, and run one tick."""
     start = time.perf_counter()
-    from umwelt.agents.description import read_world
-    from umwelt.agents.opening import begin
+    from umwelt.agents.open_world import begin
+    from umwelt.agents.world_file import read_world
     from umwelt.sandbox.step import advance
 
     world = read_world("golden")

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.measure import Effort, Section, spread
-from umwelt.agents.description import read_world
-from umwelt.client.api import Connection, connect
-from umwelt.client.flows import WorldFlow
-from umwelt.cluster.chores import spin
-from umwelt.cluster.engine import GATEWAY, Engine, Plan, begin_run
+from umwelt.agents.world_file import read_world
+from umwelt.client.connection.api import Connection, connect
+from umwelt.client.connection.flows import WorldFlow
+from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
 from umwelt.cluster.process import announced
+from umwelt.cluster.tasks.builtin import spin
 from umwelt.sandbox.kernel import crew
 
 TASK_S = 0.005

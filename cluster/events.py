@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from umwelt.cluster.protocol import Assign, Deed, Failed, Kept, Member, Message, Recorded, Welcome
+from umwelt.cluster.wire.protocol import Assign, Deed, Failed, Kept, Member, Message, Recorded, Welcome
 
 # --- what happens to a node
 

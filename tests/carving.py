@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from umwelt.agents.description import WorldFile, bundled_worlds, parse_world
-from umwelt.agents.opening import begin, opened, torus_of
+from umwelt.agents.open_world import begin, opened, torus_of
+from umwelt.agents.world_file import WorldFile, bundled_worlds, parse_world
 from umwelt.sandbox import audit
 from umwelt.sandbox.region import Rectangle, Region, Torus, hand_over
 from umwelt.sandbox.step import step

@@ -32,7 +32,7 @@ def town():
 @pytest.fixture(scope="module")
 def world(town):
     """A connection to the town."""
-    from umwelt.client.api import connect
+    from umwelt.client.connection.api import connect
 
     with connect(town.address) as found:
         found.wait(3, 60)

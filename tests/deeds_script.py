@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents import deeds
-from umwelt.agents.contract import DRIVES
-from umwelt.agents.deeds import Deed, Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
-from umwelt.agents.description import WorldFile
-from umwelt.agents.opening import tick_zero
+from umwelt.agents.body.interface import DRIVES
+from umwelt.agents.commands import deeds
+from umwelt.agents.commands.deeds import Deed, Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
+from umwelt.agents.open_world import tick_zero
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.region import Region, hand_over
 from umwelt.sandbox.step import step
 from umwelt.sandbox.units import ONE, SUBCELL

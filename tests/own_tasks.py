@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from umwelt.cluster.tasks import task
+from umwelt.cluster.tasks.registry import task
 from umwelt.sandbox.errors import RunError
 
 

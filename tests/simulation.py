@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents import deeds
-from umwelt.agents.description import WorldFile
-from umwelt.agents.opening import opened, tick_zero, torus_of
-from umwelt.cluster.directory import Directory
+from umwelt.agents.commands import deeds
+from umwelt.agents.open_world import opened, tick_zero, torus_of
+from umwelt.agents.world_file import WorldFile
+from umwelt.cluster.coordinator.driver import Steward
+from umwelt.cluster.coordinator.machine import Directory
+from umwelt.cluster.coordinator.state import Known, Wishes
 from umwelt.cluster.events import Prepared
-from umwelt.cluster.host import Host, Opening
-from umwelt.cluster.loopback import Faults, Network
-from umwelt.cluster.machine import Machine
+from umwelt.cluster.node.driver import Host, Opening
+from umwelt.cluster.node.machine import Machine
 from umwelt.cluster.partition import BLOCK_CELLS, cut, most_parts
-from umwelt.cluster.protocol import Deed, Kept, Order, Settled, Submit, Welcome, decode, encode
-from umwelt.cluster.situation import Known, Wishes
-from umwelt.cluster.steward import Steward
+from umwelt.cluster.wire.loopback import Faults, Network
+from umwelt.cluster.wire.protocol import Deed, Kept, Order, Settled, Submit, Welcome, decode, encode
 from umwelt.sandbox import audit
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.region import Rectangle, Region

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from umwelt.agents.description import WorldFile, parse_world
-from umwelt.cluster.engine import begin_run
-from umwelt.cluster.journal import Journal, Metrics
-from umwelt.cluster.portion import measured
-from umwelt.cluster.proving import keep_ledger
-from umwelt.cluster.recovery import journalled_deeds, region_at, replay
-from umwelt.cluster.store import Store
+from umwelt.agents.world_file import WorldFile, parse_world
+from umwelt.cluster.launch.local import begin_run
+from umwelt.cluster.run.journal import Journal, Metrics
+from umwelt.cluster.run.replay import journalled_deeds, region_at, replay
+from umwelt.cluster.run.store import Store
+from umwelt.cluster.run.verify import keep_ledger
+from umwelt.cluster.shard import measured
 from umwelt.sandbox import audit
 from umwelt.sandbox.region import Region
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from umwelt.agents.description import convert
-from umwelt.client.cli import main
-from umwelt.client.outcomes import Finding
-from umwelt.cluster.experiment import bundled_experiments
-from umwelt.cluster.experiment_file import ExperimentFile
+from umwelt.agents.world_file import convert
+from umwelt.client.commands.cli import main
+from umwelt.client.experiments.outcomes import Finding
+from umwelt.client.experiments.plan import bundled_experiments
+from umwelt.client.experiments.schema import ExperimentFile
 
 FOUND = Path(__file__).parent.parent / "docs" / "experiments"
 

@@ -9,7 +9,7 @@ from PIL import Image
 from window_stand import needs_a_screen
 
 from benchmarks.film import AROUND_CELLS, FILM, FILM_ZOOM, MORNING_DAYS, Place, largest_near, liveliest
-from umwelt.agents.world import World
+from umwelt.agents.mesa.world import World
 
 ROOT = Path(__file__).parent.parent
 FILMED = """

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.gallery import PLAN, View, made, sections_of
-from umwelt.agents.description import bundled_worlds
+from umwelt.agents.world_file import bundled_worlds
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -3,8 +3,8 @@
 import pytest
 from carving import whole_elements
 
-from umwelt.agents.description import read_world
-from umwelt.agents.opening import begin
+from umwelt.agents.open_world import begin
+from umwelt.agents.world_file import read_world
 from umwelt.sandbox import audit
 from umwelt.sandbox.step import advance
 

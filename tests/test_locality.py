@@ -9,7 +9,7 @@ from carving import begin, golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from umwelt.agents.earth import laws
+from umwelt.agents.earth.earth import laws
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import advance, step
 

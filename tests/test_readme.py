@@ -123,7 +123,7 @@ def test_its_pictures_are_there_and_its_rooms_and_laws_are_those_of_the_house():
         assert (ROOT / picture).stat().st_size > 50_000, picture
     for room in re.findall(r"^\| `(\w+)/` \|", TEXT, re.M):
         assert (ROOT / room).is_dir(), room
-    from umwelt.agents.earth import laws
+    from umwelt.agents.earth.earth import laws
 
     assert re.findall(r"^\| (\w+) \| (\d+) \|", TEXT, re.M) == [(law.name, str(law.reach)) for law in laws]
     assert f"add up to {laws.light_speed} cells" in TEXT

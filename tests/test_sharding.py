@@ -26,9 +26,9 @@ from carving import (
 )
 from deeds_script import KINDS, LAST_TICK, RUNNER, cast, deeds_at, run_with_deeds
 
-from umwelt.agents.deeds import fetched
-from umwelt.agents.opening import opened, tick_zero
-from umwelt.agents.physiology import DROWNING_COUNT
+from umwelt.agents.commands.deeds import fetched
+from umwelt.agents.earth.parameters import DROWNING_COUNT
+from umwelt.agents.open_world import opened, tick_zero
 from umwelt.sandbox import audit
 from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.region import Rectangle
@@ -224,7 +224,7 @@ SCRIPT = """
     import sys
     sys.path.insert(0, sys.argv[1])
     from carving import *
-    from umwelt.agents.opening import tick_zero
+    from umwelt.agents.open_world import tick_zero
     world = golden(*[int(v) for v in sys.argv[2].split("x")])
     torus = torus_of(world)
     cuts = {"one": carve(torus, [0], [[0]]), "nine": ninths(torus), "four": quarters(torus)}
@@ -236,7 +236,7 @@ SCRIPT = """
     if len(sys.argv) > 5:
         from umwelt.sandbox.kernel import kernels
         import numba
-        from umwelt.agents.description import read_world
+        from umwelt.agents.world_file import read_world
         from umwelt.sandbox.step import advance
         for name in filter(None, sys.argv[5].split(",")):
             other = read_world(name, {"width": 64, "height": 64})

@@ -11,8 +11,8 @@ from carving import golden
 from deeds_script import deeds_at
 from simulation import Simulation, undisturbed, whole
 
-from umwelt.agents import deeds
-from umwelt.cluster.loopback import Faults
+from umwelt.agents.commands import deeds
+from umwelt.cluster.wire.loopback import Faults
 from umwelt.sandbox import audit
 
 LAST_TICK = 80

@@ -20,24 +20,24 @@ from typing import Any
 from carving import golden
 from simulation import Disk, MemoryBooks, MemoryShelf
 
-from umwelt.agents.description import WorldFile
-from umwelt.agents.opening import begin, tick_zero, torus_of
-from umwelt.cluster.answering import Answers
-from umwelt.cluster.bench import Bench
-from umwelt.cluster.directory import Directory
-from umwelt.cluster.engine import Engine, Plan
+from umwelt.agents.open_world import begin, tick_zero, torus_of
+from umwelt.agents.world_file import WorldFile
+from umwelt.cluster.coordinator.driver import Steward
+from umwelt.cluster.coordinator.machine import Directory
+from umwelt.cluster.coordinator.state import Known, Wishes
 from umwelt.cluster.events import Prepared
-from umwelt.cluster.gateway import DOOR_LIMITS, Gateway
-from umwelt.cluster.host import Host
-from umwelt.cluster.keys import KEEPER, SPECTATOR, WORLD, Keys
-from umwelt.cluster.machine import Machine
+from umwelt.cluster.gateway.server import DOOR_LIMITS, Gateway
+from umwelt.cluster.launch.local import Engine, Plan
+from umwelt.cluster.node.driver import Host
+from umwelt.cluster.node.machine import Machine
+from umwelt.cluster.node.queries import Answers
+from umwelt.cluster.node.tile_publisher import Publisher
 from umwelt.cluster.partition import most_parts
-from umwelt.cluster.protocol import Halt, Look, Welcome
-from umwelt.cluster.publisher import Publisher
-from umwelt.cluster.situation import Known, Wishes
-from umwelt.cluster.steward import Steward
-from umwelt.cluster.store import Store
-from umwelt.cluster.transport import ZmqTransport
+from umwelt.cluster.run.store import Store
+from umwelt.cluster.tasks.node_worker import Bench
+from umwelt.cluster.wire.keys import KEEPER, SPECTATOR, WORLD, Keys
+from umwelt.cluster.wire.protocol import Halt, Look, Welcome
+from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox.controls import Controls
 
 

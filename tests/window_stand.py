@@ -69,7 +69,7 @@ def screen() -> Iterator[str]:
 @contextmanager
 def launched(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
     """`umwelt launch` as a process of its own, without a window; stopped at the end."""
-    command = [sys.executable, "-m", "umwelt.client.cli", "launch", *arguments, "--run", str(folder)]
+    command = [sys.executable, "-m", "umwelt.client.commands.cli", "launch", *arguments, "--run", str(folder)]
     process = subprocess.Popen(
         [*command, "--no-view", "--no-window"],
         stdin=subprocess.DEVNULL,

@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from umwelt.agents.description import WorldFile
-from umwelt.agents.ground import draws
-from umwelt.agents.laws.geometry import angle_to, cosine, sine
+from umwelt.agents.earth.laws.geometry import angle_to, cosine, sine
+from umwelt.agents.earth.terrain import draws
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.columns import Column, Schema, identity
 from umwelt.sandbox.dice import purpose
 from umwelt.sandbox.kernel import kernel, small

@@ -28,8 +28,8 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from umwelt.agents.description import WorldFile
-from umwelt.agents.ground import draws
+from umwelt.agents.earth.terrain import draws
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.columns import Column, Schema, identity
 from umwelt.sandbox.dice import draw, purpose
 from umwelt.sandbox.errors import WorldFileError

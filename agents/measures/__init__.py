@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 
-from umwelt.agents.description import WorldFile, load_object, one_line, one_of
 from umwelt.agents.measures import behaviour, bodies, census, foraging, halves, plants
+from umwelt.agents.world_file import WorldFile, load_object, one_line, one_of
 from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.region import Region
 

@@ -5,10 +5,10 @@ Those born in it have not sensed anything yet and are left out. Where nobody is 
 
 import numpy as np
 
-from umwelt.agents.contract import OTHER_SIZE, STIMULI
-from umwelt.agents.description import WorldFile
+from umwelt.agents.body.interface import OTHER_SIZE, STIMULI
 from umwelt.agents.measures.census import mean_of, species_rows
 from umwelt.agents.measures.others import seen_by
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.laws.weather import DRYNESS
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import ONE, SUBCELL_BITS

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from umwelt.agents.contract import MODULE, ORGANS, SUGAR, TISSUE
-from umwelt.agents.description import WorldFile
-from umwelt.agents.genome import FIRST_TRAIT, MONSTER_TRAITS, ORGAN_CODES, ORGAN_SLOTS, PLANT_GENES
+from umwelt.agents.body.genome import FIRST_TRAIT, MONSTER_TRAITS, ORGAN_CODES, ORGAN_SLOTS, PLANT_GENES
+from umwelt.agents.body.interface import MODULE, ORGANS, SUGAR, TISSUE
 from umwelt.agents.measures.census import mean_of, species_rows
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.region import Region
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from umwelt.agents.contract import MODULE
-from umwelt.agents.description import WorldFile
+from umwelt.agents.body.interface import MODULE
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox import audit
 from umwelt.sandbox.chemistry import CHARGE
 from umwelt.sandbox.region import Region
@@ -28,7 +28,7 @@ def mean_of(values: np.ndarray) -> float:
 
 
 def _is_of(world: WorldFile, at: int, table: str) -> bool:
-    from umwelt.agents.genesis import template_kind
+    from umwelt.agents.earth.genesis import template_kind
 
     return f"{template_kind(world.settings.founders[at], f'founders[{at}]')}s" == table
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from umwelt.agents import physiology as body
-from umwelt.agents.contract import MODULE, TISSUE
-from umwelt.agents.description import WorldFile
+from umwelt.agents.body.interface import MODULE, TISSUE
+from umwelt.agents.earth import parameters
 from umwelt.agents.measures.census import species_rows
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import SUBCELL_BITS
 
@@ -14,7 +14,7 @@ def fodder(world: WorldFile, region: Region) -> dict[str, float]:
     """Tissue of modules that jaws can reach: molecules in all, and to a cell."""
     plants = region.tables["plants"]
     rows = np.flatnonzero(region.owned_rows("plants") & (plants["stage"] == MODULE))
-    held = int(np.maximum(0, plants["counts"][rows, TISSUE].astype(np.int64) - body.STUB_TISSUE_COUNT).sum())
+    held = int(np.maximum(0, plants["counts"][rows, TISSUE].astype(np.int64) - parameters.STUB_TISSUE_COUNT).sum())
     return {"fodder_count": float(held), "fodder_count_per_cell": held / region.owned.cells}
 
 

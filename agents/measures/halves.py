@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from umwelt.agents.contract import MODULE
-from umwelt.agents.description import WorldFile
-from umwelt.agents.genome import MARKER_A, MARKER_C, P_MARKER_A, P_MARKER_C, PLANT_GENES
+from umwelt.agents.body.genome import MARKER_A, MARKER_C, P_MARKER_A, P_MARKER_C, PLANT_GENES
+from umwelt.agents.body.interface import MODULE
 from umwelt.agents.measures.census import species_rows
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.region import Region
 
 

@@ -5,10 +5,10 @@ Between sensing and measuring they have taken one step each, which can be taken 
 
 import numpy as np
 
-from umwelt.agents import genome as genes
-from umwelt.agents.contract import OTHER_KINSHIP, OTHER_SIZE
-from umwelt.agents.laws.geometry import SINE_SHIFT
-from umwelt.agents.physiology import SIGHT_MOST_FIXED
+from umwelt.agents.body import genome as genes
+from umwelt.agents.body.interface import OTHER_KINSHIP, OTHER_SIZE
+from umwelt.agents.earth.laws.geometry import SINE_SHIFT
+from umwelt.agents.earth.parameters import SIGHT_MOST_FIXED
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import ONE, SUBCELL, TURN
 

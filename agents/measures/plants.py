@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from umwelt.agents.contract import MODULE, TISSUE
-from umwelt.agents.description import WorldFile
-from umwelt.agents.genome import P_MARKER_A, P_MARKER_C
+from umwelt.agents.body.genome import P_MARKER_A, P_MARKER_C
+from umwelt.agents.body.interface import MODULE, TISSUE
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.region import Region
 
 KIND_WIDTH = 42

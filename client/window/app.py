@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from umwelt.client.window.camera import LEAST_SCALE, MOST_SCALE, Camera
+from umwelt.client.window.feed.camera import LEAST_SCALE, MOST_SCALE, Camera
 from umwelt.client.window.session import NEAR_BYTES_A_S, PromisedConnection, Session
 from umwelt.sandbox.errors import RunError, UmweltError
 
@@ -45,7 +45,7 @@ def view(place: str | Path | None, keys: Path | None, demo: bool, picture: Path 
             arcade.run()
         else:
             settled(window)
-            from umwelt.client.window.recorder import screenshot
+            from umwelt.client.window.recording.recorder import screenshot
 
             screenshot(window.pixels(), picture)
             window.close()
@@ -61,7 +61,7 @@ def check(sight: Sight, picture: Path | None) -> None:
     if sight.zoom is not None and not LEAST_SCALE <= sight.zoom <= MOST_SCALE:
         raise UmweltError(f"--zoom {sight.zoom:g}: use {LEAST_SCALE:g} to {MOST_SCALE:g} pixels a cell")
     if picture is not None:
-        from umwelt.client.picture import SUFFIXES
+        from umwelt.client.pictures.picture import SUFFIXES
 
         if picture.suffix.lower() not in SUFFIXES:
             raise UmweltError(f"--screenshot {picture}: pictures end in {', '.join(SUFFIXES)}: name it so")
@@ -109,12 +109,12 @@ def opened(place: str | Path | None, keys: Path | None, demo: bool, sight: Sight
     """A session on a running world, or on the recording."""
     world: Any
     if demo:
-        from umwelt.client.window.demo import Demo
+        from umwelt.client.window.recording.demo import Demo
 
         world = Demo()
     else:
-        from umwelt.client.api import core_of
-        from umwelt.client.remote import place_of
+        from umwelt.client.commands.remote import place_of
+        from umwelt.client.connection.api import core_of
 
         core = core_of(place_of(None if place is None else str(place)), keys, NEAR_BYTES_A_S)
         world = PromisedConnection(core, ANSWER_S)

@@ -11,15 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from umwelt.client.api import Connection, Moment
-from umwelt.client.connection import Core, Reply
-from umwelt.client.window.camera import Camera
-from umwelt.client.window.feed import Feed, place_of
-from umwelt.client.window.looks import Looks
-from umwelt.client.window.series import Being, Series, Status, fits
-from umwelt.cluster import viewing
-from umwelt.cluster.keys import KEEPER, WORLD
-from umwelt.cluster.viewing import LIVE
+from umwelt.client.connection.api import Connection, Moment
+from umwelt.client.connection.connection import Core, Reply
+from umwelt.client.window.feed.camera import Camera
+from umwelt.client.window.feed.feed import Feed, place_of
+from umwelt.client.window.feed.looks import Looks
+from umwelt.client.window.feed.series import Being, Series, Status, fits
+from umwelt.cluster.wire import viewer_protocol
+from umwelt.cluster.wire.keys import KEEPER, WORLD
+from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.region import Torus
 from umwelt.sandbox.units import SUBCELL
@@ -147,7 +147,7 @@ class Session:
     # --- what there is
 
     @property
-    def known(self) -> viewing.Welcome:
+    def known(self) -> viewer_protocol.Welcome:
         """What the server told of the world."""
         return self.core.known
 

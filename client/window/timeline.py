@@ -6,9 +6,9 @@ running world from the snapshot before it, which takes a while: meanwhile what w
 
 from typing import Any, NamedTuple
 
+from umwelt.client.window.input.tools import fork
 from umwelt.client.window.session import Session
-from umwelt.client.window.tools import fork
-from umwelt.cluster.viewing import LIVE
+from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.errors import UmweltError
 
 LIST_EVERY_S = 5.0

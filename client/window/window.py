@@ -7,22 +7,22 @@ import arcade
 import numpy as np
 import pyglet
 
-from umwelt.client.window import senses
-from umwelt.client.window.feed import nearest
+from umwelt.client.window.draw import senses
+from umwelt.client.window.draw.stage import Stage
+from umwelt.client.window.feed.feed import nearest
+from umwelt.client.window.feed.looks import GROUND_LAYERS
+from umwelt.client.window.feed.sky import wind_at
 from umwelt.client.window.gui import Gui
-from umwelt.client.window.inhabit import Inhabiting
-from umwelt.client.window.keys import ACTIONS, PANS, SPEEDS, ZOOMS
-from umwelt.client.window.looks import GROUND_LAYERS
+from umwelt.client.window.input.inhabit import Inhabiting
+from umwelt.client.window.input.keys import ACTIONS, PANS, SPEEDS, ZOOMS
+from umwelt.client.window.input.toolbar import Toolbar
+from umwelt.client.window.input.tools import REACH_CELLS, REACH_PIXELS, SPECTATOR_LINE, Hands
 from umwelt.client.window.panels import Dock, keeping, legend
 from umwelt.client.window.panels.layout import LEFT_PX, RIGHT_PX
-from umwelt.client.window.recorder import Recorder, screenshot
+from umwelt.client.window.recording.recorder import Recorder, screenshot
 from umwelt.client.window.session import Session
-from umwelt.client.window.sky import wind_at
-from umwelt.client.window.stage import Stage
 from umwelt.client.window.timeline import STRIP_PX, Timeline
-from umwelt.client.window.toolbar import Toolbar
-from umwelt.client.window.tools import REACH_CELLS, REACH_PIXELS, SPECTATOR_LINE, Hands
-from umwelt.cluster.viewing import LIVE
+from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.errors import UmweltError
 
 FRAMES_A_S = 60

@@ -5,9 +5,9 @@ from functools import cache
 import pytest
 from small import small_world
 
-from umwelt.agents.cycles import SCENTED, Cycle, Meter
-from umwelt.agents.description import read_world
-from umwelt.agents.opening import begin
+from umwelt.agents.measures.cycles import SCENTED, Cycle, Meter
+from umwelt.agents.open_world import begin
+from umwelt.agents.world_file import read_world
 from umwelt.sandbox.audit import world_digest
 from umwelt.sandbox.step import advance
 

@@ -7,11 +7,13 @@ from carving import begin, golden, whole_elements
 from deeds_script import LAST_TICK, cast, deeds_at, drives
 from small import small_world
 
-from umwelt.agents import World, deeds, physiology
-from umwelt.agents.deeds import Deed, Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
-from umwelt.agents.description import WorldFile, read_world
-from umwelt.agents.laws.metabolism import reactions_of
-from umwelt.agents.opening import opened, tick_zero
+from umwelt.agents import World
+from umwelt.agents.commands import deeds
+from umwelt.agents.commands.deeds import Deed, Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
+from umwelt.agents.earth import parameters
+from umwelt.agents.earth.laws.metabolism import reactions_of
+from umwelt.agents.open_world import opened, tick_zero
+from umwelt.agents.world_file import WorldFile, read_world
 from umwelt.sandbox import audit
 from umwelt.sandbox.chemistry import parse_formula
 from umwelt.sandbox.columns import identity
@@ -212,7 +214,7 @@ def test_a_wound_lets_tissue_fall_and_conserves_matter(kind, asked):
     assert fell.sum() == lost == fell[found["y_fixed"] >> 10, found["x_fixed"] >> 10]
     assert whole_elements([region], world) == before
     if kind == "monsters":
-        assert now["pain"] == min(ONE, lost * physiology.PAIN_PER_TISSUE)
+        assert now["pain"] == min(ONE, lost * parameters.PAIN_PER_TISSUE)
     halo_is_fresh(region)
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from small import TEXT
 
-from umwelt.agents.description import WorldFile, parse_world
-from umwelt.agents.genesis import organs_in, species_of
-from umwelt.agents.genome import BIRTH_ORGANS, MONSTER_GENES, PLANT_GENES
-from umwelt.agents.opening import tick_zero
+from umwelt.agents.body.genome import BIRTH_ORGANS, MONSTER_GENES, PLANT_GENES
+from umwelt.agents.earth.genesis import organs_in, species_of
+from umwelt.agents.open_world import tick_zero
+from umwelt.agents.world_file import WorldFile, parse_world
 from umwelt.sandbox.columns import Table
 
 GRAZER, HUNTER = 'species = "grazer"\ncount = 60', 'species = "hunter"\ncount = 20'

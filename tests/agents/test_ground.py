@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_life import only, open_ground, put, run_law
 
-from umwelt.agents import physiology as body
-from umwelt.agents.contract import MODULE, SEED_ALOFT
-from umwelt.agents.ground import GroundSettings, elevation_of
-from umwelt.agents.opening import begin, tick_zero
+from umwelt.agents.body.interface import MODULE, SEED_ALOFT
+from umwelt.agents.earth import parameters
+from umwelt.agents.earth.terrain import GroundSettings, elevation_of
+from umwelt.agents.open_world import begin, tick_zero
 from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.region import Torus
 from umwelt.sandbox.step import advance
 
-DEEP_COUNT = body.DROWNING_COUNT + 1
+DEEP_COUNT = parameters.DROWNING_COUNT + 1
 
 
 def lands(dry: np.ndarray) -> np.ndarray:
@@ -47,7 +47,7 @@ def water_of(torus: Torus, seed: int, ground: GroundSettings) -> np.ndarray:
 def test_deep_water_parts_the_lands_by_at_least_the_width_that_was_asked_for(seed, channels, islands, torus):
     shape = {"shape": "islands", "islands": islands} if islands else {"channels": channels}
     ground = msgspec.convert({"channel_cells": 12, **shape}, GroundSettings)
-    deep = water_of(torus, seed, ground) > body.DROWNING_COUNT
+    deep = water_of(torus, seed, ground) > parameters.DROWNING_COUNT
     land = lands(~deep)
     assert len(np.unique(land)) > 1 and 0.05 < (~deep).mean() < 0.9
     if not islands:
@@ -97,10 +97,10 @@ def test_seeds_over_deep_water_come_down_soon():
     for _ in range(9):
         run_law(region, "move")
         region.tick += 1
-    assert plants["stage"][0] > SEED_ALOFT and plants["age_ticks"][0] < body.SEED_ALOFT_LEAST_TICKS
+    assert plants["stage"][0] > SEED_ALOFT and plants["age_ticks"][0] < parameters.SEED_ALOFT_LEAST_TICKS
 
 
-@pytest.mark.parametrize(("water", "buds"), [(body.DROWNING_COUNT, True), (DEEP_COUNT, False)])
+@pytest.mark.parametrize(("water", "buds"), [(parameters.DROWNING_COUNT, True), (DEEP_COUNT, False)])
 def test_no_module_buds_into_deep_water(water, buds):
     region, plants, _ = half_drowned("plants", 10.5)
     plants["stage"][:], plants["tissue_count"][:], plants["sugar_count"][:], plants["genome"][:] = MODULE, 90, 90, -128

@@ -4,10 +4,10 @@ import pytest
 from carving import golden
 from deeds_script import KINDS, LAST_TICK, deeds_at, number_of
 
-from umwelt.agents import deeds
-from umwelt.agents.deeds import Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
-from umwelt.agents.ledger import Ledger
-from umwelt.agents.opening import tick_zero, torus_of
+from umwelt.agents.commands import deeds
+from umwelt.agents.commands.deeds import Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
+from umwelt.agents.measures.matter_budget import Ledger
+from umwelt.agents.open_world import tick_zero, torus_of
 from umwelt.sandbox.audit import element_totals, substance_totals
 
 EXACT = (Drop, Rain, Spawn, Wound, Drive, Rate)

@@ -6,11 +6,11 @@ from carving import begin, golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from umwelt.agents import genome as genes
-from umwelt.agents import physiology as body
-from umwelt.agents.contract import MODULE
-from umwelt.agents.earth import laws
-from umwelt.agents.laws.geometry import angle_to, cosine, sine
+from umwelt.agents.body import genome
+from umwelt.agents.body.interface import MODULE
+from umwelt.agents.earth import parameters
+from umwelt.agents.earth.earth import laws
+from umwelt.agents.earth.laws.geometry import angle_to, cosine, sine
 from umwelt.sandbox import audit
 from umwelt.sandbox.laws.weather import weather
 from umwelt.sandbox.region import Region
@@ -92,7 +92,7 @@ def test_of_two_modules_that_bud_into_one_cell_one_does_and_the_other_is_left_as
     plants["bud_direction"][:] = [1, 5]  # east and west, into the cell between them
     before = matter(region, world)
     run_law(region, "live")
-    assert len(plants) == 3 and sorted(plants["tissue_count"].tolist()) == [body.BUD_TISSUE_COUNT, 52, 60]
+    assert len(plants) == 3 and sorted(plants["tissue_count"].tolist()) == [parameters.BUD_TISSUE_COUNT, 52, 60]
     child = int(np.flatnonzero(plants["generation"] == 1)[0])
     assert plants["x_fixed"][child] >> 10 == region.halo_cells + 21
     assert plants["stem_id"][child] == plants["parent_id"][child]
@@ -121,7 +121,7 @@ def hungry_crowd(region: Region, count: int) -> None:
     monsters = region.tables["monsters"]
     for column, value in {"drives": 0, "asleep": 0, "bite": 1024, "jaw_organs": 4, "detritus_count": 0}.items():
         monsters[column][:] = value
-    monsters["genome"][:, genes.FANGS] = 127
+    monsters["genome"][:, genome.FANGS] = 127
 
 
 @settings(max_examples=40)
@@ -156,7 +156,7 @@ def test_grazers_leave_the_stub_of_a_module():
         monsters[column][:] = value
     before = matter(region, world)
     run_law(region, "act")
-    assert plants["tissue_count"][0] == body.STUB_TISSUE_COUNT
+    assert plants["tissue_count"][0] == parameters.STUB_TISSUE_COUNT
     assert matter(region, world) == before
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from carving import bundled
 
-from umwelt.agents.description import read_world
 from umwelt.agents.measures import MEASURES, measured
-from umwelt.agents.opening import begin
+from umwelt.agents.open_world import begin
+from umwelt.agents.world_file import read_world
 from umwelt.sandbox.step import advance
 from umwelt.worlds import market
 

@@ -5,11 +5,11 @@ import pytest
 from carving import bundled
 from small import small_world
 
-from umwelt.agents.contract import STIMULI
+from umwelt.agents.body.interface import STIMULI
 from umwelt.agents.measures import known
 from umwelt.agents.measures.behaviour import behaviour
 from umwelt.agents.measures.others import seen_by
-from umwelt.agents.opening import begin
+from umwelt.agents.open_world import begin
 from umwelt.sandbox.laws.weather import DRYNESS
 from umwelt.sandbox.step import advance
 from umwelt.sandbox.units import ONE

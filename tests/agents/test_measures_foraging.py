@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from small import small_world
 
-from umwelt.agents.contract import MODULE
-from umwelt.agents.measures.across import HOLLING_FIGURES, MATCHING_FIGURES, SHAPES, holling, matching
-from umwelt.agents.measures.analyses import foragers, intake
+from umwelt.agents.body.interface import MODULE
 from umwelt.agents.measures.foraging import fodder, patches
-from umwelt.agents.opening import begin
+from umwelt.agents.open_world import begin
+from umwelt.client.experiments.across_runs import HOLLING_FIGURES, MATCHING_FIGURES, SHAPES, holling, matching
+from umwelt.client.experiments.analyses import foragers, intake
 
 
 def test_fodder_is_what_jaws_reach_of_owned_modules():

@@ -3,7 +3,7 @@
 import numpy as np
 from carving import begin, golden
 
-from umwelt.agents.genome import MARKER_A, P_HEIGHT, P_LEAF, P_MARKER_A
+from umwelt.agents.body.genome import MARKER_A, P_HEIGHT, P_LEAF, P_MARKER_A
 from umwelt.agents.measures.halves import halves, latitudes
 
 

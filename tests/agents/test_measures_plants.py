@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from small import small_world
 
-from umwelt.agents.contract import MODULE, SEED_IN_GROUND, TISSUE
-from umwelt.agents.genome import P_MARKER_A, P_MARKER_C
+from umwelt.agents.body.genome import P_MARKER_A, P_MARKER_C
+from umwelt.agents.body.interface import MODULE, SEED_IN_GROUND, TISSUE
 from umwelt.agents.measures import known, measured
 from umwelt.agents.measures.lines import line_through
 from umwelt.agents.measures.plant_figures import species_area, thinning
 from umwelt.agents.measures.plants import KIND_WIDTH, first_modules, sides_of
-from umwelt.agents.opening import begin
+from umwelt.agents.open_world import begin
 
 NOBODY = {f"founders.{at}.count": 0 for at in (1, 2, 3)}
 

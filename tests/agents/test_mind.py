@@ -5,17 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from umwelt.agents.behaviour import check
-from umwelt.agents.contract import DRIVES, STIMULI
-from umwelt.agents.description import read_world
-from umwelt.agents.genome import FIRST_WEIGHT
-from umwelt.agents.mind import Mind, read_mind
-from umwelt.agents.opening import begin
-from umwelt.agents.programs import bundled_minds
-from umwelt.cluster.engine import begin_run
-from umwelt.cluster.recovery import step_together, together, whole_digest
-from umwelt.cluster.seals import seals_of
-from umwelt.cluster.store import Entry
+from umwelt.agents.body.genome import FIRST_WEIGHT
+from umwelt.agents.body.interface import DRIVES, STIMULI
+from umwelt.agents.hocl.programs import bundled_minds
+from umwelt.agents.open_world import begin
+from umwelt.agents.species.behaviour import check
+from umwelt.agents.species.hocl_behaviour import Mind, read_mind
+from umwelt.agents.world_file import read_world
+from umwelt.cluster.fingerprint import seals_of
+from umwelt.cluster.launch.local import begin_run
+from umwelt.cluster.run.replay import step_together, together, whole_digest
+from umwelt.cluster.run.store import Entry
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.step import advance

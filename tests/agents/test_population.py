@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from umwelt.agents import Agent, Monster, Plant, Population, World
-from umwelt.agents.population import simple_names
+from umwelt.agents.mesa.agent_set import simple_names
 
 NAMES = ("unique_id", "sugar_count", "age_ticks", "species", "x_fixed")
 

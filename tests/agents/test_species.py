@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from umwelt.agents import Column, Drives, Monster, World, compiled, dot
-from umwelt.agents.behaviour import edges_of, register
-from umwelt.agents.contract import DRIVES, STIMULI
-from umwelt.agents.description import parse_world
-from umwelt.agents.opening import torus_of
+from umwelt.agents.body.interface import DRIVES, STIMULI
+from umwelt.agents.open_world import torus_of
+from umwelt.agents.species.behaviour import edges_of, register
+from umwelt.agents.world_file import parse_world
 from umwelt.sandbox.errors import SpeciesError, WorldFileError
 
 WEIGHTS = {"other_bearing": -3, "hunger": 40, "one": 7}
@@ -431,7 +431,7 @@ def test_drives_are_rounded_to_1024ths_and_clamped(turns):
 
 
 def _behaviours(cls):
-    from umwelt.agents.behaviour import behaviours_for
+    from umwelt.agents.species.behaviour import behaviours_for
 
     return behaviours_for([register(cls)]).own[0]
 
@@ -442,7 +442,7 @@ _REGION = World.load("golden", seed=2, width=32, height=32).region
 @settings(max_examples=30, deadline=None)
 @given(st.dictionaries(st.sampled_from(STIMULI), st.integers(-(1 << 20), 1 << 20), max_size=8))
 def test_the_dot_product_is_exact_for_one_being_and_for_many(weights):
-    from umwelt.agents.species import Sight
+    from umwelt.agents.species.species import Sight
 
     monsters = _REGION.tables["monsters"]
     monsters["stimuli"][:] = np.arange(monsters["stimuli"].size).reshape(monsters["stimuli"].shape) % 2049 - 1024
@@ -459,7 +459,7 @@ def test_the_dot_product_is_exact_for_one_being_and_for_many(weights):
 
 
 def test_the_dot_product_refuses_floats_and_unknown_names():
-    from umwelt.agents.species import Sight
+    from umwelt.agents.species.species import Sight
 
     with pytest.raises(SpeciesError, match="float64"):
         dot([0.5], [1])

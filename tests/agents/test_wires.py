@@ -2,9 +2,9 @@
 
 from carving import golden
 
-from umwelt.agents.brain import wired
-from umwelt.agents.genesis import species_of
-from umwelt.agents.genome import FIRST_WEIGHT
+from umwelt.agents.body.genome import FIRST_WEIGHT
+from umwelt.agents.earth.brain import wired
+from umwelt.agents.earth.genesis import species_of
 
 HIDDEN, BITE = {"hunger": 110, "memory_3": -7}, {"1": 90}
 

@@ -11,8 +11,8 @@ import pytest
 from carving import golden
 
 from umwelt.agents import Agent, Column, Drives, Monster, Plant, Population, World
-from umwelt.agents.description import bundled_worlds, parse_world, read_world
-from umwelt.agents.opening import begin, tried_small
+from umwelt.agents.open_world import begin, tried_small
+from umwelt.agents.world_file import bundled_worlds, parse_world, read_world
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import SnapshotError, UmweltError, WorldFileError
 from umwelt.sandbox.step import advance
@@ -418,7 +418,7 @@ def test_plain_models_refuse_what_mesa_refuses():
 
 
 def test_laws_alone_do_not_load_mesa():
-    code = "import sys, umwelt.agents.earth, umwelt.agents.opening; sys.exit(len({'mesa', 'pandas'} & {*sys.modules}))"
+    code = "import sys, umwelt.agents.earth.earth, umwelt.agents.open_world; sys.exit(len({'mesa', 'pandas'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

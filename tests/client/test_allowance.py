@@ -7,11 +7,11 @@ import pytest
 from carving import golden
 from town import Town
 
-from umwelt.client.allowance import BURST_S, CREDIT, SILENT_S, Allowance
-from umwelt.client.api import connect
-from umwelt.client.connection import Core
-from umwelt.cluster.tiles import BODIES, DENSITIES, Topic, read_head
-from umwelt.cluster.viewing import LIVE
+from umwelt.client.connection.api import connect
+from umwelt.client.connection.connection import Core
+from umwelt.client.connection.rate_limit import BURST_S, CREDIT, SILENT_S, Allowance
+from umwelt.cluster.view.tiles import BODIES, DENSITIES, Topic, read_head
+from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.errors import RunError
 
 TURN_S = 0.004

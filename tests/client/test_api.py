@@ -10,12 +10,12 @@ import pytest
 from simulation import undisturbed
 from town import Town, attended
 
-from umwelt.agents import deeds
-from umwelt.client.api import Connection, connect, connect_async
-from umwelt.cluster.keys import make_keys
+from umwelt.agents.commands import deeds
+from umwelt.client.connection.api import Connection, connect, connect_async
 from umwelt.cluster.process import announce
-from umwelt.cluster.recovery import region_at
-from umwelt.cluster.store import Store
+from umwelt.cluster.run.replay import region_at
+from umwelt.cluster.run.store import Store
+from umwelt.cluster.wire.keys import make_keys
 from umwelt.sandbox.errors import RunError
 
 HEIGHT, WIDTH = 96, 80  # as conftest.py has them

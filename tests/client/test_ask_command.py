@@ -8,9 +8,9 @@ import pytest
 from carving import golden
 from town import Town
 
-from umwelt.client.api import connect
-from umwelt.client.ask import arguments_of
-from umwelt.client.cli import main
+from umwelt.client.commands.ask import arguments_of
+from umwelt.client.commands.cli import main
+from umwelt.client.connection.api import connect
 
 
 @pytest.fixture(scope="module")

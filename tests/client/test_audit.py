@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from small import small_run
 
-from umwelt.agents.cycles import Turnover
-from umwelt.agents.description import read_world
-from umwelt.client.audit import _residence
-from umwelt.client.cli import main
-from umwelt.cluster.auditing import Round
-from umwelt.cluster.engine import begin_run
-from umwelt.cluster.recovery import region_at
-from umwelt.cluster.store import Store
+from umwelt.agents.measures.cycles import Turnover
+from umwelt.agents.world_file import read_world
+from umwelt.client.commands.audit import _residence
+from umwelt.client.commands.cli import main
+from umwelt.cluster.launch.local import begin_run
+from umwelt.cluster.run.audit import Round
+from umwelt.cluster.run.replay import region_at
+from umwelt.cluster.run.store import Store
 from umwelt.sandbox import snapshot
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from small import TEXT
 
-from umwelt.agents import description
-from umwelt.agents.description import read_world
-from umwelt.agents.opening import begin, tried_small
-from umwelt.client.cli import main
+from umwelt.agents import world_file
+from umwelt.agents.open_world import begin, tried_small
+from umwelt.agents.world_file import read_world
+from umwelt.client.commands.cli import main
 from umwelt.sandbox import region
 from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.step import advance
@@ -56,7 +56,7 @@ BAD = {
         with_line(HUNTER, 'behaviour = "no_such_module:Shy"'), '"no_such_module:Shy": cannot import no_such_module',
     ),
     "species that is not there": (
-        with_line(HUNTER, 'behaviour = "umwelt.agents.genome:Shy"'), 'umwelt.agents.genome has no "Shy"',
+        with_line(HUNTER, 'behaviour = "umwelt.agents.body.genome:Shy"'), 'umwelt.agents.body.genome has no "Shy"',
     ),
     "laws that cannot be imported": (
         with_line("seed = 5", 'laws = "no_such:laws"'), 'laws = "no_such:laws": cannot import',
@@ -170,7 +170,7 @@ def test_a_world_that_does_not_fit_memory_is_refused_before_anything_is_allocate
         raise AssertionError("a region was made")
 
     Path("mine.toml").write_text(instead("width = 48", "width = 20000"))
-    monkeypatch.setattr(description, "memory_at_hand", lambda: 100 << 20)
+    monkeypatch.setattr(world_file, "memory_at_hand", lambda: 100 << 20)
     monkeypatch.setattr(region.Region, "__init__", nothing)
     line = refused("launch", "mine.toml")
     assert "width = 20000, height = 40: needs about 0." in line and "use a smaller width, height or count" in line
@@ -184,7 +184,7 @@ def test_the_estimate_of_memory_is_near_what_a_world_takes():
         taken = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert 0.8 < description.memory_needed(world) / taken < 1.6
+    assert 0.8 < world_file.memory_needed(world) / taken < 1.6
 
 
 @pytest.mark.parametrize(

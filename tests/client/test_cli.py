@@ -19,14 +19,14 @@ from pyarrow import parquet
 from rich.console import Console
 from small import TEXT, small_run, small_world
 
-from umwelt.agents.opening import torus_of
-from umwelt.client import dashboard
-from umwelt.client.cli import main
-from umwelt.client.running import newest
-from umwelt.cluster.journal import Journal
+from umwelt.agents.open_world import torus_of
+from umwelt.client.commands import dashboard
+from umwelt.client.commands.cli import main
+from umwelt.client.commands.running import newest
 from umwelt.cluster.process import announced
-from umwelt.cluster.recovery import region_at, verify
-from umwelt.cluster.store import Store
+from umwelt.cluster.run.journal import Journal
+from umwelt.cluster.run.replay import region_at, verify
+from umwelt.cluster.run.store import Store
 
 WANTED = {
     "tick", "digest", "plants", "monsters", "births", "deaths", "elements", "substances", "populations", "ticks_per_s",
@@ -169,7 +169,7 @@ def test_worlds_are_listed_with_a_line_each(capsys):
 
 def started(*more: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "umwelt.client.cli", "launch", "mine.toml", *more],
+        [sys.executable, "-m", "umwelt.client.commands.cli", "launch", "mine.toml", *more],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -209,7 +209,7 @@ def test_a_running_world_tells_where_it_is_takes_in_nodes_lets_them_go_and_stops
             main(["resume", "runs/mine-1"])
         assert "is running already" in capsys.readouterr().err
         guest = subprocess.Popen(
-            [sys.executable, "-m", "umwelt.client.cli", "join", "runs/mine-1", "--name", "guest"],
+            [sys.executable, "-m", "umwelt.client.commands.cli", "join", "runs/mine-1", "--name", "guest"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         try:
@@ -280,13 +280,13 @@ def modules_after(script: str) -> set[str]:
 
 
 def test_help_imports_nothing_that_is_slow():
-    script = "from umwelt.client.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    script = "from umwelt.client.commands.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
     assert not modules_after(script) & {"numba", "numpy", "mesa", "pandas", "pyarrow", "zarr", "PIL"}
 
 
 def test_launch_imports_no_mesa_pandas_or_pyarrow():
     launched = "main(['launch', 'mine.toml', '--ticks', '1', '--no-view'])"
-    script = f"from umwelt.client.cli import main\ntry: {launched}\nexcept SystemExit: pass"
+    script = f"from umwelt.client.commands.cli import main\ntry: {launched}\nexcept SystemExit: pass"
     assert not modules_after(script) & {"mesa", "pandas", "pyarrow", "PIL", "matplotlib"}
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 from pyarrow import parquet
 from small import small_run
 
-from umwelt.client.cli import main
-from umwelt.cluster.duel import Genomes, duel_world, founding_genomes, genomes_of, moment_of, run_duel
+from umwelt.client.commands.cli import main
+from umwelt.client.experiments.duel import Genomes, duel_world, founding_genomes, genomes_of, moment_of, run_duel
 
 QUICK = ["--ticks", "24", "--seeds", "2"]
 
@@ -133,7 +133,7 @@ def test_who_is_not_there_cannot_duel(tmp_path, capsys):
 
 
 def test_ctrl_c_leaves_nothing_and_nobody_behind(kept, tmp_path):
-    command = [sys.executable, "-m", "umwelt.client.cli", "duel", str(kept), "--ticks", "1000000", "--to", "out"]
+    command = [sys.executable, "-m", "umwelt.client.commands.cli", "duel", str(kept), "--ticks", "1000000", "--to", "out"]
     process = subprocess.Popen(
         command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )

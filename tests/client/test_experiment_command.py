@@ -14,10 +14,10 @@ import pytest
 from pyarrow import parquet
 
 from umwelt.agents.measures import known
-from umwelt.agents.measures.analyses import hunters_lag, peaks
-from umwelt.client.cli import main
-from umwelt.client.outcomes import Run, judged
-from umwelt.cluster.experiment import read_experiment
+from umwelt.client.commands.cli import main
+from umwelt.client.experiments.analyses import hunters_lag, peaks
+from umwelt.client.experiments.outcomes import Run, judged
+from umwelt.client.experiments.plan import read_experiment
 
 TEXT = """
 summary = "light or none"
@@ -215,7 +215,7 @@ def test_mistakes_are_one_line(tmp_path, capsys, arguments, line):
 
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path, capsys):
     path, folder = made(tmp_path, TEXT.replace("ticks = 20", "ticks = 300")), tmp_path / "found"
-    line = [sys.executable, "-m", "umwelt.client.cli", "experiment", path, "--to", str(folder), "--processes", "1"]
+    line = [sys.executable, "-m", "umwelt.client.commands.cli", "experiment", path, "--to", str(folder), "--processes", "1"]
     with (tmp_path / "out").open("wb") as out:
         running = subprocess.Popen(line, stdout=out, stderr=out, env={**os.environ, "COLUMNS": "200"})
         deadline_s = time.monotonic() + 240

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from umwelt.client.window.camera import Camera
-from umwelt.client.window.far import KINDS, by_kind, grid_of, runs_of
-from umwelt.client.window.frame import Plane
-from umwelt.client.window.ground import Spread, grains
-from umwelt.client.window.layers import MAPS, colours_of, legend, mixed, span_of, ticks_between
+from umwelt.client.window.draw.far import KINDS, by_kind, grid_of, runs_of
+from umwelt.client.window.draw.ground import Spread, grains
+from umwelt.client.window.draw.layers import MAPS, colours_of, legend, mixed, span_of, ticks_between
+from umwelt.client.window.feed.camera import Camera
+from umwelt.client.window.feed.frame import Plane
 from umwelt.sandbox.region import Rectangle
 
 KNOWN = SimpleNamespace(units={"mineral": "count", "light": "1/1024", "temperature": "1/100 degree Celsius"})

@@ -10,21 +10,21 @@ from PIL import Image
 from pyarrow import parquet
 from small import small_run, small_world, walking
 
-from umwelt.agents.description import read_world
-from umwelt.agents.genesis import species_of
-from umwelt.agents.genome import MARKER_A, MONSTER_GENES
-from umwelt.client import descent as descents
-from umwelt.client.clades import GENE_RANGE, GenomeClades, apart, counted_in, drawn_rows
-from umwelt.client.cli import main
-from umwelt.client.descent import Descent, Gathering, read_descent
-from umwelt.client.lineage import beings_tree, clade_names, clades_tree, sampled, write_lineage
-from umwelt.client.lineage_picture import charted
-from umwelt.client.newick import Tree, newick
-from umwelt.cluster.afar import opened_store
-from umwelt.cluster.engine import begin_run
-from umwelt.cluster.journal import Journal
-from umwelt.cluster.recovery import described_world, region_at
-from umwelt.cluster.store import Store
+from umwelt.agents.body.genome import MARKER_A, MONSTER_GENES
+from umwelt.agents.earth.genesis import species_of
+from umwelt.agents.world_file import read_world
+from umwelt.client.commands.cli import main
+from umwelt.client.lineage import ancestry
+from umwelt.client.lineage.ancestry import Descent, Gathering, read_descent
+from umwelt.client.lineage.clades import GENE_RANGE, GenomeClades, apart, counted_in, drawn_rows
+from umwelt.client.lineage.lineage import beings_tree, clade_names, clades_tree, sampled, write_lineage
+from umwelt.client.lineage.newick import Tree, newick
+from umwelt.client.lineage.picture import charted
+from umwelt.cluster.launch.local import begin_run
+from umwelt.cluster.run.journal import Journal
+from umwelt.cluster.run.remote_store import opened_store
+from umwelt.cluster.run.replay import described_world, region_at
+from umwelt.cluster.run.store import Store
 from umwelt.sandbox.columns import identity
 from umwelt.sandbox.errors import WorldFileError
 
@@ -167,7 +167,7 @@ def test_clades_nest_and_begin_where_a_genome_drifted(descent, store):
 
 @pytest.mark.parametrize("rows", [7, 500])
 def test_pages_do_not_matter(descent, store, monkeypatch, rows):
-    monkeypatch.setattr(descents, "PAGE_ROWS", rows)
+    monkeypatch.setattr(ancestry, "PAGE_ROWS", rows)
     again = read_descent(store, described_world(store), drift=FINE, least=2)
     for name in ("ids", "parents", "clades", "generations", "living"):
         np.testing.assert_array_equal(getattr(again, name), getattr(descent, name))
@@ -224,7 +224,7 @@ def test_small_clades_count_in_what_they_split_off_from():
 
 
 def test_who_was_placed_by_hand_begins_a_line_and_circles_are_cut(store):
-    gathering = descents.Gathering(["grazer"], ["monsters"], FINE)
+    gathering = ancestry.Gathering(["grazer"], ["monsters"], FINE)
     hand, born = identity(2, 9, 1, by_hand=True), identity(2, 5, np.array([3, 4, 5]))
     genes = np.zeros(MONSTER_GENES, np.int8)
     genes[MARKER_A] = 7
@@ -429,7 +429,7 @@ def test_ctrl_c_leaves_an_older_lineage_as_it_was(store, tmp_path, monkeypatch, 
     def stopped(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("umwelt.client.lineage.draw_lineage", stopped)
+    monkeypatch.setattr("umwelt.client.lineage.lineage.draw_lineage", stopped)
     with pytest.raises(SystemExit) as ended:
         main(["lineage", str(store.folder), "--to", str(tmp_path), "--drift", str(FINE)])
     assert ended.value.code == 130

@@ -8,10 +8,10 @@ from carving import golden
 from small import small_run, small_world
 from town import Town
 
-from umwelt.client.api import connect
-from umwelt.cluster.journal import Journal
-from umwelt.cluster.keys import SPECTATOR, Keys, make_keys
-from umwelt.cluster.recovery import region_at
+from umwelt.client.connection.api import connect
+from umwelt.cluster.run.journal import Journal
+from umwelt.cluster.run.replay import region_at
+from umwelt.cluster.wire.keys import SPECTATOR, Keys, make_keys
 from umwelt.sandbox.errors import RunError
 
 LAST = 96
@@ -163,7 +163,7 @@ def test_too_many_questions_to_the_journal_are_refused_and_the_world_goes_on(tow
 
 
 def _birth_question(ticket: str):
-    from umwelt.cluster.viewing import History
+    from umwelt.cluster.wire.viewer_protocol import History
 
     return History(ticket, "births")
 

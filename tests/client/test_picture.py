@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 from small import small_run, small_world
 
-from umwelt.agents.description import read_world
-from umwelt.agents.opening import begin
-from umwelt.client import minimap, picture
-from umwelt.client.api import View
-from umwelt.client.cli import main
-from umwelt.client.scene import hsv, scene_of
+from umwelt.agents.open_world import begin
+from umwelt.agents.world_file import read_world
+from umwelt.client.commands.cli import main
+from umwelt.client.connection.api import View
+from umwelt.client.pictures import minimap, picture
+from umwelt.client.pictures.scene import hsv, scene_of
 from umwelt.sandbox.region import Rectangle
 from umwelt.sandbox.step import advance
 

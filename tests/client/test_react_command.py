@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from umwelt.agents.programs import bundled_programs, read_program
-from umwelt.client.cli import main
+from umwelt.agents.hocl.programs import bundled_programs, read_program
+from umwelt.client.commands.cli import main
 from umwelt.sandbox.errors import ProgramError
 
 MAX = "let max = replace x::int, y::int by x if x >= y in <max, 2, 9, 3>"
@@ -111,7 +111,7 @@ def test_mistakes_are_one_line(capsys, what):
 
 def test_ctrl_c_ends_it_with_one_line():
     Path("endless.hocl").write_text("let up = replace x::int by 1 - x in <up, 0>", "utf-8")
-    command = [sys.executable, "-m", "umwelt.client.cli", "react", "endless.hocl", "--trace", "--most", "100000000"]
+    command = [sys.executable, "-m", "umwelt.client.commands.cli", "react", "endless.hocl", "--trace", "--most", "100000000"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with Path("trace.txt").open("w") as trace:
         running = subprocess.Popen(command, stdout=trace, stderr=subprocess.PIPE, text=True, env=environment)

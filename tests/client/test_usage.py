@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from small import TEXT, small_run, small_world
 
-from umwelt.agents.opening import begin
-from umwelt.client import bodies, picture
-from umwelt.client.cli import main
-from umwelt.cluster import engine
+from umwelt.agents.open_world import begin
+from umwelt.client.commands.cli import main
+from umwelt.client.pictures import bodies, picture
+from umwelt.cluster.launch import local
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_ctrl_c_while_a_world_is_made_is_one_line(refused, monkeypatch):
     def interrupted(*arguments):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(engine, "begin_run", interrupted)
+    monkeypatch.setattr(local, "begin_run", interrupted)
     assert "stopped at once; what was saved before is whole" in refused("launch", "golden", code=130)
 
 
@@ -130,7 +130,7 @@ def test_ctrl_c_while_a_world_is_made_is_one_line(refused, monkeypatch):
 def test_a_launch_stopped_in_its_first_save_leaves_nothing(tmp_path, number):
     (tmp_path / "mine.toml").write_text(TEXT)
     script = (
-        "import time\nfrom umwelt.client.cli import main\nfrom umwelt.sandbox import snapshot\n"
+        "import time\nfrom umwelt.client.commands.cli import main\nfrom umwelt.sandbox import snapshot\n"
         "snapshot._write = lambda *them: (print('writing', flush=True), time.sleep(60))\n"
         "main(['launch', 'mine.toml', '--no-view'])"
     )

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from window_stand import Stand, launched, needs_a_screen, screen
 
-from umwelt.client.api import connect
-from umwelt.cluster.journal import Journal
+from umwelt.client.connection.api import connect
 from umwelt.cluster.process import announced
-from umwelt.cluster.viewing import LIVE
+from umwelt.cluster.run.journal import Journal
+from umwelt.cluster.wire.viewer_protocol import LIVE
 
 pytestmark = needs_a_screen
 SIZE = (440, 330)
@@ -103,7 +103,7 @@ def monster(stand: Stand) -> int:
 
 def placed_on(stand: Stand, being: int) -> tuple[float, float]:
     """The pixel where a being is drawn now; the world rests and all have glided to their places."""
-    from umwelt.client.window.feed import place_of
+    from umwelt.client.window.feed.feed import place_of
 
     place = place_of(stand.session.feed.frame, being, stand.session.torus)
     assert place is not None

@@ -19,14 +19,14 @@ from PIL import Image
 from small import small_run
 from window_stand import needs_a_screen, screen
 
-from umwelt.agents.description import read_world
-from umwelt.client.beside import Beside
-from umwelt.client.cli import main
-from umwelt.client.connection import Core
-from umwelt.cluster import viewing
-from umwelt.cluster.greeting import greeting
-from umwelt.cluster.keys import KEEPER
-from umwelt.cluster.transport import ZmqTransport
+from umwelt.agents.world_file import read_world
+from umwelt.client.commands.cli import main
+from umwelt.client.commands.window_process import Beside
+from umwelt.client.connection.connection import Core
+from umwelt.cluster.gateway.welcome import greeting
+from umwelt.cluster.wire import viewer_protocol
+from umwelt.cluster.wire.keys import KEEPER
+from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox.errors import RunError
 
 WITHIN_S, LAUNCHED_WITHIN_S = 60.0, 150.0
@@ -44,7 +44,7 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 def begun(*arguments: str, **environment: str) -> subprocess.Popen:
     """`umwelt ...` as a process of its own; without a display, unless one is named."""
     return subprocess.Popen(
-        [sys.executable, "-m", "umwelt.client.cli", *arguments], env={**os.environ, **environment}, text=True,
+        [sys.executable, "-m", "umwelt.client.commands.cli", *arguments], env={**os.environ, **environment}, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 (background jobs)
     )  # fmt: skip
@@ -202,7 +202,7 @@ NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @contextmanager
-def gateway(*welcomes: viewing.Welcome) -> Iterator[str]:
+def gateway(*welcomes: viewer_protocol.Welcome) -> Iterator[str]:
     """One that says these to a viewer's Hello, the last one over and over; gives its address."""
     left, ending = list(welcomes), threading.Event()
     transport = ZmqTransport(b"", "tcp://127.0.0.1:0")
@@ -211,11 +211,11 @@ def gateway(*welcomes: viewing.Welcome) -> Iterator[str]:
         with transport:
             while not ending.is_set():
                 incoming = transport.receive(0.02)
-                if incoming is not None and isinstance(viewing.decode(incoming.frames)[0], viewing.Hello):
+                if incoming is not None and isinstance(viewer_protocol.decode(incoming.frames)[0], viewer_protocol.Hello):
                     told = left.pop(0) if len(left) > 1 else left[0]
-                    transport.send(incoming.sender, viewing.encode(told))
+                    transport.send(incoming.sender, viewer_protocol.encode(told))
                 elif incoming is not None and len(welcomes) > 1:
-                    transport.send(incoming.sender, viewing.encode(viewing.Unknown()))
+                    transport.send(incoming.sender, viewer_protocol.encode(viewer_protocol.Unknown()))
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()

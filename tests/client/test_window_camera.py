@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from umwelt.client.window.camera import BODIES_FROM, DENSITIES_BELOW, FADE, MOST_SCALE, Camera
+from umwelt.client.window.feed.camera import BODIES_FROM, DENSITIES_BELOW, FADE, MOST_SCALE, Camera
 
 SIZES = st.integers(32, 3000)
 PLACES = st.floats(0, 1)

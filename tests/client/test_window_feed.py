@@ -8,13 +8,13 @@ import pytest
 from carving import golden
 from town import Town
 
-from umwelt.client.api import connect
-from umwelt.client.connection import Core
-from umwelt.client.window.camera import Camera
-from umwelt.client.window.feed import nearest, place_of, placed
-from umwelt.client.window.gathering import Gathered, cells_of, renewed, swarm_of
+from umwelt.client.connection.api import connect
+from umwelt.client.connection.connection import Core
+from umwelt.client.window.feed.camera import Camera
+from umwelt.client.window.feed.feed import nearest, place_of, placed
+from umwelt.client.window.feed.gathering import Gathered, cells_of, renewed, swarm_of
 from umwelt.client.window.session import PromisedConnection, Session
-from umwelt.cluster.tiles import BEINGS, Head, Piece, Topic
+from umwelt.cluster.view.tiles import BEINGS, Head, Piece, Topic
 from umwelt.sandbox.region import Rectangle, Torus
 
 HEIGHT, WIDTH = 96, 80

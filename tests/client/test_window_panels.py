@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from umwelt.agents.brain import squash, wired
-from umwelt.agents.contract import DRIVES, MEMORY, STIMULI
-from umwelt.agents.founders import MONSTERS, monster_genome
-from umwelt.agents.genome import FIRST_OUTPUT, FIRST_RECURRENT, FIRST_WEIGHT, INPUTS, MONSTER_GENES, OUTPUTS
-from umwelt.client.clades import Known
+from umwelt.agents.body.genome import FIRST_OUTPUT, FIRST_RECURRENT, FIRST_WEIGHT, INPUTS, MONSTER_GENES, OUTPUTS
+from umwelt.agents.body.interface import DRIVES, MEMORY, STIMULI
+from umwelt.agents.earth.brain import squash, wired
+from umwelt.agents.earth.founders import MONSTERS, monster_genome
+from umwelt.client.lineage.clades import Known
 from umwelt.client.window.panels import genes
 from umwelt.client.window.panels.clades import BINS, DRIFT, Clades
 from umwelt.client.window.panels.layout import Spot, places
@@ -227,8 +227,8 @@ def test_panels_lie_inside_the_window_and_not_over_each_other(size, count):
 DRAWN = """
 import numpy as np, arcade
 from imgui_bundle import imgui
-from umwelt.client.window.camera import Camera
-from umwelt.client.window.demo import Demo
+from umwelt.client.window.feed.camera import Camera
+from umwelt.client.window.recording.demo import Demo
 from umwelt.client.window.gui import Gui
 from umwelt.client.window.panels import Dock
 from umwelt.client.window.session import Session

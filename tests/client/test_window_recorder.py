@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from umwelt.client.window import recorder
-from umwelt.client.window.recorder import Recorder, screenshot
+from umwelt.client.window.recording import recorder
+from umwelt.client.window.recording.recorder import Recorder, screenshot
 from umwelt.sandbox.errors import UmweltError
 
 

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from umwelt.agents.description import read_world
-from umwelt.agents.opening import begin
-from umwelt.client.connection import Reply
-from umwelt.client.window import make_demo, recording
-from umwelt.client.window.camera import Camera
-from umwelt.client.window.demo import BUNDLED, UNTOUCHED, Demo
+from umwelt.agents.open_world import begin
+from umwelt.agents.world_file import read_world
+from umwelt.client.connection.connection import Reply
+from umwelt.client.window.feed.camera import Camera
+from umwelt.client.window.recording import make_demo, recording
+from umwelt.client.window.recording.demo import BUNDLED, UNTOUCHED, Demo
 from umwelt.client.window.session import Session
-from umwelt.cluster.cutting import Cutter
-from umwelt.cluster.tiles import Look, Topic, decode, encode_beings, encode_counts, encode_field, joined_beings
-from umwelt.cluster.viewing import LIVE
+from umwelt.cluster.view.tile_encoder import Cutter
+from umwelt.cluster.view.tiles import Look, Topic, decode, encode_beings, encode_counts, encode_field, joined_beings
+from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Rectangle
 from umwelt.sandbox.step import advance

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from umwelt.agents.description import read_world
-from umwelt.agents.opening import begin
-from umwelt.client.window.sky import under_one_sun
-from umwelt.cluster import tiles
-from umwelt.cluster.cutting import Cutter
+from umwelt.agents.open_world import begin
+from umwelt.agents.world_file import read_world
+from umwelt.client.window.feed.sky import under_one_sun
+from umwelt.cluster.view import tiles
+from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.sandbox.laws.weather import climate_of
 from umwelt.sandbox.step import advance
 from umwelt.sandbox.units import ONE

@@ -9,19 +9,19 @@ import pytest
 from carving import golden
 from town import Town, attended
 
-from umwelt.agents import deeds
-from umwelt.client.api import connect
-from umwelt.client.connection import Core
-from umwelt.client.window.camera import Camera
-from umwelt.client.window.inhabit import KEYS, TELL_EVERY_S, TURN_A_TICK, TURNS_MOST_A_S, Inhabiting
-from umwelt.client.window.palette import TOOLS
+from umwelt.agents.commands import deeds
+from umwelt.client.connection.api import connect
+from umwelt.client.connection.connection import Core
+from umwelt.client.window.feed.camera import Camera
+from umwelt.client.window.input.inhabit import KEYS, TELL_EVERY_S, TURN_A_TICK, TURNS_MOST_A_S, Inhabiting
+from umwelt.client.window.input.palette import TOOLS
+from umwelt.client.window.input.tools import PAST_LINE, SPECTATOR_LINE, Hands
 from umwelt.client.window.session import PromisedConnection, Session
 from umwelt.client.window.timeline import DEED, KEPT, Timeline
-from umwelt.client.window.tools import PAST_LINE, SPECTATOR_LINE, Hands
-from umwelt.cluster.keys import KEEPER, SPECTATOR, Keys, make_keys
-from umwelt.cluster.recovery import journalled_deeds, region_at
-from umwelt.cluster.store import Store
-from umwelt.cluster.viewing import LIVE
+from umwelt.cluster.run.replay import journalled_deeds, region_at
+from umwelt.cluster.run.store import Store
+from umwelt.cluster.wire.keys import KEEPER, SPECTATOR, Keys, make_keys
+from umwelt.cluster.wire.viewer_protocol import LIVE
 
 HEIGHT, WIDTH = 96, 80
 

@@ -31,12 +31,12 @@ from typing import Any
 
 import msgspec
 
-from umwelt.agents.description import WorldFile
-from umwelt.cluster.engine import Line, begin_run
-from umwelt.cluster.keys import WORLD, Keys, make_keys
-from umwelt.cluster.node import NodeSettings
+from umwelt.agents.world_file import WorldFile
+from umwelt.cluster.coordinator.process import DIRECTORY, SeatSettings
+from umwelt.cluster.launch.local import Line, begin_run
+from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.process import announced, lives
-from umwelt.cluster.seat import DIRECTORY, SeatSettings
+from umwelt.cluster.wire.keys import WORLD, Keys, make_keys
 
 TUN, TUNSETIFF, IFF_TAP, IFF_NO_PI = "/dev/net/tun", 0x400454CA, 0x2, 0x1000
 CLONE_NEWNET = 0x40000000
@@ -265,7 +265,7 @@ class LanRun:
         chosen = SeatSettings(
             str(self.store.folder.resolve()), f"tcp://{host.address}:*", str(self.keys), **settings
         )  # fmt: skip
-        self.directory = self._start(host, "directory", "umwelt.cluster.seat", chosen, None)
+        self.directory = self._start(host, "directory", "umwelt.cluster.coordinator.process", chosen, None)
         end_s = time.monotonic() + START_S
         while (found := announced(self.store.folder / DIRECTORY)) is None:
             assert self.directory.poll() is None and time.monotonic() < end_s, self.log("directory")
@@ -289,7 +289,7 @@ class LanRun:
         host = self.lan.hosts[on]
         settings = NodeSettings(self.address, f"tcp://{host.address}:*", name, str(keys), shares_nothing=not hidden)
         self.nodes[name] = self._start(
-            host, name, "umwelt.cluster.node", settings, self.store.folder if hidden else None, TMPDIR=str(temporary)
+            host, name, "umwelt.cluster.node.process", settings, self.store.folder if hidden else None, TMPDIR=str(temporary)
         )  # fmt: skip
         return name
 

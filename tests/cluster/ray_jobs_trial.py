@@ -11,11 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from umwelt.client import experiment
-from umwelt.cluster import ray_workers
+from umwelt.client.commands import experiment
+from umwelt.cluster.ray import pool
 
 killed: list[int] = []
-hear = ray_workers.RayWorker.hear
+hear = pool.RayWorker.hear
 
 
 def strike(worker: Any) -> Any:
@@ -32,7 +32,7 @@ def strike(worker: Any) -> Any:
     return heard
 
 
-ray_workers.RayWorker.hear = strike  # type: ignore[method-assign]
+pool.RayWorker.hear = strike  # type: ignore[method-assign]
 code = experiment.experimented(sys.argv[1], False, Path(sys.argv[2]), "ray", 2, False)
 print(json.dumps({"code": code, "killed": killed}), flush=True)
 sys.exit(code)

@@ -15,13 +15,13 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
-from umwelt.agents.description import read_world
-from umwelt.cluster.engine import Plan, begin_run
-from umwelt.cluster.keys import make_keys
+from umwelt.agents.world_file import read_world
+from umwelt.cluster.coordinator.process import DIRECTORY
+from umwelt.cluster.launch.local import Plan, begin_run
 from umwelt.cluster.process import announced
-from umwelt.cluster.ray_cluster import OBJECT_STORE_BYTES
-from umwelt.cluster.ray_engine import RayEngine
-from umwelt.cluster.seat import DIRECTORY
+from umwelt.cluster.ray.connect import OBJECT_STORE_BYTES
+from umwelt.cluster.ray.engine import RayEngine
+from umwelt.cluster.wire.keys import make_keys
 
 NODES = 3
 TICKS_PER_S, SLOW_TICKS_PER_S = 40.0, 4.0

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from carving import golden
 
-from umwelt.cluster.afar import FarStore, created_store, opened_store
-from umwelt.cluster.engine import begin_run
-from umwelt.cluster.recovery import fork, region_at, replay
-from umwelt.cluster.store import Entry, ladder
+from umwelt.cluster.launch.local import begin_run
+from umwelt.cluster.run.remote_store import FarStore, created_store, opened_store
+from umwelt.cluster.run.replay import fork, region_at, replay
+from umwelt.cluster.run.store import Entry, ladder
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError
 

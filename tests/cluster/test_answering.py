@@ -4,13 +4,13 @@ import msgspec
 import pytest
 from small import small_world
 
-from umwelt.agents.opening import begin
-from umwelt.cluster.answering import MOST_HELD, Answers
-from umwelt.cluster.bench import Done
-from umwelt.cluster.cutting import Cutter
-from umwelt.cluster.history import Moment
-from umwelt.cluster.protocol import Halt, Look, Sight, decode
-from umwelt.cluster.workers import Errand
+from umwelt.agents.open_world import begin
+from umwelt.cluster.gateway.replay_process import Moment
+from umwelt.cluster.node.queries import MOST_HELD, Answers
+from umwelt.cluster.tasks.node_worker import Done
+from umwelt.cluster.tasks.worker import Errand
+from umwelt.cluster.view.tile_encoder import Cutter
+from umwelt.cluster.wire.protocol import Halt, Look, Sight, decode
 
 COUNT, MANY = b'{"ask":"count"}', b'[{"ask":"count"},{"ask":"select","table":"monsters","columns":[]}]'
 
@@ -127,7 +127,7 @@ def test_a_gateway_that_takes_another_s_place_does_not_get_what_was_meant_for_th
 
 
 def test_results_are_kept_for_a_while_only(node, monkeypatch):
-    monkeypatch.setattr("umwelt.cluster.answering.MOST_KEPT_BYTES", 2500)
+    monkeypatch.setattr("umwelt.cluster.node.queries.MOST_KEPT_BYTES", 2500)
     for number in range(5):
         node.look(f"n{number}", b"", task="spin")
         node.done = [Done(node.begun[-1][0], b"x" * 1000, "")]

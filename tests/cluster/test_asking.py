@@ -3,11 +3,11 @@
 import msgspec
 import pytest
 
-from umwelt.cluster.asking import COMES_S, MOST_ROUNDS, RESTS_S, Asks, Work
-from umwelt.cluster.protocol import Halt, Look, Sight, decode
-from umwelt.cluster.questions import Count, Fetch
-from umwelt.cluster.tasks import packed, unpacked
-from umwelt.cluster.watching import Map
+from umwelt.cluster.gateway.requests import COMES_S, MOST_ROUNDS, RESTS_S, Asks, Work
+from umwelt.cluster.gateway.tile_relay import Map
+from umwelt.cluster.tasks.registry import packed, unpacked
+from umwelt.cluster.view.queries import Count, Fetch
+from umwelt.cluster.wire.protocol import Halt, Look, Sight, decode
 from umwelt.sandbox.region import Torus
 
 MAP = Map(1, b"pass", ("west", "east"), (), ((0, 0, 64, 32), (0, 32, 64, 32)))

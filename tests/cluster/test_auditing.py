@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from small import small_run, small_world, walking
 
-from umwelt.agents import deeds
-from umwelt.agents.cycles import GIVEN, TAKEN
-from umwelt.agents.deeds import Deed as Done
-from umwelt.cluster.auditing import closure, measured_round
-from umwelt.cluster.journal import Journal
-from umwelt.cluster.protocol import Deed
-from umwelt.cluster.recovery import described_world, region_at
-from umwelt.cluster.store import Store
+from umwelt.agents.commands import deeds
+from umwelt.agents.commands.deeds import Deed as Done
+from umwelt.agents.measures.cycles import GIVEN, TAKEN
+from umwelt.cluster.run.audit import closure, measured_round
+from umwelt.cluster.run.journal import Journal
+from umwelt.cluster.run.replay import described_world, region_at
+from umwelt.cluster.run.store import Store
+from umwelt.cluster.wire.protocol import Deed
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError
 

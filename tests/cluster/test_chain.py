@@ -13,22 +13,23 @@ from carving import golden
 from simulation import MemoryBooks, Simulation, undisturbed
 from small import small_run, small_world, walking
 
-from umwelt.agents import deeds
-from umwelt.agents.deeds import Rain
-from umwelt.client.cli import main
-from umwelt.cluster import ledger, signing
-from umwelt.cluster.afar import opened_store
-from umwelt.cluster.books import RunBooks
-from umwelt.cluster.engine import begin_run
+from umwelt.agents.commands import deeds
+from umwelt.agents.commands.deeds import Rain
+from umwelt.client.commands.cli import main
+from umwelt.cluster.coordinator.process import Seat, SeatSettings
+from umwelt.cluster.coordinator.storage import RunBooks
 from umwelt.cluster.events import BeginSnapshot, Complete
-from umwelt.cluster.journal import Journal, Metrics
-from umwelt.cluster.keys import ledger_public, ledger_secret, make_keys
-from umwelt.cluster.ledger import DeedRow, Link, Rows
-from umwelt.cluster.protocol import Deed
-from umwelt.cluster.proving import compare, keep_ledger, proved
-from umwelt.cluster.recovery import fork, region_at, verify
-from umwelt.cluster.seat import Seat, SeatSettings
-from umwelt.cluster.store import Store
+from umwelt.cluster.launch.local import begin_run
+from umwelt.cluster.run import hash_chain
+from umwelt.cluster.run.hash_chain import DeedRow, Link, Rows
+from umwelt.cluster.run.journal import Journal, Metrics
+from umwelt.cluster.run.remote_store import opened_store
+from umwelt.cluster.run.replay import fork, region_at, verify
+from umwelt.cluster.run.store import Store
+from umwelt.cluster.run.verify import compare, keep_ledger, proved
+from umwelt.cluster.wire import signing
+from umwelt.cluster.wire.keys import ledger_public, ledger_secret, make_keys
+from umwelt.cluster.wire.protocol import Deed
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError, UmweltError
 
@@ -155,7 +156,7 @@ def test_the_links_are_one_for_any_number_of_nodes_after_kills_and_for_who_repla
     assert [link.tick for link in alone.links] == [0, 8, 16, 24, 32, 40]
     assert several.links == alone.links and len(alone.deeds) == 3
     for rows in (alone, several):
-        assert ledger.fault_in(rows, world.text.encode()) is None
+        assert hash_chain.fault_in(rows, world.text.encode()) is None
     replayed = [Deed(deed.tick, deed.number, deed.content) for deed in alone.deeds]
     digests, _ = undisturbed(world, 40, replayed)
     assert chained(world.text.encode(), digests, alone.deeds) == alone.links
@@ -165,10 +166,10 @@ def chained(world: bytes, digests: dict[int, int], done: list[DeedRow]) -> list[
     """The links of a history, as anybody computes them who has replayed it."""
     links: list[Link] = []
     for tick in sorted(digests):
-        if tick % ledger.GRID_TICKS == 0:
+        if tick % hash_chain.GRID_TICKS == 0:
             due = [deed for deed in done if links and links[-1].tick <= deed.tick < tick]
-            covers = ledger.hash_of_deeds(due) if links else ledger.hash_of_world(world)
-            links.append(ledger.link_after(links[-1] if links else None, tick, covers, f"{digests[tick]:016x}"))
+            covers = hash_chain.hash_of_deeds(due) if links else hash_chain.hash_of_world(world)
+            links.append(hash_chain.link_after(links[-1] if links else None, tick, covers, f"{digests[tick]:016x}"))
     return links
 
 

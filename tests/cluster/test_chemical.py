@@ -9,8 +9,8 @@ import pytest
 from umwelt.agents.hocl.machine import Dice, Machine
 from umwelt.agents.hocl.parser import parse
 from umwelt.agents.hocl.terms import Solution, text
-from umwelt.cluster.chemical import RULES, _atom, _value, bundled_workflows, reacted, read_workflow
-from umwelt.cluster.tasks import task_named
+from umwelt.cluster.tasks.hocl_workflow import RULES, _atom, _value, bundled_workflows, reacted, read_workflow
+from umwelt.cluster.tasks.registry import task_named
 from umwelt.sandbox.errors import RunError, UmweltError
 
 

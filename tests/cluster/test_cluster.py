@@ -19,13 +19,13 @@ from simulation import Simulation
 from test_golden import GOLDEN_DIGESTS
 from together import TCP, Together, digests_alone, gone, journalled
 
-from umwelt.agents import deeds
-from umwelt.agents.description import read_world
-from umwelt.cluster.engine import CLUSTER, Line
+from umwelt.agents.commands import deeds
+from umwelt.agents.world_file import read_world
+from umwelt.cluster.coordinator.process import DIRECTORY
+from umwelt.cluster.launch.local import CLUSTER, Line
 from umwelt.cluster.process import announced
-from umwelt.cluster.recovery import verify
-from umwelt.cluster.seat import DIRECTORY
-from umwelt.cluster.store import Store
+from umwelt.cluster.run.replay import verify
+from umwelt.cluster.run.store import Store
 
 LONG = os.environ.get("UMWELT_LONG") == "1"
 LAST_TICK = 500 if LONG else 250

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from carving import carved, golden, quarters, torus_of, whole
 
-from umwelt.agents.opening import opened
-from umwelt.cluster import depot
-from umwelt.cluster.depot import CHUNK_BYTES, Carried, Chunk, Receiver, SharedFolder, Url
-from umwelt.cluster.store import Entry, Store
+from umwelt.agents.open_world import opened
+from umwelt.cluster.run import snapshot_transfer
+from umwelt.cluster.run.snapshot_transfer import CHUNK_BYTES, Carried, Chunk, Receiver, SharedFolder, Url
+from umwelt.cluster.run.store import Entry, Store
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError
@@ -71,14 +71,14 @@ def write(place: Path, region) -> dict:
 def test_a_shared_folder_is_known_by_its_token(tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
     one.mkdir(), other.mkdir()
-    first = depot.offer(one)
-    assert depot.shares(one, first) and not depot.shares(other, first) and not depot.shares(tmp_path / "none", first)
-    second = depot.offer(one)
-    assert depot.shares(one, second) and not depot.shares(one, first)
-    depot.withdraw(one)
-    assert not depot.shares(one, second) and list(one.iterdir()) == []
+    first = snapshot_transfer.offer(one)
+    assert snapshot_transfer.shares(one, first) and not snapshot_transfer.shares(other, first) and not snapshot_transfer.shares(tmp_path / "none", first)
+    second = snapshot_transfer.offer(one)
+    assert snapshot_transfer.shares(one, second) and not snapshot_transfer.shares(one, first)
+    snapshot_transfer.withdraw(one)
+    assert not snapshot_transfer.shares(one, second) and list(one.iterdir()) == []
     (one / ".token-..").write_text("..")
-    assert not depot.shares(one, "..")
+    assert not snapshot_transfer.shares(one, "..")
 
 
 def test_parts_written_into_a_shared_folder_are_read_in_place(store, world, regions):
@@ -108,25 +108,25 @@ def test_parts_travel_in_chunks_of_any_order_there_and_back(tmp_path, store, wor
         snapshot.load(path).manifest.digest, 16
     )
     node = Carried(tmp_path / "node")
-    wanted = depot.needed(store.manifest(ENTRY), LEFT)
+    wanted = snapshot_transfer.needed(store.manifest(ENTRY), LEFT)
     assert wanted == ["manifest.json", "constants", "part-0-0", "part-32-0"]
-    files = depot.files_of(path, wanted)
+    files = snapshot_transfer.files_of(path, wanted)
     assert all("-32/" not in name for name, _ in files)
     receiver = Receiver(node.room(ENTRY.name), files)
     while not receiver.complete:
-        assert receiver.take(depot.chunk_of(path, *next(receiver.missing()))) == receiver.complete
+        assert receiver.take(snapshot_transfer.chunk_of(path, *next(receiver.missing()))) == receiver.complete
     assert loaded_digests(world, node.bring(ENTRY.name, LEFT), regions[0].constants) == left_digest(world, regions)
 
 
 def carry(folder: Path, receiver: Receiver, dice: random.Random) -> None:
     """Send all chunks of a folder, out of order, some twice."""
-    sent = list(depot.chunks(folder))
+    sent = list(snapshot_transfer.chunks(folder))
     sent += dice.sample(sent, len(sent) // 2)
     dice.shuffle(sent)
     for chunk in sent:
         receiver.take(chunk)
     assert receiver.complete and list(receiver.missing()) == []
-    assert depot.files_of(receiver.folder) == depot.files_of(folder)
+    assert snapshot_transfer.files_of(receiver.folder) == snapshot_transfer.files_of(folder)
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -197,9 +197,9 @@ def test_names_that_leave_the_folder_are_refused_everywhere(tmp_path, name):
     with pytest.raises(ValueError, match="is no name of a file"):
         Receiver(tmp_path / "new", [("good", 1), (name, 1)])
     with pytest.raises(ValueError):
-        depot.chunk_of(tmp_path / "folder", name, 0)
+        snapshot_transfer.chunk_of(tmp_path / "folder", name, 0)
     with pytest.raises(ValueError):
-        depot.files_of(tmp_path / "folder", [name])
+        snapshot_transfer.files_of(tmp_path / "folder", [name])
     with pytest.raises(ValueError, match="was not promised"):
         Receiver(tmp_path / "new", [("good", 1)]).take(Chunk(name, 0, b"x", True))
     for place in (SharedFolder(tmp_path), Carried(tmp_path / "own")):
@@ -213,7 +213,7 @@ def test_names_that_leave_the_folder_are_refused_everywhere(tmp_path, name):
     "promised",
     [
         [("a", -1)], [("a", 1), ("a", 1)], [("a", 1), ("a/b", 1)], [("a", 600), ("b", 401)],
-        [(f"f{at}", 0) for at in range(depot.MOST_FILES + 1)],
+        [(f"f{at}", 0) for at in range(snapshot_transfer.MOST_FILES + 1)],
     ],
 )  # fmt: skip
 def test_promises_that_cannot_be_kept_are_refused(tmp_path, promised):
@@ -250,7 +250,7 @@ def test_links_lead_nowhere(tmp_path, which):
     with pytest.raises(ValueError, match="a link leads elsewhere"):
         receiver.take(Chunk("in/a", 0, b"bad", True))
     with pytest.raises(ValueError, match="is no file here"):
-        depot.chunk_of(tmp_path / "new", "in/a", 0)
+        snapshot_transfer.chunk_of(tmp_path / "new", "in/a", 0)
     assert (tmp_path / "outside" / "a").read_text() == "precious"
 
 
@@ -261,15 +261,15 @@ def test_large_and_empty_files_arrive_in_any_order(tmp_path):
     (source / "deep" / "large").write_bytes(content)
     (source / "empty").write_bytes(b"")
     (source / "exact").write_bytes(content[:CHUNK_BYTES])
-    sent = list(depot.chunks(source))
+    sent = list(snapshot_transfer.chunks(source))
     assert [(c.name, c.offset // CHUNK_BYTES, c.last) for c in sent] == [
         ("deep/large", 0, False), ("deep/large", 1, False), ("deep/large", 2, True), ("empty", 0, True),
         ("exact", 0, True),
     ]  # fmt: skip
-    receiver = Receiver(tmp_path / "new", depot.files_of(source))
+    receiver = Receiver(tmp_path / "new", snapshot_transfer.files_of(source))
     done = [receiver.take(chunk) for chunk in [*sent[:0:-1], sent[-1], sent[0]]]
     assert done == [False] * 5 + [True]
-    assert all((tmp_path / "new" / n).read_bytes() == (source / n).read_bytes() for n, _ in depot.files_of(source))
+    assert all((tmp_path / "new" / n).read_bytes() == (source / n).read_bytes() for n, _ in snapshot_transfer.files_of(source))
 
 
 def test_chunks_that_come_after_the_folder_was_given_up_make_nothing(tmp_path):

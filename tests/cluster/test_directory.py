@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from umwelt.cluster import directory as page
-from umwelt.cluster import events as do
-from umwelt.cluster import protocol as say
-from umwelt.cluster.directory import Directory
-from umwelt.cluster.pace import exchange_ticks
-from umwelt.cluster.situation import Known, Wishes
+from umwelt.cluster import events
+from umwelt.cluster.coordinator import machine
+from umwelt.cluster.coordinator.clock import exchange_ticks
+from umwelt.cluster.coordinator.machine import Directory
+from umwelt.cluster.coordinator.state import Known, Wishes
+from umwelt.cluster.wire import protocol
 from umwelt.sandbox.region import Torus
 
 SEALS = {"laws": "same"}
@@ -23,7 +23,7 @@ class Town:
         known = known or Known(Torus(64, 64), 16, 0, "tick-000000000000", 0, 0)
         chosen = {"ticks_per_exchange": 1, "mark_s": 1e9, "kept_s": 1e9, **wishes}
         all_wishes = Wishes(nodes=nodes, new_pass=lambda: next(passes), **chosen)
-        self.directory = Directory(known, all_wishes, say.Welcome("", "world", "", ""), SEALS, "p")
+        self.directory = Directory(known, all_wishes, protocol.Welcome("", "world", "", ""), SEALS, "p")
         self.said: list[tuple[Any, Any]] = []
         self.done: list[Any] = []
         self.order_of: list[str] = []
@@ -31,7 +31,7 @@ class Town:
         self.numbers: dict[str, int] = {}
         self.obeying: set[str] = set()
         self.disk_is_slow = False
-        self.written: list[do.Completed] = []
+        self.written: list[events.Completed] = []
         """What a slow disk has still to say."""
         self.wait(0)
         for number in range(nodes):
@@ -41,52 +41,52 @@ class Town:
         waiting = list(instructions)
         while waiting:
             one = waiting.pop(0)
-            if isinstance(one, do.Send):
+            if isinstance(one, events.Send):
                 self.said.append((one.to, one.message))
                 self.order_of.append(type(one.message).__name__)
                 waiting += self.answer(one)
                 continue
             self.done.append(one)
             self.order_of.append(type(one).__name__)
-            if isinstance(one, do.Divide):
+            if isinstance(one, events.Divide):
                 width = 64 // one.parts
                 strips = [(0, at * width, 64, width) for at in range(one.parts)]
-                waiting += self.directory.handle(do.Divided(one.epoch, strips))
-            elif isinstance(one, do.Complete):
-                self.written.append(do.Completed(one.epoch, one.tick, one.kept))
+                waiting += self.directory.handle(events.Divided(one.epoch, strips))
+            elif isinstance(one, events.Complete):
+                self.written.append(events.Completed(one.epoch, one.tick, one.kept))
                 if not self.disk_is_slow:
                     waiting += self.directory.handle(self.written.pop())
 
-    def answer(self, send: do.Send) -> list[Any]:
+    def answer(self, send: events.Send) -> list[Any]:
         """What an obedient node says to an assignment."""
-        if not isinstance(send.message, say.Assign) or send.to.decode() not in self.obeying:
+        if not isinstance(send.message, protocol.Assign) or send.to.decode() not in self.obeying:
             return []
         key = send.to.decode()
         self.numbers[key] = 0
-        return self.noted(key, say.Ready(send.message.tick))
+        return self.noted(key, protocol.Ready(send.message.tick))
 
     def noted(self, key: str, content: Any) -> list[Any]:
         self.numbers[key] += 1
-        note = say.Note(key, self.directory.epoch, self.numbers[key], content)
-        return self.directory.handle(do.Arrived(note, (), key.encode()))
+        note = protocol.Note(key, self.directory.epoch, self.numbers[key], content)
+        return self.directory.handle(events.Arrived(note, (), key.encode()))
 
     def note(self, key: str, content: Any) -> None:
         self.carry_out(self.noted(key, content))
 
     def heard(self, message: Any, sender: str = "person") -> None:
-        self.carry_out(self.directory.handle(do.Arrived(message, (), sender.encode())))
+        self.carry_out(self.directory.handle(events.Arrived(message, (), sender.encode())))
 
     def join(self, key: str, seals: Any = SEALS, obeys: bool = True, **other: Any) -> None:
         self.obeying |= {key} if obeys else set()
-        self.heard(say.Join(key, f"ipc:///{key}", "", "host", 1, 2, True, dict(seals), **other), key)
+        self.heard(protocol.Join(key, f"ipc:///{key}", "", "host", 1, 2, True, dict(seals), **other), key)
 
     def beat(self, tick: int, *keys: str, **other: Any) -> None:
         for key in keys or [member.key for member in self.directory.map]:
-            self.heard(say.Beat(key, self.directory.epoch, tick, 1, **{"tick_s": 0.05, **other}), key)
+            self.heard(protocol.Beat(key, self.directory.epoch, tick, 1, **{"tick_s": 0.05, **other}), key)
 
     def wait(self, seconds: float = 0.01) -> None:
         self.now_s += seconds
-        self.carry_out(self.directory.handle(do.Clock(self.now_s)))
+        self.carry_out(self.directory.handle(events.Clock(self.now_s)))
 
     def live(self, seconds: float, step_s: float = 0.1, **beat: Any) -> None:
         """Time passes; nodes reach what is granted, record it and keep what is wished."""
@@ -105,14 +105,14 @@ class Town:
             return
         for member in list(directory.map):
             if directory.epoch == epoch:
-                self.note(member.key, say.Recorded(taking.tick, 1, 0, 0, 0, {}, {}))
+                self.note(member.key, protocol.Recorded(taking.tick, 1, 0, 0, 0, {}, {}))
         for member in list(directory.map):
             if directory.epoch == epoch:
                 part = {"rectangle": list(member.rectangle)}
-                self.note(member.key, say.Kept(taking.tick, taking.kept, part, {}, 0.001))
+                self.note(member.key, protocol.Kept(taking.tick, taking.kept, part, {}, 0.001))
 
-    def granted(self, key: str) -> list[say.Grant]:
-        return [message for to, message in self.said if isinstance(message, say.Grant) and to == key.encode()]
+    def granted(self, key: str) -> list[protocol.Grant]:
+        return [message for to, message in self.said if isinstance(message, protocol.Grant) and to == key.encode()]
 
     def last(self, kind: type, to: str = "person") -> Any:
         found = [message for who, message in self.said if isinstance(message, kind) and who == to.encode()]
@@ -134,12 +134,12 @@ def test_other_seals_and_protocols_are_refused():
     town = Town(1)
     for number in range(50):
         town.join(f"x{number}", {"laws": "others"}, obeys=False)
-    assert "laws" in town.last(say.Refused, "x0").line and "x0" not in town.directory.nodes
+    assert "laws" in town.last(protocol.Refused, "x0").line and "x0" not in town.directory.nodes
     town.join("y", {}, obeys=False)
-    assert town.last(say.Refused, "y") is not None
-    town.heard(say.Hello("z", "another"), "z")
-    assert "another version" in town.last(say.Refused, "z").line
-    said = [one.line for one in town.done if isinstance(one, do.Say) and "refused" in one.line]
+    assert town.last(protocol.Refused, "y") is not None
+    town.heard(protocol.Hello("z", "another"), "z")
+    assert "another version" in town.last(protocol.Refused, "z").line
+    said = [one.line for one in town.done if isinstance(one, events.Say) and "refused" in one.line]
     assert len(said) == 1  # the log is not filled
 
 
@@ -149,15 +149,15 @@ def test_deeds_are_journalled_before_they_are_granted_and_never_in_the_past():
     town.order_of.clear()
     for number in range(20):
         ahead = max(town.directory.granted, *(grant.through for grant in town.granted("k0")))
-        town.heard(say.Submit(f"t{number}", [b"a", b"b"], tick=number * 3))
-        settled = town.last(say.Settled)
+        town.heard(protocol.Submit(f"t{number}", [b"a", b"b"], tick=number * 3))
+        settled = town.last(protocol.Settled)
         assert settled.tick >= max(ahead, 7, number * 3)
         town.live(0.2)
     grants = [grant for grant in town.granted("k0") if grant.deeds]
     for grant in grants:
         assert all(deed.tick < grant.through for deed in grant.deeds)
     told = {deed.number: deed.tick for grant in grants for deed in grant.deeds}
-    entered = {deed.number: deed.tick for one in town.done if isinstance(one, do.EnterDeeds) for deed in one.deeds}
+    entered = {deed.number: deed.tick for one in town.done if isinstance(one, events.EnterDeeds) for deed in one.deeds}
     assert told and told.items() <= entered.items()
     assert town.order_of.index("EnterDeeds") == 0
 
@@ -165,11 +165,11 @@ def test_deeds_are_journalled_before_they_are_granted_and_never_in_the_past():
 def test_the_same_ticket_is_journalled_once():
     town = Town(1)
     for _ in range(3):
-        town.heard(say.Submit("t", [b"a"]))
-    assert len([one for one in town.done if isinstance(one, do.EnterDeeds)]) == 1
+        town.heard(protocol.Submit("t", [b"a"]))
+    assert len([one for one in town.done if isinstance(one, events.EnterDeeds)]) == 1
     again = Town(1, known=Known(Torus(64, 64), 16, 0, "tick-000000000000", 0, 0, tickets=(("t", 5, 9),)))
-    again.heard(say.Submit("t", [b"a"]))
-    assert again.last(say.Settled) == say.Settled("t", 5, 9)
+    again.heard(protocol.Submit("t", [b"a"]))
+    assert again.last(protocol.Settled) == protocol.Settled("t", 5, 9)
 
 
 def test_who_joined_where_the_world_was_further_moves_the_horizon_but_not_without_bound():
@@ -177,7 +177,7 @@ def test_who_joined_where_the_world_was_further_moves_the_horizon_but_not_withou
     town.join("far", reached=500)
     assert town.directory.horizon == 500
     town.join("liar", obeys=False, reached=1 << 28)
-    assert town.directory.horizon <= 500 + page.FURTHEST_TICKS
+    assert town.directory.horizon <= 500 + machine.FURTHEST_TICKS
 
 
 def test_a_joiner_comes_in_at_a_snapshot_of_the_present():
@@ -198,17 +198,17 @@ def test_a_node_that_is_told_to_leave_ends_and_the_last_one_may_not():
     town = Town(2)
     town.live(1)
     name = next(node.name for node in town.directory.nodes.values() if node.key == "k1")
-    town.heard(say.Order("o", "leave", name=name))
+    town.heard(protocol.Order("o", "leave", name=name))
     town.live(0.3)
-    assert town.keys == ["k0"] and town.last(say.Stop, "k1") is not None
-    town.heard(say.Beat("k1", 1, 5), "k1")  # it did not hear: it is told again, and not that it may come again
-    assert town.last(say.Fenced, "k1") is None
+    assert town.keys == ["k0"] and town.last(protocol.Stop, "k1") is not None
+    town.heard(protocol.Beat("k1", 1, 5), "k1")  # it did not hear: it is told again, and not that it may come again
+    assert town.last(protocol.Fenced, "k1") is None
     last = town.directory.nodes["k0"].name
-    town.heard(say.Order("p", "leave", name=last))
-    assert "holds the whole world" in town.last(say.Settled).line and town.directory.phase == "running"
-    town.heard(say.Leave("k0"), "k0")  # of its own will it may: the world waits for others
+    town.heard(protocol.Order("p", "leave", name=last))
+    assert "holds the whole world" in town.last(protocol.Settled).line and town.directory.phase == "running"
+    town.heard(protocol.Leave("k0"), "k0")  # of its own will it may: the world waits for others
     town.live(0.3)
-    assert town.directory.phase == "gathering" and town.last(say.Stop, "k0") is not None
+    assert town.directory.phase == "gathering" and town.last(protocol.Stop, "k0") is not None
     town.join("heir")
     town.wait(2)
     assert town.directory.phase == "running" and town.keys == ["heir"]
@@ -226,9 +226,9 @@ def test_a_silent_node_is_dead_and_history_is_granted_again():
             break
     assert town.keys == ["k0"] and town.directory.tick == saved
     assert town.granted("k0")[-1].through > saved
-    town.heard(say.Beat("k1", 1, reached), "k1")
-    assert town.last(say.Fenced, "k1") is not None
-    town.heard(say.Join("k1", "ipc:///k1", "", "host", 1, 2, True, SEALS), "k1")  # an old word of it
+    town.heard(protocol.Beat("k1", 1, reached), "k1")
+    assert town.last(protocol.Fenced, "k1") is not None
+    town.heard(protocol.Join("k1", "ipc:///k1", "", "host", 1, 2, True, SEALS), "k1")  # an old word of it
     assert "k1" not in town.directory.nodes
 
 
@@ -251,18 +251,18 @@ def test_who_comes_while_a_world_catches_up_is_taken_in_afterwards():
 def test_a_part_that_cannot_be_written_is_said_and_the_world_goes_on_or_ends_as_it_was_saved():
     town = Town(1)
     town.live(0.5)
-    town.heard(say.Order("save", "save"))
+    town.heard(protocol.Order("save", "save"))
     taking = town.directory.taking
     assert taking is not None
-    town.note("k0", say.Kept(taking.tick, True, {}, {}, 0.1, [], "the disk is full: make room"))
+    town.note("k0", protocol.Kept(taking.tick, True, {}, {}, 0.1, [], "the disk is full: make room"))
     assert town.directory.taking is None and town.directory.phase == "running" and town.directory.tick == 0
-    assert do.Say("the disk is full: make room") in town.done
-    town.heard(say.Order("stop", "stop"))
+    assert events.Say("the disk is full: make room") in town.done
+    town.heard(protocol.Order("stop", "stop"))
     town.wait()
     taking = town.directory.taking
     assert taking is not None
-    town.note("k0", say.Kept(taking.tick, True, {}, {}, 0.1, [], "the disk is full: make room"))
-    assert do.Rest("the disk is full: make room") in town.done
+    town.note("k0", protocol.Kept(taking.tick, True, {}, {}, 0.1, [], "the disk is full: make room"))
+    assert events.Rest("the disk is full: make room") in town.done
 
 
 def test_what_a_node_says_counts_from_where_it_joined_only():
@@ -270,8 +270,8 @@ def test_what_a_node_says_counts_from_where_it_joined_only():
     town.live(0.5)
     epoch = town.directory.epoch
     for message in (
-        say.Beat("k0", epoch, 1 << 20), say.Leave("k0"), say.Note("k0", epoch, 2, say.Failed("broken", True)),
-        say.Join("k0", "ipc:///elsewhere", "", "", 1, 1, True, SEALS),
+        protocol.Beat("k0", epoch, 1 << 20), protocol.Leave("k0"), protocol.Note("k0", epoch, 2, protocol.Failed("broken", True)),
+        protocol.Join("k0", "ipc:///elsewhere", "", "", 1, 1, True, SEALS),
     ):  # fmt: skip
         town.heard(message, "stranger")
     assert town.directory.nodes["k0"].sender == b"k0" and town.directory.nodes["k0"].tick < 1 << 20
@@ -282,27 +282,27 @@ def test_what_a_node_says_counts_from_where_it_joined_only():
 def test_pause_step_and_speed():
     town = Town(2)
     town.live(1)
-    town.heard(say.Order("a", "pause"))
+    town.heard(protocol.Order("a", "pause"))
     held = town.directory.granted
     town.live(2)
     assert town.directory.granted == held
-    town.heard(say.Order("b", "step", 3.0))
-    town.heard(say.Order("c", "step", 2.0))
+    town.heard(protocol.Order("b", "step", 3.0))
+    town.heard(protocol.Order("c", "step", 2.0))
     town.live(2)
     assert town.directory.granted == held + 5
     for bad in (0.0, 1.5, -3.0):
-        town.heard(say.Order(f"bad{bad}", "step", bad))
-        assert town.last(say.Settled).line
-    town.heard(say.Order("d", "speed", 5.0))
-    town.heard(say.Order("e", "go"))
+        town.heard(protocol.Order(f"bad{bad}", "step", bad))
+        assert town.last(protocol.Settled).line
+    town.heard(protocol.Order("d", "speed", 5.0))
+    town.heard(protocol.Order("e", "go"))
     town.live(4)
     assert abs(town.directory.granted - (held + 5 + 20)) <= 2
-    town.heard(say.Order("f", "speed", 0.0))
+    town.heard(protocol.Order("f", "speed", 0.0))
     before = town.directory.granted
     town.live(2)
     assert town.directory.granted >= before + 20
-    town.heard(say.Order("g", "fly"))
-    assert "nobody knows" in town.last(say.Settled).line
+    town.heard(protocol.Order("g", "fly"))
+    assert "nobody knows" in town.last(protocol.Settled).line
 
 
 def test_a_stop_after_a_fall_back_reaches_what_was_reached_before():
@@ -313,18 +313,18 @@ def test_a_stop_after_a_fall_back_reaches_what_was_reached_before():
     assert town.directory.epoch == 1
     town.carry_out(town.directory._died(town.directory.nodes["k1"], "died"))
     assert town.directory.granted < reached
-    town.heard(say.Order("s", "stop"))
+    town.heard(protocol.Order("s", "stop"))
     town.live(5)
-    rests = [one for one in town.done if isinstance(one, do.Rest)]
+    rests = [one for one in town.done if isinstance(one, events.Rest)]
     assert [one.line for one in rests] == [""] and town.directory.tick >= reached
     assert town.directory.snapshot == f"tick-{town.directory.tick:012d}"
-    assert town.last(say.Stop, "k0") is not None
+    assert town.last(protocol.Stop, "k0") is not None
 
 
 def test_the_last_tick_is_the_last():
     town = Town(2, last_tick=17)
     town.live(5)
-    assert [type(one) for one in town.done][-1] is do.Rest
+    assert [type(one) for one in town.done][-1] is events.Rest
     assert town.directory.snapshot == f"tick-{17:012d}"
     assert max(grant.through for grant in town.granted("k0")) == 17
 
@@ -358,7 +358,7 @@ def test_an_uneven_load_is_cut_anew_but_not_soon_and_not_for_a_little():
             town.reach()
         return town.directory.epoch
 
-    assert cut_after(page.BALANCE_AFTER_S - 3, 1.0) == 1
+    assert cut_after(machine.BALANCE_AFTER_S - 3, 1.0) == 1
     town = Town(2)
 
     def pass_time(seconds: float, busy: float) -> None:
@@ -370,22 +370,22 @@ def test_an_uneven_load_is_cut_anew_but_not_soon_and_not_for_a_little():
             if town.directory.phase == "settling":
                 town.reach()
 
-    pass_time(page.BALANCE_AFTER_S - 3, 3.0)
+    pass_time(machine.BALANCE_AFTER_S - 3, 3.0)
     assert town.directory.epoch == 1  # not soon after a change
     pass_time(6, 3.0)
     assert town.directory.epoch == 2 and "mean load" in town.directory.reason
-    pass_time(page.BALANCE_AFTER_S - 3, 3.0)
+    pass_time(machine.BALANCE_AFTER_S - 3, 3.0)
     assert town.directory.epoch == 2  # once, and then it is seen what came of it
-    pass_time(page.BALANCE_AFTER_S * 2, 1.3)
+    pass_time(machine.BALANCE_AFTER_S * 2, 1.3)
     assert town.directory.epoch == 2  # 1.13 times the mean is little
 
 
 def test_slow_ways_make_exchanges_rarer_and_only_for_a_real_gain():
-    members = [say.Member(str(at), "", "", "", (0, at * 128, 256, 128)) for at in range(2)]
+    members = [protocol.Member(str(at), "", "", "", (0, at * 128, 256, 128)) for at in range(2)]
     torus = Torus(256, 256)
 
     def best(current: int, way_s: float, tick_s: float = 0.01) -> int:
-        beats = [say.Beat("k", 1, 1, 9, tick_s, round_trip_s=2 * way_s)] * 2
+        beats = [protocol.Beat("k", 1, 1, 9, tick_s, round_trip_s=2 * way_s)] * 2
         return exchange_ticks(current, beats, members, torus, 16)
 
     assert best(1, 0.0001) == 1
@@ -399,34 +399,34 @@ def test_nothing_grows_without_bound():
     town = Town(1)
     town.live(0.5)
     directory = town.directory
-    for number in range(page.MOST_WAITING_NODES + 500):
+    for number in range(machine.MOST_WAITING_NODES + 500):
         town.join(f"x{number}", obeys=False)
-        town.heard(say.Hello(f"h{number}", "p"), f"h{number}")
-    assert len(directory.nodes) <= page.MOST_WAITING_NODES + 1
-    for number in range(page.MOST_ATTENDANTS * 2):
-        town.heard(say.Attend("a"), f"a{number}")
-    assert len(directory.attendants) == page.MOST_ATTENDANTS
+        town.heard(protocol.Hello(f"h{number}", "p"), f"h{number}")
+    assert len(directory.nodes) <= machine.MOST_WAITING_NODES + 1
+    for number in range(machine.MOST_ATTENDANTS * 2):
+        town.heard(protocol.Attend("a"), f"a{number}")
+    assert len(directory.attendants) == machine.MOST_ATTENDANTS
     for number in range(30):
-        town.heard(say.Submit(f"many{number}", [b"x"] * 1000))
-    assert len(directory.deeds) <= page.MOST_PENDING_DEEDS
-    assert "too much at once" in town.last(say.Settled).line
-    town.heard(say.Submit("far", [b"x"], 1 << 28))
-    assert town.last(say.Settled).tick == -1
-    for number in range(page.MOST_TICKETS + 100):
-        town.heard(say.Submit(f"none{number}", []))
-    assert len(directory.tickets) == page.MOST_TICKETS
+        town.heard(protocol.Submit(f"many{number}", [b"x"] * 1000))
+    assert len(directory.deeds) <= machine.MOST_PENDING_DEEDS
+    assert "too much at once" in town.last(protocol.Settled).line
+    town.heard(protocol.Submit("far", [b"x"], 1 << 28))
+    assert town.last(protocol.Settled).tick == -1
+    for number in range(machine.MOST_TICKETS + 100):
+        town.heard(protocol.Submit(f"none{number}", []))
+    assert len(directory.tickets) == machine.MOST_TICKETS
     for tick in range(-1, 5000):
-        town.note("k0", say.Recorded(tick, 1, 0, 0, 0, {}, {}))
+        town.note("k0", protocol.Recorded(tick, 1, 0, 0, 0, {}, {}))
     assert len(directory.records) <= directory.granted + 1
 
 
 def test_a_part_that_is_not_the_node_s_own_ends_the_node_and_not_the_world():
     town = Town(2)
     town.live(0.5)
-    town.heard(say.Order("save", "save"))
+    town.heard(protocol.Order("save", "save"))
     taking = town.directory.taking
     assert taking is not None
-    town.note("k1", say.Kept(taking.tick, True, {"rectangle": [0, 0, 1, 1]}, {}, 0.1))
+    town.note("k1", protocol.Kept(taking.tick, True, {"rectangle": [0, 0, 1, 1]}, {}, 0.1))
     assert town.keys == ["k0"]
 
 
@@ -434,7 +434,7 @@ def test_a_part_that_is_not_the_node_s_own_ends_the_node_and_not_the_world():
 def test_what_fails_everywhere_ends_the_world_and_what_fails_here_the_node(fatal):
     town = Town(2)
     town.live(0.5)
-    town.note("k1", say.Failed("no room", fatal))
-    rests = [one.line for one in town.done if isinstance(one, do.Rest)]
+    town.note("k1", protocol.Failed("no room", fatal))
+    rests = [one.line for one in town.done if isinstance(one, events.Rest)]
     assert rests == (["no room"] if fatal else [])
     assert fatal or town.keys == ["k0"]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from small import small_run, small_world
 
-from umwelt.agents.description import parse_world, read_world
-from umwelt.agents.genesis import species_of
-from umwelt.agents.genome import FIRST_WEIGHT
-from umwelt.agents.opening import begin, tick_zero
-from umwelt.cluster.duel import (
+from umwelt.agents.body.genome import FIRST_WEIGHT
+from umwelt.agents.earth.genesis import species_of
+from umwelt.agents.open_world import begin, tick_zero
+from umwelt.agents.world_file import parse_world, read_world
+from umwelt.client.experiments.duel import (
     Duel,
     Genomes,
     duel_world,
@@ -25,9 +25,9 @@ from umwelt.cluster.duel import (
     run_duel,
     run_duels,
 )
-from umwelt.cluster.engine import begin_run
-from umwelt.cluster.recovery import step_together, together, whole_digest
-from umwelt.cluster.store import Entry
+from umwelt.cluster.launch.local import begin_run
+from umwelt.cluster.run.replay import step_together, together, whole_digest
+from umwelt.cluster.run.store import Entry
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError, WorldFileError
 from umwelt.sandbox.step import advance

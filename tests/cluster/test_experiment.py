@@ -8,14 +8,14 @@ import msgspec
 import own_measures
 import pytest
 
-from umwelt.agents import deeds
+from umwelt.agents.commands import deeds
 from umwelt.agents.measures import MEASURES, measure_named
-from umwelt.agents.opening import begin
-from umwelt.cluster import experiment_file
-from umwelt.cluster.experiment import bundled_experiments, read_experiment
-from umwelt.cluster.recovery import Replay
-from umwelt.cluster.trial import ROWS, Result, all_runs, job_of, run_job
-from umwelt.cluster.workshop import Workshop
+from umwelt.agents.open_world import begin
+from umwelt.client.experiments import schema
+from umwelt.client.experiments.plan import bundled_experiments, read_experiment
+from umwelt.client.experiments.trial import ROWS, Result, all_runs, job_of, run_job
+from umwelt.cluster.run.replay import Replay
+from umwelt.cluster.tasks.pool import Workshop
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import UmweltError
 
@@ -297,7 +297,7 @@ def test_bundled_experiments_can_be_run_in_both_forms(name):
 
 
 def test_the_example_of_all_that_a_file_can_say_is_one(tmp_path):
-    lines = [line for line in (experiment_file.__doc__ or "").splitlines() if line.startswith("    ")]
+    lines = [line for line in (schema.__doc__ or "").splitlines() if line.startswith("    ")]
     path = written(tmp_path, textwrap.dedent("\n".join(lines)))
     assert len(read_experiment(str(path)).trials) == 40 and len(read_experiment(str(path), quick=True).trials) == 40
 

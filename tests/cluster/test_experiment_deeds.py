@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from small import TEXT
 
-from umwelt.client.outcomes import Run, compared, judged
-from umwelt.cluster.experiment import Experiment, read_experiment
+from umwelt.client.experiments.outcomes import Run, compared, judged
+from umwelt.client.experiments.plan import Experiment, read_experiment
 from umwelt.sandbox.errors import WorldFileError
 
 SCATTERED = """

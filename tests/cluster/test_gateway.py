@@ -12,16 +12,30 @@ import pytest
 from carving import golden
 from town import Town
 
-from umwelt.cluster import tiles, viewing
-from umwelt.cluster.composing import composed, drives_of, spoken
-from umwelt.cluster.gateway import DOOR_LIMITS, Bucket, GatewaySettings
-from umwelt.cluster.keys import KEEPER, Keys, make_keys
+from umwelt.agents.commands.requests import composed, drives_of, spoken
+from umwelt.cluster.gateway.server import DOOR_LIMITS, Bucket, GatewaySettings
+from umwelt.cluster.gateway.tile_relay import MOST_TILES
 from umwelt.cluster.process import announced
-from umwelt.cluster.store import Store
-from umwelt.cluster.tiles import BODIES, DENSITIES, Topic
-from umwelt.cluster.transport import ZmqTransport
-from umwelt.cluster.viewing import LIVE, Alive, Answer, Bye, Command, Credit, Hello, Order, Query, Status, Tile, Unknown
-from umwelt.cluster.watching import MOST_TILES
+from umwelt.cluster.run.store import Store
+from umwelt.cluster.view import tiles
+from umwelt.cluster.view.tiles import BODIES, DENSITIES, Topic
+from umwelt.cluster.wire import viewer_protocol
+from umwelt.cluster.wire.keys import KEEPER, Keys, make_keys
+from umwelt.cluster.wire.transport import ZmqTransport
+from umwelt.cluster.wire.viewer_protocol import (
+    LIVE,
+    Alive,
+    Answer,
+    Bye,
+    Command,
+    Credit,
+    Hello,
+    Order,
+    Query,
+    Status,
+    Tile,
+    Unknown,
+)
 from umwelt.sandbox.errors import DeedError
 
 
@@ -31,10 +45,10 @@ class Eye:
     def __init__(self, address: str, keys: Keys | None = None, hello: bool = True):
         self.transport = ZmqTransport(b"", None, keys, KEEPER)
         self.address = address
-        self.heard: list[tuple[viewing.Message, list[bytes]]] = []
+        self.heard: list[tuple[viewer_protocol.Message, list[bytes]]] = []
         if hello:
-            self.say(Hello(viewing.PROTOCOL))
-            self.until(viewing.Welcome)
+            self.say(Hello(viewer_protocol.PROTOCOL))
+            self.until(viewer_protocol.Welcome)
 
     def send(self, frames: list[bytes], seconds: float = 10.0) -> None:
         end_s = time.monotonic() + seconds
@@ -42,15 +56,15 @@ class Eye:
             assert time.monotonic() < end_s
             time.sleep(0.005)
 
-    def say(self, message: viewing.Message) -> None:
-        self.send(viewing.encode(message))
+    def say(self, message: viewer_protocol.Message) -> None:
+        self.send(viewer_protocol.encode(message))
 
-    def listen(self, seconds: float) -> list[tuple[viewing.Message, list[bytes]]]:
+    def listen(self, seconds: float) -> list[tuple[viewer_protocol.Message, list[bytes]]]:
         found, end_s = [], time.monotonic() + seconds
         while (left_s := end_s - time.monotonic()) > 0:
             incoming = self.transport.receive(left_s)
             if incoming is not None:
-                found.append(viewing.decode(incoming.frames))
+                found.append(viewer_protocol.decode(incoming.frames))
         self.heard += found
         return found
 
@@ -59,7 +73,7 @@ class Eye:
         while time.monotonic() < end_s:
             incoming = self.transport.receive(0.1)
             if incoming is not None:
-                message, raw = viewing.decode(incoming.frames)
+                message, raw = viewer_protocol.decode(incoming.frames)
                 self.heard.append((message, raw))
                 if isinstance(message, kind) and all(getattr(message, k) == v for k, v in wanted.items()):
                     return message, raw
@@ -71,7 +85,7 @@ class Eye:
         return self.until(Answer, ticket=ticket)[0]
 
     def close(self) -> None:
-        if self.transport.send(self.address, viewing.encode(Bye())):
+        if self.transport.send(self.address, viewer_protocol.encode(Bye())):
             time.sleep(0.05)
         self.transport.close()
 
@@ -114,7 +128,7 @@ ALL = [Topic(BODIES, layer, y, x) for layer in range(15) for y in range(2) for x
 
 
 def test_who_watches_gets_whole_tiles_and_no_more_than_the_credit(town, eye):
-    eye.say(viewing.Watch(packed(Topic(BODIES, 0, 0, 0)), 3))
+    eye.say(viewer_protocol.Watch(packed(Topic(BODIES, 0, 0, 0)), 3))
     heard = [(message, raw) for message, raw in eye.listen(1.5) if isinstance(message, Tile)]
     assert len(heard) == 3
     pieces = [tiles.decode(frame, tiles.Torus(128, 128)) for frame in heard[-1][1]]
@@ -125,8 +139,8 @@ def test_who_watches_gets_whole_tiles_and_no_more_than_the_credit(town, eye):
 
 def test_a_slow_viewer_gets_the_newest_only_and_nothing_is_queued_for_it(town, eye):
     quick = Eye(town.address)
-    quick.say(viewing.Watch(packed(*ALL), 1000))
-    eye.say(viewing.Watch(packed(*ALL), 5))
+    quick.say(viewer_protocol.Watch(packed(*ALL), 1000))
+    eye.say(viewer_protocol.Watch(packed(*ALL), 5))
     eye.listen(0.5)
     quick.listen(2.0)
     quick.say(Credit(1000))
@@ -149,10 +163,10 @@ def test_the_second_viewer_of_a_resting_world_sees_it_from_what_is_kept(town, ey
     first = Eye(town.address)
     topic = Topic(DENSITIES, 0, 0, 0)
     assert first.ask(Order, "pause", 0.0, "").line == ""
-    first.say(viewing.Watch(packed(topic), 100))
+    first.say(viewer_protocol.Watch(packed(topic), 100))
     first.listen(1.0)
     sent = {id(p): p.counts["tiles"] for p in town.publishers.values()}
-    eye.say(viewing.Watch(packed(topic), 100))
+    eye.say(viewer_protocol.Watch(packed(topic), 100))
     assert eye.until(Tile, topic=topic.packed(), seconds=2.0)
     assert {id(p): p.counts["tiles"] for p in town.publishers.values()} == sent
     assert first.ask(Order, "go", 0.0, "").line == ""
@@ -160,9 +174,9 @@ def test_the_second_viewer_of_a_resting_world_sees_it_from_what_is_kept(town, ey
 
 
 def test_tiles_that_nobody_watches_any_more_are_forgotten_everywhere(town, eye):
-    eye.say(viewing.Watch(packed(*ALL[:8]), 100))
+    eye.say(viewer_protocol.Watch(packed(*ALL[:8]), 100))
     eye.until(Tile)
-    eye.say(viewing.Watch([], 100))
+    eye.say(viewer_protocol.Watch([], 100))
     eye.listen(0.5)
     assert nobody_watches(town)
     assert all(publisher.wanted == [] for publisher in town.publishers.values())
@@ -170,11 +184,11 @@ def test_tiles_that_nobody_watches_any_more_are_forgotten_everywhere(town, eye):
 
 def test_watches_are_bounded_and_checked(town, eye):
     many = [Topic(BODIES, 0, y, 0) for y in range(MOST_TILES + 1)]
-    eye.say(viewing.Watch(packed(*many), 10))
+    eye.say(viewer_protocol.Watch(packed(*many), 10))
     assert f"at most {MOST_TILES}" in eye.until(Answer, ticket="watch")[0].line
-    eye.say(viewing.Watch([b"\xff\0\0\0\0\0"], 10))
+    eye.say(viewer_protocol.Watch([b"\xff\0\0\0\0\0"], 10))
     assert "topic" in eye.until(Answer, ticket="watch")[0].line
-    eye.say(viewing.Watch(packed(ALL[0]), 10, 77))
+    eye.say(viewer_protocol.Watch(packed(ALL[0]), 10, 77))
     assert "not shown" in eye.until(Answer, ticket="watch")[0].line
     assert nobody_watches(town)
 
@@ -230,7 +244,7 @@ def test_unknown_orders_and_leaving_nodes_get_a_line(town, eye):
 def test_spectators_look_and_change_nothing(keyring):
     with Town(golden(64, 64), 2, keyring, tick_s=0.02) as town:
         eye = Eye(town.address, Keys.load(keyring, "spectator"))
-        eye.say(viewing.Watch(packed(Topic(BODIES, 0, 0, 0)), 5))
+        eye.say(viewer_protocol.Watch(packed(Topic(BODIES, 0, 0, 0)), 5))
         assert eye.until(Tile)[1]
         assert eye.ask(Query, b'{"ask":"count"}').line == ""
         drop = msgspec.json.encode({"y": 1, "x": 1, "substance": "water", "count": 3})
@@ -239,7 +253,7 @@ def test_spectators_look_and_change_nothing(keyring):
         assert town.disk.deeds == [] and not town.steward.directory.stopping
         node = Eye(town.address, Keys.load(keyring, "node"), hello=False)  # who is no viewer does not get in
         with pytest.raises(AssertionError):
-            node.send(viewing.encode(Hello(viewing.PROTOCOL)), 1.5)
+            node.send(viewer_protocol.encode(Hello(viewer_protocol.PROTOCOL)), 1.5)
         keeper = Eye(town.address, Keys.load(keyring, "keeper"))
         assert keeper.ask(Command, "drop", drop).line == ""
         for one in (eye, node, keeper):
@@ -250,12 +264,12 @@ def test_a_flood_of_bad_messages_changes_nothing_for_others(town, eye):
     bad, chance = Eye(town.address), iter(range(10**9))
     noise = [
         [b""], [b"\xc1"], [os.urandom(50)], [b"\x91" * 5000], [b"x"] * 60,
-        viewing.encode(Tile(b"x", 0)), viewing.encode(Credit(-5)), viewing.encode(Answer("a", 1)),
-        viewing.encode(Command("", "drop", b"")), viewing.encode(Command("t" * 500, "drop", b"")),
-        viewing.encode(Command("u", "drop", b"[[[[")), viewing.encode(Query("q", b"\xff")),
-        viewing.encode(viewing.Watch([b""] * 5000, 1 << 40)), viewing.encode(viewing.History("h", "burn", 1 << 50)),
+        viewer_protocol.encode(Tile(b"x", 0)), viewer_protocol.encode(Credit(-5)), viewer_protocol.encode(Answer("a", 1)),
+        viewer_protocol.encode(Command("", "drop", b"")), viewer_protocol.encode(Command("t" * 500, "drop", b"")),
+        viewer_protocol.encode(Command("u", "drop", b"[[[[")), viewer_protocol.encode(Query("q", b"\xff")),
+        viewer_protocol.encode(viewer_protocol.Watch([b""] * 5000, 1 << 40)), viewer_protocol.encode(viewer_protocol.History("h", "burn", 1 << 50)),
     ]  # fmt: skip
-    eye.say(viewing.Watch(packed(Topic(BODIES, 0, 0, 0)), 1000))
+    eye.say(viewer_protocol.Watch(packed(Topic(BODIES, 0, 0, 0)), 1000))
     eye.until(Tile)
     malformed, before = town.gateway.malformed, len(town.disk.deeds)
     at, end_s, tiles_seen = town.tick(), time.monotonic() + 2.5, 0
@@ -284,9 +298,9 @@ def test_those_who_never_said_hello_are_asked_who_they_are(town):
 
 
 def test_who_is_silent_is_forgotten(town, monkeypatch):
-    monkeypatch.setattr("umwelt.cluster.gateway.IDLE_AFTER_S", 1.5)
+    monkeypatch.setattr("umwelt.cluster.gateway.server.IDLE_AFTER_S", 1.5)
     silent, lively = Eye(town.address), Eye(town.address)
-    silent.say(viewing.Watch(packed(ALL[0]), 10))
+    silent.say(viewer_protocol.Watch(packed(ALL[0]), 10))
     for _ in range(8):
         lively.say(Alive())
         lively.listen(0.4)
@@ -313,7 +327,7 @@ def test_the_status_comes_by_itself(eye):
 
 
 def test_the_tile_cache_holds_one_cut_of_the_world():
-    from umwelt.cluster.watching import Kept
+    from umwelt.cluster.gateway.tile_relay import Kept
 
     kept = Kept(b"topic!", LIVE)
     kept.take((0, 0, 32, 64), b"a")
@@ -330,7 +344,7 @@ def test_buckets_fill_with_time():
 
 
 def test_door_limits_leave_room_for_the_largest_answer():
-    from umwelt.cluster.questions import MOST_BYTES
+    from umwelt.cluster.view.queries import MOST_BYTES
 
     assert DOOR_LIMITS.message_bytes > MOST_BYTES + 100_000 and tiles.MOST_PLANES > 256
 
@@ -352,14 +366,14 @@ def test_commands_are_composed_from_what_people_say():
 
 
 def test_the_process_announces_itself_and_ends_when_asked_or_orphaned(tmp_path):
-    from umwelt.agents.opening import begin
+    from umwelt.agents.open_world import begin
 
     world = golden(64, 64)
     store = Store.create("golden", world.text, tmp_path / "run")
     store.save(begin(world), world.text, "golden")
     for ends in ("asked", "orphaned"):
         settings = GatewaySettings(f"ipc://{tmp_path}/door", f"ipc://{tmp_path}/nobody", str(tmp_path / "run"))
-        command = [sys.executable, "-m", "umwelt.cluster.gateway", msgspec.json.encode(settings).decode()]
+        command = [sys.executable, "-m", "umwelt.cluster.gateway.server", msgspec.json.encode(settings).decode()]
         if ends == "orphaned":  # a shell between us and the gateway, which then goes
             script = "import subprocess,sys,time; subprocess.Popen(sys.argv[1:]); time.sleep(60)"
             command = [sys.executable, "-c", script, *command]
@@ -381,6 +395,6 @@ def test_the_process_announces_itself_and_ends_when_asked_or_orphaned(tmp_path):
 
 def test_a_run_that_is_none_is_one_line(tmp_path):
     settings = GatewaySettings(f"ipc://{tmp_path}/door", f"ipc://{tmp_path}/nobody", str(tmp_path))
-    command = [sys.executable, "-m", "umwelt.cluster.gateway", msgspec.json.encode(settings).decode()]
+    command = [sys.executable, "-m", "umwelt.cluster.gateway.server", msgspec.json.encode(settings).decode()]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and "is no run" in ended.stderr

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from carving import golden
 
-from umwelt.agents.description import bundled_worlds, read_world
-from umwelt.agents.opening import begin
-from umwelt.cluster import viewing
-from umwelt.cluster.greeting import greeting, kinds_of
+from umwelt.agents.open_world import begin
+from umwelt.agents.world_file import bundled_worlds, read_world
+from umwelt.cluster.gateway.welcome import greeting, kinds_of
+from umwelt.cluster.wire import viewer_protocol
 from umwelt.sandbox.laws.weather import climate_of
 
 
@@ -24,7 +24,7 @@ def test_earth_tells_its_climate_its_substances_and_whose_table_each_species_is_
     for name, table in said.kinds.items():
         assert said.species.index(name) in np.unique(region.tables[table]["species"])
     assert said.directory == "" and greeting(world, "keeper", "tcp://directory:1").directory == "tcp://directory:1"
-    assert viewing.decode(viewing.encode(said))[0] == said
+    assert viewer_protocol.decode(viewer_protocol.encode(said))[0] == said
 
 
 def test_species_with_names_of_their_own_have_the_kind_of_what_they_are_like():
@@ -54,7 +54,7 @@ def test_worlds_of_other_laws_have_no_climate_and_no_substances(name):
 
 def test_an_older_welcome_can_be_made_without_what_came_later():
     told = ["keeper", "world", 8, 8, [], [], {}, [], {}, {}, [], 400]
-    assert (viewing.Welcome(*told).climate, viewing.Welcome(*told).kinds) == ({}, {})
+    assert (viewer_protocol.Welcome(*told).climate, viewer_protocol.Welcome(*told).kinds) == ({}, {})
 
 
 def test_newcomers_are_told_the_colours_of_species():

@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 from small import TEXT, small_run, small_world, walking
 
-from umwelt.client.export import export_run
-from umwelt.client.running import newest
-from umwelt.cluster.engine import Engine, Plan, begin_run, refuse_running
-from umwelt.cluster.journal import Journal
-from umwelt.cluster.proving import compare
-from umwelt.cluster.recovery import described_world, region_at, verify
-from umwelt.cluster.store import Store, aside
+from umwelt.client.commands.export import export_run
+from umwelt.client.commands.running import newest
+from umwelt.cluster.launch.local import Engine, Plan, begin_run, refuse_running
+from umwelt.cluster.run.journal import Journal
+from umwelt.cluster.run.replay import described_world, region_at, verify
+from umwelt.cluster.run.store import Store, aside
+from umwelt.cluster.run.verify import compare
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError, SnapshotError
 

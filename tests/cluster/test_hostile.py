@@ -15,10 +15,10 @@ from carving import golden
 from simulation import Simulation, undisturbed
 from together import TCP, Together
 
-from umwelt.agents.description import read_world
-from umwelt.cluster.loopback import Faults
+from umwelt.agents.world_file import read_world
 from umwelt.cluster.process import PAGE_BYTES
-from umwelt.cluster.protocol import (
+from umwelt.cluster.wire.loopback import Faults
+from umwelt.cluster.wire.protocol import (
     Ask,
     Assign,
     Attend,
@@ -51,7 +51,7 @@ from umwelt.cluster.protocol import (
     decode,
     encode,
 )  # fmt: skip
-from umwelt.cluster.transport import ZmqTransport
+from umwelt.cluster.wire.transport import ZmqTransport
 
 MESSAGES = int(os.environ.get("UMWELT_HOSTILE_MESSAGES", "40000"))
 """To each door."""

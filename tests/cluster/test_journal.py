@@ -5,7 +5,7 @@ import sqlite3
 import numpy as np
 import pytest
 
-from umwelt.cluster.journal import Journal, Metrics
+from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.sandbox.columns import identity
 from umwelt.sandbox.errors import RunError
 

@@ -7,8 +7,8 @@ import stat
 import pytest
 import zmq
 
-from umwelt.cluster import keys, signing
-from umwelt.cluster.keys import ROLES, Keys, best_role, make_keys
+from umwelt.cluster.wire import keys, signing
+from umwelt.cluster.wire.keys import ROLES, Keys, best_role, make_keys
 from umwelt.sandbox.errors import RunError
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from lan import Lan, LanRun, why_not
 
-from umwelt.agents.description import read_world
-from umwelt.cluster.journal import Journal
-from umwelt.cluster.recovery import verify
+from umwelt.agents.world_file import read_world
+from umwelt.cluster.run.journal import Journal
+from umwelt.cluster.run.replay import verify
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"no network of our own: {why_not()}")
 long = pytest.mark.skipif(not os.environ.get("UMWELT_LONG"), reason="takes long: UMWELT_LONG=1 runs it")

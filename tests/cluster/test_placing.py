@@ -2,10 +2,10 @@
 
 import pytest
 
-from umwelt.cluster.placing import MOST_AHEAD, MOST_LIVES, Placing
-from umwelt.cluster.protocol import Halt, Look, Sight, decode
-from umwelt.cluster.viewing import Task
-from umwelt.cluster.watching import Map
+from umwelt.cluster.gateway.task_scheduler import MOST_AHEAD, MOST_LIVES, Placing
+from umwelt.cluster.gateway.tile_relay import Map
+from umwelt.cluster.wire.protocol import Halt, Look, Sight, decode
+from umwelt.cluster.wire.viewer_protocol import Task
 from umwelt.sandbox.region import Torus
 
 TORUS = Torus(64, 64)

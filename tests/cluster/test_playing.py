@@ -9,15 +9,15 @@ import msgspec
 import pytest
 from small import small_run, walking
 
-from umwelt.agents import deeds
-from umwelt.cluster import history
-from umwelt.cluster.history import LATE_S, MOST_TICKS_PER_S, PLAY_TURN_S, Past, Player
-from umwelt.cluster.journal import Journal
-from umwelt.cluster.keys import WORLD
-from umwelt.cluster.protocol import Deed, Order, Settled, decode
-from umwelt.cluster.recovery import region_at
-from umwelt.cluster.store import Store
-from umwelt.cluster.transport import ZmqTransport
+from umwelt.agents.commands import deeds
+from umwelt.cluster.gateway import replay_process
+from umwelt.cluster.gateway.replay_process import LATE_S, MOST_TICKS_PER_S, PLAY_TURN_S, Past, Player
+from umwelt.cluster.run.journal import Journal
+from umwelt.cluster.run.replay import region_at
+from umwelt.cluster.run.store import Store
+from umwelt.cluster.wire.keys import WORLD
+from umwelt.cluster.wire.protocol import Deed, Order, Settled, decode
+from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError
 
@@ -171,9 +171,9 @@ def past(tmp_path, monkeypatch):
 
     begun = Past._start
     monkeypatch.setattr(Past, "_start", start)
-    monkeypatch.setattr(history.sys, "executable", "/bin/sh")
+    monkeypatch.setattr(replay_process.sys, "executable", "/bin/sh")
     popen = subprocess.Popen
-    monkeypatch.setattr(history.subprocess, "Popen", lambda command, **more: popen(["sleep", "60"], **more))
+    monkeypatch.setattr(replay_process.subprocess, "Popen", lambda command, **more: popen(["sleep", "60"], **more))
     line = Line()
     made = Past(tmp_path, "", lambda tick, found: None, lambda tick: None, line)
     done: list = []
@@ -221,12 +221,12 @@ def test_orders_to_a_moment_are_bounded_and_end_with_it(past):
     told: list = []
     with pytest.raises(RunError, match="tick 6 is not shown"):
         made.play(6, 1.0, 0.1, lambda tick, why: None)
-    for _ in range(history.MOST_ORDERS):
+    for _ in range(replay_process.MOST_ORDERS):
         made.play(5, 1.0, 0.1, lambda tick, why: told.append(why))
     with pytest.raises(RunError, match="too much to do"):
         made.play(5, 1.0, 0.1, lambda tick, why: None)
     made.close()
-    assert len(told) == history.MOST_ORDERS and all(told)
+    assert len(told) == replay_process.MOST_ORDERS and all(told)
 
 
 def test_the_process_plays_for_those_with_its_pass_key_only(run, tmp_path):
@@ -245,7 +245,7 @@ def test_the_process_plays_for_those_with_its_pass_key_only(run, tmp_path):
 
     def told(order: Order) -> Settled:
         while True:
-            lines.send(errand.map.doors[0], history.encode(order))
+            lines.send(errand.map.doors[0], replay_process.encode(order))
             incoming = lines.receive(0.3)
             if incoming is not None:
                 return decode(incoming.frames)[0]

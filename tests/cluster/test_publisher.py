@@ -9,17 +9,17 @@ import zmq
 from carving import carve, carved, golden
 from small import small_world
 
-from umwelt.agents.description import read_world
-from umwelt.agents.opening import begin, torus_of
-from umwelt.cluster import questions, tiles
-from umwelt.cluster.answering import Answers
-from umwelt.cluster.bench import Bench
-from umwelt.cluster.cutting import Cutter
-from umwelt.cluster.history import Moment
-from umwelt.cluster.keys import Keys, make_keys
-from umwelt.cluster.protocol import Look, Sight, decode
-from umwelt.cluster.publisher import Publisher
-from umwelt.cluster.tiles import BEINGS, BODIES, DENSITIES, DOTS, LEVELS, Topic
+from umwelt.agents.open_world import begin, torus_of
+from umwelt.agents.world_file import read_world
+from umwelt.cluster.gateway.replay_process import Moment
+from umwelt.cluster.node.queries import Answers
+from umwelt.cluster.node.tile_publisher import Publisher
+from umwelt.cluster.tasks.node_worker import Bench
+from umwelt.cluster.view import queries, tiles
+from umwelt.cluster.view.tile_encoder import Cutter
+from umwelt.cluster.view.tiles import BEINGS, BODIES, DENSITIES, DOTS, LEVELS, Topic
+from umwelt.cluster.wire.keys import Keys, make_keys
+from umwelt.cluster.wire.protocol import Look, Sight, decode
 from umwelt.sandbox.errors import DeedError
 from umwelt.sandbox.laws.weather import weather
 from umwelt.sandbox.region import Rectangle, Torus, hand_over
@@ -70,7 +70,7 @@ def test_bodies_show_every_being_with_its_own_columns(lived, split):
     order = order[region.owned_rows("monsters")[order]]
     assert np.abs(found["monsters"]["heading"] - monsters["heading"][order]).max() < 256
     assert found["monsters"]["jaw_organs"].tolist() == monsters["organs"][order, 0].tolist()
-    from umwelt.agents.genome import HUE
+    from umwelt.agents.body.genome import HUE
 
     assert found["monsters"]["gene_hue"].tolist() == monsters["genome"][order, HUE].tolist()
 
@@ -359,10 +359,10 @@ def test_answers_of_many_nodes_are_those_of_one(lived, asked):
     import msgspec
 
     world, region, parts = lived
-    question = questions.checked(world, questions.read(msgspec.json.encode(asked)))
-    alone = questions.merged(question, [questions.answered(Cutter(world, region), question)], region.torus)
-    shared = [questions.answered(Cutter(world, part), question) for part in parts]
-    together = questions.merged(question, shared[::-1], region.torus)
+    question = queries.checked(world, queries.read(msgspec.json.encode(asked)))
+    alone = queries.merged(question, [queries.answered(Cutter(world, region), question)], region.torus)
+    shared = [queries.answered(Cutter(world, part), question) for part in parts]
+    together = queries.merged(question, shared[::-1], region.torus)
     assert together == alone
     if asked["ask"] == "patch":
         y, x, height, width = asked["rectangle"]
@@ -374,9 +374,9 @@ def test_answers_of_many_nodes_are_those_of_one(lived, asked):
 
 def test_conditions_choose_exactly_who_meets_them(lived):
     world, region, _ = lived
-    asked = questions.Select("monsters", ["sugar_count", "y"], [("sugar_count", ">", 80), ("species", "==", "hunter")])
-    part = questions.answered(Cutter(world, region), questions.checked(world, asked))
-    found = questions.columns_of(part.answer, part.raw)
+    asked = queries.Select("monsters", ["sugar_count", "y"], [("sugar_count", ">", 80), ("species", "==", "hunter")])
+    part = queries.answered(Cutter(world, region), queries.checked(world, asked))
+    found = queries.columns_of(part.answer, part.raw)
     table, own = region.tables["monsters"], region.owned_rows("monsters")
     hunter = list(world.laws.species(world)).index("hunter")
     wanted = own & (table["sugar_count"] > 80) & (table["species"] == hunter)
@@ -386,7 +386,7 @@ def test_conditions_choose_exactly_who_meets_them(lived):
 def test_a_fetched_being_is_whole_and_only_its_owner_tells_it(lived):
     world, region, parts = lived
     being = int(region.tables["monsters"]["id"][region.owned_rows("monsters")][0])
-    told = [questions.answered(Cutter(world, part), questions.Fetch(being)).answer["being"] for part in parts]
+    told = [queries.answered(Cutter(world, part), queries.Fetch(being)).answer["being"] for part in parts]
     assert sum(one is not None for one in told) == 1
     found = next(one for one in told if one is not None)
     assert found["id"] == being and len(found["stimuli"]) > 30 and "turn" in found["drives"]
@@ -394,13 +394,13 @@ def test_a_fetched_being_is_whole_and_only_its_owner_tells_it(lived):
 
 
 def test_an_answer_that_is_too_large_is_cut_where_it_stays_true():
-    asked = questions.Select("monsters", [])
+    asked = queries.Select("monsters", [])
     parts = []
     for first, count, total in ((0, 5, 9), (100, 3, 3)):
         raw = np.arange(first, first + count, dtype=np.int64).tobytes()
-        parts.append(questions.Part(1, {"total": total, "count": count, "columns": [["id", "int64", 0]]}, raw))
-    merged = questions.merged(asked, parts, Torus(64, 64))
-    assert questions.columns_of(merged.answer, merged.raw)["id"].tolist() == [0, 1, 2, 3, 4]
+        parts.append(queries.Part(1, {"total": total, "count": count, "columns": [["id", "int64", 0]]}, raw))
+    merged = queries.merged(asked, parts, Torus(64, 64))
+    assert queries.columns_of(merged.answer, merged.raw)["id"].tolist() == [0, 1, 2, 3, 4]
     assert merged.answer["total"] == 12
 
 
@@ -422,7 +422,7 @@ BAD_QUESTIONS = {
 @pytest.mark.parametrize("content", BAD_QUESTIONS, ids=lambda content: content.decode())
 def test_bad_questions_are_refused_in_one_line(content):
     with pytest.raises(DeedError) as refused:
-        questions.checked(small_world(), questions.read(content))
+        queries.checked(small_world(), queries.read(content))
     assert BAD_QUESTIONS[content] in str(refused.value) and "\n" not in str(refused.value)
 
 

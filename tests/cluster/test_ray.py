@@ -15,11 +15,11 @@ from pyarrow import parquet
 from simulation import undisturbed
 from small import TEXT
 
-from umwelt.agents.description import read_world
-from umwelt.client.experiment import experimented
-from umwelt.cluster.engine import Plan
-from umwelt.cluster.journal import Journal
-from umwelt.cluster.store import Store
+from umwelt.agents.world_file import read_world
+from umwelt.client.commands.experiment import experimented
+from umwelt.cluster.launch.local import Plan
+from umwelt.cluster.run.journal import Journal
+from umwelt.cluster.run.store import Store
 from umwelt.sandbox.errors import RunError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,7 +112,7 @@ def test_an_experiment_on_ray_finds_what_it_finds_here_though_a_worker_dies(tmp_
 
 
 def test_without_ray_there_is_one_line(tmp_path, monkeypatch):
-    from umwelt.cluster.ray_engine import RayEngine
+    from umwelt.cluster.ray.engine import RayEngine
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(RunError, match=r"^--engine ray: Ray is not installed: pip install 'umwelt\[ray\]'$"):
@@ -125,7 +125,7 @@ def test_without_ray_there_is_one_line(tmp_path, monkeypatch):
     [("ray://10.0.0.1:10001", "must be on a host of the cluster"), ("127.0.0.1:9", "127.0.0.1:9 does not answer: ")],
 )
 def test_a_cluster_that_cannot_be_used_is_one_line(tmp_path, monkeypatch, address, said):
-    from umwelt.cluster.ray_engine import RayEngine
+    from umwelt.cluster.ray.engine import RayEngine
 
     monkeypatch.setenv("RAY_ADDRESS", address)
     engine = RayEngine(Store.create("small", TEXT, tmp_path / "run"), Plan(nodes=2))

@@ -8,13 +8,13 @@ import pytest
 from carving import golden
 from small import small_run, small_world
 
-from umwelt.agents.description import bundled_worlds, read_world
-from umwelt.agents.genome import MONSTER_GENES, TRAIT
-from umwelt.cluster import recall as recalling
-from umwelt.cluster.journal import Journal, Metrics
-from umwelt.cluster.questions import columns_of
-from umwelt.cluster.recall import Recall
-from umwelt.cluster.viewing import History
+from umwelt.agents.body.genome import MONSTER_GENES, TRAIT
+from umwelt.agents.world_file import bundled_worlds, read_world
+from umwelt.cluster.gateway import journal_queries
+from umwelt.cluster.gateway.journal_queries import Recall
+from umwelt.cluster.run.journal import Journal, Metrics
+from umwelt.cluster.view.queries import columns_of
+from umwelt.cluster.wire.viewer_protocol import History
 from umwelt.sandbox.columns import identity
 from umwelt.sandbox.errors import RunError
 
@@ -115,7 +115,7 @@ def test_births_are_told_as_columns_with_species_by_index_and_markers_of_monster
 
 
 def test_a_page_never_holds_more_than_twenty_thousand(journal, monkeypatch):
-    monkeypatch.setattr(recalling, "MOST_BIRTHS", 30)
+    monkeypatch.setattr(journal_queries, "MOST_BIRTHS", 30)
     entered(journal, 3, list(range(100)))
     journal.enter(moment(9), 1)
     journal.commit()
@@ -177,12 +177,12 @@ def test_metrics_are_thinned_evenly_with_the_first_and_the_last(journal, monkeyp
     assert every["deaths"] == every["ticks"]
     assert every["populations"] == {"plants": {"grass": [10 + tick for tick in every["ticks"]]}}
     assert every["substances"]["gold"] == [int(tick >= 500) for tick in every["ticks"]]
-    monkeypatch.setattr(recalling, "MOST_POINTS", 60)
+    monkeypatch.setattr(journal_queries, "MOST_POINTS", 60)
     few = msgspec.json.decode(asked(small_world(), journal.path, "metrics", 0)[1])
     gaps = np.diff(few["ticks"])
     assert len(few["ticks"]) == 60 and (few["ticks"][0], few["ticks"][-1]) == (0, 996) and gaps.max() - gaps.min() <= 4
     assert all(len(one) == 60 for one in few["substances"].values())
-    monkeypatch.setattr(recalling, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(journal_queries, "MOST_NUMBERS", 100)
     assert len(msgspec.json.decode(asked(small_world(), journal.path, "metrics", 0)[1])["ticks"]) <= 25
     nothing = msgspec.json.decode(asked(small_world(), journal.path, "metrics", 5000)[1])
     assert nothing == {"ticks": [], "births": [], "deaths": [], "populations": {}, "substances": {}}
@@ -249,7 +249,7 @@ def test_an_older_journal_gets_the_index_when_it_is_opened(journal):
 
 
 def test_no_more_is_taken_on_than_can_be_held(journal, monkeypatch):
-    monkeypatch.setattr(recalling, "MOST_UNDER_WAY", 2)
+    monkeypatch.setattr(journal_queries, "MOST_UNDER_WAY", 2)
     recall = Recall(small_world(), journal.path)
     told: list = []
     for _ in range(2):

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from small import Walk, small_run, small_world, walking
 
-from umwelt.cluster.books import newest_good
-from umwelt.cluster.engine import begin_run
-from umwelt.cluster.journal import Journal
-from umwelt.cluster.recovery import described_world, region_at
-from umwelt.cluster.store import Entry, Store, ladder
+from umwelt.cluster.coordinator.storage import newest_good
+from umwelt.cluster.launch.local import begin_run
+from umwelt.cluster.run.journal import Journal
+from umwelt.cluster.run.replay import described_world, region_at
+from umwelt.cluster.run.store import Entry, Store, ladder
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import RunError, SnapshotError

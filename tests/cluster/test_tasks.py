@@ -6,10 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from umwelt.cluster import tasks
-from umwelt.cluster.bench import Bench
-from umwelt.cluster.tasks import packed, packed_arguments, packed_list, task_named, unpacked
-from umwelt.cluster.workers import Errand
+from umwelt.cluster.tasks import registry
+from umwelt.cluster.tasks.node_worker import Bench
+from umwelt.cluster.tasks.registry import packed, packed_arguments, packed_list, task_named, unpacked
+from umwelt.cluster.tasks.worker import Errand
 from umwelt.sandbox.errors import RunError, UmweltError
 
 
@@ -64,8 +64,8 @@ def test_only_tasks_are_found_and_only_by_their_names(name, line):
 
 
 def test_a_name_of_the_house_cannot_be_taken(monkeypatch):
-    monkeypatch.setitem(tasks.HOUSE, "own.add", "umwelt.cluster.chores:spin")
-    tasks.known_tasks.cache_clear()
+    monkeypatch.setitem(registry.HOUSE, "own.add", "umwelt.cluster.tasks.builtin:spin")
+    registry.known_tasks.cache_clear()
     assert task_named("own.add").name == "spin"
 
 

@@ -11,9 +11,9 @@ from contextlib import closing
 import pytest
 import zmq
 
-from umwelt.cluster.keys import Keys, make_keys, written
-from umwelt.cluster.loopback import Faults, Network
-from umwelt.cluster.transport import Limits, ZmqTransport, check_address
+from umwelt.cluster.wire.keys import Keys, make_keys, written
+from umwelt.cluster.wire.loopback import Faults, Network
+from umwelt.cluster.wire.transport import Limits, ZmqTransport, check_address
 from umwelt.sandbox.errors import RunError
 
 ANY_PORT = "tcp://127.0.0.1:0"

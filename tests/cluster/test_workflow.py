@@ -14,14 +14,14 @@ from simulation import undisturbed
 from together import gone
 from town import Town, attended
 
-from umwelt.agents.behaviour import own_values
-from umwelt.client.api import connect, connect_async
-from umwelt.client.flows import WorldFlow
-from umwelt.cluster.keys import Keys, make_keys
-from umwelt.cluster.questions import Count
-from umwelt.cluster.tasking import MOST_TASKS_OF_ONE
-from umwelt.cluster.tasks import packed_arguments
-from umwelt.cluster.viewing import Task
+from umwelt.agents.species.behaviour import own_values
+from umwelt.client.connection.api import connect, connect_async
+from umwelt.client.connection.flows import WorldFlow
+from umwelt.cluster.gateway.task_requests import MOST_TASKS_OF_ONE
+from umwelt.cluster.tasks.registry import packed_arguments
+from umwelt.cluster.view.queries import Count
+from umwelt.cluster.wire.keys import Keys, make_keys
+from umwelt.cluster.wire.viewer_protocol import Task
 from umwelt.sandbox.errors import RunError
 
 HEIGHT, WIDTH = 96, 80  # as conftest.py has them

@@ -5,9 +5,9 @@ import multiprocessing
 
 import pytest
 
-from umwelt.cluster.tasks import packed, unpacked
-from umwelt.cluster.workers import Heard
-from umwelt.cluster.workshop import Workshop
+from umwelt.cluster.tasks.pool import Workshop
+from umwelt.cluster.tasks.registry import packed, unpacked
+from umwelt.cluster.tasks.worker import Heard
 from umwelt.sandbox.errors import RunError
 
 

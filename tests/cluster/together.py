@@ -19,14 +19,14 @@ from typing import Any
 
 from simulation import undisturbed
 
-from umwelt.agents import deeds
-from umwelt.agents.description import WorldFile
-from umwelt.cluster.engine import Engine, Plan, begin_run
-from umwelt.cluster.journal import Journal
+from umwelt.agents.commands import deeds
+from umwelt.agents.world_file import WorldFile
+from umwelt.cluster.launch.local import Engine, Plan, begin_run
 from umwelt.cluster.process import lives
-from umwelt.cluster.protocol import Settled, Submit, decode, encode
-from umwelt.cluster.store import Entry, Store
-from umwelt.cluster.transport import ZmqTransport
+from umwelt.cluster.run.journal import Journal
+from umwelt.cluster.run.store import Entry, Store
+from umwelt.cluster.wire.protocol import Settled, Submit, decode, encode
+from umwelt.cluster.wire.transport import ZmqTransport
 
 WITHIN_S = 120.0
 TCP = "tcp://127.0.0.1:*"

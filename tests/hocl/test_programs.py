@@ -9,8 +9,8 @@ from chemist import come_to, everything, rest_of, results
 
 from umwelt.agents.hocl.machine import Dice, Machine
 from umwelt.agents.hocl.parser import parse
+from umwelt.agents.hocl.programs import bundled_programs, read_program
 from umwelt.agents.hocl.terms import text
-from umwelt.agents.programs import bundled_programs, read_program
 
 PRIMES_UP_TO_1000 = [n for n in range(2, 1001) if all(n % d for d in range(2, int(n**0.5) + 1))]
 SEEDS = range(40)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from umwelt.agents.contract import SUBSTANCES
-from umwelt.agents.earth import laws
-from umwelt.agents.earthly import REACTIONS
+from umwelt.agents.body.interface import SUBSTANCES
+from umwelt.agents.earth.earth import laws
+from umwelt.agents.earth.reactions import REACTIONS
 from umwelt.sandbox.chemistry import Chemistry, Reaction, parse_formula
 from umwelt.sandbox.errors import ChemistryError
 from umwelt.sandbox.kernel import call

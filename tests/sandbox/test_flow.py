@@ -6,8 +6,8 @@ from carving import whole_elements
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from umwelt.agents.description import parse_world
-from umwelt.agents.opening import begin
+from umwelt.agents.open_world import begin
+from umwelt.agents.world_file import parse_world
 from umwelt.sandbox import audit
 from umwelt.sandbox.laws.flow import choose_downhill, run_downhill, spread
 from umwelt.sandbox.region import Field, Rectangle, Region, Torus

@@ -13,7 +13,7 @@ import zarr
 from carving import carved, carved_anew, golden, ninths, quarters, torus_of, whole, whole_digest
 from small import small_world
 
-from umwelt.agents.opening import begin, opened
+from umwelt.agents.open_world import begin, opened
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError

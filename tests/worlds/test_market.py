@@ -29,9 +29,9 @@ from carving import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from umwelt.agents.description import read_world
 from umwelt.agents.measures import known
-from umwelt.agents.opening import begin, opened, tick_zero
+from umwelt.agents.open_world import begin, opened, tick_zero
+from umwelt.agents.world_file import read_world
 from umwelt.sandbox.dice import draw, pair
 from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.step import advance, step
@@ -161,7 +161,7 @@ SCRIPT = """
     import sys
     sys.path.insert(0, sys.argv[1])
     from carving import *
-    from umwelt.agents.description import read_world
+    from umwelt.agents.world_file import read_world
     described = read_world("market", {"height": 32, "width": 32, "traders.count": 80, "land.repeat": 1})
     for cut in (lambda torus: carve(torus, [0], [[0]]), quarters):
         regions = carved(begin(described), described, cut(torus_of(described)), 1)

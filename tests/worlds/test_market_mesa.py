@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from umwelt.agents.description import read_world
-from umwelt.agents.opening import begin
+from umwelt.agents.open_world import begin
+from umwelt.agents.world_file import read_world
 from umwelt.sandbox.step import advance
 from umwelt.worlds import market
 

@@ -19,16 +19,16 @@ from carving import (
 )
 from small import walking
 
-from umwelt.agents.contract import SEED_IN_GROUND, SUBSTANCES
-from umwelt.agents.deeds import Drop, Paint
-from umwelt.agents.description import read_world
-from umwelt.agents.ledger import Ledger
+from umwelt.agents.body.interface import SEED_IN_GROUND, SUBSTANCES
+from umwelt.agents.commands.deeds import Drop, Paint
+from umwelt.agents.earth.parameters import BUD_SUGAR_COUNT, BUD_TISSUE_COUNT
 from umwelt.agents.measures import known, measured
-from umwelt.agents.opening import tick_zero
-from umwelt.agents.physiology import BUD_SUGAR_COUNT, BUD_TISSUE_COUNT
-from umwelt.client.cli import main
-from umwelt.cluster.engine import begin_run
-from umwelt.cluster.store import Store
+from umwelt.agents.measures.matter_budget import Ledger
+from umwelt.agents.open_world import tick_zero
+from umwelt.agents.world_file import read_world
+from umwelt.client.commands.cli import main
+from umwelt.cluster.launch.local import begin_run
+from umwelt.cluster.run.store import Store
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.step import advance

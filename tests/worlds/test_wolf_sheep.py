@@ -22,8 +22,8 @@ from carving import (
     whole_digest,
 )
 
-from umwelt.agents.description import read_world
-from umwelt.agents.opening import begin
+from umwelt.agents.open_world import begin
+from umwelt.agents.world_file import read_world
 from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.step import advance, step
 from umwelt.sandbox.units import ONE

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from imgui_bundle import ImVec2, imgui
 
-from umwelt.agents.contract import DRIVES, MEMORY, STIMULI
+from umwelt.agents.body.interface import DRIVES, MEMORY, STIMULI
 from umwelt.client.window.panels import genes
 from umwelt.client.window.panels.reasons import (
     REMEMBERED,

@@ -3,7 +3,7 @@
 A child belongs to its parent's clade as long as its neutral markers (three genes that mean nothing but kinship) are
 near those of the clade's founder; when one of them has drifted further than `DRIFT`, it belongs to a clade that split
 off there. Markers as clocks of descent: Kimura, "Evolutionary Rate at the Molecular Level", Nature 217, 1968. Where
-whole genomes are at hand, they tell clades apart: `client/clades.py`.
+whole genomes are at hand, they tell clades apart: `client/lineage/clades.py`.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.client.clades import Known, clade_hue, drawn_rows
+from umwelt.client.lineage.clades import Known, clade_hue, drawn_rows
 
 DRIFT = 24
 BINS = 96

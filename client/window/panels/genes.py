@@ -2,8 +2,7 @@
 
 from functools import cache
 
-from umwelt.agents.contract import DRIVES, MEMORY, ORGANS, STIMULI
-from umwelt.agents.genome import (
+from umwelt.agents.body.genome import (
     FIRST_TRAIT,
     MONSTER_GENES,
     MONSTER_TRAITS,
@@ -11,6 +10,7 @@ from umwelt.agents.genome import (
     ORGAN_SLOTS,
     PLANT_GENES,
 )
+from umwelt.agents.body.interface import DRIVES, MEMORY, ORGANS, STIMULI
 
 PLANT_WORDS = {
     "light_weight": "buds toward light (below 0: toward shade)",

@@ -4,7 +4,7 @@ from typing import Any
 
 from imgui_bundle import imgui
 
-from umwelt.client.window.keys import BINDINGS
+from umwelt.client.window.input.keys import BINDINGS
 from umwelt.client.window.panels.theme import ACCENT, vector
 from umwelt.client.window.panels.widgets import dim, heading, text_px
 

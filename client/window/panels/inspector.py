@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from imgui_bundle import ImVec2, icons_fontawesome_6, imgui
 
-from umwelt.agents.contract import ANTENNA_SENSES, ANTENNAE, DRIVES, ORGANS, OTHER_SENSES, SELF_SENSES, STAGES
-from umwelt.agents.genome import FIRST_WEIGHT
-from umwelt.client.window.colours import SENSE_COLOURS
+from umwelt.agents.body.genome import FIRST_WEIGHT
+from umwelt.agents.body.interface import ANTENNA_SENSES, ANTENNAE, DRIVES, ORGANS, OTHER_SENSES, SELF_SENSES, STAGES
+from umwelt.client.window.draw.colours import SENSE_COLOURS
 from umwelt.client.window.panels import genes
 from umwelt.client.window.panels.reasons import in_words
 from umwelt.client.window.panels.theme import (
@@ -36,7 +36,7 @@ from umwelt.client.window.panels.widgets import (
     tile_button,
     told_by_world,
 )
-from umwelt.cluster.viewing import LIVE
+from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.units import ONE, SUBCELL, TURN
 
 ICON = icons_fontawesome_6

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from imgui_bundle import ImVec2, imgui
 
 from umwelt.client.window.panels.theme import BAD, vector
-from umwelt.client.window.recorder import Recorder
+from umwelt.client.window.recording.recorder import Recorder
 
 WIDTH_PX = 260.0
 

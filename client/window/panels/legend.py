@@ -2,7 +2,7 @@
 
 from imgui_bundle import ImVec2, imgui
 
-from umwelt.client.window.layers import Legend
+from umwelt.client.window.draw.layers import Legend
 from umwelt.client.window.panels.theme import packed
 
 WIDTH_PX, BAR_PX, HEIGHT_PX = 250.0, 12.0, 62.0

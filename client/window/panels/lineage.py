@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from imgui_bundle import ImVec2, imgui, implot
 
-from umwelt.client.clades import NO_BIRTHS, spindles
+from umwelt.client.lineage.clades import NO_BIRTHS, spindles
 from umwelt.client.window.panels.clades import BINS, Clades
 from umwelt.client.window.panels.events import clade_name
 from umwelt.client.window.panels.populations import PLOT_FLAGS
 from umwelt.client.window.panels.theme import DIM, TEXT, Colour, vector
 from umwelt.client.window.panels.widgets import dim, short
-from umwelt.cluster.viewing import LIVE
+from umwelt.cluster.wire.viewer_protocol import LIVE
 
 MOST_ROWS = 28
 ASK_EVERY_S, HUES_EVERY_S = 1.0, 0.5

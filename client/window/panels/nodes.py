@@ -6,7 +6,7 @@ from imgui_bundle import ImVec2, imgui
 
 from umwelt.client.window.panels.theme import ACCENT, BAD, DIM, GOOD, WARN, packed, vector
 from umwelt.client.window.panels.widgets import dim, short
-from umwelt.cluster.keys import KEEPER
+from umwelt.cluster.wire.keys import KEEPER
 
 COLUMNS = (
     ("node", 1.5), ("y, x, height, width", 1.75), ("beings", 0.9), ("ticks/s", 0.9), ("waits", 0.9), ("latency", 1.0),

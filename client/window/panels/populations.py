@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from imgui_bundle import ImVec2, imgui, implot
 
-from umwelt.client.window.layers import ticks_between
+from umwelt.client.window.draw.layers import ticks_between
 from umwelt.client.window.panels.reasons import in_words
 from umwelt.client.window.panels.theme import (
     BAD,

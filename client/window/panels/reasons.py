@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from umwelt.agents.contract import DRIVES, MEMORY, STIMULI
-from umwelt.agents.genome import FIRST_OUTPUT, FIRST_RECURRENT, FIRST_WEIGHT, INPUTS, MONSTER_GENES, OUTPUTS
+from umwelt.agents.body.genome import FIRST_OUTPUT, FIRST_RECURRENT, FIRST_WEIGHT, INPUTS, MONSTER_GENES, OUTPUTS
+from umwelt.agents.body.interface import DRIVES, MEMORY, STIMULI
 from umwelt.sandbox.units import ONE
 
 WEIGHT_ONE = 64

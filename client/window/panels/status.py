@@ -7,7 +7,7 @@ from imgui_bundle import ImVec2, icons_fontawesome_6, imgui
 from umwelt.client.window.panels.theme import ACCENT, BAD, DIM, TEXT, WARN, Colour, packed, species_colour
 from umwelt.client.window.panels.widgets import short, text_px
 from umwelt.client.window.session import NOTICE_S
-from umwelt.cluster.viewing import LIVE
+from umwelt.cluster.wire.viewer_protocol import LIVE
 
 PART_GAP = 16.0
 MOONLIGHT: Colour = (0.62, 0.70, 0.98, 1.0)

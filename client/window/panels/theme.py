@@ -5,7 +5,7 @@ from typing import Any
 
 from imgui_bundle import ImVec2, ImVec4, imgui, implot
 
-from umwelt.client.window.colours import named_colour
+from umwelt.client.window.draw.colours import named_colour
 
 Colour = tuple[float, float, float, float]
 

@@ -1,0 +1,194 @@
+"""From what people say to deeds: commands in their terms (cells, names, shares of one) become what is journalled."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from umwelt.agents.body.interface import DRIVES
+from umwelt.agents.commands import deeds
+from umwelt.agents.commands.deeds import Deed
+from umwelt.agents.world_file import WorldFile, one_line, one_of
+from umwelt.sandbox.errors import DeedError, WorldFileError
+from umwelt.sandbox.units import ONE, SUBCELL, fixed_from_cells
+
+
+class _Spoken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Drop(_Spoken, frozen=True):
+    """Matter into a cell."""
+
+    y: int
+    x: int
+    substance: str
+    count: int
+
+
+class Paint(_Spoken, frozen=True):
+    """A field's value for all cells of a rectangle."""
+
+    y: int
+    x: int
+    height: int
+    width: int
+    part: str
+    value: int
+
+
+class Rain(_Spoken, frozen=True):
+    """Water on each cell of a disc."""
+
+    y: int
+    x: int
+    radius_cells: int
+    count: int
+
+
+class Spawn(_Spoken, frozen=True):
+    """A founder of a species, perhaps with a genome of one's own; or a copy of a living being (`like`)."""
+
+    y: float
+    x: float
+    species: str = ""
+    genome: list[int] | None = None
+    like: int = 0
+
+
+class Remove(_Spoken, frozen=True):
+    """A being out of the world."""
+
+    id: int
+
+
+class Move(_Spoken, frozen=True):
+    """A being to another place, in cells."""
+
+    id: int
+    y: float
+    x: float
+
+
+class Wound(_Spoken, frozen=True):
+    """Tissue of a body falls to the ground."""
+
+    id: int
+    tissue_count: int
+
+
+class Drive(_Spoken, frozen=True):
+    """Drives by name, -1 to 1, in the place of a body's own; none gives it back."""
+
+    id: int
+    drives: dict[str, float] | None = None
+
+
+class Rate(_Spoken, frozen=True):
+    """A reaction's rate a tick; none gives it back its own."""
+
+    reaction: str
+    rate: float | None = None
+
+
+class Deeds(_Spoken, frozen=True):
+    """Deeds as they are journalled, done together."""
+
+    deeds: list[deeds.Deed]
+
+
+Spoken = Drop | Paint | Rain | Spawn | Remove | Move | Wound | Drive | Rate | Deeds
+COMMANDS: dict[str, type[_Spoken]] = {
+    "drop": Drop, "paint": Paint, "rain": Rain, "spawn": Spawn, "remove": Remove, "move": Move, "wound": Wound,
+    "drive": Drive, "rate": Rate, "deeds": Deeds,
+}  # fmt: skip
+MOST_DEEDS = 64
+
+
+def spoken(what: str, arguments: bytes) -> Any:
+    """A command from its name and its arguments as JSON; `DeedError` for what is none."""
+    try:
+        kind = COMMANDS[one_of(one_line(what[:40]), COMMANDS, "command")]
+        return msgspec.json.decode(arguments, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DeedError(one_line(f"{what[:40]}: {error}")) from None
+    except WorldFileError as error:
+        raise DeedError(str(error)) from None
+
+
+def needed(command: Any) -> int:
+    """The id of the being that has to be fetched before the command can be composed; 0 if none."""
+    if isinstance(command, Move):
+        return command.id
+    return command.like if isinstance(command, Spawn) else 0
+
+
+def composed(world: WorldFile, command: Any, being: Mapping[str, Any] | None = None) -> list[Deed]:
+    """The checked deeds of a command; `being` is what was fetched. `DeedError` says what is wrong and the mend."""
+    found = _composed(world, command, being)
+    if len(found) > MOST_DEEDS:
+        raise DeedError(f"deeds: {len(found)} at once: at most {MOST_DEEDS} fit one command: give several")
+    return [deeds.checked(world, deed) for deed in found]
+
+
+def _composed(world: WorldFile, command: Any, being: Mapping[str, Any] | None) -> list[Deed]:
+    found: Deed
+    match command:
+        case Drop():
+            found = deeds.Drop(command.y, command.x, command.substance, command.count)
+        case Paint():
+            rectangle = (command.y, command.x, command.height, command.width)
+            found = deeds.Paint(*rectangle, command.part, command.value)
+        case Rain():
+            found = deeds.Rain(command.y, command.x, command.radius_cells, command.count)
+        case Spawn():
+            found = _spawned(world, command, being)
+        case Remove():
+            found = deeds.Remove(command.id)
+        case Move():
+            if being is None:
+                raise DeedError(f"move: id = {command.id}: no such being lives: look for another")
+            found = deeds.Move(being["kind"], being["id"], *_fixed(world, "move", command), being["row"])
+        case Wound():
+            found = deeds.Wound(command.id, command.tissue_count)
+        case Drive():
+            found = deeds.Drive(command.id, None if command.drives is None else drives_of(command.drives))
+        case Rate():
+            found = deeds.rate(world, command.reaction, command.rate)
+        case _:
+            return list(command.deeds)
+    return [found]
+
+
+def _spawned(world: WorldFile, command: Spawn, being: Mapping[str, Any] | None) -> deeds.Spawn:
+    if not command.like:
+        y_fixed, x_fixed = _fixed(world, "spawn", command)
+        return deeds.founder(world, command.species, y_fixed // SUBCELL, x_fixed // SUBCELL, command.genome)
+    if being is None:
+        raise DeedError(f"spawn: like = {command.like}: no such being lives: look for another")
+    if command.genome is not None or command.species:
+        raise DeedError("spawn: a copy has its own genome and species: leave them out, or leave out like")
+    return deeds.Spawn(being["kind"], *_fixed(world, "spawn", command), being["row"])
+
+
+def _fixed(world: WorldFile, what: str, place: Any) -> tuple[int, int]:
+    """A place in cells as fixed point, in the world."""
+    found = []
+    for axis, size in (("y", world.common.height), ("x", world.common.width)):
+        value = getattr(place, axis)
+        if not 0 <= value < size:
+            raise DeedError(f"{what}: {axis} = {value:g}: use 0 to {size - 1} cells")
+        found.append(min(fixed_from_cells(value), size * SUBCELL - 1))
+    return found[0], found[1]
+
+
+def drives_of(named: Mapping[str, float]) -> tuple[int, ...]:
+    """All drives in their order as integers, from some by name as -1 to 1; the others rest."""
+    try:
+        for name, value in named.items():
+            one_of(one_line(name[:40]), DRIVES, "drive")
+            if not -1 <= value <= 1:
+                raise DeedError(f"drive: {name} = {value}: use -1 to 1")
+    except WorldFileError as error:
+        raise DeedError(str(error)) from None
+    return tuple(round(named.get(name, 0.0) * ONE) for name in DRIVES)

@@ -1,0 +1,41 @@
+"""Earth's laws in their order: the contents page of the physics.
+
+Each law says how far it looks, in cells a tick: the sum over its phases. What is beyond the sum of them all cannot be
+felt here within a tick.
+"""
+
+from umwelt.agents.earth.genesis import chemistry, genesis, layout, prepare, species
+from umwelt.agents.earth.laws.act import act
+from umwelt.agents.earth.laws.grow import grow
+from umwelt.agents.earth.laws.live import live
+from umwelt.agents.earth.laws.metabolism import react
+from umwelt.agents.earth.laws.move import move
+from umwelt.agents.earth.laws.respond import respond
+from umwelt.agents.earth.laws.sense import SIGHT_CELLS, sense
+from umwelt.agents.earth.laws.spore import spore
+from umwelt.agents.earth.settings import EarthSettings
+from umwelt.sandbox.laws.flow import flow
+from umwelt.sandbox.laws.weather import weather
+from umwelt.sandbox.step import Law, Laws
+
+laws = Laws(
+    name="earth",
+    order=(
+        Law("weather", 0, weather),  # sun, wind, temperature and moisture of the tick
+        Law("flow", 2, flow),  # water runs downhill; gases and scents spread and drift
+        Law("react", 0, react),  # chemistry in cells and in bodies
+        Law("sense", SIGHT_CELLS, sense),  # what antennae meet, who is near, how one feels
+        Law("respond", 0, respond),  # stimuli become drives
+        Law("act", 3, act),  # breathe, drink, graze, bite; all who share get as they ask
+        Law("move", 1, move),  # turn and run; seeds drift
+        Law("grow", 1, grow),  # stems share, seeds sprout, organs are built
+        Law("live", 2, live),  # breed, metabolise, die; the newborn join
+        Law("spore", 0, spore),  # in worlds that have them, membranes close round matter that is there
+    ),
+    settings=EarthSettings,
+    layout=layout,
+    genesis=genesis,
+    prepare=prepare,
+    chemistry=chemistry,
+    species=species,
+)

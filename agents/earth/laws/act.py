@@ -1,0 +1,427 @@
+"""Act: take and give. Bodies trade with their own cell, monsters graze on modules and bite each other.
+
+All who take from one being at the same time share what it held at the start: the demands are summed, each gets
+`have * demand // total`, and the remainder goes to the one with the largest draw. Reach 3: a biter reads its victim,
+the victim sums its rivals, and the rivals chose among their own neighbours.
+"""
+
+import numpy as np
+
+from umwelt.agents.body import genome as genes
+from umwelt.agents.body.interface import (
+    ALARM,
+    ALARM_DRIVE,
+    ARMOUR,
+    AROMA,
+    BITE,
+    CARBON_DIOXIDE,
+    DETRITUS,
+    DRINK,
+    GLAND,
+    GRAZE,
+    GUT,
+    JAW,
+    MINERAL,
+    MODULE,
+    MUSK,
+    MUSK_DRIVE,
+    OXYGEN,
+    SPIKE,
+    SUGAR,
+    TISSUE,
+    WATER,
+)
+from umwelt.agents.earth import parameters
+from umwelt.agents.earth.laws.geometry import cosine, sine, within
+from umwelt.agents.earth.laws.sense import sugar_most
+from umwelt.sandbox.dice import bits, draw, pair, purpose
+from umwelt.sandbox.kernel import kernel, small
+from umwelt.sandbox.region import Region
+from umwelt.sandbox.units import ONE
+
+GRAZE_SHARE = purpose("act.graze")
+BITE_SHARE = purpose("act.bite")
+SMELL = purpose("act.smell")
+MOUTHFUL = purpose("act.mouthful")
+
+TRADED = (OXYGEN, CARBON_DIOXIDE, WATER, MINERAL, DETRITUS, SUGAR)
+"""What bodies ask of their cell, in this order."""
+
+
+@small
+def plant_asks(plants, row, substance):
+    """How much of a substance a module asks of its cell."""
+    if plants.stage[row] != MODULE:
+        return np.int64(0)
+    have = np.int64(plants.counts[row, substance])
+    if substance == OXYGEN:
+        return max(0, 4 - have)
+    if substance == CARBON_DIOXIDE:
+        return max(0, parameters.PLANT_GAS_COUNT - have)
+    root = 64 + genes.trait(plants.genome, row, genes.P_ROOT)
+    if substance == WATER:
+        return min(max(0, parameters.PLANT_WATER_COUNT - have), 1 + (root >> 4))
+    if substance == MINERAL:
+        return min(max(0, parameters.PLANT_MINERAL_COUNT - have), 1 + (root >> 7))
+    return np.int64(0)
+
+
+@small
+def gut_room(monsters, row):
+    """How much more a monster's gut holds."""
+    most = parameters.GUT_BASE_COUNT + parameters.GUT_PER_ORGAN_COUNT * np.int64(monsters.organs[row, GUT])
+    return max(0, most - monsters.counts[row, DETRITUS])
+
+
+@small
+def mouthful(monsters, row):
+    """Leaves or dead matter that wholly blunt jaws take in a tick at full drive."""
+    return parameters.GRAZE_COUNT_BASE + parameters.GRAZE_COUNT_PER_JAW * np.int64(monsters.organs[row, JAW])
+
+
+@small
+def grinding(genome, row):
+    """How well jaws grind leaves and dead matter, in 1/1024: blunt ones all, fangs nothing, those between little.
+
+    Where a mixture does neither well, specialists stay apart: Levins, "Theory of fitness in a heterogeneous
+    environment. I", American Naturalist 96, 1962, pp. 361-373. With squares hunters became eaters of all.
+    """
+    return _steep(255 - genes.trait(genome, row, genes.FANGS))
+
+
+@small
+def tearing(genome, row):
+    """How well jaws tear flesh, in 1/1024."""
+    return _steep(genes.trait(genome, row, genes.FANGS))
+
+
+@small
+def _steep(trait):
+    """The fourth power of a trait (0 to 255), in 1/1024."""
+    return (trait * trait * trait * trait) >> 22
+
+
+@small
+def monster_asks(monsters, row, substance):
+    """How much of a substance a monster asks of its cell."""
+    have = np.int64(monsters.counts[row, substance])
+    if substance == OXYGEN:
+        return max(0, parameters.OXYGEN_HELD_COUNT - have)
+    if substance == WATER:
+        drinks = (max(0, np.int64(monsters.drives[row, DRINK])) * parameters.DRINK_COUNT) >> 10
+        return min(max(0, parameters.WATER_HELD_COUNT - have), drinks)
+    if substance == DETRITUS and monsters.asleep[row] == 0:
+        chews = max(0, np.int64(monsters.drives[row, GRAZE])) * mouthful(monsters, row) * grinding(monsters.genome, row)
+        eats = (chews + (1 << 19)) >> 20
+        return min(gut_room(monsters, row), eats)
+    if substance == SUGAR and monsters.asleep[row] == 0:
+        licks = (max(0, np.int64(monsters.drives[row, GRAZE])) * parameters.LICK_COUNT) >> 10
+        return min(max(0, sugar_most(monsters, row) - have), licks)
+    return np.int64(0)
+
+
+@small
+def give(counts, row, substance, kept, cell_substance, y, x):
+    """Give back what is above `kept`."""
+    over = np.int64(counts[row, substance]) - kept
+    if over > 0:
+        counts[row, substance] -= over
+        cell_substance[substance, y, x] += over
+
+
+@small
+def emit(place, identity, counts, row, scent, amount_256, cell_substance, y, x):
+    """Turn sugar into a scent on the air; both are the same matter. Amounts are rounded by dice."""
+    amount = (amount_256 + bits(draw(place.seed, place.tick, identity, SMELL, scent), 8)) >> 8
+    amount = min(amount, np.int64(counts[row, SUGAR]))
+    if amount > 0:
+        counts[row, SUGAR] -= amount
+        cell_substance[scent, y, x] += amount
+
+
+@small
+def share(have, demand, total):
+    """What one of several gets, without the remainder."""
+    return demand if total <= have else have * demand // total
+
+
+@kernel
+def trade(y_low, y_high, place, plant_index, monster_index, plants, monsters, substance):
+    """Each cell trades with the bodies in it: first they give, then they take; what cannot be shared stays."""
+    for y in range(y_low, y_high):
+        for x in range(place.x_low, place.x_high):
+            cell = y * place.width + x
+            plant_first, plant_last = plant_index.start[cell], plant_index.start[cell + 1]
+            monster_first, monster_last = monster_index.start[cell], monster_index.start[cell + 1]
+            if plant_first == plant_last and monster_first == monster_last:
+                continue
+            for k in range(plant_first, plant_last):
+                row = plant_index.rows[k]
+                if plants.stage[row] == MODULE:
+                    give(plants.counts, row, OXYGEN, 16, substance, y, x)
+                    give(plants.counts, row, MINERAL, 2 * parameters.PLANT_MINERAL_COUNT, substance, y, x)
+                    give(plants.counts, row, WATER, 2 * parameters.PLANT_WATER_COUNT, substance, y, x)
+                    if plants.counts[row, SUGAR] > 2 * parameters.PLANT_SUGAR_KEPT_COUNT:
+                        scent = genes.trait(plants.genome, row, genes.P_SCENT) >> 2
+                        emit(place, plants.id[row], plants.counts, row, AROMA, scent, substance, y, x)
+            for k in range(monster_first, monster_last):
+                row = monster_index.rows[k]
+                give(monsters.counts, row, CARBON_DIOXIDE, 0, substance, y, x)
+                give(monsters.counts, row, WATER, parameters.WATER_HELD_COUNT, substance, y, x)
+                give(monsters.counts, row, MINERAL, parameters.MINERAL_KEPT_COUNT, substance, y, x)
+                strength = parameters.SCENT_256 + parameters.SCENT_PER_GLAND_256 * np.int64(monsters.organs[row, GLAND])
+                musk = max(0, np.int64(monsters.drives[row, MUSK_DRIVE])) * strength >> 10
+                emit(place, monsters.id[row], monsters.counts, row, MUSK, musk, substance, y, x)
+                alarm = max(0, np.int64(monsters.drives[row, ALARM_DRIVE])) * strength >> 10
+                emit(place, monsters.id[row], monsters.counts, row, ALARM, alarm, substance, y, x)
+            for s in TRADED:
+                have = np.int64(substance[s, y, x])
+                if have == 0:
+                    continue
+                total = np.int64(0)
+                for k in range(plant_first, plant_last):
+                    total += plant_asks(plants, plant_index.rows[k], s)
+                for k in range(monster_first, monster_last):
+                    total += monster_asks(monsters, monster_index.rows[k], s)
+                if total == 0:
+                    continue
+                for k in range(plant_first, plant_last):
+                    row = plant_index.rows[k]
+                    got = share(have, plant_asks(plants, row, s), total)
+                    plants.counts[row, s] += got
+                    substance[s, y, x] -= got
+                for k in range(monster_first, monster_last):
+                    row = monster_index.rows[k]
+                    got = share(have, monster_asks(monsters, row, s), total)
+                    monsters.counts[row, s] += got
+                    substance[s, y, x] -= got
+
+
+@small
+def choose_module(place, index, plants, y, x):
+    """The module of a cell: the largest, then the one with the smaller id; -1 for none."""
+    best = np.int64(-1)
+    if within(place, y, x):
+        cell = y * place.width + x
+        for k in range(index.start[cell], index.start[cell + 1]):
+            row = np.int64(index.rows[k])
+            if plants.stage[row] != MODULE:
+                continue
+            if best < 0 or plants.counts[row, TISSUE] > plants.counts[best, TISSUE] or (
+                plants.counts[row, TISSUE] == plants.counts[best, TISSUE] and plants.id[row] < plants.id[best]
+            ):  # fmt: skip
+                best = row
+    return best
+
+
+@small
+def choose_victim(place, index, monsters, row, y, x):
+    """The nearest other body before one's jaws, then the smaller id, then the first by cell; -1 for none."""
+    best, best_square, best_id = np.int64(-1), np.int64(parameters.REACH_FIXED * parameters.REACH_FIXED), np.int64(0)
+    for ny in range(max(y - 1, 0), min(y + 2, place.height)):
+        line = ny * place.width
+        for k in range(index.start[line + max(x - 1, 0)], index.start[line + min(x + 1, place.width - 1) + 1]):
+            other = np.int64(index.rows[k])
+            dy = np.int64(monsters.y_fixed[other]) - monsters.y_fixed[row]
+            dx = np.int64(monsters.x_fixed[other]) - monsters.x_fixed[row]
+            square = dy * dy + dx * dx
+            if square > best_square or monsters.id[other] == monsters.id[row]:
+                continue
+            if best < 0 or square < best_square or monsters.id[other] < best_id:
+                best, best_square, best_id = other, square, monsters.id[other]
+    return best
+
+
+@kernel
+def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monsters, sine_table):
+    """Write whom each monster grazes and bites, how much it asks for, and mark those who are asked.
+
+    Marks are the same whoever sets them, so bands may set them side by side.
+    """
+    for y in range(y_low, y_high):
+        first = monster_index.start[y * place.width + place.x_low]
+        last = monster_index.start[y * place.width + place.x_high]
+        for k in range(first, last):
+            row = monster_index.rows[k]
+            monsters.graze_target[row] = -1
+            monsters.bite_target[row] = -1
+            if monsters.asleep[row] != 0:
+                continue
+            x = monsters.x_fixed[row] >> 10
+            room = gut_room(monsters, row)
+            grazes = np.int64(monsters.drives[row, GRAZE])
+            if grazes > 0 and room > 0:
+                heading = np.int64(monsters.heading[row])
+                mouth_y = (monsters.y_fixed[row] + (sine(sine_table, heading) >> 5)) >> 10
+                mouth_x = (monsters.x_fixed[row] + (cosine(sine_table, heading) >> 5)) >> 10
+                target = choose_module(place, plant_index, plants, mouth_y, mouth_x)
+                if target >= 0:
+                    asks = (grazes * mouthful(monsters, row) * grinding(monsters.genome, row)) >> 10
+                    asks = asks * 128 // (128 + genes.trait(plants.genome, target, genes.P_THORN))
+                    asks = (asks + bits(draw(place.seed, place.tick, monsters.id[row], MOUTHFUL, 0), 10)) >> 10
+                    monsters.graze_target[row] = target
+                    plants.claimed[target] = 1
+                    monsters.graze_demand[row] = min(asks, room)
+            bites = np.int64(monsters.drives[row, BITE])
+            if bites > 0 and room > 0 and monsters.organs[row, JAW] > 0:
+                target = choose_victim(place, monster_index, monsters, row, y, x)
+                if target >= 0:
+                    asks = bites * parameters.BITE_COUNT_PER_JAW * monsters.organs[row, JAW]
+                    asks = (asks * tearing(monsters.genome, row)) >> 10
+                    asks = asks * 4 // (4 + np.int64(monsters.organs[target, ARMOUR]))
+                    asks = (asks + bits(draw(place.seed, place.tick, monsters.id[row], MOUTHFUL, 1), 10)) >> 10
+                    monsters.bite_target[row] = target
+                    monsters.claimed[target] = 1
+                    monsters.bite_demand[row] = min(asks, room)
+
+
+@kernel
+def sum_demands(
+    y_low, y_high, place, prey_index, prey, eater_index, eater_id, eater_target, eater_demand, kept, share_purpose
+):  # fmt: skip
+    """Each one that may be eaten sums what its neighbours ask of it, and finds who gets the remainder.
+
+    `kept` is out of reach.
+    """
+    for y in range(y_low, y_high):
+        for k in range(
+            prey_index.start[y * place.width + place.x_low], prey_index.start[y * place.width + place.x_high]
+        ):
+            row = prey_index.rows[k]
+            if prey.claimed[row] == 0:
+                continue
+            x = prey.x_fixed[row] >> 10
+            total, top, top_draw = np.int64(0), np.int64(-1), np.int64(-1)
+            for ny in range(max(y - 1, 0), min(y + 2, place.height)):
+                line = ny * place.width
+                first = eater_index.start[line + max(x - 1, 0)]
+                last = eater_index.start[line + min(x + 1, place.width - 1) + 1]
+                for j in range(first, last):
+                    eater = np.int64(eater_index.rows[j])
+                    if eater_target[eater] != row or eater_demand[eater] <= 0:
+                        continue
+                    total += eater_demand[eater]
+                    drawn = draw(place.seed, place.tick, pair(eater_id[eater], prey.id[row]), share_purpose, 0)
+                    if drawn > top_draw or (drawn == top_draw and eater_id[eater] < eater_id[top]):
+                        top, top_draw = eater, drawn
+            prey.claimed[row] = total
+            prey.claim_top[row] = top
+            prey.held[row] = max(0, np.int64(prey.counts[row, TISSUE]) - kept)
+            prey.held_sugar[row] = prey.counts[row, SUGAR]
+
+
+@small
+def eaten(prey, target, demand):
+    """Tissue that an eater gets of its target, without the remainder."""
+    have, total = np.int64(prey.held[target]), np.int64(prey.claimed[target])
+    if total <= have:
+        return demand
+    return have * demand // total
+
+
+@kernel
+def take_portions(y_low, y_high, place, plant_index, monster_index, plants, monsters):
+    """Eaters swallow their portions; spikes hurt those who bite. Reads only what was held at the start."""
+    for y in range(y_low, y_high):
+        first = monster_index.start[y * place.width + place.x_low]
+        last = monster_index.start[y * place.width + place.x_high]
+        for k in range(first, last):
+            row = monster_index.rows[k]
+            target = monsters.graze_target[row]
+            if target >= 0 and monsters.graze_demand[row] > 0:
+                got = eaten(plants, target, np.int64(monsters.graze_demand[row]))
+                if plants.claim_top[target] == row:
+                    got += left_over(place, monster_index, monsters.graze_target, monsters.graze_demand, plants, target)
+                monsters.counts[row, DETRITUS] += got
+            target = monsters.bite_target[row]
+            if target >= 0 and monsters.bite_demand[row] > 0:
+                got = eaten(monsters, target, np.int64(monsters.bite_demand[row]))
+                if monsters.claim_top[target] == row:
+                    got += left_over(place, monster_index, monsters.bite_target, monsters.bite_demand, monsters, target)
+                monsters.counts[row, DETRITUS] += got
+                monsters.counts[row, SUGAR] += blood(monsters, target, got)
+                pricks = np.int64(monsters.organs[target, SPIKE]) * parameters.PAIN_PER_TISSUE
+                monsters.pain[row] = min(ONE, monsters.pain[row] + pricks)
+
+
+@small
+def left_over(place, eater_index, eater_target, eater_demand, prey, target):
+    """What remains of a being after all portions were rounded down."""
+    have, total = np.int64(prey.held[target]), np.int64(prey.claimed[target])
+    if total <= have:
+        return np.int64(0)
+    y, x = prey.y_fixed[target] >> 10, prey.x_fixed[target] >> 10
+    rest = have
+    for ny in range(max(y - 1, 0), min(y + 2, place.height)):
+        line = ny * place.width
+        first = eater_index.start[line + max(x - 1, 0)]
+        last = eater_index.start[line + min(x + 1, place.width - 1) + 1]
+        for j in range(first, last):
+            eater = eater_index.rows[j]
+            if eater_target[eater] == target and eater_demand[eater] > 0:
+                rest -= have * eater_demand[eater] // total
+    return rest
+
+
+@small
+def blood(prey, target, got):
+    """Sugar that comes with a bite: its share of the victim's, rounded down."""
+    return np.int64(prey.held_sugar[target]) * got // max(1, np.int64(prey.held[target]))
+
+
+@small
+def blood_lost(place, index, monsters, victim):
+    """Sugar that a victim's biters take together."""
+    lost = np.int64(0)
+    y, x = monsters.y_fixed[victim] >> 10, monsters.x_fixed[victim] >> 10
+    rest = left_over(place, index, monsters.bite_target, monsters.bite_demand, monsters, victim)
+    for ny in range(max(y - 1, 0), min(y + 2, place.height)):
+        line = ny * place.width
+        for j in range(index.start[line + max(x - 1, 0)], index.start[line + min(x + 1, place.width - 1) + 1]):
+            biter = index.rows[j]
+            if monsters.bite_target[biter] == victim and monsters.bite_demand[biter] > 0:
+                got = eaten(monsters, victim, np.int64(monsters.bite_demand[biter]))
+                lost += blood(monsters, victim, got + (rest if monsters.claim_top[victim] == biter else 0))
+    return lost
+
+
+@kernel
+def lose_tissue(y_low, y_high, place, plant_index, monster_index, plants, monsters):
+    """Those who were eaten lose what was taken; monsters feel it."""
+    for y in range(y_low, y_high):
+        first = plant_index.start[y * place.width + place.x_low]
+        last = plant_index.start[y * place.width + place.x_high]
+        for k in range(first, last):
+            row = plant_index.rows[k]
+            if plants.claimed[row] > 0:
+                plants.counts[row, TISSUE] -= min(plants.held[row], plants.claimed[row])
+                plants.claimed[row] = 0
+        first = monster_index.start[y * place.width + place.x_low]
+        last = monster_index.start[y * place.width + place.x_high]
+        for k in range(first, last):
+            row = monster_index.rows[k]
+            lost = min(np.int64(monsters.held[row]), np.int64(monsters.claimed[row]))
+            if lost > 0:
+                monsters.counts[row, TISSUE] -= lost
+                monsters.counts[row, SUGAR] -= blood_lost(place, monster_index, monsters, row)
+                monsters.pain[row] = min(ONE, monsters.pain[row] + lost * parameters.PAIN_PER_TISSUE)
+            monsters.claimed[row] = 0
+
+
+def act(region: Region) -> None:
+    """Trade with the cell, then graze and bite at the same time."""
+    plants, monsters = region.tables["plants"].record(), region.tables["monsters"].record()
+    plant_index, monster_index = region.index("plants"), region.index("monsters")
+    both = (plant_index, monster_index, plants, monsters)
+    region.run(trade, *both, region.fields["substance"], grown=3)
+    region.run(choose_food, *both, region.constants["sine"], grown=2)
+    region.run(
+        sum_demands, plant_index, plants, monster_index, monsters.id, monsters.graze_target, monsters.graze_demand,
+        parameters.STUB_TISSUE_COUNT, GRAZE_SHARE, grown=1,
+    )  # fmt: skip
+    region.run(
+        sum_demands, monster_index, monsters, monster_index, monsters.id, monsters.bite_target, monsters.bite_demand,
+        0, BITE_SHARE, grown=1,
+    )  # fmt: skip
+    region.run(take_portions, *both)
+    region.run(lose_tissue, *both)

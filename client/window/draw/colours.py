@@ -1,0 +1,60 @@
+"""Colours that panels and picture share: of species (bodies have their genes' where these tell), of senses. Pure."""
+
+import zlib
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from umwelt.client.pictures.scene import hsv, leaf_hue, species_hue
+
+Tint = tuple[float, float, float]
+
+PANEL_LEAF, PANEL_LEAVES = 0.34, 0.26
+"""The hue of a leaf in panels, and how far its gene moves it."""
+SENSE_COLOURS: dict[str, Tint] = {
+    "light": (0.98, 0.90, 0.55), "water": (0.34, 0.66, 0.98), "plant": (0.46, 0.84, 0.46),
+    "carrion": (0.75, 0.56, 0.42), "aroma": (0.70, 0.92, 0.45), "musk": (0.90, 0.55, 0.80),
+    "alarm": (1.0, 0.42, 0.36), "heat": (0.98, 0.60, 0.36), "body": (0.75, 0.68, 0.95),
+}  # fmt: skip
+"""Of what antennae meet."""
+
+
+def plant_tables(known: Any) -> frozenset[str]:
+    """The tables whose beings grow: they have stages."""
+    return frozenset(name for name, looks in known.looks.items() if "stage" in looks)
+
+
+def body_hues(species: np.ndarray, hue_gene: np.ndarray | None, plant: bool) -> np.ndarray:
+    """The hues of bodies, `float[n]` in turns: their genes' (-128 to 127), else their species'."""
+    if hue_gene is None:
+        return species_hue(species, plant)
+    return leaf_hue(hue_gene) if plant else (hue_gene + 128) / 255
+
+
+def species_colour(known: Any, table: str, species: int) -> Tint:
+    """The colour of a species by its number, 0 to 1: that of its founders' bodies, as far as these are told.
+
+    Where a world tells no species apart (-1) it is the table's.
+    """
+    plant = table in plant_tables(known)
+    if 0 <= species < len(known.species) and known.species[species] in known.hues:
+        gene = np.array([known.hues[known.species[species]]])
+        return _colour(float(body_hues(np.array([species]), gene, plant)[0]), plant)
+    number = species if species >= 0 and known.species else zlib.crc32(table.encode()) % 97
+    return _colour(float(species_hue(number, plant)), plant)
+
+
+def named_colour(known: Any, name: str) -> Tint:
+    """The colour of a species, or of a table, by its name, for panels: greens are further apart there."""
+    number = known.species.index(name) if name in known.species else -1
+    table = known.kinds.get(name, name)
+    if name in known.hues and table in plant_tables(known):
+        return _colour(PANEL_LEAF + known.hues[name] / 128 * PANEL_LEAVES, True)
+    return species_colour(known, table, number)
+
+
+@cache
+def _colour(hue: float, plant: bool) -> Tint:
+    red, green, blue = hsv(np.float32(hue), *((0.55, 0.66) if plant else (0.62, 1.0))).tolist()
+    return red, green, blue

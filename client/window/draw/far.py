@@ -1,0 +1,212 @@
+"""Beings from afar: dots one by one, and densities by the bin, scattered so that they look like countless beings."""
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from umwelt.client.window.draw.colours import plant_tables, species_colour
+from umwelt.client.window.draw.ground import GRAIN_UNIT, Spread, half_view, wrapped
+from umwelt.client.window.draw.programs import give, lay_over, place, program
+from umwelt.client.window.feed.camera import Camera
+from umwelt.client.window.feed.frame import Densities, Dots, Frame
+from umwelt.cluster.view.tiles import BIN_CELLS
+
+KINDS = 4
+"""So many species of plants, and of others, are told apart from afar; the rarest are counted with the last."""
+MOST_TABLES, MOST_SPECIES = 16, 256
+LEAST_GRID_PIXELS = 1.7
+"""A grid in which beings are scattered is at least this wide, at most twice as much."""
+POINT_SIZES = 0x8642
+"""`GL_PROGRAM_POINT_SIZE`: shaders say how large points are."""
+
+
+def runs_of(table: np.ndarray) -> list[tuple[int, int, int]]:
+    """Where rows of one table lie together: its number, the first row, how many."""
+    if not len(table):
+        return []
+    edges = np.concatenate([[0], np.flatnonzero(table[1:] != table[:-1]) + 1, [len(table)]]).tolist()
+    return [(int(table[first]), first, end - first) for first, end in pairwise(edges)]
+
+
+def grid_of(scale: float) -> tuple[float, float]:
+    """Cells of the grid that beings are scattered in (a power of two), and the share of the next wider one."""
+    exact = math.log2(LEAST_GRID_PIXELS / scale)
+    low = math.floor(exact)
+    return 2.0**low, exact - low
+
+
+def by_kind(
+    counts: Mapping[tuple[str, int], np.ndarray], shape: tuple[int, int]
+) -> tuple[np.ndarray, list[tuple[str, int]]]:
+    """Beings a cell of the `KINDS` most frequent kinds, `float32[*shape, KINDS]`, and which these are."""
+    totals = {kind: int(plane.sum()) for kind, plane in counts.items()}
+    order = sorted((kind for kind in counts if totals[kind]), key=lambda kind: (-totals[kind], kind))
+    found = np.zeros((*shape, KINDS), np.float32)
+    for at, kind in enumerate(order):
+        found[..., min(at, KINDS - 1)] += counts[kind]
+    return found / BIN_CELLS**2, order[:KINDS]
+
+
+class DotsDrawer:
+    """Draws dots: one point each, uploaded when they are others."""
+
+    COLUMNS = ("x", "y", "species", "size", "table")
+
+    def __init__(self, ctx: Any, known: Any):
+        self.ctx, self.known, self.plant_tables = ctx, known, plant_tables(known)
+        self.program = program(ctx, "dot_vertex.glsl", "dot_fragment.glsl")
+        give(self.program, palette=0)
+        self.palette = ctx.texture((MOST_SPECIES, MOST_TABLES), components=4, dtype="f1", filter=(ctx.NEAREST,) * 2)
+        self._tables: list[str] | None = None
+        self._number: int | None = None
+        self._count = self._room = 0
+        self._buffers: list[Any] = []
+        self._runs: list[tuple[int, int, int]] = []
+        self._geometry: Any = None
+
+    def _paint(self, tables: list[str]) -> None:
+        colours = np.zeros((MOST_TABLES, MOST_SPECIES, 4), np.uint8)
+        for row, name in enumerate(tables[:MOST_TABLES]):
+            plant = name in self.plant_tables
+            for species in range(MOST_SPECIES):
+                red, green, blue = species_colour(self.known, name, species)
+                colours[row, species] = (red * 255, green * 255, blue * 255, 255 * plant)
+        self.palette.write(colours)
+        self._tables = list(tables)
+
+    def _room_for(self, count: int) -> None:
+        """Buffers large enough, and what describes them."""
+        # here, so that what is pure on this page is read without a window
+        from arcade.gl import BufferDescription
+
+        self.release_buffers()
+        self._room = max(1024, count + count // 4)
+        for name in self.COLUMNS:
+            self._buffers.append(self.ctx.buffer(reserve=self._room * (4 if name in "xy" else 1), usage="stream"))
+        described = [
+            BufferDescription(buffer, "1f", [f"in_{name}"])
+            if name in "xy"
+            else BufferDescription(buffer, "1f1", [f"in_{name}"], normalized=[f"in_{name}"])
+            for name, buffer in zip(self.COLUMNS, self._buffers, strict=True)
+        ]
+        self._geometry = self.ctx.geometry(described, mode=self.ctx.POINTS)
+
+    def upload(self, dots: Dots, tables: list[str]) -> None:
+        """Send columns to the device, if they are others than those there."""
+        if tables != self._tables:
+            self._paint(tables)
+        if dots.number == self._number:
+            return
+        self._number, self._count = dots.number, len(dots.x)
+        if self._count > self._room or self._geometry is None:
+            self._room_for(self._count)
+        runs, order = runs_of(dots.table), None
+        if len(runs) > MOST_TABLES:
+            order = np.argsort(dots.table, kind="stable")
+            runs = runs_of(dots.table[order])
+        # plants first: the others stand on them
+        self._runs = sorted(runs, key=lambda run: (tables[run[0]] not in self.plant_tables, run[1]))
+        for name, buffer in zip(self.COLUMNS, self._buffers, strict=True):
+            column = np.ascontiguousarray(getattr(dots, name), np.float32 if name in "xy" else np.uint8)
+            column = column if order is None else column[order]
+            if not self._count:
+                continue
+            buffer.orphan()
+            buffer.write(column if column.flags.writeable else column.tobytes())
+
+    def draw(self, frame: Frame, camera: Camera, strength: float) -> None:
+        """Draw all dots: plants first."""
+        if frame.dots is None:
+            return
+        self.upload(frame.dots, frame.tables)
+        if not self._count:
+            return
+        ctx = self.ctx
+        lay_over(ctx)
+        ctx.enable(POINT_SIZES)
+        self.palette.use(0)
+        give(
+            self.program, strength=strength, world=(float(camera.width), float(camera.height)),
+            corner_cell=(float(frame.rectangle.x), float(frame.rectangle.y)),
+        )  # fmt: skip
+        images = camera.images(frame.rectangle)
+        for table, first, count in self._runs:
+            give(self.program, plants=float(frame.tables[table] in self.plant_tables))
+            for image in images:
+                place(self.program, camera, frame, image)
+                self._geometry.render(self.program, first=first, vertices=count)
+        ctx.disable(POINT_SIZES)
+
+    def release_buffers(self) -> None:
+        """Give the columns back."""
+        for buffer in self._buffers:
+            buffer.delete()
+        self._buffers, self._geometry, self._room = [], None, 0
+
+    def release(self) -> None:
+        """Give everything back."""
+        self.release_buffers()
+        self.palette.delete()
+
+
+class DensitiesDrawer:
+    """Draws densities over the whole window."""
+
+    def __init__(self, ctx: Any, known: Any, quad: Any):
+        self.ctx, self.quad, self.known, self.plant_tables = ctx, quad, known, plant_tables(known)
+        self.program = program(ctx, "ground_vertex.glsl", "density_fragment.glsl")
+        give(
+            self.program, plant_counts=0, monster_counts=1, world=(float(known.width), float(known.height)),
+            grains=GRAIN_UNIT,
+        )  # fmt: skip
+        self._number: int | None = None
+        self._textures: list[Any] = []
+        self._spread: Spread | None = None
+
+    def upload(self, densities: Densities) -> None:
+        """Send counts to the device, if they are others than those there."""
+        if densities.number == self._number or not densities.counts:
+            return
+        self._number = densities.number
+        rows, columns = next(iter(densities.counts.values())).shape
+        self._spread = Spread.of(densities, rows, columns, BIN_CELLS, self.known.height, self.known.width)
+        for texture in self._textures:
+            texture.delete()
+        self._textures = []
+        for plant, word in ((True, "plant"), (False, "monster")):
+            mine = {kind: plane for kind, plane in densities.counts.items() if (kind[0] in self.plant_tables) == plant}
+            values, kinds = by_kind(mine, (rows, columns))
+            texture = self.ctx.texture((columns, rows), components=4, dtype="f4")
+            texture.write(values)
+            wrapped(self.ctx, texture, self._spread)
+            self._textures.append(texture)
+            colours = [species_colour(self.known, *kind) for kind in kinds] + [(0.5, 0.5, 0.5)] * KINDS
+            give(self.program, **{f"{word}_{letter}": colours[at] for at, letter in enumerate("abcd")})
+
+    def draw(self, frame: Frame, camera: Camera, strength: float) -> None:
+        """Draw the densities of a frame."""
+        if frame.densities is None:
+            return
+        self.upload(frame.densities)
+        if self._spread is None:
+            return
+        for at, texture in enumerate(self._textures):
+            texture.use(at)
+        lay_over(self.ctx)
+        cells, blend = grid_of(camera.scale)
+        give(
+            self.program, half_view=half_view(camera), middle=(camera.x, camera.y),
+            density_place=self._spread.place(camera), density_wraps=self._spread.wraps,
+            seconds=frame.now_s % 3600.0, strength=strength,
+            grid_cells=cells, blend=blend,
+        )  # fmt: skip
+        self.quad.render(self.program)
+
+    def release(self) -> None:
+        """Give the textures back."""
+        for texture in self._textures:
+            texture.delete()
+        self._textures = []

@@ -1,0 +1,111 @@
+"""The finish: the scene in half floats, its bloom, day and night, rain, a soft tone curve, a vignette and dither."""
+
+from typing import Any
+
+from umwelt.client.window.draw.ground import GRAIN_UNIT, Composed, half_view
+from umwelt.client.window.draw.programs import give, program
+from umwelt.client.window.feed.camera import Camera
+from umwelt.client.window.feed.frame import Frame
+
+SMALLER = (4, 8, 16, 32)
+"""Bloom is worked out at these parts of the window's size."""
+THRESHOLD = 0.58
+BLOOM = 0.55
+SHARES = (0.62, 0.75, 0.85)
+"""How much of each wider blur is added to the next narrower one."""
+
+
+class Finish:
+    """Owns what the scene is drawn into, and brings it to the window."""
+
+    def __init__(self, ctx: Any, known: Any, quad: Any):
+        self.ctx, self.quad = ctx, quad
+        self.down = program(ctx, "ground_vertex.glsl", "bloom_down_fragment.glsl")
+        self.up = program(ctx, "ground_vertex.glsl", "bloom_up_fragment.glsl")
+        self.plain = program(ctx, "ground_vertex.glsl", "finish_fragment.glsl")
+        self.weather = program(ctx, "ground_vertex.glsl", "finish_weather_fragment.glsl")
+        self.wind = program(ctx, "ground_vertex.glsl", "finish_wind_fragment.glsl")
+        world = (float(known.width), float(known.height))
+        for one in (self.plain, self.weather, self.wind):
+            give(one, picture=0, glow=1, sky_plane=2, world=world, grains=GRAIN_UNIT)
+        for one in (self.down, self.up):
+            give(one, source=0, half_view=(1.0, 1.0))
+        self.size = (0, 0)
+        self._targets: list[Any] = []
+        self._dark = ctx.texture((1, 1), components=4, dtype="f1")
+        self._dark.write(b"\0\0\0\xff")
+
+    def begin(self, width: int, height: int) -> None:
+        """Let all that follows be drawn into the scene."""
+        if self.size != (width, height):
+            self._resize(width, height)
+        self._targets[0].use()
+
+    def _resize(self, width: int, height: int) -> None:
+        self._drop()
+        self.size = width, height
+        for part in (1, *SMALLER):
+            texture = self.ctx.texture((max(1, width // part), max(1, height // part)), components=4, dtype="f2")
+            texture.wrap_x = texture.wrap_y = self.ctx.CLAMP_TO_EDGE
+            self._targets.append(self.ctx.framebuffer(color_attachments=[texture]))
+        self._targets[0].clear(color_normalized=(0.02, 0.03, 0.04, 1.0))
+
+    def _bloom(self) -> None:
+        """Blur what is bright: down to ever smaller pictures, and up again."""
+        ctx, quad = self.ctx, self.quad
+        ctx.disable(ctx.BLEND)
+        for at in range(1, len(self._targets)):
+            source = self._targets[at - 1].color_attachments[0]
+            source.use(0)
+            self._targets[at].use()
+            give(
+                self.down, texel=(1 / source.width, 1 / source.height), threshold=THRESHOLD if at == 1 else 0.0,
+            )  # fmt: skip
+            quad.render(self.down)
+        ctx.enable(ctx.BLEND)
+        ctx.blend_func = ctx.ONE, ctx.ONE
+        for at in range(len(self._targets) - 1, 1, -1):
+            source = self._targets[at].color_attachments[0]
+            source.use(0)
+            self._targets[at - 1].use()
+            give(self.up, texel=(1 / source.width, 1 / source.height), share=SHARES[at - 2])
+            quad.render(self.up)
+
+    def end(
+        self, target: Any, frame: Frame, camera: Camera, bloom: float, composed: Composed | None, strength: float,
+        drift: tuple[float, float], windy: float,
+    ) -> None:  # fmt: skip
+        """Bring the scene to the target; `strength` is that of the weather (0: none), `composed` the ground's."""
+        if bloom > 0:
+            self._bloom()
+        target.use()
+        self.ctx.disable(self.ctx.BLEND)
+        self._targets[0].color_attachments[0].use(0)
+        (self._targets[1].color_attachments[0] if bloom > 0 else self._dark).use(1)
+        one = self.plain
+        if composed is not None and strength > 0:
+            one = self.wind if windy > 0 else self.weather
+        give(
+            one, half_view=half_view(camera), middle=(camera.x, camera.y), bloom=bloom * BLOOM,
+            viewport=(float(camera.view[0]), float(camera.view[1])), seconds=frame.now_s % 3600.0,
+        )  # fmt: skip
+        if composed is not None and strength > 0:
+            composed.textures[2].use(2)
+            give(
+                one, ground_place=composed.spread.place(camera), ground_wraps=composed.spread.wraps,
+                strength=strength, drift=drift, windy=windy,
+                pixels=camera.scale,
+            )  # fmt: skip
+        self.quad.render(one)
+
+    def _drop(self) -> None:
+        for target in self._targets:
+            for texture in target.color_attachments:
+                texture.delete()
+            target.delete()
+        self._targets = []
+
+    def release(self) -> None:
+        """Give everything back."""
+        self._drop()
+        self._dark.delete()

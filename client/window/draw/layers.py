@@ -1,0 +1,234 @@
+"""Fields as colour maps: what range is shown, in which colours, and the legend that tells people so."""
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from umwelt.client.pictures.scene import TWO_SIDED
+from umwelt.client.window.draw.ground import GRAIN_UNIT, Planes, half_view
+from umwelt.client.window.draw.programs import give, lay_over, program
+from umwelt.client.window.feed.camera import Camera
+from umwelt.client.window.feed.frame import Frame, Plane
+from umwelt.client.window.feed.looks import Looks
+from umwelt.sandbox.units import ONE
+
+STEPS = 256
+LINES = 9.0
+"""Lines of equal value between the lowest and the highest."""
+LEAST_PERCENT, MOST_PERCENT = 2.0, 98.0
+LOOKED_AT = 128
+"""So many rows and columns are looked at for the range."""
+FROM_NOTHING = 0.35
+"""A range that begins below this share of its end begins at nothing."""
+RANGE_EASE_A_S = 2.5
+TICKS = 5
+COLDEST, WARMEST = -25.0, 45.0
+"""Degrees Celsius that the colours of temperature reach to; in the middle is 0."""
+
+Points = Sequence[tuple[float, float, float]]
+MAPS: dict[str, Points] = {
+    "sea": (
+        (0.012, 0.030, 0.085), (0.016, 0.110, 0.215), (0.035, 0.265, 0.345), (0.130, 0.450, 0.430),
+        (0.420, 0.690, 0.490), (0.780, 0.850, 0.580), (0.975, 0.945, 0.770),
+    ),
+    "ember": (
+        (0.020, 0.016, 0.045), (0.130, 0.050, 0.220), (0.370, 0.085, 0.350), (0.640, 0.160, 0.330),
+        (0.880, 0.340, 0.260), (0.970, 0.610, 0.300), (0.990, 0.880, 0.610),
+    ),
+    "moss": (
+        (0.020, 0.035, 0.040), (0.045, 0.120, 0.085), (0.110, 0.260, 0.120), (0.280, 0.430, 0.140),
+        (0.560, 0.610, 0.200), (0.850, 0.790, 0.410), (0.980, 0.940, 0.760),
+    ),
+    "dusk": (
+        (0.020, 0.024, 0.070), (0.090, 0.085, 0.260), (0.200, 0.190, 0.480), (0.340, 0.360, 0.660),
+        (0.480, 0.560, 0.780), (0.680, 0.770, 0.870), (0.920, 0.950, 0.970),
+    ),
+    "water": (
+        (0.085, 0.060, 0.050), (0.095, 0.100, 0.085), (0.055, 0.150, 0.165), (0.025, 0.215, 0.300),
+        (0.025, 0.310, 0.480), (0.090, 0.500, 0.720), (0.620, 0.860, 0.960),
+    ),
+    "relief": (
+        (0.016, 0.050, 0.075), (0.030, 0.115, 0.110), (0.090, 0.190, 0.120), (0.230, 0.260, 0.140),
+        (0.400, 0.330, 0.210), (0.580, 0.500, 0.400), (0.860, 0.840, 0.810),
+    ),
+    "aroma": (
+        (0.012, 0.030, 0.030), (0.020, 0.110, 0.080), (0.030, 0.250, 0.150), (0.080, 0.450, 0.240),
+        (0.250, 0.670, 0.340), (0.580, 0.850, 0.500), (0.900, 0.980, 0.800),
+    ),
+    "musk": (
+        (0.025, 0.015, 0.045), (0.100, 0.035, 0.150), (0.230, 0.060, 0.300), (0.420, 0.110, 0.480),
+        (0.640, 0.240, 0.660), (0.830, 0.490, 0.810), (0.970, 0.850, 0.960),
+    ),
+    "alarm": (
+        (0.035, 0.015, 0.020), (0.150, 0.025, 0.035), (0.340, 0.045, 0.045), (0.590, 0.110, 0.060),
+        (0.840, 0.270, 0.110), (0.960, 0.530, 0.260), (0.995, 0.880, 0.680),
+    ),
+    "sun": (
+        (0.016, 0.022, 0.075), (0.075, 0.080, 0.220), (0.220, 0.150, 0.320), (0.470, 0.250, 0.320),
+        (0.760, 0.430, 0.260), (0.950, 0.700, 0.330), (1.000, 0.950, 0.760),
+    ),
+    "warmth": (
+        (0.740, 0.820, 0.980), (0.360, 0.540, 0.900), (0.120, 0.250, 0.610), (0.070, 0.072, 0.080),
+        (0.430, 0.140, 0.100), (0.890, 0.420, 0.140), (1.000, 0.880, 0.580),
+    ),
+}  # fmt: skip
+"""Colours from the lowest to the highest, as they are seen; between them they are mixed in Oklab."""
+OWN_MAPS = {
+    "water": "water", "elevation": "relief", "detritus": "ember", "aroma": "aroma", "musk": "musk", "alarm": "alarm",
+    "light": "sun", "temperature": "warmth", "rain": "dusk", "vapour": "dusk", "sugar": "sun", "oxygen": "sea",
+    "carbon_dioxide": "ember", "mineral": "sea", "tissue": "moss", "price": "warmth",
+}  # fmt: skip
+OTHER_MAPS = ("sea", "moss", "ember", "dusk")
+
+
+@dataclass(frozen=True)
+class Legend:
+    """How a layer is to be read: its range and ticks in people's units, colours from low to high (0 to 1)."""
+
+    low: float
+    high: float
+    unit: str
+    ticks: tuple[float, ...]
+    colours: np.ndarray
+    """`float32[256, 3]`"""
+
+
+def scaled(name: str, units: Any) -> tuple[float, str]:
+    """What a layer's numbers are multiplied with for people, and the unit they then are in."""
+    if name == "temperature":
+        return 0.01, "°C"
+    if name in ("light", "rain"):
+        return 100.0 / ONE, "%"
+    return 1.0, str(units.get(name, ""))
+
+
+def span_of(name: str, plane: Plane) -> tuple[float, float]:
+    """The range (in the layer's own numbers) that nearly all of a plane lies in, never empty."""
+    rows, columns = plane.values.shape
+    seen = plane.values[:: max(1, rows // LOOKED_AT), :: max(1, columns // LOOKED_AT)]
+    if not seen.size:
+        return 0.0, 1.0
+    low, high = (float(one) for one in np.percentile(seen, (LEAST_PERCENT, MOST_PERCENT)))
+    if high <= low:  # what little there is lies on few cells
+        low, high = float(seen.min()), float(seen.max())
+    if name in ("light", "rain"):
+        low, high = 0.0, max(high, ONE / 4)
+    elif name in TWO_SIDED:
+        high = max(-low, high, 1.0)
+        low = -high
+    elif name != "temperature" and 0 < low < FROM_NOTHING * high:
+        low = 0.0
+    least = 100.0 if name == "temperature" else 1.0
+    return low, max(high, low + least)
+
+
+def ticks_between(low: float, high: float, wanted: int = TICKS) -> tuple[float, ...]:
+    """Round numbers from low to high, about as many as wanted."""
+    if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
+        return (low,)
+    exact = (high - low) / max(1, wanted)
+    power = 10.0 ** math.floor(math.log10(exact))
+    step = next(power * one for one in (1, 2, 5, 10) if power * one >= exact * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return tuple(round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1))
+
+
+def mixed(points: Points, at: np.ndarray) -> np.ndarray:
+    """The colours of a map at shares from 0 to 1, `float32[n, 3]`: mixed in Oklab (Ottosson 2020), even to the eye."""
+    to_cone = np.array(
+        [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
+         [0.0883024619, 0.2817188376, 0.6299787005]]
+    )  # fmt: skip
+    to_lab = np.array(
+        [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
+         [0.0259040371, 0.7827717662, -0.8086757660]]
+    )  # fmt: skip
+    lab = np.cbrt((np.asarray(points) ** 2.2) @ to_cone.T) @ to_lab.T
+    places = np.linspace(0, 1, len(points))
+    between = np.stack([np.interp(at, places, lab[:, axis]) for axis in range(3)], axis=-1)
+    light = ((between @ np.linalg.inv(to_lab).T) ** 3) @ np.linalg.inv(to_cone).T
+    return (np.clip(light, 0, 1) ** (1 / 2.2)).astype(np.float32)
+
+
+def colours_of(name: str, low: float, high: float) -> np.ndarray:
+    """A layer's colours from low to high (its own numbers), `float32[256, 3]`."""
+    points = MAPS[OWN_MAPS.get(name) or OTHER_MAPS[zlib.crc32(name.encode()) % len(OTHER_MAPS)]]
+    at = np.linspace(0, 1, STEPS)
+    if name == "temperature":
+        degrees = (low + at * (high - low)) / 100
+        at = np.clip(np.where(degrees < 0, 0.5 - 0.5 * degrees / COLDEST, 0.5 + 0.5 * degrees / WARMEST), 0, 1)
+    return mixed(points, at)
+
+
+def legend(name: str, known: Any, plane: Plane, span: tuple[float, float] | None = None) -> Legend:
+    """How to read a layer. `span` is the range that is drawn, in its own numbers; without it, the plane's own."""
+    low, high = span or span_of(name, plane)
+    factor, unit = scaled(name, known.units)
+    return Legend(
+        low * factor, high * factor, unit, ticks_between(low * factor, high * factor), colours_of(name, low, high)
+    )  # fmt: skip
+
+
+class LayerDrawer:
+    """Draws the layer that is looked at. `span` is the range that is shown: it goes after what is there."""
+
+    def __init__(self, ctx: Any, known: Any, planes: Planes, quad: Any):
+        self.ctx, self.planes, self.quad = ctx, planes, quad
+        self.program = program(ctx, "ground_vertex.glsl", "layer_fragment.glsl")
+        world = (float(known.width), float(known.height))
+        give(self.program, field=0, map_colours=1, world=world, lines=LINES, grains=GRAIN_UNIT)
+        self._colours = ctx.texture((STEPS, 1), components=4, dtype="f1")
+        self._colours.wrap_x = ctx.CLAMP_TO_EDGE
+        self._painted: tuple[Any, ...] = ()
+        self._name = ""
+        self._number: int | None = None
+        self._wished = self.span = (0.0, 1.0)
+        self._drawn_s = 0.0
+
+    def _follow(self, name: str, plane: Plane, now_s: float) -> None:
+        fresh = name != self._name
+        if fresh or plane.number != self._number:
+            self._wished = span_of(name, plane)
+            self._name, self._number = name, plane.number
+        passed = min(1.0, max(0.0, now_s - self._drawn_s))
+        share = 1.0 if fresh else 1 - math.exp(-RANGE_EASE_A_S * passed)
+        low, high = (old + (new - old) * share for old, new in zip(self.span, self._wished, strict=True))
+        self.span, self._drawn_s = (low, high), now_s
+        # only temperature has colours that depend on the range
+        painted = (name, round(low / 50), round(high / 50)) if name == "temperature" else (name,)
+        if painted != self._painted:
+            self._painted = painted
+            colours = np.full((1, STEPS, 4), 255, np.uint8)
+            colours[..., :3] = colours_of(name, low, high) * 255 + 0.5
+            self._colours.write(colours)
+
+    def span_of(self, name: str) -> tuple[float, float] | None:
+        """The range in which a layer is drawn; None if it is not."""
+        return self.span if name == self._name else None
+
+    def draw(self, frame: Frame, camera: Camera, looks: Looks) -> None:
+        """Draw the layer of `looks` over the ground, if the frame has it."""
+        plane = frame.planes.get(looks.layer)
+        if plane is None or looks.layer_strength <= 0:
+            self._name = ""
+            return
+        self._follow(looks.layer, plane, frame.now_s)
+        texture, spread = self.planes.get(looks.layer, plane)
+        texture.use(0)
+        self._colours.use(1)
+        lay_over(self.ctx)
+        low, high = self.span
+        give(
+            self.program, half_view=half_view(camera), middle=(camera.x, camera.y), strength=looks.layer_strength,
+            layer_place=spread.place(camera), layer_wraps=spread.wraps, range=(low, 1 / max(1e-6, high - low)),
+            repeats=(float(spread.repeats[0]), float(spread.repeats[1])),
+        )  # fmt: skip
+        self.quad.render(self.program)
+
+    def release(self) -> None:
+        """Give the colours back."""
+        self._colours.delete()

@@ -1,0 +1,135 @@
+"""Monsters in the window: bodies whose segments, limbs, faces and colours are their organs, genes and states."""
+
+from typing import Any
+
+import numpy as np
+
+from umwelt.client.pictures.scene import body_cells, hashed
+from umwelt.client.window.draw.colours import body_hues
+from umwelt.client.window.draw.instances import NEAR_FROM, Instances, Marks, packed
+from umwelt.client.window.draw.programs import give, lay_over, place, program
+from umwelt.client.window.feed.camera import Camera
+from umwelt.client.window.feed.frame import Frame, Swarm
+from umwelt.client.window.feed.looks import Looks
+
+SUGAR_BASE_COUNT, SUGAR_PER_STORE_COUNT = 160, 160
+"""What a body holds when it is full."""
+HUNGRY_COUNT = 60
+WALKED_MOST_CELLS = 2.0
+WALK_WRAP_CELLS = 512.0
+"""What a body has walked is told in floats: it begins anew before steps are lost to rounding."""
+BENDS = 0.35
+"""How much of the present turn the bend of a body takes over in a tick."""
+ORGANS = ("jaw", "gut", "leg", "eye", "armour", "spike", "store", "gland")
+DEFAULT_ORGANS = {"leg": 3, "eye": 2, "gut": 1}
+ASLEEP, SHUT, MARKED, WAS_SHUT = 1, 2, 4, 8
+
+
+class Monsters:
+    """Draws swarms of animals, table by table."""
+
+    def __init__(self, ctx: Any):
+        self._ctx = ctx
+        self._near = program(ctx, "monster_vertex.glsl", "monster_near.glsl")
+        self._mid = program(ctx, "monster_vertex.glsl", "monster_mid.glsl")
+        self._herds: dict[str, _Herd] = {}
+
+    def draw(self, swarm: Swarm, frame: Frame, camera: Camera, looks: Looks, strength: float) -> None:
+        """Draw a swarm wherever it is seen; `strength` from 0 to 1 fades it."""
+        if not len(swarm) or strength <= 0:
+            return
+        herd = self._herds.get(swarm.table)
+        if herd is None:
+            herd = self._herds[swarm.table] = _Herd(self._ctx)
+        herd.update(swarm, looks)
+        shown = self._near if camera.scale >= NEAR_FROM else self._mid
+        lay_over(self._ctx)
+        give(shown, strength=float(strength))
+        for image in camera.images(frame.rectangle):
+            place(shown, camera, frame, image)
+            herd.instances.render(shown)
+
+
+class _Herd:
+    """The monsters of one table on the card, and what is remembered of them from tick to tick."""
+
+    def __init__(self, ctx: Any):
+        groups = {
+            "motion": ("4f 4f 4f", ["in_way", "in_turn", "in_walk"]),
+            "looks": ("4u 1u", ["in_looks", "in_own"]),
+        }
+        self.instances = Instances(ctx, groups)
+        self._marks = Marks()
+        self._stamp: tuple = ()
+        self._ids, self._since_s = np.zeros(0, np.int64), np.zeros(0)
+        self._walked, self._bend = np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32)
+        self._shut, self._was_shut = np.zeros(0, bool), np.zeros(0, bool)
+
+    def update(self, swarm: Swarm, looks: Looks) -> None:
+        """Upload what is shown if anything of it is another."""
+        stamp = (swarm.number, len(swarm), *self._marks.stamp(looks))
+        if stamp == self._stamp and swarm.ids is self._ids:
+            return
+        self._stamp = stamp
+        self._remember(swarm)
+        self.instances.write(motion=self._motion(swarm), looks=self._packed_looks(swarm, looks))
+
+    def _remember(self, swarm: Swarm) -> None:
+        """Carry on how far each has walked (legs step with the ground), its bend and its lids, by id."""
+        ids, since_s = swarm.ids, swarm.since_s
+        walked, bend = np.zeros((len(ids), 2), np.float32), np.zeros((len(ids), 2), np.float32)
+        shut = (swarm.column("eyes_shut") > 0) | (swarm.column("asleep") > 0)
+        was_shut = shut.copy()
+        moved = np.minimum(np.hypot(swarm.y - swarm.y_before, swarm.x - swarm.x_before), WALKED_MOST_CELLS)
+        turned = np.clip(swarm.heading - swarm.heading_before, -1.2, 1.2)
+        walked[:, 1], bend[:, 0], bend[:, 1] = moved, turned * BENDS, turned * BENDS
+        if len(self._ids):
+            at = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+            known = self._ids[at] == ids
+            same = known & (self._since_s[at] == since_s)
+            on = known & ~same
+            walked[on, 0] = self._walked[at[on], 1] % WALK_WRAP_CELLS
+            walked[on, 1] += walked[on, 0]
+            bend[on, 0] = self._bend[at[on], 1]
+            bend[on, 1] += bend[on, 0] * (1 - BENDS)
+            was_shut[on] = self._shut[at[on]]
+            walked[same], bend[same], was_shut[same] = (
+                self._walked[at[same]], self._bend[at[same]], self._was_shut[at[same]]
+            )  # fmt: skip
+        self._ids, self._since_s = ids, since_s
+        self._walked, self._bend, self._shut, self._was_shut = walked, bend, shut, was_shut
+
+    def _motion(self, swarm: Swarm) -> np.ndarray:
+        rows = np.empty((len(swarm), 12), np.float32)
+        rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3] = swarm.x_before, swarm.y_before, swarm.x, swarm.y
+        rows[:, 4], rows[:, 5] = swarm.heading_before, swarm.heading
+        rows[:, 6] = np.asarray(swarm.since_s, np.float64) % 3600.0
+        rows[:, 7] = body_cells(swarm.column("tissue_count", 40.0))
+        rows[:, 8:10], rows[:, 10:12] = self._walked, self._bend
+        return rows
+
+    def _packed_looks(self, swarm: Swarm, looks: Looks) -> np.ndarray:
+        column, ids = swarm.column, swarm.ids
+        rows = np.empty((len(swarm), 5), np.uint32)
+        rows[:, 0] = packed(*((column(f"{organ}_organs", DEFAULT_ORGANS.get(organ, 0)), 4) for organ in ORGANS))
+        hue = body_hues(column("species"), column("gene_hue") if "gene_hue" in swarm.columns else None, False)
+        hue = self._marks.hues(ids, hue, looks) % 1.0
+        rows[:, 1] = packed((hue * 65535, 16), (column("gene_shade") + 128, 8), (column("gene_pattern") + 128, 8))
+        store = column("store_organs")
+        if "sugar_count" in swarm.columns:
+            sugar = column("sugar_count")
+            full, fed = sugar / (SUGAR_BASE_COUNT + SUGAR_PER_STORE_COUNT * store), sugar / HUNGRY_COUNT
+        else:
+            full = fed = np.full(len(swarm), 0.6, np.float32)
+        rows[:, 2] = packed(
+            (column("gene_fangs") + 128, 8), (column("gene_glow", -30) + 128, 8), (full * 255, 8), (fed * 255, 8)
+        )
+        flags = (
+            (column("asleep") > 0) * ASLEEP + self._shut * SHUT + self._was_shut * WAS_SHUT
+            + self._marks.highlighted(ids, looks) * MARKED
+        )  # fmt: skip
+        rows[:, 3] = packed(
+            (column("fatigue") / 4, 8), (column("pain") / 4, 8), (column("speed_fixed", 200) / 4, 8), (flags, 8)
+        )
+        rows[:, 4] = hashed(ids)
+        return rows

@@ -1,0 +1,159 @@
+"""Lines and rings over the picture: the nodes' borders and loads, the selected being, tools, what a being senses."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from arcade.gl import BufferDescription
+
+from umwelt.agents.earth.parameters import LEAF_FULL_COUNT
+from umwelt.client.pictures.scene import GOLDEN, body_cells, hsv
+from umwelt.client.window.draw.programs import give, lay_over, program
+from umwelt.client.window.feed.camera import Camera
+from umwelt.client.window.feed.feed import place_of, row_of
+from umwelt.client.window.feed.frame import Frame
+from umwelt.client.window.feed.looks import Looks
+from umwelt.client.window.feed.torus import shortest
+from umwelt.sandbox.region import Rectangle, Torus
+
+Colour = Sequence[float]
+LEAST_RING_PIXELS = 16.0
+DASHES = 5.0
+NODE_LINE_PIXELS, LOAD_PIXELS = 2.0, 120.0
+_FLOATS = {"line": 9, "ring": 8}
+
+
+class _Batch:
+    """Instanced quads from one array of floats."""
+
+    def __init__(self, ctx: Any, kind: str, formats: str, names: list[str], vertex: str, fragment: str):
+        self.ctx, self.floats = ctx, _FLOATS[kind]
+        self.program = program(ctx, vertex, fragment)
+        corners = np.array([-1, -1, 1, -1, -1, 1, 1, 1], np.float32)
+        self._corners = ctx.buffer(data=corners.tobytes())
+        self._buffer = ctx.buffer(reserve=256 * self.floats * 4, usage="stream")
+        self._formats, self._names = formats, names
+        self._describe()
+
+    def _describe(self) -> None:
+        self._geometry = self.ctx.geometry(
+            [
+                BufferDescription(self._corners, "2f", ["in_vert"]),
+                BufferDescription(self._buffer, self._formats, self._names, instanced=True),
+            ],
+            mode=self.ctx.TRIANGLE_STRIP,
+        )
+
+    def draw(self, rows: list[tuple[float, ...]], viewport: tuple[float, float], seconds: float) -> None:
+        if not rows:
+            return
+        values = np.array(rows, np.float32)
+        if values.nbytes > self._buffer.size:
+            self._buffer.delete()
+            self._buffer = self.ctx.buffer(reserve=values.nbytes * 2, usage="stream")
+            self._describe()
+        self._buffer.write(values)
+        give(self.program, viewport=viewport, seconds=seconds)
+        self._geometry.render(self.program, instances=len(rows))
+
+    def release(self) -> None:
+        self._buffer.delete()
+        self._corners.delete()
+
+
+class Overlay:
+    """What is drawn last, crisp and in the window's pixels.
+
+    `rings` (y, x, radius in cells, colour) and `lines` (y, x, y, x, colour, width in pixels) are the window's: places
+    in world cells, colours of three or four numbers from 0 to 1. They stay until the window sets others.
+    """
+
+    def __init__(self, ctx: Any):
+        self.ctx = ctx
+        self.rings: Sequence[tuple[float, float, float, Colour]] = []
+        self.lines: Sequence[tuple[float, float, float, float, Colour, float]] = []
+        self._lines = _Batch(
+            ctx, "line", "4f 4f 1f", ["in_line", "in_tint", "in_width"], "line_vertex.glsl", "line_fragment.glsl"
+        )  # fmt: skip
+        self._rings = _Batch(
+            ctx, "ring", "4f 4f", ["in_ring", "in_tint"], "line_ring_vertex.glsl", "line_ring_fragment.glsl"
+        )  # fmt: skip
+
+    def draw(self, frame: Frame, camera: Camera, looks: Looks, nodes: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Draw it all into what is bound."""
+        lines: list[tuple[float, ...]] = []
+        rings: list[tuple[float, ...]] = []
+        if looks.nodes:
+            for at, node in enumerate(nodes):
+                lines += node_lines(camera, node, at)
+        for y, x, radius, colour in self.rings:
+            rings.append((*camera.pixel(y, x), max(radius * camera.scale, 4.0), 0.0, *_tint(colour)))
+        for y, x, y_end, x_end, colour, width in self.lines:
+            lines.append((*_way(camera, y, x, y_end, x_end), *_tint(colour), width))
+        if looks.selected:
+            rings += selection(frame, camera, looks.selected)
+        if not lines and not rings:
+            return
+        lay_over(self.ctx)
+        viewport = (float(camera.view[0]), float(camera.view[1]))
+        self._lines.draw(lines, viewport, frame.now_s % 3600.0)
+        self._rings.draw(rings, viewport, frame.now_s % 3600.0)
+
+    def release(self) -> None:
+        """Give everything back."""
+        self._lines.release()
+        self._rings.release()
+
+
+def _tint(colour: Colour) -> tuple[float, float, float, float]:
+    red, green, blue = colour[:3]
+    return float(red), float(green), float(blue), float(colour[3]) if len(colour) > 3 else 1.0
+
+
+def _way(camera: Camera, y: float, x: float, y_end: float, x_end: float) -> tuple[float, float, float, float]:
+    """A line's ends in pixels: the first as it is nearest to the middle, the second as it is nearest to the first."""
+    right, down = camera.pixel(y, x)
+    far_y, far_x = shortest(y_end - y, camera.height), shortest(x_end - x, camera.width)
+    return right, down, right + far_x * camera.scale, down + far_y * camera.scale
+
+
+def selection(frame: Frame, camera: Camera, being: int) -> list[tuple[float, ...]]:
+    """The dashed ring about a being; none where it is not seen."""
+    seen, place = row_of(frame, being), place_of(frame, being, Torus(camera.height, camera.width))
+    if seen is None or place is None:
+        return []
+    swarm, row = seen
+    tissue = float(swarm.columns["tissue_count"][row]) if "tissue_count" in swarm.columns else 30.0
+    radius = 0.6 + 0.8 * min(1.0, tissue / LEAF_FULL_COUNT) if swarm.plant else float(body_cells(tissue))
+    wide = max(radius * camera.scale * 1.55 + 6.0, LEAST_RING_PIXELS)
+    return [(*camera.pixel(place[0], place[1]), wide, DASHES, 0.86, 0.98, 1.0, 1.0)]
+
+
+def node_colour(at: int) -> tuple[float, float, float]:
+    """A soft colour for the node with a number."""
+    red, green, blue = hsv((0.48 + at * GOLDEN) % 1, 0.42, 0.95).tolist()
+    return red, green, blue
+
+
+def node_lines(camera: Camera, node: Mapping[str, Any], at: int) -> list[tuple[float, ...]]:
+    """The border of a node's rectangle wherever it is seen, and in its corner how busy it is."""
+    if not node.get("rectangle"):
+        return []
+    rectangle = Rectangle(*(int(part) for part in node["rectangle"]))
+    colour = node_colour(at)
+    lines: list[tuple[float, ...]] = []
+    busy = 1.0 - min(1.0, max(0.0, float(node.get("waiting_share") or 0.0)))
+    for down, right in camera.images(rectangle):
+        left = camera.view[0] / 2 + (right - camera.x) * camera.scale
+        top = camera.view[1] / 2 + (down - camera.y) * camera.scale
+        wide, high = rectangle.width * camera.scale, rectangle.height * camera.scale
+        inset = NODE_LINE_PIXELS
+        a, b, c, d = left + inset, top + inset, left + wide - inset, top + high - inset
+        for ends in ((a, b, c, b), (a, d, c, d), (a, b, a, d), (c, b, c, d)):
+            lines.append((*ends, *colour, 0.8, NODE_LINE_PIXELS))
+        full = min(LOAD_PIXELS, wide * 0.4)
+        x, y = max(a, 0.0) + 12, max(b, 0.0) + 12
+        if x + full < c and y < d:
+            lines.append((x, y, x + full, y, 0.05, 0.07, 0.09, 0.85, 6.0))
+            lines.append((x, y, x + max(1.0, full * busy), y, *colour, 1.0, 4.0))
+    return lines

@@ -1,0 +1,143 @@
+"""Plants in the window: leafy rosettes tied by stems, whose leaves, thorns and flowers are their genes and stores."""
+
+from typing import Any
+
+import numpy as np
+
+from umwelt.agents.body.interface import MODULE, SEED_ALOFT
+from umwelt.agents.earth.parameters import LEAF_FULL_COUNT, PLANT_WATER_COUNT
+from umwelt.client.pictures.scene import (
+    LEAF_LEAST_CELLS,
+    LEAF_MOST_CELLS,
+    SEED_CELLS,
+    hashed,
+    strays,
+)
+from umwelt.client.window.draw.colours import body_hues
+from umwelt.client.window.draw.instances import NEAR_FROM, Instances, Marks, packed
+from umwelt.client.window.draw.programs import give, lay_over, place, program
+from umwelt.client.window.feed.camera import Camera
+from umwelt.client.window.feed.frame import Frame, Swarm
+from umwelt.client.window.feed.looks import Looks
+
+SUGAR_SPARE_COUNT, SUGAR_BLOOM_COUNT = 70, 130
+"""Buds show from the first, flowers are open at the second."""
+SUGAR_POOR_COUNT, WATER_POOR_COUNT = 8, 16
+"""Below these leaves wither."""
+GENES = {"leaf": 0, "shape": 0, "height": -40, "thorn": -128}
+"""Genes of leaves, and what plants without them look like."""
+MARKED, ALOFT = 1, 2
+
+
+class Plants:
+    """Draws swarms of plants, table by table; `wind` (right, down; about -1 to 1) bends their leaves."""
+
+    def __init__(self, ctx: Any):
+        self._ctx = ctx
+        self.wind = (0.0, 0.0)
+        self._leaves = [program(ctx, "plant_vertex.glsl", f"plant_{level}.glsl") for level in ("mid", "near")]
+        self._stems = [program(ctx, "stem_vertex.glsl", f"stem_{level}.glsl") for level in ("mid", "near")]
+        self._flowers = program(ctx, "plant_flower_vertex.glsl", "plant_flower.glsl")
+        self._seeds = program(ctx, "plant_vertex.glsl", "plant_seed.glsl")
+        self._stands: dict[str, _Stand] = {}
+
+    def draw(self, swarm: Swarm, frame: Frame, camera: Camera, looks: Looks, strength: float) -> None:
+        """Draw a swarm wherever it is seen; `strength` from 0 to 1 fades it."""
+        if not len(swarm) or strength <= 0:
+            return
+        stand = self._stands.get(swarm.table)
+        if stand is None:
+            stand = self._stands[swarm.table] = _Stand(self._ctx)
+        stand.update(swarm, looks)
+        near = camera.scale >= NEAR_FROM
+        lay_over(self._ctx)
+        images = camera.images(frame.rectangle)
+        # all stems lie under all leaves, flowers stand over them, seeds fly over all
+        layers = (
+            (self._seeds, stand.buried), (self._stems[near], stand.stems), (self._leaves[near], stand.rosettes),
+            (self._flowers, stand.flowers), (self._seeds, stand.aloft),
+        )  # fmt: skip
+        for shown, instances in layers:
+            if not instances.count:
+                continue
+            give(shown, strength=float(strength), wind=(float(self.wind[0]), float(self.wind[1])))
+            for image in images:
+                place(shown, camera, frame, image)
+                instances.render(shown)
+
+
+class _Stand:
+    """The plants of one table on the card."""
+
+    def __init__(self, ctx: Any):
+        groups = {"looks": ("4f 4u", ["in_place", "in_looks"])}
+        self.rosettes, self.stems, self.flowers, self.buried, self.aloft = (Instances(ctx, groups) for _ in range(5))
+        self._marks = Marks()
+        self._stamp: tuple = ()
+        self._ids: np.ndarray | None = None
+
+    def update(self, swarm: Swarm, looks: Looks) -> None:
+        """Upload what is shown if anything of it is another."""
+        stamp = (swarm.number, len(swarm), *self._marks.stamp(looks))
+        if stamp == self._stamp and swarm.ids is self._ids:
+            return
+        self._stamp, self._ids = stamp, swarm.ids
+        ids = swarm.ids
+        stage = swarm.columns.get("stage")
+        stage = np.full(len(swarm), MODULE) if stage is None else np.asarray(stage)
+        tissue = swarm.column("tissue_count", 0.6 * LEAF_FULL_COUNT)
+        grown = np.clip(tissue / LEAF_FULL_COUNT, 0, 1)
+        rows = self._rows(swarm, looks, stage, grown)
+        sizes = np.where(stage == MODULE, (grown * 255).astype(np.uint8), 0)
+        order = np.argsort(sizes.astype(np.uint8), kind="stable")  # large leaves over small ones
+        sorted_stage = stage[order]
+        for instances, which in (
+            (self.rosettes, sorted_stage >= MODULE), (self.flowers, (rows[order, 5] >> 8) & 255 > 0),
+            (self.aloft, sorted_stage == SEED_ALOFT),
+            (self.buried, (sorted_stage > SEED_ALOFT) & (sorted_stage < MODULE)),
+        ):  # fmt: skip
+            instances.write(looks=rows[order[which]])
+        self.stems.write(looks=self._stem_rows(swarm, rows, grown, ids))
+
+    def _rows(self, swarm: Swarm, looks: Looks, stage: np.ndarray, grown: np.ndarray) -> np.ndarray:
+        """Place, size and looks: `uint32[n, 8]`, of which the first four are floats."""
+        column, ids = swarm.column, swarm.ids
+        rows = np.empty((len(ids), 8), np.uint32)
+        places = rows.view(np.float32)
+        stray = strays(ids) * (stage == MODULE)
+        places[:, 0], places[:, 1] = swarm.x + stray[1], swarm.y + stray[0]
+        places[:, 2] = np.where(
+            stage < MODULE, SEED_CELLS, LEAF_LEAST_CELLS + (LEAF_MOST_CELLS - LEAF_LEAST_CELLS) * grown
+        )
+        hue = body_hues(column("species"), column("gene_hue") if "gene_hue" in swarm.columns else None, True)
+        hue = self._marks.hues(ids, hue, looks) % 1.0
+        sugar, water = column("sugar_count", 60), column("water_count", PLANT_WATER_COUNT)
+        poor = 1 - np.minimum(sugar / SUGAR_POOR_COUNT, water / WATER_POOR_COUNT)
+        blooms = (sugar - SUGAR_SPARE_COUNT) / (SUGAR_BLOOM_COUNT - SUGAR_SPARE_COUNT) * (grown > 0.4)
+        places[:, 3] = 0.0
+        flags = self._marks.highlighted(ids, looks) * MARKED + (stage == SEED_ALOFT) * ALOFT
+        rows[:, 4] = packed(*((column(f"gene_{name}", unknown) + 128, 8) for name, unknown in GENES.items()))
+        rows[:, 5] = packed((column("gene_flower_hue") + 128, 8), (blooms * 255, 8), (grown * 255, 8), (poor * 255, 8))
+        rows[:, 6] = packed((hue * 65535, 16), (flags, 8))
+        rows[:, 7] = hashed(ids)
+        return rows
+
+    @staticmethod
+    def _stem_rows(swarm: Swarm, rows: np.ndarray, grown: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """Stems of modules whose elder is there: from the module's place the way to the other's; the same layout."""
+        if "stem_id" not in swarm.columns or "stem_direction" not in swarm.columns:
+            return np.empty((0, 8), np.uint32)
+        own = np.flatnonzero((swarm.columns["stem_direction"] > 0) & (swarm.columns["stage"] == MODULE))
+        elder_ids = np.asarray(swarm.columns["stem_id"])[own]
+        elder = np.minimum(np.searchsorted(ids, elder_ids), len(ids) - 1)
+        there = ids[elder] == elder_ids
+        own, elder, elder_ids = own[there], elder[there], elder_ids[there]
+        found = rows[own]
+        places = found.view(np.float32)
+        # told by direction, not by the other's place, which may lie beyond a seam
+        turn = (swarm.columns["stem_direction"][own].astype(np.float32) - 1) * np.float32(np.pi / 4)
+        stray, other = rows.view(np.float32)[own, :2], strays(elder_ids)
+        places[:, 2] = np.round(np.cos(turn) * 1.2) + other[1] - (stray[:, 0] - swarm.x[own])
+        places[:, 3] = np.round(np.sin(turn) * 1.2) + other[0] - (stray[:, 1] - swarm.y[own])
+        found[:, 6] = (found[:, 6] & np.uint32(0xFFFFFF)) | packed((grown[elder] * 255, 8)) << np.uint32(24)
+        return found

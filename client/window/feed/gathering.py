@@ -1,0 +1,164 @@
+"""From decoded pieces of tiles to the arrays of a frame. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from umwelt.client.window.feed.frame import Dots, Frame, Swarm
+from umwelt.client.window.feed.torus import shortest
+from umwelt.cluster.gateway.tile_relay import MOST_PIECES
+from umwelt.cluster.view.tiles import BIN_CELLS, DENSITIES, PLACE_STEPS, Piece, bins, joined_field, whole
+from umwelt.sandbox.region import Rectangle, Torus
+from umwelt.sandbox.units import TURN
+
+MOST_GLIDE_CELLS = 12.0
+"""Whoever goes further was put there: it does not glide."""
+
+
+def renewed(known: Sequence[Piece], came: Sequence[Piece], cells: int) -> list[Piece]:
+    """The pieces of a field's tile of so many cells after some came anew, which may be those of one node only.
+
+    Of each rectangle the newest stays; those of an older map only until the newest map's cover the tile.
+    """
+    by_rectangle = {piece.rectangle: piece for piece in came}
+    for piece in known:
+        by_rectangle.setdefault(piece.rectangle, piece)
+    newest = list(by_rectangle.values())[:MOST_PIECES]
+    epoch = max((piece.head.epoch for piece in newest), default=0)
+    current = [piece for piece in newest if piece.head.epoch == epoch]
+    return current if cells_of(current) >= cells else newest
+
+
+def cells_of(pieces: Sequence[Piece]) -> int:
+    """How many cells pieces have together."""
+    return sum(piece.rectangle.cells for piece in pieces)
+
+
+@dataclass
+class Gathered:
+    """The beings of one table in one tile, ordered by id; places are the world's, in cells."""
+
+    ids: np.ndarray
+    y: np.ndarray
+    x: np.ndarray
+    columns: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, pieces: Sequence[Piece], table: str) -> "Gathered | None":
+        """Those of a table in all pieces of a tile; the newest piece counts where two hold the same being."""
+        parts = []
+        for piece in sorted(pieces, key=lambda piece: -piece.head.tick):
+            columns = piece.beings.get(table)
+            if columns is None or "id" not in columns:
+                continue
+            steps, side = PLACE_STEPS[piece.topic.level], piece.topic.side_cells
+            found = {name: whole(piece, table, name) for name in columns if name not in ("y", "x")}
+            found["y"] = piece.topic.y * side + (columns["y"] + np.float32(0.5)) / np.float32(steps)
+            found["x"] = piece.topic.x * side + (columns["x"] + np.float32(0.5)) / np.float32(steps)
+            parts.append(found)
+        if not parts:
+            return None
+        names = [name for name in parts[0] if all(name in part for part in parts)]
+        if len(parts) == 1:
+            joined = parts[0]
+        else:
+            joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
+        _, first = np.unique(joined["id"], return_index=True)
+        ordered = {name: joined[name][first] for name in names}
+        return cls(ordered.pop("id"), ordered.pop("y"), ordered.pop("x"), ordered)
+
+
+def swarm_of(
+    table: str, parts: Sequence[tuple[Gathered | None, bool]], before: Swarm | None, frame: Frame, torus: Torus,
+    now_s: float,
+) -> Swarm | None:  # fmt: skip
+    """The beings of a table from its tiles, each with whether it is new; they glide from where they were drawn."""
+    found = [(gathered, new) for gathered, new in parts if gathered is not None]
+    if not found:
+        return None
+    names = [name for name in found[0][0].columns if all(name in gathered.columns for gathered, _ in found)]
+    ids = np.concatenate([gathered.ids for gathered, _ in found])
+    ids, order = np.unique(ids, return_index=True)
+    new = np.concatenate([np.full(len(gathered.ids), is_new) for gathered, is_new in found])[order]
+    y = np.concatenate([gathered.y for gathered, _ in found])[order]
+    x = np.concatenate([gathered.x for gathered, _ in found])[order]
+    columns = {name: np.concatenate([gathered.columns[name] for gathered, _ in found])[order] for name in names}
+    corner = frame.rectangle
+    y = ((y - corner.y) % torus.height).astype(np.float32)
+    x = ((x - corner.x) % torus.width).astype(np.float32)
+    heading = np.zeros(len(ids), np.float32)
+    if "heading" in columns:
+        heading = columns.pop("heading").astype(np.float32) * np.float32(2 * np.pi / TURN)
+    plant = "stage" in columns
+    swarm = Swarm(
+        table, plant, ids, y, x, y.copy(), x.copy(), heading, heading.copy(), np.full(len(ids), -1e6),
+        columns, corner=(corner.y, corner.x),
+    )  # fmt: skip
+    if before is not None and len(before) and not plant:
+        _glide(swarm, before, new, frame, torus, now_s)
+    return swarm
+
+
+def _glide(swarm: Swarm, before: Swarm, new: np.ndarray, frame: Frame, torus: Torus, now_s: float) -> None:
+    """Let beings that were there go on from where they are drawn; those of old tiles go on as they went."""
+    at = np.minimum(np.searchsorted(before.ids, swarm.ids), len(before) - 1)
+    rows = np.flatnonzero(before.ids[at] == swarm.ids)
+    at, new = at[rows], new[rows]
+    share = np.clip((now_s - before.since_s[at]) / max(1e-3, frame.glide_s), 0, 1).astype(np.float32)
+    since = np.where(new, now_s, before.since_s[at])
+    swarm.since_s[rows] = since
+    for axis, size, moved in (
+        ("y", torus.height, before.corner[0] - swarm.corner[0]), ("x", torus.width, before.corner[1] - swarm.corner[1]),
+    ):  # fmt: skip
+        old, old_before = getattr(before, axis)[at], getattr(before, f"{axis}_before")[at]
+        present = getattr(swarm, axis)[rows]
+        drawn = np.where(new, old_before + (old - old_before) * share, old_before) + np.where(new, moved, 0)
+        way = shortest(np.where(new, present - drawn, old - old_before), size)
+        getattr(swarm, f"{axis}_before")[rows] = present - np.where(np.abs(way) > MOST_GLIDE_CELLS, 0, way)
+    turn = swarm.heading[rows]
+    old_turn = before.heading_before[at] + (before.heading[at] - before.heading_before[at]) * share
+    drawn = np.where(new, old_turn, before.heading_before[at])
+    swarm.heading_before[rows] = turn - ((turn - drawn + np.pi) % (2 * np.pi) - np.pi)
+
+
+def dots_of(pieces: Sequence[Piece], frame: Frame, torus: Torus) -> Dots:
+    """Dots of all tables."""
+    ys, xs, species, sizes, tables = [], [], [], [], []
+    for piece in pieces:
+        steps, side = np.float32(PLACE_STEPS[piece.topic.level]), piece.topic.side_cells
+        from_y = (piece.topic.y * side - frame.rectangle.y) % torus.height
+        from_x = (piece.topic.x * side - frame.rectangle.x) % torus.width
+        for table, columns in piece.beings.items():
+            if table not in frame.tables or not len(columns["y"]) or not {"species", "size"} <= columns.keys():
+                continue
+            ys.append(from_y + (columns["y"] + np.float32(0.5)) / steps)
+            xs.append(from_x + (columns["x"] + np.float32(0.5)) / steps)
+            species.append(columns["species"])
+            sizes.append(columns["size"])
+            tables.append(np.full(len(columns["y"]), frame.tables.index(table), np.uint8))
+    if not ys:
+        none, nothing = np.zeros(0, np.float32), np.zeros(0, np.uint8)
+        return Dots(none, none, nothing, nothing, nothing)
+    return Dots(
+        np.concatenate(ys).astype(np.float32), np.concatenate(xs).astype(np.float32),
+        np.concatenate(species).astype(np.uint8), np.concatenate(sizes).astype(np.uint8), np.concatenate(tables),
+    )  # fmt: skip
+
+
+def plane_of(pieces: Sequence[Piece], view: Rectangle, step: int, torus: Torus) -> np.ndarray:
+    """A field over a view, `int32[rows, columns]`, by cells or by bins."""
+    if step == 1:
+        return joined_field(pieces, view, torus)
+    rows, columns = -(-view.height // step), -(-view.width // step)
+    found = np.zeros((rows, columns), np.int32)
+    high, wide = -(-torus.height // BIN_CELLS), -(-torus.width // BIN_CELLS)
+    for piece in sorted(pieces, key=lambda piece: piece.head.tick):
+        if piece.field is None or piece.topic.level != DENSITIES:
+            continue
+        part_rows, part_columns = bins(piece.rectangle)
+        y = (np.arange(part_rows.start, part_rows.stop) - view.y // step) % high
+        x = (np.arange(part_columns.start, part_columns.stop) - view.x // step) % wide
+        in_y, in_x = np.flatnonzero(y < rows), np.flatnonzero(x < columns)
+        found[np.ix_(y[in_y], x[in_x])] = piece.field[np.ix_(in_y, in_x)]
+    return found

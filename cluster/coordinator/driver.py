@@ -1,0 +1,223 @@
+"""Carries out what the directory wants: messages, the journal, snapshots.
+
+The same steward lives in the directory's process and in simulations: transport, clock and books are handed in.
+"""
+
+import queue
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from umwelt.cluster.coordinator.machine import Directory
+from umwelt.cluster.events import (
+    Arrived,
+    BeginSnapshot,
+    Clock,
+    Complete,
+    Completed,
+    Divide,
+    Divided,
+    Enter,
+    EnterBirths,
+    EnterDeeds,
+    Fetch,
+    Fetched,
+    Open,
+    Rest,
+    Say,
+    Send,
+)  # fmt: skip
+from umwelt.cluster.wire.protocol import Ask, Attend, Chunk, Hello, Join, Order, Settled, Submit, decode, encode
+from umwelt.cluster.wire.transport import Incoming, Transport
+from umwelt.sandbox.errors import UmweltError
+
+MESSAGES_A_TURN, MOST_TURN_S = 1024, 0.05
+MOST_DEEDS, MOST_DEED_BYTES = 1000, 1 << 20
+NODES_ROLE, KEEPERS_ROLE = frozenset({"node", "world", "keeper"}), frozenset({"world", "keeper"})
+
+
+class Books(Protocol):
+    """The run's folder: journal and snapshots. What cannot be done raises an `UmweltError`."""
+
+    def check(self, content: bytes) -> None:
+        """Refuse a deed that cannot be."""
+
+    def divide(self, divide: Divide) -> list[tuple[int, int, int, int]]:
+        """Rectangles of about equal load."""
+
+    def open(self, opened: Open) -> None:
+        """Journal a map, durably."""
+
+    def enter_deeds(self, entered: EnterDeeds) -> None:
+        """Journal deeds; nobody hears of them before `commit`."""
+
+    def commit(self) -> None:
+        """Make all that was journalled durable."""
+
+    def enter_births(self, raw: Sequence[Any]) -> None:
+        """Journal births."""
+
+    def enter(self, entered: Enter) -> None:
+        """Journal a digest and metrics."""
+
+    def begin_snapshot(self, begun: BeginSnapshot) -> None:
+        """Make room for a snapshot."""
+
+    def complete(self, complete: Complete, done: Callable[[str], None]) -> None:
+        """Make the journal durable and write the manifest; `done`, perhaps from another thread, with a line if not."""
+
+    def fetch(self, fetch: Fetch, ask: Callable[[Ask], None], done: Callable[[], None]) -> None:
+        """Fetch a part's files by asking for them."""
+
+    def fetched(self, sender: Any, chunk: Chunk, raw: Sequence[Any]) -> None:
+        """A piece of a file came."""
+
+    def answer(self, ask: Ask) -> tuple[Chunk, list[Any]] | None:
+        """A piece of a file of a snapshot."""
+
+    def turn(self, now_s: float) -> None:
+        """What has to be done now and then: commit, ask again."""
+
+
+class Steward:
+    """See the page's top. `rested` is the last line, once all is saved; None before."""
+
+    def __init__(
+        self, directory: Directory, transport: Transport, books: Books, clock: Callable[[], float],
+        say: Callable[[str], None] = lambda line: None,
+    ):  # fmt: skip
+        self.directory, self.transport, self.books, self.clock, self._tell = directory, transport, books, clock, say
+        self.rested: str | None = None
+        self.malformed = 0
+        self._later: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._held_back: list[Send] | None = None
+        """What waits for the disk: from the first deed that is not durable yet, nothing goes out before it is."""
+
+    def turn(self, wait_s: float) -> None:
+        """Take in what came, for a while; make its deeds durable, all at once; then let time pass."""
+        end_s = self.clock() + wait_s + MOST_TURN_S
+        for _ in range(MESSAGES_A_TURN):
+            incoming = self.transport.receive(wait_s)
+            if incoming is None:
+                break
+            wait_s = 0.0
+            self.take(incoming)
+            if self.clock() > end_s:
+                break
+        while not self._later.empty():
+            self._do(self.directory.handle(self._later.get()))
+        self._let_out()
+        now_s = self.clock()
+        self._do(self.directory.handle(Clock(now_s)))
+        self.books.turn(now_s)
+
+    def take(self, incoming: Incoming) -> None:
+        """Take in one message; who may say what is decided by role."""
+        try:
+            message, raw = decode(incoming.frames)
+        except ValueError:
+            self.malformed += 1
+            return
+        allowed = KEEPERS_ROLE if isinstance(message, Submit | Order | Attend) else NODES_ROLE
+        if incoming.role not in allowed:
+            self.malformed += 1
+        elif isinstance(message, Ask):
+            answer = self.books.answer(message)
+            if answer is not None:
+                self.transport.send(incoming.sender, encode(*answer))
+        elif isinstance(message, Chunk):
+            self.directory.heard(incoming.sender)
+            self.books.fetched(incoming.sender, message, raw)
+        elif isinstance(message, Order) and message.what == "lost":
+            self._do(self.directory.lost(int(message.value), message.name))
+            self.transport.send(incoming.sender, encode(Settled(message.ticket, 0, 0)))
+        elif isinstance(message, Submit) and (line := self._refused(message)):
+            self.transport.send(incoming.sender, encode(Settled(message.ticket, -1, 0, line)))
+        else:
+            if isinstance(message, Hello | Join):  # the clock may be old where nothing went on
+                self.directory.now_s = self.clock()
+            self._do(self.directory.handle(Arrived(message, raw, incoming.sender)))
+
+    def order(self, order: Order) -> None:
+        """Somebody on this machine asks."""
+        self._do(self.directory.handle(Arrived(order, (), b"")))
+
+    def _refused(self, submit: Submit) -> str:
+        if len(submit.deeds) > MOST_DEEDS or sum(map(len, submit.deeds)) > MOST_DEED_BYTES:
+            return f"too much at once: at most {MOST_DEEDS} deeds and {MOST_DEED_BYTES:,} bytes"
+        try:
+            for content in submit.deeds:
+                self.books.check(content)
+        except UmweltError as error:
+            return str(error)
+        return ""
+
+    def _do(self, instructions: Sequence[Any]) -> None:
+        waiting = deque(instructions)
+        while waiting:
+            instruction = waiting.popleft()
+            if isinstance(instruction, Send):
+                if self._held_back is not None:
+                    self._held_back.append(instruction)
+                else:
+                    self.transport.send(instruction.to, encode(instruction.message, instruction.raw))
+                continue
+            try:
+                event = getattr(self, f"_{type(instruction).__name__.lower()}")(instruction)
+            except UmweltError as error:
+                waiting.clear()
+                waiting.extend(self.directory.broken(str(error)))
+                continue
+            if event is not None:
+                waiting.extend(self.directory.handle(event))
+
+    def _let_out(self) -> None:
+        """Make deeds durable, then send what waited for that."""
+        if self._held_back is None:
+            return
+        held_back: list[Any] = self._held_back
+        self._held_back = None
+        try:
+            self.books.commit()
+        except UmweltError as error:  # nobody hears of what is not on the disk
+            held_back = self.directory.broken(str(error))
+        self._do(held_back)
+
+    def _divide(self, divide: Divide) -> Divided:
+        return Divided(divide.epoch, self.books.divide(divide))
+
+    def _open(self, opened: Open) -> None:
+        self.books.open(opened)
+
+    def _enterdeeds(self, entered: EnterDeeds) -> None:
+        self.books.enter_deeds(entered)
+        self._held_back = self._held_back if self._held_back is not None else []
+
+    def _enterbirths(self, entered: EnterBirths) -> None:
+        self.books.enter_births(entered.raw)
+
+    def _enter(self, entered: Enter) -> None:
+        self.books.enter(entered)
+
+    def _beginsnapshot(self, begun: BeginSnapshot) -> None:
+        self.books.begin_snapshot(begun)
+
+    def _fetch(self, fetch: Fetch) -> None:
+        self.books.fetch(
+            fetch, lambda ask: self._send(fetch.sender, ask),
+            lambda: self._later.put(Fetched(fetch.epoch, fetch.tick, fetch.kept, fetch.key)),
+        )  # fmt: skip
+
+    def _complete(self, complete: Complete) -> None:
+        self.books.complete(
+            complete, lambda line: self._later.put(Completed(complete.epoch, complete.tick, complete.kept, line))
+        )
+
+    def _say(self, say: Say) -> None:
+        self._tell(say.line)
+
+    def _rest(self, rest: Rest) -> None:
+        self.rested = rest.line
+
+    def _send(self, to: Any, message: Any) -> None:
+        self.transport.send(to, encode(message))

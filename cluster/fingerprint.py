@@ -1,0 +1,48 @@
+"""Hashes of what must be the same on every node: laws, species and their minds, tables, and what compiles them."""
+
+import hashlib
+import inspect
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numba
+import numpy as np
+
+from umwelt.agents.species.behaviour import classes_for, minds_for
+from umwelt.agents.world_file import WorldFile
+from umwelt.sandbox.kernel import ROOMS, sources_behind
+
+
+def seals_of(world: WorldFile) -> dict[str, str]:
+    """What a node shows at joining."""
+    home = getattr(sys.modules.get(world.laws.layout.__module__), "__file__", None)
+    sources = {path for room in ("sandbox", "agents") for path in (ROOMS / room).rglob("*.py")}
+    if home is not None:
+        sources |= sources_behind(Path(home).resolve())
+    fields, schemas = world.laws.layout(world)
+    described = repr((fields, [(schema.name, schema.kind, schema.columns) for schema in schemas]))
+    founders = getattr(world.settings, "founders", None) or []
+    references = [founder.behaviour for founder in founders if hasattr(founder, "behaviour")]
+    written = [(at, cls.__qualname__, _source(cls)) for at, cls in sorted(classes_for(references).items())]
+    written += [(at, references[at], str(program)) for at, program in sorted(minds_for(references).items())]
+    return {
+        "laws": _hash(path.read_bytes() for path in sorted(sources, key=lambda path: path.as_posix())),
+        "species": _hash(repr(one).encode() for one in written),
+        "tables": _hash([described.encode()]),
+        "libraries": f"numpy {np.__version__}, numba {numba.__version__}",
+    }
+
+
+def _source(cls: type) -> str:
+    try:
+        return inspect.getsource(sys.modules[cls.__module__])
+    except (OSError, TypeError, KeyError):
+        return ""
+
+
+def _hash(contents: Iterable[bytes]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for content in contents:
+        digest.update(hashlib.blake2b(content, digest_size=8).digest())
+    return digest.hexdigest()
