@@ -36,6 +36,7 @@ lint: $(VENV)/.installed-dev
 	@mkdir -p $(LINKS)
 	@for room in agents client cluster sandbox worlds umwelt/__init__.py umwelt/py.typed; do ln -sfn "$(CURDIR)/$$room" $(LINKS)/$$(basename $$room); done
 	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check -q .
 	@MYPYPATH=build/links $(VENV)/bin/mypy --namespace-packages --explicit-package-bases -p umwelt
 	@PYTHONPATH=build/links $(VENV)/bin/lint-imports
 

@@ -151,9 +151,7 @@ def find_world(name_or_path: str) -> Path:
     raise WorldFileError(one_line(f'no world "{name_or_path}": {hint}'))
 
 
-def read_world(
-    name_or_path: str, overrides: Mapping[str, Any] | None = None, place: str = "--set"
-) -> WorldFile:  # fmt: skip
+def read_world(name_or_path: str, overrides: Mapping[str, Any] | None = None, place: str = "--set") -> WorldFile:
     """Read and check a world file; `overrides` are values by dotted key, which were asked for at a `place`."""
     path = find_world(name_or_path)
     try:
@@ -169,7 +167,7 @@ def read_world(
 
 def parse_world(
     text: str, source: str, name: str, overrides: Mapping[str, Any] | None = None, place: str = "--set"
-) -> WorldFile:  # fmt: skip
+) -> WorldFile:
     """Check the text of a world file; `source` is what its mistakes are reported under."""
     with naming(source):
         try:
@@ -254,9 +252,13 @@ def _check_numbers(value: Any, key: str) -> None:
 
 
 _KINDS = {
-    "int": "a whole number", "float": "a number", "str": 'text in "quotes"', "bool": "true or false",
-    "object": "a section, as in {section}", "array": "a list, as in [1, 2]",
-}  # fmt: skip
+    "int": "a whole number",
+    "float": "a number",
+    "str": 'text in "quotes"',
+    "bool": "true or false",
+    "object": "a section, as in {section}",
+    "array": "a list, as in [1, 2]",
+}
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.+)`$")
 _MISSING = re.compile(r"^Object missing required field `(.+)`$")
 _WRONG_KIND = re.compile(r"^Expected `(.+)`, got `(.+)`$")

@@ -84,8 +84,9 @@ def shown(name: str, view: View, runs: Path, pictures: Path) -> str:
     """Run a world as far as it is looked at, draw it, and give its section of the page."""
     run = runs / name
     if not reached(run, view.tick):
-        told = json.loads(umwelt("launch", name, "--ticks", str(view.tick), "--run", str(run), "--no-view", "--json")
-                          .splitlines()[-1])  # fmt: skip
+        told = json.loads(
+            umwelt("launch", name, "--ticks", str(view.tick), "--run", str(run), "--no-view", "--json").splitlines()[-1]
+        )
         with aside(run / "gallery.json") as half:
             half.write_text(json.dumps(told["populations"]), "utf-8")
     x, y = busiest(run, view.tick, view.zoom)

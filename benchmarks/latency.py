@@ -98,12 +98,18 @@ def stretch(run: LanRun, lan: Lan, seconds: float) -> Measured:
     cpu_s = max(after - before for after, before in zip(cpu_seconds(run), cpu_before, strict=True))
     rates = [
         (tick - first) / (at_s - first_s)
-        for i, (first_s, first) in enumerate(seen) for at_s, tick in seen[i:] if at_s - first_s >= PART_S
-    ]  # fmt: skip
+        for i, (first_s, first) in enumerate(seen)
+        for at_s, tick in seen[i:]
+        if at_s - first_s >= PART_S
+    ]
     return Measured(
-        run.status["ticks_per_exchange"], max(rates), ticks / (seen[-1][0] - seen[0][0]), cpu_s / ticks,
-        median(shares), (lan.counts["bytes"] - bytes_before) / ticks,
-    )  # fmt: skip
+        run.status["ticks_per_exchange"],
+        max(rates),
+        ticks / (seen[-1][0] - seen[0][0]),
+        cpu_s / ticks,
+        median(shares),
+        (lan.counts["bytes"] - bytes_before) / ticks,
+    )
 
 
 def cpu_seconds(run: LanRun) -> list[float]:

@@ -43,6 +43,12 @@ def wolf_sheep(side: int, seed: int) -> Any:
     animals = round(side * side * ANIMALS_A_CELL)
     wolves = round(animals * WOLF_SHARE)
     return mesa_example("advanced.wolf_sheep.model").WolfSheep(
-        width=side, height=side, initial_sheep=animals - wolves, initial_wolves=wolves,
-        sheep_reproduce=SHEEP_REPRODUCE, wolf_reproduce=WOLF_REPRODUCE, seed=seed, simulator=ABMSimulator(),
-    )  # fmt: skip
+        width=side,
+        height=side,
+        initial_sheep=animals - wolves,
+        initial_wolves=wolves,
+        sheep_reproduce=SHEEP_REPRODUCE,
+        wolf_reproduce=WOLF_REPRODUCE,
+        seed=seed,
+        simulator=ABMSimulator(),
+    )

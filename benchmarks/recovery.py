@@ -47,6 +47,7 @@ class Watched:
 
     def settle(self, nodes: int) -> None:
         """Until all nodes hold a part, and have for a while."""
+
         def whole() -> bool:
             ready = [node for node in self.status.get("nodes", []) if node["rectangle"] and node["state"] == "ready"]
             return self.status.get("phase") == "running" and len(ready) == nodes
@@ -54,8 +55,13 @@ class Watched:
         while True:
             self.until(whole)
             epoch, tick, began_s = self.status["epoch"], self.status["tick"], time.monotonic()
-            self.until(lambda: self.status["epoch"] != epoch or (  # noqa: B023
-                time.monotonic() - began_s > SETTLED_S and self.status["tick"] >= tick + SETTLED_TICKS))  # noqa: B023
+
+            def settled_or_changed(epoch: int = epoch, tick: int = tick, began_s: float = began_s) -> bool:
+                if self.status["epoch"] != epoch:
+                    return True
+                return time.monotonic() - began_s > SETTLED_S and self.status["tick"] >= tick + SETTLED_TICKS
+
+            self.until(settled_or_changed)
             if self.status["epoch"] == epoch:
                 return
 
@@ -108,8 +114,11 @@ def main() -> None:
         for how, found in measure(name, asked.nodes, asked.times).items():
             seen_s, loaded_s, beyond_s, lost = (statistics.median(values) for values in zip(*found, strict=True))
             worst_s = max(beyond for _, _, beyond, _ in found)
-            print(f"| {name} | {asked.nodes} | {how} | {seen_s:.2f} s | {loaded_s:.2f} s | {beyond_s:.2f} s, "
-                  f"{worst_s:.2f} s | {lost:.0f} |", flush=True)  # fmt: skip
+            print(
+                f"| {name} | {asked.nodes} | {how} | {seen_s:.2f} s | {loaded_s:.2f} s | {beyond_s:.2f} s, "
+                f"{worst_s:.2f} s | {lost:.0f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -124,13 +124,19 @@ def costs_here(beings: int, ticks: int) -> Costs:
         exchange.append(cut_s + seconds(lambda: two[0].paste({1: strips[1][0]})))
     tiny = portions(2_000, 2)
     little = [one.cut((1 - one.which,)) for one in tiny]
-    small_s = median([
-        seconds(lambda: tiny[0].cut((1,))) + seconds(lambda: tiny[0].paste({1: little[1][0]})) for _ in range(20)
-    ])  # fmt: skip
+    small_s = median(
+        [seconds(lambda: tiny[0].cut((1,))) + seconds(lambda: tiny[0].paste({1: little[1][0]})) for _ in range(20)]
+    )
     return Costs(
-        cell_s, (steps[False] - cell_s) / held, max(0.0, median(exchange) - small_s) / size, small_s, record_s,
-        size / (rim_cells / 2), two[0].world.laws.light_speed, directory_cost(200),
-    )  # fmt: skip
+        cell_s,
+        (steps[False] - cell_s) / held,
+        max(0.0, median(exchange) - small_s) / size,
+        small_s,
+        record_s,
+        size / (rim_cells / 2),
+        two[0].world.laws.light_speed,
+        directory_cost(200),
+    )
 
 
 def directory_cost(nodes: int) -> float:
@@ -175,9 +181,14 @@ def window_cells(rectangle: Rectangle, reach: int, k: int) -> float:
 
 
 def tick_s(
-    costs: Costs, beings: float, nodes: int, k: int, cores: float | None = None, round_trip_s: float = 0.0002,
+    costs: Costs,
+    beings: float,
+    nodes: int,
+    k: int,
+    cores: float | None = None,
+    round_trip_s: float = 0.0002,
     bytes_per_s: float = 1e9,
-) -> float:  # fmt: skip
+) -> float:
     """What a tick takes when each of `nodes` holds as much as the others; `cores` is how many they share, if fewer."""
     cells = beings / BEINGS_A_CELL
     side = (cells / nodes) ** 0.5

@@ -112,10 +112,14 @@ def wolf_rate(animals: int, effort: Effort) -> dict[str, Any]:
     world = read_world(
         "wolf_sheep",
         {
-            "width": side, "height": side, "sheep.count": animals - wolves, "wolves.count": wolves,
-            "sheep.reproduce": SHEEP_REPRODUCE, "wolves.reproduce": WOLF_REPRODUCE,
+            "width": side,
+            "height": side,
+            "sheep.count": animals - wolves,
+            "wolves.count": wolves,
+            "sheep.reproduce": SHEEP_REPRODUCE,
+            "wolves.reproduce": WOLF_REPRODUCE,
         },
-    )  # fmt: skip
+    )
     region = begin(world)
     advance(region, world.laws, MESA_WARM_UP_STEPS)
     ticks = max(10, effort.short(2_000_000) // animals)
@@ -129,9 +133,13 @@ def wolf_rate(animals: int, effort: Effort) -> dict[str, Any]:
     laws = law_seconds(region, world.laws, ticks)
     ns = {name: seconds * 1e9 / living(region) for name, seconds in laws.items()}
     return {
-        "rate": median(user), "wall_rate": median(wall), "spread": spread(user), "ticks": ticks, "ns_an_animal": ns,
+        "rate": median(user),
+        "wall_rate": median(wall),
+        "spread": spread(user),
+        "ticks": ticks,
+        "ns_an_animal": ns,
         "agents": living(region),
-    }  # fmt: skip
+    }
 
 
 def wolf(effort: Effort) -> Section:
@@ -169,6 +177,12 @@ def machine(effort: Effort) -> Section:
 
 
 SECTIONS: dict[str, Callable[[Effort], Section]] = {
-    "earth": earth, "fields": fields, "memory": memory, "start": start, "wolf": wolf, "chemical": chemical,
-    "workflow": workflow, "machine": machine,
-}  # fmt: skip
+    "earth": earth,
+    "fields": fields,
+    "memory": memory,
+    "start": start,
+    "wolf": wolf,
+    "chemical": chemical,
+    "workflow": workflow,
+    "machine": machine,
+}

@@ -83,18 +83,42 @@ class Local:
         populations, substances = measured(file, region, self.known.species)
         counts = region.counts
         metrics = {
-            "tick": region.tick, "digest": "", "births": counts["births"], "deaths": counts["deaths"],
-            "populations": populations, "substances": substances,
-        }  # fmt: skip
+            "tick": region.tick,
+            "digest": "",
+            "births": counts["births"],
+            "deaths": counts["deaths"],
+            "populations": populations,
+            "substances": substances,
+        }
         self._status = {
-            "world": file.name, "run": "runs/meadow-1", "phase": "running", "tick": region.tick, "granted": region.tick,
-            "epoch": 1, "ticks_per_exchange": 1, "paused": False, "speed": 20.0, "snapshot_tick": 0, "events": [],
-            "metrics": metrics, "nodes": [{
-                "name": "node-1", "pid": 1, "host": "here", "rectangle": whole,
-                "tick": region.tick, "entities": sum(table.count for table in region.tables.values()),
-                "ticks_per_s": 20.0, "waiting_share": 0.0, "round_trip_s": 0.0, "resident_bytes": 1, "state": "ready",
-            }],
-        }  # fmt: skip
+            "world": file.name,
+            "run": "runs/meadow-1",
+            "phase": "running",
+            "tick": region.tick,
+            "granted": region.tick,
+            "epoch": 1,
+            "ticks_per_exchange": 1,
+            "paused": False,
+            "speed": 20.0,
+            "snapshot_tick": 0,
+            "events": [],
+            "metrics": metrics,
+            "nodes": [
+                {
+                    "name": "node-1",
+                    "pid": 1,
+                    "host": "here",
+                    "rectangle": whole,
+                    "tick": region.tick,
+                    "entities": sum(table.count for table in region.tables.values()),
+                    "ticks_per_s": 20.0,
+                    "waiting_share": 0.0,
+                    "round_trip_s": 0.0,
+                    "resident_bytes": 1,
+                    "state": "ready",
+                }
+            ],
+        }
 
     def _cut(self, topic: Topic) -> int:
         frames = [frame for _, frame in self.cutter.tiles([topic], 1)]
@@ -249,9 +273,13 @@ def main() -> None:
     window = window_type(session, SIZE, panels=False, shown=False)
     print(f"{'scene':34}{'':>16}{'python ms':>12}{'p95':>8}{'target':>8}{'software ms':>13}{'MB/s':>8}")
     for name, scale, panels in (
-        ("the whole world, densities", 1.5, False), ("dots", 2.3, False), ("dots and all panels", 2.3, True),
-        ("bodies", 16.0, False), ("bodies and all panels", 16.0, True), ("one face", 150.0, True),
-    ):  # fmt: skip
+        ("the whole world, densities", 1.5, False),
+        ("dots", 2.3, False),
+        ("dots and all panels", 2.3, True),
+        ("bodies", 16.0, False),
+        ("bodies and all panels", 16.0, True),
+        ("one face", 150.0, True),
+    ):
         camera.look(local.known.height * 0.4, local.known.width * 0.4, scale, at_once=True)
         window.dock.visible = panels
         for panel in window.dock.open:
@@ -268,8 +296,9 @@ def main() -> None:
         target = TARGETS_MS[level]
         print(
             f"{name:34}{seen(window):>16}{median(spent):12.2f}{np.percentile(spent, 95):8.2f}"
-            f"{f'{target:g}' if target else '':>8}{median(wall):13.0f}{megabytes_a_s:8.2f}", flush=True,
-        )  # fmt: skip
+            f"{f'{target:g}' if target else '':>8}{median(wall):13.0f}{megabytes_a_s:8.2f}",
+            flush=True,
+        )
     window.close()
     session.close()
 

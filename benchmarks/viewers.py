@@ -122,12 +122,20 @@ def viewers(address: str, count: int, seconds: float, commands_per_s: float, sid
         crowd.ask(due, now_s)
         asked += due
         crowd.listen(now_s)
-    print(json.dumps({
-        "welcomed": len(crowd.welcomed), "tiles_per_s": round(crowd.came / seconds),
-        "MB_per_s": round(crowd.size / seconds / 1e6, 1), "asked": asked, "answered": len(crowd.took_s),
-        "refused": crowd.refused, "answered_within_s": round(median(crowd.took_s), 3) if crowd.took_s else None,
-        "own_cores": round(time.process_time() / (CONNECTING_S + seconds), 2),
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "welcomed": len(crowd.welcomed),
+                "tiles_per_s": round(crowd.came / seconds),
+                "MB_per_s": round(crowd.size / seconds / 1e6, 1),
+                "asked": asked,
+                "answered": len(crowd.took_s),
+                "refused": crowd.refused,
+                "answered_within_s": round(median(crowd.took_s), 3) if crowd.took_s else None,
+                "own_cores": round(time.process_time() / (CONNECTING_S + seconds), 2),
+            }
+        )
+    )
 
 
 def speed(engine: Engine, seconds: float) -> float:
@@ -146,9 +154,23 @@ def speed(engine: Engine, seconds: float) -> float:
 def watched(engine: Engine, address: str, count: int, seconds: float, commands: float, side: int) -> tuple[float, dict]:
     """Ticks a second while viewers watch."""
     command = [
-        "nice", "-n", "19", sys.executable, "-m", "benchmarks.viewers", "--as", address, "--viewers", str(count),
-        "--seconds", str(seconds + 3), "--commands", str(commands), "--side", str(side),
-    ]  # fmt: skip
+        "nice",
+        "-n",
+        "19",
+        sys.executable,
+        "-m",
+        "benchmarks.viewers",
+        "--as",
+        address,
+        "--viewers",
+        str(count),
+        "--seconds",
+        str(seconds + 3),
+        "--commands",
+        str(commands),
+        "--side",
+        str(side),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     speed(engine, CONNECTING_S + 1)
     found = speed(engine, seconds)
@@ -190,8 +212,10 @@ def main() -> None:
                 for found, before, after in zip(with_them, alone, alone[1:], strict=False)
             ]
             each = ", ".join(f"{share:.0%}" for share in shares)
-            print(f"{chosen.viewers} viewers, {commands:g} commands/s: {median(with_them):.2f} ticks/s, alone "
-                  f"{median(alone):.2f}: {median(shares):.0%} ({each}); {told}")  # fmt: skip
+            print(
+                f"{chosen.viewers} viewers, {commands:g} commands/s: {median(with_them):.2f} ticks/s, alone "
+                f"{median(alone):.2f}: {median(shares):.0%} ({each}); {told}"
+            )
     finally:
         engine.close()
         shutil.rmtree(folder, ignore_errors=True)

@@ -43,9 +43,14 @@ class Portion:
     """A rectangle of the world, ready to run."""
 
     def __init__(
-        self, world: WorldFile, assign: Assign, pieces: Iterable[Piece], constants: Mapping[str, np.ndarray],
-        controls: Controls, checked: bool = False,
-    ):  # fmt: skip
+        self,
+        world: WorldFile,
+        assign: Assign,
+        pieces: Iterable[Piece],
+        constants: Mapping[str, np.ndarray],
+        controls: Controls,
+        checked: bool = False,
+    ):
         self.world = world
         self.which = assign.which
         self.rectangles = [Rectangle(*member.rectangle) for member in assign.members]
@@ -110,9 +115,7 @@ class Portion:
         if region.births is not None:
             region.births = []
         self.digest = audit.digest(region)
-        recorded = Recorded(
-            region.tick, self.digest, region.controls.digest(), births, deaths, populations, substances
-        )
+        recorded = Recorded(region.tick, self.digest, region.controls.digest(), births, deaths, populations, substances)
         return recorded, newborn
 
     @property

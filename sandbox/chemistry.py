@@ -163,10 +163,12 @@ class Chemistry:
         chosen = [reaction for reaction in self.reactions if reaction.site == site]
         rows = len(chosen)
         table = ReactionTable(  # type: ignore[call-arg]
-            np.zeros(rows, np.int64), np.zeros(rows, np.int64),
+            np.zeros(rows, np.int64),
+            np.zeros(rows, np.int64),
             *[np.full((rows, MOST_REACTANTS), fill, np.int64) for fill in (-1, 0, 0, -1, 0)],
-            np.full((rows, MOST_CATALYSTS), -1, np.int64), np.zeros((rows, MOST_CATALYSTS), np.int64),
-        )  # fmt: skip
+            np.full((rows, MOST_CATALYSTS), -1, np.int64),
+            np.zeros((rows, MOST_CATALYSTS), np.int64),
+        )
         for row, reaction in enumerate(chosen):
             left, right = self.sides(reaction)
             for name in reaction.order if isinstance(reaction.order, Mapping) else ():

@@ -179,9 +179,17 @@ class Region:
         """The place and moment that kernels are told."""
         rim = self.halo_cells - self.margin_cells - grown
         return Place(
-            self.seed, self.tick, self.window.height, self.window.width, rim, self.window.width - rim,
-            self.torus.height, self.torus.width, self._y_global, self._x_global,
-        )  # fmt: skip
+            self.seed,
+            self.tick,
+            self.window.height,
+            self.window.width,
+            rim,
+            self.window.width - rim,
+            self.torus.height,
+            self.torus.width,
+            self._y_global,
+            self._x_global,
+        )
 
     def run(self, kernel: Callable, *arguments, grown: int = 0) -> None:
         """Run `kernel(y_low, y_high, place, *arguments)` over the part of the window that is exact after the law.
@@ -352,11 +360,11 @@ class Region:
 
 def _inside(y_fixed, x_fixed, y: int, x: int, height: int, width: int) -> np.ndarray:
     return (
-        (y_fixed >= y * SUBCELL) & (y_fixed < (y + height) * SUBCELL)
-        & (x_fixed >= x * SUBCELL) & (x_fixed < (x + width) * SUBCELL)
-    )  # fmt: skip
-
-
+        (y_fixed >= y * SUBCELL)
+        & (y_fixed < (y + height) * SUBCELL)
+        & (x_fixed >= x * SUBCELL)
+        & (x_fixed < (x + width) * SUBCELL)
+    )
 
 
 def hand_over(regions: Sequence[Region]) -> None:
@@ -373,5 +381,3 @@ def hand_over(regions: Sequence[Region]) -> None:
         plans.append(pieces)
     for taker, pieces in zip(regions, plans, strict=True):
         taker.paste(pieces)
-
-

@@ -193,9 +193,22 @@ def describe(
     }
     digest = (sum(int(part["digest"], 16) for part in entries) + controls.digest()) & audit.DIGEST_MASK
     return Manifest(
-        SCHEMA_VERSION, name, tick, epoch, kept, seed, f"{digest:016x}", (torus.height, torus.width), dict(counts),
-        controls.written(), world_text, [_described(field) for field in fields], tables, dict(seals), entries,
-    )  # fmt: skip
+        SCHEMA_VERSION,
+        name,
+        tick,
+        epoch,
+        kept,
+        seed,
+        f"{digest:016x}",
+        (torus.height, torus.width),
+        dict(counts),
+        controls.written(),
+        world_text,
+        [_described(field) for field in fields],
+        tables,
+        dict(seals),
+        entries,
+    )
 
 
 def finish(aside: Path, path: Path, manifest: Manifest, durable: bool) -> None:
@@ -328,9 +341,14 @@ def _put_compressed(folder: Path, values: np.ndarray) -> None:
     from zarr.codecs import ZstdCodec
 
     array = zarr.create_array(
-        str(folder), shape=values.shape, chunks=_chunks(values), dtype=values.dtype,
-        compressors=[ZstdCodec(level=1, checksum=True)], fill_value=0, zarr_format=3,
-    )  # fmt: skip
+        str(folder),
+        shape=values.shape,
+        chunks=_chunks(values),
+        dtype=values.dtype,
+        compressors=[ZstdCodec(level=1, checksum=True)],
+        fill_value=0,
+        zarr_format=3,
+    )
     if values.size:
         array[...] = values
 
@@ -347,12 +365,17 @@ def _put_plain(folder: Path, values: np.ndarray) -> None:
         codec["configuration"] = {"endian": "little"}
     shape = [max(1, size) for size in values.shape]
     about = {
-        "zarr_format": 3, "node_type": "array", "shape": list(values.shape), "data_type": values.dtype.name,
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(values.shape),
+        "data_type": values.dtype.name,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shape}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": False if values.dtype == bool else 0, "codecs": [codec], "attributes": {},
+        "fill_value": False if values.dtype == bool else 0,
+        "codecs": [codec],
+        "attributes": {},
         "storage_transformers": [],
-    }  # fmt: skip
+    }
     folder.mkdir()
     (folder / "zarr.json").write_text(json.dumps(about), "utf-8")
     if values.size:
@@ -406,9 +429,21 @@ def _sync(path: Path) -> None:
 _NOT_AS_WRITTEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 """How a manifest that was tampered with or cut shows itself."""
 _KINDS = {
-    "name": str, "tick": int, "epoch": int, "kept": bool, "seed": int, "digest": str, "torus": list, "counts": dict,
-    "controls": dict, "world": str, "fields": list, "tables": dict, "constants": dict, "parts": list,
-}  # fmt: skip
+    "name": str,
+    "tick": int,
+    "epoch": int,
+    "kept": bool,
+    "seed": int,
+    "digest": str,
+    "torus": list,
+    "counts": dict,
+    "controls": dict,
+    "world": str,
+    "fields": list,
+    "tables": dict,
+    "constants": dict,
+    "parts": list,
+}
 _PLAIN_NAME = re.compile(r"\w[\w.-]*")
 _ENTRY = ("folder", "rectangle", "digest", "beings")
 _HASH = re.compile(r"[0-9a-f]{16}")

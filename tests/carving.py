@@ -111,9 +111,22 @@ def ninths(torus: Torus) -> list[Rectangle]:
 
 
 __all__ = [
-    "assert_unique_ids", "begin", "bundled", "carve", "carved", "carved_anew", "golden", "halves", "ninths", "quarters",
-    "run_together", "torus_of", "whole", "whole_digest", "whole_elements",
-]  # fmt: skip
+    "assert_unique_ids",
+    "begin",
+    "bundled",
+    "carve",
+    "carved",
+    "carved_anew",
+    "golden",
+    "halves",
+    "ninths",
+    "quarters",
+    "run_together",
+    "torus_of",
+    "whole",
+    "whole_digest",
+    "whole_elements",
+]
 
 
 def assert_a_new_cut_changes_nothing(world: WorldFile, again: Sequence[Rectangle]) -> None:

@@ -76,20 +76,25 @@ def deeds_at(tick: int, world: WorldFile) -> list[Deed]:
             heading_to(monsters[MARCHER], h * SUBCELL - 400, 3, 16384),
             Drive(monsters[RUNNER]["id"], drives(thrust=ONE)),
             Drive(monsters[MARCHER]["id"], drives(thrust=ONE, bite=ONE, musk_drive=ONE)),
-            Drop(0, 0, "sugar", 700), Drop(h - 1, w - 1, "sugar", 700), Drop(h // 2, w // 2 - 1, "detritus", 400),
+            Drop(0, 0, "sugar", 700),
+            Drop(h - 1, w - 1, "sugar", 700),
+            Drop(h // 2, w // 2 - 1, "detritus", 400),
         ],
         1: [Rain(0, 0, 5, 300), Rain(h // 2, w // 2, 3, 40), Paint(h - 3, w - 4, 7, 9, "water", 900)],
         2: [Paint(h // 2 - 2, w // 2 - 3, 5, 6, "elevation", 900), Paint(5, w - 2, 40, 4, "mineral", 70)],
         3: [
-            deeds.founder(world, "grazer", h - 1, 0), deeds.founder(world, "hunter", h - 1, 0),
-            deeds.founder(world, "grass", 0, w // 2), deeds.founder(world, "reed", h // 2 - 1, w - 1),
+            deeds.founder(world, "grazer", h - 1, 0),
+            deeds.founder(world, "hunter", h - 1, 0),
+            deeds.founder(world, "grass", 0, w // 2),
+            deeds.founder(world, "reed", h // 2 - 1, w - 1),
             Spawn("monsters", middle_y, middle_x - 1, monsters[3]["row"]),
             Spawn("plants", 1, w * SUBCELL - 1, plants[0]["row"]),
         ],
         4: [Wound(found["id"], 5 + at) for at, found in enumerate([*monsters[3:9], *plants[:5]])],
         5: [deeds.rate(world, "decay", 0.9), deeds.rate(world, "respiration", 0.5), Rate("photosynthesis", 0)],
         6: [
-            heading_to(monsters[4], 0, middle_x, 40000), heading_to(monsters[5], middle_y, w * SUBCELL - 1, 100),
+            heading_to(monsters[4], 0, middle_x, 40000),
+            heading_to(monsters[5], middle_y, w * SUBCELL - 1, 100),
             Move("plants", plants[5]["id"], 511, middle_x - 513, plants[5]["row"]),
             Drive(monsters[SLEEPER]["id"], drives(rest=ONE)),
         ],
@@ -97,12 +102,13 @@ def deeds_at(tick: int, world: WorldFile) -> list[Deed]:
         8: [Wound(monsters[RUNNER]["id"], 1 << 24), Wound(monsters[MARCHER]["id"], 3), Remove(1)],
         9: [Drive(monsters[MARCHER]["id"]), Drive(monsters[SLEEPER]["id"], drives(turn=-ONE, thrust=ONE, bite=9))],
         10: [
-            deeds.rate(world, "decay", None), Rain(h - 1, w // 2, 9, 80),
+            deeds.rate(world, "decay", None),
+            Rain(h - 1, w // 2, 9, 80),
             deeds.founder(world, "hunter", h // 2, w // 2),
         ],
         11: [*[Drop(h // 2 - 1, 0, "water", 1 << 24)] * 2, Paint(0, 0, 256, 1, "oxygen", 9)],
         12: [heading_to(monsters[4], middle_y, 0, 30000), Remove(monsters[4]["id"]), Wound(monsters[8]["id"], 9)],
-    }  # fmt: skip
+    }
     found += by_tick.get(tick, [])
     return found if tick <= LAST_TICK else []
 

@@ -89,9 +89,12 @@ class MemoryBooks:
         assert len(pieces) == len(chosen)
         name = ("tick-" if complete.kept else "mark-") + f"{complete.tick:012d}"
         self.disk.snapshots[name] = {
-            "tick": complete.tick, "pieces": pieces, "controls": Controls.read(complete.controls),
-            "births": complete.births, "deaths": complete.deaths,
-        }  # fmt: skip
+            "tick": complete.tick,
+            "pieces": pieces,
+            "controls": Controls.read(complete.controls),
+            "births": complete.births,
+            "deaths": complete.deaths,
+        }
         done("")
 
     def fetch(self, fetch: Any, ask: Any, done: Any) -> None:
@@ -135,22 +138,36 @@ class Simulation:
     """
 
     def __init__(
-        self, world: WorldFile, nodes: int, seed: int = 0, faults: Faults | None = None, last_tick: int | None = None,
-        ticks_per_exchange: int = 1, compute_s: float = 0.01, **wishes: Any,
-    ):  # fmt: skip
+        self,
+        world: WorldFile,
+        nodes: int,
+        seed: int = 0,
+        faults: Faults | None = None,
+        last_tick: int | None = None,
+        ticks_per_exchange: int = 1,
+        compute_s: float = 0.01,
+        **wishes: Any,
+    ):
         self.world, self.seed, self.compute_s = world, seed, compute_s
         self.network = Network(seed, faults or Faults(delay_s=(0.0005, 0.002)))
         self.disk = Disk()
         zero = tick_zero(world)
         self.disk.constants = zero.constants
         self.disk.snapshots[f"tick-{0:012d}"] = {
-            "tick": 0, "pieces": [zero.cut(zero.owned)], "controls": Controls(), "births": 0, "deaths": 0,
-        }  # fmt: skip
+            "tick": 0,
+            "pieces": [zero.cut(zero.owned)],
+            "controls": Controls(),
+            "births": 0,
+            "deaths": 0,
+        }
         self.wishes = Wishes(
-            nodes=nodes, last_tick=last_tick, ticks_per_exchange=ticks_per_exchange,
-            most_parts=most_parts(torus_of(world)), new_pass=self._new_pass,
+            nodes=nodes,
+            last_tick=last_tick,
+            ticks_per_exchange=ticks_per_exchange,
+            most_parts=most_parts(torus_of(world)),
+            new_pass=self._new_pass,
             **{"mark_s": 0.3, "kept_s": 2.0, **wishes},
-        )  # fmt: skip
+        )
         self._number = 0
         self.steward: Steward | None = None
         self.hosts: dict[str, Host] = {}
@@ -176,11 +193,18 @@ class Simulation:
         newest = self.disk.snapshots[name]
         journalled = self.disk.deeds
         known = Known(
-            torus, reach, newest["tick"], name, newest["births"], newest["deaths"], self.disk.epoch,
-            1 + max((deed.number for _, deed in journalled), default=0), 1 + max(self.disk.digests, default=-1),
+            torus,
+            reach,
+            newest["tick"],
+            name,
+            newest["births"],
+            newest["deaths"],
+            self.disk.epoch,
+            1 + max((deed.number for _, deed in journalled), default=0),
+            1 + max(self.disk.digests, default=-1),
             tuple(deed for _, deed in journalled if deed.tick >= newest["tick"]),
             tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(journalled)),
-        )  # fmt: skip
+        )
         welcome = Welcome("", self.world.name, "", "")
         directory = Directory(known, self.wishes, welcome, {"laws": "same"}, "protocol")
         transport = self.network.transport("loop://directory", role="world")
@@ -206,9 +230,16 @@ class Simulation:
             return torus_of(self.world), self.world.laws.light_speed
 
         machine = Machine(
-            "loop://directory", address, "", f"host-{number}", number, 1, "protocol",
-            lambda: f"key-{number}-{next(keys)}", torus_and_reach,
-        )  # fmt: skip
+            "loop://directory",
+            address,
+            "",
+            f"host-{number}",
+            number,
+            1,
+            "protocol",
+            lambda: f"key-{number}-{next(keys)}",
+            torus_and_reach,
+        )
         transport = self.network.transport(address, role="node")
         prepared = (self.world, Prepared({"laws": "same"}, True))
         self.hosts[address] = Host(machine, transport, MemoryShelf(self.disk), self.clock, lambda welcome: prepared)

@@ -8,7 +8,7 @@ from umwelt.agents.world_file import read_world
 from umwelt.sandbox import audit
 from umwelt.sandbox.step import advance
 
-GOLDEN_DIGESTS = {250: 0xf71e5d292750480d, 500: 0x973fd7fde6722cbf}
+GOLDEN_DIGESTS = {250: 0xF71E5D292750480D, 500: 0x973FD7FDE6722CBF}
 
 
 def test_the_golden_world_is_what_it_was():

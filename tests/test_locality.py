@@ -49,9 +49,12 @@ def cells_of(region: Region, name: str) -> tuple[np.ndarray, np.ndarray]:
 def disturb_outside(region: Region, y: int, x: int, reach: int, seed: int) -> None:
     """Change everything further than `reach` from a window cell: matter, weather, beings; crowd them at the rim."""
     random = np.random.default_rng(seed)
-    far = np.maximum(
-        np.abs(np.arange(region.window.height) - y)[:, None], np.abs(np.arange(region.window.width) - x)[None, :]
-    ) > reach
+    far = (
+        np.maximum(
+            np.abs(np.arange(region.window.height) - y)[:, None], np.abs(np.arange(region.window.width) - x)[None, :]
+        )
+        > reach
+    )
     for array in [*region.fields.values(), *region._scratch.values()]:
         noise = random.integers(0, 900, array.shape).astype(array.dtype)
         array[..., far] = noise[..., far]
@@ -111,9 +114,11 @@ some_age = functools.cache(lived_in)
 
 @settings(max_examples=60)
 @given(
-    ticks=st.sampled_from([1, 12, 60, 150]), world=st.integers(1, 3), pick=st.integers(0, 10_000),
+    ticks=st.sampled_from([1, 12, 60, 150]),
+    world=st.integers(1, 3),
+    pick=st.integers(0, 10_000),
     seed=st.integers(0, 1_000),
-)  # fmt: skip
+)
 def test_a_tick_feels_nothing_beyond_its_light_cone(ticks, world, pick, seed):
     aged = some_age(ticks, world)
     quiet, loud = copy.deepcopy(aged), copy.deepcopy(aged)

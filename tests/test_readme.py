@@ -61,9 +61,13 @@ def test_every_command_does_what_it_says(folder):
 def started(command: str, folder: Path) -> subprocess.Popen:
     paths = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.Popen(
-        command.split(), cwd=folder, env={**os.environ, "PATH": paths}, text=True, stdout=subprocess.PIPE,
+        command.split(),
+        cwd=folder,
+        env={**os.environ, "PATH": paths},
+        text=True,
+        stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("remark", RUNNING)
@@ -105,10 +109,22 @@ def test_every_program_runs_in_the_order_of_the_page(folder):
 def test_its_species_lives_from_a_world_file_and_is_honest(folder):
     (folder / "timid.py").write_text(PROGRAMS[1], "utf-8")
     done = run(
-        ["umwelt", "launch", "pond", "--set", "founders.3.behaviour=timid:Timid", "--ticks", "5", "--check",
-         "--no-view", "--json", "--run", "checked"],
+        [
+            "umwelt",
+            "launch",
+            "pond",
+            "--set",
+            "founders.3.behaviour=timid:Timid",
+            "--ticks",
+            "5",
+            "--check",
+            "--no-view",
+            "--json",
+            "--run",
+            "checked",
+        ],
         folder,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 

@@ -192,9 +192,7 @@ def test_a_new_cut_amid_deeds_keeps_rates_and_held_bodies(done):
     first = regions[0]
     assert first.controls.held and first.controls.rates
     pieces = [region.cut(region.owned) for region in regions]
-    regions = [
-        opened(world, pieces, first.constants, first.tick, 4, part, first.controls) for part in quarters(torus)
-    ]
+    regions = [opened(world, pieces, first.constants, first.tick, 4, part, first.controls) for part in quarters(torus)]
     run_with_deeds(regions, world, DEED_TICKS - 8, 4, shuffle_seed=2)
     assert outcome(regions, world) == done[(64, 64)]
     assert not first.controls.held.keys() <= regions[0].controls.held.keys()  # it is their own

@@ -22,9 +22,11 @@ SEEDS = 50
 def faults_from(chance: Random) -> Faults:
     """How bad the network is this time."""
     return Faults(
-        loss=chance.choice((0.0, 0.02, 0.1)), duplicate=chance.choice((0.0, 0.1)), reorder=chance.choice((0.0, 0.1)),
+        loss=chance.choice((0.0, 0.02, 0.1)),
+        duplicate=chance.choice((0.0, 0.1)),
+        reorder=chance.choice((0.0, 0.1)),
         delay_s=(0.0, chance.choice((0.001, 0.01, 0.05))),
-    )  # fmt: skip
+    )
 
 
 class Storm:
@@ -35,9 +37,14 @@ class Storm:
         size = self.chance.choice(((64, 64), (48, 64), (64, 40)))
         self.world = golden(*size, seed=seed % 5)
         self.simulation = Simulation(
-            self.world, self.chance.randint(1, 4), seed, faults_from(self.chance), LAST_TICK,
-            self.chance.choice((0, 1, 2, 4)), compute_s=self.chance.choice((0.005, 0.02)),
-        )  # fmt: skip
+            self.world,
+            self.chance.randint(1, 4),
+            seed,
+            faults_from(self.chance),
+            LAST_TICK,
+            self.chance.choice((0, 1, 2, 4)),
+            compute_s=self.chance.choice((0.005, 0.02)),
+        )
         self.asked = 0
         self.unanswered: dict[str, list] = {}
         self.back_s: dict[str, float] = {}

@@ -45,9 +45,15 @@ class Town:
     """See the page's top. `do` runs something in the town's thread and gives its result."""
 
     def __init__(
-        self, world: WorldFile, nodes: int = 2, keys: Path | None = None, last_tick: int | None = None,
-        tick_s: float = 0.0, bind: str = "", run: Path | None = None,
-    ):  # fmt: skip
+        self,
+        world: WorldFile,
+        nodes: int = 2,
+        keys: Path | None = None,
+        last_tick: int | None = None,
+        tick_s: float = 0.0,
+        bind: str = "",
+        run: Path | None = None,
+    ):
         self.world, self.tick_s, self.run_folder = world, tick_s, run
         self.folder = Path(tempfile.mkdtemp(prefix="umwelt-town-"))
         self.keys = {role: Keys.load(keys, role) if keys else None for role in ("world", "node")}
@@ -56,13 +62,23 @@ class Town:
         zero = tick_zero(world)
         self.disk.constants = zero.constants
         self.disk.snapshots[f"tick-{0:012d}"] = {
-            "tick": 0, "pieces": [zero.cut(zero.owned)], "controls": Controls(), "births": 0, "deaths": 0,
-        }  # fmt: skip
+            "tick": 0,
+            "pieces": [zero.cut(zero.owned)],
+            "controls": Controls(),
+            "births": 0,
+            "deaths": 0,
+        }
         self._numbers = itertools.count(1)
         self.wishes = Wishes(
-            nodes=nodes, last_tick=last_tick, ticks_per_exchange=1, most_parts=most_parts(torus_of(world)),
-            mark_s=0.5, kept_s=1e9, new_pass=lambda: next(self._numbers).to_bytes(16, "big"), dead_after_s=10.0,
-        )  # fmt: skip
+            nodes=nodes,
+            last_tick=last_tick,
+            ticks_per_exchange=1,
+            most_parts=most_parts(torus_of(world)),
+            mark_s=0.5,
+            kept_s=1e9,
+            new_pass=lambda: next(self._numbers).to_bytes(16, "big"),
+            dead_after_s=10.0,
+        )
         self.hosts: list[Host] = []
         self.publishers: dict[int, Publisher] = {}
         self.answers: dict[int, Answers] = {}
@@ -91,15 +107,19 @@ class Town:
         name = max(self.disk.snapshots, key=lambda name: (self.disk.snapshots[name]["tick"], name))
         newest, journalled = self.disk.snapshots[name], self.disk.deeds
         known = Known(
-            torus, reach, newest["tick"], name, newest["births"], newest["deaths"], self.disk.epoch,
+            torus,
+            reach,
+            newest["tick"],
+            name,
+            newest["births"],
+            newest["deaths"],
+            self.disk.epoch,
             1 + max((deed.number for _, deed in journalled), default=0),
             max([1 + max(self.disk.digests, default=-1), *(deed.tick for _, deed in journalled)]),
             tuple(deed for _, deed in journalled if deed.tick >= newest["tick"]),
             tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(journalled)),
-        )  # fmt: skip
-        directory = Directory(
-            known, self.wishes, Welcome("", self.world.name, "", ""), {"laws": "same"}, "protocol"
         )
+        directory = Directory(known, self.wishes, Welcome("", self.world.name, "", ""), {"laws": "same"}, "protocol")
         self.directory_transport = self._transport("directory", "world")
         books = MemoryBooks(self.world, self.disk)
         self.steward = Steward(directory, self.directory_transport, books, time.monotonic)
@@ -117,14 +137,25 @@ class Town:
         publisher = Publisher(f"ipc://{self.folder}/tiles-{number}", self.keys["node"])
         keys = itertools.count()
         machine = Machine(
-            f"ipc://{self.folder}/directory", transport.address, publisher.address, "host", number, 1, "protocol",
-            lambda: f"key-{number}-{next(keys)}", lambda: (torus_of(self.world), self.world.laws.light_speed),
-        )  # fmt: skip
+            f"ipc://{self.folder}/directory",
+            transport.address,
+            publisher.address,
+            "host",
+            number,
+            1,
+            "protocol",
+            lambda: f"key-{number}-{next(keys)}",
+            lambda: (torus_of(self.world), self.world.laws.light_speed),
+        )
         prepared = (self.world, Prepared({"laws": "same"}, True))
         host: Any = Host(
-            machine, transport, MemoryShelf(self.disk), time.monotonic, lambda welcome: prepared,
+            machine,
+            transport,
+            MemoryShelf(self.disk),
+            time.monotonic,
+            lambda welcome: prepared,
             extra=lambda incoming, message, raw: self._looked(host, incoming, message),
-        )  # fmt: skip
+        )
         self.hosts.append(host)
         self.publishers[id(host)] = publisher
         self.answers[id(host)] = Answers(publisher, transport.send, Bench(f"node-{number}"))

@@ -188,9 +188,14 @@ def pocketed(have, lies):
 def preferred(limbs, wishes, one, other, sugar_metabolism, spice_metabolism):
     """Whether one wish goes before another: by welfare, then the shorter way, then dice."""
     better = compared(
-        limbs, wishes[one, SUGAR], wishes[one, SPICE], wishes[other, SUGAR], wishes[other, SPICE],
-        sugar_metabolism, spice_metabolism,
-    )  # fmt: skip
+        limbs,
+        wishes[one, SUGAR],
+        wishes[one, SPICE],
+        wishes[other, SUGAR],
+        wishes[other, SPICE],
+        sugar_metabolism,
+        spice_metabolism,
+    )
     if better != 0:
         return better > 0
     if wishes[one, DISTANCE] != wishes[other, DISTANCE]:

@@ -411,9 +411,12 @@ def rules_from(settings: Settings) -> Rules:
     """The settings as integers."""
     sheep, wolves = settings.sheep, settings.wolves
     return Rules(
-        settings.grass.regrowth_ticks, fraction_from_float(sheep.gain), rate_from_float(sheep.reproduce),
-        fraction_from_float(wolves.gain), rate_from_float(wolves.reproduce),
-    )  # fmt: skip
+        settings.grass.regrowth_ticks,
+        fraction_from_float(sheep.gain),
+        rate_from_float(sheep.reproduce),
+        fraction_from_float(wolves.gain),
+        rate_from_float(wolves.reproduce),
+    )
 
 
 def genesis(world: WorldFile, region: Region) -> None:

@@ -12,9 +12,19 @@ from umwelt.sandbox.kernel import small
 
 ORGAN_SLOTS = 12
 MONSTER_TRAITS = (
-    "birth_organs", "breed_reserve", "longevity", "mutation", "hue", "shade", "pattern", "marker_a", "marker_b",
-    "marker_c", "fangs", "glow",
-)  # fmt: skip
+    "birth_organs",
+    "breed_reserve",
+    "longevity",
+    "mutation",
+    "hue",
+    "shade",
+    "pattern",
+    "marker_a",
+    "marker_b",
+    "marker_c",
+    "fangs",
+    "glow",
+)
 """birth_organs: organs a child is born with; breed_reserve: sugar kept back when breeding; fangs: whether its jaws
 grind leaves or tear flesh; hue, shade, pattern and glow are looks; the markers mean nothing but kinship."""
 
@@ -31,15 +41,53 @@ BIRTH_ORGANS, BREED_RESERVE, LONGEVITY, MUTATION = (TRAIT[name] for name in MONS
 HUE, SHADE, PATTERN, MARKER_A, MARKER_B, MARKER_C, FANGS = (TRAIT[name] for name in MONSTER_TRAITS[4:11])
 
 PLANT_GENES = (
-    "light_weight", "water_weight", "room_weight", "leaf", "root", "height", "thorn", "scent", "bud_size", "share",
-    "seed_size", "seed_reserve", "seed_lightness", "seed_wait", "longevity", "mutation", "hue", "flower_hue", "shape",
-    "marker_a", "marker_b", "marker_c",
-)  # fmt: skip
+    "light_weight",
+    "water_weight",
+    "room_weight",
+    "leaf",
+    "root",
+    "height",
+    "thorn",
+    "scent",
+    "bud_size",
+    "share",
+    "seed_size",
+    "seed_reserve",
+    "seed_lightness",
+    "seed_wait",
+    "longevity",
+    "mutation",
+    "hue",
+    "flower_hue",
+    "shape",
+    "marker_a",
+    "marker_b",
+    "marker_c",
+)
 (
-    P_LIGHT_WEIGHT, P_WATER_WEIGHT, P_ROOM_WEIGHT, P_LEAF, P_ROOT, P_HEIGHT, P_THORN, P_SCENT, P_BUD_SIZE, P_SHARE,
-    P_SEED_SIZE, P_SEED_RESERVE, P_SEED_LIGHTNESS, P_SEED_WAIT, P_LONGEVITY, P_MUTATION, P_HUE, P_FLOWER_HUE, P_SHAPE,
-    P_MARKER_A, P_MARKER_B, P_MARKER_C,
-) = range(len(PLANT_GENES))  # fmt: skip
+    P_LIGHT_WEIGHT,
+    P_WATER_WEIGHT,
+    P_ROOM_WEIGHT,
+    P_LEAF,
+    P_ROOT,
+    P_HEIGHT,
+    P_THORN,
+    P_SCENT,
+    P_BUD_SIZE,
+    P_SHARE,
+    P_SEED_SIZE,
+    P_SEED_RESERVE,
+    P_SEED_LIGHTNESS,
+    P_SEED_WAIT,
+    P_LONGEVITY,
+    P_MUTATION,
+    P_HUE,
+    P_FLOWER_HUE,
+    P_SHAPE,
+    P_MARKER_A,
+    P_MARKER_B,
+    P_MARKER_C,
+) = range(len(PLANT_GENES))
 
 MUTATE = purpose("genome.mutate")
 TRAITS_OFTENER, TRAITS_FURTHER = 4, 2

@@ -32,9 +32,7 @@ ANTENNA_SENSES = ("light", "water", "plant", "carrion", "aroma", "musk", "alarm"
 OTHER_SENSES = ("touch", "other_bearing", "other_distance", "other_size", "other_kinship")
 SELF_SENSES = ("hunger", "thirst", "breath", "fatigue", "dry_eyes", "pain", "warmth", "age", "one")
 
-STIMULI = (
-    tuple(f"{sense}_{antenna}" for antenna in ANTENNAE for sense in ANTENNA_SENSES) + OTHER_SENSES + SELF_SENSES
-)
+STIMULI = tuple(f"{sense}_{antenna}" for antenna in ANTENNAE for sense in ANTENNA_SENSES) + OTHER_SENSES + SELF_SENSES
 """What a monster senses: nine things at the tip of each antenna, the nearest other being in sight, and itself.
 
 `carrion` is dead matter, of plants and of bodies. `other_bearing` is -1 to 1 of half a turn (positive to the right, 0

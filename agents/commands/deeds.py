@@ -473,9 +473,16 @@ def _check_rate(world: WorldFile, deed: Rate) -> None:
 
 
 _CHECKS: dict[type, Callable[[WorldFile, Any], None]] = {
-    Drop: _check_drop, Paint: _check_paint, Rain: _check_rain, Spawn: _check_being, Remove: _check_id,
-    Move: _check_being, Wound: _check_wound, Drive: _check_drive, Rate: _check_rate,
-}  # fmt: skip
+    Drop: _check_drop,
+    Paint: _check_paint,
+    Rain: _check_rain,
+    Spawn: _check_being,
+    Remove: _check_id,
+    Move: _check_being,
+    Wound: _check_wound,
+    Drive: _check_drive,
+    Rate: _check_rate,
+}
 _NAMES: dict[type, str] = {kind: kind.__struct_config__.tag for kind in _CHECKS}  # type: ignore[attr-defined]
 
 

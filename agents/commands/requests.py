@@ -99,9 +99,17 @@ class Deeds(_Spoken, frozen=True):
 
 Spoken = Drop | Paint | Rain | Spawn | Remove | Move | Wound | Drive | Rate | Deeds
 COMMANDS: dict[str, type[_Spoken]] = {
-    "drop": Drop, "paint": Paint, "rain": Rain, "spawn": Spawn, "remove": Remove, "move": Move, "wound": Wound,
-    "drive": Drive, "rate": Rate, "deeds": Deeds,
-}  # fmt: skip
+    "drop": Drop,
+    "paint": Paint,
+    "rain": Rain,
+    "spawn": Spawn,
+    "remove": Remove,
+    "move": Move,
+    "wound": Wound,
+    "drive": Drive,
+    "rate": Rate,
+    "deeds": Deeds,
+}
 MOST_DEEDS = 64
 
 

@@ -21,24 +21,78 @@ GENE_LEAST, GENE_MOST = -128, 127
 
 PLANTS: dict[str, dict[str, int]] = {
     "grass": {
-        "light_weight": 30, "water_weight": 10, "room_weight": 50, "leaf": 0, "root": -20, "height": -90, "thorn": -120,
-        "scent": -70, "bud_size": -90, "share": 0, "seed_size": -80, "seed_reserve": -90, "seed_lightness": 40,
-        "seed_wait": -100, "longevity": -40, "mutation": -100, "hue": -20, "flower_hue": 60, "shape": -60,
-        "marker_a": 20, "marker_b": -30, "marker_c": 0,
+        "light_weight": 30,
+        "water_weight": 10,
+        "room_weight": 50,
+        "leaf": 0,
+        "root": -20,
+        "height": -90,
+        "thorn": -120,
+        "scent": -70,
+        "bud_size": -90,
+        "share": 0,
+        "seed_size": -80,
+        "seed_reserve": -90,
+        "seed_lightness": 40,
+        "seed_wait": -100,
+        "longevity": -40,
+        "mutation": -100,
+        "hue": -20,
+        "flower_hue": 60,
+        "shape": -60,
+        "marker_a": 20,
+        "marker_b": -30,
+        "marker_c": 0,
     },
     "shrub": {
-        "light_weight": 60, "water_weight": 40, "room_weight": 20, "leaf": 40, "root": 40, "height": 90, "thorn": 40,
-        "scent": -60, "bud_size": -30, "share": 80, "seed_size": 0, "seed_reserve": 20, "seed_lightness": -40,
-        "seed_wait": -40, "longevity": 100, "mutation": -100, "hue": 40, "flower_hue": -60, "shape": 50,
-        "marker_a": -60, "marker_b": 50, "marker_c": 30,
+        "light_weight": 60,
+        "water_weight": 40,
+        "room_weight": 20,
+        "leaf": 40,
+        "root": 40,
+        "height": 90,
+        "thorn": 40,
+        "scent": -60,
+        "bud_size": -30,
+        "share": 80,
+        "seed_size": 0,
+        "seed_reserve": 20,
+        "seed_lightness": -40,
+        "seed_wait": -40,
+        "longevity": 100,
+        "mutation": -100,
+        "hue": 40,
+        "flower_hue": -60,
+        "shape": 50,
+        "marker_a": -60,
+        "marker_b": 50,
+        "marker_c": 30,
     },
     "reed": {
-        "light_weight": 10, "water_weight": 110, "room_weight": 30, "leaf": 20, "root": -60, "height": 20, "thorn": -90,
-        "scent": -100, "bud_size": 10, "share": 100, "seed_size": 0, "seed_reserve": 90, "seed_lightness": -40,
-        "seed_wait": -80, "longevity": 0, "mutation": -100, "hue": -80, "flower_hue": 0, "shape": 110, "marker_a": 90,
-        "marker_b": 90, "marker_c": -60,
+        "light_weight": 10,
+        "water_weight": 110,
+        "room_weight": 30,
+        "leaf": 20,
+        "root": -60,
+        "height": 20,
+        "thorn": -90,
+        "scent": -100,
+        "bud_size": 10,
+        "share": 100,
+        "seed_size": 0,
+        "seed_reserve": 90,
+        "seed_lightness": -40,
+        "seed_wait": -80,
+        "longevity": 0,
+        "mutation": -100,
+        "hue": -80,
+        "flower_hue": 0,
+        "shape": 110,
+        "marker_a": 90,
+        "marker_b": 90,
+        "marker_c": -60,
     },
-}  # fmt: skip
+}
 
 _BODY_HIDDEN = {
     "hunger": {"hunger": 110, "one": -50},
@@ -51,8 +105,17 @@ _BODY_HIDDEN = {
 _GRAZER = wired(
     hidden=[
         # 0: food to the right, less what is known of danger there
-        {"plant_right": 50, "plant_left": -50, "aroma_right": 60, "aroma_left": -60, "carrion_right": 20,
-         "carrion_left": -20, "water_right": 12, "water_left": -12, "memory_0": 10},
+        {
+            "plant_right": 50,
+            "plant_left": -50,
+            "aroma_right": 60,
+            "aroma_left": -60,
+            "carrion_right": 20,
+            "carrion_left": -20,
+            "water_right": 12,
+            "water_left": -12,
+            "memory_0": 10,
+        },
         # 1, 2: a stranger to the left, to the right
         {"other_bearing": -120, "other_distance": -60, "other_kinship": -127, "other_size": 40, "one": 45},
         {"other_bearing": 120, "other_distance": -60, "other_kinship": -127, "other_size": 40, "one": 45},
@@ -74,13 +137,21 @@ _GRAZER = wired(
         "musk_drive": {7: 6, 3: 6},
         "alarm_drive": {1: 40, 2: 40},
     },
-)  # fmt: skip
+)
 
 _HUNTER = wired(
     hidden=[
         # 0: a trail to the right, the dead among it, whose sugar may be licked; other hunters are kept at a distance
-        {"musk_right": 70, "musk_left": -70, "carrion_right": 40, "carrion_left": -40, "alarm_right": 60,
-         "alarm_left": -60, "other_bearing": -40, "memory_0": 10},
+        {
+            "musk_right": 70,
+            "musk_left": -70,
+            "carrion_right": 40,
+            "carrion_left": -40,
+            "alarm_right": 60,
+            "alarm_left": -60,
+            "other_bearing": -40,
+            "memory_0": 10,
+        },
         # 1, 2: a stranger to the right, to the left
         {"other_bearing": 120, "other_distance": -60, "other_kinship": -127, "one": 50},
         {"other_bearing": -120, "other_distance": -60, "other_kinship": -127, "one": 50},
@@ -102,27 +173,47 @@ _HUNTER = wired(
         "blink": {6: 110},
         "musk_drive": {7: 10},
     },
-)  # fmt: skip
+)
 
 MONSTERS: dict[str, dict] = {
     "grazer": {
         "organs": ["jaw", "gut", "leg", "eye", "gut", "leg", "store", "eye", "armour", "gland", "jaw", "store"],
         "traits": {
-            "birth_organs": -30, "breed_reserve": 50, "longevity": 0, "mutation": -70, "hue": 30, "shade": 0,
-            "pattern": 10, "marker_a": 40, "marker_b": -40, "marker_c": 20, "fangs": -115, "glow": -60,
+            "birth_organs": -30,
+            "breed_reserve": 50,
+            "longevity": 0,
+            "mutation": -70,
+            "hue": 30,
+            "shade": 0,
+            "pattern": 10,
+            "marker_a": 40,
+            "marker_b": -40,
+            "marker_c": 20,
+            "fangs": -115,
+            "glow": -60,
         },
         "weights": _GRAZER,
     },
     "hunter": {
         "organs": ["jaw", "leg", "gut", "leg", "eye", "jaw", "leg", "gut", "eye", "store", "spike", "leg"],
         "traits": {
-            "birth_organs": 20, "breed_reserve": 40, "longevity": 60, "mutation": -70, "hue": -110, "shade": -40,
-            "pattern": 80, "marker_a": -80, "marker_b": 60, "marker_c": -70, "fangs": 115, "glow": 20,
+            "birth_organs": 20,
+            "breed_reserve": 40,
+            "longevity": 60,
+            "mutation": -70,
+            "hue": -110,
+            "shade": -40,
+            "pattern": 80,
+            "marker_a": -80,
+            "marker_b": 60,
+            "marker_c": -70,
+            "fangs": 115,
+            "glow": 20,
         },
         "weights": _HUNTER,
     },
     "blank": {"organs": ["jaw", "gut", "leg", "eye"], "traits": {}, "weights": wired([], {})},
-}  # fmt: skip
+}
 
 
 def plant_genome(template: str, genes: Mapping[str, int], place: str) -> np.ndarray:
@@ -164,5 +255,3 @@ def _checked(genes: Mapping[str, int], known: tuple[str, ...], place: str) -> Ma
         if not GENE_LEAST <= value <= GENE_MOST:
             raise WorldFileError(f"{place}.genes.{name}: {value} is no gene: use {GENE_LEAST} to {GENE_MOST}")
     return genes
-
-

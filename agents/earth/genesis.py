@@ -69,8 +69,9 @@ def earth_chemistry(settings: EarthSettings) -> Chemistry:
         one_of(name, earth_names, "chemistry")
     reactions = [
         Reaction(r.name, r.equation, own.rates.get(r.name, r.rate), r.site, r.catalysts, r.order)
-        for r in earthly.REACTIONS if r.name not in own.without
-    ]  # fmt: skip
+        for r in earthly.REACTIONS
+        if r.name not in own.without
+    ]
     for r in own.reactions:
         one_of(r.site, earthly.SITES, f'reaction "{r.name}": site')
         reactions.append(Reaction(r.name, r.equation, r.rate, r.site, tuple(r.catalysts), r.order))
@@ -134,10 +135,16 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
                 genome = with_mind(genome, read_mind(founder.behaviour, f"{place}.behaviour"))
             wire(genome, founder.wires, f"{place}.wires")
             genomes = genome[None]
-        found.append({
-            "name": founder.species, "kind": kind, "genome": genomes[0], "genomes": genomes,
-            "behaviour": founder.behaviour, "variation": founder.variation if founder.genomes is None else 0.0,
-        })  # fmt: skip
+        found.append(
+            {
+                "name": founder.species,
+                "kind": kind,
+                "genome": genomes[0],
+                "genomes": genomes,
+                "behaviour": founder.behaviour,
+                "variation": founder.variation if founder.genomes is None else 0.0,
+            }
+        )
     return found
 
 
@@ -347,13 +354,19 @@ def _monster_columns(genomes: np.ndarray, seed: int, keys: np.ndarray) -> dict[s
     tissue = parameters.CORE_TISSUE_COUNT + built * parameters.ORGAN_TISSUE_COUNT
     jitter = draws(keys, seed, JITTER, 1)
     matter: dict[str, Any] = {
-        "tissue_count": tissue, "sugar_count": 70 + jitter % 60, "water_count": 80,
-        "oxygen_count": parameters.OXYGEN_HELD_COUNT, "mineral_count": parameters.MINERAL_KEPT_COUNT,
-    }  # fmt: skip
+        "tissue_count": tissue,
+        "sugar_count": 70 + jitter % 60,
+        "water_count": 80,
+        "oxygen_count": parameters.OXYGEN_HELD_COUNT,
+        "mineral_count": parameters.MINERAL_KEPT_COUNT,
+    }
     state: dict[str, Any] = {
-        "organs": organs_in(genomes, built), "organs_built": built, "heading": (jitter >> 8) % 65536,
-        "age_ticks": (jitter >> 24) % 800, "fatigue": (jitter >> 34) % 500,
-    }  # fmt: skip
+        "organs": organs_in(genomes, built),
+        "organs_built": built,
+        "heading": (jitter >> 8) % 65536,
+        "age_ticks": (jitter >> 24) % 800,
+        "fatigue": (jitter >> 34) % 500,
+    }
     return {**matter, **state}
 
 

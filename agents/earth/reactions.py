@@ -10,7 +10,10 @@ REACTIONS = (
     Reaction("evaporation", "water -> vapour", 0.004, catalysts=("dryness", "warmth")),
     Reaction("rain", "vapour -> water", 0.2, catalysts=("glut",)),
     Reaction(
-        "decay", "detritus + 4 oxygen -> 4 carbon_dioxide + 4 water + mineral", 0.006, catalysts=("warmth", "water"),
+        "decay",
+        "detritus + 4 oxygen -> 4 carbon_dioxide + 4 water + mineral",
+        0.006,
+        catalysts=("warmth", "water"),
         order={"detritus": 1, "oxygen": 0},
     ),
     Reaction(
@@ -26,13 +29,17 @@ REACTIONS = (
     Reaction("plant starvation", "tissue -> 4 sugar + mineral", 1 / 64, "plants", ("hunger",), 0),
     # --- in monsters
     Reaction(
-        "digestion", "detritus + 2 oxygen -> 2 sugar + 2 carbon_dioxide + 2 water + mineral", 1 / 64,
-        "monsters", ("gut",), 0,
+        "digestion",
+        "detritus + 2 oxygen -> 2 sugar + 2 carbon_dioxide + 2 water + mineral",
+        1 / 64,
+        "monsters",
+        ("gut",),
+        0,
     ),
     Reaction("respiration", "sugar + oxygen -> carbon_dioxide + water", 1 / 64, "monsters", ("muscle",), 0),
     Reaction("growth", "4 sugar + mineral -> tissue", 1 / 64, "monsters", ("builder",), 0),
     Reaction("starvation", "tissue -> 4 sugar + mineral", 1 / 64, "monsters", ("hunger",), 0),
-)  # fmt: skip
+)
 
 SITES = ("cell", "plants", "monsters")
 

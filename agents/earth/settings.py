@@ -38,15 +38,28 @@ class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             if not 0 <= getattr(self, name) <= 4:
                 raise WorldFileError(f"climate.{name} = {getattr(self, name)}: use 0 to 4")
         return Climate(  # type: ignore[call-arg]
-            self.day_ticks, self.year_ticks, fraction_from_float(self.light), fraction_from_float(self.latitude),
-            fraction_from_float(self.season), *[
-                centidegrees_from_celsius(value) for value in (
-                    self.temperature, self.latitude_celsius, self.season_celsius, self.day_celsius, self.lapse_celsius,
+            self.day_ticks,
+            self.year_ticks,
+            fraction_from_float(self.light),
+            fraction_from_float(self.latitude),
+            fraction_from_float(self.season),
+            *[
+                centidegrees_from_celsius(value)
+                for value in (
+                    self.temperature,
+                    self.latitude_celsius,
+                    self.season_celsius,
+                    self.day_celsius,
+                    self.lapse_celsius,
                 )
             ],
-            self.saturation_count, fraction_from_float(self.cloud), fraction_from_float(self.wind), capacity_count,
-            self.tide, self.tide_ticks,
-        )  # fmt: skip
+            self.saturation_count,
+            fraction_from_float(self.cloud),
+            fraction_from_float(self.wind),
+            capacity_count,
+            self.tide,
+            self.tide_ticks,
+        )
 
 
 class ReactionSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -1,8 +1,8 @@
 """Nets written in a world file: which stimuli a hidden unit hears, which units a drive hears, and how strongly.
 
-    [founders.wires]
-    0 = {plant_right = 50, plant_left = -50}    # unit 0: food to the right
-    turn = {0 = 40}                             # and the drive that follows it
+[founders.wires]
+0 = {plant_right = 50, plant_left = -50}    # unit 0: food to the right
+turn = {0 = 40}                             # and the drive that follows it
 """
 
 from collections.abc import Mapping

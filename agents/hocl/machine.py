@@ -78,9 +78,12 @@ class Machine:
     """
 
     def __init__(
-        self, program: Program, choose: Choose, limits: Limits | None = None,
+        self,
+        program: Program,
+        choose: Choose,
+        limits: Limits | None = None,
         watch: Callable[[Reacted], None] | None = None,
-    ):  # fmt: skip
+    ):
         self.program, self.choose, self.limits, self.watch = program, choose, limits or Limits(), watch
         self.reactions = 0
         self.tries = 0

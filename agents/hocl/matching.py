@@ -21,7 +21,7 @@ from umwelt.agents.hocl.syntax import (
     Within,
     mentioned,
     names_caught,
-)  # fmt: skip
+)
 from umwelt.agents.hocl.terms import Atom, Rest, Rule, Solution, same
 from umwelt.agents.hocl.values import Cells, Frame, Value, compiled, compiled_molecule
 

@@ -35,7 +35,7 @@ from umwelt.agents.hocl.syntax import (
     rule_integers,
     with_rule_integers,
     written,
-)  # fmt: skip
+)
 from umwelt.agents.hocl.terms import MOST_DEPTH, Atom, Solution
 from umwelt.agents.hocl.values import atoms_made
 from umwelt.sandbox.errors import ProgramError
@@ -50,8 +50,20 @@ TYPES = ("int", "float", "string", "bool", "solution", "rule")
 NUMBERS = ("int", "float")
 WORDS = ("let", "rec", "in", "replace", "replace-one", "by", "if", "true", "false")
 LEVELS = {
-    "||": 1, "&&": 2, "==": 3, "!=": 3, "<": 4, "<=": 4, ">": 4, ">=": 4, "+": 5, "-": 5, "*": 6, "/": 6, "%": 6,
-}  # fmt: skip
+    "||": 1,
+    "&&": 2,
+    "==": 3,
+    "!=": 3,
+    "<": 4,
+    "<=": 4,
+    ">": 4,
+    ">=": 4,
+    "+": 5,
+    "-": 5,
+    "*": 6,
+    "/": 6,
+    "%": 6,
+}
 TOKENS = re.compile(
     r"""(?P<space>\s+|//[^\n]*|/\*.*?\*/)
     |(?P<number>(?:\d+\.\d+|\.\d+)(?:[eE][+-]?\d+)?|\d+(?:[eE][+-]?\d+)?)
@@ -425,8 +437,10 @@ class Parser:
         if sign in ("&&", "||"):
             return "true and false on both sides"
         return {
-            "==": "one type on both sides", "!=": "one type on both sides", "+": "two numbers or two strings",
-        }.get(sign, "two numbers" if sign in "-*/%" else "two numbers or two strings")  # fmt: skip
+            "==": "one type on both sides",
+            "!=": "one type on both sides",
+            "+": "two numbers or two strings",
+        }.get(sign, "two numbers" if sign in "-*/%" else "two numbers or two strings")
 
     def operand(self, mend: str) -> tuple[Part, str]:
         """What an operator works on; `-` and `!` bind most tightly."""

@@ -16,7 +16,7 @@ from umwelt.agents.hocl.syntax import (
     Unary,
     Variable,
     written_plain,
-)  # fmt: skip
+)
 from umwelt.agents.hocl.terms import MOST_ATOMS, MOST_BITS, MOST_LETTERS, Atom, Rest, Rule, Solution, same
 from umwelt.sandbox.errors import ProgramError
 
@@ -49,11 +49,18 @@ def _modulo(left: Any, right: Any) -> Any:
 
 
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
-    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": _divide, "%": _modulo,
-}  # fmt: skip
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": _divide,
+    "%": _modulo,
+}
 ORDER: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-}  # fmt: skip
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 PLAIN = (bool, int, float, str)
 
 

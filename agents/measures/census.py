@@ -53,8 +53,9 @@ def descent(world: WorldFile, region: Region) -> dict[str, float]:
     """The share of the living of each table that has a parent: founders have none, nor has what came of a spore."""
     return {
         f"{name}.born_share": mean_of(table["parent_id"][region.owned_rows(name)] != 0)
-        for name, table in region.tables.items() if "parent_id" in table
-    }  # fmt: skip
+        for name, table in region.tables.items()
+        if "parent_id" in table
+    }
 
 
 def matter(world: WorldFile, region: Region) -> dict[str, float]:

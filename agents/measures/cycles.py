@@ -144,15 +144,14 @@ class Meter:
         found = []
         for at, (name, unit) in enumerate(self._names):
             pools = [
-                Turnover(
-                    self.pools[p], self.ticks, *[int(n[p, at]) for n in (self._first, last, self._sum, *moved)]
-                )
+                Turnover(self.pools[p], self.ticks, *[int(n[p, at]) for n in (self._first, last, self._sum, *moved)])
                 for p in np.flatnonzero(told[:, at])
-            ]  # fmt: skip
+            ]
             flows = [
                 Flow(process, self.pools[p], int(both[0, p, at]), int(both[1, p, at]))
-                for process, both in self._moved.items() for p in np.flatnonzero(both[:, :, at].any(axis=0))
-            ]  # fmt: skip
+                for process, both in self._moved.items()
+                for p in np.flatnonzero(both[:, :, at].any(axis=0))
+            ]
             found.append(Cycle(name, unit, pools, flows))
         return found
 

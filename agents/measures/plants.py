@@ -28,11 +28,13 @@ def stand(world: WorldFile, region: Region) -> dict[str, float]:
     individuals = len(np.unique(first))
     of_seeds = (plants["stem_id"][rows] == 0) & (plants["generation"][rows] > 0)
     found = {
-        "stand.plants": individuals, "stand.density": individuals / cells, "stand.yield_count": tissue.sum() / cells,
+        "stand.plants": individuals,
+        "stand.density": individuals / cells,
+        "stand.yield_count": tissue.sum() / cells,
         "stand.cover": len(np.unique(region.global_cells("plants", rows))) / cells,
         "stand.mass_count": tissue.sum() / individuals if individuals else np.nan,
         "stand.sprouted": np.count_nonzero(of_seeds) / individuals if individuals else np.nan,
-    }  # fmt: skip
+    }
     return {name: float(value) for name, value in found.items()}
 
 

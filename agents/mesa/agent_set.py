@@ -24,9 +24,22 @@ ARRAY_WAYS = {np.sum, np.min, np.max, np.mean, np.median, np.std, np.var, np.ami
 """Ways to sum up that do not depend on order, and take arrays as they are."""
 
 SIMPLE_OPERATIONS = {
-    "RESUME", "LOAD_FAST", "LOAD_FAST_BORROW", "LOAD_CONST", "LOAD_SMALL_INT", "LOAD_ATTR", "LOAD_DEREF", "LOAD_GLOBAL",
-    "COPY_FREE_VARS", "COMPARE_OP", "BINARY_OP", "RETURN_VALUE", "CACHE", "NOP", "PUSH_NULL",
-}  # fmt: skip
+    "RESUME",
+    "LOAD_FAST",
+    "LOAD_FAST_BORROW",
+    "LOAD_CONST",
+    "LOAD_SMALL_INT",
+    "LOAD_ATTR",
+    "LOAD_DEREF",
+    "LOAD_GLOBAL",
+    "COPY_FREE_VARS",
+    "COMPARE_OP",
+    "BINARY_OP",
+    "RETURN_VALUE",
+    "CACHE",
+    "NOP",
+    "PUSH_NULL",
+}
 SIMPLE_BINARY = frozenset("+-&|^")
 
 

@@ -1,9 +1,9 @@
 """A world as a Mesa model: `World.load("meadow", seed=7)`, `step()`, `agents`; without a world file, a plain model.
 
-    w = World.load("meadow", seed=7, width=128, height=128)
-    w.step()
-    w.agents.select(lambda a: a.sugar_count > 50)
-    w.agents.agg("age_ticks", max)
+w = World.load("meadow", seed=7, width=128, height=128)
+w.step()
+w.agents.select(lambda a: a.sugar_count > 50)
+w.agents.agg("age_ticks", max)
 """
 
 from collections.abc import Mapping

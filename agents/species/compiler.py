@@ -274,9 +274,13 @@ class Loop:
         head.body[0].body = statements + end  # type: ignore[attr-defined]
         inside = {
             **{name: _compilable(value) for name, value in names.items() if name in _names_in(statements)},
-            "_drives": _drives, "_drives_raw": _drives_raw, "_chance": _chance, "_integer": _integer, "_whole": _whole,
+            "_drives": _drives,
+            "_drives_raw": _drives_raw,
+            "_chance": _chance,
+            "_integer": _integer,
+            "_whole": _whole,
             "np_int64": np.int64,
-        }  # fmt: skip
+        }
         exec(compile(ast.fix_missing_locations(head), f"<species {self.name}>", "exec"), inside)
         body = numba.njit(nogil=True)(inside["body"])
         lines = [

@@ -53,25 +53,39 @@ def audited(run: Path, ticks: int | None, as_json: bool) -> int:
 def _as_plain(run: Path, found: Closure, went: Round) -> dict[str, Any]:
     """All that was found as one object."""
     return {
-        "run": str(run), "matter": True, "closed": found.closed, "first_tick": found.first_tick,
-        "last_tick": found.last_tick, "snapshots": found.snapshots, "moments": found.moments,
+        "run": str(run),
+        "matter": True,
+        "closed": found.closed,
+        "first_tick": found.first_tick,
+        "last_tick": found.last_tick,
+        "snapshots": found.snapshots,
+        "moments": found.moments,
         "elements": {one: count for one, count in found.atoms.items() if one != CHARGE},
         "charge": found.atoms.get(CHARGE),
-        "damaged": found.damaged, "touched_tick": found.touched_tick, "open_tick": found.open_tick,
-        "differs_tick": found.differs_tick, "differs_element": found.differs_element or None, "line": found.line,
+        "damaged": found.damaged,
+        "touched_tick": found.touched_tick,
+        "open_tick": found.open_tick,
+        "differs_tick": found.differs_tick,
+        "differs_element": found.differs_element or None,
+        "line": found.line,
         "measured": {"from_tick": went.from_tick, "ticks": went.ticks, "day_ticks": went.day_ticks or None},
         "cycles": {cycle.name: _cycle_as_plain(cycle, went) for cycle in went.cycles},
-    }  # fmt: skip
+    }
 
 
 def _cycle_as_plain(cycle: Cycle, went: Round) -> dict[str, Any]:
     pools = {
         one.pool: {
-            "stock_first": one.stock_first, "stock_last": one.stock_last, "stock_mean": one.stock_mean,
-            "inflow": one.inflow, "outflow": one.outflow, "residence_ticks": one.residence_ticks,
+            "stock_first": one.stock_first,
+            "stock_last": one.stock_last,
+            "stock_mean": one.stock_mean,
+            "inflow": one.inflow,
+            "outflow": one.outflow,
+            "residence_ticks": one.residence_ticks,
             "residence_days": _days(one.residence_ticks, went),
-        } for one in cycle.pools
-    }  # fmt: skip
+        }
+        for one in cycle.pools
+    }
     flows = [
         {"process": flow.process, "pool": flow.pool, "inflow": flow.inflow, "outflow": flow.outflow}
         for flow in cycle.flows
@@ -125,8 +139,9 @@ def _table(went: Round) -> Table:
         table.add_row()
         table.add_row(f"[bold]{cycle.name}[/], {cycle.unit}")
         for one in cycle.pools:
-            table.add_row(f"  {one.pool}", f"{one.stock_mean:,.0f}", f"{one.inflow:,}", f"{one.outflow:,}",
-                          *_residence(one, went))  # fmt: skip
+            table.add_row(
+                f"  {one.pool}", f"{one.stock_mean:,.0f}", f"{one.inflow:,}", f"{one.outflow:,}", *_residence(one, went)
+            )
     return table
 
 

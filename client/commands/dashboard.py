@@ -196,9 +196,13 @@ class Dashboard:
     """Draws a run while it goes on: use as a context, and call `show` again and again."""
 
     def __init__(
-        self, world: WorldFile, folder: Path, begun: Metrics, console: Console,
+        self,
+        world: WorldFile,
+        folder: Path,
+        begun: Metrics,
+        console: Console,
         pixels: Pixels = lambda rows, columns: None,
-    ):  # fmt: skip
+    ):
         self.world, self.folder, self.console, self.pixels = world, folder, console, pixels
         self.trend = Trend(begun)
         self.note = ""

@@ -128,9 +128,13 @@ def _run(duels: Sequence[Duel], ticks: int, every: int) -> list[list[Row]]:
     """Run them all, with a progress bar where there is a terminal."""
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("tick {task.completed:,.0f} of {task.total:,.0f}"),
-        TimeElapsedColumn(), TextColumn("left", style="dim"), TimeRemainingColumn(),
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("tick {task.completed:,.0f} of {task.total:,.0f}"),
+        TimeElapsedColumn(),
+        TextColumn("left", style="dim"),
+        TimeRemainingColumn(),
+    )
     reached = [0] * len(duels)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         many = f"{len(duels)} duels" if len(duels) > 1 else "a duel"
@@ -205,9 +209,15 @@ def _write(to: Path, duels: Sequence[Duel], found: Sequence[Sequence[Row]]) -> l
     ]
     number, name = pa.int64(), pa.string()
     columns = [
-        ("species", name), ("seed", number), ("tick", number), ("group", name), ("side", pa.bool_()),
-        ("living", number), ("births", number), ("generation", number),
-    ]  # fmt: skip
+        ("species", name),
+        ("seed", number),
+        ("tick", number),
+        ("group", name),
+        ("side", pa.bool_()),
+        ("living", number),
+        ("births", number),
+        ("generation", number),
+    ]
     paths = [to / "duel.parquet", to / "duel.png"]
     with writing(to, "--to"):
         to.mkdir(parents=True, exist_ok=True)

@@ -57,8 +57,10 @@ def experimented(name: str, quick: bool, to: Path | None, engine: str, processes
     try:
         _run(left, folder, engine, processes, keep)
     except KeyboardInterrupt:
-        console.print(f"{len(done)} of {len(experiment.trials)} runs are done; the same command goes on from here",
-                      highlight=False)  # fmt: skip
+        console.print(
+            f"{len(done)} of {len(experiment.trials)} runs are done; the same command goes on from here",
+            highlight=False,
+        )
         raise
     runs = [_read_run(done[trial], trial, experiment.file.analyses) for trial in experiment.trials]
     findings = judged(experiment, runs)
@@ -69,9 +71,16 @@ def experimented(name: str, quick: bool, to: Path | None, engine: str, processes
         console.print(str(path), highlight=False, markup=False, soft_wrap=True)
     if as_json:
         told = [
-            {"says": one.expectation.says, "value": one.expectation.value, "values": _plain(one.values),
-             "held": one.held, "wanted": one.wanted, "holds": one.holds} for one in findings
-        ]  # fmt: skip
+            {
+                "says": one.expectation.says,
+                "value": one.expectation.value,
+                "values": _plain(one.values),
+                "held": one.held,
+                "wanted": one.wanted,
+                "holds": one.holds,
+            }
+            for one in findings
+        ]
         print(json.dumps({"experiment": experiment.name, "runs": len(runs), "expectations": told}))
     return 0 if all(one.holds for one in findings) else OTHERWISE
 
@@ -85,7 +94,7 @@ def _plain(values: Sequence[float]) -> list[float | None]:
 
 def _run(
     left: Sequence[Trial], folder: Path, engine: str, processes: int, keep: Callable[[Trial, Result], None]
-) -> None:  # fmt: skip
+) -> None:
     """Run the trials that are left side by side; what comes of each is kept as it ends."""
     if not left:
         return
@@ -114,9 +123,13 @@ def _progress(left: Sequence[Trial]) -> Iterator[Any]:
     """A bar for all and one for each run under way; where there is no terminal, a line for each that is done."""
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} of {task.total:,.0f} ticks"),
-        TimeElapsedColumn(), TextColumn("left", style="dim"), TimeRemainingColumn(),
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} ticks"),
+        TimeElapsedColumn(),
+        TextColumn("left", style="dim"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         whole = progress.add_task(f"{len(left)} runs", total=sum(trial.ticks for trial in left))
         reached = [0] * len(left)
@@ -229,8 +242,13 @@ HEAD = ("expected", "outcome", "bounds", "found: median (range)", "in runs", "ho
 
 def _cells(one: Finding) -> tuple[str, ...]:
     return (
-        one.expectation.says, one.expectation.value, one.bounds, one.told, _held(one), "yes" if one.holds else "NO",
-    )  # fmt: skip
+        one.expectation.says,
+        one.expectation.value,
+        one.bounds,
+        one.told,
+        _held(one),
+        "yes" if one.holds else "NO",
+    )
 
 
 def _held(one: Finding) -> str:

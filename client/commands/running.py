@@ -104,10 +104,13 @@ def compile_laws(world: WorldFile, console: Console) -> None:
     """Run a small piece of the world for a tick, in which every kernel is compiled."""
     laws = list(world.laws)
     columns = (
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
-        TextColumn("{task.completed}/{task.total} laws"), TextColumn("{task.fields[kernels]} kernels", style="dim"),
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} laws"),
+        TextColumn("{task.fields[kernels]} kernels", style="dim"),
         TimeElapsedColumn(),
-    )  # fmt: skip
+    )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("compiling genesis", total=len(laws), kernels=ready())
 
@@ -159,9 +162,15 @@ class Rates:
 
 
 def carry_on(
-    world: WorldFile, store: Store, plan: Plan, kind: str, view: bool, as_json: bool, asked: Asked,
+    world: WorldFile,
+    store: Store,
+    plan: Plan,
+    kind: str,
+    view: bool,
+    as_json: bool,
+    asked: Asked,
     window: bool | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Run until the plan's last tick, or until stopped; then say what came out and how to go on."""
     console = Console(stderr=as_json)
     begun, _ = newest(store)
@@ -202,7 +211,7 @@ def carry_on(
 
 def _until_resting(
     engine: Engine, asked: Asked, rates: Rates, window: Beside | None, watcher: Dashboard | Lines | None = None
-) -> None:  # fmt: skip
+) -> None:
     assert engine.line is not None
     while not engine.resting:
         if engine.turn(TURN_S):

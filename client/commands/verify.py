@@ -22,9 +22,13 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """Shows how far a replay is, where there is a terminal: it is told each tick and the last one."""
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("tick {task.completed:,.0f} of {task.total:,.0f}"),
-        TimeElapsedColumn(), TextColumn("left", style="dim"), TimeRemainingColumn(),
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("tick {task.completed:,.0f} of {task.total:,.0f}"),
+        TimeElapsedColumn(),
+        TextColumn("left", style="dim"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=1)
         yield lambda tick, last: progress.update(task, completed=tick, total=last)

@@ -32,9 +32,12 @@ class Beside:
             command = [sys.executable, "-m", "umwelt.client.commands.cli", "view", str(self._folder)]
             command += ["--keys", self._keys] if self._keys else []
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._said,
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._said,
                 start_new_session=True,  # Ctrl-C in the terminal is for the world
-            )  # fmt: skip
+            )
         elif self._process is not None and not self.line and self._process.poll() not in (None, 0):
             self._said.seek(0)
             lines = self._said.read().decode("utf-8", "replace").strip().splitlines()

@@ -37,7 +37,7 @@ from umwelt.cluster.view.tiles import (
     joined_field,
     layer_numbers,
     topics_over,
-)  # fmt: skip
+)
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import Keys, best_role
 from umwelt.cluster.wire.viewer_protocol import LIVE
@@ -74,9 +74,11 @@ class View:
 
 
 def connect(
-    address: str | Path, keys: str | Path | Keys | None = None, timeout_s: float = TIMEOUT_S,
+    address: str | Path,
+    keys: str | Path | Keys | None = None,
+    timeout_s: float = TIMEOUT_S,
     bytes_per_s: float | None = None,
-) -> "Connection":  # fmt: skip
+) -> "Connection":
     """Connect to the gateway of a running world: its address, or the run's folder; `keys` is a folder with keys.
 
     No more than `bytes_per_s` of what is watched comes on the average, if it is given: tiles then come less often, but
@@ -86,9 +88,11 @@ def connect(
 
 
 async def connect_async(
-    address: str | Path, keys: str | Path | Keys | None = None, timeout_s: float = TIMEOUT_S,
+    address: str | Path,
+    keys: str | Path | Keys | None = None,
+    timeout_s: float = TIMEOUT_S,
     bytes_per_s: float | None = None,
-) -> "AsyncConnection":  # fmt: skip
+) -> "AsyncConnection":
     """The same as `connect`, with methods to be awaited."""
     core = core_of(address, keys, bytes_per_s)
     return await asyncio.to_thread(AsyncConnection, core, timeout_s)
@@ -151,9 +155,13 @@ class _Looking(Flowing):
         return self._do(asked, "a question", convert)
 
     def query(
-        self, rectangle: Four | None = None, where: Iterable[tuple[str, str, int | str]] = (),
-        columns: Iterable[str] = ("y", "x", "species"), table: str = "monsters", most: int = queries.MOST_ROWS,
-    ) -> Any:  # fmt: skip
+        self,
+        rectangle: Four | None = None,
+        where: Iterable[tuple[str, str, int | str]] = (),
+        columns: Iterable[str] = ("y", "x", "species"),
+        table: str = "monsters",
+        most: int = queries.MOST_ROWS,
+    ) -> Any:
         """Beings as numpy arrays by column (always with `id`, in whose order they come), `tick` and `total`.
 
         `rectangle` is y, x, height, width; `where` conditions that must all hold, as in `[("sugar_count", ">", 50)]`;
@@ -194,9 +202,13 @@ class _Looking(Flowing):
     # --- watching
 
     def watch(
-        self, rectangle: Four | None = None, level: str = "bodies", layers: Iterable[str] = (), beings: bool = True,
+        self,
+        rectangle: Four | None = None,
+        level: str = "bodies",
+        layers: Iterable[str] = (),
+        beings: bool = True,
         timeout_s: float | None = None,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """Views of a rectangle, a new one whenever something of it has changed; the newest only, however slow one is.
 
         `level` is "bodies", "dots" or "densities". After `timeout_s` without news it raises `RunError`.
@@ -239,9 +251,13 @@ class _Looking(Flowing):
             self._core.unwatch(self._shown, topics)
 
     def _seen(
-        self, cache: dict[Topic, tuple[int, list[Piece]]], topics: Sequence[Topic], view: Rectangle, level: str,
+        self,
+        cache: dict[Topic, tuple[int, list[Piece]]],
+        topics: Sequence[Topic],
+        view: Rectangle,
+        level: str,
         layers: Mapping[str, int],
-    ) -> View:  # fmt: skip
+    ) -> View:
         """The newest view; `cache` keeps what was decoded before."""
         for topic in topics:
             kept = self._core.tile(self._shown, topic)
@@ -261,9 +277,13 @@ def _decoded(frames: Sequence[bytes], torus: Torus) -> list[Piece]:
 
 
 def _joined(
-    cache: Mapping[Topic, tuple[int, list[Piece]]], topics: Sequence[Topic], view: Rectangle, level: str,
-    layers: Mapping[str, int], torus: Torus,
-) -> View:  # fmt: skip
+    cache: Mapping[Topic, tuple[int, list[Piece]]],
+    topics: Sequence[Topic],
+    view: Rectangle,
+    level: str,
+    layers: Mapping[str, int],
+    torus: Torus,
+) -> View:
     pieces = [piece for topic in topics for piece in cache.get(topic, (0, []))[1]]
     ticks = [piece.head.tick for piece in pieces]
     covered = sum(piece.rectangle.cells for piece in pieces)
@@ -494,7 +514,9 @@ class Moment(_Looking):
         It stays known by the tick it was shown at; what is seen and asked of it tells the tick it has come to. To show
         that tick again takes it back.
         """
-        asked = self._core.ask(lambda ticket: viewer_protocol.History(ticket, "play", self.tick, value=float(ticks_per_s)))
+        asked = self._core.ask(
+            lambda ticket: viewer_protocol.History(ticket, "play", self.tick, value=float(ticks_per_s))
+        )
         return self._do(asked, f"play {self.tick}", lambda reply: reply.tick, PAST_TIMEOUT_S)
 
     def rest(self) -> Any:
@@ -529,9 +551,13 @@ class _Awaited(_Looking):
             self._core.wake()
 
     def watch(
-        self, rectangle: Four | None = None, level: str = "bodies", layers: Iterable[str] = (), beings: bool = True,
+        self,
+        rectangle: Four | None = None,
+        level: str = "bodies",
+        layers: Iterable[str] = (),
+        beings: bool = True,
         timeout_s: float | None = None,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """As `Connection.watch`, for `async for`."""
         return self._watched(self._views(rectangle, level, layers, beings, timeout_s))
 

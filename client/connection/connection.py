@@ -296,7 +296,9 @@ class Core:
         path = Path(self._place)
         found = announced(path / GATEWAY)
         if found is None or not isinstance(found.get("address"), str):
-            mend = f"start it with: umwelt resume {path}" if path.is_dir() else "give a run's folder, or tcp://HOST:PORT"
+            mend = (
+                f"start it with: umwelt resume {path}" if path.is_dir() else "give a run's folder, or tcp://HOST:PORT"
+            )
             raise RunError(f"{path}: no world runs there: {mend}")
         if found.get("keys") and self._keys is None:
             raise RunError(f"{path}: its gateway asks for keys: give the folder with yours")

@@ -41,9 +41,13 @@ class Flowing:
     timeout_s: float
 
     def workflow(
-        self, function: Callable[..., Awaitable[Any]], *given: Any, most_tasks: int = MOST_TASKS,
-        within_s: float = WITHIN_S, **named: Any,
-    ) -> Any:  # fmt: skip
+        self,
+        function: Callable[..., Awaitable[Any]],
+        *given: Any,
+        most_tasks: int = MOST_TASKS,
+        within_s: float = WITHIN_S,
+        **named: Any,
+    ) -> Any:
         """Carry out a workflow (see cluster/tasks/workflow.py): it is given a `WorldFlow`, then these arguments.
 
         Raises `RunError` where it asks for more tasks, or takes longer, than it may.

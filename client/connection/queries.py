@@ -29,8 +29,9 @@ async def census(flow: WorldFlow, rectangle: Four | None = None) -> dict[str, An
     """
     tables = {
         name: [one for one in columns if one in AVERAGED or one.endswith(ORGANS)]
-        for name, columns in flow.known.columns.items() if "species" in columns
-    }  # fmt: skip
+        for name, columns in flow.known.columns.items()
+        if "species" in columns
+    }
     if not tables:
         raise RunError("census: this world's tables have no species: use count()")
     asked = [Select(name, ["species", *means], [], rectangle, MOST_TASK_ROWS) for name, means in tables.items()]
@@ -43,14 +44,14 @@ async def census(flow: WorldFlow, rectangle: Four | None = None) -> dict[str, An
             sums = {name: sum(one["sums"][name].get(at, 0) for one in here) for name in means}
             name = flow.known.species[at] if at < len(flow.known.species) else f"species {at}"
             told[name] = {
-                "table": table, "count": count, "means": {column: total / count for column, total in sums.items()},
-            }  # fmt: skip
+                "table": table,
+                "count": count,
+                "means": {column: total / count for column, total in sums.items()},
+            }
     return {"tick": found.tick, "species": told, "whole": all(one["whole"] for part in found.values for one in part)}
 
 
-async def heatmap(
-    flow: WorldFlow, of: str = "", cell: int = 0, rectangle: Four | None = None
-) -> dict[str, Any]:  # fmt: skip
+async def heatmap(flow: WorldFlow, of: str = "", cell: int = 0, rectangle: Four | None = None) -> dict[str, Any]:
     """Where a species (or all of a table) is, or a substance or another layer, in squares of `cell` cells.
 
     `{"tick": ..., "of": ..., "cell": ..., "rectangle": ..., "values": int64[rows, columns]}`: beings are counted, a
@@ -92,7 +93,7 @@ async def nearest(flow: WorldFlow, species: str, y: float, x: float) -> dict[str
         asked = [
             Select(name, ["y_fixed", "x_fixed"], [("species", "==", species)], window, MOST_TASK_ROWS)
             for name in tables
-        ]  # fmt: skip
+        ]
         found = await flow.over("nearest", asked, y=y, x=x, torus=torus)
         guess = min((one for one in found.values if one is not None), default=None)
         # beyond the square's edge, at least `radius` cells away, somebody else may be nearer
@@ -131,5 +132,8 @@ async def lineage(flow: WorldFlow, being: int) -> dict[str, Any]:
 
 
 QUERIES: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
-    "census": census, "heatmap": heatmap, "lineage": lineage, "nearest": nearest,
-}  # fmt: skip
+    "census": census,
+    "heatmap": heatmap,
+    "lineage": lineage,
+    "nearest": nearest,
+}

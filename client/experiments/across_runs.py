@@ -53,7 +53,7 @@ def holling(rows: Rows) -> Figures:
 
 def _bent(
     shape: Callable[[np.ndarray, float], np.ndarray], density: np.ndarray, intake: np.ndarray
-) -> tuple[float, float]:  # fmt: skip
+) -> tuple[float, float]:
     """The least misfit of a shape, and the bend that has it, from a fine ladder of bends."""
     ladder = np.geomspace(1e-3 / density.max() ** 2, 1e3 / density.min(), BENDS)
     return min((_misfit(shape(density, bend), intake), float(bend)) for bend in ladder)

@@ -79,9 +79,10 @@ def duelling_species(world: WorldFile, region: Region) -> list[str]:
     alive = set(table["species"][region.owned_rows("monsters")].tolist())
     groups = zip(world.settings.founders, species_of(world.settings), strict=True)
     found = [
-        group.species for at, (group, species) in enumerate(groups)
+        group.species
+        for at, (group, species) in enumerate(groups)
         if species["kind"] == "monster" and group.count and at in alive
-    ]  # fmt: skip
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -253,8 +254,10 @@ def outcome_of(rows: Sequence[Row], side: str) -> dict[str, int]:
     theirs = [row for row in rows if row["group"] == side]
     end = max(theirs, key=lambda row: row["tick"])
     return {
-        "living": end["living"], "births": end["births"], "generation": max(row["generation"] for row in theirs),
-    }  # fmt: skip
+        "living": end["living"],
+        "births": end["births"],
+        "generation": max(row["generation"] for row in theirs),
+    }
 
 
 def odds_by_chance(more: int, fewer: int) -> float:

@@ -16,13 +16,18 @@ from umwelt.sandbox.errors import WorldFileError
 Statistic = Callable[[np.ndarray], Any]
 
 ENDS: dict[str, Statistic] = {
-    "start": lambda values: values[0], "end": lambda values: values[-1], "rise": lambda values: values[-1] - values[0],
-}  # fmt: skip
+    "start": lambda values: values[0],
+    "end": lambda values: values[-1],
+    "rise": lambda values: values[-1] - values[0],
+}
 """NaN where there was nothing to be measured at that end."""
 OVERALL: dict[str, Statistic] = {
-    "mean": np.mean, "least": np.min, "most": np.max, "range": np.ptp,
+    "mean": np.mean,
+    "least": np.min,
+    "most": np.max,
+    "range": np.ptp,
     "dispersion": lambda values: values.var() / values.mean() if values.mean() else np.nan,
-}  # fmt: skip
+}
 """Of what was measured between. The index of dispersion is about 1 where counts move by chance alone."""
 
 
@@ -52,7 +57,7 @@ class Run:
 
 def analysed(
     trial: Trial, columns: Mapping[str, np.ndarray], figures: Mapping[str, float], names: Sequence[str]
-) -> Run:  # fmt: skip
+) -> Run:
     """A run with the figures of its analyses."""
     found = dict(figures)
     for name in names:
@@ -149,9 +154,13 @@ def outcome_rows(experiment: Experiment, runs: Sequence[Run], findings: Sequence
     plotted = list(dict.fromkeys(name for plot in experiment.file.plots for name in plot.outcomes))
     rows = {
         run.trial.name: {
-            **run.trial.values, "seed": run.trial.seed, **{name: run.value(name) for name in plotted}, **run.figures,
-        } for run in runs
-    }  # fmt: skip
+            **run.trial.values,
+            "seed": run.trial.seed,
+            **{name: run.value(name) for name in plotted},
+            **run.figures,
+        }
+        for run in runs
+    }
     for finding in findings:
         for run, value in zip(finding.runs, finding.values, strict=bool(finding.runs)):
             rows[run.trial.name][finding.expectation.says] = value

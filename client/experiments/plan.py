@@ -180,9 +180,7 @@ def _points(file: ExperimentFile, seeds: int) -> list[Values]:
     return points
 
 
-def _trials(
-    file: ExperimentFile, path: Path, number: int, values: Values, seeds: Sequence[int]
-) -> Iterator[Trial]:  # fmt: skip
+def _trials(file: ExperimentFile, path: Path, number: int, values: Values, seeds: Sequence[int]) -> Iterator[Trial]:
     beside = path.parent / f"{file.world}"
     found = str(beside) if beside.suffix == ".toml" and beside.is_file() else file.world
     here = {**file.set, **values}
@@ -197,7 +195,7 @@ def _trials(
         due = tuple(_due(file, world))
         yield Trial(
             number, values, seed, world, file.ticks, file.every, measures, due, file.duel, file.garden, fingerprint
-        )  # fmt: skip
+        )
 
 
 def _check_stages(file: ExperimentFile, world: WorldFile) -> None:
@@ -271,4 +269,3 @@ def _scattered(world: WorldFile, over: tuple[int, int, int, int], content: Value
     down, across = divmod(draw(common.seed, tick, number, SCATTER, 0) % (height * width), width)
     place = {"y": (top + down) % common.height, "x": (left + across) % common.width}
     return deeds.written(deeds.checked(world, deeds.read(msgspec.json.encode(content | place))))
-

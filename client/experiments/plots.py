@@ -67,10 +67,16 @@ def _columns(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run])
             label = name if plot.where or len(experiment.points) == 1 else f"{name}, {_said(run.trial.values)}"
             colour = PALETTE[(run.trial.point if len(plot.columns) == 1 else at) % len(PALETTE)]
             axis.plot(
-                x, values, STYLES[run.trial.point % len(STYLES)], color=colour, alpha=RUN_ALPHA,
-                linewidth=1.0, label=None if label in said else label,
-                marker="." if len(x) < 4 or plot.x != "tick" else None, markersize=3,
-            )  # fmt: skip
+                x,
+                values,
+                STYLES[run.trial.point % len(STYLES)],
+                color=colour,
+                alpha=RUN_ALPHA,
+                linewidth=1.0,
+                label=None if label in said else label,
+                marker="." if len(x) < 4 or plot.x != "tick" else None,
+                markersize=3,
+            )
             said.add(label)
 
 
@@ -98,9 +104,15 @@ def _curves(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) 
     for run in runs:
         label = _said(run.trial.values) or "a run each"
         axis.plot(
-            plot.at, [run.value(name) for name in plot.outcomes], "o-", color=PALETTE[run.trial.point % len(PALETTE)],
-            alpha=RUN_ALPHA, linewidth=1.0, markersize=4, label=None if label in said else label,
-        )  # fmt: skip
+            plot.at,
+            [run.value(name) for name in plot.outcomes],
+            "o-",
+            color=PALETTE[run.trial.point % len(PALETTE)],
+            alpha=RUN_ALPHA,
+            linewidth=1.0,
+            markersize=4,
+            label=None if label in said else label,
+        )
         said.add(label)
 
 
@@ -118,7 +130,9 @@ def _said(values: dict[str, Any]) -> str:
     groups: dict[str, list[tuple[str, str]]] = {}
     for key, value in values.items():
         groups.setdefault(key.rpartition(".")[2], []).append((key, str(value)))
-    return _plain(", ".join(
-        f"{pairs[0][0] if len(pairs) == 1 else last} {', '.join(dict.fromkeys(value for _, value in pairs))}"
-        for last, pairs in groups.items()
-    ))  # fmt: skip
+    return _plain(
+        ", ".join(
+            f"{pairs[0][0] if len(pairs) == 1 else last} {', '.join(dict.fromkeys(value for _, value in pairs))}"
+            for last, pairs in groups.items()
+        )
+    )

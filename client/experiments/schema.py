@@ -14,7 +14,7 @@
     every = 20
     do = {deed = "drop", substance = "sugar", count = 50}
     over = [4, 4, 8, 8]                          # to a cell of this area, drawn anew each time; or y and x in do
-    [duel]                                       # descendants against founders in a fresh world (client/experiments/duel.py)
+    [duel]                                       # descendants against founders (client/experiments/duel.py)
     at = 20000
     species = ["grazer", "hunter"]
     [garden]                                     # both measured in a fresh world: what they have inherited

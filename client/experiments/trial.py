@@ -81,9 +81,18 @@ def job_of(trial: Trial, folder: Path) -> Job:
     world = trial.world
     due = [(deed.tick, deed.number, deed.content) for deed in trial.due]
     return Job(
-        trial.key, world.text, world.source, world.name, trial.ticks, trial.every, trial.measures, due, trial.duel,
-        trial.garden, str(folder),
-    )  # fmt: skip
+        trial.key,
+        world.text,
+        world.source,
+        world.name,
+        trial.ticks,
+        trial.every,
+        trial.measures,
+        due,
+        trial.duel,
+        trial.garden,
+        str(folder),
+    )
 
 
 @task("experiment.run")

@@ -32,7 +32,7 @@ SAMPLES = 20
 
 def check(
     file: ExperimentFile, points: Sequence[Values], runs_a_point: int | None, worlds: Sequence[WorldFile]
-) -> None:  # fmt: skip
+) -> None:
     """Raise what is wrong in the analyses, plots and expectations of a file; `worlds` are one of each point.
 
     Without `runs_a_point` it is not asked in how many runs something must hold.

@@ -85,9 +85,13 @@ class Descent:
 
 
 def read_descent(
-    store: Store, world: WorldFile, species: str = "", drift: float = DRIFT, least: int = LEAST_BEINGS,
+    store: Store,
+    world: WorldFile,
+    species: str = "",
+    drift: float = DRIFT,
+    least: int = LEAST_BEINGS,
     seen: Seen = lambda read, whole: None,
-) -> Descent:  # fmt: skip
+) -> Descent:
     """The descent of all beings of a run, or of one species. Writes nothing. `RunError` where births are not kept.
 
     Clades are further apart than `drift`, and have at least so many beings.
@@ -214,8 +218,8 @@ class Gathering:
                 now = generation[mine[generation]]
                 above = np.where(within[now] >= 0, numbers[within[now]], numbers[now])
                 numbers[now] = self._clades.place(
-                        above, ids[now], page["tick"][now], page["species"][now], genomes[place[now]]
-                    )
+                    above, ids[now], page["tick"][now], page["species"][now], genomes[place[now]]
+                )
         self._known.add(ids, numbers)
         narrow = {"y": np.int32, "x": np.int32, "tick": np.int32, "species": np.int16}
         kept = {name: array.astype(narrow.get(name, np.int64)) for name, array in page.items()}
@@ -232,9 +236,22 @@ class Gathering:
         parents[(parents >= 0) & (ticks[parents] >= ticks)] = -1
         clades, table = self._tabled(column, np.isin(ids, living), least)
         return Descent(
-            world, last_tick, self._names, ids, parents, ticks, column["y"], column["x"], column["species"], clades,
-            _depths(parents)[0], column["born"], np.isin(ids, living), table, int((~np.isin(living, ids)).sum()),
-        )  # fmt: skip
+            world,
+            last_tick,
+            self._names,
+            ids,
+            parents,
+            ticks,
+            column["y"],
+            column["x"],
+            column["species"],
+            clades,
+            _depths(parents)[0],
+            column["born"],
+            np.isin(ids, living),
+            table,
+            int((~np.isin(living, ids)).sum()),
+        )
 
     def _tabled(
         self, column: Mapping[str, np.ndarray], living: np.ndarray, least: int
@@ -259,10 +276,16 @@ class Gathering:
                 markers[clade] = genome[marker : marker + MARKERS]
         away = [apart(genomes[one], genomes[up]) if up >= 0 else 0.0 for one, up in enumerate(above.tolist())]
         return numbers, CladeTable(
-            above, clades.founders[kept], column["species"][at], column["tick"][at], last,
-            np.bincount(numbers[column["born"]], minlength=count), np.bincount(numbers[living], minlength=count),
-            markers, np.array(away, np.float64),
-        )  # fmt: skip
+            above,
+            clades.founders[kept],
+            column["species"][at],
+            column["tick"][at],
+            last,
+            np.bincount(numbers[column["born"]], minlength=count),
+            np.bincount(numbers[living], minlength=count),
+            markers,
+            np.array(away, np.float64),
+        )
 
 
 def _rows_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:

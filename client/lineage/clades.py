@@ -151,9 +151,7 @@ class GenomeClades:
         looked at one by one.
         """
         whole = np.concatenate([np.ascontiguousarray(species, "<i4").view(np.int8).reshape(-1, 4), genomes], axis=1)
-        _, firsts, which, counts = np.unique(
-            whole, axis=0, return_index=True, return_inverse=True, return_counts=True
-        )  # fmt: skip
+        _, firsts, which, counts = np.unique(whole, axis=0, return_index=True, return_inverse=True, return_counts=True)
         found = np.empty(len(firsts), np.int32)
         for at in np.lexsort((firsts, -counts, ticks[firsts])).tolist():
             first, gene_count = int(firsts[at]), genomes.shape[1]

@@ -72,9 +72,11 @@ def _progress(what: str) -> Iterator[Seen]:
     """A bar for the births that are read, where somebody sees it."""
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} of {task.total:,.0f} births"),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} births"),
         TimeElapsedColumn(),
-    )  # fmt: skip
+    )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=1)
         yield lambda read, whole: progress.update(task, completed=read, total=whole)
@@ -132,11 +134,18 @@ def write_beings(path: Path, descent: Descent) -> None:
     children = descent.children_counts
     schema = pa.schema(
         [
-            ("id", pa.int64()), ("parent_id", pa.int64()), ("species", pa.dictionary(pa.int16(), pa.string())),
-            ("birth_tick", pa.int32()), ("generation", pa.int32()), ("y", pa.int32()), ("x", pa.int32()),
-            ("clade", pa.int32()), ("children_count", pa.int32()), ("living", pa.bool_()),
+            ("id", pa.int64()),
+            ("parent_id", pa.int64()),
+            ("species", pa.dictionary(pa.int16(), pa.string())),
+            ("birth_tick", pa.int32()),
+            ("generation", pa.int32()),
+            ("y", pa.int32()),
+            ("x", pa.int32()),
+            ("clade", pa.int32()),
+            ("children_count", pa.int32()),
+            ("living", pa.bool_()),
         ]
-    )  # fmt: skip
+    )
     with parquet.ParquetWriter(path, schema, compression="zstd") as out:
         for first in range(0, len(descent), ROWS_AT_ONCE):
             part = slice(first, first + ROWS_AT_ONCE)
@@ -145,9 +154,14 @@ def write_beings(path: Path, descent: Descent) -> None:
                 descent.ids[part],
                 pa.array(descent.ids[parents], mask=parents < 0),
                 pa.DictionaryArray.from_arrays(descent.species[part], descent.species_names),
-                descent.ticks[part], descent.generations[part], descent.y[part], descent.x[part],
-                descent.clades[part] + 1, children[part].astype(np.int32), descent.living[part],
-            ]  # fmt: skip
+                descent.ticks[part],
+                descent.generations[part],
+                descent.y[part],
+                descent.x[part],
+                descent.clades[part] + 1,
+                children[part].astype(np.int32),
+                descent.living[part],
+            ]
             out.write_table(pa.table([*map(pa.array, columns)], schema=schema))
 
 

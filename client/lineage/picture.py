@@ -74,9 +74,15 @@ def draw_lineage(path: Path, store: Store, descent: Descent) -> None:
     figure = Figure((WIDTH_INCHES, height), DOTS_PER_INCH, facecolor=PAPER)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
-        1 + len(tables), 1, height_ratios=[tree_inches, *[STACK_INCHES] * len(tables)], left=LEFT, right=RIGHT,
-        top=1 - TOP_INCHES / height, bottom=BOTTOM_INCHES / height, hspace=SPACE_INCHES / panel_inches,
-    )  # fmt: skip
+        1 + len(tables),
+        1,
+        height_ratios=[tree_inches, *[STACK_INCHES] * len(tables)],
+        left=LEFT,
+        right=RIGHT,
+        top=1 - TOP_INCHES / height,
+        bottom=BOTTOM_INCHES / height,
+        hspace=SPACE_INCHES / panel_inches,
+    )
     tree = figure.add_subplot(grid[0])
     _draw_tree(tree, chart, descent)
     axes = [figure.add_subplot(grid[1 + at], sharex=tree) for at in range(len(tables))]
@@ -87,9 +93,14 @@ def draw_lineage(path: Path, store: Store, descent: Descent) -> None:
         axis.tick_params(labelbottom=False)
     figure.text(LEFT, 1 - 0.30 / height, descent.world.name, color=INK, fontsize=15, fontweight="bold", va="center")
     figure.text(
-        LEFT, 1 - 0.56 / height, f"{len(descent):,} beings in {len(descent.clade_table):,} clades until tick "
-        f"{descent.last_tick:,}; the wider a spindle, the more were born", color=DIM, fontsize=9, va="center",
-    )  # fmt: skip
+        LEFT,
+        1 - 0.56 / height,
+        f"{len(descent):,} beings in {len(descent.clade_table):,} clades until tick "
+        f"{descent.last_tick:,}; the wider a spindle, the more were born",
+        color=DIM,
+        fontsize=9,
+        va="center",
+    )
     figure.savefig(path, format="png", metadata={"Software": "Umwelt"})
 
 
@@ -124,11 +135,17 @@ def charted(descent: Descent, journal: Journal) -> Chart:
         parent = int(table.parents[clade])
         rows.append(
             Row(
-                f"{name} {clade + 1}", clade, species[clade], tables.get(name, "beings"), at,
-                int(row_of[parent]) if parent >= 0 else -1, _colour(species[clade], nth, tables.get(name) in growing),
-                int(counts[row].sum()), int(living[row]),
+                f"{name} {clade + 1}",
+                clade,
+                species[clade],
+                tables.get(name, "beings"),
+                at,
+                int(row_of[parent]) if parent >= 0 else -1,
+                _colour(species[clade], nth, tables.get(name) in growing),
+                int(counts[row].sum()),
+                int(living[row]),
             )
-        )  # fmt: skip
+        )
     born = np.concatenate([np.zeros((len(order), 1)), founders[:, None], counts], axis=1).cumsum(axis=1)
     return Chart(rows, edges, counts, _living(descent, rows, edges, born, moments))
 
@@ -221,15 +238,27 @@ def _draw_tree(axis: Any, chart: Chart, descent: Descent) -> None:
             middles[inside], row.at - widths[at][inside], row.at + widths[at][inside], color=row.colour, linewidth=0
         )
         shade = row.colour if row.living else DIM
-        for place, text, side in ((1.012, row.name, "left"), (1.165, f"{row.births:,}", "right"),
-                                  (1.235, f"{row.living:,}" if row.living else "–", "right")):  # fmt: skip
-            axis.text(place, row.at, text, color=shade, fontsize=8, va="center", ha=side,
-                      transform=axis.get_yaxis_transform())  # fmt: skip
+        for place, text, side in (
+            (1.012, row.name, "left"),
+            (1.165, f"{row.births:,}", "right"),
+            (1.235, f"{row.living:,}" if row.living else "–", "right"),
+        ):
+            axis.text(
+                place, row.at, text, color=shade, fontsize=8, va="center", ha=side, transform=axis.get_yaxis_transform()
+            )
         if at == 0 or species[at - 1] != row.species:
             rows = [one.at for one in chart.rows if one.species == row.species]
-            axis.text(-0.012, (rows[0] + rows[-1]) / 2, descent.species_names[row.species], color=INK, fontsize=9,
-                      rotation=90 if len(rows) > 2 else 0, va="center", ha="right",
-                      transform=axis.get_yaxis_transform())  # fmt: skip
+            axis.text(
+                -0.012,
+                (rows[0] + rows[-1]) / 2,
+                descent.species_names[row.species],
+                color=INK,
+                fontsize=9,
+                rotation=90 if len(rows) > 2 else 0,
+                va="center",
+                ha="right",
+                transform=axis.get_yaxis_transform(),
+            )
             if at:
                 axis.axhline(row.at - (1 + GAP_ROWS) / 2, color=RULE, linewidth=0.8)
     for place, text, side in ((1.012, "clade", "left"), (1.165, "born", "right"), (1.235, "living", "right")):
@@ -252,5 +281,13 @@ def _draw_living(axis: Any, chart: Chart, table: str) -> None:
     species = {chart.rows[at].name.rpartition(" ")[0] for at in mine}
     what = species.pop() if len(species) == 1 else table
     axis.text(1.012, 1, f"living {what}", color=INK, fontsize=9, va="top", transform=axis.transAxes)
-    axis.text(1.012, 0.85, "counted by species; in each, those\nborn last are taken for the living", color=DIM,
-              fontsize=7.5, va="top", linespacing=1.4, transform=axis.transAxes)  # fmt: skip
+    axis.text(
+        1.012,
+        0.85,
+        "counted by species; in each, those\nborn last are taken for the living",
+        color=DIM,
+        fontsize=7.5,
+        va="top",
+        linespacing=1.4,
+        transform=axis.transAxes,
+    )

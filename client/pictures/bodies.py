@@ -220,9 +220,14 @@ def paint(canvas: np.ndarray, beings: Beings, scale: float, top: float, left: fl
 
 
 def _lay(
-    canvas: np.ndarray, beings: Beings, scale: float, shader: Callable, seen: tuple, reach: np.ndarray,
+    canvas: np.ndarray,
+    beings: Beings,
+    scale: float,
+    shader: Callable,
+    seen: tuple,
+    reach: np.ndarray,
     height_order: np.ndarray,
-) -> None:  # fmt: skip
+) -> None:
     """Shade patches `reach` cells wide, batches of one size at a time, and lay them over the canvas, low ones first."""
     sides = np.maximum(5, np.ceil(reach * scale / 4) * 4 + 3).astype(np.int64)
     order = np.lexsort((seen[0], height_order))
@@ -232,9 +237,14 @@ def _lay(
 
 
 def _lay_group(
-    canvas: np.ndarray, beings: Beings, scale: float, shader: Callable, seen: tuple, sides: np.ndarray,
+    canvas: np.ndarray,
+    beings: Beings,
+    scale: float,
+    shader: Callable,
+    seen: tuple,
+    sides: np.ndarray,
     order: np.ndarray,
-) -> None:  # fmt: skip
+) -> None:
     rows, y, x = seen
     patches: dict[int, np.ndarray] = {}
     for side in np.unique(sides[order]).tolist():

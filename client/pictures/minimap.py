@@ -82,8 +82,10 @@ class Minimap:
             np.clip((water - holds) / WATER_DEEP_COUNT, 0, 1) if holds else nothing,
             np.clip(water / holds, 0, 1) if holds else nothing + BARE,
             np.clip(plane("detritus") / DETRITUS_MUCH_COUNT, 0, 1),
-            height / max(1.0, float(height.max(initial=0))), nothing, np.zeros((3, *shape), np.float32),
-        )  # fmt: skip
+            height / max(1.0, float(height.max(initial=0))),
+            nothing,
+            np.zeros((3, *shape), np.float32),
+        )
 
     def _tint(self, table: str, species: int) -> np.ndarray:
         name = self._species[species] if 0 <= species < len(self._species) else table

@@ -113,9 +113,13 @@ def _ground(scene: Scene, width: int, height: int, scale: float, top: float, lef
     elevation = smooth(ground)
     grain = _noise(y, x, scene)
     colour = ground_colour(
-        depth, moisture, smooth(_blurred(scene.detritus)), elevation, smooth(scene.cover),
+        depth,
+        moisture,
+        smooth(_blurred(scene.detritus)),
+        elevation,
+        smooth(scene.cover),
         np.stack([smooth(_blurred(plane)) for plane in scene.scents]),
-    )  # fmt: skip
+    )
     land = np.clip(1 - depth * 14, 0, 1)
     slope = smooth(_slope(ground)) * land
     colour = colour * (1 + np.clip(slope, -0.55, 0.75) + (grain - 0.5) * (0.20 + 0.75 * land))[..., None]
@@ -147,8 +151,11 @@ def _spline(share: np.ndarray) -> tuple[np.ndarray, ...]:
     """The four weights of a cubic B-spline: no edge shows between cells."""
     rest = 1 - share
     return (
-        rest**3 / 6, (3 * share**3 - 6 * share**2 + 4) / 6, (3 * rest**3 - 6 * rest**2 + 4) / 6, share**3 / 6,
-    )  # fmt: skip
+        rest**3 / 6,
+        (3 * share**3 - 6 * share**2 + 4) / 6,
+        (3 * rest**3 - 6 * rest**2 + 4) / 6,
+        share**3 / 6,
+    )
 
 
 def _blurred(plane: np.ndarray) -> np.ndarray:

@@ -67,9 +67,11 @@ class Scene:
 
 def scene_of(region: Region, stride: int = 1) -> Scene:
     """Look at what a region owns; `stride` skips cells for small maps."""
-    shape = region.owned_view(region.field_list[0].name)[..., ::stride, ::stride].shape[-2:] if region.field_list else (
-        -(-region.owned.height // stride), -(-region.owned.width // stride)
-    )  # fmt: skip
+    shape = (
+        region.owned_view(region.field_list[0].name)[..., ::stride, ::stride].shape[-2:]
+        if region.field_list
+        else (-(-region.owned.height // stride), -(-region.owned.width // stride))
+    )
     parts = {part for one in region.field_list for part in (one.name, *one.parts)}
 
     def plane(name: str) -> np.ndarray:
@@ -87,14 +89,16 @@ def scene_of(region: Region, stride: int = 1) -> Scene:
     if name in TWO_SIDED:
         scents[0], scents[2], other = _glowing(-other), _glowing(other), np.zeros_like(other)
     return Scene(
-        region.owned.height, region.owned.width,
+        region.owned.height,
+        region.owned.width,
         _stretched(plane("elevation")),
         np.clip((water - capacity) / WATER_DEEP_COUNT, 0, 1) if earthly else np.zeros(shape, np.float32),
         np.clip(water / max(1.0, capacity), 0, 1) if earthly else np.full(shape, 0.3, np.float32),
         _stretched(other),
-        np.clip(plane("detritus") / DETRITUS_MUCH_COUNT, 0, 1), scents,
+        np.clip(plane("detritus") / DETRITUS_MUCH_COUNT, 0, 1),
+        scents,
         [_beings(region, name) for name in region.tables],
-    )  # fmt: skip
+    )
 
 
 def _stretched(plane: np.ndarray) -> np.ndarray:
@@ -213,9 +217,13 @@ def hsv(hue: Any, saturation: np.ndarray | float, value: np.ndarray | float) -> 
 
 
 def ground_colour(
-    depth: np.ndarray, moisture: np.ndarray, detritus: np.ndarray, elevation: np.ndarray, cover: np.ndarray,
+    depth: np.ndarray,
+    moisture: np.ndarray,
+    detritus: np.ndarray,
+    elevation: np.ndarray,
+    cover: np.ndarray,
     scents: np.ndarray,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """The colour of ground and water, `float32[height, width, 3]` from 0 to 1, before any shading."""
 
     def mix(a: tuple | np.ndarray, b: tuple, share: np.ndarray) -> np.ndarray:

@@ -46,15 +46,42 @@ void main() {
 """
 
 _NAMED = {
-    "TAB": "tab", "BACKSPACE": "backspace", "RETURN": "enter", "ENTER": "enter", "ESCAPE": "escape", "INSERT": "insert",
-    "DELETE": "delete", "SPACE": "space", "LEFT": "left_arrow", "RIGHT": "right_arrow", "UP": "up_arrow",
-    "DOWN": "down_arrow", "PAGEUP": "page_up", "PAGEDOWN": "page_down", "HOME": "home", "END": "end",
-    "NUM_ENTER": "keypad_enter", "NUM_DECIMAL": "keypad_decimal", "NUM_DIVIDE": "keypad_divide",
-    "NUM_MULTIPLY": "keypad_multiply", "NUM_SUBTRACT": "keypad_subtract", "NUM_ADD": "keypad_add",
-    "LCTRL": "left_ctrl", "RCTRL": "right_ctrl", "LSHIFT": "left_shift", "RSHIFT": "right_shift", "LALT": "left_alt",
-    "RALT": "right_alt", "LCOMMAND": "left_super", "RCOMMAND": "right_super", "MINUS": "minus", "EQUAL": "equal",
-    "COMMA": "comma", "PERIOD": "period", "SLASH": "slash",
-}  # fmt: skip
+    "TAB": "tab",
+    "BACKSPACE": "backspace",
+    "RETURN": "enter",
+    "ENTER": "enter",
+    "ESCAPE": "escape",
+    "INSERT": "insert",
+    "DELETE": "delete",
+    "SPACE": "space",
+    "LEFT": "left_arrow",
+    "RIGHT": "right_arrow",
+    "UP": "up_arrow",
+    "DOWN": "down_arrow",
+    "PAGEUP": "page_up",
+    "PAGEDOWN": "page_down",
+    "HOME": "home",
+    "END": "end",
+    "NUM_ENTER": "keypad_enter",
+    "NUM_DECIMAL": "keypad_decimal",
+    "NUM_DIVIDE": "keypad_divide",
+    "NUM_MULTIPLY": "keypad_multiply",
+    "NUM_SUBTRACT": "keypad_subtract",
+    "NUM_ADD": "keypad_add",
+    "LCTRL": "left_ctrl",
+    "RCTRL": "right_ctrl",
+    "LSHIFT": "left_shift",
+    "RSHIFT": "right_shift",
+    "LALT": "left_alt",
+    "RALT": "right_alt",
+    "LCOMMAND": "left_super",
+    "RCOMMAND": "right_super",
+    "MINUS": "minus",
+    "EQUAL": "equal",
+    "COMMA": "comma",
+    "PERIOD": "period",
+    "SLASH": "slash",
+}
 KEYS = {
     **{getattr(key, name): getattr(imgui.Key, to) for name, to in _NAMED.items()},
     **{getattr(key, letter): getattr(imgui.Key, letter.lower()) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"},
@@ -64,11 +91,14 @@ KEYS = {
 }
 BUTTONS = {mouse.LEFT: 0, mouse.RIGHT: 1, mouse.MIDDLE: 2}
 CURSORS: dict[int, str] = {
-    imgui.MouseCursor_.text_input: "CURSOR_TEXT", imgui.MouseCursor_.resize_all: "CURSOR_SIZE",
-    imgui.MouseCursor_.resize_ns: "CURSOR_SIZE_UP_DOWN", imgui.MouseCursor_.resize_ew: "CURSOR_SIZE_LEFT_RIGHT",
-    imgui.MouseCursor_.resize_nesw: "CURSOR_SIZE_DOWN_LEFT", imgui.MouseCursor_.resize_nwse: "CURSOR_SIZE_DOWN_RIGHT",
+    imgui.MouseCursor_.text_input: "CURSOR_TEXT",
+    imgui.MouseCursor_.resize_all: "CURSOR_SIZE",
+    imgui.MouseCursor_.resize_ns: "CURSOR_SIZE_UP_DOWN",
+    imgui.MouseCursor_.resize_ew: "CURSOR_SIZE_LEFT_RIGHT",
+    imgui.MouseCursor_.resize_nesw: "CURSOR_SIZE_DOWN_LEFT",
+    imgui.MouseCursor_.resize_nwse: "CURSOR_SIZE_DOWN_RIGHT",
     imgui.MouseCursor_.hand: "CURSOR_HAND",
-}  # fmt: skip
+}
 
 
 class Gui:

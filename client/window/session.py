@@ -180,9 +180,14 @@ class Session:
         self._promises.append((promise, then, failed))
 
     def command(
-        self, name: str, *arguments: Any, done: str = "", then: Callable[[Any], None] | None = None,
-        failed: Callable[[str], None] | None = None, **named: Any,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        *arguments: Any,
+        done: str = "",
+        then: Callable[[Any], None] | None = None,
+        failed: Callable[[str], None] | None = None,
+        **named: Any,
+    ) -> None:
         """Do something to the running world (a method of `api.Connection` by name); `done` is said when it is done."""
 
         def settled(tick: Any) -> None:

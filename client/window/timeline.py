@@ -276,9 +276,11 @@ class Timeline:
         here = corner.x + self.share_of(self.position) * width
         drawn.add_rect_filled(of(corner.x, middle - 3), of(here, middle + 3), colour(0.4, 0.85, 0.73, 0.4), 3)
         tones = {
-            SNAPSHOT: colour(0.8, 0.95, 0.95, 0.35), KEPT: colour(0.85, 1, 1, 0.85),
-            DEED: colour(0.98, 0.8, 0.35, 0.95), EVENT: colour(0.8, 0.62, 1, 0.8),
-        }  # fmt: skip
+            SNAPSHOT: colour(0.8, 0.95, 0.95, 0.35),
+            KEPT: colour(0.85, 1, 1, 0.85),
+            DEED: colour(0.98, 0.8, 0.35, 0.95),
+            EVENT: colour(0.8, 0.62, 1, 0.8),
+        }
         seen: set[tuple[int, str]] = set()
         for mark in self.marks():
             x = corner.x + self.share_of(mark.tick) * width

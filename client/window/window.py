@@ -39,9 +39,16 @@ class Window(arcade.Window):
 
     def __init__(self, session: Session, size: tuple[int, int], panels: bool = True, shown: bool = True):
         super().__init__(
-            *size, title=f"Umwelt: {session.known.world}", resizable=True, antialiasing=False, visible=shown,
-            update_rate=1 / FRAMES_A_S, draw_rate=1 / FRAMES_A_S, gc_mode="context_gc", center_window=True,
-        )  # fmt: skip
+            *size,
+            title=f"Umwelt: {session.known.world}",
+            resizable=True,
+            antialiasing=False,
+            visible=shown,
+            update_rate=1 / FRAMES_A_S,
+            draw_rate=1 / FRAMES_A_S,
+            gc_mode="context_gc",
+            center_window=True,
+        )
         self.session = session
         session.camera.resize(*self.get_framebuffer_size())
         self.stage = Stage(self.ctx, session.known)
@@ -62,9 +69,12 @@ class Window(arcade.Window):
     def hooks(self) -> dict[str, Any]:
         """What panels may ask the window for."""
         return {
-            "inhabit": self.inhabit, "follow": self.follow, "screenshot": self.keep_picture, "record": self.record,
+            "inhabit": self.inhabit,
+            "follow": self.follow,
+            "screenshot": self.keep_picture,
+            "record": self.record,
             "hands": self.hands,
-        }  # fmt: skip
+        }
 
     # --- frames
 

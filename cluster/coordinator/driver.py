@@ -26,7 +26,7 @@ from umwelt.cluster.events import (
     Rest,
     Say,
     Send,
-)  # fmt: skip
+)
 from umwelt.cluster.wire.protocol import Ask, Attend, Chunk, Hello, Join, Order, Settled, Submit, decode, encode
 from umwelt.cluster.wire.transport import Incoming, Transport
 from umwelt.sandbox.errors import UmweltError
@@ -83,9 +83,13 @@ class Steward:
     """See the page's top. `rested` is the last line, once all is saved; None before."""
 
     def __init__(
-        self, directory: Directory, transport: Transport, books: Books, clock: Callable[[], float],
+        self,
+        directory: Directory,
+        transport: Transport,
+        books: Books,
+        clock: Callable[[], float],
         say: Callable[[str], None] = lambda line: None,
-    ):  # fmt: skip
+    ):
         self.directory, self.transport, self.books, self.clock, self._tell = directory, transport, books, clock, say
         self.rested: str | None = None
         self.malformed = 0
@@ -204,9 +208,10 @@ class Steward:
 
     def _fetch(self, fetch: Fetch) -> None:
         self.books.fetch(
-            fetch, lambda ask: self._send(fetch.sender, ask),
+            fetch,
+            lambda ask: self._send(fetch.sender, ask),
             lambda: self._later.put(Fetched(fetch.epoch, fetch.tick, fetch.kept, fetch.key)),
-        )  # fmt: skip
+        )
 
     def _complete(self, complete: Complete) -> None:
         self.books.complete(

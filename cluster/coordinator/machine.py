@@ -190,7 +190,9 @@ class Directory:
 
     def _farewell(self, sender: Any, key: str) -> events.Send:
         """Who was let go ends; anybody else may come again under another key."""
-        return events.Send(sender, say.Stop("left the world, which goes on") if self.spent.get(key) else say.Fenced(key))
+        return events.Send(
+            sender, say.Stop("left the world, which goes on") if self.spent.get(key) else say.Fenced(key)
+        )
 
     def _member(self, node: Node) -> bool:
         return any(member.key == node.key for member in self.map)
@@ -291,9 +293,16 @@ class Directory:
         node.assigned_s = self.now_s
         threads = threads_each(node.join.host, node.join.cores, [other.join.host for other in self.members])
         assign = say.Assign(
-            self.epoch, self.pass_key, self.tick, self.snapshot, self.map, which, self.ticks_per_exchange, threads,
+            self.epoch,
+            self.pass_key,
+            self.tick,
+            self.snapshot,
+            self.map,
+            which,
+            self.ticks_per_exchange,
+            threads,
             RECORD_EVERY_TICKS,
-        )  # fmt: skip
+        )
         return events.Send(node.sender, assign)
 
     def _assign_again(self) -> list[Any]:
@@ -373,9 +382,7 @@ class Directory:
         self.totals = {tick: found for tick, found in self.totals.items() if tick > recorded.tick - 4096}
         self.totals[recorded.tick] = (births, deaths)
         if self.latest is None or recorded.tick >= self.latest.tick:
-            self.latest = say.Recorded(
-                whole.tick, whole.digest, 0, births, deaths, whole.populations, whole.substances
-            )
+            self.latest = say.Recorded(whole.tick, whole.digest, 0, births, deaths, whole.populations, whole.substances)
         out.append(events.Enter(recorded.tick, whole.digest, births, deaths, whole.populations, whole.substances))
         return out
 
@@ -528,7 +535,9 @@ class Directory:
         if known is not None:
             return [events.Send(event.sender, say.Settled(submit.ticket, *known))]
         if self.phase == "resting":
-            return [events.Send(event.sender, say.Settled(submit.ticket, -1, 0, "the world rests: umwelt resume wakes it"))]
+            return [
+                events.Send(event.sender, say.Settled(submit.ticket, -1, 0, "the world rests: umwelt resume wakes it"))
+            ]
         tick, now = max(self.horizon, self.granted, submit.tick), max(self.horizon, self.granted)
         if tick > now + FURTHEST_TICKS or len(self.deeds) + len(submit.deeds) > MOST_PENDING_DEEDS:
             line = "too much at once: try again later" if tick == now else f"tick {tick} is too far ahead of tick {now}"

@@ -64,11 +64,18 @@ def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, m
     tick = manifest.tick
     deeds = list(journal.deeds(tick))
     return Known(
-        torus_of(world), world.laws.light_speed, tick, entry.name, manifest.counts["births"],
-        manifest.counts["deaths"], max(journal.last_epoch(), manifest.epoch), 1 + journal.last_number(),
-        max(tick, 1 + journal.last_tick()), tuple(deed for _, deed in deeds),
+        torus_of(world),
+        world.laws.light_speed,
+        tick,
+        entry.name,
+        manifest.counts["births"],
+        manifest.counts["deaths"],
+        max(journal.last_epoch(), manifest.epoch),
+        1 + journal.last_number(),
+        max(tick, 1 + journal.last_tick()),
+        tuple(deed for _, deed in deeds),
         tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(list(journal.deeds()))),
-    )  # fmt: skip
+    )
 
 
 def claimed(folder: Path, within_s: float = ORPHAN_S + 5.0) -> TextIO:
@@ -119,10 +126,13 @@ class Seat:
         welcome = Welcome(world.text, world.name, str(store.folder), token, url, settings.checked)
         chosen = {name: getattr(settings, name) for name in ("mark_s", "kept_s", "dead_after_s", "gather_s")}
         wishes = Wishes(
-            nodes=settings.nodes, ticks_per_exchange=settings.ticks_per_exchange, last_tick=settings.last_tick,
-            most_parts=most_parts(torus_of(world)), new_pass=lambda: secrets.token_bytes(16),
+            nodes=settings.nodes,
+            ticks_per_exchange=settings.ticks_per_exchange,
+            last_tick=settings.last_tick,
+            most_parts=most_parts(torus_of(world)),
+            new_pass=lambda: secrets.token_bytes(16),
             **{name: value for name, value in chosen.items() if value > 0},
-        )  # fmt: skip
+        )
         self.store = store
         self.books = RunBooks(world, store, self.journal, constants, secret)
         self.transport = ZmqTransport(b"", settings.bind, keys, WORLD, frozenset({WORLD, NODE, KEEPER}))

@@ -99,9 +99,14 @@ def merged(parts: Sequence[Recorded]) -> Recorded:
     controls = {part.controls_digest for part in parts}
     digest = (sum(part.digest for part in parts) + sum(controls)) & DIGEST_MASK
     return Recorded(
-        parts[0].tick, digest, 0, sum(part.births for part in parts), sum(part.deaths for part in parts), populations,
+        parts[0].tick,
+        digest,
+        0,
+        sum(part.births for part in parts),
+        sum(part.deaths for part in parts),
+        populations,
         substances,
-    )  # fmt: skip
+    )
 
 
 def status(directory: Any) -> bytes:
@@ -110,25 +115,47 @@ def status(directory: Any) -> bytes:
     for node in directory.nodes.values():
         beat = node.beat or Beat(node.key, 0, node.tick)
         held = [member.rectangle for member in directory.map if member.key == node.key]
-        nodes.append({
-            "name": node.name, "pid": node.join.pid, "host": node.join.host,
-            "rectangle": list(held[0]) if held else None, "tick": node.tick, "entities": node.living or beat.entities,
-            "ticks_per_s": round(1 / beat.tick_s, 3) if beat.tick_s > 0 else 0.0,
-            "waiting_share": round(beat.waiting_share, 4), "round_trip_s": round(beat.round_trip_s, 5),
-            "resident_bytes": beat.resident_bytes, "state": "ready" if node.ready else "loading",
-        })  # fmt: skip
+        nodes.append(
+            {
+                "name": node.name,
+                "pid": node.join.pid,
+                "host": node.join.host,
+                "rectangle": list(held[0]) if held else None,
+                "tick": node.tick,
+                "entities": node.living or beat.entities,
+                "ticks_per_s": round(1 / beat.tick_s, 3) if beat.tick_s > 0 else 0.0,
+                "waiting_share": round(beat.waiting_share, 4),
+                "round_trip_s": round(beat.round_trip_s, 5),
+                "resident_bytes": beat.resident_bytes,
+                "state": "ready" if node.ready else "loading",
+            }
+        )
     latest = directory.latest
     metrics = None
     if latest is not None:
         metrics = {
-            "tick": latest.tick, "digest": f"{latest.digest:016x}", "births": latest.births, "deaths": latest.deaths,
-            "populations": latest.populations, "substances": latest.substances,
-        }  # fmt: skip
+            "tick": latest.tick,
+            "digest": f"{latest.digest:016x}",
+            "births": latest.births,
+            "deaths": latest.deaths,
+            "populations": latest.populations,
+            "substances": latest.substances,
+        }
     pace = directory.pace
-    return msgspec.json.encode({
-        "world": directory.welcome.world_name, "run": directory.welcome.folder, "phase": directory.phase,
-        "tick": min((node.tick for node in directory.members), default=directory.tick), "granted": directory.granted,
-        "epoch": directory.epoch, "ticks_per_exchange": directory.ticks_per_exchange, "paused": pace.paused,
-        "speed": pace.speed, "snapshot_tick": directory.tick, "nodes": nodes, "metrics": metrics,
-        "events": [{"tick": tick, "line": line} for tick, line in directory.events],
-    })  # fmt: skip
+    return msgspec.json.encode(
+        {
+            "world": directory.welcome.world_name,
+            "run": directory.welcome.folder,
+            "phase": directory.phase,
+            "tick": min((node.tick for node in directory.members), default=directory.tick),
+            "granted": directory.granted,
+            "epoch": directory.epoch,
+            "ticks_per_exchange": directory.ticks_per_exchange,
+            "paused": pace.paused,
+            "speed": pace.speed,
+            "snapshot_tick": directory.tick,
+            "nodes": nodes,
+            "metrics": metrics,
+            "events": [{"tick": tick, "line": line} for tick, line in directory.events],
+        }
+    )

@@ -49,9 +49,13 @@ class RunBooks:
     """See `steward.Books`. `constants` are the world's tables, as snapshots have them; `secret` signs the ledger."""
 
     def __init__(
-        self, world: WorldFile, store: Store, journal: Journal, constants: dict[str, np.ndarray],
+        self,
+        world: WorldFile,
+        store: Store,
+        journal: Journal,
+        constants: dict[str, np.ndarray],
         secret: bytes | None = None,
-    ):  # fmt: skip
+    ):
         self.world, self.store, self.journal, self.constants = world, store, journal, constants
         self._layout = world.laws.layout(world)
         self._species = list(world.laws.species(world)) if world.laws.species else []
@@ -147,11 +151,19 @@ class RunBooks:
     def _manifest(self, complete: Complete) -> snapshot.Manifest:
         common = self.world.common
         return snapshot.describe(
-            self.world.name, self.world.text, self._layout, torus_of(self.world), common.seed, complete.tick,
-            snapshot.seals_of(self.constants), complete.parts,
-            {"births": complete.births, "deaths": complete.deaths}, Controls.read(complete.controls), complete.kept,
+            self.world.name,
+            self.world.text,
+            self._layout,
+            torus_of(self.world),
+            common.seed,
+            complete.tick,
+            snapshot.seals_of(self.constants),
+            complete.parts,
+            {"births": complete.births, "deaths": complete.deaths},
+            Controls.read(complete.controls),
+            complete.kept,
             complete.epoch,
-        )  # fmt: skip
+        )
 
     # --- files to and from hosts that do not share the folder
 
@@ -248,5 +260,3 @@ def newest_good(
         except SnapshotError as error:
             passed.append(f"{error}: passed over")
     raise store.none_left(passed)
-
-

@@ -109,9 +109,12 @@ class Recall:
         columns |= dict(zip(MARKERS, genes.reshape(-1, len(MARKERS)).T, strict=True))
         told = [[name, array.dtype.name, 0] for name, array in columns.items()]
         content = {
-            "count": len(found.rows), "columns": told, "more": found.more, "next": found.tick,
+            "count": len(found.rows),
+            "columns": told,
+            "more": found.more,
+            "next": found.tick,
             "after": max(0, found.after),
-        }  # fmt: skip
+        }
         return Found(content, b"".join(array.tobytes() for array in columns.values()))
 
     def close(self) -> None:

@@ -231,9 +231,13 @@ class Past:
     """
 
     def __init__(
-        self, run: Path, keys: str, opened: Callable[[int, Map], None], gone: Callable[[int], None],
+        self,
+        run: Path,
+        keys: str,
+        opened: Callable[[int, Map], None],
+        gone: Callable[[int], None],
         send: Callable[[str, list[Any]], bool],
-    ):  # fmt: skip
+    ):
         self.run, self.keys, self._opened, self._gone, self._send = run, keys, opened, gone, send
         self.errands: list[Errand] = []
         self._looked_s = 0.0
@@ -274,7 +278,12 @@ class Past:
         folder = tempfile.TemporaryDirectory(prefix="umwelt-past-")
         pass_key = secrets.token_bytes(16)
         settings = HistorySettings(str(self.run), what, tick, folder.name, self.keys, pass_key.hex())
-        command = [sys.executable, "-m", "umwelt.cluster.gateway.replay_process", msgspec.json.encode(settings).decode()]
+        command = [
+            sys.executable,
+            "-m",
+            "umwelt.cluster.gateway.replay_process",
+            msgspec.json.encode(settings).decode(),
+        ]
         with (Path(folder.name) / "log").open("wb") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         return Errand(what, tick, process, folder, pass_key)

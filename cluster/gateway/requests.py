@@ -85,9 +85,14 @@ class Asks:
         return {asked.shown for asked in self._pending.values()}
 
     def ask(
-        self, asked: Question | Sequence[Question], shown: int, now_s: float,
-        done: Callable[[Part | None, str], None], work: Work | None = None, resting: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        asked: Question | Sequence[Question],
+        shown: int,
+        now_s: float,
+        done: Callable[[Part | None, str], None],
+        work: Work | None = None,
+        resting: bool = True,
+    ) -> None:
         """Ask; `done` is called with the merged answer, or with None and why there is none.
 
         With work, it gets what came out at each node, as one packed list. In a world that does not rest, tick 0 is
@@ -129,9 +134,7 @@ class Asks:
             return
         reached, asked.waits = True, False
         content = _encoder.encode(asked.questions if asked.work else asked.questions[0])
-        look = Look(
-            asked.map.epoch, asked.map.pass_key, asked.ticket, content, asked.tick, *(asked.work or ())
-        )  # fmt: skip
+        look = Look(asked.map.epoch, asked.map.pass_key, asked.ticket, content, asked.tick, *(asked.work or ()))
         for which in asked.wanted:
             if which not in asked.parts:
                 reached = self._send(asked.map.doors[which], encode(look)) and reached

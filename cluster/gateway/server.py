@@ -113,10 +113,17 @@ class Gateway:
     """See the page's top. `door` is for viewers, `lines` lead to directory and nodes; `turn` is called ever again."""
 
     def __init__(
-        self, world: WorldFile, door: Transport, lines: Transport, directory: str, run: Path | None = None,
-        keys: Keys | None = None, keys_folder: str = "", clock: Callable[[], float] = time.monotonic,
+        self,
+        world: WorldFile,
+        door: Transport,
+        lines: Transport,
+        directory: str,
+        run: Path | None = None,
+        keys: Keys | None = None,
+        keys_folder: str = "",
+        clock: Callable[[], float] = time.monotonic,
         meter: Callable[[], float] = time.thread_time,
-    ):  # fmt: skip
+    ):
         self.world, self.door, self.lines, self.directory = world, door, lines, directory
         self.run, self.clock = run, clock
         self.viewers: dict[bytes, Viewer] = {}
@@ -252,7 +259,9 @@ class Gateway:
         self._pushed_s = now_s
         due = [viewer for viewer in self.viewers.values() if now_s - viewer.status_s >= every_s]
         if due:
-            frames = viewer_protocol.encode(viewer_protocol.Status(self._status, max(0.0, min(now_s - self._heard_s, 1e6))))
+            frames = viewer_protocol.encode(
+                viewer_protocol.Status(self._status, max(0.0, min(now_s - self._heard_s, 1e6)))
+            )
             for viewer in due[:MESSAGES_A_TURN]:
                 viewer.status_s = now_s
                 self.door.send(viewer.eye.sender, frames)

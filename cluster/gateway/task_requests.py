@@ -30,9 +30,13 @@ class Tasking:
     """See the page's top. `answer(viewer, ticket, tick, raw=, line=)` tells a viewer what came of a ticket."""
 
     def __init__(
-        self, world: WorldFile, send: Send, asks: Asks, map_of: Callable[[int], Map | None],
+        self,
+        world: WorldFile,
+        send: Send,
+        asks: Asks,
+        map_of: Callable[[int], Map | None],
         answer: Callable[..., None],
-    ):  # fmt: skip
+    ):
         self._world, self._asks, self._map_of, self._answer = world, asks, map_of, answer
         self.placing = Placing(torus_of(world), send, lambda: map_of(LIVE))
         self.resting = True

@@ -191,9 +191,7 @@ class Placing:
 
     def _say(self, placed: _Placed, found: Map, now_s: float) -> None:
         task = placed.task
-        look = Look(
-            found.epoch, found.pass_key, placed.ticket, b"", -1, task.name, task.arguments, task.within_s
-        )  # fmt: skip
+        look = Look(found.epoch, found.pass_key, placed.ticket, b"", -1, task.name, task.arguments, task.within_s)
         if self._send(placed.door, encode(look)):
             placed.said_s, placed.again_s = now_s, min(2 * placed.again_s, SAY_AGAIN_LATEST_S)
         else:  # a first send mostly only opens the line

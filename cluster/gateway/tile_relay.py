@@ -112,9 +112,13 @@ class Source:
         self._connected: dict[str, str] = {}
         self._socket = context.socket(zmq.SUB)
         for option, value in (
-            (zmq.LINGER, 0), (zmq.RCVHWM, 1000), (zmq.MAXMSGSIZE, MOST_BYTES), (zmq.RECONNECT_IVL, 50),
-            (zmq.RECONNECT_IVL_MAX, 500), (zmq.HANDSHAKE_IVL, 2000),
-        ):  # fmt: skip
+            (zmq.LINGER, 0),
+            (zmq.RCVHWM, 1000),
+            (zmq.MAXMSGSIZE, MOST_BYTES),
+            (zmq.RECONNECT_IVL, 50),
+            (zmq.RECONNECT_IVL_MAX, 500),
+            (zmq.HANDSHAKE_IVL, 2000),
+        ):
             self._socket.set(option, value)
 
     def point_to(self, addresses: Iterable[str]) -> None:
@@ -184,9 +188,12 @@ class Desk:
     """See the page's top. `meter` is processor time spent so far; `send(to, frames)` never blocks."""
 
     def __init__(
-        self, keys: Keys | None, send: Callable[[bytes, list[Any]], bool], clock: Callable[[], float] = time.monotonic,
+        self,
+        keys: Keys | None,
+        send: Callable[[bytes, list[Any]], bool],
+        clock: Callable[[], float] = time.monotonic,
         meter: Callable[[], float] = time.thread_time,
-    ):  # fmt: skip
+    ):
         self._keys, self._send, self._clock, self._meter = keys, send, clock, meter
         self._context = zmq.Context()
         self.sources: dict[int, Source] = {LIVE: Source(self._context, keys, LIVE)}

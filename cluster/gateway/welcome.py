@@ -20,14 +20,24 @@ def greeting(world: WorldFile, role: str, directory: str) -> Welcome:
     layers = layers_of(world)
     units |= {name: unit for name, unit in SKY_UNITS.items() if name not in units}
     return Welcome(
-        role, world.name, world.common.height, world.common.width, species_of(world), layers,
-        {name: units[name] for name in layers if name in units}, list(LEVELS),
+        role,
+        world.name,
+        world.common.height,
+        world.common.width,
+        species_of(world),
+        layers,
+        {name: units[name] for name in layers if name in units},
+        list(LEVELS),
         {schema.name: list(queries._known(schema)) for schema in schemas},
         {schema.name: ["id", "y", "x", *(look.name for look in looks_of(schema))] for schema in schemas},
-        list(DRIVES), MOST_TILES, directory if role != SPECTATOR else "", climate_of(world),
-        list(world.chemistry.names) if world.chemistry is not None else [], kinds_of(world),
+        list(DRIVES),
+        MOST_TILES,
+        directory if role != SPECTATOR else "",
+        climate_of(world),
+        list(world.chemistry.names) if world.chemistry is not None else [],
+        kinds_of(world),
         hues_of(world),
-    )  # fmt: skip
+    )
 
 
 def species_of(world: WorldFile) -> list[str]:

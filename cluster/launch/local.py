@@ -229,10 +229,17 @@ class Engine:
     def _start_directory(self, bind: str) -> None:
         plan = self.plan
         settings = SeatSettings(
-            str(self.store.folder.resolve()), bind, plan.keys, self.nodes_count, plan.ticks_per_exchange,
-            plan.last_tick, plan.checked, mark_s=plan.mark_s, dead_after_s=plan.dead_after_s,
+            str(self.store.folder.resolve()),
+            bind,
+            plan.keys,
+            self.nodes_count,
+            plan.ticks_per_exchange,
+            plan.last_tick,
+            plan.checked,
+            mark_s=plan.mark_s,
+            dead_after_s=plan.dead_after_s,
             gather_s=GATHER_S,
-        )  # fmt: skip
+        )
         self._start("directory", "umwelt.cluster.coordinator.process", settings)
 
     def _start_gateway(self) -> None:
@@ -245,7 +252,7 @@ class Engine:
             bind = self.plan.bind or bind
         settings = GatewaySettings(
             bind=bind, directory=self.line.address, run=str(self.store.folder.resolve()), keys=self.plan.keys
-        )  # fmt: skip
+        )
         self._start("gateway", "umwelt.cluster.gateway.server", settings)
 
     def add_node(self) -> str:
@@ -266,9 +273,13 @@ class Engine:
         with log.open("ab") as out:
             # a group of its own: Ctrl-C in the terminal is ours to handle
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
                 env={**KEEP_MEMORY, **os.environ},
-            )  # fmt: skip
+            )
         self.children[name] = Child(name, process, log, command)
 
     def _wait_for(self, file: str, name: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from umwelt.cluster.events import (
     WasCut,
     WasPasted,
     Written,
-)  # fmt: skip
+)
 from umwelt.cluster.node.machine import Machine
 from umwelt.cluster.shard import BadStrip, Portion, pack_births
 from umwelt.cluster.wire.protocol import Assign, Failed, Kept, Ping, Pong, Want, Welcome, decode, encode
@@ -72,10 +72,15 @@ class Host:
     """See the page's top. `ended` holds the last line, once the node has left."""
 
     def __init__(
-        self, machine: Machine, transport: Transport, shelf: Shelf, clock: Callable[[], float],
-        prepare: Callable[[Welcome], tuple[WorldFile, Prepared]], resident_bytes: Callable[[], int] = lambda: 0,
+        self,
+        machine: Machine,
+        transport: Transport,
+        shelf: Shelf,
+        clock: Callable[[], float],
+        prepare: Callable[[Welcome], tuple[WorldFile, Prepared]],
+        resident_bytes: Callable[[], int] = lambda: 0,
         extra: Callable[[Incoming, Any, list[Any]], bool] = lambda incoming, message, raw: False,
-    ):  # fmt: skip
+    ):
         self.machine, self.transport, self.shelf, self.clock = machine, transport, shelf, clock
         self._prepared_from, self._resident_bytes, self._extra = prepare, resident_bytes, extra
         self.world: WorldFile | None = None
@@ -210,9 +215,7 @@ class Host:
         self.portion = None
         opening = self.shelf.load(self.world, load.assign, self._alive)
         checked = self.machine.welcome is not None and self.machine.welcome.checked
-        self.portion = Portion(
-            self.world, load.assign, opening.pieces, opening.constants, opening.controls, checked
-        )
+        self.portion = Portion(self.world, load.assign, opening.pieces, opening.constants, opening.controls, checked)
         return Loaded(load.assign.epoch, self.portion.living_count)
 
     def _cut(self, cut: Cut) -> WasCut:

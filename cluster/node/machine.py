@@ -40,6 +40,7 @@ SLOWEST_BYTES_PER_S = 4 << 20
 FROM_DIRECTORY = (say.Welcome, say.Refused, say.Assign, say.Grant, say.Fenced, say.Stop, say.Chunk)
 FROM_NEIGHBOURS = (say.Strip, say.Want, say.Ping, say.Pong)
 
+
 @dataclass
 class Waiting:
     """How long a node has waited for strips, lately."""
@@ -98,13 +99,12 @@ class Holding:
         a = self.assign
         self.tick = self.granted = a.tick
         rectangles = [Rectangle(*member.rectangle) for member in a.members]
-        self.sources = tuple(
-            n for n in neighbours(rectangles, a.which, self.halo_cells, self.torus) if n != a.which
-        )  # fmt: skip
+        self.sources = tuple(n for n in neighbours(rectangles, a.which, self.halo_cells, self.torus) if n != a.which)
         self.takers = tuple(
-            n for n in range(len(rectangles))
+            n
+            for n in range(len(rectangles))
             if n != a.which and a.which in neighbours(rectangles, n, self.halo_cells, self.torus)
-        )  # fmt: skip
+        )
 
     @property
     def at_exchange(self) -> bool:
@@ -126,9 +126,18 @@ class Machine:
     """See the page's top. `new_key` makes the key of a new life."""
 
     def __init__(
-        self, directory: Any, address: str, tiles_address: str, host: str, pid: int, cores: int, protocol: str,
-        new_key: Callable[[], str], torus_and_reach: Callable[[], tuple[Torus, int]], name: str = "",
-    ):  # fmt: skip
+        self,
+        directory: Any,
+        address: str,
+        tiles_address: str,
+        host: str,
+        pid: int,
+        cores: int,
+        protocol: str,
+        new_key: Callable[[], str],
+        torus_and_reach: Callable[[], tuple[Torus, int]],
+        name: str = "",
+    ):
         self.directory, self.address, self.tiles_address = directory, address, tiles_address
         self.host, self.pid, self.cores, self.protocol, self.name = host, pid, cores, protocol, name
         self._new_key, self._torus_and_reach = new_key, torus_and_reach
@@ -421,9 +430,17 @@ class Machine:
         if self.prepared is None:
             return []
         join = say.Join(
-            self.key, self.address, self.tiles_address, self.host, self.pid, self.cores,
-            self.prepared.shares_folder, self.prepared.seals, self.reached, self.name,
-        )  # fmt: skip
+            self.key,
+            self.address,
+            self.tiles_address,
+            self.host,
+            self.pid,
+            self.cores,
+            self.prepared.shares_folder,
+            self.prepared.seals,
+            self.reached,
+            self.name,
+        )
         return [events.Send(self.directory, join)]
 
     def _beat(self) -> events.Send:
@@ -432,9 +449,16 @@ class Machine:
             self._longest_s = max(0.98 * self._longest_s, self.now_s - self._beat_s)
         self._beat_s = self.now_s
         beat = say.Beat(
-            self.key, held.assign.epoch, held.tick, self.entities, self.tick_s, self.waiting.share,
-            self.resident_bytes, self.round_trip_s, self._longest_s,
-        )  # fmt: skip
+            self.key,
+            held.assign.epoch,
+            held.tick,
+            self.entities,
+            self.tick_s,
+            self.waiting.share,
+            self.resident_bytes,
+            self.round_trip_s,
+            self._longest_s,
+        )
         return events.Send(self.directory, beat)
 
     def _note(self, content: Any, raw: Sequence[Any] = ()) -> events.Send:
@@ -451,7 +475,9 @@ class Machine:
             return []
         self._pinged_s = self.now_s
         a = held.assign
-        return [events.Send(a.members[n].address, say.Ping(a.epoch, a.pass_key, a.which, self.now_s)) for n in held.sources]
+        return [
+            events.Send(a.members[n].address, say.Ping(a.epoch, a.pass_key, a.which, self.now_s)) for n in held.sources
+        ]
 
     def _say_again(self) -> list[Any]:
         held = self._held()
@@ -472,8 +498,9 @@ class Machine:
         a, here = held.assign, held.here.get(held.tick, {})
         return [
             events.Send(a.members[source].address, say.Want(a.epoch, a.pass_key, held.tick, a.which))
-            for source in held.sources if source not in here
-        ]  # fmt: skip
+            for source in held.sources
+            if source not in here
+        ]
 
     def _strips(self, tick: int, takers: Sequence[int]) -> list[Any]:
         held = self._held()
@@ -483,5 +510,6 @@ class Machine:
             held.under_way[tick, n] = self.now_s + way_s
         return [
             events.Send(a.members[n].address, say.Strip(a.epoch, a.pass_key, tick, a.which, n), strips[n])
-            for n in takers if n in strips
-        ]  # fmt: skip
+            for n in takers
+            if n in strips
+        ]

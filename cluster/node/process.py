@@ -1,6 +1,6 @@
 """The process of a node: machine, portion of the world and transport.
 
-    python -m umwelt.cluster.node.process SETTINGS      (umwelt launch and umwelt join start it)
+python -m umwelt.cluster.node.process SETTINGS      (umwelt launch and umwelt join start it)
 """
 
 import os
@@ -63,9 +63,17 @@ class NodeProcess:
         self._world: WorldFile | None = None
         self._temporary = tempfile.TemporaryDirectory(prefix="umwelt-node-")
         self.machine = Machine(
-            settings.directory, self.transport.address, self.publisher.address, socket.gethostname(), os.getpid(),
-            crew.count, PROTOCOL, lambda: secrets.token_hex(16), self._torus_and_reach, settings.name,
-        )  # fmt: skip
+            settings.directory,
+            self.transport.address,
+            self.publisher.address,
+            socket.gethostname(),
+            os.getpid(),
+            crew.count,
+            PROTOCOL,
+            lambda: secrets.token_hex(16),
+            self._torus_and_reach,
+            settings.name,
+        )
         self.shelf = FolderShelf(snapshot_transfer.Carried(Path(self._temporary.name)), self._carry)
         self.host = Host(
             self.machine, self.transport, self.shelf, time.monotonic, self._prepare, resident_bytes, self._extra
@@ -101,9 +109,7 @@ class NodeProcess:
             return True
         return isinstance(message, Chunk)
 
-    def _carry(
-        self, asks: Sequence[Ask], take: Callable[[Chunk, list[Any]], None], most: int, within_s: float
-    ) -> None:  # fmt: skip
+    def _carry(self, asks: Sequence[Ask], take: Callable[[Chunk, list[Any]], None], most: int, within_s: float) -> None:
         """Ask the directory for pieces of files, and wait for them a little."""
         for ask in asks:
             self.transport.send(self.settings.directory, encode(ask))

@@ -49,9 +49,12 @@ class Answers:
     """See the page's top. Owned by the thread that runs the portion; `send(to, frames)` answers whoever looked."""
 
     def __init__(
-        self, publisher: Publisher, send: Callable[[bytes, list[Any]], bool], bench: Bench,
+        self,
+        publisher: Publisher,
+        send: Callable[[bytes, list[Any]], bool],
+        bench: Bench,
         clock: Callable[[], float] = time.monotonic,
-    ):  # fmt: skip
+    ):
         self._publisher, self._send, self.bench, self._clock = publisher, send, bench, clock
         self._held: list[_Held] = []
         self._tasks: dict[Key, _Task] = {}

@@ -82,12 +82,16 @@ class FolderShelf:
         """A piece of a file that we have written and the directory fetches."""
         aside, _, part = ask.snapshot.partition("/")
         try:
-            chunk = snapshot_transfer.chunk_of(self.depot.place(aside) / snapshot_transfer.plain(part), ask.name, ask.offset)
+            chunk = snapshot_transfer.chunk_of(
+                self.depot.place(aside) / snapshot_transfer.plain(part), ask.name, ask.offset
+            )
             return Chunk(ask.snapshot, ask.name, ask.offset), [chunk.data]
         except (ValueError, OSError):
             return None
 
-    def _receive(self, carried: snapshot_transfer.Carried, name: str, rectangle: Rectangle, alive: Callable[[], None]) -> None:
+    def _receive(
+        self, carried: snapshot_transfer.Carried, name: str, rectangle: Rectangle, alive: Callable[[], None]
+    ) -> None:
         """Ask the directory for the files of a snapshot: its list first, then its manifest, then what we need of it."""
         assert self._carry is not None
         listed: dict[str, int] = {}
@@ -121,9 +125,12 @@ class FolderShelf:
         self._until(lambda: receiver.complete, missing, take, alive)
 
     def _until(
-        self, complete: Callable[[], bool], missing: Callable[[], list[Ask]],
-        take: Callable[[Chunk, list[Any]], None], alive: Callable[[], None],
-    ) -> None:  # fmt: skip
+        self,
+        complete: Callable[[], bool],
+        missing: Callable[[], list[Ask]],
+        take: Callable[[Chunk, list[Any]], None],
+        alive: Callable[[], None],
+    ) -> None:
         assert self._carry is not None
         last_s = time.monotonic()
         came = 0

@@ -63,9 +63,13 @@ class Publisher:
     def _open(self, bind: str, keys: Keys | None) -> None:
         door = self._door
         for option, value in (
-            (zmq.LINGER, 0), (zmq.SNDHWM, QUEUED), (zmq.XPUB_VERBOSE, 1), (zmq.MAXMSGSIZE, 4096),
-            (zmq.HANDSHAKE_IVL, 2000), (zmq.IPV6, int("[" in bind)),
-        ):  # fmt: skip
+            (zmq.LINGER, 0),
+            (zmq.SNDHWM, QUEUED),
+            (zmq.XPUB_VERBOSE, 1),
+            (zmq.MAXMSGSIZE, 4096),
+            (zmq.HANDSHAKE_IVL, 2000),
+            (zmq.IPV6, int("[" in bind)),
+        ):
             door.set(option, value)
         if keys is not None:
             self._authenticator = ThreadAuthenticator(self._context)

@@ -212,7 +212,9 @@ class RayEngine(Engine):
         self._names += 1
         name = f"node-{self._names}"
         directory = self.line.address if self.line is not None else self._wait_for(DIRECTORY, "directory")["address"]
-        self._start(name, "umwelt.cluster.node.process", NodeSettings(directory, self._bind("node"), name, self.plan.keys))
+        self._start(
+            name, "umwelt.cluster.node.process", NodeSettings(directory, self._bind("node"), name, self.plan.keys)
+        )
         return name
 
     def _start(self, name: str, module: str, settings: Any) -> None:
@@ -231,11 +233,12 @@ class RayEngine(Engine):
         # the directory must be placed here even where no core is free, or is meant for work
         options = {
             "num_cpus": 1 if is_node else 0,
-            "scheduling_strategy":
-                "SPREAD" if is_node else strategies.NodeAffinitySchedulingStrategy(self._here, soft=False),
+            "scheduling_strategy": "SPREAD"
+            if is_node
+            else strategies.NodeAffinitySchedulingStrategy(self._here, soft=False),
             "max_restarts": -1,
             "max_task_retries": 0,
-        }  # fmt: skip
+        }
         make: Callable = self._ray.remote(Carrier).options(**options).remote
         self._actors[name] = actor = make(module, os.getcwd())
         return actor

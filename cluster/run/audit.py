@@ -115,10 +115,7 @@ def _difference(ledger: Ledger, result: Closure, tick: int, where: str, element:
     wanted = f"{most:,}" if least == most else f"{least:,} to {most:,}"
     what = f"a charge of {found:,}" if element == CHARGE else f"{found:,} atoms of {element}"
     told = "" if ledger.touched_tick is None else f" and of what people did from tick {ledger.touched_tick:,} on"
-    return (
-        f"tick {tick:,}: {what} in {where or 'the journal'}, not the {wanted} of tick "
-        f"{result.first_tick:,}{told}"
-    )
+    return f"tick {tick:,}: {what} in {where or 'the journal'}, not the {wanted} of tick {result.first_tick:,}{told}"
 
 
 def _kept(store: Store, world: WorldFile, chemistry: Chemistry, result: Closure) -> Iterator[Moment]:

@@ -147,10 +147,13 @@ class Journal:
             self._database.execute(
                 "INSERT OR IGNORE INTO metrics VALUES (?, ?, ?, ?, ?)",
                 (
-                    metrics.tick, metrics.births, metrics.deaths, json.dumps(metrics.populations),
+                    metrics.tick,
+                    metrics.births,
+                    metrics.deaths,
+                    json.dumps(metrics.populations),
                     json.dumps(metrics.substances),
                 ),
-            )  # fmt: skip
+            )
 
     def enter_births(self, record: Mapping[str, np.ndarray], species: list[str], world_width: int) -> None:
         """Enter the newborn of one law of one tick, as `Region.record_births` remembers them."""
@@ -161,10 +164,15 @@ class Journal:
             [species[i] if i < len(species) else str(i) for i in record["species"]] if "species" in record else nobody
         )
         rows = zip(
-            ids.tolist(), record["parent_id"].tolist() if "parent_id" in record else nobody, tick.tolist(),
-            (record["cell"] // world_width).tolist(), (record["cell"] % world_width).tolist(), kinds,
-            [genes.tobytes() for genes in record["genome"]] if "genome" in record else nobody, strict=True,
-        )  # fmt: skip
+            ids.tolist(),
+            record["parent_id"].tolist() if "parent_id" in record else nobody,
+            tick.tolist(),
+            (record["cell"] // world_width).tolist(),
+            (record["cell"] % world_width).tolist(),
+            kinds,
+            [genes.tobytes() for genes in record["genome"]] if "genome" in record else nobody,
+            strict=True,
+        )
         with _told(self.path):
             self._begin()
             self._database.executemany("INSERT OR IGNORE INTO births VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
@@ -250,15 +258,19 @@ class Journal:
                 there = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master")}
                 found = {
                     table: self._texts(table, columns, columns[0] if table != "heads" else "rowid")
-                    if table in there else []
+                    if table in there
+                    else []
                     for table, columns in _LEDGER.items()
-                }  # fmt: skip
+                }
             finally:
                 self.commit()
         return hash_chain.Rows(
-            digests, deeds, [hash_chain.Link(*row) for row in found["links"]],
-            [hash_chain.Item(*row) for row in found["items"]], [hash_chain.Head(*row) for row in found["heads"]],
-        )  # fmt: skip
+            digests,
+            deeds,
+            [hash_chain.Link(*row) for row in found["links"]],
+            [hash_chain.Item(*row) for row in found["items"]],
+            [hash_chain.Head(*row) for row in found["heads"]],
+        )
 
     def _texts(self, table: str, columns: Sequence[str], order: str) -> list[tuple]:
         """Rows as they stand there; `tick` and `number` are numbers, all else is text."""
@@ -267,10 +279,12 @@ class Journal:
             f"CAST({name} AS {'INTEGER' if number else 'BLOB'})" for name, number in zip(columns, numbers, strict=True)
         )
         return [
-            tuple(one or 0 if number else (one or b"").decode("utf-8", "backslashreplace")
-                  for one, number in zip(row, numbers, strict=True))
+            tuple(
+                one or 0 if number else (one or b"").decode("utf-8", "backslashreplace")
+                for one, number in zip(row, numbers, strict=True)
+            )
             for row in self._database.execute(f"SELECT {wanted} FROM {table} ORDER BY {order}")
-        ]  # fmt: skip
+        ]
 
     def _deed_rows(self, chosen: str, values: Sequence[int] = ()) -> list[hash_chain.DeedRow]:
         wanted = "SELECT number, CAST(tick AS INTEGER), CAST(ticket AS BLOB), CAST(content AS BLOB) FROM deeds"
@@ -388,12 +402,16 @@ class Journal:
                     "SELECT id, parent_id, tick, y, x, species, CASE WHEN length(genome) = ? THEN substr(genome, ?, ?) "
                     "END FROM births WHERE id >= ? AND id < ? ORDER BY id",
                     (
-                        genes[0], genes[1] + 1, genes[2],
-                        min(max(_first_id(head, tick), after + 1), _first_id(head, tick + 1)), _first_id(head, end),
+                        genes[0],
+                        genes[1] + 1,
+                        genes[2],
+                        min(max(_first_id(head, tick), after + 1), _first_id(head, tick + 1)),
+                        _first_id(head, end),
                     ),
                 )
-                for head in self._heads() if kinds is None or head % (HEADS >> 1) in kinds
-            ]  # fmt: skip
+                for head in self._heads()
+                if kinds is None or head % (HEADS >> 1) in kinds
+            ]
             found = list(islice(merge(*by_head, key=itemgetter(2, 0)), most + 1))
         if len(found) <= most:
             return Births(found, False, end, -1)

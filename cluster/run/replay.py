@@ -207,9 +207,11 @@ class Verdict:
 
 
 def verify(
-    folder: Path, nodes: int = 1, seen: Callable[[int, int], None] = lambda tick, last: None,
+    folder: Path,
+    nodes: int = 1,
+    seen: Callable[[int, int], None] = lambda tick, last: None,
     public: bytes | None = None,
-) -> Verdict:  # fmt: skip
+) -> Verdict:
     """Hold a run against its ledger; then replay it, cut for so many nodes, and compare every journalled digest.
 
     The ledger has to be signed by the key `public`, if one is given. `seen` is told each tick and the last one.
@@ -268,9 +270,10 @@ def step_together(portions: Sequence[Portion], due: Sequence[Deed]) -> None:
     strips: list[dict[int, list[Any]]] = [{} for _ in portions]
     for giver in portions:
         takers = [
-            n for n in range(len(portions))
+            n
+            for n in range(len(portions))
             if n != giver.which and giver.which in neighbours(giver.rectangles, n, region.halo_cells, region.torus)
-        ]  # fmt: skip
+        ]
         for taker, frames in giver.cut(takers).items():
             strips[taker][giver.which] = frames
     for portion, theirs in zip(portions, strips, strict=True):

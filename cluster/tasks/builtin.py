@@ -67,9 +67,7 @@ def census(parts: list[Part]) -> list[dict[str, Any]]:
 
 
 @task("heatmap")
-def heatmap(
-    parts: list[Part], rectangle: tuple[int, int, int, int], torus: tuple[int, int], cell: int
-) -> np.ndarray:  # fmt: skip
+def heatmap(parts: list[Part], rectangle: tuple[int, int, int, int], torus: tuple[int, int], cell: int) -> np.ndarray:
     """Beings, or the sum of a field, in squares of so many cells: `int64[ceil(height / cell), ceil(width / cell)]`."""
     top, left, height, width = rectangle
     sums = np.zeros((-(-height // cell), -(-width // cell)), np.int64)
@@ -87,9 +85,13 @@ def heatmap(
 
 
 def _add(
-    sums: np.ndarray, places: Sequence[np.ndarray], values: Any, corner: tuple[int, int], torus: tuple[int, int],
+    sums: np.ndarray,
+    places: Sequence[np.ndarray],
+    values: Any,
+    corner: tuple[int, int],
+    torus: tuple[int, int],
     cell: int,
-) -> None:  # fmt: skip
+) -> None:
     """Add values at cells of the world to the squares they lie in."""
     y, x = ((axis - first) % size // cell for axis, first, size in zip(places, corner, torus, strict=True))
     np.add.at(sums, (y, x), values)

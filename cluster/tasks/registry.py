@@ -108,7 +108,7 @@ class Task:
 
     def run(
         self, arguments: bytes, parts: Sequence[Any] | None = None, say: Callable[[int], None] = lambda tick: None
-    ) -> bytes:  # fmt: skip
+    ) -> bytes:
         """Do it: packed arguments in, the packed result out; `RunError` in one line, whatever goes wrong."""
         given, named = _arguments_of(arguments)
         if self.over_data and parts is None:
@@ -164,7 +164,7 @@ def packed(value: Any, what: str = "a value") -> bytes:
 
 def packed_arguments(
     name: str, given: Sequence[Any], named: dict[str, Any], most_bytes: int = MOST_ARGUMENT_BYTES
-) -> bytes:  # fmt: skip
+) -> bytes:
     """The arguments of a task as bytes, if they are not too many."""
     found = packed([list(given), named], f'the arguments of task "{name}"')
     if len(found) > most_bytes:

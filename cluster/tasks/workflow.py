@@ -53,9 +53,12 @@ class Flow:
     most_argument_bytes = MOST_ARGUMENT_BYTES
 
     def __init__(
-        self, post: Callable[[Task], "Future[Any]"], halt: Callable[[list[str]], None], most_tasks: int = MOST_TASKS,
+        self,
+        post: Callable[[Task], "Future[Any]"],
+        halt: Callable[[list[str]], None],
+        most_tasks: int = MOST_TASKS,
         shown: int = LIVE,
-    ):  # fmt: skip
+    ):
         self._post, self._halt, self._most_tasks, self._shown = post, halt, most_tasks, shown
         self.tasks = 0
         """How many tasks were asked for."""
@@ -64,7 +67,7 @@ class Flow:
 
     async def run(
         self, name: str, *given: Any, near: Sequence[int] = (), within_s: float = 0.0, ticket: str = "", **named: Any
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """Do a task at an idle node, or at the one that owns the cell `near`; gives what comes out.
 
         It is ended after `within_s` (10 s if nothing is said). It has the `ticket` given, or a fresh one. Raises
@@ -77,7 +80,7 @@ class Flow:
 
     async def over(
         self, name: str, asked: Question | Sequence[Question], *given: Any, within_s: float = 0.0, **named: Any
-    ) -> Parts:  # fmt: skip
+    ) -> Parts:
         """Do a task at each node that owns something of what is asked about, on its answers, all at one tick."""
         many = list(asked) if isinstance(asked, Sequence) else [asked]
         arguments = packed_arguments(name, given, named, self.most_argument_bytes)
@@ -142,9 +145,12 @@ class Flow:
 
 
 async def carried_out(
-    flow: Flow, workflow: Callable[..., Awaitable[_T]], given: Sequence[Any], named: dict[str, Any],
+    flow: Flow,
+    workflow: Callable[..., Awaitable[_T]],
+    given: Sequence[Any],
+    named: dict[str, Any],
     within_s: float = WITHIN_S,
-) -> _T:  # fmt: skip
+) -> _T:
     """Await a workflow to its end or its bounds; nothing of it is left under way."""
     try:
         return await asyncio.wait_for(workflow(flow, *given, **named), within_s)

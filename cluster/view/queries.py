@@ -28,8 +28,13 @@ MOST_TASK_BYTES, MOST_TASK_ROWS = 64 << 20, 1_000_000
 """What one node hands to a task of its own."""
 MOST_CONDITIONS, MOST_ASKED = 16, 64
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "==": np.equal, "!=": np.not_equal, "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal,
-}  # fmt: skip
+    "==": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+}
 PLACES = ("y", "x", "y_fixed", "x_fixed")
 """Columns that are the world's, not the window's; `y` and `x` are cells."""
 LAST = ("stimuli", "drives")
@@ -339,8 +344,11 @@ def _merged_patch(question: Any, parts: Sequence[Part], torus: Torus) -> tuple[d
 
 
 _MERGES: dict[type, Callable[[Any, Sequence[Part], Torus], tuple[dict[str, Any], bytes]]] = {
-    Select: _merged_select, Fetch: _merged_fetch, Count: _merged_count, Patch: _merged_patch,
-}  # fmt: skip
+    Select: _merged_select,
+    Fetch: _merged_fetch,
+    Count: _merged_count,
+    Patch: _merged_patch,
+}
 
 
 def being_of(answer: dict[str, Any]) -> dict[str, Any] | None:

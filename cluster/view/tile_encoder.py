@@ -26,7 +26,7 @@ from umwelt.cluster.view.tiles import (
     has_traits,
     layers_of,
     looks_of,
-)  # fmt: skip
+)
 from umwelt.sandbox.columns import Table
 from umwelt.sandbox.laws.weather import Sky, climate_of, sky_over
 from umwelt.sandbox.region import Rectangle, Region, images

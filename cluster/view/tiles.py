@@ -93,14 +93,24 @@ class Look(NamedTuple):
 
 _GENES = ("hue", "flower_hue", "leaf", "shape", "height", "thorn", "shade", "pattern", "fangs", "glow")
 LOOKS = (
-    Look("species", "int16"), Look("generation", "int16"), Look("age_ticks", "uint16", 4), Look("stage", "uint8"),
-    Look("stem_direction", "uint8"), Look("stem_id", "int64"), Look("heading", "uint8", 8),
-    Look("speed_fixed", "uint8", 2), Look("tissue_count", "uint16"), Look("sugar_count", "uint16"),
+    Look("species", "int16"),
+    Look("generation", "int16"),
+    Look("age_ticks", "uint16", 4),
+    Look("stage", "uint8"),
+    Look("stem_direction", "uint8"),
+    Look("stem_id", "int64"),
+    Look("heading", "uint8", 8),
+    Look("speed_fixed", "uint8", 2),
+    Look("tissue_count", "uint16"),
+    Look("sugar_count", "uint16"),
     Look("water_count", "uint16"),
     *(Look(f"{organ}_organs", "uint8") for organ in ("jaw", "gut", "leg", "eye", "armour", "spike", "store", "gland")),
-    Look("asleep", "uint8"), Look("eyes_shut", "uint8"), Look("fatigue", "uint8", 2), Look("pain", "uint8", 2),
+    Look("asleep", "uint8"),
+    Look("eyes_shut", "uint8"),
+    Look("fatigue", "uint8", 2),
+    Look("pain", "uint8", 2),
     *(Look(f"gene_{name}", "int8") for name in (*_GENES, "marker_a", "marker_b", "marker_c")),
-)  # fmt: skip
+)
 """What shows of Earth's bodies, of the columns that a table has. Tables without a genome show all they carry."""
 DOT_LOOKS = (Look("species", "uint8"), Look("size", "uint8"))
 """The size of a dot is its tissue; 30 where bodies have none."""
@@ -187,7 +197,7 @@ def _packed(head: Head, contents: Any) -> bytes:
 
 def encode_beings(
     topic: Topic, rectangle: Rectangle, epoch: int, tick: int, tables: Sequence[tuple[str, list[Look], dict]]
-) -> bytes:  # fmt: skip
+) -> bytes:
     """A piece with beings: for each table its name, looks, and columns as shown; `y` and `x` among them."""
     told, contents = [], []
     for name, looks, columns in tables:
@@ -199,7 +209,7 @@ def encode_beings(
 
 def encode_counts(
     topic: Topic, rectangle: Rectangle, epoch: int, tick: int, planes: list[tuple[str, int]], counts: np.ndarray
-) -> bytes:  # fmt: skip
+) -> bytes:
     """A piece with how many of each species its bins hold, `counts: int[plane, bin, bin]`."""
     held = np.minimum(counts, 65535).astype(np.uint16)
     return _packed(Head(VERSION, epoch, tick, topic, rectangle, planes=planes), held.tobytes())
@@ -330,11 +340,13 @@ def seen_at(view: Rectangle, part: Rectangle, torus: Torus) -> list[tuple[slice,
     """Where a part shows in a view that may reach over the seams: its rows and columns, and the view's."""
     return [
         (
-            slice(seen.y - part.y, seen.y - part.y + seen.height), slice(seen.x - part.x, seen.x - part.x + seen.width),
-            slice(y, y + seen.height), slice(x, x + seen.width),
+            slice(seen.y - part.y, seen.y - part.y + seen.height),
+            slice(seen.x - part.x, seen.x - part.x + seen.width),
+            slice(y, y + seen.height),
+            slice(x, x + seen.width),
         )
         for seen, y, x in images(view, part, torus)
-    ]  # fmt: skip
+    ]
 
 
 def joined_field(pieces: Iterable[Piece], view: Rectangle, torus: Torus) -> np.ndarray:

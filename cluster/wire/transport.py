@@ -348,11 +348,20 @@ class ZmqTransport:
         made = self._context.socket(kind)
         # no ZMTP heartbeats: they cut off a busy peer. Only the loops at both ends know whether the other lives.
         for option, value in (
-            (zmq.LINGER, 0), (zmq.IMMEDIATE, 1), (zmq.SNDHWM, self.limits.queued), (zmq.RCVHWM, self.limits.queued),
-            (zmq.MAXMSGSIZE, self.limits.message_bytes), (zmq.HANDSHAKE_IVL, 2000), (zmq.RECONNECT_IVL, 50),
-            (zmq.RECONNECT_IVL_MAX, 500), (zmq.TCP_KEEPALIVE, 1), (zmq.TCP_KEEPALIVE_IDLE, 10),
-            (zmq.TCP_KEEPALIVE_INTVL, 5), (zmq.TCP_KEEPALIVE_CNT, 3), (zmq.IPV6, int("[" in endpoint)),
-        ):  # fmt: skip
+            (zmq.LINGER, 0),
+            (zmq.IMMEDIATE, 1),
+            (zmq.SNDHWM, self.limits.queued),
+            (zmq.RCVHWM, self.limits.queued),
+            (zmq.MAXMSGSIZE, self.limits.message_bytes),
+            (zmq.HANDSHAKE_IVL, 2000),
+            (zmq.RECONNECT_IVL, 50),
+            (zmq.RECONNECT_IVL_MAX, 500),
+            (zmq.TCP_KEEPALIVE, 1),
+            (zmq.TCP_KEEPALIVE_IDLE, 10),
+            (zmq.TCP_KEEPALIVE_INTVL, 5),
+            (zmq.TCP_KEEPALIVE_CNT, 3),
+            (zmq.IPV6, int("[" in endpoint)),
+        ):
             made.set(option, value)
         return made
 

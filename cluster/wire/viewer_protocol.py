@@ -194,9 +194,10 @@ class Answer(Message, frozen=True):
 
 
 MESSAGES = tuple(
-    kind for _, kind in inspect.getmembers(sys.modules[__name__], inspect.isclass)
+    kind
+    for _, kind in inspect.getmembers(sys.modules[__name__], inspect.isclass)
     if issubclass(kind, Message) and kind is not Message
-)  # fmt: skip
+)
 PROTOCOL = hashlib.blake2b(inspect.getsource(sys.modules[__name__]).encode(), digest_size=8).hexdigest()
 """Stands for this whole page."""
 

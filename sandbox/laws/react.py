@@ -136,9 +136,19 @@ def react_in_cells(y_low, y_high, place, reactions, substance, catalyst):
             keys[x] = np.int64(place.y_global[y]) * place.world_width + place.x_global[x]
         for r in range(len(reactions.rate_q24)):
             react_along(
-                reactions, r, y, substance, catalyst, cells, keys, place.x_low, place.x_high, place.seed, place.tick,
+                reactions,
+                r,
+                y,
+                substance,
+                catalyst,
+                cells,
+                keys,
+                place.x_low,
+                place.x_high,
+                place.seed,
+                place.tick,
                 REACT_IN_CELL,
-            )  # fmt: skip
+            )
 
 
 @kernel(allocates=True)
@@ -152,9 +162,19 @@ def react_in_bodies(y_low, y_high, place, reactions, index, ids, substance, cata
             keys[i] = ids[index.rows[i]]
         for r in range(len(reactions.rate_q24)):
             react_along(
-                reactions, r, 0, substance, catalyst, index.rows, keys, first, last, place.seed, place.tick,
+                reactions,
+                r,
+                0,
+                substance,
+                catalyst,
+                index.rows,
+                keys,
+                first,
+                last,
+                place.seed,
+                place.tick,
                 REACT_IN_BODY,
-            )  # fmt: skip
+            )
 
 
 def react_table(region: Region, name: str, reactions: ReactionTable) -> None:

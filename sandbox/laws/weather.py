@@ -110,6 +110,11 @@ def weather(region: Region) -> None:
     region.derived["sky"] = sky
     environment = region.scratch("environment", "int16", len(ENVIRONMENT))
     region.run(
-        make_weather, climate_of(region), sky, region.constants["warmth"], region["elevation"], region["vapour"],
+        make_weather,
+        climate_of(region),
+        sky,
+        region.constants["warmth"],
+        region["elevation"],
+        region["vapour"],
         environment,
-    )  # fmt: skip
+    )

@@ -16,11 +16,16 @@ OWN = {
     "chemistry.substances": {"phosphate": "P", "resin": "C2H4O2P"},
     "chemistry.initial": {"phosphate": 50},
     "chemistry.reactions": [
-        {"name": "resin sets", "equation": "2 sugar + phosphate -> resin", "rate": 0.2, "site": "cell",
-         "order": {"sugar": 1, "phosphate": 0}},
+        {
+            "name": "resin sets",
+            "equation": "2 sugar + phosphate -> resin",
+            "rate": 0.2,
+            "site": "cell",
+            "order": {"sugar": 1, "phosphate": 0},
+        },
         {"name": "plants bind", "equation": "2 sugar -> aroma + sugar", "rate": 0.001, "site": "plants", "order": 1},
     ],
-}  # fmt: skip
+}
 
 
 def plain_and_measured(world) -> tuple[int, int, list[Cycle]]:
@@ -80,8 +85,12 @@ def test_matter_goes_round_through_all_pools(cycles):
             if pool.stock_sum and pool.pool not in ("phosphate", "resin"):
                 assert pool.residence_ticks is not None and pool.residence_ticks > 0, (name, pool)
     assert {pool.pool for pool in cycles["carbon"].pools} >= {
-        "carbon dioxide in air", SCENTED, "detritus", "plants", "monsters",
-    }  # fmt: skip
+        "carbon dioxide in air",
+        SCENTED,
+        "detritus",
+        "plants",
+        "monsters",
+    }
 
 
 def test_flows_against_each_other_do_not_cancel(cycles):

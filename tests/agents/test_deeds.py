@@ -283,9 +283,11 @@ def test_other_worlds_take_what_they_know():
     wolf = deeds.fetched(region, int(region.tables["wolves"]["id"][0]))
     sheep = deeds.fetched(region, int(region.tables["sheep"]["id"][0]))
     todo: list[Deed] = [
-        Move(**{**wolf, "y_fixed": 5}), Spawn("sheep", 4, 4, sheep["row"]), Remove(sheep["id"]),
+        Move(**{**wolf, "y_fixed": 5}),
+        Spawn("sheep", 4, 4, sheep["row"]),
+        Remove(sheep["id"]),
         Paint(0, 0, 9, 9, "ripe_tick", 1000),
-    ]  # fmt: skip
+    ]
     for number, deed in enumerate(todo):
         deeds.apply(region, deeds.checked(world, deed), number)
     assert deeds.fetched(region, wolf["id"])["y_fixed"] == 5 and deeds.fetched(region, sheep["id"]) is None
@@ -309,10 +311,20 @@ def test_deeds_travel_as_json_and_msgpack():
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{}", b"[1]", b'{"deed": "smite", "id": 1}', b'{"deed": "remove", "id": "x"}', b'{"deed": "remove"}',
-     b'{"deed": "remove", "id": 1.5}', b'{"deed": "remove", "id": 1, "all": 1}', b"\xff\xfe", b"[" * 20_000,
-     b'{"deed": "remove", "id": ' + b"9" * 5000 + b"}"],
-)  # fmt: skip
+    [
+        b"",
+        b"{}",
+        b"[1]",
+        b'{"deed": "smite", "id": 1}',
+        b'{"deed": "remove", "id": "x"}',
+        b'{"deed": "remove"}',
+        b'{"deed": "remove", "id": 1.5}',
+        b'{"deed": "remove", "id": 1, "all": 1}',
+        b"\xff\xfe",
+        b"[" * 20_000,
+        b'{"deed": "remove", "id": ' + b"9" * 5000 + b"}",
+    ],
+)
 def test_what_is_no_deed_is_refused_in_one_line(content):
     with pytest.raises(DeedError) as caught:
         deeds.read(content)
@@ -401,13 +413,17 @@ def test_good_ones_of_the_same_kinds_pass():
 @pytest.mark.parametrize(
     ("deed", "line"),
     [
-        (Drop(0, 0, "water", 1), "know no substances"), (Rain(0, 0, 1, 1), "know no substances"),
-        (Wound(1, 1), "know no substances"), (Rate("decay", 1), "know no reactions"),
-        (Drive(1, drives()), "know no drives"), (Drive(1), "know no drives"),
-        (Paint(0, 0, 1, 1, "water", 1), "paint: "), (Spawn("monsters", 0, 0, {}), 'spawn: kind: unknown "monsters"'),
+        (Drop(0, 0, "water", 1), "know no substances"),
+        (Rain(0, 0, 1, 1), "know no substances"),
+        (Wound(1, 1), "know no substances"),
+        (Rate("decay", 1), "know no reactions"),
+        (Drive(1, drives()), "know no drives"),
+        (Drive(1), "know no drives"),
+        (Paint(0, 0, 1, 1, "water", 1), "paint: "),
+        (Spawn("monsters", 0, 0, {}), 'spawn: kind: unknown "monsters"'),
     ],
     ids=lambda value: type(value).__name__,
-)  # fmt: skip
+)
 def test_laws_that_know_no_such_thing_refuse(world, deed, line):
     with pytest.raises(DeedError, match=line):
         deeds.checked(read_world(world, {"width": 32, "height": 32}), deed)

@@ -70,8 +70,13 @@ def test_plants_have_genomes_too():
 def pair(count: int, other: int, seed: int = 5, more: str = "") -> Table:
     """Grazers, and others that stand among them, listed last."""
     among = f'\n[[founders]]\nspecies = "other"\nlike = "grazer"\namong = "grazer"\ncount = {other}'
-    return monsters(world(f"{GRAZER}\n\n[[founders]]\n{HUNTER}", f'species = "grazer"\ncount = {count}\n{more}\n'
-                          f"[[founders]]\n{HUNTER}{among}", seed))  # fmt: skip
+    return monsters(
+        world(
+            f"{GRAZER}\n\n[[founders]]\n{HUNTER}",
+            f'species = "grazer"\ncount = {count}\n{more}\n[[founders]]\n{HUNTER}{among}',
+            seed,
+        )
+    )
 
 
 @pytest.mark.parametrize("more", ["", "clumps = 3"])

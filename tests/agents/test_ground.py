@@ -41,9 +41,11 @@ def water_of(torus: Torus, seed: int, ground: GroundSettings) -> np.ndarray:
 
 @settings(max_examples=20, deadline=None)
 @given(
-    seed=st.integers(0, 999), channels=st.integers(2, 3), islands=st.integers(0, 5),
+    seed=st.integers(0, 999),
+    channels=st.integers(2, 3),
+    islands=st.integers(0, 5),
     torus=st.sampled_from([Torus(96, 160), Torus(120, 144)]),
-)  # fmt: skip
+)
 def test_deep_water_parts_the_lands_by_at_least_the_width_that_was_asked_for(seed, channels, islands, torus):
     shape = {"shape": "islands", "islands": islands} if islands else {"channels": channels}
     ground = msgspec.convert({"channel_cells": 12, **shape}, GroundSettings)

@@ -60,8 +60,16 @@ def matter(region: Region, world) -> dict[str, int]:
 
 def ready_to_breed(region: Region) -> None:
     monsters = region.tables["monsters"]
-    for column, value in {"breed": 1024, "tissue_count": 200, "sugar_count": 300, "water_count": 100,
-                          "oxygen_count": 40, "age_ticks": 100, "asleep": 0, "pain": 0}.items():  # fmt: skip
+    for column, value in {
+        "breed": 1024,
+        "tissue_count": 200,
+        "sugar_count": 300,
+        "water_count": 100,
+        "oxygen_count": 40,
+        "age_ticks": 100,
+        "asleep": 0,
+        "pain": 0,
+    }.items():
         monsters[column][:] = value
 
 
@@ -151,8 +159,15 @@ def test_grazers_leave_the_stub_of_a_module():
     put(region, "plants", 20.5, 20.5)
     put(region, "monsters", 20.5, 20.2)
     plants["stage"][:], plants["tissue_count"][:], plants["genome"][:] = MODULE, 30, -128
-    for column, value in {"drives": 0, "asleep": 0, "graze": 1024, "jaw_organs": 6, "gut_organs": 3,
-                          "detritus_count": 0, "heading": 0}.items():  # fmt: skip
+    for column, value in {
+        "drives": 0,
+        "asleep": 0,
+        "graze": 1024,
+        "jaw_organs": 6,
+        "gut_organs": 3,
+        "detritus_count": 0,
+        "heading": 0,
+    }.items():
         monsters[column][:] = value
     before = matter(region, world)
     run_law(region, "act")

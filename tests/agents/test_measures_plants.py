@@ -55,9 +55,13 @@ def test_a_stand_is_told_by_plants_cells_and_tissue():
     plants["stage"][5] = SEED_IN_GROUND
     found = measured(world, region, ["stand"])
     assert found == {
-        "stand.plants": 4, "stand.density": 4 / 1536, "stand.yield_count": 150 / 1536, "stand.cover": 5 / 1536,
-        "stand.mass_count": 150 / 4, "stand.sprouted": 1 / 4,
-    }  # fmt: skip
+        "stand.plants": 4,
+        "stand.density": 4 / 1536,
+        "stand.yield_count": 150 / 1536,
+        "stand.cover": 5 / 1536,
+        "stand.mass_count": 150 / 4,
+        "stand.sprouted": 1 / 4,
+    }
 
 
 def test_a_bare_plot_has_no_mean_plant():

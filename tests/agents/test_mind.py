@@ -62,8 +62,12 @@ def test_what_is_sensed_is_dropped_in_and_what_is_left_is_done(region):
     snail = read_mind("snail.hocl", "founders[5].behaviour")
     assert thought(region, snail, hunger=400) == {"thrust": 18 << 3, "graze": 1024}
     assert thought(region, snail, thirst=80) == {
-        "graze": 40 << 3, "drink": 240, "breed": 100 << 3, "grow": 90 << 3, "thrust": 9 << 3,
-    }  # fmt: skip
+        "graze": 40 << 3,
+        "drink": 240,
+        "breed": 100 << 3,
+        "grow": 90 << 3,
+        "thrust": 9 << 3,
+    }
     assert thought(region, snail, hunger=400, plant_right=80, carrion_left=40)["turn"] == (10 * 4 - 5 * 6) << 3
 
 

@@ -291,9 +291,12 @@ def test_batch_run_runs_worlds():
         direct.step()
     assert ends[240, 2] == len(direct.agents_by_type[Plant])
     plain = mesa.batch_run(
-        World, {"world": "golden", "width": 32, "height": 32, "seed": [1, 2]}, max_steps=2, data_collection_period=1,
+        World,
+        {"world": "golden", "width": 32, "height": 32, "seed": [1, 2]},
+        max_steps=2,
+        data_collection_period=1,
         display_progress=False,
-    )  # fmt: skip
+    )
     assert {"plants", "monsters", "births", "deaths"} <= set(plain[0])
     assert len(plain) == 6
 
@@ -418,7 +421,8 @@ def test_plain_models_refuse_what_mesa_refuses():
 
 
 def test_laws_alone_do_not_load_mesa():
-    code = "import sys, umwelt.agents.earth.earth, umwelt.agents.open_world; sys.exit(len({'mesa', 'pandas'} & {*sys.modules}))"
+    modules = "sys, umwelt.agents.earth.earth, umwelt.agents.open_world"
+    code = f"import {modules}; sys.exit(len({{'mesa', 'pandas'}} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

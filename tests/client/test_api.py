@@ -119,20 +119,41 @@ def test_every_command_changes_the_world_as_journalled_and_tells_the_tick(world,
     hunter_genome = np.frombuffer(genome, np.int8)
     before = len(town.disk.deeds)
     said = [
-        world.drop(3, 4, "water", 500), world.paint(10, 70, 20, 20, "mineral", 77), world.rain(0, 0, 5, 200),
-        world.spawn("grazer", 5, 6), world.spawn("hunter", 7, 8, genome=hunter_genome),
-        world.spawn(like=monsters[0], y=50.5, x=60.25), world.remove(plants[0]), world.move(monsters[1], 30.5, 2),
-        world.wound(monsters[2], 9), world.drive(monsters[3], thrust=1.0, turn=-0.5), world.set_rate("decay", 0.5),
-        world.do(deeds.Drop(1, 1, "sugar", 5), deeds.Drop(1, 2, "sugar", 6)), world.release(monsters[3]),
+        world.drop(3, 4, "water", 500),
+        world.paint(10, 70, 20, 20, "mineral", 77),
+        world.rain(0, 0, 5, 200),
+        world.spawn("grazer", 5, 6),
+        world.spawn("hunter", 7, 8, genome=hunter_genome),
+        world.spawn(like=monsters[0], y=50.5, x=60.25),
+        world.remove(plants[0]),
+        world.move(monsters[1], 30.5, 2),
+        world.wound(monsters[2], 9),
+        world.drive(monsters[3], thrust=1.0, turn=-0.5),
+        world.set_rate("decay", 0.5),
+        world.do(deeds.Drop(1, 1, "sugar", 5), deeds.Drop(1, 2, "sugar", 6)),
+        world.release(monsters[3]),
         world.set_rate("decay", None),
-    ]  # fmt: skip
+    ]
     journalled = [deed for _, deed in town.disk.deeds][before:]
     assert [deed.tick for deed in journalled] == sorted([*said, said[11]])
     kinds = [type(deeds.read(deed.content)).__name__ for deed in journalled]
     assert kinds == [
-        "Drop", "Paint", "Rain", "Spawn", "Spawn", "Spawn", "Remove", "Move", "Wound", "Drive", "Rate", "Drop", "Drop",
-        "Drive", "Rate",
-    ]  # fmt: skip
+        "Drop",
+        "Paint",
+        "Rain",
+        "Spawn",
+        "Spawn",
+        "Spawn",
+        "Remove",
+        "Move",
+        "Wound",
+        "Drive",
+        "Rate",
+        "Drop",
+        "Drop",
+        "Drive",
+        "Rate",
+    ]
     world.wait(max(said) + 12, 60)
     moved = world.query(where=[("id", "==", monsters[1])], columns=["y"])
     assert world.fetch(plants[0]) is None and len(moved["id"]) <= 1
@@ -228,9 +249,11 @@ def test_no_gateway_is_one_line(tmp_path, monkeypatch):
     for place, keys, said in (
         (f"ipc://{tmp_path}/nobody", None, "no gateway answers: see that the world runs there"),
         (f"ipc://{tmp_path}/nobody", tmp_path / "keys", "keys are its own"),
-        (tmp_path / "nothing", None, "no world runs there"), (tmp_path, None, "asks for keys"),
-        ("tcp://nowhere", None, "is no address"), (tmp_path, tmp_path / "none", "no folder with keys"),
-    ):  # fmt: skip
+        (tmp_path / "nothing", None, "no world runs there"),
+        (tmp_path, None, "asks for keys"),
+        ("tcp://nowhere", None, "is no address"),
+        (tmp_path, tmp_path / "none", "no folder with keys"),
+    ):
         with pytest.raises(RunError, match=said) as refused:
             connect(place, keys, 0.5)
         assert "\n" not in str(refused.value)

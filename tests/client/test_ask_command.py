@@ -65,13 +65,21 @@ def test_the_page_s_own_workflow_runs(town, capsys):
 
 
 WRONG = [
-    ((), "name one of census"), (("census", "--workflow", "diamond"), "name one of census"),
-    (("own.nothing",), "no task"), (("nearest", "grazer"), "missing a required argument"),
-    (("nearest", "wolf", "1", "1"), "wolf"), (("census", "1", "2"), "too many"), (("heatmap", "gold"), "gold"),
-    (("own.add", "one=1", "2"), "put it before"), (("--workflow", "nothing"), "no program"),
-    (("--workflow", "diamond", "--within", "-1"), "--within"), (("own.forever", "--within", "0.3"), "was ended after"),
-    (("census", "rectangle=x"), "rectangle"), (("heatmap", "cell=x"), "cell"), (("lineage", "x"), "being"),
-]  # fmt: skip
+    ((), "name one of census"),
+    (("census", "--workflow", "diamond"), "name one of census"),
+    (("own.nothing",), "no task"),
+    (("nearest", "grazer"), "missing a required argument"),
+    (("nearest", "wolf", "1", "1"), "wolf"),
+    (("census", "1", "2"), "too many"),
+    (("heatmap", "gold"), "gold"),
+    (("own.add", "one=1", "2"), "put it before"),
+    (("--workflow", "nothing"), "no program"),
+    (("--workflow", "diamond", "--within", "-1"), "--within"),
+    (("own.forever", "--within", "0.3"), "was ended after"),
+    (("census", "rectangle=x"), "rectangle"),
+    (("heatmap", "cell=x"), "cell"),
+    (("lineage", "x"), "being"),
+]
 
 
 @pytest.mark.parametrize(("arguments", "line"), WRONG, ids=lambda one: " ".join(one)[:40])

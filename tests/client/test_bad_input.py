@@ -35,31 +35,38 @@ HUNTER = 'species = "hunter"'
 BAD = {
     "unknown key": (with_line("seed = 5", "widht = 4"), 'unknown key "widht": did you mean "width"?'),
     "unknown key in a section": (
-        f"{TEXT}\n[ground]\nsea_levl = 3", 'ground: unknown key "sea_levl": did you mean "sea_level"?',
+        f"{TEXT}\n[ground]\nsea_levl = 3",
+        'ground: unknown key "sea_levl": did you mean "sea_level"?',
     ),
     "missing key": (instead("seed = 5", ""), 'missing key "seed": add it'),
     "wrong type": (instead("width = 48", 'width = "wide"'), 'width = "wide": write a whole number'),
     "wrong type in a list": (
-        instead("count = 200", 'count = "many"'), 'founders[0].count = "many": write a whole number',
+        instead("count = 200", 'count = "many"'),
+        'founders[0].count = "many": write a whole number',
     ),
     "section that is none": (instead("[climate]\nday_ticks = 60", "climate = 4"), "climate = 4: write a section"),
     "equation that does not balance": (
-        reaction("detritus -> sugar"), 'reaction "mine": 4 C on the left, 1 on the right: balance it',
+        reaction("detritus -> sugar"),
+        'reaction "mine": 4 C on the left, 1 on the right: balance it',
     ),
     "unknown substance": (reaction("nectar -> sugar"), 'reaction "mine": unknown substance "nectar": known are water'),
     "unknown catalyst": (
-        reaction("water -> vapour", 'rate = 0.1\ncatalysts = ["leef"]'), 'unknown catalyst "leef": here are light',
+        reaction("water -> vapour", 'rate = 0.1\ncatalysts = ["leef"]'),
+        'unknown catalyst "leef": here are light',
     ),
     "negative rate": (reaction("water -> vapour", "rate = -0.1"), "rate -0.1: use 0 to 64"),
     "bad formula": (f'{TEXT}\n[chemistry.substances]\nnectar = "h2o"', 'cannot read the formula "h2o": write it like'),
     "species that cannot be imported": (
-        with_line(HUNTER, 'behaviour = "no_such_module:Shy"'), '"no_such_module:Shy": cannot import no_such_module',
+        with_line(HUNTER, 'behaviour = "no_such_module:Shy"'),
+        '"no_such_module:Shy": cannot import no_such_module',
     ),
     "species that is not there": (
-        with_line(HUNTER, 'behaviour = "umwelt.agents.body.genome:Shy"'), 'umwelt.agents.body.genome has no "Shy"',
+        with_line(HUNTER, 'behaviour = "umwelt.agents.body.genome:Shy"'),
+        'umwelt.agents.body.genome has no "Shy"',
     ),
     "laws that cannot be imported": (
-        with_line("seed = 5", 'laws = "no_such:laws"'), 'laws = "no_such:laws": cannot import',
+        with_line("seed = 5", 'laws = "no_such:laws"'),
+        'laws = "no_such:laws": cannot import',
     ),
     "unknown founder": (instead(HUNTER, 'species = "huntr"'), 'unknown "huntr": did you mean "hunter"?'),
     "size below 32": (instead("width = 48", "width = 31"), "width = 31: at least 32 cells are needed"),
@@ -68,13 +75,15 @@ BAD = {
     "negative molecules": (f"{TEXT}\n[ground]\nmineral = -4", "ground.mineral = -4: use 0 or more"),
     "negative molecules of one's own": (f"{TEXT}\n[chemistry.initial]\noxygen = -4", "chemistry.initial"),
     "more molecules than can be counted": (
-        f"{TEXT}\n[ground]\nmineral = 99999999999", "ground.mineral = 99999999999: use",
+        f"{TEXT}\n[ground]\nmineral = 99999999999",
+        "ground.mineral = 99999999999: use",
     ),
     "no number": (instead("day_ticks = 60", "temperature = nan"), "climate.temperature = nan: use a number"),
     "no whole number": (instead("width = 48", "width = nan"), "width = nan: write a whole number"),
     "a list where there may be none": (with_line(HUNTER, "organs = 3"), "organs = 3: write a list, as in [1, 2]"),
     "one section where several are meant": (
-        "width = 48\nheight = 40\nseed = 5\nfounders = {count = 3}", "write each of them as a section [[founders]]",
+        "width = 48\nheight = 40\nseed = 5\nfounders = {count = 3}",
+        "write each of them as a section [[founders]]",
     ),
     "brackets without end": ("a = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
     "digits without end": (instead("width = 48", "width = " + "4" * 5000), "not TOML: Exceeds the limit"),
@@ -82,60 +91,76 @@ BAD = {
     "a line break in a name": (instead(HUNTER, 'species = "hun\\nter"'), 'unknown "hun ter": did you mean "hunter"?'),
     "negative seed": (instead("seed = 5", "seed = -5"), "seed = -5: use 0 to"),
     "genome of the wrong length": (
-        with_line(HUNTER, "genome = [1, 2]"), "founders[3].genome: 2 genes are listed: a monster has",
+        with_line(HUNTER, "genome = [1, 2]"),
+        "founders[3].genome: 2 genes are listed: a monster has",
     ),
     "genomes without any": (
-        with_line(HUNTER, "genomes = []"), "founders[3].genomes: none is listed: list at least one",
+        with_line(HUNTER, "genomes = []"),
+        "founders[3].genomes: none is listed: list at least one",
     ),
     "genomes of the wrong length": (
-        with_line(HUNTER, 'genomes = ["00ff"]'), "founders[3].genomes[0]: 2 genes are listed: a monster has",
+        with_line(HUNTER, 'genomes = ["00ff"]'),
+        "founders[3].genomes[0]: 2 genes are listed: a monster has",
     ),
     "genomes that are no digits": (
-        with_line(HUNTER, 'genomes = ["xyz"]'), "founders[3].genomes[0]: is not written in hexadecimal digits",
+        with_line(HUNTER, 'genomes = ["xyz"]'),
+        "founders[3].genomes[0]: is not written in hexadecimal digits",
     ),
     "genomes that are numbers": (
-        with_line(HUNTER, "genomes = [1]"), 'founders[3].genomes[0] = 1: write text in "quotes"',
+        with_line(HUNTER, "genomes = [1]"),
+        'founders[3].genomes[0] = 1: write text in "quotes"',
     ),
     "genomes beside genes": (
-        with_line(HUNTER, 'genomes = ["00"]\ngenes = {hue = 3}'), "founders[3].genes: genomes are given in its place",
+        with_line(HUNTER, 'genomes = ["00"]\ngenes = {hue = 3}'),
+        "founders[3].genes: genomes are given in its place",
     ),
     "among nobody": (
-        with_line(HUNTER, 'among = "grazr"'), 'founders[3].among: unknown "grazr": did you mean "grazer"?',
+        with_line(HUNTER, 'among = "grazr"'),
+        'founders[3].among: unknown "grazr": did you mean "grazer"?',
     ),
     "among themselves": (with_line(HUNTER, 'among = "hunter"'), 'founders[3].among: unknown "hunter": use one of'),
     "among plants": (with_line(HUNTER, 'among = "reed"'), '"reed" is a plant, this a monster: use another'),
     "among others and in clumps": (
-        with_line(HUNTER, 'among = "grazer"\nclumps = 3'), 'they stand where "grazer" do: leave it out',
+        with_line(HUNTER, 'among = "grazer"\nclumps = 3'),
+        'they stand where "grazer" do: leave it out',
     ),
     "more organs than fit a genome": (
-        with_line(HUNTER, f"organs = {['jaw'] * 13}"), "13 organs are listed: at most 12 fit",
+        with_line(HUNTER, f"organs = {['jaw'] * 13}"),
+        "13 organs are listed: at most 12 fit",
     ),
     "gene out of bounds": (
-        with_line(HUNTER, "genes = {hue = 300}"), "founders[3].genes.hue: 300 is no gene: use -128 to 127",
+        with_line(HUNTER, "genes = {hue = 300}"),
+        "founders[3].genes.hue: 300 is no gene: use -128 to 127",
     ),
     "a wire to no unit and no drive": (
-        with_line(HUNTER, "wires = {bit = {1 = 90}}"), 'founders[3].wires: unknown "bit": did you mean "bite"?',
+        with_line(HUNTER, "wires = {bit = {1 = 90}}"),
+        'founders[3].wires: unknown "bit": did you mean "bite"?',
     ),
     "a wire from no stimulus": (
-        with_line(HUNTER, "wires = {1 = {hungr = 90}}"), 'founders[3].wires.1: unknown "hungr": did you mean "hunger"?',
+        with_line(HUNTER, "wires = {1 = {hungr = 90}}"),
+        'founders[3].wires.1: unknown "hungr": did you mean "hunger"?',
     ),
     "a wire too strong": (
-        with_line(HUNTER, "wires = {bite = {1 = 128}}"), "founders[3].wires.bite.1: 128 is no gene: use -128 to 127",
+        with_line(HUNTER, "wires = {bite = {1 = 128}}"),
+        "founders[3].wires.bite.1: 128 is no gene: use -128 to 127",
     ),
     "a plant with wires": (
-        instead("count = 200", "count = 200\nwires = {bite = {1 = 9}}"), "founders[0].wires: plants have no net",
+        instead("count = 200", "count = 200\nwires = {bite = {1 = 9}}"),
+        "founders[0].wires: plants have no net",
     ),
     "no such ground": (f'{TEXT}\n[ground]\nshape = "hilly"', 'ground.shape: unknown "hilly": did you mean "hills"?'),
     "a sea too deep": (f"{TEXT}\n[ground]\nsea_depth = 30001", "ground.sea_depth = 30001: use 30000 or less"),
     "a tide without time": (
-        instead("day_ticks = 60", "tide_ticks = 0"), "climate: day_ticks, year_ticks and tide_ticks must be at least 1",
+        instead("day_ticks = 60", "tide_ticks = 0"),
+        "climate: day_ticks, year_ticks and tide_ticks must be at least 1",
     ),
     "shares above one": (
-        f"{TEXT}\n[chemistry.mobility]\noxygen = [0.9, 0.9]", "chemistry.mobility.oxygen: write two shares",
+        f"{TEXT}\n[chemistry.mobility]\noxygen = [0.9, 0.9]",
+        "chemistry.mobility.oxygen: write two shares",
     ),
     "not TOML": (instead("[climate]", "[climate"), "not TOML: Expected ']'"),
     "not UTF-8": (TEXT.encode() + b"# \xff", "not UTF-8 at byte"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture

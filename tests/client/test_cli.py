@@ -29,9 +29,21 @@ from umwelt.cluster.run.replay import region_at, verify
 from umwelt.cluster.run.store import Store
 
 WANTED = {
-    "tick", "digest", "plants", "monsters", "births", "deaths", "elements", "substances", "populations", "ticks_per_s",
-    "entity_ticks_per_s", "nodes", "epochs", "run",
-}  # fmt: skip
+    "tick",
+    "digest",
+    "plants",
+    "monsters",
+    "births",
+    "deaths",
+    "elements",
+    "substances",
+    "populations",
+    "ticks_per_s",
+    "entity_ticks_per_s",
+    "nodes",
+    "epochs",
+    "run",
+}
 SAME = ("tick", "digest", "plants", "monsters", "births", "deaths", "elements", "substances", "populations")
 
 
@@ -123,9 +135,19 @@ def test_an_old_run_that_was_tampered_with_is_found_out_at_its_tick_by_its_repla
 
 def test_seed_and_set_change_the_world_and_are_frozen_with_it_and_species_can_be_checked(capsys):
     other = outcome(
-        capsys, "launch", "mine.toml", "--ticks", "2", "--seed", "9", "--set", "founders.2.count=7", "--run", "r",
+        capsys,
+        "launch",
+        "mine.toml",
+        "--ticks",
+        "2",
+        "--seed",
+        "9",
+        "--set",
+        "founders.2.count=7",
+        "--run",
+        "r",
         "--check",
-    )  # fmt: skip
+    )
     assert other["tick"] == 2
     frozen = tomllib.loads(Path("r/world.toml").read_text())
     assert frozen["seed"] == 9 and frozen["founders"][2]["count"] == 7
@@ -170,8 +192,10 @@ def test_worlds_are_listed_with_a_line_each(capsys):
 def started(*more: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "umwelt.client.commands.cli", "launch", "mine.toml", *more],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 @contextmanager
@@ -210,8 +234,10 @@ def test_a_running_world_tells_where_it_is_takes_in_nodes_lets_them_go_and_stops
         assert "is running already" in capsys.readouterr().err
         guest = subprocess.Popen(
             [sys.executable, "-m", "umwelt.client.commands.cli", "join", "runs/mine-1", "--name", "guest"],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         try:
             lines = iter(guest.stdout.readline, "")
             assert any(line.startswith("guest: holds ") for line in lines)
@@ -297,22 +323,45 @@ def report(tick: int, nodes: int = 2, **other: object) -> dict:
     """What a directory tells of the small world."""
     metrics = newest(small_run(Path(f"told-{tick}"), tick))[0]
     told = {
-        "tick": tick, "digest": "0" * 16, "births": metrics.births, "deaths": metrics.deaths,
-        "populations": metrics.populations, "substances": metrics.substances,
-    }  # fmt: skip
+        "tick": tick,
+        "digest": "0" * 16,
+        "births": metrics.births,
+        "deaths": metrics.deaths,
+        "populations": metrics.populations,
+        "substances": metrics.substances,
+    }
     carriers = [
         {
-            "name": f"node-{n + 1}", "pid": 7, "host": "here", "rectangle": [0, 48 // nodes * n, 40, 48 // nodes],
-            "tick": tick, "entities": 150 + n, "ticks_per_s": 350.4, "waiting_share": 0.125, "round_trip_s": 0.001,
-            "resident_bytes": 200 << 20, "state": "ready",
+            "name": f"node-{n + 1}",
+            "pid": 7,
+            "host": "here",
+            "rectangle": [0, 48 // nodes * n, 40, 48 // nodes],
+            "tick": tick,
+            "entities": 150 + n,
+            "ticks_per_s": 350.4,
+            "waiting_share": 0.125,
+            "round_trip_s": 0.001,
+            "resident_bytes": 200 << 20,
+            "state": "ready",
         }
         for n in range(nodes)
-    ]  # fmt: skip
+    ]
     return {
-        "world": "small", "run": "r", "phase": "running", "tick": tick, "granted": tick, "epoch": 1,
-        "ticks_per_exchange": 1, "paused": False, "speed": 0.0, "snapshot_tick": 0, "nodes": carriers,
-        "metrics": told, "events": [], **other,
-    }  # fmt: skip
+        "world": "small",
+        "run": "r",
+        "phase": "running",
+        "tick": tick,
+        "granted": tick,
+        "epoch": 1,
+        "ticks_per_exchange": 1,
+        "paused": False,
+        "speed": 0.0,
+        "snapshot_tick": 0,
+        "nodes": carriers,
+        "metrics": told,
+        "events": [],
+        **other,
+    }
 
 
 def screen(width: int, height: int, *reports: dict, **more: object) -> list[str]:
@@ -362,8 +411,15 @@ def test_without_a_terminal_there_are_lines_and_each_event_is_told_once():
 
 def test_numbers_and_sparklines_are_short():
     assert [dashboard.short(n) for n in (0, 7, 950, 1234, 45678, 123456, 7.25e6, 3e9)] == [
-        "0", "7", "950", "1234", "45.7k", "123k", "7.25M", "3G",
-    ]  # fmt: skip
+        "0",
+        "7",
+        "950",
+        "1234",
+        "45.7k",
+        "123k",
+        "7.25M",
+        "3G",
+    ]
     assert dashboard.sparkline([0, 1, 2, 4], 4) == "▁▂▄█"
     assert len(dashboard.sparkline(list(range(600)), 14)) == 14
     assert dashboard.sparkline([0, 0], 5) == "▁▁" and dashboard.sparkline([], 5) == ""

@@ -49,12 +49,16 @@ def test_each_monster_species_meets_its_founders_and_all_is_told_and_written(kep
     assert sum(one["more_offspring"] is not None for one in found["duels"]) > 0
     # the run's own seed, 2, is no fresh world
     assert [(one["species"], one["seed"]) for one in found["duels"]] == [
-        ("grazer", 1), ("grazer", 3), ("hunter", 1), ("hunter", 3),
-    ]  # fmt: skip
+        ("grazer", 1),
+        ("grazer", 3),
+        ("hunter", 1),
+        ("hunter", 3),
+    ]
     rows = parquet.read_table(tmp_path / "out" / "duel.parquet").to_pylist()
     assert {row["group"] for row in rows if row["side"] and row["species"] == "hunter"} == {
-        "hunter founders", "hunter descendants",
-    }  # fmt: skip
+        "hunter founders",
+        "hunter descendants",
+    }
     for duel in found["duels"]:
         births = {}
         for side, outcome in duel["sides"].items():
@@ -133,7 +137,17 @@ def test_who_is_not_there_cannot_duel(tmp_path, capsys):
 
 
 def test_ctrl_c_leaves_nothing_and_nobody_behind(kept, tmp_path):
-    command = [sys.executable, "-m", "umwelt.client.commands.cli", "duel", str(kept), "--ticks", "1000000", "--to", "out"]
+    command = [
+        sys.executable,
+        "-m",
+        "umwelt.client.commands.cli",
+        "duel",
+        str(kept),
+        "--ticks",
+        "1000000",
+        "--to",
+        "out",
+    ]
     process = subprocess.Popen(
         command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )

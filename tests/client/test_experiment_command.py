@@ -90,12 +90,15 @@ def test_outcomes_are_statistics_of_columns_or_figures(tmp_path):
 @pytest.mark.parametrize(
     ("bounds", "held"),
     [
-        ("above = 9.5", 3), ("above = 9.5\nin_runs = 3", 3), ("below = 100", 4), ("between = [10, 12.5]", 2),
+        ("above = 9.5", 3),
+        ("above = 9.5\nin_runs = 3", 3),
+        ("below = 100", 4),
+        ("between = [10, 12.5]", 2),
         ('above = 0\nwhere = {"climate.light" = 1.0}', 2),
         ('above = 0.5\nwhere = {"climate.light" = 1.0}\nagainst = {"climate.light" = 0.0}', 2),
         ('below = -0.5\nagainst = {"climate.light" = 1.0}', 2),
     ],
-)  # fmt: skip
+)
 def test_expectations_hold_in_so_many_runs(tmp_path, bounds, held):
     text = TEXT.split("[[expect]]", maxsplit=1)[0] + f'[[expect]]\nsays = "so"\nvalue = "grass.end"\n{bounds}\n'
     runs = runs_of(made(tmp_path, text), {0: {"grass": [0, 0, 8]}, 1: {"grass": [0, 0, 11]}})  # 9, 10; 12, 13
@@ -167,8 +170,11 @@ def test_an_experiment_writes_tables_plots_and_a_verdict_and_is_not_run_twice(tm
     path, folder = made(tmp_path), tmp_path / "found"
     assert command(path, "--to", str(folder), "--processes", "2") == 1  # more seeds than can be
     assert {one.name for one in folder.iterdir() if one.is_file()} == {
-        "results.parquet", "outcomes.parquet", "lit.png", "verdict.md"
-    }  # fmt: skip
+        "results.parquet",
+        "outcomes.parquet",
+        "lit.png",
+        "verdict.md",
+    }
     results = parquet.read_table(folder / "results.parquet").to_pydict()
     assert results["tick"] == [0, 10, 20] * 4 and results["climate.light"] == [0.0] * 6 + [1.0] * 6
     assert results["seed"] == ([1] * 3 + [2] * 3) * 2
@@ -202,10 +208,11 @@ def test_results_of_another_experiment_are_not_mixed_in(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["no_such"], "no_such"), (["{path}", "--engine", "cloud"], "--engine cloud: use local or ray"),
+        (["no_such"], "no_such"),
+        (["{path}", "--engine", "cloud"], "--engine cloud: use local or ray"),
         (["{path}", "--to", "{path}"], "choose another folder with --to"),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_one_line(tmp_path, capsys, arguments, line):
     path = made(tmp_path)
     assert command(*[one.format(path=path) for one in arguments]) == 2
@@ -215,7 +222,17 @@ def test_mistakes_are_one_line(tmp_path, capsys, arguments, line):
 
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path, capsys):
     path, folder = made(tmp_path, TEXT.replace("ticks = 20", "ticks = 300")), tmp_path / "found"
-    line = [sys.executable, "-m", "umwelt.client.commands.cli", "experiment", path, "--to", str(folder), "--processes", "1"]
+    line = [
+        sys.executable,
+        "-m",
+        "umwelt.client.commands.cli",
+        "experiment",
+        path,
+        "--to",
+        str(folder),
+        "--processes",
+        "1",
+    ]
     with (tmp_path / "out").open("wb") as out:
         running = subprocess.Popen(line, stdout=out, stderr=out, env={**os.environ, "COLUMNS": "200"})
         deadline_s = time.monotonic() + 240

@@ -31,9 +31,12 @@ from umwelt.sandbox.errors import WorldFileError
 FINE = 0.0001
 TICKS = 240
 WILD: dict = {
-    "width": 64, "height": 64, "founders__0__genes__mutation": 127, "founders__2__genes__mutation": 127,
+    "width": 64,
+    "height": 64,
+    "founders__0__genes__mutation": 127,
+    "founders__2__genes__mutation": 127,
     **{f"founders__{at}__variation": 0 for at in range(4)},
-}  # fmt: skip
+}
 """A world whose grass and grazers mutate often."""
 FILES = ["clades.nwk", "clades.parquet", "lineage.parquet", "lineage.png", "tree.nwk"]
 
@@ -158,8 +161,9 @@ def test_clades_nest_and_begin_where_a_genome_drifted(descent, store):
             assert table.distances[clade] > FINE
     strayed = [  # none but those whose own clades were small
         apart(genomes[being], founded[clade]) > FINE
-        for being, clade in zip(descent.ids.tolist(), descent.clades.tolist(), strict=True) if being in genomes
-    ]  # fmt: skip
+        for being, clade in zip(descent.ids.tolist(), descent.clades.tolist(), strict=True)
+        if being in genomes
+    ]
     assert np.mean(strayed) < 0.2
     assert table.births.sum() == descent.born.sum() and table.living.sum() == descent.living.sum()
     assert (table.first_ticks[1:] >= table.first_ticks[:-1]).all()

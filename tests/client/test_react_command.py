@@ -111,7 +111,16 @@ def test_mistakes_are_one_line(capsys, what):
 
 def test_ctrl_c_ends_it_with_one_line():
     Path("endless.hocl").write_text("let up = replace x::int by 1 - x in <up, 0>", "utf-8")
-    command = [sys.executable, "-m", "umwelt.client.commands.cli", "react", "endless.hocl", "--trace", "--most", "100000000"]
+    command = [
+        sys.executable,
+        "-m",
+        "umwelt.client.commands.cli",
+        "react",
+        "endless.hocl",
+        "--trace",
+        "--most",
+        "100000000",
+    ]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with Path("trace.txt").open("w") as trace:
         running = subprocess.Popen(command, stdout=trace, stderr=subprocess.PIPE, text=True, env=environment)

@@ -44,10 +44,14 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 def begun(*arguments: str, **environment: str) -> subprocess.Popen:
     """`umwelt ...` as a process of its own; without a display, unless one is named."""
     return subprocess.Popen(
-        [sys.executable, "-m", "umwelt.client.commands.cli", *arguments], env={**os.environ, **environment}, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-m", "umwelt.client.commands.cli", *arguments],
+        env={**os.environ, **environment},
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 (background jobs)
-    )  # fmt: skip
+    )
 
 
 def ended(process: subprocess.Popen, within_s: float = WITHIN_S) -> tuple[int, str]:
@@ -80,9 +84,11 @@ def pixels(path: str) -> np.ndarray:
 
 def test_a_picture_needs_no_display_and_shows_what_was_asked_for():
     wanted = {
-        "near.png": ("--at", "64,64", "--zoom", "40"), "elsewhere.png": ("--at", "10,100", "--zoom", "40"),
-        "far.jpg": (), "panels.webp": ("--panels",),
-    }  # fmt: skip
+        "near.png": ("--at", "64,64", "--zoom", "40"),
+        "elsewhere.png": ("--at", "10,100", "--zoom", "40"),
+        "far.jpg": (),
+        "panels.webp": ("--panels",),
+    }
     headless = {"far.jpg": "1"}
     for name, more in wanted.items():
         how = {"ARCADE_HEADLESS": headless[name]} if name in headless else {}
@@ -211,7 +217,9 @@ def gateway(*welcomes: viewer_protocol.Welcome) -> Iterator[str]:
         with transport:
             while not ending.is_set():
                 incoming = transport.receive(0.02)
-                if incoming is not None and isinstance(viewer_protocol.decode(incoming.frames)[0], viewer_protocol.Hello):
+                if incoming is not None and isinstance(
+                    viewer_protocol.decode(incoming.frames)[0], viewer_protocol.Hello
+                ):
                     told = left.pop(0) if len(left) > 1 else left[0]
                     transport.send(incoming.sender, viewer_protocol.encode(told))
                 elif incoming is not None and len(welcomes) > 1:
@@ -267,9 +275,13 @@ def waited(come: Callable[[], Any], within_s: float = WITHIN_S) -> Any:
 def windows(display: str) -> list[str]:
     """The windows of Umwelt on a display that are shown."""
     found = subprocess.run(
-        ["xdotool", "search", "--onlyvisible", "--name", "^Umwelt: "], env={**os.environ, "DISPLAY": display},
-        capture_output=True, text=True, timeout=20, check=False,
-    )  # fmt: skip
+        ["xdotool", "search", "--onlyvisible", "--name", "^Umwelt: "],
+        env={**os.environ, "DISPLAY": display},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
     return found.stdout.split()
 
 

@@ -61,10 +61,12 @@ def test_all_that_is_in_view_is_in_the_rectangle_and_is_drawn_where_it_is(camera
     from_y, from_x = (y - rectangle.y) % camera.height, (x - rectangle.x) % camera.width
     assert from_y <= rectangle.height + 1e-6 and from_x <= rectangle.width + 1e-6
     drawn = [
-        (camera.view[0] / 2 + (image_x + from_x - camera.x) * camera.scale,
-         camera.view[1] / 2 + (image_y + from_y - camera.y) * camera.scale)
+        (
+            camera.view[0] / 2 + (image_x + from_x - camera.x) * camera.scale,
+            camera.view[1] / 2 + (image_y + from_y - camera.y) * camera.scale,
+        )
         for image_y, image_x in camera.images(rectangle)
-    ]  # fmt: skip
+    ]
     tolerance = 1e-5 * max(camera.height, camera.width) * camera.scale + 0.01
     assert any(math.dist(pixel, place) < tolerance for place in drawn)
 

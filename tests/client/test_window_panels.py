@@ -147,16 +147,28 @@ def drifting(count: int, seed: int = 5) -> dict[str, np.ndarray]:
             species[at] = species[parent[at]]
             markers[at] = np.clip(markers[parent[at]] + steps[at], -128, 127)
     ids = dice.permutation(count * 4)[:count] + 1
-    page = {"id": ids, "parent_id": np.where(parent >= 0, ids[parent], 0), "tick": np.arange(count) // 3,
-            "species": species}  # fmt: skip
+    page = {
+        "id": ids,
+        "parent_id": np.where(parent >= 0, ids[parent], 0),
+        "tick": np.arange(count) // 3,
+        "species": species,
+    }
     return page | {f"marker_{one}": markers[:, at] for at, one in enumerate("abc")}
 
 
 def test_a_clade_splits_off_where_markers_drifted_and_cousins_join_it():
     far = DRIFT + 1
     found = Clades()
-    found.add(births((1, 0, 0, 0, (0, 0, 0)), (2, 1, 1, 0, (DRIFT, 0, 0)), (3, 2, 2, 0, (far, 0, 0)),
-                     (4, 2, 2, 0, (far + 3, 0, 0)), (5, 3, 3, 0, (far, 0, 0)), (6, 0, 3, 1, (0, 0, 0))))  # fmt: skip
+    found.add(
+        births(
+            (1, 0, 0, 0, (0, 0, 0)),
+            (2, 1, 1, 0, (DRIFT, 0, 0)),
+            (3, 2, 2, 0, (far, 0, 0)),
+            (4, 2, 2, 0, (far + 3, 0, 0)),
+            (5, 3, 3, 0, (far, 0, 0)),
+            (6, 0, 3, 1, (0, 0, 0)),
+        )
+    )
     first, second, *drifted, other, unknown = found.of(np.array([1, 2, 3, 4, 5, 6, 7])).tolist()
     assert first == second and len({first, drifted[0], other}) == 3 == len(found.clades) and unknown == -1
     assert drifted == [drifted[0]] * 3
@@ -202,10 +214,14 @@ def test_known_numbers_are_found_in_any_run():
 # --- layout
 
 SPOTS = [
-    ("a", Spot("left", 262, 246)), ("b", Spot("left", 212, 120, 250)), ("c", Spot("left", 218, 150)),
-    ("d", Spot("right", 560, 190, 760)), ("e", Spot("right", 400, 200)), ("f", Spot("middle", 300, 140)),
+    ("a", Spot("left", 262, 246)),
+    ("b", Spot("left", 212, 120, 250)),
+    ("c", Spot("left", 218, 150)),
+    ("d", Spot("right", 560, 190, 760)),
+    ("e", Spot("right", 400, 200)),
+    ("f", Spot("middle", 300, 140)),
     ("g", Spot("middle", 190, 110)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("size", [(1280, 800), (1920, 1080), (1024, 640), (3840, 2160), (960, 720)])
@@ -290,8 +306,9 @@ print("drawn")
 
 def test_all_panels_are_drawn_and_can_be_clicked():
     environment = {**os.environ, "ARCADE_HEADLESS": "1"}
-    done = subprocess.run([sys.executable, "-c", DRAWN], env=environment, capture_output=True, text=True, timeout=180,
-                          check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", DRAWN], env=environment, capture_output=True, text=True, timeout=180, check=False
+    )
     if "Library" in done.stderr and "not found" in done.stderr:
         pytest.skip("no GL here")
     assert done.stdout.strip() == "drawn", done.stderr[-3000:]

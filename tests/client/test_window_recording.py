@@ -194,9 +194,13 @@ def test_it_tells_what_a_journal_tells(small):
 def test_touching_a_recording_is_refused_in_one_line(small):
     session, clock = played(small)
     for name, arguments in (
-        ("drop", (1, 1, "water", 5)), ("spawn", ("grass",)), ("remove", (7,)), ("save", ()), ("stop", ()),
+        ("drop", (1, 1, "water", 5)),
+        ("spawn", ("grass",)),
+        ("remove", (7,)),
+        ("save", ()),
+        ("stop", ()),
         ("fork", (3,)),
-    ):  # fmt: skip
+    ):
         session.command(name, *arguments)
     session.show(25)
     turned(session, clock, 0.2)
@@ -208,9 +212,12 @@ def test_a_file_that_is_no_recording_is_one_line(small, tmp_path, harm):
     content = small.read_bytes()
     path = tmp_path / "harmed.demo"
     harmed = {
-        "cut": content[: len(content) // 2], "flipped": content[:5000] + b"??" + content[5002:], "empty": b"",
-        "foreign": b"GIF89a" + bytes(500), "newer": content.replace(b"recording 1", b"recording 9", 1),
-    }.get(harm)  # fmt: skip
+        "cut": content[: len(content) // 2],
+        "flipped": content[:5000] + b"??" + content[5002:],
+        "empty": b"",
+        "foreign": b"GIF89a" + bytes(500),
+        "newer": content.replace(b"recording 1", b"recording 9", 1),
+    }.get(harm)
     if harmed is not None:
         path.write_bytes(harmed)
     with pytest.raises(UmweltError) as caught:
@@ -232,10 +239,20 @@ def test_a_recording_may_not_name_code_nor_tell_nonsense(small, tmp_path):
     kept = {name: (array, array.ndim == 1) for name, array in arrays.items()}
     path = tmp_path / "foreign.demo"
     changes = [
-        {"text": 'laws = "os:system"\n' + told["text"]}, {"text": "["}, {"moments": -1}, {"slow": "x"}, {"name": 5},
-        {"statuses": [5]}, {"statuses": [{"tick": 5}] * 99}, {"ticks_per_s": 0}, {"steps": 4}, {"first_tick": "a"},
-        {"text": told["text"].replace("64", "96")}, {"unknown": 1}, {"steps": {"y_fixed": "x"}},
-    ]  # fmt: skip
+        {"text": 'laws = "os:system"\n' + told["text"]},
+        {"text": "["},
+        {"moments": -1},
+        {"slow": "x"},
+        {"name": 5},
+        {"statuses": [5]},
+        {"statuses": [{"tick": 5}] * 99},
+        {"ticks_per_s": 0},
+        {"steps": 4},
+        {"first_tick": "a"},
+        {"text": told["text"].replace("64", "96")},
+        {"unknown": 1},
+        {"steps": {"y_fixed": "x"}},
+    ]
     for change in changes:
         path.write_bytes(recording.packed({**told, **change}, kept))
         assert refused(path), change
@@ -255,8 +272,9 @@ def test_a_recording_may_not_name_code_nor_tell_nonsense(small, tmp_path):
 @given(
     st.sampled_from(["int8", "uint8", "int16", "uint16", "int32", "int64"]),
     st.lists(st.integers(0, 6), min_size=1, max_size=3),
-    st.booleans(), st.randoms(use_true_random=False),
-)  # fmt: skip
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
 def test_arrays_come_back_as_they_were(dtype, shape, differences, random):
     bounds = np.iinfo(dtype)
     array = np.array([random.randint(bounds.min, bounds.max) for _ in range(int(np.prod(shape)))], dtype).reshape(shape)
@@ -386,15 +404,23 @@ json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
-)  # fmt: skip
+)
 TRUE_STATUS = {
-    "world": "pond", "phase": "running", "tick": 30, "paused": False, "speed": 0.0,
+    "world": "pond",
+    "phase": "running",
+    "tick": 30,
+    "paused": False,
+    "speed": 0.0,
     "events": [{"tick": 1, "line": ""}],
     "nodes": [{"name": "n", "rectangle": [0, 0, 9, 9], "tick": 3, "ticks_per_s": 2.5, "entities": 4}],
     "metrics": {
-        "tick": 30, "births": 1, "deaths": 2, "populations": {"plants": {"grass": 4}}, "substances": {"water": 1},
+        "tick": 30,
+        "births": 1,
+        "deaths": 2,
+        "populations": {"plants": {"grass": 4}},
+        "substances": {"water": 1},
     },
-}  # fmt: skip
+}
 
 
 def somewhere(random, told, value):

@@ -206,9 +206,11 @@ def test_life_is_made_moved_hurt_and_taken(hands, town, world):
 def test_what_cannot_be_is_one_line_and_nothing_is_done(hands, town):
     before, session = len(town.disk.deeds), hands.session
     for tool, source, said in (
-        ("remove", "", "nobody is here"), ("move", "", "nobody is here"), ("monster", "genome", "no genome copied yet"),
+        ("remove", "", "nobody is here"),
+        ("move", "", "nobody is here"),
+        ("monster", "genome", "no genome copied yet"),
         ("monster", "copy", "nobody to copy"),
-    ):  # fmt: skip
+    ):
         hands.choose(tool)
         hands.settings.source = source or "founder"
         hands.press(5, 5)

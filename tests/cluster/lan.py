@@ -107,9 +107,14 @@ class Host:
             told += ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden)]
         with log.open("ab") as out:
             process = subprocess.Popen(
-                [*told, *command], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
-                cwd=ROOT, env={**os.environ, **(environment or {})},
-            )  # fmt: skip
+                [*told, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                cwd=ROOT,
+                env={**os.environ, **(environment or {})},
+            )
         self.processes.append(process)
         return process
 
@@ -262,9 +267,7 @@ class LanRun:
     def start_directory(self, **settings: Any) -> None:
         """Start the directory, and wait until its door is open."""
         host = self.lan.hosts[self.seat_on]
-        chosen = SeatSettings(
-            str(self.store.folder.resolve()), f"tcp://{host.address}:*", str(self.keys), **settings
-        )  # fmt: skip
+        chosen = SeatSettings(str(self.store.folder.resolve()), f"tcp://{host.address}:*", str(self.keys), **settings)
         self.directory = self._start(host, "directory", "umwelt.cluster.coordinator.process", chosen, None)
         end_s = time.monotonic() + START_S
         while (found := announced(self.store.folder / DIRECTORY)) is None:
@@ -289,8 +292,13 @@ class LanRun:
         host = self.lan.hosts[on]
         settings = NodeSettings(self.address, f"tcp://{host.address}:*", name, str(keys), shares_nothing=not hidden)
         self.nodes[name] = self._start(
-            host, name, "umwelt.cluster.node.process", settings, self.store.folder if hidden else None, TMPDIR=str(temporary)
-        )  # fmt: skip
+            host,
+            name,
+            "umwelt.cluster.node.process",
+            settings,
+            self.store.folder if hidden else None,
+            TMPDIR=str(temporary),
+        )
         return name
 
     def temporary(self, name: str) -> Path:
@@ -299,7 +307,7 @@ class LanRun:
 
     def _start(
         self, host: Host, name: str, module: str, settings: Any, hidden: Path | None, **environment: str
-    ) -> subprocess.Popen:  # fmt: skip
+    ) -> subprocess.Popen:
         command = [sys.executable, "-m", module, msgspec.json.encode(settings).decode()]
         return host.start(command, self.folder / f"{name}.log", {**self.environment, **environment}, hidden)
 

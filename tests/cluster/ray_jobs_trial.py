@@ -1,6 +1,6 @@
 """An experiment on a Ray begun here, of which a worker is killed: run by `test_ray.py` where there is only loopback.
 
-    python ray_jobs_trial.py FILE FOLDER      prints what was seen, as one line of JSON
+python ray_jobs_trial.py FILE FOLDER      prints what was seen, as one line of JSON
 """
 
 import json

@@ -1,6 +1,6 @@
 """A world on a Ray cluster of three hosts, of which one is killed: run by `test_ray.py` where there is only loopback.
 
-    python ray_trial.py FOLDER WORLD LAST_TICK      prints what was seen, as one line of JSON
+python ray_trial.py FOLDER WORLD LAST_TICK      prints what was seen, as one line of JSON
 """
 
 import json
@@ -28,9 +28,11 @@ TICKS_PER_S, SLOW_TICKS_PER_S = 40.0, 4.0
 """Slow while something is dead, or the world would be at its end before all are back."""
 PATIENCE_S = 60.0
 FAST_CHECKS = {
-    "health_check_period_ms": 500, "health_check_timeout_ms": 1000, "health_check_failure_threshold": 3,
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 1000,
+    "health_check_failure_threshold": 3,
     "health_check_initial_delay_ms": 0,
-}  # fmt: skip
+}
 
 
 def parent_of(pid: int) -> int:

@@ -29,7 +29,7 @@ def test_its_snapshots_are_at_the_url_and_are_brought_when_they_are_read(far, tm
     assert far.ticks() == [0, 4, 8]
     assert sorted(path.name for path in (tmp_path / "far" / "run").iterdir()) == [
         f"tick-{tick:012d}" for tick in (0, 4, 8)
-    ]  # fmt: skip
+    ]
     for path in list(far.snapshots.iterdir()):
         path.rename(tmp_path / f"gone-{path.name}")
     again = opened_store(far.folder)

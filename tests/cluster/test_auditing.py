@@ -59,9 +59,10 @@ def enter(store: Store, *done: tuple[int, Done]) -> None:
 def files(folder: Path) -> dict[str, bytes]:
     """What is in a folder, but for what SQLite lays beside a file that it reads."""
     return {
-        str(path): path.read_bytes() for path in folder.rglob("*")
+        str(path): path.read_bytes()
+        for path in folder.rglob("*")
         if path.is_file() and not path.name.endswith(("-shm", "-wal"))
-    }  # fmt: skip
+    }
 
 
 def test_a_run_is_closed_and_goes_round_and_nothing_is_written(store):
@@ -138,9 +139,13 @@ def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
     store = small_run(tmp_path / "run")
     world = small_world()
     enter(
-        store, (3, deeds.Drop(1, 2, "mineral", 40)), (5, deeds.Rain(39, 0, 4, 70)),
-        (8, deeds.founder(world, "grazer", 7, 7)), (9, deeds.Wound(1, 3)), (12, deeds.rate(world, "decay", 0.5)),
-    )  # fmt: skip
+        store,
+        (3, deeds.Drop(1, 2, "mineral", 40)),
+        (5, deeds.Rain(39, 0, 4, 70)),
+        (8, deeds.founder(world, "grazer", 7, 7)),
+        (9, deeds.Wound(1, 3)),
+        (12, deeds.rate(world, "decay", 0.5)),
+    )
     with walking(store.folder) as walk:
         walk.go(16)
         walk.save()

@@ -229,11 +229,28 @@ def chain_anew(store: Store) -> None:
 
 
 COLUMNS = [
-    ("digests", "tick"), ("digests", "digest"), ("deeds", "number"), ("deeds", "tick"), ("deeds", "ticket"),
-    ("deeds", "content"), ("links", "tick"), ("links", "covers"), ("links", "digest"), ("links", "hash"),
-    ("items", "number"), ("items", "kind"), ("items", "tick"), ("items", "what"), ("items", "hash"), ("heads", "tick"),
-    ("heads", "link"), ("heads", "number"), ("heads", "item"), ("heads", "public"), ("heads", "signature"),
-]  # fmt: skip
+    ("digests", "tick"),
+    ("digests", "digest"),
+    ("deeds", "number"),
+    ("deeds", "tick"),
+    ("deeds", "ticket"),
+    ("deeds", "content"),
+    ("links", "tick"),
+    ("links", "covers"),
+    ("links", "digest"),
+    ("links", "hash"),
+    ("items", "number"),
+    ("items", "kind"),
+    ("items", "tick"),
+    ("items", "what"),
+    ("items", "hash"),
+    ("heads", "tick"),
+    ("heads", "link"),
+    ("heads", "number"),
+    ("heads", "item"),
+    ("heads", "public"),
+    ("heads", "signature"),
+]
 
 
 @pytest.mark.parametrize(("table", "column"), COLUMNS)
@@ -248,7 +265,7 @@ def test_a_changed_value_in_any_row_is_named(store, table, column):
             other = f"{value + chance.choice((1000, 1 << 40))}"
         else:
             at = chance.randrange(len(value))
-            other = f"'{value[:at]}{chr(ord(value[at]) ^ 1)}{value[at + 1:]}'"
+            other = f"'{value[:at]}{chr(ord(value[at]) ^ 1)}{value[at + 1 :]}'"
         execute(store, f"UPDATE {table} SET {column} = {other} WHERE rowid = {row}")
         fault = proved(store).fault
         assert fault is not None and "\n" not in fault.line and ": take the journal from a copy" in fault.line
@@ -265,9 +282,11 @@ def test_a_row_that_is_gone_or_was_added_is_named(store, table):
         assert proved(store).fault is not None
         store.journal.write_bytes(pristine)
     values = {
-        "digests": "15, 'ab'", "deeds": "9, 2, 'x', 'y'", "links": "24, 'a', 'b', 'c'",
+        "digests": "15, 'ab'",
+        "deeds": "9, 2, 'x', 'y'",
+        "links": "24, 'a', 'b', 'c'",
         "items": "99, 'a', 9, 'b', 'c'",
-    }  # fmt: skip
+    }
     execute(store, f"INSERT INTO {table} VALUES ({values[table]})")
     assert proved(store).fault is not None
 
@@ -320,7 +339,7 @@ def test_a_flipped_bit_anywhere_in_the_journals_file_is_one_line_or_touches_noth
         "UPDATE digests SET digest = '0123456789abcdef' WHERE tick = 16",
         f"UPDATE deeds SET content = '{deeds.written(Rain(10, 12, 4, 901)).decode()}' WHERE number = 1",
     ],
-)  # fmt: skip
+)
 def test_a_forgery_that_fits_its_chain_is_found_by_the_replay(store, kept, statement):
     execute(store, statement)
     chain_anew(store)

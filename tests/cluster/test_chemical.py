@@ -45,9 +45,13 @@ def come_to(program: str, seed: int = 1, most: int = 1000) -> tuple[dict, Here]:
 
 
 def task(
-    name: str, waits: tuple[str, ...] = (), serves: tuple[str, ...] = (), service: str = "own.add",
-    given: str = "1:1", kind: str = "TASK",
-) -> str:  # fmt: skip
+    name: str,
+    waits: tuple[str, ...] = (),
+    serves: tuple[str, ...] = (),
+    service: str = "own.add",
+    given: str = "1:1",
+    kind: str = "TASK",
+) -> str:
     """A task as it is written in a program."""
     sources, targets = (", ".join(f'"{one}"' for one in names) for names in (waits, serves))
     return f'"{kind}":"{name}":<"SRC":<{sources}>, "DST":<{targets}>, "SRV":"{service}", "IN":<{given}>>'
@@ -118,7 +122,7 @@ WRONG = {
     "reactions without end": ("<(replace x::int by x + 1), 1>", "no rest after"),
     "no program": ('<"TASK":', "here"),
     "a rule for a value": (f"<{task('a', given='1:(replace 1 by 2)')}>", "a rule cannot be given"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", WRONG)

@@ -32,10 +32,16 @@ LAST_TICK = 500 if LONG else 250
 NODES, EXCHANGES, NETWORKS = (1, 2, 3, 4, 6, 9), (1, 2, 4), ("loopback", "ipc", "tcp")
 MISFORTUNES = ("none", "join", "leave", "kill", "all")
 SAMPLE = [
-    ("golden", 1, 1, "ipc", "none"), ("golden", 2, 4, "tcp", "join"), ("golden", 3, 2, "ipc", "all"),
-    ("golden", 4, 1, "tcp", "kill"), ("golden", 9, 2, "loopback", "leave"), ("golden", 6, 4, "loopback", "all"),
-    ("golden", 6, 2, "tcp", "none"), ("golden", 9, 1, "ipc", "kill"), ("pond", 2, 1, "tcp", "all"),
-]  # fmt: skip
+    ("golden", 1, 1, "ipc", "none"),
+    ("golden", 2, 4, "tcp", "join"),
+    ("golden", 3, 2, "ipc", "all"),
+    ("golden", 4, 1, "tcp", "kill"),
+    ("golden", 9, 2, "loopback", "leave"),
+    ("golden", 6, 4, "loopback", "all"),
+    ("golden", 6, 2, "tcp", "none"),
+    ("golden", 9, 1, "ipc", "kill"),
+    ("pond", 2, 1, "tcp", "all"),
+]
 EVERYTHING = list(itertools.product(("golden", "pond"), NODES, EXCHANGES, NETWORKS, MISFORTUNES))
 SPEED = LAST_TICK / 4
 HOLD_AT = LAST_TICK - 50

@@ -43,9 +43,19 @@ def store(tmp_path, world) -> Store:
 def manifest_of(world, regions, parts) -> snapshot.Manifest:
     first, seals = regions[0], snapshot.seals_of(regions[0].constants)
     return snapshot.describe(
-        "golden", world.text, world.laws.layout(world), first.torus, first.seed, 3, seals, parts,
-        {"births": 0, "deaths": 0}, Controls(), ENTRY.kept, EPOCH,
-    )  # fmt: skip
+        "golden",
+        world.text,
+        world.laws.layout(world),
+        first.torus,
+        first.seed,
+        3,
+        seals,
+        parts,
+        {"births": 0, "deaths": 0},
+        Controls(),
+        ENTRY.kept,
+        EPOCH,
+    )
 
 
 def loaded_digests(world, folder: Path, constants) -> int:
@@ -72,7 +82,11 @@ def test_a_shared_folder_is_known_by_its_token(tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
     one.mkdir(), other.mkdir()
     first = snapshot_transfer.offer(one)
-    assert snapshot_transfer.shares(one, first) and not snapshot_transfer.shares(other, first) and not snapshot_transfer.shares(tmp_path / "none", first)
+    assert (
+        snapshot_transfer.shares(one, first)
+        and not snapshot_transfer.shares(other, first)
+        and not snapshot_transfer.shares(tmp_path / "none", first)
+    )
     second = snapshot_transfer.offer(one)
     assert snapshot_transfer.shares(one, second) and not snapshot_transfer.shares(one, first)
     snapshot_transfer.withdraw(one)
@@ -185,9 +199,26 @@ def test_a_file_that_is_lost_or_cut_at_a_url_is_seen(tmp_path, world, regions):
 # --- chunks from those who mean ill
 
 BAD_NAMES = [
-    "", "/etc/passwd", "..", "../x", "a/../../x", "a//b", "./a", "a/.", ".hidden", "a/.hidden", "a\\b", "a\0b", "a\n",
-    "C:x", "a b", "~", "a/", "-rf", "x" * 500,
-]  # fmt: skip
+    "",
+    "/etc/passwd",
+    "..",
+    "../x",
+    "a/../../x",
+    "a//b",
+    "./a",
+    "a/.",
+    ".hidden",
+    "a/.hidden",
+    "a\\b",
+    "a\0b",
+    "a\n",
+    "C:x",
+    "a b",
+    "~",
+    "a/",
+    "-rf",
+    "x" * 500,
+]
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
@@ -212,10 +243,13 @@ def test_names_that_leave_the_folder_are_refused_everywhere(tmp_path, name):
 @pytest.mark.parametrize(
     "promised",
     [
-        [("a", -1)], [("a", 1), ("a", 1)], [("a", 1), ("a/b", 1)], [("a", 600), ("b", 401)],
+        [("a", -1)],
+        [("a", 1), ("a", 1)],
+        [("a", 1), ("a/b", 1)],
+        [("a", 600), ("b", 401)],
         [(f"f{at}", 0) for at in range(snapshot_transfer.MOST_FILES + 1)],
     ],
-)  # fmt: skip
+)
 def test_promises_that_cannot_be_kept_are_refused(tmp_path, promised):
     with pytest.raises(ValueError):
         Receiver(tmp_path / "new", promised, most_bytes=1000)
@@ -225,11 +259,15 @@ def test_promises_that_cannot_be_kept_are_refused(tmp_path, promised):
 @pytest.mark.parametrize(
     "chunk",
     [
-        Chunk("a", 1, b"x" * 9, True), Chunk("a", -CHUNK_BYTES, b"x" * 10, True), Chunk("a", 0, b"x" * 9, True),
-        Chunk("a", 0, b"x" * 11, True), Chunk("a", CHUNK_BYTES, b"x" * 10, True), Chunk("b", 0, b"", True),
+        Chunk("a", 1, b"x" * 9, True),
+        Chunk("a", -CHUNK_BYTES, b"x" * 10, True),
+        Chunk("a", 0, b"x" * 9, True),
+        Chunk("a", 0, b"x" * 11, True),
+        Chunk("a", CHUNK_BYTES, b"x" * 10, True),
+        Chunk("b", 0, b"", True),
         Chunk("a", 0, b"", False),
     ],
-)  # fmt: skip
+)
 def test_chunks_out_of_range_are_refused_and_write_nothing(tmp_path, chunk):
     receiver = Receiver(tmp_path / "new", [("a", 10)])
     with pytest.raises(ValueError):
@@ -263,13 +301,18 @@ def test_large_and_empty_files_arrive_in_any_order(tmp_path):
     (source / "exact").write_bytes(content[:CHUNK_BYTES])
     sent = list(snapshot_transfer.chunks(source))
     assert [(c.name, c.offset // CHUNK_BYTES, c.last) for c in sent] == [
-        ("deep/large", 0, False), ("deep/large", 1, False), ("deep/large", 2, True), ("empty", 0, True),
+        ("deep/large", 0, False),
+        ("deep/large", 1, False),
+        ("deep/large", 2, True),
+        ("empty", 0, True),
         ("exact", 0, True),
-    ]  # fmt: skip
+    ]
     receiver = Receiver(tmp_path / "new", snapshot_transfer.files_of(source))
     done = [receiver.take(chunk) for chunk in [*sent[:0:-1], sent[-1], sent[0]]]
     assert done == [False] * 5 + [True]
-    assert all((tmp_path / "new" / n).read_bytes() == (source / n).read_bytes() for n, _ in snapshot_transfer.files_of(source))
+    assert all(
+        (tmp_path / "new" / n).read_bytes() == (source / n).read_bytes() for n, _ in snapshot_transfer.files_of(source)
+    )
 
 
 def test_chunks_that_come_after_the_folder_was_given_up_make_nothing(tmp_path):

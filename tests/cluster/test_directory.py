@@ -270,9 +270,11 @@ def test_what_a_node_says_counts_from_where_it_joined_only():
     town.live(0.5)
     epoch = town.directory.epoch
     for message in (
-        protocol.Beat("k0", epoch, 1 << 20), protocol.Leave("k0"), protocol.Note("k0", epoch, 2, protocol.Failed("broken", True)),
+        protocol.Beat("k0", epoch, 1 << 20),
+        protocol.Leave("k0"),
+        protocol.Note("k0", epoch, 2, protocol.Failed("broken", True)),
         protocol.Join("k0", "ipc:///elsewhere", "", "", 1, 1, True, SEALS),
-    ):  # fmt: skip
+    ):
         town.heard(message, "stranger")
     assert town.directory.nodes["k0"].sender == b"k0" and town.directory.nodes["k0"].tick < 1 << 20
     assert (town.directory.epoch, town.directory.phase) == (epoch, "running")

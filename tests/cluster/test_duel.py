@@ -106,8 +106,9 @@ def test_every_birth_is_counted_in_its_group():
 def test_what_became_of_a_side_is_read_off_its_rows():
     rows = [
         {"tick": tick, "group": group, "living": 9 - tick, "births": tick * 2, "generation": 3 - tick}
-        for tick in (0, 1, 2) for group in ("a", "b")
-    ]  # fmt: skip
+        for tick in (0, 1, 2)
+        for group in ("a", "b")
+    ]
     assert outcome_of(rows, "a") == {"living": 7, "births": 4, "generation": 3}
 
 

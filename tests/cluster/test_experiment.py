@@ -173,11 +173,14 @@ def with_duel(text: str) -> str:
 FLOCKS = SMALL.replace("golden", "flocking").replace('"founders.0.count" = 60', "")
 
 MATCHED = (
-    "analyses = ['foragers']\nacross = ['matching']\n" + SMALL.replace('"elements"', '"patches"')
-    + f"[[deeds]]\n{DROP}\n" * 2 + '[[points]]\n"deeds.0.do.count" = 5\n"deeds.1.do.count" = 9\n'
+    "analyses = ['foragers']\nacross = ['matching']\n"
+    + SMALL.replace('"elements"', '"patches"')
+    + f"[[deeds]]\n{DROP}\n" * 2
+    + '[[points]]\n"deeds.0.do.count" = 5\n"deeds.1.do.count" = 9\n'
     '[[points]]\n"deeds.0.do.count" = 8\n"deeds.1.do.count" = 6\n'
-    + EXPECT.replace("grazer.end", "matching.slope") + "above = 0\n"
-)  # fmt: skip
+    + EXPECT.replace("grazer.end", "matching.slope")
+    + "above = 0\n"
+)
 
 WRONG = {
     "an unknown key": (SMALL + "[sett]\nwidth = 8\n", 'unknown key "sett": did you mean "set"'),
@@ -211,10 +214,12 @@ WRONG = {
     "a figure of no analysis": (f"{SMALL}{EXPECT.replace('grazer.end', 'thinning.slope')}above = 0\n", "neither"),
     "a duel's other species": (
         with_duel("at = 5, species = ['grazer']") + EXPECT.replace("grazer.end", "duel.hunter.more") + "above = 0\n",
-        'mean "duel.grazer.more"'),
+        'mean "duel.grazer.more"',
+    ),
     "an analysis without its measure": ("analyses = ['thinning']\n" + SMALL, 'analyses: "thinning"'),
     "a figure that its analysis does not tell": (
-        "analyses = ['peaks']\n" + SMALL + EXPECT.replace("grazer.end", "hunter.peak_tik") + "above = 0\n", "neither"
+        "analyses = ['peaks']\n" + SMALL + EXPECT.replace("grazer.end", "hunter.peak_tik") + "above = 0\n",
+        "neither",
     ),
     "a column misspelt behind its point": (
         SMALL.replace("elements", "behaviour") + EXPECT.replace("grazer.", "grazer.toward_huntre.") + "above = 0\n",
@@ -227,34 +232,45 @@ WRONG = {
     "an end before its beginning": (f"{SMALL}{EXPECT}above = 0\nfirst = 9\nuntil = 3\n", "turn them round"),
     "more runs than there are": (f"{SMALL}{EXPECT}above = 0\nin_runs = 3\n", "use 1 to 2"),
     "in no run": (f"{SMALL}{EXPECT}above = 0\nin_runs = 0\n", "use 1 to 2"),
-    "no one to be compared with": (SMALL + '[[points]]\n"climate.light" = 1.0\n"climate.wind" = 0.5\n[[points]]\n'
-                                   '"climate.light" = 0.0\n"climate.wind" = 0.0\n[[points]]\n"climate.light" = 0.0\n'
-                                   f'"climate.wind" = 0.1\n{EXPECT}above = 0\nagainst = {{"climate.light" = 0.0}}\n',
-                                   "name more of its values"),
+    "no one to be compared with": (
+        SMALL + '[[points]]\n"climate.light" = 1.0\n"climate.wind" = 0.5\n[[points]]\n'
+        '"climate.light" = 0.0\n"climate.wind" = 0.0\n[[points]]\n"climate.light" = 0.0\n'
+        f'"climate.wind" = 0.1\n{EXPECT}above = 0\nagainst = {{"climate.light" = 0.0}}\n',
+        "name more of its values",
+    ),
     "a plot of a column that is not": (SMALL + '[[plots]]\ntitle = "a"\ncolumns = ["gras"]\n', 'mean "grass"'),
     "no TOML": ("world = ", "not TOML"),
     "no ticks": (SMALL.replace("24", "0"), "use 1 or more"),
     "a seed of a point": (SMALL + "[vary]\nseed = [1, 2]\n", "leave it out of set, vary and points"),
     "a point twice": (SMALL + '[vary]\n"climate.light" = [1.0, 1.0]\n', "is there twice"),
-    "more runs than can be": (SMALL + "[vary]\n" + "".join(
-        f'"founders.{n}.count" = {list(range(40))}\n' for n in range(5)), "102400000 points times 2 seeds"),
+    "more runs than can be": (
+        SMALL + "[vary]\n" + "".join(f'"founders.{n}.count" = {list(range(40))}\n' for n in range(5)),
+        "102400000 points times 2 seeds",
+    ),
     "no such entry": (SMALL + '"founders.9.count" = 3\n', "set, vary or points: founders.9.count: no entry"),
     "a garden measured never": (SMALL + GARDEN.replace("every = 2", "every = 0"), "every = 0"),
     "a garden of no measure": (SMALL + GARDEN.replace('["state"]', "[]"), "garden: its species or measures are none"),
     "a duel of nobody": (with_duel("at = 5, species = []"), "duel: its species or measures are none"),
     "deeds after the end": (SMALL + f"[[deeds]]\nfirst = 24\n{DROP}\n", "no tick of 24 is between"),
     "deeds that have a place and are scattered": (
-        SMALL + f"[[deeds]]\n{DROP}\nover = [0, 0, 4, 4]\n", "leave out y and x, or over"),
+        SMALL + f"[[deeds]]\n{DROP}\nover = [0, 0, 4, 4]\n",
+        "leave out y and x, or over",
+    ),
     "a figure that is wanted of each run": ("across = ['holling']\n" + SMALL, "wants the figure intake."),
     "a figure of all runs of a few": (MATCHED + 'where = {"deeds.0.do.count" = 5}\n', "is of all runs together"),
     "a figure of all runs drawn of each": (
-        MATCHED + '[[plots]]\ntitle = "a"\noutcomes = ["matching.slope"]\n', "is of all runs together"),
+        MATCHED + '[[plots]]\ntitle = "a"\noutcomes = ["matching.slope"]\n',
+        "is of all runs together",
+    ),
     "a part of a figure of the whole run": (
         "analyses = ['peaks']\n" + SMALL + EXPECT.replace("grazer.end", "tick.peak_tick") + "above = 0\nfirst = 3\n",
-        "is of the whole run"),
+        "is of the whole run",
+    ),
     "compared with itself": (
         SMALL + '[vary]\n"climate.light" = [0.0, 1.0]\n' + EXPECT + 'above = 0\nwhere = {"climate.light" = 1.0}\n'
-        'against = {"climate.light" = 1.0}\n', "none to compare"),
+        'against = {"climate.light" = 1.0}\n',
+        "none to compare",
+    ),
     "bounds that exclude each other": (f"{SMALL}{EXPECT}above = 5\nbelow = 5\n", "nothing is above 5 and below 5"),
     "ticks beyond the last": (f"{SMALL}{EXPECT}above = 5\nfirst = 25\n", "nothing is measured between"),
     "ticks between measurements": (f"{SMALL}{EXPECT}above = 5\nfirst = 1\nuntil = 9\n", "nothing is measured between"),
@@ -266,7 +282,7 @@ WRONG = {
     "a measure that tells the tick": (SMALL.replace('"elements"', '"own_measures:timely"'), "tells 'tick' = 5"),
     "a measure that is none": (SMALL.replace('"elements"', '"own_measures:NUMBER"'), "is no function"),
     "a duel without genomes": (FLOCKS + "[duel]\nat = 5\nspecies = ['bird']\n", "no founders with genomes"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", WRONG)

@@ -151,8 +151,9 @@ def test_a_slow_viewer_gets_the_newest_only_and_nothing_is_queued_for_it(town, e
     eye.say(Credit(10))
     ticks = [
         max(tiles.read_head(frame)[0].tick for frame in raw)
-        for message, raw in eye.listen(0.6) if isinstance(message, Tile)
-    ]  # fmt: skip
+        for message, raw in eye.listen(0.6)
+        if isinstance(message, Tile)
+    ]
     assert len(ticks) == 10 and min(ticks) >= now - 60 > 10
     kept = town.do(lambda: town.gateway.desk.sources[LIVE].tiles)
     assert len(kept) == len(ALL) and all(len(one.pieces) <= 4 for one in kept.values())
@@ -219,12 +220,16 @@ def test_step_is_said_once_to_the_directory_however_often_the_viewer_says_it(tow
 
 BAD_COMMANDS = [
     ("drop", {"y": 1, "x": 1, "substance": "gold", "count": 3}, 'unknown "gold"'),
-    ("drop", {"y": 1}, "missing"), ("explode", {}, 'unknown "explode"'),
+    ("drop", {"y": 1}, "missing"),
+    ("explode", {}, 'unknown "explode"'),
     ("rain", {"y": 1, "x": 5000, "radius_cells": 3, "count": 3}, "rain: x = 5000"),
-    ("move", {"id": 12345, "y": 1, "x": 1}, "no such being"), ("spawn", {"species": "wolf", "y": 1, "x": 1}, "wolf"),
-    ("spawn", {"y": 1, "x": -1, "like": 7}, "no such being"), ("drive", {"id": 5, "drives": {"fly": 1}}, "fly"),
-    ("rate", {"reaction": "decay", "rate": -1}, "use 0 to"), ("deeds", {"deeds": []}, "none are given"),
-]  # fmt: skip
+    ("move", {"id": 12345, "y": 1, "x": 1}, "no such being"),
+    ("spawn", {"species": "wolf", "y": 1, "x": 1}, "wolf"),
+    ("spawn", {"y": 1, "x": -1, "like": 7}, "no such being"),
+    ("drive", {"id": 5, "drives": {"fly": 1}}, "fly"),
+    ("rate", {"reaction": "decay", "rate": -1}, "use 0 to"),
+    ("deeds", {"deeds": []}, "none are given"),
+]
 
 
 @pytest.mark.parametrize(("what", "arguments", "said"), BAD_COMMANDS, ids=lambda one: str(one)[:20])
@@ -263,12 +268,21 @@ def test_spectators_look_and_change_nothing(keyring):
 def test_a_flood_of_bad_messages_changes_nothing_for_others(town, eye):
     bad, chance = Eye(town.address), iter(range(10**9))
     noise = [
-        [b""], [b"\xc1"], [os.urandom(50)], [b"\x91" * 5000], [b"x"] * 60,
-        viewer_protocol.encode(Tile(b"x", 0)), viewer_protocol.encode(Credit(-5)), viewer_protocol.encode(Answer("a", 1)),
-        viewer_protocol.encode(Command("", "drop", b"")), viewer_protocol.encode(Command("t" * 500, "drop", b"")),
-        viewer_protocol.encode(Command("u", "drop", b"[[[[")), viewer_protocol.encode(Query("q", b"\xff")),
-        viewer_protocol.encode(viewer_protocol.Watch([b""] * 5000, 1 << 40)), viewer_protocol.encode(viewer_protocol.History("h", "burn", 1 << 50)),
-    ]  # fmt: skip
+        [b""],
+        [b"\xc1"],
+        [os.urandom(50)],
+        [b"\x91" * 5000],
+        [b"x"] * 60,
+        viewer_protocol.encode(Tile(b"x", 0)),
+        viewer_protocol.encode(Credit(-5)),
+        viewer_protocol.encode(Answer("a", 1)),
+        viewer_protocol.encode(Command("", "drop", b"")),
+        viewer_protocol.encode(Command("t" * 500, "drop", b"")),
+        viewer_protocol.encode(Command("u", "drop", b"[[[[")),
+        viewer_protocol.encode(Query("q", b"\xff")),
+        viewer_protocol.encode(viewer_protocol.Watch([b""] * 5000, 1 << 40)),
+        viewer_protocol.encode(viewer_protocol.History("h", "burn", 1 << 50)),
+    ]
     eye.say(viewer_protocol.Watch(packed(Topic(BODIES, 0, 0, 0)), 1000))
     eye.until(Tile)
     malformed, before = town.gateway.malformed, len(town.disk.deeds)

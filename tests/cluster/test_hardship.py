@@ -66,17 +66,30 @@ def test_a_world_file_that_was_changed_after_launch_is_refused(folder, before, a
 
 
 DAMAGED = {
-    "tick a string": {"tick": "x"}, "tick negative": {"tick": -5}, "tick true": {"tick": True},
-    "tick of another folder": {"tick": 7}, "counts null": {"counts": None},
+    "tick a string": {"tick": "x"},
+    "tick negative": {"tick": -5},
+    "tick true": {"tick": True},
+    "tick of another folder": {"tick": 7},
+    "counts null": {"counts": None},
     "counts of words": {"counts": {"births": "x"}},
-    "counts without deaths": {"counts": {"births": 1}}, "fields null": {"fields": None},
+    "counts without deaths": {"counts": {"births": 1}},
+    "fields null": {"fields": None},
     "fields of null": {"fields": [None]},
-    "tables null": {"tables": None}, "tables of null": {"tables": {"plants": None, "monsters": None}},
-    "no constants": {"constants": {}}, "constants null": {"constants": None}, "parts null": {"parts": None},
-    "parts of null": {"parts": [None]}, "no parts": {"parts": []}, "torus null": {"torus": None},
-    "torus of words": {"torus": ["a", 3]}, "world null": {"world": None}, "name a number": {"name": 3},
-    "seed a string": {"seed": "5"}, "digest null": {"digest": None}, "unknown key": {"more": 1},
-}  # fmt: skip
+    "tables null": {"tables": None},
+    "tables of null": {"tables": {"plants": None, "monsters": None}},
+    "no constants": {"constants": {}},
+    "constants null": {"constants": None},
+    "parts null": {"parts": None},
+    "parts of null": {"parts": [None]},
+    "no parts": {"parts": []},
+    "torus null": {"torus": None},
+    "torus of words": {"torus": ["a", 3]},
+    "world null": {"world": None},
+    "name a number": {"name": 3},
+    "seed a string": {"seed": "5"},
+    "digest null": {"digest": None},
+    "unknown key": {"more": 1},
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGED)

@@ -50,7 +50,7 @@ from umwelt.cluster.wire.protocol import (
     _checksum,
     decode,
     encode,
-)  # fmt: skip
+)
 from umwelt.cluster.wire.transport import ZmqTransport
 
 MESSAGES = int(os.environ.get("UMWELT_HOSTILE_MESSAGES", "40000"))
@@ -78,32 +78,48 @@ def lies(epoch: int, pass_key: bytes, members: list[Member], chance: Random) -> 
     key, other = members[0].key, secrets.token_bytes(16)
     recorded = Recorded(8, 1, 2, 3, 4, {"plants": {"grass": 5}}, {"water": 6})
     found: list[tuple] = [
-        (Welcome("width = 1", "golden", "/", "", "http://127.0.0.1:9/"),), (Refused("go away"),),
-        (Fenced(key),), (Stop("go away"),), (Stop(),), (Chunk("tick-0", "x", 0), [b"x" * 100]),
+        (Welcome("width = 1", "golden", "/", "", "http://127.0.0.1:9/"),),
+        (Refused("go away"),),
+        (Fenced(key),),
+        (Stop("go away"),),
+        (Stop(),),
+        (Chunk("tick-0", "x", 0), [b"x" * 100]),
         (Assign(epoch + 1, other, 0, "tick-0", members, 0, 1, 1, 8),),
         (Grant(epoch, 1 << 28, [Deed(9, 9, b'{"deed": "remove", "being": 1}')], [Snapshot(9, True)], 99),),
-        (Beat(key, epoch, 1 << 28, 1, 1e-9, 1.0, 1, 1e9, 1e9),), (Beat("nobody", epoch, 5),), (Leave(key),),
-        (Note(key, epoch, 1, Failed("broken", True)),), (Note(key, epoch, 2, Ready(0)),),
+        (Beat(key, epoch, 1 << 28, 1, 1e-9, 1.0, 1, 1e9, 1e9),),
+        (Beat("nobody", epoch, 5),),
+        (Leave(key),),
+        (Note(key, epoch, 1, Failed("broken", True)),),
+        (Note(key, epoch, 2, Ready(0)),),
         *[(Note(key, epoch, number, recorded), [b"\xff" * 9]) for number in range(1, 40)],
         (Note(key, epoch, 3, Kept(8, True, {"rectangle": [0, 0, 1, 1]}, {}, 0.1, [("../x", 9)])),),
-        (Hello("stranger", "another protocol"),), (Attend("stranger"),),
+        (Hello("stranger", "another protocol"),),
+        (Attend("stranger"),),
         (Join("stranger", "tcp://127.0.0.1:1", "", "h", 1, 1, True, {"laws": "others"}, 1 << 28),),
         (Join(key, members[0].address, "", "h", 1, 1, True, {}, 0),),
-        (Ask("tick-000000000000", "../../journal.sqlite", 0),), (Ask("../..", "", 0),),
+        (Ask("tick-000000000000", "../../journal.sqlite", 0),),
+        (Ask("../..", "", 0),),
         (Ask("x" * 4000, "/etc/passwd", 9),),
-        (Submit("bad", [b"{" * 5000]),), (Submit("huge", [b"{}"] * 5000),), (Submit("big", [b" " * 300_000] * 4),),
-        (Order("odd", "nothing", 3.0),), (Order("far", "speed", -1.0),), (Order("lost", "lost", -7.5, "nowhere"),),
-        (Look(epoch, other, "t", b"{}"),), (Look(epoch, pass_key, "t", b"[" * 900),),
-    ]  # fmt: skip
+        (Submit("bad", [b"{" * 5000]),),
+        (Submit("huge", [b"{}"] * 5000),),
+        (Submit("big", [b" " * 300_000] * 4),),
+        (Order("odd", "nothing", 3.0),),
+        (Order("far", "speed", -1.0),),
+        (Order("lost", "lost", -7.5, "nowhere"),),
+        (Look(epoch, other, "t", b"{}"),),
+        (Look(epoch, pass_key, "t", b"[" * 900),),
+    ]
     for source in range(len(members)):
         for tick in (0, 1, 7, 1000, 1 << 28):
             found += [
                 (Strip(epoch, other, tick, source, 0), [b"\0" * 12, b"\0" * 900]),
                 (Strip(epoch - 1, pass_key, tick, source, 0), [b"\0" * 12, b"\0" * 900]),
                 (Strip(epoch + 1, other, tick, source, 0), [b"\0" * 12, b"\0" * 2000]),
-                (Want(epoch, other, tick, source),), (Ping(epoch, other, source, 1.0),),
-                (Pong(epoch, other, 1 << 39, 1.0),), (Want(epoch, pass_key, tick, 1 << 39),),
-            ]  # fmt: skip
+                (Want(epoch, other, tick, source),),
+                (Ping(epoch, other, source, 1.0),),
+                (Pong(epoch, other, 1 << 39, 1.0),),
+                (Want(epoch, pass_key, tick, 1 << 39),),
+            ]
     chance.shuffle(found)
     return found
 
@@ -121,13 +137,26 @@ def noise(epoch: int, pass_key: bytes, members: list[Member], chance: Random) ->
         found.append([chance.randbytes(size) for _ in range(chance.choice((1, 1, 2, 5, 64)))])
         found.append(sealed(chance.randbytes(size)))
     pack = msgspec.msgpack.encode
-    found += [sealed(header) for header in (
-        b"\x91" * 200_000, b"\x81\xa1a" * 50_000, b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", pack([]),
-        pack(None), pack(["Nothing", 1]), pack(["Beat"]), pack(["Beat", "k", 1, -5]),
-        pack(["Beat", members[0].key, epoch, 1 << 63]),
-        pack(["Order", "t", "lost", float("nan"), "h"]), pack(["Order", "t", "step", float("inf")]),
-        pack(["Submit", "t", [b"{}"], 1 << 40]), pack(["Strip", epoch, pass_key, 1 << 62, 0]), pack({"type": "Stop"}),
-    )]  # fmt: skip
+    found += [
+        sealed(header)
+        for header in (
+            b"\x91" * 200_000,
+            b"\x81\xa1a" * 50_000,
+            b"\xdf\xff\xff\xff\xff",
+            b"\xc6\xff\xff\xff\xff",
+            pack([]),
+            pack(None),
+            pack(["Nothing", 1]),
+            pack(["Beat"]),
+            pack(["Beat", "k", 1, -5]),
+            pack(["Beat", members[0].key, epoch, 1 << 63]),
+            pack(["Order", "t", "lost", float("nan"), "h"]),
+            pack(["Order", "t", "step", float("inf")]),
+            pack(["Submit", "t", [b"{}"], 1 << 40]),
+            pack(["Strip", epoch, pass_key, 1 << 62, 0]),
+            pack({"type": "Stop"}),
+        )
+    ]
     chance.shuffle(found)
     return found
 

@@ -25,7 +25,10 @@ class Node:
         )
         self.now_s = 10.0
         self.wait(0)
-        members = [protocol.Member("key-0", "a", "ipc:///a", "", LEFT), protocol.Member("other", "b", "ipc:///b", "", RIGHT)]
+        members = [
+            protocol.Member("key-0", "a", "ipc:///a", "", LEFT),
+            protocol.Member("other", "b", "ipc:///b", "", RIGHT),
+        ]
         self.assign = protocol.Assign(EPOCH, PASS, 0, "tick-0", members, 0, k, 1, 8)
         self.told(protocol.Welcome("", "world", "", ""))
         self.machine.handle(events.Prepared({}, True))
@@ -178,7 +181,11 @@ def test_a_snapshot_is_taken_before_the_deeds_of_its_tick():
     node.grant(5, [protocol.Deed(1, 1, b"")], [protocol.Snapshot(1, False)])
     node.strip(0)
     node.machine.handle(events.WasPasted())
-    assert [one for one in kinds(node.stepped(1)) if one is not protocol.Beat] == [events.Record, events.Keep, events.Cut]
+    assert [one for one in kinds(node.stepped(1)) if one is not protocol.Beat] == [
+        events.Record,
+        events.Keep,
+        events.Cut,
+    ]
 
 
 def test_notes_are_said_again_until_a_grant_acknowledges_them():
@@ -194,9 +201,12 @@ def test_notes_are_said_again_until_a_grant_acknowledges_them():
 
 
 ORDERS = [
-    protocol.Stop("go"), protocol.Fenced("key-0"), protocol.Refused("no"), protocol.Grant(EPOCH, 99, [], [], 0),
+    protocol.Stop("go"),
+    protocol.Fenced("key-0"),
+    protocol.Refused("no"),
+    protocol.Grant(EPOCH, 99, [], [], 0),
     protocol.Assign(EPOCH + 1, PASS, 0, "s", [protocol.Member("key-0", "a", "", "", LEFT)], 0, 1, 1, 8),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: type(order).__name__)

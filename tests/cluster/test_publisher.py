@@ -343,15 +343,19 @@ QUESTIONS = [
     {"ask": "select", "table": "monsters", "columns": ["y", "x", "species", "organs", "sugar_count"]},
     {"ask": "select", "table": "monsters", "columns": ["memory", "genome"], "where": [["age_ticks", ">", 9]]},
     {
-        "ask": "select", "table": "plants", "columns": ["y_fixed", "stage"], "rectangle": [-20, 120, 60, 50],
+        "ask": "select",
+        "table": "plants",
+        "columns": ["y_fixed", "stage"],
+        "rectangle": [-20, 120, 60, 50],
         "where": [["tissue_count", ">=", 10], ["species", "!=", "shrub"]],
     },
     {"ask": "select", "table": "plants", "columns": ["x"], "most": 7},
     {"ask": "select", "table": "plants", "columns": ["x"], "where": [["x", "<", -1]]},
-    {"ask": "count"}, {"ask": "count", "rectangle": [150, 130, 40, 40]},
+    {"ask": "count"},
+    {"ask": "count", "rectangle": [150, 130, 40, 40]},
     {"ask": "patch", "name": "water", "rectangle": [-10, 100, 70, 60]},
     {"ask": "patch", "name": "light", "rectangle": [0, 0, 160, 136]},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("asked", QUESTIONS, ids=str)
@@ -405,7 +409,9 @@ def test_an_answer_that_is_too_large_is_cut_where_it_stays_true():
 
 
 BAD_QUESTIONS = {
-    b"": "question", b"[]": "question", b'{"ask":"kill"}': "question",
+    b"": "question",
+    b"[]": "question",
+    b'{"ask":"kill"}': "question",
     b'{"ask":"select","table":"wolves","columns":[]}': 'unknown "wolves"',
     b'{"ask":"select","table":"plants","columns":["sugar"]}': 'unknown "sugar"',
     b'{"ask":"select","table":"plants","columns":[],"where":[["lit","==",1]]}': 'unknown "lit"',
@@ -414,9 +420,10 @@ BAD_QUESTIONS = {
     b'{"ask":"select","table":"plants","columns":[],"where":[["species","==","wolf"]]}': 'unknown "wolf"',
     b'{"ask":"select","table":"plants","columns":[],"where":[["age_ticks","==","old"]]}': "whole number",
     b'{"ask":"select","table":"plants","columns":[],"most":-1}': "most = -1",
-    b'{"ask":"count","rectangle":[0,0,0,5]}': "rectangle", b'{"ask":"count","rectangle":[0,0,9999,5]}': "rectangle",
+    b'{"ask":"count","rectangle":[0,0,0,5]}': "rectangle",
+    b'{"ask":"count","rectangle":[0,0,9999,5]}': "rectangle",
     b'{"ask":"patch","name":"gold","rectangle":[0,0,5,5]}': 'unknown "gold"',
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("content", BAD_QUESTIONS, ids=lambda content: content.decode())

@@ -68,9 +68,14 @@ def alone_with_ray(*command: str) -> str:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         environment |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": short}
         done = subprocess.run(
-            [*ALONE, begin, sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True,
-            timeout=MOST_S, check=False,
-        )  # fmt: skip
+            [*ALONE, begin, sys.executable, *command],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=MOST_S,
+            check=False,
+        )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
 

@@ -31,9 +31,12 @@ def entered(journal: Journal, tick: int, cells: list[int], kind: int = 2, parent
     genome = np.zeros((len(cells), MONSTER_GENES if kind == 2 else 22), np.int8)
     genome[:, TRAIT["marker_a"] : TRAIT["marker_a"] + 3] = np.array(cells)[:, None] % 100 - [0, 1, 2]
     record = {
-        "id": ids, "parent_id": np.full(len(cells), parent), "species": np.full(len(cells), kind - 1, np.int16),
-        "genome": genome, "cell": np.array(cells),
-    }  # fmt: skip
+        "id": ids,
+        "parent_id": np.full(len(cells), parent),
+        "species": np.full(len(cells), kind - 1, np.int16),
+        "genome": genome,
+        "cell": np.array(cells),
+    }
     journal.enter_births(record, ["grass", "grazer"], 50)
     return ids.tolist()
 
@@ -160,8 +163,13 @@ def test_a_family_is_the_line_up_and_the_children(journal):
     assert [one["id"] for one in content["ancestors"]] == line[39:0:-1]  # a founder was not born
     assert [one["id"] for one in content["children"]] == [line[41], *others][:256]
     assert content["children"][0] == {
-        "id": line[41], "parent_id": line[40], "tick": 41, "species": "grazer", "y": 0, "x": 41,
-    }  # fmt: skip
+        "id": line[41],
+        "parent_id": line[40],
+        "tick": 41,
+        "species": "grazer",
+        "y": 0,
+        "x": 41,
+    }
     far, _ = asked(small_world(), journal.path, "family", being=line[80])
     assert [one["id"] for one in far["ancestors"]] == line[79:15:-1] and far["children"] == []
     assert asked(small_world(), journal.path, "family", being=founder)[0]["children"][0]["id"] == line[1]
@@ -208,11 +216,13 @@ def test_what_a_run_journalled_is_what_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("births", -1), "tick -1"), (("metrics", 1 << 62), "give numbers"),
-        (("births", 0, 0.0, 0, "stones"), "stones"), (("family", 0, 0.0, -1 << 63), "give numbers"),
+        (("births", -1), "tick -1"),
+        (("metrics", 1 << 62), "give numbers"),
+        (("births", 0, 0.0, 0, "stones"), "stones"),
+        (("family", 0, 0.0, -1 << 63), "give numbers"),
         (("births", 0, 0.0, 0, "x" * 5000), "unknown"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_asked_is_one_line(journal, arguments, said):
     with pytest.raises(Exception, match=said) as refused:
         asked(small_world(), journal.path, *arguments)

@@ -188,9 +188,19 @@ def fill(aside: Path, walk: Walk, kept: bool, epoch: int, controls: Controls | N
     part = snapshot.write_part(aside, region.cut(region.owned), region.torus, audit.digest(region), kept)
     seals, layout = snapshot.write_constants(aside, region.constants), world.laws.layout(world)
     return snapshot.describe(
-        world.name, world.text, layout, region.torus, region.seed, region.tick, seals, [part], region.counts,
-        controls or Controls(), kept, epoch,
-    )  # fmt: skip
+        world.name,
+        world.text,
+        layout,
+        region.torus,
+        region.seed,
+        region.tick,
+        seals,
+        [part],
+        region.counts,
+        controls or Controls(),
+        kept,
+        epoch,
+    )
 
 
 def names(store: Store) -> list[str]:
@@ -203,8 +213,10 @@ def test_the_newest_two_marks_stay_and_runs_go_on_from_them(folder):
             walk.go(tick)
             take(walk.store, walk, False)
     assert [entry.name for entry in walk.store.entries()][:3] == [
-        "mark-000000000025", "mark-000000000024", "tick-000000000020",
-    ]  # fmt: skip
+        "mark-000000000025",
+        "mark-000000000024",
+        "tick-000000000020",
+    ]
     assert walk.store.ticks() == [0, 8, 16, 20]
     with walking(folder) as again:
         assert again.tick == 25 and again.digest() == walk.digest()

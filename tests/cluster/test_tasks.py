@@ -39,9 +39,16 @@ def test_bytes_that_are_no_value_are_refused(content):
 
 @pytest.mark.parametrize(
     ("dtype", "shape", "values"),
-    [("<O8", [1], b"12345678"), ("|S4", [1], b"abcd"), ("<i8", [2], b"12345678"), ("<i8", [-1], b"12345678"),
-     ("<i8", [1], b"1234567"), ("<i8", [1 << 40, 1 << 40], b""), ("<m8", [1], b"12345678")],
-)  # fmt: skip
+    [
+        ("<O8", [1], b"12345678"),
+        ("|S4", [1], b"abcd"),
+        ("<i8", [2], b"12345678"),
+        ("<i8", [-1], b"12345678"),
+        ("<i8", [1], b"1234567"),
+        ("<i8", [1 << 40, 1 << 40], b""),
+        ("<m8", [1], b"12345678"),
+    ],
+)
 def test_arrays_that_are_none_are_refused(dtype, shape, values):
     forged = msgspec.msgpack.encode(msgspec.msgpack.Ext(1, msgspec.msgpack.encode([dtype, shape, values])))
     with pytest.raises(RunError):
@@ -71,9 +78,14 @@ def test_a_name_of_the_house_cannot_be_taken(monkeypatch):
 
 @pytest.mark.parametrize(
     ("given", "named", "line"),
-    [((), {}, "missing a required argument"), (("x",), {}, "Expected `int`"), ((1, 2, 3), {}, "too many"),
-     ((1,), {"othr": 2}, "unexpected keyword"), ((1,), {"say": 2}, "unexpected")],
-)  # fmt: skip
+    [
+        ((), {}, "missing a required argument"),
+        (("x",), {}, "Expected `int`"),
+        ((1, 2, 3), {}, "too many"),
+        ((1,), {"othr": 2}, "unexpected keyword"),
+        ((1,), {"say": 2}, "unexpected"),
+    ],
+)
 def test_arguments_that_do_not_fit_are_refused_in_one_line(given, named, line):
     with pytest.raises(RunError, match=line) as refused:
         task_named("own.add").run(packed_arguments("own.add", given, named))
@@ -100,8 +112,13 @@ def test_what_goes_wrong_in_a_task_is_one_line():
 def test_a_bench_does_one_after_another_ends_what_takes_too_long_and_goes_on():
     bench, found = Bench("here"), []
     try:
-        for ticket, name, given in (("a", "own.add", [1]), ("b", "own.forever", []), ("c", "own.large", [2 << 20]),
-                                    ("d", "own.nobody", []), ("e", "own.add", [2])):  # fmt: skip
+        for ticket, name, given in (
+            ("a", "own.add", [1]),
+            ("b", "own.forever", []),
+            ("c", "own.large", [2 << 20]),
+            ("d", "own.nobody", []),
+            ("e", "own.add", [2]),
+        ):
             bench.begin(ticket, Errand(name, packed_arguments(name, given, {})), 0.3 if ticket == "b" else 30.0)
         bench.begin("f", Errand("own.forever", packed_arguments("own.forever", [], {})), 30.0)
         bench.halt("f")

@@ -157,10 +157,12 @@ def test_the_nearest_is_the_nearest_over_the_seams_too(resting):
 
 def test_bad_queries_get_a_line(world):
     for wrong, line in (
-        (lambda: world.nearest("wolf", 1, 1), 'unknown "wolf"'), (lambda: world.nearest("grazer", 96, 1), "0 to 95"),
-        (lambda: world.heatmap("gold"), 'unknown "gold"'), (lambda: world.heatmap("water", 500), "use 1 to 96"),
+        (lambda: world.nearest("wolf", 1, 1), 'unknown "wolf"'),
+        (lambda: world.nearest("grazer", 96, 1), "0 to 95"),
+        (lambda: world.heatmap("gold"), 'unknown "gold"'),
+        (lambda: world.heatmap("water", 500), "use 1 to 96"),
         (lambda: world.census((0, 0, 0, 5)), "rectangle"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(Exception, match=line) as refused:
             wrong()
         assert "\n" not in str(refused.value)
@@ -178,13 +180,20 @@ def test_queries_can_be_awaited_side_by_side(town):
 # --- bounds
 
 WRONG = [
-    (("own.nothing",), {}, "no task"), (("os:system", "true"), {}, "no task"), (("own.none",), {}, "is no task"),
-    (("own.fail", 3), {}, "3: cannot be"), (("own.add", "x"), {}, "Expected `int`"),
-    (("own.large", 2 << 20), {}, "1024 KiB at most"), (("own.outer", np.zeros(1 << 18)), {}, "256 KiB at most"),
-    (("experiment.run", {}), {}, "use umwelt experiment"), (("duel.run", []), {}, "not done from afar"),
-    (("own.add", 1), {"within_s": 1e9}, "up to 600 s"), (("own.add", 1), {"near": (1,)}, "give y and x"),
-    (("census",), {}, "works on data"), (("own.add", print), {}, "cannot travel"),
-]  # fmt: skip
+    (("own.nothing",), {}, "no task"),
+    (("os:system", "true"), {}, "no task"),
+    (("own.none",), {}, "is no task"),
+    (("own.fail", 3), {}, "3: cannot be"),
+    (("own.add", "x"), {}, "Expected `int`"),
+    (("own.large", 2 << 20), {}, "1024 KiB at most"),
+    (("own.outer", np.zeros(1 << 18)), {}, "256 KiB at most"),
+    (("experiment.run", {}), {}, "use umwelt experiment"),
+    (("duel.run", []), {}, "not done from afar"),
+    (("own.add", 1), {"within_s": 1e9}, "up to 600 s"),
+    (("own.add", 1), {"near": (1,)}, "give y and x"),
+    (("census",), {}, "works on data"),
+    (("own.add", print), {}, "cannot travel"),
+]
 
 
 @pytest.mark.parametrize(("given", "named", "line"), WRONG, ids=lambda one: str(one)[:30])

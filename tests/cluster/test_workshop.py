@@ -33,9 +33,12 @@ def test_tasks_are_done_side_by_side_and_come_out_in_order():
 
 @pytest.mark.parametrize(
     ("name", "line"),
-    [("own.fail", "7: cannot be"), ("own.crash", "a process ended before its run was done: free some memory"),
-     ("own.nobody", "no task")],
-)  # fmt: skip
+    [
+        ("own.fail", "7: cannot be"),
+        ("own.crash", "a process ended before its run was done: free some memory"),
+        ("own.nobody", "no task"),
+    ],
+)
 def test_what_goes_wrong_is_one_line_and_ends_what_is_under_way(name, line):
     async def beside(flow):
         await flow.gather([flow.run("own.forever"), flow.run(name, 7)])

@@ -1,12 +1,12 @@
 """A cluster of real processes for tests: start it, disturb it, and compare it with the world that nobody disturbed.
 
-    with Together(world, folder, nodes=3) as run:
-        run.wait_for_tick(100)
-        run.kill("node-1")
-        run.rest()
-    run.assert_undisturbed()
+with Together(world, folder, nodes=3) as run:
+    run.wait_for_tick(100)
+    run.kill("node-1")
+    run.rest()
+run.assert_undisturbed()
 
-    python tests/cluster/together.py FOLDER NODES      an engine of its own, for tests that kill the engine
+python tests/cluster/together.py FOLDER NODES      an engine of its own, for tests that kill the engine
 """
 
 import os

@@ -108,8 +108,11 @@ def test_any_atom_of_a_solution_may_be_taken():
 
 def test_inner_solutions_that_may_end_in_several_ways_do():
     assert outcomes("let one = replace-one x::int, y::int by x in <<one, 1, 2>, <one, 3, 4>>") == {
-        "<<1>, <3>>", "<<1>, <4>>", "<<2>, <3>>", "<<2>, <4>>",
-    }  # fmt: skip
+        "<<1>, <3>>",
+        "<<1>, <4>>",
+        "<<2>, <3>>",
+        "<<2>, <4>>",
+    }
 
 
 def test_a_solution_within_a_tuple_within_a_solution_comes_to_rest():

@@ -38,9 +38,13 @@ def test_the_pages_python_runs():
 
 def test_the_bounds_are_those_of_the_page():
     bounds = (
-        machine.Limits.reactions, machine.Limits.tries, terms.MOST_ATOMS, terms.MOST_BITS, terms.MOST_DEPTH,
+        machine.Limits.reactions,
+        machine.Limits.tries,
+        terms.MOST_ATOMS,
+        terms.MOST_BITS,
+        terms.MOST_DEPTH,
         parser.MOST_PATTERNS,
-    )  # fmt: skip
+    )
     assert bounds == (1_000_000, 20_000_000, 200_000, 14_000, 50, 32)
     for bound in bounds:
         assert f"{bound:,}" in PAGE

@@ -94,8 +94,10 @@ def test_a_split_puts_all_others_on_the_right_side_of_any_pivot():
     for pivot in values:
         greater = sorted(v for v in values if v > pivot)
         lower = sorted(v for v in values if v < pivot)
-        legal.add(f'<"G":<{", ".join(map(str, greater))}>, "L":<{", ".join(map(str, lower))}>, "pivot":{pivot}, '
-                  "greater, lower>")  # fmt: skip
+        legal.add(
+            f'<"G":<{", ".join(map(str, greater))}>, "L":<{", ".join(map(str, lower))}>, "pivot":{pivot}, '
+            "greater, lower>"
+        )
     program = read_program("split")
     assert everything(program) == legal
     assert results(program, range(100)) == legal

@@ -91,13 +91,15 @@ HOSTILE = {
     "two for one": ("let r = replace x::solution by <x, x> in <r, <1>>", "a solution of more than 200,000 atoms"),
     "all twice": ("let rec r = replace-one ?w by w, w, 1, r in <r, 1>", "more than 200,000 atoms at once: copy less"),
     "rule in rule": (
-        "let r = replace x::rule by (s = replace 1 by x, x, x) in <r, (q = replace 1 by 1)>", "more than 200,000 atoms",
+        "let r = replace x::rule by (s = replace 1 by x, x, x) in <r, (q = replace 1 by 1)>",
+        "more than 200,000 atoms",
     ),
     "sieve of eight": (
         f"let r = replace {', '.join(f'{v}::int' for v in 'abcdefgh')} by 1 if a + b + c + d + e + f + g + h < 0 in "
-        f"<r, {', '.join('123456789')}, {', '.join('123456789')}>", "no rest after 100,000 combinations of atoms",
+        f"<r, {', '.join('123456789')}, {', '.join('123456789')}>",
+        "no rest after 100,000 combinations of atoms",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", HOSTILE)
@@ -109,12 +111,15 @@ def test_programs_that_would_not_end_are_stopped_in_a_line(what):
     assert told.startswith("mine.hocl: ") and line in told and len(told.splitlines()) == 1
 
 
-@pytest.mark.parametrize("source", [
-    "let r = replace x::int by x + 1 in <r, 0>",
-    "let r = replace x::int by x, x in <r, 0>",
-    "let rec r = replace-one x::int by <r, x> in <r, 1>",
-    "let r = replace x::int, y::int by x + 1, y - 1 if x > y in <r, 1, 2, 3, 4, 5, 6>",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "source",
+    [
+        "let r = replace x::int by x + 1 in <r, 0>",
+        "let r = replace x::int by x, x in <r, 0>",
+        "let rec r = replace-one x::int by <r, x> in <r, 1>",
+        "let r = replace x::int, y::int by x + 1, y - 1 if x > y in <r, 1, 2, 3, 4, 5, 6>",
+    ],
+)
 def test_all_outcomes_of_what_has_too_many_are_refused_in_a_line(source):
     with pytest.raises(ProgramError) as refused:
         everything(parse(source, "mine.hocl"), limits=Limits(300, 10_000))

@@ -1,6 +1,5 @@
 """Chemistry: balance, and reactions against the law of mass action."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -95,14 +94,14 @@ def test_earths_reactions_balance_and_their_sites_compile():
 @pytest.mark.parametrize(
     ("reaction", "line"),
     [
-        (Reaction("rot", "a + d -> e", 0.1), '1 A on the left, 2 on the right'),
+        (Reaction("rot", "a + d -> e", 0.1), "1 A on the left, 2 on the right"),
         (Reaction("rot", "a -> x", 0.1), 'unknown substance "x": known are a, b'),
         (Reaction("rot", "a b -> c", 0.1), 'cannot read "a b"'),
-        (Reaction("rot", "a", 0.1), 'write the equation as'),
+        (Reaction("rot", "a", 0.1), "write the equation as"),
         (Reaction("rot", "-> a", 0.1), "matter cannot come from nothing"),
         (Reaction("rot", "0 a -> 0 a", 0.1), "use 1 to 1000"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_refused_by_name(reaction, line):
     with pytest.raises(ChemistryError, match='reaction "rot": ') as caught:
         Chemistry(LETTERS, (reaction,))
@@ -165,5 +164,3 @@ def test_formulas():
     for wrong in ("", "h2o", "H2-O", "2H"):
         with pytest.raises(ChemistryError, match="cannot read the formula"):
             parse_formula("w", wrong)
-
-

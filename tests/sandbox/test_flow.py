@@ -24,9 +24,10 @@ def air(share: float, gust: float = 0.0, substances: int = 1, seed: int = 5) -> 
     fields = [Field("substance", "int32", parts=names)]
     region = Region(Torus(SIDE, SIDE), Rectangle(0, 0, SIDE, SIDE), 1, fields, [], seed)
     region.constants = {
-        "mobile": np.arange(substances), "share_q12": np.full(substances, round(share * 4096)),
+        "mobile": np.arange(substances),
+        "share_q12": np.full(substances, round(share * 4096)),
         "gust_q12": np.full(substances, round(gust * 4096)),
-    }  # fmt: skip
+    }
     return region
 
 
@@ -73,9 +74,11 @@ def test_wind_carries_with_its_strength_and_direction():
 
 @settings(max_examples=40)
 @given(
-    share=st.floats(0, 1), seed=st.integers(0, 999), most=st.sampled_from([1, 3, 100, 1_000_000]),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 999),
+    most=st.sampled_from([1, 3, 100, 1_000_000]),
     substances=st.integers(1, 5),
-)  # fmt: skip
+)
 def test_nothing_is_lost_and_nothing_falls_below_zero(share, seed, most, substances):
     region = air(share, gust=max(0, 0.99 - share), substances=substances, seed=seed)
     random = np.random.default_rng(seed)
@@ -148,7 +151,7 @@ def test_without_a_tide_a_climate_older_than_tides_is_the_same():
 
 
 def test_vapour_and_rain_keep_the_air_near_what_it_holds():
-    text = 'width = 64\nheight = 64\nseed = 2\n[ground]\nvapour = 900\n'
+    text = "width = 64\nheight = 64\nseed = 2\n[ground]\nvapour = 900\n"
     world = parse_world(text, "wet", "wet")
     region = begin(world)
     advance(region, world.laws, 200)

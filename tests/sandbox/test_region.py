@@ -29,9 +29,13 @@ def filled(torus: Torus, owned: Rectangle, halo: int, beings: np.ndarray) -> Reg
 
 @settings(max_examples=60)
 @given(
-    height=st.integers(4, 12), width=st.integers(4, 12), halo=st.integers(0, 17), y_cut=st.integers(1, 3),
-    x_cut=st.integers(1, 3), seed=st.integers(0, 99),
-)  # fmt: skip
+    height=st.integers(4, 12),
+    width=st.integers(4, 12),
+    halo=st.integers(0, 17),
+    y_cut=st.integers(1, 3),
+    x_cut=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
 def test_halos_hold_every_periodic_image_exactly(height, width, halo, y_cut, x_cut, seed):
     torus = Torus(height, width)
     beings = np.random.default_rng(seed).integers(0, [height * 1024, width * 1024], (20, 2))

@@ -165,9 +165,19 @@ def part_of(aside: Path, region: Region, compressed: bool) -> dict:
 def described(world, regions, parts, kept: bool) -> snapshot.Manifest:
     first = regions[0]
     return snapshot.describe(
-        "golden", world.text, world.laws.layout(world), first.torus, first.seed, first.tick,
-        snapshot.seals_of(first.constants), parts, {"births": 5, "deaths": 2}, first.controls, kept, 9,
-    )  # fmt: skip
+        "golden",
+        world.text,
+        world.laws.layout(world),
+        first.torus,
+        first.seed,
+        first.tick,
+        snapshot.seals_of(first.constants),
+        parts,
+        {"births": 5, "deaths": 2},
+        first.controls,
+        kept,
+        9,
+    )
 
 
 def written(folder: Path, world, regions, kept: bool) -> Path:
@@ -221,8 +231,9 @@ def test_only_the_parts_that_are_needed_have_to_be_there_and_whole(path, world_i
     shutil.rmtree(path / "part-32-32")
     mine, lost = Rectangle(0, 0, 32, 64), Rectangle(16, 32, 32, 32)
     assert {piece.rectangle for piece in snapshot.load_parts(path, manifest, mine, torus)} == {
-        Rectangle(0, 0, 32, 32), Rectangle(0, 32, 32, 32)
-    }  # fmt: skip
+        Rectangle(0, 0, 32, 32),
+        Rectangle(0, 32, 32, 32),
+    }
     with pytest.raises(SnapshotError, match=str(path)):
         snapshot.load_parts(path, manifest, lost, torus)
 
@@ -247,10 +258,13 @@ def test_torn_parts_are_never_taken_for_whole(path, under, how):
     ("key", "value", "said"),
     [
         ("controls", {"rates": {"rot": 8}, "held": {"12": [1, -2]}}, "add up to another"),
-        ("controls", {"rates": [], "held": {}}, "half written"), ("kept", 1, "kept"), ("epoch", None, "epoch"),
-        ("constants", {"../x": "00"}, "is no name"), ("counts", {"births": 1, "deaths": -1}, "deaths"),
+        ("controls", {"rates": [], "held": {}}, "half written"),
+        ("kept", 1, "kept"),
+        ("epoch", None, "epoch"),
+        ("constants", {"../x": "00"}, "is no name"),
+        ("counts", {"births": 1, "deaths": -1}, "deaths"),
     ],
-)  # fmt: skip
+)
 def test_an_edited_manifest_is_refused(path, key, value, said):
     manifest = path / snapshot.MANIFEST
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {key: value}))
@@ -261,12 +275,20 @@ def test_an_edited_manifest_is_refused(path, key, value, said):
 @pytest.mark.parametrize(
     "change",
     [
-        {"folder": "../../x"}, {"folder": "part-0-1"}, {"rectangle": [0, 0, 32, 33]}, {"rectangle": [0, 0, 32, 31]},
-        {"rectangle": [-32, 0, 32, 32]}, {"rectangle": [0, 0, 32, 32.0]}, {"digest": "0"},
-        {"digest": "00000000000000zz"}, {"digest": "0123456789abcdef"},
-        {"beings": {}}, {"beings": {"plants": -1, "monsters": 1}}, {"more": 1},
+        {"folder": "../../x"},
+        {"folder": "part-0-1"},
+        {"rectangle": [0, 0, 32, 33]},
+        {"rectangle": [0, 0, 32, 31]},
+        {"rectangle": [-32, 0, 32, 32]},
+        {"rectangle": [0, 0, 32, 32.0]},
+        {"digest": "0"},
+        {"digest": "00000000000000zz"},
+        {"digest": "0123456789abcdef"},
+        {"beings": {}},
+        {"beings": {"plants": -1, "monsters": 1}},
+        {"more": 1},
     ],
-)  # fmt: skip
+)
 def test_parts_that_cannot_be_are_refused(path, change):
     manifest = path / snapshot.MANIFEST
     content = json.loads(manifest.read_text())

@@ -437,9 +437,13 @@ def best_of(region, trader):
 
 @settings(max_examples=150)
 @given(
-    body=bodies, y=st.integers(0, 31), x=st.integers(0, 31), vision=st.integers(1, 5), most=st.integers(1, 5),
+    body=bodies,
+    y=st.integers(0, 31),
+    x=st.integers(0, 31),
+    vision=st.integers(1, 5),
+    most=st.integers(1, 5),
     seed=st.integers(0, 99),
-)  # fmt: skip
+)
 def test_one_goes_to_the_best_place_in_sight_and_to_the_nearest_of_equals(body, y, x, vision, most, seed):
     trader = {"y": y, "x": x, "vision_cells": vision, **body}
     land = np.random.default_rng(seed).integers(0, most, (2, 32, 32))
@@ -533,11 +537,14 @@ def test_without_trade_there_are_no_prices_and_fewer_live():
 @pytest.mark.parametrize(
     ("key", "value", "line"),
     [
-        ("traders.vision", [1, 6], "traders.vision"), ("traders.metabolism", [0, 5], "traders.metabolism"),
-        ("traders.endowment", [50, 25], "put the smaller number first"), ("traders.count", -1, "traders.count"),
-        ("land.peak", 0, "land.peak"), ("trade.fade_ticks", 0, "trade.fade_ticks"),
+        ("traders.vision", [1, 6], "traders.vision"),
+        ("traders.metabolism", [0, 5], "traders.metabolism"),
+        ("traders.endowment", [50, 25], "put the smaller number first"),
+        ("traders.count", -1, "traders.count"),
+        ("land.peak", 0, "land.peak"),
+        ("trade.fade_ticks", 0, "trade.fade_ticks"),
     ],
-)  # fmt: skip
+)
 def test_wrong_settings_are_named(key, value, line):
     with pytest.raises(WorldFileError, match=line):
         tick_zero(world(**{key: value}))

@@ -134,8 +134,11 @@ def test_a_run_is_audited_and_its_spores_are_journalled_without_a_parent(tmp_pat
     with sqlite3.connect(Store.open(folder).journal) as journal:
         parents = [parent for (parent,) in journal.execute("SELECT parent_id FROM births")]
     assert len(parents) > 200 and set(parents) == {0}
-    for command in (["audit", str(folder), "--ticks", "3"], ["audit", str(folder), "--ticks", "3", "--json"],
-                    ["lineage", str(folder), "--to", str(tmp_path / "tree")]):  # fmt: skip
+    for command in (
+        ["audit", str(folder), "--ticks", "3"],
+        ["audit", str(folder), "--ticks", "3", "--json"],
+        ["lineage", str(folder), "--to", str(tmp_path / "tree")],
+    ):
         with pytest.raises(SystemExit) as left:
             main(command)
         assert not left.value.code

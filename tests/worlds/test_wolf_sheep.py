@@ -209,10 +209,12 @@ def alone_in(described, sheep_cells, wolf_cells, energy):
         table.append(
             len(cells),
             {
-                "id": np.arange(len(cells)) + (kind << 40), "energy": energy,
-                "y_fixed": (y + edge) * 1024 + 512, "x_fixed": (x + edge) * 1024 + 512,
+                "id": np.arange(len(cells)) + (kind << 40),
+                "energy": energy,
+                "y_fixed": (y + edge) * 1024 + 512,
+                "x_fixed": (x + edge) * 1024 + 512,
             },
-        )  # fmt: skip
+        )
     return region
 
 
@@ -247,10 +249,12 @@ def test_a_birth_that_finds_the_litter_full_leaves_the_parent_as_it_was():
 @pytest.mark.parametrize(
     ("key", "value", "line"),
     [
-        ("sheep.reproduce", 1.5, "sheep.reproduce"), ("wolves.count", -1, "wolves.count"),
-        ("grass.regrowth_ticks", 0, "grass.regrowth_ticks"), ("wolves.gain", "much", "wolves.gain"),
+        ("sheep.reproduce", 1.5, "sheep.reproduce"),
+        ("wolves.count", -1, "wolves.count"),
+        ("grass.regrowth_ticks", 0, "grass.regrowth_ticks"),
+        ("wolves.gain", "much", "wolves.gain"),
     ],
-)  # fmt: skip
+)
 def test_wrong_settings_are_named(key, value, line):
     with pytest.raises(WorldFileError, match=line):
         world(**{key: value})

@@ -207,9 +207,11 @@ def choose_module(place, index, plants, y, x):
             row = np.int64(index.rows[k])
             if plants.stage[row] != MODULE:
                 continue
-            if best < 0 or plants.counts[row, TISSUE] > plants.counts[best, TISSUE] or (
-                plants.counts[row, TISSUE] == plants.counts[best, TISSUE] and plants.id[row] < plants.id[best]
-            ):  # fmt: skip
+            if (
+                best < 0
+                or plants.counts[row, TISSUE] > plants.counts[best, TISSUE]
+                or (plants.counts[row, TISSUE] == plants.counts[best, TISSUE] and plants.id[row] < plants.id[best])
+            ):
                 best = row
     return best
 
@@ -278,7 +280,7 @@ def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monste
 @kernel
 def sum_demands(
     y_low, y_high, place, prey_index, prey, eater_index, eater_id, eater_target, eater_demand, kept, share_purpose
-):  # fmt: skip
+):
     """Each one that may be eaten sums what its neighbours ask of it, and finds who gets the remainder.
 
     `kept` is out of reach.
@@ -416,12 +418,28 @@ def act(region: Region) -> None:
     region.run(trade, *both, region.fields["substance"], grown=3)
     region.run(choose_food, *both, region.constants["sine"], grown=2)
     region.run(
-        sum_demands, plant_index, plants, monster_index, monsters.id, monsters.graze_target, monsters.graze_demand,
-        parameters.STUB_TISSUE_COUNT, GRAZE_SHARE, grown=1,
-    )  # fmt: skip
+        sum_demands,
+        plant_index,
+        plants,
+        monster_index,
+        monsters.id,
+        monsters.graze_target,
+        monsters.graze_demand,
+        parameters.STUB_TISSUE_COUNT,
+        GRAZE_SHARE,
+        grown=1,
+    )
     region.run(
-        sum_demands, monster_index, monsters, monster_index, monsters.id, monsters.bite_target, monsters.bite_demand,
-        0, BITE_SHARE, grown=1,
-    )  # fmt: skip
+        sum_demands,
+        monster_index,
+        monsters,
+        monster_index,
+        monsters.id,
+        monsters.bite_target,
+        monsters.bite_demand,
+        0,
+        BITE_SHARE,
+        grown=1,
+    )
     region.run(take_portions, *both)
     region.run(lose_tissue, *both)

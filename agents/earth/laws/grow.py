@@ -117,7 +117,9 @@ def set_plant_catalysts(plants, row, warmth):
     if sugar >= parameters.PLANT_SUGAR_MOST_COUNT:
         leaf = np.int64(0)
     plants.catalysts[row, LEAF] = min((leaf * min(warmth, 2048)) >> 10, 16384)
-    costs = leaf_gene + genome.trait(plants.genome, row, genome.P_ROOT) + genome.trait(plants.genome, row, genome.P_THORN)
+    costs = (
+        leaf_gene + genome.trait(plants.genome, row, genome.P_ROOT) + genome.trait(plants.genome, row, genome.P_THORN)
+    )
     costs += genome.trait(plants.genome, row, genome.P_HEIGHT) >> 1
     upkeep = parameters.PLANT_UPKEEP_LEAST_64 + ((tissue * parameters.PLANT_UPKEEP_64_PER_TISSUE * costs) >> 8)
     plants.catalysts[row, MUSCLE] = min(upkeep, 16384)
@@ -153,7 +155,10 @@ def grow_monsters(y_low, y_high, place, index, monsters, organ_counts):
         for k in range(first, last):
             row = index.rows[k]
             tissue, built = np.int64(monsters.counts[row, TISSUE]), np.int64(monsters.organs_built[row])
-            if tissue >= parameters.CORE_TISSUE_COUNT + (built + 1) * parameters.ORGAN_TISSUE_COUNT and built < genome.ORGAN_SLOTS:
+            if (
+                tissue >= parameters.CORE_TISSUE_COUNT + (built + 1) * parameters.ORGAN_TISSUE_COUNT
+                and built < genome.ORGAN_SLOTS
+            ):
                 code = genome.organ_code(monsters.genome, row, built)
                 if code < organ_counts:
                     monsters.organs[row, code] += 1
@@ -169,7 +174,9 @@ def grow_monsters(y_low, y_high, place, index, monsters, organ_counts):
             monsters.catalysts[row, HUNGER] = parameters.STARVING_64 if sugar == 0 else 0
             quick = (genome.trait(monsters.genome, row, genome.FANGS) * parameters.DIGEST_64_PER_8_FANGS) >> 3
             guts = np.int64(monsters.organs[row, GUT])
-            monsters.catalysts[row, GUT_CATALYST] = parameters.DIGEST_BASE_64 + parameters.DIGEST_64_PER_GUT * guts + quick
+            monsters.catalysts[row, GUT_CATALYST] = (
+                parameters.DIGEST_BASE_64 + parameters.DIGEST_64_PER_GUT * guts + quick
+            )
 
 
 def grow(region: Region) -> None:
@@ -180,5 +187,3 @@ def grow(region: Region) -> None:
     region.run(find_stem_flows, region.index("plants"), plants.record(), inflow)
     region.run(grow_plants, region.index("plants"), plants.record(), inflow, environment)
     region.run(grow_monsters, region.index("monsters"), monsters.record(), monsters["organs"].shape[1])
-
-

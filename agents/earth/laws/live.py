@@ -108,9 +108,7 @@ def is_ripe(plants, row):
     """Whether a module has enough for a seed: it flowers."""
     reserve = parameters.PLANT_SUGAR_KEPT_COUNT + (genes.trait(plants.genome, row, genes.P_SEED_RESERVE) >> 2)
     tissue = parameters.BUD_TISSUE_COUNT + 2 * seed_tissue(plants.genome, row)
-    return (
-        plants.stage[row] == MODULE and plants.counts[row, SUGAR] >= reserve and plants.counts[row, TISSUE] >= tissue
-    )
+    return plants.stage[row] == MODULE and plants.counts[row, SUGAR] >= reserve and plants.counts[row, TISSUE] >= tissue
 
 
 @small
@@ -227,7 +225,13 @@ def bear_monsters(place, parents, first_child, monsters):
         genes.mutate(monsters.genome, child, rate, first, last, place.seed, place.tick, identity)
         monsters.heading[child] = bits(draw(place.seed, place.tick, identity, HEADING, 0), 16) & (TURN - 1)
         organs = birth_organs(monsters.genome, parent)
-        hand(monsters.counts, parent, child, TISSUE, parameters.CORE_TISSUE_COUNT + organs * parameters.ORGAN_TISSUE_COUNT)
+        hand(
+            monsters.counts,
+            parent,
+            child,
+            TISSUE,
+            parameters.CORE_TISSUE_COUNT + organs * parameters.ORGAN_TISSUE_COUNT,
+        )
         for s in (SUGAR, WATER, OXYGEN, MINERAL):
             hand(monsters.counts, parent, child, s, np.int64(monsters.counts[parent, s]) >> 1)
         for slot in range(organs):
@@ -344,8 +348,14 @@ def live(region: Region) -> None:
     bear(region, "monsters", bear_monsters)
     dead = {name: np.zeros(region.tables[name].count, np.uint8) for name in ("plants", "monsters")}
     region.run(
-        metabolise_and_die, *indices, plants.record(), monsters.record(), region.fields["substance"],
-        region.scratch("environment", "int16", 4), dead["plants"], dead["monsters"],
-    )  # fmt: skip
+        metabolise_and_die,
+        *indices,
+        plants.record(),
+        monsters.record(),
+        region.fields["substance"],
+        region.scratch("environment", "int16", 4),
+        dead["plants"],
+        dead["monsters"],
+    )
     for name, flags in dead.items():
         region.bury(name, flags)

@@ -145,7 +145,12 @@ def move(region: Region) -> None:
     sine_table, water = region.constants["sine"], region["water"]
     region.run(move_monsters, region.index("monsters"), monsters.record(), sine_table, environment, water, grown=1)
     region.run(
-        drift_seeds, region.index("plants"), plants.record(), sky.wind_x, sky.wind_y, water,  # type: ignore[attr-defined]
+        drift_seeds,
+        region.index("plants"),
+        plants.record(),
+        sky.wind_x,
+        sky.wind_y,
+        water,  # type: ignore[attr-defined]
         grown=1,
-    )  # fmt: skip
+    )
     region.reindex("plants", "monsters")

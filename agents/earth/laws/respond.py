@@ -18,9 +18,15 @@ def respond(region: Region) -> None:
         return
     if behaviours.has_net.any():
         region.run(
-            think, region.index("monsters"), monsters["species"], behaviours.has_net, monsters["genome"],
-            monsters["stimuli"], monsters["memory"], monsters["drives"],
-        )  # fmt: skip
+            think,
+            region.index("monsters"),
+            monsters["species"],
+            behaviours.has_net,
+            monsters["genome"],
+            monsters["stimuli"],
+            monsters["memory"],
+            monsters["drives"],
+        )
     for species, behaviour in behaviours.own.items():
         behaviour.respond(region, (monsters["species"] == species).nonzero()[0])
     if region.controls.held:

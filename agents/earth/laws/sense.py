@@ -130,7 +130,9 @@ def sight_of(monsters, row):
     if monsters.eyes_shut[row] != 0:
         return np.int64(0)
     far = parameters.SIGHT_BASE_FIXED + parameters.SIGHT_PER_EYE_FIXED * np.int64(monsters.organs[row, EYE])
-    return (min(far, parameters.SIGHT_MOST_FIXED) * (ONE + 256 - min(np.int64(monsters.dryness[row]), ONE))) // (ONE + 256)
+    return (min(far, parameters.SIGHT_MOST_FIXED) * (ONE + 256 - min(np.int64(monsters.dryness[row]), ONE))) // (
+        ONE + 256
+    )
 
 
 @small
@@ -143,9 +145,7 @@ def kinship(genome, one, other):
 
 
 @kernel
-def sense_monsters(
-    y_low, y_high, place, index, monsters, sine_table, arctangent, substance, environment, cover
-):  # fmt: skip
+def sense_monsters(y_low, y_high, place, index, monsters, sine_table, arctangent, substance, environment, cover):
     """Write the stimuli of every monster."""
     stimuli = monsters.stimuli
     for y in range(y_low, y_high):
@@ -254,6 +254,12 @@ def sense(region: Region) -> None:
     region.run(cover_cells, plant_index, plants.stage, plants.counts, cover, grown=SIGHT_CELLS)
     region.run(sense_plants, plant_index, plants, environment, region["water"], cover)
     region.run(
-        sense_monsters, monster_index, monsters, region.constants["sine"], region.constants["arctangent"],
-        substance, environment, cover,
-    )  # fmt: skip
+        sense_monsters,
+        monster_index,
+        monsters,
+        region.constants["sine"],
+        region.constants["arctangent"],
+        substance,
+        environment,
+        cover,
+    )

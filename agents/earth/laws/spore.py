@@ -30,7 +30,10 @@ def decide_spores(y_low, y_high, place, index, odds_q24, substance, closing):
             cell = y * place.width + x
             if index.start[cell] != index.start[cell + 1]:
                 continue
-            if substance[DETRITUS, y, x] < parameters.BUD_TISSUE_COUNT or substance[SUGAR, y, x] < parameters.BUD_SUGAR_COUNT:
+            if (
+                substance[DETRITUS, y, x] < parameters.BUD_TISSUE_COUNT
+                or substance[SUGAR, y, x] < parameters.BUD_SUGAR_COUNT
+            ):
                 continue
             key = np.int64(place.y_global[y]) * place.world_width + place.x_global[x]
             for group in range(len(odds_q24)):

@@ -13,10 +13,16 @@ Tint = tuple[float, float, float]
 PANEL_LEAF, PANEL_LEAVES = 0.34, 0.26
 """The hue of a leaf in panels, and how far its gene moves it."""
 SENSE_COLOURS: dict[str, Tint] = {
-    "light": (0.98, 0.90, 0.55), "water": (0.34, 0.66, 0.98), "plant": (0.46, 0.84, 0.46),
-    "carrion": (0.75, 0.56, 0.42), "aroma": (0.70, 0.92, 0.45), "musk": (0.90, 0.55, 0.80),
-    "alarm": (1.0, 0.42, 0.36), "heat": (0.98, 0.60, 0.36), "body": (0.75, 0.68, 0.95),
-}  # fmt: skip
+    "light": (0.98, 0.90, 0.55),
+    "water": (0.34, 0.66, 0.98),
+    "plant": (0.46, 0.84, 0.46),
+    "carrion": (0.75, 0.56, 0.42),
+    "aroma": (0.70, 0.92, 0.45),
+    "musk": (0.90, 0.55, 0.80),
+    "alarm": (1.0, 0.42, 0.36),
+    "heat": (0.98, 0.60, 0.36),
+    "body": (0.75, 0.68, 0.95),
+}
 """Of what antennae meet."""
 
 

@@ -129,9 +129,11 @@ class DotsDrawer:
         ctx.enable(POINT_SIZES)
         self.palette.use(0)
         give(
-            self.program, strength=strength, world=(float(camera.width), float(camera.height)),
+            self.program,
+            strength=strength,
+            world=(float(camera.width), float(camera.height)),
             corner_cell=(float(frame.rectangle.x), float(frame.rectangle.y)),
-        )  # fmt: skip
+        )
         images = camera.images(frame.rectangle)
         for table, first, count in self._runs:
             give(self.program, plants=float(frame.tables[table] in self.plant_tables))
@@ -159,9 +161,12 @@ class DensitiesDrawer:
         self.ctx, self.quad, self.known, self.plant_tables = ctx, quad, known, plant_tables(known)
         self.program = program(ctx, "ground_vertex.glsl", "density_fragment.glsl")
         give(
-            self.program, plant_counts=0, monster_counts=1, world=(float(known.width), float(known.height)),
+            self.program,
+            plant_counts=0,
+            monster_counts=1,
+            world=(float(known.width), float(known.height)),
             grains=GRAIN_UNIT,
-        )  # fmt: skip
+        )
         self._number: int | None = None
         self._textures: list[Any] = []
         self._spread: Spread | None = None
@@ -198,11 +203,16 @@ class DensitiesDrawer:
         lay_over(self.ctx)
         cells, blend = grid_of(camera.scale)
         give(
-            self.program, half_view=half_view(camera), middle=(camera.x, camera.y),
-            density_place=self._spread.place(camera), density_wraps=self._spread.wraps,
-            seconds=frame.now_s % 3600.0, strength=strength,
-            grid_cells=cells, blend=blend,
-        )  # fmt: skip
+            self.program,
+            half_view=half_view(camera),
+            middle=(camera.x, camera.y),
+            density_place=self._spread.place(camera),
+            density_wraps=self._spread.wraps,
+            seconds=frame.now_s % 3600.0,
+            strength=strength,
+            grid_cells=cells,
+            blend=blend,
+        )
         self.quad.render(self.program)
 
     def release(self) -> None:

@@ -59,8 +59,10 @@ class Finish:
             source.use(0)
             self._targets[at].use()
             give(
-                self.down, texel=(1 / source.width, 1 / source.height), threshold=THRESHOLD if at == 1 else 0.0,
-            )  # fmt: skip
+                self.down,
+                texel=(1 / source.width, 1 / source.height),
+                threshold=THRESHOLD if at == 1 else 0.0,
+            )
             quad.render(self.down)
         ctx.enable(ctx.BLEND)
         ctx.blend_func = ctx.ONE, ctx.ONE
@@ -72,9 +74,16 @@ class Finish:
             quad.render(self.up)
 
     def end(
-        self, target: Any, frame: Frame, camera: Camera, bloom: float, composed: Composed | None, strength: float,
-        drift: tuple[float, float], windy: float,
-    ) -> None:  # fmt: skip
+        self,
+        target: Any,
+        frame: Frame,
+        camera: Camera,
+        bloom: float,
+        composed: Composed | None,
+        strength: float,
+        drift: tuple[float, float],
+        windy: float,
+    ) -> None:
         """Bring the scene to the target; `strength` is that of the weather (0: none), `composed` the ground's."""
         if bloom > 0:
             self._bloom()
@@ -86,16 +95,24 @@ class Finish:
         if composed is not None and strength > 0:
             one = self.wind if windy > 0 else self.weather
         give(
-            one, half_view=half_view(camera), middle=(camera.x, camera.y), bloom=bloom * BLOOM,
-            viewport=(float(camera.view[0]), float(camera.view[1])), seconds=frame.now_s % 3600.0,
-        )  # fmt: skip
+            one,
+            half_view=half_view(camera),
+            middle=(camera.x, camera.y),
+            bloom=bloom * BLOOM,
+            viewport=(float(camera.view[0]), float(camera.view[1])),
+            seconds=frame.now_s % 3600.0,
+        )
         if composed is not None and strength > 0:
             composed.textures[2].use(2)
             give(
-                one, ground_place=composed.spread.place(camera), ground_wraps=composed.spread.wraps,
-                strength=strength, drift=drift, windy=windy,
+                one,
+                ground_place=composed.spread.place(camera),
+                ground_wraps=composed.spread.wraps,
+                strength=strength,
+                drift=drift,
+                windy=windy,
                 pixels=camera.scale,
-            )  # fmt: skip
+            )
         self.quad.render(one)
 
     def _drop(self) -> None:

@@ -227,8 +227,9 @@ class Ground:
         if "elevation" in names:
             values = frame.planes["elevation"].values
             self._heights = [
-                min(self._heights[0], float(values.min(initial=0))), max(self._heights[1], float(values.max(initial=0)))
-            ]  # fmt: skip
+                min(self._heights[0], float(values.min(initial=0))),
+                max(self._heights[1], float(values.max(initial=0))),
+            ]
         if "cover" in names:
             values = frame.planes[names["cover"]].values
             low, high = float(values.min(initial=0)), float(values.max(initial=0))
@@ -257,14 +258,21 @@ class Ground:
         since = now - self._composed_s
         low, high = self._heights
         give(
-            self.compose, extent=spread.extent, half_view=(1.0, 1.0), step_cells=float(plane.step),
+            self.compose,
+            extent=spread.extent,
+            half_view=(1.0, 1.0),
+            step_cells=float(plane.step),
             place_before=source.spread.within(spread, height, width),
-            heights=(low if high > low else 0.0, 1 / max(1.0, high - low) if high > low else 1.0,
-                     self.capacity if "water" in names else 0.0, 1 / WATER_DEEP_COUNT),
+            heights=(
+                low if high > low else 0.0,
+                1 / max(1.0, high - low) if high > low else 1.0,
+                self.capacity if "water" in names else 0.0,
+                1 / WATER_DEEP_COUNT,
+            ),
             strengths=(1 / DETRITUS_MUCH_COUNT, 1 / SCENT_STRONG_COUNT, 1 / self.light_most, 1 / self._cover[1]),
             cover_low=self._cover[0],
             ease=1.0 if fresh or not 0 < since < EASED_S else 1 - math.exp(-EASE_A_S * since),
-        )  # fmt: skip
+        )
         self.ctx.disable(self.ctx.BLEND)
         into.target.use()
         self.quad.render(self.compose)
@@ -296,10 +304,16 @@ class Ground:
         self.ctx.disable(self.ctx.BLEND)
         one = self.near if camera.scale >= NEAR_PIXELS else self.far
         give(
-            one, half_view=half_view(camera), middle=(camera.x, camera.y), pixels=camera.scale,
-            ground_place=self.composed.spread.place(camera), ground_wraps=self.composed.spread.wraps,
-            seconds=frame.now_s % 3600.0, scents=float(looks.scents), weather=float(looks.weather),
-        )  # fmt: skip
+            one,
+            half_view=half_view(camera),
+            middle=(camera.x, camera.y),
+            pixels=camera.scale,
+            ground_place=self.composed.spread.place(camera),
+            ground_wraps=self.composed.spread.wraps,
+            seconds=frame.now_s % 3600.0,
+            scents=float(looks.scents),
+            weather=float(looks.weather),
+        )
         self.quad.render(one)
 
     def release(self) -> None:

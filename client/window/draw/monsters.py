@@ -94,8 +94,10 @@ class _Herd:
             bend[on, 1] += bend[on, 0] * (1 - BENDS)
             was_shut[on] = self._shut[at[on]]
             walked[same], bend[same], was_shut[same] = (
-                self._walked[at[same]], self._bend[at[same]], self._was_shut[at[same]]
-            )  # fmt: skip
+                self._walked[at[same]],
+                self._bend[at[same]],
+                self._was_shut[at[same]],
+            )
         self._ids, self._since_s = ids, since_s
         self._walked, self._bend, self._shut, self._was_shut = walked, bend, shut, was_shut
 
@@ -125,9 +127,11 @@ class _Herd:
             (column("gene_fangs") + 128, 8), (column("gene_glow", -30) + 128, 8), (full * 255, 8), (fed * 255, 8)
         )
         flags = (
-            (column("asleep") > 0) * ASLEEP + self._shut * SHUT + self._was_shut * WAS_SHUT
+            (column("asleep") > 0) * ASLEEP
+            + self._shut * SHUT
+            + self._was_shut * WAS_SHUT
             + self._marks.highlighted(ids, looks) * MARKED
-        )  # fmt: skip
+        )
         rows[:, 3] = packed(
             (column("fatigue") / 4, 8), (column("pain") / 4, 8), (column("speed_fixed", 200) / 4, 8), (flags, 8)
         )

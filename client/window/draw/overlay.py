@@ -74,10 +74,10 @@ class Overlay:
         self.lines: Sequence[tuple[float, float, float, float, Colour, float]] = []
         self._lines = _Batch(
             ctx, "line", "4f 4f 1f", ["in_line", "in_tint", "in_width"], "line_vertex.glsl", "line_fragment.glsl"
-        )  # fmt: skip
+        )
         self._rings = _Batch(
             ctx, "ring", "4f 4f", ["in_ring", "in_tint"], "line_ring_vertex.glsl", "line_ring_fragment.glsl"
-        )  # fmt: skip
+        )
 
     def draw(self, frame: Frame, camera: Camera, looks: Looks, nodes: Sequence[Mapping[str, Any]] = ()) -> None:
         """Draw it all into what is bound."""

@@ -54,9 +54,12 @@ class Plants:
         images = camera.images(frame.rectangle)
         # all stems lie under all leaves, flowers stand over them, seeds fly over all
         layers = (
-            (self._seeds, stand.buried), (self._stems[near], stand.stems), (self._leaves[near], stand.rosettes),
-            (self._flowers, stand.flowers), (self._seeds, stand.aloft),
-        )  # fmt: skip
+            (self._seeds, stand.buried),
+            (self._stems[near], stand.stems),
+            (self._leaves[near], stand.rosettes),
+            (self._flowers, stand.flowers),
+            (self._seeds, stand.aloft),
+        )
         for shown, instances in layers:
             if not instances.count:
                 continue
@@ -92,10 +95,11 @@ class _Stand:
         order = np.argsort(sizes.astype(np.uint8), kind="stable")  # large leaves over small ones
         sorted_stage = stage[order]
         for instances, which in (
-            (self.rosettes, sorted_stage >= MODULE), (self.flowers, (rows[order, 5] >> 8) & 255 > 0),
+            (self.rosettes, sorted_stage >= MODULE),
+            (self.flowers, (rows[order, 5] >> 8) & 255 > 0),
             (self.aloft, sorted_stage == SEED_ALOFT),
             (self.buried, (sorted_stage > SEED_ALOFT) & (sorted_stage < MODULE)),
-        ):  # fmt: skip
+        ):
             instances.write(looks=rows[order[which]])
         self.stems.write(looks=self._stem_rows(swarm, rows, grown, ids))
 

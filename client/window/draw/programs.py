@@ -47,6 +47,10 @@ def place(program: Any, camera: Camera, frame: Frame, image: tuple[int, int]) ->
     `scale` pixels a cell, `viewport` in pixels, `now_s` and `glide_s` as in the frame. See `shaders/common.glsl`.
     """
     give(
-        program, corner=(image[1] - camera.x, image[0] - camera.y), scale=camera.scale,
-        viewport=(float(camera.view[0]), float(camera.view[1])), now_s=frame.now_s % 3600.0, glide_s=frame.glide_s,
-    )  # fmt: skip
+        program,
+        corner=(image[1] - camera.x, image[0] - camera.y),
+        scale=camera.scale,
+        viewport=(float(camera.view[0]), float(camera.view[1])),
+        now_s=frame.now_s % 3600.0,
+        glide_s=frame.glide_s,
+    )

@@ -48,9 +48,7 @@ class Stage:
         self.overlay = Overlay(ctx)
         self.plants, self.monsters = Plants(ctx), Monsters(ctx)
 
-    def draw(
-        self, frame: Frame, camera: Camera, looks: Looks, nodes: Sequence[Mapping[str, Any]] = ()
-    ) -> None:  # fmt: skip
+    def draw(self, frame: Frame, camera: Camera, looks: Looks, nodes: Sequence[Mapping[str, Any]] = ()) -> None:
         """Draw everything into the framebuffer that is bound."""
         ctx, target = self.ctx, self.ctx.active_framebuffer
         self._blow(frame.now_s)
@@ -75,9 +73,15 @@ class Stage:
         weather = (1.0 - MAP_HIDES_WEATHER * mapped) if looks.weather and "light" in frame.planes else 0.0
         windy = min(1.0, math.hypot(*self.wind) / FULL_WIND_CELLS_S)
         self.finish.end(
-            target, frame, camera, bloom, self.ground.composed, weather,
-            (self._drift[0], self._drift[1]), windy,
-        )  # fmt: skip
+            target,
+            frame,
+            camera,
+            bloom,
+            self.ground.composed,
+            weather,
+            (self._drift[0], self._drift[1]),
+            windy,
+        )
         self.overlay.draw(frame, camera, looks, nodes)
         ctx.enable(ctx.BLEND)
         ctx.blend_func = ctx.BLEND_DEFAULT

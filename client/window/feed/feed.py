@@ -324,9 +324,10 @@ def place_of(frame: Frame, being: int, torus: Torus) -> tuple[float, float, floa
     swarm, at = seen
     y, x = placed(swarm, frame, slice(at, at + 1))
     return (
-        float(y[0] + frame.rectangle.y) % torus.height, float(x[0] + frame.rectangle.x) % torus.width,
+        float(y[0] + frame.rectangle.y) % torus.height,
+        float(x[0] + frame.rectangle.x) % torus.width,
         float(swarm.heading[at]),
-    )  # fmt: skip
+    )
 
 
 def placed(swarm: Swarm, frame: Frame, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:

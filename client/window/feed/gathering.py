@@ -70,9 +70,13 @@ class Gathered:
 
 
 def swarm_of(
-    table: str, parts: Sequence[tuple[Gathered | None, bool]], before: Swarm | None, frame: Frame, torus: Torus,
+    table: str,
+    parts: Sequence[tuple[Gathered | None, bool]],
+    before: Swarm | None,
+    frame: Frame,
+    torus: Torus,
     now_s: float,
-) -> Swarm | None:  # fmt: skip
+) -> Swarm | None:
     """The beings of a table from its tiles, each with whether it is new; they glide from where they were drawn."""
     found = [(gathered, new) for gathered, new in parts if gathered is not None]
     if not found:
@@ -92,9 +96,19 @@ def swarm_of(
         heading = columns.pop("heading").astype(np.float32) * np.float32(2 * np.pi / TURN)
     plant = "stage" in columns
     swarm = Swarm(
-        table, plant, ids, y, x, y.copy(), x.copy(), heading, heading.copy(), np.full(len(ids), -1e6),
-        columns, corner=(corner.y, corner.x),
-    )  # fmt: skip
+        table,
+        plant,
+        ids,
+        y,
+        x,
+        y.copy(),
+        x.copy(),
+        heading,
+        heading.copy(),
+        np.full(len(ids), -1e6),
+        columns,
+        corner=(corner.y, corner.x),
+    )
     if before is not None and len(before) and not plant:
         _glide(swarm, before, new, frame, torus, now_s)
     return swarm
@@ -109,8 +123,9 @@ def _glide(swarm: Swarm, before: Swarm, new: np.ndarray, frame: Frame, torus: To
     since = np.where(new, now_s, before.since_s[at])
     swarm.since_s[rows] = since
     for axis, size, moved in (
-        ("y", torus.height, before.corner[0] - swarm.corner[0]), ("x", torus.width, before.corner[1] - swarm.corner[1]),
-    ):  # fmt: skip
+        ("y", torus.height, before.corner[0] - swarm.corner[0]),
+        ("x", torus.width, before.corner[1] - swarm.corner[1]),
+    ):
         old, old_before = getattr(before, axis)[at], getattr(before, f"{axis}_before")[at]
         present = getattr(swarm, axis)[rows]
         drawn = np.where(new, old_before + (old - old_before) * share, old_before) + np.where(new, moved, 0)
@@ -141,9 +156,12 @@ def dots_of(pieces: Sequence[Piece], frame: Frame, torus: Torus) -> Dots:
         none, nothing = np.zeros(0, np.float32), np.zeros(0, np.uint8)
         return Dots(none, none, nothing, nothing, nothing)
     return Dots(
-        np.concatenate(ys).astype(np.float32), np.concatenate(xs).astype(np.float32),
-        np.concatenate(species).astype(np.uint8), np.concatenate(sizes).astype(np.uint8), np.concatenate(tables),
-    )  # fmt: skip
+        np.concatenate(ys).astype(np.float32),
+        np.concatenate(xs).astype(np.float32),
+        np.concatenate(species).astype(np.uint8),
+        np.concatenate(sizes).astype(np.uint8),
+        np.concatenate(tables),
+    )
 
 
 def plane_of(pieces: Sequence[Piece], view: Rectangle, step: int, torus: Torus) -> np.ndarray:

@@ -43,8 +43,10 @@ def under_one_sun(pieces: Sequence[Piece], climate: Mapping[str, int], torus: To
     tick = max((piece.head.tick for piece in pieces), default=0)
     if min(climate.get(name, 0) for name in ("day_ticks", "year_ticks")) < 1:
         return list(pieces)
-    return [piece if piece.head.tick == tick or piece.field is None else _lit(piece, tick, climate, torus)
-            for piece in pieces]  # fmt: skip
+    return [
+        piece if piece.head.tick == tick or piece.field is None else _lit(piece, tick, climate, torus)
+        for piece in pieces
+    ]
 
 
 def _lit(piece: Piece, tick: int, climate: Mapping[str, int], torus: Torus) -> Piece:
@@ -66,8 +68,9 @@ def _middles(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = bins(piece.rectangle)
     half = (BIN_CELLS - 1) / 2
     return (
-        np.arange(rows.start, rows.stop) * BIN_CELLS + half, np.arange(columns.start, columns.stop) * BIN_CELLS + half,
-    )  # fmt: skip
+        np.arange(rows.start, rows.stop) * BIN_CELLS + half,
+        np.arange(columns.start, columns.stop) * BIN_CELLS + half,
+    )
 
 
 def _by_column(tick: int, climate: Mapping[str, int], x_share: np.ndarray) -> np.ndarray:

@@ -30,17 +30,36 @@ PACE_OVER_S, USUAL_TICKS_A_S = 1.5, 20.0
 SEEN_SCALE = 26.0
 
 KEYS: dict[str, tuple[str, float]] = {
-    "W": ("thrust", 1.0), "UP": ("thrust", 1.0), "A": ("turn", -1.0), "LEFT": ("turn", -1.0),
-    "D": ("turn", 1.0), "RIGHT": ("turn", 1.0), "SPACE": ("bite", 1.0), "G": ("graze", 1.0), "E": ("drink", 1.0),
-    "T": ("grow", 1.0), "B": ("breed", 1.0), "R": ("rest", 1.0), "F": ("blink", 1.0), "M": ("musk_drive", 1.0),
+    "W": ("thrust", 1.0),
+    "UP": ("thrust", 1.0),
+    "A": ("turn", -1.0),
+    "LEFT": ("turn", -1.0),
+    "D": ("turn", 1.0),
+    "RIGHT": ("turn", 1.0),
+    "SPACE": ("bite", 1.0),
+    "G": ("graze", 1.0),
+    "E": ("drink", 1.0),
+    "T": ("grow", 1.0),
+    "B": ("breed", 1.0),
+    "R": ("rest", 1.0),
+    "F": ("blink", 1.0),
+    "M": ("musk_drive", 1.0),
     "N": ("alarm_drive", 1.0),
-}  # fmt: skip
+}
 """What a held key does, by pyglet's name of it."""
 HINTS = (
-    ("thrust", "W", "run"), ("turn", "A D", "turn"), ("bite", "Space", "bite"), ("graze", "G", "graze"),
-    ("drink", "E", "drink"), ("grow", "T", "grow"), ("breed", "B", "breed"), ("rest", "R", "rest"),
-    ("blink", "F", "blink"), ("musk_drive", "M", "musk"), ("alarm_drive", "N", "alarm"),
-)  # fmt: skip
+    ("thrust", "W", "run"),
+    ("turn", "A D", "turn"),
+    ("bite", "Space", "bite"),
+    ("graze", "G", "graze"),
+    ("drink", "E", "drink"),
+    ("grow", "T", "grow"),
+    ("breed", "B", "breed"),
+    ("rest", "R", "rest"),
+    ("blink", "F", "blink"),
+    ("musk_drive", "M", "musk"),
+    ("alarm_drive", "N", "alarm"),
+)
 """Drives, their keys and their words, for the HUD and for help."""
 
 

@@ -94,8 +94,11 @@ def outline(rectangle: tuple[int, int, int, int], colour: Colour) -> list[Line]:
     y, x, height, width = rectangle
     found: list[Line] = []
     for y0, x0, down, right in (
-        (y, x, 0, width), (y + height, x, 0, width), (y, x, height, 0), (y, x + width, height, 0),
-    ):  # fmt: skip
+        (y, x, 0, width),
+        (y + height, x, 0, width),
+        (y, x, height, 0),
+        (y, x + width, height, 0),
+    ):
         found += pieces(y0, x0, down, right, colour, 2.0)
     return found
 
@@ -104,7 +107,13 @@ def pieces(y: float, x: float, down: float, right: float, colour: Colour, width_
     """A line in parts short enough that the shortest way between their ends on the torus is the line's own."""
     count = max(1, math.ceil(max(abs(down), abs(right)) / 16))
     return [
-        (y + down * at / count, x + right * at / count, y + down * (at + 1) / count, x + right * (at + 1) / count,
-         colour, width_pixels)
+        (
+            y + down * at / count,
+            x + right * at / count,
+            y + down * (at + 1) / count,
+            x + right * (at + 1) / count,
+            colour,
+            width_pixels,
+        )
         for at in range(count)
-    ]  # fmt: skip
+    ]

@@ -16,11 +16,19 @@ from umwelt.client.window.session import Session
 from umwelt.cluster.wire.viewer_protocol import LIVE
 
 ICONS = {
-    "look": icons.ICON_FA_ARROW_POINTER, "drop": icons.ICON_FA_FILL_DRIP, "feed": icons.ICON_FA_UTENSILS,
-    "water": icons.ICON_FA_WATER, "rock": icons.ICON_FA_MOUNTAIN, "paint": icons.ICON_FA_PAINTBRUSH,
-    "rain": icons.ICON_FA_CLOUD_RAIN, "seed": icons.ICON_FA_SEEDLING, "monster": icons.ICON_FA_SPIDER,
-    "move": icons.ICON_FA_UP_DOWN_LEFT_RIGHT, "wound": icons.ICON_FA_BURST, "remove": icons.ICON_FA_TRASH_CAN,
-}  # fmt: skip
+    "look": icons.ICON_FA_ARROW_POINTER,
+    "drop": icons.ICON_FA_FILL_DRIP,
+    "feed": icons.ICON_FA_UTENSILS,
+    "water": icons.ICON_FA_WATER,
+    "rock": icons.ICON_FA_MOUNTAIN,
+    "paint": icons.ICON_FA_PAINTBRUSH,
+    "rain": icons.ICON_FA_CLOUD_RAIN,
+    "seed": icons.ICON_FA_SEEDLING,
+    "monster": icons.ICON_FA_SPIDER,
+    "move": icons.ICON_FA_UP_DOWN_LEFT_RIGHT,
+    "wound": icons.ICON_FA_BURST,
+    "remove": icons.ICON_FA_TRASH_CAN,
+}
 BUTTON_PX, FIELD_PX = 34.0, 96.0
 TOP_PX = 10.0
 DEEDS_SHOWN = 12

@@ -329,15 +329,17 @@ class Hands:
         substance, count = self.settings.substance, self.settings.drop_count
         self._begin(
             lambda y, x: deeds.Drop(y, x, substance, count),
-            lambda times: f"dropped {times * count} {substance}", 1,
-        )  # fmt: skip
+            lambda times: f"dropped {times * count} {substance}",
+            1,
+        )
 
     def _press_rain(self, being: int, table: str) -> None:
         radius, count = min(MOST_RADIUS_CELLS, self.settings.rain_radius_cells), self.settings.rain_count
         self._begin(
             lambda y, x: deeds.Rain(y, x, radius, count),
-            lambda times: "made rain" if times == 1 else f"made {times} rains", max(1, radius),
-        )  # fmt: skip
+            lambda times: "made rain" if times == 1 else f"made {times} rains",
+            max(1, radius),
+        )
 
     def _press_water(self, being: int, table: str) -> None:
         self._begin_paint()
@@ -511,8 +513,10 @@ class Hands:
             "Undo?",
             f'"{deed.words}" was done at tick {deed.tick}. Others share this world, and it does not go back. But a new '
             f"run can begin from tick {deed.tick}, just before it: without this deed, and without all that came after.",
-            "fork it there", "leave it as it is", lambda: fork(self.session, deed.tick, f'without "{deed.words}"'),
-        )  # fmt: skip
+            "fork it there",
+            "leave it as it is",
+            lambda: fork(self.session, deed.tick, f'without "{deed.words}"'),
+        )
 
     def ask_to_fork(self, tick: int) -> None:
         """Offer a new run from a tick of the past, which can then be changed."""
@@ -520,8 +524,10 @@ class Hands:
             "Change the past?",
             f"Tick {tick} has been and stays as it was. A new run can begin from it, to be changed at will; this one "
             "goes on as it does.",
-            "fork it there", "leave it", lambda: fork(self.session, tick),
-        )  # fmt: skip
+            "fork it there",
+            "leave it",
+            lambda: fork(self.session, tick),
+        )
 
     def answer(self, yes: bool) -> None:
         """Answer the question that is asked."""

@@ -85,10 +85,16 @@ class Dock:
         self.clockwork = Clockwork()
         self.lineage, self.events = Lineage(), Events()
         self._drawn: dict[str, Any] = {
-            "World": World(self.clockwork), "Layers": Layers(), "Populations": Populations(),
-            "Inspector": Inspector(), "Brain": Brain(), "Lineage": self.lineage, "Nodes": Nodes(),
-            "Events": self.events, "Help": Help(),
-        }  # fmt: skip
+            "World": World(self.clockwork),
+            "Layers": Layers(),
+            "Populations": Populations(),
+            "Inspector": Inspector(),
+            "Brain": Brain(),
+            "Lineage": self.lineage,
+            "Nodes": Nodes(),
+            "Events": self.events,
+            "Help": Help(),
+        }
         self._placed: dict[str, tuple[float, float, float, float]] = {}
         self._free: set[str] = set()
         """Panels that were moved by hand."""

@@ -182,8 +182,17 @@ def _pictured(genome: bytes, being: Mapping[str, Any], asked: int | None, most: 
     reasons = [one for one in why(genome, sensed, hidden, drive, MOST_REASONS) if abs(one[1]) >= LEAST_SHARE]
     own = follows_net(genome, hidden, drives)
     total = float(out[:, drive].sum())
-    return _Picture(inputs, active.tolist(), [value / ONE for value in drives], _lines_of(into, MOST_LINES),
-                    _lines_of(out, MOST_LINES), reasons, total, drive, own)  # fmt: skip
+    return _Picture(
+        inputs,
+        active.tolist(),
+        [value / ONE for value in drives],
+        _lines_of(into, MOST_LINES),
+        _lines_of(out, MOST_LINES),
+        reasons,
+        total,
+        drive,
+        own,
+    )
 
 
 def _lines_of(flows: np.ndarray, most: int) -> list[tuple[int, int, float]]:
@@ -202,9 +211,13 @@ def _spread(top: float, height: float, count: int) -> list[float]:
 
 
 def _lines(
-    drawn: Any, lines: list[tuple[int, int, float]], start: tuple[float, list[float]], end: tuple[float, list[float]],
-    near: tuple[int, int], column: int,
-) -> None:  # fmt: skip
+    drawn: Any,
+    lines: list[tuple[int, int, float]],
+    start: tuple[float, list[float]],
+    end: tuple[float, list[float]],
+    near: tuple[int, int],
+    column: int,
+) -> None:
     """Lines between two columns; where the mouse is at a node, only its own are lit."""
     (x0, rows0), (x1, rows1) = start, end
     for first, second, flow in lines:

@@ -14,10 +14,13 @@ LEAST_CLADE_BIRTHS = 12
 
 ICON = icons_fontawesome_6
 KINDS: dict[str, tuple[str, Colour]] = {
-    "world": (ICON.ICON_FA_SERVER, DIM), "clade": (ICON.ICON_FA_CODE_BRANCH, ACCENT), "here": (ICON.ICON_FA_USER, TEXT),
-    "extinct": (ICON.ICON_FA_SKULL, BAD), "back": (ICON.ICON_FA_SEEDLING, GOOD),
+    "world": (ICON.ICON_FA_SERVER, DIM),
+    "clade": (ICON.ICON_FA_CODE_BRANCH, ACCENT),
+    "here": (ICON.ICON_FA_USER, TEXT),
+    "extinct": (ICON.ICON_FA_SKULL, BAD),
+    "back": (ICON.ICON_FA_SEEDLING, GOOD),
     "bad": (ICON.ICON_FA_TRIANGLE_EXCLAMATION, WARN),
-}  # fmt: skip
+}
 
 
 class Event(NamedTuple):

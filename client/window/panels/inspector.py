@@ -41,15 +41,27 @@ from umwelt.sandbox.units import ONE, SUBCELL, TURN
 
 ICON = icons_fontawesome_6
 ORGAN_ICONS = {
-    "jaw": ICON.ICON_FA_TOOTH, "gut": ICON.ICON_FA_BOWL_FOOD, "leg": ICON.ICON_FA_SHOE_PRINTS,
-    "eye": ICON.ICON_FA_EYE, "armour": ICON.ICON_FA_SHIELD_HALVED, "spike": ICON.ICON_FA_BURST,
-    "store": ICON.ICON_FA_JAR, "gland": ICON.ICON_FA_SPRAY_CAN_SPARKLES, "none": ICON.ICON_FA_MINUS,
-}  # fmt: skip
+    "jaw": ICON.ICON_FA_TOOTH,
+    "gut": ICON.ICON_FA_BOWL_FOOD,
+    "leg": ICON.ICON_FA_SHOE_PRINTS,
+    "eye": ICON.ICON_FA_EYE,
+    "armour": ICON.ICON_FA_SHIELD_HALVED,
+    "spike": ICON.ICON_FA_BURST,
+    "store": ICON.ICON_FA_JAR,
+    "gland": ICON.ICON_FA_SPRAY_CAN_SPARKLES,
+    "none": ICON.ICON_FA_MINUS,
+}
 ORGAN_COLOURS = {
-    "jaw": (0.95, 0.80, 0.62, 1.0), "gut": (0.93, 0.55, 0.60, 1.0), "leg": (0.75, 0.66, 0.95, 1.0),
-    "eye": (0.60, 0.85, 1.0, 1.0), "armour": (0.70, 0.76, 0.82, 1.0), "spike": (1.0, 0.55, 0.45, 1.0),
-    "store": (0.98, 0.85, 0.50, 1.0), "gland": (0.70, 0.90, 0.50, 1.0), "none": DIM,
-}  # fmt: skip
+    "jaw": (0.95, 0.80, 0.62, 1.0),
+    "gut": (0.93, 0.55, 0.60, 1.0),
+    "leg": (0.75, 0.66, 0.95, 1.0),
+    "eye": (0.60, 0.85, 1.0, 1.0),
+    "armour": (0.70, 0.76, 0.82, 1.0),
+    "spike": (1.0, 0.55, 0.45, 1.0),
+    "store": (0.98, 0.85, 0.50, 1.0),
+    "gland": (0.70, 0.90, 0.50, 1.0),
+    "none": DIM,
+}
 STATES = (("fatigue", "fatigue", WARN), ("pain", "pain", BAD), ("dryness", "dry eyes", (0.6, 0.8, 0.95, 1.0)))
 FAMILY_EVERY_S = 10.0
 MOST_STRONGEST = 14

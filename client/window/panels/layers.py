@@ -10,14 +10,18 @@ from umwelt.client.window.panels.widgets import flow, heading, text_px
 
 CHIP_PX, DOT_PX = 20.0, 12.0
 OTHER_COLOURS: dict[str, Colour] = {
-    "elevation": (0.72, 0.66, 0.55, 1.0), "light": (0.98, 0.90, 0.55, 1.0), "temperature": (0.98, 0.55, 0.36, 1.0),
+    "elevation": (0.72, 0.66, 0.55, 1.0),
+    "light": (0.98, 0.90, 0.55, 1.0),
+    "temperature": (0.98, 0.55, 0.36, 1.0),
     "rain": (0.45, 0.72, 1.0, 1.0),
-}  # fmt: skip
+}
 TOGGLES = (
-    ("scents", "scents", "aroma, musk and alarm in the air"), ("weather", "weather", "day and night, rain, wind"),
-    ("lineages", "clades", "bodies in the colours of their clades (C)"), ("nodes", "nodes", "who computes what (N)"),
+    ("scents", "scents", "aroma, musk and alarm in the air"),
+    ("weather", "weather", "day and night, rain, wind"),
+    ("lineages", "clades", "bodies in the colours of their clades (C)"),
+    ("nodes", "nodes", "who computes what (N)"),
     ("senses", "senses", "what the selected being senses"),
-)  # fmt: skip
+)
 
 
 class Layers:

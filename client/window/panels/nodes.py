@@ -9,9 +9,14 @@ from umwelt.client.window.panels.widgets import dim, short
 from umwelt.cluster.wire.keys import KEEPER
 
 COLUMNS = (
-    ("node", 1.5), ("y, x, height, width", 1.75), ("beings", 0.9), ("ticks/s", 0.9), ("waits", 0.9), ("latency", 1.0),
+    ("node", 1.5),
+    ("y, x, height, width", 1.75),
+    ("beings", 0.9),
+    ("ticks/s", 0.9),
+    ("waits", 0.9),
+    ("latency", 1.0),
     ("memory", 1.0),
-)  # fmt: skip
+)
 MIB = 1 << 20
 TABLE_FLAGS = imgui.TableFlags_.row_bg | imgui.TableFlags_.scroll_y | imgui.TableFlags_.borders_inner_v
 

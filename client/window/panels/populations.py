@@ -25,9 +25,12 @@ MOST_DRAWN = 600
 TABS = ("Species", "Matter", "Births")
 SMALL_PX = 13.0
 PLOT_FLAGS = (
-    implot.Flags_.no_title | implot.Flags_.no_menus | implot.Flags_.no_mouse_text | implot.Flags_.no_box_select
+    implot.Flags_.no_title
+    | implot.Flags_.no_menus
+    | implot.Flags_.no_mouse_text
+    | implot.Flags_.no_box_select
     | implot.Flags_.no_legend
-)  # fmt: skip
+)
 AXIS_FLAGS = implot.AxisFlags_.auto_fit | implot.AxisFlags_.no_label | implot.AxisFlags_.no_highlight
 LEAST_LOGGED = 0.5
 """On a logarithmic axis nothing is drawn here."""

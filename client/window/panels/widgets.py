@@ -34,9 +34,14 @@ def pair(name: str, value: str, at_px: float = 96.0, colour: Colour = TEXT) -> N
 
 
 def meter(
-    name: str, share: float, told: str, colour: Colour = ACCENT, name_px: float = 92.0, told_px: float = 46.0,
+    name: str,
+    share: float,
+    told: str,
+    colour: Colour = ACCENT,
+    name_px: float = 92.0,
+    told_px: float = 46.0,
     signed: bool | None = None,
-) -> bool:  # fmt: skip
+) -> bool:
     """A bar with its name before and its value behind it; gives whether the mouse is over it.
 
     A signed one (without a word: one whose value begins with a sign) grows from its middle to both sides.

@@ -226,10 +226,12 @@ class Annals:
         more, rows = len(rows) > most, rows[:most]
         columns = {name: found[name][rows] for name in (*_BORN, *MARKERS)}
         told = {
-            "count": len(rows), "columns": [[name, array.dtype.name, 0] for name, array in columns.items()],
-            "more": more, "next": int(found["tick"][rows[-1]]) if more else end,
+            "count": len(rows),
+            "columns": [[name, array.dtype.name, 0] for name, array in columns.items()],
+            "more": more,
+            "next": int(found["tick"][rows[-1]]) if more else end,
             "after": int(found["id"][rows[-1]]) if more else 0,
-        }  # fmt: skip
+        }
         return told, b"".join(array.tobytes() for array in columns.values())
 
     def family(self, being: int) -> tuple[list[tuple], list[tuple]]:
@@ -240,10 +242,12 @@ class Annals:
             at = np.flatnonzero((found[column] == number) & (found["tick"] <= self.reached))
             species = self.film.species
             return [
-                (*(int(found[name][row]) for name in ("id", "parent_id", "tick", "y", "x")),
-                 species[found["species"][row]] if found["species"][row] < len(species) else "")
+                (
+                    *(int(found[name][row]) for name in ("id", "parent_id", "tick", "y", "x")),
+                    species[found["species"][row]] if found["species"][row] < len(species) else "",
+                )
                 for row in at[:MOST_CHILDREN]
-            ]  # fmt: skip
+            ]
 
         ancestors: list[tuple] = []
         one = rows("id", being)
@@ -388,11 +392,25 @@ class Playback:
         if self._status[0] != key:
             metrics = {"digest": "", **self.told.statuses[moment // self.told.slow]}
             tick = self.film.tick(moment)
-            self._status = key, {
-                "world": self.told.name, "run": "", "phase": "running", "tick": tick, "granted": tick, "epoch": 0,
-                "ticks_per_exchange": 1, "paused": self.paused, "speed": self.speed, "snapshot_tick": 0, "nodes": [],
-                "metrics": metrics, "events": [], "recording": True,
-            }  # fmt: skip
+            self._status = (
+                key,
+                {
+                    "world": self.told.name,
+                    "run": "",
+                    "phase": "running",
+                    "tick": tick,
+                    "granted": tick,
+                    "epoch": 0,
+                    "ticks_per_exchange": 1,
+                    "paused": self.paused,
+                    "speed": self.speed,
+                    "snapshot_tick": 0,
+                    "nodes": [],
+                    "metrics": metrics,
+                    "events": [],
+                    "recording": True,
+                },
+            )
         return self._status[1], 0.0
 
     def wait_for_status(self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float | None) -> dict[str, Any]:
@@ -452,7 +470,9 @@ class Playback:
         if message.what in ("metrics", "family"):
             asked: Any = annals
             told = message.what == "metrics"
-            found = journal_queries._metrics(asked, message.tick) if told else journal_queries._family(asked, message.being)
+            found = (
+                journal_queries._metrics(asked, message.tick) if told else journal_queries._family(asked, message.being)
+            )
             return Reply(tick, found.content, found.raw)
         raise RunError(UNTOUCHED)
 

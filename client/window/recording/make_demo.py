@@ -32,12 +32,29 @@ SLOW, FIELD = 5, 25
 MOVES = ("y_fixed", "x_fixed", "heading", "speed_fixed", "fatigue", "pain", "asleep", "eyes_shut")
 """What of monsters is told at each moment."""
 PLANT_COLUMNS = (
-    "y_fixed", "x_fixed", "tissue_count", "sugar_count", "water_count", "stem_id", "stem_direction", "stage",
-)  # fmt: skip
+    "y_fixed",
+    "x_fixed",
+    "tissue_count",
+    "sugar_count",
+    "water_count",
+    "stem_id",
+    "stem_direction",
+    "stage",
+)
 STEPS = {
-    "y_fixed": 8, "x_fixed": 8, "heading": 512, "speed_fixed": 8, "fatigue": 16, "pain": 16, "dryness": 64,
-    "counts": 4, "catalysts": 16, "memory": 16, "stimuli": 32, "drives": 32,
-}  # fmt: skip
+    "y_fixed": 8,
+    "x_fixed": 8,
+    "heading": 512,
+    "speed_fixed": 8,
+    "fatigue": 16,
+    "pain": 16,
+    "dryness": 64,
+    "counts": 4,
+    "catalysts": 16,
+    "memory": 16,
+    "stimuli": 32,
+    "drives": 32,
+}
 """Columns are told in steps of so many units; one that moves by less stands still."""
 _LEVELS = [0, 1, 2, 4, 6, 8, 12, 16, 22, 30, 40, 52, 66, 82, 100, 120, 145, 180, 230, 300, 400, 600]
 LEVELS = {"sugar_count": _LEVELS, "water_count": _LEVELS}
@@ -195,9 +212,20 @@ def made(world: WorldFile, first_tick: int = FIRST_TICK, ticks: int = TICKS) -> 
     for layer, planes in watch.fields.items():
         fields[layer], steps[f"fields/{layer}"] = steady_planes(planes)
     return Recording(
-        world.name, world.text, first_tick, TICKS_A_S, MOMENT_TICKS, moments, SLOW, FIELD, steps, LEVELS,
-        watch.statuses, watch.tracks(), fields,
-    )  # fmt: skip
+        world.name,
+        world.text,
+        first_tick,
+        TICKS_A_S,
+        MOMENT_TICKS,
+        moments,
+        SLOW,
+        FIELD,
+        steps,
+        LEVELS,
+        watch.statuses,
+        watch.tracks(),
+        fields,
+    )
 
 
 def main() -> None:

@@ -314,9 +314,17 @@ class Mp4:
 
     def __init__(self, path: Path, size: tuple[int, int], frames_per_s: float):
         self._frames = _ffmpeg().write_frames(
-            str(path), size, pix_fmt_in="rgb24", pix_fmt_out="yuv420p", fps=frames_per_s, quality=MP4_QUALITY,
-            codec="libx264", macro_block_size=2, ffmpeg_log_level="error", output_params=["-movflags", "+faststart"],
-        )  # fmt: skip
+            str(path),
+            size,
+            pix_fmt_in="rgb24",
+            pix_fmt_out="yuv420p",
+            fps=frames_per_s,
+            quality=MP4_QUALITY,
+            codec="libx264",
+            macro_block_size=2,
+            ffmpeg_log_level="error",
+            output_params=["-movflags", "+faststart"],
+        )
         self._frames.send(None)
 
     def add(self, frame: np.ndarray) -> None:
