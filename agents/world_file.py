@@ -25,11 +25,11 @@ from umwelt.sandbox.chemistry import Chemistry
 from umwelt.sandbox.errors import UmweltError, WorldFileError
 from umwelt.sandbox.step import Laws
 
-LEAST_SIZE_CELLS = 32
-MOST_SIDE_CELLS = 1 << 20
-MOST_CELLS = 1 << 30
-MOST_NUMBER = 1 << 30
-MOST_NAMED = 24
+MIN_SIZE_CELLS = 32
+MAX_SIDE_CELLS = 1 << 20
+MAX_CELLS = 1 << 30
+MAX_NUMBER = 1 << 30
+MAX_NAMED = 24
 """So many names are told where one is not known."""
 WINDOWS_AT_ONCE, TABLES_AT_ONCE = 4, 2
 """While a world is opened there are the new region and the pieces it comes from; cells take room to work in besides."""
@@ -120,8 +120,8 @@ def one_of(name: str, known: Iterable[str], place: str) -> str:
     if name in names:
         return name
     near = difflib.get_close_matches(name, names, 1)
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    hint = f'did you mean "{near[0]}"?' if near else f"use one of {', '.join(names[:MOST_NAMED])}{more}"
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    hint = f'did you mean "{near[0]}"?' if near else f"use one of {', '.join(names[:MAX_NAMED])}{more}"
     raise WorldFileError(f'{place}: unknown "{name}": {hint}')
 
 
@@ -204,12 +204,12 @@ def _checked(content: dict[str, Any], source: str, name: str) -> WorldFile:
     own = set(Common.__struct_fields__)
     common = convert({k: v for k, v in content.items() if k in own}, Common)
     for side, size in (("width", common.width), ("height", common.height)):
-        if size < LEAST_SIZE_CELLS:
-            raise WorldFileError(f"{side} = {size}: at least {LEAST_SIZE_CELLS} cells are needed")
-        if size > MOST_SIDE_CELLS:
-            raise WorldFileError(f"{side} = {size}: at most {MOST_SIDE_CELLS} cells can be counted in positions")
-    if common.width * common.height > MOST_CELLS:
-        raise WorldFileError(f"width * height = {common.width * common.height}: at most {MOST_CELLS} cells have ids")
+        if size < MIN_SIZE_CELLS:
+            raise WorldFileError(f"{side} = {size}: at least {MIN_SIZE_CELLS} cells are needed")
+        if size > MAX_SIDE_CELLS:
+            raise WorldFileError(f"{side} = {size}: at most {MAX_SIDE_CELLS} cells can be counted in positions")
+    if common.width * common.height > MAX_CELLS:
+        raise WorldFileError(f"width * height = {common.width * common.height}: at most {MAX_CELLS} cells have ids")
     if not 0 <= common.seed < 1 << 63:
         raise WorldFileError(f"seed = {common.seed}: use 0 to 2^63 - 1")
     laws = load_object(common.laws, "laws")
@@ -246,8 +246,8 @@ def _check_numbers(value: Any, key: str) -> None:
     elif isinstance(value, list):
         for at, inner in enumerate(value):
             _check_numbers(inner, f"{key}[{at}]")
-    elif isinstance(value, int | float) and not -MOST_NUMBER <= value <= MOST_NUMBER:
-        most = f"of at most {MOST_NUMBER}" if math.isfinite(value) else "written in digits"
+    elif isinstance(value, int | float) and not -MAX_NUMBER <= value <= MAX_NUMBER:
+        most = f"of at most {MAX_NUMBER}" if math.isfinite(value) else "written in digits"
         raise WorldFileError(f"{key} = {_shown(value)}: use a number {most}")
 
 

@@ -22,7 +22,7 @@ class Job:
     source: str
     drops: tuple[int, ...]
     starts: int
-    most_ms: float | None
+    max_ms: float | None
 
     def run(self, seed: int) -> Machine:
         """Start it so many times, each with its own dice; the last one, at rest."""
@@ -51,6 +51,6 @@ def chemical(effort: Effort) -> Section:
         last = laps[-1][1]
         note = f"{last.reactions} reactions, {last.tries} combinations tried, {len(last.solution.atoms)} atoms left"
         note += f"; repeats within {spread(found_ms):.2f}"
-        section.add(f"{job.name}, a run", median(found_ms), "ms", at_most=job.most_ms, note=note)
+        section.add(f"{job.name}, a run", median(found_ms), "ms", at_most=job.max_ms, note=note)
         section.raw[job.name] = found_ms
     return section

@@ -31,7 +31,7 @@ from umwelt.cluster.coordinator.state import Known, Wishes
 from umwelt.cluster.events import Arrived, Clock, Divided
 from umwelt.cluster.launch.local import Engine, Plan, begin_run
 from umwelt.cluster.partition import cut
-from umwelt.cluster.shard import Portion
+from umwelt.cluster.shard import Shard
 from umwelt.cluster.wire.protocol import PROTOCOL, Assign, Beat, Join, Member, Note, Ready, Welcome
 from umwelt.sandbox.region import Rectangle, Torus
 
@@ -75,7 +75,7 @@ class Point:
 # --- costs, each by itself
 
 
-def portions(beings: int, nodes: int) -> list[Portion]:
+def portions(beings: int, nodes: int) -> list[Shard]:
     """A world of the benchmark in parts, in this process."""
     world = earth_world(beings)
     zero = tick_zero(world)
@@ -84,7 +84,7 @@ def portions(beings: int, nodes: int) -> list[Portion]:
     members = [Member(str(i), str(i), "", "", tuple(r)) for i, r in enumerate(cut(torus, blocks, nodes, 1))]  # type: ignore[arg-type]
     piece = zero.cut(zero.owned)
     return [
-        Portion(world, Assign(1, b"", 0, "", members, which, 1, 1, 8), [piece], zero.constants, zero.controls)
+        Shard(world, Assign(1, b"", 0, "", members, which, 1, 1, 8), [piece], zero.constants, zero.controls)
         for which in range(nodes)
     ]
 

@@ -37,7 +37,7 @@ def cut(torus: Torus, weights: np.ndarray, parts: int, halo_cells: int) -> list[
         raise ValueError(f"weights of {torus} are {list(blocks)} numbers from 0 on, not {list(weights.shape)}")
     if parts < 1:
         raise RunError(f"a world is run by at least one node, not {parts}: use --nodes 1")
-    room = most_parts(torus)
+    room = max_parts(torus)
     if parts > room:
         raise RunError(
             f"a world of {torus.width} x {torus.height} cells has room for at most {room} "
@@ -48,7 +48,7 @@ def cut(torus: Torus, weights: np.ndarray, parts: int, halo_cells: int) -> list[
     return found
 
 
-def most_parts(torus: Torus) -> int:
+def max_parts(torus: Torus) -> int:
     """The largest number of parts that `cut` can make: as many squares of 16 x 16 cells as lie side by side."""
     return int(_room(torus.height) * _room(torus.width))
 

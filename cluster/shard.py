@@ -28,10 +28,10 @@ from umwelt.sandbox.step import Law, step
 from umwelt.sandbox.units import SUBCELL
 
 ZSTD = b"zstd"
-MOST_STRIP_BYTES = 1 << 30
+MAX_STRIP_BYTES = 1 << 30
 
 
-class BadStrip(ValueError):
+class MalformedHalo(ValueError):
     """What came as a strip is none."""
 
     def __init__(self, source: int, what: str):
@@ -39,7 +39,7 @@ class BadStrip(ValueError):
         self.source = source
 
 
-class Portion:
+class Shard:
     """A rectangle of the world, ready to run."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Portion:
     def paste(self, strips: Mapping[int, Sequence[Any]]) -> None:
         """Rebuild the halo from the neighbours' strips and from our own far side.
 
-        Raises `BadStrip` where a strip does not hold what it should; the region is then as before.
+        Raises `MalformedHalo` where a strip does not hold what it should; the region is then as before.
         """
         region = self.region
         if region.tick - self._sorted_at >= SORT_EVERY_TICKS:
@@ -89,7 +89,7 @@ class Portion:
             try:
                 pieces = unpacked(region, [part for part, _, _ in places], frames)
             except ValueError as error:
-                raise BadStrip(source, str(error)) from None
+                raise MalformedHalo(source, str(error)) from None
             placed += [(piece, y, x) for piece, (_, y, x) in zip(pieces, places, strict=True)]
         placed += [(region.cut(part), y, x) for part, y, x in self._parts(self.which, self.which)]
         region.paste(placed)
@@ -210,7 +210,7 @@ def unpacked(region: Region, parts: Sequence[Rectangle], frames: Sequence[Any]) 
 
 def _decompressed(frames: Sequence[Any], size: int) -> np.ndarray:
     """`uint8[size]`, read only, as what was not compressed is."""
-    if bytes(frames[2]) != ZSTD or not 0 < size <= MOST_STRIP_BYTES:
+    if bytes(frames[2]) != ZSTD or not 0 < size <= MAX_STRIP_BYTES:
         raise ValueError(f"{size} bytes cannot be in it")
     whole = np.zeros(size, np.uint8)
     try:

@@ -24,11 +24,11 @@ from umwelt.sandbox.dice import purpose
 from umwelt.sandbox.errors import ChemistryError
 from umwelt.sandbox.units import RATE_BITS, rate_from_float
 
-MOST_REACTANTS = 4
-MOST_CATALYSTS = 2
-MOST_COEFFICIENT = 1000
-MOST_ATOMS = 1000
-MOST_CHARGE = 1000
+MAX_REACTANTS = 4
+MAX_CATALYSTS = 2
+MAX_COEFFICIENT = 1000
+MAX_ATOMS = 1000
+MAX_CHARGE = 1000
 CHARGE = "charge"
 """What is conserved beside the atoms of each element, where a world gives charges."""
 
@@ -90,8 +90,8 @@ class Chemistry:
             if name not in content:
                 known = ", ".join(self.substances)
                 raise ChemistryError(f'charge of "{name}": unknown substance: known are {known}')
-            if not -MOST_CHARGE <= charge <= MOST_CHARGE:
-                raise ChemistryError(f'charge of "{name}": {charge}: use -{MOST_CHARGE} to {MOST_CHARGE}')
+            if not -MAX_CHARGE <= charge <= MAX_CHARGE:
+                raise ChemistryError(f'charge of "{name}": {charge}: use -{MAX_CHARGE} to {MAX_CHARGE}')
             content[name][CHARGE] = charge
         object.__setattr__(self, "names", tuple(self.substances))
         object.__setattr__(self, "elements", elements)
@@ -151,11 +151,11 @@ class Chemistry:
                 raise ChemistryError(
                     f'reaction "{reaction.name}": unknown substance "{name}": known are {", ".join(self.substances)}'
                 )
-            if not 1 <= count <= MOST_COEFFICIENT:
-                raise ChemistryError(f'reaction "{reaction.name}": {count} {name}: use 1 to {MOST_COEFFICIENT}')
+            if not 1 <= count <= MAX_COEFFICIENT:
+                raise ChemistryError(f'reaction "{reaction.name}": {count} {name}: use 1 to {MAX_COEFFICIENT}')
             terms[name] = terms.get(name, 0) + count
-        if len(terms) > MOST_REACTANTS:
-            raise ChemistryError(f'reaction "{reaction.name}": at most {MOST_REACTANTS} substances on a side')
+        if len(terms) > MAX_REACTANTS:
+            raise ChemistryError(f'reaction "{reaction.name}": at most {MAX_REACTANTS} substances on a side')
         return terms
 
     def compile(self, site: str, catalysts: Sequence[str]) -> ReactionTable:
@@ -165,9 +165,9 @@ class Chemistry:
         table = ReactionTable(  # type: ignore[call-arg]
             np.zeros(rows, np.int64),
             np.zeros(rows, np.int64),
-            *[np.full((rows, MOST_REACTANTS), fill, np.int64) for fill in (-1, 0, 0, -1, 0)],
-            np.full((rows, MOST_CATALYSTS), -1, np.int64),
-            np.zeros((rows, MOST_CATALYSTS), np.int64),
+            *[np.full((rows, MAX_REACTANTS), fill, np.int64) for fill in (-1, 0, 0, -1, 0)],
+            np.full((rows, MAX_CATALYSTS), -1, np.int64),
+            np.zeros((rows, MAX_CATALYSTS), np.int64),
         )
         for row, reaction in enumerate(chosen):
             left, right = self.sides(reaction)
@@ -197,8 +197,8 @@ class Chemistry:
     def _rate(reaction: Reaction) -> int:
         if not 0 <= reaction.rate <= 64:
             raise ChemistryError(f'reaction "{reaction.name}": rate {reaction.rate}: use 0 to 64 a tick')
-        if len(reaction.catalysts) > MOST_CATALYSTS:
-            raise ChemistryError(f'reaction "{reaction.name}": at most {MOST_CATALYSTS} catalysts')
+        if len(reaction.catalysts) > MAX_CATALYSTS:
+            raise ChemistryError(f'reaction "{reaction.name}": at most {MAX_CATALYSTS} catalysts')
         rate_q24 = rate_from_float(reaction.rate)
         if reaction.rate > 0 and rate_q24 == 0:
             raise ChemistryError(f'reaction "{reaction.name}": rate {reaction.rate} is below 2^-{RATE_BITS} a tick')
@@ -229,6 +229,6 @@ def parse_formula(place: str, formula: str, symbols: Mapping[str, Mapping[str, i
         for element, count in (symbols or {}).get(match[1], {match[1]: 1}).items():
             atoms[element] = atoms.get(element, 0) + count * int(match[2] or 1)
     for element, count in atoms.items():
-        if not 1 <= count <= MOST_ATOMS:
-            raise ChemistryError(f'{place}: {count} {element} in "{formula}": use 1 to {MOST_ATOMS} atoms')
+        if not 1 <= count <= MAX_ATOMS:
+            raise ChemistryError(f'{place}: {count} {element} in "{formula}": use 1 to {MAX_ATOMS} atoms')
     return atoms

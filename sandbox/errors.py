@@ -25,7 +25,7 @@ class SnapshotError(UmweltError):
     """A snapshot that is damaged, half written or of another schema."""
 
 
-class DeedError(UmweltError):
+class CommandError(UmweltError):
     """A deed that cannot be done in this world; whoever asked for it is told, and the world goes on."""
 
 

@@ -18,7 +18,7 @@ from umwelt.cluster.coordinator.state import Known, Wishes
 from umwelt.cluster.events import Prepared
 from umwelt.cluster.node.driver import Host, Opening
 from umwelt.cluster.node.machine import Machine
-from umwelt.cluster.partition import BLOCK_CELLS, cut, most_parts
+from umwelt.cluster.partition import BLOCK_CELLS, cut, max_parts
 from umwelt.cluster.wire.loopback import Faults, Network
 from umwelt.cluster.wire.protocol import Deed, Kept, Order, Settled, Submit, Welcome, decode, encode
 from umwelt.sandbox import audit
@@ -164,7 +164,7 @@ class Simulation:
             nodes=nodes,
             last_tick=last_tick,
             ticks_per_exchange=ticks_per_exchange,
-            most_parts=most_parts(torus_of(world)),
+            max_parts=max_parts(torus_of(world)),
             new_pass=self._new_pass,
             **{"mark_s": 0.3, "kept_s": 2.0, **wishes},
         )
@@ -299,9 +299,9 @@ class Simulation:
                 self.network.kill(address)
                 del self.hosts[address]
 
-    def run(self, most_s: float = 120.0, until: Callable[[], bool] = lambda: False) -> None:
+    def run(self, max_s: float = 120.0, until: Callable[[], bool] = lambda: False) -> None:
         """Until the world rests, or `until`."""
-        end_s = self.network.now + most_s
+        end_s = self.network.now + max_s
         while not until() and not (self.steward is not None and self.steward.rested is not None):
             self.pass_time()
             assert self.network.now < end_s, (self.directory.phase, self.directory.granted, self.said[-8:])

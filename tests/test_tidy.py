@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("sandbox", "agents", "cluster", "client", "worlds", "tests", "benchmarks")
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 LAWS = sorted(path for room in ("sandbox", "agents") for path in (ROOT / room / "laws").glob("*.py"))
-MOST_LINES, MOST_FUNCTION_LINES, MOST_WIDTH = 600, 70, 120
+MAX_LINES, MAX_FUNCTION_LINES, MAX_WIDTH = 600, 70, 120
 
 
 def named(path: Path) -> str:
@@ -29,13 +29,13 @@ def test_there_is_something_to_look_at():
 
 @pytest.mark.parametrize("path", SOURCES, ids=named)
 def test_files_and_functions_are_short(path):
-    assert len(path.read_text("utf-8").splitlines()) <= MOST_LINES
+    assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
     long = [
         f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
         for node in ast.walk(tree(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.end_lineno is not None
-        and node.end_lineno - node.lineno + 1 > MOST_FUNCTION_LINES
+        and node.end_lineno - node.lineno + 1 > MAX_FUNCTION_LINES
     ]
     assert long == []
 

@@ -32,7 +32,7 @@ from umwelt.cluster.node.driver import Host
 from umwelt.cluster.node.machine import Machine
 from umwelt.cluster.node.queries import Answers
 from umwelt.cluster.node.tile_publisher import Publisher
-from umwelt.cluster.partition import most_parts
+from umwelt.cluster.partition import max_parts
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.tasks.node_worker import Bench
 from umwelt.cluster.wire.keys import KEEPER, SPECTATOR, WORLD, Keys
@@ -73,7 +73,7 @@ class Town:
             nodes=nodes,
             last_tick=last_tick,
             ticks_per_exchange=1,
-            most_parts=most_parts(torus_of(world)),
+            max_parts=max_parts(torus_of(world)),
             mark_s=0.5,
             kept_s=1e9,
             new_pass=lambda: next(self._numbers).to_bytes(16, "big"),

@@ -21,10 +21,10 @@ EAST, SOUTH = 0, 1
 """A pair belongs to the one of its traders on the left, or on top."""
 DIRECTIONS = 4
 
-MOST_COUNT = 1 << 27
+MAX_COUNT = 1 << 27
 """A pocket holds no more of sugar or of spice."""
-MOST_METABOLISM = 8
-"""Times `MOST_COUNT` it is 2^30."""
+MAX_METABOLISM = 8
+"""Times `MAX_COUNT` it is 2^30."""
 LIMB_BITS = 30
 LIMB_MASK = (1 << LIMB_BITS) - 1
 LIMBS = 16
@@ -225,8 +225,8 @@ def enter(place, traders, row, price):
 def needs(traders, row):
     """What a trader burns of sugar and of spice."""
     return (
-        between(np.int64(traders.sugar_metabolism[row]), 1, MOST_METABOLISM),
-        between(np.int64(traders.spice_metabolism[row]), 1, MOST_METABOLISM),
+        between(np.int64(traders.sugar_metabolism[row]), 1, MAX_METABOLISM),
+        between(np.int64(traders.spice_metabolism[row]), 1, MAX_METABOLISM),
     )
 
 
@@ -236,7 +236,7 @@ def gains(traders, limbs, row, sugar, spice):
     sugar_metabolism, spice_metabolism = needs(traders, row)
     old_sugar, old_spice = np.int64(traders.sugar_count[row]), np.int64(traders.spice_count[row])
     new_sugar, new_spice = old_sugar + sugar, old_spice + spice
-    if min(new_sugar, new_spice) < 1 or max(new_sugar, new_spice) > MOST_COUNT:
+    if min(new_sugar, new_spice) < 1 or max(new_sugar, new_spice) > MAX_COUNT:
         return False
     return compared(limbs, new_sugar, new_spice, old_sugar, old_spice, sugar_metabolism, spice_metabolism) > 0
 
@@ -252,7 +252,7 @@ def mrs(traders, row, sugar, spice):
 def has_both(traders, row):
     """Whether a trader has sugar and spice, and no more than pockets hold: people may put any into the world."""
     sugar, spice = traders.sugar_count[row], traders.spice_count[row]
-    return min(sugar, spice) >= 1 and max(sugar, spice) <= MOST_COUNT
+    return min(sugar, spice) >= 1 and max(sugar, spice) <= MAX_COUNT
 
 
 @small

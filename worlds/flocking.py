@@ -5,7 +5,7 @@ leads (Reynolds, "Flocks, herds and schools: a distributed behavioral model", SI
 three pulls are sums over the neighbours, weighted, divided by their number, and added to the unit vector of one's
 heading. Here all boids look at the same moment, before any has moved, and a boid's heading is an angle.
 
-A boid looks `MOST_VISION_CELLS` far and then goes at most a cell: reach 11.
+A boid looks `MAX_VISION_CELLS` far and then goes at most a cell: reach 11.
 """
 
 from collections import namedtuple
@@ -33,7 +33,7 @@ from umwelt.sandbox.units import (
     sine_table,
 )
 
-MOST_VISION_CELLS = 10
+MAX_VISION_CELLS = 10
 BOID = 1
 SCATTER_Y = purpose("flocking.scatter_y")
 SCATTER_X = purpose("flocking.scatter_x")
@@ -50,8 +50,8 @@ class BoidSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     count: Annotated[int, Meta(ge=0, lt=1 << 30)]
     speed: Annotated[float, Meta(ge=0, le=1)] = 1.0
-    vision: Annotated[float, Meta(ge=0, le=MOST_VISION_CELLS)] = 10.0
-    separation: Annotated[float, Meta(ge=0, le=MOST_VISION_CELLS)] = 2.0
+    vision: Annotated[float, Meta(ge=0, le=MAX_VISION_CELLS)] = 10.0
+    separation: Annotated[float, Meta(ge=0, le=MAX_VISION_CELLS)] = 2.0
     cohere: Annotated[float, Meta(ge=0, le=1)] = 0.03
     separate: Annotated[float, Meta(ge=0, le=1)] = 0.015
     match: Annotated[float, Meta(ge=0, le=1)] = 0.05
@@ -203,7 +203,7 @@ def species(world: WorldFile) -> list[str]:
 
 laws = Laws(
     name="flocking",
-    order=(Law("flock", MOST_VISION_CELLS + 1, flock),),
+    order=(Law("flock", MAX_VISION_CELLS + 1, flock),),
     settings=Settings,
     layout=layout,
     genesis=genesis,

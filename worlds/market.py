@@ -17,7 +17,7 @@ In the book traders act one after another, in an order drawn anew in each tick. 
 
 A tick begins with the trade, which in the book ends it. The reach is that of one law, not a sum: barter changes pockets
 and no cell, and whoever looks for a place looks at cells, and into no pocket but its own. After `ROUNDS` a pocket
-depends on what was within `ROUNDS + 1` cells, and a list of places on `MOST_VISION_CELLS`; 5 both. Which of the places
+depends on what was within `ROUNDS + 1` cells, and a list of places on `MAX_VISION_CELLS`; 5 both. Which of the places
 one gets depends on the lists of rivals up to twice as far away as one sees: 5 + 10.
 """
 
@@ -41,8 +41,8 @@ from umwelt.worlds.bargain import (
     DIRECTIONS,
     EAST,
     LIMBS,
-    MOST_COUNT,
-    MOST_METABOLISM,
+    MAX_COUNT,
+    MAX_METABOLISM,
     NONE,
     barter,
     between,
@@ -53,16 +53,16 @@ from umwelt.worlds.bargain import (
     pair_up,
 )
 
-MOST_VISION_CELLS = 5
+MAX_VISION_CELLS = 5
 ROUNDS = 4
-REACH = max(MOST_VISION_CELLS, ROUNDS + 1) + 2 * MOST_VISION_CELLS
+REACH = max(MAX_VISION_CELLS, ROUNDS + 1) + 2 * MAX_VISION_CELLS
 
 TRADER = 1
 CHOICES = 4
 """So many cells one lists, the best first."""
 WISH_ENTRIES = 5
 CELL, SUGAR, SPICE, DISTANCE, DRAWN = range(WISH_ENTRIES)
-DRAWN_MOST = (1 << 63) - 1
+DRAWN_MAX = (1 << 63) - 1
 
 SCATTER = purpose("market.scatter")
 BODY = purpose("market.body")
@@ -82,8 +82,8 @@ class LandSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     repeat: Annotated[int, Meta(ge=1, le=1024)] = 1
 
 
-Metabolism = Annotated[int, Meta(ge=1, le=MOST_METABOLISM)]
-Vision = Annotated[int, Meta(ge=1, le=MOST_VISION_CELLS)]
+Metabolism = Annotated[int, Meta(ge=1, le=MAX_METABOLISM)]
+Vision = Annotated[int, Meta(ge=1, le=MAX_VISION_CELLS)]
 Endowment = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
@@ -181,7 +181,7 @@ def seen(place, here, direction, distance):
 @small
 def pocketed(have, lies):
     """What one has after gathering what lies there, as much as a pocket holds."""
-    return between(have + lies, 1, MOST_COUNT)
+    return between(have + lies, 1, MAX_COUNT)
 
 
 @small
@@ -227,7 +227,7 @@ def choose(place, traders, holder, sugar, spice, limbs, wishes, target):
         if holder[here] == row:
             wishes[0, SUGAR], wishes[0, SPICE] = pocketed(own_sugar, sugar[here]), pocketed(own_spice, spice[here])
         listed = 0
-        for distance in range(1, between(traders.vision_cells[row], 1, MOST_VISION_CELLS) + 1):
+        for distance in range(1, between(traders.vision_cells[row], 1, MAX_VISION_CELLS) + 1):
             for direction in range(DIRECTIONS):
                 cell = seen(place, here, direction, distance)
                 if cell < 0 or holder[cell] >= 0:
@@ -253,7 +253,7 @@ def choose(place, traders, holder, sugar, spice, limbs, wishes, target):
 @small
 def turn_of(drawn, rank):
     """A trader's draw where it lists its first, second and further choices: who is last there is first in the next."""
-    return drawn if rank & 1 == 0 else DRAWN_MOST - drawn
+    return drawn if rank & 1 == 0 else DRAWN_MAX - drawn
 
 
 @kernel
@@ -294,8 +294,8 @@ def gather_and_burn(place, traders, holder, sugar, spice, dead):
     for row in range(len(traders.id)):
         cell = cell_of(place, traders, row)
         if holder[cell] == row:
-            for_sugar = between(np.int64(sugar[cell]), 0, MOST_COUNT - between(traders.sugar_count[row], 0, MOST_COUNT))
-            for_spice = between(np.int64(spice[cell]), 0, MOST_COUNT - between(traders.spice_count[row], 0, MOST_COUNT))
+            for_sugar = between(np.int64(sugar[cell]), 0, MAX_COUNT - between(traders.sugar_count[row], 0, MAX_COUNT))
+            for_spice = between(np.int64(spice[cell]), 0, MAX_COUNT - between(traders.spice_count[row], 0, MAX_COUNT))
             traders.sugar_count[row] += for_sugar
             traders.spice_count[row] += for_spice
             sugar[cell] -= for_sugar

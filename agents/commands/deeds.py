@@ -6,7 +6,7 @@ several. A node may hold nothing of it. So a deed carries all it needs, and does
 cell or being alone; then all copies come out alike, and the world is the same however it is cut.
 
 Whatever is wrong with a deed is said by `checked`, before it is journalled; `apply` never refuses one afterwards.
-Matter is bounded where it is added: a deed fills no cell beyond `MOST_IN_CELL_COUNT` of a substance.
+Matter is bounded where it is added: a deed fills no cell beyond `MAX_IN_CELL_COUNT` of a substance.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -26,21 +26,21 @@ from umwelt.agents.world_file import WorldFile, one_line, one_of
 from umwelt.sandbox.chemistry import Chemistry
 from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, PLACE_COLUMNS, TICK_BITS, Column, Schema, Table, identity
 from umwelt.sandbox.controls import Controls
-from umwelt.sandbox.errors import DeedError, WorldFileError
+from umwelt.sandbox.errors import CommandError, WorldFileError
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import ONE, RATE_BITS, SUBCELL, SUBCELL_BITS, TURN, rate_from_float
 
-MOST_IN_CELL_COUNT = 1 << 24
+MAX_IN_CELL_COUNT = 1 << 24
 """Molecules of a substance beyond which deeds add nothing to a cell, so that no counter of 32 bits can overflow."""
-MOST_IN_BODY_COUNT = 1 << 20
+MAX_IN_BODY_COUNT = 1 << 20
 """Molecules of a substance that a body put into the world may hold."""
-MOST_SIDE_CELLS = 256
+MAX_SIDE_CELLS = 256
 """The longest side of what is painted."""
-MOST_RADIUS_CELLS = 128
-MOST_RATE_Q24 = 64 << RATE_BITS
-MOST_ELEVATION = 30_000
-MOST_ORGANS = 100
-MOST_ID = (1 << 63) - 1
+MAX_RADIUS_CELLS = 128
+MAX_RATE_Q24 = 64 << RATE_BITS
+MAX_ELEVATION = 30_000
+MAX_ORGANS = 100
+MAX_ID = (1 << 63) - 1
 NUMBER_MASK = (1 << PLACE_BITS) - 1
 _PLACES = tuple(column.name for column in PLACE_COLUMNS)
 
@@ -48,21 +48,21 @@ LIMITS: dict[str, tuple[int, int]] = {
     "age_ticks": (0, (1 << TICK_BITS) - 1),
     "asleep": (0, 1),
     "catalysts": (0, 16384),
-    "counts": (0, MOST_IN_BODY_COUNT),
+    "counts": (0, MAX_IN_BODY_COUNT),
     "dryness": (0, ONE),
     "eyes_shut": (0, 1),
     "fatigue": (0, ONE),
     "generation": (0, 32767),
     "heading": (0, TURN - 1),
     "memory": (-ONE, ONE),
-    "organs": (0, MOST_ORGANS),
+    "organs": (0, MAX_ORGANS),
     "organs_built": (0, ORGAN_SLOTS),
     "pain": (0, ONE),
-    "parent_id": (0, MOST_ID),
+    "parent_id": (0, MAX_ID),
     "speed_fixed": (0, ONE),
     "stage": (0, 2),
     "stem_direction": (0, 8),
-    "stem_id": (0, MOST_ID),
+    "stem_id": (0, MAX_ID),
 }
 """What the laws rely on in columns of a body; other columns hold whatever fits them."""
 
@@ -162,11 +162,11 @@ def written(deed: Deed) -> bytes:
 
 
 def read(content: bytes) -> Deed:
-    """A deed from JSON; `DeedError` for what is none. Whether the world can do it, `checked` says."""
+    """A deed from JSON; `CommandError` for what is none. Whether the world can do it, `checked` says."""
     try:
         return _json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DeedError(one_line(f"deed: {error}: write it as agents/commands/deeds.py says")) from None
+        raise CommandError(one_line(f"deed: {error}: write it as agents/commands/deeds.py says")) from None
 
 
 # --- apply
@@ -236,7 +236,7 @@ def _disc(region: Region, y: int, x: int, radius: int) -> np.ndarray:
 def _pour(plane: np.ndarray, where: Any, count: int) -> None:
     """Add molecules to cells, as many as they hold."""
     have = plane[where].astype(np.int64)
-    plane[where] = have + np.clip(MOST_IN_CELL_COUNT - have, 0, count)
+    plane[where] = have + np.clip(MAX_IN_CELL_COUNT - have, 0, count)
 
 
 def _put(region: Region, deed: Spawn | Move, being: int) -> slice:
@@ -273,7 +273,7 @@ def _wound(region: Region, deed: Wound) -> None:
             y, x = int(table["y_fixed"][row]) >> SUBCELL_BITS, int(table["x_fixed"][row]) >> SUBCELL_BITS
             if not (0 <= y < region.window.height and 0 <= x < region.window.width):
                 continue  # what has stepped out of the window is dropped at the next sorting
-            room = MOST_IN_CELL_COUNT - int(ground[y, x])
+            room = MAX_IN_CELL_COUNT - int(ground[y, x])
             lost = max(0, min(deed.tissue_count, int(table["tissue_count"][row]), room))
             table["tissue_count"][row] -= lost
             ground[y, x] += lost
@@ -285,14 +285,14 @@ def _wound(region: Region, deed: Wound) -> None:
 
 
 def checked(world: WorldFile, deed: Deed) -> Deed:
-    """The deed, if this world can do it; else `DeedError`, in one line: what is wrong, and the mend."""
+    """The deed, if this world can do it; else `CommandError`, in one line: what is wrong, and the mend."""
     check = _CHECKS.get(type(deed))
     if check is None:
-        raise DeedError(one_line(f"{str(deed)[:60]} is no deed: use one of {', '.join(_NAMES.values())}"))
+        raise CommandError(one_line(f"{str(deed)[:60]} is no deed: use one of {', '.join(_NAMES.values())}"))
     try:
         check(world, deed)
     except WorldFileError as error:  # names and genes are looked up as in world files
-        raise DeedError(str(error)) from None
+        raise CommandError(str(error)) from None
     return deed
 
 
@@ -311,13 +311,13 @@ def _whole(place: str, value: Any, least: int, most: int) -> None:
         # Python writes out no number of thousands of digits
         shown = hex(value) if isinstance(value, int) and value.bit_length() > 64 else str(value)
         shown = shown if len(shown) <= 40 else shown[:37] + "..."
-        raise DeedError(one_line(f"{place} = {shown}: use a whole number from {least} to {most}"))
+        raise CommandError(one_line(f"{place} = {shown}: use a whole number from {least} to {most}"))
 
 
 def _name(place: str, name: Any, known: Iterable[str]) -> str:
     """The name, if it is known."""
     if not isinstance(name, str):
-        raise DeedError(one_line(f"{place} = {str(name)[:40]}: write a name"))
+        raise CommandError(one_line(f"{place} = {str(name)[:40]}: write a name"))
     return one_of(one_line(name[:80]), known, place)
 
 
@@ -330,38 +330,38 @@ def _chemistry(world: WorldFile, what: str, *needed: str) -> Chemistry:
     """The world's chemistry, with the substances that a deed needs by name."""
     chemistry = world.chemistry
     if chemistry is None:
-        raise DeedError(f"{what}: the laws of {world.laws.name} know no substances: choose another deed")
+        raise CommandError(f"{what}: the laws of {world.laws.name} know no substances: choose another deed")
     for name in needed:
         if name not in chemistry.names:
-            raise DeedError(f'{what}: this world has no substance "{name}": choose another deed')
+            raise CommandError(f'{what}: this world has no substance "{name}": choose another deed')
     return chemistry
 
 
 def _check_drop(world: WorldFile, deed: Drop) -> None:
     _cell(world, deed)
     _name("drop: substance", deed.substance, _chemistry(world, "drop").names)
-    _whole("drop: count", deed.count, 1, MOST_IN_CELL_COUNT)
+    _whole("drop: count", deed.count, 1, MAX_IN_CELL_COUNT)
 
 
 def _check_rain(world: WorldFile, deed: Rain) -> None:
     _cell(world, deed)
     _chemistry(world, "rain", "water")
-    _whole("rain: radius_cells", deed.radius_cells, 0, MOST_RADIUS_CELLS)
-    _whole("rain: count", deed.count, 1, MOST_IN_CELL_COUNT)
+    _whole("rain: radius_cells", deed.radius_cells, 0, MAX_RADIUS_CELLS)
+    _whole("rain: count", deed.count, 1, MAX_IN_CELL_COUNT)
 
 
 def _check_paint(world: WorldFile, deed: Paint) -> None:
     _cell(world, deed)
     for side in ("height", "width"):
-        _whole(f"paint: {side}", getattr(deed, side), 1, MOST_SIDE_CELLS)
+        _whole(f"paint: {side}", getattr(deed, side), 1, MAX_SIDE_CELLS)
     fields = {part: field for field in world.laws.layout(world)[0] for part in field.parts or (field.name,)}
     if not fields:
-        raise DeedError(f"paint: the laws of {world.laws.name} know no fields of cells: choose another deed")
+        raise CommandError(f"paint: the laws of {world.laws.name} know no fields of cells: choose another deed")
     field = fields[_name("paint: part", deed.part, fields)]
     if field.name == "substance":
-        least, most = 0, MOST_IN_CELL_COUNT
+        least, most = 0, MAX_IN_CELL_COUNT
     elif field.name == "elevation":
-        least, most = 0, MOST_ELEVATION
+        least, most = 0, MAX_ELEVATION
     else:
         limits = np.iinfo(field.dtype)
         least, most = int(limits.min), int(limits.max)
@@ -378,30 +378,30 @@ def _check_being(world: WorldFile, deed: Spawn | Move) -> None:
         _check_id(world, deed)
         owner = _owner(schemas.values(), deed.id)
         if owner is not None and owner.name != deed.kind:
-            raise DeedError(f"move: id = {deed.id} is one of {owner.name}, not of {deed.kind}: give its own kind")
+            raise CommandError(f"move: id = {deed.id} is one of {owner.name}, not of {deed.kind}: give its own kind")
 
 
 def _check_row(world: WorldFile, place: str, schema: Schema, row: Any) -> None:
     """Refuse a row that is not whole, or holds what the laws could not live with."""
     if not isinstance(row, Mapping):
-        raise DeedError(f"{place}: row: write its columns by name, as fetched gives them")
+        raise CommandError(f"{place}: row: write its columns by name, as fetched gives them")
     columns = {column.name: column for column in _own(schema)}
     for name in row:
         _name(place, name, columns)
     for name, column in columns.items():
         if name not in row:
-            raise DeedError(f'{place}: missing column "{name}": add it, as fetched gives it')
+            raise CommandError(f'{place}: missing column "{name}": add it, as fetched gives it')
         least, most = LIMITS.get(name, (int(np.iinfo(column.dtype).min), int(np.iinfo(column.dtype).max)))
         if not column.entries:
             _whole(f"{place}: {name}", row[name], least, most)
             continue
         if not isinstance(row[name], list | tuple | bytes):
-            raise DeedError(f"{place}: {name}: write a list of {column.entries} numbers")
+            raise CommandError(f"{place}: {name}: write a list of {column.entries} numbers")
         if isinstance(row[name], bytes) and column.dtype != "int8":
-            raise DeedError(f"{place}: {name}: only bytes are written as bytes: write a list of numbers")
+            raise CommandError(f"{place}: {name}: only bytes are written as bytes: write a list of numbers")
         values = row[name] if not isinstance(row[name], bytes) else _entries(row[name]).tolist()
         if len(values) != column.entries:
-            raise DeedError(f"{place}: {name}: {len(values)} numbers are given: {column.entries} are needed")
+            raise CommandError(f"{place}: {name}: {len(values)} numbers are given: {column.entries} are needed")
         for at, value in enumerate(values):
             _whole(f"{place}: {name}[{at}]", value, least, most)
     _check_species(world, place, schema, row)
@@ -410,7 +410,7 @@ def _check_row(world: WorldFile, place: str, schema: Schema, row: Any) -> None:
         asked = organs_in(genome[None], np.array([row["organs_built"]]))[0].tolist()
         if any(have < least for have, least in zip(row["organs"], asked, strict=True)):
             line = f"{place}: organs = {list(row['organs'])}: its genome has built {asked}: have at least these"
-            raise DeedError(line)
+            raise CommandError(line)
 
 
 def _check_species(world: WorldFile, place: str, schema: Schema, row: Mapping[str, Any]) -> None:
@@ -422,7 +422,9 @@ def _check_species(world: WorldFile, place: str, schema: Schema, row: Mapping[st
     if isinstance(world.settings, EarthSettings):
         kind = species_of(world.settings)[row["species"]]["kind"]
         if f"{kind}s" != schema.name:
-            raise DeedError(f'{place}: species = {row["species"]} ("{names[row["species"]]}") is a {kind}: use another')
+            raise CommandError(
+                f'{place}: species = {row["species"]} ("{names[row["species"]]}") is a {kind}: use another'
+            )
 
 
 def _owner(schemas: Iterable[Schema], being: int) -> Schema | None:
@@ -432,7 +434,7 @@ def _owner(schemas: Iterable[Schema], being: int) -> Schema | None:
 
 
 def _check_id(world: WorldFile, deed: Any) -> None:
-    _whole(f"{_NAMES[type(deed)]}: id", deed.id, 1, MOST_ID)
+    _whole(f"{_NAMES[type(deed)]}: id", deed.id, 1, MAX_ID)
 
 
 def _check_wound(world: WorldFile, deed: Wound) -> None:
@@ -440,8 +442,8 @@ def _check_wound(world: WorldFile, deed: Wound) -> None:
     chemistry = _chemistry(world, "wound", "tissue", "detritus")
     formulas = [chemistry.substances[name] for name in ("tissue", "detritus")]
     if formulas[0] != formulas[1]:
-        raise DeedError(f"wound: tissue is {formulas[0]}, detritus {formulas[1]}: matter would be lost: use remove")
-    _whole("wound: tissue_count", deed.tissue_count, 1, MOST_IN_CELL_COUNT)
+        raise CommandError(f"wound: tissue is {formulas[0]}, detritus {formulas[1]}: matter would be lost: use remove")
+    _whole("wound: tissue_count", deed.tissue_count, 1, MAX_IN_CELL_COUNT)
 
 
 def _check_drive(world: WorldFile, deed: Drive) -> None:
@@ -449,27 +451,27 @@ def _check_drive(world: WorldFile, deed: Drive) -> None:
     schemas = world.laws.layout(world)[1]
     driven = [schema.name for schema in schemas if any(column.name == "drives" for column in schema.own)]
     if not driven:
-        raise DeedError(f"drive: the laws of {world.laws.name} know no drives: choose another deed")
+        raise CommandError(f"drive: the laws of {world.laws.name} know no drives: choose another deed")
     owner = _owner(schemas, deed.id)
     if owner is None or owner.name not in driven:
         what = f"is one of {owner.name}" if owner else "names no kind of being"
-        raise DeedError(f"drive: id = {deed.id} {what}: only {', '.join(driven)} have drives")
+        raise CommandError(f"drive: id = {deed.id} {what}: only {', '.join(driven)} have drives")
     if deed.drives is None:
         return
     if not isinstance(deed.drives, list | tuple):
-        raise DeedError(f"drive: drives: write {len(DRIVES)} numbers, or none to give the body back")
+        raise CommandError(f"drive: drives: write {len(DRIVES)} numbers, or none to give the body back")
     if len(deed.drives) != len(DRIVES):
-        raise DeedError(f"drive: {len(deed.drives)} drives are given: {len(DRIVES)} are needed: {', '.join(DRIVES)}")
+        raise CommandError(f"drive: {len(deed.drives)} drives are given: {len(DRIVES)} are needed: {', '.join(DRIVES)}")
     for name, value in zip(DRIVES, deed.drives, strict=True):
         _whole(f"drive: {name}", value, -ONE, ONE)
 
 
 def _check_rate(world: WorldFile, deed: Rate) -> None:
     if world.chemistry is None:
-        raise DeedError(f"rate: the laws of {world.laws.name} know no reactions: choose another deed")
+        raise CommandError(f"rate: the laws of {world.laws.name} know no reactions: choose another deed")
     _name("rate: reaction", deed.reaction, [reaction.name for reaction in _chemistry(world, "rate").reactions])
     if deed.rate_q24 is not None:
-        _whole("rate: rate_q24", deed.rate_q24, 0, MOST_RATE_Q24)
+        _whole("rate: rate_q24", deed.rate_q24, 0, MAX_RATE_Q24)
 
 
 _CHECKS: dict[type, Callable[[WorldFile, Any], None]] = {
@@ -496,7 +498,7 @@ def founder(world: WorldFile, species: str, y: int, x: int, genome: bytes | list
     """
     settings = world.settings
     if not isinstance(settings, EarthSettings):
-        raise DeedError(f"spawn: {world.laws.name} has no founders: write the being's row")
+        raise CommandError(f"spawn: {world.laws.name} has no founders: write the being's row")
     for axis, value, size in (("y", y, world.common.height), ("x", x, world.common.width)):
         _whole(f"spawn: {axis}", value, 0, size - 1)
     try:
@@ -508,7 +510,7 @@ def founder(world: WorldFile, species: str, y: int, x: int, genome: bytes | list
                 _whole(f"spawn: genome[{number}]", gene, -128, 127)
             found |= {"genomes": given_genome(genes, found["kind"], "spawn")[None], "variation": 0.0}
     except WorldFileError as error:
-        raise DeedError(str(error)) from None
+        raise CommandError(str(error)) from None
     kind = f"{found['kind']}s"
     table = Table(next(schema for schema in world.laws.layout(world)[1] if schema.name == kind))
     key = np.array([y * world.common.width + x])
@@ -518,12 +520,14 @@ def founder(world: WorldFile, species: str, y: int, x: int, genome: bytes | list
 
 def rate(world: WorldFile, reaction: str, rate: float | None) -> Rate:
     """A reaction's new rate a tick, as world files write it; none gives it back its own."""
-    most = MOST_RATE_Q24 >> RATE_BITS
+    most = MAX_RATE_Q24 >> RATE_BITS
     if rate is not None and not 0 <= rate <= most:
-        raise DeedError(f"rate: {one_line(reaction)} = {rate}: use 0 to {most} a tick")
+        raise CommandError(f"rate: {one_line(reaction)} = {rate}: use 0 to {most} a tick")
     deed = Rate(reaction, None if rate is None else rate_from_float(rate))
     if rate and not deed.rate_q24:
-        raise DeedError(f"rate: {one_line(reaction)} = {rate}: is below 2^-{RATE_BITS} a tick: use 0 or more than that")
+        raise CommandError(
+            f"rate: {one_line(reaction)} = {rate}: is below 2^-{RATE_BITS} a tick: use 0 or more than that"
+        )
     checked(world, deed)
     return deed
 

@@ -9,7 +9,7 @@ from umwelt.agents.body.interface import DRIVES
 from umwelt.agents.commands import deeds
 from umwelt.agents.commands.deeds import Deed
 from umwelt.agents.world_file import WorldFile, one_line, one_of
-from umwelt.sandbox.errors import DeedError, WorldFileError
+from umwelt.sandbox.errors import CommandError, WorldFileError
 from umwelt.sandbox.units import ONE, SUBCELL, fixed_from_cells
 
 
@@ -110,18 +110,18 @@ COMMANDS: dict[str, type[_Spoken]] = {
     "rate": Rate,
     "deeds": Deeds,
 }
-MOST_DEEDS = 64
+MAX_DEEDS = 64
 
 
 def spoken(what: str, arguments: bytes) -> Any:
-    """A command from its name and its arguments as JSON; `DeedError` for what is none."""
+    """A command from its name and its arguments as JSON; `CommandError` for what is none."""
     try:
         kind = COMMANDS[one_of(one_line(what[:40]), COMMANDS, "command")]
         return msgspec.json.decode(arguments, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DeedError(one_line(f"{what[:40]}: {error}")) from None
+        raise CommandError(one_line(f"{what[:40]}: {error}")) from None
     except WorldFileError as error:
-        raise DeedError(str(error)) from None
+        raise CommandError(str(error)) from None
 
 
 def needed(command: Any) -> int:
@@ -132,10 +132,10 @@ def needed(command: Any) -> int:
 
 
 def composed(world: WorldFile, command: Any, being: Mapping[str, Any] | None = None) -> list[Deed]:
-    """The checked deeds of a command; `being` is what was fetched. `DeedError` says what is wrong and the mend."""
+    """The checked deeds of a command; `being` is what was fetched. `CommandError` says what is wrong and the mend."""
     found = _composed(world, command, being)
-    if len(found) > MOST_DEEDS:
-        raise DeedError(f"deeds: {len(found)} at once: at most {MOST_DEEDS} fit one command: give several")
+    if len(found) > MAX_DEEDS:
+        raise CommandError(f"deeds: {len(found)} at once: at most {MAX_DEEDS} fit one command: give several")
     return [deeds.checked(world, deed) for deed in found]
 
 
@@ -155,7 +155,7 @@ def _composed(world: WorldFile, command: Any, being: Mapping[str, Any] | None) -
             found = deeds.Remove(command.id)
         case Move():
             if being is None:
-                raise DeedError(f"move: id = {command.id}: no such being lives: look for another")
+                raise CommandError(f"move: id = {command.id}: no such being lives: look for another")
             found = deeds.Move(being["kind"], being["id"], *_fixed(world, "move", command), being["row"])
         case Wound():
             found = deeds.Wound(command.id, command.tissue_count)
@@ -173,9 +173,9 @@ def _spawned(world: WorldFile, command: Spawn, being: Mapping[str, Any] | None) 
         y_fixed, x_fixed = _fixed(world, "spawn", command)
         return deeds.founder(world, command.species, y_fixed // SUBCELL, x_fixed // SUBCELL, command.genome)
     if being is None:
-        raise DeedError(f"spawn: like = {command.like}: no such being lives: look for another")
+        raise CommandError(f"spawn: like = {command.like}: no such being lives: look for another")
     if command.genome is not None or command.species:
-        raise DeedError("spawn: a copy has its own genome and species: leave them out, or leave out like")
+        raise CommandError("spawn: a copy has its own genome and species: leave them out, or leave out like")
     return deeds.Spawn(being["kind"], *_fixed(world, "spawn", command), being["row"])
 
 
@@ -185,7 +185,7 @@ def _fixed(world: WorldFile, what: str, place: Any) -> tuple[int, int]:
     for axis, size in (("y", world.common.height), ("x", world.common.width)):
         value = getattr(place, axis)
         if not 0 <= value < size:
-            raise DeedError(f"{what}: {axis} = {value:g}: use 0 to {size - 1} cells")
+            raise CommandError(f"{what}: {axis} = {value:g}: use 0 to {size - 1} cells")
         found.append(min(fixed_from_cells(value), size * SUBCELL - 1))
     return found[0], found[1]
 
@@ -196,7 +196,7 @@ def drives_of(named: Mapping[str, float]) -> tuple[int, ...]:
         for name, value in named.items():
             one_of(one_line(name[:40]), DRIVES, "drive")
             if not -1 <= value <= 1:
-                raise DeedError(f"drive: {name} = {value}: use -1 to 1")
+                raise CommandError(f"drive: {name} = {value}: use -1 to 1")
     except WorldFileError as error:
-        raise DeedError(str(error)) from None
+        raise CommandError(str(error)) from None
     return tuple(round(named.get(name, 0.0) * ONE) for name in DRIVES)

@@ -17,7 +17,7 @@ from umwelt.agents.earth.brain import wired
 from umwelt.agents.world_file import one_of
 from umwelt.sandbox.errors import WorldFileError
 
-GENE_LEAST, GENE_MOST = -128, 127
+GENE_MIN, GENE_MAX = -128, 127
 
 PLANTS: dict[str, dict[str, int]] = {
     "grass": {
@@ -244,14 +244,14 @@ def given_genome(genes: list[int], kind: str, place: str) -> np.ndarray:
     if len(genes) != wanted:
         raise WorldFileError(f"{place}.genome: {len(genes)} genes are listed: a {kind} has {wanted}")
     for at, value in enumerate(genes):
-        if not GENE_LEAST <= value <= GENE_MOST:
-            raise WorldFileError(f"{place}.genome[{at}] = {value}: use {GENE_LEAST} to {GENE_MOST}")
+        if not GENE_MIN <= value <= GENE_MAX:
+            raise WorldFileError(f"{place}.genome[{at}] = {value}: use {GENE_MIN} to {GENE_MAX}")
     return np.array(genes, np.int8)
 
 
 def _checked(genes: Mapping[str, int], known: tuple[str, ...], place: str) -> Mapping[str, int]:
     for name, value in genes.items():
         one_of(name, known, f"{place}.genes")
-        if not GENE_LEAST <= value <= GENE_MOST:
-            raise WorldFileError(f"{place}.genes.{name}: {value} is no gene: use {GENE_LEAST} to {GENE_MOST}")
+        if not GENE_MIN <= value <= GENE_MAX:
+            raise WorldFileError(f"{place}.genes.{name}: {value} is no gene: use {GENE_MIN} to {GENE_MAX}")
     return genes

@@ -54,7 +54,7 @@ from umwelt.sandbox.units import (
 SCATTER = purpose("genesis.scatter")
 JITTER = purpose("genesis.jitter")
 DEAL = purpose("genesis.deal")
-MOST_CLUMPS = 1000
+MAX_CLUMPS = 1000
 VARIATION_ONE = 65536
 
 
@@ -102,8 +102,8 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
         place = f"founders[{at}]"
         if founder.count < 0:
             raise WorldFileError(f"{place}.count = {founder.count}: use 0 or more")
-        if not 0 <= founder.clumps <= MOST_CLUMPS:
-            raise WorldFileError(f"{place}.clumps = {founder.clumps}: use 0 to {MOST_CLUMPS}")
+        if not 0 <= founder.clumps <= MAX_CLUMPS:
+            raise WorldFileError(f"{place}.clumps = {founder.clumps}: use 0 to {MAX_CLUMPS}")
         if not 0 <= founder.variation <= 1:
             raise WorldFileError(f"{place}.variation = {founder.variation}: use 0 to 1")
         kind = template_kind(founder, place)

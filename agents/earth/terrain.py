@@ -23,7 +23,7 @@ SHORE_CELLS = 6
 """How far from the sea's floor the land lies as high as its hills are."""
 BAY_CELLS = 12
 """How far coasts wind inland, where their noise is twice the least that makes a bay."""
-BAY_LEAST = 320
+BAY_MIN = 320
 CANDIDATES = 12
 SHAPES = ("hills", "islands")
 
@@ -75,8 +75,8 @@ def elevation_of(torus: Torus, seed: int, ground: GroundSettings) -> np.ndarray:
     middle = sea_distance(torus, seed, ground)
     if middle is None:
         return land
-    bays = np.maximum(0, _noise(torus, seed, COAST, 1024, WIDEST_BAYS) - BAY_LEAST)
-    coast = middle - ground.channel_cells * SIXTEENTHS // 2 - bays * (BAY_CELLS * SIXTEENTHS) // BAY_LEAST
+    bays = np.maximum(0, _noise(torus, seed, COAST, 1024, WIDEST_BAYS) - BAY_MIN)
+    coast = middle - ground.channel_cells * SIXTEENTHS // 2 - bays * (BAY_CELLS * SIXTEENTHS) // BAY_MIN
     rise = _smooth(np.clip(coast * 1024 // (SHORE_CELLS * SIXTEENTHS), 0, 1024))
     floor = ground.sea_level - ground.sea_depth
     return floor + ((land - floor) * rise >> 10)

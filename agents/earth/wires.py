@@ -11,7 +11,7 @@ import numpy as np
 
 from umwelt.agents.body.genome import FIRST_OUTPUT, FIRST_WEIGHT
 from umwelt.agents.body.interface import DRIVES, MEMORY, STIMULI
-from umwelt.agents.earth.founders import GENE_LEAST, GENE_MOST
+from umwelt.agents.earth.founders import GENE_MAX, GENE_MIN
 from umwelt.agents.world_file import one_of
 from umwelt.sandbox.errors import WorldFileError
 
@@ -25,8 +25,8 @@ def wire(genome: np.ndarray, wires: Mapping[str, Mapping[str, int]], place: str)
     for target, sources in wires.items():
         one_of(target, (*UNITS, *DRIVES), place)
         for source, weight in sources.items():
-            if not GENE_LEAST <= weight <= GENE_MOST:
-                raise WorldFileError(f"{place}.{target}.{source}: {weight} is no gene: use {GENE_LEAST} to {GENE_MOST}")
+            if not GENE_MIN <= weight <= GENE_MAX:
+                raise WorldFileError(f"{place}.{target}.{source}: {weight} is no gene: use {GENE_MIN} to {GENE_MAX}")
             if target in UNITS:
                 heard = HEARD.index(one_of(source, HEARD, f"{place}.{target}"))
                 genome[FIRST_WEIGHT + heard * MEMORY + int(target)] = weight

@@ -15,7 +15,7 @@ from umwelt.agents.hocl.terms import Atom, Rest, Rule, Solution, check_extent, k
 from umwelt.agents.hocl.values import Frame
 from umwelt.sandbox.errors import ProgramError
 
-MOST_KEPT_ATOMS = 2_000_000
+MAX_KEPT_ATOMS = 2_000_000
 """Of all states together: about a gigabyte."""
 
 
@@ -88,8 +88,8 @@ class Explorer:
             seen.add(state.key)
             waiting.append(state)
             self.kept_atoms += state.size
-            if self.kept_atoms > MOST_KEPT_ATOMS:
-                line = f"more than {MOST_KEPT_ATOMS:,} atoms in all states on the way to all outcomes"
+            if self.kept_atoms > MAX_KEPT_ATOMS:
+                line = f"more than {MAX_KEPT_ATOMS:,} atoms in all states on the way to all outcomes"
                 raise ProgramError(f"{line}: begin with fewer atoms")
 
     def _settled(self, atoms: Iterable[Atom]) -> Iterator[tuple[Atom, ...]]:

@@ -36,16 +36,16 @@ from umwelt.agents.hocl.syntax import (
     with_rule_integers,
     written,
 )
-from umwelt.agents.hocl.terms import MOST_DEPTH, Atom, Solution
+from umwelt.agents.hocl.terms import MAX_DEPTH, Atom, Solution
 from umwelt.agents.hocl.values import atoms_made
 from umwelt.sandbox.errors import ProgramError
 
-MOST_TEXT = 1 << 20
-MOST_HEIGHT = 120
+MAX_TEXT = 1 << 20
+MAX_HEIGHT = 120
 """Of an expression, all its operators within one another."""
-MOST_PATTERNS = 32
+MAX_PATTERNS = 32
 """Of one rule or one `<...>` in it."""
-MOST_DIGITS = 4_000
+MAX_DIGITS = 4_000
 TYPES = ("int", "float", "string", "bool", "solution", "rule")
 NUMBERS = ("int", "float")
 WORDS = ("let", "rec", "in", "replace", "replace-one", "by", "if", "true", "false")
@@ -135,8 +135,8 @@ def naming(source: str) -> Iterator[None]:
 
 def parse(text: str, source: str) -> Program:
     """Read a program; `source` is the file that mistakes are reported under."""
-    if len(text) > MOST_TEXT:
-        raise ProgramError(f"{source}: {len(text):,} letters: a program has {MOST_TEXT:,} at most")
+    if len(text) > MAX_TEXT:
+        raise ProgramError(f"{source}: {len(text):,} letters: a program has {MAX_TEXT:,} at most")
     parser = Parser(text, source)
     lets = parser.lets()
     if parser.now.text != "<":
@@ -229,15 +229,15 @@ class Parser:
     def deeper(self) -> Iterator[None]:
         """One step further in, for so long."""
         self.depth += 1
-        if self.depth > MOST_DEPTH:
-            self.refuse(f"nested more than {MOST_DEPTH} deep: write it flat")
+        if self.depth > MAX_DEPTH:
+            self.refuse(f"nested more than {MAX_DEPTH} deep: write it flat")
         yield
         self.depth -= 1
 
     def built(self, part: Part, at: int) -> Part:
         """The part, unless it is too high for Python's stack."""
-        if part.height > MOST_HEIGHT:
-            self.refuse(f"more than {MOST_HEIGHT} operators and brackets within one another: write it flat", at)
+        if part.height > MAX_HEIGHT:
+            self.refuse(f"more than {MAX_HEIGHT} operators and brackets within one another: write it flat", at)
         return part
 
     # molecules
@@ -349,8 +349,8 @@ class Parser:
                 self.catch(caught, rest, "rest", at)
             else:
                 found.append(self.pattern(caught, mend))
-            if len(found) > MOST_PATTERNS:
-                self.refuse(f"more than {MOST_PATTERNS} patterns side by side: use several rules", at)
+            if len(found) > MAX_PATTERNS:
+                self.refuse(f"more than {MAX_PATTERNS} patterns side by side: use several rules", at)
             if not self.take(","):
                 return tuple(found), rest
 
@@ -496,8 +496,8 @@ class Parser:
             return Literal(ESCAPE.sub(lambda match: self._escaped(match, token.at), token.text[1:-1])), "string"
         sign = -1 if negative else 1
         if token.text.isdecimal():
-            if len(token.text) > MOST_DIGITS:
-                self.refuse(f"a number of {len(token.text):,} digits: {MOST_DIGITS:,} at most", token.at)
+            if len(token.text) > MAX_DIGITS:
+                self.refuse(f"a number of {len(token.text):,} digits: {MAX_DIGITS:,} at most", token.at)
             return Literal(sign * int(token.text)), "int"
         value = float(token.text)
         if math.isinf(value):

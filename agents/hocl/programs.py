@@ -4,7 +4,7 @@ import difflib
 from importlib import resources
 from pathlib import Path
 
-from umwelt.agents.hocl.parser import MOST_TEXT, Program, parse
+from umwelt.agents.hocl.parser import MAX_TEXT, Program, parse
 from umwelt.agents.world_file import one_line
 from umwelt.sandbox.errors import ProgramError
 
@@ -47,8 +47,8 @@ def read_program(name_or_path: str) -> Program:
     source = one_line(path)
     try:
         with path.open("rb") as file:
-            content = file.read(4 * MOST_TEXT + 1)  # a letter takes four bytes at most; longer ones are refused below
-        text = content.decode("utf-8-sig", "ignore" if len(content) > 4 * MOST_TEXT else "strict")
+            content = file.read(4 * MAX_TEXT + 1)  # a letter takes four bytes at most; longer ones are refused below
+        text = content.decode("utf-8-sig", "ignore" if len(content) > 4 * MAX_TEXT else "strict")
     except UnicodeDecodeError as error:
         raise ProgramError(f"{source}: not UTF-8 at byte {error.start}: save it as UTF-8 text") from None
     except (OSError, ValueError) as error:

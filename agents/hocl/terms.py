@@ -14,13 +14,13 @@ from umwelt.sandbox.errors import ProgramError
 Atom = Any
 """An `int`, `float`, `str` or `bool`, a tuple of atoms, a `Solution` or a `Rule`."""
 
-MOST_DEPTH = 50
+MAX_DEPTH = 50
 """Solutions and rules within one another; more would not fit Python's stack."""
-MOST_ATOMS = 200_000
+MAX_ATOMS = 200_000
 """Atoms of a solution, all that lies within them counted."""
-MOST_BITS = 14_000
+MAX_BITS = 14_000
 """Of an integer: about 4,200 digits, what Python prints without being asked twice."""
-MOST_LETTERS = 100_000
+MAX_LETTERS = 100_000
 """Of a text."""
 
 RANKS = {bool: 0, int: 1, float: 2, str: 3}
@@ -120,10 +120,10 @@ def measured(atoms: Iterable[Atom]) -> tuple[int, int]:
 
 def check_extent(size: int, depth: int) -> None:
     """Refuse what grows beyond measure."""
-    if size > MOST_ATOMS:
-        raise ProgramError(f"a solution of more than {MOST_ATOMS:,} atoms: let a rule take more than it makes")
-    if depth > MOST_DEPTH:
-        raise ProgramError(f"atoms lie more than {MOST_DEPTH} deep within one another: keep them side by side")
+    if size > MAX_ATOMS:
+        raise ProgramError(f"a solution of more than {MAX_ATOMS:,} atoms: let a rule take more than it makes")
+    if depth > MAX_DEPTH:
+        raise ProgramError(f"atoms lie more than {MAX_DEPTH} deep within one another: keep them side by side")
 
 
 def key(atom: Atom) -> tuple:

@@ -17,7 +17,7 @@ from umwelt.agents.hocl.syntax import (
     Variable,
     written_plain,
 )
-from umwelt.agents.hocl.terms import MOST_ATOMS, MOST_BITS, MOST_LETTERS, Atom, Rest, Rule, Solution, same
+from umwelt.agents.hocl.terms import MAX_ATOMS, MAX_BITS, MAX_LETTERS, Atom, Rest, Rule, Solution, same
 from umwelt.sandbox.errors import ProgramError
 
 Frame = list[Any]
@@ -71,14 +71,14 @@ def _equal(left: Any, right: Any) -> bool:
 def _held(made: Any, place: str) -> Any:
     kind = type(made)
     if kind is int:
-        if made.bit_length() > MOST_BITS:
-            raise ProgramError(f"{place}: an integer of more than {MOST_BITS:,} bits: keep numbers smaller")
+        if made.bit_length() > MAX_BITS:
+            raise ProgramError(f"{place}: an integer of more than {MAX_BITS:,} bits: keep numbers smaller")
     elif kind is float:
         if not math.isfinite(made):
             raise ProgramError(f"{place}: too large for a float: keep numbers smaller")
         return made + 0.0
-    elif len(made) > MOST_LETTERS:
-        raise ProgramError(f"{place}: a text of more than {MOST_LETTERS:,} letters: keep texts shorter")
+    elif len(made) > MAX_LETTERS:
+        raise ProgramError(f"{place}: a text of more than {MAX_LETTERS:,} letters: keep texts shorter")
     return made
 
 
@@ -182,8 +182,8 @@ def spliced(values: Iterable[Atom]) -> list[Atom]:
     found: list[Atom] = []
     for value in values:
         if type(value) is Rest:
-            if len(found) + len(value) > MOST_ATOMS:
-                raise ProgramError(f"more than {MOST_ATOMS:,} atoms at once: copy less")
+            if len(found) + len(value) > MAX_ATOMS:
+                raise ProgramError(f"more than {MAX_ATOMS:,} atoms at once: copy less")
             found.extend(value)
         else:
             found.append(value)

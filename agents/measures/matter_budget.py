@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from umwelt.agents.commands.deeds import MOST_IN_CELL_COUNT, Deed, Drop, Move, Paint, Rain, Remove, Spawn
+from umwelt.agents.commands.deeds import MAX_IN_CELL_COUNT, Deed, Drop, Move, Paint, Rain, Remove, Spawn
 from umwelt.sandbox.chemistry import CHARGE, Chemistry
 from umwelt.sandbox.region import Torus
 
@@ -82,7 +82,7 @@ class Ledger:
         """What so many cells take in of `count` molecules each: all of it, if none of them can be full."""
         atoms = {element: count for element, count in self._content[substance].items() if element != CHARGE}
         held = min(self.most[element] // count for element, count in atoms.items())
-        return (count * cells if held + count <= MOST_IN_CELL_COUNT else 0), count * cells
+        return (count * cells if held + count <= MAX_IN_CELL_COUNT else 0), count * cells
 
     def _disc_cells(self, deed: Rain) -> int:
         """How many cells of the world a disc covers."""

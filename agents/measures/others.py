@@ -8,7 +8,7 @@ import numpy as np
 from umwelt.agents.body import genome as genes
 from umwelt.agents.body.interface import OTHER_KINSHIP, OTHER_SIZE
 from umwelt.agents.earth.laws.geometry import SINE_SHIFT
-from umwelt.agents.earth.parameters import SIGHT_MOST_FIXED
+from umwelt.agents.earth.parameters import SIGHT_MAX_FIXED
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import ONE, SUBCELL, TURN
 
@@ -39,7 +39,7 @@ def seen_by(region: Region, rows: np.ndarray) -> np.ndarray:
     for first in range(0, len(looking), AT_ONCE):
         some = looking[first : first + AT_ONCE]
         own = place_of[rows[some]]
-        low, high = y[own[0]] - SIGHT_MOST_FIXED, y[own[-1]] + SIGHT_MOST_FIXED
+        low, high = y[own[0]] - SIGHT_MAX_FIXED, y[own[-1]] + SIGHT_MAX_FIXED
         near = slice(*np.searchsorted(other_y, [low, high + 1]))
         across = (other_x[near] - x[own, None] + width // 2) % width - width // 2
         squares = (other_y[near] - y[own, None]) ** 2 + across**2

@@ -288,12 +288,12 @@ class Beings(Population):
                 found += 1
         return result
 
-    def _is_single(self, name: Any, codes: np.ndarray, most_bytes: int = 8) -> bool:
+    def _is_single(self, name: Any, codes: np.ndarray, max_bytes: int = 8) -> bool:
         """Whether a name is a column of single numbers; small ones cannot overflow in sums."""
         if not self._is_column(name, codes):
             return False
         samples = [self._roster.tables[code][NAMES.get(name, name)][:0] for code in kinds_in(codes)]
-        return all(sample.ndim == 1 and sample.dtype.itemsize <= most_bytes for sample in samples)
+        return all(sample.ndim == 1 and sample.dtype.itemsize <= max_bytes for sample in samples)
 
     def shuffle(self, inplace: bool = False) -> "Beings":
         """The beings in another order, drawn from the set's own generator."""

@@ -32,8 +32,8 @@ LIMITS = Limits(reactions=64, tries=4096)
 """Of one thought."""
 SCALE_BITS = 3
 """Stimuli and drives are 1/1024, a mind's numbers 1/128."""
-MOST_GENES = MONSTER_GENES - FIRST_WEIGHT
-MOST_KEPT = 4096
+MAX_GENES = MONSTER_GENES - FIRST_WEIGHT
+MAX_KEPT = 4096
 DRIVE_AT = {name: at for at, name in enumerate(DRIVES)}
 
 
@@ -52,8 +52,8 @@ def read_mind(reference: str, place: str) -> Program:
     except ProgramError as error:
         raise WorldFileError(f"{place}: {error}") from None
     numbers = program.integers
-    if len(numbers) > MOST_GENES:
-        line = f"{place}: {reference}: {len(numbers)} integers in its rules: at most {MOST_GENES} are genes"
+    if len(numbers) > MAX_GENES:
+        line = f"{place}: {reference}: {len(numbers)} integers in its rules: at most {MAX_GENES} are genes"
         raise WorldFileError(line)
     for number in numbers:
         if not -128 <= number <= 127:
@@ -107,7 +107,7 @@ class Mind:
         """The program with a being's own numbers; those of kin are the same, and kept."""
         key = genes.tobytes()
         if key not in self._kept:
-            if len(self._kept) >= MOST_KEPT:
+            if len(self._kept) >= MAX_KEPT:
                 self._kept.popitem(last=False)
             self._kept[key] = self.program.with_integers(tuple(genes.tolist()))
         self._kept.move_to_end(key)

@@ -12,7 +12,7 @@ from umwelt.sandbox.errors import UmweltError, WorldFileError
 UsageError: Any = typer.BadParameter.__bases__[0]  # click's, which newer releases of typer carry within themselves
 
 INTERRUPTED = 130
-MOST_SEED = (1 << 63) - 1
+MAX_SEED = (1 << 63) - 1
 
 app = typer.Typer(
     name="umwelt",
@@ -284,7 +284,7 @@ def react(
     drop: Annotated[
         list[str] | None, typer.Option(metavar="ATOM", help="Drop an atom in when it is at rest; may be repeated.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of the dice that choose among reactions.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the dice that choose among reactions.")] = 1,
     trace: Annotated[bool, typer.Option("--trace", help="Show each reaction.")] = False,
     every: Annotated[bool, typer.Option("--all", help="All that it may come to, whatever the dice.")] = False,
     most: Annotated[int, typer.Option(metavar="REACTIONS", min=1, help="Stop it after so many.")] = 1_000_000,

@@ -26,7 +26,7 @@ class Wish:
     seed: int
     trace: bool
     every: bool
-    most_reactions: int
+    max_reactions: int
 
 
 def reacted(wish: Wish, json: bool) -> None:
@@ -35,7 +35,7 @@ def reacted(wish: Wish, json: bool) -> None:
         raise ProgramError("--trace --all: all outcomes have no single way to show: leave one of them out")
     program = read_program(wish.program)
     drops = [program.atom(given, one_line(f"--drop {_short(given)}")) for given in wish.drops]
-    limits = Limits(wish.most_reactions, max(Limits.tries, TRIES_PER_REACTION * wish.most_reactions))
+    limits = Limits(wish.max_reactions, max(Limits.tries, TRIES_PER_REACTION * wish.max_reactions))
     told = _all(program, drops, limits, json) if wish.every else _one(program, drops, wish, limits, json)
     if json:
         print(writer.dumps({"program": program.source, **told}))

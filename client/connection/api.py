@@ -160,7 +160,7 @@ class _Looking(Flowing):
         where: Iterable[tuple[str, str, int | str]] = (),
         columns: Iterable[str] = ("y", "x", "species"),
         table: str = "monsters",
-        most: int = queries.MOST_ROWS,
+        most: int = queries.MAX_ROWS,
     ) -> Any:
         """Beings as numpy arrays by column (always with `id`, in whose order they come), `tick` and `total`.
 
@@ -229,8 +229,8 @@ class _Looking(Flowing):
         except ValueError as error:
             raise RunError(str(error)) from None
         topics = topics_over(view, level, [*([BEINGS] if beings else []), *numbers], torus)
-        if not topics or len(topics) > self._core.known.most_tiles:
-            most = self._core.known.most_tiles
+        if not topics or len(topics) > self._core.known.max_tiles:
+            most = self._core.known.max_tiles
             raise RunError(f"{len(topics)} tiles: watch 1 to {most} at once: give another rectangle or level")
         order = dict(zip(names, numbers, strict=True))
         cache: dict[Topic, tuple[int, list[Piece]]] = {}

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from umwelt.agents.world_file import MOST_CELLS, MOST_SIDE_CELLS
+from umwelt.agents.world_file import MAX_CELLS, MAX_SIDE_CELLS
 from umwelt.client.connection.rate_limit import Allowance
 from umwelt.cluster.gateway.server import GATEWAY
 from umwelt.cluster.process import announced
@@ -30,10 +30,10 @@ ASK_AGAIN_S = 1.0
 ALIVE_S = 2.0
 LOST_AFTER_S = 4.0
 BYE_S = 0.02
-MOST_LAYERS = 256
+MAX_LAYERS = 256
 PLACED = ["id", "y", "x"]
 LIMITS = Limits(message_bytes=64 << 20, queued=1000)
-MOST_BUNDLED, MOST_BUNDLED_BYTES = 64, 512 << 10
+MAX_BUNDLED, MAX_BUNDLED_BYTES = 64, 512 << 10
 """Tasks that go together, and about how many bytes their arguments may have in all."""
 LATEST_AGAIN_S, SOON_S = 8.0, 0.1
 
@@ -356,9 +356,9 @@ class Core:
         while due:
             bundle: list[Any] = []
             size = 0
-            for asked in due[:MOST_BUNDLED]:
+            for asked in due[:MAX_BUNDLED]:
                 size += len(asked.message.arguments)  # type: ignore[union-attr]
-                if bundle and size > MOST_BUNDLED_BYTES:
+                if bundle and size > MAX_BUNDLED_BYTES:
                     break
                 bundle.append(asked.message)
             said = self._transport.send(self.address, viewer_protocol.encode(viewer_protocol.Tasks(bundle)))
@@ -448,11 +448,11 @@ class Core:
 def strange(told: viewer_protocol.Welcome, known: viewer_protocol.Welcome | None = None) -> str:
     """What is told that no world can be, or not the one that is known; nothing for a world."""
     height, width = told.height, told.width
-    if not (min(height, width) >= 1 and max(height, width) <= MOST_SIDE_CELLS and height * width <= MOST_CELLS):
+    if not (min(height, width) >= 1 and max(height, width) <= MAX_SIDE_CELLS and height * width <= MAX_CELLS):
         return f"a world of {width} x {height} cells"
-    if told.layers[:1] != ["beings"] or len(told.layers) > MOST_LAYERS:
+    if told.layers[:1] != ["beings"] or len(told.layers) > MAX_LAYERS:
         return "layers that are none"
-    if told.levels != list(LEVELS) or told.most_tiles < 1:
+    if told.levels != list(LEVELS) or told.max_tiles < 1:
         return "tiles that are none"
     if told.looks.keys() != told.columns.keys() or any(names[:3] != PLACED for names in told.looks.values()):
         return "tables without places"

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from umwelt.client.connection.connection import Core
-from umwelt.cluster.tasks.workflow import MOST_TASKS, WITHIN_S, Flow, carried_out
+from umwelt.cluster.tasks.workflow import MAX_TASKS, WITHIN_S, Flow, carried_out
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.viewer_protocol import LIVE
 
@@ -18,8 +18,8 @@ ENDS_WITHIN_S = 1.0
 class WorldFlow(Flow):
     """What a workflow on a world awaits tasks with; `known` is what there is in that world."""
 
-    def __init__(self, core: Core, most_tasks: int, shown: int = LIVE):
-        super().__init__(core.do, core.halt, most_tasks, shown)
+    def __init__(self, core: Core, max_tasks: int, shown: int = LIVE):
+        super().__init__(core.do, core.halt, max_tasks, shown)
         self._core = core
 
     @property
@@ -44,7 +44,7 @@ class Flowing:
         self,
         function: Callable[..., Awaitable[Any]],
         *given: Any,
-        most_tasks: int = MOST_TASKS,
+        max_tasks: int = MAX_TASKS,
         within_s: float = WITHIN_S,
         **named: Any,
     ) -> Any:
@@ -54,7 +54,7 @@ class Flowing:
         """
 
         async def begun() -> Any:
-            flow = WorldFlow(self._core, most_tasks, self._shown)
+            flow = WorldFlow(self._core, max_tasks, self._shown)
             return await carried_out(flow, function, given, named, within_s)
 
         return self._carry(begun)

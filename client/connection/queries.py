@@ -7,7 +7,7 @@ import numpy as np
 
 from umwelt.agents.world_file import one_of
 from umwelt.client.connection.flows import WorldFlow
-from umwelt.cluster.view.queries import MOST_TASK_ROWS, Patch, Select
+from umwelt.cluster.view.queries import MAX_TASK_ROWS, Patch, Select
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.units import SUBCELL
 
@@ -34,7 +34,7 @@ async def census(flow: WorldFlow, rectangle: Four | None = None) -> dict[str, An
     }
     if not tables:
         raise RunError("census: this world's tables have no species: use count()")
-    asked = [Select(name, ["species", *means], [], rectangle, MOST_TASK_ROWS) for name, means in tables.items()]
+    asked = [Select(name, ["species", *means], [], rectangle, MAX_TASK_ROWS) for name, means in tables.items()]
     found = await flow.over("census", asked)
     told: dict[str, Any] = {}
     for number, (table, means) in enumerate(tables.items()):
@@ -69,7 +69,7 @@ async def heatmap(flow: WorldFlow, of: str = "", cell: int = 0, rectangle: Four 
     else:
         tables = [of] if of in known.columns else [known.kinds[of]] if of in known.kinds else _with_species(flow)
         where = [] if of in known.columns else [("species", "==", of)]
-        asked = [Select(name, ["y", "x"], where, view, MOST_TASK_ROWS) for name in tables]  # type: ignore[arg-type]
+        asked = [Select(name, ["y", "x"], where, view, MAX_TASK_ROWS) for name in tables]  # type: ignore[arg-type]
     torus = known.height, known.width
     found = await flow.over("heatmap", asked, rectangle=view, torus=torus, cell=size)
     values = np.sum(found.values, axis=0) if found.values else np.zeros((0, 0), np.int64)
@@ -91,8 +91,7 @@ async def nearest(flow: WorldFlow, species: str, y: float, x: float) -> dict[str
         whole = 2 * radius + 1 >= max(torus)
         window = _square(int(y), int(x), radius, torus) if not whole else None
         asked = [
-            Select(name, ["y_fixed", "x_fixed"], [("species", "==", species)], window, MOST_TASK_ROWS)
-            for name in tables
+            Select(name, ["y_fixed", "x_fixed"], [("species", "==", species)], window, MAX_TASK_ROWS) for name in tables
         ]
         found = await flow.over("nearest", asked, y=y, x=x, torus=torus)
         guess = min((one for one in found.values if one is not None), default=None)
@@ -124,7 +123,7 @@ async def lineage(flow: WorldFlow, being: int) -> dict[str, Any]:
     """
     family = await flow.family(being)
     ids = [being, *(one["id"] for kin in ("ancestors", "children") for one in family[kin])]
-    asked = [Select(name, [], [], None, MOST_TASK_ROWS) for name in flow.known.columns]
+    asked = [Select(name, [], [], None, MAX_TASK_ROWS) for name in flow.known.columns]
     found = await flow.over("living", asked, ids)
     alive = {one for part in found.values for one in part}
     told = {kin: [{**one, "lives": one["id"] in alive} for one in family[kin]] for kin in ("ancestors", "children")}

@@ -37,7 +37,7 @@ from umwelt.sandbox.dice import draw, purpose
 from umwelt.sandbox.errors import UmweltError, WorldFileError
 from umwelt.sandbox.step import advance
 
-MOST_TRIALS, MOST_DEEDS = 10_000, 1_000_000
+MAX_TRIALS, MAX_DEEDS = 10_000, 1_000_000
 FINGERPRINT_TICKS = 16
 """So many ticks of a world in small tell one physics from another."""
 SCATTER = purpose("experiment.scatter")
@@ -168,8 +168,8 @@ def _points(file: ExperimentFile, seeds: int) -> list[Values]:
         if not values:
             raise WorldFileError(f"vary.{key}: name at least one value")
     count = len(file.points) or math.prod(len(values) for values in file.vary.values())
-    if count * seeds > MOST_TRIALS:
-        raise WorldFileError(f"{count} points times {seeds} seeds: at most {MOST_TRIALS} runs are made")
+    if count * seeds > MAX_TRIALS:
+        raise WorldFileError(f"{count} points times {seeds} seeds: at most {MAX_TRIALS} runs are made")
     grid = itertools.product(*file.vary.values())
     points = file.points or [dict(zip(file.vary, values, strict=True)) for values in grid]
     if any("seed" in values for values in (file.set, *points)):
@@ -244,8 +244,8 @@ def _due(file: ExperimentFile, world: WorldFile) -> list[Deed]:
         if treatment.over is not None and any({"y", "x"} & set(content) for content in many):
             raise WorldFileError(f"{place}: its place is drawn from {list(treatment.over)}: leave out y and x, or over")
         ticks = range(treatment.first, until, treatment.every)
-        if len(planned) + len(ticks) * len(many) > MOST_DEEDS:
-            raise WorldFileError(f"{place}: more than {MOST_DEEDS} deeds: do them less often")
+        if len(planned) + len(ticks) * len(many) > MAX_DEEDS:
+            raise WorldFileError(f"{place}: more than {MAX_DEEDS} deeds: do them less often")
         for content in many:
             try:
                 if treatment.over is None:

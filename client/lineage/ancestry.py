@@ -11,7 +11,7 @@ import numpy as np
 
 from umwelt.agents.body.genome import MARKER_A, MONSTER_GENES, P_MARKER_A, PLANT_GENES
 from umwelt.agents.world_file import WorldFile, one_of
-from umwelt.client.lineage.clades import BEGIN, DRIFT, LEAST_BEINGS, NO_BIRTHS, GenomeClades, Known, apart, counted_in
+from umwelt.client.lineage.clades import BEGIN, DRIFT, MIN_BEINGS, NO_BIRTHS, GenomeClades, Known, apart, counted_in
 from umwelt.cluster.run.journal import Journal, damaged
 from umwelt.cluster.run.store import Entry, Store
 from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, TICK_BITS
@@ -89,7 +89,7 @@ def read_descent(
     world: WorldFile,
     species: str = "",
     drift: float = DRIFT,
-    least: int = LEAST_BEINGS,
+    least: int = MIN_BEINGS,
     seen: Seen = lambda read, whole: None,
 ) -> Descent:
     """The descent of all beings of a run, or of one species. Writes nothing. `RunError` where births are not kept.
@@ -225,7 +225,7 @@ class Gathering:
         kept = {name: array.astype(narrow.get(name, np.int64)) for name, array in page.items()}
         self._pages.append({**kept, "parent_id": parents, "number": numbers, "born": np.full(count, born)})
 
-    def descent(self, world: WorldFile, last_tick: int, living: np.ndarray, least: int = LEAST_BEINGS) -> Descent:
+    def descent(self, world: WorldFile, last_tick: int, living: np.ndarray, least: int = MIN_BEINGS) -> Descent:
         """All that was taken in, put in order."""
         column = {name: np.concatenate([page[name] for page in self._pages]) for name in self._pages[0]}
         self._pages.clear()

@@ -3,7 +3,7 @@
 A child belongs to its parent's clade until its genome is further than `DRIFT` from that of the clade's founder; then it
 founds a clade that split off there. So a clade and all that split off from it are one branch, cut off by one cut. The
 distance is the mean difference of genes as a share of what they range over: Gower, "A General Coefficient of Similarity
-and Some of Its Properties", Biometrics 27, 1971. Most branches end soon: one that left fewer than `LEAST_BEINGS` counts
+and Some of Its Properties", Biometrics 27, 1971. Most branches end soon: one that left fewer than `MIN_BEINGS` counts
 in the clade that it split off from.
 
 The window is told three genes of each birth only, and tells clades apart by them alone (`window/panels/clades.py`).
@@ -18,7 +18,7 @@ from umwelt.client.pictures.scene import GOLDEN
 
 GENE_RANGE = 255
 DRIFT = 0.001
-LEAST_BEINGS = 12
+MIN_BEINGS = 12
 WIDEST, THINNEST = 0.46, 0.09
 """Half the width of spindles, in rows; the thinnest as a share of the widest."""
 BEGIN = "begin a world with umwelt launch ... --set births=true"
@@ -184,7 +184,7 @@ def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return _apart(one, other) / max(1, GENE_RANGE * one.shape[-1])
 
 
-def counted_in(parents: np.ndarray, beings: np.ndarray, least: int = LEAST_BEINGS) -> np.ndarray:
+def counted_in(parents: np.ndarray, beings: np.ndarray, least: int = MIN_BEINGS) -> np.ndarray:
     """The clade that each counts in: itself, if it and all that split off have enough beings, else its parent's.
 
     `parents: int32[clade]`, smaller than their clades or -1; `beings: int[clade]`, each in its own clade alone.

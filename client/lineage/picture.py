@@ -17,7 +17,7 @@ from umwelt.cluster.run.store import Store
 from umwelt.sandbox.columns import Schema
 
 BINS = 240
-MOST_ROWS, MOST_MOMENTS = 36, 2000
+MAX_ROWS, MAX_MOMENTS = 36, 2000
 GAP_ROWS = 0.9
 """Between species."""
 PAPER, INK, DIM, RULE = "#0c1216", "#e2efed", "#8ba0a2", "#1d2a30"
@@ -122,7 +122,7 @@ def charted(descent: Descent, journal: Journal) -> Chart:
 
     counts, founders = counted(descent.born), counted(~descent.born).sum(axis=1)
     living = np.bincount(mine[descent.living], minlength=len(order))
-    moments = [one for one in journal.metrics_from(0, MOST_MOMENTS) if one.tick <= descent.last_tick]
+    moments = [one for one in journal.metrics_from(0, MAX_MOMENTS) if one.tick <= descent.last_tick]
     tables = {name: table for one in moments for table, found in one.populations.items() for name in found}
     growing = {schema.name for schema in descent.world.laws.layout(descent.world)[1] if _grows(schema)}
     rows: list[Row] = []
@@ -157,7 +157,7 @@ def _chosen(descent: Descent) -> set[int]:
     ranks: list[tuple[int, int]] = []
     for species in np.unique(table.species).tolist():
         ranks += [(rank, clade) for rank, clade in enumerate(births[table.species[births] == species].tolist())]
-    return {clade for _, clade in sorted(ranks)[:MOST_ROWS]}
+    return {clade for _, clade in sorted(ranks)[:MAX_ROWS]}
 
 
 def _grows(schema: Schema) -> bool:

@@ -18,10 +18,10 @@ from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.region import Region
 
 NEAR_PIXELS = 6.0
-MOST_PIXELS, MOST_SIDE = 34_000_000, 16383
+MAX_PIXELS, MAX_SIDE = 34_000_000, 16383
 """8K television fits; WebP counts sides in 14 bits."""
-LEAST_ZOOM, MOST_ZOOM = 0.1, 200.0
-MOST_IMAGES = 256
+MIN_ZOOM, MAX_ZOOM = 0.1, 200.0
+MAX_IMAGES = 256
 """How often a picture may show the torus side by side: every being is looked at for each."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -38,13 +38,13 @@ def draw_run(
     if out.suffix.lower() not in SUFFIXES:
         raise UmweltError(f"{out}: pictures end in {', '.join(SUFFIXES)}: name it so")
     width, height = size
-    if min(width, height) < 16 or max(width, height) > MOST_SIDE or width * height > MOST_PIXELS:
+    if min(width, height) < 16 or max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise UmweltError(
-            f"--size {width}x{height}: use at least 16x16, at most {MOST_SIDE} on a side and "
-            f"{MOST_PIXELS // 1_000_000} megapixels"
+            f"--size {width}x{height}: use at least 16x16, at most {MAX_SIDE} on a side and "
+            f"{MAX_PIXELS // 1_000_000} megapixels"
         )
-    if zoom is not None and not LEAST_ZOOM <= zoom <= MOST_ZOOM:
-        raise UmweltError(f"--zoom {zoom}: use {LEAST_ZOOM:g} to {MOST_ZOOM:g} pixels a cell")
+    if zoom is not None and not MIN_ZOOM <= zoom <= MAX_ZOOM:
+        raise UmweltError(f"--zoom {zoom}: use {MIN_ZOOM:g} to {MAX_ZOOM:g} pixels a cell")
     store = opened_store(folder)
     world = parse_world(store.world_text(), str(store.folder / WORLD), store.folder.name).common
     if at is not None and not (0 <= at[0] < world.width and 0 <= at[1] < world.height):
@@ -52,9 +52,9 @@ def draw_run(
             f"--at {at[0]},{at[1]}: the world is {world.width} x {world.height} cells: "
             f"use 0,0 to {world.width - 1},{world.height - 1}"
         )
-    if zoom is not None and (1 + width / zoom / world.width) * (1 + height / zoom / world.height) > MOST_IMAGES:
+    if zoom is not None and (1 + width / zoom / world.width) * (1 + height / zoom / world.height) > MAX_IMAGES:
         raise UmweltError(
-            f"--zoom {zoom:g}: shows the world more than {MOST_IMAGES} times: use a larger one, or a smaller --size"
+            f"--zoom {zoom:g}: shows the world more than {MAX_IMAGES} times: use a larger one, or a smaller --size"
         )
     if tick is not None:
         journal = Journal.reading(store.journal)
@@ -85,7 +85,7 @@ def draw(
 ) -> np.ndarray:
     """The world as `uint8[height, width, 3]`; `at` (x, y) is the cell in the middle, `zoom` the pixels a cell."""
     scene = scene_of(region)
-    scale = zoom or min(MOST_ZOOM, max(width / scene.width, height / scene.height))
+    scale = zoom or min(MAX_ZOOM, max(width / scene.width, height / scene.height))
     x, y = at if at is not None else (scene.width / 2, scene.height / 2)
     top, left = y - height / scale / 2, x - width / scale / 2
     canvas = _ground(scene, width, height, scale, top, left)

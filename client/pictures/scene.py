@@ -16,7 +16,7 @@ from umwelt.sandbox.units import SUBCELL, TURN
 WATER_DEEP_COUNT = 320
 SCENT_STRONG_COUNT = 10
 DETRITUS_MUCH_COUNT = 30
-SEED_CELLS, LEAF_LEAST_CELLS, LEAF_MOST_CELLS = 0.2, 0.75, 2.3
+SEED_CELLS, LEAF_MIN_CELLS, LEAF_MAX_CELLS = 0.2, 0.75, 2.3
 GOLDEN = 0.618034
 """Of a turn: hues so far apart, one after the other, are never near each other."""
 TWO_SIDED = ("price",)
@@ -129,9 +129,7 @@ def _beings(region: Region, name: str) -> Beings:
     looks: dict[str, np.ndarray] = {"id": ids}
     if plant:
         grown = np.clip(tissue / LEAF_FULL_COUNT, 0, 1)
-        size = np.where(
-            column("stage") < 2, SEED_CELLS, LEAF_LEAST_CELLS + (LEAF_MOST_CELLS - LEAF_LEAST_CELLS) * grown
-        )
+        size = np.where(column("stage") < 2, SEED_CELLS, LEAF_MIN_CELLS + (LEAF_MAX_CELLS - LEAF_MIN_CELLS) * grown)
         stray = strays(looks["id"]) * (column("stage") == 2)
         y, x = y + stray[0], x + stray[1]
         hue = leaf_hue(column("gene_hue"))

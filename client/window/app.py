@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from umwelt.client.window.feed.camera import LEAST_SCALE, MOST_SCALE, Camera
+from umwelt.client.window.feed.camera import MAX_SCALE, MIN_SCALE, Camera
 from umwelt.client.window.session import NEAR_BYTES_A_S, PromisedConnection, Session
 from umwelt.sandbox.errors import RunError, UmweltError
 
 SIZE = (1280, 800)
-LEAST_SIDE, MOST_SIDE = 64, 8192
+MIN_SIDE, MAX_SIDE = 64, 8192
 SETTLES_WITHIN_S = 30.0
 SETTLED_FRAMES = 12
 ANSWER_S = 10.0
@@ -56,10 +56,10 @@ def view(place: str | Path | None, keys: Path | None, demo: bool, picture: Path 
 def check(sight: Sight, picture: Path | None) -> None:
     """Refuse what cannot be shown, before anything is opened."""
     width, height = sight.size
-    if min(sight.size) < LEAST_SIDE or max(sight.size) > MOST_SIDE:
-        raise UmweltError(f"--size {width}x{height}: use {LEAST_SIDE} to {MOST_SIDE} pixels a side")
-    if sight.zoom is not None and not LEAST_SCALE <= sight.zoom <= MOST_SCALE:
-        raise UmweltError(f"--zoom {sight.zoom:g}: use {LEAST_SCALE:g} to {MOST_SCALE:g} pixels a cell")
+    if min(sight.size) < MIN_SIDE or max(sight.size) > MAX_SIDE:
+        raise UmweltError(f"--size {width}x{height}: use {MIN_SIDE} to {MAX_SIDE} pixels a side")
+    if sight.zoom is not None and not MIN_SCALE <= sight.zoom <= MAX_SCALE:
+        raise UmweltError(f"--zoom {sight.zoom:g}: use {MIN_SCALE:g} to {MAX_SCALE:g} pixels a cell")
     if picture is not None:
         from umwelt.client.pictures.picture import SUFFIXES
 

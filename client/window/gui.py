@@ -20,7 +20,7 @@ from umwelt.client.window.panels.theme import dress
 FONTS = Path(imgui_bundle.__file__).parent / "assets" / "fonts"
 TEXT_FONT, ICON_FONT = FONTS / "Roboto" / "Roboto-Regular.ttf", FONTS / "Font_Awesome_6_Free-Solid-900.otf"
 TEXT_PX, ICON_PX = 15.5, 13.0
-LEAST_BYTES = 1 << 16
+MIN_BYTES = 1 << 16
 
 VERTEX = """#version 330
 uniform vec2 size;
@@ -231,9 +231,9 @@ class Gui:
         self._indices.write(indices)
 
     def _allocate(self, vertex_bytes: int, index_bytes: int) -> None:
-        whole = -(-max(LEAST_BYTES, 2 * vertex_bytes) // imgui.VERTEX_SIZE) * imgui.VERTEX_SIZE
+        whole = -(-max(MIN_BYTES, 2 * vertex_bytes) // imgui.VERTEX_SIZE) * imgui.VERTEX_SIZE
         self._vertices = self.ctx.buffer(reserve=whole, usage="stream")
-        self._indices = self.ctx.buffer(reserve=max(LEAST_BYTES, 2 * index_bytes), usage="stream")
+        self._indices = self.ctx.buffer(reserve=max(MIN_BYTES, 2 * index_bytes), usage="stream")
         content = [BufferDescription(self._vertices, "2f 2f 4f1", ["in_place", "in_uv", "in_colour"], ["in_colour"])]
         self._geometry = self.ctx.geometry(content, index_buffer=self._indices, index_element_size=4)
 

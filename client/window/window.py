@@ -275,7 +275,7 @@ class Window(arcade.Window):
         """See the whole world."""
         camera = self.session.camera
         self.session.following = False
-        camera.look(camera.height / 2, camera.width / 2, camera.least_scale)
+        camera.look(camera.height / 2, camera.width / 2, camera.min_scale)
 
     def do_follow(self) -> None:
         """Follow the selected being, or no more."""

@@ -14,7 +14,7 @@ WORTH = 0.85
 """Another number is taken if it promises to take at most this share of the time."""
 EXCHANGE_S = 0.0005
 """What an exchange costs besides the way and the work."""
-MOST_SPEED = 1e6
+MAX_SPEED = 1e6
 STRIDE_S = 1.0
 """Over how long the world's own pace is measured."""
 
@@ -60,12 +60,12 @@ class Pace:
         elif what == "go":
             self.paused = False
         elif what == "step":
-            if not 1 <= value <= MOST_SPEED or value != int(value):
+            if not 1 <= value <= MAX_SPEED or value != int(value):
                 return f"step {value:g}: give a whole number of ticks, 1 or more"
             resting = max(granted, self.reached, self.until if self.paused else 0)
             self.paused, self.until = True, resting + int(value)
         elif what == "speed":
-            if not 0 <= value <= MOST_SPEED:
+            if not 0 <= value <= MAX_SPEED:
                 return f"speed {value:g}: give ticks a second, 0 for as fast as it goes"
             self.speed = value
         else:

@@ -31,8 +31,8 @@ from umwelt.cluster.wire.protocol import Ask, Attend, Chunk, Hello, Join, Order,
 from umwelt.cluster.wire.transport import Incoming, Transport
 from umwelt.sandbox.errors import UmweltError
 
-MESSAGES_A_TURN, MOST_TURN_S = 1024, 0.05
-MOST_DEEDS, MOST_DEED_BYTES = 1000, 1 << 20
+MESSAGES_A_TURN, MAX_TURN_S = 1024, 0.05
+MAX_DEEDS, MAX_DEED_BYTES = 1000, 1 << 20
 NODES_ROLE, KEEPERS_ROLE = frozenset({"node", "world", "keeper"}), frozenset({"world", "keeper"})
 
 
@@ -99,7 +99,7 @@ class Steward:
 
     def turn(self, wait_s: float) -> None:
         """Take in what came, for a while; make its deeds durable, all at once; then let time pass."""
-        end_s = self.clock() + wait_s + MOST_TURN_S
+        end_s = self.clock() + wait_s + MAX_TURN_S
         for _ in range(MESSAGES_A_TURN):
             incoming = self.transport.receive(wait_s)
             if incoming is None:
@@ -147,8 +147,8 @@ class Steward:
         self._do(self.directory.handle(Arrived(order, (), b"")))
 
     def _refused(self, submit: Submit) -> str:
-        if len(submit.deeds) > MOST_DEEDS or sum(map(len, submit.deeds)) > MOST_DEED_BYTES:
-            return f"too much at once: at most {MOST_DEEDS} deeds and {MOST_DEED_BYTES:,} bytes"
+        if len(submit.deeds) > MAX_DEEDS or sum(map(len, submit.deeds)) > MAX_DEED_BYTES:
+            return f"too much at once: at most {MAX_DEEDS} deeds and {MAX_DEED_BYTES:,} bytes"
         try:
             for content in submit.deeds:
                 self.books.check(content)

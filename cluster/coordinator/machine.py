@@ -38,13 +38,13 @@ BUSIEST_OVER_MEAN = 1.25
 BALANCE_AFTER_S = 20.0
 JUDGE_S = 2.0
 EVENTS_KEPT = 50
-MOST_WAITING_NODES = 1000
-MOST_ATTENDANTS = 256
-MOST_TICKETS = 10_000
-MOST_PENDING_DEEDS = 10_000
+MAX_WAITING_NODES = 1000
+MAX_ATTENDANTS = 256
+MAX_TICKETS = 10_000
+MAX_PENDING_DEEDS = 10_000
 FURTHEST_TICKS = 1_000_000
 """How far ahead a deed may be wished, and how far beyond what we know a node may claim to have been."""
-MOST_SPENT_KEYS = 10_000
+MAX_SPENT_KEYS = 10_000
 SAY_AGAIN_S = 1.0
 
 
@@ -66,7 +66,7 @@ class Directory:
         self.number = known.next_number
         self.deeds = list(known.deeds)
         self.tickets = {ticket: (tick, number) for ticket, tick, number in known.tickets}
-        self.tickets = dict(sorted(self.tickets.items(), key=lambda item: item[1][1])[-MOST_TICKETS:])
+        self.tickets = dict(sorted(self.tickets.items(), key=lambda item: item[1][1])[-MAX_TICKETS:])
         self.nodes: dict[str, Node] = {}
         self.spent: dict[str, bool] = {}
         """Keys of nodes that are none any more, the latest of them, and whether they were let go."""
@@ -137,7 +137,7 @@ class Directory:
             return []
         if join.key in self.spent:
             return [self._farewell(event.sender, join.key)]
-        if self.phase == "resting" or len(self.nodes) - len(self.members) >= MOST_WAITING_NODES:
+        if self.phase == "resting" or len(self.nodes) - len(self.members) >= MAX_WAITING_NODES:
             return []
         for what in sorted({*join.seals, *self.seals}):
             if join.seals.get(what) != self.seals.get(what):
@@ -157,7 +157,7 @@ class Directory:
         """A new map for those who came or want to go, as soon as a world that fell back is where it was."""
         if self.phase != "running" or self.granted < self.pace.reached:
             return []
-        unplaced = len(self.nodes) > len(self.map) and len(self.map) < self.wishes.most_parts
+        unplaced = len(self.nodes) > len(self.map) and len(self.map) < self.wishes.max_parts
         return self._settle(reason) if unplaced or any(node.going for node in self.members) else []
 
     def _name(self, wished: str) -> str:
@@ -184,7 +184,7 @@ class Directory:
         """It is none of us any more."""
         del self.nodes[node.key]
         self.spent[node.key] = node.going
-        if len(self.spent) > MOST_SPENT_KEYS:
+        if len(self.spent) > MAX_SPENT_KEYS:
             del self.spent[next(iter(self.spent))]
         return self._farewell(node.sender, node.key)
 
@@ -237,7 +237,7 @@ class Directory:
     # --- a new map
 
     def _gather(self) -> list[Any]:
-        enough = len(self.nodes) >= min(self.wishes.nodes, self.wishes.most_parts)
+        enough = len(self.nodes) >= min(self.wishes.nodes, self.wishes.max_parts)
         patience_s = self.wishes.gather_s if self.epoch > 0 else LOADING_DEAD_AFTER_S
         late = self.now_s - self._gathering_s > patience_s
         return self._divide(self.reason) if self.nodes and (enough or late) else []
@@ -261,7 +261,7 @@ class Directory:
             self.phase, self._gathering_s = "gathering", self.now_s
             return [self._forget(node) for node in list(self.nodes.values())]
         self.phase = "dividing"
-        parts = min(len(staying), self.wishes.most_parts)
+        parts = min(len(staying), self.wishes.max_parts)
         return [events.Divide(self.epoch, self.snapshot, parts, self.known.reach * self.ticks_per_exchange)]
 
     def _on_divided(self, event: events.Divided) -> list[Any]:
@@ -539,14 +539,14 @@ class Directory:
                 events.Send(event.sender, say.Settled(submit.ticket, -1, 0, "the world rests: umwelt resume wakes it"))
             ]
         tick, now = max(self.horizon, self.granted, submit.tick), max(self.horizon, self.granted)
-        if tick > now + FURTHEST_TICKS or len(self.deeds) + len(submit.deeds) > MOST_PENDING_DEEDS:
+        if tick > now + FURTHEST_TICKS or len(self.deeds) + len(submit.deeds) > MAX_PENDING_DEEDS:
             line = "too much at once: try again later" if tick == now else f"tick {tick} is too far ahead of tick {now}"
             return [events.Send(event.sender, say.Settled(submit.ticket, -1, 0, line))]
         deeds = tuple(say.Deed(tick, self.number + i, content) for i, content in enumerate(submit.deeds))
         self.number += len(deeds)
         self.deeds += deeds
         self.tickets[submit.ticket] = (tick, deeds[0].number if deeds else 0)
-        if len(self.tickets) > MOST_TICKETS:
+        if len(self.tickets) > MAX_TICKETS:
             del self.tickets[next(iter(self.tickets))]
         settled = say.Settled(submit.ticket, *self.tickets[submit.ticket])
         return [events.EnterDeeds(submit.ticket, deeds), events.Send(event.sender, settled)]
@@ -578,7 +578,7 @@ class Directory:
 
     def _take_attend(self, event: events.Arrived) -> list[Any]:
         if event.sender not in self.attendants:
-            if len(self.attendants) >= MOST_ATTENDANTS:
+            if len(self.attendants) >= MAX_ATTENDANTS:
                 return []
             self._reported_s = -1e9
         self.attendants[event.sender] = self.now_s

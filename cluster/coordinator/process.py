@@ -22,7 +22,7 @@ from umwelt.cluster.coordinator.machine import Directory
 from umwelt.cluster.coordinator.state import Known, Wishes
 from umwelt.cluster.coordinator.storage import RunBooks, newest_good
 from umwelt.cluster.fingerprint import seals_of
-from umwelt.cluster.partition import most_parts
+from umwelt.cluster.partition import max_parts
 from umwelt.cluster.process import Ending, announce, reported, settings_from_arguments
 from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.run.journal import Journal
@@ -129,7 +129,7 @@ class Seat:
             nodes=settings.nodes,
             ticks_per_exchange=settings.ticks_per_exchange,
             last_tick=settings.last_tick,
-            most_parts=most_parts(torus_of(world)),
+            max_parts=max_parts(torus_of(world)),
             new_pass=lambda: secrets.token_bytes(16),
             **{name: value for name, value in chosen.items() if value > 0},
         )

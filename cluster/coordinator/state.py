@@ -45,7 +45,7 @@ class Wishes:
     ticks_per_exchange: int = 0
     """0: as measured."""
     last_tick: int | None = None
-    most_parts: int = 1 << 30
+    max_parts: int = 1 << 30
     gather_s: float = GATHER_S
     mark_s: float = MARK_S
     kept_s: float = KEPT_S

@@ -23,10 +23,10 @@ from umwelt.cluster.wire.viewer_protocol import History
 from umwelt.sandbox.errors import RunError, UmweltError
 
 RECALLED = ("metrics", "births", "family")
-MOST_UNDER_WAY = 100
-MOST_POINTS, MOST_NUMBERS = 2000, 200_000
+MAX_UNDER_WAY = 100
+MAX_POINTS, MAX_NUMBERS = 2000, 200_000
 """Points of metrics in an answer, and numbers in all of them: where much is counted, the points are fewer."""
-MOST_BIRTHS = 20_000
+MAX_BIRTHS = 20_000
 MARKERS = ("marker_a", "marker_b", "marker_c")
 _COLUMNS = {"id": np.int64, "parent_id": np.int64, "tick": np.int32, "y": np.int32, "x": np.int32, "species": np.int16}
 
@@ -59,13 +59,13 @@ class Recall:
             raise RunError(f"{message.what}: tick {message.tick}, being {message.being}: give numbers from 0 on")
         if message.what == "births":
             kinds = self._kinds_of(message.table)
-            most = message.most if 1 <= message.most <= MOST_BIRTHS else MOST_BIRTHS
+            most = message.most if 1 <= message.most <= MAX_BIRTHS else MAX_BIRTHS
             job: Callable[[Journal], Found] = partial(self._births, message=message, most=most, kinds=kinds)
         elif message.what == "metrics":
             job = partial(_metrics, since=message.tick)
         else:
             job = partial(_family, being=message.being)
-        if len(self._pending) >= MOST_UNDER_WAY:
+        if len(self._pending) >= MAX_UNDER_WAY:
             raise RunError("too many questions at once: wait for their answers")
         self._pending.append((self._reader.submit(self._read, job), done))
 
@@ -123,9 +123,9 @@ class Recall:
 
 
 def _metrics(journal: Journal, since: int) -> Found:
-    moments = journal.metrics_from(since, MOST_POINTS)
+    moments = journal.metrics_from(since, MAX_POINTS)
     width = 3 + max((_width(one) for one in moments), default=0)
-    most = max(2, MOST_NUMBERS // width)
+    most = max(2, MAX_NUMBERS // width)
     if len(moments) > most:
         moments = [moments[at] for at in np.linspace(0, len(moments) - 1, most).astype(int).tolist()]
     species = {

@@ -36,10 +36,10 @@ from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.region import Region
 
-MOST_SHOWN = 3
-MOST_ORDERS = 64
+MAX_SHOWN = 3
+MAX_ORDERS = 64
 """Orders to one moment that wait for those before them."""
-MOST_TICKS_PER_S = 10_000
+MAX_TICKS_PER_S = 10_000
 PLAY_TURN_S = 0.02
 """So long a moment that is late plays on before it listens and publishes again."""
 LATE_S = 0.25
@@ -130,7 +130,7 @@ class Player:
         """Do what is ordered."""
         if order.what == "show":
             self.show()
-        elif order.what == "play" and 0 <= order.value <= MOST_TICKS_PER_S:
+        elif order.what == "play" and 0 <= order.value <= MAX_TICKS_PER_S:
             self.play(order.value, clock())
         else:
             return Settled(order.ticket, self.moment.tick, 0, f"{order.what[:40]} {order.value}: no order for a moment")
@@ -262,8 +262,8 @@ class Past:
             else:
                 known.waiting.append(done)
             return
-        if len(self.errands) >= MOST_SHOWN and not self._make_room():
-            raise RunError(f"{MOST_SHOWN} moments of the past are shown at once: wait until one is no longer watched")
+        if len(self.errands) >= MAX_SHOWN and not self._make_room():
+            raise RunError(f"{MAX_SHOWN} moments of the past are shown at once: wait until one is no longer watched")
         errand = self._start(what, tick)
         errand.used_s, errand.waiting = now_s, [done]
         self.errands.append(errand)
@@ -297,7 +297,7 @@ class Past:
         self._order(known, "play", ticks_per_s, done)
 
     def _order(self, errand: Errand, what: str, value: float, done: Callable[[int, str], None]) -> None:
-        if len(errand.orders) >= MOST_ORDERS:
+        if len(errand.orders) >= MAX_ORDERS:
             raise RunError(f"tick {errand.tick}: has too much to do: wait for its answers")
         errand.moved = what == "play" and (errand.moved or value > 0)
         ticket = secrets.token_hex(16)  # unlike any that a viewer may choose

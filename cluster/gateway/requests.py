@@ -16,15 +16,15 @@ from umwelt.sandbox.region import Torus
 
 LOOK_AGAIN_S = 0.5
 LOOKS_END_S = 10.0
-MOST_ROUNDS = 12
+MAX_ROUNDS = 12
 """Of asking for a tick that all have still before them."""
-MOST_LIVES = 3
+MAX_LIVES = 3
 COMES_S, RESTS_S = 5.0, 0.4
 """How long a tick ahead is waited for; and where the world rests."""
 SUBMIT_AGAIN_S = 0.25
 SUBMIT_ENDS_S = 20.0
 SUBMIT_EVERY_S = 0.05
-MOST_UNDER_WAY = 512
+MAX_UNDER_WAY = 512
 """Commands that the directory has not settled. They go in groups: it makes all that come together durable at once."""
 _encoder = msgspec.json.Encoder()
 
@@ -158,7 +158,7 @@ class Asks:
             return
         if "line" in answer:
             asked.deaths += 1
-            if answer.get("again") and asked.deaths < MOST_LIVES:
+            if answer.get("again") and asked.deaths < MAX_LIVES:
                 self._begin(asked, now_s, asked.tick)
             else:
                 self._end(asked, None, str(answer["line"]))
@@ -189,7 +189,7 @@ class Asks:
     def _further(self, asked: _Asked, reached: int, now_s: float) -> None:
         """Ask for a tick that all have still before them: twice as far ahead as they came while they were asked."""
         asked.rounds += 1
-        if asked.rounds > MOST_ROUNDS:
+        if asked.rounds > MAX_ROUNDS:
             self._end(asked, None, "the nodes do not come to one tick: slow the world down, or pause it, and ask again")
             return
         asked.end_s = max(asked.end_s, now_s + LOOKS_END_S)
@@ -277,6 +277,6 @@ class Submits:
         if not self._waiting or now_s - self._filled_s < SUBMIT_EVERY_S:
             return
         self._filled_s = now_s
-        for ticket in list(self._waiting)[: max(0, MOST_UNDER_WAY - len(self._pending))]:
+        for ticket in list(self._waiting)[: max(0, MAX_UNDER_WAY - len(self._pending))]:
             self._pending[ticket] = self._waiting.pop(ticket)
             self._say(self._pending[ticket], now_s)

@@ -23,9 +23,9 @@ from umwelt.agents.commands.requests import composed, needed, spoken
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.gateway.journal_queries import RECALLED, Found, Recall
-from umwelt.cluster.gateway.replay_process import MOST_TICKS_PER_S, Past
+from umwelt.cluster.gateway.replay_process import MAX_TICKS_PER_S, Past
 from umwelt.cluster.gateway.requests import Asks, Submits
-from umwelt.cluster.gateway.task_requests import MOST_TASKS_OF_ONE, Tasking
+from umwelt.cluster.gateway.task_requests import MAX_TASKS_OF_ONE, Tasking
 from umwelt.cluster.gateway.tile_relay import Desk, Eye, Map
 from umwelt.cluster.gateway.welcome import greeting
 from umwelt.cluster.process import Ending, announce, reported, settings_from_arguments
@@ -46,13 +46,13 @@ STATUS_S, STATUS_S_A_VIEWER = 0.2, 0.002
 LOOKS_A_STATUS = 20
 """From one status to the next, viewers are looked through so often for those to whom one is due."""
 IDLE_AFTER_S = 10.0
-MOST_VIEWERS = 5000
+MAX_VIEWERS = 5000
 MESSAGES_A_TURN = 512
 TURN_S = 0.004
 ANSWERS_KEPT = 64
-MOST_TICKET = 64
-MOST_QUESTIONS, MOST_QUESTIONS_OF_ONE = 200, 8
-MOST_COMMANDS = 2000
+MAX_TICKET = 64
+MAX_QUESTIONS, MAX_QUESTIONS_OF_ONE = 200, 8
+MAX_COMMANDS = 2000
 BUSY_S, BUSY_AGAIN_S = 10.0, 0.1
 """For so long an order is said again to a directory that is busy."""
 UNKNOWNS_A_S = 200.0
@@ -298,7 +298,7 @@ class Gateway:
         ticket = getattr(message, "ticket", None)
         if ticket is None:
             handler(viewer, message, now_s)
-        elif not 0 < len(ticket) <= MOST_TICKET:
+        elif not 0 < len(ticket) <= MAX_TICKET:
             self.malformed += 1
         elif ticket in viewer.answers:
             self.door.send(incoming.sender, viewer.answers[ticket])
@@ -317,10 +317,10 @@ class Gateway:
         known = self.viewers.get(incoming.sender)
         if known is not None:
             known.seen_s, known.role = now_s, incoming.role
-        elif len(self.viewers) < MOST_VIEWERS:
+        elif len(self.viewers) < MAX_VIEWERS:
             self.viewers[incoming.sender] = Viewer(Eye(incoming.sender), incoming.role, now_s)
         else:
-            line = f"{MOST_VIEWERS} look at this world already: try again later"
+            line = f"{MAX_VIEWERS} look at this world already: try again later"
             self.door.send(incoming.sender, viewer_protocol.encode(viewer_protocol.Answer("", -1, line)))
             return
         self.door.send(incoming.sender, viewer_protocol.encode(greeting(self.world, incoming.role, self.directory)))
@@ -360,7 +360,7 @@ class Gateway:
 
     def _take_command(self, viewer: Viewer, message: viewer_protocol.Command, now_s: float) -> None:
         self._keeper(viewer, message.what)
-        if len(self.submits) + len(self.asks) >= MOST_COMMANDS or not viewer.commands.take(now_s):
+        if len(self.submits) + len(self.asks) >= MAX_COMMANDS or not viewer.commands.take(now_s):
             raise RunError("too many commands at once: give fewer a second")
         command = spoken(message.what, message.arguments)
         if not needed(command):
@@ -386,7 +386,7 @@ class Gateway:
 
     def _take_order(self, viewer: Viewer, message: viewer_protocol.Order, now_s: float) -> None:
         self._keeper(viewer, message.what)
-        if len(self.submits) >= MOST_COMMANDS or not viewer.commands.take(now_s):
+        if len(self.submits) >= MAX_COMMANDS or not viewer.commands.take(now_s):
             raise RunError("too many orders at once: give fewer a second")
         if message.what not in ("pause", "go", "step", "speed", "save", "leave", "stop"):
             raise RunError(f"{message.what[:40]}: nobody knows this order")
@@ -421,7 +421,7 @@ class Gateway:
     # --- questions and the past
 
     def _take_query(self, viewer: Viewer, message: viewer_protocol.Query, now_s: float) -> None:
-        if viewer.asking >= MOST_QUESTIONS_OF_ONE or len(self.asks) >= MOST_QUESTIONS:
+        if viewer.asking >= MAX_QUESTIONS_OF_ONE or len(self.asks) >= MAX_QUESTIONS:
             raise RunError("too many questions at once: wait for their answers")
         if not viewer.questions.take(now_s):
             raise RunError("too many questions a second: ask fewer")
@@ -442,8 +442,8 @@ class Gateway:
     # --- tasks
 
     def _take_tasks(self, viewer: Viewer, message: viewer_protocol.Tasks, now_s: float) -> None:
-        for task in message.tasks[:MOST_TASKS_OF_ONE]:
-            if not 0 < len(task.ticket) <= MOST_TICKET:
+        for task in message.tasks[:MAX_TASKS_OF_ONE]:
+            if not 0 < len(task.ticket) <= MAX_TICKET:
                 self.malformed += 1
             elif task.ticket in viewer.answers:
                 self.door.send(viewer.eye.sender, viewer.answers[task.ticket])
@@ -488,8 +488,8 @@ class Gateway:
         self.past.begin(message.what, message.tick, now_s, done)
 
     def _play(self, past: Past, viewer: Viewer, message: viewer_protocol.History, now_s: float) -> None:
-        if not 0 <= message.value <= MOST_TICKS_PER_S:  # nan neither
-            raise RunError(f"play {message.value}: give 0 (rest) to {MOST_TICKS_PER_S} ticks a second")
+        if not 0 <= message.value <= MAX_TICKS_PER_S:  # nan neither
+            raise RunError(f"play {message.value}: give 0 (rest) to {MAX_TICKS_PER_S} ticks a second")
         if not viewer.questions.take(now_s):
             raise RunError("too many questions a second: ask fewer")
 
@@ -499,7 +499,7 @@ class Gateway:
         past.play(message.tick, message.value, now_s, done)
 
     def _recall(self, recall: Recall, viewer: Viewer, message: viewer_protocol.History, now_s: float) -> None:
-        if viewer.asking >= MOST_QUESTIONS_OF_ONE:
+        if viewer.asking >= MAX_QUESTIONS_OF_ONE:
             raise RunError("too many questions at once: wait for their answers")
         if not viewer.questions.take(now_s):
             raise RunError("too many questions a second: ask fewer")

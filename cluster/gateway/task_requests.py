@@ -10,19 +10,19 @@ from umwelt.agents.world_file import WorldFile, one_line
 from umwelt.cluster.gateway.requests import Asks, Send, Work
 from umwelt.cluster.gateway.task_scheduler import Placing
 from umwelt.cluster.gateway.tile_relay import Map
-from umwelt.cluster.tasks.registry import BUSY, FOR_EVERYONE, HERE_ALONE, MOST_ARGUMENT_BYTES, MOST_WITHIN_S, WITHIN_S
+from umwelt.cluster.tasks.registry import BUSY, FOR_EVERYONE, HERE_ALONE, MAX_ARGUMENT_BYTES, MAX_WITHIN_S, WITHIN_S
 from umwelt.cluster.view import queries
 from umwelt.cluster.wire.keys import KEEPER, WORLD
 from umwelt.cluster.wire.protocol import Sight
 from umwelt.cluster.wire.viewer_protocol import LIVE, Task
 from umwelt.sandbox.errors import RunError
 
-MOST_TASKS, MOST_TASKS_OF_ONE = 4096, 256
-MOST_OVER_DATA, MOST_OVER_DATA_OF_ONE = 200, 8
-MOST_QUESTIONS = 8
-MOST_HELD_BYTES = 128 << 20
+MAX_TASKS, MAX_TASKS_OF_ONE = 4096, 256
+MAX_OVER_DATA, MAX_OVER_DATA_OF_ONE = 200, 8
+MAX_QUESTIONS = 8
+MAX_HELD_BYTES = 128 << 20
 """Of arguments that wait."""
-MOST_RESULTS_BYTES = 3 << 20
+MAX_RESULTS_BYTES = 3 << 20
 """Of one task over data, from all nodes together."""
 
 
@@ -59,12 +59,12 @@ class Tasking:
         if task.name in HERE_ALONE:
             raise RunError(f"{what}: is not done from afar: use umwelt {task.name.partition('.')[0]}")
         within_s = task.within_s or WITHIN_S
-        if not 0 < within_s <= MOST_WITHIN_S:  # nan neither
-            raise RunError(f"{what}: within {task.within_s:g} s: give it up to {MOST_WITHIN_S:g} s")
-        if len(task.arguments) > MOST_ARGUMENT_BYTES or len(task.name) > 80:
-            raise RunError(f"{what}: its arguments are too long: give {MOST_ARGUMENT_BYTES >> 10} KiB at most")
-        much = self.placing.held_bytes + len(task.arguments) > MOST_HELD_BYTES
-        if len(viewer.tasks) >= MOST_TASKS_OF_ONE or len(self.placing) >= MOST_TASKS or much:
+        if not 0 < within_s <= MAX_WITHIN_S:  # nan neither
+            raise RunError(f"{what}: within {task.within_s:g} s: give it up to {MAX_WITHIN_S:g} s")
+        if len(task.arguments) > MAX_ARGUMENT_BYTES or len(task.name) > 80:
+            raise RunError(f"{what}: its arguments are too long: give {MAX_ARGUMENT_BYTES >> 10} KiB at most")
+        much = self.placing.held_bytes + len(task.arguments) > MAX_HELD_BYTES
+        if len(viewer.tasks) >= MAX_TASKS_OF_ONE or len(self.placing) >= MAX_TASKS or much:
             raise RunError(f"{what}: too many tasks at once: {BUSY}")
         if task.questions:
             self._begin_over_data(viewer, task, Work(task.name, task.arguments, within_s), now_s)
@@ -81,21 +81,21 @@ class Tasking:
 
     def _begin_over_data(self, viewer: Any, task: Task, work: Work, now_s: float) -> None:
         what = f'task "{work.task}"'
-        if viewer.asking >= MOST_OVER_DATA_OF_ONE or len(self._asks) >= MOST_OVER_DATA:
+        if viewer.asking >= MAX_OVER_DATA_OF_ONE or len(self._asks) >= MAX_OVER_DATA:
             raise RunError(f"{what}: too many questions at once: {BUSY}")
         if viewer.role not in (KEEPER, WORLD) and not viewer.questions.take(now_s):
             raise RunError(f"{what}: too many questions a second: {BUSY}")
         many = [queries.checked(self._world, one, True) for one in queries.read_many(task.questions)]
-        if not 0 < len(many) <= MOST_QUESTIONS:
-            raise RunError(f"{what}: {len(many)} questions: give 1 to {MOST_QUESTIONS}")
+        if not 0 < len(many) <= MAX_QUESTIONS:
+            raise RunError(f"{what}: {len(many)} questions: give 1 to {MAX_QUESTIONS}")
         if self._map_of(task.shown) is None and task.shown != LIVE:
             raise RunError(f"tick {task.shown} is not shown: ask for it first")
 
         def done(part: queries.Part | None, line: str) -> None:
             viewer.asking -= 1
             del viewer.tasks[task.ticket]
-            if part is not None and len(part.raw) > MOST_RESULTS_BYTES:
-                size, most = len(part.raw) >> 10, MOST_RESULTS_BYTES >> 10
+            if part is not None and len(part.raw) > MAX_RESULTS_BYTES:
+                size, most = len(part.raw) >> 10, MAX_RESULTS_BYTES >> 10
                 part, line = None, f"{what}: results of {size} KiB: let the nodes give {most} KiB at most"
             if part is None:
                 self._answer(viewer, task.ticket, -1, line=line)

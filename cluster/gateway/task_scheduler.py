@@ -19,9 +19,9 @@ from umwelt.cluster.wire.viewer_protocol import Task
 from umwelt.sandbox.region import Torus
 
 SAY_AGAIN_S, SAY_AGAIN_LATEST_S = 0.5, 8.0
-MOST_LIVES = 3
+MAX_LIVES = 3
 """So many nodes, or processes, may die of one task."""
-AHEAD_S, MOST_AHEAD = 0.05, 16
+AHEAD_S, MAX_AHEAD = 0.05, 16
 """A node is given work for so long beyond the task it is at."""
 LONG_S = 1.0
 """Nobody should wait behind a task that takes longer."""
@@ -55,7 +55,7 @@ class _Node:
         """Whether it is to take one more. Half of its tasks are done before it gets others, which then go together."""
         if self.task_s == 0.0 or self.task_s > LONG_S:
             return not self.under_way
-        has, most = len(self.under_way), min(MOST_AHEAD, 2 + int(AHEAD_S / self.task_s))
+        has, most = len(self.under_way), min(MAX_AHEAD, 2 + int(AHEAD_S / self.task_s))
         self.filling = has < most and (self.filling or has <= most // 2)
         return self.filling
 
@@ -127,9 +127,9 @@ class Placing:
         """Its process or its node has died: elsewhere, unless it is the task that kills them."""
         placed.deaths += 1
         placed.door, placed.said_s, placed.again_s = "", -1e9, SAY_AGAIN_S
-        if placed.deaths >= MOST_LIVES:
+        if placed.deaths >= MAX_LIVES:
             self._forget(placed)
-            placed.done(b"", f"{line}, as {MOST_LIVES} times now: see whether it needs too much memory")
+            placed.done(b"", f"{line}, as {MAX_LIVES} times now: see whether it needs too much memory")
         else:
             self._queues.setdefault(placed.owner, deque()).appendleft(placed)
             self._queues.move_to_end(placed.owner, last=False)

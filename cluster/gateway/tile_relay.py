@@ -13,23 +13,23 @@ from typing import Any, NamedTuple
 
 import zmq
 
-from umwelt.cluster.view.tiles import MOST_BYTES, Topic, read_head
+from umwelt.cluster.view.tiles import MAX_BYTES, Topic, read_head
 from umwelt.cluster.wire.keys import NODE, WORLD, Keys, unwritten
 from umwelt.cluster.wire.transport import WITH_KEY, check_address
 from umwelt.cluster.wire.viewer_protocol import LIVE, Tile, encode
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import Rectangle, Torus, images
 
-MOST_TILES = 400
+MAX_TILES = 400
 """What one viewer may watch at once."""
-MOST_CREDIT = 1000
-MOST_PIECES = 60
+MAX_CREDIT = 1000
+MAX_PIECES = 60
 SHARE = 0.1
 """Of one core: what the gateway's process may spend before tiles wait."""
-MOST_ALLOWANCE_S = 0.05
+MAX_ALLOWANCE_S = 0.05
 TAKEN_A_TURN = 500
 SENT_A_TURN = 500
-LEAST_A_S, LEAST_AT_ONCE = 700.0, 8.0
+MIN_A_S, MIN_AT_ONCE = 700.0, 8.0
 """So many tiles go out even where commands and questions have taken all the time; however often somebody speaks."""
 STALLED_S = 0.25
 VIEWER_BYTES_A_S, VIEWER_BYTES_AT_ONCE = 8e6, 16e6
@@ -78,7 +78,7 @@ class Kept:
     def message(self) -> list[bytes]:
         """The frames that go to viewers."""
         if self.frames is None:
-            pieces = list(self.pieces.values())[:MOST_PIECES]
+            pieces = list(self.pieces.values())[:MAX_PIECES]
             self.frames = encode(Tile(self.topic, self.shown), pieces)
             self.size = sum(map(len, self.frames))
         return self.frames
@@ -114,7 +114,7 @@ class Source:
         for option, value in (
             (zmq.LINGER, 0),
             (zmq.RCVHWM, 1000),
-            (zmq.MAXMSGSIZE, MOST_BYTES),
+            (zmq.MAXMSGSIZE, MAX_BYTES),
             (zmq.RECONNECT_IVL, 50),
             (zmq.RECONNECT_IVL_MAX, 500),
             (zmq.HANDSHAKE_IVL, 2000),
@@ -200,7 +200,7 @@ class Desk:
         self.counts = {"taken": 0, "sent": 0, "bytes": 0}
         self._turn: OrderedDict[Eye, None] = OrderedDict()
         """Those for whom something waits and who have credit, in the order of their turns."""
-        self._allowance_s, self._least = MOST_ALLOWANCE_S, LEAST_AT_ONCE
+        self._allowance_s, self._least = MAX_ALLOWANCE_S, MIN_AT_ONCE
         self._spent_s, self._turned_s = meter(), clock()
 
     def point_to(self, shown: int, found: Map) -> None:
@@ -223,8 +223,8 @@ class Desk:
         if source is None:
             raise ValueError(f"tick {shown} is not shown: ask for it first")
         others = eye.count - len(eye.watched.get(shown, ()))
-        if len(topics) + others > MOST_TILES:
-            raise ValueError(f"{len(topics) + others} tiles: at most {MOST_TILES} at once: use a coarser level")
+        if len(topics) + others > MAX_TILES:
+            raise ValueError(f"{len(topics) + others} tiles: at most {MAX_TILES} at once: use a coarser level")
         for topic in topics:
             Topic.read(topic)
         before, after = eye.watched.get(shown, {}), dict.fromkeys(topics)
@@ -235,7 +235,7 @@ class Desk:
             kept.watchers[eye] = None
             if kept.pieces and topic not in before:
                 eye.waiting[kept] = None
-        eye.credit = max(0, min(credit, MOST_CREDIT))
+        eye.credit = max(0, min(credit, MAX_CREDIT))
         self._ready(eye)
 
     def _unwatch(self, eye: Eye, source: Source, topics: list[bytes]) -> None:
@@ -249,7 +249,7 @@ class Desk:
 
     def credit(self, eye: Eye, tiles: int) -> None:
         """A viewer can take more tiles."""
-        eye.credit = max(0, min(eye.credit + tiles, MOST_CREDIT))
+        eye.credit = max(0, min(eye.credit + tiles, MAX_CREDIT))
         self._ready(eye)
 
     def leave(self, eye: Eye) -> None:
@@ -269,8 +269,8 @@ class Desk:
         """Take in what came, and send as much as may be sent."""
         now_s, spent_s = self._clock(), self._meter()
         earned_s = SHARE * (now_s - self._turned_s) - (spent_s - self._spent_s)
-        self._allowance_s = max(-MOST_ALLOWANCE_S, min(MOST_ALLOWANCE_S, self._allowance_s + earned_s))
-        self._least = min(LEAST_AT_ONCE, self._least + LEAST_A_S * (now_s - self._turned_s))
+        self._allowance_s = max(-MAX_ALLOWANCE_S, min(MAX_ALLOWANCE_S, self._allowance_s + earned_s))
+        self._least = min(MIN_AT_ONCE, self._least + MIN_A_S * (now_s - self._turned_s))
         self._turned_s, self._spent_s = now_s, spent_s
         for source in self.sources.values():
             for _ in range(TAKEN_A_TURN):

@@ -6,7 +6,7 @@ from umwelt.agents.earth.genesis import species_of as founding_species
 from umwelt.agents.earth.genesis import template_kind
 from umwelt.agents.earth.settings import EarthSettings
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.gateway.tile_relay import MOST_TILES
+from umwelt.cluster.gateway.tile_relay import MAX_TILES
 from umwelt.cluster.view import queries
 from umwelt.cluster.view.tiles import LEVELS, SKY_UNITS, layers_of, looks_of
 from umwelt.cluster.wire.keys import SPECTATOR
@@ -31,7 +31,7 @@ def greeting(world: WorldFile, role: str, directory: str) -> Welcome:
         {schema.name: list(queries._known(schema)) for schema in schemas},
         {schema.name: ["id", "y", "x", *(look.name for look in looks_of(schema))] for schema in schemas},
         list(DRIVES),
-        MOST_TILES,
+        MAX_TILES,
         directory if role != SPECTATOR else "",
         climate_of(world),
         list(world.chemistry.names) if world.chemistry is not None else [],

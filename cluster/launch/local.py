@@ -21,7 +21,7 @@ from umwelt.agents.open_world import opened, tick_zero, torus_of
 from umwelt.agents.world_file import WorldFile, parse_world
 from umwelt.cluster.coordinator.process import DIRECTORY, ORPHAN_S, SeatSettings
 from umwelt.cluster.node.process import NodeSettings
-from umwelt.cluster.partition import most_parts
+from umwelt.cluster.partition import max_parts
 from umwelt.cluster.process import KEEP_MEMORY, announce, announced, lives
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.remote_store import created_store
@@ -42,7 +42,7 @@ GATHER_S = 30.0
 ATTEND_S = 2.0
 REPLACE_AFTER_S = 3.0
 """A node that starts takes a core for seconds; those that are left need it first, to catch up."""
-MOST_RESTARTS, RESTARTS_WITHIN_S, SHORT_LIFE_S = 5, 30.0, 4.0
+MAX_RESTARTS, RESTARTS_WITHIN_S, SHORT_LIFE_S = 5, 30.0, 4.0
 
 
 def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = False, url: str = "") -> Store:
@@ -165,7 +165,7 @@ def nodes_for(world: WorldFile, plan: Plan) -> int:
     if plan.bind:
         check_door(plan.bind, keys)
     torus = torus_of(world)
-    room = most_parts(torus)
+    room = max_parts(torus)
     if plan.nodes > room:
         raise RunError(
             f"--nodes {plan.nodes}: a world of {torus.width} x {torus.height} cells has room for at most {room}: "
@@ -352,7 +352,7 @@ class Engine:
         now_s = time.monotonic()
         if now_s - child.started_s < SHORT_LIFE_S:  # what dies at once will die again; what has lived was killed
             self._restarts = [s for s in self._restarts if now_s - s < RESTARTS_WITHIN_S] + [now_s]
-        if len(self._restarts) > MOST_RESTARTS:
+        if len(self._restarts) > MAX_RESTARTS:
             raise RunError(f"the {what} dies again and again: see {child.log}")
         self.said.append(f"{what} died (process {child.process.pid}); another one takes its place")
 

@@ -33,7 +33,7 @@ from umwelt.cluster.events import (
     Written,
 )
 from umwelt.cluster.node.machine import Machine
-from umwelt.cluster.shard import BadStrip, Portion, pack_births
+from umwelt.cluster.shard import MalformedHalo, Shard, pack_births
 from umwelt.cluster.wire.protocol import Assign, Failed, Kept, Ping, Pong, Want, Welcome, decode, encode
 from umwelt.cluster.wire.transport import Incoming, Transport
 from umwelt.sandbox.controls import Controls
@@ -42,7 +42,7 @@ from umwelt.sandbox.region import Piece
 from umwelt.sandbox.step import Law
 
 MESSAGES_A_TURN = 256
-MOST_BACKLOG_BYTES = 256 << 20
+MAX_BACKLOG_BYTES = 256 << 20
 LOOK_S = 0.01
 """How often a node looks at its door between laws."""
 
@@ -61,7 +61,7 @@ class Shelf(Protocol):
     def load(self, world: WorldFile, assign: Assign, alive: Callable[[], None]) -> Opening:
         """What the node's rectangle is loaded from; calls `alive` now and then."""
 
-    def keep(self, epoch: int, tick: int, kept: bool, portion: Portion, done: Callable[[Kept], None]) -> None:
+    def keep(self, epoch: int, tick: int, kept: bool, portion: Shard, done: Callable[[Kept], None]) -> None:
         """Write the portion's part of a snapshot as it is now; `done` may be called later, from another thread.
 
         The portion has just been recorded.
@@ -84,7 +84,7 @@ class Host:
         self.machine, self.transport, self.shelf, self.clock = machine, transport, shelf, clock
         self._prepared_from, self._resident_bytes, self._extra = prepare, resident_bytes, extra
         self.world: WorldFile | None = None
-        self.portion: Portion | None = None
+        self.portion: Shard | None = None
         self.ended: End | None = None
         self.malformed = 0
         """Messages that were none."""
@@ -165,7 +165,7 @@ class Host:
     def _put_off(self, incoming: Incoming, message: Any, raw: list[Any]) -> None:
         """Keep a message for later, if it is to be heeded at all; what is lost here is said again."""
         held = sum(len(frame) for _, _, frames in [*self._backlog, (incoming, message, raw)] for frame in frames)
-        if len(self._backlog) < MESSAGES_A_TURN and held <= MOST_BACKLOG_BYTES and self._heeds(incoming, message, raw):
+        if len(self._backlog) < MESSAGES_A_TURN and held <= MAX_BACKLOG_BYTES and self._heeds(incoming, message, raw):
             self._backlog.append((incoming, message, raw))
 
     # --- instructions
@@ -206,7 +206,7 @@ class Host:
         self.world, prepared = self._prepared_from(prepare.welcome)
         return prepared
 
-    def _held(self) -> Portion:
+    def _held(self) -> Shard:
         assert self.portion is not None
         return self.portion
 
@@ -215,7 +215,7 @@ class Host:
         self.portion = None
         opening = self.shelf.load(self.world, load.assign, self._alive)
         checked = self.machine.welcome is not None and self.machine.welcome.checked
-        self.portion = Portion(self.world, load.assign, opening.pieces, opening.constants, opening.controls, checked)
+        self.portion = Shard(self.world, load.assign, opening.pieces, opening.constants, opening.controls, checked)
         return Loaded(load.assign.epoch, self.portion.living_count)
 
     def _cut(self, cut: Cut) -> WasCut:
@@ -224,7 +224,7 @@ class Host:
     def _paste(self, paste: Paste) -> WasPasted | Misshapen:
         try:
             self._held().paste(paste.strips)
-        except BadStrip as bad:
+        except MalformedHalo as bad:
             return Misshapen(paste.tick, bad.source)
         return WasPasted()
 

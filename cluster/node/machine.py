@@ -30,7 +30,7 @@ PING_S, FIRST_PINGS_S = 1.0, 0.2
 EXCHANGES_KEPT = 2
 """A neighbour that misses our strip of a tick is at most one exchange behind."""
 EARLY_KEPT = 16
-MOST_EARLY_BYTES = 64 << 20
+MAX_EARLY_BYTES = 64 << 20
 """Who sent an early strip cannot be known yet, so that not much is kept of them: they can be asked for."""
 PINGS_KEPT, PINGS_NEEDED = 8, 4
 SLOW_ROUND_TRIP_S = 0.005
@@ -334,7 +334,7 @@ class Machine:
         if strip.epoch > self.epoch or (held is not None and strip.epoch == self.epoch and not held.loaded):
             # the map has reached a neighbour before it reached us; it cannot be more than one exchange ahead
             size = sum(len(frame) for early in [*self.early, event] for frame in early.raw)
-            if len(self.early) < EARLY_KEPT and size <= MOST_EARLY_BYTES:
+            if len(self.early) < EARLY_KEPT and size <= MAX_EARLY_BYTES:
                 self.early.append(event)
             return []
         if held is None or strip.source not in held.sources or strip.taker != held.assign.which:

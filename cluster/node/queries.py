@@ -16,13 +16,13 @@ from umwelt.cluster.node.machine import Machine
 from umwelt.cluster.node.tile_publisher import Publisher
 from umwelt.cluster.tasks.node_worker import Bench, Done
 from umwelt.cluster.tasks.worker import Errand
-from umwelt.cluster.view.queries import MOST_TASK_BYTES, Part, answered, read, read_many
+from umwelt.cluster.view.queries import MAX_TASK_BYTES, Part, answered, read, read_many
 from umwelt.cluster.wire.protocol import Halt, Look, Sight, encode
 from umwelt.sandbox.errors import UmweltError
 
-MOST_HELD, HELD_S = 256, 5.0
+MAX_HELD, HELD_S = 256, 5.0
 """Questions that wait for their tick, and for how long; whoever asked asks anew."""
-MOST_KEPT_BYTES = 16 << 20
+MAX_KEPT_BYTES = 16 << 20
 Key = tuple[bytes, str]
 """A task by who asked for it and its ticket: a gateway that takes another's place counts anew."""
 _encoder = msgspec.json.Encoder()
@@ -89,7 +89,7 @@ class Answers:
     def _look(self, sender: bytes, look: Look, portion: Any) -> None:
         if look.tick > portion.tick:
             others = [one for one in self._held if (one.sender, one.look.ticket) != (sender, look.ticket)]
-            self._held = [*others[-MOST_HELD + 1 :], _Held(sender, look, self._clock() + HELD_S)]
+            self._held = [*others[-MAX_HELD + 1 :], _Held(sender, look, self._clock() + HELD_S)]
             self._say(sender, look, portion, b'{"waits":true}')
             return
         if -1 < look.tick < portion.tick:
@@ -98,7 +98,7 @@ class Answers:
         cutter = self._publisher.cutter(portion)
         try:
             if look.task:
-                parts = [answered(cutter, question, MOST_TASK_BYTES) for question in read_many(look.question)]
+                parts = [answered(cutter, question, MAX_TASK_BYTES) for question in read_many(look.question)]
                 self._begin(sender, look, portion.which, portion.tick, parts)
                 return
             part = answered(cutter, read(look.question))
@@ -135,7 +135,7 @@ class Answers:
         """An answer is kept, and those that were kept longest are let go where it is too much."""
         self._kept[key] = size
         self._kept_bytes += size
-        while len(self._kept) > 1 and (len(self._kept) > MOST_HELD or self._kept_bytes > MOST_KEPT_BYTES):
+        while len(self._kept) > 1 and (len(self._kept) > MAX_HELD or self._kept_bytes > MAX_KEPT_BYTES):
             self._let_go(next(iter(self._kept)))
 
     def _let_go(self, key: Key) -> None:

@@ -12,7 +12,7 @@ from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.node.driver import Opening
 from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.run.store import Entry
-from umwelt.cluster.shard import Portion
+from umwelt.cluster.shard import Shard
 from umwelt.cluster.wire.protocol import Ask, Assign, Chunk, Kept
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.controls import Controls
@@ -52,7 +52,7 @@ class FolderShelf:
         self.depot.let_go(assign.snapshot)
         return Opening(pieces, constants, Controls.read(manifest.controls))
 
-    def keep(self, epoch: int, tick: int, kept: bool, portion: Portion, done: Callable[[Kept], None]) -> None:
+    def keep(self, epoch: int, tick: int, kept: bool, portion: Shard, done: Callable[[Kept], None]) -> None:
         """Copy the portion, and write the copy in a thread of its own."""
         began_s = time.thread_time()
         region, entry = portion.region, Entry(tick, kept)

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from umwelt.cluster.shard import Portion
+from umwelt.cluster.shard import Shard
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import Topic
 from umwelt.cluster.wire.keys import WORLD, Keys
@@ -25,9 +25,9 @@ from umwelt.sandbox.errors import RunError
 TILE_EVERY_S = 0.05
 SHARE = 0.05
 """Of the time, what publishing may take."""
-MOST_TURN_S = 0.01
-MOST_TOPICS = 20_000
-MOST_AT_ONCE = 32
+MAX_TURN_S = 0.01
+MAX_TOPICS = 20_000
+MAX_AT_ONCE = 32
 QUEUED = 200
 SUBSCRIPTIONS_A_TURN = 2000
 
@@ -45,11 +45,11 @@ class Publisher:
         self.spent_s = 0.0
         self._due: OrderedDict[Topic, tuple[int, int, float]] = OrderedDict()
         """Subscribed tiles, the one sent longest ago first: the portion and tick it was sent of, and when."""
-        self._cutters: WeakKeyDictionary[Portion, Cutter] = WeakKeyDictionary()
+        self._cutters: WeakKeyDictionary[Shard, Cutter] = WeakKeyDictionary()
         """Weak: what the host drops is not held here."""
         self._life = 0
         """Grows with every portion: ticks of another life are other ticks."""
-        self._allowance_s, self._turned_s = MOST_TURN_S, clock()
+        self._allowance_s, self._turned_s = MAX_TURN_S, clock()
         self._tile_s = 0.0005
         self._context = zmq.Context()
         self._authenticator: ThreadAuthenticator | None = None
@@ -92,7 +92,7 @@ class Publisher:
         """The tiles that somebody subscribes to."""
         return list(self._due)
 
-    def turn(self, portion: Portion | None, epoch: int = 0) -> int:
+    def turn(self, portion: Shard | None, epoch: int = 0) -> int:
         """Send what is due of the tiles that are watched, as far as time allows; gives how many pieces were sent.
 
         To be called between two ticks, and now and then (every 50 ms) while the world rests: new watchers want to see
@@ -100,7 +100,7 @@ class Publisher:
         """
         self._listen()
         now_s = self.clock()
-        self._allowance_s = min(MOST_TURN_S, self._allowance_s + SHARE * (now_s - self._turned_s))
+        self._allowance_s = min(MAX_TURN_S, self._allowance_s + SHARE * (now_s - self._turned_s))
         self._turned_s = now_s
         if portion is None or not self._due:
             return 0
@@ -119,7 +119,7 @@ class Publisher:
             self._tile_s += 0.2 * (taken_s / len(topics) - self._tile_s)
         return sent
 
-    def cutter(self, portion: Portion) -> Cutter:
+    def cutter(self, portion: Shard) -> Cutter:
         """What cuts tiles from a portion, and answers questions about it."""
         known = self._cutters.get(portion)
         if known is None:
@@ -129,7 +129,7 @@ class Publisher:
 
     def _next(self, cutter: Cutter, now_s: float) -> list[Topic]:
         """The tiles to be sent next, as many as may fit into what is allowed; of those we own something."""
-        most = max(1, min(MOST_AT_ONCE, int(self._allowance_s / max(self._tile_s, 1e-5))))
+        most = max(1, min(MAX_AT_ONCE, int(self._allowance_s / max(self._tile_s, 1e-5))))
         found: list[Topic] = []
         none = []
         for topic, (life, tick, sent_s) in self._due.items():
@@ -168,7 +168,7 @@ class Publisher:
             except ValueError:
                 continue
             if said[:1] == b"\1":
-                if topic in self._due or len(self._due) < MOST_TOPICS:
+                if topic in self._due or len(self._due) < MAX_TOPICS:
                     self._due[topic] = (-1, -1, -1e9)
                     self._due.move_to_end(topic, last=False)
             else:

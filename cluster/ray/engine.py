@@ -28,7 +28,7 @@ from typing import Any, cast
 import msgspec
 
 from umwelt.cluster.coordinator.process import DIRECTORY
-from umwelt.cluster.launch.local import CLOSE_S, MOST_RESTARTS, RESTARTS_WITHIN_S, START_S, Child, Engine, Plan
+from umwelt.cluster.launch.local import CLOSE_S, MAX_RESTARTS, RESTARTS_WITHIN_S, START_S, Child, Engine, Plan
 from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.process import lives
 from umwelt.cluster.ray.connect import address_of_host, connected, cores_of, hosts_alive, imported, line_of
@@ -267,7 +267,7 @@ class RayEngine(Engine):
         deaths = self._deaths[child.name] = [
             s for s in self._deaths.get(child.name, ()) if now_s - s < RESTARTS_WITHIN_S
         ] + [now_s]
-        if len(deaths) > MOST_RESTARTS:
+        if len(deaths) > MAX_RESTARTS:
             raise RunError(f"the {what} dies again and again: {child.last_words()}: see {child.log}")
         process = cast(Life, child).carried
         where = f" (process {process.pid} on {process.host})" if process.pid else ""

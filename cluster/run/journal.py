@@ -23,7 +23,7 @@ from umwelt.cluster.wire.protocol import Deed, Member
 from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, TICK_BITS
 from umwelt.sandbox.errors import RunError
 
-MOST_ANCESTORS, MOST_CHILDREN = 64, 256
+MAX_ANCESTORS, MAX_CHILDREN = 64, 256
 HEADS = 1 << (KIND_BITS + 1)
 """Ids begin with one of so many heads (how a being came and of which kind it is), then the tick of its birth: so births
 lie in the order of ticks within each head, and need no index to be read by tick."""
@@ -470,12 +470,12 @@ class Journal:
         ancestors: list[tuple] = []
         with _told(self.path):
             born = self._database.execute(f"{columns} WHERE id = ?", (being,)).fetchone()
-            while born is not None and len(ancestors) < MOST_ANCESTORS:
+            while born is not None and len(ancestors) < MAX_ANCESTORS:
                 born = self._database.execute(f"{columns} WHERE id = ?", (born[1],)).fetchone()
                 if born is not None:
                     ancestors.append(born)
             children = self._database.execute(
-                f"{columns} WHERE parent_id = ? ORDER BY id LIMIT ?", (being, MOST_CHILDREN)
+                f"{columns} WHERE parent_id = ? ORDER BY id LIMIT ?", (being, MAX_CHILDREN)
             ).fetchall()
         return ancestors, children
 

@@ -21,7 +21,7 @@ from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.remote_store import created_store, opened_store
 from umwelt.cluster.run.store import WORLD, Entry, Store, writing
 from umwelt.cluster.run.verify import keep_ledger, proved
-from umwelt.cluster.shard import Portion, measured
+from umwelt.cluster.shard import Shard, measured
 from umwelt.cluster.wire.protocol import Assign, Deed, Member
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError
@@ -250,7 +250,7 @@ def verify(
     return verdict
 
 
-def together(world: WorldFile, first: snapshot.Snapshot, nodes: int) -> list[Portion]:
+def together(world: WorldFile, first: snapshot.Snapshot, nodes: int) -> list[Shard]:
     """The whole world as portions in one process, as so many nodes would hold it."""
     torus, reach = torus_of(world), world.laws.light_speed
     blocks = np.ones((-(-torus.height // 8), -(-torus.width // 8)), np.int64)
@@ -259,12 +259,12 @@ def together(world: WorldFile, first: snapshot.Snapshot, nodes: int) -> list[Por
     made = []
     for which in range(nodes):
         assign = Assign(1, b"", first.manifest.tick, "", members, which, 1, 1, 1)
-        made.append(Portion(world, assign, pieces, first.constants, first.controls))
+        made.append(Shard(world, assign, pieces, first.constants, first.controls))
         made[-1].region.births = None
     return made
 
 
-def step_together(portions: Sequence[Portion], due: Sequence[Deed]) -> None:
+def step_together(portions: Sequence[Shard], due: Sequence[Deed]) -> None:
     """One exchange and one tick."""
     region = portions[0].region
     strips: list[dict[int, list[Any]]] = [{} for _ in portions]
@@ -282,7 +282,7 @@ def step_together(portions: Sequence[Portion], due: Sequence[Deed]) -> None:
         portion.step(due)
 
 
-def whole_digest(portions: Sequence[Portion]) -> int:
+def whole_digest(portions: Sequence[Shard]) -> int:
     """The world's digest from its portions."""
     parts = sum(audit.digest(portion.region) for portion in portions)
     return (parts + portions[0].region.controls.digest()) & audit.DIGEST_MASK

@@ -25,9 +25,9 @@ from umwelt.sandbox.region import Rectangle
 CHUNK_BYTES = 1 << 18
 BATCH_BYTES, BATCH_FILES = 2 << 20, 64
 """Asked for at once: what a line of 20 MB/s and 0.1 s there and back holds. More would make other messages late."""
-MOST_FILES, MOST_BYTES = 100_000, 1 << 40
+MAX_FILES, MAX_BYTES = 100_000, 1 << 40
 """What a part may come to: a thousand times what any has been seen to."""
-MOST_NAME_CHARACTERS = 400
+MAX_NAME_CHARACTERS = 400
 _WORD = re.compile(r"\w[\w.-]*")
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
@@ -145,7 +145,7 @@ def chunks(folder: Path, under: Sequence[str] | None = None) -> Iterator[Chunk]:
 
 def plain(name: str) -> str:
     """The name, if it is that of a file inside a folder and nowhere else; else `ValueError`."""
-    if len(name) > MOST_NAME_CHARACTERS or not all(_WORD.fullmatch(word) for word in name.split("/")):
+    if len(name) > MAX_NAME_CHARACTERS or not all(_WORD.fullmatch(word) for word in name.split("/")):
         raise ValueError(f"{name[:99]!r} is no name of a file in a snapshot")
     return name
 
@@ -161,12 +161,12 @@ class Receiver:
     already, and `FileNotFoundError` if it (or the one that it is to lie in) is gone: nobody wants the files any more.
     """
 
-    def __init__(self, folder: Path, promised: Sequence[tuple[str, int]], most_bytes: int = MOST_BYTES):
+    def __init__(self, folder: Path, promised: Sequence[tuple[str, int]], max_bytes: int = MAX_BYTES):
         sizes = {plain(name): size for name, size in promised}
         inner = {parent.as_posix() for name in sizes for parent in PurePosixPath(name).parents} - {"."}
         if len(sizes) != len(promised) or inner & sizes.keys():
             raise ValueError("two of the promised files have one name")
-        if len(sizes) > MOST_FILES or min(sizes.values(), default=0) < 0 or sum(sizes.values()) > most_bytes:
+        if len(sizes) > MAX_FILES or min(sizes.values(), default=0) < 0 or sum(sizes.values()) > max_bytes:
             raise ValueError(f"{len(sizes)} files of {sum(sizes.values())} bytes are too much")
         self.folder, self.sizes = folder, sizes
         self._missing = {name: set(_offsets(size)) for name, size in sizes.items()}

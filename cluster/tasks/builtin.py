@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.hocl.terms import MOST_BITS
+from umwelt.agents.hocl.terms import MAX_BITS
 from umwelt.cluster.tasks.registry import task
 from umwelt.cluster.view.queries import Part, columns_of
 from umwelt.sandbox.errors import RunError
@@ -30,7 +30,7 @@ def arithmetic(what: str, *numbers: int) -> int:
     """Numbers added, multiplied, or divided one by the other as whole numbers: for programs that are tried out."""
     if what not in ARITHMETIC:
         raise RunError(f'arithmetic: "{what[:40]}": use {", ".join(ARITHMETIC)}')
-    if not numbers or max(one.bit_length() for one in numbers) * len(numbers) > MOST_BITS:
+    if not numbers or max(one.bit_length() for one in numbers) * len(numbers) > MAX_BITS:
         raise RunError(f"arithmetic: {what} of {len(numbers)} numbers: give at least one, and none too large")
     if what == "divide" and 0 in numbers[1:]:
         raise RunError("arithmetic: divide by 0: give another number")

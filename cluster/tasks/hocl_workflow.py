@@ -22,7 +22,7 @@ from typing import Any
 from umwelt.agents.hocl.machine import Dice, Limits, Machine
 from umwelt.agents.hocl.parser import Program, parse
 from umwelt.agents.hocl.programs import read_program
-from umwelt.agents.hocl.terms import MOST_BITS, MOST_LETTERS, Atom, Solution, key, text
+from umwelt.agents.hocl.terms import MAX_BITS, MAX_LETTERS, Atom, Solution, key, text
 from umwelt.agents.world_file import one_line
 from umwelt.cluster.tasks.workflow import Flow
 from umwelt.sandbox.errors import RunError
@@ -98,7 +98,7 @@ async def _called(flow: Flow, service: str, values: list[Any]) -> Atom:
     except RunError as error:
         if flow.exhausted:
             raise
-        return "FAILED", str(error)[:MOST_LETTERS]
+        return "FAILED", str(error)[:MAX_LETTERS]
 
 
 def found_in(solution: Solution, word: str, size: int) -> list[tuple[Any, ...]]:
@@ -146,9 +146,9 @@ def _atom(value: Any, service: str) -> Atom:
         return Solution((), inert=True)
     small = (
         isinstance(value, bool)
-        or (isinstance(value, int) and value.bit_length() <= MOST_BITS)
+        or (isinstance(value, int) and value.bit_length() <= MAX_BITS)
         or (isinstance(value, float) and math.isfinite(value))
-        or (isinstance(value, str) and len(value) <= MOST_LETTERS)
+        or (isinstance(value, str) and len(value) <= MAX_LETTERS)
     )
     if not small:
         raise RunError(f'task "{service}": gives what is no atom: let it give numbers, texts, lists or dicts')

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from umwelt.agents.world_file import memory_at_hand
-from umwelt.cluster.tasks.registry import MOST_RESULT_BYTES
+from umwelt.cluster.tasks.registry import MAX_RESULT_BYTES
 from umwelt.cluster.tasks.worker import Errand, Heard, Worker
 
 NICE = 10
@@ -162,7 +162,7 @@ class Bench:
 
 
 def _outcome(ticket: Hashable, errand: Errand, heard: Heard) -> Done:
-    if len(heard.found) > MOST_RESULT_BYTES:
-        size, most = len(heard.found) >> 10, MOST_RESULT_BYTES >> 10
+    if len(heard.found) > MAX_RESULT_BYTES:
+        size, most = len(heard.found) >> 10, MAX_RESULT_BYTES >> 10
         return Done(ticket, b"", f'task "{errand.name}": its result has {size} KiB: give back {most} KiB at most')
     return Done(ticket, heard.found, heard.line, spent_s=heard.spent_s)

@@ -136,7 +136,7 @@ class Workshop:
 
 
 class _Flow(Flow):
-    most_argument_bytes = 1 << 31
+    max_argument_bytes = 1 << 31
     """Nothing travels far: a world with the genomes of all its founders may be an argument."""
 
 

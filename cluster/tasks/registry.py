@@ -46,12 +46,12 @@ HERE_ALONE = ("experiment.run", "duel.run")
 """Those that read worlds and write files where they are told to: nobody may have them done from afar."""
 FOR_EVERYONE = ("census", "heatmap", "living", "nearest")
 """Those that spectators may ask for."""
-WITHIN_S, MOST_WITHIN_S = 10.0, 600.0
+WITHIN_S, MAX_WITHIN_S = 10.0, 600.0
 """How long a task may take if nothing is said, and at most."""
 BUSY = "wait for some of their results"
 """So ends the line of a gateway that has enough to do: the same may be asked again a little later."""
-MOST_ARGUMENT_BYTES = 256 << 10
-MOST_RESULT_BYTES = 1 << 20
+MAX_ARGUMENT_BYTES = 256 << 10
+MAX_RESULT_BYTES = 1 << 20
 """Of those that travel."""
 OUTER = ("flow", "parts", "say")
 """Parameters that the caller does not give."""
@@ -163,12 +163,12 @@ def packed(value: Any, what: str = "a value") -> bytes:
 
 
 def packed_arguments(
-    name: str, given: Sequence[Any], named: dict[str, Any], most_bytes: int = MOST_ARGUMENT_BYTES
+    name: str, given: Sequence[Any], named: dict[str, Any], max_bytes: int = MAX_ARGUMENT_BYTES
 ) -> bytes:
     """The arguments of a task as bytes, if they are not too many."""
     found = packed([list(given), named], f'the arguments of task "{name}"')
-    if len(found) > most_bytes:
-        most = most_bytes >> 10
+    if len(found) > max_bytes:
+        most = max_bytes >> 10
         raise RunError(one_line(f'task "{name}": arguments of {len(found) >> 10} KiB: give {most} KiB at most'))
     return found
 

@@ -47,15 +47,15 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class Worker:
-    """A process that does one task after the other. `nice` and `most_bytes` of memory are for tasks of others."""
+    """A process that does one task after the other. `nice` and `max_bytes` of memory are for tasks of others."""
 
     kind, lives = "a process", 1
 
-    def __init__(self, nice: int = 0, most_bytes: int = 0):
+    def __init__(self, nice: int = 0, max_bytes: int = 0):
         fresh = multiprocessing.get_context("spawn")
         resource_tracker.ensure_running()
         self.line, there = fresh.Pipe()
-        self._process = fresh.Process(target=_serve, args=(there, nice, most_bytes), daemon=True)
+        self._process = fresh.Process(target=_serve, args=(there, nice, max_bytes), daemon=True)
         # it keeps this mask: Ctrl-C is for the one who waits, who then ends it
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -83,13 +83,13 @@ class Worker:
         self._process.join()
 
 
-def _serve(line: Connection, nice: int, most_bytes: int) -> None:
+def _serve(line: Connection, nice: int, max_bytes: int) -> None:
     """Do the tasks that come over a line, until it is closed or nobody waits any more."""
     crew.resize(1)
     os.nice(nice)
-    if most_bytes:
+    if max_bytes:
         with suppress(ValueError, OSError):  # a smaller bound holds already
-            resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
+            resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     said_s = 0.0
 

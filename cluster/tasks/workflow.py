@@ -19,12 +19,12 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from umwelt.cluster.tasks.registry import BUSY, MOST_ARGUMENT_BYTES, packed_arguments, unpacked
+from umwelt.cluster.tasks.registry import BUSY, MAX_ARGUMENT_BYTES, packed_arguments, unpacked
 from umwelt.cluster.view.queries import Question
 from umwelt.cluster.wire.viewer_protocol import LIVE, Task
 from umwelt.sandbox.errors import RunError
 
-MOST_TASKS, WITHIN_S = 100_000, 3600.0
+MAX_TASKS, WITHIN_S = 100_000, 3600.0
 """How many tasks a workflow may ask for in all, and how long it may take, if nothing else is said."""
 UNDER_WAY, OVER_DATA_UNDER_WAY = 128, 6
 """How many tasks of a workflow are under way at once, of all and of those over data: less than a gateway allows."""
@@ -50,16 +50,16 @@ class Parts(NamedTuple):
 class Flow:
     """What a workflow awaits its tasks with. `post(task)` has a task done, `halt(tickets)` lets tasks go."""
 
-    most_argument_bytes = MOST_ARGUMENT_BYTES
+    max_argument_bytes = MAX_ARGUMENT_BYTES
 
     def __init__(
         self,
         post: Callable[[Task], "Future[Any]"],
         halt: Callable[[list[str]], None],
-        most_tasks: int = MOST_TASKS,
+        max_tasks: int = MAX_TASKS,
         shown: int = LIVE,
     ):
-        self._post, self._halt, self._most_tasks, self._shown = post, halt, most_tasks, shown
+        self._post, self._halt, self._most_tasks, self._shown = post, halt, max_tasks, shown
         self.tasks = 0
         """How many tasks were asked for."""
         self._gone: list[str] = []
@@ -73,7 +73,7 @@ class Flow:
         It is ended after `within_s` (10 s if nothing is said). It has the `ticket` given, or a fresh one. Raises
         `RunError` where it fails.
         """
-        arguments = packed_arguments(name, given, named, self.most_argument_bytes)
+        arguments = packed_arguments(name, given, named, self.max_argument_bytes)
         task = Task(ticket or secrets.token_hex(12), name, arguments, b"", tuple(near), within_s)
         async with self._room:
             return unpacked((await self._done(task)).raw)
@@ -83,7 +83,7 @@ class Flow:
     ) -> Parts:
         """Do a task at each node that owns something of what is asked about, on its answers, all at one tick."""
         many = list(asked) if isinstance(asked, Sequence) else [asked]
-        arguments = packed_arguments(name, given, named, self.most_argument_bytes)
+        arguments = packed_arguments(name, given, named, self.max_argument_bytes)
         content = msgspec.json.encode(many)
         task = Task(secrets.token_hex(12), name, arguments, content, (), within_s, self._shown)
         async with self._room_over_data:

@@ -17,16 +17,16 @@ from umwelt.agents.world_file import WorldFile, one_line, one_of
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import layers_of, seen_at
 from umwelt.sandbox.columns import Schema, Table
-from umwelt.sandbox.errors import DeedError, WorldFileError
+from umwelt.sandbox.errors import CommandError, WorldFileError
 from umwelt.sandbox.region import Rectangle, Region, Torus, images
 from umwelt.sandbox.units import SUBCELL_BITS
 
-MOST_ROWS = 100_000
-MOST_BYTES = 2 << 20
+MAX_ROWS = 100_000
+MAX_BYTES = 2 << 20
 """An answer's columns hold no more: fewer rows are given then."""
-MOST_TASK_BYTES, MOST_TASK_ROWS = 64 << 20, 1_000_000
+MAX_TASK_BYTES, MAX_TASK_ROWS = 64 << 20, 1_000_000
 """What one node hands to a task of its own."""
-MOST_CONDITIONS, MOST_ASKED = 16, 64
+MAX_CONDITIONS, MAX_ASKED = 16, 64
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": np.equal,
     "!=": np.not_equal,
@@ -53,7 +53,7 @@ class Select(msgspec.Struct, tag_field="ask", tag="select", frozen=True, forbid_
     columns: list[str]
     where: list[tuple[str, str, int | str]] = []
     rectangle: Four | None = None
-    most: int = MOST_ROWS
+    most: int = MAX_ROWS
 
 
 class Fetch(msgspec.Struct, tag_field="ask", tag="fetch", frozen=True, forbid_unknown_fields=True):
@@ -88,12 +88,12 @@ class Part(NamedTuple):
 
 
 def read(content: bytes) -> Question:
-    """A question from JSON; `DeedError` for what is none."""
+    """A question from JSON; `CommandError` for what is none."""
     return _decoded(_questions, content)
 
 
 def read_many(content: bytes) -> list[Question]:
-    """Questions from JSON; `DeedError` for what is none."""
+    """Questions from JSON; `CommandError` for what is none."""
     return _decoded(_many, content)
 
 
@@ -101,40 +101,40 @@ def _decoded(decoder: Any, content: bytes) -> Any:
     try:
         return decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DeedError(one_line(f"question: {error}: write it as cluster/view/queries.py says")) from None
+        raise CommandError(one_line(f"question: {error}: write it as cluster/view/queries.py says")) from None
 
 
 def checked(world: WorldFile, question: Question, for_task: bool = False) -> Question:
-    """The question, names of species replaced by numbers, if this world can answer it; else `DeedError`, one line.
+    """The question, names of species replaced by numbers, if this world can answer it; else `CommandError`, one line.
 
     What is asked for a task stays on its node, and may be more.
     """
-    most_rows = MOST_TASK_ROWS if for_task else MOST_ROWS
-    most_cells = (MOST_TASK_BYTES if for_task else MOST_BYTES) // 4
+    max_rows = MAX_TASK_ROWS if for_task else MAX_ROWS
+    max_cells = (MAX_TASK_BYTES if for_task else MAX_BYTES) // 4
     try:
         if isinstance(question, Select):
-            return _checked_select(world, question, most_rows)
+            return _checked_select(world, question, max_rows)
         if isinstance(question, Patch):
             one_of(one_line(question.name[:80]), layers_of(world)[1:], "patch: name")
             _check_rectangle(world, question.rectangle)
-            if question.rectangle[2] * question.rectangle[3] > most_cells:
-                raise DeedError(f"patch: at most {most_cells} cells at once: ask for a smaller rectangle")
+            if question.rectangle[2] * question.rectangle[3] > max_cells:
+                raise CommandError(f"patch: at most {max_cells} cells at once: ask for a smaller rectangle")
         elif isinstance(question, Count) and question.rectangle:
             _check_rectangle(world, question.rectangle)
     except WorldFileError as error:
-        raise DeedError(str(error)) from None
+        raise CommandError(str(error)) from None
     return question
 
 
-def _checked_select(world: WorldFile, question: Select, most_rows: int) -> Select:
+def _checked_select(world: WorldFile, question: Select, max_rows: int) -> Select:
     schemas = {schema.name: schema for schema in world.laws.layout(world)[1]}
     schema = schemas[one_of(one_line(question.table[:80]), schemas, "query: table")]
     if question.rectangle:
         _check_rectangle(world, question.rectangle)
-    if not 0 <= question.most <= most_rows:
-        raise DeedError(f"query: most = {question.most}: use 0 to {most_rows} rows")
-    if len(question.where) > MOST_CONDITIONS or len(question.columns) > MOST_ASKED:
-        raise DeedError(f"query: at most {MOST_CONDITIONS} conditions and {MOST_ASKED} columns: ask for fewer")
+    if not 0 <= question.most <= max_rows:
+        raise CommandError(f"query: most = {question.most}: use 0 to {max_rows} rows")
+    if len(question.where) > MAX_CONDITIONS or len(question.columns) > MAX_ASKED:
+        raise CommandError(f"query: at most {MAX_CONDITIONS} conditions and {MAX_ASKED} columns: ask for fewer")
     known = _known(schema)
     where = []
     for name, operator, value in question.where:
@@ -143,10 +143,10 @@ def _checked_select(world: WorldFile, question: Select, most_rows: int) -> Selec
         if isinstance(value, str):
             names = list(world.laws.species(world)) if world.laws.species else []
             if name != "species" or not names:
-                raise DeedError(one_line(f"query: {name} {operator} {value[:40]}: compare with a whole number"))
+                raise CommandError(one_line(f"query: {name} {operator} {value[:40]}: compare with a whole number"))
             value = names.index(one_of(one_line(value[:80]), names, "query: species"))
         if not -(1 << 63) <= value < 1 << 63:
-            raise DeedError(f"query: {name} {operator}: use a number of 64 bits")
+            raise CommandError(f"query: {name} {operator}: use a number of 64 bits")
         where.append((name, operator, value))
     for name in question.columns:
         one_of(one_line(name[:80]), known, "query: columns")
@@ -167,7 +167,7 @@ def _check_rectangle(world: WorldFile, rectangle: Four) -> None:
     y, x, height, width = rectangle
     sizes = world.common.height, world.common.width
     if not (1 <= height <= sizes[0] and 1 <= width <= sizes[1] and abs(y) <= 1 << 30 and abs(x) <= 1 << 30):
-        raise DeedError(
+        raise CommandError(
             f"rectangle = {list(rectangle)}: give y, x, height, width in cells; the world has {sizes[0]} x {sizes[1]}"
         )
 
@@ -175,11 +175,11 @@ def _check_rectangle(world: WorldFile, rectangle: Four) -> None:
 # --- one node's answer
 
 
-def answered(cutter: Cutter, question: Question, most_bytes: int = MOST_BYTES) -> Part:
+def answered(cutter: Cutter, question: Question, max_bytes: int = MAX_BYTES) -> Part:
     """What a region says to a checked question."""
     region = cutter.region
     if isinstance(question, Select):
-        return Part(region.tick, *_selected(region, question, most_bytes))
+        return Part(region.tick, *_selected(region, question, max_bytes))
     if isinstance(question, Count):
         return Part(region.tick, {"counts": _counts(cutter.world, region, question)}, b"")
     if isinstance(question, Patch):
@@ -203,7 +203,7 @@ def _column(region: Region, table: Table, name: str, rows: np.ndarray) -> np.nda
     return table[name][rows]
 
 
-def _selected(region: Region, question: Select, most_bytes: int) -> tuple[dict[str, Any], bytes]:
+def _selected(region: Region, question: Select, max_bytes: int) -> tuple[dict[str, Any], bytes]:
     table = region.tables[question.table]
     rows = np.flatnonzero(region.owned_rows(question.table))
     rows = _inside(region, table, question.rectangle, rows)
@@ -212,13 +212,13 @@ def _selected(region: Region, question: Select, most_bytes: int) -> tuple[dict[s
     total = len(rows)
     rows = rows[np.argsort(table["id"][rows])][: question.most]
     columns = {name: _column(region, table, name, rows) for name in ("id", *question.columns)}
-    return _told(columns, total, most_bytes)
+    return _told(columns, total, max_bytes)
 
 
-def _told(columns: dict[str, np.ndarray], total: int, most_bytes: int = MOST_BYTES) -> tuple[dict[str, Any], bytes]:
+def _told(columns: dict[str, np.ndarray], total: int, max_bytes: int = MAX_BYTES) -> tuple[dict[str, Any], bytes]:
     """Columns as JSON and bytes; as many rows as an answer holds."""
     row_bytes = sum(array[:1].nbytes or array.itemsize for array in columns.values())
-    count = min(len(columns["id"]), most_bytes // row_bytes)
+    count = min(len(columns["id"]), max_bytes // row_bytes)
     told = [[name, array.dtype.name, array.shape[1] if array.ndim > 1 else 0] for name, array in columns.items()]
     raw = b"".join(np.ascontiguousarray(array[:count]).tobytes() for array in columns.values())
     return {"total": total, "count": count, "columns": told}, raw

@@ -32,7 +32,7 @@ from umwelt.sandbox.laws.weather import Sky, climate_of, sky_over
 from umwelt.sandbox.region import Rectangle, Region, images
 from umwelt.sandbox.units import ONE, SUBCELL_BITS, WARMTH_COLDEST_CELSIUS, WARMTH_STEPS
 
-MOST_SPECIES = 256
+MAX_SPECIES = 256
 """Densities tell so many species of a table apart, in all its squares."""
 _PLACE = (Look("y", "uint16"), Look("x", "uint16"))
 _DOT_PLACE = (Look("y", "uint8"), Look("x", "uint8"))
@@ -202,7 +202,7 @@ class Cutter:
             at = ((y >> SUBCELL_BITS) // BIN_CELLS - rows_.start) * shape[1]
             at += (x >> SUBCELL_BITS) // BIN_CELLS - columns_.start
             species = table["species"][rows].astype(np.int64) if "species" in table else np.full(len(rows), -1)
-            known = np.unique(species)[:MOST_SPECIES]
+            known = np.unique(species)[:MAX_SPECIES]
             for one in known.tolist():
                 planes.append((name, one))
                 counts.append(np.bincount(at[species == one], minlength=shape[0] * shape[1]).reshape(shape))

@@ -39,10 +39,10 @@ SKY_UNITS = {"light": "1/1024", "temperature": "1/100 degree Celsius", "rain": "
 SKY = tuple(SKY_UNITS)
 """Layers that are no fields, where there is a climate. Rain is the vapour beyond what the air holds."""
 
-MOST_HEAD_BYTES = 1 << 16
-MOST_BYTES = 16 << 20
-MOST_BEINGS = 1 << 20
-MOST_TABLES, MOST_COLUMNS, MOST_PLANES, MOST_SHIFT = 16, 256, 1024, 32
+MAX_HEAD_BYTES = 1 << 16
+MAX_BYTES = 16 << 20
+MAX_BEINGS = 1 << 20
+MAX_TABLES, MAX_COLUMNS, MAX_PLANES, MAX_SHIFT = 16, 256, 1024, 32
 _TOPIC = struct.Struct(">BBHH")
 TOPIC_BYTES = _TOPIC.size
 _DTYPES = {name: np.dtype(name) for name in ("int8", "uint8", "int16", "uint16", "int32", "int64")}
@@ -228,7 +228,7 @@ def encode_field(topic: Topic, rectangle: Rectangle, epoch: int, tick: int, valu
 def read_head(frame: bytes) -> tuple[Head, int]:
     """A piece's head, and where its contents begin; `ValueError` for anything else."""
     size = int.from_bytes(frame[:4], "little")
-    if not 0 < size <= MOST_HEAD_BYTES or len(frame) < 4 + size or len(frame) > MOST_BYTES:
+    if not 0 < size <= MAX_HEAD_BYTES or len(frame) < 4 + size or len(frame) > MAX_BYTES:
         raise ValueError("no tile")
     try:
         head = _head_decoder.decode(frame[4 : 4 + size])
@@ -252,11 +252,11 @@ def decode(frame: bytes, torus: Torus) -> Piece:
         return Piece(head, topic, rectangle, _read_beings(head, topic, frame, at))
     rows, columns = _extent(topic, rectangle)
     if topic.layer == BEINGS:
-        if len(head.planes) > MOST_PLANES:
+        if len(head.planes) > MAX_PLANES:
             raise ValueError("too many planes")
         raw = _unpacked(frame, at, len(head.planes) * rows * columns * 2)
         return Piece(head, topic, rectangle, {}, counts=raw.view("<u2").reshape(-1, rows, columns))
-    if not 0 <= head.shift <= MOST_SHIFT:
+    if not 0 <= head.shift <= MAX_SHIFT:
         raise ValueError("no scale")
     raw = _unpacked(frame, at, rows * columns * 2).reshape(2, -1)
     steps = np.ascontiguousarray(raw.T).view("<i2").reshape(rows, columns)
@@ -265,13 +265,13 @@ def decode(frame: bytes, torus: Torus) -> Piece:
 
 
 def _read_beings(head: Head, topic: Topic, frame: bytes, at: int) -> dict[str, dict[str, np.ndarray]]:
-    if len(head.tables) > MOST_TABLES:
+    if len(head.tables) > MAX_TABLES:
         raise ValueError("too many tables")
     size = 0
     for _, count, columns in head.tables:
-        if not 0 <= count <= MOST_BEINGS or len(columns) > MOST_COLUMNS:
+        if not 0 <= count <= MAX_BEINGS or len(columns) > MAX_COLUMNS:
             raise ValueError("too many beings or columns")
-        if not all(dtype in _DTYPES and 0 <= shift <= MOST_SHIFT for _, dtype, shift in columns):
+        if not all(dtype in _DTYPES and 0 <= shift <= MAX_SHIFT for _, dtype, shift in columns):
             raise ValueError("a column of an unknown kind")
         size += count * sum(_DTYPES[dtype].itemsize for _, dtype, _ in columns)
     raw, begin = _unpacked(frame, at, size), 0
@@ -292,7 +292,7 @@ def _read_beings(head: Head, topic: Topic, frame: bytes, at: int) -> dict[str, d
 
 def _unpacked(frame: bytes, at: int, size: int) -> np.ndarray:
     """The contents, `uint8[size]`."""
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         raise ValueError("too large a tile")
     contents = np.zeros(max(1, size), np.uint8)
     try:

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-MOST_HEADER_BYTES = 16 << 20
+MAX_HEADER_BYTES = 16 << 20
 SUMMED_BYTES = 1 << 16
 CHECKSUM_BYTES = 4
 
@@ -407,7 +407,7 @@ def _checksum(header: Any, raw: Sequence[Any]) -> bytes:
 
 def decode(frames: Sequence[Any]) -> tuple[Message, list[Any]]:
     """A message and its raw frames; `ValueError` for anything else."""
-    if not frames or len(frames[0]) > MOST_HEADER_BYTES:
+    if not frames or len(frames[0]) > MAX_HEADER_BYTES:
         raise ValueError("no header")
     header, raw = frames[0][CHECKSUM_BYTES:], list(frames[1:])
     if _checksum(header, raw) != frames[0][:CHECKSUM_BYTES]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-MOST_HEADER_BYTES = 1 << 20
+MAX_HEADER_BYTES = 1 << 20
 LIVE = -1
 """In place of a tick of the past: the running world."""
 
@@ -158,7 +158,7 @@ class Welcome(Message, frozen=True):
     columns: dict[str, list[str]]
     looks: dict[str, list[str]]
     drives: list[str]
-    most_tiles: int
+    max_tiles: int
     directory: str = ""
     climate: dict[str, int] = {}
     substances: list[str] = []
@@ -212,7 +212,7 @@ def encode(message: Message, raw: Sequence[Any] = ()) -> list[Any]:
 
 def decode(frames: Sequence[Any]) -> tuple[Message, list[Any]]:
     """A message and its raw frames; `ValueError` for anything else."""
-    if not frames or len(frames[0]) > MOST_HEADER_BYTES:
+    if not frames or len(frames[0]) > MAX_HEADER_BYTES:
         raise ValueError("no header")
     try:
         return _decoder.decode(frames[0]), list(frames[1:])

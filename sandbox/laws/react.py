@@ -14,10 +14,10 @@ from umwelt.sandbox.units import RATE_BITS
 REACT_IN_CELL = purpose("react.cell")
 REACT_IN_BODY = purpose("react.body")
 
-MOST_COUNT = 1 << 20
+MAX_COUNT = 1 << 20
 """Larger counts react as this many, which keeps every product within 63 bits."""
-MOST_AMOUNT_Q10 = 1 << 30
-MOST_HELD = (1 << 31) - 1
+MAX_AMOUNT_Q10 = 1 << 30
+MAX_HELD = (1 << 31) - 1
 """What a counter holds; a reaction that would make more waits."""
 UNIT_BITS = 10
 EXTENT_BITS = RATE_BITS + UNIT_BITS
@@ -26,7 +26,7 @@ EXTENT_BITS = RATE_BITS + UNIT_BITS
 @small
 def times(amount_q10, count):
     """Multiply an amount by `count / 1024`, bounded."""
-    return min((amount_q10 * min(count, MOST_COUNT)) >> UNIT_BITS, MOST_AMOUNT_Q10)
+    return min((amount_q10 * min(count, MAX_COUNT)) >> UNIT_BITS, MAX_AMOUNT_Q10)
 
 
 @small
@@ -44,7 +44,7 @@ def allows(have, taken):
 @small
 def with_room(extent, product, made, have):
     """The extent, or what of it the counter of a product (if there is one) still holds."""
-    return extent if product < 0 or have + extent * made <= MOST_HELD else (MOST_HELD - have) // made
+    return extent if product < 0 or have + extent * made <= MAX_HELD else (MAX_HELD - have) // made
 
 
 @small

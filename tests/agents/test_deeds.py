@@ -18,7 +18,7 @@ from umwelt.sandbox import audit
 from umwelt.sandbox.chemistry import parse_formula
 from umwelt.sandbox.columns import identity
 from umwelt.sandbox.controls import Controls
-from umwelt.sandbox.errors import DeedError
+from umwelt.sandbox.errors import CommandError
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import advance, step
 from umwelt.sandbox.units import ONE, SUBCELL
@@ -104,7 +104,7 @@ def test_no_cell_is_filled_beyond_what_its_counter_holds():
     for number in range(300):
         deeds.apply(region, Drop(3, 4, "water", 1 << 24), number)
         deeds.apply(region, Rain(3, 4, 1, 1 << 24), number)
-    assert owned(region, "water")[3, 4] == deeds.MOST_IN_CELL_COUNT == owned(region, "water").max()
+    assert owned(region, "water")[3, 4] == deeds.MAX_IN_CELL_COUNT == owned(region, "water").max()
     before = whole_elements([region], world)
     for _ in range(5):
         advance(region, world.laws, 1)
@@ -326,7 +326,7 @@ def test_deeds_travel_as_json_and_msgpack():
     ],
 )
 def test_what_is_no_deed_is_refused_in_one_line(content):
-    with pytest.raises(DeedError) as caught:
+    with pytest.raises(CommandError) as caught:
         deeds.read(content)
     assert str(caught.value).startswith("deed: ") and "\n" not in str(caught.value)
 
@@ -397,7 +397,7 @@ BAD: dict[str, tuple[Deed, str]] = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_deeds_are_refused_in_one_line_with_the_mend(name):
     deed, line = BAD[name]
-    with pytest.raises(DeedError) as caught:
+    with pytest.raises(CommandError) as caught:
         deeds.checked(GOLDEN, deed)
     assert line in str(caught.value) and "\n" not in str(caught.value) and ": " in str(caught.value)
 
@@ -425,7 +425,7 @@ def test_good_ones_of_the_same_kinds_pass():
     ids=lambda value: type(value).__name__,
 )
 def test_laws_that_know_no_such_thing_refuse(world, deed, line):
-    with pytest.raises(DeedError, match=line):
+    with pytest.raises(CommandError, match=line):
         deeds.checked(read_world(world, {"width": 32, "height": 32}), deed)
 
 
@@ -443,7 +443,7 @@ def test_what_is_made_for_people_is_checked_at_the_border():
         (lambda: deeds.founder(GOLDEN, "grass", 0, 0, [*genes[1:], 128]), "genome\\[21\\] = 128"),
         (lambda: deeds.founder(other, "grass", 0, 0), "flocking has no founders"),
     ):
-        with pytest.raises(DeedError, match=line):
+        with pytest.raises(CommandError, match=line):
             make()
 
 
@@ -452,7 +452,7 @@ def test_what_is_made_for_people_is_checked_at_the_border():
 )
 def test_a_world_is_not_opened_with_controls_it_cannot_have(controls):
     region = tick_zero(GOLDEN)
-    with pytest.raises(DeedError):
+    with pytest.raises(CommandError):
         opened(GOLDEN, [region.cut(region.owned)], region.constants, 0, controls=controls)
 
 

@@ -99,7 +99,7 @@ def test_seeds_over_deep_water_come_down_soon():
     for _ in range(9):
         run_law(region, "move")
         region.tick += 1
-    assert plants["stage"][0] > SEED_ALOFT and plants["age_ticks"][0] < parameters.SEED_ALOFT_LEAST_TICKS
+    assert plants["stage"][0] > SEED_ALOFT and plants["age_ticks"][0] < parameters.SEED_ALOFT_MIN_TICKS
 
 
 @pytest.mark.parametrize(("water", "buds"), [(parameters.DROWNING_COUNT, True), (DEEP_COUNT, False)])

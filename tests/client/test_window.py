@@ -168,7 +168,7 @@ def test_keys_pan_zoom_and_show_the_whole_world(stand):
     assert camera.wished[2] > 32
     stand.key("Home")
     stand.settled()
-    assert camera.scale == camera.least_scale
+    assert camera.scale == camera.min_scale
 
 
 def test_three_levels_of_detail_are_drawn(stand):

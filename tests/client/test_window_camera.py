@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from umwelt.client.window.feed.camera import BODIES_FROM, DENSITIES_BELOW, FADE, MOST_SCALE, Camera
+from umwelt.client.window.feed.camera import BODIES_FROM, DENSITIES_BELOW, FADE, MAX_SCALE, Camera
 
 SIZES = st.integers(32, 3000)
 PLACES = st.floats(0, 1)
@@ -14,8 +14,8 @@ PLACES = st.floats(0, 1)
 
 def camera_at(height, width, view, y, x, zoom) -> Camera:
     camera = Camera.over(height, width, view)
-    least = camera.least_scale
-    camera.look(y * height, x * width, least * (MOST_SCALE / least) ** zoom, at_once=True)
+    least = camera.min_scale
+    camera.look(y * height, x * width, least * (MAX_SCALE / least) ** zoom, at_once=True)
     return camera
 
 
@@ -74,7 +74,7 @@ def test_all_that_is_in_view_is_in_the_rectangle_and_is_drawn_where_it_is(camera
 @given(CAMERAS)
 def test_levels_switch_without_a_jump(camera):
     before = None
-    camera.scale = camera.least_scale
+    camera.scale = camera.min_scale
     while camera.scale < 40:
         levels = camera.levels()
         assert levels and max(levels.values()) == pytest.approx(1, abs=0.5)

@@ -104,7 +104,7 @@ def test_what_is_left_or_goes_wrong_leaves_nothing_behind(tmp_path, monkeypatch)
 
 def test_a_slow_encoder_makes_add_wait_and_loses_nothing(tmp_path, monkeypatch):
     add = recorder.Gif.add
-    monkeypatch.setattr(recorder, "MOST_QUEUED", 4)
+    monkeypatch.setattr(recorder, "MAX_QUEUED", 4)
     monkeypatch.setattr(recorder.Gif, "add", lambda self, frame: (time.sleep(0.02), add(self, frame)))
     film = Recorder(tmp_path / "a.gif", (64, 48), 10)
     waited = [film.add(frame) for frame in frames_of(20)]

@@ -23,7 +23,7 @@ AT = (17, 17)
 """Row and column in the middle, where there are monsters and plants."""
 KEPT_STEPS = 4
 """Colours are kept in such steps: the files are half as large."""
-TOLERANCE, MOST_SHARE = 24, 0.02
+TOLERANCE, MAX_SHARE = 24, 0.02
 """So many of 255 steps a pixel may differ in each channel, and so large a share of pixels by more."""
 WITHIN_S = 300.0
 
@@ -119,9 +119,9 @@ def test_a_scene_looks_as_it_did(drawn, name, tmp_path):
         steps = drawn[name] // KEPT_STEPS * KEPT_STEPS + KEPT_STEPS // 2
         Image.fromarray(steps).save(FOLDER / f"{name}.png", optimize=True)
     share = differing(drawn[name], kept(name))
-    if share > MOST_SHARE:
+    if share > MAX_SHARE:
         Image.fromarray(drawn[name]).save(tmp_path / f"{name}.png")
-    assert share <= MOST_SHARE, f"{share:.1%} of {name} differ: see {tmp_path / f'{name}.png'}"
+    assert share <= MAX_SHARE, f"{share:.1%} of {name} differ: see {tmp_path / f'{name}.png'}"
 
 
 def test_a_scene_drawn_twice_is_the_same(drawn):
@@ -131,8 +131,8 @@ def test_a_scene_drawn_twice_is_the_same(drawn):
 @pytest.mark.parametrize("what", BROKEN)
 def test_what_is_drawn_wrongly_is_noticed(drawn, what):
     name, _ = BROKEN[what]
-    assert differing(drawn[what], kept(name)) > MOST_SHARE
+    assert differing(drawn[what], kept(name)) > MAX_SHARE
 
 
 def test_a_layer_covers_the_ground(drawn):
-    assert differing(drawn["middle"], kept("water")) > MOST_SHARE
+    assert differing(drawn["middle"], kept("water")) > MAX_SHARE

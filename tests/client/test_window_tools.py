@@ -13,7 +13,7 @@ from umwelt.agents.commands import deeds
 from umwelt.client.connection.api import connect
 from umwelt.client.connection.connection import Core
 from umwelt.client.window.feed.camera import Camera
-from umwelt.client.window.input.inhabit import KEYS, TELL_EVERY_S, TURN_A_TICK, TURNS_MOST_A_S, Inhabiting
+from umwelt.client.window.input.inhabit import KEYS, TELL_EVERY_S, TURN_A_TICK, TURNS_MAX_A_S, Inhabiting
 from umwelt.client.window.input.palette import TOOLS
 from umwelt.client.window.input.tools import PAST_LINE, SPECTATOR_LINE, Hands
 from umwelt.client.window.session import PromisedConnection, Session
@@ -303,7 +303,7 @@ def test_keys_are_the_drives_of_whoever_is_inhabited(session, town, world):
         drives = inhabiting.drives()
         turn, thrust = drives.get("turn", 0.0), drives.get("thrust", 0.0)
         turns_a_s = turn * TURN_A_TICK * inhabiting.ticks_per_s
-        return thrust == 1.0 and (turn == 1.0 or abs(turns_a_s - TURNS_MOST_A_S) < 0.03)
+        return thrust == 1.0 and (turn == 1.0 or abs(turns_a_s - TURNS_MAX_A_S) < 0.03)
 
     turned(session, grown, inhabiting)
     first = world.fetch(being)

@@ -41,8 +41,8 @@ from umwelt.cluster.wire.keys import WORLD, Keys, make_keys
 TUN, TUNSETIFF, IFF_TAP, IFF_NO_PI = "/dev/net/tun", 0x400454CA, 0x2, 0x1000
 CLONE_NEWNET = 0x40000000
 PREFIX = "umwelt-lan"
-MOST_HOSTS = 8
-MOST_WAITING = 200_000
+MAX_HOSTS = 8
+MAX_WAITING = 200_000
 """Frames under way; what comes on top is lost, as in a full router."""
 COMMAND_S, START_S = 10.0, 60.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,7 +147,7 @@ def _enter(namespace: int) -> None:
 
 
 class Lan:
-    """Up to `MOST_HOSTS` hosts on one switch. `delay_s` (each way) and `loss` (a share of frames) may be changed."""
+    """Up to `MAX_HOSTS` hosts on one switch. `delay_s` (each way) and `loss` (a share of frames) may be changed."""
 
     def __init__(self, delay_s: float = 0.0, loss: float = 0.0, seed: int = 0, mtu_bytes: int = 1500):
         self.delay_s, self.loss, self.mtu_bytes = delay_s, loss, mtu_bytes
@@ -182,7 +182,7 @@ class Lan:
 
     def host(self, name: str) -> Host:
         """A new host."""
-        assert name not in self.hosts and len(self.hosts) < MOST_HOSTS
+        assert name not in self.hosts and len(self.hosts) < MAX_HOSTS
         made = Host(name, len(self.hosts) + 1, self.mtu_bytes)
         self.hosts = {**self.hosts, name: made}
         self._stir()
@@ -226,7 +226,7 @@ class Lan:
                 # the lowest bit of a hardware address says that it is for all
                 if to is source or not (frame[0] & 1 or frame[:6] == to.hardware):
                     continue
-                if self._dice.random() < self.loss or len(self._waiting) >= MOST_WAITING:
+                if self._dice.random() < self.loss or len(self._waiting) >= MAX_WAITING:
                     self.counts["lost"] += 1
                     continue
                 self._number += 1

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from umwelt.cluster.gateway.requests import COMES_S, MOST_ROUNDS, RESTS_S, Asks, Work
+from umwelt.cluster.gateway.requests import COMES_S, MAX_ROUNDS, RESTS_S, Asks, Work
 from umwelt.cluster.gateway.tile_relay import Map
 from umwelt.cluster.tasks.registry import packed, unpacked
 from umwelt.cluster.view.queries import Count, Fetch
@@ -72,7 +72,7 @@ def test_a_tick_that_has_passed_when_they_hear_of_it_is_followed_by_one_twice_as
 
 def test_nodes_that_never_meet_get_a_line():
     asked = Asked(Count())
-    for at in range(MOST_ROUNDS + 1):
+    for at in range(MAX_ROUNDS + 1):
         asked.answer(0, 1000 * at, b'{"passed":true}')
     ((part, line),) = asked.found
     assert part is None and "do not come to one tick" in line and len(asked.asks) == 0

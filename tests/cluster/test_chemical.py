@@ -20,7 +20,7 @@ class Here:
     def __init__(self, most: int = 1000):
         self.called: list[tuple[str, tuple]] = []
         self.most = most
-        self.under_way = self.most_under_way = 0
+        self.under_way = self.max_under_way = 0
 
     @property
     def exhausted(self) -> bool:
@@ -31,7 +31,7 @@ class Here:
         if self.exhausted:
             raise RunError("too many tasks")
         self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.max_under_way = max(self.max_under_way, self.under_way)
         for _ in range(3 + (len(self.called) * 7) % 5):
             await asyncio.sleep(0)
         self.under_way -= 1
@@ -62,7 +62,7 @@ def test_a_diamond_comes_to_the_same_whatever_the_dice(seed):
     flow = Here()
     found = asyncio.run(reacted(flow, read_workflow("diamond"), seed))
     assert found == {"first": 21, "left": 121, "right": 63, "last": 184}
-    assert flow.most_under_way == 2 and len(flow.called) == 4
+    assert flow.max_under_way == 2 and len(flow.called) == 4
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -147,7 +147,7 @@ def in_one_process(world, nodes, k, network, misfortune, chance, folder):
                     run.join()
             elif len(living) > 1:
                 run.hosts[chance.choice(living)].leave()
-    run.run(most_s=600)
+    run.run(max_s=600)
     due = tuple(deed for _, deed in run.disk.deeds)
     alone = digests_alone(world, LAST_TICK, due)
     assert {tick: found for tick, found in run.disk.digests.items() if alone[tick] != found} == {}

@@ -247,12 +247,12 @@ def test_names_that_leave_the_folder_are_refused_everywhere(tmp_path, name):
         [("a", 1), ("a", 1)],
         [("a", 1), ("a/b", 1)],
         [("a", 600), ("b", 401)],
-        [(f"f{at}", 0) for at in range(snapshot_transfer.MOST_FILES + 1)],
+        [(f"f{at}", 0) for at in range(snapshot_transfer.MAX_FILES + 1)],
     ],
 )
 def test_promises_that_cannot_be_kept_are_refused(tmp_path, promised):
     with pytest.raises(ValueError):
-        Receiver(tmp_path / "new", promised, most_bytes=1000)
+        Receiver(tmp_path / "new", promised, max_bytes=1000)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -401,22 +401,22 @@ def test_nothing_grows_without_bound():
     town = Town(1)
     town.live(0.5)
     directory = town.directory
-    for number in range(machine.MOST_WAITING_NODES + 500):
+    for number in range(machine.MAX_WAITING_NODES + 500):
         town.join(f"x{number}", obeys=False)
         town.heard(protocol.Hello(f"h{number}", "p"), f"h{number}")
-    assert len(directory.nodes) <= machine.MOST_WAITING_NODES + 1
-    for number in range(machine.MOST_ATTENDANTS * 2):
+    assert len(directory.nodes) <= machine.MAX_WAITING_NODES + 1
+    for number in range(machine.MAX_ATTENDANTS * 2):
         town.heard(protocol.Attend("a"), f"a{number}")
-    assert len(directory.attendants) == machine.MOST_ATTENDANTS
+    assert len(directory.attendants) == machine.MAX_ATTENDANTS
     for number in range(30):
         town.heard(protocol.Submit(f"many{number}", [b"x"] * 1000))
-    assert len(directory.deeds) <= machine.MOST_PENDING_DEEDS
+    assert len(directory.deeds) <= machine.MAX_PENDING_DEEDS
     assert "too much at once" in town.last(protocol.Settled).line
     town.heard(protocol.Submit("far", [b"x"], 1 << 28))
     assert town.last(protocol.Settled).tick == -1
-    for number in range(machine.MOST_TICKETS + 100):
+    for number in range(machine.MAX_TICKETS + 100):
         town.heard(protocol.Submit(f"none{number}", []))
-    assert len(directory.tickets) == machine.MOST_TICKETS
+    assert len(directory.tickets) == machine.MAX_TICKETS
     for tick in range(-1, 5000):
         town.note("k0", protocol.Recorded(tick, 1, 0, 0, 0, {}, {}))
     assert len(directory.records) <= directory.granted + 1

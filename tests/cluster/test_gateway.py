@@ -14,7 +14,7 @@ from town import Town
 
 from umwelt.agents.commands.requests import composed, drives_of, spoken
 from umwelt.cluster.gateway.server import DOOR_LIMITS, Bucket, GatewaySettings
-from umwelt.cluster.gateway.tile_relay import MOST_TILES
+from umwelt.cluster.gateway.tile_relay import MAX_TILES
 from umwelt.cluster.process import announced
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.view import tiles
@@ -36,7 +36,7 @@ from umwelt.cluster.wire.viewer_protocol import (
     Tile,
     Unknown,
 )
-from umwelt.sandbox.errors import DeedError
+from umwelt.sandbox.errors import CommandError
 
 
 class Eye:
@@ -184,9 +184,9 @@ def test_tiles_that_nobody_watches_any_more_are_forgotten_everywhere(town, eye):
 
 
 def test_watches_are_bounded_and_checked(town, eye):
-    many = [Topic(BODIES, 0, y, 0) for y in range(MOST_TILES + 1)]
+    many = [Topic(BODIES, 0, y, 0) for y in range(MAX_TILES + 1)]
     eye.say(viewer_protocol.Watch(packed(*many), 10))
-    assert f"at most {MOST_TILES}" in eye.until(Answer, ticket="watch")[0].line
+    assert f"at most {MAX_TILES}" in eye.until(Answer, ticket="watch")[0].line
     eye.say(viewer_protocol.Watch([b"\xff\0\0\0\0\0"], 10))
     assert "topic" in eye.until(Answer, ticket="watch")[0].line
     eye.say(viewer_protocol.Watch(packed(ALL[0]), 10, 77))
@@ -358,21 +358,21 @@ def test_buckets_fill_with_time():
 
 
 def test_door_limits_leave_room_for_the_largest_answer():
-    from umwelt.cluster.view.queries import MOST_BYTES
+    from umwelt.cluster.view.queries import MAX_BYTES
 
-    assert DOOR_LIMITS.message_bytes > MOST_BYTES + 100_000 and tiles.MOST_PLANES > 256
+    assert DOOR_LIMITS.message_bytes > MAX_BYTES + 100_000 and tiles.MAX_PLANES > 256
 
 
 def test_commands_are_composed_from_what_people_say():
     world = golden(64, 64)
     for what, arguments in (("explode", b"{}"), ("drop", b"{"), ("drop", b'{"y":1,"z":1}')):
-        with pytest.raises(DeedError):
+        with pytest.raises(CommandError):
             spoken(what, arguments)
     assert drives_of({"turn": -1, "thrust": 0.5})[:3] == (-1024, 512, 0)
-    with pytest.raises(DeedError, match="use -1 to 1"):
+    with pytest.raises(CommandError, match="use -1 to 1"):
         drives_of({"turn": 1.5})
     many = spoken("deeds", b'{"deeds":[' + b",".join([b'{"deed":"remove","id":5}'] * 65) + b"]}")
-    with pytest.raises(DeedError, match="at most 64"):
+    with pytest.raises(CommandError, match="at most 64"):
         composed(world, many)
 
 

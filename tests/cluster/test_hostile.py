@@ -56,7 +56,7 @@ from umwelt.cluster.wire.transport import ZmqTransport
 MESSAGES = int(os.environ.get("UMWELT_HOSTILE_MESSAGES", "40000"))
 """To each door."""
 A_TURN = 200
-MOST_GROWTH_BYTES = 512 * MESSAGES
+MAX_GROWTH_BYTES = 512 * MESSAGES
 
 
 def sealed(header: bytes, raw: list[bytes] | None = None) -> list[bytes]:
@@ -243,7 +243,7 @@ def test_a_world_runs_on_under_a_flood_of_lies_at_every_door(bind, tmp_path):
         subscribed(run, watched, MESSAGES - MESSAGES // 5, chance)
         run.wait_for_tick(run.tick + 10)
         grown = [resident(pid) - at_first for pid, at_first in zip(pids, before, strict=True)]
-        assert max(grown) < MOST_GROWTH_BYTES, grown
+        assert max(grown) < MAX_GROWTH_BYTES, grown
         assert run.tick > tick and (run.status["epoch"], run.engine.said) == (report.epoch, [])
         assert sorted(run.members.values()) == sorted(pids[:2])
         run.stop()

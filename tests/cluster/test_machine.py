@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from umwelt.cluster import events
-from umwelt.cluster.node.machine import EARLY_KEPT, MOST_EARLY_BYTES, WANT_AFTER_S, Machine
+from umwelt.cluster.node.machine import EARLY_KEPT, MAX_EARLY_BYTES, WANT_AFTER_S, Machine
 from umwelt.cluster.wire import protocol
 from umwelt.sandbox.region import Torus
 
@@ -114,7 +114,7 @@ def test_strips_of_a_map_that_has_not_come_are_kept_a_few():
         node.strip(0, b"early", epoch=EPOCH + 1)
     assert len(node.machine.early) == EARLY_KEPT
     node.machine.early.clear()
-    node.strip(0, bytes(MOST_EARLY_BYTES + 1), epoch=EPOCH + 1)
+    node.strip(0, bytes(MAX_EARLY_BYTES + 1), epoch=EPOCH + 1)
     assert node.machine.early == []
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from umwelt.cluster.partition import BLOCK_CELLS, NARROWEST_CELLS, cut, imbalance, most_parts, neighbours, overlaps
+from umwelt.cluster.partition import BLOCK_CELLS, NARROWEST_CELLS, cut, imbalance, max_parts, neighbours, overlaps
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import Rectangle, Torus
 
@@ -65,7 +65,7 @@ def check(torus: Torus, rectangles: list[Rectangle], parts: int) -> None:
 @st.composite
 def cuts(draw, largest: int = 150):
     torus = Torus(draw(st.integers(1, largest)), draw(st.integers(1, largest)))
-    parts = draw(st.integers(1, most_parts(torus)))
+    parts = draw(st.integers(1, max_parts(torus)))
     seed = draw(st.integers(0, 1000))
     weights = np.random.default_rng(seed).integers(0, 100, blocks_of(torus)) ** 3
     return torus, weights, parts
@@ -82,7 +82,7 @@ def test_every_cell_has_one_owner(case, halo_cells):
 @pytest.mark.parametrize("parts", [1, 2, 3, 5, 7, 16])
 def test_sizes_of_all_kinds_are_cut_or_refused(size, parts):
     torus = Torus(*size)
-    if parts <= most_parts(torus):
+    if parts <= max_parts(torus):
         check(torus, cut(torus, even(torus), parts, HALO_CELLS), parts)
     else:
         with pytest.raises(RunError):
@@ -93,7 +93,7 @@ def test_sizes_of_all_kinds_are_cut_or_refused(size, parts):
 @given(st.integers(1, 150), st.integers(1, 150))
 def test_the_most_parts_are_what_a_cut_can_make(height, width):
     torus = Torus(height, width)
-    room = most_parts(torus)
+    room = max_parts(torus)
     check(torus, cut(torus, even(torus), room, HALO_CELLS), room)
     with pytest.raises(RunError):
         cut(torus, even(torus), room + 1, HALO_CELLS)
@@ -104,13 +104,13 @@ def test_the_most_parts_are_what_a_cut_can_make(height, width):
     [((5, 4), 1), ((31, 31), 1), ((17, 40), 2), ((32, 31), 2), ((48, 48), 9), ((100, 36), 12), ((64, 64), 16)],
 )
 def test_there_is_room_for_squares_of_the_narrowest_width(size, room):
-    assert most_parts(Torus(*size)) == room
+    assert max_parts(Torus(*size)) == room
 
 
 def test_every_number_of_parts_up_to_the_most_has_room():
     for size in [(48, 48), (56, 40), (80, 48), (112, 104)]:
         torus = Torus(*size)
-        for parts in range(1, most_parts(torus) + 1):
+        for parts in range(1, max_parts(torus) + 1):
             check(torus, cut(torus, even(torus), parts, HALO_CELLS), parts)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from umwelt.cluster.gateway.task_scheduler import MOST_AHEAD, MOST_LIVES, Placing
+from umwelt.cluster.gateway.task_scheduler import MAX_AHEAD, MAX_LIVES, Placing
 from umwelt.cluster.gateway.tile_relay import Map
 from umwelt.cluster.wire.protocol import Halt, Look, Sight, decode
 from umwelt.cluster.wire.viewer_protocol import Task
@@ -65,7 +65,7 @@ def test_a_quick_node_gets_more_and_one_at_a_long_task_gets_none_behind_it():
         spent_s = b'{"spent_s":0.001}' if door == "door-0" else b'{"spent_s":2.5}'
         nodes.answer(door, look, answer=spent_s)
     doors = [door for door, _ in nodes.turn()]
-    assert doors.count("door-0") == MOST_AHEAD and doors.count("door-1") == 1
+    assert doors.count("door-0") == MAX_AHEAD and doors.count("door-1") == 1
 
 
 def test_what_comes_out_reaches_whoever_asked_once():
@@ -117,13 +117,13 @@ def test_what_a_node_had_when_it_left_goes_to_others_ahead_of_what_waits():
 
 
 def test_a_task_that_kills_every_node_is_given_up_in_one_line():
-    nodes = Nodes(MOST_LIVES + 1)
+    nodes = Nodes(MAX_LIVES + 1)
     nodes.begin("a")
     lost: tuple[str, ...] = ()
-    for life in range(MOST_LIVES):
+    for life in range(MAX_LIVES):
         ((door, _),) = nodes.turn()
         lost = (*lost, door)
-        nodes.map = Nodes.of(MOST_LIVES + 1, epoch=2 + life, without=lost)
+        nodes.map = Nodes.of(MAX_LIVES + 1, epoch=2 + life, without=lost)
     nodes.turn()
     assert "its node was lost" in nodes.done["a"][1] and "\n" not in nodes.done["a"][1]
     assert len(nodes.placing) == 0

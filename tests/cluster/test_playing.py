@@ -11,7 +11,7 @@ from small import small_run, walking
 
 from umwelt.agents.commands import deeds
 from umwelt.cluster.gateway import replay_process
-from umwelt.cluster.gateway.replay_process import LATE_S, MOST_TICKS_PER_S, PLAY_TURN_S, Past, Player
+from umwelt.cluster.gateway.replay_process import LATE_S, MAX_TICKS_PER_S, PLAY_TURN_S, Past, Player
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.replay import region_at
 from umwelt.cluster.run.store import Store
@@ -221,12 +221,12 @@ def test_orders_to_a_moment_are_bounded_and_end_with_it(past):
     told: list = []
     with pytest.raises(RunError, match="tick 6 is not shown"):
         made.play(6, 1.0, 0.1, lambda tick, why: None)
-    for _ in range(replay_process.MOST_ORDERS):
+    for _ in range(replay_process.MAX_ORDERS):
         made.play(5, 1.0, 0.1, lambda tick, why: told.append(why))
     with pytest.raises(RunError, match="too much to do"):
         made.play(5, 1.0, 0.1, lambda tick, why: None)
     made.close()
-    assert len(told) == replay_process.MOST_ORDERS and all(told)
+    assert len(told) == replay_process.MAX_ORDERS and all(told)
 
 
 def test_the_process_plays_for_those_with_its_pass_key_only(run, tmp_path):
@@ -256,11 +256,11 @@ def test_the_process_plays_for_those_with_its_pass_key_only(run, tmp_path):
     with ZmqTransport(b"", None, None, WORLD) as lines:
         key = errand.pass_key.hex()
         assert told(Order("a", "play", 0.0, key)).tick == 16
-        assert told(Order("b", "play", MOST_TICKS_PER_S, "00")).tick == -1
+        assert told(Order("b", "play", MAX_TICKS_PER_S, "00")).tick == -1
         assert told(Order("c", "play", 0.0, key)).tick == 16
-        told(Order("d", "play", MOST_TICKS_PER_S, key))
+        told(Order("d", "play", MAX_TICKS_PER_S, key))
         number = 0
-        while told(Order(f"e{number}", "play", MOST_TICKS_PER_S, key)).tick < LAST:
+        while told(Order(f"e{number}", "play", MAX_TICKS_PER_S, key)).tick < LAST:
             number += 1
             assert time.monotonic() < end_s
         assert told(Order("f", "show", 0.0, key)).tick == 16

@@ -20,7 +20,7 @@ from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import BEINGS, BODIES, DENSITIES, DOTS, LEVELS, Topic
 from umwelt.cluster.wire.keys import Keys, make_keys
 from umwelt.cluster.wire.protocol import Look, Sight, decode
-from umwelt.sandbox.errors import DeedError
+from umwelt.sandbox.errors import CommandError
 from umwelt.sandbox.laws.weather import weather
 from umwelt.sandbox.region import Rectangle, Torus, hand_over
 from umwelt.sandbox.step import advance, step
@@ -428,7 +428,7 @@ BAD_QUESTIONS = {
 
 @pytest.mark.parametrize("content", BAD_QUESTIONS, ids=lambda content: content.decode())
 def test_bad_questions_are_refused_in_one_line(content):
-    with pytest.raises(DeedError) as refused:
+    with pytest.raises(CommandError) as refused:
         queries.checked(small_world(), queries.read(content))
     assert BAD_QUESTIONS[content] in str(refused.value) and "\n" not in str(refused.value)
 

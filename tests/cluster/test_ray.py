@@ -35,7 +35,7 @@ measures = ["populations", "elements"]
 width = 48
 height = 48
 """
-MOST_S = 240.0
+MAX_S = 240.0
 """It takes about a minute on two busy cores."""
 
 
@@ -73,7 +73,7 @@ def alone_with_ray(*command: str) -> str:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=MOST_S,
+            timeout=MAX_S,
             check=False,
         )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]

@@ -118,7 +118,7 @@ def test_births_are_told_as_columns_with_species_by_index_and_markers_of_monster
 
 
 def test_a_page_never_holds_more_than_twenty_thousand(journal, monkeypatch):
-    monkeypatch.setattr(journal_queries, "MOST_BIRTHS", 30)
+    monkeypatch.setattr(journal_queries, "MAX_BIRTHS", 30)
     entered(journal, 3, list(range(100)))
     journal.enter(moment(9), 1)
     journal.commit()
@@ -185,12 +185,12 @@ def test_metrics_are_thinned_evenly_with_the_first_and_the_last(journal, monkeyp
     assert every["deaths"] == every["ticks"]
     assert every["populations"] == {"plants": {"grass": [10 + tick for tick in every["ticks"]]}}
     assert every["substances"]["gold"] == [int(tick >= 500) for tick in every["ticks"]]
-    monkeypatch.setattr(journal_queries, "MOST_POINTS", 60)
+    monkeypatch.setattr(journal_queries, "MAX_POINTS", 60)
     few = msgspec.json.decode(asked(small_world(), journal.path, "metrics", 0)[1])
     gaps = np.diff(few["ticks"])
     assert len(few["ticks"]) == 60 and (few["ticks"][0], few["ticks"][-1]) == (0, 996) and gaps.max() - gaps.min() <= 4
     assert all(len(one) == 60 for one in few["substances"].values())
-    monkeypatch.setattr(journal_queries, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(journal_queries, "MAX_NUMBERS", 100)
     assert len(msgspec.json.decode(asked(small_world(), journal.path, "metrics", 0)[1])["ticks"]) <= 25
     nothing = msgspec.json.decode(asked(small_world(), journal.path, "metrics", 5000)[1])
     assert nothing == {"ticks": [], "births": [], "deaths": [], "populations": {}, "substances": {}}
@@ -259,7 +259,7 @@ def test_an_older_journal_gets_the_index_when_it_is_opened(journal):
 
 
 def test_no_more_is_taken_on_than_can_be_held(journal, monkeypatch):
-    monkeypatch.setattr(journal_queries, "MOST_UNDER_WAY", 2)
+    monkeypatch.setattr(journal_queries, "MAX_UNDER_WAY", 2)
     recall = Recall(small_world(), journal.path)
     told: list = []
     for _ in range(2):

@@ -17,7 +17,7 @@ from town import Town, attended
 from umwelt.agents.species.behaviour import own_values
 from umwelt.client.connection.api import connect, connect_async
 from umwelt.client.connection.flows import WorldFlow
-from umwelt.cluster.gateway.task_requests import MOST_TASKS_OF_ONE
+from umwelt.cluster.gateway.task_requests import MAX_TASKS_OF_ONE
 from umwelt.cluster.tasks.registry import packed_arguments
 from umwelt.cluster.view.queries import Count
 from umwelt.cluster.wire.keys import Keys, make_keys
@@ -224,7 +224,7 @@ def test_a_workflow_that_asks_for_more_than_it_may_or_takes_too_long_is_ended(to
             await flow.run(name, *given)
 
     with pytest.raises(RunError, match="more than 20 tasks"):
-        world.workflow(endless, "own.add", 1, most_tasks=20)
+        world.workflow(endless, "own.add", 1, max_tasks=20)
     with pytest.raises(RunError, match=r"longer than 0\.5 s"):
         world.workflow(endless, "own.slow", 0.2, 1, within_s=0.5)
     at = town.tick()
@@ -262,7 +262,7 @@ def _slow_task(number: int) -> Task:
 
 def test_a_viewer_s_tasks_are_bounded(town, world):
     with connect(town.address) as other:
-        asked = [other._core.do(_slow_task(number)) for number in range(MOST_TASKS_OF_ONE + 20)]
+        asked = [other._core.do(_slow_task(number)) for number in range(MAX_TASKS_OF_ONE + 20)]
         with pytest.raises(RunError, match="too many tasks at once"):
             asked[-1].result(10)
         assert sum(one.done() for one in asked) == 20

@@ -40,10 +40,10 @@ def test_the_bounds_are_those_of_the_page():
     bounds = (
         machine.Limits.reactions,
         machine.Limits.tries,
-        terms.MOST_ATOMS,
-        terms.MOST_BITS,
-        terms.MOST_DEPTH,
-        parser.MOST_PATTERNS,
+        terms.MAX_ATOMS,
+        terms.MAX_BITS,
+        terms.MAX_DEPTH,
+        parser.MAX_PATTERNS,
     )
     assert bounds == (1_000_000, 20_000_000, 200_000, 14_000, 50, 32)
     for bound in bounds:

@@ -20,7 +20,7 @@ from umwelt.agents.open_world import begin
 from umwelt.agents.world_file import read_world
 from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.step import advance
-from umwelt.worlds.flocking import MOST_VISION_CELLS
+from umwelt.worlds.flocking import MAX_VISION_CELLS
 
 
 def world(height=48, width=64, count=200, **more):
@@ -103,7 +103,7 @@ def test_the_digest_does_not_depend_on_the_cut_or_on_the_order_of_rows(cut, k):
 
 @pytest.mark.parametrize("upright", [False, True])
 def test_vision_reaches_no_further_than_the_law_says(upright):
-    described = world(32, 32, 400, **{"boids.vision": float(MOST_VISION_CELLS), "boids.match": 1.0})
+    described = world(32, 32, 400, **{"boids.vision": float(MAX_VISION_CELLS), "boids.match": 1.0})
     assert_thin_strips_agree(described, upright, 5)
 
 

@@ -36,7 +36,7 @@ from umwelt.sandbox.dice import draw, pair
 from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.step import advance, step
 from umwelt.worlds import market
-from umwelt.worlds.bargain import LIMBS, MEET, MOST_COUNT, MOST_METABOLISM, compared, logarithm, square_root
+from umwelt.worlds.bargain import LIMBS, MAX_COUNT, MAX_METABOLISM, MEET, compared, logarithm, square_root
 
 TICKS = 16
 
@@ -297,7 +297,7 @@ def bartered(one, other, needs_one, needs_other):
         way = 1 if worth[0] > worth[1] else -1
         new_one = (one[0] + way * sugar, one[1] - way * spice)
         new_other = (other[0] - way * sugar, other[1] + way * spice)
-        if min(new_one + new_other) < 1 or max(new_one + new_other) > MOST_COUNT:
+        if min(new_one + new_other) < 1 or max(new_one + new_other) > MAX_COUNT:
             return one, other, paid
         if welfare(new_one, needs_one) <= welfare(one, needs_one):
             return one, other, paid
@@ -315,7 +315,7 @@ def isqrt(fraction):
     return math.isqrt(math.floor(fraction))
 
 
-counts, metabolisms = st.integers(1, 2000), st.integers(1, MOST_METABOLISM)
+counts, metabolisms = st.integers(1, 2000), st.integers(1, MAX_METABOLISM)
 bodies = st.fixed_dictionaries(
     {"sugar_count": counts, "spice_count": counts, "sugar_metabolism": metabolisms, "spice_metabolism": metabolisms}
 )
@@ -351,7 +351,7 @@ def test_barter_follows_the_rule_and_nobody_is_worse_off(one, other, upright):
 
 @settings(max_examples=40)
 @given(
-    pockets=st.tuples(*[st.integers(MOST_COUNT - 500, MOST_COUNT)] * 4),
+    pockets=st.tuples(*[st.integers(MAX_COUNT - 500, MAX_COUNT)] * 4),
     needs=st.tuples(metabolisms, metabolisms),
 )
 def test_barter_is_exact_in_the_fullest_pockets(pockets, needs):
@@ -395,14 +395,14 @@ def test_pairs_meet_as_if_one_by_one_in_the_order_of_dice_and_nothing_is_lost(co
     assert [sum(p[i] for p in alike.values()) for i in (0, 1)] == [sum(p[i] for p in before.values()) for i in (0, 1)]
 
 
-numbers = st.integers(1, MOST_COUNT)
+numbers = st.integers(1, MAX_COUNT)
 
 
 @settings(max_examples=300)
 @given(a=numbers, b=numbers, c=numbers, d=numbers, m=metabolisms, n=metabolisms)
 def test_welfares_are_compared_exactly(a, b, c, d, m, n):
     limbs = np.zeros((2, LIMBS + 1), np.int64)
-    for other in ((c, d), (a, b), (b, a), (a + 1, max(1, b - 1)), (max(1, a - m), min(MOST_COUNT, b + n))):
+    for other in ((c, d), (a, b), (b, a), (a + 1, max(1, b - 1)), (max(1, a - m), min(MAX_COUNT, b + n))):
         first, second = a**m * b**n, other[0] ** m * other[1] ** n
         assert compared(limbs, a, b, *other, m, n) == (first > second) - (first < second)
 

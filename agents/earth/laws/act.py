@@ -33,7 +33,7 @@ from umwelt.agents.body.interface import (
 )
 from umwelt.agents.earth import parameters
 from umwelt.agents.earth.laws.geometry import cosine, sine, within
-from umwelt.agents.earth.laws.sense import sugar_most
+from umwelt.agents.earth.laws.sense import max_sugar
 from umwelt.sandbox.dice import bits, draw, pair, purpose
 from umwelt.sandbox.kernel import kernel, small
 from umwelt.sandbox.region import Region
@@ -116,7 +116,7 @@ def monster_asks(monsters, row, substance):
         return min(gut_room(monsters, row), eats)
     if substance == SUGAR and monsters.asleep[row] == 0:
         licks = (max(0, np.int64(monsters.drives[row, GRAZE])) * parameters.LICK_COUNT) >> 10
-        return min(max(0, sugar_most(monsters, row) - have), licks)
+        return min(max(0, max_sugar(monsters, row) - have), licks)
     return np.int64(0)
 
 

@@ -114,14 +114,14 @@ def set_plant_catalysts(plants, row, warmth):
     leaf_gene = 128 + genome.trait(plants.genome, row, genome.P_LEAF)
     leaf = min(tissue, parameters.LEAF_FULL_COUNT) * parameters.LEAF_64_PER_TISSUE * leaf_gene >> 8
     leaf = (leaf * plants.lit[row]) >> 10
-    if sugar >= parameters.PLANT_SUGAR_MOST_COUNT:
+    if sugar >= parameters.PLANT_SUGAR_MAX_COUNT:
         leaf = np.int64(0)
     plants.catalysts[row, LEAF] = min((leaf * min(warmth, 2048)) >> 10, 16384)
     costs = (
         leaf_gene + genome.trait(plants.genome, row, genome.P_ROOT) + genome.trait(plants.genome, row, genome.P_THORN)
     )
     costs += genome.trait(plants.genome, row, genome.P_HEIGHT) >> 1
-    upkeep = parameters.PLANT_UPKEEP_LEAST_64 + ((tissue * parameters.PLANT_UPKEEP_64_PER_TISSUE * costs) >> 8)
+    upkeep = parameters.PLANT_UPKEEP_MIN_64 + ((tissue * parameters.PLANT_UPKEEP_64_PER_TISSUE * costs) >> 8)
     plants.catalysts[row, MUSCLE] = min(upkeep, 16384)
     plants.catalysts[row, BUILDER] = parameters.PLANT_BUILDER_64 if sugar > parameters.PLANT_SUGAR_KEPT_COUNT else 0
     plants.catalysts[row, HUNGER] = parameters.PLANT_STARVING_64 if sugar == 0 else 0

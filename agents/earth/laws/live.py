@@ -100,7 +100,7 @@ def decide_buds(y_low, y_high, place, index, plants):
 @small
 def seed_tissue(genome, row):
     """Tissue that a module gives to a seed."""
-    return parameters.SEED_TISSUE_LEAST_COUNT + (genes.trait(genome, row, genes.P_SEED_SIZE) >> 5)
+    return parameters.SEED_TISSUE_MIN_COUNT + (genes.trait(genome, row, genes.P_SEED_SIZE) >> 5)
 
 
 @small

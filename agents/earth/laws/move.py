@@ -89,11 +89,11 @@ def move_monsters(y_low, y_high, place, index, monsters, sine_table, environment
             if not asleep:
                 stagger = bits(draw(place.seed, place.tick, monsters.id[row], STUMBLE, 0), 11) - ONE
                 turn = monsters.drives[row, TURN_DRIVE] + ((stagger * (128 + fatigue)) >> 10)
-                monsters.heading[row] = (monsters.heading[row] + ((turn * parameters.TURN_MOST) >> 10)) & (TURN - 1)
+                monsters.heading[row] = (monsters.heading[row] + ((turn * parameters.TURN_MAX) >> 10)) & (TURN - 1)
             tissue = np.int64(monsters.counts[row, TISSUE])
             legs = np.int64(monsters.organs[row, LEG])
             fastest = (parameters.SPEED_BASE_FIXED + parameters.SPEED_PER_LEG_FIXED * legs) * 64 // (32 + tissue)
-            speed = (min(fastest, parameters.SPEED_MOST_FIXED) * thrust * (ONE - (fatigue >> 1))) >> 20
+            speed = (min(fastest, parameters.SPEED_MAX_FIXED) * thrust * (ONE - (fatigue >> 1))) >> 20
             monsters.speed_fixed[row] = speed
             heading = np.int64(monsters.heading[row])
             y_fixed = monsters.y_fixed[row] + ((sine(sine_table, heading) * speed) >> 14)
@@ -132,7 +132,7 @@ def drift_seeds(y_low, y_high, place, index, plants, wind_x, wind_y, water):
             plants.y_fixed[row] += min(max(dy, -SUBCELL), SUBCELL)
             plants.x_fixed[row] += min(max(dx, -SUBCELL), SUBCELL)
             sinks = is_deep(water, y, x)
-            if sinks or plants.age_ticks[row] >= parameters.SEED_ALOFT_LEAST_TICKS:
+            if sinks or plants.age_ticks[row] >= parameters.SEED_ALOFT_MIN_TICKS:
                 if bits(draw(place.seed, place.tick, plants.id[row], LAND, 0), SINK_BITS if sinks else LAND_BITS) == 0:
                     plants.stage[row] = SEED_IN_GROUND
 

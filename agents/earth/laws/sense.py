@@ -130,7 +130,7 @@ def sight_of(monsters, row):
     if monsters.eyes_shut[row] != 0:
         return np.int64(0)
     far = parameters.SIGHT_BASE_FIXED + parameters.SIGHT_PER_EYE_FIXED * np.int64(monsters.organs[row, EYE])
-    return (min(far, parameters.SIGHT_MOST_FIXED) * (ONE + 256 - min(np.int64(monsters.dryness[row]), ONE))) // (
+    return (min(far, parameters.SIGHT_MAX_FIXED) * (ONE + 256 - min(np.int64(monsters.dryness[row]), ONE))) // (
         ONE + 256
     )
 
@@ -219,7 +219,7 @@ def look(place, index, monsters, row, y, x, sight, arctangent):
 
 
 @small
-def sugar_most(monsters, row):
+def max_sugar(monsters, row):
     """Sugar that a monster can hold."""
     return parameters.SUGAR_BASE_COUNT + parameters.SUGAR_PER_STORE_COUNT * np.int64(monsters.organs[row, STORE])
 
@@ -234,7 +234,7 @@ def lack(count, most):
 def feel(monsters, row, warmth):
     """Write what a monster feels in itself."""
     stimuli = monsters.stimuli
-    stimuli[row, FIRST_SELF] = lack(np.int64(monsters.counts[row, SUGAR]), sugar_most(monsters, row))
+    stimuli[row, FIRST_SELF] = lack(np.int64(monsters.counts[row, SUGAR]), max_sugar(monsters, row))
     stimuli[row, FIRST_SELF + 1] = lack(np.int64(monsters.counts[row, WATER]), parameters.WATER_HELD_COUNT)
     stimuli[row, FIRST_SELF + 2] = lack(np.int64(monsters.counts[row, OXYGEN]), parameters.OXYGEN_HELD_COUNT)
     stimuli[row, FIRST_SELF + 3] = monsters.fatigue[row]

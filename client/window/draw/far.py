@@ -16,8 +16,8 @@ from umwelt.cluster.view.tiles import BIN_CELLS
 
 KINDS = 4
 """So many species of plants, and of others, are told apart from afar; the rarest are counted with the last."""
-MOST_TABLES, MOST_SPECIES = 16, 256
-LEAST_GRID_PIXELS = 1.7
+MAX_TABLES, MAX_SPECIES = 16, 256
+MIN_GRID_PIXELS = 1.7
 """A grid in which beings are scattered is at least this wide, at most twice as much."""
 POINT_SIZES = 0x8642
 """`GL_PROGRAM_POINT_SIZE`: shaders say how large points are."""
@@ -33,7 +33,7 @@ def runs_of(table: np.ndarray) -> list[tuple[int, int, int]]:
 
 def grid_of(scale: float) -> tuple[float, float]:
     """Cells of the grid that beings are scattered in (a power of two), and the share of the next wider one."""
-    exact = math.log2(LEAST_GRID_PIXELS / scale)
+    exact = math.log2(MIN_GRID_PIXELS / scale)
     low = math.floor(exact)
     return 2.0**low, exact - low
 
@@ -59,7 +59,7 @@ class DotsDrawer:
         self.ctx, self.known, self.plant_tables = ctx, known, plant_tables(known)
         self.program = program(ctx, "dot_vertex.glsl", "dot_fragment.glsl")
         give(self.program, palette=0)
-        self.palette = ctx.texture((MOST_SPECIES, MOST_TABLES), components=4, dtype="f1", filter=(ctx.NEAREST,) * 2)
+        self.palette = ctx.texture((MAX_SPECIES, MAX_TABLES), components=4, dtype="f1", filter=(ctx.NEAREST,) * 2)
         self._tables: list[str] | None = None
         self._number: int | None = None
         self._count = self._room = 0
@@ -68,10 +68,10 @@ class DotsDrawer:
         self._geometry: Any = None
 
     def _paint(self, tables: list[str]) -> None:
-        colours = np.zeros((MOST_TABLES, MOST_SPECIES, 4), np.uint8)
-        for row, name in enumerate(tables[:MOST_TABLES]):
+        colours = np.zeros((MAX_TABLES, MAX_SPECIES, 4), np.uint8)
+        for row, name in enumerate(tables[:MAX_TABLES]):
             plant = name in self.plant_tables
-            for species in range(MOST_SPECIES):
+            for species in range(MAX_SPECIES):
                 red, green, blue = species_colour(self.known, name, species)
                 colours[row, species] = (red * 255, green * 255, blue * 255, 255 * plant)
         self.palette.write(colours)
@@ -104,7 +104,7 @@ class DotsDrawer:
         if self._count > self._room or self._geometry is None:
             self._room_for(self._count)
         runs, order = runs_of(dots.table), None
-        if len(runs) > MOST_TABLES:
+        if len(runs) > MAX_TABLES:
             order = np.argsort(dots.table, kind="stable")
             runs = runs_of(dots.table[order])
         # plants first: the others stand on them

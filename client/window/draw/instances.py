@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from arcade.gl import BufferDescription
 
-LEAST_ROWS = 256
+MIN_ROWS = 256
 NEAR_FROM = 22.0
 """Pixels a cell from which all details of bodies are drawn."""
 
@@ -26,7 +26,7 @@ class Instances:
         self._buffers = {}
         for name, (formats, attributes) in groups.items():
             row_bytes = 4 * sum(int(one[0]) for one in formats.split())
-            self._buffers[name] = ctx.buffer(reserve=LEAST_ROWS * row_bytes)
+            self._buffers[name] = ctx.buffer(reserve=MIN_ROWS * row_bytes)
             told.append(BufferDescription(self._buffers[name], formats, attributes, instanced=True))
         self._geometry = ctx.geometry(told, mode=ctx.TRIANGLE_STRIP)
 

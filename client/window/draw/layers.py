@@ -19,7 +19,7 @@ from umwelt.sandbox.units import ONE
 STEPS = 256
 LINES = 9.0
 """Lines of equal value between the lowest and the highest."""
-LEAST_PERCENT, MOST_PERCENT = 2.0, 98.0
+MIN_PERCENT, MAX_PERCENT = 2.0, 98.0
 LOOKED_AT = 128
 """So many rows and columns are looked at for the range."""
 FROM_NOTHING = 0.35
@@ -180,7 +180,7 @@ def span_of(name: str, plane: Plane) -> tuple[float, float]:
     seen = plane.values[:: max(1, rows // LOOKED_AT), :: max(1, columns // LOOKED_AT)]
     if not seen.size:
         return 0.0, 1.0
-    low, high = (float(one) for one in np.percentile(seen, (LEAST_PERCENT, MOST_PERCENT)))
+    low, high = (float(one) for one in np.percentile(seen, (MIN_PERCENT, MAX_PERCENT)))
     if high <= low:  # what little there is lies on few cells
         low, high = float(seen.min()), float(seen.max())
     if name in ("light", "rain"):

@@ -15,7 +15,7 @@ from umwelt.client.window.feed.looks import Looks
 SUGAR_BASE_COUNT, SUGAR_PER_STORE_COUNT = 160, 160
 """What a body holds when it is full."""
 HUNGRY_COUNT = 60
-WALKED_MOST_CELLS = 2.0
+WALKED_MAX_CELLS = 2.0
 WALK_WRAP_CELLS = 512.0
 """What a body has walked is told in floats: it begins anew before steps are lost to rounding."""
 BENDS = 0.35
@@ -80,7 +80,7 @@ class _Herd:
         walked, bend = np.zeros((len(ids), 2), np.float32), np.zeros((len(ids), 2), np.float32)
         shut = (swarm.column("eyes_shut") > 0) | (swarm.column("asleep") > 0)
         was_shut = shut.copy()
-        moved = np.minimum(np.hypot(swarm.y - swarm.y_before, swarm.x - swarm.x_before), WALKED_MOST_CELLS)
+        moved = np.minimum(np.hypot(swarm.y - swarm.y_before, swarm.x - swarm.x_before), WALKED_MAX_CELLS)
         turned = np.clip(swarm.heading - swarm.heading_before, -1.2, 1.2)
         walked[:, 1], bend[:, 0], bend[:, 1] = moved, turned * BENDS, turned * BENDS
         if len(self._ids):

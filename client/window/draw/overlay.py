@@ -17,7 +17,7 @@ from umwelt.client.window.feed.torus import shortest
 from umwelt.sandbox.region import Rectangle, Torus
 
 Colour = Sequence[float]
-LEAST_RING_PIXELS = 16.0
+MIN_RING_PIXELS = 16.0
 DASHES = 5.0
 NODE_LINE_PIXELS, LOAD_PIXELS = 2.0, 120.0
 _FLOATS = {"line": 9, "ring": 8}
@@ -125,7 +125,7 @@ def selection(frame: Frame, camera: Camera, being: int) -> list[tuple[float, ...
     swarm, row = seen
     tissue = float(swarm.columns["tissue_count"][row]) if "tissue_count" in swarm.columns else 30.0
     radius = 0.6 + 0.8 * min(1.0, tissue / LEAF_FULL_COUNT) if swarm.plant else float(body_cells(tissue))
-    wide = max(radius * camera.scale * 1.55 + 6.0, LEAST_RING_PIXELS)
+    wide = max(radius * camera.scale * 1.55 + 6.0, MIN_RING_PIXELS)
     return [(*camera.pixel(place[0], place[1]), wide, DASHES, 0.86, 0.98, 1.0, 1.0)]
 
 

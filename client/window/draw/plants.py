@@ -7,8 +7,8 @@ import numpy as np
 from umwelt.agents.body.interface import MODULE, SEED_ALOFT
 from umwelt.agents.earth.parameters import LEAF_FULL_COUNT, PLANT_WATER_COUNT
 from umwelt.client.pictures.scene import (
-    LEAF_LEAST_CELLS,
-    LEAF_MOST_CELLS,
+    LEAF_MAX_CELLS,
+    LEAF_MIN_CELLS,
     SEED_CELLS,
     hashed,
     strays,
@@ -110,9 +110,7 @@ class _Stand:
         places = rows.view(np.float32)
         stray = strays(ids) * (stage == MODULE)
         places[:, 0], places[:, 1] = swarm.x + stray[1], swarm.y + stray[0]
-        places[:, 2] = np.where(
-            stage < MODULE, SEED_CELLS, LEAF_LEAST_CELLS + (LEAF_MOST_CELLS - LEAF_LEAST_CELLS) * grown
-        )
+        places[:, 2] = np.where(stage < MODULE, SEED_CELLS, LEAF_MIN_CELLS + (LEAF_MAX_CELLS - LEAF_MIN_CELLS) * grown)
         hue = body_hues(column("species"), column("gene_hue") if "gene_hue" in swarm.columns else None, True)
         hue = self._marks.hues(ids, hue, looks) % 1.0
         sugar, water = column("sugar_count", 60), column("water_count", PLANT_WATER_COUNT)

@@ -37,7 +37,7 @@ def sight_cells(columns: dict[str, Any]) -> float:
     if columns.get("eyes_shut"):
         return 0.0
     far = min(
-        parameters.SIGHT_MOST_FIXED,
+        parameters.SIGHT_MAX_FIXED,
         parameters.SIGHT_BASE_FIXED + parameters.SIGHT_PER_EYE_FIXED * columns.get("eye_organs", 0),
     )
     return far * (ONE + 256 - min(columns.get("dryness", 0), ONE)) / (ONE + 256) / SUBCELL

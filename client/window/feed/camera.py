@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from umwelt.client.window.feed.torus import shortest
 from umwelt.sandbox.region import Rectangle
 
-LEAST_SCALE, MOST_SCALE = 0.25, 400.0
+MIN_SCALE, MAX_SCALE = 0.25, 400.0
 SETTLED = 1e-3
 EASE_A_S = 14.0
 """How quickly the camera reaches what it was told: the share of the way that is left falls by e in 1/14 s."""
@@ -47,15 +47,15 @@ class Camera:
         return max(self.view[0] / self.width, self.view[1] / self.height)
 
     @property
-    def least_scale(self) -> float:
+    def min_scale(self) -> float:
         """The whole torus is to be seen; much smaller makes no sense."""
-        return max(LEAST_SCALE, min(self.view[0] / self.width, self.view[1] / self.height) * 0.9)
+        return max(MIN_SCALE, min(self.view[0] / self.width, self.view[1] / self.height) * 0.9)
 
     # --- moving
 
     def look(self, y: float, x: float, scale: float | None = None, at_once: bool = False) -> None:
         """Look at a cell, by the shortest way."""
-        wanted = min(max(scale or self.wished[2], self.least_scale), MOST_SCALE)
+        wanted = min(max(scale or self.wished[2], self.min_scale), MAX_SCALE)
         self.wished = (self._near(y, self.y, self.height), self._near(x, self.x, self.width), wanted)
         if at_once:
             self.y, self.x, self.scale = self.wished
@@ -73,7 +73,7 @@ class Camera:
     def zoom(self, factor: float, at: tuple[float, float] | None = None) -> None:
         """Make cells larger or smaller; the cell under a pixel stays under it."""
         y, x, scale = self.wished
-        wanted = min(max(scale * factor, self.least_scale), MOST_SCALE)
+        wanted = min(max(scale * factor, self.min_scale), MAX_SCALE)
         right, down = self._from_middle(at)
         self.wished = (y + down / scale - down / wanted, x + right / scale - right / wanted, wanted)
 
@@ -102,7 +102,7 @@ class Camera:
         """The window has another size."""
         self.view = (max(1, width), max(1, height))
         y, x, scale = self.wished
-        self.wished = (y, x, max(scale, self.least_scale))
+        self.wished = (y, x, max(scale, self.min_scale))
 
     def _wrap(self) -> None:
         """Keep the middle on the torus; where it is going moves along."""

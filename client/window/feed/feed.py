@@ -43,8 +43,8 @@ STILL = ("elevation",)
 DECODED_A_TURN = 12
 DOTS_EVERY_S = 0.045
 """Dots do not glide: more often than ticks come they need not be joined."""
-MOST_TICK = 1 << 53
-LEAST_GLIDE_S, MOST_GLIDE_S = 0.02, 0.6
+MAX_TICK = 1 << 53
+MIN_GLIDE_S, MAX_GLIDE_S = 0.02, 0.6
 
 
 class Source(Protocol):
@@ -157,9 +157,9 @@ class Feed:
         beings = [topic for topic in self._wanted if topic.layer == BEINGS]
         fields = [topic for topic in self._wanted if topic.layer != BEINGS]
         due = sorted((self._kept[t].due_s if t in self._kept else -1.0, t) for t in fields)
-        room = max(1, min(AT_ONCE, self.source.known.most_tiles - len(beings)))
+        room = max(1, min(AT_ONCE, self.source.known.max_tiles - len(beings)))
         chosen = dict.fromkeys(
-            [*beings[: self.source.known.most_tiles - 1], *(t for at_s, t in due[:room] if at_s <= now_s)]
+            [*beings[: self.source.known.max_tiles - 1], *(t for at_s, t in due[:room] if at_s <= now_s)]
         )
         more = [topic for topic in chosen if topic not in self._watched]
         less = [topic for topic in self._watched if topic not in chosen]
@@ -195,10 +195,10 @@ class Feed:
                 piece = decode(content, self.torus)
             except ValueError:
                 continue  # nothing that a server sends may stop the window
-            if piece.topic == topic and 0 <= piece.head.tick < MOST_TICK:
+            if piece.topic == topic and 0 <= piece.head.tick < MAX_TICK:
                 pieces.append(piece)
         if topic.level == BODIES and topic.layer == BEINGS and kept.arrival >= 0:
-            interval_s = min(MOST_GLIDE_S, max(LEAST_GLIDE_S, now_s - kept.came_s))
+            interval_s = min(MAX_GLIDE_S, max(MIN_GLIDE_S, now_s - kept.came_s))
             self.frame.glide_s += 0.1 * (interval_s - self.frame.glide_s)
         tile = topic.cells(self.torus)
         cells = tile.cells if tile is not None else 0
@@ -289,9 +289,9 @@ class Feed:
         return all(topic in self._kept for topic in self._wanted if (topic.level, topic.layer) == (level, layer))
 
 
-def nearest(frame: Frame, y: float, x: float, torus: Torus, most_cells: float) -> tuple[int, str]:
+def nearest(frame: Frame, y: float, x: float, torus: Torus, max_cells: float) -> tuple[int, str]:
     """The id and table of the being that is drawn next to a place (cells), monsters before plants; 0 if none is."""
-    best: tuple[float, int, str] = (most_cells, 0, "")
+    best: tuple[float, int, str] = (max_cells, 0, "")
     for swarm in frame.swarms:
         if not len(swarm):
             continue

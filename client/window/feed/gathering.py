@@ -7,12 +7,12 @@ import numpy as np
 
 from umwelt.client.window.feed.frame import Dots, Frame, Swarm
 from umwelt.client.window.feed.torus import shortest
-from umwelt.cluster.gateway.tile_relay import MOST_PIECES
+from umwelt.cluster.gateway.tile_relay import MAX_PIECES
 from umwelt.cluster.view.tiles import BIN_CELLS, DENSITIES, PLACE_STEPS, Piece, bins, joined_field, whole
 from umwelt.sandbox.region import Rectangle, Torus
 from umwelt.sandbox.units import TURN
 
-MOST_GLIDE_CELLS = 12.0
+MAX_GLIDE_CELLS = 12.0
 """Whoever goes further was put there: it does not glide."""
 
 
@@ -24,7 +24,7 @@ def renewed(known: Sequence[Piece], came: Sequence[Piece], cells: int) -> list[P
     by_rectangle = {piece.rectangle: piece for piece in came}
     for piece in known:
         by_rectangle.setdefault(piece.rectangle, piece)
-    newest = list(by_rectangle.values())[:MOST_PIECES]
+    newest = list(by_rectangle.values())[:MAX_PIECES]
     epoch = max((piece.head.epoch for piece in newest), default=0)
     current = [piece for piece in newest if piece.head.epoch == epoch]
     return current if cells_of(current) >= cells else newest
@@ -130,7 +130,7 @@ def _glide(swarm: Swarm, before: Swarm, new: np.ndarray, frame: Frame, torus: To
         present = getattr(swarm, axis)[rows]
         drawn = np.where(new, old_before + (old - old_before) * share, old_before) + np.where(new, moved, 0)
         way = shortest(np.where(new, present - drawn, old - old_before), size)
-        getattr(swarm, f"{axis}_before")[rows] = present - np.where(np.abs(way) > MOST_GLIDE_CELLS, 0, way)
+        getattr(swarm, f"{axis}_before")[rows] = present - np.where(np.abs(way) > MAX_GLIDE_CELLS, 0, way)
     turn = swarm.heading[rows]
     old_turn = before.heading_before[at] + (before.heading[at] - before.heading_before[at]) * share
     drawn = np.where(new, old_turn, before.heading_before[at])

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypedDict
 import msgspec
 import numpy as np
 
-MOST_POINTS = 4000
+MAX_POINTS = 4000
 Whole = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 Number = Annotated[float, msgspec.Meta(ge=-1e30, le=1e30)]
 
@@ -119,7 +119,7 @@ class Series:
             return
         populations = {name: count for found in metrics["populations"].values() for name, count in found.items()}
         self._add(metrics["tick"], populations, metrics["substances"], metrics["births"], metrics["deaths"])
-        if len(self.ticks) > MOST_POINTS:
+        if len(self.ticks) > MAX_POINTS:
             self._thin()
 
     def _add(

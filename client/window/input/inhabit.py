@@ -16,11 +16,11 @@ from umwelt.sandbox.errors import UmweltError
 
 TELL_EVERY_S, TELL_AGAIN_S = 0.1, 1.0
 SEE_EVERY_S = 0.4
-RELEASE_AGAIN_S, MOST_RELEASES = 1.0, 120
+RELEASE_AGAIN_S, MAX_RELEASES = 1.0, 120
 CLOSE_WITHIN_S = 3.0
-MOST_FLYING = 4
+MAX_FLYING = 4
 """Drives without an answer yet; more would only queue up."""
-TURNS_LEAST_A_S, TURNS_MOST_A_S, TURN_RAMP_S = 0.12, 0.6, 0.9
+TURNS_MIN_A_S, TURNS_MAX_A_S, TURN_RAMP_S = 0.12, 0.6, 0.9
 TURN_A_TICK = 1 / 8
 """What a turn of 1 is, in whole turns (see `contract.DRIVES`): how far that goes in a second depends on the pace."""
 THRUST_FROM, THRUST_RAMP_S = 0.4, 0.35
@@ -200,9 +200,9 @@ class Inhabiting:
         if not sides:
             self._turn = 0.0
         else:
-            size = abs(self._turn) if self._turn * sides[-1] > 0 else TURNS_LEAST_A_S
-            size += (TURNS_MOST_A_S - TURNS_LEAST_A_S) * seconds / TURN_RAMP_S
-            self._turn = sides[-1] * min(TURNS_MOST_A_S, size)
+            size = abs(self._turn) if self._turn * sides[-1] > 0 else TURNS_MIN_A_S
+            size += (TURNS_MAX_A_S - TURNS_MIN_A_S) * seconds / TURN_RAMP_S
+            self._turn = sides[-1] * min(TURNS_MAX_A_S, size)
         if any(KEYS[key][0] == "thrust" for key in self._held):
             self._thrust = min(1.0, max(THRUST_FROM, self._thrust) + (1 - THRUST_FROM) * seconds / THRUST_RAMP_S)
         else:
@@ -249,7 +249,7 @@ class Inhabiting:
         if drives == self.told and self.session.status.get("paused"):
             return  # nothing moves: saying it again would only fill the journal
         wait_s = TELL_EVERY_S if drives != self.told else TELL_AGAIN_S
-        if now_s - self._told_s < wait_s or len(self._flying) >= MOST_FLYING:
+        if now_s - self._told_s < wait_s or len(self._flying) >= MAX_FLYING:
             return
         self._told_s, self.told = now_s, drives
         try:
@@ -312,7 +312,7 @@ class Inhabiting:
             return
         if owed.promise is not None or now_s < owed.due_s or (owed.said and not clean):
             return
-        if owed.said >= MOST_RELEASES:
+        if owed.said >= MAX_RELEASES:
             self._forget(being)
             return
         owed.said, owed.clean = owed.said + 1, clean

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from umwelt.agents.commands.deeds import MOST_ELEVATION, MOST_IN_CELL_COUNT, MOST_RADIUS_CELLS, MOST_SIDE_CELLS
+from umwelt.agents.commands.deeds import MAX_ELEVATION, MAX_IN_CELL_COUNT, MAX_RADIUS_CELLS, MAX_SIDE_CELLS
 from umwelt.client.window.input.palette import BY_NAME, TOOLS
 from umwelt.client.window.input.tools import PAST_LINE, SPECTATOR_LINE, Hands
 from umwelt.client.window.panels.layout import LEFT_PX, RIGHT_PX
@@ -114,24 +114,24 @@ class Toolbar:
         match tool.name:
             case "drop":
                 of.substance = _chosen("substance", of.substance, hands.substances)
-                of.drop_count = _number("molecules", of.drop_count, 1, MOST_IN_CELL_COUNT)
+                of.drop_count = _number("molecules", of.drop_count, 1, MAX_IN_CELL_COUNT)
             case "feed":
                 of.food = _chosen("food", of.food, [name for name in FOODS if name in hands.substances])
-                of.food_count = _number("molecules", of.food_count, 1, MOST_IN_CELL_COUNT)
+                of.food_count = _number("molecules", of.food_count, 1, MAX_IN_CELL_COUNT)
             case "water":
-                of.water_count = _number("molecules", of.water_count, 0, MOST_IN_CELL_COUNT)
+                of.water_count = _number("molecules", of.water_count, 0, MAX_IN_CELL_COUNT)
             case "rock":
-                of.rock_height = _number("height", of.rock_height, 0, MOST_ELEVATION)
+                of.rock_height = _number("height", of.rock_height, 0, MAX_ELEVATION)
             case "paint":
                 of.part = _chosen("field", of.part, hands.parts)
-                of.part_value = _number("value", of.part_value, 0, MOST_IN_CELL_COUNT)
+                of.part_value = _number("value", of.part_value, 0, MAX_IN_CELL_COUNT)
                 unit = session.known.units.get(of.part, "")
                 if unit:
                     imgui.same_line()
                     imgui.text_disabled(unit)
             case "rain":
-                of.rain_radius_cells = _number("radius", of.rain_radius_cells, 0, MOST_RADIUS_CELLS)
-                of.rain_count = _number("molecules a cell", of.rain_count, 1, MOST_IN_CELL_COUNT)
+                of.rain_radius_cells = _number("radius", of.rain_radius_cells, 0, MAX_RADIUS_CELLS)
+                of.rain_count = _number("molecules a cell", of.rain_count, 1, MAX_IN_CELL_COUNT)
             case "seed":
                 self._seed(hands)
             case "monster":
@@ -150,7 +150,7 @@ class Toolbar:
         _, of.rectangle = imgui.checkbox("rectangle", of.rectangle)
         imgui.set_item_tooltip("drag a rectangle instead of brushing; Shift is the other way")
         if not of.rectangle:
-            of.brush_cells = _number("cells wide", of.brush_cells, 1, MOST_SIDE_CELLS)
+            of.brush_cells = _number("cells wide", of.brush_cells, 1, MAX_SIDE_CELLS)
 
     def _seed(self, hands: Hands) -> None:
         of = hands.settings

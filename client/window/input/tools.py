@@ -11,8 +11,8 @@ from typing import Any
 
 from umwelt.agents.body.interface import SUBSTANCES
 from umwelt.agents.commands import deeds
-from umwelt.agents.commands.deeds import MOST_ELEVATION, MOST_IN_CELL_COUNT, MOST_RADIUS_CELLS, MOST_SIDE_CELLS
-from umwelt.agents.commands.requests import MOST_DEEDS
+from umwelt.agents.commands.deeds import MAX_ELEVATION, MAX_IN_CELL_COUNT, MAX_RADIUS_CELLS, MAX_SIDE_CELLS
+from umwelt.agents.commands.requests import MAX_DEEDS
 from umwelt.client.window.feed.feed import nearest, place_of
 from umwelt.client.window.feed.torus import cell_of, inside, shortest
 from umwelt.client.window.input.palette import (
@@ -334,7 +334,7 @@ class Hands:
         )
 
     def _press_rain(self, being: int, table: str) -> None:
-        radius, count = min(MOST_RADIUS_CELLS, self.settings.rain_radius_cells), self.settings.rain_count
+        radius, count = min(MAX_RADIUS_CELLS, self.settings.rain_radius_cells), self.settings.rain_count
         self._begin(
             lambda y, x: deeds.Rain(y, x, radius, count),
             lambda times: "made rain" if times == 1 else f"made {times} rains",
@@ -354,8 +354,8 @@ class Hands:
         """Which part is painted with what value."""
         settings = self.settings
         return {
-            "water": ("water", min(MOST_IN_CELL_COUNT, settings.water_count)),
-            "rock": ("elevation", min(MOST_ELEVATION, settings.rock_height)),
+            "water": ("water", min(MAX_IN_CELL_COUNT, settings.water_count)),
+            "rock": ("elevation", min(MAX_ELEVATION, settings.rock_height)),
             "paint": (settings.part, settings.part_value),
         }[self.tool]
 
@@ -374,7 +374,7 @@ class Hands:
         self._begin(made, lambda times: f"painted {part} {value}", max(1, side // 2))
 
     def _brush(self) -> int:
-        return min(MOST_SIDE_CELLS, max(1, self.settings.brush_cells))
+        return min(MAX_SIDE_CELLS, max(1, self.settings.brush_cells))
 
     def _begin(self, made: Callable[[int, int], Any], words: Callable[[int], str], spacing: int) -> None:
         assert self._at is not None
@@ -403,7 +403,7 @@ class Hands:
             return
         self._sent_s = now_s
         while stroke.waiting and not stroke.failed:
-            cells, stroke.waiting = stroke.waiting[:MOST_DEEDS], stroke.waiting[MOST_DEEDS:]
+            cells, stroke.waiting = stroke.waiting[:MAX_DEEDS], stroke.waiting[MAX_DEEDS:]
             self._last = cells[-1]
             self._send(stroke, cells)
             if not last:
@@ -447,7 +447,7 @@ class Hands:
         torus, spans = self.session.torus, []
         for start, way, size in zip(self._from, self._way, torus, strict=True):
             low, high = sorted((math.floor(start), math.floor(start + way)))
-            most = min(MOST_SIDE_CELLS, size)
+            most = min(MAX_SIDE_CELLS, size)
             if high - low >= most:  # what is too large is cut where the mouse is, not where it was pressed
                 low, high = (low, low + most - 1) if way > 0 else (high - most + 1, high)
             spans.append((low % size, high - low + 1))

@@ -24,13 +24,13 @@ from umwelt.sandbox.units import ONE
 
 __all__ = ["Brain", "why"]
 
-MOST_INPUTS = 16
-LEAST_ROW_PX = 12.5
-MOST_LINES = 110
-MOST_REASONS = 6
-LEAST_LINE = 0.012
+MAX_INPUTS = 16
+MIN_ROW_PX = 12.5
+MAX_LINES = 110
+MAX_REASONS = 6
+MIN_LINE = 0.012
 REASONS_PX = 166.0
-LEAST_SHARE = 0.005
+MIN_SHARE = 0.005
 SMALL_PX = 13.0
 INPUT_NAMES_PX, DRIVE_NAMES_PX = 104.0, 74.0
 
@@ -79,7 +79,7 @@ class Brain:
             dim("nothing is told of its senses")
             return
         height = min(330.0, max(120.0, imgui.get_content_region_avail().y - REASONS_PX))
-        most = int(min(MOST_INPUTS, max(6, height / LEAST_ROW_PX)))
+        most = int(min(MAX_INPUTS, max(6, height / MIN_ROW_PX)))
         stamp = (being["id"], being["tick"], self.asked, most)
         if stamp != self._stamp or self._picture is None:
             self._stamp, self._picture = stamp, _pictured(genome, being, self.asked, most)
@@ -179,15 +179,15 @@ def _pictured(genome: bytes, being: Mapping[str, Any], asked: int | None, most: 
     into = np.concatenate([flows[chosen], remembered[None]])
     out = (outgoing * active).T
     drive = asked if asked is not None else strongest(drives)
-    reasons = [one for one in why(genome, sensed, hidden, drive, MOST_REASONS) if abs(one[1]) >= LEAST_SHARE]
+    reasons = [one for one in why(genome, sensed, hidden, drive, MAX_REASONS) if abs(one[1]) >= MIN_SHARE]
     own = follows_net(genome, hidden, drives)
     total = float(out[:, drive].sum())
     return _Picture(
         inputs,
         active.tolist(),
         [value / ONE for value in drives],
-        _lines_of(into, MOST_LINES),
-        _lines_of(out, MOST_LINES),
+        _lines_of(into, MAX_LINES),
+        _lines_of(out, MAX_LINES),
         reasons,
         total,
         drive,
@@ -200,7 +200,7 @@ def _lines_of(flows: np.ndarray, most: int) -> list[tuple[int, int, float]]:
     flat = np.abs(flows).ravel()
     order = np.argsort(flat, kind="stable")[-most:]
     width = flows.shape[1]
-    return [(at // width, at % width, float(flows.flat[at])) for at in order.tolist() if flat[at] > LEAST_LINE]
+    return [(at // width, at % width, float(flows.flat[at])) for at in order.tolist() if flat[at] > MIN_LINE]
 
 
 def _spread(top: float, height: float, count: int) -> list[float]:

@@ -16,7 +16,7 @@ from umwelt.client.lineage.clades import Known, clade_hue, drawn_rows
 
 DRIFT = 24
 BINS = 96
-MOST_CLADES = 4000
+MAX_CLADES = 4000
 
 
 @dataclass
@@ -120,7 +120,7 @@ class Clades:
         for number in beside:
             if max(abs(a - b) for a, b in zip(markers, self.clades[number].markers, strict=True)) <= DRIFT:
                 return number
-        if len(self.clades) >= MOST_CLADES and parent >= 0:
+        if len(self.clades) >= MAX_CLADES and parent >= 0:
             return parent
         number = len(self.clades)
         self.clades.append(Clade(species, parent, tick, markers, clade_hue(number)))

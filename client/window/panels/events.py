@@ -7,9 +7,9 @@ from imgui_bundle import icons_fontawesome_6, imgui
 from umwelt.client.window.panels.theme import ACCENT, BAD, DIM, GOOD, TEXT, WARN, Colour, vector
 from umwelt.client.window.panels.widgets import dim
 
-MOST_KEPT = 400
-MOST_CLADES_TOLD = 60
-LEAST_CLADE_BIRTHS = 12
+MAX_KEPT = 400
+MAX_CLADES_TOLD = 60
+MIN_CLADE_BIRTHS = 12
 """A clade is told of when it has so many: most that split off die out at once."""
 
 ICON = icons_fontawesome_6
@@ -59,7 +59,7 @@ class Events:
                 self._add(Event(session.tick, "bad" if notice.bad else "here", notice.line))
         if session.notices:
             self._notice_s = max(self._notice_s, session.notices[-1].at_s)
-        if clades is not None and len(clades) != self._births and len(self._clades) < MOST_CLADES_TOLD:
+        if clades is not None and len(clades) != self._births and len(self._clades) < MAX_CLADES_TOLD:
             self._births = len(clades)
             self._note_clades(session, clades)
 
@@ -68,7 +68,7 @@ class Events:
         while at and self.lines[at - 1].tick > event.tick:
             at -= 1
         self.lines.insert(at, event)
-        if len(self.lines) > MOST_KEPT:
+        if len(self.lines) > MAX_KEPT:
             del self.lines[0]
 
     def _note_species(self, session: Any) -> None:
@@ -87,7 +87,7 @@ class Events:
 
     def _note_clades(self, session: Any, clades: Any) -> None:
         for number, clade in enumerate(clades.clades):
-            if clade.parent >= 0 and clade.births >= LEAST_CLADE_BIRTHS and number not in self._clades:
+            if clade.parent >= 0 and clade.births >= MIN_CLADE_BIRTHS and number not in self._clades:
                 self._clades.add(number)
                 name = clade_name(session, clades, number)
                 self._add(Event(clade.tick, "clade", f"{name} split off; {clade.births} born since"))

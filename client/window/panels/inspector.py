@@ -64,7 +64,7 @@ ORGAN_COLOURS = {
 }
 STATES = (("fatigue", "fatigue", WARN), ("pain", "pain", BAD), ("dryness", "dry eyes", (0.6, 0.8, 0.95, 1.0)))
 FAMILY_EVERY_S = 10.0
-MOST_STRONGEST = 14
+MAX_STRONGEST = 14
 WOUND_COUNT = 4
 
 
@@ -225,7 +225,7 @@ class Inspector:
         _, self.by_strength = imgui.checkbox("the strongest first", self.by_strength)
         imgui.pop_style_var()
         if self.by_strength:
-            strongest = sorted(stimuli.items(), key=lambda one: -abs(one[1]))[:MOST_STRONGEST]
+            strongest = sorted(stimuli.items(), key=lambda one: -abs(one[1]))[:MAX_STRONGEST]
             for name, value in strongest:
                 sense = name.rsplit("_", 1)[0]
                 colour = (*SENSE_COLOURS[sense], 1.0) if sense in SENSE_COLOURS else ACCENT

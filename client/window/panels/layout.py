@@ -7,7 +7,7 @@ MARGIN = 10.0
 GAP = 8.0
 BAR_PX = 28.0
 LEFT_PX, RIGHT_PX = 316.0, 342.0
-LEAST_MIDDLE_PX = 300.0
+MIN_MIDDLE_PX = 300.0
 PALETTE_PX = 48.0
 """The palette of tools stands above the middle column."""
 
@@ -19,8 +19,8 @@ class Spot(NamedTuple):
 
     column: str
     wished_px: float
-    least_px: float
-    most_px: float = 0.0
+    min_px: float
+    max_px: float = 0.0
 
 
 def places(
@@ -39,7 +39,7 @@ def places(
         middle_x = first
     if columns["right"]:
         middle_end = last - right_px - GAP
-    middle_px = min(max(LEAST_MIDDLE_PX, middle_end - middle_x), 720.0, last - first)
+    middle_px = min(max(MIN_MIDDLE_PX, middle_end - middle_x), 720.0, last - first)
     middle_x = min(middle_x, last - middle_px)
     spans = {"left": (first, left_px), "middle": (middle_x, middle_px), "right": (last - right_px, right_px)}
     found: dict[str, Place] = {}
@@ -67,10 +67,10 @@ def shared(spots: Sequence[Spot], room_px: float) -> list[float]:
     wished = [spot.wished_px for spot in spots]
     lack = sum(wished) - room
     if lack <= 0:
-        growth = [max(0.0, spot.most_px - spot.wished_px) for spot in spots]
+        growth = [max(0.0, spot.max_px - spot.wished_px) for spot in spots]
         share = min(1.0, -lack / max(1.0, sum(growth)))
         return [wish + part * share for wish, part in zip(wished, growth, strict=True)]
-    spare = [spot.wished_px - spot.least_px for spot in spots]
+    spare = [spot.wished_px - spot.min_px for spot in spots]
     if sum(spare) > 0:
         share = min(1.0, lack / sum(spare))
         wished = [wish - part * share for wish, part in zip(wished, spare, strict=True)]

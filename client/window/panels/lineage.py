@@ -18,7 +18,7 @@ from umwelt.client.window.panels.theme import DIM, TEXT, Colour, vector
 from umwelt.client.window.panels.widgets import dim, short
 from umwelt.cluster.wire.viewer_protocol import LIVE
 
-MOST_ROWS = 28
+MAX_ROWS = 28
 ASK_EVERY_S, HUES_EVERY_S = 1.0, 0.5
 ROW_PX = 15.0
 _OF = implot.AxisFlags_
@@ -145,7 +145,7 @@ class Lineage:
             return
         self._stamp = stamp
         self._family = frozenset(self._below(self.chosen) if self.chosen >= 0 else ())
-        self._order, self._row_of = self.clades.rows(MOST_ROWS)
+        self._order, self._row_of = self.clades.rows(MAX_ROWS)
         self._widths = spindles(self.clades.row_counts(self._order, self._row_of))
         self._ticks = self.clades.first_tick + self.clades.bin_ticks * (np.arange(BINS) + 0.5)
 

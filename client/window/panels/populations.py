@@ -21,7 +21,7 @@ from umwelt.client.window.panels.theme import (
 )
 from umwelt.client.window.panels.widgets import dim, flow, short, thinned
 
-MOST_DRAWN = 600
+MAX_DRAWN = 600
 TABS = ("Species", "Matter", "Births")
 SMALL_PX = 13.0
 PLOT_FLAGS = (
@@ -32,7 +32,7 @@ PLOT_FLAGS = (
     | implot.Flags_.no_legend
 )
 AXIS_FLAGS = implot.AxisFlags_.auto_fit | implot.AxisFlags_.no_label | implot.AxisFlags_.no_highlight
-LEAST_LOGGED = 0.5
+MIN_LOGGED = 0.5
 """On a logarithmic axis nothing is drawn here."""
 
 Curve = tuple[str, Colour, np.ndarray]
@@ -75,7 +75,7 @@ class Populations:
             return
         self._stamp = stamp
         ticks = np.asarray(series.ticks, np.float64)
-        at = thinned(ticks, MOST_DRAWN)
+        at = thinned(ticks, MAX_DRAWN)
         self._ticks = np.ascontiguousarray(ticks[at])
         if chosen == 0:
             self._curves = [
@@ -130,7 +130,7 @@ class Populations:
         for name, colour, values in self._shown():
             spec.line_color = vector(colour)
             implot.plot_line(
-                in_words(name), self._ticks, np.maximum(values, LEAST_LOGGED) if self.logged else values, spec
+                in_words(name), self._ticks, np.maximum(values, MIN_LOGGED) if self.logged else values, spec
             )
         if implot.is_plot_hovered():
             self._read()

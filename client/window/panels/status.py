@@ -12,7 +12,7 @@ from umwelt.cluster.wire.viewer_protocol import LIVE
 PART_GAP = 16.0
 MOONLIGHT: Colour = (0.62, 0.70, 0.98, 1.0)
 FADE_S = 0.6
-MOST_TOASTS = 5
+MAX_TOASTS = 5
 Part = tuple[str, Colour, bool]
 """A piece of the bar: text, colour, whether it is needed."""
 QUARTERS = ("spring", "summer", "autumn", "winter")
@@ -58,16 +58,16 @@ def told(found: list[Part], left: float, right: float) -> None:
         x -= PART_GAP
 
 
-def toasts(session: Any, middle: float, bottom: float, most_px: float) -> None:
+def toasts(session: Any, middle: float, bottom: float, max_px: float) -> None:
     """What was said lately, fading."""
     drawn, now_s = imgui.get_foreground_draw_list(), session.clock()
     y = bottom
-    for notice in reversed(session.fresh_notices[-MOST_TOASTS:]):
+    for notice in reversed(session.fresh_notices[-MAX_TOASTS:]):
         left_s = notice.at_s + NOTICE_S - now_s
         share = min(1.0, left_s / FADE_S, (now_s - notice.at_s) / 0.12 + 0.15)
         if share <= 0:
             continue
-        size = imgui.calc_text_size(notice.line, False, most_px - 40)
+        size = imgui.calc_text_size(notice.line, False, max_px - 40)
         height, width = size.y + 12, size.x + 40
         y -= height
         low, high = ImVec2(middle - width / 2, y), ImVec2(middle + width / 2, y + height)
@@ -76,7 +76,7 @@ def toasts(session: Any, middle: float, bottom: float, most_px: float) -> None:
         icon = ICON.ICON_FA_TRIANGLE_EXCLAMATION if notice.bad else ICON.ICON_FA_CIRCLE_INFO
         drawn.add_text(ImVec2(low.x + 10, y + 6), packed(BAD if notice.bad else ACCENT, share), icon)
         at, tone = ImVec2(low.x + 32, y + 6), packed(TEXT, share)
-        drawn.add_text(imgui.get_font(), imgui.get_font_size(), at, tone, notice.line, most_px - 40)
+        drawn.add_text(imgui.get_font(), imgui.get_font_size(), at, tone, notice.line, max_px - 40)
         y -= 6
 
 

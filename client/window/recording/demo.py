@@ -28,9 +28,9 @@ from umwelt.client.window.recording import recording
 from umwelt.client.window.recording.recording import Recording, Tracks
 from umwelt.client.window.session import PromisedConnection
 from umwelt.cluster.gateway import journal_queries
-from umwelt.cluster.gateway.journal_queries import MARKERS, MOST_BIRTHS
+from umwelt.cluster.gateway.journal_queries import MARKERS, MAX_BIRTHS
 from umwelt.cluster.gateway.welcome import greeting, species_of
-from umwelt.cluster.run.journal import MOST_ANCESTORS, MOST_CHILDREN, Metrics
+from umwelt.cluster.run.journal import MAX_ANCESTORS, MAX_CHILDREN, Metrics
 from umwelt.cluster.view import queries
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import BEINGS, SKY, Topic, has_traits
@@ -44,7 +44,7 @@ from umwelt.sandbox.units import SUBCELL_BITS
 
 BUNDLED = Path(__file__).with_name("pond.demo")
 UNTOUCHED = "this is a recording: start a world with umwelt launch to touch one"
-MOST_TICKS_A_S = 400.0
+MAX_TICKS_A_S = 400.0
 MOVES = ".moves"
 SKY_FROM = ("vapour", "elevation")
 WAIT_S = 0.005
@@ -222,7 +222,7 @@ class Annals:
             tables = list(self.film.columns)
             chosen &= found["table"] == tables.index(one_of(message.table[:80], tables, "births: table"))
         rows = np.flatnonzero(chosen)
-        most = message.most if 1 <= message.most <= MOST_BIRTHS else MOST_BIRTHS
+        most = message.most if 1 <= message.most <= MAX_BIRTHS else MAX_BIRTHS
         more, rows = len(rows) > most, rows[:most]
         columns = {name: found[name][rows] for name in (*_BORN, *MARKERS)}
         told = {
@@ -246,12 +246,12 @@ class Annals:
                     *(int(found[name][row]) for name in ("id", "parent_id", "tick", "y", "x")),
                     species[found["species"][row]] if found["species"][row] < len(species) else "",
                 )
-                for row in at[:MOST_CHILDREN]
+                for row in at[:MAX_CHILDREN]
             ]
 
         ancestors: list[tuple] = []
         one = rows("id", being)
-        while one and len(ancestors) < MOST_ANCESTORS and (one := rows("id", one[0][1])):
+        while one and len(ancestors) < MAX_ANCESTORS and (one := rows("id", one[0][1])):
             ancestors += one
         return ancestors, rows("parent_id", being)
 
@@ -314,7 +314,7 @@ class Playback:
             moments = max(1, -(-int(min(value, 1e6)) // self.told.moment_ticks))
             self._ticks = float((self.moment + moments) * self.told.moment_ticks)
         if what == "speed":
-            self.speed = min(max(0.0, value), MOST_TICKS_A_S)
+            self.speed = min(max(0.0, value), MAX_TICKS_A_S)
         self._since_s = self.clock()
 
     # --- as connections do

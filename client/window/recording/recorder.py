@@ -19,10 +19,10 @@ from umwelt.cluster.run.store import aside
 from umwelt.sandbox.errors import UmweltError
 
 SUFFIXES = (".gif", ".mp4")
-QUEUED_BYTES, LEAST_QUEUED, MOST_QUEUED = 128 << 20, 4, 64
+QUEUED_BYTES, MIN_QUEUED, MAX_QUEUED = 128 << 20, 4, 64
 """Frames that wait to be encoded take no more than this."""
 TURN_S = 0.25
-LEAST_SIDE, MOST_SIDE = 16, 16384
+MIN_SIDE, MAX_SIDE = 16, 16384
 COLOURS = 255
 """Of a GIF's palette; one more stands for what did not change."""
 DITHER_STEPS = 10.0
@@ -62,7 +62,7 @@ class Recorder:
         if suffix not in SUFFIXES:
             raise UmweltError(f"{self.path}: films end in {' or '.join(SUFFIXES)}: name it so")
         width, height = size
-        if not (min(size) >= LEAST_SIDE and max(size) <= MOST_SIDE) or not 0 < frames_per_s <= 100:
+        if not (min(size) >= MIN_SIDE and max(size) <= MAX_SIDE) or not 0 < frames_per_s <= 100:
             raise UmweltError(f"{self.path}: {width}x{height} pixels at {frames_per_s:g} a second cannot be recorded")
         if suffix == ".mp4":
             self.size = width // 2 * 2, height // 2 * 2
@@ -74,7 +74,7 @@ class Recorder:
         """What went wrong."""
         self._finishing = self._aborted = False
         fitting = QUEUED_BYTES // max(1, 3 * self.size[0] * self.size[1])
-        self._frames: queue.Queue[np.ndarray | None] = queue.Queue(min(MOST_QUEUED, max(LEAST_QUEUED, fitting)))
+        self._frames: queue.Queue[np.ndarray | None] = queue.Queue(min(MAX_QUEUED, max(MIN_QUEUED, fitting)))
         self._encoder: Callable[..., Encoder] = Gif if suffix == ".gif" else Mp4
         # no daemon: a film that is finished is written to its end, though the window has gone
         self._thread = threading.Thread(target=self._run, name="umwelt-recorder", daemon=False)

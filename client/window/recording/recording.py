@@ -27,8 +27,8 @@ from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
 MAGIC = b"umwelt recording 1\n"
 ZSTD_LEVEL = 22
-MOST_FILE_BYTES, MOST_HEAD_BYTES = 64 << 20, 1 << 20
-MOST_RAW_BYTES, MOST_BLOCKS, MOST_MOMENTS = 512 << 20, 500, 100_000
+MAX_FILE_BYTES, MAX_HEAD_BYTES = 64 << 20, 1 << 20
+MAX_RAW_BYTES, MAX_BLOCKS, MAX_MOMENTS = 512 << 20, 500, 100_000
 SEAL_BYTES = 16
 MEND = "make one with: python -m umwelt.client.window.recording.make_demo FILE"
 _SIZES = struct.Struct("<II")
@@ -215,7 +215,7 @@ def unpacked(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if len(rest) < _SIZES.size or _seal(rest) != content[len(MAGIC) : len(MAGIC) + SEAL_BYTES]:
         raise ValueError("it is cut short or damaged")
     small_bytes, head_bytes = _SIZES.unpack_from(rest)
-    if max(small_bytes, head_bytes) > MOST_HEAD_BYTES:
+    if max(small_bytes, head_bytes) > MAX_HEAD_BYTES:
         raise ValueError("its head is too large")
     begin = _SIZES.size + small_bytes
     arrays: dict[str, np.ndarray] = {}
@@ -236,7 +236,7 @@ def _check(head: Head) -> None:
         if block.dtype not in _DTYPES or not 1 <= len(block.shape) <= 3 or min(block.shape) < 0 or block.size_bytes < 0:
             raise ValueError(f"{block.name} is no array")
         raw_bytes += math.prod(block.shape) * _DTYPES[block.dtype].itemsize
-    if len(head.blocks) > MOST_BLOCKS or raw_bytes > MOST_RAW_BYTES:
+    if len(head.blocks) > MAX_BLOCKS or raw_bytes > MAX_RAW_BYTES:
         raise ValueError("it is too large")
 
 
@@ -275,7 +275,7 @@ def read(path: Path) -> Recording:
     """A recording from its file; `UmweltError`, one line, for whatever is none."""
 
     try:
-        if path.stat().st_size > MOST_FILE_BYTES:
+        if path.stat().st_size > MAX_FILE_BYTES:
             raise ValueError("it is too large")
         return decoded(path.read_bytes())
     except OSError as error:
@@ -307,7 +307,7 @@ def _check_recording(recording: Recording) -> None:
     if not fits({name: getattr(recording, name) for name in TOLD}, _Told):
         raise ValueError("it tells something else of itself than recordings do")
     clocks = recording.moment_ticks, recording.moments, recording.slow, recording.field
-    if not all(isinstance(count, int) and 1 <= count <= MOST_MOMENTS for count in clocks):
+    if not all(isinstance(count, int) and 1 <= count <= MAX_MOMENTS for count in clocks):
         raise ValueError("its clocks do not run")
     if not 0 < recording.ticks_per_s < 1e4 or not 0 <= recording.first_tick < 1 << 28:
         raise ValueError("its clocks do not run")
