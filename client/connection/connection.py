@@ -17,7 +17,7 @@ import msgspec
 from umwelt.agents.world_file import MAX_CELLS, MAX_SIDE_CELLS
 from umwelt.client.connection.rate_limit import Allowance
 from umwelt.cluster.gateway.server import GATEWAY
-from umwelt.cluster.process import announced
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.view.tiles import LEVELS, Topic
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import KEEPER, Keys
@@ -169,7 +169,7 @@ class Core:
             for ticket in tickets:
                 self._asked.pop(ticket, None)
             if self._transport is not None:
-                self._transport.send(self.address, viewer_protocol.encode(viewer_protocol.Halt(list(tickets))))
+                self._transport.send(self.address, viewer_protocol.encode(viewer_protocol.CancelTasks(list(tickets))))
 
         self._hand_over(say)
 
@@ -249,7 +249,7 @@ class Core:
             self._transport = transport
             while not self._closing:
                 self._turn(transport)
-            if transport.send(self.address, viewer_protocol.encode(viewer_protocol.Bye())):
+            if transport.send(self.address, viewer_protocol.encode(viewer_protocol.Goodbye())):
                 time.sleep(BYE_S)
         self._end()
 
@@ -287,14 +287,14 @@ class Core:
         if now_s - self._heard_s > LOST_AFTER_S:  # what lies on an old line would come too late
             transport.forget(self.address)
             self._heard_s = now_s
-        transport.send(self.address, viewer_protocol.encode(viewer_protocol.Hello(viewer_protocol.PROTOCOL)))
+        transport.send(self.address, viewer_protocol.encode(viewer_protocol.Hello(viewer_protocol.PROTOCOL_VERSION)))
 
     def _find(self) -> None:
         """Where the gateway is now."""
         if _is_address(self._place):
             return
         path = Path(self._place)
-        found = announced(path / GATEWAY)
+        found = read_announcement(path / GATEWAY)
         if found is None or not isinstance(found.get("address"), str):
             mend = (
                 f"start it with: umwelt resume {path}" if path.is_dir() else "give a run's folder, or tcp://HOST:PORT"
@@ -332,7 +332,7 @@ class Core:
             self._say_watched(now_s)
         if now_s - self._alive_s >= ALIVE_S:
             self._alive_s = now_s
-            self._transport.send(self.address, viewer_protocol.encode(viewer_protocol.Alive()))
+            self._transport.send(self.address, viewer_protocol.encode(viewer_protocol.KeepAlive()))
 
     def _say_asked(self, now_s: float) -> None:
         """What was not answered, as often as it is to be said; tasks in bundles."""
@@ -409,7 +409,7 @@ class Core:
                 self._changed.notify_all()
         elif isinstance(message, viewer_protocol.Answer):
             self._answered(message, raw)
-        elif isinstance(message, viewer_protocol.Unknown):
+        elif isinstance(message, viewer_protocol.UnknownViewer):
             self._lost()
         elif isinstance(message, viewer_protocol.Welcome):
             if what := strange(message, self._welcome):
