@@ -26,7 +26,7 @@ def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
 def one_of(name: str, known: Iterable[str], place: str) -> str:
     """Returns `name` if it is among `known`.
 
-    Otherwise raises WorldFileError; its line begins with `place`, and suggests the nearest name or lists the known ones.
+    Otherwise raises WorldFileError; its line begins with `place`, and suggests the nearest or lists the known.
     """
     names = list(known)
     if name in names:
@@ -38,7 +38,7 @@ def one_of(name: str, known: Iterable[str], place: str) -> str:
 
 @contextmanager
 def prefix_errors(source: str) -> Iterator[None]:
-    """Context manager that puts `source: ` before the line of an UmweltError raised inside, unless it is there already."""
+    """Puts `source: ` before the line of an UmweltError raised inside, unless it is there already."""
     try:
         yield
     except UmweltError as error:
