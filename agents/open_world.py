@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 
 from umwelt.agents.commands import deeds
-from umwelt.agents.world_file import WorldFile, naming
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.region import Piece, Rectangle, Region, Torus
 from umwelt.sandbox.step import advance
+from umwelt.sandbox.text import prefix_errors
 
 SMALL_SIDE_CELLS, SMALL_FOUNDERS_COUNT = 64, 256
 """How large a world is tried before it is begun in full."""
@@ -36,7 +37,7 @@ def empty(world: WorldFile, owned: Rectangle, halo_cells: int, tick: int = 0) ->
 def tick_zero(world: WorldFile) -> Region:
     """The whole world at tick 0, without a halo: what every run of it begins with."""
     region = empty(world, Rectangle(0, 0, *torus_of(world)), 0)
-    with naming(world.source):
+    with prefix_errors(world.source):
         world.laws.genesis(world, region)
     return region
 

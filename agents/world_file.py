@@ -5,14 +5,12 @@ laws want to know. Every mistake becomes one line that names the file, the key a
 """
 
 import difflib
-import importlib
 import json
 import math
 import re
 import tomllib
 import typing
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -22,15 +20,14 @@ from typing import Annotated, Any
 import msgspec
 
 from umwelt.sandbox.chemistry import Chemistry
-from umwelt.sandbox.errors import UmweltError, WorldFileError
+from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.step import Laws
+from umwelt.sandbox.text import load_object, one_line, one_of, prefix_errors
 
 MIN_SIZE_CELLS = 32
 MAX_SIDE_CELLS = 1 << 20
 MAX_CELLS = 1 << 30
 MAX_NUMBER = 1 << 30
-MAX_NAMED = 24
-"""So many names are told where one is not known."""
 WINDOWS_AT_ONCE, TABLES_AT_ONCE = 4, 2
 """While a world is opened there are the new region and the pieces it comes from; cells take room to work in besides."""
 EARTH = "umwelt.agents.earth.earth:laws"
@@ -109,22 +106,6 @@ def check_fits_memory(world: WorldFile) -> None:
         )
 
 
-def one_line(text: object) -> str:
-    """The same in one line: names and messages of others may hold line breaks."""
-    return " ".join(str(text).splitlines())
-
-
-def one_of(name: str, known: Iterable[str], place: str) -> str:
-    """The name, if it is known; else a line with the nearest one."""
-    names = list(known)
-    if name in names:
-        return name
-    near = difflib.get_close_matches(name, names, 1)
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    hint = f'did you mean "{near[0]}"?' if near else f"use one of {', '.join(names[:MAX_NAMED])}{more}"
-    raise WorldFileError(f'{place}: unknown "{name}": {hint}')
-
-
 def bundled_worlds() -> dict[str, Path]:
     """The worlds that come with Umwelt, by name."""
     folder = Path(str(resources.files("umwelt.worlds")))
@@ -169,7 +150,7 @@ def parse_world(
     text: str, source: str, name: str, overrides: Mapping[str, Any] | None = None, place: str = "--set"
 ) -> WorldFile:
     """Check the text of a world file; `source` is what its mistakes are reported under."""
-    with naming(source):
+    with prefix_errors(source):
         try:
             content = _toml(text)
             for key, value in (overrides or {}).items():
@@ -188,16 +169,6 @@ def _toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except ValueError as error:  # numbers of thousands of digits are refused by Python itself
         raise WorldFileError(f"not TOML: {error}") from None
-
-
-@contextmanager
-def naming(source: str) -> Iterator[None]:
-    """Puts the file's name before what is wrong with it."""
-    try:
-        yield
-    except UmweltError as error:
-        line = str(error)
-        raise type(error)(one_line(line if line.startswith(f"{source}: ") else f"{source}: {line}")) from None
 
 
 def _checked(content: dict[str, Any], source: str, name: str) -> WorldFile:
@@ -346,27 +317,6 @@ def parse_override(text: str) -> tuple[str, Any]:
     if list(found) != ["value"]:
         raise WorldFileError(one_line(f"--set {text}: sets several keys: write one --set for each"))
     return key.strip(), found["value"]
-
-
-def load_object(reference: str, key: str) -> Any:
-    """What `"package.module:name"` stands for."""
-    module_name, colon, name = reference.partition(":")
-    if not colon:
-        raise WorldFileError(f'{key} = "{reference}": write "package.module:name"')
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # a module of a user's own may fail in any way
-        what = one_line(f"{type(error).__name__}: {error}")
-        mend = (
-            "correct the name, or install it on this machine" if isinstance(error, ImportError) else "mend that module"
-        )
-        raise WorldFileError(f'{key} = "{reference}": cannot import {module_name}: {what}: {mend}') from None
-    if not hasattr(module, name):
-        known = [one for one in vars(module) if not one.startswith("_")]
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f'did you mean "{near[0]}"?' if near else "correct the name"
-        raise WorldFileError(f'{key} = "{reference}": {module_name} has no "{name}": {hint}')
-    return getattr(module, name)
 
 
 def to_toml(content: Mapping[str, Any]) -> str:

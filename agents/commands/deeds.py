@@ -22,12 +22,13 @@ from umwelt.agents.earth.founders import given_genome
 from umwelt.agents.earth.genesis import founder_columns, organs_in, species_of
 from umwelt.agents.earth.settings import EarthSettings
 from umwelt.agents.species.behaviour import own_values
-from umwelt.agents.world_file import WorldFile, one_line, one_of
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.chemistry import Chemistry
 from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, PLACE_COLUMNS, TICK_BITS, Column, Schema, Table, identity
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import CommandError, WorldFileError
 from umwelt.sandbox.region import Region
+from umwelt.sandbox.text import one_line, one_of
 from umwelt.sandbox.units import ONE, RATE_BITS, SUBCELL, SUBCELL_BITS, TURN, rate_from_float
 
 MAX_IN_CELL_COUNT = 1 << 24

@@ -8,8 +8,9 @@ import msgspec
 from umwelt.agents.body.interface import DRIVES
 from umwelt.agents.commands import deeds
 from umwelt.agents.commands.deeds import Deed
-from umwelt.agents.world_file import WorldFile, one_line, one_of
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.errors import CommandError, WorldFileError
+from umwelt.sandbox.text import one_line, one_of
 from umwelt.sandbox.units import ONE, SUBCELL, fixed_from_cells
 
 

@@ -14,8 +14,8 @@ from umwelt.agents.body.genome import (
 )
 from umwelt.agents.body.interface import ORGANS
 from umwelt.agents.earth.brain import wired
-from umwelt.agents.world_file import one_of
 from umwelt.sandbox.errors import WorldFileError
+from umwelt.sandbox.text import one_of
 
 GENE_MIN, GENE_MAX = -128, 127
 

@@ -35,7 +35,7 @@ from umwelt.agents.earth.terrain import draws, elevation_of
 from umwelt.agents.earth.wires import wire
 from umwelt.agents.species.behaviour import NET, Behaviours, behaviours_for, columns_for
 from umwelt.agents.species.hocl_behaviour import is_mind, read_mind, with_mind
-from umwelt.agents.world_file import WorldFile, one_of
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.chemistry import Chemistry, Reaction
 from umwelt.sandbox.columns import Column, Schema, identity
 from umwelt.sandbox.dice import purpose
@@ -44,6 +44,7 @@ from umwelt.sandbox.kernel import call, kernel
 from umwelt.sandbox.laws.flow import SHARE_ONE
 from umwelt.sandbox.laws.weather import ENVIRONMENT
 from umwelt.sandbox.region import Field, Region, Torus
+from umwelt.sandbox.text import one_of
 from umwelt.sandbox.units import (
     arctangent_table,
     rate_from_float,

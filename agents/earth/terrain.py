@@ -9,10 +9,11 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from umwelt.agents.world_file import Count, one_of
+from umwelt.agents.world_file import Count
 from umwelt.sandbox.dice import draw, purpose
 from umwelt.sandbox.kernel import call, kernel
 from umwelt.sandbox.region import Torus
+from umwelt.sandbox.text import one_of
 
 GROUND = purpose("genesis.ground")
 COAST = purpose("genesis.coast")

@@ -12,8 +12,8 @@ import numpy as np
 from umwelt.agents.body.genome import FIRST_OUTPUT, FIRST_WEIGHT
 from umwelt.agents.body.interface import DRIVES, MEMORY, STIMULI
 from umwelt.agents.earth.founders import GENE_MAX, GENE_MIN
-from umwelt.agents.world_file import one_of
 from umwelt.sandbox.errors import WorldFileError
+from umwelt.sandbox.text import one_of
 
 UNITS = tuple(str(unit) for unit in range(MEMORY))
 HEARD = (*STIMULI, *(f"memory_{unit}" for unit in range(MEMORY)))

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 
 from umwelt.agents.measures import behaviour, bodies, census, foraging, halves, plants
-from umwelt.agents.world_file import WorldFile, load_object, one_line, one_of
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.region import Region
+from umwelt.sandbox.text import load_object, one_line, one_of
 
 Measure = Callable[[WorldFile, Region], dict[str, float]]
 

@@ -18,11 +18,12 @@ from umwelt.agents.mesa.agent_set import Beings, Population
 from umwelt.agents.mesa.row_index import Roster
 from umwelt.agents.open_world import begin, opened
 from umwelt.agents.species import behaviour
-from umwelt.agents.world_file import WorldFile, bundled_worlds, one_line, one_of, parse_world, read_world
+from umwelt.agents.world_file import WorldFile, bundled_worlds, parse_world, read_world
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import SnapshotError, WorldFileError
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import advance
+from umwelt.sandbox.text import one_line, one_of
 
 
 class World(mesa.Model):

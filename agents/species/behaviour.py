@@ -14,10 +14,10 @@ import numpy as np
 from umwelt.agents.body.interface import DRIVES
 from umwelt.agents.hocl.parser import Program
 from umwelt.agents.species.hocl_behaviour import Mind, is_mind, read_mind
-from umwelt.agents.world_file import load_object, one_line
 from umwelt.sandbox.columns import Column, Table
 from umwelt.sandbox.errors import SpeciesError, WorldFileError
 from umwelt.sandbox.region import Region
+from umwelt.sandbox.text import load_object, one_line
 from umwelt.sandbox.units import SUBCELL
 
 NET = "net"

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from umwelt.agents.body.interface import DRIVES, STIMULI
-from umwelt.agents.world_file import one_line
 from umwelt.sandbox import columns
 from umwelt.sandbox.dice import below, draw, purpose
 from umwelt.sandbox.errors import SpeciesError
 from umwelt.sandbox.kernel import call, kernel
+from umwelt.sandbox.text import one_line
 from umwelt.sandbox.units import ONE
 
 COLUMN_DTYPES = ("int8", "int16", "int32")

@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from umwelt.agents.world_file import one_line
 from umwelt.client.commands.remote import connected
 from umwelt.client.connection.api import Connection
 from umwelt.client.connection.queries import ORGANS, QUERIES
 from umwelt.cluster.tasks.registry import Task
 from umwelt.cluster.tasks.workflow import WITHIN_S
 from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.text import one_line
 
 QUERY_S = 60.0
 """How long a query may take if nothing is said: with the first one, each node begins a process."""

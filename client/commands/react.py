@@ -9,8 +9,8 @@ from umwelt.agents.hocl.outcomes import all_outcomes
 from umwelt.agents.hocl.parser import Program
 from umwelt.agents.hocl.programs import read_program
 from umwelt.agents.hocl.terms import Atom, Rest, text
-from umwelt.agents.world_file import one_line
 from umwelt.sandbox.errors import ProgramError
+from umwelt.sandbox.text import one_line
 
 LONGEST_SHOWN = 40
 TRIES_PER_REACTION = 20

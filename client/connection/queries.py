@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.world_file import one_of
 from umwelt.client.connection.flows import WorldFlow
 from umwelt.cluster.view.queries import MAX_TASK_ROWS, Patch, Select
 from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.text import one_of
 from umwelt.sandbox.units import SUBCELL
 
 AVERAGED = ("age_ticks", "generation", "sugar_count", "water_count", "tissue_count")

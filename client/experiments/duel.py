@@ -21,7 +21,7 @@ from umwelt.agents.earth.terrain import draws
 from umwelt.agents.measures import measured
 from umwelt.agents.measures.census import mean_of
 from umwelt.agents.open_world import begin, tick_zero
-from umwelt.agents.world_file import WorldFile, one_of, parse_world, set_value, to_toml
+from umwelt.agents.world_file import WorldFile, parse_world, set_value, to_toml
 from umwelt.client.experiments.schema import GardenStage
 from umwelt.cluster.run.remote_store import opened_store
 from umwelt.cluster.run.replay import reached, region_at
@@ -32,6 +32,7 @@ from umwelt.sandbox.dice import purpose
 from umwelt.sandbox.errors import RunError, WorldFileError
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import advance
+from umwelt.sandbox.text import one_of
 
 LIVING = purpose("duel.living")
 FOUNDERS = purpose("duel.founders")

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.world_file import one_line
 from umwelt.client.experiments.across_runs import ACROSS
 from umwelt.client.experiments.analyses import ANALYSES
 from umwelt.client.experiments.plan import Experiment, Trial
 from umwelt.client.experiments.schema import STATISTICS, Expectation, Values, compared_points, partner_of
 from umwelt.sandbox.errors import WorldFileError
+from umwelt.sandbox.text import one_line
 
 Statistic = Callable[[np.ndarray], Any]
 

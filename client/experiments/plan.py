@@ -17,15 +17,7 @@ from umwelt.agents.earth.genesis import species_of
 from umwelt.agents.earth.settings import EarthSettings
 from umwelt.agents.measures import measure_named, source_of
 from umwelt.agents.open_world import tried_small
-from umwelt.agents.world_file import (
-    WorldFile,
-    convert,
-    naming,
-    one_line,
-    one_of,
-    read_world,
-    set_value,
-)
+from umwelt.agents.world_file import WorldFile, convert, read_world, set_value
 from umwelt.client.experiments import validation
 from umwelt.client.experiments.across_runs import ACROSS
 from umwelt.client.experiments.analyses import ANALYSES
@@ -36,6 +28,7 @@ from umwelt.sandbox import audit
 from umwelt.sandbox.dice import draw, purpose
 from umwelt.sandbox.errors import UmweltError, WorldFileError
 from umwelt.sandbox.step import advance
+from umwelt.sandbox.text import one_line, one_of, prefix_errors
 
 MAX_TRIALS, MAX_DEEDS = 10_000, 1_000_000
 FINGERPRINT_TICKS = 16
@@ -108,7 +101,7 @@ def read_experiment(name_or_path: str, quick: bool = False) -> Experiment:
         raise WorldFileError(one_line(line)) from None
     except (ValueError, RecursionError) as error:
         raise WorldFileError(one_line(f"{path}: not TOML: {error}")) from None
-    with naming(str(path)):
+    with prefix_errors(str(path)):
         return checked(convert(content, ExperimentFile), path, quick)
 
 

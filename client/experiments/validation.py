@@ -10,7 +10,7 @@ import numpy as np
 
 from umwelt.agents.measures import measured
 from umwelt.agents.open_world import begin
-from umwelt.agents.world_file import WorldFile, one_of
+from umwelt.agents.world_file import WorldFile
 from umwelt.client.experiments.across_runs import ACROSS
 from umwelt.client.experiments.analyses import ANALYSES
 from umwelt.client.experiments.duel import DUEL_FIGURES, garden_figures
@@ -25,6 +25,7 @@ from umwelt.client.experiments.schema import (
     partner_of,
 )
 from umwelt.sandbox.errors import WorldFileError
+from umwelt.sandbox.text import one_of
 
 SAMPLES = 20
 """So many made-up measurements tell which columns an analysis reads."""

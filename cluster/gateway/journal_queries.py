@@ -15,12 +15,13 @@ import numpy as np
 
 from umwelt.agents.body.genome import MARKER_A, MONSTER_GENES
 from umwelt.agents.earth.settings import EarthSettings
-from umwelt.agents.world_file import WorldFile, one_line, one_of
+from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.gateway.welcome import species_of
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.view.tiles import has_traits
 from umwelt.cluster.wire.viewer_protocol import History
 from umwelt.sandbox.errors import RunError, UmweltError
+from umwelt.sandbox.text import one_line, one_of
 
 RECALLED = ("metrics", "births", "family")
 MAX_UNDER_WAY = 100

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import structs
 
 from umwelt.agents.open_world import torus_of
-from umwelt.agents.world_file import WorldFile, one_line
+from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.gateway.requests import Asks, Send, Work
 from umwelt.cluster.gateway.task_scheduler import Placing
 from umwelt.cluster.gateway.tile_relay import Map
@@ -16,6 +16,7 @@ from umwelt.cluster.wire.keys import KEEPER, WORLD
 from umwelt.cluster.wire.protocol import QueryAnswer
 from umwelt.cluster.wire.viewer_protocol import LIVE, Task
 from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.text import one_line
 
 MAX_TASKS, MAX_TASKS_OF_ONE = 4096, 256
 MAX_OVER_DATA, MAX_OVER_DATA_OF_ONE = 200, 8

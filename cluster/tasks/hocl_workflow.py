@@ -23,9 +23,9 @@ from umwelt.agents.hocl.machine import Dice, Limits, Machine
 from umwelt.agents.hocl.parser import Program, parse
 from umwelt.agents.hocl.programs import read_program
 from umwelt.agents.hocl.terms import MAX_BITS, MAX_LETTERS, Atom, Solution, key, text
-from umwelt.agents.world_file import one_line
 from umwelt.cluster.tasks.workflow import Flow
 from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.text import one_line
 
 RULES = """
 let setup = replace-one "SRC":<>, "IN":<?i>, "PAR":<?p> by "SRC":<>, "IN":<>, "PAR":<i, p>, "READY" in

@@ -26,8 +26,8 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 import numpy as np
 
-from umwelt.agents.world_file import load_object, one_line
 from umwelt.sandbox.errors import RunError, UmweltError
+from umwelt.sandbox.text import load_object, one_line
 
 GROUP = "umwelt.tasks"
 HOUSE = {

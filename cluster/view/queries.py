@@ -13,12 +13,13 @@ import numpy as np
 
 from umwelt.agents.commands import deeds
 from umwelt.agents.species.behaviour import own_values
-from umwelt.agents.world_file import WorldFile, one_line, one_of
+from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import layers_of, seen_at
 from umwelt.sandbox.columns import Schema, Table
 from umwelt.sandbox.errors import CommandError, WorldFileError
 from umwelt.sandbox.region import Rectangle, Region, Torus, images
+from umwelt.sandbox.text import one_line, one_of
 from umwelt.sandbox.units import SUBCELL_BITS
 
 MAX_ROWS = 100_000

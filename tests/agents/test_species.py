@@ -544,7 +544,7 @@ def test_whatever_an_answer_raises_becomes_one_line():
 def test_a_module_that_leaves_python_is_refused(tmp_path, monkeypatch):
     (tmp_path / "leaving_at_once.py").write_text("import sys\nsys.exit(0)\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(WorldFileError, match="cannot import leaving_at_once: SystemExit: 0: mend that module"):
+    with pytest.raises(WorldFileError, match="cannot import leaving_at_once: SystemExit: 0: fix that module"):
         World.load("golden", **SMALL, founders__3__behaviour="leaving_at_once:Shy")
 
 

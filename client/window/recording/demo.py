@@ -22,7 +22,7 @@ from umwelt.agents.earth.genesis import chemistry, constants_of
 from umwelt.agents.hocl.programs import bundled_minds
 from umwelt.agents.open_world import empty, torus_of
 from umwelt.agents.species.hocl_behaviour import SUFFIX
-from umwelt.agents.world_file import EARTH, WorldFile, one_of, parse_world
+from umwelt.agents.world_file import EARTH, WorldFile, parse_world
 from umwelt.client.connection.connection import Reply
 from umwelt.client.window.recording import recording
 from umwelt.client.window.recording.recording import Recording, Tracks
@@ -40,6 +40,7 @@ from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.columns import PLACE_BITS, TICK_BITS, Table
 from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.region import Rectangle
+from umwelt.sandbox.text import one_of
 from umwelt.sandbox.units import SUBCELL_BITS
 
 BUNDLED = Path(__file__).with_name("pond.demo")
