@@ -132,7 +132,7 @@ class Dock:
         for recorder in list(self.recorders):
             if recorder.done:
                 self.recorders = [one for one in self.recorders if one is not recorder]
-                session.say(recorder.line or f"{recorder.path}: written", bad=bool(recorder.line))
+                session.say(recorder.error_line or f"{recorder.path}: written", bad=bool(recorder.error_line))
 
     def _arrange(self, session: Any, display: ImVec2) -> None:
         """Where panels stand that were not moved by hand."""
