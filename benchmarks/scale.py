@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.earth import earth_world
 from benchmarks.measure import median, number
-from umwelt.agents.open_world import tick_zero, torus_of
+from umwelt.agents.open_world import generate_world, torus_of
 from umwelt.cluster.coordinator.machine import CoordinatorMachine
 from umwelt.cluster.coordinator.state import RunOptions, RunState
 from umwelt.cluster.events import MessageReceived, Timer, TorusDivided
@@ -87,7 +87,7 @@ class Point:
 def portions(beings: int, nodes: int) -> list[Shard]:
     """A world of the benchmark in parts, in this process."""
     world = earth_world(beings)
-    zero = tick_zero(world)
+    zero = generate_world(world)
     torus = torus_of(world)
     blocks = np.ones((-(-torus.height // 8), -(-torus.width // 8)), np.int64)
     members = [Member(str(i), str(i), "", "", tuple(r)) for i, r in enumerate(cut(torus, blocks, nodes, 1))]  # type: ignore[arg-type]
