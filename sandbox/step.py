@@ -103,8 +103,8 @@ class Laws:
     - `species(world)`: the names of the species in order of their index.
     - `founders(world)`: the groups of founders in order of their species index.
     - `founder(world, species, key, genome)`: a new being as genesis makes the founders of a species: the name of its
-      table, and its columns but for id and place, each a number or an array of one row. `key` replaces the founder's id in its
-      dice; `genome` (bytes) replaces its genome. Raises WorldFileError for a genome that does not fit.
+      table, and its columns but for id and place, each a number or an array of one row. `key` replaces the founder's
+      id in its dice; `genome` (bytes) replaces its genome. Raises WorldFileError for a genome that does not fit.
     - `check_row(world, table, row)`: raises ValueError if a row (column values by name) breaks what the laws rely on.
     - `sample_genomes(world, region, species)`: the ids and genomes (`int64[n]`, `int8[n, gene]`, in order of the ids)
       of the living of a species that may stand for it.
