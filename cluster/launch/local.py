@@ -24,9 +24,9 @@ from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.partition import max_parts
 from umwelt.cluster.process import KEEP_MEMORY, announce, announced, lives
 from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.run.remote_store import created_store
+from umwelt.cluster.run.remote_store import create_store
 from umwelt.cluster.run.store import Store
-from umwelt.cluster.run.verify import keep_ledger
+from umwelt.cluster.run.verify import update_chain
 from umwelt.cluster.shard import check_species, measured
 from umwelt.cluster.wire.keys import WORLD, Keys
 from umwelt.cluster.wire.protocol import Attend, Order, Report, Settled, decode, encode
@@ -53,7 +53,7 @@ def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = Fals
     zero = tick_zero(world)
     if checked:
         check_species(world, opened(world, [zero.cut(zero.owned)], zero.constants, 0))
-    store = created_store(world.name, world.text, folder, url)
+    store = create_store(world.name, world.text, folder, url)
     try:
         populations, substances = measured(world, zero, list(world.laws.species(world)) if world.laws.species else [])
         journal = Journal(store.journal)
@@ -61,7 +61,7 @@ def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = Fals
             journal.enter(Metrics(0, 0, 0, populations, substances), audit.digest(zero))
             journal.commit()
             store.save(zero, world.text, world.name)
-            keep_ledger(store, journal)
+            update_chain(store, journal)
         finally:
             journal.close()
     except BaseException:
@@ -174,7 +174,7 @@ def nodes_for(world: WorldFile, plan: Plan) -> int:
     return plan.nodes or min(crew.count, room)
 
 
-def refuse_running(store: Store) -> None:
+def check_not_running(store: Store) -> None:
     """Refuse a run that is running already; one whose engine was killed saves itself, which is waited for."""
     known = announced(store.folder / CLUSTER) or {}
     if lives(known.get("pid")) and known.get("pid") != os.getpid():
@@ -189,7 +189,7 @@ class Engine:
 
     def __init__(self, store: Store, plan: Plan):
         nodes_count = nodes_for(parse_world(store.world_text(), str(store.folder), store.folder.name), plan)
-        refuse_running(store)
+        check_not_running(store)
         self.store, self.plan = store, plan
         self.nodes_count = nodes_count
         self.children: dict[str, Child] = {}

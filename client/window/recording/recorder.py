@@ -15,7 +15,7 @@ import numpy as np
 from PIL import GifImagePlugin, Image
 
 from umwelt.client.pictures import picture
-from umwelt.cluster.run.store import aside
+from umwelt.cluster.run.store import replace_file
 from umwelt.sandbox.errors import UmweltError
 
 SUFFIXES = (".gif", ".mp4")
@@ -146,7 +146,7 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            with aside(self.path) as half:
+            with replace_file(self.path) as half:
                 encoder = self._encoder(half, self.size, self.frames_per_s)
                 try:
                     for frame in self._coming():
