@@ -226,9 +226,9 @@ def line(seconds: float) -> None:
     session = None
     try:
         engine.start()
-        assert engine.line is not None
-        while not engine.line.status.get("tick") or read_announcement(folder / "run" / GATEWAY) is None:
-            engine.turn(0.05)
+        assert engine.coordinator is not None
+        while not engine.coordinator.status.get("tick") or read_announcement(folder / "run" / GATEWAY) is None:
+            engine.poll(0.05)
         world = PromisedConnection(Core(folder / "run"))
         session = Session(world, Camera.over(512, 512, SIZE))
         world.speed(20.0)
@@ -238,7 +238,7 @@ def line(seconds: float) -> None:
             end_s = time.monotonic() + 3 + seconds
             while (now_s := time.monotonic()) < end_s:
                 session.turn(1 / 60)
-                engine.turn(0.01)
+                engine.poll(0.01)
                 if now_s > end_s - seconds:
                     counts.append((now_s, world.core.received_bytes, session.tick))
             (first_s, first, _), (last_s, last, _) = counts[0], counts[-1]

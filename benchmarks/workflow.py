@@ -47,8 +47,8 @@ def paused(nodes: int) -> Iterator[Connection]:
         ending = threading.Event()
 
         def attend() -> None:
-            while not ending.is_set() and not engine.resting:
-                engine.turn(0.05)
+            while not ending.is_set() and not engine.finished:
+                engine.poll(0.05)
 
         keeper = threading.Thread(target=attend)
         try:

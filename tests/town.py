@@ -279,8 +279,8 @@ def attended(folder: Path, nodes: int) -> Iterator[Engine]:
     engine.start()
 
     def watch() -> None:
-        while not ending.is_set() and not engine.resting:
-            engine.turn(0.05)
+        while not ending.is_set() and not engine.finished:
+            engine.poll(0.05)
 
     keeper = threading.Thread(target=watch)
     keeper.start()

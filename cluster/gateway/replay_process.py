@@ -90,10 +90,10 @@ class Player:
 
     def show(self) -> None:
         """Begin, or begin again, and rest."""
-        from umwelt.cluster.run.replay import Replay, region_at
+        from umwelt.cluster.run.replay import Replay, restore_region
 
         self.moment = self._replay = cast(Any, None)  # the old one goes before there is another
-        world, region, _ = region_at(self.store, self.began)
+        world, region, _ = restore_region(self.store, self.began)
         self.moment = Moment(world, region)
         self._replay = Replay(world, region)
         self._last, self._read_s, self._due_s, self.ticks_per_s = region.tick, -1e9, 0.0, 0.0
@@ -118,12 +118,12 @@ class Player:
 
     def _ahead(self, now_s: float) -> bool:
         """Whether the run is known to have gone on from here; the deeds of ticks are read before they are made."""
-        from umwelt.cluster.run.replay import journalled
+        from umwelt.cluster.run.replay import read_progress
 
         if self.moment.tick >= self._last and now_s - self._read_s >= JOURNAL_EVERY_S:
             self._read_s = now_s
-            self._last, due = journalled(self.store, self.moment.tick)
-            self._replay.know(due)
+            self._last, due = read_progress(self.store, self.moment.tick)
+            self._replay.set_deeds(due)
         return self.moment.tick < self._last
 
     def order(self, order: Order, clock: Callable[[], float]) -> TicketResult:

@@ -535,11 +535,11 @@ class Gateway:
 
 def serve(settings: GatewaySettings) -> None:
     """Let viewers in until the process is asked to end, or its parent is gone."""
-    from umwelt.cluster.run.replay import described_world
+    from umwelt.cluster.run.replay import read_run_world
 
     ending = StopSignal(settings.follow_parent)
     run = Path(settings.run)
-    world = described_world(Store.open(run))
+    world = read_run_world(Store.open(run))
     keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
     admitted = frozenset({KEEPER, NODE, SPECTATOR, WORLD})  # nodes ask where to join
     lines = ZmqTransport(b"", None, keys, WORLD)

@@ -24,10 +24,11 @@ from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.partition import max_parts
 from umwelt.cluster.process import KEEP_MEMORY, announce, is_alive, read_announcement
 from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.run.remote_store import created_store
+from umwelt.cluster.run.remote_store import create_store
 from umwelt.cluster.run.store import Store
-from umwelt.cluster.run.verify import keep_ledger
-from umwelt.cluster.shard import check_species, measure_populations
+from umwelt.cluster.shard import check_species
+from umwelt.cluster.shard import measure_populations
+from umwelt.cluster.run.verify import update_chain
 from umwelt.cluster.wire.keys import WORLD, Keys
 from umwelt.cluster.wire.protocol import Order, StatusReport, StatusSubscription, TicketResult, decode, encode
 from umwelt.cluster.wire.transport import ZmqTransport, check_bind_address
@@ -53,7 +54,7 @@ def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = Fals
     zero = generate_world(world)
     if checked:
         check_species(world, open_region(world, [zero.cut(zero.owned)], zero.constants, 0))
-    store = created_store(world.name, world.text, folder, url)
+    store = create_store(world.name, world.text, folder, url)
     try:
         populations, substances = measure_populations(
             world, zero, list(world.laws.species(world)) if world.laws.species else []
@@ -63,7 +64,7 @@ def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = Fals
             journal.enter(Metrics(0, 0, 0, populations, substances), audit.digest(zero))
             journal.commit()
             store.save(zero, world.text, world.name)
-            keep_ledger(store, journal)
+            update_chain(store, journal)
         finally:
             journal.close()
     except BaseException:
@@ -176,7 +177,7 @@ def nodes_for(world: WorldFile, plan: Plan) -> int:
     return plan.nodes or min(crew.count, room)
 
 
-def refuse_running(store: Store) -> None:
+def check_not_running(store: Store) -> None:
     """Refuse a run that is running already; one whose engine was killed saves itself, which is waited for."""
     known = read_announcement(store.folder / CLUSTER) or {}
     if is_alive(known.get("pid")) and known.get("pid") != os.getpid():
@@ -191,7 +192,7 @@ class Engine:
 
     def __init__(self, store: Store, plan: Plan):
         nodes_count = nodes_for(parse_world(store.world_text(), str(store.folder), store.folder.name), plan)
-        refuse_running(store)
+        check_not_running(store)
         self.store, self.plan = store, plan
         self.nodes_count = nodes_count
         self.children: dict[str, Child] = {}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from umwelt.cluster.ray.connect import connected, cores_of, hosts_alive, imported, line_of
+from umwelt.cluster.ray.connect import connect_ray, cores_of, first_line, import_ray, live_hosts
 from umwelt.cluster.tasks.pool import Workshop
 from umwelt.cluster.tasks.registry import task_named
 from umwelt.cluster.tasks.worker import Errand, Heard
@@ -75,7 +75,7 @@ class RayWorker:
         except self._ray.exceptions.GetTimeoutError:
             return None
         except self._ray.exceptions.RayError as error:
-            raise EOFError(line_of(error)) from None
+            raise EOFError(first_line(error)) from None
 
     def end(self) -> None:
         """End it at once."""
@@ -89,10 +89,10 @@ def ray_workshop(tasks: int, processes: int, seen: Callable[[str, int], None] | 
 
     A Ray that is begun here has that many cores, and ends with the workshop.
     """
-    ray = imported()
-    ours = connected(ray, processes or len(os.sched_getaffinity(0)))
+    ray = import_ray()
+    ours = connect_ray(ray, processes or len(os.sched_getaffinity(0)))
     try:
-        count = max(1, min(processes or cores_of(hosts_alive(ray)), tasks))
+        count = max(1, min(processes or cores_of(live_hosts(ray)), tasks))
         with Workshop(count, lambda: RayWorker(ray), seen) as shop:
             yield shop
     finally:

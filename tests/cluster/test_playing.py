@@ -13,7 +13,7 @@ from umwelt.agents.commands import deeds
 from umwelt.cluster.gateway import replay_process
 from umwelt.cluster.gateway.replay_process import LATE_S, MAX_TICKS_PER_S, PLAY_TURN_S, Past, Player
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.replay import region_at
+from umwelt.cluster.run.replay import restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.wire.keys import WORLD
 from umwelt.cluster.wire.protocol import Deed, Order, TicketResult, decode
@@ -140,7 +140,7 @@ def test_it_rests_and_begins_again(run):
     assert player.moment.tick == rested.tick
     assert player.order(Order("c", "show"), clock) == TicketResult("c", 16, 0)
     played(player, clock, 1.0)
-    assert player.moment.tick == 16 and digest(player.moment.region) == digest(region_at(run, 16)[1])
+    assert player.moment.tick == 16 and digest(player.moment.region) == digest(restore_region(run, 16)[1])
     for order in (Order("d", "stop"), Order("e", "play", -1.0), Order("f", "play", 1e9)):
         assert "no order" in player.order(order, clock).line
     assert player.ticks_per_s == 0

@@ -22,7 +22,7 @@ from umwelt.cluster.wire.keys import Keys, make_keys
 from umwelt.cluster.wire.protocol import QueryAnswer, QueryRequest, decode
 from umwelt.sandbox.errors import CommandError
 from umwelt.sandbox.laws.weather import weather
-from umwelt.sandbox.region import Rectangle, Torus, hand_over
+from umwelt.sandbox.region import Rectangle, Torus, exchange_halos
 from umwelt.sandbox.step import advance, step
 from umwelt.sandbox.units import SUBCELL
 
@@ -274,7 +274,7 @@ def test_only_watched_tiles_are_computed(publisher, moment, monkeypatch):
 
 def step_once(moment) -> None:
     if moment.region.margin_cells < moment.world.laws.light_speed:
-        hand_over([moment.region])
+        exchange_halos([moment.region])
     step(moment.region, moment.world.laws)
 
 
