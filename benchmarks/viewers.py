@@ -25,10 +25,11 @@ import zmq
 
 from benchmarks.measure import median
 from umwelt.agents.world_file import read_world
-from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
+from umwelt.cluster.launch.local import Engine, Plan, begin_run
 from umwelt.cluster.process import announced
 from umwelt.cluster.view import tiles
 from umwelt.cluster.wire import viewer_protocol
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 
 ALIVE_S = 3.0
 CREDIT = 64
@@ -198,9 +199,12 @@ def main() -> None:
     engine = Engine(begin_run(world, folder / "run"), Plan())
     try:
         engine.start()
-        while (engine.line.status.get("tick") or 0) < chosen.first or announced(folder / "run" / GATEWAY) is None:  # type: ignore[union-attr]
+        while (engine.line.status.get("tick") or 0) < chosen.first or announced(folder / "run" / GATEWAY_FILE) is None:  # type: ignore[union-attr]
             engine.turn(0.05)
-        address, side = announced(folder / "run" / GATEWAY)["address"], min(world.common.height, world.common.width)  # type: ignore[index]
+        address, side = (
+            announced(folder / "run" / GATEWAY_FILE)["address"],
+            min(world.common.height, world.common.width),
+        )  # type: ignore[index]
         for commands in (0.0, chosen.commands):
             alone, with_them, told = [speed(engine, chosen.seconds)], [], {}
             for _ in range(3):

@@ -31,11 +31,12 @@ from umwelt.cluster.shard import check_species, measured
 from umwelt.cluster.wire.keys import WORLD, Keys
 from umwelt.cluster.wire.protocol import Attend, Order, Report, Settled, decode, encode
 from umwelt.cluster.wire.transport import ZmqTransport, check_door
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import crew
 
-CLUSTER, LOGS, GATEWAY = "cluster.json", "logs", "gateway.json"
+CLUSTER, LOGS = "cluster.json", "logs"
 START_S, CLOSE_S = 60.0, 5.0
 GATHER_S = 30.0
 """How long nodes that we start may take to load and compile."""
@@ -209,7 +210,7 @@ class Engine:
 
     def start(self) -> None:
         """Start directory, gateway and nodes."""
-        for name in (DIRECTORY, GATEWAY):
+        for name in (DIRECTORY, GATEWAY_FILE):
             (self.store.folder / name).unlink(missing_ok=True)
         announce(self.store.folder / CLUSTER, {"pid": os.getpid(), "nodes": self.nodes_count, "bind": self.plan.bind})
         self._start_directory(self._bind("directory"))
@@ -247,7 +248,7 @@ class Engine:
 
         assert self.line is not None
         bind = self.plan.bind or f"ipc://{self._private.name}/gateway"
-        known = announced(self.store.folder / GATEWAY)
+        known = announced(self.store.folder / GATEWAY_FILE)
         if known is not None and not self.plan.bind.endswith(":*"):
             bind = self.plan.bind or bind
         settings = GatewaySettings(
@@ -358,7 +359,7 @@ class Engine:
 
     def _start_again(self, child: Child) -> None:
         """The same process once more, at the same address."""
-        known = announced(self.store.folder / (DIRECTORY if child.name == "directory" else GATEWAY)) or {}
+        known = announced(self.store.folder / (DIRECTORY if child.name == "directory" else GATEWAY_FILE)) or {}
         settings = msgspec.json.decode(child.command[-1])
         settings.pop("gather_s", None)  # the nodes are there already
         if settings["bind"].startswith("tcp://") and known.get("address"):
@@ -390,6 +391,6 @@ class Engine:
         self.children.clear()
         if self.line is not None:
             self.line.close()
-        for name in (CLUSTER, GATEWAY, DIRECTORY):
+        for name in (CLUSTER, GATEWAY_FILE, DIRECTORY):
             (self.store.folder / name).unlink(missing_ok=True)
         self._private.cleanup()
