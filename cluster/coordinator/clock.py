@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from umwelt.cluster.wire.protocol import Beat, Member
+from umwelt.sandbox.errors import CommandError
 from umwelt.sandbox.region import Torus
 
 EXCHANGES = (1, 2, 4, 8)
@@ -53,25 +54,24 @@ class Pace:
         self.reached = max(self.reached, through)
         return through
 
-    def order(self, what: str, value: float, granted: int, now_s: float) -> str:
-        """Do what a person asks of time; gives a line if it cannot be done."""
+    def order(self, what: str, value: float, granted: int, now_s: float) -> None:
+        """Pause, resume, step or change the speed; raises CommandError for an order that is not valid."""
         if what == "pause":
             self.paused, self.until = True, max(granted, self.reached)
         elif what == "go":
             self.paused = False
         elif what == "step":
             if not 1 <= value <= MAX_SPEED or value != int(value):
-                return f"step {value:g}: give a whole number of ticks, 1 or more"
+                raise CommandError(f"step {value:g}: give a whole number of ticks, 1 or more")
             resting = max(granted, self.reached, self.until if self.paused else 0)
             self.paused, self.until = True, resting + int(value)
         elif what == "speed":
             if not 0 <= value <= MAX_SPEED:
-                return f"speed {value:g}: give ticks a second, 0 for as fast as it goes"
+                raise CommandError(f"speed {value:g}: give ticks a second, 0 for as fast as it goes")
             self.speed = value
         else:
-            return f"{what}: nobody knows this order"
+            raise CommandError(f"{what}: nobody knows this order")
         self.begin(granted, now_s)
-        return ""
 
 
 @dataclass

@@ -29,7 +29,7 @@ from umwelt.cluster.events import (
 )
 from umwelt.cluster.wire.protocol import Ask, Attend, Chunk, Hello, Join, Order, Settled, Submit, decode, encode
 from umwelt.cluster.wire.transport import Incoming, Transport
-from umwelt.sandbox.errors import UmweltError
+from umwelt.sandbox.errors import CommandError, UmweltError
 
 MESSAGES_A_TURN, MAX_TURN_S = 1024, 0.05
 MAX_DEEDS, MAX_DEED_BYTES = 1000, 1 << 20
@@ -135,8 +135,8 @@ class Steward:
         elif isinstance(message, Order) and message.what == "lost":
             self._do(self.directory.lost(int(message.value), message.name))
             self.transport.send(incoming.sender, encode(Settled(message.ticket, 0, 0)))
-        elif isinstance(message, Submit) and (line := self._refused(message)):
-            self.transport.send(incoming.sender, encode(Settled(message.ticket, -1, 0, line)))
+        elif isinstance(message, Submit) and (error := self._refused(message)) is not None:
+            self.transport.send(incoming.sender, encode(Settled(message.ticket, -1, 0, str(error), error.code)))
         else:
             if isinstance(message, Hello | Join):  # the clock may be old where nothing went on
                 self.directory.now_s = self.clock()
@@ -146,15 +146,15 @@ class Steward:
         """Somebody on this machine asks."""
         self._do(self.directory.handle(Arrived(order, (), b"")))
 
-    def _refused(self, submit: Submit) -> str:
+    def _refused(self, submit: Submit) -> UmweltError | None:
         if len(submit.deeds) > MAX_DEEDS or sum(map(len, submit.deeds)) > MAX_DEED_BYTES:
-            return f"too much at once: at most {MAX_DEEDS} deeds and {MAX_DEED_BYTES:,} bytes"
+            return CommandError(f"too much at once: at most {MAX_DEEDS} deeds and {MAX_DEED_BYTES:,} bytes")
         try:
             for content in submit.deeds:
                 self.books.check(content)
         except UmweltError as error:
-            return str(error)
-        return ""
+            return error
+        return None
 
     def _do(self, instructions: Sequence[Any]) -> None:
         waiting = deque(instructions)

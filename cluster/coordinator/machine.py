@@ -24,6 +24,7 @@ from umwelt.cluster.coordinator.state import Known, Node, Taking, Wishes, merged
 from umwelt.cluster.partition import imbalance
 from umwelt.cluster.run.hash_chain import GRID_TICKS
 from umwelt.cluster.wire import protocol as say
+from umwelt.sandbox.errors import BusyError, CommandError, RunError, UmweltError
 
 RECORD_EVERY_TICKS = GRID_TICKS
 AHEAD_S = 0.1
@@ -536,12 +537,18 @@ class Directory:
             return [events.Send(event.sender, say.Settled(submit.ticket, *known))]
         if self.phase == "resting":
             return [
-                events.Send(event.sender, say.Settled(submit.ticket, -1, 0, "the world rests: umwelt resume wakes it"))
+                events.Send(
+                    event.sender, say.Settled(submit.ticket, -1, 0, "the world rests: umwelt resume wakes it", "run")
+                )
             ]
         tick, now = max(self.horizon, self.granted, submit.tick), max(self.horizon, self.granted)
         if tick > now + FURTHEST_TICKS or len(self.deeds) + len(submit.deeds) > MAX_PENDING_DEEDS:
-            line = "too much at once: try again later" if tick == now else f"tick {tick} is too far ahead of tick {now}"
-            return [events.Send(event.sender, say.Settled(submit.ticket, -1, 0, line))]
+            refusal = (
+                CommandError(f"tick {tick} is too far ahead of tick {now}: give an earlier one")
+                if tick > now + FURTHEST_TICKS
+                else BusyError("too much at once: try again later")
+            )
+            return [events.Send(event.sender, say.Settled(submit.ticket, -1, 0, str(refusal), refusal.code))]
         deeds = tuple(say.Deed(tick, self.number + i, content) for i, content in enumerate(submit.deeds))
         self.number += len(deeds)
         self.deeds += deeds
@@ -553,14 +560,17 @@ class Directory:
 
     def _take_order(self, event: events.Arrived) -> list[Any]:
         order: say.Order = event.message  # type: ignore[assignment]
-        line, out = "", []
+        error: UmweltError | None = None
+        out: list[Any] = []
         if order.what == "leave":
             found = [node for node in self.nodes.values() if node.name == order.name]
             if not found:
                 names = ", ".join(sorted(node.name for node in self.nodes.values()))
-                line = f"{order.name}: no node of that name: there are {names or 'none'}"
+                error = RunError(f"{order.name}: no node of that name: there are {names or 'none'}")
             elif len(self.nodes) == 1:
-                line = f"{order.name} holds the whole world: stop the world with umwelt stop, or let another join first"
+                error = RunError(
+                    f"{order.name} holds the whole world: stop the world with umwelt stop, or let another join first"
+                )
             else:
                 out = self._let_go(found[0])
         elif order.what == "stop":
@@ -569,12 +579,16 @@ class Directory:
                 out = self._rest()
         elif order.what == "save":
             out = self._take_snapshot(self.granted, True) if self.phase == "running" and not self.taking else []
-            line = "" if out else "the world is busy saving or changing: try again"
+            error = None if out else BusyError("the world is busy saving or changing: try again")
         else:
-            line = self.pace.order(order.what, order.value, self.granted, self.now_s)
+            try:
+                self.pace.order(order.what, order.value, self.granted, self.now_s)
+            except CommandError as refusal:
+                error = refusal
             self.stride.begin()
             out = self._grant()
-        return [events.Send(event.sender, say.Settled(order.ticket, self.granted, 0, line)), *out]
+        line, code = (str(error), error.code) if error is not None else ("", "")
+        return [events.Send(event.sender, say.Settled(order.ticket, self.granted, 0, line, code)), *out]
 
     def _take_attend(self, event: events.Arrived) -> list[Any]:
         if event.sender not in self.attendants:

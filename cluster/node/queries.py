@@ -104,7 +104,8 @@ class Answers:
             part = answered(cutter, read(look.question))
             self._say(sender, look, portion, _encoder.encode(part.answer), [part.raw])
         except (UmweltError, LookupError, ValueError, TypeError, ArithmeticError) as error:
-            self._say(sender, look, portion, _encoder.encode({"line": " ".join(str(error).split())}))
+            code = error.code if isinstance(error, UmweltError) else "usage"
+            self._say(sender, look, portion, _encoder.encode({"line": " ".join(str(error).split()), "code": code}))
 
     def _say(self, sender: bytes, look: Look, portion: Any, answer: bytes, raw: Sequence[bytes] = ()) -> None:
         sight = Sight(look.ticket, look.epoch, portion.which, portion.tick, answer)

@@ -76,9 +76,10 @@ class Join(Message, frozen=True):
 
 
 class Refused(Message, frozen=True):
-    """No, and why."""
+    """The coordinator does not admit the node: `line` tells why, `code` is that of the error (sandbox/errors.py)."""
 
     line: Line
+    code: Name = "run"
 
 
 # --- who holds what, and until when
@@ -324,12 +325,16 @@ class Order(Message, frozen=True):
 
 
 class Settled(Message, frozen=True):
-    """What became of a ticket: the tick at which it takes effect, or why it does not."""
+    """The outcome of a ticket: the tick at which it takes effect, or -1 with the reason.
+
+    `line` is one line for people and `code` the error's code (sandbox/errors.py), both empty where it succeeded.
+    """
 
     ticket: Name
     tick: Tick
     number: Number
     line: Line = ""
+    code: Name = ""
 
 
 class Look(Message, frozen=True):
@@ -352,8 +357,9 @@ class Look(Message, frozen=True):
 class Sight(Message, frozen=True):
     """The answer: JSON and raw frames; of a task, a raw frame with what came out.
 
-    In place of an answer there may be `line`, why there is none, with `again` where another node may have one; or
-    `passed`, where the tick that was named is over; or `waits`, where it has not come yet.
+    In place of an answer there may be `line`, why there is none, with its error's `code` (sandbox/errors.py), and with
+    `again` where another node may have one; or `passed`, where the tick that was named is over; or `waits`, where it
+    has not come yet.
     """
 
     ticket: Name

@@ -189,12 +189,16 @@ class Status(Message, frozen=True):
 
 
 class Answer(Message, frozen=True):
-    """To a ticket: the tick at which it takes effect or was true, why not (`line`), what was asked for (JSON, raw)."""
+    """The outcome of a ticket: the tick at which it takes effect or was true, and what was asked for (JSON, raw frame).
+
+    On failure `line` is one line for people and `code` the error's code (sandbox/errors.py); both are empty on success.
+    """
 
     ticket: str
     tick: int
     line: str = ""
     content: bytes = b"{}"
+    code: str = ""
 
 
 MESSAGES = tuple(
