@@ -23,8 +23,8 @@ from umwelt.agents.commands.requests import composed, needed, spoken
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.gateway.journal_queries import JOURNAL_QUERIES, Found, JournalQueries
+from umwelt.cluster.gateway.node_queries import CoordinatorRequests, NodeQueries
 from umwelt.cluster.gateway.replay_process import MAX_TICKS_PER_S, ReplayProcesses
-from umwelt.cluster.gateway.requests import CoordinatorRequests, NodeQueries
 from umwelt.cluster.gateway.task_requests import MAX_TASKS_OF_ONE, TaskRequests
 from umwelt.cluster.gateway.tile_relay import NodeMap, TileRelay, TileSubscriber
 from umwelt.cluster.gateway.welcome import compose_welcome

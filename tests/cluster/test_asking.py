@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from umwelt.cluster.gateway.requests import COMES_S, MAX_ROUNDS, RESTS_S, NodeQueries, Work
+from umwelt.cluster.gateway.node_queries import COMES_S, MAX_ROUNDS, RESTS_S, NodeQueries, Work
 from umwelt.cluster.gateway.tile_relay import NodeMap
 from umwelt.cluster.tasks.registry import pack, unpack
 from umwelt.cluster.view.queries import Count, Fetch
