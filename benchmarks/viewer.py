@@ -25,14 +25,17 @@ from umwelt.client.connection.connection import Core
 from umwelt.client.window.app import imported, prepare_display
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.session import PromisedConnection, Session
-from umwelt.cluster.gateway.welcome import greeting
-from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
+from umwelt.cluster.launch.local import Engine
+from umwelt.cluster.launch.local import Plan
+from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.shard import measure_populations
+from umwelt.cluster.gateway.welcome import compose_welcome
 from umwelt.cluster.view import queries
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import Topic
 from umwelt.cluster.wire.keys import KEEPER
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 
 SIZE = (1280, 800)
 FRAMES_A_TICK = 3
@@ -57,7 +60,7 @@ class Local:
 
     def __init__(self, world: World):
         self.world, self.cutter = world, Cutter(world.world_file, world.region)
-        self.known = greeting(world.world_file, KEEPER, "")
+        self.known = compose_welcome(world.world_file, KEEPER, "")
         self.core = self
         self.clock_s = 100.0
         """The window's time."""
@@ -227,7 +230,7 @@ def line(seconds: float) -> None:
     try:
         engine.start()
         assert engine.coordinator is not None
-        while not engine.coordinator.status.get("tick") or read_announcement(folder / "run" / GATEWAY) is None:
+        while not engine.coordinator.status.get("tick") or read_announcement(folder / "run" / GATEWAY_FILE) is None:
             engine.poll(0.05)
         world = PromisedConnection(Core(folder / "run"))
         session = Session(world, Camera.over(512, 512, SIZE))

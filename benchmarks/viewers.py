@@ -25,10 +25,13 @@ import zmq
 
 from benchmarks.measure import median
 from umwelt.agents.world_file import read_world
-from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
+from umwelt.cluster.launch.local import Engine
+from umwelt.cluster.launch.local import Plan
+from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.view import tiles
 from umwelt.cluster.wire import viewer_protocol
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 
 ALIVE_S = 3.0
 CREDIT = 64
@@ -199,11 +202,11 @@ def main() -> None:
     try:
         engine.start()
         while (engine.coordinator.status.get("tick") or 0) < chosen.first or read_announcement(
-            folder / "run" / GATEWAY
+            folder / "run" / GATEWAY_FILE
         ) is None:  # type: ignore[union-attr]
             engine.poll(0.05)
         address, side = (
-            read_announcement(folder / "run" / GATEWAY)["address"],
+            read_announcement(folder / "run" / GATEWAY_FILE)["address"],
             min(world.common.height, world.common.width),
         )  # type: ignore[index]
         for commands in (0.0, chosen.commands):

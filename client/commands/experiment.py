@@ -25,9 +25,11 @@ from umwelt.client.experiments.outcomes import Finding, Run, analysed, compared,
 from umwelt.client.experiments.plan import Experiment, Trial, bundled_experiments, read_experiment
 from umwelt.client.experiments.plots import draw_page
 from umwelt.client.experiments.trial import Result, all_runs, job_of
-from umwelt.cluster.ray.pool import ray_workshop
-from umwelt.cluster.run.store import replace_file, report_disk_errors
-from umwelt.cluster.tasks.pool import Workshop, processes_for
+from umwelt.cluster.run.store import replace_file
+from umwelt.cluster.run.store import report_disk_errors
+from umwelt.cluster.ray.pool import ray_worker_pool
+from umwelt.cluster.tasks.pool import WorkerPool
+from umwelt.cluster.tasks.pool import choose_process_count
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import cached
 
@@ -114,8 +116,8 @@ def _run(
 
 def _workshop(left: Sequence[Trial], engine: str, processes: int, seen: Callable[[str, int], None]) -> Any:
     if engine == "ray":
-        return ray_workshop(len(left), processes, seen)
-    return Workshop(processes_for([trial.world for trial in left], processes), seen=seen)
+        return ray_worker_pool(len(left), processes, seen)
+    return WorkerPool(choose_process_count([trial.world for trial in left], processes), seen=seen)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from umwelt.client.connection.connection import Core
-from umwelt.cluster.tasks.workflow import MAX_TASKS, WITHIN_S, Flow, carried_out
+from umwelt.cluster.tasks.workflow import MAX_TASKS, WITHIN_S, Flow, run_workflow
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.viewer_protocol import LIVE
 
@@ -55,7 +55,7 @@ class Flowing:
 
         async def begun() -> Any:
             flow = WorldFlow(self._core, max_tasks, self._shown)
-            return await carried_out(flow, function, given, named, within_s)
+            return await run_workflow(flow, function, given, named, within_s)
 
         return self._carry(begun)
 

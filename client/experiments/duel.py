@@ -24,8 +24,10 @@ from umwelt.agents.open_world import begin, generate_world
 from umwelt.agents.world_file import WorldFile, parse_world, set_value, to_toml
 from umwelt.client.experiments.schema import GardenStage
 from umwelt.cluster.run.remote_store import open_store
-from umwelt.cluster.run.replay import find_last_tick, restore_region
-from umwelt.cluster.tasks.pool import Workshop, processes_for
+from umwelt.cluster.run.replay import find_last_tick
+from umwelt.cluster.run.replay import restore_region
+from umwelt.cluster.tasks.pool import WorkerPool
+from umwelt.cluster.tasks.pool import choose_process_count
 from umwelt.cluster.tasks.registry import task
 from umwelt.cluster.tasks.workflow import Flow
 from umwelt.sandbox.dice import purpose
@@ -280,9 +282,9 @@ def run_duels(
     Raises what went wrong in any; whatever happens, no process is left.
     """
     jobs = [(duel.world.text, duel.world.source, duel.world.name, ticks, every) for duel in duels]
-    count = processes_for([duel.world for duel in duels], processes)
+    count = choose_process_count([duel.world for duel in duels], processes)
     told = None if seen is None else lambda ticket, tick: seen(int(ticket), tick)
-    with Workshop(count, seen=told) as shop:
+    with WorkerPool(count, seen=told) as shop:
         return shop.carry_out(_side_by_side, jobs)
 
 

@@ -30,13 +30,20 @@ from umwelt.cluster.shard import check_species
 from umwelt.cluster.shard import measure_populations
 from umwelt.cluster.run.verify import update_chain
 from umwelt.cluster.wire.keys import WORLD, Keys
-from umwelt.cluster.wire.protocol import Order, StatusReport, StatusSubscription, TicketResult, decode, encode
-from umwelt.cluster.wire.transport import ZmqTransport, check_bind_address
+from umwelt.cluster.wire.protocol import Order
+from umwelt.cluster.wire.protocol import StatusReport
+from umwelt.cluster.wire.protocol import StatusSubscription
+from umwelt.cluster.wire.protocol import TicketResult
+from umwelt.cluster.wire.protocol import decode
+from umwelt.cluster.wire.protocol import encode
+from umwelt.cluster.wire.transport import ZmqTransport
+from umwelt.cluster.wire.transport import check_bind_address
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import crew
 
-CLUSTER, LOGS, GATEWAY = "cluster.json", "logs", "gateway.json"
+CLUSTER, LOGS = "cluster.json", "logs"
 START_S, CLOSE_S = 60.0, 5.0
 GATHER_S = 30.0
 """How long nodes that we start may take to load and compile."""
@@ -212,7 +219,7 @@ class Engine:
 
     def start(self) -> None:
         """Start directory, gateway and nodes."""
-        for name in (COORDINATOR_FILE, GATEWAY):
+        for name in (COORDINATOR_FILE, GATEWAY_FILE):
             (self.store.folder / name).unlink(missing_ok=True)
         announce(self.store.folder / CLUSTER, {"pid": os.getpid(), "nodes": self.nodes_count, "bind": self.plan.bind})
         self._start_directory(self._bind("directory"))
@@ -250,7 +257,7 @@ class Engine:
 
         assert self.line is not None
         bind = self.plan.bind or f"ipc://{self._private.name}/gateway"
-        known = read_announcement(self.store.folder / GATEWAY)
+        known = read_announcement(self.store.folder / GATEWAY_FILE)
         if known is not None and not self.plan.bind.endswith(":*"):
             bind = self.plan.bind or bind
         settings = GatewaySettings(
@@ -362,7 +369,7 @@ class Engine:
     def _start_again(self, child: Child) -> None:
         """The same process once more, at the same address."""
         known = (
-            read_announcement(self.store.folder / (COORDINATOR_FILE if child.name == "directory" else GATEWAY)) or {}
+            read_announcement(self.store.folder / (COORDINATOR_FILE if child.name == "directory" else GATEWAY_FILE)) or {}
         )
         settings = msgspec.json.decode(child.command[-1])
         settings.pop("gather_s", None)  # the nodes are there already
@@ -395,6 +402,6 @@ class Engine:
         self.children.clear()
         if self.line is not None:
             self.line.close()
-        for name in (CLUSTER, GATEWAY, COORDINATOR_FILE):
+        for name in (CLUSTER, GATEWAY_FILE, COORDINATOR_FILE):
             (self.store.folder / name).unlink(missing_ok=True)
         self._private.cleanup()

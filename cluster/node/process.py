@@ -26,7 +26,7 @@ from umwelt.cluster.node.snapshots import SnapshotFolder
 from umwelt.cluster.node.tile_publisher import TilePublisher
 from umwelt.cluster.process import StopSignal, read_settings, report_errors, resident_bytes
 from umwelt.cluster.run import snapshot_transfer
-from umwelt.cluster.tasks.node_worker import Bench
+from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.wire.keys import Keys
 from umwelt.cluster.wire.protocol import (
     PROTOCOL_VERSION,
@@ -67,7 +67,7 @@ class NodeProcess:
         keys = Keys.load(Path(settings.keys), "node") if settings.keys else None
         self.transport = ZmqTransport(b"", bind=place_for(settings.bind, "door"), keys=keys, role="node")
         self.publisher = TilePublisher(place_for(settings.bind, "tiles"), keys)
-        self.answers = QueryServer(self.publisher, self.transport.send, Bench(wake=self.transport.wake))
+        self.answers = QueryServer(self.publisher, self.transport.send, NodeWorker(wake=self.transport.wake))
         self._world: WorldFile | None = None
         self._temporary = tempfile.TemporaryDirectory(prefix="umwelt-node-")
         self.machine = NodeMachine(

@@ -11,10 +11,10 @@ from small import small_world
 
 from umwelt.agents.open_world import begin, torus_of
 from umwelt.agents.world_file import read_world
-from umwelt.cluster.gateway.replay_process import Moment
 from umwelt.cluster.node.queries import QueryServer
 from umwelt.cluster.node.tile_publisher import TilePublisher
-from umwelt.cluster.tasks.node_worker import Bench
+from umwelt.cluster.gateway.replay_process import ReplayShard
+from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.view import queries, tiles
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import BEINGS, BODIES, DENSITIES, DOTS, LEVELS, Topic
@@ -246,7 +246,7 @@ def publisher(tmp_path):
 @pytest.fixture
 def moment():
     world = golden(128, 128)
-    return Moment(world, begin(world))
+    return ReplayShard(world, begin(world))
 
 
 def test_only_watched_tiles_are_computed(publisher, moment, monkeypatch):
@@ -435,7 +435,7 @@ def test_bad_questions_are_refused_in_one_line(content):
 
 def test_a_question_that_a_node_cannot_answer_gets_a_line(publisher, moment):
     said: list[tuple[QueryAnswer, list[bytes]]] = []
-    answers = QueryServer(publisher, lambda to, frames: bool(said.append(decode(frames))) or True, Bench())
+    answers = QueryServer(publisher, lambda to, frames: bool(said.append(decode(frames))) or True, NodeWorker())
     answers.take(b"me", QueryRequest(3, b"", "t", b'{"ask":"select","table":"gold","columns":[]}'), moment)
     answers.take(b"me", QueryRequest(3, b"", "u", b'{"ask":"count"}'), moment)
     (refused, _), (answered, raw) = said
