@@ -12,6 +12,7 @@ import numpy as np
 from umwelt.agents.species.behaviour import classes_for, minds_for
 from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.kernel import ROOMS, sources_behind
+from umwelt.sandbox.source_hash import hash_file, hash_source
 
 
 def seals_of(world: WorldFile) -> dict[str, str]:
@@ -27,7 +28,7 @@ def seals_of(world: WorldFile) -> dict[str, str]:
     written = [(at, cls.__qualname__, _source(cls)) for at, cls in sorted(classes_for(references).items())]
     written += [(at, references[at], str(program)) for at, program in sorted(minds_for(references).items())]
     return {
-        "laws": _hash(path.read_bytes() for path in sorted(sources, key=lambda path: path.as_posix())),
+        "laws": _hash(hash_file(path).encode() for path in sorted(sources)),
         "species": _hash(repr(one).encode() for one in written),
         "tables": _hash([described.encode()]),
         "libraries": f"numpy {np.__version__}, numba {numba.__version__}",
@@ -36,7 +37,7 @@ def seals_of(world: WorldFile) -> dict[str, str]:
 
 def _source(cls: type) -> str:
     try:
-        return inspect.getsource(sys.modules[cls.__module__])
+        return hash_source(inspect.getsource(sys.modules[cls.__module__]))
     except (OSError, TypeError, KeyError):
         return ""
 

@@ -20,6 +20,9 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.core.caching import UserProvidedCacheLocator
+
+from umwelt.sandbox.source_hash import cache_home, hash_file
 
 PLAIN = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 ROOMS = Path(__file__).resolve().parent.parent
@@ -57,17 +60,36 @@ def sources_behind(source: Path) -> frozenset[Path]:
 
 @cache
 def cache_folder(source: Path) -> Path:
-    """Where a file's compiled kernels are kept: a folder named by all that they are compiled from.
+    """Returns the folder of a file's compiled kernels, named by the hash of all sources behind the file.
 
-    Numba looks only at the file of a kernel, not at those of the functions and constants it uses.
+    Numba itself looks only at the file of a kernel, not at those of the functions and constants that the kernel uses.
     """
     digest = hashlib.blake2b(digest_size=8)
     digest.update(f"{numba.__version__} {np.__version__} {os.environ.get('UMWELT_DICE_BITS', '')}".encode())
     for path in sorted(sources_behind(source)):
-        digest.update(path.read_bytes())
-    home = os.environ.get("UMWELT_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    base = Path(home) if home else Path.home() / ".cache"
-    return base / "umwelt" / digest.hexdigest()
+        digest.update(hash_file(path).encode())
+    return cache_home() / digest.hexdigest()
+
+
+class KernelCacheLocator(UserProvidedCacheLocator):
+    """Tells numba where a kernel's compiled code is kept and that it is as fresh as its folder's name says.
+
+    Numba's own locator compares the text and the line numbers of the kernel's file, so that a changed comment would
+    recompile all of it.
+    """
+
+    def __init__(self, function: Callable, file: str):
+        super().__init__(function, file)
+        path = Path(file).resolve()
+        self._cache_path = str(cache_folder(path) / path.parent.name)
+
+    def get_source_stamp(self) -> str:
+        """Returns the folder's name, which is the hash of the sources."""
+        return Path(self._cache_path).parent.name
+
+    def get_disambiguator(self) -> str:
+        """Returns a constant: numba compares the bytecode of functions of one name itself."""
+        return "0"
 
 
 def small(function: Callable) -> Any:
@@ -88,14 +110,14 @@ def kernel(function: Callable | None = None, *, allocates: bool = False) -> Any:
         kernels.append(function)
         return function
     config: Any = numba.config
-    folder_before = config.CACHE_DIR
-    config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(
-        cache_folder(Path(function.__code__.co_filename).resolve())
-    )
+    before = config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES
+    if not os.environ.get("NUMBA_CACHE_DIR"):
+        config.CACHE_DIR = str(cache_home())
+        config.CACHE_LOCATOR_CLASSES = f"{__name__}.{KernelCacheLocator.__name__}"
     try:
         compiled = numba.njit(cache=True, nogil=True, _nrt=allocates)(function)  # type: ignore[call-overload]
     finally:
-        config.CACHE_DIR = folder_before
+        config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES = before
     kernels.append(compiled)
     return compiled
 
