@@ -1,4 +1,4 @@
-"""What happens to nodes and to the directory, and what they want done: the words between thought and deed.
+"""What happens to nodes and to the directory, and what they want done: the words between thought and command.
 
 `machine.py` and `directory.py` take events and give instructions. Who carries them out (`host.py`, `steward.py`, a
 simulation) may lose, repeat and delay messages as it likes.
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from umwelt.cluster.wire.protocol import Assign, Deed, Failed, Kept, Member, Message, Recorded, Welcome
+from umwelt.cluster.wire.protocol import Assign, Failed, Kept, Member, Message, Recorded, ScheduledCommand, Welcome
 
 # --- what happens to a node
 
@@ -132,10 +132,10 @@ class Paste:
 
 @dataclass(frozen=True)
 class Step:
-    """Apply the deeds of this tick, then run it; answer with `Stepped`."""
+    """Apply the commands of this tick, then run it; answer with `Stepped`."""
 
     tick: int
-    deeds: tuple[Deed, ...]
+    commands: tuple[ScheduledCommand, ...]
 
 
 @dataclass(frozen=True)
@@ -221,11 +221,11 @@ class Open:
 
 
 @dataclass(frozen=True)
-class EnterDeeds:
-    """Journal deeds, durably, before anybody hears of them."""
+class EnterCommands:
+    """Journal commands, durably, before anybody hears of them."""
 
     ticket: str
-    deeds: tuple[Deed, ...]
+    commands: tuple[ScheduledCommand, ...]
 
 
 @dataclass(frozen=True)

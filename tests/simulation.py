@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.open_world import opened, tick_zero, torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.coordinator.driver import Steward
@@ -20,7 +20,7 @@ from umwelt.cluster.node.driver import Host, Opening
 from umwelt.cluster.node.machine import Machine
 from umwelt.cluster.partition import BLOCK_CELLS, cut, max_parts
 from umwelt.cluster.wire.loopback import Faults, Network
-from umwelt.cluster.wire.protocol import Deed, Kept, Order, Settled, Submit, Welcome, decode, encode
+from umwelt.cluster.wire.protocol import Kept, Order, ScheduledCommand, Settled, Submit, Welcome, decode, encode
 from umwelt.sandbox import audit
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.region import Rectangle, Region
@@ -37,7 +37,7 @@ class Disk:
     parts: dict[tuple[int, int, bool], list[tuple[Any, Controls]]] = field(default_factory=dict)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     digests: dict[int, int] = field(default_factory=dict)
-    deeds: list[tuple[str, Deed]] = field(default_factory=list)
+    commands: list[tuple[str, ScheduledCommand]] = field(default_factory=list)
     epoch: int = 0
     maps: list[Any] = field(default_factory=list)
 
@@ -49,7 +49,7 @@ class MemoryBooks:
         self.world, self.disk = world, disk
 
     def check(self, content: bytes) -> None:
-        deeds.checked(self.world, deeds.read(content))
+        commands.check(self.world, commands.decode(content))
 
     def divide(self, divide: Any) -> list[tuple[int, int, int, int]]:
         torus = torus_of(self.world)
@@ -66,8 +66,8 @@ class MemoryBooks:
         self.disk.epoch = opened.epoch
         self.disk.maps.append(opened)
 
-    def enter_deeds(self, entered: Any) -> None:
-        self.disk.deeds += [(entered.ticket, deed) for deed in entered.deeds]
+    def enter_commands(self, entered: Any) -> None:
+        self.disk.commands += [(entered.ticket, command) for command in entered.commands]
 
     def commit(self) -> None:
         pass
@@ -191,7 +191,7 @@ class Simulation:
         torus, reach = torus_of(self.world), self.world.laws.light_speed
         name = max(self.disk.snapshots, key=lambda name: (self.disk.snapshots[name]["tick"], name))
         newest = self.disk.snapshots[name]
-        journalled = self.disk.deeds
+        journalled = self.disk.commands
         known = Known(
             torus,
             reach,
@@ -200,10 +200,10 @@ class Simulation:
             newest["births"],
             newest["deaths"],
             self.disk.epoch,
-            1 + max((deed.number for _, deed in journalled), default=0),
+            1 + max((command.number for _, command in journalled), default=0),
             1 + max(self.disk.digests, default=-1),
-            tuple(deed for _, deed in journalled if deed.tick >= newest["tick"]),
-            tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(journalled)),
+            tuple(command for _, command in journalled if command.tick >= newest["tick"]),
+            tuple((ticket, command.tick, command.number) for ticket, command in reversed(journalled)),
         )
         welcome = Welcome("", self.world.name, "", "")
         directory = Directory(known, self.wishes, welcome, {"laws": "same"}, "protocol")
@@ -267,7 +267,7 @@ class Simulation:
 
     def submit(self, ticket: str, contents: Sequence[Any], tick: int = -1) -> None:
         """A person's command; say it again until it is answered."""
-        message = Submit(ticket, [deeds.written(content) for content in contents], tick)
+        message = Submit(ticket, [commands.encode(content) for content in contents], tick)
         self.person.send("loop://directory", encode(message))
 
     def order(self, what: str, value: float = 0.0, name: str = "") -> None:
@@ -312,16 +312,18 @@ class Simulation:
         return min(ticks, default=0)
 
 
-def undisturbed(world: WorldFile, last_tick: int, journalled: Sequence[Deed]) -> tuple[dict[int, int], Region]:
-    """The digests of every tick of a world of one, with the same deeds at the same ticks; and the end of it."""
+def undisturbed(
+    world: WorldFile, last_tick: int, journalled: Sequence[ScheduledCommand]
+) -> tuple[dict[int, int], Region]:
+    """The digests of every tick of a world of one, with the same commands at the same ticks; and the end of it."""
     zero = tick_zero(world)
     region = opened(world, [zero.cut(zero.owned)], zero.constants, 0, 1, Rectangle(0, 0, *torus_of(world)))
     digests = {0: whole(region)}
     for tick in range(last_tick):
         region.wrap()
-        for deed in sorted(journalled, key=lambda deed: deed.number):
-            if deed.tick == tick:
-                deeds.apply(region, deeds.read(deed.content), deed.number)
+        for command in sorted(journalled, key=lambda command: command.number):
+            if command.tick == tick:
+                commands.apply(region, commands.decode(command.content), command.number)
         step(region, world.laws)
         digests[tick + 1] = whole(region)
     return digests, region

@@ -1,12 +1,12 @@
-"""Deeds: what people do to a running world, as plain data.
+"""Commands: what people do to a running world, as plain data.
 
-Every deed is journalled under a number and goes to every node; each applies it at the start of the same tick, in the
+Every command is journalled under a number and goes to every node; each applies it at the start of the same tick, in the
 order of numbers, to whatever its window holds: ghosts too, and every image of a place or being where the window holds
-several. A node may hold nothing of it. So a deed carries all it needs, and does to a cell or being what depends on that
-cell or being alone; then all copies come out alike, and the world is the same however it is cut.
+several. A node may hold nothing of it. So a command carries all it needs, and does to a cell or being what depends on
+that cell or being alone; then all copies come out alike, and the world is the same however it is cut.
 
-Whatever is wrong with a deed is said by `checked`, before it is journalled; `apply` never refuses one afterwards.
-Matter is bounded where it is added: a deed fills no cell beyond `MAX_IN_CELL_COUNT` of a substance.
+Whatever is wrong with a command is said by `check`, before it is journalled; `apply` never refuses one afterwards.
+Matter is bounded where it is added: a command fills no cell beyond `MAX_IN_CELL_COUNT` of a substance.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -31,7 +31,7 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import ONE, RATE_BITS, SUBCELL, SUBCELL_BITS, TURN, rate_from_float
 
 MAX_IN_CELL_COUNT = 1 << 24
-"""Molecules of a substance beyond which deeds add nothing to a cell, so that no counter of 32 bits can overflow."""
+"""Molecules of a substance beyond which commands add nothing to a cell, so that no counter of 32 bits can overflow."""
 MAX_IN_BODY_COUNT = 1 << 20
 """Molecules of a substance that a body put into the world may hold."""
 MAX_SIDE_CELLS = 256
@@ -70,7 +70,7 @@ Row = dict[str, int | list[int] | bytes]
 """A being's carried columns but for `id` and place, by name; a column of several entries is a list, or (int8) bytes."""
 
 
-class Drop(msgspec.Struct, tag_field="deed", tag="drop", frozen=True, forbid_unknown_fields=True):
+class Drop(msgspec.Struct, tag_field="command", tag="drop", frozen=True, forbid_unknown_fields=True):
     """Matter into a cell: `count` molecules, or as many of them as it holds."""
 
     y: int
@@ -79,7 +79,7 @@ class Drop(msgspec.Struct, tag_field="deed", tag="drop", frozen=True, forbid_unk
     count: int
 
 
-class Paint(msgspec.Struct, tag_field="deed", tag="paint", frozen=True, forbid_unknown_fields=True):
+class Paint(msgspec.Struct, tag_field="command", tag="paint", frozen=True, forbid_unknown_fields=True):
     """Set a field, or a part of one (a substance), of all cells of a rectangle that may reach over the seams."""
 
     y: int
@@ -90,7 +90,7 @@ class Paint(msgspec.Struct, tag_field="deed", tag="paint", frozen=True, forbid_u
     value: int
 
 
-class Rain(msgspec.Struct, tag_field="deed", tag="rain", frozen=True, forbid_unknown_fields=True):
+class Rain(msgspec.Struct, tag_field="command", tag="rain", frozen=True, forbid_unknown_fields=True):
     """`count` molecules of water on each cell of a disc, or as many of them as it holds."""
 
     y: int
@@ -99,8 +99,8 @@ class Rain(msgspec.Struct, tag_field="deed", tag="rain", frozen=True, forbid_unk
     count: int
 
 
-class Spawn(msgspec.Struct, tag_field="deed", tag="spawn", frozen=True, forbid_unknown_fields=True):
-    """A being of a kind (the name of its table) into the world; its id follows from the tick and the deed's number."""
+class Spawn(msgspec.Struct, tag_field="command", tag="spawn", frozen=True, forbid_unknown_fields=True):
+    """A being of a kind (the name of its table) into the world; its id follows from tick and number."""
 
     kind: str
     y_fixed: int
@@ -108,13 +108,13 @@ class Spawn(msgspec.Struct, tag_field="deed", tag="spawn", frozen=True, forbid_u
     row: Row
 
 
-class Remove(msgspec.Struct, tag_field="deed", tag="remove", frozen=True, forbid_unknown_fields=True):
+class Remove(msgspec.Struct, tag_field="command", tag="remove", frozen=True, forbid_unknown_fields=True):
     """A being out of the world, with all it holds."""
 
     id: int
 
 
-class Move(msgspec.Struct, tag_field="deed", tag="move", frozen=True, forbid_unknown_fields=True):
+class Move(msgspec.Struct, tag_field="command", tag="move", frozen=True, forbid_unknown_fields=True):
     """A being to another place, as the row that was fetched: what it has become since then is lost.
 
     Nobody can know everywhere whether it has died since: then it lives again.
@@ -127,14 +127,14 @@ class Move(msgspec.Struct, tag_field="deed", tag="move", frozen=True, forbid_unk
     row: Row
 
 
-class Wound(msgspec.Struct, tag_field="deed", tag="wound", frozen=True, forbid_unknown_fields=True):
+class Wound(msgspec.Struct, tag_field="command", tag="wound", frozen=True, forbid_unknown_fields=True):
     """Tissue of a body falls to its cell as detritus, the same matter; no more than it holds. It feels the pain."""
 
     id: int
     tissue_count: int
 
 
-class Drive(msgspec.Struct, tag_field="deed", tag="drive", frozen=True, forbid_unknown_fields=True):
+class Drive(msgspec.Struct, tag_field="command", tag="drive", frozen=True, forbid_unknown_fields=True):
     """Hold a body: these drives (1/1024) stand in the place of its own until it is given back with none.
 
     It is held beyond its death: give it back, so that nobody is kept in the world's controls for nothing.
@@ -144,65 +144,65 @@ class Drive(msgspec.Struct, tag_field="deed", tag="drive", frozen=True, forbid_u
     drives: tuple[int, ...] | None = None
 
 
-class Rate(msgspec.Struct, tag_field="deed", tag="rate", frozen=True, forbid_unknown_fields=True):
+class Rate(msgspec.Struct, tag_field="command", tag="rate", frozen=True, forbid_unknown_fields=True):
     """Give a reaction another rate, in 2^-24 a tick; none gives it back its own."""
 
     reaction: str
     rate_q24: int | None = None
 
 
-Deed = Drop | Paint | Rain | Spawn | Remove | Move | Wound | Drive | Rate
+Command = Drop | Paint | Rain | Spawn | Remove | Move | Wound | Drive | Rate
 
-_json = msgspec.json.Decoder(Deed)
-
-
-def written(deed: Deed) -> bytes:
-    """A deed as JSON."""
-    return msgspec.json.encode(deed)
+_json = msgspec.json.Decoder(Command)
 
 
-def read(content: bytes) -> Deed:
-    """A deed from JSON; `CommandError` for what is none. Whether the world can do it, `checked` says."""
+def encode(command: Command) -> bytes:
+    """A command as JSON."""
+    return msgspec.json.encode(command)
+
+
+def decode(content: bytes) -> Command:
+    """A command from JSON; `CommandError` for what is none. Whether the world can do it, `check` says."""
     try:
         return _json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CommandError(one_line(f"deed: {error}: write it as agents/commands/deeds.py says")) from None
+        raise CommandError(one_line(f"command: {error}: write it as agents/commands says")) from None
 
 
 # --- apply
 
 
-def apply(region: Region, deed: Deed, number: int) -> None:
-    """Do a checked deed to all that a region's window holds of it, at the start of tick `region.tick`.
+def apply(region: Region, command: Command, number: int) -> None:
+    """Do a checked command to all that a region's window holds of it, at the start of tick `region.tick`.
 
-    `number` is the deed's place in the journal; a being that is spawned takes its id from it.
+    `number` is the command's place in the journal; a being that is spawned takes its id from it.
     """
-    match deed:
+    match command:
         case Drop():
-            _pour(region[deed.substance], _cells(region, deed.y, deed.x), deed.count)
+            _pour(region[command.substance], _cells(region, command.y, command.x), command.count)
         case Rain():
-            _pour(region["water"], _disc(region, deed.y, deed.x, deed.radius_cells), deed.count)
+            _pour(region["water"], _disc(region, command.y, command.x, command.radius_cells), command.count)
         case Paint():
-            region[deed.part][_cells(region, deed.y, deed.x, deed.height, deed.width)] = deed.value
+            region[command.part][_cells(region, command.y, command.x, command.height, command.width)] = command.value
         case Spawn():
-            kind = region.tables[deed.kind].schema.kind
+            kind = region.tables[command.kind].schema.kind
             being = identity(kind, region.tick + 1, number & NUMBER_MASK, by_hand=True)
-            region.record_births(deed.kind, _put(region, deed, being))
-            _moved(region, deed.kind)
+            region.record_births(command.kind, _put(region, command, being))
+            _moved(region, command.kind)
         case Remove():
             for name, table in region.tables.items():
-                region.bury(name, table["id"] == deed.id)
+                region.bury(name, table["id"] == command.id)
         case Move():
             for name, table in region.tables.items():
-                table.keep(table["id"] != deed.id)
+                table.keep(table["id"] != command.id)
                 _moved(region, name)
-            _put(region, deed, deed.id)
+            _put(region, command, command.id)
         case Wound():
-            _wound(region, deed)
+            _wound(region, command)
         case Drive():
-            _set(region.controls.held, deed.id, None if deed.drives is None else tuple(deed.drives))
+            _set(region.controls.held, command.id, None if command.drives is None else tuple(command.drives))
         case Rate():
-            _set(region.controls.rates, deed.reaction, deed.rate_q24)
+            _set(region.controls.rates, command.reaction, command.rate_q24)
 
 
 def _set(table: dict[Any, Any], key: Any, value: Any) -> None:
@@ -239,17 +239,17 @@ def _pour(plane: np.ndarray, where: Any, count: int) -> None:
     plane[where] = have + np.clip(MAX_IN_CELL_COUNT - have, 0, count)
 
 
-def _put(region: Region, deed: Spawn | Move, being: int) -> slice:
+def _put(region: Region, command: Spawn | Move, being: int) -> slice:
     """Append a being once for each image of its place."""
-    table = region.tables[deed.kind]
-    rows, columns = _cells(region, deed.y_fixed >> SUBCELL_BITS, deed.x_fixed >> SUBCELL_BITS)
+    table = region.tables[command.kind]
+    rows, columns = _cells(region, command.y_fixed >> SUBCELL_BITS, command.x_fixed >> SUBCELL_BITS)
     y, x = (axis.ravel() for axis in np.broadcast_arrays(rows, columns))
     values: dict[str, Any] = {
         "id": being,
-        "y_fixed": (y << SUBCELL_BITS) + deed.y_fixed % SUBCELL,
-        "x_fixed": (x << SUBCELL_BITS) + deed.x_fixed % SUBCELL,
+        "y_fixed": (y << SUBCELL_BITS) + command.y_fixed % SUBCELL,
+        "x_fixed": (x << SUBCELL_BITS) + command.x_fixed % SUBCELL,
     }
-    values |= {column.name: _entries(deed.row[column.name]) for column in _own(table.schema)}
+    values |= {column.name: _entries(command.row[column.name]) for column in _own(table.schema)}
     return table.append(len(y), values)
 
 
@@ -263,18 +263,18 @@ def _entries(value: Any) -> Any:
     return np.frombuffer(value, np.int8) if isinstance(value, bytes) else value
 
 
-def _wound(region: Region, deed: Wound) -> None:
+def _wound(region: Region, command: Wound) -> None:
     """Let tissue fall, in every image of a body; what its cell would not hold stays where it is."""
     ground = region["detritus"]
     for table in region.tables.values():
         if "tissue_count" not in table:
             continue
-        for row in np.flatnonzero(table["id"] == deed.id).tolist():
+        for row in np.flatnonzero(table["id"] == command.id).tolist():
             y, x = int(table["y_fixed"][row]) >> SUBCELL_BITS, int(table["x_fixed"][row]) >> SUBCELL_BITS
             if not (0 <= y < region.window.height and 0 <= x < region.window.width):
                 continue  # what has stepped out of the window is dropped at the next sorting
             room = MAX_IN_CELL_COUNT - int(ground[y, x])
-            lost = max(0, min(deed.tissue_count, int(table["tissue_count"][row]), room))
+            lost = max(0, min(command.tissue_count, int(table["tissue_count"][row]), room))
             table["tissue_count"][row] -= lost
             ground[y, x] += lost
             if "pain" in table:
@@ -284,24 +284,24 @@ def _wound(region: Region, deed: Wound) -> None:
 # --- check
 
 
-def checked(world: WorldFile, deed: Deed) -> Deed:
-    """The deed, if this world can do it; else `CommandError`, in one line: what is wrong, and the mend."""
-    check = _CHECKS.get(type(deed))
+def check(world: WorldFile, command: Command) -> Command:
+    """The command, if this world can do it; else `CommandError`, in one line: what is wrong, and the mend."""
+    check = _CHECKS.get(type(command))
     if check is None:
-        raise CommandError(one_line(f"{str(deed)[:60]} is no deed: use one of {', '.join(_NAMES.values())}"))
+        raise CommandError(one_line(f"{str(command)[:60]} is no command: use one of {', '.join(_NAMES.values())}"))
     try:
-        check(world, deed)
+        check(world, command)
     except WorldFileError as error:  # names and genes are looked up as in world files
         raise CommandError(str(error)) from None
-    return deed
+    return command
 
 
-def checked_controls(world: WorldFile, controls: Controls) -> Controls:
-    """The controls, if deeds in this world could have made them."""
+def check_controls(world: WorldFile, controls: Controls) -> Controls:
+    """The controls, if commands in this world could have made them."""
     for identity_, drives in controls.held.items():
-        checked(world, Drive(identity_, drives))
+        check(world, Drive(identity_, drives))
     for reaction, rate_q24 in controls.rates.items():
-        checked(world, Rate(reaction, rate_q24))
+        check(world, Rate(reaction, rate_q24))
     return controls
 
 
@@ -321,43 +321,43 @@ def _name(place: str, name: Any, known: Iterable[str]) -> str:
     return one_of(one_line(name[:80]), known, place)
 
 
-def _cell(world: WorldFile, deed: Any, unit: int = 1, ends: str = "") -> None:
+def _cell(world: WorldFile, command: Any, unit: int = 1, ends: str = "") -> None:
     for axis, size in (("y", world.common.height), ("x", world.common.width)):
-        _whole(f"{_NAMES[type(deed)]}: {axis}{ends}", getattr(deed, axis + ends), 0, size * unit - 1)
+        _whole(f"{_NAMES[type(command)]}: {axis}{ends}", getattr(command, axis + ends), 0, size * unit - 1)
 
 
 def _chemistry(world: WorldFile, what: str, *needed: str) -> Chemistry:
-    """The world's chemistry, with the substances that a deed needs by name."""
+    """The world's chemistry, with the substances that a command needs by name."""
     chemistry = world.chemistry
     if chemistry is None:
-        raise CommandError(f"{what}: the laws of {world.laws.name} know no substances: choose another deed")
+        raise CommandError(f"{what}: the laws of {world.laws.name} know no substances: choose another command")
     for name in needed:
         if name not in chemistry.names:
-            raise CommandError(f'{what}: this world has no substance "{name}": choose another deed')
+            raise CommandError(f'{what}: this world has no substance "{name}": choose another command')
     return chemistry
 
 
-def _check_drop(world: WorldFile, deed: Drop) -> None:
-    _cell(world, deed)
-    _name("drop: substance", deed.substance, _chemistry(world, "drop").names)
-    _whole("drop: count", deed.count, 1, MAX_IN_CELL_COUNT)
+def _check_drop(world: WorldFile, command: Drop) -> None:
+    _cell(world, command)
+    _name("drop: substance", command.substance, _chemistry(world, "drop").names)
+    _whole("drop: count", command.count, 1, MAX_IN_CELL_COUNT)
 
 
-def _check_rain(world: WorldFile, deed: Rain) -> None:
-    _cell(world, deed)
+def _check_rain(world: WorldFile, command: Rain) -> None:
+    _cell(world, command)
     _chemistry(world, "rain", "water")
-    _whole("rain: radius_cells", deed.radius_cells, 0, MAX_RADIUS_CELLS)
-    _whole("rain: count", deed.count, 1, MAX_IN_CELL_COUNT)
+    _whole("rain: radius_cells", command.radius_cells, 0, MAX_RADIUS_CELLS)
+    _whole("rain: count", command.count, 1, MAX_IN_CELL_COUNT)
 
 
-def _check_paint(world: WorldFile, deed: Paint) -> None:
-    _cell(world, deed)
+def _check_paint(world: WorldFile, command: Paint) -> None:
+    _cell(world, command)
     for side in ("height", "width"):
-        _whole(f"paint: {side}", getattr(deed, side), 1, MAX_SIDE_CELLS)
+        _whole(f"paint: {side}", getattr(command, side), 1, MAX_SIDE_CELLS)
     fields = {part: field for field in world.laws.layout(world)[0] for part in field.parts or (field.name,)}
     if not fields:
-        raise CommandError(f"paint: the laws of {world.laws.name} know no fields of cells: choose another deed")
-    field = fields[_name("paint: part", deed.part, fields)]
+        raise CommandError(f"paint: the laws of {world.laws.name} know no fields of cells: choose another command")
+    field = fields[_name("paint: part", command.part, fields)]
     if field.name == "substance":
         least, most = 0, MAX_IN_CELL_COUNT
     elif field.name == "elevation":
@@ -365,20 +365,22 @@ def _check_paint(world: WorldFile, deed: Paint) -> None:
     else:
         limits = np.iinfo(field.dtype)
         least, most = int(limits.min), int(limits.max)
-    _whole(f"paint: {deed.part}", deed.value, least, most)
+    _whole(f"paint: {command.part}", command.value, least, most)
 
 
-def _check_being(world: WorldFile, deed: Spawn | Move) -> None:
-    what = _NAMES[type(deed)]
+def _check_being(world: WorldFile, command: Spawn | Move) -> None:
+    what = _NAMES[type(command)]
     schemas = {schema.name: schema for schema in world.laws.layout(world)[1]}
-    schema = schemas[_name(f"{what}: kind", deed.kind, schemas)]
-    _cell(world, deed, SUBCELL, "_fixed")
-    _check_row(world, f"{what}: {deed.kind}", schema, deed.row)
-    if isinstance(deed, Move):
-        _check_id(world, deed)
-        owner = _owner(schemas.values(), deed.id)
-        if owner is not None and owner.name != deed.kind:
-            raise CommandError(f"move: id = {deed.id} is one of {owner.name}, not of {deed.kind}: give its own kind")
+    schema = schemas[_name(f"{what}: kind", command.kind, schemas)]
+    _cell(world, command, SUBCELL, "_fixed")
+    _check_row(world, f"{what}: {command.kind}", schema, command.row)
+    if isinstance(command, Move):
+        _check_id(world, command)
+        owner = _owner(schemas.values(), command.id)
+        if owner is not None and owner.name != command.kind:
+            raise CommandError(
+                f"move: id = {command.id} is one of {owner.name}, not of {command.kind}: give its own kind"
+            )
 
 
 def _check_row(world: WorldFile, place: str, schema: Schema, row: Any) -> None:
@@ -433,45 +435,47 @@ def _owner(schemas: Iterable[Schema], being: int) -> Schema | None:
     return next((schema for schema in schemas if schema.kind == kind), None)
 
 
-def _check_id(world: WorldFile, deed: Any) -> None:
-    _whole(f"{_NAMES[type(deed)]}: id", deed.id, 1, MAX_ID)
+def _check_id(world: WorldFile, command: Any) -> None:
+    _whole(f"{_NAMES[type(command)]}: id", command.id, 1, MAX_ID)
 
 
-def _check_wound(world: WorldFile, deed: Wound) -> None:
-    _check_id(world, deed)
+def _check_wound(world: WorldFile, command: Wound) -> None:
+    _check_id(world, command)
     chemistry = _chemistry(world, "wound", "tissue", "detritus")
     formulas = [chemistry.substances[name] for name in ("tissue", "detritus")]
     if formulas[0] != formulas[1]:
         raise CommandError(f"wound: tissue is {formulas[0]}, detritus {formulas[1]}: matter would be lost: use remove")
-    _whole("wound: tissue_count", deed.tissue_count, 1, MAX_IN_CELL_COUNT)
+    _whole("wound: tissue_count", command.tissue_count, 1, MAX_IN_CELL_COUNT)
 
 
-def _check_drive(world: WorldFile, deed: Drive) -> None:
-    _check_id(world, deed)
+def _check_drive(world: WorldFile, command: Drive) -> None:
+    _check_id(world, command)
     schemas = world.laws.layout(world)[1]
     driven = [schema.name for schema in schemas if any(column.name == "drives" for column in schema.own)]
     if not driven:
-        raise CommandError(f"drive: the laws of {world.laws.name} know no drives: choose another deed")
-    owner = _owner(schemas, deed.id)
+        raise CommandError(f"drive: the laws of {world.laws.name} know no drives: choose another command")
+    owner = _owner(schemas, command.id)
     if owner is None or owner.name not in driven:
         what = f"is one of {owner.name}" if owner else "names no kind of being"
-        raise CommandError(f"drive: id = {deed.id} {what}: only {', '.join(driven)} have drives")
-    if deed.drives is None:
+        raise CommandError(f"drive: id = {command.id} {what}: only {', '.join(driven)} have drives")
+    if command.drives is None:
         return
-    if not isinstance(deed.drives, list | tuple):
+    if not isinstance(command.drives, list | tuple):
         raise CommandError(f"drive: drives: write {len(DRIVES)} numbers, or none to give the body back")
-    if len(deed.drives) != len(DRIVES):
-        raise CommandError(f"drive: {len(deed.drives)} drives are given: {len(DRIVES)} are needed: {', '.join(DRIVES)}")
-    for name, value in zip(DRIVES, deed.drives, strict=True):
+    if len(command.drives) != len(DRIVES):
+        raise CommandError(
+            f"drive: {len(command.drives)} drives are given: {len(DRIVES)} are needed: {', '.join(DRIVES)}"
+        )
+    for name, value in zip(DRIVES, command.drives, strict=True):
         _whole(f"drive: {name}", value, -ONE, ONE)
 
 
-def _check_rate(world: WorldFile, deed: Rate) -> None:
+def _check_rate(world: WorldFile, command: Rate) -> None:
     if world.chemistry is None:
-        raise CommandError(f"rate: the laws of {world.laws.name} know no reactions: choose another deed")
-    _name("rate: reaction", deed.reaction, [reaction.name for reaction in _chemistry(world, "rate").reactions])
-    if deed.rate_q24 is not None:
-        _whole("rate: rate_q24", deed.rate_q24, 0, MAX_RATE_Q24)
+        raise CommandError(f"rate: the laws of {world.laws.name} know no reactions: choose another command")
+    _name("rate: reaction", command.reaction, [reaction.name for reaction in _chemistry(world, "rate").reactions])
+    if command.rate_q24 is not None:
+        _whole("rate: rate_q24", command.rate_q24, 0, MAX_RATE_Q24)
 
 
 _CHECKS: dict[type, Callable[[WorldFile, Any], None]] = {
@@ -491,7 +495,7 @@ _NAMES: dict[type, str] = {kind: kind.__struct_config__.tag for kind in _CHECKS}
 # --- make
 
 
-def founder(world: WorldFile, species: str, y: int, x: int, genome: bytes | list[int] | None = None) -> Spawn:
+def compose_founder(world: WorldFile, species: str, y: int, x: int, genome: bytes | list[int] | None = None) -> Spawn:
     """A being as genesis makes the founders of a species, in the middle of a cell; a genome given replaces theirs.
 
     Where genesis throws dice with the founder's id, the cell's number stands for it.
@@ -518,21 +522,21 @@ def founder(world: WorldFile, species: str, y: int, x: int, genome: bytes | list
     return Spawn(kind, (y << SUBCELL_BITS) + SUBCELL // 2, (x << SUBCELL_BITS) + SUBCELL // 2, _plain(table, 0))
 
 
-def rate(world: WorldFile, reaction: str, rate: float | None) -> Rate:
+def compose_rate(world: WorldFile, reaction: str, rate: float | None) -> Rate:
     """A reaction's new rate a tick, as world files write it; none gives it back its own."""
     most = MAX_RATE_Q24 >> RATE_BITS
     if rate is not None and not 0 <= rate <= most:
         raise CommandError(f"rate: {one_line(reaction)} = {rate}: use 0 to {most} a tick")
-    deed = Rate(reaction, None if rate is None else rate_from_float(rate))
-    if rate and not deed.rate_q24:
+    command = Rate(reaction, None if rate is None else rate_from_float(rate))
+    if rate and not command.rate_q24:
         raise CommandError(
             f"rate: {one_line(reaction)} = {rate}: is below 2^-{RATE_BITS} a tick: use 0 or more than that"
         )
-    checked(world, deed)
-    return deed
+    check(world, command)
+    return command
 
 
-def fetched(region: Region, being: int) -> dict[str, Any] | None:
+def fetch(region: Region, being: int) -> dict[str, Any] | None:
     """The being of an id as plain data, where the region owns it: `kind`, `id`, `y_fixed`, `x_fixed`, and its `row`.
 
     Positions are the world's. `Move(**fetched | {"x_fixed": ...})` puts it elsewhere; a `Spawn` of the row copies it.

@@ -19,7 +19,7 @@ from umwelt.cluster.events import (
     Divided,
     Enter,
     EnterBirths,
-    EnterDeeds,
+    EnterCommands,
     Fetch,
     Fetched,
     Open,
@@ -32,7 +32,7 @@ from umwelt.cluster.wire.transport import Incoming, Transport
 from umwelt.sandbox.errors import UmweltError
 
 MESSAGES_A_TURN, MAX_TURN_S = 1024, 0.05
-MAX_DEEDS, MAX_DEED_BYTES = 1000, 1 << 20
+MAX_SUBMIT_COMMANDS, MAX_COMMAND_BYTES = 1000, 1 << 20
 NODES_ROLE, KEEPERS_ROLE = frozenset({"node", "world", "keeper"}), frozenset({"world", "keeper"})
 
 
@@ -40,7 +40,7 @@ class Books(Protocol):
     """The run's folder: journal and snapshots. What cannot be done raises an `UmweltError`."""
 
     def check(self, content: bytes) -> None:
-        """Refuse a deed that cannot be."""
+        """Refuse a command that cannot be."""
 
     def divide(self, divide: Divide) -> list[tuple[int, int, int, int]]:
         """Rectangles of about equal load."""
@@ -48,8 +48,8 @@ class Books(Protocol):
     def open(self, opened: Open) -> None:
         """Journal a map, durably."""
 
-    def enter_deeds(self, entered: EnterDeeds) -> None:
-        """Journal deeds; nobody hears of them before `commit`."""
+    def enter_commands(self, entered: EnterCommands) -> None:
+        """Journal commands; nobody hears of them before `commit`."""
 
     def commit(self) -> None:
         """Make all that was journalled durable."""
@@ -95,10 +95,10 @@ class Steward:
         self.malformed = 0
         self._later: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._held_back: list[Send] | None = None
-        """What waits for the disk: from the first deed that is not durable yet, nothing goes out before it is."""
+        """What waits for the disk: from the first command that is not durable yet, nothing goes out before it is."""
 
     def turn(self, wait_s: float) -> None:
-        """Take in what came, for a while; make its deeds durable, all at once; then let time pass."""
+        """Take in what came, for a while; make its commands durable, all at once; then let time pass."""
         end_s = self.clock() + wait_s + MAX_TURN_S
         for _ in range(MESSAGES_A_TURN):
             incoming = self.transport.receive(wait_s)
@@ -147,10 +147,10 @@ class Steward:
         self._do(self.directory.handle(Arrived(order, (), b"")))
 
     def _refused(self, submit: Submit) -> str:
-        if len(submit.deeds) > MAX_DEEDS or sum(map(len, submit.deeds)) > MAX_DEED_BYTES:
-            return f"too much at once: at most {MAX_DEEDS} deeds and {MAX_DEED_BYTES:,} bytes"
+        if len(submit.commands) > MAX_SUBMIT_COMMANDS or sum(map(len, submit.commands)) > MAX_COMMAND_BYTES:
+            return f"too much at once: at most {MAX_SUBMIT_COMMANDS} commands and {MAX_COMMAND_BYTES:,} bytes"
         try:
-            for content in submit.deeds:
+            for content in submit.commands:
                 self.books.check(content)
         except UmweltError as error:
             return str(error)
@@ -176,7 +176,7 @@ class Steward:
                 waiting.extend(self.directory.handle(event))
 
     def _let_out(self) -> None:
-        """Make deeds durable, then send what waited for that."""
+        """Make commands durable, then send what waited for that."""
         if self._held_back is None:
             return
         held_back: list[Any] = self._held_back
@@ -193,8 +193,8 @@ class Steward:
     def _open(self, opened: Open) -> None:
         self.books.open(opened)
 
-    def _enterdeeds(self, entered: EnterDeeds) -> None:
-        self.books.enter_deeds(entered)
+    def _entercommands(self, entered: EnterCommands) -> None:
+        self.books.enter_commands(entered)
         self._held_back = self._held_back if self._held_back is not None else []
 
     def _enterbirths(self, entered: EnterBirths) -> None:

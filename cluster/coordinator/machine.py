@@ -1,10 +1,10 @@
 """Who holds what, and until when: membership and time, without I/O. Events in, instructions out.
 
-Time is granted: every node gets the same grant, "run through tick T; these deeds at these ticks". Deeds are journalled
-before they are granted, and take effect at the first tick after all that was granted so far.
+Time is granted: every node gets the same grant, "run through tick T; these commands at these ticks". Commands are
+journalled before they are granted, and take effect at the first tick after all that was granted so far.
 
 Membership changes one way. A tick is chosen that is safe (the present one, with a snapshot taken there; or the last
-complete snapshot, after a death), the torus is cut anew, every node loads its rectangle, deeds are replayed, and the
+complete snapshot, after a death), the torus is cut anew, every node loads its rectangle, commands are replayed, and the
 world goes on. Each map has an epoch; what comes from an older one is dropped.
 
     gathering   waiting for nodes                        -> dividing
@@ -41,9 +41,9 @@ EVENTS_KEPT = 50
 MAX_WAITING_NODES = 1000
 MAX_ATTENDANTS = 256
 MAX_TICKETS = 10_000
-MAX_PENDING_DEEDS = 10_000
+MAX_PENDING_COMMANDS = 10_000
 FURTHEST_TICKS = 1_000_000
-"""How far ahead a deed may be wished, and how far beyond what we know a node may claim to have been."""
+"""How far ahead a command may be wished, and how far beyond what we know a node may claim to have been."""
 MAX_SPENT_KEYS = 10_000
 SAY_AGAIN_S = 1.0
 
@@ -64,7 +64,7 @@ class Directory:
         self.granted = known.tick
         self.horizon = max(known.horizon, known.tick)
         self.number = known.next_number
-        self.deeds = list(known.deeds)
+        self.commands = list(known.commands)
         self.tickets = {ticket: (tick, number) for ticket, tick, number in known.tickets}
         self.tickets = dict(sorted(self.tickets.items(), key=lambda item: item[1][1])[-MAX_TICKETS:])
         self.nodes: dict[str, Node] = {}
@@ -462,7 +462,7 @@ class Directory:
         self.tick = event.tick
         self.snapshot = ("tick-" if taking.kept else "mark-") + f"{event.tick:012d}"
         self.at_snapshot = self.totals[event.tick]
-        self.deeds = [deed for deed in self.deeds if deed.tick >= event.tick]
+        self.commands = [command for command in self.commands if command.tick >= event.tick]
         return self._changed(taking.reason) if taking.reason else []
 
     def _changed(self, reason: str) -> list[Any]:
@@ -503,8 +503,8 @@ class Directory:
         out = []
         snapshots = [say.Snapshot(self.taking.tick, self.taking.kept)] if self.taking is not None else []
         for node in self.members:
-            deeds = [deed for deed in self.deeds if node.tick <= deed.tick < through]
-            out.append(events.Send(node.sender, say.Grant(self.epoch, through, deeds, snapshots, node.notes)))
+            commands = [command for command in self.commands if node.tick <= command.tick < through]
+            out.append(events.Send(node.sender, say.Grant(self.epoch, through, commands, snapshots, node.notes)))
         return out
 
     def _judge(self) -> list[Any]:
@@ -539,17 +539,19 @@ class Directory:
                 events.Send(event.sender, say.Settled(submit.ticket, -1, 0, "the world rests: umwelt resume wakes it"))
             ]
         tick, now = max(self.horizon, self.granted, submit.tick), max(self.horizon, self.granted)
-        if tick > now + FURTHEST_TICKS or len(self.deeds) + len(submit.deeds) > MAX_PENDING_DEEDS:
+        if tick > now + FURTHEST_TICKS or len(self.commands) + len(submit.commands) > MAX_PENDING_COMMANDS:
             line = "too much at once: try again later" if tick == now else f"tick {tick} is too far ahead of tick {now}"
             return [events.Send(event.sender, say.Settled(submit.ticket, -1, 0, line))]
-        deeds = tuple(say.Deed(tick, self.number + i, content) for i, content in enumerate(submit.deeds))
-        self.number += len(deeds)
-        self.deeds += deeds
-        self.tickets[submit.ticket] = (tick, deeds[0].number if deeds else 0)
+        commands = tuple(
+            say.ScheduledCommand(tick, self.number + i, content) for i, content in enumerate(submit.commands)
+        )
+        self.number += len(commands)
+        self.commands += commands
+        self.tickets[submit.ticket] = (tick, commands[0].number if commands else 0)
         if len(self.tickets) > MAX_TICKETS:
             del self.tickets[next(iter(self.tickets))]
         settled = say.Settled(submit.ticket, *self.tickets[submit.ticket])
-        return [events.EnterDeeds(submit.ticket, deeds), events.Send(event.sender, settled)]
+        return [events.EnterCommands(submit.ticket, commands), events.Send(event.sender, settled)]
 
     def _take_order(self, event: events.Arrived) -> list[Any]:
         order: say.Order = event.message  # type: ignore[assignment]

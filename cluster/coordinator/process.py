@@ -62,7 +62,7 @@ class SeatSettings(msgspec.Struct):
 def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, manifest: snapshot.Manifest) -> Known:
     """What a run's folder tells a directory."""
     tick = manifest.tick
-    deeds = list(journal.deeds(tick))
+    commands = list(journal.commands(tick))
     return Known(
         torus_of(world),
         world.laws.light_speed,
@@ -73,8 +73,8 @@ def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, m
         max(journal.last_epoch(), manifest.epoch),
         1 + journal.last_number(),
         max(tick, 1 + journal.last_tick()),
-        tuple(deed for _, deed in deeds),
-        tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(list(journal.deeds()))),
+        tuple(command for _, command in commands),
+        tuple((ticket, command.tick, command.number) for ticket, command in reversed(list(journal.commands()))),
     )
 
 

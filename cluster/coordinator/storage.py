@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.events import BeginSnapshot, Complete, Divide, Enter, EnterDeeds, Fetch, Open
+from umwelt.cluster.events import BeginSnapshot, Complete, Divide, Enter, EnterCommands, Fetch, Open
 from umwelt.cluster.partition import BLOCK_CELLS, cut
 from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.run.journal import Journal, Metrics
@@ -70,8 +70,8 @@ class RunBooks:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="umwelt-store")
 
     def check(self, content: bytes) -> None:
-        """Refuse a deed that cannot be."""
-        deeds.checked(self.world, deeds.read(content))
+        """Refuse a command that cannot be."""
+        commands.check(self.world, commands.decode(content))
 
     def divide(self, divide: Divide) -> list[tuple[int, int, int, int]]:
         """Rectangles of about equal cost, by where beings are in the snapshot."""
@@ -90,9 +90,9 @@ class RunBooks:
             self._aside = None
         self.journal.enter_map(opened.epoch, opened.tick, opened.reason, opened.members)
 
-    def enter_deeds(self, entered: EnterDeeds) -> None:
-        """Journal deeds; they are durable after `commit`."""
-        self.journal.enter_deeds(entered.ticket, entered.deeds)
+    def enter_commands(self, entered: EnterCommands) -> None:
+        """Journal commands; they are durable after `commit`."""
+        self.journal.enter_commands(entered.ticket, entered.commands)
 
     def commit(self) -> None:
         """Make all that was journalled durable."""

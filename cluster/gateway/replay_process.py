@@ -2,7 +2,7 @@
 
     python -m umwelt.cluster.gateway.replay_process SETTINGS      (the gateway starts it)
 
-Such a process replays the run from the snapshot before a tick, with the deeds of the journal, and then stands there as
+Such a process replays the run from the snapshot before a tick, with the journalled commands, and then stands there as
 a node of one would: it can be watched and asked. It can also be played: then it goes on as the run did, never past what
 is journalled. Another kind of errand forks the run into a folder of its own.
 """
@@ -117,7 +117,7 @@ class Player:
         return TURN_S
 
     def _ahead(self, now_s: float) -> bool:
-        """Whether the run is known to have gone on from here; the deeds of ticks are read before they are made."""
+        """Whether the run is known to have gone on from here; the commands of ticks are read before they are made."""
         from umwelt.cluster.run.replay import journalled
 
         if self.moment.tick >= self._last and now_s - self._read_s >= JOURNAL_EVERY_S:

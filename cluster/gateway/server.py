@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.commands.requests import composed, needed, spoken
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
@@ -358,7 +358,7 @@ class Gateway:
         if viewer.role not in (KEEPER, WORLD):
             raise RunError(f"{what[:40]}: a {viewer.role} may look, not change the world: come with a keeper's key")
 
-    def _take_command(self, viewer: Viewer, message: viewer_protocol.Command, now_s: float) -> None:
+    def _take_commandrequest(self, viewer: Viewer, message: viewer_protocol.CommandRequest, now_s: float) -> None:
         self._keeper(viewer, message.what)
         if len(self.submits) + len(self.asks) >= MAX_COMMANDS or not viewer.commands.take(now_s):
             raise RunError("too many commands at once: give fewer a second")
@@ -379,9 +379,9 @@ class Gateway:
         self.asks.ask(queries.Fetch(needed(command)), LIVE, now_s, found)
 
     def _submit(self, viewer: Viewer, ticket: str, command: Any, being: dict[str, Any] | None) -> None:
-        written = [deeds.written(deed) for deed in composed(self.world, command, being)]
+        written = [commands.encode(command) for command in composed(self.world, command, being)]
         if not written:
-            raise RunError("deeds: none are given: give at least one")
+            raise RunError("commands: none are given: give at least one")
         self.submits.submit(Submit(ticket, written), self.clock(), self._settled(viewer, ticket))
 
     def _take_order(self, viewer: Viewer, message: viewer_protocol.Order, now_s: float) -> None:

@@ -230,7 +230,7 @@ class Host:
 
     def _step(self, step: Step) -> Stepped:
         portion, began_s = self._held(), self.clock()
-        portion.step(step.deeds, self._between)
+        portion.step(step.commands, self._between)
         return Stepped(portion.tick, portion.held_count, self.clock() - began_s, self._resident_bytes())
 
     def _record(self, record: Record) -> Written:

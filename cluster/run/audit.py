@@ -1,7 +1,7 @@
 """The audit of a run: is its world closed, and how fast does matter go round in it? The run stays as it is.
 
 Closed: the atoms of each element are counted in every kept snapshot and in every journalled moment, and compared with
-those of the first one and what journalled deeds added. Cycles: the run is carried on in memory from its last good
+those of the first one and what journalled commands added. Cycles: the run is carried on in memory from its last good
 snapshot, and every flow between pools is measured (`agents/measures/cycles.py`).
 """
 
@@ -12,15 +12,15 @@ from operator import itemgetter
 
 import numpy as np
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.measures.cycles import Cycle, Meter
-from umwelt.agents.measures.matter_budget import Ledger
+from umwelt.agents.measures.matter_budget import MatterBudget
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.run.journal import Journal, damaged
-from umwelt.cluster.run.replay import Replay, journalled_deeds, region_at
+from umwelt.cluster.run.replay import Replay, journalled_commands, region_at
 from umwelt.cluster.run.store import Entry, Store
-from umwelt.cluster.wire.protocol import Deed
+from umwelt.cluster.wire.protocol import ScheduledCommand
 from umwelt.sandbox.chemistry import CHARGE, Chemistry
 from umwelt.sandbox.errors import RunError, SnapshotError
 from umwelt.sandbox.laws.weather import climate_of
@@ -76,13 +76,13 @@ def closure(store: Store, world: WorldFile) -> Closure:
     result = Closure()
     journal = Journal.reading(store.journal)
     try:
-        due = sorted((deed for _, deed in journal.deeds()), key=lambda deed: (deed.tick, deed.number))
+        due = sorted((command for _, command in journal.commands()), key=lambda command: (command.tick, command.number))
         moments = merge(_kept(store, world, chemistry, result), _journalled(journal, chemistry), key=itemgetter(0))
         ledger, entered = None, 0
         for tick, where, atoms in moments:
             if ledger is None:
-                ledger, result.first_tick = Ledger(chemistry, torus_of(world), atoms), tick
-                entered = sum(deed.tick < tick for deed in due)
+                ledger, result.first_tick = MatterBudget(chemistry, torus_of(world), atoms), tick
+                entered = sum(command.tick < tick for command in due)
             entered = _enter(ledger, due, entered, tick)
             element = ledger.count(atoms)
             if element is not None:
@@ -102,16 +102,16 @@ def closure(store: Store, world: WorldFile) -> Closure:
     return result
 
 
-def _enter(ledger: Ledger, due: Sequence[Deed], entered: int, tick: int) -> int:
-    """Enter the deeds in force before a tick was counted; gives how many are entered."""
+def _enter(ledger: MatterBudget, due: Sequence[ScheduledCommand], entered: int, tick: int) -> int:
+    """Enter the commands in force before a tick was counted; gives how many are entered."""
     while entered < len(due) and due[entered].tick < tick:
-        ledger.enter(due[entered].tick, deeds.read(due[entered].content))
+        ledger.enter(due[entered].tick, commands.decode(due[entered].content))
         entered += 1
     return entered
 
 
-def _difference(ledger: Ledger, result: Closure, tick: int, where: str, element: str, found: int) -> str:
-    least, most = ledger.least[element], ledger.most[element]
+def _difference(ledger: MatterBudget, result: Closure, tick: int, where: str, element: str, found: int) -> str:
+    least, most = ledger.min_atoms[element], ledger.max_atoms[element]
     wanted = f"{most:,}" if least == most else f"{least:,} to {most:,}"
     what = f"a charge of {found:,}" if element == CHARGE else f"{found:,} atoms of {element}"
     told = "" if ledger.touched_tick is None else f" and of what people did from tick {ledger.touched_tick:,} on"
@@ -162,7 +162,7 @@ def measured_round(
         raise RunError(f"--ticks: the laws of {world.laws.name} know no day: say how many ticks to measure")
     day_ticks = climate_of(region).day_ticks if "climate" in region.constants else 0
     meter = Meter(world, region)
-    going = Replay(meter.world, region, journalled_deeds(store, region.tick))
+    going = Replay(meter.world, region, journalled_commands(store, region.tick))
     first = region.tick
     last = first + (ticks or day_ticks)
     while region.tick < last:

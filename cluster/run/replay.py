@@ -1,4 +1,4 @@
-"""Any moment of a run's history again: from the newest snapshot before it, and the deeds of the journal.
+"""Any moment of a run's history again: from the newest snapshot before it, and the commands of the journal.
 
 What a run did once it does again, so that any tick can be shown, forked into a run of its own, or verified.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.open_world import opened, torus_of
 from umwelt.agents.world_file import WorldFile, parse_world
 from umwelt.cluster.partition import cut, neighbours
@@ -22,7 +22,7 @@ from umwelt.cluster.run.remote_store import created_store, opened_store
 from umwelt.cluster.run.store import WORLD, Entry, Store, writing
 from umwelt.cluster.run.verify import keep_ledger, proved
 from umwelt.cluster.shard import Shard, measured
-from umwelt.cluster.wire.protocol import Assign, Deed, Member
+from umwelt.cluster.wire.protocol import Assign, Member, ScheduledCommand
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import SORT_EVERY_TICKS, Piece, Region
@@ -65,7 +65,7 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(inner, f"{key}.{name}" if key else str(name))
 
 
-def journalled(store: Store, from_tick: int = 0) -> tuple[int, list[Deed]]:
+def journalled(store: Store, from_tick: int = 0) -> tuple[int, list[ScheduledCommand]]:
     """The last journalled tick, and what people did from a tick on, in order: all of it until that last tick.
 
     0 and nothing where the journal is missing.
@@ -74,12 +74,12 @@ def journalled(store: Store, from_tick: int = 0) -> tuple[int, list[Deed]]:
         return 0, []
     journal = Journal.reading(store.journal)
     try:
-        return journal.last_tick(), [deed for _, deed in journal.deeds(from_tick)]
+        return journal.last_tick(), [command for _, command in journal.commands(from_tick)]
     finally:
         journal.close()
 
 
-def journalled_deeds(store: Store, from_tick: int = 0) -> list[Deed]:
+def journalled_commands(store: Store, from_tick: int = 0) -> list[ScheduledCommand]:
     """What people did from a tick on, in order; nothing where the journal is missing."""
     return journalled(store, from_tick)[1]
 
@@ -96,14 +96,18 @@ def region_at(store: Store, tick: int | None = None) -> tuple[WorldFile, Region,
     region.counts.update(kept.manifest.counts)
     region.births = None
     if tick is not None and tick > region.tick:
-        replay(world, region, tick, journalled_deeds(store, region.tick))
+        replay(world, region, tick, journalled_commands(store, region.tick))
     return world, region, passed_over
 
 
 def replay(
-    world: WorldFile, region: Region, tick: int, due: Sequence[Deed], seen: Callable[[Region], None] | None = None
+    world: WorldFile,
+    region: Region,
+    tick: int,
+    due: Sequence[ScheduledCommand],
+    seen: Callable[[Region], None] | None = None,
 ) -> None:
-    """Carry a region that owns the torus on to a tick, with the deeds at their ticks. `seen` is shown each tick."""
+    """Carry a region that owns the torus on to a tick, with the commands at their ticks. `seen` is shown each tick."""
     going = Replay(world, region, due)
     while region.tick < tick:
         going.step()
@@ -112,18 +116,18 @@ def replay(
 
 
 class Replay:
-    """Carries a region that owns the torus on, tick by tick, with the deeds at their ticks."""
+    """Carries a region that owns the torus on, tick by tick, with the commands at their ticks."""
 
-    def __init__(self, world: WorldFile, region: Region, due: Sequence[Deed] = ()):
+    def __init__(self, world: WorldFile, region: Region, due: Sequence[ScheduledCommand] = ()):
         self.world, self.region = world, region
-        self._by_tick: dict[int, list[Deed]] = {}
+        self._by_tick: dict[int, list[ScheduledCommand]] = {}
         self.know(due)
 
-    def know(self, due: Sequence[Deed]) -> None:
-        """These are all the deeds from the region's tick on, as far as they are journalled."""
+    def know(self, due: Sequence[ScheduledCommand]) -> None:
+        """These are all the commands from the region's tick on, as far as they are journalled."""
         self._by_tick.clear()
-        for deed in due:
-            self._by_tick.setdefault(deed.tick, []).append(deed)
+        for command in due:
+            self._by_tick.setdefault(command.tick, []).append(command)
 
     def step(self) -> None:
         """One tick."""
@@ -131,8 +135,8 @@ class Replay:
         if region.tick % SORT_EVERY_TICKS == 0:
             region.sort()
         region.wrap()
-        for deed in self._by_tick.get(region.tick, ()):
-            deeds.apply(region, deeds.read(deed.content), deed.number)
+        for command in self._by_tick.get(region.tick, ()):
+            commands.apply(region, commands.decode(command.content), command.number)
         step(region, self.world.laws)
 
 
@@ -223,7 +227,7 @@ def verify(
     world = described_world(store)
     journal = Journal.reading(store.journal)
     try:
-        digests, due = journal.digests(), [deed for _, deed in journal.deeds()]
+        digests, due = journal.digests(), [command for _, command in journal.commands()]
     finally:
         journal.close()
     kept = store.ticks()
@@ -246,7 +250,7 @@ def verify(
             verdict.snapshots += tick in saved
         seen(tick, verdict.last_tick)
         if tick < verdict.last_tick:
-            step_together(portions, [deed for deed in due if deed.tick == tick])
+            step_together(portions, [command for command in due if command.tick == tick])
     return verdict
 
 
@@ -264,7 +268,7 @@ def together(world: WorldFile, first: snapshot.Snapshot, nodes: int) -> list[Sha
     return made
 
 
-def step_together(portions: Sequence[Shard], due: Sequence[Deed]) -> None:
+def step_together(portions: Sequence[Shard], due: Sequence[ScheduledCommand]) -> None:
     """One exchange and one tick."""
     region = portions[0].region
     strips: list[dict[int, list[Any]]] = [{} for _ in portions]

@@ -1,12 +1,12 @@
-"""The ledger: what deeds add is known from the deeds themselves, exactly or within bounds that hold."""
+"""The ledger: what commands add is known from the commands themselves, exactly or within bounds that hold."""
 
 import pytest
 from carving import golden
-from deeds_script import KINDS, LAST_TICK, deeds_at, number_of
+from commands_script import KINDS, LAST_TICK, commands_at, number_of
 
-from umwelt.agents.commands import deeds
-from umwelt.agents.commands.deeds import Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
-from umwelt.agents.measures.matter_budget import Ledger
+from umwelt.agents import commands
+from umwelt.agents.commands import Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
+from umwelt.agents.measures.matter_budget import MatterBudget
 from umwelt.agents.open_world import tick_zero, torus_of
 from umwelt.sandbox.audit import element_totals, substance_totals
 
@@ -18,29 +18,29 @@ def atoms(region) -> dict[str, int]:
     return element_totals(substance_totals(region, WORLD.chemistry), WORLD.chemistry)
 
 
-def test_deeds_of_every_kind_add_what_the_ledger_says():
+def test_commands_of_every_kind_add_what_the_ledger_says():
     region = tick_zero(WORLD)
     before, met, exact = atoms(region), set(), set()
     for tick in range(LAST_TICK + 1):
-        for at, deed in enumerate(deeds_at(tick, WORLD)):
-            ledger = Ledger(WORLD.chemistry, torus_of(WORLD), before)
-            ledger.enter(tick, deed)
-            deeds.apply(region, deed, number_of(tick, at))
+        for at, command in enumerate(commands_at(tick, WORLD)):
+            ledger = MatterBudget(WORLD.chemistry, torus_of(WORLD), before)
+            ledger.enter(tick, command)
+            commands.apply(region, command, number_of(tick, at))
             after = atoms(region)
-            known = ledger.least == ledger.most
+            known = ledger.min_atoms == ledger.max_atoms
             if known:
-                assert ledger.most == after, deed
-                exact.add(type(deed))
-            assert ledger.count(after) is None, deed
-            assert (ledger.touched_tick is None) <= (after == before), deed
+                assert ledger.max_atoms == after, command
+                exact.add(type(command))
+            assert ledger.count(after) is None, command
+            assert (ledger.touched_tick is None) <= (after == before), command
             before = after
-            met.add(type(deed))
+            met.add(type(command))
     assert met == set(KINDS) and exact >= set(EXACT) and not exact & {Move, Remove}
 
 
 def test_an_atom_too_many_is_named_and_one_within_reach_of_people_is_not():
     held = atoms(tick_zero(WORLD))
-    ledger = Ledger(WORLD.chemistry, torus_of(WORLD), held)
+    ledger = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
     assert ledger.count(held | {"N": held["N"] + 1}) == "N"
     ledger.enter(5, Drop(1, 2, "mineral", 7))
     assert ledger.count(held | {"N": held["N"] + 8}) == "N" and ledger.touched_tick == 5
@@ -53,20 +53,20 @@ def test_an_atom_too_many_is_named_and_one_within_reach_of_people_is_not():
 
 def test_a_cell_may_be_too_full_for_what_is_poured():
     held = atoms(tick_zero(WORLD)) | {"H": 1 << 40, "O": 1 << 40}
-    for deed, most in ((Drop(1, 2, "water", 1 << 20), 1 << 20), (Rain(0, 0, 1, 1 << 20), 5 << 20)):
-        ledger = Ledger(WORLD.chemistry, torus_of(WORLD), held)
-        ledger.enter(3, deed)
-        assert ledger.least["O"] == held["O"] and ledger.most["O"] == held["O"] + most
+    for command, most in ((Drop(1, 2, "water", 1 << 20), 1 << 20), (Rain(0, 0, 1, 1 << 20), 5 << 20)):
+        ledger = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
+        ledger.enter(3, command)
+        assert ledger.min_atoms["O"] == held["O"] and ledger.max_atoms["O"] == held["O"] + most
         assert ledger.count(held | {"O": held["O"] + 9, "H": held["H"] + 18}) is None and ledger.open_tick == 3
-        ledger = Ledger(WORLD.chemistry, torus_of(WORLD), held)
-        ledger.enter(3, deed)
+        ledger = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
+        ledger.enter(3, command)
         all_of_it = held | {"O": held["O"] + most, "H": held["H"] + 2 * most}
         assert ledger.count(all_of_it) is None and ledger.open_tick is None
 
 
-@pytest.mark.parametrize("deed", [Wound(77, 4), Drive(77), Rate("decay", 1), Paint(0, 0, 4, 4, "elevation", 9)])
-def test_deeds_that_move_no_matter_touch_nothing(deed):
+@pytest.mark.parametrize("command", [Wound(77, 4), Drive(77), Rate("decay", 1), Paint(0, 0, 4, 4, "elevation", 9)])
+def test_commands_that_move_no_matter_touch_nothing(command):
     held = atoms(tick_zero(WORLD))
-    ledger = Ledger(WORLD.chemistry, torus_of(WORLD), held)
-    ledger.enter(3, deed)
-    assert ledger.least == ledger.most == held and ledger.touched_tick is None
+    ledger = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
+    ledger.enter(3, command)
+    assert ledger.min_atoms == ledger.max_atoms == held and ledger.touched_tick is None

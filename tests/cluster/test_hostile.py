@@ -24,7 +24,6 @@ from umwelt.cluster.wire.protocol import (
     Attend,
     Beat,
     Chunk,
-    Deed,
     Failed,
     Fenced,
     Grant,
@@ -41,6 +40,7 @@ from umwelt.cluster.wire.protocol import (
     Ready,
     Recorded,
     Refused,
+    ScheduledCommand,
     Snapshot,
     Stop,
     Strip,
@@ -85,7 +85,11 @@ def lies(epoch: int, pass_key: bytes, members: list[Member], chance: Random) -> 
         (Stop(),),
         (Chunk("tick-0", "x", 0), [b"x" * 100]),
         (Assign(epoch + 1, other, 0, "tick-0", members, 0, 1, 1, 8),),
-        (Grant(epoch, 1 << 28, [Deed(9, 9, b'{"deed": "remove", "being": 1}')], [Snapshot(9, True)], 99),),
+        (
+            Grant(
+                epoch, 1 << 28, [ScheduledCommand(9, 9, b'{"command": "remove", "being": 1}')], [Snapshot(9, True)], 99
+            ),
+        ),
         (Beat(key, epoch, 1 << 28, 1, 1e-9, 1.0, 1, 1e9, 1e9),),
         (Beat("nobody", epoch, 5),),
         (Leave(key),),

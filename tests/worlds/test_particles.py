@@ -20,10 +20,10 @@ from carving import (
 from small import walking
 
 from umwelt.agents.body.interface import SEED_IN_GROUND, SUBSTANCES
-from umwelt.agents.commands.deeds import Drop, Paint
+from umwelt.agents.commands import Drop, Paint
 from umwelt.agents.earth.parameters import BUD_SUGAR_COUNT, BUD_TISSUE_COUNT
 from umwelt.agents.measures import known, measured
-from umwelt.agents.measures.matter_budget import Ledger
+from umwelt.agents.measures.matter_budget import MatterBudget
 from umwelt.agents.open_world import tick_zero
 from umwelt.agents.world_file import read_world
 from umwelt.client.commands.cli import main
@@ -77,13 +77,13 @@ def test_elements_and_charge_are_conserved_exactly_while_plants_come_to_be():
 
 def test_the_ledger_knows_the_charge_that_people_add():
     world = particles(**{f"chemistry.initial.{name}": 0 for name in ("up", "down", "electron")})
-    ledger = Ledger(world.chemistry, torus_of(world), whole_elements([begin(world)], world))
+    ledger = MatterBudget(world.chemistry, torus_of(world), whole_elements([begin(world)], world))
     ledger.enter(3, Drop(1, 2, "electron", 5))
-    assert ledger.least["charge"] == ledger.most["charge"] == -15
-    held = dict(ledger.most)
+    assert ledger.min_atoms["charge"] == ledger.max_atoms["charge"] == -15
+    held = dict(ledger.max_atoms)
     assert ledger.count(held | {"charge": 0}) == "charge"
     ledger.enter(4, Paint(0, 0, 2, 2, "electron", 7))
-    assert ledger.least["charge"] == -15 - 3 * 28 and ledger.most["charge"] > 1 << 80
+    assert ledger.min_atoms["charge"] == -15 - 3 * 28 and ledger.max_atoms["charge"] > 1 << 80
 
 
 def test_a_spore_is_made_of_the_detritus_and_sugar_of_its_cell():
