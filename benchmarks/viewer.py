@@ -25,12 +25,10 @@ from umwelt.client.connection.connection import Core
 from umwelt.client.window.app import imported, prepare_display
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.session import PromisedConnection, Session
-from umwelt.cluster.launch.local import Engine
-from umwelt.cluster.launch.local import Plan
-from umwelt.cluster.launch.local import begin_run
+from umwelt.cluster.gateway.welcome import compose_welcome
+from umwelt.cluster.launch.local import Engine, Plan, begin_run
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.shard import measure_populations
-from umwelt.cluster.gateway.welcome import compose_welcome
 from umwelt.cluster.view import queries
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import Topic

@@ -25,9 +25,7 @@ import zmq
 
 from benchmarks.measure import median
 from umwelt.agents.world_file import read_world
-from umwelt.cluster.launch.local import Engine
-from umwelt.cluster.launch.local import Plan
-from umwelt.cluster.launch.local import begin_run
+from umwelt.cluster.launch.local import Engine, Plan, begin_run
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.view import tiles
 from umwelt.cluster.wire import viewer_protocol
@@ -88,7 +86,7 @@ class Crowd:
         for _ in range(count):
             place = {"y": self.chance.randrange(self.side), "x": self.chance.randrange(self.side)}
             what = msgspec.json.encode({**place, "substance": "water", "count": 3})
-            command = viewer_protocol.Command(secrets.token_hex(8), "drop", what)
+            command = viewer_protocol.CommandRequest(secrets.token_hex(8), "drop", what)
             self.asked_s[command.ticket] = now_s
             self._say(self.chance.choice(self.names), command)
 

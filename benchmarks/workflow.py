@@ -19,9 +19,7 @@ from benchmarks.measure import Effort, Section, spread
 from umwelt.agents.world_file import read_world
 from umwelt.client.connection.api import Connection, connect
 from umwelt.client.connection.flows import WorldFlow
-from umwelt.cluster.launch.local import Engine
-from umwelt.cluster.launch.local import Plan
-from umwelt.cluster.launch.local import begin_run
+from umwelt.cluster.launch.local import Engine, Plan, begin_run
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.tasks.builtin import spin
 from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE

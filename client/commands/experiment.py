@@ -25,11 +25,9 @@ from umwelt.client.experiments.outcomes import Finding, Run, analysed, compared,
 from umwelt.client.experiments.plan import Experiment, Trial, bundled_experiments, read_experiment
 from umwelt.client.experiments.plots import draw_page
 from umwelt.client.experiments.trial import Result, all_runs, job_of
-from umwelt.cluster.run.store import replace_file
-from umwelt.cluster.run.store import report_disk_errors
 from umwelt.cluster.ray.pool import ray_worker_pool
-from umwelt.cluster.tasks.pool import WorkerPool
-from umwelt.cluster.tasks.pool import choose_process_count
+from umwelt.cluster.run.store import replace_file, report_disk_errors
+from umwelt.cluster.tasks.pool import WorkerPool, choose_process_count
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import cached
 

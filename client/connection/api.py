@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.client.connection.connection import Core, Reply
 from umwelt.client.connection.flows import Flowing
 from umwelt.cluster.view import queries
@@ -355,11 +355,11 @@ class Connection(_Looking):
     def _wait(self, tick: int, timeout_s: float | None) -> int:
         return self._core.wait_for_status(lambda status: status.get("tick", -1) >= tick, timeout_s)["tick"]
 
-    # --- deeds
+    # --- commands
 
     def _command(self, what: str, **arguments: Any) -> Any:
         content = msgspec.json.encode(arguments, enc_hook=_plain)
-        asked = self._core.ask(lambda ticket: viewer_protocol.Command(ticket, what, content))
+        asked = self._core.ask(lambda ticket: viewer_protocol.CommandRequest(ticket, what, content))
         return self._do(asked, what, lambda reply: reply.tick)
 
     def drop(self, y: int, x: int, substance: str, count: int) -> Any:
@@ -405,9 +405,9 @@ class Connection(_Looking):
         """Give a reaction another rate a tick; None gives it back its own."""
         return self._command("rate", reaction=reaction, rate=rate)
 
-    def do(self, *given: deeds.Deed) -> Any:
-        """Deeds as `agents/commands/deeds.py` has them, all at one tick."""
-        return self._command("deeds", deeds=[msgspec.Raw(deeds.written(deed)) for deed in given])
+    def do(self, *given: commands.Command) -> Any:
+        """Commands as `agents/commands` has them, all at one tick."""
+        return self._command("commands", commands=[msgspec.Raw(commands.encode(command)) for command in given])
 
     # --- time and nodes
 

@@ -236,9 +236,9 @@ class Core:
         with self._changed:
             self._changed.notify_all()
 
-    def _hand_over(self, deed: Callable[[], None]) -> None:
+    def _hand_over(self, command: Callable[[], None]) -> None:
         """Have the thread do something, at once."""
-        self._outbox.put(deed)
+        self._outbox.put(command)
         if self._transport is not None:
             self._transport.wake()
 

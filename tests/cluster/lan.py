@@ -32,10 +32,8 @@ from typing import Any
 import msgspec
 
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.coordinator.process import COORDINATOR_FILE
-from umwelt.cluster.coordinator.process import CoordinatorSettings
-from umwelt.cluster.launch.local import begin_run
-from umwelt.cluster.launch.local import CoordinatorClient
+from umwelt.cluster.coordinator.process import COORDINATOR_FILE, CoordinatorSettings
+from umwelt.cluster.launch.local import CoordinatorClient, begin_run
 from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.process import is_alive, read_announcement
 from umwelt.cluster.wire.keys import WORLD, Keys, make_keys

@@ -5,9 +5,8 @@ import pytest
 from small import small_world
 
 from umwelt.agents.open_world import begin
-from umwelt.cluster.node.queries import MAX_HELD
-from umwelt.cluster.node.queries import QueryServer
 from umwelt.cluster.gateway.replay_process import ReplayShard
+from umwelt.cluster.node.queries import MAX_HELD, QueryServer
 from umwelt.cluster.tasks.node_worker import TaskOutcome
 from umwelt.cluster.tasks.worker import TaskCall
 from umwelt.cluster.view.tile_encoder import Cutter

@@ -2,14 +2,9 @@
 
 import pytest
 
-from umwelt.cluster.gateway.task_scheduler import MAX_AHEAD
-from umwelt.cluster.gateway.task_scheduler import MAX_LIVES
-from umwelt.cluster.wire.protocol import CancelTasks
-from umwelt.cluster.wire.protocol import QueryAnswer
-from umwelt.cluster.wire.protocol import QueryRequest
-from umwelt.cluster.wire.protocol import decode
-from umwelt.cluster.gateway.task_scheduler import TaskScheduler
+from umwelt.cluster.gateway.task_scheduler import MAX_AHEAD, MAX_LIVES, TaskScheduler
 from umwelt.cluster.gateway.tile_relay import NodeMap
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, decode
 from umwelt.cluster.wire.viewer_protocol import Task
 from umwelt.sandbox.region import Torus
 

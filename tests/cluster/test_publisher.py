@@ -11,9 +11,9 @@ from small import small_world
 
 from umwelt.agents.open_world import begin, torus_of
 from umwelt.agents.world_file import read_world
+from umwelt.cluster.gateway.replay_process import ReplayShard
 from umwelt.cluster.node.queries import QueryServer
 from umwelt.cluster.node.tile_publisher import TilePublisher
-from umwelt.cluster.gateway.replay_process import ReplayShard
 from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.view import queries, tiles
 from umwelt.cluster.view.tile_encoder import Cutter

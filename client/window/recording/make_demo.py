@@ -16,8 +16,8 @@ from umwelt.agents.species.behaviour import own_values
 from umwelt.agents.world_file import WorldFile, read_world
 from umwelt.client.window.recording.demo import BUNDLED
 from umwelt.client.window.recording.recording import Recording, Tracks, against_parents, birthplaces, write
-from umwelt.cluster.shard import measure_populations
 from umwelt.cluster.gateway.welcome import species_names
+from umwelt.cluster.shard import measure_populations
 from umwelt.cluster.view.queries import LAST
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Region
