@@ -91,7 +91,7 @@ class MemoryBooks:
         self.disk.snapshots[name] = {
             "tick": complete.tick,
             "pieces": pieces,
-            "controls": Controls.read(complete.controls),
+            "controls": Controls.from_json(complete.controls),
             "births": complete.births,
             "deaths": complete.deaths,
         }
@@ -128,7 +128,7 @@ class MemoryShelf:
         if into is None:  # nobody waits for it any more
             return
         into[:] = [part for part in into if part[0].rectangle != piece.rectangle] + [(piece, region.controls.copy())]
-        done(Kept(tick, kept, {"rectangle": list(piece.rectangle)}, region.controls.written(), 0.001))
+        done(Kept(tick, kept, {"rectangle": list(piece.rectangle)}, region.controls.to_json(), 0.001))
 
 
 class Simulation:

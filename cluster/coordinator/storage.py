@@ -160,7 +160,7 @@ class RunBooks:
             snapshot.seals_of(self.constants),
             complete.parts,
             {"births": complete.births, "deaths": complete.deaths},
-            Controls.read(complete.controls),
+            Controls.from_json(complete.controls),
             complete.kept,
             complete.epoch,
         )

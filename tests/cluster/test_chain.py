@@ -14,7 +14,7 @@ from simulation import MemoryBooks, Simulation, undisturbed
 from small import small_run, small_world, walking
 
 from umwelt.agents import commands
-from umwelt.agents.commands import Rain
+from umwelt.agents.commands.rain import Rain
 from umwelt.client.commands.cli import main
 from umwelt.cluster.coordinator.process import Seat, SeatSettings
 from umwelt.cluster.coordinator.storage import RunBooks
@@ -389,7 +389,7 @@ def snapshot_by_a_directory(store: Store, tick: int, kept: bool, secret: bytes) 
     part = snapshot.write_part(books._aside, region.cut(region.owned), region.torus, audit.digest(region), kept)
     lines: list[str] = []
     counts = region.counts["births"], region.counts["deaths"]
-    books.complete(Complete(7, tick, kept, (part,), region.controls.written(), *counts), lines.append)
+    books.complete(Complete(7, tick, kept, (part,), region.controls.to_json(), *counts), lines.append)
     books.close()
     assert lines == [""]
     return part["folder"]

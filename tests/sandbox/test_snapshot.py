@@ -15,7 +15,7 @@ from small import small_world
 
 from umwelt.agents.open_world import begin, opened
 from umwelt.sandbox import audit, snapshot
-from umwelt.sandbox.controls import Controls
+from umwelt.sandbox.controls import Controls, Override
 from umwelt.sandbox.errors import SnapshotError
 from umwelt.sandbox.region import Rectangle, Region, Torus
 from umwelt.sandbox.step import advance
@@ -154,7 +154,7 @@ def regions(world_in_parts):
     advance(source, world_in_parts.laws, 3)
     made = carved(source, world_in_parts, quarters(torus_of(world_in_parts)), 1)
     for region in made:
-        region.controls = Controls({"rot": 7}, {12: (1, -2)})
+        region.controls = Controls({"rot": 7}, {12: {"drive": Override((1, -2))}})
     return made
 
 
@@ -257,8 +257,12 @@ def test_torn_parts_are_never_taken_for_whole(path, under, how):
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("controls", {"rates": {"rot": 8}, "held": {"12": [1, -2]}}, "add up to another"),
-        ("controls", {"rates": [], "held": {}}, "half written"),
+        (
+            "controls",
+            {"rates": {"rot": 8}, "overrides": {"12": {"drive": {"drives": [1, -2], "end_tick": None}}}},
+            "add up to another",
+        ),
+        ("controls", {"rates": [], "overrides": {}}, "half written"),
         ("kept", 1, "kept"),
         ("epoch", None, "epoch"),
         ("constants", {"../x": "00"}, "is no name"),
