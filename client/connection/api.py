@@ -357,57 +357,61 @@ class Connection(_Looking):
 
     # --- commands
 
-    def _command(self, what: str, **arguments: Any) -> Any:
-        content = msgspec.json.encode(arguments, enc_hook=_plain)
-        asked = self._core.ask(lambda ticket: viewer_protocol.CommandRequest(ticket, what, content))
-        return self._do(asked, what, lambda reply: reply.tick)
+    def command(self, name: str, **fields: Any) -> Any:
+        """Give a command by its name, with the fields of its request; returns the tick at which it takes effect.
+
+        The commands and their fields are those of `umwelt.agents.commands`; the methods below are the same, typed.
+        """
+        content = msgspec.json.encode(fields, enc_hook=_plain)
+        answer = self._core.ask(lambda ticket: viewer_protocol.CommandRequest(ticket, name, content))
+        return self._do(answer, name, lambda reply: reply.tick)
 
     def drop(self, y: int, x: int, substance: str, count: int) -> Any:
         """Put molecules into a cell."""
-        return self._command("drop", y=y, x=x, substance=substance, count=count)
+        return self.command("drop", y=y, x=x, substance=substance, count=count)
 
     def paint(self, y: int, x: int, height: int, width: int, part: str, value: int) -> Any:
         """Set a field, or a substance, of all cells of a rectangle."""
-        return self._command("paint", y=y, x=x, height=height, width=width, part=part, value=value)
+        return self.command("paint", y=y, x=x, height=height, width=width, part=part, value=value)
 
     def rain(self, y: int, x: int, radius_cells: int = 4, count: int = 100) -> Any:
-        """Water on each cell of a disc."""
-        return self._command("rain", y=y, x=x, radius_cells=radius_cells, count=count)
+        """Put water on each cell of a disc."""
+        return self.command("rain", y=y, x=x, radius_cells=radius_cells, count=count)
 
     def spawn(
         self, species: str = "", y: float = 0, x: float = 0, genome: Sequence[int] | None = None, like: int = 0
     ) -> Any:
-        """A founder of a species, with a genome of its own if one is given; or a copy of the being `like`."""
+        """Add a founder of a species, with a genome of its own if one is given; or a copy of the being `like`."""
         genes = None if genome is None else [int(gene) for gene in genome]
-        return self._command("spawn", species=species, y=y, x=x, genome=genes, like=like)
+        return self.command("spawn", species=species, y=y, x=x, genome=genes, like=like)
 
     def remove(self, being: int) -> Any:
-        """Take a being out of the world, with all it holds."""
-        return self._command("remove", id=being)
+        """Take a being out of the world, with all that it holds."""
+        return self.command("remove", id=being)
 
     def move(self, being: int, y: float, x: float) -> Any:
-        """Put a being elsewhere, in cells; as it is when it is fetched."""
-        return self._command("move", id=being, y=y, x=x)
+        """Put a being, as it is when it is fetched, at another place in cells."""
+        return self.command("move", id=being, y=y, x=x)
 
     def wound(self, being: int, tissue_count: int) -> Any:
         """Let tissue of a body fall to the ground."""
-        return self._command("wound", id=being, tissue_count=tissue_count)
+        return self.command("wound", id=being, tissue_count=tissue_count)
 
     def drive(self, being: int, **drives: float) -> Any:
-        """Hold a body: these drives (-1 to 1; those not named rest) stand in the place of its own until `release`."""
-        return self._command("drive", id=being, drives=drives)
+        """Hold a body: these drives (-1 to 1, others are 0) replace its own until `release`."""
+        return self.command("drive", id=being, drives=drives)
 
     def release(self, being: int) -> Any:
-        """Give a held body back to itself."""
-        return self._command("drive", id=being, drives=None)
+        """Release a held body: its own drives count again."""
+        return self.command("drive", id=being, drives=None)
 
     def set_rate(self, reaction: str, rate: float | None) -> Any:
-        """Give a reaction another rate a tick; None gives it back its own."""
-        return self._command("rate", reaction=reaction, rate=rate)
+        """Give a reaction another rate a tick; None restores its own."""
+        return self.command("rate", reaction=reaction, rate=rate)
 
-    def do(self, *given: commands.Command) -> Any:
-        """Commands as `agents/commands` has them, all at one tick."""
-        return self._command("commands", commands=[msgspec.Raw(commands.encode(command)) for command in given])
+    def do(self, *batch: commands.Command) -> Any:
+        """Give several commands, as they are journalled, that take effect at the same tick in this order."""
+        return self.command(commands.BATCH, commands=[msgspec.Raw(commands.encode(command)) for command in batch])
 
     # --- time and nodes
 

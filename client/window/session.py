@@ -134,7 +134,7 @@ class Session:
         self.reconnecting = False
         self.quitting = False
         self.done: list[Any] = []
-        """What was done to the world from here (`tools.Done`)."""
+        """What was done to the world from here (`sending.Done`)."""
         self.at_close: list[Callable[[], None]] = []
         """Called before the line is closed: whoever holds something gives it back."""
         self.awaited = LIVE

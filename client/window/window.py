@@ -13,10 +13,14 @@ from umwelt.client.window.feed.feed import nearest
 from umwelt.client.window.feed.looks import GROUND_LAYERS
 from umwelt.client.window.feed.sky import wind_at
 from umwelt.client.window.gui import Gui
+from umwelt.client.window.input.fork_dialog import SPECTATOR_LINE
 from umwelt.client.window.input.inhabit import Inhabiting
 from umwelt.client.window.input.keys import ACTIONS, PANS, SPEEDS, ZOOMS
-from umwelt.client.window.input.tools import REACH_CELLS, REACH_PIXELS, SPECTATOR_LINE, Toolbox
-from umwelt.client.window.panels import keeping, legend
+from umwelt.client.window.input.tools import REACH_CELLS
+from umwelt.client.window.input.tools import REACH_PIXELS
+from umwelt.client.window.input.tools import Toolbox
+from umwelt.client.window.panels import keeping
+from umwelt.client.window.panels import legend
 from umwelt.client.window.panels.dock import Dock
 from umwelt.client.window.panels.layout import LEFT_PX, RIGHT_PX
 from umwelt.client.window.panels.toolbar import Toolbar
@@ -110,7 +114,7 @@ class Window(arcade.Window):
         self.stage.draw(session.feed.frame, session.camera, session.looks, session.status.get("nodes") or ())
         if self.recorder is not None:
             self._record_frame()
-        self._panels_seen = self.dock.visible or self.toolbox.asking is not None
+        self._panels_seen = self.dock.visible or self.toolbox.fork_dialog.question is not None
         if self._panels_seen:
             self.gui.begin(1 / FRAMES_A_S)
             if self.dock.visible:
@@ -121,7 +125,7 @@ class Window(arcade.Window):
                 self._draw_legend()
                 keeping.draw(self.recorder, self.dock.recorders, LEFT_PX + 24.0, KEEPING_TOP_PX)
             else:
-                self.toolbar.draw_question(self.toolbox)
+                self.toolbar.draw_question(self.toolbox.fork_dialog)
             self.gui.end()
 
     def _draw_legend(self) -> None:
@@ -228,7 +232,7 @@ class Window(arcade.Window):
         name = pyglet.window.key.symbol_string(symbol)
         control = bool(modifiers & (pyglet.window.key.MOD_CTRL | pyglet.window.key.MOD_COMMAND))
         if control:
-            {"Z": self.toolbox.undo, "Q": self._quit}.get(name, lambda: None)()
+            {"Z": self.toolbox.fork_dialog.offer_undo, "Q": self._quit}.get(name, lambda: None)()
         elif self.inhabiting.being and name not in ("I", "ESCAPE", "F2", "F3", "TAB"):
             self.inhabiting.on_key(name, True)
         elif name in ACTIONS:
@@ -265,7 +269,7 @@ class Window(arcade.Window):
         """Another window has the keys now."""
         self.gui.on_focus(False)
         self._held.clear()
-        self.inhabiting.let_go()
+        self.inhabiting.release_keys()
 
     def _quit(self) -> None:
         self.session.quitting = True
@@ -323,7 +327,7 @@ class Window(arcade.Window):
         """Let go of everything."""
         if self.inhabiting.being:
             self.inhabiting.end()
-        elif self.toolbox.tool != "look" or self.toolbox.asking is not None:
+        elif self.toolbox.tool != "look" or self.toolbox.fork_dialog.question is not None:
             self.toolbox.cancel()
         else:
             self.session.select(0)

@@ -282,8 +282,10 @@ def _fetched(world: WorldFile, region: Region, being: int) -> dict[str, Any] | N
     for name in LAST:
         for last in [one for one in table.schema.own if one.name == name]:
             found[name] = dict(zip(last.parts, table[name][at].tolist(), strict=True))
-    held = region.controls.held.get(being)
-    found["held"] = None if held is None else list(held)
+    held, own = region.controls.drives_of(being), table["drives"][at].tolist() if "drives" in table else []
+    found["held"] = (
+        None if held is None else [mine if new is None else new for mine, new in zip(own, held, strict=True)]
+    )
     return found
 
 

@@ -244,7 +244,7 @@ def test_matter_is_dropped_where_the_mouse_is(resting, run, world):
     toolbox, count = resting.window.toolbox, len(journalled(run, "drop"))
     toolbox.choose("drop")
     before = world.field("water", (45, 50, 1, 1))[0, 0]
-    toolbox.settings.substance, toolbox.settings.drop_count = "water", 777
+    toolbox.settings["drop"] |= {"substance": "water", "count": 777}
     resting.click(*resting.at(45.5, 50.5))
     command = touched(resting, run, "drop", count)
     assert (command["y"], command["x"], command["substance"], command["count"]) == (45, 50, "water", 777)

@@ -14,7 +14,7 @@ from simulation import MemoryBooks, Simulation, undisturbed
 from small import small_run, small_world, walking
 
 from umwelt.agents import commands
-from umwelt.agents.commands import Rain
+from umwelt.agents.commands.rain import Rain
 from umwelt.client.commands.cli import main
 from umwelt.cluster.coordinator.process import CoordinatorProcess, CoordinatorSettings
 from umwelt.cluster.coordinator.storage import RunStorage

@@ -15,7 +15,7 @@ from small import small_world
 
 from umwelt.agents.open_world import begin, open_region
 from umwelt.sandbox import audit, snapshot
-from umwelt.sandbox.controls import Controls
+from umwelt.sandbox.controls import Controls, Override
 from umwelt.sandbox.errors import SnapshotError
 from umwelt.sandbox.region import Rectangle, Region, Torus
 from umwelt.sandbox.step import advance
@@ -257,8 +257,12 @@ def test_torn_parts_are_never_taken_for_whole(path, under, how):
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("controls", {"rates": {"rot": 8}, "held": {"12": [1, -2]}}, "add up to another"),
-        ("controls", {"rates": [], "held": {}}, "half written"),
+        (
+            "controls",
+            {"rates": {"rot": 8}, "overrides": {"12": {"drive": {"drives": [1, -2], "end_tick": None}}}},
+            "add up to another",
+        ),
+        ("controls", {"rates": [], "overrides": {}}, "half written"),
         ("kept", 1, "kept"),
         ("epoch", None, "epoch"),
         ("constants", {"../x": "00"}, "is no name"),

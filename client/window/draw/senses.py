@@ -9,7 +9,7 @@ from typing import Any
 from umwelt.agents.body.interface import ANTENNA_SENSES, ANTENNAE
 from umwelt.agents.earth import parameters
 from umwelt.client.window.draw.colours import SENSE_COLOURS
-from umwelt.client.window.input.palette import Line, Ring
+from umwelt.client.window.input.marks import Line, Ring
 from umwelt.client.window.session import Session
 from umwelt.sandbox.units import ONE, SUBCELL, TURN
 

@@ -155,7 +155,7 @@ class Inspector:
         touches = able and toolbox is not None
         hint = f"wound it: {WOUND_COUNT} tissue fall to the ground"
         if tile_button(f"{ICON.ICON_FA_HEART_CRACK}##wound", hint, touches, width=width) and toolbox is not None:
-            toolbox.wound(selected.id, WOUND_COUNT)
+            toolbox.use("wound", id=selected.id, tissue_count=WOUND_COUNT)
         imgui.same_line()
         if tile_button(f"{ICON.ICON_FA_TRASH}##remove", "take it out of the world", touches, width=width):
             imgui.open_popup("sure")
@@ -163,7 +163,7 @@ class Inspector:
         if toolbox is not None and imgui.begin_popup("sure"):
             imgui.text("Take it out of the world, with all it holds?")
             if imgui.button("Take it out"):
-                toolbox.remove(selected.id)
+                toolbox.use("remove", id=selected.id)
                 imgui.close_current_popup()
             imgui.same_line()
             if imgui.button("Leave it"):
