@@ -15,18 +15,16 @@ import numpy as np
 from umwelt.agents import commands
 from umwelt.agents.body.interface import DRIVES
 from umwelt.agents.commands import Command
-from umwelt.agents.open_world import generate_world
 from umwelt.agents.commands.drive import Drive
 from umwelt.agents.commands.drop import Drop
 from umwelt.agents.commands.move import Move
 from umwelt.agents.commands.paint import Paint
 from umwelt.agents.commands.rain import Rain
-from umwelt.agents.commands.rate import Rate
-from umwelt.agents.commands.rate import compose_rate
+from umwelt.agents.commands.rate import Rate, compose_rate
 from umwelt.agents.commands.remove import Remove
-from umwelt.agents.commands.spawn import Spawn
-from umwelt.agents.commands.spawn import compose_founder
+from umwelt.agents.commands.spawn import Spawn, compose_founder
 from umwelt.agents.commands.wound import Wound
+from umwelt.agents.open_world import generate_world
 from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.region import Region, exchange_halos
 from umwelt.sandbox.step import step

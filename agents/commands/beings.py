@@ -63,7 +63,7 @@ def place_being(region: Region, kind: str, being_id: int, y_fixed: int, x_fixed:
 
 def discard_index(region: Region, kind: str) -> None:
     """Mark the index by cell of a table as stale, after rows were added or taken without a death."""
-    region.bury(kind, np.zeros(region.tables[kind].count, np.uint8))
+    region.remove_dead(kind, np.zeros(region.tables[kind].count, np.uint8))
 
 
 def body_matter(row: Row, substances: Any) -> dict[str, int]:

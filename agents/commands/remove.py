@@ -18,7 +18,7 @@ class Remove(Command, tag="remove", frozen=True):
 
     def apply(self, region: Region, number: int) -> None:
         for name, table in region.tables.items():
-            region.bury(name, table["id"] == self.id)
+            region.remove_dead(name, table["id"] == self.id)
 
     def matter_change(self, matter: MatterBounds) -> MatterChange:
         return dict.fromkeys(matter.content, (-UNKNOWN_COUNT, 0))

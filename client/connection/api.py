@@ -25,7 +25,7 @@ import numpy as np
 
 from umwelt.agents import commands
 from umwelt.client.connection.connection import Core, Reply
-from umwelt.client.connection.flows import Flowing
+from umwelt.client.connection.workflows import Flowing
 from umwelt.cluster.view import queries
 from umwelt.cluster.view.tiles import (
     BEINGS,

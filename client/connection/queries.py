@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.client.connection.flows import WorldFlow
+from umwelt.client.connection.workflows import WorldFlow
 from umwelt.cluster.view.queries import MAX_TASK_ROWS, Patch, Select
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.text import one_of

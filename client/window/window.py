@@ -16,11 +16,8 @@ from umwelt.client.window.gui import Gui
 from umwelt.client.window.input.fork_dialog import SPECTATOR_LINE
 from umwelt.client.window.input.inhabit import Inhabiting
 from umwelt.client.window.input.keys import ACTIONS, PANS, SPEEDS, ZOOMS
-from umwelt.client.window.input.tools import REACH_CELLS
-from umwelt.client.window.input.tools import REACH_PIXELS
-from umwelt.client.window.input.tools import Toolbox
-from umwelt.client.window.panels import keeping
-from umwelt.client.window.panels import legend
+from umwelt.client.window.input.tools import REACH_CELLS, REACH_PIXELS, Toolbox
+from umwelt.client.window.panels import keeping, legend
 from umwelt.client.window.panels.dock import Dock
 from umwelt.client.window.panels.layout import LEFT_PX, RIGHT_PX
 from umwelt.client.window.panels.toolbar import Toolbar

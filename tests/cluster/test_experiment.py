@@ -9,9 +9,8 @@ import own_measures
 import pytest
 
 from umwelt.agents import commands
-from umwelt.agents.measures import MEASURES
-from umwelt.agents.measures import find_measure
 from umwelt.agents.commands.drop import Drop
+from umwelt.agents.measures import MEASURES, find_measure
 from umwelt.agents.open_world import begin
 from umwelt.client.experiments import schema
 from umwelt.client.experiments.plan import bundled_experiments, read_experiment

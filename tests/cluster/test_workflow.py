@@ -16,7 +16,7 @@ from town import Town, attended
 
 from umwelt.agents.species.behaviour import own_values
 from umwelt.client.connection.api import connect, connect_async
-from umwelt.client.connection.flows import WorldFlow
+from umwelt.client.connection.workflows import WorldFlow
 from umwelt.cluster.gateway.task_requests import MAX_TASKS_OF_ONE
 from umwelt.cluster.tasks.registry import pack_arguments
 from umwelt.cluster.view.queries import Count
