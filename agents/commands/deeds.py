@@ -21,7 +21,7 @@ from umwelt.agents.earth import parameters
 from umwelt.agents.earth.founders import given_genome
 from umwelt.agents.earth.genesis import founder_columns, organs_in, species_of
 from umwelt.agents.earth.settings import EarthSettings
-from umwelt.agents.species.behaviour import own_values
+from umwelt.agents.species.column_access import read_column
 from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.chemistry import Chemistry
 from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, PLACE_COLUMNS, TICK_BITS, Column, Schema, Table, identity
@@ -541,7 +541,7 @@ def fetched(region: Region, being: int) -> dict[str, Any] | None:
     for name, table in region.tables.items():
         found = np.flatnonzero((table["id"] == being) & region.owned_rows(name))
         if len(found):
-            y, x = (int(own_values(region, table, axis, found[0])) for axis in ("y_fixed", "x_fixed"))
+            y, x = (int(read_column(region, table, axis, found[0])) for axis in ("y_fixed", "x_fixed"))
             return {"kind": name, "id": being, "y_fixed": y, "x_fixed": x, "row": _plain(table, int(found[0]))}
     return None
 
