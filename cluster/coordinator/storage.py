@@ -59,7 +59,7 @@ class RunBooks:
         self.world, self.store, self.journal, self.constants = world, store, journal, constants
         self._layout = world.laws.layout(world)
         self._species = list(world.laws.species(world)) if world.laws.species else []
-        first = next(journal.metrics(), None)
+        first = next(journal.history.metrics(), None)
         self._seen = first.populations if first is not None else {}
         self._secret = secret
         self._finished: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
@@ -230,15 +230,15 @@ class RunBooks:
         if self._finished.empty():
             return
         while not self._finished.empty():
-            self.journal.enter_snapshot(*self._finished.get())
-        self.journal.enter_head(self._secret)
+            self.journal.chain.enter_snapshot(*self._finished.get())
+        self.journal.chain.enter_head(self._secret)
 
     def close(self) -> None:
         """End: what was entered is durable, and signed."""
         self._writer.shutdown()
         try:
             self._enter_snapshots()
-            self.journal.enter_head(self._secret)
+            self.journal.chain.enter_head(self._secret)
         finally:
             self.journal.close()
 
@@ -247,7 +247,7 @@ def newest_good(
     store: Store, world: WorldFile, last_tick: int | None = None
 ) -> tuple[Entry, snapshot.Manifest, list[str]]:
     """The newest snapshot that is whole, read part by part; and a line for each one passed over."""
-    passed = [f"{path}: half written: passed over" for path in store.unfinished()]
+    passed = [f"{path}: unfinished: skipped" for path in store.unfinished()]
     layout = world.laws.layout(world)
     for entry in store.entries(last_tick):
         path = store.path(*entry)
@@ -258,5 +258,5 @@ def newest_good(
                 snapshot.load_parts(path, manifest, snapshot.Rectangle(*part["rectangle"]), torus_of(world), layout)
             return entry, manifest, passed
         except SnapshotError as error:
-            passed.append(f"{error}: passed over")
+            passed.append(f"{error}: skipped")
     raise store.no_snapshot_error(passed)

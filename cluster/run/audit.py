@@ -76,7 +76,7 @@ def check_closure(store: Store, world: WorldFile) -> ClosureResult:
     result = ClosureResult()
     journal = Journal.reading(store.journal)
     try:
-        due = sorted((deed for _, deed in journal.deeds()), key=lambda deed: (deed.tick, deed.number))
+        due = sorted((deed for _, deed in journal.history.deeds()), key=lambda deed: (deed.tick, deed.number))
         moments = merge(_kept(store, world, chemistry, result), _journalled(journal, chemistry), key=itemgetter(0))
         ledger, entered = None, 0
         for tick, where, atoms in moments:
@@ -139,7 +139,7 @@ def _kept(store: Store, world: WorldFile, chemistry: Chemistry, result: ClosureR
 
 def _journalled(journal: Journal, chemistry: Chemistry) -> Iterator[Moment]:
     """What the journal says was there, in order."""
-    for metrics in journal.metrics():
+    for metrics in journal.history.metrics():
         if set(metrics.substances) != set(chemistry.names):
             raise damaged(journal.path, ValueError(f"tick {metrics.tick}: its substances are not those of the world"))
         yield metrics.tick, "", _atoms(chemistry, [metrics.substances[name] for name in chemistry.names])

@@ -74,7 +74,7 @@ def read_progress(store: Store, from_tick: int = 0) -> tuple[int, list[Deed]]:
         return 0, []
     journal = Journal.reading(store.journal)
     try:
-        return journal.last_tick(), [deed for _, deed in journal.deeds(from_tick)]
+        return journal.history.last_tick(), [deed for _, deed in journal.history.deeds(from_tick)]
     finally:
         journal.close()
 
@@ -179,7 +179,7 @@ def find_last_tick(store: Store) -> int:
     if store.journal.is_file():
         journal = Journal.reading(store.journal)
         try:
-            ticks.append(journal.last_tick())
+            ticks.append(journal.history.last_tick())
         finally:
             journal.close()
     return max(ticks, default=0)
@@ -223,7 +223,7 @@ def verify(
     world = read_run_world(store)
     journal = Journal.reading(store.journal)
     try:
-        digests, due = journal.digests(), [deed for _, deed in journal.deeds()]
+        digests, due = journal.history.digests(), [deed for _, deed in journal.history.deeds()]
     finally:
         journal.close()
     kept = store.ticks()

@@ -77,7 +77,7 @@ def journalled(run: Path, kind: str) -> list[dict]:
 
     journal = Journal.reading(run / "journal.sqlite")
     try:
-        found = [msgspec.json.decode(deed.content) for _, deed in journal.deeds()]
+        found = [msgspec.json.decode(deed.content) for _, deed in journal.history.deeds()]
     finally:
         journal.close()
     return [deed for deed in found if deed["deed"] == kind]

@@ -259,7 +259,7 @@ class LanRun:
         self.store = begin_run(world, folder / "run")
         self.keys = folder / "keys"
         make_keys(self.keys)
-        self.line: Line | None = None
+        self.line: CoordinatorClient | None = None
         self.directory: subprocess.Popen | None = None
         self.nodes: dict[str, subprocess.Popen] = {}
         self.address = ""

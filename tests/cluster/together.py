@@ -234,7 +234,7 @@ def journalled(store: Store) -> tuple[dict[int, int], list[tuple[str, Any]]]:
     """Digests by tick, and deeds with their tickets, of a run that rests."""
     journal = Journal.reading(store.journal)
     try:
-        return journal.digests(), list(journal.deeds())
+        return journal.history.digests(), list(journal.history.deeds())
     finally:
         journal.close()
 

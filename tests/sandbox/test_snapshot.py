@@ -182,7 +182,7 @@ def described(world, regions, parts, kept: bool) -> snapshot.Manifest:
 
 def written(folder: Path, world, regions, kept: bool) -> Path:
     """A snapshot of regions, each of which wrote its part."""
-    aside, path = folder / f"{snapshot.ASIDE}x", folder / "snapshot"
+    aside, path = folder / f"{snapshot.UNFINISHED}x", folder / "snapshot"
     aside.mkdir()
     snapshot.write_constants(aside, regions[0].constants)
     parts = [part_of(aside, region, kept) for region in reversed(regions)]
