@@ -78,7 +78,7 @@ class RunBooks:
         entry = Entry.parse(divide.snapshot)
         assert entry is not None
         torus = torus_of(self.world)
-        beings = snapshot.density(self.store.path(*entry), self.store.manifest(entry), BLOCK_CELLS)
+        beings = snapshot.count_beings(self.store.path(*entry), self.store.manifest(entry), BLOCK_CELLS)
         weights = beings * BEING_WEIGHT + BLOCK_CELLS * BLOCK_CELLS * CELL_WEIGHT
         return [tuple(rectangle) for rectangle in cut(torus, weights, divide.parts, divide.halo_cells)]  # type: ignore[misc]
 
@@ -150,7 +150,7 @@ class RunBooks:
 
     def _manifest(self, complete: Complete) -> snapshot.Manifest:
         common = self.world.common
-        return snapshot.describe(
+        return snapshot.make_manifest(
             self.world.name,
             self.world.text,
             self._layout,

@@ -18,8 +18,8 @@ from zmq.auth.thread import ThreadAuthenticator
 from umwelt.cluster.shard import Shard
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import Topic
-from umwelt.cluster.wire.keys import WORLD, Keys
-from umwelt.cluster.wire.transport import DOMAIN, Doorman, check_door, reachable, why_not_bound, written
+from umwelt.cluster.wire.keys import WORLD, Keys, key_to_hex
+from umwelt.cluster.wire.transport import DOMAIN, Doorman, check_door, reachable, why_not_bound
 from umwelt.sandbox.errors import RunError
 
 TILE_EVERY_S = 0.05

@@ -153,7 +153,7 @@ def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
     assert told.closed and (told.touched_tick, told.open_tick) == (3, None) and told.last_tick == 16
     tampered(store, 16, "mineral", 1)
     told = found(store)
-    assert told.differs_tick == 16 and told.line.endswith("of tick 0 and of what people did from tick 3 on")
+    assert told.differs_tick == 16 and told.line.endswith("of tick 0 and of the commands from tick 3 on")
 
 
 def test_what_the_journal_does_not_tell_is_said_and_what_follows_is_held_against_the_next_count(tmp_path):

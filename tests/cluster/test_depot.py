@@ -49,7 +49,7 @@ def store(tmp_path, world) -> Store:
 
 def manifest_of(world, regions, parts) -> snapshot.Manifest:
     first, seals = regions[0], snapshot.hash_constants(regions[0].constants)
-    return snapshot.describe(
+    return snapshot.make_manifest(
         "golden",
         world.text,
         world.laws.layout(world),

@@ -105,7 +105,7 @@ def test_a_damaged_manifest_is_passed_over(folder, damage):
 def test_a_manifest_that_is_no_object_is_refused(folder, text):
     path = Store(folder).path(8)
     (path / snapshot.MANIFEST).write_text(text)
-    with pytest.raises(SnapshotError, match="damaged or half written"):
+    with pytest.raises(SnapshotError, match="damaged or unfinished"):
         snapshot.load(path)
 
 

@@ -187,7 +187,7 @@ def fill(aside: Path, walk: Walk, kept: bool, epoch: int, controls: Controls | N
     region, world = walk.region, walk.world
     part = snapshot.write_part(aside, region.cut(region.owned), region.torus, audit.digest(region), kept)
     seals, layout = snapshot.write_constants(aside, region.constants), world.laws.layout(world)
-    return snapshot.describe(
+    return snapshot.make_manifest(
         world.name,
         world.text,
         layout,
