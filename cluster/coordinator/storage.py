@@ -24,6 +24,7 @@ from umwelt.cluster.wire.protocol import Ask, Chunk
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError, UmweltError
+from umwelt.sandbox.region import Rectangle
 
 COMMIT_EVERY_S = 1.0
 CELL_WEIGHT, BEING_WEIGHT = 1, 6
@@ -255,7 +256,7 @@ def newest_good(
             manifest = store.manifest(entry)
             snapshot.load_constants(path, manifest)
             for part in manifest.parts:
-                snapshot.load_parts(path, manifest, snapshot.Rectangle(*part["rectangle"]), torus_of(world), layout)
+                snapshot.load_parts(path, manifest, Rectangle(*part["rectangle"]), torus_of(world), layout)
             return entry, manifest, passed
         except SnapshotError as error:
             passed.append(f"{error}: skipped")

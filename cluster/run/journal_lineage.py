@@ -55,7 +55,7 @@ class Lineage:
     def births_from(
         self, tick: int, after: int, max_rows: int, kinds: Container[int] | None, genes: tuple[int, int, int]
     ) -> Births:
-        """Returns up to `max_rows` births from `tick` on (of `tick`: ids above `after`), of some kinds or of all (None).
+        """Returns up to `max_rows` births from `tick` on (of `tick`: ids above `after`); `kinds` None stands for all.
 
         Only ticks before the last journalled one are read, so that no birth is added to a page later. `genes` is
         (genome length, first gene, count): rows hold that slice of genomes of that length, and None of others.

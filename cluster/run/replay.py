@@ -100,7 +100,7 @@ def restore_region(store: Store, tick: int | None = None) -> tuple[WorldFile, Re
 def replay(
     world: WorldFile, region: Region, tick: int, due: Sequence[Deed], seen: Callable[[Region], None] | None = None
 ) -> None:
-    """Advance a region that owns the torus to a tick, applying commands at their ticks. Calls `seen` after each tick."""
+    """Advance a region that owns the torus to a tick, with commands at their ticks. Calls `seen` after each tick."""
     replayed = Replay(world, region, due)
     while region.tick < tick:
         replayed.step()

@@ -33,7 +33,8 @@ import msgspec
 
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.coordinator.process import DIRECTORY, SeatSettings
-from umwelt.cluster.launch.local import CoordinatorClient, begin_run
+from umwelt.cluster.launch.coordinator_client import CoordinatorClient
+from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.process import announced, lives
 from umwelt.cluster.wire.keys import WORLD, Keys, make_keys

@@ -22,7 +22,8 @@ from together import TCP, Together, digests_alone, gone, journalled
 from umwelt.agents.commands import deeds
 from umwelt.agents.world_file import read_world
 from umwelt.cluster.coordinator.process import DIRECTORY
-from umwelt.cluster.launch.local import CLUSTER, CoordinatorClient
+from umwelt.cluster.launch.coordinator_client import CoordinatorClient
+from umwelt.cluster.launch.local import CLUSTER
 from umwelt.cluster.process import announced
 from umwelt.cluster.run.replay import verify
 from umwelt.cluster.run.store import Store
@@ -181,7 +182,7 @@ def test_a_killed_directory_comes_back_and_nodes_rejoin_by_themselves(tmp_path):
         run.until(lambda: run.person.answered)
         nodes, pid = set(run.members.values()), announced(run.store.folder / DIRECTORY)["pid"]
         reached = run.tick
-        run.kill("directory")
+        run.kill("coordinator")
         run.until(lambda: (announced(run.store.folder / DIRECTORY) or {}).get("pid", pid) != pid)
         run.line.order("speed", SPEED)  # the new one was not told
         run.until(lambda: run.running and set(run.members.values()) == nodes and run.tick > reached)

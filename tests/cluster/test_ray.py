@@ -90,7 +90,7 @@ def test_a_world_outlives_its_hosts_on_ray(tmp_path):
     print(seen)
     assert seen["hosts"] == 3, "nodes are spread"
     assert seen["rests"] and seen["tick"] == LAST_TICK and seen["same_address"]
-    for died in ("node-", "directory "):
+    for died in ("node-", "coordinator "):
         assert any(line.startswith(died) for line in seen["said"])
 
     journal = Journal.reading(Store.open(run).journal)
