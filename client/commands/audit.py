@@ -39,7 +39,7 @@ def audited(run: Path, ticks: int | None, as_json: bool) -> int:
     with counting(f"measuring {run}") as seen:
         went = measure_cycles(store, ticks, seen)
     for line in went.passed_over:
-        if line.removesuffix(": passed over") not in found.damaged:
+        if line.removesuffix(": skipped") not in found.damaged:
             print(line, file=sys.stderr)
     if as_json:
         print(json.dumps(_as_plain(run, found, went)))

@@ -307,7 +307,7 @@ def keys(
         print(path)
     print(f"the world:  umwelt launch WORLD --bind tcp://HOST:PORT --keys {folder}; the secrets stay here")
     print("others get world.public and one pair: node.* to compute, keeper.* to change the world, spectator.* to look")
-    print("ledger.public is for all who would verify its runs: umwelt verify RUN --keys DIR")
+    print("chain.public is for all who would verify its runs: umwelt verify RUN --keys DIR")
 
 
 @app.command()
@@ -315,7 +315,7 @@ def verify(
     run: RunFolder,
     nodes: Annotated[int, typer.Option(min=1, help="Cut the world for so many nodes.")] = 1,
     keys: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="It has to be signed by the key of ledger.public in there.")
+        Path | None, typer.Option(metavar="DIR", help="It has to be signed by the key of chain.public in there.")
     ] = None,
     against: Annotated[
         Path | None,
@@ -323,7 +323,7 @@ def verify(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Hold a run against its ledger, then run its whole history again and compare every digest."""
+    """Check a run against its hash chain, then run its whole history again and compare every digest."""
     from umwelt.client.commands.verify import held_against, verified
 
     sys.exit(verified(run, nodes, keys, json) if against is None else held_against(run, against, keys, json))

@@ -34,7 +34,7 @@ def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:
             "populations": _populations(journal),
             "matter": _matter(journal),
             "life": _life(journal),
-            "births": journal.births(),
+            "births": journal.lineage.births(),
         }
         with report_disk_errors(to, "--to"):
             to.mkdir(parents=True, exist_ok=True)
@@ -49,20 +49,20 @@ def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:
 
 
 def _populations(journal: Journal) -> Iterator[tuple]:
-    for metrics in journal.metrics():
+    for metrics in journal.history.metrics():
         for kind, found in metrics.populations.items():
             for species, count in found.items():
                 yield metrics.tick, kind, species, count
 
 
 def _matter(journal: Journal) -> Iterator[tuple]:
-    for metrics in journal.metrics():
+    for metrics in journal.history.metrics():
         for substance, count in metrics.substances.items():
             yield metrics.tick, substance, count
 
 
 def _life(journal: Journal) -> Iterator[tuple]:
-    for metrics in journal.metrics():
+    for metrics in journal.history.metrics():
         yield metrics.tick, metrics.births, metrics.deaths
 
 

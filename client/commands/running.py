@@ -230,7 +230,7 @@ def newest(store: Store) -> tuple[Metrics, int]:
     if store.journal.is_file():  # moved aside as damaged, the directory begins another
         journal = Journal.reading(store.journal)
         try:
-            last, digests = deque(journal.metrics(), maxlen=1), journal.digests()
+            last, digests = deque(journal.history.metrics(), maxlen=1), journal.history.digests()
             moments = [(metrics, digests[metrics.tick]) for metrics in last if metrics.tick in digests]
         finally:
             journal.close()
@@ -248,7 +248,7 @@ def summary(world: WorldFile, store: Store, rates: Rates) -> dict[str, Any]:
     totals = {name: sum(by_species.values()) for name, by_species in metrics.populations.items()}
     journal = Journal.reading(store.journal)
     try:
-        epochs = journal.last_epoch()
+        epochs = journal.history.last_epoch()
     finally:
         journal.close()
     return {

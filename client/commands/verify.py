@@ -1,4 +1,4 @@
-"""A run's past: its ledger and its whole history again, with a progress bar; and how it stands to another's."""
+"""A run's past: its hash chain and its whole history again, with a progress bar; and how it stands to another's."""
 
 import json
 import sys
@@ -47,7 +47,7 @@ def verified(run: Path, nodes: int, keys: Path | None, as_json: bool) -> int:
     if same:
         if not as_json:
             print(f"{run}: the same, bit for bit, on {carried} up to tick {verdict.last_tick:,}: {counted} compared")
-            for line in verdict.ledger:
+            for line in verdict.chain_lines:
                 print(f"{run}: {line}")
         return 0
     replayed = f"; {counted} before it are the same" if verdict.replayed else ""

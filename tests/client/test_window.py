@@ -77,7 +77,7 @@ def journalled(run: Path, kind: str) -> list[dict]:
 
     journal = Journal.reading(run / "journal.sqlite")
     try:
-        found = [msgspec.json.decode(command.content) for _, command in journal.commands()]
+        found = [msgspec.json.decode(command.content) for _, command in journal.history.commands()]
     finally:
         journal.close()
     return [command for command in found if command["command"] == kind]

@@ -108,7 +108,7 @@ def test_a_snapshot_with_one_molecule_more_or_less_is_found(store, tick, count, 
 
 def test_a_journalled_moment_that_lost_a_molecule_is_found(store):
     journal = Journal(store.journal)
-    last = list(journal.metrics())[-1]
+    last = list(journal.history.metrics())[-1]
     substances = dict(last.substances) | {"mineral": last.substances["mineral"] - 1}
     journal.enter(replace(last, tick=44, substances=substances), 7)
     journal.close()
@@ -118,7 +118,7 @@ def test_a_journalled_moment_that_lost_a_molecule_is_found(store):
 
 def test_moments_of_other_substances_are_one_line(store):
     journal = Journal(store.journal)
-    last = list(journal.metrics())[-1]
+    last = list(journal.history.metrics())[-1]
     journal.enter(replace(last, tick=44, substances={"gold": 3}), 7)
     journal.close()
     with pytest.raises(RunError, match="damaged: tick 44: its substances are not those"):
@@ -133,7 +133,7 @@ def test_a_damaged_snapshot_is_named_and_the_others_are_counted(store):
     assert not told.closed and told.differs_tick is None and (told.snapshots, told.moments) == (2, 6)
     assert len(told.damaged) == 1 and "tick-000000000024: damaged" in told.damaged[0]
     went = measure_cycles(store, 5)
-    assert went.from_tick == 16 and went.passed_over == [f"{told.damaged[0]}: passed over"]
+    assert went.from_tick == 16 and went.passed_over == [f"{told.damaged[0]}: skipped"]
 
 
 def test_a_run_without_its_journal_says_so(store):
@@ -161,7 +161,7 @@ def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
     assert told.closed and (told.touched_tick, told.open_tick) == (3, None) and told.last_tick == 16
     tampered(store, 16, "mineral", 1)
     told = found(store)
-    assert told.differs_tick == 16 and told.line.endswith("of tick 0 and of what people did from tick 3 on")
+    assert told.differs_tick == 16 and told.line.endswith("of tick 0 and of the commands from tick 3 on")
 
 
 def test_what_the_journal_does_not_tell_is_said_and_what_follows_is_held_against_the_next_count(tmp_path):

@@ -22,7 +22,8 @@ from together import TCP, Together, digests_alone, gone, journalled
 from umwelt.agents.commands.rate import Rate, compose_rate
 from umwelt.agents.world_file import read_world
 from umwelt.cluster.coordinator.process import COORDINATOR_FILE
-from umwelt.cluster.launch.local import CLUSTER, CoordinatorClient
+from umwelt.cluster.launch.coordinator_client import CoordinatorClient
+from umwelt.cluster.launch.local import CLUSTER
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.run.replay import verify
 from umwelt.cluster.run.store import Store
@@ -181,7 +182,7 @@ def test_a_killed_directory_comes_back_and_nodes_rejoin_by_themselves(tmp_path):
         run.until(lambda: run.person.answered)
         nodes, pid = set(run.members.values()), read_announcement(run.store.folder / COORDINATOR_FILE)["pid"]
         reached = run.tick
-        run.kill("directory")
+        run.kill("coordinator")
         run.until(lambda: (read_announcement(run.store.folder / COORDINATOR_FILE) or {}).get("pid", pid) != pid)
         run.line.order("speed", SPEED)  # the new one was not told
         run.until(lambda: run.running and set(run.members.values()) == nodes and run.tick > reached)

@@ -412,4 +412,4 @@ def test_a_run_that_is_none_is_one_line(tmp_path):
     settings = GatewaySettings(f"ipc://{tmp_path}/door", f"ipc://{tmp_path}/nobody", str(tmp_path))
     command = [sys.executable, "-m", "umwelt.cluster.gateway.server", msgspec.json.encode(settings).decode()]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and "is no run" in ended.stderr
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and "is not a run" in ended.stderr

@@ -72,7 +72,7 @@ def digest(region) -> int:
 def journalled_digests(store: Store) -> dict[int, int]:
     journal = Journal.reading(store.journal)
     try:
-        return journal.digests()
+        return journal.history.digests()
     finally:
         journal.close()
 
