@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from umwelt.agents.commands.cells import rectangle_cells
-from umwelt.agents.species.behaviour import own_values
+from umwelt.agents.species.column_access import read_column
 from umwelt.sandbox.columns import PLACE_BITS, Column, Schema, Table
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
@@ -42,7 +42,7 @@ def fetch(region: Region, being_id: int) -> dict[str, Any] | None:
     for name, table in region.tables.items():
         indices = np.flatnonzero((table["id"] == being_id) & region.owned_rows(name))
         if len(indices):
-            y, x = (int(own_values(region, table, axis, indices[0])) for axis in ("y_fixed", "x_fixed"))
+            y, x = (int(read_column(region, table, axis, indices[0])) for axis in ("y_fixed", "x_fixed"))
             return {"kind": name, "id": being_id, "y_fixed": y, "x_fixed": x, "row": row_of(table, int(indices[0]))}
     return None
 

@@ -63,7 +63,7 @@ def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, m
     """What a run's folder tells a directory."""
     tick = manifest.tick
     commands = list(journal.history.commands(tick))
-    return Known(
+    return RunState(
         torus_of(world),
         world.laws.light_speed,
         tick,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from umwelt.cluster.wire.keys import WORLD, Keys
-from umwelt.cluster.wire.protocol import Attend, Order, Report, Settled, decode, encode
+from umwelt.cluster.wire.protocol import Order, StatusReport, StatusSubscription, TicketResult, decode, encode
 from umwelt.cluster.wire.transport import ZmqTransport
 
 SUBSCRIBE_EVERY_S, SUBSCRIBE_AGAIN_S = 2.0, 0.1
@@ -21,11 +21,11 @@ class CoordinatorClient:
 
     def __init__(self, address: str, keys: Keys | None = None):
         self.address = address
-        self.report: Report | None = None
+        self.report: StatusReport | None = None
         """The last report, None before the first."""
         self.status: dict[str, Any] = {}
         """The status in the last report."""
-        self.settled: dict[str, Settled] = {}
+        self.settled: dict[str, TicketResult] = {}
         """Results of orders by ticket."""
         self._transport = ZmqTransport(b"", keys=keys, role=WORLD)
         self._subscribed_s = -1e9
@@ -38,7 +38,7 @@ class CoordinatorClient:
         now_s = time.monotonic()
         if now_s - self._subscribed_s > (SUBSCRIBE_EVERY_S if self.report is not None else SUBSCRIBE_AGAIN_S):
             self._subscribed_s = now_s
-            self._transport.send(self.address, encode(Attend("engine")))
+            self._transport.send(self.address, encode(StatusSubscription("engine")))
         if self._orders and now_s - self._sent_s > RESEND_S:
             self._sent_s = now_s
             for order in self._orders.values():
@@ -48,9 +48,9 @@ class CoordinatorClient:
             wait_s = 0.0
             with suppress(ValueError):
                 message, _ = decode(incoming.frames)
-                if isinstance(message, Report):
+                if isinstance(message, StatusReport):
                     self.report, self.status, has_report = message, msgspec.json.decode(message.status), True
-                elif isinstance(message, Settled):
+                elif isinstance(message, TicketResult):
                     self._orders.pop(message.ticket, None)
                     self.settled[message.ticket] = message
         return has_report

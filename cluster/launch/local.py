@@ -20,9 +20,7 @@ import msgspec
 
 from umwelt.agents.open_world import generate_world, open_region, torus_of
 from umwelt.agents.world_file import WorldFile, parse_world
-from umwelt.cluster.coordinator.process import COORDINATOR_FILE
-from umwelt.cluster.coordinator.process import ORPHAN_S
-from umwelt.cluster.coordinator.process import CoordinatorSettings
+from umwelt.cluster.coordinator.process import COORDINATOR_FILE, ORPHAN_S, CoordinatorSettings
 from umwelt.cluster.launch.coordinator_client import CoordinatorClient
 from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.partition import max_parts
@@ -31,11 +29,8 @@ from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.remote_store import create_store
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.run.verify import update_chain
-from umwelt.cluster.shard import check_species, measure_populations
+from umwelt.cluster.shard import check_species
 from umwelt.cluster.wire.keys import WORLD, Keys
-from umwelt.cluster.wire.protocol import StatusReport
-from umwelt.cluster.wire.protocol import StatusSubscription
-from umwelt.cluster.wire.protocol import TicketResult
 from umwelt.cluster.wire.transport import check_bind_address
 from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 from umwelt.sandbox import audit
@@ -65,7 +60,7 @@ def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = Fals
     store = create_store(world.name, world.text, folder, url)
     try:
         species = list(world.laws.species(world)) if world.laws.species else []
-        populations, substances = measured(world, region, species)
+        populations, substances = measure_populations(world, region, species)
         journal = Journal(store.journal)
         try:
             journal.enter(Metrics(0, 0, 0, populations, substances), audit.digest(region))
@@ -144,7 +139,7 @@ def check_not_running(store: Store) -> None:
     """Raises `RunError` if a run is in progress. Waits for a coordinator without an engine, which saves and exits."""
     announcement = read_announcement(store.folder / CLUSTER) or {}
     pid = announcement.get("pid")
-    if lives(pid) and pid != os.getpid():
+    if is_alive(pid) and pid != os.getpid():
         raise RunError(f"{store.folder}: is running already (process {pid}): umwelt stop {store.folder}")
     end_s = time.monotonic() + ORPHAN_S + 5.0
     while is_alive((read_announcement(store.folder / COORDINATOR_FILE) or {}).get("pid")) and time.monotonic() < end_s:
@@ -324,8 +319,8 @@ class Engine:
 
     def _start_again(self, child: ManagedProcess) -> None:
         """Start the same process again, at the same address."""
-        file = DIRECTORY if child.name == COORDINATOR_NAME else GATEWAY
-        announcement = announced(self.store.folder / file) or {}
+        file = COORDINATOR_FILE if child.name == COORDINATOR_NAME else GATEWAY_FILE
+        announcement = read_announcement(self.store.folder / file) or {}
         settings = msgspec.json.decode(child.command[-1])
         settings.pop("gather_s", None)  # the nodes are there already
         if settings["bind"].startswith("tcp://") and announcement.get("address"):

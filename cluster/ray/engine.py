@@ -27,19 +27,20 @@ from typing import Any, cast
 
 import msgspec
 
-from umwelt.cluster.coordinator.process import COORDINATOR_FILE
-from umwelt.cluster.launch.local import CLOSE_S
-from umwelt.cluster.launch.local import MAX_RESTARTS
-from umwelt.cluster.launch.local import RESTARTS_WITHIN_S
-from umwelt.cluster.launch.local import START_S
-from umwelt.cluster.launch.local import Engine
-from umwelt.cluster.launch.local import Plan
-from umwelt.cluster.launch.local import COORDINATOR_NAME
-from umwelt.cluster.launch.local import GATEWAY_NAME
-from umwelt.cluster.launch.local import NODE_PREFIX
-from umwelt.cluster.launch.local import USAGE_EXIT_CODE
-from umwelt.cluster.launch.local import ManagedProcess
-from umwelt.cluster.launch.local import strip_process_name
+from umwelt.cluster.launch.local import (
+    CLOSE_S,
+    COORDINATOR_NAME,
+    GATEWAY_NAME,
+    MAX_RESTARTS,
+    NODE_PREFIX,
+    RESTARTS_WITHIN_S,
+    START_S,
+    USAGE_EXIT_CODE,
+    Engine,
+    ManagedProcess,
+    Plan,
+    strip_process_name,
+)
 from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.process import is_alive
 from umwelt.cluster.ray.connect import address_of_host, connect_ray, cores_of, first_line, import_ray, live_hosts
@@ -230,7 +231,7 @@ class RayEngine(Engine):
         if self.coordinator is not None:
             address = self.coordinator.address
         else:
-            address = self._wait_for(DIRECTORY, COORDINATOR_NAME)["address"]
+            address = self._wait_for(COORDINATOR_FILE, COORDINATOR_NAME)["address"]
         self._start(name, NODE_MODULE, NodeSettings(address, self._bind("node"), name, self.plan.keys))
         return name
 

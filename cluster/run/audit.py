@@ -78,7 +78,9 @@ def check_closure(store: Store, world: WorldFile) -> ClosureResult:
     result = ClosureResult()
     journal = Journal.reading(store.journal)
     try:
-        due = sorted((command for _, command in journal.history.commands()), key=lambda command: (command.tick, command.number))
+        due = sorted(
+            (command for _, command in journal.history.commands()), key=lambda command: (command.tick, command.number)
+        )
         snapshot_counts = _count_snapshots(store, world, chemistry, result)
         moments = merge(snapshot_counts, _count_journal(journal, chemistry), key=itemgetter(0))
         budget, entered = None, 0
@@ -105,7 +107,7 @@ def check_closure(store: Store, world: WorldFile) -> ClosureResult:
     return result
 
 
-def _enter_deeds(budget: MatterBudget, due: Sequence[ScheduledCommand], entered: int, tick: int) -> int:
+def _enter_commands(budget: MatterBudget, due: Sequence[ScheduledCommand], entered: int, tick: int) -> int:
     """Enter the commands that took effect before the count at `tick`. Returns how many are entered in all."""
     while entered < len(due) and due[entered].tick < tick:
         budget.record(due[entered].tick, commands.decode(due[entered].content))

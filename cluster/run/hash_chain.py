@@ -153,9 +153,9 @@ def world_hash_of(first: Item) -> str:
     return first.content.partition(" ")[2]
 
 
-def deed_content(deed: DeedRow) -> str:
+def command_content(command: CommandRow) -> str:
     """Returns the content of a command's item: its number, and a hash of the whole row."""
-    return f"{deed.number} {hash_fields('command', *deed)}"
+    return f"{command.number} {hash_fields('command', *command)}"
 
 
 def snapshot_content(manifest: bytes, constants: str) -> str:
@@ -215,9 +215,9 @@ def _faults_of_items(rows: Rows, world: bytes) -> Iterator[Fault]:
             chained_ticks.add(item.tick)
             yield from _faults_of_digest(item.tick, item.content, rows.digests)
         if item.kind == COMMAND:
-            deed_number = int(item.content.split(" ")[0]) if _STARTS_WITH_NUMBER.match(item.content) else -1
-            entered_numbers.add(deed_number)
-            yield from _faults_of_command(item, deed_number, commands.get(deed_number))
+            command_number = int(item.content.split(" ")[0]) if _STARTS_WITH_NUMBER.match(item.content) else -1
+            entered_numbers.add(command_number)
+            yield from _faults_of_command(item, command_number, commands.get(command_number))
         previous = item
     for command in rows.commands:
         if command.number not in entered_numbers:
@@ -248,7 +248,7 @@ def _faults_of_digest(tick: int, chained: str, digests: Mapping[int, str]) -> It
 def _faults_of_links(rows: Rows, world: bytes) -> Iterator[Fault]:
     previous: Link | None = None
     commands = sorted(rows.commands, key=lambda command: (command.tick, command.number))
-    next_deed = 0
+    next_command = 0
     for link in rows.links:
         if previous is not None and link.tick != previous.tick + GRID_TICKS:
             between = f"between ticks {previous.tick} and {link.tick}"

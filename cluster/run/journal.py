@@ -17,18 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from umwelt.cluster.run import hash_chain
-from umwelt.cluster.wire.protocol import Member
-from umwelt.cluster.wire.protocol import ScheduledCommand
-from umwelt.sandbox.columns import PLACE_BITS
-from umwelt.sandbox.columns import TICK_BITS
 from umwelt.cluster.run.journal_chain import JournalChain
-from umwelt.cluster.run.journal_database import JournalDatabase
-from umwelt.cluster.run.journal_database import damaged
-from umwelt.cluster.run.journal_database import translate_sqlite_errors
-from umwelt.cluster.run.journal_history import History
-from umwelt.cluster.run.journal_history import Metrics
-from umwelt.cluster.run.journal_lineage import Births
-from umwelt.cluster.run.journal_lineage import Lineage
+from umwelt.cluster.run.journal_database import JournalDatabase, damaged, translate_sqlite_errors
+from umwelt.cluster.run.journal_history import History, Metrics
+from umwelt.cluster.run.journal_lineage import Births, Lineage
+from umwelt.cluster.wire.protocol import Member, ScheduledCommand
+from umwelt.sandbox.columns import PLACE_BITS, TICK_BITS
 from umwelt.sandbox.errors import RunError
 
 __all__ = ["Births", "Journal", "Metrics", "damaged"]
@@ -118,8 +112,11 @@ class Journal:
             "INSERT INTO commands VALUES (?, ?, ?, ?)",
             [(command.number, command.tick, ticket, command.content.decode()) for command in commands],
         )
-        self.chain.append_deeds(
-            [hash_chain.DeedRow(deed.number, deed.tick, ticket.encode(), deed.content) for deed in deeds]
+        self.chain.append_commands(
+            [
+                hash_chain.CommandRow(command.number, command.tick, ticket.encode(), command.content)
+                for command in commands
+            ]
         )
 
     def enter_map(self, epoch: int, tick: int, reason: str, members: Sequence[Member]) -> None:

@@ -34,7 +34,7 @@ class JournalChain:
         for tick, digest in list(self._database.rows("SELECT tick, digest FROM digests ORDER BY tick")):
             if tick not in linked_ticks:
                 self.append_digest(tick, digest)
-        self.append_deeds(self._deed_rows("ORDER BY number"))
+        self.append_commands(self._command_rows("ORDER BY number"))
         self._database.commit()
 
     def append_digest(self, tick: int, digest: str) -> None:
@@ -49,14 +49,16 @@ class JournalChain:
         if last is None:
             covers = hash_chain.world_hash_of(first_item)
         else:
-            due = self._deed_rows("WHERE tick >= ? AND tick < ? ORDER BY tick, number", (last.tick, tick))
-            covers = hash_chain.hash_deeds(due)
+            due = self._command_rows("WHERE tick >= ? AND tick < ? ORDER BY tick, number", (last.tick, tick))
+            covers = hash_chain.hash_commands(due)
         link = hash_chain.next_link(last, tick, covers, digest)
         self._database.execute("INSERT INTO links VALUES (?, ?, ?, ?)", link)
 
-    def append_deeds(self, deeds: Sequence[hash_chain.DeedRow]) -> None:
+    def append_commands(self, commands: Sequence[hash_chain.CommandRow]) -> None:
         """Chain commands that were just entered."""
-        self._append_items((hash_chain.DEED, deed.tick, hash_chain.deed_content(deed)) for deed in deeds)
+        self._append_items(
+            (hash_chain.COMMAND, command.tick, hash_chain.command_content(command)) for command in commands
+        )
 
     def enter_snapshot(self, tick: int, content: str) -> None:
         """Chain a kept snapshot; `content` is what `hash_chain.snapshot_content` gives."""
@@ -99,7 +101,7 @@ class JournalChain:
             try:
                 return hash_chain.Rows(
                     dict(self._raw_rows("digests", ("tick", "digest"))),
-                    self._deed_rows("ORDER BY number"),
+                    self._command_rows("ORDER BY number"),
                     [hash_chain.Link(*row) for row in self._raw_rows("links", hash_chain.Link._fields)],
                     [hash_chain.Item(*row) for row in self._raw_rows("items", hash_chain.Item._fields)],
                     [hash_chain.Head(*row) for row in self._raw_rows("heads", hash_chain.Head._fields, "rowid")],
@@ -122,10 +124,10 @@ class JournalChain:
             for row in self._database.rows(query)
         ]
 
-    def _deed_rows(self, condition: str, values: Sequence[int] = ()) -> list[hash_chain.DeedRow]:
+    def _command_rows(self, condition: str, values: Sequence[int] = ()) -> list[hash_chain.CommandRow]:
         columns = "number, CAST(tick AS INTEGER), CAST(ticket AS BLOB), CAST(content AS BLOB)"
         rows = self._database.rows(f"SELECT {columns} FROM commands {condition}", values)
-        return [hash_chain.DeedRow(row[0], row[1] or 0, row[2] or b"", row[3] or b"") for row in rows]
+        return [hash_chain.CommandRow(row[0], row[1] or 0, row[2] or b"", row[3] or b"") for row in rows]
 
     def _last_link(self) -> hash_chain.Link | None:
         row = self._database.row("SELECT * FROM links ORDER BY tick DESC LIMIT 1")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from umwelt.cluster.run.journal_database import JournalDatabase
-from umwelt.cluster.wire.protocol import Deed
+from umwelt.cluster.wire.protocol import ScheduledCommand
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class History:
             rows = self._database.rows("SELECT tick, digest FROM digests ORDER BY tick")
             return {tick: int(text, 16) for tick, text in rows}
 
-    def deeds(self, from_tick: int = 0) -> Iterator[tuple[str, Deed]]:
+    def commands(self, from_tick: int = 0) -> Iterator[tuple[str, ScheduledCommand]]:
         """Yields (ticket, command) for every command from a tick on, in the order of their numbers."""
         with self._database.check_content():
             for number, tick, ticket, content in self._database.rows(
                 "SELECT number, tick, ticket, content FROM commands WHERE tick >= ? ORDER BY number", (from_tick,)
             ):
-                yield ticket, Deed(tick, number, content.encode())
+                yield ticket, ScheduledCommand(tick, number, content.encode())
 
     def metrics(self) -> Iterator[Metrics]:
         """Yields the metrics of every journalled tick, in order."""

@@ -208,7 +208,7 @@ def _comparison_line(comparison: Comparison, folder: Path, other: Path, both_row
         reason = f"their hash chains begin at ticks {ticks}, what was before is not known"
     parting = (
         "and part there because of their commands"
-        if comparison.by_deed
+        if comparison.by_command
         else f"and have parted by tick {parted}: the same commands gave different results: run umwelt verify on both"
     )
     return {
