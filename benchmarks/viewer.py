@@ -21,10 +21,11 @@ import numpy as np
 from benchmarks.measure import median
 from umwelt.agents.mesa.world import World
 from umwelt.agents.world_file import read_world
-from umwelt.client.connection.connection import Core
+from umwelt.client.connection.connection import GatewayLink
+from umwelt.client.connection.promises import PromisedConnection
 from umwelt.client.window.app import imported, prepare_display
 from umwelt.client.window.feed.camera import Camera
-from umwelt.client.window.session import PromisedConnection, Session
+from umwelt.client.window.session import Session
 from umwelt.cluster.gateway.welcome import greeting
 from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
 from umwelt.cluster.process import announced
@@ -229,7 +230,7 @@ def line(seconds: float) -> None:
         assert engine.line is not None
         while not engine.line.status.get("tick") or announced(folder / "run" / GATEWAY) is None:
             engine.turn(0.05)
-        world = PromisedConnection(Core(folder / "run"))
+        world = PromisedConnection(GatewayLink(folder / "run"))
         session = Session(world, Camera.over(512, 512, SIZE))
         world.speed(20.0)
         for name, scale in (("from afar", 1.5), ("dots", 3.0), ("bodies", 16.0), ("bodies, near", 40.0)):

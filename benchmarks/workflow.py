@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.measure import Effort, Section, spread
 from umwelt.agents.world_file import read_world
 from umwelt.client.connection.api import Connection, connect
-from umwelt.client.connection.flows import WorldFlow
+from umwelt.client.connection.workflows import WorldFlow
 from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
 from umwelt.cluster.process import announced
 from umwelt.cluster.tasks.builtin import spin

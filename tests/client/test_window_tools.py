@@ -11,12 +11,13 @@ from town import Town, attended
 
 from umwelt.agents.commands import deeds
 from umwelt.client.connection.api import connect
-from umwelt.client.connection.connection import Core
+from umwelt.client.connection.connection import GatewayLink
+from umwelt.client.connection.promises import PromisedConnection
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.input.inhabit import KEYS, TELL_EVERY_S, TURN_A_TICK, TURNS_MAX_A_S, Inhabiting
 from umwelt.client.window.input.palette import TOOLS
 from umwelt.client.window.input.tools import PAST_LINE, SPECTATOR_LINE, Hands
-from umwelt.client.window.session import PromisedConnection, Session
+from umwelt.client.window.session import Session
 from umwelt.client.window.timeline import DEED, KEPT, Timeline
 from umwelt.cluster.run.replay import journalled_deeds, region_at
 from umwelt.cluster.run.store import Store
@@ -48,7 +49,7 @@ def world(town, keys):
 
 
 def opened(place, keys=None, scale: float = 20.0) -> Session:
-    found = Session(PromisedConnection(Core(place, keys)), Camera.over(HEIGHT, WIDTH, (640, 480)))
+    found = Session(PromisedConnection(GatewayLink(place, keys)), Camera.over(HEIGHT, WIDTH, (640, 480)))
     found.camera.look(40, 40, scale, at_once=True)
     turned(found, lambda: found.status and found.feed.complete)
     return found
