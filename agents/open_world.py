@@ -23,7 +23,7 @@ def torus_of(world: WorldFile) -> Torus:
     return Torus(world.common.height, world.common.width)
 
 
-def empty(world: WorldFile, owned: Rectangle, halo_cells: int, tick: int = 0) -> Region:
+def empty_region(world: WorldFile, owned: Rectangle, halo_cells: int, tick: int = 0) -> Region:
     """A region with the world's fields and tables and nothing in them."""
     fields, schemas = world.laws.layout(world)
     region = Region(torus_of(world), owned, halo_cells, fields, schemas, world.common.seed, tick)
@@ -34,15 +34,15 @@ def empty(world: WorldFile, owned: Rectangle, halo_cells: int, tick: int = 0) ->
     return region
 
 
-def tick_zero(world: WorldFile) -> Region:
+def generate_world(world: WorldFile) -> Region:
     """The whole world at tick 0, without a halo: what every run of it begins with."""
-    region = empty(world, Rectangle(0, 0, *torus_of(world)), 0)
+    region = empty_region(world, Rectangle(0, 0, *torus_of(world)), 0)
     with prefix_errors(world.source):
         world.laws.genesis(world, region)
     return region
 
 
-def opened(
+def open_region(
     world: WorldFile,
     pieces: Iterable[Piece],
     constants: Mapping[str, np.ndarray],
@@ -56,7 +56,7 @@ def opened(
     `controls` is what people had changed until then.
     """
     halo_cells = world.laws.light_speed * ticks_per_exchange
-    region = empty(world, owned or Rectangle(0, 0, *torus_of(world)), halo_cells, tick)
+    region = empty_region(world, owned or Rectangle(0, 0, *torus_of(world)), halo_cells, tick)
     region.constants = dict(constants)
     if controls is not None:
         region.controls = deeds.checked_controls(world, controls).copy()
@@ -68,11 +68,11 @@ def opened(
 
 def begin(world: WorldFile, ticks_per_exchange: int = 1, owned: Rectangle | None = None) -> Region:
     """A region ready to run from tick 0."""
-    source = tick_zero(world)
-    return opened(world, [source.cut(source.owned)], source.constants, 0, ticks_per_exchange, owned)
+    source = generate_world(world)
+    return open_region(world, [source.cut(source.owned)], source.constants, 0, ticks_per_exchange, owned)
 
 
-def tried_small(world: WorldFile, ticks: int = 0) -> Region:
+def try_small_world(world: WorldFile, ticks: int = 0) -> Region:
     """Make the world in small and run it a little, so that genesis and species have said what is wrong with the file.
 
     A tick of it compiles, or loads, all that ticks of the whole world need.

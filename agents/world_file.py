@@ -65,7 +65,7 @@ class WorldFile:
         return self.laws.chemistry(self) if self.laws.chemistry is not None else None
 
 
-def memory_needed(world: WorldFile) -> int:
+def needed_memory_bytes(world: WorldFile) -> int:
     """About how many bytes a world takes in one process, by its fields and founders; nothing is allocated."""
     fields, schemas = world.laws.layout(world)
     rim = 2 * world.laws.light_speed
@@ -76,7 +76,7 @@ def memory_needed(world: WorldFile) -> int:
     return WINDOWS_AT_ONCE * cells * cell_bytes + TABLES_AT_ONCE * founders * row_bytes
 
 
-def memory_at_hand() -> int:
+def available_memory_bytes() -> int:
     """Bytes that this process may still take: what the machine has left, or what its control group allows."""
     found = []
     for line in _lines("/proc/meminfo"):
@@ -97,7 +97,7 @@ def _lines(path: str) -> list[str]:
 
 def check_fits_memory(world: WorldFile) -> None:
     """Refuse a world that this machine cannot hold, before anything is allocated."""
-    needed, at_hand = memory_needed(world), memory_at_hand()
+    needed, at_hand = needed_memory_bytes(world), available_memory_bytes()
     if needed > at_hand:
         common = world.common
         raise WorldFileError(

@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.earth import earth_world
 from benchmarks.measure import median, number
-from umwelt.agents.open_world import tick_zero, torus_of
+from umwelt.agents.open_world import generate_world, torus_of
 from umwelt.cluster.coordinator.machine import Directory
 from umwelt.cluster.coordinator.state import Known, Wishes
 from umwelt.cluster.events import Arrived, Clock, Divided
@@ -78,7 +78,7 @@ class Point:
 def portions(beings: int, nodes: int) -> list[Shard]:
     """A world of the benchmark in parts, in this process."""
     world = earth_world(beings)
-    zero = tick_zero(world)
+    zero = generate_world(world)
     torus = torus_of(world)
     blocks = np.ones((-(-torus.height // 8), -(-torus.width // 8)), np.int64)
     members = [Member(str(i), str(i), "", "", tuple(r)) for i, r in enumerate(cut(torus, blocks, nodes, 1))]  # type: ignore[arg-type]

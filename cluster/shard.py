@@ -16,7 +16,7 @@ import numpy as np
 from numcodecs import zstd
 
 from umwelt.agents.commands import deeds
-from umwelt.agents.open_world import opened
+from umwelt.agents.open_world import open_region
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.partition import overlaps
 from umwelt.cluster.wire.protocol import Assign, Deed, Recorded
@@ -55,7 +55,7 @@ class Shard:
         self.which = assign.which
         self.rectangles = [Rectangle(*member.rectangle) for member in assign.members]
         k, owned = assign.ticks_per_exchange, self.rectangles[assign.which]
-        self.region = opened(world, pieces, constants, assign.tick, k, owned, controls)
+        self.region = open_region(world, pieces, constants, assign.tick, k, owned, controls)
         if checked:
             check_species(world, self.region)
         self._species = list(world.laws.species(world)) if world.laws.species else []

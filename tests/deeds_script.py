@@ -15,7 +15,7 @@ import numpy as np
 from umwelt.agents.body.interface import DRIVES
 from umwelt.agents.commands import deeds
 from umwelt.agents.commands.deeds import Deed, Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
-from umwelt.agents.open_world import tick_zero
+from umwelt.agents.open_world import generate_world
 from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.region import Region, hand_over
 from umwelt.sandbox.step import step
@@ -42,7 +42,7 @@ def cast(world: WorldFile) -> tuple[list[dict], list[dict]]:
     Those nearest to the seams and to the middle lines come first.
     """
     if world.text not in _casts:
-        region = tick_zero(world)
+        region = generate_world(world)
         half = np.array([region.torus.height, region.torus.width]) * SUBCELL // 2
         found: list[list[Any]] = []
         for name in ("monsters", "plants"):

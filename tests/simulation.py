@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from umwelt.agents.commands import deeds
-from umwelt.agents.open_world import opened, tick_zero, torus_of
+from umwelt.agents.open_world import generate_world, open_region, torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.coordinator.driver import Steward
 from umwelt.cluster.coordinator.machine import Directory
@@ -151,7 +151,7 @@ class Simulation:
         self.world, self.seed, self.compute_s = world, seed, compute_s
         self.network = Network(seed, faults or Faults(delay_s=(0.0005, 0.002)))
         self.disk = Disk()
-        zero = tick_zero(world)
+        zero = generate_world(world)
         self.disk.constants = zero.constants
         self.disk.snapshots[f"tick-{0:012d}"] = {
             "tick": 0,
@@ -314,8 +314,8 @@ class Simulation:
 
 def undisturbed(world: WorldFile, last_tick: int, journalled: Sequence[Deed]) -> tuple[dict[int, int], Region]:
     """The digests of every tick of a world of one, with the same deeds at the same ticks; and the end of it."""
-    zero = tick_zero(world)
-    region = opened(world, [zero.cut(zero.owned)], zero.constants, 0, 1, Rectangle(0, 0, *torus_of(world)))
+    zero = generate_world(world)
+    region = open_region(world, [zero.cut(zero.owned)], zero.constants, 0, 1, Rectangle(0, 0, *torus_of(world)))
     digests = {0: whole(region)}
     for tick in range(last_tick):
         region.wrap()

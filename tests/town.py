@@ -20,7 +20,7 @@ from typing import Any
 from carving import golden
 from simulation import Disk, MemoryBooks, MemoryShelf
 
-from umwelt.agents.open_world import begin, tick_zero, torus_of
+from umwelt.agents.open_world import begin, generate_world, torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.coordinator.driver import Steward
 from umwelt.cluster.coordinator.machine import Directory
@@ -59,7 +59,7 @@ class Town:
         self.keys = {role: Keys.load(keys, role) if keys else None for role in ("world", "node")}
         self.bind = bind or f"ipc://{self.folder}/gateway"
         self.disk = Disk()
-        zero = tick_zero(world)
+        zero = generate_world(world)
         self.disk.constants = zero.constants
         self.disk.snapshots[f"tick-{0:012d}"] = {
             "tick": 0,

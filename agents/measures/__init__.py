@@ -36,7 +36,7 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-def measure_named(name: str, place: str = "measures") -> Measure:
+def find_measure(name: str, place: str = "measures") -> Measure:
     """A measure by its name, or one's own as `"package.module:function"`."""
     if ":" not in name:
         return MEASURES[one_of(name, MEASURES, place)]
@@ -45,7 +45,7 @@ def measure_named(name: str, place: str = "measures") -> Measure:
     return measure
 
 
-def measured(world: WorldFile, region: Region, names: Sequence[str]) -> dict[str, float]:
+def measure_region(world: WorldFile, region: Region, names: Sequence[str]) -> dict[str, float]:
     """All that some measures tell of a region."""
     found: dict[str, float] = {}
     for name in names:
@@ -57,7 +57,7 @@ def _by_ones_own(name: str, world: WorldFile, region: Region) -> dict[str, float
     """What a measure tells that is not ours; whatever is wrong with it is said in one line."""
     place = f'measures: "{name}"'
     try:
-        told = measure_named(name)(world, region)
+        told = find_measure(name)(world, region)
     except Exception as error:  # anything may happen in it
         line = f"{place} fails at tick {region.tick}: {type(error).__name__}: {error}: mend it"
         raise WorldFileError(one_line(line)) from None
@@ -70,16 +70,16 @@ def _by_ones_own(name: str, world: WorldFile, region: Region) -> dict[str, float
     return {column: float(value) for column, value in told.items()}
 
 
-def source_of(name: str) -> str:
+def measure_source(name: str) -> str:
     """The text of a measure of one's own: where it has changed, results are of another. Nothing of one of ours."""
     if ":" not in name:
         return ""
     try:
-        return inspect.getsource(measure_named(name))
+        return inspect.getsource(find_measure(name))
     except (OSError, TypeError):
         return ""
 
 
-def known(found: Mapping[str, float]) -> dict[str, float]:
+def without_nan(found: Mapping[str, float]) -> dict[str, float]:
     """Without what is NaN."""
     return {name: value for name, value in found.items() if not math.isnan(value)}

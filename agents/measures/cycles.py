@@ -98,7 +98,7 @@ class Cycle:
     flows: list[Flow]
 
 
-def counted(chemistry: Chemistry) -> tuple[list[tuple[str, str]], np.ndarray]:
+def cycle_weights(chemistry: Chemistry) -> tuple[list[tuple[str, str]], np.ndarray]:
     """The cycles of a chemistry, each by name and unit, and how many of it a molecule holds, `int64[cycle, substance]`.
 
     Molecules first, then elements.
@@ -110,7 +110,7 @@ def counted(chemistry: Chemistry) -> tuple[list[tuple[str, str]], np.ndarray]:
     return names, np.concatenate([np.array(same, np.int64), chemistry.composition()[: len(chemistry.elements)]])
 
 
-class Meter:
+class CycleMeter:
     """Measures the flows of a region that owns its torus, from now on.
 
     `world` is the region's world with each of its laws measured: run it instead, and it comes out the same, bit for
@@ -129,7 +129,7 @@ class Meter:
         of_substance = [POOLS.get(name, name.replace("_", " ")) for name in chemistry.names]
         self.pools = [*dict.fromkeys(of_substance), *self._places[1:]]
         self._pool_of = np.array([self.pools.index(name) for name in of_substance])
-        self._names, self._weights = counted(chemistry)
+        self._names, self._weights = cycle_weights(chemistry)
         self._now = self._matter(region)
         self._first = self._stocks()
         self._sum = np.zeros_like(self._first)

@@ -16,7 +16,7 @@ UNKNOWN = 1 << 80
 """More atoms than any world holds."""
 
 
-class Ledger:
+class MatterBudget:
     """The atoms of each element that a world may hold, at least and at most; both are the same as long as all is known.
 
     `touched_tick` is when people first added or took matter, `open_tick` when they first did so in an amount that deeds
@@ -25,38 +25,38 @@ class Ledger:
 
     def __init__(self, chemistry: Chemistry, torus: Torus, atoms: Mapping[str, int]):
         self.chemistry, self.torus = chemistry, torus
-        self.least, self.most = dict(atoms), dict(atoms)
+        self.min_atoms, self.max_atoms = dict(atoms), dict(atoms)
         self.touched_tick: int | None = None
         self.open_tick: int | None = None
         self._open_since: int | None = None
         self._content = chemistry.content
 
-    def enter(self, tick: int, deed: Deed) -> None:
+    def record(self, tick: int, deed: Deed) -> None:
         """Enter what people did at the start of a tick."""
         changed = False
         for substance, (least, most) in self._change(deed).items():
             for one, held in self._content[substance].items():
                 low, high = sorted((least * held, most * held))
-                self.least[one], self.most[one] = self.least[one] + low, self.most[one] + high
+                self.min_atoms[one], self.max_atoms[one] = self.min_atoms[one] + low, self.max_atoms[one] + high
                 if one != CHARGE:
-                    self.least[one] = max(0, self.least[one])
+                    self.min_atoms[one] = max(0, self.min_atoms[one])
             changed |= (least, most) != (0, 0)
             if least != most and self._open_since is None:
                 self._open_since = tick
         if changed and self.touched_tick is None:
             self.touched_tick = tick
 
-    def count(self, atoms: Mapping[str, int]) -> str | None:
+    def compare(self, atoms: Mapping[str, int]) -> str | None:
         """Compare with what was counted; gives the first element that differs. What was open is known from here on."""
         for element in self.chemistry.conserved:
-            if not self.least[element] <= atoms[element] <= self.most[element]:
+            if not self.min_atoms[element] <= atoms[element] <= self.max_atoms[element]:
                 return element
         # a full cell is rare: where all that was poured is there, nothing was open
         if self._open_since is not None and self.open_tick is None:
-            if any(self.most[element] != atoms[element] for element in atoms):
+            if any(self.max_atoms[element] != atoms[element] for element in atoms):
                 self.open_tick = self._open_since
         self._open_since = None
-        self.least, self.most = dict(atoms), dict(atoms)
+        self.min_atoms, self.max_atoms = dict(atoms), dict(atoms)
         return None
 
     def _change(self, deed: Deed) -> dict[str, tuple[int, int]]:
@@ -81,7 +81,7 @@ class Ledger:
     def _poured(self, substance: str, count: int, cells: int) -> tuple[int, int]:
         """What so many cells take in of `count` molecules each: all of it, if none of them can be full."""
         atoms = {element: count for element, count in self._content[substance].items() if element != CHARGE}
-        held = min(self.most[element] // count for element, count in atoms.items())
+        held = min(self.max_atoms[element] // count for element, count in atoms.items())
         return (count * cells if held + count <= MAX_IN_CELL_COUNT else 0), count * cells
 
     def _disc_cells(self, deed: Rain) -> int:

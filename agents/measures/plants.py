@@ -67,7 +67,7 @@ def kinds(world: WorldFile, region: Region) -> dict[str, float]:
     y, x = np.divmod(region.global_cells("plants", rows), region.torus.width)
     abundances = np.unique(codes, return_counts=True)[1]
     found: dict[str, float] = {}
-    for side in sides_of(*region.torus):
+    for side in square_sides(*region.torus):
         squares = region.torus.cells // side**2
         square = (y // side) * (region.torus.width // side) + x // side
         found[f"kinds.{side}"] = len(np.unique(square * 512 + codes)) / squares
@@ -75,7 +75,7 @@ def kinds(world: WorldFile, region: Region) -> dict[str, float]:
     return found
 
 
-def sides_of(height: int, width: int) -> Iterator[int]:
+def square_sides(height: int, width: int) -> Iterator[int]:
     """Sides of squares that fill a world without a rest, each twice the one before."""
     side = SMALLEST_SIDE
     while height % side == 0 and width % side == 0:

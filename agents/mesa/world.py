@@ -16,7 +16,7 @@ import numpy as np
 
 from umwelt.agents.mesa.agent_set import Beings, Population
 from umwelt.agents.mesa.row_index import Roster
-from umwelt.agents.open_world import begin, opened
+from umwelt.agents.open_world import begin, open_region
 from umwelt.agents.species import behaviour
 from umwelt.agents.world_file import WorldFile, bundled_worlds, parse_world, read_world
 from umwelt.sandbox import audit
@@ -280,6 +280,6 @@ def reopened(path: Path, overrides: Mapping[str, Any], species: Mapping[str, typ
     if species:
         found = parse_world(manifest.world, str(path), manifest.name, references_for(found, species))
     kept = load(path, found.laws.layout(found))
-    region = opened(found, kept.pieces, kept.constants, manifest.tick)
+    region = open_region(found, kept.pieces, kept.constants, manifest.tick)
     region.controls = kept.controls
     return found, region

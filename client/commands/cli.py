@@ -175,15 +175,15 @@ def check(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A world file, or a bundled world's name.")],
 ) -> None:
     """Say whether a world file describes a world, and what is wrong if it does not."""
-    from umwelt.agents.open_world import tried_small
-    from umwelt.agents.world_file import memory_needed, read_world
+    from umwelt.agents.open_world import try_small_world
+    from umwelt.agents.world_file import needed_memory_bytes, read_world
 
     world = read_world(file)
-    tried_small(world)
+    try_small_world(world)
     _, tables = world.laws.layout(world)
     species = list(world.laws.species(world)) if world.laws.species else [table.name for table in tables]
     size = f"{world.common.width} × {world.common.height} cells, {world.laws.name}'s laws"
-    print(f"{world.source}: fine: {size}, {', '.join(species)}; about {memory_needed(world) / 2**20:.0f} MiB")
+    print(f"{world.source}: fine: {size}, {', '.join(species)}; about {needed_memory_bytes(world) / 2**20:.0f} MiB")
 
 
 @app.command()

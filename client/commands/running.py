@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from umwelt.agents.open_world import tried_small
+from umwelt.agents.open_world import try_small_world
 from umwelt.agents.world_file import WorldFile
 from umwelt.client.commands.dashboard import Dashboard, Lines, parts_of, tints_of
 from umwelt.client.commands.window_process import Beside, beside
@@ -90,7 +90,7 @@ def prepare(world: WorldFile, plan: Plan, kind: str = "local") -> None:
     if kind == "ray" and find_spec("ray") is None:
         raise RunError("--engine ray: Ray is not installed: pip install 'umwelt[ray]'")
     if plan.checked:
-        check_species(world, tried_small(world))
+        check_species(world, try_small_world(world))
     if not cached():
         compile_laws(world, Console(stderr=True))
 
@@ -120,7 +120,7 @@ def compile_laws(world: WorldFile, console: Console) -> None:
             count = f"{ready()} of {len(kernels)}"
             progress.update(task, completed=at, description=f"compiling {following}", kernels=count)
 
-        region = tried_small(world)
+        region = try_small_world(world)
         progress.update(task, description=f"compiling {laws[0].name}")
         region.wrap()
         step(region, world.laws, between)

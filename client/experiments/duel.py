@@ -18,9 +18,9 @@ from umwelt.agents.body.interface import MODULE
 from umwelt.agents.earth.genesis import species_of
 from umwelt.agents.earth.settings import EarthSettings
 from umwelt.agents.earth.terrain import draws
-from umwelt.agents.measures import measured
+from umwelt.agents.measures import measure_region
 from umwelt.agents.measures.census import mean_of
-from umwelt.agents.open_world import begin, tick_zero
+from umwelt.agents.open_world import begin, generate_world
 from umwelt.agents.world_file import WorldFile, parse_world, set_value, to_toml
 from umwelt.client.experiments.schema import GardenStage
 from umwelt.cluster.run.remote_store import opened_store
@@ -108,7 +108,7 @@ def genomes_of(world: WorldFile, region: Region, species: str, count: int, seed:
 def founding_genomes(world: WorldFile, species: str, count: int, seed: int) -> list[bytes]:
     """Genomes of the founders of a species as they stand at tick 0, drawn without favour: one, if all have the same."""
     at, kind = _groups(world, species)
-    table = tick_zero(world).tables[f"{kind}s"]
+    table = generate_world(world).tables[f"{kind}s"]
     rows = np.flatnonzero(np.isin(table["species"], at))
     found = [genome.tobytes() for genome in table["genome"][rows[np.argsort(table["id"][rows])]]]
     if len(set(found)) < 2:
@@ -185,7 +185,7 @@ def run_garden(world: WorldFile, region: Region, stage: GardenStage, seed: int) 
     while grown.tick < stage.ticks:
         advance(grown, garden.laws, min(stage.every, stage.ticks - grown.tick))
         if grown.tick >= stage.ticks / 2:
-            rows.append(measured(garden, grown, stage.measures))
+            rows.append(measure_region(garden, grown, stage.measures))
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     return _with_gains({name: mean_of(values[~np.isnan(values)]) for name, values in columns.items()})
 
@@ -193,7 +193,7 @@ def run_garden(world: WorldFile, region: Region, stage: GardenStage, seed: int) 
 def garden_figures(world: WorldFile, stage: GardenStage) -> list[str]:
     """The names of all that `run_garden` may tell."""
     garden = _planted(world, stage, founding_genomes(world, stage.species, 1, 0), 0)
-    return list(_with_gains(measured(garden, begin(garden), stage.measures)))
+    return list(_with_gains(measure_region(garden, begin(garden), stage.measures)))
 
 
 def _planted(world: WorldFile, stage: GardenStage, living: list[bytes], seed: int) -> WorldFile:

@@ -15,8 +15,8 @@ import msgspec
 from umwelt.agents.commands import deeds
 from umwelt.agents.earth.genesis import species_of
 from umwelt.agents.earth.settings import EarthSettings
-from umwelt.agents.measures import measure_named, source_of
-from umwelt.agents.open_world import tried_small
+from umwelt.agents.measures import find_measure, measure_source
+from umwelt.agents.open_world import try_small_world
 from umwelt.agents.world_file import WorldFile, convert, read_world, set_value
 from umwelt.client.experiments import validation
 from umwelt.client.experiments.across_runs import ACROSS
@@ -65,7 +65,7 @@ class Trial:
         """What tells results of this trial from those of any other, or of other laws."""
         parts: tuple[Any, ...] = (self.world.text, self.ticks, self.every, self.measures, self.due, self.duel)
         measures = self.measures if self.garden is None else (*self.measures, *self.garden.measures)
-        parts += tuple(source for name in measures if (source := source_of(name)))
+        parts += tuple(source for name in measures if (source := measure_source(name)))
         parts += (self.fingerprint,) if self.garden is None else (self.garden, self.fingerprint)
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
@@ -120,7 +120,7 @@ def checked(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
     if not file.measures:
         raise WorldFileError('measures: none is named: use "populations" or another of agents/measures')
     for name in file.measures:
-        measure_named(name)
+        find_measure(name)
     for name in file.analyses:
         one_of(name, ANALYSES, "analyses")
     for name in file.across:
@@ -180,7 +180,7 @@ def _trials(file: ExperimentFile, path: Path, number: int, values: Values, seeds
     file = _with_deeds(file, {key: value for key, value in here.items() if key.startswith(OF_DEEDS)})
     here = {key: value for key, value in here.items() if not key.startswith(OF_DEEDS)}
     worlds = [read_world(found, {**here, "seed": seed}, WRITTEN) for seed in seeds]
-    small = tried_small(worlds[0])
+    small = try_small_world(worlds[0])
     advance(small, worlds[0].laws, FINGERPRINT_TICKS)
     fingerprint = audit.world_digest(small)
     measures = tuple(file.measures)
@@ -211,7 +211,7 @@ def _check_stages(file: ExperimentFile, world: WorldFile) -> None:
     if file.garden is not None:
         garden_world(world, file.garden)
         for measure in file.garden.measures:
-            measure_named(measure, "garden.measures")
+            find_measure(measure, "garden.measures")
 
 
 def _with_deeds(file: ExperimentFile, values: Values) -> ExperimentFile:

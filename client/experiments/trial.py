@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from umwelt.agents.measures import known, measured
-from umwelt.agents.open_world import begin, opened
+from umwelt.agents.measures import measure_region, without_nan
+from umwelt.agents.open_world import begin, open_region
 from umwelt.agents.world_file import WorldFile, parse_world
 from umwelt.client.experiments.duel import (
     DUEL_FIGURES,
@@ -104,11 +104,11 @@ def run_job(job: Job, say: Callable[[int], None]) -> Result:
     saved_s = time.monotonic()
     while True:
         if (region.tick % job.every == 0 or region.tick == job.ticks) and not _is_measured(kept, region.tick):
-            kept.rows.append({"tick": region.tick, **known(measured(world, region, job.measures))})
+            kept.rows.append({"tick": region.tick, **without_nan(measure_region(world, region, job.measures))})
         if job.duel is not None and region.tick == job.duel.at and not _has(kept, "duel."):
             kept.figures |= _duelled(world, region, job.duel)
         if job.garden is not None and region.tick == job.garden.at and not _has(kept, "garden."):
-            found = known(run_garden(world, region, job.garden, _fresh_seed(world)))
+            found = without_nan(run_garden(world, region, job.garden, _fresh_seed(world)))
             kept.figures |= {f"garden.{name}": value for name, value in found.items()}
         say(region.tick)
         if region.tick >= job.ticks:
@@ -170,7 +170,7 @@ def _resumed(job: Job, world: WorldFile) -> tuple[Region, Kept] | None:
         found = snapshot.load(folder / f"tick-{kept.tick}", world.laws.layout(world))
     except (OSError, msgspec.MsgspecError, SnapshotError):
         return None
-    region = opened(world, found.pieces, found.constants, found.manifest.tick, controls=found.controls)
+    region = open_region(world, found.pieces, found.constants, found.manifest.tick, controls=found.controls)
     region.counts.update(found.manifest.counts)
     return region, kept
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.measures import measured
+from umwelt.agents.measures import measure_region
 from umwelt.agents.open_world import begin
 from umwelt.agents.world_file import WorldFile
 from umwelt.client.experiments.across_runs import ACROSS
@@ -110,7 +110,7 @@ def _columns_of(world: WorldFile, measures: Sequence[str]) -> set[str]:
     region, found = begin(world), set[str]()
     for name in measures:
         try:
-            found |= set(measured(world, region, [name]))
+            found |= set(measure_region(world, region, [name]))
         except KeyError as error:
             line = f'measures: "{name}" is not for {world.laws.name}, which has no {error}: leave it out'
             raise WorldFileError(line) from None

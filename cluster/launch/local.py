@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from umwelt.agents.open_world import opened, tick_zero, torus_of
+from umwelt.agents.open_world import generate_world, open_region, torus_of
 from umwelt.agents.world_file import WorldFile, parse_world
 from umwelt.cluster.coordinator.process import DIRECTORY, ORPHAN_S, SeatSettings
 from umwelt.cluster.node.process import NodeSettings
@@ -50,9 +50,9 @@ def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = Fals
 
     Nothing is written before genesis has succeeded; failing later, it leaves nothing behind.
     """
-    zero = tick_zero(world)
+    zero = generate_world(world)
     if checked:
-        check_species(world, opened(world, [zero.cut(zero.owned)], zero.constants, 0))
+        check_species(world, open_region(world, [zero.cut(zero.owned)], zero.constants, 0))
     store = created_store(world.name, world.text, folder, url)
     try:
         populations, substances = measured(world, zero, list(world.laws.species(world)) if world.laws.species else [])

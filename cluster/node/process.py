@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from umwelt.agents.open_world import torus_of, tried_small
+from umwelt.agents.open_world import torus_of, try_small_world
 from umwelt.agents.world_file import WorldFile, parse_world
 from umwelt.cluster.events import Prepared
 from umwelt.cluster.fingerprint import seals_of
@@ -86,7 +86,7 @@ class NodeProcess:
     def _prepare(self, welcome: Welcome) -> tuple[WorldFile, Prepared]:
         """Read the world, compile its laws on a small piece of it, and see whether we share the run's folder."""
         self._world = world = parse_world(welcome.world_text, welcome.world_name, welcome.world_name)
-        audit.digest(tried_small(world, ticks=1))
+        audit.digest(try_small_world(world, ticks=1))
         folder = Path(welcome.folder)
         shares = not self.settings.shares_nothing and snapshot_transfer.shares(folder, welcome.token)
         if welcome.url:

@@ -13,8 +13,8 @@ from operator import itemgetter
 import numpy as np
 
 from umwelt.agents.commands import deeds
-from umwelt.agents.measures.cycles import Cycle, Meter
-from umwelt.agents.measures.matter_budget import Ledger
+from umwelt.agents.measures.cycles import Cycle, CycleMeter
+from umwelt.agents.measures.matter_budget import MatterBudget
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.run.journal import Journal, damaged
@@ -81,10 +81,10 @@ def closure(store: Store, world: WorldFile) -> Closure:
         ledger, entered = None, 0
         for tick, where, atoms in moments:
             if ledger is None:
-                ledger, result.first_tick = Ledger(chemistry, torus_of(world), atoms), tick
+                ledger, result.first_tick = MatterBudget(chemistry, torus_of(world), atoms), tick
                 entered = sum(deed.tick < tick for deed in due)
             entered = _enter(ledger, due, entered, tick)
-            element = ledger.count(atoms)
+            element = ledger.compare(atoms)
             if element is not None:
                 result.differs_tick, result.differs_element = tick, element
                 result.line = _difference(ledger, result, tick, where, element, atoms[element])
@@ -102,16 +102,16 @@ def closure(store: Store, world: WorldFile) -> Closure:
     return result
 
 
-def _enter(ledger: Ledger, due: Sequence[Deed], entered: int, tick: int) -> int:
+def _enter(ledger: MatterBudget, due: Sequence[Deed], entered: int, tick: int) -> int:
     """Enter the deeds in force before a tick was counted; gives how many are entered."""
     while entered < len(due) and due[entered].tick < tick:
-        ledger.enter(due[entered].tick, deeds.read(due[entered].content))
+        ledger.record(due[entered].tick, deeds.read(due[entered].content))
         entered += 1
     return entered
 
 
-def _difference(ledger: Ledger, result: Closure, tick: int, where: str, element: str, found: int) -> str:
-    least, most = ledger.least[element], ledger.most[element]
+def _difference(ledger: MatterBudget, result: Closure, tick: int, where: str, element: str, found: int) -> str:
+    least, most = ledger.min_atoms[element], ledger.max_atoms[element]
     wanted = f"{most:,}" if least == most else f"{least:,} to {most:,}"
     what = f"a charge of {found:,}" if element == CHARGE else f"{found:,} atoms of {element}"
     told = "" if ledger.touched_tick is None else f" and of what people did from tick {ledger.touched_tick:,} on"
@@ -161,7 +161,7 @@ def measured_round(
     if "climate" not in region.constants and ticks is None:
         raise RunError(f"--ticks: the laws of {world.laws.name} know no day: say how many ticks to measure")
     day_ticks = climate_of(region).day_ticks if "climate" in region.constants else 0
-    meter = Meter(world, region)
+    meter = CycleMeter(world, region)
     going = Replay(meter.world, region, journalled_deeds(store, region.tick))
     first = region.tick
     last = first + (ticks or day_ticks)

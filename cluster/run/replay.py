@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from umwelt.agents.commands import deeds
-from umwelt.agents.open_world import opened, torus_of
+from umwelt.agents.open_world import open_region, torus_of
 from umwelt.agents.world_file import WorldFile, parse_world
 from umwelt.cluster.partition import cut, neighbours
 from umwelt.cluster.run.journal import Journal, Metrics
@@ -92,7 +92,7 @@ def region_at(store: Store, tick: int | None = None) -> tuple[WorldFile, Region,
     world = described_world(store)
     kept, passed_over = store.newest(world.laws.layout(world), tick)
     check_same_world(world, kept.manifest)
-    region = opened(world, kept.pieces, kept.constants, kept.manifest.tick, controls=kept.controls)
+    region = open_region(world, kept.pieces, kept.constants, kept.manifest.tick, controls=kept.controls)
     region.counts.update(kept.manifest.counts)
     region.births = None
     if tick is not None and tick > region.tick:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from umwelt.agents.world_file import memory_at_hand
+from umwelt.agents.world_file import available_memory_bytes
 from umwelt.cluster.tasks.registry import MAX_RESULT_BYTES
 from umwelt.cluster.tasks.worker import Errand, Heard, Worker
 
@@ -123,7 +123,7 @@ class Bench:
         return [Done(ticket, b"", f'task "{gone.errand.name}"{where} {what}', again)]
 
     def _open(self) -> None:
-        line = self._line = _Line(Worker(NICE, int(MEMORY_SHARE * memory_at_hand())), self._clock())
+        line = self._line = _Line(Worker(NICE, int(MEMORY_SHARE * available_memory_bytes())), self._clock())
         for ticket, waiting in self._waiting.items():
             line.ordered.put((ticket, waiting.errand))
         threading.Thread(target=self._attend, args=(line,), name="umwelt-bench", daemon=True).start()

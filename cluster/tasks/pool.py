@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from umwelt.agents.world_file import WorldFile, memory_at_hand, memory_needed
+from umwelt.agents.world_file import WorldFile, available_memory_bytes, needed_memory_bytes
 from umwelt.cluster.tasks.worker import Errand, Heard, Worker
 from umwelt.cluster.tasks.workflow import Flow, carried_out
 from umwelt.cluster.wire.viewer_protocol import Task
@@ -142,6 +142,6 @@ class _Flow(Flow):
 
 def processes_for(worlds: Sequence[WorldFile], asked: int = 0) -> int:
     """How many worlds are run side by side: so many as were asked for, or one a core, as far as memory goes."""
-    needed = max((memory_needed(world) for world in worlds), default=1)
-    most = asked or min(len(os.sched_getaffinity(0)), memory_at_hand() // needed)
+    needed = max((needed_memory_bytes(world) for world in worlds), default=1)
+    most = asked or min(len(os.sched_getaffinity(0)), available_memory_bytes() // needed)
     return max(1, min(most, len(worlds)))

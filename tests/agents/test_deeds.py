@@ -12,7 +12,7 @@ from umwelt.agents.commands import deeds
 from umwelt.agents.commands.deeds import Deed, Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
 from umwelt.agents.earth import parameters
 from umwelt.agents.earth.laws.metabolism import reactions_of
-from umwelt.agents.open_world import opened, tick_zero
+from umwelt.agents.open_world import generate_world, open_region
 from umwelt.agents.world_file import WorldFile, read_world
 from umwelt.sandbox import audit
 from umwelt.sandbox.chemistry import parse_formula
@@ -158,7 +158,7 @@ def test_a_spawn_appears_once_in_every_image_with_an_id_of_its_own():
 @pytest.mark.parametrize("species", ["grass", "shrub", "grazer", "hunter"])
 def test_a_founder_is_as_genesis_makes_them(species):
     world = golden(32, 32, **{f"founders.{at}.variation": 0 for at in range(5)})
-    region = tick_zero(world)
+    region = generate_world(world)
     deed = deeds.founder(world, species, 3, 4)
     at = [group.species for group in world.settings.founders].index(species)
     table = region.tables[deed.kind]
@@ -240,7 +240,7 @@ def test_a_held_body_does_as_it_is_driven_until_it_is_given_back():
 
 def test_a_rate_is_changed_in_one_region_and_given_back():
     region, world = ready()
-    other = opened(world, [region.cut(region.owned)], region.constants, 0)
+    other = open_region(world, [region.cut(region.owned)], region.constants, 0)
     before = {site: reactions_of(region, site).rate_q24.tolist() for site in ("cell", "plants", "monsters")}
     deeds.apply(region, deeds.checked(world, deeds.rate(world, "respiration", 0.25)), 1)
     names = [r.name for r in world.chemistry.reactions if r.site == "monsters"]
@@ -451,9 +451,9 @@ def test_what_is_made_for_people_is_checked_at_the_border():
     "controls", [Controls({"decai": 1}), Controls({}, {MONSTER["id"]: (1, 2)}), Controls({"decay": -1})], ids=str
 )
 def test_a_world_is_not_opened_with_controls_it_cannot_have(controls):
-    region = tick_zero(GOLDEN)
+    region = generate_world(GOLDEN)
     with pytest.raises(CommandError):
-        opened(GOLDEN, [region.cut(region.owned)], region.constants, 0, controls=controls)
+        open_region(GOLDEN, [region.cut(region.owned)], region.constants, 0, controls=controls)
 
 
 def test_what_lives_can_be_moved_at_any_time():

@@ -1,4 +1,4 @@
-"""The ledger: what deeds add is known from the deeds themselves, exactly or within bounds that hold."""
+"""The budget: what deeds add is known from the deeds themselves, exactly or within bounds that hold."""
 
 import pytest
 from carving import golden
@@ -6,8 +6,8 @@ from deeds_script import KINDS, LAST_TICK, deeds_at, number_of
 
 from umwelt.agents.commands import deeds
 from umwelt.agents.commands.deeds import Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
-from umwelt.agents.measures.matter_budget import Ledger
-from umwelt.agents.open_world import tick_zero, torus_of
+from umwelt.agents.measures.matter_budget import MatterBudget
+from umwelt.agents.open_world import generate_world, torus_of
 from umwelt.sandbox.audit import element_totals, substance_totals
 
 EXACT = (Drop, Rain, Spawn, Wound, Drive, Rate)
@@ -19,54 +19,54 @@ def atoms(region) -> dict[str, int]:
 
 
 def test_deeds_of_every_kind_add_what_the_ledger_says():
-    region = tick_zero(WORLD)
+    region = generate_world(WORLD)
     before, met, exact = atoms(region), set(), set()
     for tick in range(LAST_TICK + 1):
         for at, deed in enumerate(deeds_at(tick, WORLD)):
-            ledger = Ledger(WORLD.chemistry, torus_of(WORLD), before)
-            ledger.enter(tick, deed)
+            budget = MatterBudget(WORLD.chemistry, torus_of(WORLD), before)
+            budget.record(tick, deed)
             deeds.apply(region, deed, number_of(tick, at))
             after = atoms(region)
-            known = ledger.least == ledger.most
+            known = budget.min_atoms == budget.max_atoms
             if known:
-                assert ledger.most == after, deed
+                assert budget.max_atoms == after, deed
                 exact.add(type(deed))
-            assert ledger.count(after) is None, deed
-            assert (ledger.touched_tick is None) <= (after == before), deed
+            assert budget.compare(after) is None, deed
+            assert (budget.touched_tick is None) <= (after == before), deed
             before = after
             met.add(type(deed))
     assert met == set(KINDS) and exact >= set(EXACT) and not exact & {Move, Remove}
 
 
 def test_an_atom_too_many_is_named_and_one_within_reach_of_people_is_not():
-    held = atoms(tick_zero(WORLD))
-    ledger = Ledger(WORLD.chemistry, torus_of(WORLD), held)
-    assert ledger.count(held | {"N": held["N"] + 1}) == "N"
-    ledger.enter(5, Drop(1, 2, "mineral", 7))
-    assert ledger.count(held | {"N": held["N"] + 8}) == "N" and ledger.touched_tick == 5
-    assert ledger.count(held | {"N": held["N"] + 7}) is None and ledger.open_tick is None
-    ledger.enter(9, Paint(0, 0, 2, 3, "mineral", 4))
-    assert ledger.count(held | {"C": held["C"] + 1}) == "C"
-    assert ledger.count(held | {"N": held["N"] - 100}) is None and ledger.open_tick == 9
-    assert ledger.count(held | {"N": held["N"] - 101}) == "N"  # what was counted is known again
+    held = atoms(generate_world(WORLD))
+    budget = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
+    assert budget.compare(held | {"N": held["N"] + 1}) == "N"
+    budget.record(5, Drop(1, 2, "mineral", 7))
+    assert budget.compare(held | {"N": held["N"] + 8}) == "N" and budget.touched_tick == 5
+    assert budget.compare(held | {"N": held["N"] + 7}) is None and budget.open_tick is None
+    budget.record(9, Paint(0, 0, 2, 3, "mineral", 4))
+    assert budget.compare(held | {"C": held["C"] + 1}) == "C"
+    assert budget.compare(held | {"N": held["N"] - 100}) is None and budget.open_tick == 9
+    assert budget.compare(held | {"N": held["N"] - 101}) == "N"  # what was counted is known again
 
 
 def test_a_cell_may_be_too_full_for_what_is_poured():
-    held = atoms(tick_zero(WORLD)) | {"H": 1 << 40, "O": 1 << 40}
+    held = atoms(generate_world(WORLD)) | {"H": 1 << 40, "O": 1 << 40}
     for deed, most in ((Drop(1, 2, "water", 1 << 20), 1 << 20), (Rain(0, 0, 1, 1 << 20), 5 << 20)):
-        ledger = Ledger(WORLD.chemistry, torus_of(WORLD), held)
-        ledger.enter(3, deed)
-        assert ledger.least["O"] == held["O"] and ledger.most["O"] == held["O"] + most
-        assert ledger.count(held | {"O": held["O"] + 9, "H": held["H"] + 18}) is None and ledger.open_tick == 3
-        ledger = Ledger(WORLD.chemistry, torus_of(WORLD), held)
-        ledger.enter(3, deed)
+        budget = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
+        budget.record(3, deed)
+        assert budget.min_atoms["O"] == held["O"] and budget.max_atoms["O"] == held["O"] + most
+        assert budget.compare(held | {"O": held["O"] + 9, "H": held["H"] + 18}) is None and budget.open_tick == 3
+        budget = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
+        budget.record(3, deed)
         all_of_it = held | {"O": held["O"] + most, "H": held["H"] + 2 * most}
-        assert ledger.count(all_of_it) is None and ledger.open_tick is None
+        assert budget.compare(all_of_it) is None and budget.open_tick is None
 
 
 @pytest.mark.parametrize("deed", [Wound(77, 4), Drive(77), Rate("decay", 1), Paint(0, 0, 4, 4, "elevation", 9)])
 def test_deeds_that_move_no_matter_touch_nothing(deed):
-    held = atoms(tick_zero(WORLD))
-    ledger = Ledger(WORLD.chemistry, torus_of(WORLD), held)
-    ledger.enter(3, deed)
-    assert ledger.least == ledger.most == held and ledger.touched_tick is None
+    held = atoms(generate_world(WORLD))
+    budget = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
+    budget.record(3, deed)
+    assert budget.min_atoms == budget.max_atoms == held and budget.touched_tick is None

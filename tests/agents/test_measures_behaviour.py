@@ -6,7 +6,7 @@ from carving import bundled
 from small import small_world
 
 from umwelt.agents.body.interface import STIMULI
-from umwelt.agents.measures import known
+from umwelt.agents.measures import without_nan
 from umwelt.agents.measures.behaviour import behaviour
 from umwelt.agents.measures.others import seen_by
 from umwelt.agents.open_world import begin
@@ -129,7 +129,7 @@ def test_of_nobody_nothing_is_told_but_counts():
     world, region, _ = grazers_awake(0)
     found = behaviour(world, region)
     assert set(found) == set(behaviour(*grazers_awake(1)[:2])), "the same names as of somebody"
-    assert known(found) == {
+    assert without_nan(found) == {
         f"{species}.{name}": 0
         for species, other in (("grazer", "hunter"), ("hunter", "grazer"))
         for name in ("toward_food.count", "toward_strangers.count", f"toward_{other}.count", "falling_asleep")

@@ -11,7 +11,7 @@ import pytest
 from carving import golden
 
 from umwelt.agents import Agent, Column, Drives, Monster, Plant, Population, World
-from umwelt.agents.open_world import begin, tried_small
+from umwelt.agents.open_world import begin, try_small_world
 from umwelt.agents.world_file import bundled_worlds, parse_world, read_world
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import SnapshotError, UmweltError, WorldFileError
@@ -489,7 +489,7 @@ def test_matter_cannot_be_set_below_nothing():
 @pytest.mark.parametrize("name", bundled_worlds())
 def test_every_bundled_world_runs_in_small_and_loses_nothing(name):
     world = read_world(name)
-    before, after = tried_small(world), tried_small(world, 30)
+    before, after = try_small_world(world), try_small_world(world, 30)
     for table in after.tables.values():  # else its kernels would be compiled anew by every process
         record = table.schema.record
         assert getattr(sys.modules[table.schema.module], record.__name__) is record

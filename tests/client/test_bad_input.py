@@ -9,7 +9,7 @@ import pytest
 from small import TEXT
 
 from umwelt.agents import world_file
-from umwelt.agents.open_world import begin, tried_small
+from umwelt.agents.open_world import begin, try_small_world
 from umwelt.agents.world_file import read_world
 from umwelt.client.commands.cli import main
 from umwelt.sandbox import region
@@ -195,7 +195,7 @@ def test_a_world_that_does_not_fit_memory_is_refused_before_anything_is_allocate
         raise AssertionError("a region was made")
 
     Path("mine.toml").write_text(instead("width = 48", "width = 20000"))
-    monkeypatch.setattr(world_file, "memory_at_hand", lambda: 100 << 20)
+    monkeypatch.setattr(world_file, "available_memory_bytes", lambda: 100 << 20)
     monkeypatch.setattr(region.Region, "__init__", nothing)
     line = refused("launch", "mine.toml")
     assert "width = 20000, height = 40: needs about 0." in line and "use a smaller width, height or count" in line
@@ -209,7 +209,7 @@ def test_the_estimate_of_memory_is_near_what_a_world_takes():
         taken = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert 0.8 < world_file.memory_needed(world) / taken < 1.6
+    assert 0.8 < world_file.needed_memory_bytes(world) / taken < 1.6
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_a_byte_order_mark_is_passed_over(tmp_path):
 def test_many_founders_are_tried_as_few():
     world = read_world("golden", {"width": 64, "height": 64, "founders.0.count": 10_000_000})
     began = time.monotonic()
-    tried_small(world)
+    try_small_world(world)
     assert time.monotonic() - began < 5
 
 

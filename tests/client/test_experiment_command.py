@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from umwelt.agents.measures import known
+from umwelt.agents.measures import without_nan
 from umwelt.client.commands.cli import main
 from umwelt.client.experiments.analyses import hunters_lag, peaks
 from umwelt.client.experiments.outcomes import Run, judged
@@ -156,14 +156,14 @@ def test_no_lag_is_told_where_hunters_die_out_or_a_run_is_short():
     cycle = np.sin(np.arange(300) / 5)
     dead = populations(cycle, np.roll(cycle, 6))
     dead["hunter"][200:] = 0
-    assert known(hunters_lag(dead)) == {} == known(hunters_lag(populations(cycle[:90], cycle[:90])))
+    assert without_nan(hunters_lag(dead)) == {} == without_nan(hunters_lag(populations(cycle[:90], cycle[:90])))
 
 
 def test_a_peak_is_the_first_tick_at_which_there_is_most():
     nan = float("nan")
     columns = {"tick": [0, 5, 10, 15], "a": [1, 7, 7, 2], "b": [nan, 2, 1, 3], "c": [nan] * 4}
     found = peaks({name: np.array(values, float) for name, values in columns.items()})
-    assert known(found) == {"tick.peak_tick": 15, "a.peak_tick": 5, "b.peak_tick": 15}
+    assert without_nan(found) == {"tick.peak_tick": 15, "a.peak_tick": 5, "b.peak_tick": 15}
 
 
 def test_an_experiment_writes_tables_plots_and_a_verdict_and_is_not_run_twice(tmp_path, capsys):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from carving import carved, golden, quarters, torus_of, whole
 
-from umwelt.agents.open_world import opened
+from umwelt.agents.open_world import open_region
 from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.run.snapshot_transfer import CHUNK_BYTES, Carried, Chunk, Receiver, SharedFolder, Url
 from umwelt.cluster.run.store import Entry, Store
@@ -63,12 +63,12 @@ def loaded_digests(world, folder: Path, constants) -> int:
     manifest, layout = snapshot.read_manifest(folder), world.laws.layout(world)
     pieces = snapshot.load_parts(folder, manifest, LEFT, torus_of(world), layout)
     assert snapshot.load_constants(folder, manifest).keys() == constants.keys()
-    return audit.digest(opened(world, pieces, constants, 3, owned=LEFT))
+    return audit.digest(open_region(world, pieces, constants, 3, owned=LEFT))
 
 
 def left_digest(world, regions) -> int:
     pieces = [region.cut(region.owned) for region in regions]
-    return audit.digest(opened(world, pieces, regions[0].constants, 3, owned=LEFT))
+    return audit.digest(open_region(world, pieces, regions[0].constants, 3, owned=LEFT))
 
 
 def write(place: Path, region) -> dict:

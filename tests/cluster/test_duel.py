@@ -9,7 +9,7 @@ from small import small_run, small_world
 
 from umwelt.agents.body.genome import FIRST_WEIGHT
 from umwelt.agents.earth.genesis import species_of
-from umwelt.agents.open_world import begin, tick_zero
+from umwelt.agents.open_world import begin, generate_world
 from umwelt.agents.world_file import parse_world, read_world
 from umwelt.client.experiments.duel import (
     Duel,
@@ -130,7 +130,7 @@ def test_a_duel_is_the_same_world_but_for_the_species_and_the_seed():
     assert [at for at, group in enumerate(before.founders) if after.founders[at] != group] == [3]
     assert [(group.species, group.count) for group in after.founders[3::3]] == [("a", 7), ("b", 7)]
     assert parse_world(duel.text, "again.toml", duel.name).settings == after
-    table = tick_zero(duel).tables["monsters"]
+    table = generate_world(duel).tables["monsters"]
     for at, genome in ((3, GRAZER[0]), (6, crippled()[0])):
         own = table["genome"][table["species"] == at]
         assert len(own) == 7 and all(row.tobytes() == genome for row in own)
@@ -157,7 +157,7 @@ def test_a_duel_can_be_had_in_a_duel_and_among_groups_of_one_name():
     other = duel_world(duel, "a", Genomes("c", GRAZER), Genomes("d", GRAZER), 5, 4)
     assert [(group.species, group.among) for group in other.settings.founders[6:]] == [("b", "c"), ("d", "c")]
     others = sum(group.count for group in POND.settings.founders[4:])
-    assert len(tick_zero(again).tables["monsters"]["id"]) == others + 20 + 10
+    assert len(generate_world(again).tables["monsters"]["id"]) == others + 20 + 10
     twice = read_world("pond", {"width": 48, "height": 48, "founders.4.species": "grazer"})
     both = duel_world(twice, "grazer", Genomes("a", GRAZER), Genomes("b", GRAZER), 5, 4)
     assert [group.count for group in both.settings.founders[3:]] == [5, 0, 20, 5]
@@ -210,7 +210,7 @@ def test_plants_have_each_different_genome_once(moment):
 
 def test_founders_genomes_are_those_of_tick_zero(moment):
     _, world, _ = moment
-    table = tick_zero(world).tables["monsters"]
+    table = generate_world(world).tables["monsters"]
     own = [genome.tobytes() for genome in table["genome"][table["species"] == 2]]
     found = founding_genomes(world, "grazer", 10_000, 1)
     assert sorted(found) == sorted(own) and len(set(found)) > 1
@@ -222,7 +222,7 @@ def test_species_that_duel_are_monsters_that_live_and_had_founders(moment):
     _, world, region = moment
     assert duelling_species(world, region) == ["grazer", "hunter"]
     assert duelling_species(small_world(founders__3__count=0), region) == ["grazer"]
-    gone = tick_zero(small_world(founders__2__count=0))
+    gone = generate_world(small_world(founders__2__count=0))
     assert duelling_species(world, gone) == ["hunter"]
 
 

@@ -9,7 +9,7 @@ import own_measures
 import pytest
 
 from umwelt.agents.commands import deeds
-from umwelt.agents.measures import MEASURES, measure_named
+from umwelt.agents.measures import MEASURES, find_measure
 from umwelt.agents.open_world import begin
 from umwelt.client.experiments import schema
 from umwelt.client.experiments.plan import bundled_experiments, read_experiment
@@ -319,8 +319,8 @@ def test_the_example_of_all_that_a_file_can_say_is_one(tmp_path):
 
 
 def test_measures_have_names_and_others_are_loaded_by_theirs():
-    assert measure_named("populations") is MEASURES["populations"]
-    assert measure_named("umwelt.agents.measures.census:matter") is MEASURES["matter"]
+    assert find_measure("populations") is MEASURES["populations"]
+    assert find_measure("umwelt.agents.measures.census:matter") is MEASURES["matter"]
 
 
 def test_a_measure_of_ones_own_is_one_and_results_are_of_another_where_it_changed(tmp_path, monkeypatch):

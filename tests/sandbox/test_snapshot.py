@@ -13,7 +13,7 @@ import zarr
 from carving import carved, carved_anew, golden, ninths, quarters, torus_of, whole, whole_digest
 from small import small_world
 
-from umwelt.agents.open_world import begin, opened
+from umwelt.agents.open_world import begin, open_region
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError
@@ -43,7 +43,7 @@ def test_save_load_continue_gives_the_digest_of_the_run_that_never_stopped(tmp_p
     straight = begin(world)
     advance(straight, world.laws, tick)
     kept = snapshot.load(saved(tmp_path / "s", straight, world), world.laws.layout(world))
-    again = opened(world, kept.pieces, kept.constants, kept.manifest.tick)
+    again = open_region(world, kept.pieces, kept.constants, kept.manifest.tick)
     assert audit.digest(again) == audit.digest(straight)
     for _ in range(4):
         advance(straight, world.laws, 5)
@@ -70,10 +70,10 @@ def test_derived_columns_are_left_out_and_constants_kept(tmp_path, world, region
 
 def test_positions_are_the_worlds_own_wherever_the_region_lies(tmp_path, world, region):
     whole = begin(world)
-    shifted = opened(world, [whole.cut(whole.owned)], whole.constants, 0, owned=Rectangle(-7, 30, 40, 48))
+    shifted = open_region(world, [whole.cut(whole.owned)], whole.constants, 0, owned=Rectangle(-7, 30, 40, 48))
     kept = snapshot.load(saved(tmp_path / "s", shifted, world), world.laws.layout(world))
     assert kept.manifest.parts[0]["rectangle"] == [33, 30, 40, 48]
-    again = opened(world, kept.pieces, kept.constants, 0)
+    again = open_region(world, kept.pieces, kept.constants, 0)
     assert audit.digest(again) == audit.digest(whole)
 
 
@@ -82,7 +82,7 @@ def test_a_world_without_any_beings_is_saved_too(tmp_path):
     region = begin(world)
     kept = snapshot.load(saved(tmp_path / "s", region, world), world.laws.layout(world))
     assert all(len(rows["id"]) == 0 for rows in kept.pieces[0].tables.values())
-    advance(opened(world, kept.pieces, kept.constants, 0), world.laws, 2)
+    advance(open_region(world, kept.pieces, kept.constants, 0), world.laws, 2)
 
 
 def biggest_chunk(path: Path, under: str) -> Path:
@@ -200,7 +200,7 @@ def test_parts_written_apart_are_loaded_as_one_world(path, world_in_parts, regio
     kept = snapshot.load(path, world_in_parts.laws.layout(world_in_parts))
     assert len(kept.pieces) == 4 and kept.controls == regions[0].controls
     assert (kept.manifest.tick, kept.manifest.epoch, kept.manifest.counts) == (3, 9, {"births": 5, "deaths": 2})
-    again = opened(world_in_parts, kept.pieces, kept.constants, 3)
+    again = open_region(world_in_parts, kept.pieces, kept.constants, 3)
     assert audit.digest(again) == whole_digest(regions)
     total = (whole_digest(regions) + regions[0].controls.digest()) & audit.DIGEST_MASK
     assert kept.manifest.digest == f"{total:016x}" != f"{whole_digest(regions):016x}"
@@ -218,7 +218,7 @@ def test_every_part_of_another_cut_is_loaded_from_the_parts_it_overlaps(path, wo
     read = []
     for region, rectangle in zip(expected, parts, strict=True):
         pieces = snapshot.load_parts(path, manifest, rectangle, torus, world_in_parts.laws.layout(world_in_parts))
-        again = opened(world_in_parts, pieces, constants, 3, owned=rectangle)
+        again = open_region(world_in_parts, pieces, constants, 3, owned=rectangle)
         assert audit.digest(again) == audit.digest(region)
         read.append(len(pieces))
     assert min(read) < 4

@@ -20,7 +20,7 @@ import numpy as np
 from umwelt.agents.body.genome import TRAIT
 from umwelt.agents.earth.genesis import chemistry, constants_of
 from umwelt.agents.hocl.programs import bundled_minds
-from umwelt.agents.open_world import empty, torus_of
+from umwelt.agents.open_world import empty_region, torus_of
 from umwelt.agents.species.hocl_behaviour import SUFFIX
 from umwelt.agents.world_file import EARTH, WorldFile, parse_world
 from umwelt.client.connection.pending import Reply
@@ -69,7 +69,7 @@ class Film:
         self.told, self.world = told, world_of(told)
         self.species = species_of(self.world)
         torus = torus_of(self.world)
-        self.region = empty(self.world, Rectangle(0, 0, *torus), 0, told.first_tick)
+        self.region = empty_region(self.world, Rectangle(0, 0, *torus), 0, told.first_tick)
         self.region.constants = constants_of(self.world.settings, chemistry(self.world))
         self.fast, self.slow = copy(self.region), copy(self.region)
         tables = self.region.tables
