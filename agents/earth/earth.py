@@ -4,7 +4,20 @@ Each law says how far it looks, in cells a tick: the sum over its phases. What i
 felt here within a tick.
 """
 
-from umwelt.agents.earth.genesis import chemistry, genesis, layout, prepare, species
+from umwelt.agents.earth.appearance import appearance, markers
+from umwelt.agents.earth.duels import replace_founders, sample_genomes
+from umwelt.agents.earth.genesis import (
+    check_row,
+    chemistry,
+    climate,
+    constants,
+    founder,
+    founders,
+    genesis,
+    layout,
+    prepare,
+    species,
+)
 from umwelt.agents.earth.laws.act import act
 from umwelt.agents.earth.laws.grow import grow
 from umwelt.agents.earth.laws.live import live
@@ -38,4 +51,14 @@ laws = Laws(
     prepare=prepare,
     chemistry=chemistry,
     species=species,
+    founders=founders,
+    founder=founder,
+    check_row=check_row,
+    sample_genomes=sample_genomes,
+    replace_founders=replace_founders,
+    appearance=appearance,
+    markers=markers,
+    climate=climate,
+    constants=constants,
+    ids_name_tables=True,
 )

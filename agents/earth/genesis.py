@@ -1,6 +1,6 @@
 """From a checked description to tick 0: tables of integers, ground, water, air, and the founders."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from umwelt.agents.body.genome import (
     ORGAN_CODES,
     ORGAN_SLOTS,
     PLANT_GENES,
+    TRAIT,
     mutate,
 )
 from umwelt.agents.body.interface import (
@@ -44,6 +45,7 @@ from umwelt.sandbox.kernel import call, kernel
 from umwelt.sandbox.laws.flow import SHARE_ONE
 from umwelt.sandbox.laws.weather import ENVIRONMENT
 from umwelt.sandbox.region import Field, Region, Torus
+from umwelt.sandbox.step import Founders
 from umwelt.sandbox.text import one_of
 from umwelt.sandbox.units import (
     arctangent_table,
@@ -244,6 +246,60 @@ def chemistry(world: WorldFile) -> Chemistry:
 def species(world: WorldFile) -> list[str]:
     """The names of a world's species by their index."""
     return [founder.species for founder in world.settings.founders]
+
+
+def founders(world: WorldFile) -> list[Founders]:
+    """The groups of founders of a world in order of their species index."""
+    groups = zip(world.settings.founders, species_of(world.settings), strict=True)
+    return [
+        Founders(
+            group.species,
+            f"{one['kind']}s",
+            group.count,
+            one["genomes"],
+            one["behaviour"] if one["kind"] == "monster" else "",
+            int(one["genome"][PLANT_GENES.index("hue") if one["kind"] == "plant" else TRAIT["hue"]]),
+        )
+        for group, one in groups
+    ]
+
+
+def founder(world: WorldFile, species: str, key: int, genome: bytes | None = None) -> tuple[str, dict[str, Any]]:
+    """The name of the table, and the columns (but for id and place) of a being like the founders of a species.
+
+    `key` replaces the id in the founder's dice, `genome` its genome. Raises WorldFileError if the genome does not fit.
+    """
+    names = [group.species for group in world.settings.founders]
+    index = names.index(one_of(species, names, "species"))
+    template = species_of(world.settings)[index]
+    if genome is not None:
+        genes = given_genome(np.frombuffer(genome, np.int8).tolist(), template["kind"], species)
+        template |= {"genomes": genes[None], "variation": 0.0}
+    return f"{template['kind']}s", founder_columns(template, index, world.common.seed, np.array([key]))
+
+
+def check_row(world: WorldFile, table: str, row: Mapping[str, Any]) -> None:
+    """Raise ValueError if a row is of a species of another table, or lacks organs that its genome has built."""
+    if "species" in row and (of := founders(world)[row["species"]]).table != table:
+        line = f'species = {row["species"]} ("{of.species}") is of the table {of.table}: use another'
+        raise ValueError(line)
+    if {"organs", "organs_built", "genome"} <= row.keys():
+        genome = np.array(
+            row["genome"] if not isinstance(row["genome"], bytes) else memoryview(row["genome"]).cast("b")
+        )
+        asked = organs_in(genome[None].astype(np.int8), np.array([row["organs_built"]]))[0].tolist()
+        if any(have < needed for have, needed in zip(row["organs"], asked, strict=True)):
+            raise ValueError(f"organs = {list(row['organs'])}: its genome has built {asked}: have at least these")
+
+
+def climate(world: WorldFile) -> dict[str, int]:
+    """The climate as integers, by the names of `weather.Climate`."""
+    return world.settings.climate.table(world.settings.ground.soil_holds)._asdict()
+
+
+def constants(world: WorldFile) -> dict[str, np.ndarray]:
+    """The integer tables that a world keeps from genesis on."""
+    return constants_of(world.settings, chemistry(world))
 
 
 def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
