@@ -28,8 +28,8 @@ from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.session import Session
 from umwelt.cluster.gateway.welcome import greeting
 from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
-from umwelt.cluster.process import announced
-from umwelt.cluster.shard import measured
+from umwelt.cluster.process import read_announcement
+from umwelt.cluster.shard import measure_populations
 from umwelt.cluster.view import queries
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import Topic
@@ -81,7 +81,7 @@ class Local:
             self._watched[topic] = self._watched.pop(topic)
         file, region = self.world.world_file, self.world.region
         whole = [0, 0, region.torus.height, region.torus.width]
-        populations, substances = measured(file, region, self.known.species)
+        populations, substances = measure_populations(file, region, self.known.species)
         counts = region.counts
         metrics = {
             "tick": region.tick,
@@ -228,7 +228,7 @@ def line(seconds: float) -> None:
     try:
         engine.start()
         assert engine.line is not None
-        while not engine.line.status.get("tick") or announced(folder / "run" / GATEWAY) is None:
+        while not engine.line.status.get("tick") or read_announcement(folder / "run" / GATEWAY) is None:
             engine.turn(0.05)
         world = PromisedConnection(GatewayLink(folder / "run"))
         session = Session(world, Camera.over(512, 512, SIZE))

@@ -26,7 +26,7 @@ import zmq
 from benchmarks.measure import median
 from umwelt.agents.world_file import read_world
 from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
-from umwelt.cluster.process import announced
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.view import tiles
 from umwelt.cluster.wire import viewer_protocol
 
@@ -66,7 +66,7 @@ class Crowd:
         around = [((y + a) % squares, (x + b) % squares) for a in range(2) for b in range(2)]
         topics = [tiles.Topic(tiles.BODIES, layer, *place).packed() for layer in (0, 1) for place in around]
         topics.append(tiles.Topic(tiles.DENSITIES, 0, y * 64 // 512, x * 64 // 512).packed())
-        self._say(name, viewer_protocol.Hello(viewer_protocol.PROTOCOL))
+        self._say(name, viewer_protocol.Hello(viewer_protocol.PROTOCOL_VERSION))
         self._say(name, viewer_protocol.Watch(topics, CREDIT))
 
     def stay(self, now_s: float) -> None:
@@ -78,7 +78,7 @@ class Crowd:
         if now_s - self._alive_s > ALIVE_S:
             self._alive_s = now_s
             for name in self.welcomed:
-                self._say(name, viewer_protocol.Alive())
+                self._say(name, viewer_protocol.KeepAlive())
 
     def ask(self, count: int, now_s: float) -> None:
         """Give commands."""
@@ -198,9 +198,14 @@ def main() -> None:
     engine = Engine(begin_run(world, folder / "run"), Plan())
     try:
         engine.start()
-        while (engine.line.status.get("tick") or 0) < chosen.first or announced(folder / "run" / GATEWAY) is None:  # type: ignore[union-attr]
+        while (engine.line.status.get("tick") or 0) < chosen.first or read_announcement(
+            folder / "run" / GATEWAY
+        ) is None:  # type: ignore[union-attr]
             engine.turn(0.05)
-        address, side = announced(folder / "run" / GATEWAY)["address"], min(world.common.height, world.common.width)  # type: ignore[index]
+        address, side = (
+            read_announcement(folder / "run" / GATEWAY)["address"],
+            min(world.common.height, world.common.width),
+        )  # type: ignore[index]
         for commands in (0.0, chosen.commands):
             alone, with_them, told = [speed(engine, chosen.seconds)], [], {}
             for _ in range(3):

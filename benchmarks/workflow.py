@@ -20,7 +20,7 @@ from umwelt.agents.world_file import read_world
 from umwelt.client.connection.api import Connection, connect
 from umwelt.client.connection.workflows import WorldFlow
 from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
-from umwelt.cluster.process import announced
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.tasks.builtin import spin
 from umwelt.sandbox.kernel import crew
 
@@ -54,7 +54,7 @@ def paused(nodes: int) -> Iterator[Connection]:
         try:
             engine.start()
             keeper.start()
-            while announced(Path(folder) / "run" / GATEWAY) is None:
+            while read_announcement(Path(folder) / "run" / GATEWAY) is None:
                 time.sleep(0.05)
             with connect(Path(folder) / "run", timeout_s=WITHIN_S) as world:
                 while not (world.status()["phase"] == "running" and len(world.status()["nodes"]) == nodes):

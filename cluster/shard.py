@@ -19,7 +19,7 @@ from umwelt.agents.commands import deeds
 from umwelt.agents.open_world import open_region
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.partition import overlaps
-from umwelt.cluster.wire.protocol import Assign, Deed, Recorded
+from umwelt.cluster.wire.protocol import Assignment, Deed, TickRecord
 from umwelt.sandbox import audit
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SpeciesError
@@ -45,7 +45,7 @@ class Shard:
     def __init__(
         self,
         world: WorldFile,
-        assign: Assign,
+        assign: Assignment,
         pieces: Iterable[Piece],
         constants: Mapping[str, np.ndarray],
         controls: Controls,
@@ -106,16 +106,18 @@ class Shard:
             deeds.apply(self.region, deeds.read(deed.content), deed.number)
         step(self.region, self.world.laws, between)
 
-    def record(self) -> tuple[Recorded, list[dict[str, np.ndarray]]]:
+    def record(self) -> tuple[TickRecord, list[dict[str, np.ndarray]]]:
         """The owned part in numbers, and the births since the last record."""
         region = self.region
         births, deaths = region.counts["births"], region.counts["deaths"]
-        populations, substances = measured(self.world, region, self._species)
+        populations, substances = measure_populations(self.world, region, self._species)
         newborn = region.births or []
         if region.births is not None:
             region.births = []
         self.digest = audit.digest(region)
-        recorded = Recorded(region.tick, self.digest, region.controls.digest(), births, deaths, populations, substances)
+        recorded = TickRecord(
+            region.tick, self.digest, region.controls.digest(), births, deaths, populations, substances
+        )
         return recorded, newborn
 
     @property
@@ -137,7 +139,7 @@ def check_species(world: WorldFile, region: Region) -> None:
     behaviours.checked = True  # type: ignore[union-attr]
 
 
-def measured(
+def measure_populations(
     world: WorldFile, region: Region, species: Sequence[str]
 ) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
     """Beings by table and species, and molecules by substance, in what a region owns."""

@@ -1,6 +1,6 @@
 """A whole cluster in one process, from one seed: the directory's and the nodes' own code over a network in memory.
 
-Time is virtual. What is kept of a run lies in `Kept`, which survives the directory as a disk would.
+Time is virtual. What is kept of a run lies in `SnapshotPart`, which survives the directory as a disk would.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,15 +12,24 @@ import numpy as np
 from umwelt.agents.commands import deeds
 from umwelt.agents.open_world import generate_world, open_region, torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.coordinator.driver import Steward
-from umwelt.cluster.coordinator.machine import Directory
-from umwelt.cluster.coordinator.state import Known, Wishes
-from umwelt.cluster.events import Prepared
-from umwelt.cluster.node.driver import Host, Opening
-from umwelt.cluster.node.machine import Machine
+from umwelt.cluster.coordinator.driver import CoordinatorDriver
+from umwelt.cluster.coordinator.machine import CoordinatorMachine
+from umwelt.cluster.coordinator.state import RunOptions, RunState
+from umwelt.cluster.events import WorldPrepared
+from umwelt.cluster.node.driver import NodeDriver, ShardContents
+from umwelt.cluster.node.machine import NodeMachine
 from umwelt.cluster.partition import BLOCK_CELLS, cut, max_parts
 from umwelt.cluster.wire.loopback import Faults, Network
-from umwelt.cluster.wire.protocol import Deed, Kept, Order, Settled, Submit, Welcome, decode, encode
+from umwelt.cluster.wire.protocol import (
+    Deed,
+    Order,
+    SnapshotPart,
+    SubmitCommands,
+    TicketResult,
+    Welcome,
+    decode,
+    encode,
+)
 from umwelt.sandbox import audit
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.region import Rectangle, Region
@@ -116,19 +125,19 @@ class MemoryShelf:
     def __init__(self, disk: Disk):
         self.disk = disk
 
-    def load(self, world: WorldFile, assign: Any, alive: Callable[[], None]) -> Opening:
+    def load(self, world: WorldFile, assign: Any, alive: Callable[[], None]) -> ShardContents:
         found = self.disk.snapshots[assign.snapshot]
         assert found["tick"] == assign.tick
-        return Opening(found["pieces"], self.disk.constants, found["controls"].copy())
+        return ShardContents(found["pieces"], self.disk.constants, found["controls"].copy())
 
-    def keep(self, epoch: int, tick: int, kept: bool, portion: Any, done: Callable[[Kept], None]) -> None:
+    def keep(self, epoch: int, tick: int, kept: bool, portion: Any, done: Callable[[SnapshotPart], None]) -> None:
         region = portion.region
         piece = region.cut(region.owned)
         into = self.disk.parts.get((epoch, tick, kept))
         if into is None:  # nobody waits for it any more
             return
         into[:] = [part for part in into if part[0].rectangle != piece.rectangle] + [(piece, region.controls.copy())]
-        done(Kept(tick, kept, {"rectangle": list(piece.rectangle)}, region.controls.written(), 0.001))
+        done(SnapshotPart(tick, kept, {"rectangle": list(piece.rectangle)}, region.controls.written(), 0.001))
 
 
 class Simulation:
@@ -160,7 +169,7 @@ class Simulation:
             "births": 0,
             "deaths": 0,
         }
-        self.wishes = Wishes(
+        self.wishes = RunOptions(
             nodes=nodes,
             last_tick=last_tick,
             ticks_per_exchange=ticks_per_exchange,
@@ -169,12 +178,12 @@ class Simulation:
             **{"mark_s": 0.3, "kept_s": 2.0, **wishes},
         )
         self._number = 0
-        self.steward: Steward | None = None
-        self.hosts: dict[str, Host] = {}
+        self.steward: CoordinatorDriver | None = None
+        self.hosts: dict[str, NodeDriver] = {}
         self.free_at_s: dict[str, float] = {}
         self.frozen: dict[str, list[Any]] = {}
         self.said: list[str] = []
-        self.answers: dict[str, Settled] = {}
+        self.answers: dict[str, TicketResult] = {}
         self.person = self.network.transport("loop://person", role="keeper")
         self.begin_directory()
         for _ in range(nodes):
@@ -192,7 +201,7 @@ class Simulation:
         name = max(self.disk.snapshots, key=lambda name: (self.disk.snapshots[name]["tick"], name))
         newest = self.disk.snapshots[name]
         journalled = self.disk.deeds
-        known = Known(
+        known = RunState(
             torus,
             reach,
             newest["tick"],
@@ -206,12 +215,14 @@ class Simulation:
             tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(journalled)),
         )
         welcome = Welcome("", self.world.name, "", "")
-        directory = Directory(known, self.wishes, welcome, {"laws": "same"}, "protocol")
+        directory = CoordinatorMachine(known, self.wishes, welcome, {"laws": "same"}, "protocol")
         transport = self.network.transport("loop://directory", role="world")
-        self.steward = Steward(directory, transport, MemoryBooks(self.world, self.disk), self.clock, self.said.append)
+        self.steward = CoordinatorDriver(
+            directory, transport, MemoryBooks(self.world, self.disk), self.clock, self.said.append
+        )
 
     @property
-    def directory(self) -> Directory:
+    def directory(self) -> CoordinatorMachine:
         assert self.steward is not None
         return self.steward.directory
 
@@ -229,7 +240,7 @@ class Simulation:
         def torus_and_reach() -> Any:
             return torus_of(self.world), self.world.laws.light_speed
 
-        machine = Machine(
+        machine = NodeMachine(
             "loop://directory",
             address,
             "",
@@ -241,8 +252,10 @@ class Simulation:
             torus_and_reach,
         )
         transport = self.network.transport(address, role="node")
-        prepared = (self.world, Prepared({"laws": "same"}, True))
-        self.hosts[address] = Host(machine, transport, MemoryShelf(self.disk), self.clock, lambda welcome: prepared)
+        prepared = (self.world, WorldPrepared({"laws": "same"}, True))
+        self.hosts[address] = NodeDriver(
+            machine, transport, MemoryShelf(self.disk), self.clock, lambda welcome: prepared
+        )
         self.free_at_s[address] = self.network.now
         return address
 
@@ -267,7 +280,7 @@ class Simulation:
 
     def submit(self, ticket: str, contents: Sequence[Any], tick: int = -1) -> None:
         """A person's command; say it again until it is answered."""
-        message = Submit(ticket, [deeds.written(content) for content in contents], tick)
+        message = SubmitCommands(ticket, [deeds.written(content) for content in contents], tick)
         self.person.send("loop://directory", encode(message))
 
     def order(self, what: str, value: float = 0.0, name: str = "") -> None:
@@ -280,7 +293,7 @@ class Simulation:
                 self.steward.take(incoming)
             elif address == "loop://person":
                 message, _ = decode(incoming.frames)
-                assert isinstance(message, Settled)
+                assert isinstance(message, TicketResult)
                 self.answers[message.ticket] = message
             elif address in self.frozen:
                 self.frozen[address].append(incoming)

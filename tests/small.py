@@ -10,7 +10,7 @@ from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.replay import journalled_deeds, region_at, replay
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.run.verify import keep_ledger
-from umwelt.cluster.shard import measured
+from umwelt.cluster.shard import measure_populations
 from umwelt.sandbox import audit
 from umwelt.sandbox.region import Region
 
@@ -81,7 +81,7 @@ class Walk:
 
     def record(self) -> None:
         """Journal the present moment."""
-        populations, substances = measured(self.world, self.region, self.species)
+        populations, substances = measure_populations(self.world, self.region, self.species)
         counts = self.region.counts
         metrics = Metrics(self.tick, counts["births"], counts["deaths"], populations, substances)
         self.journal.enter(metrics, self.digest())

@@ -22,21 +22,21 @@ from simulation import Disk, MemoryBooks, MemoryShelf
 
 from umwelt.agents.open_world import begin, generate_world, torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.coordinator.driver import Steward
-from umwelt.cluster.coordinator.machine import Directory
-from umwelt.cluster.coordinator.state import Known, Wishes
-from umwelt.cluster.events import Prepared
+from umwelt.cluster.coordinator.driver import CoordinatorDriver
+from umwelt.cluster.coordinator.machine import CoordinatorMachine
+from umwelt.cluster.coordinator.state import RunOptions, RunState
+from umwelt.cluster.events import WorldPrepared
 from umwelt.cluster.gateway.server import DOOR_LIMITS, Gateway
 from umwelt.cluster.launch.local import Engine, Plan
-from umwelt.cluster.node.driver import Host
-from umwelt.cluster.node.machine import Machine
-from umwelt.cluster.node.queries import Answers
-from umwelt.cluster.node.tile_publisher import Publisher
+from umwelt.cluster.node.driver import NodeDriver
+from umwelt.cluster.node.machine import NodeMachine
+from umwelt.cluster.node.queries import QueryServer
+from umwelt.cluster.node.tile_publisher import TilePublisher
 from umwelt.cluster.partition import max_parts
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.tasks.node_worker import Bench
 from umwelt.cluster.wire.keys import KEEPER, SPECTATOR, WORLD, Keys
-from umwelt.cluster.wire.protocol import Halt, Look, Welcome
+from umwelt.cluster.wire.protocol import CancelTasks, QueryRequest, Welcome
 from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox.controls import Controls
 
@@ -69,7 +69,7 @@ class Town:
             "deaths": 0,
         }
         self._numbers = itertools.count(1)
-        self.wishes = Wishes(
+        self.wishes = RunOptions(
             nodes=nodes,
             last_tick=last_tick,
             ticks_per_exchange=1,
@@ -79,9 +79,9 @@ class Town:
             new_pass=lambda: next(self._numbers).to_bytes(16, "big"),
             dead_after_s=10.0,
         )
-        self.hosts: list[Host] = []
-        self.publishers: dict[int, Publisher] = {}
-        self.answers: dict[int, Answers] = {}
+        self.hosts: list[NodeDriver] = []
+        self.publishers: dict[int, TilePublisher] = {}
+        self.answers: dict[int, QueryServer] = {}
         self.open: list[Any] = []
         self.begin_directory()
         for _ in range(nodes):
@@ -106,7 +106,7 @@ class Town:
         torus, reach = torus_of(self.world), self.world.laws.light_speed
         name = max(self.disk.snapshots, key=lambda name: (self.disk.snapshots[name]["tick"], name))
         newest, journalled = self.disk.snapshots[name], self.disk.deeds
-        known = Known(
+        known = RunState(
             torus,
             reach,
             newest["tick"],
@@ -119,10 +119,12 @@ class Town:
             tuple(deed for _, deed in journalled if deed.tick >= newest["tick"]),
             tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(journalled)),
         )
-        directory = Directory(known, self.wishes, Welcome("", self.world.name, "", ""), {"laws": "same"}, "protocol")
+        directory = CoordinatorMachine(
+            known, self.wishes, Welcome("", self.world.name, "", ""), {"laws": "same"}, "protocol"
+        )
         self.directory_transport = self._transport("directory", "world")
         books = MemoryBooks(self.world, self.disk)
-        self.steward = Steward(directory, self.directory_transport, books, time.monotonic)
+        self.steward = CoordinatorDriver(directory, self.directory_transport, books, time.monotonic)
 
     def restart_directory(self) -> None:
         """Kill the directory; another takes its place."""
@@ -134,9 +136,9 @@ class Town:
         """A new node, which joins by itself."""
         number = next(self._numbers)
         transport = self._transport(f"node-{number}", "node")
-        publisher = Publisher(f"ipc://{self.folder}/tiles-{number}", self.keys["node"])
+        publisher = TilePublisher(f"ipc://{self.folder}/tiles-{number}", self.keys["node"])
         keys = itertools.count()
-        machine = Machine(
+        machine = NodeMachine(
             f"ipc://{self.folder}/directory",
             transport.address,
             publisher.address,
@@ -147,8 +149,8 @@ class Town:
             lambda: f"key-{number}-{next(keys)}",
             lambda: (torus_of(self.world), self.world.laws.light_speed),
         )
-        prepared = (self.world, Prepared({"laws": "same"}, True))
-        host: Any = Host(
+        prepared = (self.world, WorldPrepared({"laws": "same"}, True))
+        host: Any = NodeDriver(
             machine,
             transport,
             MemoryShelf(self.disk),
@@ -158,11 +160,11 @@ class Town:
         )
         self.hosts.append(host)
         self.publishers[id(host)] = publisher
-        self.answers[id(host)] = Answers(publisher, transport.send, Bench(f"node-{number}"))
+        self.answers[id(host)] = QueryServer(publisher, transport.send, Bench(f"node-{number}"))
 
-    def _looked(self, host: Host, incoming: Any, message: Any) -> bool:
+    def _looked(self, host: NodeDriver, incoming: Any, message: Any) -> bool:
         """What a node does with what comes from the gateway."""
-        if not isinstance(message, Look | Halt):
+        if not isinstance(message, QueryRequest | CancelTasks):
             return False
         if incoming.role in ("world", "keeper"):
             self.answers[id(host)].hear(incoming.sender, message, host.machine, host.portion)

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from umwelt.client.commands.dashboard import NODE_COLUMNS, by_name, node_cells
 from umwelt.client.connection.api import Connection, connect
-from umwelt.cluster.coordinator.process import DIRECTORY
+from umwelt.cluster.coordinator.process import COORDINATOR_FILE
 from umwelt.cluster.gateway.server import GATEWAY
 from umwelt.cluster.launch.local import CLUSTER
-from umwelt.cluster.process import announced, lives
+from umwelt.cluster.process import is_alive, read_announcement
 from umwelt.cluster.run.store import RUNS, WORLD
 from umwelt.sandbox.errors import RunError
 
@@ -33,7 +33,7 @@ def running() -> list[Path]:
 
 def _lives(folder: Path) -> bool:
     """Whether a run's directory, or what starts it, runs on this machine."""
-    return any(lives((announced(folder / name) or {}).get("pid")) for name in (CLUSTER, DIRECTORY))
+    return any(is_alive((read_announcement(folder / name) or {}).get("pid")) for name in (CLUSTER, COORDINATOR_FILE))
 
 
 def place_of(address: str | None) -> str | Path:
@@ -51,9 +51,9 @@ def place_of(address: str | None) -> str | Path:
             raise RunError(f"{len(found)} worlds are running: say which one: {', '.join(map(str, found))}")
     folder = Path(address) if address is not None else found[0]
     end_s = time.monotonic() + STARTS_WITHIN_S
-    while _lives(folder) and announced(folder / GATEWAY) is None and time.monotonic() < end_s:
+    while _lives(folder) and read_announcement(folder / GATEWAY) is None and time.monotonic() < end_s:
         time.sleep(LOOK_S)
-    if announced(folder / GATEWAY) is None or not _lives(folder):
+    if read_announcement(folder / GATEWAY) is None or not _lives(folder):
         is_run = (folder / WORLD).is_file()
         mend = f"umwelt resume {folder} wakes it" if is_run else "give a run's folder, or tcp://HOST:PORT"
         raise RunError(f"{folder}: no world is running there: {mend}")
@@ -131,7 +131,7 @@ def stop(address: str | None, keys: Path | None) -> str:
         while time.monotonic() < end_s:
             with suppress(RunError):
                 found = world.status()
-            if found["phase"] == "resting" or (isinstance(place, Path) and not (place / DIRECTORY).exists()):
+            if found["phase"] == "resting" or (isinstance(place, Path) and not (place / COORDINATOR_FILE).exists()):
                 return f"{name}: saved at tick {found['tick']:,}; go on with: umwelt resume {_near(found['run'])}"
             time.sleep(LOOK_S)
     raise RunError(f"{name}: has not come to rest within {SAVED_WITHIN_S:.0f} s: see umwelt status")
@@ -147,7 +147,7 @@ def directory_of(address: str, keys: Path | None) -> str:
     """Where the directory of a running world is reached: by a node that would join."""
     place = place_of(address)
     if isinstance(place, Path):
-        found = announced(place / DIRECTORY)
+        found = read_announcement(place / COORDINATOR_FILE)
         if found is None:
             raise RunError(f"{place}: no world is running there: umwelt resume {place} wakes it")
         return str(found["address"])

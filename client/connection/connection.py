@@ -20,7 +20,7 @@ from umwelt.client.connection.pending import NEVER_S, PendingRequests, Reply
 from umwelt.client.connection.rate_limit import CreditLimit
 from umwelt.client.connection.subscriptions import Subscriptions
 from umwelt.cluster.gateway.server import GATEWAY
-from umwelt.cluster.process import announced
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.view.tiles import LEVELS, Topic
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import KEEPER, Keys
@@ -142,7 +142,7 @@ class GatewayLink:
 
         def cancel() -> None:
             self._requests.discard(tickets)
-            self._send(viewer_protocol.Halt(list(tickets)))
+            self._send(viewer_protocol.CancelTasks(list(tickets)))
 
         self._run_soon(cancel)
 
@@ -229,7 +229,7 @@ class GatewayLink:
             self._transport = transport
             while not self._is_closing:
                 self._turn(transport)
-            if self._send(viewer_protocol.Bye()):
+            if self._send(viewer_protocol.Goodbye()):
                 time.sleep(BYE_S)
         self._end()
 
@@ -256,7 +256,7 @@ class GatewayLink:
                 self._alive_s = now_s
             if now_s - self._alive_s >= ALIVE_EVERY_S:
                 self._alive_s = now_s
-                self._send(viewer_protocol.Alive())
+                self._send(viewer_protocol.KeepAlive())
 
     def _greet(self, transport: ZmqTransport, now_s: float) -> None:
         self._hello_s = now_s
@@ -265,14 +265,14 @@ class GatewayLink:
         if now_s - self._heard_s > LOST_AFTER_S:  # what is queued for the old gateway would arrive too late
             transport.forget(self.address)
             self._heard_s = now_s
-        self._send(viewer_protocol.Hello(viewer_protocol.PROTOCOL))
+        self._send(viewer_protocol.Hello(viewer_protocol.PROTOCOL_VERSION))
 
     def _find(self) -> None:
         """Reads the gateway's present address from the run's folder. Raises RunError if there is none."""
         if _is_address(self._place):
             return
         path = Path(self._place)
-        announcement = announced(path / GATEWAY)
+        announcement = read_announcement(path / GATEWAY)
         if announcement is None or not isinstance(announcement.get("address"), str):
             fix = f"start it with: umwelt resume {path}" if path.is_dir() else "give a run's folder, or tcp://HOST:PORT"
             raise RunError(f"{path}: no world runs there: {fix}")
@@ -305,7 +305,7 @@ class GatewayLink:
             case viewer_protocol.Answer():
                 if not self._requests.settle(message, raw, self.address) and not message.ticket:
                     self._refuse(message.line)
-            case viewer_protocol.Unknown():
+            case viewer_protocol.UnknownViewer():
                 self._lose_gateway()
             case viewer_protocol.Welcome():
                 self._take_welcome(message)

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from umwelt.cluster.wire.protocol import Beat, Member
+from umwelt.cluster.wire.protocol import Heartbeat, Member
 from umwelt.sandbox.errors import CommandError
 from umwelt.sandbox.region import Torus
 
@@ -21,7 +21,7 @@ STRIDE_S = 1.0
 
 
 @dataclass
-class Pace:
+class WorldClock:
     """How far time may go."""
 
     last_tick: int | None = None
@@ -75,7 +75,7 @@ class Pace:
 
 
 @dataclass
-class Stride:
+class TickRate:
     """How long the whole world takes for a tick, as seen by the directory: with all that nodes wait for each other."""
 
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
@@ -111,7 +111,9 @@ def window_share(height: int, width: int, reach: int, ticks_per_exchange: int) -
     return sum((height + 2 * g) * (width + 2 * g) for g in grown) / len(grown) / (height * width)
 
 
-def exchange_ticks(current: int, beats: Sequence[Beat], members: Sequence[Member], torus: Torus, reach: int) -> int:
+def exchange_ticks(
+    current: int, beats: Sequence[Heartbeat], members: Sequence[Member], torus: Torus, reach: int
+) -> int:
     """The number of ticks an exchange that makes the slowest node's ticks shortest, by what was measured.
 
     A tick costs the work on the window, and its share of the way to the neighbours and back.

@@ -17,13 +17,13 @@ import msgspec
 
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.coordinator.driver import Steward
-from umwelt.cluster.coordinator.machine import Directory
-from umwelt.cluster.coordinator.state import Known, Wishes
-from umwelt.cluster.coordinator.storage import RunBooks, newest_good
+from umwelt.cluster.coordinator.driver import CoordinatorDriver
+from umwelt.cluster.coordinator.machine import CoordinatorMachine
+from umwelt.cluster.coordinator.state import RunOptions, RunState
+from umwelt.cluster.coordinator.storage import RunStorage, newest_good
 from umwelt.cluster.fingerprint import seals_of
 from umwelt.cluster.partition import max_parts
-from umwelt.cluster.process import Ending, announce, reported, settings_from_arguments
+from umwelt.cluster.process import StopSignal, announce, read_settings, report_errors
 from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.remote_store import FarStore, opened_store
@@ -31,18 +31,18 @@ from umwelt.cluster.run.replay import described_world
 from umwelt.cluster.run.store import Entry, Store
 from umwelt.cluster.run.verify import keep_ledger
 from umwelt.cluster.wire.keys import KEEPER, NODE, WORLD, Keys, ledger_secret
-from umwelt.cluster.wire.protocol import PROTOCOL, Order, Welcome
+from umwelt.cluster.wire.protocol import PROTOCOL_VERSION, Order, Welcome
 from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.errors import RunError
 
-DIRECTORY, CLAIM = "directory.json", ".directory.lock"
+COORDINATOR_FILE, CLAIM = "directory.json", ".directory.lock"
 TURN_S = 0.02
 ORPHAN_S = 20.0
 """How long an orphaned directory tries to save before it ends."""
 
 
-class SeatSettings(msgspec.Struct):
+class CoordinatorSettings(msgspec.Struct):
     """What the directory's process is started with."""
 
     run: str
@@ -59,11 +59,11 @@ class SeatSettings(msgspec.Struct):
     """How long to wait for all nodes, where a run goes on."""
 
 
-def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, manifest: snapshot.Manifest) -> Known:
+def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, manifest: snapshot.Manifest) -> RunState:
     """What a run's folder tells a directory."""
     tick = manifest.tick
     deeds = list(journal.deeds(tick))
-    return Known(
+    return RunState(
         torus_of(world),
         world.laws.light_speed,
         tick,
@@ -98,10 +98,10 @@ def claimed(folder: Path, within_s: float = ORPHAN_S + 5.0) -> TextIO:
             return file
 
 
-class Seat:
+class CoordinatorProcess:
     """The directory in its process."""
 
-    def __init__(self, settings: SeatSettings):
+    def __init__(self, settings: CoordinatorSettings):
         self.settings = settings
         store = opened_store(Path(settings.run).resolve())
         self._claim = claimed(store.folder)
@@ -125,7 +125,7 @@ class Seat:
         url = store.url if isinstance(store, FarStore) else ""
         welcome = Welcome(world.text, world.name, str(store.folder), token, url, settings.checked)
         chosen = {name: getattr(settings, name) for name in ("mark_s", "kept_s", "dead_after_s", "gather_s")}
-        wishes = Wishes(
+        wishes = RunOptions(
             nodes=settings.nodes,
             ticks_per_exchange=settings.ticks_per_exchange,
             last_tick=settings.last_tick,
@@ -134,18 +134,18 @@ class Seat:
             **{name: value for name, value in chosen.items() if value > 0},
         )
         self.store = store
-        self.books = RunBooks(world, store, self.journal, constants, secret)
+        self.books = RunStorage(world, store, self.journal, constants, secret)
         self.transport = ZmqTransport(b"", settings.bind, keys, WORLD, frozenset({WORLD, NODE, KEEPER}))
-        directory = Directory(known, wishes, welcome, seals_of(world), PROTOCOL)
-        self.steward = Steward(directory, self.transport, self.books, time.monotonic, self._say)
-        announce(store.folder / DIRECTORY, {"address": self.transport.address, "pid": os.getpid()})
+        directory = CoordinatorMachine(known, wishes, welcome, seals_of(world), PROTOCOL_VERSION)
+        self.steward = CoordinatorDriver(directory, self.transport, self.books, time.monotonic, self._say)
+        announce(store.folder / COORDINATOR_FILE, {"address": self.transport.address, "pid": os.getpid()})
 
     def _say(self, line: str) -> None:
         print(f"umwelt: {line}", file=sys.stderr, flush=True)
 
     def live(self) -> int:
         """Until the world rests; gives the exit code."""
-        ending = Ending()
+        ending = StopSignal()
         asked_s = 0.0
         while self.steward.rested is None:
             self.steward.turn(TURN_S)
@@ -162,7 +162,7 @@ class Seat:
         line = self.steward.rested
         self.books.close()
         snapshot_transfer.withdraw(self.store.folder)
-        (self.store.folder / DIRECTORY).unlink(missing_ok=True)
+        (self.store.folder / COORDINATOR_FILE).unlink(missing_ok=True)
         self.transport.close()
         if line:
             print(f"umwelt: {line}", file=sys.stderr, flush=True)
@@ -171,8 +171,8 @@ class Seat:
 
 def main() -> None:
     """The process' entry."""
-    with reported("directory"):
-        sys.exit(Seat(settings_from_arguments(SeatSettings)).live())
+    with report_errors("directory"):
+        sys.exit(CoordinatorProcess(read_settings(CoordinatorSettings)).live())
 
 
 if __name__ == "__main__":

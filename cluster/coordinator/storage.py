@@ -13,14 +13,22 @@ import numpy as np
 from umwelt.agents.commands import deeds
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.events import BeginSnapshot, Complete, Divide, Enter, EnterDeeds, Fetch, Open
+from umwelt.cluster.events import (
+    BeginSnapshot,
+    CompleteSnapshot,
+    DivideTorus,
+    FetchPart,
+    JournalDeeds,
+    JournalMap,
+    JournalTick,
+)
 from umwelt.cluster.partition import BLOCK_CELLS, cut
 from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.store import Entry, Store
 from umwelt.cluster.run.verify import papers_of
 from umwelt.cluster.shard import unpack_births
-from umwelt.cluster.wire.protocol import Ask, Chunk
+from umwelt.cluster.wire.protocol import FileChunk, FileRequest
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError, UmweltError
@@ -38,15 +46,15 @@ class Fetching:
     receiver: snapshot_transfer.Receiver
     snapshot: str
     sender: Any
-    ask: Callable[[Ask], None]
+    ask: Callable[[FileRequest], None]
     done: Callable[[], None]
     heard_s: float = -1e9
     """When something was asked for or came, the last time."""
     awaited: set[tuple[str, int]] = field(default_factory=set)
 
 
-class RunBooks:
-    """See `steward.Books`. `constants` are the world's tables, as snapshots have them; `secret` signs the ledger."""
+class RunStorage:
+    """See `CoordinatorStorage`. `constants` are the world's tables; `secret` signs the ledger."""
 
     def __init__(
         self,
@@ -73,7 +81,7 @@ class RunBooks:
         """Refuse a deed that cannot be."""
         deeds.checked(self.world, deeds.read(content))
 
-    def divide(self, divide: Divide) -> list[tuple[int, int, int, int]]:
+    def divide(self, divide: DivideTorus) -> list[tuple[int, int, int, int]]:
         """Rectangles of about equal cost, by where beings are in the snapshot."""
         entry = Entry.named(divide.snapshot)
         assert entry is not None
@@ -82,7 +90,7 @@ class RunBooks:
         weights = beings * BEING_WEIGHT + BLOCK_CELLS * BLOCK_CELLS * CELL_WEIGHT
         return [tuple(rectangle) for rectangle in cut(torus, weights, divide.parts, divide.halo_cells)]  # type: ignore[misc]
 
-    def open(self, opened: Open) -> None:
+    def open(self, opened: JournalMap) -> None:
         """Journal a map; what was being written for an older one is given up."""
         self._fetching.clear()
         if self._aside is not None:
@@ -90,7 +98,7 @@ class RunBooks:
             self._aside = None
         self.journal.enter_map(opened.epoch, opened.tick, opened.reason, opened.members)
 
-    def enter_deeds(self, entered: EnterDeeds) -> None:
+    def enter_deeds(self, entered: JournalDeeds) -> None:
         """Journal deeds; they are durable after `commit`."""
         self.journal.enter_deeds(entered.ticket, entered.deeds)
 
@@ -104,7 +112,7 @@ class RunBooks:
             for record in unpack_births(raw[0]):
                 self.journal.enter_births(record, self._species, torus_of(self.world).width)
 
-    def enter(self, entered: Enter) -> None:
+    def enter(self, entered: JournalTick) -> None:
         """Journal a digest and metrics; species of tick 0 that died out are named with 0."""
         populations = {
             table: {**dict.fromkeys(self._seen.get(table, {}), 0), **found}
@@ -122,7 +130,7 @@ class RunBooks:
             self.store.abandon(self._aside)
         self._aside = self.store.begin_snapshot(begun.tick, begun.epoch, begun.kept)
 
-    def complete(self, complete: Complete, done: Callable[[str], None]) -> None:
+    def complete(self, complete: CompleteSnapshot, done: Callable[[str], None]) -> None:
         """Make the journal durable, then write constants and manifest beside the work of the directory."""
         self.journal.commit()
         aside, self._aside = self._aside, None
@@ -148,7 +156,7 @@ class RunBooks:
 
         self._writer.submit(finish)
 
-    def _manifest(self, complete: Complete) -> snapshot.Manifest:
+    def _manifest(self, complete: CompleteSnapshot) -> snapshot.Manifest:
         common = self.world.common
         return snapshot.describe(
             self.world.name,
@@ -167,7 +175,7 @@ class RunBooks:
 
     # --- files to and from hosts that do not share the folder
 
-    def fetch(self, fetch: Fetch, ask: Callable[[Ask], None], done: Callable[[], None]) -> None:
+    def fetch(self, fetch: FetchPart, ask: Callable[[FileRequest], None], done: Callable[[], None]) -> None:
         """Fetch a part's files into the snapshot that is being written."""
         if self._aside is None:
             return
@@ -179,7 +187,7 @@ class RunBooks:
         name = f"{self._aside.name}/{part}"
         self._fetching[name] = Fetching(receiver, name, fetch.sender, ask, done)
 
-    def fetched(self, sender: Any, chunk: Chunk, raw: Sequence[Any]) -> None:
+    def fetched(self, sender: Any, chunk: FileChunk, raw: Sequence[Any]) -> None:
         """A piece of a file came."""
         fetching = self._fetching.get(chunk.snapshot)
         if fetching is None or sender != fetching.sender or len(raw) != 1:
@@ -194,7 +202,7 @@ class RunBooks:
             if not fetching.awaited:
                 self._ask(fetching)
 
-    def answer(self, ask: Ask) -> tuple[Chunk, list[Any]] | None:
+    def answer(self, ask: FileRequest) -> tuple[FileChunk, list[Any]] | None:
         """A piece of a file of a complete snapshot, or the list of its files."""
         entry = Entry.named(ask.snapshot)
         if entry is None:
@@ -202,9 +210,9 @@ class RunBooks:
         folder = self.store.path(*entry)
         try:
             if not ask.name:
-                return Chunk(ask.snapshot, "", 0, snapshot_transfer.files_of(folder)), []
+                return FileChunk(ask.snapshot, "", 0, snapshot_transfer.files_of(folder)), []
             chunk = snapshot_transfer.chunk_of(folder, ask.name, ask.offset)
-            return Chunk(ask.snapshot, ask.name, ask.offset), [chunk.data]
+            return FileChunk(ask.snapshot, ask.name, ask.offset), [chunk.data]
         except (ValueError, OSError):
             return None
 
@@ -224,7 +232,7 @@ class RunBooks:
         fetching.heard_s = self._now_s
         fetching.awaited = set(fetching.receiver.batch())
         for name, offset in sorted(fetching.awaited):
-            fetching.ask(Ask(fetching.snapshot, name, offset))
+            fetching.ask(FileRequest(fetching.snapshot, name, offset))
 
     def _enter_snapshots(self) -> None:
         if self._finished.empty():

@@ -24,13 +24,13 @@ import msgspec
 
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.gateway.tile_relay import Map
-from umwelt.cluster.node.queries import Answers
-from umwelt.cluster.node.tile_publisher import Publisher
-from umwelt.cluster.process import Ending, announce, announced, reported, settings_from_arguments
+from umwelt.cluster.node.queries import QueryServer
+from umwelt.cluster.node.tile_publisher import TilePublisher
+from umwelt.cluster.process import StopSignal, announce, read_announcement, read_settings, report_errors
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.tasks.node_worker import Bench
 from umwelt.cluster.wire.keys import KEEPER, WORLD, Keys
-from umwelt.cluster.wire.protocol import Halt, Look, Order, Settled, decode, encode
+from umwelt.cluster.wire.protocol import CancelTasks, Order, QueryRequest, TicketResult, decode, encode
 from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import crew
@@ -126,32 +126,34 @@ class Player:
             self._replay.know(due)
         return self.moment.tick < self._last
 
-    def order(self, order: Order, clock: Callable[[], float]) -> Settled:
+    def order(self, order: Order, clock: Callable[[], float]) -> TicketResult:
         """Do what is ordered."""
         if order.what == "show":
             self.show()
         elif order.what == "play" and 0 <= order.value <= MAX_TICKS_PER_S:
             self.play(order.value, clock())
         else:
-            return Settled(order.ticket, self.moment.tick, 0, f"{order.what[:40]} {order.value}: no order for a moment")
-        return Settled(order.ticket, self.moment.tick, 0)
+            return TicketResult(
+                order.ticket, self.moment.tick, 0, f"{order.what[:40]} {order.value}: no order for a moment"
+            )
+        return TicketResult(order.ticket, self.moment.tick, 0)
 
 
 def show(settings: HistorySettings) -> None:
     """Replay to a tick, then let it be watched, asked and played until nobody wants it any more."""
-    ending = Ending()
+    ending = StopSignal()
     crew.resize(1)
     player = Player(Store.open(Path(settings.run)), settings.tick)
     keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
     places = [f"ipc://{settings.folder}/{name}" for name in ("door", "tiles")]
     with ZmqTransport(b"", places[0], keys, WORLD, frozenset({WORLD, KEEPER})) as transport:
-        publisher = Publisher(places[1], keys)
-        answers = Answers(publisher, transport.send, Bench(wake=transport.wake))
+        publisher = TilePublisher(places[1], keys)
+        answers = QueryServer(publisher, transport.send, Bench(wake=transport.wake))
         announce(
             Path(settings.folder) / "moment.json",
             {"door": transport.address, "tiles": publisher.address, "tick": player.moment.tick},
         )
-        settled: Settled | None = None
+        settled: TicketResult | None = None
         while not ending.asked and not ending.orphaned:
             incoming = transport.receive(min(TURN_S, player.turn(time.monotonic)))
             publisher.turn(cast(Any, player.moment))
@@ -162,7 +164,7 @@ def show(settings: HistorySettings) -> None:
                 message, _ = decode(incoming.frames)
             except ValueError:
                 continue
-            if isinstance(message, Look | Halt) and message.pass_key.hex() == settings.pass_key:
+            if isinstance(message, QueryRequest | CancelTasks) and message.pass_key.hex() == settings.pass_key:
                 answers.take(incoming.sender, message, player.moment)
             elif isinstance(message, Order) and message.name == settings.pass_key:
                 if settled is None or settled.ticket != message.ticket:  # else it was said again before we answered
@@ -176,7 +178,7 @@ def fork(settings: HistorySettings) -> None:
     """Fork the run, and say where to."""
     from umwelt.cluster.run.replay import fork as forked
 
-    Ending()
+    StopSignal()
     made = forked(Path(settings.run), settings.tick, Path(settings.to) if settings.to else None)
     announce(Path(settings.folder) / "moment.json", {"run": str(made.resolve()), "tick": settings.tick})
 
@@ -184,8 +186,8 @@ def fork(settings: HistorySettings) -> None:
 def main() -> None:
     """The process' entry."""
     os.nice(10)
-    with reported("history"):
-        settings = settings_from_arguments(HistorySettings)
+    with report_errors("history"):
+        settings = read_settings(HistorySettings)
         {"show": show, "fork": fork}[settings.what](settings)
 
 
@@ -303,7 +305,7 @@ class Past:
         ticket = secrets.token_hex(16)  # unlike any that a viewer may choose
         errand.orders.append(Ordered(Order(ticket, what, value, errand.pass_key.hex()), done))
 
-    def take(self, settled: Settled) -> None:
+    def take(self, settled: TicketResult) -> None:
         """A moment has done what it was told."""
         for one in self.errands:
             if one.orders and one.orders[0].order.ticket == settled.ticket:
@@ -330,7 +332,7 @@ class Past:
         for one in list(self.errands):
             self._say(one, now_s)
             if one.found is None:
-                one.found = announced(Path(one.folder.name) / "moment.json")
+                one.found = read_announcement(Path(one.folder.name) / "moment.json")
                 if one.found is not None:
                     self._ready(one, now_s)
             code = one.process.poll()

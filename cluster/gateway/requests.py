@@ -11,7 +11,15 @@ from umwelt.cluster.gateway.tile_relay import Map
 from umwelt.cluster.tasks.node_worker import STARTS_WITHIN_S
 from umwelt.cluster.tasks.registry import packed_list
 from umwelt.cluster.view.queries import Fetch, Part, Question, merged
-from umwelt.cluster.wire.protocol import Halt, Look, Order, Settled, Sight, Submit, encode
+from umwelt.cluster.wire.protocol import (
+    CancelTasks,
+    Order,
+    QueryAnswer,
+    QueryRequest,
+    SubmitCommands,
+    TicketResult,
+    encode,
+)
 from umwelt.sandbox.region import Torus
 
 LOOK_AGAIN_S = 0.5
@@ -126,7 +134,7 @@ class Asks:
         """Nodes need not work on what is asked anew."""
         if asked.work is not None and asked.map is not None:
             for which in asked.wanted:
-                halt = Halt(asked.map.epoch, asked.map.pass_key, [asked.ticket])
+                halt = CancelTasks(asked.map.epoch, asked.map.pass_key, [asked.ticket])
                 self._send(asked.map.doors[which], encode(halt))
 
     def _say(self, asked: _Asked, now_s: float) -> None:
@@ -134,14 +142,14 @@ class Asks:
             return
         reached, asked.waits = True, False
         content = _encoder.encode(asked.questions if asked.work else asked.questions[0])
-        look = Look(asked.map.epoch, asked.map.pass_key, asked.ticket, content, asked.tick, *(asked.work or ()))
+        look = QueryRequest(asked.map.epoch, asked.map.pass_key, asked.ticket, content, asked.tick, *(asked.work or ()))
         for which in asked.wanted:
             if which not in asked.parts:
                 reached = self._send(asked.map.doors[which], encode(look)) and reached
         # a first send mostly only opens the line
         asked.asked_s = now_s if reached else now_s - 0.9 * LOOK_AGAIN_S
 
-    def take(self, sight: Sight, raw: list[Any], now_s: float) -> None:
+    def take(self, sight: QueryAnswer, raw: list[Any], now_s: float) -> None:
         """A node has answered."""
         asked = self._pending.get(sight.ticket)
         if asked is None or asked.map is None or sight.epoch != asked.map.epoch or sight.source not in asked.wanted:
@@ -216,8 +224,8 @@ class Asks:
 
 @dataclass
 class _Submitted:
-    message: Submit | Order
-    done: Callable[[Settled | None], None]
+    message: SubmitCommands | Order
+    done: Callable[[TicketResult | None], None]
     end_s: float
     again: bool
     said_s: float = -1e9
@@ -239,11 +247,13 @@ class Submits:
     def __len__(self) -> int:
         return len(self._pending) + len(self._waiting)
 
-    def submit(self, message: Submit | Order, now_s: float, done: Callable[[Settled | None], None]) -> None:
+    def submit(
+        self, message: SubmitCommands | Order, now_s: float, done: Callable[[TicketResult | None], None]
+    ) -> None:
         """Say it until it is settled; `done` gets None where the directory does not answer."""
-        again = isinstance(message, Submit) or message.what not in ("step", "save")
+        again = isinstance(message, SubmitCommands) or message.what not in ("step", "save")
         found = _Submitted(message, done, now_s + SUBMIT_ENDS_S, again)
-        if isinstance(message, Submit) and self._pending:
+        if isinstance(message, SubmitCommands) and self._pending:
             self._waiting[message.ticket] = found
             return
         self._pending[message.ticket] = found
@@ -253,7 +263,7 @@ class Submits:
         found.said = self._send(encode(found.message)) or found.said
         found.said_s = now_s
 
-    def take(self, settled: Settled) -> None:
+    def take(self, settled: TicketResult) -> None:
         """The directory has answered."""
         found = self._pending.pop(settled.ticket, None)
         if found is not None:

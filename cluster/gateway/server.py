@@ -28,12 +28,21 @@ from umwelt.cluster.gateway.requests import Asks, Submits
 from umwelt.cluster.gateway.task_requests import MAX_TASKS_OF_ONE, Tasking
 from umwelt.cluster.gateway.tile_relay import Desk, Eye, Map
 from umwelt.cluster.gateway.welcome import greeting
-from umwelt.cluster.process import Ending, announce, reported, settings_from_arguments
+from umwelt.cluster.process import StopSignal, announce, read_settings, report_errors
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.view import queries
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import KEEPER, NODE, SPECTATOR, WORLD, Keys
-from umwelt.cluster.wire.protocol import Attend, Order, Report, Settled, Sight, Submit, decode, encode
+from umwelt.cluster.wire.protocol import (
+    Order,
+    QueryAnswer,
+    StatusReport,
+    StatusSubscription,
+    SubmitCommands,
+    TicketResult,
+    decode,
+    encode,
+)
 from umwelt.cluster.wire.transport import Incoming, Limits, Transport, ZmqTransport
 from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.errors import RunError, UmweltError
@@ -131,7 +140,7 @@ class Gateway:
         """Messages that were none, and messages over somebody's bounds."""
         self.status: dict[str, Any] = {}
         self._status = b"{}"
-        self._report: Report | None = None
+        self._report: StatusReport | None = None
         self._map: Map | None = None
         self._heard_s = self._attended_s = -1e9
         self._unknowns = Bucket(UNKNOWNS_A_S, UNKNOWNS_A_S)
@@ -189,7 +198,7 @@ class Gateway:
             self.lines.forget(self.directory)
             self._heard_s = -1.0
         self._attended_s = now_s
-        if not self.lines.send(self.directory, encode(Attend("gateway"))):
+        if not self.lines.send(self.directory, encode(StatusSubscription("gateway"))):
             self._attended_s = now_s - 0.95 * ATTEND_S  # the line is only being opened
 
     def _hear(self, incoming: Incoming) -> None:
@@ -198,17 +207,17 @@ class Gateway:
             message, raw = decode(incoming.frames)
         except ValueError:
             return
-        if isinstance(message, Report):
+        if isinstance(message, StatusReport):
             self._take_report(message)
-        elif isinstance(message, Settled):
+        elif isinstance(message, TicketResult):
             self.submits.take(message)
             if self.past is not None:
                 self.past.take(message)
-        elif isinstance(message, Sight):
+        elif isinstance(message, QueryAnswer):
             if not self.tasking.take(message, raw, incoming.sender):
                 self.asks.take(message, raw, self.clock())
 
-    def _take_report(self, report: Report) -> None:
+    def _take_report(self, report: StatusReport) -> None:
         self._heard_s = self.clock()
         self._status = report.status
         try:
@@ -288,7 +297,7 @@ class Gateway:
             self._welcome(incoming, message, now_s)
             return
         if viewer is None:
-            self.door.send(incoming.sender, viewer_protocol.encode(viewer_protocol.Unknown()))
+            self.door.send(incoming.sender, viewer_protocol.encode(viewer_protocol.UnknownViewer()))
             return
         viewer.seen_s, viewer.role = now_s, incoming.role
         handler = getattr(self, f"_take_{type(message).__name__.lower()}", None)
@@ -310,7 +319,7 @@ class Gateway:
                 self._answer(viewer, ticket, -1, line=str(error))
 
     def _welcome(self, incoming: Incoming, hello: viewer_protocol.Hello, now_s: float) -> None:
-        if hello.protocol != viewer_protocol.PROTOCOL:
+        if hello.protocol != viewer_protocol.PROTOCOL_VERSION:
             line = "this viewer speaks another version of Umwelt: install the same one"
             self.door.send(incoming.sender, viewer_protocol.encode(viewer_protocol.Answer("", -1, line)))
             return
@@ -336,10 +345,10 @@ class Gateway:
                 viewer.answers.popitem(last=False)
         self.door.send(viewer.eye.sender, frames)
 
-    def _take_alive(self, viewer: Viewer, message: Any, now_s: float) -> None:
+    def _take_keepalive(self, viewer: Viewer, message: Any, now_s: float) -> None:
         pass
 
-    def _take_bye(self, viewer: Viewer, message: Any, now_s: float) -> None:
+    def _take_goodbye(self, viewer: Viewer, message: Any, now_s: float) -> None:
         self._leave(viewer)
 
     def _take_credit(self, viewer: Viewer, message: viewer_protocol.Credit, now_s: float) -> None:
@@ -382,7 +391,7 @@ class Gateway:
         written = [deeds.written(deed) for deed in composed(self.world, command, being)]
         if not written:
             raise RunError("deeds: none are given: give at least one")
-        self.submits.submit(Submit(ticket, written), self.clock(), self._settled(viewer, ticket))
+        self.submits.submit(SubmitCommands(ticket, written), self.clock(), self._settled(viewer, ticket))
 
     def _take_order(self, viewer: Viewer, message: viewer_protocol.Order, now_s: float) -> None:
         self._keeper(viewer, message.what)
@@ -395,10 +404,10 @@ class Gateway:
         order = Order(message.ticket, message.what, message.value, message.name[:200])
         self._say_order(order, self._settled(viewer, message.ticket), now_s, now_s + BUSY_S)
 
-    def _say_order(self, order: Order, done: Callable[[Settled | None], None], now_s: float, end_s: float) -> None:
+    def _say_order(self, order: Order, done: Callable[[TicketResult | None], None], now_s: float, end_s: float) -> None:
         """Say an order, and again a little later where the world is busy just now."""
 
-        def settled(found: Settled | None) -> None:
+        def settled(found: TicketResult | None) -> None:
             later_s = self.clock() + BUSY_AGAIN_S
             if found is not None and found.line.endswith("try again") and later_s < end_s:
                 self._later.append((later_s, lambda: self._say_order(order, done, later_s, end_s)))
@@ -407,8 +416,8 @@ class Gateway:
 
         self.submits.submit(order, now_s, settled)
 
-    def _settled(self, viewer: Viewer, ticket: str) -> Callable[[Settled | None], None]:
-        def done(settled: Settled | None) -> None:
+    def _settled(self, viewer: Viewer, ticket: str) -> Callable[[TicketResult | None], None]:
+        def done(settled: TicketResult | None) -> None:
             if settled is None:
                 line = "the directory does not answer: see whether the world still runs: umwelt status"
                 self._answer(viewer, ticket, -1, line=line)
@@ -454,7 +463,7 @@ class Gateway:
                 except UmweltError as error:
                     self._answer(viewer, task.ticket, -1, line=str(error))
 
-    def _take_halt(self, viewer: Viewer, message: viewer_protocol.Halt, now_s: float) -> None:
+    def _take_canceltasks(self, viewer: Viewer, message: viewer_protocol.CancelTasks, now_s: float) -> None:
         self.tasking.halt(viewer, message.tickets)
 
     def _take_history(self, viewer: Viewer, message: viewer_protocol.History, now_s: float) -> None:
@@ -528,7 +537,7 @@ def serve(settings: GatewaySettings) -> None:
     """Let viewers in until the process is asked to end, or its parent is gone."""
     from umwelt.cluster.run.replay import described_world
 
-    ending = Ending(settings.follow_parent)
+    ending = StopSignal(settings.follow_parent)
     run = Path(settings.run)
     world = described_world(Store.open(run))
     keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
@@ -549,9 +558,9 @@ def serve(settings: GatewaySettings) -> None:
 
 def main(settings: GatewaySettings | None = None) -> None:
     """The process' entry."""
-    with reported("gateway"):
+    with report_errors("gateway"):
         os.nice(5)
-        serve(settings or settings_from_arguments(GatewaySettings))
+        serve(settings or read_settings(GatewaySettings))
         sys.exit(0)
 
 

@@ -13,7 +13,7 @@ from umwelt.cluster.gateway.tile_relay import Map
 from umwelt.cluster.tasks.registry import BUSY, FOR_EVERYONE, HERE_ALONE, MAX_ARGUMENT_BYTES, MAX_WITHIN_S, WITHIN_S
 from umwelt.cluster.view import queries
 from umwelt.cluster.wire.keys import KEEPER, WORLD
-from umwelt.cluster.wire.protocol import Sight
+from umwelt.cluster.wire.protocol import QueryAnswer
 from umwelt.cluster.wire.viewer_protocol import LIVE, Task
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.text import one_line
@@ -47,7 +47,7 @@ class Tasking:
         self.resting = resting
         self.placing.turn(now_s)
 
-    def take(self, sight: Sight, raw: list[Any], sender: bytes) -> bool:
+    def take(self, sight: QueryAnswer, raw: list[Any], sender: bytes) -> bool:
         """A node has answered; gives whether it was about a task that was placed."""
         return self.placing.take(sight, raw, sender)
 

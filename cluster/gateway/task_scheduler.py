@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from umwelt.cluster.gateway.tile_relay import Map
-from umwelt.cluster.wire.protocol import Halt, Look, Sight, encode
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, encode
 from umwelt.cluster.wire.viewer_protocol import Task
 from umwelt.sandbox.region import Torus
 
@@ -92,12 +92,12 @@ class Placing:
             if node is not None and placed.ticket in node.under_way:
                 del node.under_way[placed.ticket]
                 if self._map is not None:
-                    halt = Halt(self._map.epoch, self._map.pass_key, [placed.ticket])
+                    halt = CancelTasks(self._map.epoch, self._map.pass_key, [placed.ticket])
                     self._send(placed.door, encode(halt))
         if owner in self._queues:
             self._queues[owner] = deque(one for one in self._queues[owner] if one.ticket in self._placed)
 
-    def take(self, sight: Sight, raw: list[Any], sender: bytes) -> bool:
+    def take(self, sight: QueryAnswer, raw: list[Any], sender: bytes) -> bool:
         """A node has answered; gives whether it was about a task of ours."""
         placed = self._placed.get(sight.ticket)
         if placed is None or placed.door.encode() != sender:
@@ -191,7 +191,9 @@ class Placing:
 
     def _say(self, placed: _Placed, found: Map, now_s: float) -> None:
         task = placed.task
-        look = Look(found.epoch, found.pass_key, placed.ticket, b"", -1, task.name, task.arguments, task.within_s)
+        look = QueryRequest(
+            found.epoch, found.pass_key, placed.ticket, b"", -1, task.name, task.arguments, task.within_s
+        )
         if self._send(placed.door, encode(look)):
             placed.said_s, placed.again_s = now_s, min(2 * placed.again_s, SAY_AGAIN_LATEST_S)
         else:  # a first send mostly only opens the line

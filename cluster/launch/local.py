@@ -19,18 +19,18 @@ import msgspec
 
 from umwelt.agents.open_world import generate_world, open_region, torus_of
 from umwelt.agents.world_file import WorldFile, parse_world
-from umwelt.cluster.coordinator.process import DIRECTORY, ORPHAN_S, SeatSettings
+from umwelt.cluster.coordinator.process import COORDINATOR_FILE, ORPHAN_S, CoordinatorSettings
 from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.partition import max_parts
-from umwelt.cluster.process import KEEP_MEMORY, announce, announced, lives
+from umwelt.cluster.process import KEEP_MEMORY, announce, is_alive, read_announcement
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.remote_store import created_store
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.run.verify import keep_ledger
-from umwelt.cluster.shard import check_species, measured
+from umwelt.cluster.shard import check_species, measure_populations
 from umwelt.cluster.wire.keys import WORLD, Keys
-from umwelt.cluster.wire.protocol import Attend, Order, Report, Settled, decode, encode
-from umwelt.cluster.wire.transport import ZmqTransport, check_door
+from umwelt.cluster.wire.protocol import Order, StatusReport, StatusSubscription, TicketResult, decode, encode
+from umwelt.cluster.wire.transport import ZmqTransport, check_bind_address
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import crew
@@ -55,7 +55,9 @@ def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = Fals
         check_species(world, open_region(world, [zero.cut(zero.owned)], zero.constants, 0))
     store = created_store(world.name, world.text, folder, url)
     try:
-        populations, substances = measured(world, zero, list(world.laws.species(world)) if world.laws.species else [])
+        populations, substances = measure_populations(
+            world, zero, list(world.laws.species(world)) if world.laws.species else []
+        )
         journal = Journal(store.journal)
         try:
             journal.enter(Metrics(0, 0, 0, populations, substances), audit.digest(zero))
@@ -75,9 +77,9 @@ class Line:
 
     def __init__(self, address: str, keys: Keys | None = None):
         self.address = address
-        self.report: Report | None = None
+        self.report: StatusReport | None = None
         self.status: dict[str, Any] = {}
-        self.settled: dict[str, Settled] = {}
+        self.settled: dict[str, TicketResult] = {}
         self._transport = ZmqTransport(b"", keys=keys, role=WORLD)
         self._attended_s = -1e9
         self._orders: dict[str, Order] = {}
@@ -89,7 +91,7 @@ class Line:
         now_s = time.monotonic()
         if now_s - self._attended_s > (ATTEND_S if self.report is not None else 0.1):
             self._attended_s = now_s
-            self._transport.send(self.address, encode(Attend("engine")))
+            self._transport.send(self.address, encode(StatusSubscription("engine")))
         if self._orders and now_s - self._said_s > 0.2:
             self._said_s = now_s
             for order in self._orders.values():
@@ -99,9 +101,9 @@ class Line:
             wait_s = 0.0
             with suppress(ValueError):
                 message, _ = decode(incoming.frames)
-                if isinstance(message, Report):
+                if isinstance(message, StatusReport):
                     self.report, self.status, news = message, msgspec.json.decode(message.status), True
-                elif isinstance(message, Settled):
+                elif isinstance(message, TicketResult):
                     self._orders.pop(message.ticket, None)
                     self.settled[message.ticket] = message
         return news
@@ -163,7 +165,7 @@ def nodes_for(world: WorldFile, plan: Plan) -> int:
     """
     keys = Keys.load(Path(plan.keys), WORLD) if plan.keys else None
     if plan.bind:
-        check_door(plan.bind, keys)
+        check_bind_address(plan.bind, keys)
     torus = torus_of(world)
     room = max_parts(torus)
     if plan.nodes > room:
@@ -176,11 +178,11 @@ def nodes_for(world: WorldFile, plan: Plan) -> int:
 
 def refuse_running(store: Store) -> None:
     """Refuse a run that is running already; one whose engine was killed saves itself, which is waited for."""
-    known = announced(store.folder / CLUSTER) or {}
-    if lives(known.get("pid")) and known.get("pid") != os.getpid():
+    known = read_announcement(store.folder / CLUSTER) or {}
+    if is_alive(known.get("pid")) and known.get("pid") != os.getpid():
         raise RunError(f"{store.folder}: is running already (process {known['pid']}): umwelt stop {store.folder}")
     end_s = time.monotonic() + ORPHAN_S + 5.0
-    while lives((announced(store.folder / DIRECTORY) or {}).get("pid")) and time.monotonic() < end_s:
+    while is_alive((read_announcement(store.folder / COORDINATOR_FILE) or {}).get("pid")) and time.monotonic() < end_s:
         time.sleep(0.05)
 
 
@@ -209,13 +211,13 @@ class Engine:
 
     def start(self) -> None:
         """Start directory, gateway and nodes."""
-        for name in (DIRECTORY, GATEWAY):
+        for name in (COORDINATOR_FILE, GATEWAY):
             (self.store.folder / name).unlink(missing_ok=True)
         announce(self.store.folder / CLUSTER, {"pid": os.getpid(), "nodes": self.nodes_count, "bind": self.plan.bind})
         self._start_directory(self._bind("directory"))
         for _ in range(self.nodes_count):
             self.add_node()
-        address = self._wait_for(DIRECTORY, "directory")["address"]
+        address = self._wait_for(COORDINATOR_FILE, "directory")["address"]
         self.line = Line(address, self.keys)
         if self.plan.gateway:
             self._start_gateway()
@@ -228,7 +230,7 @@ class Engine:
 
     def _start_directory(self, bind: str) -> None:
         plan = self.plan
-        settings = SeatSettings(
+        settings = CoordinatorSettings(
             str(self.store.folder.resolve()),
             bind,
             plan.keys,
@@ -247,7 +249,7 @@ class Engine:
 
         assert self.line is not None
         bind = self.plan.bind or f"ipc://{self._private.name}/gateway"
-        known = announced(self.store.folder / GATEWAY)
+        known = read_announcement(self.store.folder / GATEWAY)
         if known is not None and not self.plan.bind.endswith(":*"):
             bind = self.plan.bind or bind
         settings = GatewaySettings(
@@ -261,7 +263,7 @@ class Engine:
         name = f"node-{self._names}"
         directory = self.line.address if self.line is not None else self._bind("directory")
         if self.line is None and self.plan.bind and not self.plan.bind.startswith("ipc://"):
-            directory = self._wait_for(DIRECTORY, "directory")["address"]
+            directory = self._wait_for(COORDINATOR_FILE, "directory")["address"]
         bind = f"ipc://{self._private.name}/*" if directory.startswith("ipc://") else self._bind("node")
         settings = NodeSettings(directory, bind, name, self.plan.keys)
         self._start(name, "umwelt.cluster.node.process", settings)
@@ -286,7 +288,7 @@ class Engine:
         """What a child announces; `RunError` with its last words if it ends first."""
         end_s = time.monotonic() + START_S
         while time.monotonic() < end_s:
-            found = announced(self.store.folder / file)
+            found = read_announcement(self.store.folder / file)
             if found is not None and found.get("pid") == self.children[name].process.pid:
                 return found
             if self.children[name].process.poll() is not None:
@@ -358,7 +360,9 @@ class Engine:
 
     def _start_again(self, child: Child) -> None:
         """The same process once more, at the same address."""
-        known = announced(self.store.folder / (DIRECTORY if child.name == "directory" else GATEWAY)) or {}
+        known = (
+            read_announcement(self.store.folder / (COORDINATOR_FILE if child.name == "directory" else GATEWAY)) or {}
+        )
         settings = msgspec.json.decode(child.command[-1])
         settings.pop("gather_s", None)  # the nodes are there already
         if settings["bind"].startswith("tcp://") and known.get("address"):
@@ -390,6 +394,6 @@ class Engine:
         self.children.clear()
         if self.line is not None:
             self.line.close()
-        for name in (CLUSTER, GATEWAY, DIRECTORY):
+        for name in (CLUSTER, GATEWAY, COORDINATOR_FILE):
             (self.store.folder / name).unlink(missing_ok=True)
         self._private.cleanup()

@@ -19,7 +19,7 @@ from umwelt.cluster.shard import Shard
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import Topic
 from umwelt.cluster.wire.keys import WORLD, Keys
-from umwelt.cluster.wire.transport import DOMAIN, Doorman, check_door, reachable, why_not_bound, written
+from umwelt.cluster.wire.transport import DOMAIN, Doorman, check_bind_address, reachable, why_not_bound, written
 from umwelt.sandbox.errors import RunError
 
 TILE_EVERY_S = 0.05
@@ -32,14 +32,14 @@ QUEUED = 200
 SUBSCRIPTIONS_A_TURN = 2000
 
 
-class Publisher:
+class TilePublisher:
     """See the page's top. Owned by the thread that runs the portion; `address` is where gateways subscribe.
 
     Raises `RunError` where its door cannot open.
     """
 
     def __init__(self, bind: str, keys: Keys | None = None, clock: Callable[[], float] = time.monotonic):
-        check_door(bind, keys)
+        check_bind_address(bind, keys)
         self.clock = clock
         self.counts = {"tiles": 0, "bytes": 0, "dropped": 0}
         self.spent_s = 0.0

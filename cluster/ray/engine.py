@@ -27,10 +27,10 @@ from typing import Any, cast
 
 import msgspec
 
-from umwelt.cluster.coordinator.process import DIRECTORY
+from umwelt.cluster.coordinator.process import COORDINATOR_FILE
 from umwelt.cluster.launch.local import CLOSE_S, MAX_RESTARTS, RESTARTS_WITHIN_S, START_S, Child, Engine, Plan
 from umwelt.cluster.node.process import NodeSettings
-from umwelt.cluster.process import lives
+from umwelt.cluster.process import is_alive
 from umwelt.cluster.ray.connect import address_of_host, connected, cores_of, hosts_alive, imported, line_of
 from umwelt.cluster.run.store import Store
 from umwelt.sandbox.errors import RunError
@@ -135,7 +135,7 @@ class RayProcess:
 
     def terminate(self) -> None:
         """Ask it to end, if it is on this host; elsewhere it ends when the directory lets it go."""
-        if self.pid and self.host == socket.gethostname() and lives(self.pid) and self.poll() is None:
+        if self.pid and self.host == socket.gethostname() and is_alive(self.pid) and self.poll() is None:
             os.kill(self.pid, signal.SIGTERM)
 
     def wait(self, timeout_s: float | None = None) -> int:
@@ -211,7 +211,9 @@ class RayEngine(Engine):
         """Start another node, wherever Ray has a core for it; gives its name."""
         self._names += 1
         name = f"node-{self._names}"
-        directory = self.line.address if self.line is not None else self._wait_for(DIRECTORY, "directory")["address"]
+        directory = (
+            self.line.address if self.line is not None else self._wait_for(COORDINATOR_FILE, "directory")["address"]
+        )
         self._start(
             name, "umwelt.cluster.node.process", NodeSettings(directory, self._bind("node"), name, self.plan.keys)
         )

@@ -21,8 +21,8 @@ from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.remote_store import created_store, opened_store
 from umwelt.cluster.run.store import WORLD, Entry, Store, writing
 from umwelt.cluster.run.verify import keep_ledger, proved
-from umwelt.cluster.shard import Shard, measured
-from umwelt.cluster.wire.protocol import Assign, Deed, Member
+from umwelt.cluster.shard import Shard, measure_populations
+from umwelt.cluster.wire.protocol import Assignment, Deed, Member
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import SORT_EVERY_TICKS, Piece, Region
@@ -159,7 +159,7 @@ def fork(folder: Path, tick: int, to: Path | None = None) -> Path:
             journal = Journal(made.journal)
             try:
                 species = list(world.laws.species(world)) if world.laws.species else []
-                populations, substances = measured(world, region, species)
+                populations, substances = measure_populations(world, region, species)
                 counts = region.counts["births"], region.counts["deaths"]
                 journal.enter(Metrics(tick, *counts, populations, substances), audit.world_digest(region))
                 keep_ledger(made, journal)
@@ -258,7 +258,7 @@ def together(world: WorldFile, first: snapshot.Snapshot, nodes: int) -> list[Sha
     pieces: list[Piece] = first.pieces
     made = []
     for which in range(nodes):
-        assign = Assign(1, b"", first.manifest.tick, "", members, which, 1, 1, 1)
+        assign = Assignment(1, b"", first.manifest.tick, "", members, which, 1, 1, 1)
         made.append(Shard(world, assign, pieces, first.constants, first.controls))
         made[-1].region.births = None
     return made

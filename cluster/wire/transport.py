@@ -118,7 +118,7 @@ class ZmqTransport:
     ):
         assert len(identity) <= 255 and not identity.startswith(b"\0"), "an identity is short and begins with no 0"
         if bind is not None:
-            check_door(bind, keys)
+            check_bind_address(bind, keys)
         self.identity = identity or b"~" + secrets.token_hex(16).encode()
         self.address = ""
         self.role = keys.role if keys else role
@@ -466,7 +466,7 @@ def check_address(address: str) -> None:
         raise RunError(f"{address}: is no address: give tcp://HOST:PORT or ipc://PATH")
 
 
-def check_door(bind: str, keys: Keys | None) -> None:
+def check_bind_address(bind: str, keys: Keys | None) -> None:
     """Raises `RunError` unless a door may open there: without keys, only for this machine."""
     if bind.startswith("ipc://") and len(bind) > len("ipc://"):
         _check_path(bind)

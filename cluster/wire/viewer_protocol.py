@@ -4,7 +4,7 @@
     gateway -> viewer     Welcome Unknown Tile Status Answer
 
 Whatever bears a ticket is said again until its `Answer` comes; the same ticket is done once. A gateway that does not
-know a viewer (any more) says `Unknown`: then the viewer says `Hello` and what it watches again.
+know a viewer (any more) says `UnknownViewer`: then the viewer says `Hello` and what it watches again.
 """
 
 import hashlib
@@ -53,11 +53,11 @@ class Credit(Message, frozen=True):
     tiles: int
 
 
-class Alive(Message, frozen=True):
+class KeepAlive(Message, frozen=True):
     """I am still here."""
 
 
-class Bye(Message, frozen=True):
+class Goodbye(Message, frozen=True):
     """I look no more."""
 
 
@@ -130,7 +130,7 @@ class Tasks(Message, frozen=True):
     tasks: list[Task]
 
 
-class Halt(Message, frozen=True):
+class CancelTasks(Message, frozen=True):
     """What these tickets stand for need not be done."""
 
     tickets: list[str]
@@ -166,7 +166,7 @@ class Welcome(Message, frozen=True):
     hues: dict[str, int] = {}
 
 
-class Unknown(Message, frozen=True):
+class UnknownViewer(Message, frozen=True):
     """Who are you?"""
 
 
@@ -202,7 +202,7 @@ MESSAGES = tuple(
     for _, kind in inspect.getmembers(sys.modules[__name__], inspect.isclass)
     if issubclass(kind, Message) and kind is not Message
 )
-PROTOCOL = hashlib.blake2b(inspect.getsource(sys.modules[__name__]).encode(), digest_size=8).hexdigest()
+PROTOCOL_VERSION = hashlib.blake2b(inspect.getsource(sys.modules[__name__]).encode(), digest_size=8).hexdigest()
 """Stands for this whole page."""
 
 _encoder = msgspec.msgpack.Encoder()

@@ -23,7 +23,7 @@ from umwelt.agents.open_world import torus_of
 from umwelt.client.commands import dashboard
 from umwelt.client.commands.cli import main
 from umwelt.client.commands.running import newest
-from umwelt.cluster.process import announced
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.replay import region_at, verify
 from umwelt.cluster.run.store import Store
@@ -203,7 +203,7 @@ def running(*more: str) -> Iterator[subprocess.Popen]:
     """A world that has begun to go on."""
     process, end_s = started(*more), time.monotonic() + 60
     try:
-        while announced(Path("runs/mine-1/gateway.json")) is None:
+        while read_announcement(Path("runs/mine-1/gateway.json")) is None:
             assert process.poll() is None and time.monotonic() < end_s, process.communicate(timeout=5)
             time.sleep(0.05)
         yield process
@@ -275,7 +275,7 @@ def test_ctrl_c_saves_the_world_and_says_how_to_go_on(number):
 
 def test_a_second_ctrl_c_leaves_at_once_and_nothing_is_broken(capsys):
     with running("--nodes", "2") as process:
-        pids = [announced(Path("runs/mine-1/directory.json"))["pid"]]
+        pids = [read_announcement(Path("runs/mine-1/directory.json"))["pid"]]
         os.kill(pids[0], signal.SIGSTOP)  # the world will not be saved
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)

@@ -13,7 +13,7 @@ import pytest
 from window_stand import Stand, launched, needs_a_screen, screen
 
 from umwelt.client.connection.api import connect
-from umwelt.cluster.process import announced
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.wire.viewer_protocol import LIVE
 
@@ -358,7 +358,7 @@ def test_a_picture_and_a_recording_are_kept(stand):
 
 def test_a_killed_gateway_shows_reconnecting_and_comes_back_by_itself(stand, run):
     session = stand.session
-    pid = announced(run / "gateway.json")["pid"]
+    pid = read_announcement(run / "gateway.json")["pid"]
     os.kill(pid, signal.SIGSTOP)
     stand.until(lambda: session.reconnecting, 20)
     stand.frames(3)

@@ -223,7 +223,7 @@ def gateway(*welcomes: viewer_protocol.Welcome) -> Iterator[str]:
                     told = left.pop(0) if len(left) > 1 else left[0]
                     transport.send(incoming.sender, viewer_protocol.encode(told))
                 elif incoming is not None and len(welcomes) > 1:
-                    transport.send(incoming.sender, viewer_protocol.encode(viewer_protocol.Unknown()))
+                    transport.send(incoming.sender, viewer_protocol.encode(viewer_protocol.UnknownViewer()))
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()

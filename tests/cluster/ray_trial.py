@@ -16,9 +16,9 @@ from typing import Any
 from ray.cluster_utils import Cluster
 
 from umwelt.agents.world_file import read_world
-from umwelt.cluster.coordinator.process import DIRECTORY
+from umwelt.cluster.coordinator.process import COORDINATOR_FILE
 from umwelt.cluster.launch.local import Plan, begin_run
-from umwelt.cluster.process import announced
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.ray.connect import OBJECT_STORE_BYTES
 from umwelt.cluster.ray.engine import RayEngine
 from umwelt.cluster.wire.keys import make_keys
@@ -138,10 +138,10 @@ class Trial:
         self.strike("host", there, lambda: self.kill_host(there))
         self.until("tick 120", lambda: self.tick >= 120)
 
-        address = (announced(self.folder / DIRECTORY) or {})["address"]
-        directory = (announced(self.folder / DIRECTORY) or {})["pid"]
+        address = (read_announcement(self.folder / COORDINATOR_FILE) or {})["address"]
+        directory = (read_announcement(self.folder / COORDINATOR_FILE) or {})["pid"]
         self.strike("directory", directory, lambda: os.kill(directory, signal.SIGKILL))
-        self.seen["same_address"] = (announced(self.folder / DIRECTORY) or {})["address"] == address
+        self.seen["same_address"] = (read_announcement(self.folder / COORDINATOR_FILE) or {})["address"] == address
 
         end_s = time.monotonic() + PATIENCE_S
         while not self.engine.resting and time.monotonic() < end_s:

@@ -6,11 +6,11 @@ from small import small_world
 
 from umwelt.agents.open_world import begin
 from umwelt.cluster.gateway.replay_process import Moment
-from umwelt.cluster.node.queries import MAX_HELD, Answers
+from umwelt.cluster.node.queries import MAX_HELD, QueryServer
 from umwelt.cluster.tasks.node_worker import Done
 from umwelt.cluster.tasks.worker import Errand
 from umwelt.cluster.view.tile_encoder import Cutter
-from umwelt.cluster.wire.protocol import Halt, Look, Sight, decode
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, decode
 
 COUNT, MANY = b'{"ask":"count"}', b'[{"ask":"count"},{"ask":"select","table":"monsters","columns":[]}]'
 
@@ -23,19 +23,19 @@ class Node:
     def __init__(self) -> None:
         world = small_world()
         self.portion = Moment(world, begin(world))
-        self.said: list[tuple[bytes, Sight, list[bytes]]] = []
+        self.said: list[tuple[bytes, QueryAnswer, list[bytes]]] = []
         self.begun: list[tuple[tuple, Errand, float]] = []
         self.halted: list[tuple] = []
         self.done: list[Done] = []
         self.now_s = 0.0
-        self.answers = Answers(self, self._send, self, lambda: self.now_s)  # type: ignore[arg-type]
+        self.answers = QueryServer(self, self._send, self, lambda: self.now_s)  # type: ignore[arg-type]
 
     def cutter(self, portion: Moment) -> Cutter:
         return Cutter(portion.world, portion.region)
 
     def _send(self, to: bytes, frames: list) -> bool:
         sight, raw = decode(frames)
-        assert isinstance(sight, Sight)
+        assert isinstance(sight, QueryAnswer)
         self.said.append((to, sight, raw))
         return True
 
@@ -54,7 +54,7 @@ class Node:
     # the gateway
 
     def look(self, ticket: str, question: bytes = COUNT, tick: int = -1, task: str = "", sender: bytes = b"me") -> None:
-        self.answers.take(sender, Look(1, b"", ticket, question, tick, task, b"abc", 7.0), self.portion)
+        self.answers.take(sender, QueryRequest(1, b"", ticket, question, tick, task, b"abc", 7.0), self.portion)
 
     def at(self, tick: int, epoch: int = 1) -> None:
         self.portion.region.tick = tick
@@ -88,7 +88,7 @@ def test_what_waits_is_bounded_dropped_with_its_map_and_let_go(node):
         node.look(f"n{number}", tick=5)
         node.look(f"n{number}", tick=5)
     assert len(node.answers._held) == MAX_HELD
-    node.answers.take(b"me", Halt(1, b"", [f"n{2 * MAX_HELD - 1}"]), node.portion)
+    node.answers.take(b"me", CancelTasks(1, b"", [f"n{2 * MAX_HELD - 1}"]), node.portion)
     assert len(node.answers._held) == MAX_HELD - 1
     node.at(0, epoch=2)
     assert node.answers._held == []
@@ -137,15 +137,15 @@ def test_results_are_kept_for_a_while_only(node, monkeypatch):
 
 def test_what_is_let_go_is_let_go_at_the_bench_too(node):
     node.look("a", b"", task="spin")
-    node.answers.take(b"me", Halt(1, b"", ["a"]), node.portion)
+    node.answers.take(b"me", CancelTasks(1, b"", ["a"]), node.portion)
     node.done = [Done(node.begun[0][0], b"out", "")]
     node.at(1)
     assert node.halted == [(b"me", "a")] and node.said == []
 
 
 def test_a_task_is_taken_while_the_rectangle_is_loaded_a_question_is_not(node):
-    node.answers.take(b"me", Look(1, b"", "a", b"", -1, "spin", b"", 7.0), None)
-    node.answers.take(b"me", Look(1, b"", "b", COUNT), None)
+    node.answers.take(b"me", QueryRequest(1, b"", "a", b"", -1, "spin", b"", 7.0), None)
+    node.answers.take(b"me", QueryRequest(1, b"", "b", COUNT), None)
     assert len(node.begun) == 1 and node.said == []
 
 

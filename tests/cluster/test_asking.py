@@ -7,7 +7,7 @@ from umwelt.cluster.gateway.requests import COMES_S, MAX_ROUNDS, RESTS_S, Asks, 
 from umwelt.cluster.gateway.tile_relay import Map
 from umwelt.cluster.tasks.registry import packed, unpacked
 from umwelt.cluster.view.queries import Count, Fetch
-from umwelt.cluster.wire.protocol import Halt, Look, Sight, decode
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, decode
 from umwelt.sandbox.region import Torus
 
 MAP = Map(1, b"pass", ("west", "east"), (), ((0, 0, 64, 32), (0, 32, 64, 32)))
@@ -19,7 +19,7 @@ class Asked:
 
     def __init__(self, question, work: Work | None = None, resting: bool = True):
         self.now_s, self.map = 0.0, MAP
-        self.said: list[tuple[str, Look | Halt]] = []
+        self.said: list[tuple[str, QueryRequest | CancelTasks]] = []
         self.found: list[tuple] = []
         self.asks = Asks(Torus(64, 64), self._send, lambda shown: self.map)
         self.asks.ask(question, -1, 0.0, lambda part, line: self.found.append((part, line)), work, resting)
@@ -29,11 +29,11 @@ class Asked:
         return True
 
     @property
-    def look(self) -> Look:
-        return next(said for _, said in reversed(self.said) if isinstance(said, Look))
+    def look(self) -> QueryRequest:
+        return next(said for _, said in reversed(self.said) if isinstance(said, QueryRequest))
 
     def answer(self, source: int, tick: int, answer: bytes = ONE, raw: bytes = b"") -> None:
-        self.asks.take(Sight(self.look.ticket, self.map.epoch, source, tick, answer), [raw], self.now_s)
+        self.asks.take(QueryAnswer(self.look.ticket, self.map.epoch, source, tick, answer), [raw], self.now_s)
 
     def turn(self, seconds: float, resting: bool = False) -> None:
         self.now_s += seconds
@@ -149,5 +149,5 @@ def test_work_that_nobody_waits_for_is_let_go():
     ticket = asked.look.ticket
     asked.map = MAP._replace(epoch=2)
     asked.turn(0.1)
-    assert ("west", Halt(1, b"pass", [ticket])) in asked.said and asked.look.epoch == 2
+    assert ("west", CancelTasks(1, b"pass", [ticket])) in asked.said and asked.look.epoch == 2
     assert msgspec.json.decode(asked.look.question) == [{"ask": "count", "rectangle": None}]

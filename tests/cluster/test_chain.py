@@ -16,9 +16,9 @@ from small import small_run, small_world, walking
 from umwelt.agents.commands import deeds
 from umwelt.agents.commands.deeds import Rain
 from umwelt.client.commands.cli import main
-from umwelt.cluster.coordinator.process import Seat, SeatSettings
-from umwelt.cluster.coordinator.storage import RunBooks
-from umwelt.cluster.events import BeginSnapshot, Complete
+from umwelt.cluster.coordinator.process import CoordinatorProcess, CoordinatorSettings
+from umwelt.cluster.coordinator.storage import RunStorage
+from umwelt.cluster.events import BeginSnapshot, CompleteSnapshot
 from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.run import hash_chain
 from umwelt.cluster.run.hash_chain import DeedRow, Link, Rows
@@ -383,13 +383,13 @@ def snapshot_by_a_directory(store: Store, tick: int, kept: bool, secret: bytes) 
         walk.go(tick)
         walk.record()
         world, region = walk.world, walk.region
-    books = RunBooks(world, store, Journal(store.journal), region.constants, secret)
+    books = RunStorage(world, store, Journal(store.journal), region.constants, secret)
     books.begin_snapshot(BeginSnapshot(7, tick, kept))
     assert books._aside is not None
     part = snapshot.write_part(books._aside, region.cut(region.owned), region.torus, audit.digest(region), kept)
     lines: list[str] = []
     counts = region.counts["births"], region.counts["deaths"]
-    books.complete(Complete(7, tick, kept, (part,), region.controls.written(), *counts), lines.append)
+    books.complete(CompleteSnapshot(7, tick, kept, (part,), region.controls.written(), *counts), lines.append)
     books.close()
     assert lines == [""]
     return part["folder"]
@@ -435,7 +435,7 @@ def test_a_directory_signs_no_ledger_whose_last_head_was_changed(store, kept):
     journal.close()
     execute(store, "UPDATE links SET hash = 'ab' WHERE tick = 16")
     with pytest.raises(RunError, match="is not of this ledger: umwelt verify"):
-        Seat(SeatSettings(str(store.folder), "ipc://nowhere", str(kept / "keys")))
+        CoordinatorProcess(CoordinatorSettings(str(store.folder), "ipc://nowhere", str(kept / "keys")))
 
 
 def test_snapshots_at_a_url_are_held_against_the_ledger(tmp_path):

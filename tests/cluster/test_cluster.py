@@ -21,9 +21,9 @@ from together import TCP, Together, digests_alone, gone, journalled
 
 from umwelt.agents.commands import deeds
 from umwelt.agents.world_file import read_world
-from umwelt.cluster.coordinator.process import DIRECTORY
+from umwelt.cluster.coordinator.process import COORDINATOR_FILE
 from umwelt.cluster.launch.local import CLUSTER, Line
-from umwelt.cluster.process import announced
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.run.replay import verify
 from umwelt.cluster.run.store import Store
 
@@ -179,10 +179,10 @@ def test_a_killed_directory_comes_back_and_nodes_rejoin_by_themselves(tmp_path):
         run.submit("script", [deed for at in (0, 3, 5) for deed in scripted(at, world)])
         run.wait_for_tick(60)
         run.until(lambda: run.person.answered)
-        nodes, pid = set(run.members.values()), announced(run.store.folder / DIRECTORY)["pid"]
+        nodes, pid = set(run.members.values()), read_announcement(run.store.folder / COORDINATOR_FILE)["pid"]
         reached = run.tick
         run.kill("directory")
-        run.until(lambda: (announced(run.store.folder / DIRECTORY) or {}).get("pid", pid) != pid)
+        run.until(lambda: (read_announcement(run.store.folder / COORDINATOR_FILE) or {}).get("pid", pid) != pid)
         run.line.order("speed", SPEED)  # the new one was not told
         run.until(lambda: run.running and set(run.members.values()) == nodes and run.tick > reached)
         run.submit("after", scripted(1, world))
@@ -203,13 +203,13 @@ def test_a_killed_engine_leaves_nothing_behind_and_the_run_goes_on_where_it_was_
     try:
         store, line = Store.open(folder), None
         while line is None:
-            found = announced(folder / DIRECTORY)
-            line = Line(found["address"]) if found and announced(folder / CLUSTER) else None
+            found = read_announcement(folder / COORDINATOR_FILE)
+            line = Line(found["address"]) if found and read_announcement(folder / CLUSTER) else None
             assert engine.poll() is None, (tmp_path / "log").read_text()
         while line.status.get("tick", 0) < 120:
             line.turn(0.05)
         reached = line.status["tick"]
-        pids = [announced(folder / DIRECTORY)["pid"], *(node["pid"] for node in line.status["nodes"])]
+        pids = [read_announcement(folder / COORDINATOR_FILE)["pid"], *(node["pid"] for node in line.status["nodes"])]
         line.close()
     finally:
         engine.send_signal(signal.SIGKILL)

@@ -15,7 +15,7 @@ from town import Town
 from umwelt.agents.commands.requests import composed, drives_of, spoken
 from umwelt.cluster.gateway.server import DOOR_LIMITS, Bucket, GatewaySettings
 from umwelt.cluster.gateway.tile_relay import MAX_TILES
-from umwelt.cluster.process import announced
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.view import tiles
 from umwelt.cluster.view.tiles import BODIES, DENSITIES, Topic
@@ -24,17 +24,17 @@ from umwelt.cluster.wire.keys import KEEPER, Keys, make_keys
 from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.cluster.wire.viewer_protocol import (
     LIVE,
-    Alive,
     Answer,
-    Bye,
     Command,
     Credit,
+    Goodbye,
     Hello,
+    KeepAlive,
     Order,
     Query,
     Status,
     Tile,
-    Unknown,
+    UnknownViewer,
 )
 from umwelt.sandbox.errors import CommandError
 
@@ -47,7 +47,7 @@ class Eye:
         self.address = address
         self.heard: list[tuple[viewer_protocol.Message, list[bytes]]] = []
         if hello:
-            self.say(Hello(viewer_protocol.PROTOCOL))
+            self.say(Hello(viewer_protocol.PROTOCOL_VERSION))
             self.until(viewer_protocol.Welcome)
 
     def send(self, frames: list[bytes], seconds: float = 10.0) -> None:
@@ -85,7 +85,7 @@ class Eye:
         return self.until(Answer, ticket=ticket)[0]
 
     def close(self) -> None:
-        if self.transport.send(self.address, viewer_protocol.encode(Bye())):
+        if self.transport.send(self.address, viewer_protocol.encode(Goodbye())):
             time.sleep(0.05)
         self.transport.close()
 
@@ -258,7 +258,7 @@ def test_spectators_look_and_change_nothing(keyring):
         assert town.disk.deeds == [] and not town.steward.directory.stopping
         node = Eye(town.address, Keys.load(keyring, "node"), hello=False)  # who is no viewer does not get in
         with pytest.raises(AssertionError):
-            node.send(viewer_protocol.encode(Hello(viewer_protocol.PROTOCOL)), 1.5)
+            node.send(viewer_protocol.encode(Hello(viewer_protocol.PROTOCOL_VERSION)), 1.5)
         keeper = Eye(town.address, Keys.load(keyring, "keeper"))
         assert keeper.ask(Command, "drop", drop).line == ""
         for one in (eye, node, keeper):
@@ -303,8 +303,8 @@ def test_a_flood_of_bad_messages_changes_nothing_for_others(town, eye):
 
 def test_those_who_never_said_hello_are_asked_who_they_are(town):
     stranger = Eye(town.address, hello=False)
-    stranger.say(Alive())
-    assert stranger.until(Unknown)
+    stranger.say(KeepAlive())
+    assert stranger.until(UnknownViewer)
     stranger.say(Hello("another version"))
     assert "another version of Umwelt" in stranger.until(Answer)[0].line
     assert len([s for s in town.gateway.viewers if s == stranger.transport.identity]) == 0
@@ -316,7 +316,7 @@ def test_who_is_silent_is_forgotten(town, monkeypatch):
     silent, lively = Eye(town.address), Eye(town.address)
     silent.say(viewer_protocol.Watch(packed(ALL[0]), 10))
     for _ in range(8):
-        lively.say(Alive())
+        lively.say(KeepAlive())
         lively.listen(0.4)
     identities = town.do(lambda: list(town.gateway.viewers))
     assert silent.transport.identity not in identities and lively.transport.identity in identities
@@ -393,7 +393,7 @@ def test_the_process_announces_itself_and_ends_when_asked_or_orphaned(tmp_path):
             command = [sys.executable, "-c", script, *command]
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
         end_s = time.monotonic() + 30
-        while (found := announced(tmp_path / "run" / "gateway.json")) is None:
+        while (found := read_announcement(tmp_path / "run" / "gateway.json")) is None:
             assert process.poll() is None and time.monotonic() < end_s
             time.sleep(0.02)
         eye = Eye(found["address"])

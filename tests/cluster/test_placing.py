@@ -4,7 +4,7 @@ import pytest
 
 from umwelt.cluster.gateway.task_scheduler import MAX_AHEAD, MAX_LIVES, Placing
 from umwelt.cluster.gateway.tile_relay import Map
-from umwelt.cluster.wire.protocol import Halt, Look, Sight, decode
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, decode
 from umwelt.cluster.wire.viewer_protocol import Task
 from umwelt.sandbox.region import Torus
 
@@ -40,15 +40,15 @@ class Nodes:
             task = Task(name, "own.add", b"", near=near, within_s=10.0)
             self.placing.begin(owner, task, lambda found, line, name=name: self.done.__setitem__(name, (found, line)))
 
-    def turn(self, seconds: float = 0.01) -> list[tuple[str, Look]]:
+    def turn(self, seconds: float = 0.01) -> list[tuple[str, QueryRequest]]:
         """A little later; gives what was sent meanwhile."""
         before = len(self.sent)
         self.now_s += seconds
         self.placing.turn(self.now_s)
-        return [(door, said) for door, said in self.sent[before:] if isinstance(said, Look)]
+        return [(door, said) for door, said in self.sent[before:] if isinstance(said, QueryRequest)]
 
-    def answer(self, door: str, look: Look, found: bytes = b"1", answer: bytes = b'{"spent_s":0.005}') -> bool:
-        return self.placing.take(Sight(look.ticket, 1, 0, 5, answer), [found], door.encode())
+    def answer(self, door: str, look: QueryRequest, found: bytes = b"1", answer: bytes = b'{"spent_s":0.005}') -> bool:
+        return self.placing.take(QueryAnswer(look.ticket, 1, 0, 5, answer), [found], door.encode())
 
 
 def test_the_first_tasks_go_to_nodes_that_have_none():
@@ -158,7 +158,7 @@ def test_tasks_that_nobody_wants_any_more_are_let_go_everywhere():
     nodes.begin("d", owner="other")
     ((_, look),) = nodes.turn()
     nodes.placing.drop("me", {"a", "b", "c"})
-    assert nodes.sent[-1] == ("door-0", Halt(1, b"pass", [look.ticket]))
+    assert nodes.sent[-1] == ("door-0", CancelTasks(1, b"pass", [look.ticket]))
     ((_, following),) = nodes.turn()
     nodes.answer("door-0", look)
     nodes.answer("door-0", following)

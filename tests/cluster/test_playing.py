@@ -16,7 +16,7 @@ from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.replay import region_at
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.wire.keys import WORLD
-from umwelt.cluster.wire.protocol import Deed, Order, Settled, decode
+from umwelt.cluster.wire.protocol import Deed, Order, TicketResult, decode
 from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError
@@ -135,10 +135,10 @@ def test_it_rests_and_begins_again(run):
     player.order(Order("a", "play", 10.0), clock)
     played(player, clock, 1.0)
     rested = player.order(Order("b", "play", 0.0), clock)
-    assert rested == Settled("b", player.moment.tick, 0) and 25 <= rested.tick <= 27
+    assert rested == TicketResult("b", player.moment.tick, 0) and 25 <= rested.tick <= 27
     played(player, clock, 1.0)
     assert player.moment.tick == rested.tick
-    assert player.order(Order("c", "show"), clock) == Settled("c", 16, 0)
+    assert player.order(Order("c", "show"), clock) == TicketResult("c", 16, 0)
     played(player, clock, 1.0)
     assert player.moment.tick == 16 and digest(player.moment.region) == digest(region_at(run, 16)[1])
     for order in (Order("d", "stop"), Order("e", "play", -1.0), Order("f", "play", 1e9)):
@@ -192,10 +192,10 @@ def test_orders_go_one_after_another_until_they_are_settled(past):
     for at in (0.2, 0.3, 0.9):
         made.turn(at)
     assert [order.value for order in line.said] == [5.0, 5.0]  # said again, and the next one waits
-    made.take(Settled("another", 9, 0))
+    made.take(TicketResult("another", 9, 0))
     assert told == []
-    made.take(Settled(line.said[0].ticket, 9, 0))
-    made.take(Settled(line.said[0].ticket, 9, 0))
+    made.take(TicketResult(line.said[0].ticket, 9, 0))
+    made.take(TicketResult(line.said[0].ticket, 9, 0))
     assert told == [(9, "")]
     made.turn(1.0)
     assert line.said[-1].value == 0.0 and len(line.said) == 3
@@ -209,10 +209,10 @@ def test_a_moment_that_was_played_is_taken_back_when_it_is_shown_again(past):
     made.play(5, 3.0, 0.3, lambda tick, why: None)
     made.begin("show", 5, 0.4, lambda found, why: shown.append(why))
     made.turn(0.5)
-    made.take(Settled(line.said[-1].ticket, 8, 0))
+    made.take(TicketResult(line.said[-1].ticket, 8, 0))
     made.turn(0.6)
     assert [order.what for order in line.said] == ["play", "show"] and shown == [""]
-    made.take(Settled(line.said[-1].ticket, 5, 0))
+    made.take(TicketResult(line.said[-1].ticket, 5, 0))
     assert shown == ["", ""]
 
 
@@ -243,14 +243,14 @@ def test_the_process_plays_for_those_with_its_pass_key_only(run, tmp_path):
     niceness = os.getpriority(os.PRIO_PROCESS, errand.process.pid)
     assert niceness >= 10  # the world that runs goes first
 
-    def told(order: Order) -> Settled:
+    def told(order: Order) -> TicketResult:
         while True:
             lines.send(errand.map.doors[0], replay_process.encode(order))
             incoming = lines.receive(0.3)
             if incoming is not None:
                 return decode(incoming.frames)[0]
             if order.name != errand.pass_key.hex():
-                return Settled("", -1, 0)
+                return TicketResult("", -1, 0)
             assert time.monotonic() < end_s
 
     with ZmqTransport(b"", None, None, WORLD) as lines:

@@ -12,14 +12,14 @@ from small import small_world
 from umwelt.agents.open_world import begin, torus_of
 from umwelt.agents.world_file import read_world
 from umwelt.cluster.gateway.replay_process import Moment
-from umwelt.cluster.node.queries import Answers
-from umwelt.cluster.node.tile_publisher import Publisher
+from umwelt.cluster.node.queries import QueryServer
+from umwelt.cluster.node.tile_publisher import TilePublisher
 from umwelt.cluster.tasks.node_worker import Bench
 from umwelt.cluster.view import queries, tiles
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import BEINGS, BODIES, DENSITIES, DOTS, LEVELS, Topic
 from umwelt.cluster.wire.keys import Keys, make_keys
-from umwelt.cluster.wire.protocol import Look, Sight, decode
+from umwelt.cluster.wire.protocol import QueryAnswer, QueryRequest, decode
 from umwelt.sandbox.errors import CommandError
 from umwelt.sandbox.laws.weather import weather
 from umwelt.sandbox.region import Rectangle, Torus, hand_over
@@ -209,7 +209,7 @@ def test_hostile_tiles_are_value_errors_and_nothing_else(lived):
 class Ear:
     """A gateway's end of a line to a publisher."""
 
-    def __init__(self, publisher: Publisher, keys: Keys | None = None):
+    def __init__(self, publisher: TilePublisher, keys: Keys | None = None):
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.SUB)
         if keys is not None:
@@ -238,7 +238,7 @@ class Ear:
 
 @pytest.fixture
 def publisher(tmp_path):
-    made = Publisher(f"ipc://{tmp_path}/tiles")
+    made = TilePublisher(f"ipc://{tmp_path}/tiles")
     yield made
     made.close()
 
@@ -325,7 +325,7 @@ def test_a_gateway_that_does_not_read_holds_nobody_up(publisher, moment):
 
 def test_only_the_world_may_subscribe(tmp_path, moment):
     make_keys(tmp_path / "keys")
-    publisher = Publisher(f"ipc://{tmp_path}/tiles", Keys.load(tmp_path / "keys", "node"))
+    publisher = TilePublisher(f"ipc://{tmp_path}/tiles", Keys.load(tmp_path / "keys", "node"))
     heard = {}
     for role in ("keeper", "spectator", "node", "world"):
         ear = Ear(publisher, Keys.load(tmp_path / "keys", role))
@@ -434,10 +434,10 @@ def test_bad_questions_are_refused_in_one_line(content):
 
 
 def test_a_question_that_a_node_cannot_answer_gets_a_line(publisher, moment):
-    said: list[tuple[Sight, list[bytes]]] = []
-    answers = Answers(publisher, lambda to, frames: bool(said.append(decode(frames))) or True, Bench())
-    answers.take(b"me", Look(3, b"", "t", b'{"ask":"select","table":"gold","columns":[]}'), moment)
-    answers.take(b"me", Look(3, b"", "u", b'{"ask":"count"}'), moment)
+    said: list[tuple[QueryAnswer, list[bytes]]] = []
+    answers = QueryServer(publisher, lambda to, frames: bool(said.append(decode(frames))) or True, Bench())
+    answers.take(b"me", QueryRequest(3, b"", "t", b'{"ask":"select","table":"gold","columns":[]}'), moment)
+    answers.take(b"me", QueryRequest(3, b"", "u", b'{"ask":"count"}'), moment)
     (refused, _), (answered, raw) = said
     assert b'"line"' in refused.answer and (refused.ticket, refused.epoch) == ("t", 3)
     assert b"grazer" in answered.answer and raw == [b""]

@@ -22,10 +22,10 @@ from simulation import undisturbed
 from umwelt.agents.commands import deeds
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.launch.local import Engine, Plan, begin_run
-from umwelt.cluster.process import lives
+from umwelt.cluster.process import is_alive
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.store import Entry, Store
-from umwelt.cluster.wire.protocol import Settled, Submit, decode, encode
+from umwelt.cluster.wire.protocol import SubmitCommands, TicketResult, decode, encode
 from umwelt.cluster.wire.transport import ZmqTransport
 
 WITHIN_S = 120.0
@@ -38,14 +38,14 @@ class Person:
 
     def __init__(self, address: str):
         self.address = address
-        self.settled: dict[str, Settled] = {}
-        self._unanswered: dict[str, Submit] = {}
+        self.settled: dict[str, TicketResult] = {}
+        self._unanswered: dict[str, SubmitCommands] = {}
         self._transport = ZmqTransport(b"", role="keeper")
         self._said_s = 0.0
 
     def submit(self, ticket: str, contents: Sequence[Any], tick: int = -1) -> None:
         """Ask for deeds, together under one ticket."""
-        self._unanswered[ticket] = Submit(ticket, [deeds.written(content) for content in contents], tick)
+        self._unanswered[ticket] = SubmitCommands(ticket, [deeds.written(content) for content in contents], tick)
         self._said_s = 0.0
 
     def turn(self) -> None:
@@ -56,7 +56,7 @@ class Person:
                 self._transport.send(self.address, encode(submit))
         while (incoming := self._transport.receive(0.0)) is not None:
             message, _ = decode(incoming.frames)
-            if isinstance(message, Settled):
+            if isinstance(message, TicketResult):
                 self.settled[message.ticket] = message
                 self._unanswered.pop(message.ticket, None)
 
@@ -242,9 +242,9 @@ def journalled(store: Store) -> tuple[dict[int, int], list[tuple[str, Any]]]:
 def gone(pids: Sequence[int], within_s: float) -> bool:
     """Whether processes have ended by themselves within a time."""
     end_s = time.monotonic() + within_s
-    while any(lives(pid) for pid in pids) and time.monotonic() < end_s:
+    while any(is_alive(pid) for pid in pids) and time.monotonic() < end_s:
         time.sleep(0.05)
-    return not any(lives(pid) for pid in pids)
+    return not any(is_alive(pid) for pid in pids)
 
 
 def main() -> None:

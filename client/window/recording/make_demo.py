@@ -17,7 +17,7 @@ from umwelt.agents.world_file import WorldFile, read_world
 from umwelt.client.window.recording.demo import BUNDLED
 from umwelt.client.window.recording.recording import Recording, Tracks, against_parents, birthplaces, write
 from umwelt.cluster.gateway.welcome import species_of
-from umwelt.cluster.shard import measured
+from umwelt.cluster.shard import measure_populations
 from umwelt.cluster.view.queries import LAST
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Region
@@ -85,7 +85,7 @@ class Watch:
                 self._beings(name, name, moment // SLOW, columns)
                 self._take_fixed(name)
         if moment % SLOW == 0:
-            populations, substances = measured(self.world, region, self.species)
+            populations, substances = measure_populations(self.world, region, self.species)
             counts = {name: region.counts[name] for name in ("births", "deaths")}
             self.statuses.append({"tick": region.tick, **counts, "populations": populations, "substances": substances})
 
