@@ -235,8 +235,8 @@ def run_cluster(beings: int, nodes: int, k: int, ticks: int) -> Point:
         engine.start()
         seen: list[tuple[float, int]] = []
         while not seen or seen[-1][1] < FIRST_TICK + ticks:
-            if engine.turn(0.02):
-                status = engine.line.status  # type: ignore[union-attr]
+            if engine.poll(0.02):
+                status = engine.coordinator.status  # type: ignore[union-attr]
                 if status["tick"] >= FIRST_TICK:
                     seen.append((time.monotonic(), status["tick"]))
         waiting = max(node["waiting_share"] for node in status["nodes"])

@@ -26,14 +26,15 @@ from umwelt.client.connection.promises import PromisedConnection
 from umwelt.client.window.app import imported, prepare_display
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.session import Session
-from umwelt.cluster.gateway.welcome import greeting
-from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
+from umwelt.cluster.gateway.welcome import compose_welcome
+from umwelt.cluster.launch.local import Engine, Plan, begin_run
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.shard import measure_populations
 from umwelt.cluster.view import queries
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import Topic
 from umwelt.cluster.wire.keys import KEEPER
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 
 SIZE = (1280, 800)
 FRAMES_A_TICK = 3
@@ -58,7 +59,7 @@ class Local:
 
     def __init__(self, world: World):
         self.world, self.cutter = world, Cutter(world.world_file, world.region)
-        self.known = greeting(world.world_file, KEEPER, "")
+        self.known = compose_welcome(world.world_file, KEEPER, "")
         self.core = self
         self.clock_s = 100.0
         """The window's time."""
@@ -227,9 +228,9 @@ def line(seconds: float) -> None:
     session = None
     try:
         engine.start()
-        assert engine.line is not None
-        while not engine.line.status.get("tick") or read_announcement(folder / "run" / GATEWAY) is None:
-            engine.turn(0.05)
+        assert engine.coordinator is not None
+        while not engine.coordinator.status.get("tick") or read_announcement(folder / "run" / GATEWAY_FILE) is None:
+            engine.poll(0.05)
         world = PromisedConnection(GatewayLink(folder / "run"))
         session = Session(world, Camera.over(512, 512, SIZE))
         world.speed(20.0)
@@ -239,7 +240,7 @@ def line(seconds: float) -> None:
             end_s = time.monotonic() + 3 + seconds
             while (now_s := time.monotonic()) < end_s:
                 session.turn(1 / 60)
-                engine.turn(0.01)
+                engine.poll(0.01)
                 if now_s > end_s - seconds:
                     counts.append((now_s, world.core.received_bytes, session.tick))
             (first_s, first, _), (last_s, last, _) = counts[0], counts[-1]

@@ -11,7 +11,7 @@ Its parts are written aside, each by whoever owns the rectangle; then the manife
 name: a folder with that name and a manifest is whole. A kept snapshot is compressed and made durable first; a passing
 mark is neither, so it outlives a process that is killed, but not the machine. Loading computes the digest of each part
 anew: what does not hash to what the manifest says is refused. The digest finds damage; the parts of a kept snapshot
-carry a BLAKE2b hash of their files besides, which also finds forgery (`files_hash`).
+carry a BLAKE2b hash of their files besides, which also finds forgery (`hash_files`).
 """
 
 import hashlib
@@ -135,14 +135,14 @@ def write_part(folder: Path, piece: Piece, torus: Torus, digest: int, compressed
             for name, values in columns.items():
                 put(part / table / name, _to_global(piece.rectangle, torus, name, values))
         if compressed:
-            entry["hash"] = files_hash(part)
+            entry["hash"] = hash_files(part)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
     return entry
 
 
-def files_hash(folder: Path) -> str:
+def hash_files(folder: Path) -> str:
     """BLAKE2b over the files of a folder, in order of their names: names from there, sizes, and what is in them."""
     found = hashlib.blake2b(digest_size=32)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -159,10 +159,10 @@ def write_constants(folder: Path, constants: Mapping[str, np.ndarray]) -> dict[s
     _put_groups(folder, CONSTANTS)
     for name, array in constants.items():
         _put_plain(folder / CONSTANTS / name, array)
-    return seals_of(constants)
+    return hash_constants(constants)
 
 
-def seals_of(constants: Mapping[str, np.ndarray]) -> dict[str, str]:
+def hash_constants(constants: Mapping[str, np.ndarray]) -> dict[str, str]:
     """What the manifest says of the world's integer tables: a hash of each."""
     return {name: _seal(array) for name, array in constants.items()}
 
@@ -275,7 +275,7 @@ def load_constants(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     return constants
 
 
-def parts_for(manifest: Manifest, rectangle: Rectangle) -> list[dict[str, Any]]:
+def select_parts(manifest: Manifest, rectangle: Rectangle) -> list[dict[str, Any]]:
     """The entries of the parts that a rectangle overlaps."""
     torus = Torus(*manifest.torus)
     return [
@@ -295,7 +295,7 @@ def load_parts(
     with _damage_named(path):
         if layout is not None:
             _check_layout(path, manifest, *layout)
-        return [_checked_piece(path, manifest, part) for part in parts_for(manifest, rectangle)]
+        return [_checked_piece(path, manifest, part) for part in select_parts(manifest, rectangle)]
 
 
 def density(path: Path, manifest: Manifest, block_cells: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from umwelt.agents.open_world import begin, open_region, torus_of
 from umwelt.agents.world_file import WorldFile, bundled_worlds, parse_world
 from umwelt.sandbox import audit
-from umwelt.sandbox.region import Rectangle, Region, Torus, hand_over
+from umwelt.sandbox.region import Rectangle, Region, Torus, exchange_halos
 from umwelt.sandbox.step import step
 
 
@@ -58,7 +58,7 @@ def run_together(
     order = np.random.default_rng(shuffle_seed)
     for tick in range(ticks):
         if tick % k == 0:
-            hand_over(regions)
+            exchange_halos(regions)
             if shuffle_seed is not None:
                 for region in regions:
                     for table in region.tables.values():

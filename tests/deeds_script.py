@@ -17,7 +17,7 @@ from umwelt.agents.commands import deeds
 from umwelt.agents.commands.deeds import Deed, Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
 from umwelt.agents.open_world import generate_world
 from umwelt.agents.world_file import WorldFile
-from umwelt.sandbox.region import Region, hand_over
+from umwelt.sandbox.region import Region, exchange_halos
 from umwelt.sandbox.step import step
 from umwelt.sandbox.units import ONE, SUBCELL
 
@@ -139,7 +139,7 @@ def run_with_deeds(
         if before_exchange:
             apply_all(regions, script)
         if passed % k == 0:
-            hand_over(regions)
+            exchange_halos(regions)
             if shuffle_seed is not None:
                 for region in regions:
                     for table in region.tables.values():

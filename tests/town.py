@@ -34,7 +34,7 @@ from umwelt.cluster.node.queries import QueryServer
 from umwelt.cluster.node.tile_publisher import TilePublisher
 from umwelt.cluster.partition import max_parts
 from umwelt.cluster.run.store import Store
-from umwelt.cluster.tasks.node_worker import Bench
+from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.wire.keys import KEEPER, SPECTATOR, WORLD, Keys
 from umwelt.cluster.wire.protocol import CancelTasks, QueryRequest, Welcome
 from umwelt.cluster.wire.transport import ZmqTransport
@@ -160,7 +160,7 @@ class Town:
         )
         self.hosts.append(host)
         self.publishers[id(host)] = publisher
-        self.answers[id(host)] = QueryServer(publisher, transport.send, Bench(f"node-{number}"))
+        self.answers[id(host)] = QueryServer(publisher, transport.send, NodeWorker(f"node-{number}"))
 
     def _looked(self, host: NodeDriver, incoming: Any, message: Any) -> bool:
         """What a node does with what comes from the gateway."""
@@ -279,8 +279,8 @@ def attended(folder: Path, nodes: int) -> Iterator[Engine]:
     engine.start()
 
     def watch() -> None:
-        while not ending.is_set() and not engine.resting:
-            engine.turn(0.05)
+        while not ending.is_set() and not engine.finished:
+            engine.poll(0.05)
 
     keeper = threading.Thread(target=watch)
     keeper.start()

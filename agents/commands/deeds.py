@@ -192,7 +192,7 @@ def apply(region: Region, deed: Deed, number: int) -> None:
             _moved(region, deed.kind)
         case Remove():
             for name, table in region.tables.items():
-                region.bury(name, table["id"] == deed.id)
+                region.remove_dead(name, table["id"] == deed.id)
         case Move():
             for name, table in region.tables.items():
                 table.keep(table["id"] != deed.id)
@@ -215,7 +215,7 @@ def _set(table: dict[Any, Any], key: Any, value: Any) -> None:
 
 def _moved(region: Region, name: str) -> None:
     """Rows were added or taken: the index by cell is stale, as after every burial."""
-    region.bury(name, np.zeros(region.tables[name].count, np.uint8))
+    region.remove_dead(name, np.zeros(region.tables[name].count, np.uint8))
 
 
 def _cells(region: Region, y: int, x: int, height: int = 1, width: int = 1) -> tuple[np.ndarray, ...]:

@@ -222,7 +222,7 @@ class Roster:
     # --- death
 
     def keep_last(self) -> list[tuple[int, np.ndarray, dict[str, np.ndarray]]]:
-        """What the beings with handles are now, for `bury` to hand to the handles of those that die."""
+        """What the beings with handles are now, for `remove_dead` to hand to the handles of those that die."""
         kept = []
         for code, store in enumerate(self._handles):
             if store:
@@ -233,7 +233,7 @@ class Roster:
                 kept.append((code, ids, {name: self.values(code, name, rows) for name in names}))
         return kept
 
-    def bury(self, kept: list[tuple[int, np.ndarray, dict[str, np.ndarray]]]) -> None:
+    def remove_dead(self, kept: list[tuple[int, np.ndarray, dict[str, np.ndarray]]]) -> None:
         """Leave the last values with the handles of those that died meanwhile."""
         for code, ids, values in kept:
             places = self.tables[code].schema.places
@@ -260,8 +260,8 @@ class Roster:
                 region.fields["substance"][to, y, x] += count
         dead = np.zeros(table.count, np.uint8)
         dead[row] = 1
-        region.bury(self.names[code], dead)
-        self.bury(kept)
+        region.remove_dead(self.names[code], dead)
+        self.remove_dead(kept)
 
 
 def runs(codes: np.ndarray) -> list[tuple[int, int, int]]:

@@ -105,7 +105,7 @@ class World(mesa.Model):
             return
         kept = roster.keep_last()
         advance(self.region, self.laws, 1)
-        roster.bury(kept)
+        roster.remove_dead(kept)
         if self.datacollector is self._own_collector:
             self.datacollector.collect(self)
 

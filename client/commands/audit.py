@@ -11,9 +11,9 @@ from rich.table import Table
 from umwelt.agents.measures.cycles import Cycle, Turnover
 from umwelt.client.commands.running import compile_laws, making
 from umwelt.client.commands.verify import OTHERWISE, counting
-from umwelt.cluster.run.audit import Closure, Round, closure, measured_round
-from umwelt.cluster.run.remote_store import opened_store
-from umwelt.cluster.run.replay import described_world
+from umwelt.cluster.run.audit import ClosureResult, CycleResult, check_closure, measure_cycles
+from umwelt.cluster.run.remote_store import open_store
+from umwelt.cluster.run.replay import read_run_world
 from umwelt.sandbox.chemistry import CHARGE
 from umwelt.sandbox.kernel import cached
 
@@ -26,18 +26,18 @@ WIDTH_COLUMNS = 120
 
 def audited(run: Path, ticks: int | None, as_json: bool) -> int:
     """Audit a run, show how far it is, and say what came out; gives the exit code."""
-    store = opened_store(run)
-    world = described_world(store)
+    store = open_store(run)
+    world = read_run_world(store)
     if world.chemistry is None:
         line = f"the laws of {world.laws.name} know no substances: there is no matter to audit"
         print(json.dumps({"run": str(run), "matter": False, "line": line}) if as_json else f"{run}: {line}")
         return 0
     with making(f"counting {run}"):
-        found = closure(store, world)
+        found = check_closure(store, world)
     if not cached():
         compile_laws(world, Console(stderr=True))
     with counting(f"measuring {run}") as seen:
-        went = measured_round(store, ticks, seen)
+        went = measure_cycles(store, ticks, seen)
     for line in went.passed_over:
         if line.removesuffix(": passed over") not in found.damaged:
             print(line, file=sys.stderr)
@@ -50,7 +50,7 @@ def audited(run: Path, ticks: int | None, as_json: bool) -> int:
     return 0 if found.closed else OTHERWISE
 
 
-def _as_plain(run: Path, found: Closure, went: Round) -> dict[str, Any]:
+def _as_plain(run: Path, found: ClosureResult, went: CycleResult) -> dict[str, Any]:
     """All that was found as one object."""
     return {
         "run": str(run),
@@ -73,7 +73,7 @@ def _as_plain(run: Path, found: Closure, went: Round) -> dict[str, Any]:
     }
 
 
-def _cycle_as_plain(cycle: Cycle, went: Round) -> dict[str, Any]:
+def _cycle_as_plain(cycle: Cycle, went: CycleResult) -> dict[str, Any]:
     pools = {
         one.pool: {
             "stock_first": one.stock_first,
@@ -93,11 +93,11 @@ def _cycle_as_plain(cycle: Cycle, went: Round) -> dict[str, Any]:
     return {"unit": cycle.unit, "pools": pools, "flows": flows}
 
 
-def _days(ticks: float | None, went: Round) -> float | None:
+def _days(ticks: float | None, went: CycleResult) -> float | None:
     return ticks / went.day_ticks if ticks is not None and went.day_ticks else None
 
 
-def _show(run: Path, found: Closure, went: Round) -> None:
+def _show(run: Path, found: ClosureResult, went: CycleResult) -> None:
     """Print what was found."""
     counted = f"{found.snapshots:,} snapshots and {found.moments:,} journalled moments"
     span = f"from tick {found.first_tick:,} to {found.last_tick:,}"
@@ -118,7 +118,7 @@ def _show(run: Path, found: Closure, went: Round) -> None:
     console.print(_table(went), highlight=False)
 
 
-def _accounted(found: Closure) -> str:
+def _accounted(found: ClosureResult) -> str:
     if found.open_tick is None:
         return "all of it accounted for"
     return (
@@ -127,7 +127,7 @@ def _accounted(found: Closure) -> str:
     )
 
 
-def _table(went: Round) -> Table:
+def _table(went: CycleResult) -> Table:
     """Every pool of every cycle that is shown: mean stock, gross flows and residence time."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("pool")
@@ -145,7 +145,7 @@ def _table(went: Round) -> Table:
     return table
 
 
-def _residence(one: Turnover, went: Round) -> tuple[str, str]:
+def _residence(one: Turnover, went: CycleResult) -> tuple[str, str]:
     """How long matter stays, in ticks and in days."""
     if one.residence_ticks is not None:
         days = _days(one.residence_ticks, went)

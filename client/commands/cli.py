@@ -111,16 +111,16 @@ def resume(
     from umwelt.client.commands.running import Asked, carry_on, making, prepare
     from umwelt.client.commands.window_process import refuse
     from umwelt.cluster.coordinator.storage import newest_good
-    from umwelt.cluster.launch.local import Plan, refuse_running
-    from umwelt.cluster.run.remote_store import opened_store
-    from umwelt.cluster.run.replay import described_world
+    from umwelt.cluster.launch.local import Plan, check_not_running
+    from umwelt.cluster.run.remote_store import open_store
+    from umwelt.cluster.run.replay import read_run_world
 
     refuse(window)
     with Asked.listening() as asked:
-        store = opened_store(run)
+        store = open_store(run)
         with making(f"reading {run}"):
-            refuse_running(store)
-            described = described_world(store)
+            check_not_running(store)
+            described = read_run_world(store)
             newest, _, passed_over = newest_good(store, described)
         for line in passed_over:
             print(line, file=sys.stderr)

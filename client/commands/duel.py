@@ -28,7 +28,7 @@ from umwelt.client.experiments.duel import (
     outcome_of,
     run_duels,
 )
-from umwelt.cluster.run.store import aside, writing
+from umwelt.cluster.run.store import replace_file, report_disk_errors
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import cached
 from umwelt.sandbox.region import Region
@@ -219,11 +219,11 @@ def _write(to: Path, duels: Sequence[Duel], found: Sequence[Sequence[Row]]) -> l
         ("generation", number),
     ]
     paths = [to / "duel.parquet", to / "duel.png"]
-    with writing(to, "--to"):
+    with report_disk_errors(to, "--to"):
         to.mkdir(parents=True, exist_ok=True)
         # both are written before either takes its place
         with ExitStack() as finished:
-            halves = [finished.enter_context(aside(path)) for path in paths]
+            halves = [finished.enter_context(replace_file(path)) for path in paths]
             parquet.write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns)), halves[0], compression="zstd")
             _draw(halves[1], duels, found)
     return paths

@@ -25,9 +25,9 @@ from umwelt.client.experiments.outcomes import Finding, Run, analysed, compared,
 from umwelt.client.experiments.plan import Experiment, Trial, bundled_experiments, read_experiment
 from umwelt.client.experiments.plots import draw_page
 from umwelt.client.experiments.trial import Result, all_runs, job_of
-from umwelt.cluster.ray.pool import ray_workshop
-from umwelt.cluster.run.store import aside, writing
-from umwelt.cluster.tasks.pool import Workshop, processes_for
+from umwelt.cluster.ray.pool import ray_worker_pool
+from umwelt.cluster.run.store import replace_file, report_disk_errors
+from umwelt.cluster.tasks.pool import WorkerPool, choose_process_count
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import cached
 
@@ -42,7 +42,7 @@ def experimented(name: str, quick: bool, to: Path | None, engine: str, processes
     experiment = read_experiment(name, quick)
     folder = (to or Path("runs") / "experiments" / experiment.name) / ("quick" if quick else ".")
     console = Console(stderr=as_json)
-    with writing(folder, "--to"):
+    with report_disk_errors(folder, "--to"):
         (folder / "runs").mkdir(parents=True, exist_ok=True)
     done = {trial: path for trial in experiment.trials if (path := _finished(folder, trial)) is not None}
     left = [trial for trial in experiment.trials if trial not in done]
@@ -64,7 +64,7 @@ def experimented(name: str, quick: bool, to: Path | None, engine: str, processes
         raise
     runs = [_read_run(done[trial], trial, experiment.file.analyses) for trial in experiment.trials]
     findings = judged(experiment, runs)
-    with writing(folder, "--to"):
+    with report_disk_errors(folder, "--to"):
         paths = _write_all(folder, experiment, runs, findings)
     _show(console, experiment, findings)
     for path in paths:
@@ -114,8 +114,8 @@ def _run(
 
 def _workshop(left: Sequence[Trial], engine: str, processes: int, seen: Callable[[str, int], None]) -> Any:
     if engine == "ray":
-        return ray_workshop(len(left), processes, seen)
-    return Workshop(processes_for([trial.world for trial in left], processes), seen=seen)
+        return ray_worker_pool(len(left), processes, seen)
+    return WorkerPool(choose_process_count([trial.world for trial in left], processes), seen=seen)
 
 
 @contextmanager
@@ -199,7 +199,7 @@ def _write_run(path: Path, trial: Trial, result: Result) -> None:
 
     meta = {"key": trial.key, "figures": result.figures, "digest": f"{result.digest:016x}"}
     table = _table(result.rows).replace_schema_metadata({META: json.dumps(meta).encode()})
-    with writing(path.parent, "--to"), aside(path) as half:
+    with report_disk_errors(path.parent, "--to"), replace_file(path) as half:
         parquet.write_table(table, half, compression="zstd")
 
 
@@ -226,11 +226,11 @@ def _write_all(folder: Path, experiment: Experiment, runs: Sequence[Run], findin
     outcomes = outcome_rows(experiment, runs, findings)
     paths = [folder / name for name in ("results.parquet", "outcomes.parquet", f"{experiment.name}.png", "verdict.md")]
     for path, found in zip(paths[:2], (rows, outcomes), strict=True):
-        with aside(path) as half:
+        with replace_file(path) as half:
             parquet.write_table(_table(found), half, compression="zstd")
-    with aside(paths[2]) as half:
+    with replace_file(paths[2]) as half:
         draw_page(half, experiment, runs)
-    with aside(paths[3]) as half:
+    with replace_file(paths[3]) as half:
         half.write_text(_verdict(experiment, runs, findings), "utf-8")
     return [Path(os.path.normpath(path)) for path in paths]
 

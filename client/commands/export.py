@@ -6,8 +6,8 @@ from itertools import islice
 from pathlib import Path
 
 from umwelt.cluster.run.journal import Journal, damaged
-from umwelt.cluster.run.remote_store import opened_store
-from umwelt.cluster.run.store import aside, writing
+from umwelt.cluster.run.remote_store import open_store
+from umwelt.cluster.run.store import replace_file, report_disk_errors
 
 ROWS_AT_ONCE = 100_000
 
@@ -28,7 +28,7 @@ def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:
         "life": [("tick", number), ("births", number), ("deaths", number)],
         "births": [("id", number), ("parent_id", number), *place, ("species", name), ("genome", pa.binary())],
     }
-    journal = Journal.reading(opened_store(folder).journal)
+    journal = Journal.reading(open_store(folder).journal)
     try:
         rows = {
             "populations": _populations(journal),
@@ -36,12 +36,12 @@ def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:
             "life": _life(journal),
             "births": journal.births(),
         }
-        with writing(to, "--to"):
+        with report_disk_errors(to, "--to"):
             to.mkdir(parents=True, exist_ok=True)
             # all are written before any takes its place: an older export is replaced as a whole
             paths = {what: to / f"{what}.parquet" for what in rows}
             with ExitStack() as finished:
-                halves = {what: finished.enter_context(aside(path)) for what, path in paths.items()}
+                halves = {what: finished.enter_context(replace_file(path)) for what, path in paths.items()}
                 found = {what: _write(halves[what], columns[what], rows[what], journal.path) for what in rows}
             return [(paths[what], written) for what, written in found.items()]
     finally:

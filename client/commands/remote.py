@@ -13,10 +13,10 @@ from rich.text import Text
 from umwelt.client.commands.dashboard import NODE_COLUMNS, by_name, node_cells
 from umwelt.client.connection.api import Connection, connect
 from umwelt.cluster.coordinator.process import COORDINATOR_FILE
-from umwelt.cluster.gateway.server import GATEWAY
 from umwelt.cluster.launch.local import CLUSTER
 from umwelt.cluster.process import is_alive, read_announcement
 from umwelt.cluster.run.store import RUNS, WORLD
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 from umwelt.sandbox.errors import RunError
 
 ANSWER_S = 10.0
@@ -51,9 +51,9 @@ def place_of(address: str | None) -> str | Path:
             raise RunError(f"{len(found)} worlds are running: say which one: {', '.join(map(str, found))}")
     folder = Path(address) if address is not None else found[0]
     end_s = time.monotonic() + STARTS_WITHIN_S
-    while _lives(folder) and read_announcement(folder / GATEWAY) is None and time.monotonic() < end_s:
+    while _lives(folder) and read_announcement(folder / GATEWAY_FILE) is None and time.monotonic() < end_s:
         time.sleep(LOOK_S)
-    if read_announcement(folder / GATEWAY) is None or not _lives(folder):
+    if read_announcement(folder / GATEWAY_FILE) is None or not _lives(folder):
         is_run = (folder / WORLD).is_file()
         mend = f"umwelt resume {folder} wakes it" if is_run else "give a run's folder, or tcp://HOST:PORT"
         raise RunError(f"{folder}: no world is running there: {mend}")

@@ -212,16 +212,16 @@ def carry_on(
 def _until_resting(
     engine: Engine, asked: Asked, rates: Rates, window: Beside | None, watcher: Dashboard | Lines | None = None
 ) -> None:
-    assert engine.line is not None
-    while not engine.resting:
-        if engine.turn(TURN_S):
-            rates.note(engine.line.status)
+    assert engine.coordinator is not None
+    while not engine.finished:
+        if engine.poll(TURN_S):
+            rates.note(engine.coordinator.status)
         if asked.to_stop:
             engine.stop()
         if window is not None:
             window.turn()
         if watcher is not None:
-            watcher.show(engine.line.status, engine.said, SAVING if asked.to_stop else "")
+            watcher.show(engine.coordinator.status, engine.messages, SAVING if asked.to_stop else "")
 
 
 def newest(store: Store) -> tuple[Metrics, int]:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from umwelt.cluster.run.replay import verify
 from umwelt.cluster.run.verify import compare
-from umwelt.cluster.wire.keys import ledger_public
+from umwelt.cluster.wire.keys import load_chain_public
 
 OTHERWISE = 1
 
@@ -36,10 +36,10 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
 
 def verified(run: Path, nodes: int, keys: Path | None, as_json: bool) -> int:
     """Verify a run, show how far it is, and say what came out; gives the exit code."""
-    public = ledger_public(keys) if keys is not None else None
+    public = load_chain_public(keys) if keys is not None else None
     with counting(f"verifying {run}") as seen:
         verdict = verify(run, nodes, seen, public)
-    same = verdict.first_other is None
+    same = verdict.first_difference is None
     if as_json:
         print(json.dumps({"same": same, "nodes": nodes, "run": str(run), **asdict(verdict)}))
     counted = f"{verdict.compared:,} digests and {verdict.snapshots:,} snapshots"
@@ -57,7 +57,7 @@ def verified(run: Path, nodes: int, keys: Path | None, as_json: bool) -> int:
 
 def held_against(run: Path, other: Path, keys: Path | None, as_json: bool) -> int:
     """Say how the histories of two runs stand to each other; gives the exit code, 0 if they share anything."""
-    how, line = compare(run, other, ledger_public(keys) if keys is not None else None)
+    how, line = compare(run, other, load_chain_public(keys) if keys is not None else None)
     apart = how.relation in ("nothing", "forged")
     if as_json:
         print(json.dumps({"run": str(run), "against": str(other), "line": line, **asdict(how)}))

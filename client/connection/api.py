@@ -32,7 +32,7 @@ from umwelt.client.connection.answers import Cells, Status, check_shape
 from umwelt.client.connection.connection import GatewayLink
 from umwelt.client.connection.requests import Request, Target
 from umwelt.client.connection.views import View, Watcher
-from umwelt.client.connection.workflows import WorldFlow, run_workflow
+from umwelt.client.connection.workflows import WorldFlow, run_world_workflow
 from umwelt.cluster.tasks.workflow import MAX_TASKS, WITHIN_S
 from umwelt.cluster.wire.keys import Keys, best_role
 from umwelt.cluster.wire.viewer_protocol import LIVE
@@ -210,7 +210,7 @@ class AsyncPlace(Place):
         **named: Any,
     ) -> T:
         """Awaits a workflow; see `Connection.workflow`."""
-        return await run_workflow(self.link, self._shown, function, arguments, named, max_tasks, within_s)
+        return await run_world_workflow(self.link, self._shown, function, arguments, named, max_tasks, within_s)
 
     async def task(
         self, name: str, *arguments: Any, near: Sequence[int] = (), within_s: float = 0.0, **named: Any
@@ -381,7 +381,7 @@ class WaitingPlace(Place):
         longer than `within_s`.
         """
         return _run_in_thread(
-            lambda: run_workflow(self.link, self._shown, function, arguments, named, max_tasks, within_s)
+            lambda: run_world_workflow(self.link, self._shown, function, arguments, named, max_tasks, within_s)
         )
 
     def task(self, name: str, *arguments: Any, near: Sequence[int] = (), within_s: float = 0.0, **named: Any) -> Any:

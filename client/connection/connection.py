@@ -19,12 +19,12 @@ from umwelt.agents.world_file import MAX_CELLS, MAX_SIDE_CELLS
 from umwelt.client.connection.pending import NEVER_S, PendingRequests, Reply
 from umwelt.client.connection.rate_limit import CreditLimit
 from umwelt.client.connection.subscriptions import Subscriptions
-from umwelt.cluster.gateway.server import GATEWAY
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.view.tiles import LEVELS, Topic
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import KEEPER, Keys
 from umwelt.cluster.wire.transport import Limits, ZmqTransport, check_address
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 from umwelt.sandbox.errors import RunError
 
 TURN_S = 0.02
@@ -272,7 +272,7 @@ class GatewayLink:
         if _is_address(self._place):
             return
         path = Path(self._place)
-        announcement = read_announcement(path / GATEWAY)
+        announcement = read_announcement(path / GATEWAY_FILE)
         if announcement is None or not isinstance(announcement.get("address"), str):
             fix = f"start it with: umwelt resume {path}" if path.is_dir() else "give a run's folder, or tcp://HOST:PORT"
             raise RunError(f"{path}: no world runs there: {fix}")

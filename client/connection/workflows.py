@@ -24,7 +24,7 @@ from umwelt.client.connection.answers import (
     check_shape,
 )
 from umwelt.client.connection.connection import GatewayLink
-from umwelt.cluster.tasks.workflow import Flow, carried_out
+from umwelt.cluster.tasks.workflow import Flow, run_workflow
 from umwelt.cluster.view.queries import MAX_TASK_ROWS, Patch, Select
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.viewer_protocol import LIVE
@@ -63,7 +63,7 @@ class WorldFlow(Flow):
         return check_shape((await asyncio.wrap_future(future)).content, Family)
 
 
-async def run_workflow(
+async def run_world_workflow(
     link: GatewayLink,
     shown: int,
     function: Callable[..., Awaitable[T]],
@@ -73,7 +73,7 @@ async def run_workflow(
     within_s: float,
 ) -> T:
     """Awaits a workflow. Raises RunError if it requests more than `max_tasks` tasks or takes longer than `within_s`."""
-    return await carried_out(WorldFlow(link, max_tasks, shown), function, arguments, dict(named), within_s)
+    return await run_workflow(WorldFlow(link, max_tasks, shown), function, arguments, dict(named), within_s)
 
 
 # --- queries

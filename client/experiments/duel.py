@@ -23,9 +23,9 @@ from umwelt.agents.measures.census import mean_of
 from umwelt.agents.open_world import begin, generate_world
 from umwelt.agents.world_file import WorldFile, parse_world, set_value, to_toml
 from umwelt.client.experiments.schema import GardenStage
-from umwelt.cluster.run.remote_store import opened_store
-from umwelt.cluster.run.replay import reached, region_at
-from umwelt.cluster.tasks.pool import Workshop, processes_for
+from umwelt.cluster.run.remote_store import open_store
+from umwelt.cluster.run.replay import find_last_tick, restore_region
+from umwelt.cluster.tasks.pool import WorkerPool, choose_process_count
 from umwelt.cluster.tasks.registry import task
 from umwelt.cluster.tasks.workflow import Flow
 from umwelt.sandbox.dice import purpose
@@ -61,10 +61,10 @@ class Duel:
 
 def moment_of(folder: Path, tick: int | None, option: str) -> tuple[WorldFile, Region]:
     """A run's world at a tick it has reached, the last snapshot's if none is given; `option` asked for the tick."""
-    store = opened_store(folder)
-    if tick is not None and tick > (last := reached(store)):
+    store = open_store(folder)
+    if tick is not None and tick > (last := find_last_tick(store)):
         raise RunError(f"{option}: {folder} has reached tick {last}: give an earlier one, or resume it first")
-    world, region, _ = region_at(store, tick)
+    world, region, _ = restore_region(store, tick)
     if not isinstance(world.settings, EarthSettings):
         line = f"{folder}: {world.laws.name} has no founders with genomes: choose a run of another world"
         raise RunError(line)
@@ -280,9 +280,9 @@ def run_duels(
     Raises what went wrong in any; whatever happens, no process is left.
     """
     jobs = [(duel.world.text, duel.world.source, duel.world.name, ticks, every) for duel in duels]
-    count = processes_for([duel.world for duel in duels], processes)
+    count = choose_process_count([duel.world for duel in duels], processes)
     told = None if seen is None else lambda ticket, tick: seen(int(ticket), tick)
-    with Workshop(count, seen=told) as shop:
+    with WorkerPool(count, seen=told) as shop:
         return shop.carry_out(_side_by_side, jobs)
 
 

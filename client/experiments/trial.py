@@ -28,7 +28,7 @@ from umwelt.client.experiments.duel import (
 from umwelt.client.experiments.plan import Trial
 from umwelt.client.experiments.schema import DuelStage, GardenStage
 from umwelt.cluster.run.replay import Replay
-from umwelt.cluster.run.store import aside, writing
+from umwelt.cluster.run.store import replace_file, report_disk_errors
 from umwelt.cluster.tasks.registry import task
 from umwelt.cluster.tasks.workflow import Flow
 from umwelt.cluster.wire.protocol import Deed
@@ -147,13 +147,13 @@ def _fresh_seed(world: WorldFile) -> int:
 def _keep(job: Job, world: WorldFile, region: Region, kept: Kept) -> None:
     """Write a checkpoint, and let the one before it go."""
     folder = Path(job.folder)
-    with writing(folder, "--to"):
+    with report_disk_errors(folder, "--to"):
         folder.mkdir(parents=True, exist_ok=True)
         place = folder / f"tick-{region.tick}"
         shutil.rmtree(place, ignore_errors=True)
         snapshot.save(place, region, world.text, world.name)
         kept.tick = region.tick
-        with aside(folder / ROWS) as half:
+        with replace_file(folder / ROWS) as half:
             half.write_bytes(msgspec.json.encode(kept))
         for old in folder.glob("tick-*"):
             if old != place:

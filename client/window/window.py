@@ -15,10 +15,11 @@ from umwelt.client.window.feed.sky import wind_at
 from umwelt.client.window.gui import Gui
 from umwelt.client.window.input.inhabit import Inhabiting
 from umwelt.client.window.input.keys import ACTIONS, PANS, SPEEDS, ZOOMS
-from umwelt.client.window.input.toolbar import Toolbar
 from umwelt.client.window.input.tools import REACH_CELLS, REACH_PIXELS, SPECTATOR_LINE, Hands
-from umwelt.client.window.panels import Dock, keeping, legend
+from umwelt.client.window.panels import keeping, legend
+from umwelt.client.window.panels.dock import Dock
 from umwelt.client.window.panels.layout import LEFT_PX, RIGHT_PX
+from umwelt.client.window.panels.toolbar import Toolbar
 from umwelt.client.window.recording.recorder import Recorder, screenshot
 from umwelt.client.window.session import Session
 from umwelt.client.window.timeline import STRIP_PX, Timeline

@@ -26,12 +26,18 @@ from umwelt.cluster.partition import max_parts
 from umwelt.cluster.process import StopSignal, announce, read_settings, report_errors
 from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.remote_store import FarStore, opened_store
-from umwelt.cluster.run.replay import described_world
+from umwelt.cluster.run.remote_store import RemoteStore, open_store
+from umwelt.cluster.run.replay import read_run_world
 from umwelt.cluster.run.store import Entry, Store
-from umwelt.cluster.run.verify import keep_ledger
-from umwelt.cluster.wire.keys import KEEPER, NODE, WORLD, Keys, ledger_secret
-from umwelt.cluster.wire.protocol import PROTOCOL_VERSION, Order, Welcome
+from umwelt.cluster.wire.keys import KEEPER
+from umwelt.cluster.wire.keys import NODE
+from umwelt.cluster.wire.keys import WORLD
+from umwelt.cluster.wire.keys import Keys
+from umwelt.cluster.wire.protocol import PROTOCOL_VERSION
+from umwelt.cluster.wire.protocol import Order
+from umwelt.cluster.wire.protocol import Welcome
+from umwelt.cluster.run.verify import update_chain
+from umwelt.cluster.wire.keys import load_chain_secret
 from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.errors import RunError
@@ -103,26 +109,26 @@ class CoordinatorProcess:
 
     def __init__(self, settings: CoordinatorSettings):
         self.settings = settings
-        store = opened_store(Path(settings.run).resolve())
+        store = open_store(Path(settings.run).resolve())
         self._claim = claimed(store.folder)
-        world = described_world(store)
+        world = read_run_world(store)
         keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
         entry, manifest, passed = newest_good(store, world)
         for line in passed:
             print(f"umwelt: {line}", file=sys.stderr, flush=True)
         store.tidy()
         self.journal = Journal(store.journal)
-        secret = ledger_secret(Path(settings.keys)) if settings.keys else None
+        secret = load_chain_secret(Path(settings.keys)) if settings.keys else None
         if secret is not None and not self.journal.head_stands():
             raise RunError(
                 f"{store.journal}: its last head is not of this ledger: umwelt verify {store.folder} tells what was "
                 "changed: take it from a copy, or resume the run without keys"
             )
-        keep_ledger(store, self.journal)
+        update_chain(store, self.journal)
         known = known_from(store, self.journal, world, entry, manifest)
         constants = snapshot.load_constants(store.path(*entry), manifest)
-        token = snapshot_transfer.offer(store.folder)
-        url = store.url if isinstance(store, FarStore) else ""
+        token = snapshot_transfer.write_token(store.folder)
+        url = store.url if isinstance(store, RemoteStore) else ""
         welcome = Welcome(world.text, world.name, str(store.folder), token, url, settings.checked)
         chosen = {name: getattr(settings, name) for name in ("mark_s", "kept_s", "dead_after_s", "gather_s")}
         wishes = RunOptions(
@@ -161,7 +167,7 @@ class CoordinatorProcess:
             self.steward.turn(TURN_S)
         line = self.steward.rested
         self.books.close()
-        snapshot_transfer.withdraw(self.store.folder)
+        snapshot_transfer.remove_tokens(self.store.folder)
         (self.store.folder / COORDINATOR_FILE).unlink(missing_ok=True)
         self.transport.close()
         if line:

@@ -26,7 +26,7 @@ from umwelt.cluster.partition import BLOCK_CELLS, cut
 from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.store import Entry, Store
-from umwelt.cluster.run.verify import papers_of
+from umwelt.cluster.run.verify import snapshot_record
 from umwelt.cluster.shard import unpack_births
 from umwelt.cluster.wire.protocol import FileChunk, FileRequest
 from umwelt.sandbox import snapshot
@@ -83,7 +83,7 @@ class RunStorage:
 
     def divide(self, divide: DivideTorus) -> list[tuple[int, int, int, int]]:
         """Rectangles of about equal cost, by where beings are in the snapshot."""
-        entry = Entry.named(divide.snapshot)
+        entry = Entry.parse(divide.snapshot)
         assert entry is not None
         torus = torus_of(self.world)
         beings = snapshot.density(self.store.path(*entry), self.store.manifest(entry), BLOCK_CELLS)
@@ -141,7 +141,7 @@ class RunStorage:
             try:
                 snapshot.write_constants(aside, self.constants)
                 manifest = self._manifest(complete)
-                papers = papers_of(manifest, aside) if complete.kept else ""
+                papers = snapshot_record(manifest, aside) if complete.kept else ""
                 self.store.complete(aside, manifest)
                 if papers:
                     self._finished.put((complete.tick, papers))
@@ -165,7 +165,7 @@ class RunStorage:
             torus_of(self.world),
             common.seed,
             complete.tick,
-            snapshot.seals_of(self.constants),
+            snapshot.hash_constants(self.constants),
             complete.parts,
             {"births": complete.births, "deaths": complete.deaths},
             Controls.read(complete.controls),
@@ -204,14 +204,14 @@ class RunStorage:
 
     def answer(self, ask: FileRequest) -> tuple[FileChunk, list[Any]] | None:
         """A piece of a file of a complete snapshot, or the list of its files."""
-        entry = Entry.named(ask.snapshot)
+        entry = Entry.parse(ask.snapshot)
         if entry is None:
             return None
         folder = self.store.path(*entry)
         try:
             if not ask.name:
-                return FileChunk(ask.snapshot, "", 0, snapshot_transfer.files_of(folder)), []
-            chunk = snapshot_transfer.chunk_of(folder, ask.name, ask.offset)
+                return FileChunk(ask.snapshot, "", 0, snapshot_transfer.list_files(folder)), []
+            chunk = snapshot_transfer.read_chunk(folder, ask.name, ask.offset)
             return FileChunk(ask.snapshot, ask.name, ask.offset), [chunk.data]
         except (ValueError, OSError):
             return None
@@ -255,7 +255,7 @@ def newest_good(
     store: Store, world: WorldFile, last_tick: int | None = None
 ) -> tuple[Entry, snapshot.Manifest, list[str]]:
     """The newest snapshot that is whole, read part by part; and a line for each one passed over."""
-    passed = [f"{path}: half written: passed over" for path in store.half_written()]
+    passed = [f"{path}: half written: passed over" for path in store.unfinished()]
     layout = world.laws.layout(world)
     for entry in store.entries(last_tick):
         path = store.path(*entry)
@@ -267,4 +267,4 @@ def newest_good(
             return entry, manifest, passed
         except SnapshotError as error:
             passed.append(f"{error}: passed over")
-    raise store.none_left(passed)
+    raise store.no_snapshot_error(passed)

@@ -16,14 +16,14 @@ import numpy as np
 from umwelt.agents.body.genome import MARKER_A, MONSTER_GENES
 from umwelt.agents.earth.settings import EarthSettings
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.gateway.welcome import species_of
+from umwelt.cluster.gateway.welcome import species_names
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.view.tiles import has_traits
 from umwelt.cluster.wire.viewer_protocol import History
 from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.text import one_line, one_of
 
-RECALLED = ("metrics", "births", "family")
+JOURNAL_QUERIES = ("metrics", "births", "family")
 MAX_UNDER_WAY = 100
 MAX_POINTS, MAX_NUMBERS = 2000, 200_000
 """Points of metrics in an answer, and numbers in all of them: where much is counted, the points are fewer."""
@@ -39,12 +39,12 @@ class Found(NamedTuple):
     raw: bytes = b""
 
 
-class Recall:
+class JournalQueries:
     """See the page's top. `journal` is the file; `begin` asks, `turn` tells what was found."""
 
     def __init__(self, world: WorldFile, journal: Path):
         self.world, self.path = world, journal
-        self._species = {name: at for at, name in enumerate(species_of(world))}
+        self._species = {name: at for at, name in enumerate(species_names(world))}
         self._kinds = {schema.name: schema.kind for schema in world.laws.layout(world)[1]}
         traits = any(has_traits(schema) for schema in world.laws.layout(world)[1])
         self._genes = (MONSTER_GENES if traits else -1, MARKER_A, len(MARKERS))

@@ -23,12 +23,16 @@ from typing import Any, cast
 import msgspec
 
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.gateway.tile_relay import Map
 from umwelt.cluster.node.queries import QueryServer
 from umwelt.cluster.node.tile_publisher import TilePublisher
-from umwelt.cluster.process import StopSignal, announce, read_announcement, read_settings, report_errors
+from umwelt.cluster.process import StopSignal
+from umwelt.cluster.process import announce
+from umwelt.cluster.process import read_announcement
+from umwelt.cluster.process import read_settings
+from umwelt.cluster.process import report_errors
+from umwelt.cluster.gateway.tile_relay import NodeMap
 from umwelt.cluster.run.store import Store
-from umwelt.cluster.tasks.node_worker import Bench
+from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.wire.keys import KEEPER, WORLD, Keys
 from umwelt.cluster.wire.protocol import CancelTasks, Order, QueryRequest, TicketResult, decode, encode
 from umwelt.cluster.wire.transport import ZmqTransport
@@ -52,7 +56,7 @@ LOOK_EVERY_S = 0.02
 TURN_S = 0.01
 
 
-class HistorySettings(msgspec.Struct):
+class ReplaySettings(msgspec.Struct):
     """What such a process is started with; `folder` is a private one for its doors and for what it announces."""
 
     run: str
@@ -65,7 +69,7 @@ class HistorySettings(msgspec.Struct):
 
 
 @dataclass(eq=False)
-class Moment:
+class ReplayShard:
     """A tick of the past, as a publisher takes portions."""
 
     world: WorldFile
@@ -77,10 +81,10 @@ class Moment:
         return self.region.tick
 
 
-class Player:
+class ReplayPlayer:
     """A moment that can go on: from the tick it was begun at, at some speed, as far as the journal has come."""
 
-    moment: Moment
+    moment: ReplayShard
     _replay: Any
 
     def __init__(self, store: Store, tick: int):
@@ -90,11 +94,11 @@ class Player:
 
     def show(self) -> None:
         """Begin, or begin again, and rest."""
-        from umwelt.cluster.run.replay import Replay, region_at
+        from umwelt.cluster.run.replay import Replay, restore_region
 
         self.moment = self._replay = cast(Any, None)  # the old one goes before there is another
-        world, region, _ = region_at(self.store, self.began)
-        self.moment = Moment(world, region)
+        world, region, _ = restore_region(self.store, self.began)
+        self.moment = ReplayShard(world, region)
         self._replay = Replay(world, region)
         self._last, self._read_s, self._due_s, self.ticks_per_s = region.tick, -1e9, 0.0, 0.0
 
@@ -118,12 +122,12 @@ class Player:
 
     def _ahead(self, now_s: float) -> bool:
         """Whether the run is known to have gone on from here; the deeds of ticks are read before they are made."""
-        from umwelt.cluster.run.replay import journalled
+        from umwelt.cluster.run.replay import read_progress
 
         if self.moment.tick >= self._last and now_s - self._read_s >= JOURNAL_EVERY_S:
             self._read_s = now_s
-            self._last, due = journalled(self.store, self.moment.tick)
-            self._replay.know(due)
+            self._last, due = read_progress(self.store, self.moment.tick)
+            self._replay.set_deeds(due)
         return self.moment.tick < self._last
 
     def order(self, order: Order, clock: Callable[[], float]) -> TicketResult:
@@ -139,16 +143,16 @@ class Player:
         return TicketResult(order.ticket, self.moment.tick, 0)
 
 
-def show(settings: HistorySettings) -> None:
+def show(settings: ReplaySettings) -> None:
     """Replay to a tick, then let it be watched, asked and played until nobody wants it any more."""
     ending = StopSignal()
     crew.resize(1)
-    player = Player(Store.open(Path(settings.run)), settings.tick)
+    player = ReplayPlayer(Store.open(Path(settings.run)), settings.tick)
     keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
     places = [f"ipc://{settings.folder}/{name}" for name in ("door", "tiles")]
     with ZmqTransport(b"", places[0], keys, WORLD, frozenset({WORLD, KEEPER})) as transport:
         publisher = TilePublisher(places[1], keys)
-        answers = QueryServer(publisher, transport.send, Bench(wake=transport.wake))
+        answers = QueryServer(publisher, transport.send, NodeWorker(wake=transport.wake))
         announce(
             Path(settings.folder) / "moment.json",
             {"door": transport.address, "tiles": publisher.address, "tick": player.moment.tick},
@@ -174,7 +178,7 @@ def show(settings: HistorySettings) -> None:
         publisher.close()
 
 
-def fork(settings: HistorySettings) -> None:
+def fork(settings: ReplaySettings) -> None:
     """Fork the run, and say where to."""
     from umwelt.cluster.run.replay import fork as forked
 
@@ -187,7 +191,7 @@ def main() -> None:
     """The process' entry."""
     os.nice(10)
     with report_errors("history"):
-        settings = read_settings(HistorySettings)
+        settings = read_settings(ReplaySettings)
         {"show": show, "fork": fork}[settings.what](settings)
 
 
@@ -195,7 +199,7 @@ def main() -> None:
 
 
 @dataclass
-class Ordered:
+class PendingOrder:
     """An order to a moment, said again until it is settled."""
 
     order: Order
@@ -204,7 +208,7 @@ class Ordered:
 
 
 @dataclass
-class Errand:
+class ReplayProcess:
     """A process of the past, and those who wait for it."""
 
     what: str
@@ -214,11 +218,11 @@ class Errand:
     pass_key: bytes
     waiting: list[Callable[[dict[str, Any], str], None]] = field(default_factory=list)
     found: dict[str, Any] | None = None
-    map: Map | None = None
+    map: NodeMap | None = None
     used_s: float = 0.0
     moved: bool = False
     """Whether it was told to play since it stood at its tick."""
-    orders: deque[Ordered] = field(default_factory=deque)
+    orders: deque[PendingOrder] = field(default_factory=deque)
     """The first is under way; one after another, so that the last one stands."""
 
     @property
@@ -226,7 +230,7 @@ class Errand:
         return Path(self.folder.name) / "log"
 
 
-class Past:
+class ReplayProcesses:
     """The moments that are shown, and forks under way. `opened` and `gone` are told when a moment comes and goes.
 
     `send(address, frames)` reaches moments; what they settle is given to `take`.
@@ -236,15 +240,15 @@ class Past:
         self,
         run: Path,
         keys: str,
-        opened: Callable[[int, Map], None],
+        opened: Callable[[int, NodeMap], None],
         gone: Callable[[int], None],
         send: Callable[[str, list[Any]], bool],
     ):
         self.run, self.keys, self._opened, self._gone, self._send = run, keys, opened, gone, send
-        self.errands: list[Errand] = []
+        self.errands: list[ReplayProcess] = []
         self._looked_s = 0.0
 
-    def map_of(self, tick: int) -> Map | None:
+    def map_of(self, tick: int) -> NodeMap | None:
         """Where a shown tick can be asked."""
         return next((one.map for one in self.errands if (one.what, one.tick) == ("show", tick)), None)
 
@@ -276,10 +280,10 @@ class Past:
             self._end(min(ready, key=lambda one: one.used_s))
         return bool(ready)
 
-    def _start(self, what: str, tick: int) -> Errand:
+    def _start(self, what: str, tick: int) -> ReplayProcess:
         folder = tempfile.TemporaryDirectory(prefix="umwelt-past-")
         pass_key = secrets.token_bytes(16)
-        settings = HistorySettings(str(self.run), what, tick, folder.name, self.keys, pass_key.hex())
+        settings = ReplaySettings(str(self.run), what, tick, folder.name, self.keys, pass_key.hex())
         command = [
             sys.executable,
             "-m",
@@ -288,7 +292,7 @@ class Past:
         ]
         with (Path(folder.name) / "log").open("wb") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        return Errand(what, tick, process, folder, pass_key)
+        return ReplayProcess(what, tick, process, folder, pass_key)
 
     def play(self, tick: int, ticks_per_s: float, now_s: float, done: Callable[[int, str], None]) -> None:
         """Let a shown tick go on at a speed (0: rest); `done` gets the tick from which, or a line."""
@@ -298,12 +302,12 @@ class Past:
         known.used_s = now_s
         self._order(known, "play", ticks_per_s, done)
 
-    def _order(self, errand: Errand, what: str, value: float, done: Callable[[int, str], None]) -> None:
+    def _order(self, errand: ReplayProcess, what: str, value: float, done: Callable[[int, str], None]) -> None:
         if len(errand.orders) >= MAX_ORDERS:
             raise RunError(f"tick {errand.tick}: has too much to do: wait for its answers")
         errand.moved = what == "play" and (errand.moved or value > 0)
         ticket = secrets.token_hex(16)  # unlike any that a viewer may choose
-        errand.orders.append(Ordered(Order(ticket, what, value, errand.pass_key.hex()), done))
+        errand.orders.append(PendingOrder(Order(ticket, what, value, errand.pass_key.hex()), done))
 
     def take(self, settled: TicketResult) -> None:
         """A moment has done what it was told."""
@@ -312,7 +316,7 @@ class Past:
                 one.orders.popleft().done(settled.tick, settled.line)
                 return
 
-    def _say(self, errand: Errand, now_s: float) -> None:
+    def _say(self, errand: ReplayProcess, now_s: float) -> None:
         if errand.map is None or not errand.orders or now_s - errand.orders[0].said_s < ORDER_AGAIN_S:
             return
         reached = self._send(errand.map.doors[0], encode(errand.orders[0].order))
@@ -340,17 +344,17 @@ class Past:
                 line = _last_line(one.log) or f"the process that was to {one.what} tick {one.tick} ended (code {code})"
                 self._end(one, line)
 
-    def _ready(self, one: Errand, now_s: float) -> None:
+    def _ready(self, one: ReplayProcess, now_s: float) -> None:
         assert one.found is not None
         one.used_s = now_s
         if one.what == "show":
-            one.map = Map(0, one.pass_key, (one.found["door"],), (one.found["tiles"],))
+            one.map = NodeMap(0, one.pass_key, (one.found["door"],), (one.found["tiles"],))
             self._opened(one.tick, one.map)
         waiting, one.waiting = one.waiting, []
         for done in waiting:
             done(one.found, "")
 
-    def _end(self, one: Errand, line: str = "") -> None:
+    def _end(self, one: ReplayProcess, line: str = "") -> None:
         self.errands.remove(one)
         with suppress(OSError):
             one.process.terminate()

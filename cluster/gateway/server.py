@@ -22,13 +22,23 @@ from umwelt.agents.commands import deeds
 from umwelt.agents.commands.requests import composed, needed, spoken
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.gateway.journal_queries import RECALLED, Found, Recall
-from umwelt.cluster.gateway.replay_process import MAX_TICKS_PER_S, Past
-from umwelt.cluster.gateway.requests import Asks, Submits
-from umwelt.cluster.gateway.task_requests import MAX_TASKS_OF_ONE, Tasking
-from umwelt.cluster.gateway.tile_relay import Desk, Eye, Map
-from umwelt.cluster.gateway.welcome import greeting
-from umwelt.cluster.process import StopSignal, announce, read_settings, report_errors
+from umwelt.cluster.gateway.journal_queries import Found
+from umwelt.cluster.gateway.replay_process import MAX_TICKS_PER_S
+from umwelt.cluster.gateway.task_requests import MAX_TASKS_OF_ONE
+from umwelt.cluster.process import StopSignal
+from umwelt.cluster.process import announce
+from umwelt.cluster.process import read_settings
+from umwelt.cluster.process import report_errors
+from umwelt.cluster.gateway.journal_queries import JOURNAL_QUERIES
+from umwelt.cluster.gateway.journal_queries import JournalQueries
+from umwelt.cluster.gateway.node_queries import CoordinatorRequests
+from umwelt.cluster.gateway.node_queries import NodeQueries
+from umwelt.cluster.gateway.replay_process import ReplayProcesses
+from umwelt.cluster.gateway.task_requests import TaskRequests
+from umwelt.cluster.gateway.tile_relay import NodeMap
+from umwelt.cluster.gateway.tile_relay import TileRelay
+from umwelt.cluster.gateway.tile_relay import TileSubscriber
+from umwelt.cluster.gateway.welcome import compose_welcome
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.view import queries
 from umwelt.cluster.wire import viewer_protocol
@@ -44,10 +54,9 @@ from umwelt.cluster.wire.protocol import (
     encode,
 )
 from umwelt.cluster.wire.transport import Incoming, Limits, Transport, ZmqTransport
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE, LIVE
 from umwelt.sandbox.errors import RunError, UmweltError
 
-GATEWAY = "gateway.json"
 ATTEND_S = 2.0
 DEAF_AFTER_S = 6.0
 """Without a report for so long, the line to the directory is opened anew."""
@@ -103,7 +112,7 @@ class Bucket:
 class Viewer:
     """Someone who looks, and what he may still ask for."""
 
-    eye: Eye
+    eye: TileSubscriber
     role: str
     seen_s: float
     messages: Bucket = field(default_factory=lambda: Bucket(500, 1000))
@@ -141,17 +150,19 @@ class Gateway:
         self.status: dict[str, Any] = {}
         self._status = b"{}"
         self._report: StatusReport | None = None
-        self._map: Map | None = None
+        self._map: NodeMap | None = None
         self._heard_s = self._attended_s = -1e9
         self._unknowns = Bucket(UNKNOWNS_A_S, UNKNOWNS_A_S)
         self._swept_s = self._pushed_s = 0.0
         self._later: list[tuple[float, Callable[[], None]]] = []
-        self.desk = Desk(keys, door.send, clock, meter)
-        self.asks = Asks(torus_of(world), lines.send, self._map_of)
-        self.tasking = Tasking(world, lines.send, self.asks, self._map_of, self._answer)
-        self.submits = Submits(lambda frames: lines.send(directory, frames))
-        self.past = Past(run, keys_folder, self.desk.point_to, self._gone, lines.send) if run is not None else None
-        self.recall = Recall(world, Store(run).journal) if run is not None else None
+        self.desk = TileRelay(keys, door.send, clock, meter)
+        self.asks = NodeQueries(torus_of(world), lines.send, self._map_of)
+        self.tasking = TaskRequests(world, lines.send, self.asks, self._map_of, self._answer)
+        self.submits = CoordinatorRequests(lambda frames: lines.send(directory, frames))
+        self.past = (
+            ReplayProcesses(run, keys_folder, self.desk.point_to, self._gone, lines.send) if run is not None else None
+        )
+        self.recall = JournalQueries(world, Store(run).journal) if run is not None else None
 
     # --- turns
 
@@ -227,7 +238,7 @@ class Gateway:
         doors = tuple(member.address for member in report.members)
         tiles = tuple(member.tiles_address for member in report.members)
         rectangles = tuple(member.rectangle for member in report.members)
-        found = Map(report.epoch, report.pass_key, doors, tiles, rectangles)
+        found = NodeMap(report.epoch, report.pass_key, doors, tiles, rectangles)
         if found != self._map:
             for door in set(self._map.doors if self._map else ()) - set(doors):
                 self.lines.forget(door)
@@ -239,7 +250,7 @@ class Gateway:
         """Whether no tick comes just now, as far as is known here."""
         return bool(self.status.get("paused")) or self.status.get("phase") != "running"
 
-    def _map_of(self, shown: int) -> Map | None:
+    def _map_of(self, shown: int) -> NodeMap | None:
         if shown == LIVE:
             return self._map
         return self.past.map_of(shown) if self.past is not None else None
@@ -327,12 +338,14 @@ class Gateway:
         if known is not None:
             known.seen_s, known.role = now_s, incoming.role
         elif len(self.viewers) < MAX_VIEWERS:
-            self.viewers[incoming.sender] = Viewer(Eye(incoming.sender), incoming.role, now_s)
+            self.viewers[incoming.sender] = Viewer(TileSubscriber(incoming.sender), incoming.role, now_s)
         else:
             line = f"{MAX_VIEWERS} look at this world already: try again later"
             self.door.send(incoming.sender, viewer_protocol.encode(viewer_protocol.Answer("", -1, line)))
             return
-        self.door.send(incoming.sender, viewer_protocol.encode(greeting(self.world, incoming.role, self.directory)))
+        self.door.send(
+            incoming.sender, viewer_protocol.encode(compose_welcome(self.world, incoming.role, self.directory))
+        )
 
     def _answer(
         self, viewer: Viewer, ticket: str, tick: int, content: bytes = b"{}", raw: bytes = b"", line: str = ""
@@ -469,7 +482,7 @@ class Gateway:
     def _take_history(self, viewer: Viewer, message: viewer_protocol.History, now_s: float) -> None:
         if self.past is None or self.recall is None or self.run is None:
             raise RunError("this gateway knows no run folder: it cannot show the past")
-        if message.what in RECALLED:
+        if message.what in JOURNAL_QUERIES:
             self._recall(self.recall, viewer, message, now_s)
             return
         if message.what == "play":
@@ -482,7 +495,7 @@ class Gateway:
             self._answer(viewer, message.ticket, reached, msgspec.json.encode(content))
             return
         if message.what not in ("show", "fork"):
-            raise RunError(f"{message.what[:40]}: ask to list, show, play, fork, or for {', '.join(RECALLED)}")
+            raise RunError(f"{message.what[:40]}: ask to list, show, play, fork, or for {', '.join(JOURNAL_QUERIES)}")
         if message.what == "fork":
             self._keeper(viewer, "fork")
         if not 0 <= message.tick <= reached:
@@ -496,7 +509,7 @@ class Gateway:
 
         self.past.begin(message.what, message.tick, now_s, done)
 
-    def _play(self, past: Past, viewer: Viewer, message: viewer_protocol.History, now_s: float) -> None:
+    def _play(self, past: ReplayProcesses, viewer: Viewer, message: viewer_protocol.History, now_s: float) -> None:
         if not 0 <= message.value <= MAX_TICKS_PER_S:  # nan neither
             raise RunError(f"play {message.value}: give 0 (rest) to {MAX_TICKS_PER_S} ticks a second")
         if not viewer.questions.take(now_s):
@@ -507,7 +520,7 @@ class Gateway:
 
         past.play(message.tick, message.value, now_s, done)
 
-    def _recall(self, recall: Recall, viewer: Viewer, message: viewer_protocol.History, now_s: float) -> None:
+    def _recall(self, recall: JournalQueries, viewer: Viewer, message: viewer_protocol.History, now_s: float) -> None:
         if viewer.asking >= MAX_QUESTIONS_OF_ONE:
             raise RunError("too many questions at once: wait for their answers")
         if not viewer.questions.take(now_s):
@@ -535,24 +548,24 @@ class Gateway:
 
 def serve(settings: GatewaySettings) -> None:
     """Let viewers in until the process is asked to end, or its parent is gone."""
-    from umwelt.cluster.run.replay import described_world
+    from umwelt.cluster.run.replay import read_run_world
 
     ending = StopSignal(settings.follow_parent)
     run = Path(settings.run)
-    world = described_world(Store.open(run))
+    world = read_run_world(Store.open(run))
     keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
     admitted = frozenset({KEEPER, NODE, SPECTATOR, WORLD})  # nodes ask where to join
     lines = ZmqTransport(b"", None, keys, WORLD)
     with lines, ZmqTransport(b"", settings.bind, keys, WORLD, admitted, DOOR_LIMITS) as door:
         gateway = Gateway(world, door, lines, settings.directory, run, keys, settings.keys, meter=time.process_time)
         content = {"address": door.address, "pid": os.getpid(), "keys": keys is not None, "world": world.name}
-        announce(run / GATEWAY, content)
+        announce(run / GATEWAY_FILE, content)
         try:
             while not ending.asked and not ending.orphaned:
                 gateway.turn(TURN_S)
         finally:
             with suppress(OSError):
-                (run / GATEWAY).unlink()
+                (run / GATEWAY_FILE).unlink()
             gateway.close()
 
 

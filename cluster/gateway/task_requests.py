@@ -7,9 +7,11 @@ from msgspec import structs
 
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.gateway.requests import Asks, Send, Work
-from umwelt.cluster.gateway.task_scheduler import Placing
-from umwelt.cluster.gateway.tile_relay import Map
+from umwelt.cluster.gateway.node_queries import NodeQueries
+from umwelt.cluster.gateway.node_queries import Send
+from umwelt.cluster.gateway.node_queries import Work
+from umwelt.cluster.gateway.task_scheduler import TaskScheduler
+from umwelt.cluster.gateway.tile_relay import NodeMap
 from umwelt.cluster.tasks.registry import BUSY, FOR_EVERYONE, HERE_ALONE, MAX_ARGUMENT_BYTES, MAX_WITHIN_S, WITHIN_S
 from umwelt.cluster.view import queries
 from umwelt.cluster.wire.keys import KEEPER, WORLD
@@ -27,19 +29,19 @@ MAX_RESULTS_BYTES = 3 << 20
 """Of one task over data, from all nodes together."""
 
 
-class Tasking:
+class TaskRequests:
     """See the page's top. `answer(viewer, ticket, tick, raw=, line=)` tells a viewer what came of a ticket."""
 
     def __init__(
         self,
         world: WorldFile,
         send: Send,
-        asks: Asks,
-        map_of: Callable[[int], Map | None],
+        asks: NodeQueries,
+        map_of: Callable[[int], NodeMap | None],
         answer: Callable[..., None],
     ):
         self._world, self._asks, self._map_of, self._answer = world, asks, map_of, answer
-        self.placing = Placing(torus_of(world), send, lambda: map_of(LIVE))
+        self.placing = TaskScheduler(torus_of(world), send, lambda: map_of(LIVE))
         self.resting = True
 
     def turn(self, now_s: float, resting: bool) -> None:

@@ -13,8 +13,11 @@ from typing import Any
 
 import msgspec
 
-from umwelt.cluster.gateway.tile_relay import Map
-from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, encode
+from umwelt.cluster.wire.protocol import CancelTasks
+from umwelt.cluster.wire.protocol import QueryAnswer
+from umwelt.cluster.wire.protocol import QueryRequest
+from umwelt.cluster.wire.protocol import encode
+from umwelt.cluster.gateway.tile_relay import NodeMap
 from umwelt.cluster.wire.viewer_protocol import Task
 from umwelt.sandbox.region import Torus
 
@@ -60,16 +63,16 @@ class _Node:
         return self.filling
 
 
-class Placing:
+class TaskScheduler:
     """See the page's top. `send(door, frames)` reaches nodes, `map_of()` gives the present map."""
 
-    def __init__(self, torus: Torus, send: Callable[[str, list[Any]], bool], map_of: Callable[[], Map | None]):
+    def __init__(self, torus: Torus, send: Callable[[str, list[Any]], bool], map_of: Callable[[], NodeMap | None]):
         self.torus, self._send, self._map_of = torus, send, map_of
         self._numbers = itertools.count()
         self._queues: OrderedDict[Hashable, deque[_Placed]] = OrderedDict()
         self._nodes: dict[str, _Node] = {}
         self._placed: dict[str, _Placed] = {}
-        self._map: Map | None = None
+        self._map: NodeMap | None = None
         self.held_bytes = 0
         """Of arguments."""
 
@@ -147,7 +150,7 @@ class Placing:
                 if now_s - placed.said_s >= placed.again_s:
                     self._say(placed, self._map, now_s)
 
-    def _take_map(self, found: Map | None) -> None:
+    def _take_map(self, found: NodeMap | None) -> None:
         self._map = found
         if found is None:  # it is being made
             return
@@ -189,7 +192,7 @@ class Placing:
         free = [door for door in doors if self._nodes[door].room]
         return min(free, key=lambda door: (len(self._nodes[door].under_way), self._nodes[door].task_s), default=None)
 
-    def _say(self, placed: _Placed, found: Map, now_s: float) -> None:
+    def _say(self, placed: _Placed, found: NodeMap, now_s: float) -> None:
         task = placed.task
         look = QueryRequest(
             found.epoch, found.pass_key, placed.ticket, b"", -1, task.name, task.arguments, task.within_s

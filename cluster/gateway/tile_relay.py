@@ -16,14 +16,13 @@ import zmq
 from umwelt.cluster.view.tiles import MAX_BYTES, Topic, read_head
 from umwelt.cluster.wire.keys import NODE, WORLD, Keys, unwritten
 from umwelt.cluster.wire.transport import WITH_KEY, check_address
-from umwelt.cluster.wire.viewer_protocol import LIVE, Tile, encode
+from umwelt.cluster.wire.viewer_protocol import LIVE, MAX_PIECES, Tile, encode
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import Rectangle, Torus, images
 
 MAX_TILES = 400
 """What one viewer may watch at once."""
 MAX_CREDIT = 1000
-MAX_PIECES = 60
 SHARE = 0.1
 """Of one core: what the gateway's process may spend before tiles wait."""
 MAX_ALLOWANCE_S = 0.05
@@ -35,7 +34,7 @@ STALLED_S = 0.25
 VIEWER_BYTES_A_S, VIEWER_BYTES_AT_ONCE = 8e6, 16e6
 
 
-class Map(NamedTuple):
+class NodeMap(NamedTuple):
     """Where a world, or a shown tick of it, can be asked and seen."""
 
     epoch: int
@@ -55,7 +54,7 @@ class Map(NamedTuple):
 
 
 @dataclass(eq=False)
-class Kept:
+class CachedTile:
     """The newest pieces of a tile, and who watches it."""
 
     topic: bytes
@@ -85,13 +84,13 @@ class Kept:
 
 
 @dataclass(eq=False)
-class Eye:
+class TileSubscriber:
     """What one viewer watches."""
 
     sender: bytes
     credit: int = 0
     watched: dict[int, dict[bytes, None]] = field(default_factory=dict)
-    waiting: OrderedDict[Kept, None] = field(default_factory=OrderedDict)
+    waiting: OrderedDict[CachedTile, None] = field(default_factory=OrderedDict)
     """Tiles of which there is a newer one than the viewer has."""
     stalled_until_s: float = 0.0
     bytes_left: float = VIEWER_BYTES_AT_ONCE
@@ -102,12 +101,12 @@ class Eye:
         return sum(map(len, self.watched.values()))
 
 
-class Source:
+class TileSource:
     """Where tiles come from: the publishers of a map."""
 
     def __init__(self, context: zmq.Context, keys: Keys | None, shown: int):
         self.shown, self._keys, self._context = shown, keys, context
-        self.tiles: dict[bytes, Kept] = {}
+        self.tiles: dict[bytes, CachedTile] = {}
         self.malformed = 0
         self._connected: dict[str, str] = {}
         self._socket = context.socket(zmq.SUB)
@@ -150,19 +149,19 @@ class Source:
         with suppress(zmq.ZMQError):  # gone already
             self._socket.disconnect(self._connected.pop(address))
 
-    def kept(self, topic: bytes) -> Kept:
+    def kept(self, topic: bytes) -> CachedTile:
         """The tile of a topic, subscribed to from now on."""
         if topic not in self.tiles:
-            self.tiles[topic] = Kept(topic, self.shown)
+            self.tiles[topic] = CachedTile(topic, self.shown)
             self._socket.subscribe(topic)
         return self.tiles[topic]
 
-    def drop(self, kept: Kept) -> None:
+    def drop(self, kept: CachedTile) -> None:
         """Nobody watches a tile any more."""
         del self.tiles[kept.topic]
         self._socket.unsubscribe(kept.topic)
 
-    def take(self) -> Kept | None:
+    def take(self) -> CachedTile | None:
         """Take in one piece; None if nothing came. A tile without watchers is given for what is of no use."""
         try:
             frames = self._socket.recv_multipart(zmq.NOBLOCK)
@@ -176,7 +175,7 @@ class Source:
             kept.take(head.rectangle, frames[1])
         except ValueError:
             self.malformed += kept is not None
-            return Kept(b"", self.shown)
+            return CachedTile(b"", self.shown)
         return kept
 
     def close(self) -> None:
@@ -184,7 +183,7 @@ class Source:
         self._socket.close(linger=0)
 
 
-class Desk:
+class TileRelay:
     """See the page's top. `meter` is processor time spent so far; `send(to, frames)` never blocks."""
 
     def __init__(
@@ -196,20 +195,20 @@ class Desk:
     ):
         self._keys, self._send, self._clock, self._meter = keys, send, clock, meter
         self._context = zmq.Context()
-        self.sources: dict[int, Source] = {LIVE: Source(self._context, keys, LIVE)}
+        self.sources: dict[int, TileSource] = {LIVE: TileSource(self._context, keys, LIVE)}
         self.counts = {"taken": 0, "sent": 0, "bytes": 0}
-        self._turn: OrderedDict[Eye, None] = OrderedDict()
+        self._turn: OrderedDict[TileSubscriber, None] = OrderedDict()
         """Those for whom something waits and who have credit, in the order of their turns."""
         self._allowance_s, self._least = MAX_ALLOWANCE_S, MIN_AT_ONCE
         self._spent_s, self._turned_s = meter(), clock()
 
-    def point_to(self, shown: int, found: Map) -> None:
+    def point_to(self, shown: int, found: NodeMap) -> None:
         """Where the tiles of the running world, or of a shown tick, come from now."""
         if shown not in self.sources:
-            self.sources[shown] = Source(self._context, self._keys, shown)
+            self.sources[shown] = TileSource(self._context, self._keys, shown)
         self.sources[shown].point_to(found.tiles)
 
-    def drop(self, shown: int, eyes: Iterable[Eye]) -> None:
+    def drop(self, shown: int, eyes: Iterable[TileSubscriber]) -> None:
         """A shown tick is closed."""
         source = self.sources.pop(shown, None)
         if source is not None:
@@ -217,7 +216,7 @@ class Desk:
                 self._unwatch(eye, source, list(eye.watched.pop(shown, ())))
             source.close()
 
-    def watch(self, eye: Eye, shown: int, topics: list[bytes], credit: int) -> None:
+    def watch(self, eye: TileSubscriber, shown: int, topics: list[bytes], credit: int) -> None:
         """Let a viewer watch these tiles, and no others of that source. `ValueError` for what cannot be watched."""
         source = self.sources.get(shown)
         if source is None:
@@ -238,7 +237,7 @@ class Desk:
         eye.credit = max(0, min(credit, MAX_CREDIT))
         self._ready(eye)
 
-    def _unwatch(self, eye: Eye, source: Source, topics: list[bytes]) -> None:
+    def _unwatch(self, eye: TileSubscriber, source: TileSource, topics: list[bytes]) -> None:
         for topic in topics:
             kept = source.tiles.get(topic)
             if kept is not None:
@@ -247,12 +246,12 @@ class Desk:
                 if not kept.watchers:
                     source.drop(kept)
 
-    def credit(self, eye: Eye, tiles: int) -> None:
+    def credit(self, eye: TileSubscriber, tiles: int) -> None:
         """A viewer can take more tiles."""
         eye.credit = max(0, min(eye.credit + tiles, MAX_CREDIT))
         self._ready(eye)
 
-    def leave(self, eye: Eye) -> None:
+    def leave(self, eye: TileSubscriber) -> None:
         """A viewer is gone."""
         for shown, topics in eye.watched.items():
             if shown in self.sources:
@@ -261,7 +260,7 @@ class Desk:
         eye.waiting.clear()
         self._turn.pop(eye, None)
 
-    def _ready(self, eye: Eye) -> None:
+    def _ready(self, eye: TileSubscriber) -> None:
         if eye.waiting and eye.credit > 0:
             self._turn.setdefault(eye, None)
 

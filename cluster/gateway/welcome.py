@@ -13,7 +13,7 @@ from umwelt.cluster.wire.keys import SPECTATOR
 from umwelt.cluster.wire.viewer_protocol import Welcome
 
 
-def greeting(world: WorldFile, role: str, directory: str) -> Welcome:
+def compose_welcome(world: WorldFile, role: str, directory: str) -> Welcome:
     """The welcome of a world to somebody of a role; `directory` is where nodes join."""
     fields, schemas = world.laws.layout(world)
     units = {part: one.unit for one in fields for part in one.parts or (one.name,)}
@@ -24,7 +24,7 @@ def greeting(world: WorldFile, role: str, directory: str) -> Welcome:
         world.name,
         world.common.height,
         world.common.width,
-        species_of(world),
+        species_names(world),
         layers,
         {name: units[name] for name in layers if name in units},
         list(LEVELS),
@@ -40,7 +40,7 @@ def greeting(world: WorldFile, role: str, directory: str) -> Welcome:
     )
 
 
-def species_of(world: WorldFile) -> list[str]:
+def species_names(world: WorldFile) -> list[str]:
     """The names of species by their index; none where the laws know no species."""
     return list(world.laws.species(world)) if world.laws.species else []
 
@@ -59,7 +59,7 @@ def kinds_of(world: WorldFile) -> dict[str, str]:
         groups = enumerate(world.settings.founders)
         return {group.species: f"{template_kind(group, f'founders[{at}]')}s" for at, group in groups}
     tables = [schema.name for schema in world.laws.layout(world)[1]]
-    return dict.fromkeys(species_of(world), tables[0]) if len(tables) == 1 else {}
+    return dict.fromkeys(species_names(world), tables[0]) if len(tables) == 1 else {}
 
 
 def hues_of(world: WorldFile) -> dict[str, int]:

@@ -24,18 +24,26 @@ from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.partition import max_parts
 from umwelt.cluster.process import KEEP_MEMORY, announce, is_alive, read_announcement
 from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.run.remote_store import created_store
+from umwelt.cluster.run.remote_store import create_store
 from umwelt.cluster.run.store import Store
-from umwelt.cluster.run.verify import keep_ledger
-from umwelt.cluster.shard import check_species, measure_populations
+from umwelt.cluster.shard import check_species
+from umwelt.cluster.shard import measure_populations
+from umwelt.cluster.run.verify import update_chain
 from umwelt.cluster.wire.keys import WORLD, Keys
-from umwelt.cluster.wire.protocol import Order, StatusReport, StatusSubscription, TicketResult, decode, encode
-from umwelt.cluster.wire.transport import ZmqTransport, check_bind_address
+from umwelt.cluster.wire.protocol import Order
+from umwelt.cluster.wire.protocol import StatusReport
+from umwelt.cluster.wire.protocol import StatusSubscription
+from umwelt.cluster.wire.protocol import TicketResult
+from umwelt.cluster.wire.protocol import decode
+from umwelt.cluster.wire.protocol import encode
+from umwelt.cluster.wire.transport import ZmqTransport
+from umwelt.cluster.wire.transport import check_bind_address
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import crew
 
-CLUSTER, LOGS, GATEWAY = "cluster.json", "logs", "gateway.json"
+CLUSTER, LOGS = "cluster.json", "logs"
 START_S, CLOSE_S = 60.0, 5.0
 GATHER_S = 30.0
 """How long nodes that we start may take to load and compile."""
@@ -53,7 +61,7 @@ def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = Fals
     zero = generate_world(world)
     if checked:
         check_species(world, open_region(world, [zero.cut(zero.owned)], zero.constants, 0))
-    store = created_store(world.name, world.text, folder, url)
+    store = create_store(world.name, world.text, folder, url)
     try:
         populations, substances = measure_populations(
             world, zero, list(world.laws.species(world)) if world.laws.species else []
@@ -63,7 +71,7 @@ def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = Fals
             journal.enter(Metrics(0, 0, 0, populations, substances), audit.digest(zero))
             journal.commit()
             store.save(zero, world.text, world.name)
-            keep_ledger(store, journal)
+            update_chain(store, journal)
         finally:
             journal.close()
     except BaseException:
@@ -176,7 +184,7 @@ def nodes_for(world: WorldFile, plan: Plan) -> int:
     return plan.nodes or min(crew.count, room)
 
 
-def refuse_running(store: Store) -> None:
+def check_not_running(store: Store) -> None:
     """Refuse a run that is running already; one whose engine was killed saves itself, which is waited for."""
     known = read_announcement(store.folder / CLUSTER) or {}
     if is_alive(known.get("pid")) and known.get("pid") != os.getpid():
@@ -191,7 +199,7 @@ class Engine:
 
     def __init__(self, store: Store, plan: Plan):
         nodes_count = nodes_for(parse_world(store.world_text(), str(store.folder), store.folder.name), plan)
-        refuse_running(store)
+        check_not_running(store)
         self.store, self.plan = store, plan
         self.nodes_count = nodes_count
         self.children: dict[str, Child] = {}
@@ -211,7 +219,7 @@ class Engine:
 
     def start(self) -> None:
         """Start directory, gateway and nodes."""
-        for name in (COORDINATOR_FILE, GATEWAY):
+        for name in (COORDINATOR_FILE, GATEWAY_FILE):
             (self.store.folder / name).unlink(missing_ok=True)
         announce(self.store.folder / CLUSTER, {"pid": os.getpid(), "nodes": self.nodes_count, "bind": self.plan.bind})
         self._start_directory(self._bind("directory"))
@@ -249,7 +257,7 @@ class Engine:
 
         assert self.line is not None
         bind = self.plan.bind or f"ipc://{self._private.name}/gateway"
-        known = read_announcement(self.store.folder / GATEWAY)
+        known = read_announcement(self.store.folder / GATEWAY_FILE)
         if known is not None and not self.plan.bind.endswith(":*"):
             bind = self.plan.bind or bind
         settings = GatewaySettings(
@@ -361,7 +369,8 @@ class Engine:
     def _start_again(self, child: Child) -> None:
         """The same process once more, at the same address."""
         known = (
-            read_announcement(self.store.folder / (COORDINATOR_FILE if child.name == "directory" else GATEWAY)) or {}
+            read_announcement(self.store.folder / (COORDINATOR_FILE if child.name == "directory" else GATEWAY_FILE))
+            or {}
         )
         settings = msgspec.json.decode(child.command[-1])
         settings.pop("gather_s", None)  # the nodes are there already
@@ -394,6 +403,6 @@ class Engine:
         self.children.clear()
         if self.line is not None:
             self.line.close()
-        for name in (CLUSTER, GATEWAY, COORDINATOR_FILE):
+        for name in (CLUSTER, GATEWAY_FILE, COORDINATOR_FILE):
             (self.store.folder / name).unlink(missing_ok=True)
         self._private.cleanup()

@@ -26,7 +26,7 @@ from umwelt.cluster.node.snapshots import SnapshotFolder
 from umwelt.cluster.node.tile_publisher import TilePublisher
 from umwelt.cluster.process import StopSignal, read_settings, report_errors, resident_bytes
 from umwelt.cluster.run import snapshot_transfer
-from umwelt.cluster.tasks.node_worker import Bench
+from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.wire.keys import Keys
 from umwelt.cluster.wire.protocol import (
     PROTOCOL_VERSION,
@@ -67,7 +67,7 @@ class NodeProcess:
         keys = Keys.load(Path(settings.keys), "node") if settings.keys else None
         self.transport = ZmqTransport(b"", bind=place_for(settings.bind, "door"), keys=keys, role="node")
         self.publisher = TilePublisher(place_for(settings.bind, "tiles"), keys)
-        self.answers = QueryServer(self.publisher, self.transport.send, Bench(wake=self.transport.wake))
+        self.answers = QueryServer(self.publisher, self.transport.send, NodeWorker(wake=self.transport.wake))
         self._world: WorldFile | None = None
         self._temporary = tempfile.TemporaryDirectory(prefix="umwelt-node-")
         self.machine = NodeMachine(
@@ -82,7 +82,7 @@ class NodeProcess:
             self._torus_and_reach,
             settings.name,
         )
-        self.shelf = SnapshotFolder(snapshot_transfer.Carried(Path(self._temporary.name)), self._carry)
+        self.shelf = SnapshotFolder(snapshot_transfer.MessageTransfer(Path(self._temporary.name)), self._carry)
         self.host = NodeDriver(
             self.machine, self.transport, self.shelf, time.monotonic, self._prepare, resident_bytes, self._extra
         )
@@ -96,11 +96,11 @@ class NodeProcess:
         self._world = world = parse_world(welcome.world_text, welcome.world_name, welcome.world_name)
         audit.digest(try_small_world(world, ticks=1))
         folder = Path(welcome.folder)
-        shares = not self.settings.shares_nothing and snapshot_transfer.shares(folder, welcome.token)
+        shares = not self.settings.shares_nothing and snapshot_transfer.has_token(folder, welcome.token)
         if welcome.url:
-            self.shelf.depot = snapshot_transfer.Url(welcome.url, Path(self._temporary.name))
+            self.shelf.depot = snapshot_transfer.UrlTransfer(welcome.url, Path(self._temporary.name))
         elif shares:
-            self.shelf.depot = snapshot_transfer.SharedFolder(folder)
+            self.shelf.depot = snapshot_transfer.SharedFolderTransfer(folder)
         return world, WorldPrepared(seals_of(world), shares)
 
     def _extra(self, incoming: Incoming, message: Any, raw: list[Any]) -> bool:

@@ -14,8 +14,9 @@ import msgspec
 
 from umwelt.cluster.node.machine import NodeMachine
 from umwelt.cluster.node.tile_publisher import TilePublisher
-from umwelt.cluster.tasks.node_worker import Bench, Done
-from umwelt.cluster.tasks.worker import Errand
+from umwelt.cluster.tasks.node_worker import NodeWorker
+from umwelt.cluster.tasks.node_worker import TaskOutcome
+from umwelt.cluster.tasks.worker import TaskCall
 from umwelt.cluster.view.queries import MAX_TASK_BYTES, Part, answered, read, read_many
 from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, encode
 from umwelt.sandbox.errors import UmweltError
@@ -52,7 +53,7 @@ class QueryServer:
         self,
         publisher: TilePublisher,
         send: Callable[[bytes, list[Any]], bool],
-        bench: Bench,
+        bench: NodeWorker,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._publisher, self._send, self.bench, self._clock = publisher, send, bench, clock
@@ -113,7 +114,7 @@ class QueryServer:
 
     def _begin(self, sender: bytes, look: QueryRequest, source: int, tick: int, parts: list[Part] | None) -> None:
         self._tasks[sender, look.ticket] = _Task(sender, look, source, tick)
-        self.bench.begin((sender, look.ticket), Errand(look.task, look.arguments, parts), look.within_s)
+        self.bench.begin((sender, look.ticket), TaskCall(look.task, look.arguments, parts), look.within_s)
 
     def turn(self, portion: Any, epoch: int) -> None:
         """Say what can be said at this tick, and what became of tasks."""
@@ -148,7 +149,7 @@ class QueryServer:
         self.bench.close()
 
 
-def _sight_of(task: _Task, done: Done) -> tuple[QueryAnswer, list[Any]]:
+def _sight_of(task: _Task, done: TaskOutcome) -> tuple[QueryAnswer, list[Any]]:
     look = task.look
     told = {"line": done.line, "again": done.again} if done.line else {"spent_s": done.spent_s}
     answer = _encoder.encode(told)

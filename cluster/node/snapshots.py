@@ -30,7 +30,7 @@ Carry = Callable[[Sequence[FileRequest], Callable[[FileChunk, list[Any]], None],
 class SnapshotFolder:
     """See `host.NodeStorage`. `carry` is how files come from a directory on another host."""
 
-    def __init__(self, where: snapshot_transfer.Depot, carry: Carry | None = None):
+    def __init__(self, where: snapshot_transfer.SnapshotTransfer, carry: Carry | None = None):
         self.depot, self._carry = where, carry
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="umwelt-part")
         self._written = ""
@@ -39,9 +39,9 @@ class SnapshotFolder:
     def load(self, world: WorldFile, assign: Assignment, alive: Callable[[], None]) -> ShardContents:
         """The parts of a snapshot that the node's rectangle touches."""
         rectangle = Rectangle(*assign.members[assign.which].rectangle)
-        if isinstance(self.depot, snapshot_transfer.Carried):
+        if isinstance(self.depot, snapshot_transfer.MessageTransfer):
             self._receive(self.depot, assign.snapshot, rectangle, alive)
-        path = self.depot.bring(assign.snapshot, rectangle)
+        path = self.depot.fetch(assign.snapshot, rectangle)
         manifest = snapshot.read_manifest(path)
         if manifest.tick != assign.tick:
             raise SnapshotError(f"{path}: its manifest says tick {manifest.tick}, not {assign.tick}")
@@ -49,7 +49,7 @@ class SnapshotFolder:
         constants = snapshot.load_constants(path, manifest)
         pieces = snapshot.load_parts(path, manifest, rectangle, torus_of(world), world.laws.layout(world))
         alive()
-        self.depot.let_go(assign.snapshot)
+        self.depot.discard(assign.snapshot)
         return ShardContents(pieces, constants, Controls.read(manifest.controls))
 
     def keep(self, epoch: int, tick: int, kept: bool, portion: Shard, done: Callable[[SnapshotPart], None]) -> None:
@@ -63,12 +63,12 @@ class SnapshotFolder:
             # a folder that is gone means that nobody wants the part any more; a part that is there was wanted twice
             try:
                 began_s = time.thread_time()
-                if self._written not in ("", entry.aside(epoch)):
-                    self.depot.let_go(self._written)
-                self._written = entry.aside(epoch)
-                folder = self.depot.place(self._written)
+                if self._written not in ("", entry.unfinished_name(epoch)):
+                    self.depot.discard(self._written)
+                self._written = entry.unfinished_name(epoch)
+                folder = self.depot.part_folder(self._written)
                 part = snapshot.write_part(folder, piece, region.torus, digest, compressed=kept)
-                files = self.depot.hand_in(entry.aside(epoch), part["folder"])
+                files = self.depot.submit_part(entry.unfinished_name(epoch), part["folder"])
                 done(SnapshotPart(tick, kept, part, controls, cost_s + time.thread_time() - began_s, files))
             except (FileNotFoundError, FileExistsError, SnapshotError):
                 return
@@ -86,15 +86,15 @@ class SnapshotFolder:
         """A piece of a file that we have written and the directory fetches."""
         aside, _, part = ask.snapshot.partition("/")
         try:
-            chunk = snapshot_transfer.chunk_of(
-                self.depot.place(aside) / snapshot_transfer.plain(part), ask.name, ask.offset
+            chunk = snapshot_transfer.read_chunk(
+                self.depot.part_folder(aside) / snapshot_transfer.check_name(part), ask.name, ask.offset
             )
             return FileChunk(ask.snapshot, ask.name, ask.offset), [chunk.data]
         except (ValueError, OSError):
             return None
 
     def _receive(
-        self, carried: snapshot_transfer.Carried, name: str, rectangle: Rectangle, alive: Callable[[], None]
+        self, carried: snapshot_transfer.MessageTransfer, name: str, rectangle: Rectangle, alive: Callable[[], None]
     ) -> None:
         """Ask the directory for the files of a snapshot: its list first, then its manifest, then what we need of it."""
         assert self._carry is not None
@@ -105,17 +105,17 @@ class SnapshotFolder:
                 listed.update(chunk.files)
 
         self._until(lambda: bool(listed), lambda: [FileRequest(name, "", 0)], take_list, alive)
-        room = carried.room(name)
+        room = carried.receive_folder(name)
         room.mkdir()
         head = {file: listed[file] for file in (snapshot.MANIFEST,) if file in listed}
         self._files(snapshot_transfer.Receiver(room / "head", list(head.items())), name, alive)
         manifest = snapshot.read_manifest(room / "head")
-        wanted = snapshot_transfer.needed(manifest, rectangle)
+        wanted = snapshot_transfer.needed_names(manifest, rectangle)
         inside = [(f, size) for f, size in listed.items() if any(f == w or f.startswith(f"{w}/") for w in wanted)]
         (room / "head" / snapshot.MANIFEST).unlink()
         (room / "head").rmdir()
         room.rmdir()
-        self._files(snapshot_transfer.Receiver(carried.room(name), inside), name, alive)
+        self._files(snapshot_transfer.Receiver(carried.receive_folder(name), inside), name, alive)
 
     def _files(self, receiver: snapshot_transfer.Receiver, name: str, alive: Callable[[], None]) -> None:
         def take(chunk: FileChunk, raw: list[Any]) -> None:

@@ -12,7 +12,7 @@ OBJECT_STORE_BYTES = 78_643_200
 KNOCK_S = 5.0
 
 
-def imported() -> Any:
+def import_ray() -> Any:
     """Ray. It reads its environment as it is imported."""
     chosen = {
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -40,7 +40,7 @@ def address_of_host() -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def connected(ray: Any, cores: int) -> bool:
+def connect_ray(ray: Any, cores: int) -> bool:
     """Connect to the Ray at `RAY_ADDRESS`, else begin one here with so many cores; gives whether we have, and end it.
 
     Raises `RunError` where it does not answer.
@@ -63,7 +63,7 @@ def connected(ray: Any, cores: int) -> bool:
     return True
 
 
-def hosts_alive(ray: Any) -> list[dict[str, Any]]:
+def live_hosts(ray: Any) -> list[dict[str, Any]]:
     """The hosts of the cluster, as Ray tells of them."""
     return [host for host in ray.nodes() if host["Alive"]]
 
@@ -85,10 +85,10 @@ def _knock(address: str) -> None:
 
 def _no_answer(address: str, error: BaseException) -> RunError:
     mend = "see what ray start --head says" if address == "local" else "see what ray status says, and RAY_ADDRESS"
-    return RunError(f"Ray at {address} does not answer: {line_of(error).removesuffix('.')}: {mend}")
+    return RunError(f"Ray at {address} does not answer: {first_line(error).removesuffix('.')}: {mend}")
 
 
-def line_of(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of what an error says."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

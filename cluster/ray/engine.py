@@ -31,7 +31,12 @@ from umwelt.cluster.coordinator.process import COORDINATOR_FILE
 from umwelt.cluster.launch.local import CLOSE_S, MAX_RESTARTS, RESTARTS_WITHIN_S, START_S, Child, Engine, Plan
 from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.process import is_alive
-from umwelt.cluster.ray.connect import address_of_host, connected, cores_of, hosts_alive, imported, line_of
+from umwelt.cluster.ray.connect import address_of_host
+from umwelt.cluster.ray.connect import cores_of
+from umwelt.cluster.ray.connect import connect_ray
+from umwelt.cluster.ray.connect import first_line
+from umwelt.cluster.ray.connect import import_ray
+from umwelt.cluster.ray.connect import live_hosts
 from umwelt.cluster.run.store import Store
 from umwelt.sandbox.errors import RunError
 
@@ -123,11 +128,11 @@ class RayProcess:
                 self._code, self.words = self._ray.get(self._life)
         except errors.ActorUnavailableError as error:
             if self.pid:
-                self._code, self.words = DIED, line_of(error)
+                self._code, self.words = DIED, first_line(error)
             elif time.monotonic() - self._called_s > CALL_AGAIN_S:  # refused as long as it is on its way back
                 self._call()
         except errors.RayError as error:
-            self._code, self.gone_for_good, self.words = DIED, True, line_of(error)
+            self._code, self.gone_for_good, self.words = DIED, True, first_line(error)
         return self._code
 
     def _came(self, reference: Any) -> bool:
@@ -173,7 +178,7 @@ class RayEngine(Engine):
     """The processes of one run, on the hosts of a Ray cluster: the one at `RAY_ADDRESS`, else one of our own here."""
 
     def __init__(self, store: Store, plan: Plan):
-        self._ray = imported()
+        self._ray = import_ray()
         if plan.keys:
             plan = dataclasses.replace(plan, keys=str(Path(plan.keys).resolve()))
         super().__init__(store, plan)
@@ -193,9 +198,9 @@ class RayEngine(Engine):
         super().start()
 
     def _connect(self) -> None:
-        self._ours = connected(self._ray, self.nodes_count)
+        self._ours = connect_ray(self._ray, self.nodes_count)
         self._here = self._ray.get_runtime_context().get_node_id()
-        hosts = hosts_alive(self._ray)
+        hosts = live_hosts(self._ray)
         if len({host["NodeManagerAddress"] for host in hosts}) > 1 and not self.plan.keys:
             raise RunError(
                 "Ray's cluster has several hosts, and others could come in without keys: "

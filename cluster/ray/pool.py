@@ -10,10 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from umwelt.cluster.ray.connect import connected, cores_of, hosts_alive, imported, line_of
-from umwelt.cluster.tasks.pool import Workshop
-from umwelt.cluster.tasks.registry import task_named
-from umwelt.cluster.tasks.worker import Errand, Heard
+from umwelt.cluster.ray.connect import connect_ray
+from umwelt.cluster.ray.connect import cores_of
+from umwelt.cluster.ray.connect import first_line
+from umwelt.cluster.ray.connect import import_ray
+from umwelt.cluster.ray.connect import live_hosts
+from umwelt.cluster.tasks.pool import WorkerPool
+from umwelt.cluster.tasks.registry import find_task
+from umwelt.cluster.tasks.worker import TaskCall
+from umwelt.cluster.tasks.worker import WorkerReport
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.kernel import crew
 
@@ -34,7 +39,7 @@ class Actor:
         """What comes of a task with packed arguments, or the line of the mistake that ended it."""
         self._tick = -1
         try:
-            return task_named(name).run(arguments, say=self._say), ""
+            return find_task(name).run(arguments, say=self._say), ""
         except UmweltError as error:
             return b"", str(error)
 
@@ -56,17 +61,17 @@ class RayWorker:
         self._ray, self._actor = ray, ray.remote(Actor).options(**options).remote(os.getcwd())
         self._doing: Any = None
 
-    def begin(self, errand: Errand) -> None:
+    def begin(self, errand: TaskCall) -> None:
         """Give it a task."""
         self._doing = self._actor.do.remote(errand.name, errand.arguments)
 
-    def hear(self) -> Heard:
+    def hear(self) -> WorkerReport:
         """What came out, or else, now and then, how far it is; `EOFError` where it has died."""
         found = self._told(self._doing)
         if found is not None:
-            return Heard(done=True, found=found[0], line=found[1])
+            return WorkerReport(done=True, found=found[0], line=found[1])
         tick = self._told(self._actor.tick.remote())
-        return Heard(-1 if tick is None else tick)
+        return WorkerReport(-1 if tick is None else tick)
 
     def _told(self, reference: Any) -> Any:
         """What Ray gives for a reference; None where it does not soon."""
@@ -75,7 +80,7 @@ class RayWorker:
         except self._ray.exceptions.GetTimeoutError:
             return None
         except self._ray.exceptions.RayError as error:
-            raise EOFError(line_of(error)) from None
+            raise EOFError(first_line(error)) from None
 
     def end(self) -> None:
         """End it at once."""
@@ -84,16 +89,16 @@ class RayWorker:
 
 
 @contextmanager
-def ray_workshop(tasks: int, processes: int, seen: Callable[[str, int], None] | None = None) -> Iterator[Workshop]:
+def ray_worker_pool(tasks: int, processes: int, seen: Callable[[str, int], None] | None = None) -> Iterator[WorkerPool]:
     """A workshop for so many tasks whose hands are on Ray's hosts, so many at once, or one for each core Ray has.
 
     A Ray that is begun here has that many cores, and ends with the workshop.
     """
-    ray = imported()
-    ours = connected(ray, processes or len(os.sched_getaffinity(0)))
+    ray = import_ray()
+    ours = connect_ray(ray, processes or len(os.sched_getaffinity(0)))
     try:
-        count = max(1, min(processes or cores_of(hosts_alive(ray)), tasks))
-        with Workshop(count, lambda: RayWorker(ray), seen) as shop:
+        count = max(1, min(processes or cores_of(live_hosts(ray)), tasks))
+        with WorkerPool(count, lambda: RayWorker(ray), seen) as shop:
             yield shop
     finally:
         if ours:

@@ -18,7 +18,7 @@ from umwelt.agents.measures.matter_budget import MatterBudget
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.run.journal import Journal, damaged
-from umwelt.cluster.run.replay import Replay, journalled_deeds, region_at
+from umwelt.cluster.run.replay import Replay, read_journalled_deeds, restore_region
 from umwelt.cluster.run.store import Entry, Store
 from umwelt.cluster.wire.protocol import Deed
 from umwelt.sandbox.chemistry import CHARGE, Chemistry
@@ -30,7 +30,7 @@ Moment = tuple[int, str, dict[str, int]]
 
 
 @dataclass
-class Closure:
+class ClosureResult:
     """Whether a world kept its atoms."""
 
     first_tick: int = 0
@@ -57,7 +57,7 @@ class Closure:
 
 
 @dataclass
-class Round:
+class CycleResult:
     """How matter went round: all cycles, measured over `ticks` from a tick on."""
 
     from_tick: int
@@ -69,11 +69,11 @@ class Round:
     """A line for each snapshot that could not be used."""
 
 
-def closure(store: Store, world: WorldFile) -> Closure:
+def check_closure(store: Store, world: WorldFile) -> ClosureResult:
     """Count the atoms of a run's kept snapshots and journalled moments; the first difference ends it."""
     chemistry = world.chemistry
     assert chemistry is not None, "a world without substances has no atoms to count"
-    result = Closure()
+    result = ClosureResult()
     journal = Journal.reading(store.journal)
     try:
         due = sorted((deed for _, deed in journal.deeds()), key=lambda deed: (deed.tick, deed.number))
@@ -95,7 +95,7 @@ def closure(store: Store, world: WorldFile) -> Closure:
             else:
                 result.moments += 1
         if ledger is None:
-            raise store.none_left(result.damaged)
+            raise store.no_snapshot_error(result.damaged)
         result.touched_tick, result.open_tick = ledger.touched_tick, ledger.open_tick
     finally:
         journal.close()
@@ -110,7 +110,7 @@ def _enter(ledger: MatterBudget, due: Sequence[Deed], entered: int, tick: int) -
     return entered
 
 
-def _difference(ledger: MatterBudget, result: Closure, tick: int, where: str, element: str, found: int) -> str:
+def _difference(ledger: MatterBudget, result: ClosureResult, tick: int, where: str, element: str, found: int) -> str:
     least, most = ledger.min_atoms[element], ledger.max_atoms[element]
     wanted = f"{most:,}" if least == most else f"{least:,} to {most:,}"
     what = f"a charge of {found:,}" if element == CHARGE else f"{found:,} atoms of {element}"
@@ -118,7 +118,7 @@ def _difference(ledger: MatterBudget, result: Closure, tick: int, where: str, el
     return f"tick {tick:,}: {what} in {where or 'the journal'}, not the {wanted} of tick {result.first_tick:,}{told}"
 
 
-def _kept(store: Store, world: WorldFile, chemistry: Chemistry, result: Closure) -> Iterator[Moment]:
+def _kept(store: Store, world: WorldFile, chemistry: Chemistry, result: ClosureResult) -> Iterator[Moment]:
     """What the kept snapshots hold, in order; those that cannot be read are noted."""
     layout = world.laws.layout(world)
     for tick in store.ticks():
@@ -150,22 +150,22 @@ def _atoms(chemistry: Chemistry, molecules: list[int]) -> dict[str, int]:
     return dict(zip(chemistry.conserved, amounts.tolist(), strict=True))
 
 
-def measured_round(
+def measure_cycles(
     store: Store, ticks: int | None = None, seen: Callable[[int, int], None] = lambda tick, last: None
-) -> Round:
+) -> CycleResult:
     """Carry a run on in memory from its last good snapshot, a day unless told otherwise, and measure all flows.
 
     `seen` is told each tick and the last one.
     """
-    world, region, passed_over = region_at(store)
+    world, region, passed_over = restore_region(store)
     if "climate" not in region.constants and ticks is None:
         raise RunError(f"--ticks: the laws of {world.laws.name} know no day: say how many ticks to measure")
     day_ticks = climate_of(region).day_ticks if "climate" in region.constants else 0
     meter = CycleMeter(world, region)
-    going = Replay(meter.world, region, journalled_deeds(store, region.tick))
+    going = Replay(meter.world, region, read_journalled_deeds(store, region.tick))
     first = region.tick
     last = first + (ticks or day_ticks)
     while region.tick < last:
         going.step()
         seen(region.tick, last)
-    return Round(first, last - first, day_ticks, meter.cycles(), passed_over)
+    return CycleResult(first, last - first, day_ticks, meter.cycles(), passed_over)

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from umwelt.cluster.run.snapshot_transfer import Url
-from umwelt.cluster.run.store import NEWEST_MARKS, Entry, Store, ladder, writing
+from umwelt.cluster.run.snapshot_transfer import UrlTransfer
+from umwelt.cluster.run.store import NEWEST_MARKS, Entry, Store, choose_kept_ticks, report_disk_errors
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError, SnapshotError
 from umwelt.sandbox.region import Region
@@ -17,14 +17,14 @@ URL = "snapshots.url"
 """The file of a run's folder that says where its snapshots are."""
 
 
-class FarStore(Store):
+class RemoteStore(Store):
     """The folder of a run whose snapshots lie at a URL that fsspec opens."""
 
     def __init__(self, folder: Path, url: str):
         super().__init__(folder)
         self.url = url
         self._temporary = tempfile.TemporaryDirectory(prefix="umwelt-store-")
-        self.far = Url(url, Path(self._temporary.name))
+        self.far = UrlTransfer(url, Path(self._temporary.name))
 
     def entries(self, last_tick: int | None = None) -> list[Entry]:
         """All snapshots at the URL (not after `last_tick`), newest first."""
@@ -39,8 +39,8 @@ class FarStore(Store):
         entry = Entry(tick, kept)
         here = self.snapshots / entry.name
         if not here.exists() and entry in self.entries():
-            with writing(self.folder):
-                brought = self.far.bring(entry.name)
+            with report_disk_errors(self.folder):
+                brought = self.far.fetch(entry.name)
                 shutil.move(brought, here)
             for old in super().entries()[2 * NEWEST_MARKS :]:
                 if old != entry:
@@ -57,7 +57,7 @@ class FarStore(Store):
         entry = Entry(region.tick, True)
         here = self.snapshots / entry.name
         digest = (audit.digest(region) + region.controls.digest()) & audit.DIGEST_MASK
-        with writing(self.folder):
+        with report_disk_errors(self.folder):
             if entry in self.entries():
                 with suppress(SnapshotError):
                     if self.manifest(entry).digest == f"{digest:016x}":
@@ -73,7 +73,7 @@ class FarStore(Store):
     def complete(self, aside: Path, manifest: Manifest) -> Path:
         """Upload constants and manifest of a snapshot whose parts are there; then let others go."""
         entry = Entry(manifest.tick, manifest.kept)
-        with writing(self.folder):
+        with report_disk_errors(self.folder):
             self.far.complete(aside, manifest)
             self._drop(aside)
             self._prune(manifest.tick)
@@ -86,7 +86,7 @@ class FarStore(Store):
     def _prune(self, newest: int) -> None:
         entries = self.entries(newest)
         ticks = [one.tick for one in entries if one.kept]
-        self._remove(Entry(tick, True) for tick in set(ticks) - ladder(ticks))
+        self._remove(Entry(tick, True) for tick in set(ticks) - choose_kept_ticks(ticks))
         self._remove([one for one in entries if not one.kept][NEWEST_MARKS:])
 
     def _remove(self, entries: Iterable[Entry]) -> None:
@@ -95,22 +95,22 @@ class FarStore(Store):
             shutil.rmtree(self.snapshots / entry.name, ignore_errors=True)
 
 
-def opened_store(folder: Path) -> Store:
+def open_store(folder: Path) -> Store:
     """The folder of a run that was begun before, its snapshots here or afar."""
     store = Store.open(folder)
     try:
-        return FarStore(folder, (folder / URL).read_text("utf-8").strip())
+        return RemoteStore(folder, (folder / URL).read_text("utf-8").strip())
     except FileNotFoundError:
         return store
 
 
-def created_store(name: str, world_text: str, folder: Path | None, url: str = "") -> Store:
+def create_store(name: str, world_text: str, folder: Path | None, url: str = "") -> Store:
     """A new run folder; its snapshots go to a URL if one is given, in a folder there of the run's own name."""
     store = Store.create(name, world_text, folder)
     if not url:
         return store
     try:
-        far = FarStore(store.folder, f"{url.rstrip('/')}/{store.folder.resolve().name}")
+        far = RemoteStore(store.folder, f"{url.rstrip('/')}/{store.folder.resolve().name}")
         if far.entries():
             raise RunError(f"{far.url}: holds the snapshots of another run: choose another URL or --run")
         (store.folder / URL).write_text(far.url, "utf-8")

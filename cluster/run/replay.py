@@ -18,11 +18,19 @@ from umwelt.agents.open_world import open_region, torus_of
 from umwelt.agents.world_file import WorldFile, parse_world
 from umwelt.cluster.partition import cut, neighbours
 from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.run.remote_store import created_store, opened_store
-from umwelt.cluster.run.store import WORLD, Entry, Store, writing
-from umwelt.cluster.run.verify import keep_ledger, proved
-from umwelt.cluster.shard import Shard, measure_populations
-from umwelt.cluster.wire.protocol import Assignment, Deed, Member
+from umwelt.cluster.run.store import WORLD
+from umwelt.cluster.run.store import Entry
+from umwelt.cluster.run.store import Store
+from umwelt.cluster.shard import Shard
+from umwelt.cluster.shard import measure_populations
+from umwelt.cluster.wire.protocol import Assignment
+from umwelt.cluster.wire.protocol import Deed
+from umwelt.cluster.wire.protocol import Member
+from umwelt.cluster.run.remote_store import create_store
+from umwelt.cluster.run.remote_store import open_store
+from umwelt.cluster.run.store import report_disk_errors
+from umwelt.cluster.run.verify import check_chain
+from umwelt.cluster.run.verify import update_chain
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import SORT_EVERY_TICKS, Piece, Region
@@ -30,7 +38,7 @@ from umwelt.sandbox.snapshot import Manifest
 from umwelt.sandbox.step import step
 
 
-def described_world(store: Store) -> WorldFile:
+def read_run_world(store: Store) -> WorldFile:
     """The world of a run, as its folder describes it; refused if the file was changed after the run began."""
     world = parse_world(store.world_text(), str(store.folder / WORLD), store.folder.name)
     newest = store.newest_manifest()
@@ -65,7 +73,7 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(inner, f"{key}.{name}" if key else str(name))
 
 
-def journalled(store: Store, from_tick: int = 0) -> tuple[int, list[Deed]]:
+def read_progress(store: Store, from_tick: int = 0) -> tuple[int, list[Deed]]:
     """The last journalled tick, and what people did from a tick on, in order: all of it until that last tick.
 
     0 and nothing where the journal is missing.
@@ -79,24 +87,24 @@ def journalled(store: Store, from_tick: int = 0) -> tuple[int, list[Deed]]:
         journal.close()
 
 
-def journalled_deeds(store: Store, from_tick: int = 0) -> list[Deed]:
+def read_journalled_deeds(store: Store, from_tick: int = 0) -> list[Deed]:
     """What people did from a tick on, in order; nothing where the journal is missing."""
-    return journalled(store, from_tick)[1]
+    return read_progress(store, from_tick)[1]
 
 
-def region_at(store: Store, tick: int | None = None) -> tuple[WorldFile, Region, list[str]]:
+def restore_region(store: Store, tick: int | None = None) -> tuple[WorldFile, Region, list[str]]:
     """A run's world at a tick it has reached, replayed from the snapshot before; the last snapshot's if none is given.
 
     Gives the world, a region that owns the torus, and a line for each snapshot passed over. Writes nothing.
     """
-    world = described_world(store)
+    world = read_run_world(store)
     kept, passed_over = store.newest(world.laws.layout(world), tick)
     check_same_world(world, kept.manifest)
     region = open_region(world, kept.pieces, kept.constants, kept.manifest.tick, controls=kept.controls)
     region.counts.update(kept.manifest.counts)
     region.births = None
     if tick is not None and tick > region.tick:
-        replay(world, region, tick, journalled_deeds(store, region.tick))
+        replay(world, region, tick, read_journalled_deeds(store, region.tick))
     return world, region, passed_over
 
 
@@ -117,9 +125,9 @@ class Replay:
     def __init__(self, world: WorldFile, region: Region, due: Sequence[Deed] = ()):
         self.world, self.region = world, region
         self._by_tick: dict[int, list[Deed]] = {}
-        self.know(due)
+        self.set_deeds(due)
 
-    def know(self, due: Sequence[Deed]) -> None:
+    def set_deeds(self, due: Sequence[Deed]) -> None:
         """These are all the deeds from the region's tick on, as far as they are journalled."""
         self._by_tick.clear()
         for deed in due:
@@ -141,14 +149,14 @@ class Replay:
 
 def fork(folder: Path, tick: int, to: Path | None = None) -> Path:
     """A new run that shares the past of another up to a tick, and goes its own way from there; gives its folder."""
-    source = opened_store(folder)
-    last = reached(source)
+    source = open_store(folder)
+    last = find_last_tick(source)
     if not 0 <= tick <= last:
         raise RunError(f"{folder}: tick {tick}: the run has reached tick {last}: give one from 0 to {last}")
-    world, region, _ = region_at(source, tick)
-    made = created_store(world.name, source.world_text(), to)
+    world, region, _ = restore_region(source, tick)
+    made = create_store(world.name, source.world_text(), to)
     try:
-        with writing(made.folder, "--to"):
+        with report_disk_errors(made.folder, "--to"):
             for past in source.ticks():
                 if past < tick:
                     shutil.copytree(source.path(past), made.path(past))
@@ -162,7 +170,7 @@ def fork(folder: Path, tick: int, to: Path | None = None) -> Path:
                 populations, substances = measure_populations(world, region, species)
                 counts = region.counts["births"], region.counts["deaths"]
                 journal.enter(Metrics(tick, *counts, populations, substances), audit.world_digest(region))
-                keep_ledger(made, journal)
+                update_chain(made, journal)
             finally:
                 journal.close()
     except BaseException:
@@ -173,7 +181,7 @@ def fork(folder: Path, tick: int, to: Path | None = None) -> Path:
     return made.folder
 
 
-def reached(store: Store) -> int:
+def find_last_tick(store: Store) -> int:
     """The last tick that the run is known to have reached."""
     ticks = [entry.tick for entry in store.entries()]
     if store.journal.is_file():
@@ -189,7 +197,7 @@ def reached(store: Store) -> int:
 
 
 @dataclass
-class Verdict:
+class VerifyResult:
     """What a replay of a run found."""
 
     compared: int = 0
@@ -197,7 +205,7 @@ class Verdict:
     snapshots: int = 0
     """Kept snapshots that came out the same."""
     last_tick: int = 0
-    first_other: int | None = None
+    first_difference: int | None = None
     """The first tick that came out otherwise."""
     line: str = ""
     replayed: bool = False
@@ -211,16 +219,16 @@ def verify(
     nodes: int = 1,
     seen: Callable[[int, int], None] = lambda tick, last: None,
     public: bytes | None = None,
-) -> Verdict:
+) -> VerifyResult:
     """Hold a run against its ledger; then replay it, cut for so many nodes, and compare every journalled digest.
 
     The ledger has to be signed by the key `public`, if one is given. `seen` is told each tick and the last one.
     """
-    store = opened_store(folder)
-    proof = proved(store, public)
+    store = open_store(folder)
+    proof = check_chain(store, public)
     if proof.fault is not None:
-        return Verdict(first_other=proof.fault.tick, line=proof.fault.line, ledger=proof.lines)
-    world = described_world(store)
+        return VerifyResult(first_difference=proof.fault.tick, line=proof.fault.line, ledger=proof.lines)
+    world = read_run_world(store)
     journal = Journal.reading(store.journal)
     try:
         digests, due = journal.digests(), [deed for _, deed in journal.deeds()]
@@ -228,17 +236,17 @@ def verify(
         journal.close()
     kept = store.ticks()
     if not kept:
-        raise store.none_left([])
+        raise store.no_snapshot_error([])
     first = store.load(Entry(kept[0], True), world.laws.layout(world))
-    verdict = Verdict(last_tick=max([*digests, *kept]), replayed=True, ledger=proof.lines)
+    verdict = VerifyResult(last_tick=max([*digests, *kept]), replayed=True, ledger=proof.lines)
     saved = {tick: int(store.manifest(Entry(tick, True)).digest, 16) for tick in kept}
-    portions = together(world, first, nodes)
+    portions = load_shards(world, first, nodes)
     for tick in range(first.manifest.tick, verdict.last_tick + 1):
         wanted = {*([digests[tick]] if tick in digests else []), *([saved[tick]] if tick in saved else [])}
         if wanted:
-            found = whole_digest(portions)
+            found = digest_shards(portions)
             if wanted != {found}:
-                verdict.first_other = tick
+                verdict.first_difference = tick
                 told = ", ".join(f"{one:016x}" for one in sorted(wanted))
                 verdict.line = f"tick {tick} came out as {found:016x}; the run says {told}"
                 return verdict
@@ -246,11 +254,11 @@ def verify(
             verdict.snapshots += tick in saved
         seen(tick, verdict.last_tick)
         if tick < verdict.last_tick:
-            step_together(portions, [deed for deed in due if deed.tick == tick])
+            step_shards(portions, [deed for deed in due if deed.tick == tick])
     return verdict
 
 
-def together(world: WorldFile, first: snapshot.Snapshot, nodes: int) -> list[Shard]:
+def load_shards(world: WorldFile, first: snapshot.Snapshot, nodes: int) -> list[Shard]:
     """The whole world as portions in one process, as so many nodes would hold it."""
     torus, reach = torus_of(world), world.laws.light_speed
     blocks = np.ones((-(-torus.height // 8), -(-torus.width // 8)), np.int64)
@@ -264,7 +272,7 @@ def together(world: WorldFile, first: snapshot.Snapshot, nodes: int) -> list[Sha
     return made
 
 
-def step_together(portions: Sequence[Shard], due: Sequence[Deed]) -> None:
+def step_shards(portions: Sequence[Shard], due: Sequence[Deed]) -> None:
     """One exchange and one tick."""
     region = portions[0].region
     strips: list[dict[int, list[Any]]] = [{} for _ in portions]
@@ -282,7 +290,7 @@ def step_together(portions: Sequence[Shard], due: Sequence[Deed]) -> None:
         portion.step(due)
 
 
-def whole_digest(portions: Sequence[Shard]) -> int:
+def digest_shards(portions: Sequence[Shard]) -> int:
     """The world's digest from its portions."""
     parts = sum(audit.digest(portion.region) for portion in portions)
     return (parts + portions[0].region.controls.digest()) & audit.DIGEST_MASK

@@ -1,10 +1,10 @@
 """How parts of snapshots travel between a node and the run's store.
 
-    SharedFolder    node and directory see the same folder: parts are written and read in place
+    SharedFolderTransfer    node and directory see the same folder: parts are written and read in place
     Carried         hosts that share nothing: files travel in chunks as messages (who sends them is none of this page)
-    Url             a bucket, or whatever else fsspec opens
+    UrlTransfer             a bucket, or whatever else fsspec opens
 
-A node does the same with each: it writes its part into `place(aside)`, says that it has with `hand_in`, and later reads
+A node does the same with each: it writes its part into `place(aside)`, says that it has with `submit_part`, and later reads
 what it needs from the folder that `bring` gives. What is no longer needed goes with `let_go`.
 """
 
@@ -32,13 +32,13 @@ _WORD = re.compile(r"\w[\w.-]*")
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
-class Depot(Protocol):
+class SnapshotTransfer(Protocol):
     """What a node asks of the place where snapshots lie."""
 
     def place(self, aside: str) -> Path:
         """The folder in which to write a part of the snapshot that is begun under this name (`Entry.aside`)."""
 
-    def hand_in(self, aside: str, part: str) -> list[tuple[str, int]]:
+    def submit_part(self, aside: str, part: str) -> list[tuple[str, int]]:
         """A part was written in that place: bring it to the store; gives the files that the store must fetch itself."""
 
     def bring(self, name: str, rectangle: Rectangle) -> Path:
@@ -73,7 +73,7 @@ def shares(folder: Path, token: str) -> bool:
         return False
 
 
-class SharedFolder:
+class SharedFolderTransfer:
     """The run's folder, seen by node and directory alike."""
 
     def __init__(self, folder: Path):
@@ -84,7 +84,7 @@ class SharedFolder:
         begun(aside)
         return self.snapshots / aside
 
-    def hand_in(self, aside: str, part: str) -> list[tuple[str, int]]:
+    def submit_part(self, aside: str, part: str) -> list[tuple[str, int]]:
         """It is there already."""
         return []
 
@@ -110,12 +110,12 @@ class Chunk(NamedTuple):
 
 def needed(manifest: snapshot.Manifest, rectangle: Rectangle | None) -> list[str]:
     """What of a snapshot's folder has to travel, for a rectangle (or the whole world) to be loaded."""
-    overlapped = manifest.parts if rectangle is None else snapshot.parts_for(manifest, rectangle)
+    overlapped = manifest.parts if rectangle is None else snapshot.select_parts(manifest, rectangle)
     parts = [part["folder"] for part in overlapped]
     return [snapshot.MANIFEST, snapshot.CONSTANTS, *parts]
 
 
-def files_of(folder: Path, under: Sequence[str] | None = None) -> list[tuple[str, int]]:
+def list_files(folder: Path, under: Sequence[str] | None = None) -> list[tuple[str, int]]:
     """The files in a folder (or only in some `under` it) with their sizes, named from there, in order."""
     tops = [folder] if under is None else [folder / plain(name) for name in under]
     found = [top for top in tops if top.is_file()]
@@ -123,7 +123,7 @@ def files_of(folder: Path, under: Sequence[str] | None = None) -> list[tuple[str
     return sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in found)
 
 
-def chunk_of(folder: Path, name: str, offset: int) -> Chunk:
+def read_chunk(folder: Path, name: str, offset: int) -> Chunk:
     """A chunk of a file in a folder; `ValueError` for what is not in it, as somebody else may have asked."""
     path = folder / plain(name)
     if os.path.realpath(path) != os.path.join(os.path.realpath(folder), name) or not path.is_file():
@@ -138,9 +138,9 @@ def chunk_of(folder: Path, name: str, offset: int) -> Chunk:
 
 def chunks(folder: Path, under: Sequence[str] | None = None) -> Iterator[Chunk]:
     """All chunks of the files in a folder."""
-    for name, size in files_of(folder, under):
+    for name, size in list_files(folder, under):
         for offset in _offsets(size):
-            yield chunk_of(folder, name, offset)
+            yield read_chunk(folder, name, offset)
 
 
 def plain(name: str) -> str:
@@ -221,11 +221,11 @@ class Receiver:
             file.write(chunk.data)
 
 
-class Carried:
+class MessageTransfer:
     """A folder of the node's own, from which and to which files travel by messages.
 
-    The store fetches what `hand_in` names: `chunk_of(depot.place(aside) / part, name, offset)` answers it. The other
-    way round, the node receives `files_of(folder, needed(...))` of the store into `room(name)`.
+    The store fetches what `submit_part` names: `read_chunk(depot.part_folder(aside) / part, name, offset)` answers it. The other
+    way round, the node receives `list_files(folder, needed(...))` of the store into `room(name)`.
     """
 
     def __init__(self, temporary: Path):
@@ -237,13 +237,13 @@ class Carried:
         (self.temporary / aside).mkdir(parents=True, exist_ok=True)
         return self.temporary / aside
 
-    def hand_in(self, aside: str, part: str) -> list[tuple[str, int]]:
+    def submit_part(self, aside: str, part: str) -> list[tuple[str, int]]:
         """The files of the part, named from its folder."""
-        return files_of(self.place(aside) / plain(part))
+        return list_files(self.part_folder(aside) / plain(part))
 
     def room(self, name: str) -> Path:
         """Where to receive a snapshot's files: a folder that is not there yet, in one that is."""
-        self.let_go(name)
+        self.discard(name)
         self.temporary.mkdir(parents=True, exist_ok=True)
         return self.temporary / name
 
@@ -259,7 +259,7 @@ class Carried:
 # --- a bucket
 
 
-class Url:
+class UrlTransfer:
     """Snapshots at any URL that fsspec opens; parts pass through a folder of the node's own.
 
     A bucket cannot rename, so parts and constants lie under `NAME/eEPOCH/`, and `NAME/manifest.json`, which says the
@@ -273,23 +273,23 @@ class Url:
             self.files, root = url_to_fs(url)
         except (ImportError, ValueError) as error:
             raise RunError(f"{url}: cannot be opened: {error}: give another, or install what it needs") from None
-        self.url, self.root, self.own = url, str(root).rstrip("/"), Carried(temporary)
+        self.url, self.root, self.own = url, str(root).rstrip("/"), MessageTransfer(temporary)
 
     # what nodes ask
 
     def place(self, aside: str) -> Path:
         """A folder here."""
-        return self.own.place(aside)
+        return self.own.part_folder(aside)
 
-    def hand_in(self, aside: str, part: str) -> list[tuple[str, int]]:
+    def submit_part(self, aside: str, part: str) -> list[tuple[str, int]]:
         """Upload the part."""
         entry, epoch = begun(aside)
-        self.put_part(self.place(aside) / plain(part), f"{entry.name}/e{epoch}/{part}")
+        self.put_part(self.part_folder(aside) / plain(part), f"{entry.name}/e{epoch}/{part}")
         return []
 
     def bring(self, name: str, rectangle: Rectangle | None = None) -> Path:
         """Download what the rectangle (or the whole world) needs; `SnapshotError` if it is not there."""
-        to = self.own.room(_named(name).name)
+        to = self.own.receive_folder(_named(name).name)
         try:
             to.mkdir()
             self.files.get_file(f"{self.root}/{name}/{snapshot.MANIFEST}", str(to / snapshot.MANIFEST))
@@ -302,13 +302,13 @@ class Url:
 
     def let_go(self, name: str) -> None:
         """Remove what lies here under a name, not at the URL."""
-        self.own.let_go(name)
+        self.own.discard(name)
 
     # what it is made of, and what the directory asks
 
     def put_part(self, folder: Path, name: str) -> None:
         """Upload a folder's files under a name."""
-        for file, _ in files_of(folder):
+        for file, _ in list_files(folder):
             to = f"{self.root}/{name}/{file}"
             self.files.makedirs(to.rpartition("/")[0], exist_ok=True)
             self.files.put_file(str(folder / file), to)
@@ -341,7 +341,7 @@ class Url:
             paths = self.files.ls(self.root, detail=False)
         except FileNotFoundError:
             return []
-        found = [(path, Entry.named(path.rstrip("/").rpartition("/")[2])) for path in paths]
+        found = [(path, Entry.parse(path.rstrip("/").rpartition("/")[2])) for path in paths]
         whole = [one for path, one in found if one and self.files.exists(f"{path}/{snapshot.MANIFEST}")]
         return sorted(whole, reverse=True)
 
@@ -358,20 +358,20 @@ class Url:
 
 def begun(aside: str) -> tuple[Entry, int]:
     """Which snapshot is begun under this name, and the epoch; `ValueError` for any other name."""
-    found = Entry.begun(aside)
+    found = Entry.parse_unfinished(aside)
     if found is None:
         raise ValueError(f"{aside[:99]!r} is no name of a snapshot that is being written")
     return found
 
 
 def _named(name: str) -> Entry:
-    found = Entry.named(name)
+    found = Entry.parse(name)
     if found is None:
         raise ValueError(f"{name[:99]!r} is no name of a snapshot")
     return found
 
 
 def _either(name: str) -> str:
-    if Entry.named(name) is None:
+    if Entry.parse(name) is None:
         begun(name)
     return name

@@ -44,7 +44,7 @@ class Entry(NamedTuple):
         """The name of its folder."""
         return f"{'tick' if self.kept else 'mark'}-{self.tick:012d}"
 
-    def aside(self, epoch: int) -> str:
+    def replace_file(self, epoch: int) -> str:
         """The name of the folder in which it is written: what comes late from an older map has another."""
         return f"{snapshot.ASIDE}{self.name}-e{epoch}"
 
@@ -62,7 +62,7 @@ class Entry(NamedTuple):
         return (entry, int(match[2])) if match and entry else None
 
 
-def ladder(ticks: Iterable[int], newest_kept: int = NEWEST_KEPT) -> set[int]:
+def choose_kept_ticks(ticks: Iterable[int], newest_kept: int = NEWEST_KEPT) -> set[int]:
     """Which snapshots are kept: tick 0, the newest few, and the oldest of each age from 2^n to 2^(n+1) ticks."""
     ordered = sorted(ticks)
     kept = {0, *ordered[-newest_kept:]} & set(ordered)
@@ -73,7 +73,7 @@ def ladder(ticks: Iterable[int], newest_kept: int = NEWEST_KEPT) -> set[int]:
 
 
 @contextmanager
-def writing(folder: Path, option: str = "--run") -> Iterator[None]:
+def report_disk_errors(folder: Path, option: str = "--run") -> Iterator[None]:
     """Turns what the disk reports while something is written under a folder, chosen by an option, into one line."""
     try:
         yield
@@ -88,7 +88,7 @@ def writing(folder: Path, option: str = "--run") -> Iterator[None]:
 
 
 @contextmanager
-def aside(path: Path) -> Iterator[Path]:
+def replace_file(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to: what was written takes the place of `path` if all went well, else it goes."""
     path = Path(os.path.realpath(path))
     half = path.with_name(f"{snapshot.ASIDE}{os.getpid()}-{path.name}")
@@ -120,7 +120,7 @@ class Store:
         """A new run folder: the one given, which must be empty or not exist, or the next free number under `runs/`."""
         store = cls(folder or RUNS)
         try:
-            with writing(folder or RUNS):
+            with report_disk_errors(folder or RUNS):
                 store._made = [one for one in (store.folder, *store.folder.parents) if not one.exists()]
                 if folder is None:
                     store.folder = _next_free(name)
@@ -184,7 +184,7 @@ class Store:
         """All snapshots (not after `last_tick`), whole or damaged, newest first; half-written ones have no name yet."""
         if not self.snapshots.is_dir():
             return []
-        found = (Entry.named(path.name) for path in self.snapshots.iterdir())
+        found = (Entry.parse(path.name) for path in self.snapshots.iterdir())
         return sorted((one for one in found if one and (last_tick is None or one.tick <= last_tick)), reverse=True)
 
     def ticks(self) -> list[int]:
@@ -195,7 +195,7 @@ class Store:
         """Where the snapshot of a tick lies."""
         return self.snapshots / Entry(tick, kept).name
 
-    def half_written(self) -> list[Path]:
+    def unfinished(self) -> list[Path]:
         """Snapshots that were never finished."""
         return sorted(self.snapshots.glob(f"{snapshot.ASIDE}*")) if self.snapshots.is_dir() else []
 
@@ -203,8 +203,8 @@ class Store:
 
     def tidy(self) -> None:
         """Remove what was half written or half deleted: for the one that opens the run to write to it."""
-        with writing(self.folder):
-            for path in [*self.half_written(), *self.snapshots.glob(f"{DROPPING}*")]:
+        with report_disk_errors(self.folder):
+            for path in [*self.unfinished(), *self.snapshots.glob(f"{DROPPING}*")]:
                 shutil.rmtree(path)
 
     def save(self, region: Region, world_text: str, name: str) -> None:
@@ -213,7 +213,7 @@ class Store:
         One that is there already stays if it is good; a damaged one is put aside, not overwritten.
         """
         entry = Entry(region.tick, True)
-        with writing(self.folder):
+        with report_disk_errors(self.folder):
             digest = (audit.digest(region) + region.controls.digest()) & audit.DIGEST_MASK
             if not self._is_there(entry, f"{digest:016x}"):
                 snapshot.save(self.path(region.tick), region, world_text, name)
@@ -224,8 +224,8 @@ class Store:
 
         Its name carries the epoch of the map, so that a part that comes late from an older one never mixes in.
         """
-        folder = self.snapshots / Entry(tick, kept).aside(epoch)
-        with writing(self.folder):
+        folder = self.snapshots / Entry(tick, kept).unfinished_name(epoch)
+        with report_disk_errors(self.folder):
             if folder.exists():
                 self._drop(folder)
             folder.mkdir()
@@ -238,10 +238,10 @@ class Store:
         `SnapshotError` if parts are missing, or if the folder is that of another tick, kind or epoch.
         """
         entry = Entry(manifest.tick, manifest.kept)
-        if aside.name != entry.aside(manifest.epoch):
+        if aside.name != entry.unfinished_name(manifest.epoch):
             raise SnapshotError(f"{aside}: is not where {entry.name} of epoch {manifest.epoch} was written")
         path = self.snapshots / entry.name
-        with writing(self.folder):
+        with report_disk_errors(self.folder):
             if self._is_there(entry, manifest.digest):
                 self._drop(aside)
             else:
@@ -251,13 +251,13 @@ class Store:
 
     def abandon(self, aside: Path) -> None:
         """Give up a snapshot that was begun; parts that still come find no place."""
-        with writing(self.folder):
+        with report_disk_errors(self.folder):
             if aside.exists():
                 self._drop(aside)
 
     def discard_marks(self) -> None:
         """Remove all passing marks, as when the run goes on from an earlier tick with other commands."""
-        with writing(self.folder):
+        with report_disk_errors(self.folder):
             for entry in self.entries():
                 if not entry.kept:
                     self._drop(self.snapshots / entry.name)
@@ -286,7 +286,7 @@ class Store:
         # what lies after the present was passed over as damaged, and is left for people to look at
         entries = self.entries(newest)
         ticks = [one.tick for one in entries if one.kept]
-        going = [Entry(tick, True) for tick in set(ticks) - ladder(ticks)]
+        going = [Entry(tick, True) for tick in set(ticks) - choose_kept_ticks(ticks)]
         going += [one for one in entries if not one.kept][NEWEST_MARKS:]
         for entry in going:
             self._drop(self.snapshots / entry.name)
@@ -301,15 +301,15 @@ class Store:
 
     def newest(self, layout: snapshot.Layout, last_tick: int | None = None) -> tuple[snapshot.Snapshot, list[str]]:
         """The newest good snapshot (not after `last_tick`), and a line for each one that was passed over."""
-        passed = [f"{path}: half written: passed over" for path in self.half_written()]
+        passed = [f"{path}: half written: passed over" for path in self.unfinished()]
         for entry in self.entries(last_tick):
             try:
                 return self.load(entry, layout), passed
             except SnapshotError as error:
                 passed.append(f"{error}: passed over")
-        raise self.none_left(passed)
+        raise self.no_snapshot_error(passed)
 
-    def none_left(self, passed: Iterable[str]) -> RunError:
+    def no_snapshot_error(self, passed: Iterable[str]) -> RunError:
         """What to say when no snapshot can be used; `passed` are the reasons."""
         reasons = "; ".join(passed) or "there is none"
         mend = f"begin a new run with: umwelt launch {self.folder / WORLD}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from umwelt.cluster.run import hash_chain
 from umwelt.cluster.run.hash_chain import Comparison, Fault, Rows
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.remote_store import opened_store
+from umwelt.cluster.run.remote_store import open_store
 from umwelt.cluster.run.store import JOURNAL, Entry, Store
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.errors import RunError, SnapshotError
@@ -26,12 +26,12 @@ _ASIDE = "move the snapshot aside, the run goes on from another"
 # --- entering
 
 
-def papers_of(manifest: Manifest, folder: Path) -> str:
+def snapshot_record(manifest: Manifest, folder: Path) -> str:
     """What the ledger is told of a snapshot whose constants lie in a folder."""
-    return hash_chain.papers(snapshot.text_of(manifest).encode("utf-8"), snapshot.files_hash(folder / CONSTANTS))
+    return hash_chain.papers(snapshot.text_of(manifest).encode("utf-8"), snapshot.hash_files(folder / CONSTANTS))
 
 
-def keep_ledger(store: Store, journal: Journal) -> None:
+def update_chain(store: Store, journal: Journal) -> None:
     """Begin the ledger of a run that has none, and enter kept snapshots that it does not know.
 
     Those are older than the ledger, or of a directory that was killed before it could enter them. One whose digest is
@@ -47,7 +47,7 @@ def keep_ledger(store: Store, journal: Journal) -> None:
             manifest = store.manifest(entry)
             digest = digests.get(entry.tick)
             if digest is None or f"{digest:016x}" == manifest.digest:
-                constants = snapshot.files_hash(path / CONSTANTS)
+                constants = snapshot.hash_files(path / CONSTANTS)
                 journal.enter_snapshot(entry.tick, hash_chain.papers((path / MANIFEST).read_bytes(), constants))
         except (SnapshotError, OSError):
             continue
@@ -58,7 +58,7 @@ def keep_ledger(store: Store, journal: Journal) -> None:
 
 
 @dataclass
-class Proof:
+class ChainCheck:
     """What a run's folder is worth by its ledger."""
 
     fault: Fault | None = None
@@ -66,19 +66,21 @@ class Proof:
     """For people: what is proven, and what is not."""
 
 
-def proved(store: Store, public: bytes | None = None) -> Proof:
+def check_chain(store: Store, public: bytes | None = None) -> ChainCheck:
     """Hold journal, world file and snapshots against the ledger; `public` is the key by which it has to be signed."""
     entries = store.entries()
     rows = _rows(store)
     if not rows.begun:
         if public is not None:
-            return Proof(Fault(0, f"{JOURNAL}: there is no ledger that could be signed: resume the run with its keys"))
-        return Proof(None, ["it has no ledger: nothing but its digests was compared"])
+            return ChainCheck(
+                Fault(0, f"{JOURNAL}: there is no ledger that could be signed: resume the run with its keys")
+            )
+        return ChainCheck(None, ["it has no ledger: nothing but its digests was compared"])
     fault = hash_chain.fault_in(rows, store.world_bytes())
     if fault is None and public is not None:
         fault = hash_chain.fault_in_signer(rows, public)
     if fault is not None:
-        return Proof(fault)
+        return ChainCheck(fault)
     papers: dict[int, set[str]] = {}
     for item in rows.items:
         if item.kind == hash_chain.SNAPSHOT:
@@ -87,9 +89,9 @@ def proved(store: Store, public: bytes | None = None) -> Proof:
         known = papers.get(entry.tick, set()) if entry.kept else set()
         line = _snapshot_fault(store, entry, known, rows.digests.get(entry.tick))
         if line:
-            return Proof(Fault(entry.tick, line))
+            return ChainCheck(Fault(entry.tick, line))
     kept = [entry.tick for entry in entries if entry.kept]
-    return Proof(None, _told(rows, len(kept), sum(tick not in papers for tick in kept)))
+    return ChainCheck(None, _told(rows, len(kept), sum(tick not in papers for tick in kept)))
 
 
 def _rows(store: Store) -> Rows:
@@ -121,7 +123,7 @@ def _snapshot_fault(store: Store, entry: Entry, papers: set[str], digest: str | 
 def _changes(store: Store, entry: Entry, path: Path, papers: set[str], digest: str | None) -> Iterator[str]:
     """What of a snapshot is not what was kept."""
     if papers:
-        text, constants = (path / MANIFEST).read_bytes(), snapshot.files_hash(path / CONSTANTS)
+        text, constants = (path / MANIFEST).read_bytes(), snapshot.hash_files(path / CONSTANTS)
         if hash_chain.papers(text, "") not in {f"{one.partition(' ')[0]} " for one in papers}:
             yield f"{MANIFEST}: is not what was kept"
         elif hash_chain.papers(text, constants) not in papers:
@@ -140,7 +142,7 @@ def _changes(store: Store, entry: Entry, path: Path, papers: set[str], digest: s
     for part in manifest.parts:
         if "hash" not in part:
             snapshot.load_parts(path, manifest, Rectangle(*part["rectangle"]), Torus(*manifest.torus))
-        elif snapshot.files_hash(path / part["folder"]) != part["hash"]:
+        elif snapshot.hash_files(path / part["folder"]) != part["hash"]:
             yield f"{part['folder']}: its files are not what was kept"
 
 
@@ -175,7 +177,7 @@ def compare(folder: Path, other: Path, public: bytes | None = None) -> tuple[Com
     """
     found = []
     for where in (folder, other):
-        store = opened_store(where)
+        store = open_store(where)
         rows = _rows(store)
         if not rows.links:
             raise RunError(f"{where}: has no ledger to compare: umwelt resume {where} begins one")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from umwelt.agents.world_file import available_memory_bytes
 from umwelt.cluster.tasks.registry import MAX_RESULT_BYTES
-from umwelt.cluster.tasks.worker import Errand, Heard, Worker
+from umwelt.cluster.tasks.worker import TaskCall, Worker, WorkerReport
 
 NICE = 10
 MEMORY_SHARE = 0.5
@@ -22,7 +22,7 @@ MEMORY_SHARE = 0.5
 STARTS_WITHIN_S, HALTS_WITHIN_S = 60.0, 0.5
 
 
-class Done(NamedTuple):
+class TaskOutcome(NamedTuple):
     """What became of a task; with `again`, it may do better elsewhere."""
 
     ticket: Hashable
@@ -34,7 +34,7 @@ class Done(NamedTuple):
 
 @dataclass
 class _Waiting:
-    errand: Errand
+    errand: TaskCall
     within_s: float
 
 
@@ -53,7 +53,7 @@ class _Line:
     heard: "queue.SimpleQueue[tuple[Hashable, Heard | None]]" = field(default_factory=queue.SimpleQueue)
 
 
-class Bench:
+class NodeWorker:
     """See the page's top. Owned by the node's thread; `turn` gives what is done, `wake` is called when there is some.
 
     As long as more waits, nobody is woken: what is done is taken at the node's next turn.
@@ -71,7 +71,7 @@ class Bench:
         """Whether anything is to be done."""
         return bool(self._waiting)
 
-    def begin(self, ticket: Hashable, errand: Errand, within_s: float) -> None:
+    def begin(self, ticket: Hashable, errand: TaskCall, within_s: float) -> None:
         """Do a task when those before it are done."""
         self._waiting[ticket] = _Waiting(errand, within_s)
         if self._line is None:
@@ -87,9 +87,9 @@ class Bench:
         else:
             self._waiting.pop(ticket, None)
 
-    def turn(self) -> list[Done]:
+    def turn(self) -> list[TaskOutcome]:
         """What has been done since."""
-        found: list[Done] = []
+        found: list[TaskOutcome] = []
         line = self._line
         while line is not None and line is self._line and not line.heard.empty():
             ticket, heard = line.heard.get()
@@ -106,7 +106,7 @@ class Bench:
                 found += self._ended(f"was ended after {within_s:g} s: give it less to do, or more time", False)
         return found
 
-    def _ended(self, what: str, again: bool) -> list[Done]:
+    def _ended(self, what: str, again: bool) -> list[TaskOutcome]:
         """The process has ended, or must: what it was at is not done, and the others wait for another one."""
         line = self._line
         self._close_line()
@@ -120,7 +120,7 @@ class Bench:
         if gone is None:
             return []
         where = f" on {self.where}" if self.where else ""
-        return [Done(ticket, b"", f'task "{gone.errand.name}"{where} {what}', again)]
+        return [TaskOutcome(ticket, b"", f'task "{gone.errand.name}"{where} {what}', again)]
 
     def _open(self) -> None:
         line = self._line = _Line(Worker(NICE, int(MEMORY_SHARE * available_memory_bytes())), self._clock())
@@ -161,8 +161,10 @@ class Bench:
             self._wake()
 
 
-def _outcome(ticket: Hashable, errand: Errand, heard: Heard) -> Done:
+def _outcome(ticket: Hashable, errand: TaskCall, heard: WorkerReport) -> TaskOutcome:
     if len(heard.found) > MAX_RESULT_BYTES:
         size, most = len(heard.found) >> 10, MAX_RESULT_BYTES >> 10
-        return Done(ticket, b"", f'task "{errand.name}": its result has {size} KiB: give back {most} KiB at most')
-    return Done(ticket, heard.found, heard.line, spent_s=heard.spent_s)
+        return TaskOutcome(
+            ticket, b"", f'task "{errand.name}": its result has {size} KiB: give back {most} KiB at most'
+        )
+    return TaskOutcome(ticket, heard.found, heard.line, spent_s=heard.spent_s)

@@ -14,16 +14,21 @@ from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from umwelt.agents.world_file import WorldFile, available_memory_bytes, needed_memory_bytes
-from umwelt.cluster.tasks.worker import Errand, Heard, Worker
-from umwelt.cluster.tasks.workflow import Flow, carried_out
+from umwelt.agents.world_file import WorldFile
+from umwelt.agents.world_file import available_memory_bytes
+from umwelt.agents.world_file import needed_memory_bytes
+from umwelt.cluster.tasks.worker import Worker
+from umwelt.cluster.tasks.workflow import Flow
+from umwelt.cluster.tasks.worker import TaskCall
+from umwelt.cluster.tasks.worker import WorkerReport
+from umwelt.cluster.tasks.workflow import run_workflow
 from umwelt.cluster.wire.viewer_protocol import Task
 from umwelt.sandbox.errors import RunError
 
 _T = TypeVar("_T")
 
 
-class Hand(Protocol):
+class PoolWorker(Protocol):
     """Who does one task after another."""
 
     kind: str
@@ -31,36 +36,38 @@ class Hand(Protocol):
     lives: int
     """So many of its kind may die of one task."""
 
-    def begin(self, errand: Errand) -> None:
+    def begin(self, errand: TaskCall) -> None:
         """Give it a task; `OSError` or `EOFError` where it has ended."""
 
-    def hear(self) -> Heard:
+    def hear(self) -> WorkerReport:
         """What it tells next, as soon as it does; `OSError` or `EOFError` where it has ended."""
 
     def end(self) -> None:
         """End it at once."""
 
 
-class Made(NamedTuple):
+class PoolResult(NamedTuple):
     """What came out of a task, packed; it is of no world's tick."""
 
     tick: int
     raw: bytes
 
 
-class Workshop:
+class WorkerPool:
     """See the page's top. Up to `count` hands are hired, as there is work for them.
 
     `seen` is told the ticket of a task and the tick that it has come to, by the thread that hears of it.
     """
 
-    def __init__(self, count: int, hire: Callable[[], Hand] = Worker, seen: Callable[[str, int], None] | None = None):
+    def __init__(
+        self, count: int, hire: Callable[[], PoolWorker] = Worker, seen: Callable[[str, int], None] | None = None
+    ):
         self._hire, self._seen = hire, seen
         self._threads = ThreadPoolExecutor(count, "umwelt-workshop")
-        self._idle: SimpleQueue[Hand] = SimpleQueue()
+        self._idle: SimpleQueue[PoolWorker] = SimpleQueue()
         self._lock = Lock()
-        self._hired: list[Hand] = []
-        self._at: dict[str, Hand] = {}
+        self._hired: list[PoolWorker] = []
+        self._at: dict[str, PoolWorker] = {}
         self._closed = False
 
     def __enter__(self) -> "Workshop":
@@ -86,15 +93,15 @@ class Workshop:
 
     def carry_out(self, workflow: Callable[..., Awaitable[_T]], *given: Any) -> _T:
         """Await a workflow, which is given a flow and then these arguments, to its end, here in the main thread."""
-        return asyncio.run(carried_out(_Flow(self.post, self.halt), workflow, given, {}, math.inf))
+        return asyncio.run(run_workflow(_LocalFlow(self.post, self.halt), workflow, given, {}, math.inf))
 
-    def _do(self, task: Task) -> Made:
+    def _do(self, task: Task) -> PoolResult:
         """In a thread: do a task with a hand that is idle, or with a new one."""
         died = 0
         while True:
             hand = self._taken_by(task.ticket)
             try:
-                hand.begin(Errand(task.name, task.arguments))
+                hand.begin(TaskCall(task.name, task.arguments))
                 while not (heard := hand.hear()).done:
                     if self._seen is not None and heard.tick >= 0:
                         self._seen(task.ticket, heard.tick)
@@ -107,9 +114,9 @@ class Workshop:
                     self._idle.put(hand)
             if heard.line:
                 raise RunError(heard.line)
-            return Made(0, heard.found)
+            return PoolResult(0, heard.found)
 
-    def _taken_by(self, ticket: str) -> Hand:
+    def _taken_by(self, ticket: str) -> PoolWorker:
         with self._lock:
             if self._closed:
                 raise RunError("the workshop is closed")
@@ -122,7 +129,7 @@ class Workshop:
             self._at[ticket] = hand
             return hand
 
-    def _died(self, ticket: str, hand: Hand, died: int, error: BaseException) -> None:
+    def _died(self, ticket: str, hand: PoolWorker, died: int, error: BaseException) -> None:
         """Whoever is awaited has another hand, unless too many have died of this task: then `RunError`."""
         with self._lock:
             awaited = self._at.pop(ticket, None) is not None and not self._closed
@@ -135,12 +142,12 @@ class Workshop:
             raise RunError(f"{hand.kind} ended before its run was done{times}: free some memory, and try again")
 
 
-class _Flow(Flow):
+class _LocalFlow(Flow):
     max_argument_bytes = 1 << 31
     """Nothing travels far: a world with the genomes of all its founders may be an argument."""
 
 
-def processes_for(worlds: Sequence[WorldFile], asked: int = 0) -> int:
+def choose_process_count(worlds: Sequence[WorldFile], asked: int = 0) -> int:
     """How many worlds are run side by side: so many as were asked for, or one a core, as far as memory goes."""
     needed = max((needed_memory_bytes(world) for world in worlds), default=1)
     most = asked or min(len(os.sched_getaffinity(0)), available_memory_bytes() // needed)

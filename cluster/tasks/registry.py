@@ -123,12 +123,12 @@ class Task:
             raise RunError(f'task "{self.name}": not enough memory: give it less to do') from None
         except Exception as error:
             raise RunError(one_line(f'task "{self.name}": {type(error).__name__}: {str(error)[:500]}')) from None
-        return packed(found, f'what task "{self.name}" gives')
+        return pack(found, f'what task "{self.name}" gives')
 
     def result(self, found: bytes) -> Any:
         """A packed result as the function gave it, as far as its return type says so."""
         wanted = self._types.get("return", Any)
-        value = unpacked(found)
+        value = unpack(found)
         return value if wanted is Any or isinstance(value, np.ndarray) else msgspec.convert(value, wanted)
 
 
@@ -138,7 +138,7 @@ def known_tasks() -> dict[str, str]:
     return {one.name: one.value for one in metadata.entry_points(group=GROUP)} | HOUSE
 
 
-def task_named(name: str) -> Task:
+def find_task(name: str) -> Task:
     """The task of a name; `RunError` where none is known here."""
     where = HOUSE.get(name) or known_tasks().get(name)
     if where is None:
@@ -154,7 +154,7 @@ def task_named(name: str) -> Task:
 # --- what travels
 
 
-def packed(value: Any, what: str = "a value") -> bytes:
+def pack(value: Any, what: str = "a value") -> bytes:
     """A value as bytes; `RunError` for what cannot travel."""
     try:
         return _encoder.encode(value)
@@ -162,18 +162,18 @@ def packed(value: Any, what: str = "a value") -> bytes:
         raise RunError(one_line(f"{what}: cannot travel: {error}: use plain values and arrays of numbers")) from None
 
 
-def packed_arguments(
+def pack_arguments(
     name: str, given: Sequence[Any], named: dict[str, Any], max_bytes: int = MAX_ARGUMENT_BYTES
 ) -> bytes:
     """The arguments of a task as bytes, if they are not too many."""
-    found = packed([list(given), named], f'the arguments of task "{name}"')
+    found = pack([list(given), named], f'the arguments of task "{name}"')
     if len(found) > max_bytes:
         most = max_bytes >> 10
         raise RunError(one_line(f'task "{name}": arguments of {len(found) >> 10} KiB: give {most} KiB at most'))
     return found
 
 
-def unpacked(content: bytes) -> Any:
+def unpack(content: bytes) -> Any:
     """A value from bytes; `RunError` for what is none."""
     try:
         return _decoder.decode(content)
@@ -182,14 +182,14 @@ def unpacked(content: bytes) -> Any:
 
 
 def _arguments_of(content: bytes) -> tuple[list[Any], dict[str, Any]]:
-    """What `packed_arguments` packed."""
+    """What `pack_arguments` packed."""
     try:
-        return msgspec.convert(unpacked(content), tuple[list[Any], dict[str, Any]])
+        return msgspec.convert(unpack(content), tuple[list[Any], dict[str, Any]])
     except msgspec.ValidationError as error:
         raise RunError(one_line(f"arguments that are none: {error}")) from None
 
 
-def packed_list(parts: Sequence[bytes]) -> bytes:
+def pack_list(parts: Sequence[bytes]) -> bytes:
     """Packed values as one packed list of them."""
     assert len(parts) < 1 << 16
     return b"\xdc" + len(parts).to_bytes(2, "big") + b"".join(parts)

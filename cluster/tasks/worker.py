@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 
 import msgspec
 
-from umwelt.cluster.tasks.registry import task_named
+from umwelt.cluster.tasks.registry import find_task
 from umwelt.cluster.view.queries import Part
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.kernel import crew
@@ -24,7 +24,7 @@ from umwelt.sandbox.kernel import crew
 SAID_EVERY_S = 0.2
 
 
-class Errand(msgspec.Struct, array_like=True):
+class TaskCall(msgspec.Struct, array_like=True):
     """A task on its way to a process: its packed arguments and, where it is one over data, a node's answers."""
 
     name: str
@@ -32,7 +32,7 @@ class Errand(msgspec.Struct, array_like=True):
     parts: list[Part] | None = None
 
 
-class Heard(msgspec.Struct, array_like=True):
+class WorkerReport(msgspec.Struct, array_like=True):
     """What a process tells: that it is `ready`; the tick that it has come to; or, `done`, what came out, or why not."""
 
     tick: int = -1
@@ -42,7 +42,7 @@ class Heard(msgspec.Struct, array_like=True):
     spent_s: float = 0.0
 
 
-_errands, _heard = msgspec.msgpack.Decoder(Errand), msgspec.msgpack.Decoder(Heard)
+_errands, _heard = msgspec.msgpack.Decoder(TaskCall), msgspec.msgpack.Decoder(WorkerReport)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -64,11 +64,11 @@ class Worker:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         there.close()
 
-    def begin(self, errand: Errand) -> None:
+    def begin(self, errand: TaskCall) -> None:
         """Give it a task; `OSError` where it has ended."""
         self.line.send_bytes(_encoder.encode(errand))
 
-    def hear(self) -> Heard:
+    def hear(self) -> WorkerReport:
         """What it tells next, as soon as it does; `EOFError` or `OSError` where it has ended."""
         return _heard.decode(self.line.recv_bytes())
 
@@ -97,19 +97,19 @@ def _serve(line: Connection, nice: int, max_bytes: int) -> None:
         nonlocal said_s
         if time.monotonic() - said_s >= SAID_EVERY_S:
             said_s = time.monotonic()
-            line.send_bytes(_encoder.encode(Heard(tick)))
+            line.send_bytes(_encoder.encode(WorkerReport(tick)))
 
     try:
-        line.send_bytes(_encoder.encode(Heard()))
+        line.send_bytes(_encoder.encode(WorkerReport()))
         while True:
             errand = _errands.decode(line.recv_bytes())
             began_s = time.perf_counter()
             found, mistake = b"", ""
             try:
-                found = task_named(errand.name).run(errand.arguments, errand.parts, say)
+                found = find_task(errand.name).run(errand.arguments, errand.parts, say)
             except UmweltError as error:
                 mistake = str(error)
-            heard = Heard(done=True, found=found, line=mistake, spent_s=time.perf_counter() - began_s)
+            heard = WorkerReport(done=True, found=found, line=mistake, spent_s=time.perf_counter() - began_s)
             line.send_bytes(_encoder.encode(heard))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # nobody waits any more

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from umwelt.cluster.tasks.registry import BUSY, MAX_ARGUMENT_BYTES, packed_arguments, unpacked
+from umwelt.cluster.tasks.registry import BUSY, MAX_ARGUMENT_BYTES, pack_arguments, unpack
 from umwelt.cluster.view.queries import Question
 from umwelt.cluster.wire.viewer_protocol import LIVE, Task
 from umwelt.sandbox.errors import RunError
@@ -73,22 +73,22 @@ class Flow:
         It is ended after `within_s` (10 s if nothing is said). It has the `ticket` given, or a fresh one. Raises
         `RunError` where it fails.
         """
-        arguments = packed_arguments(name, given, named, self.max_argument_bytes)
+        arguments = pack_arguments(name, given, named, self.max_argument_bytes)
         task = Task(ticket or secrets.token_hex(12), name, arguments, b"", tuple(near), within_s)
         async with self._room:
-            return unpacked((await self._done(task)).raw)
+            return unpack((await self._done(task)).raw)
 
     async def over(
         self, name: str, asked: Question | Sequence[Question], *given: Any, within_s: float = 0.0, **named: Any
     ) -> Parts:
         """Do a task at each node that owns something of what is asked about, on its answers, all at one tick."""
         many = list(asked) if isinstance(asked, Sequence) else [asked]
-        arguments = packed_arguments(name, given, named, self.max_argument_bytes)
+        arguments = pack_arguments(name, given, named, self.max_argument_bytes)
         content = msgspec.json.encode(many)
         task = Task(secrets.token_hex(12), name, arguments, content, (), within_s, self._shown)
         async with self._room_over_data:
             found = await self._done(task)
-        return Parts(found.tick, unpacked(found.raw))
+        return Parts(found.tick, unpack(found.raw))
 
     async def map(self, name: str, many: Iterable[Any], within_s: float = 0.0) -> list[Any]:
         """Do a task for each of many arguments, side by side; gives what comes out, in their order."""
@@ -144,7 +144,7 @@ class Flow:
             self._halt(gone)
 
 
-async def carried_out(
+async def run_workflow(
     flow: Flow,
     workflow: Callable[..., Awaitable[_T]],
     given: Sequence[Any],

@@ -109,18 +109,18 @@ def make_keys(folder: Path) -> list[Path]:
     return made
 
 
-def ledger_secret(folder: Path) -> bytes | None:
+def load_chain_secret(folder: Path) -> bytes | None:
     """What a world's ledger is signed with; None where the keys were made before there were ledgers."""
     _must_be_folder(folder)
     if not (folder / f"{LEDGER}.secret").exists():
         return None
     secret = bytes.fromhex(written(_read(folder / f"{LEDGER}.secret")))
-    if signing.public_of(secret) != ledger_public(folder):
+    if signing.public_of(secret) != load_chain_public(folder):
         raise RunError(f"{folder}: {LEDGER}.public and {LEDGER}.secret are of different pairs: copy both again")
     return secret
 
 
-def ledger_public(folder: Path) -> bytes:
+def load_chain_public(folder: Path) -> bytes:
     """The key that the ledgers of a world are signed with, as those need it who verify."""
     _must_be_folder(folder)
     return bytes.fromhex(written(_read(folder / f"{LEDGER}.public")))

@@ -20,6 +20,10 @@ import msgspec
 MAX_HEADER_BYTES = 1 << 20
 LIVE = -1
 """In place of a tick of the past: the running world."""
+GATEWAY_FILE = "gateway.json"
+"""The file in a run's folder in which the gateway announces its address."""
+MAX_PIECES = 60
+"""Raw frames of one `Tile` message."""
 
 
 class Message(msgspec.Struct, tag=True, array_like=True, frozen=True, forbid_unknown_fields=True):

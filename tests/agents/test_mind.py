@@ -14,7 +14,7 @@ from umwelt.agents.species.hocl_behaviour import Mind, read_mind
 from umwelt.agents.world_file import read_world
 from umwelt.cluster.fingerprint import seals_of
 from umwelt.cluster.launch.local import begin_run
-from umwelt.cluster.run.replay import step_together, together, whole_digest
+from umwelt.cluster.run.replay import digest_shards, load_shards, step_shards
 from umwelt.cluster.run.store import Entry
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import WorldFileError
@@ -107,13 +107,13 @@ def test_numbers_evolve_and_any_cut_gives_the_same_world(tmp_path):
     advance(region, world.laws, 4)
     straight = begin(world)
     first = begin_run(world, tmp_path / "run").load(Entry(0, True), world.laws.layout(world))
-    one, three = together(world, first, 1), together(world, first, 3)
+    one, three = load_shards(world, first, 1), load_shards(world, first, 3)
     for _ in range(8):
         for portions in (one, three):
-            step_together(portions, [])
+            step_shards(portions, [])
     advance(straight, world.laws, 8)
-    assert whole_digest(one) == whole_digest(three)
-    assert audit.digest(straight) + straight.controls.digest() & audit.DIGEST_MASK == whole_digest(one)
+    assert digest_shards(one) == digest_shards(three)
+    assert audit.digest(straight) + straight.controls.digest() & audit.DIGEST_MASK == digest_shards(one)
     advance(straight, world.laws, 240)
     table = straight.tables["monsters"]
     born = straight.owned_rows("monsters") & (table["generation"] > 0)

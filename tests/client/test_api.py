@@ -13,7 +13,7 @@ from town import Town, attended
 from umwelt.agents.commands import deeds
 from umwelt.client.connection.api import Connection, connect, connect_async
 from umwelt.cluster.process import announce
-from umwelt.cluster.run.replay import region_at
+from umwelt.cluster.run.replay import restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.wire.keys import make_keys
 from umwelt.sandbox.errors import RunError
@@ -319,7 +319,7 @@ def test_a_moment_of_the_past_is_shown_beside_the_running_world(run):
         assert 0 in [one["tick"] for one in world.snapshots()]
         for at in (tick, tick + 1):
             moment = world.show(at)
-            _, region, _ = region_at(Store(folder), at)
+            _, region, _ = restore_region(Store(folder), at)
             found = moment.query(columns=["sugar_count"])
             table, own = region.tables["monsters"], region.owned_rows("monsters")
             assert found.tick == at and sorted(table["id"][own].tolist()) == found["id"].tolist()
@@ -333,7 +333,7 @@ def test_a_moment_of_the_past_is_shown_beside_the_running_world(run):
         with pytest.raises(RunError, match="has reached tick"):
             world.show(reached + 100_000)
         made = Path(world.fork(tick))
-        assert region_at(Store(made), None)[1].tick == tick
+        assert restore_region(Store(made), None)[1].tick == tick
         for path in sorted(made.rglob("*"), reverse=True):
             path.unlink() if path.is_file() else path.rmdir()
         made.rmdir()
@@ -355,6 +355,6 @@ def test_the_last_word_is_stop(run):
         world.save()
         world.stop()
     end_s = time.monotonic() + 60
-    while not engine.resting:
+    while not engine.finished:
         assert time.monotonic() < end_s
         time.sleep(0.05)

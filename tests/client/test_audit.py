@@ -13,7 +13,7 @@ from umwelt.client.commands.audit import _residence
 from umwelt.client.commands.cli import main
 from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.run.audit import Round
-from umwelt.cluster.run.replay import region_at
+from umwelt.cluster.run.replay import restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.sandbox import snapshot
 
@@ -57,7 +57,7 @@ def test_json_is_one_object_with_all_of_it(run, capsys):
 def test_a_molecule_too_many_is_one_line_and_exit_code_1(run, capsys, tmp_path):
     folder = Path(shutil.copytree(run, tmp_path / "other"))
     store = Store(folder)
-    world, region, _ = region_at(store, 16)
+    world, region, _ = restore_region(store, 16)
     region.owned_view("mineral")[3, 3] += 1
     shutil.rmtree(store.path(16))
     snapshot.save(store.path(16), region, world.text, world.name)

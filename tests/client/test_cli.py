@@ -25,7 +25,7 @@ from umwelt.client.commands.cli import main
 from umwelt.client.commands.running import newest
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.replay import region_at, verify
+from umwelt.cluster.run.replay import restore_region, verify
 from umwelt.cluster.run.store import Store
 
 WANTED = {
@@ -257,7 +257,7 @@ def test_a_running_world_tells_where_it_is_takes_in_nodes_lets_them_go_and_stops
             guest.wait()
         said = process.communicate(timeout=60)[0]
     assert process.returncode == 0 and "guest joined" in said and "node-1 left" in said
-    assert verify(Path("runs/mine-1")).first_other is None
+    assert verify(Path("runs/mine-1")).first_difference is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -270,7 +270,7 @@ def test_ctrl_c_saves_the_world_and_says_how_to_go_on(number):
     assert "saving the world" in out and "go on with: umwelt resume runs/mine-1" in out
     tick = int(re.search(r"saved at tick ([\d,]+)", out)[1].replace(",", ""))
     store = Store.open(Path("runs/mine-1"))
-    assert region_at(store)[1].tick == newest(store)[0].tick == tick == store.ticks()[-1]
+    assert restore_region(store)[1].tick == newest(store)[0].tick == tick == store.ticks()[-1]
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_nothing_is_broken(capsys):
@@ -294,7 +294,7 @@ def test_a_launch_killed_outright_is_resumed_and_its_history_is_one(capsys):
     reached = newest(Store.open(Path("runs/mine-1")))[0].tick
     found = outcome(capsys, "resume", "runs/mine-1", "--ticks", "16")
     assert found["tick"] >= reached
-    assert verify(Path("runs/mine-1")).first_other is None
+    assert verify(Path("runs/mine-1")).first_difference is None
 
 
 # --- what is imported

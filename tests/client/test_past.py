@@ -10,7 +10,7 @@ from town import Town
 
 from umwelt.client.connection.api import connect
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.replay import region_at
+from umwelt.cluster.run.replay import restore_region
 from umwelt.cluster.wire.keys import SPECTATOR, Keys, make_keys
 from umwelt.sandbox.errors import RunError
 
@@ -55,7 +55,7 @@ def test_a_moment_plays_rests_and_shows_what_was(world, store):
     at = moment.rest()
     assert 52 < at < LAST
     time.sleep(0.3)
-    _, region, _ = region_at(store, at)
+    _, region, _ = restore_region(store, at)
     assert moment.query(columns=[]).tick == at
     assert (moment.field("water") == region.owned_view("water")).all()
     table, own = region.tables["monsters"], region.owned_rows("monsters")
@@ -111,7 +111,7 @@ def test_births_and_families_are_those_of_the_journal(world, store):
 
 def test_a_census_and_a_line_of_descent_of_a_moment_are_of_its_tick(world, store):
     moment = world.show(90)
-    _, region, _ = region_at(store, 90)
+    _, region, _ = restore_region(store, 90)
     alive = {name: region.tables[name]["id"][region.owned_rows(name)].tolist() for name in ("plants", "monsters")}
     census = moment.census()
     assert census["tick"] == 90

@@ -23,7 +23,7 @@ from umwelt.agents.world_file import read_world
 from umwelt.client.commands.cli import main
 from umwelt.client.commands.window_process import Beside
 from umwelt.client.connection.connection import GatewayLink
-from umwelt.cluster.gateway.welcome import greeting
+from umwelt.cluster.gateway.welcome import compose_welcome
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import KEEPER
 from umwelt.cluster.wire.transport import ZmqTransport
@@ -191,7 +191,7 @@ def test_addresses_where_no_world_runs_are_one_line_each():
     assert sorted(os.listdir()) == ["empty", "resting"]
 
 
-WELCOME = greeting(read_world("pond", {"width": 64, "height": 64}), KEEPER, "")
+WELCOME = compose_welcome(read_world("pond", {"width": 64, "height": 64}), KEEPER, "")
 NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
     "no height": ({"height": 0}, "a world of 64 x 0 cells"),
     "a negative width": ({"width": -64}, "a world of -64 x 64 cells"),
@@ -241,10 +241,8 @@ def test_a_server_that_tells_of_no_world_is_refused(kind):
         core = GatewayLink(address)
         with pytest.raises(RunError) as raised:
             core.open(10)
-    assert (
-        str(raised.value)
-        == f"{address}: the gateway announces {expected}: see that a world of this version of umwelt runs there"
-    )
+    fix = "see that a world of this version of umwelt runs there"
+    assert str(raised.value) == f"{address}: the gateway announces {expected}: {fix}"
 
 
 def test_a_view_of_a_world_without_height_is_one_line():

@@ -246,7 +246,7 @@ from imgui_bundle import imgui
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.recording.demo import Demo
 from umwelt.client.window.gui import Gui
-from umwelt.client.window.panels import Dock
+from umwelt.client.window.panels.dock import Dock
 from umwelt.client.window.session import Session
 
 world, now = Demo(), [100.0]

@@ -19,7 +19,7 @@ from umwelt.client.window.input.palette import TOOLS
 from umwelt.client.window.input.tools import PAST_LINE, SPECTATOR_LINE, Hands
 from umwelt.client.window.session import Session
 from umwelt.client.window.timeline import DEED, KEPT, Timeline
-from umwelt.cluster.run.replay import journalled_deeds, region_at
+from umwelt.cluster.run.replay import read_journalled_deeds, restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.wire.keys import KEEPER, SPECTATOR, Keys, make_keys
 from umwelt.cluster.wire.viewer_protocol import LIVE
@@ -400,9 +400,9 @@ def test_undo_forks_a_run_without_the_deed_and_the_past_is_shown_at_its_tick(run
     hands.answer(True)
     turned(session, lambda: "umwelt resume" in session.notices[-1].line, within_s=40)
     made = Path(session.notices[-1].line.split("umwelt resume ")[1])
-    done = [deeds.read(deed.content) for deed in journalled_deeds(Store(made))]
+    done = [deeds.read(deed.content) for deed in read_journalled_deeds(Store(made))]
     assert [(deed.y, deed.x) for deed in done] == [(8, 9)]  # the one before is in it, the last is not
-    forked = region_at(Store(made), None)[1]
+    forked = restore_region(Store(made), None)[1]
     assert forked.owned_view("sugar")[8, 9] > 1000 and forked.owned_view("sugar")[30, 31] < 1000
     assert forked.tick <= last.tick < session.status["tick"]
 

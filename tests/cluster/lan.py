@@ -33,7 +33,7 @@ import msgspec
 
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.coordinator.process import COORDINATOR_FILE, CoordinatorSettings
-from umwelt.cluster.launch.local import Line, begin_run
+from umwelt.cluster.launch.local import CoordinatorClient, begin_run
 from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.process import is_alive, read_announcement
 from umwelt.cluster.wire.keys import WORLD, Keys, make_keys
@@ -276,7 +276,7 @@ class LanRun:
             assert self.directory.poll() is None and time.monotonic() < end_s, self.log("directory")
             time.sleep(0.02)
         self.address = found["address"]
-        self.line = Line(self.address, Keys.load(self.keys, WORLD))
+        self.line = CoordinatorClient(self.address, Keys.load(self.keys, WORLD))
         with host.inside():
             self.line.turn(0.0)  # opens the sockets
 

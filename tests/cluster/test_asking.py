@@ -3,14 +3,14 @@
 import msgspec
 import pytest
 
-from umwelt.cluster.gateway.requests import COMES_S, MAX_ROUNDS, RESTS_S, Asks, Work
-from umwelt.cluster.gateway.tile_relay import Map
-from umwelt.cluster.tasks.registry import packed, unpacked
+from umwelt.cluster.gateway.node_queries import COMES_S, MAX_ROUNDS, RESTS_S, NodeQueries, Work
+from umwelt.cluster.gateway.tile_relay import NodeMap
+from umwelt.cluster.tasks.registry import pack, unpack
 from umwelt.cluster.view.queries import Count, Fetch
 from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, decode
 from umwelt.sandbox.region import Torus
 
-MAP = Map(1, b"pass", ("west", "east"), (), ((0, 0, 64, 32), (0, 32, 64, 32)))
+MAP = NodeMap(1, b"pass", ("west", "east"), (), ((0, 0, 64, 32), (0, 32, 64, 32)))
 ONE = b'{"counts":{"monsters":{"grazer":1}}}'
 
 
@@ -21,7 +21,7 @@ class Asked:
         self.now_s, self.map = 0.0, MAP
         self.said: list[tuple[str, QueryRequest | CancelTasks]] = []
         self.found: list[tuple] = []
-        self.asks = Asks(Torus(64, 64), self._send, lambda shown: self.map)
+        self.asks = NodeQueries(Torus(64, 64), self._send, lambda shown: self.map)
         self.asks.ask(question, -1, 0.0, lambda part, line: self.found.append((part, line)), work, resting)
 
     def _send(self, door: str, frames: list) -> bool:
@@ -108,10 +108,10 @@ def test_work_in_a_world_that_goes_on_begins_by_asking_where_it_is():
     assert (asked.look.tick, asked.look.task, asked.look.arguments, asked.look.within_s) == (0, "census", b"abc", 5.0)
     asked.answer(1, 20, b'{"passed":true}')
     assert asked.look.tick == 21
-    asked.answer(1, 21, b"{}", packed("east"))
-    asked.answer(0, 21, b"{}", packed("west"))
+    asked.answer(1, 21, b"{}", pack("east"))
+    asked.answer(0, 21, b"{}", pack("west"))
     part = asked.found[0][0]
-    assert part.tick == 21 and unpacked(part.raw) == ["west", "east"]
+    assert part.tick == 21 and unpack(part.raw) == ["west", "east"]
 
 
 def test_only_those_who_own_something_of_a_rectangle_are_asked():

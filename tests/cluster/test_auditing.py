@@ -11,9 +11,9 @@ from small import small_run, small_world, walking
 from umwelt.agents.commands import deeds
 from umwelt.agents.commands.deeds import Deed as Done
 from umwelt.agents.measures.cycles import GIVEN, TAKEN
-from umwelt.cluster.run.audit import closure, measured_round
+from umwelt.cluster.run.audit import check_closure, measure_cycles
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.replay import described_world, region_at
+from umwelt.cluster.run.replay import read_run_world, restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.wire.protocol import Deed
 from umwelt.sandbox import audit, snapshot
@@ -37,12 +37,12 @@ def store(kept, tmp_path) -> Store:
 
 
 def found(store: Store):
-    return closure(store, described_world(store))
+    return check_closure(store, read_run_world(store))
 
 
 def tampered(store: Store, tick: int, substance: str, count: int) -> None:
     """Put molecules into a kept snapshot, which is whole and hashes to what it says all the same."""
-    world, region, _ = region_at(store, tick)
+    world, region, _ = restore_region(store, tick)
     plane = region.owned_view(substance)
     plane[np.unravel_index(plane.argmax(), plane.shape)] += count
     shutil.rmtree(store.path(tick))
@@ -68,7 +68,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_run_is_closed_and_goes_round_and_nothing_is_written(store):
     before = files(store.folder)
     closed, seen = found(store), []
-    went = measured_round(store, None, lambda tick, last: seen.append((tick, last)))
+    went = measure_cycles(store, None, lambda tick, last: seen.append((tick, last)))
     assert files(store.folder) == before
     assert closed.closed and (closed.snapshots, closed.moments) == (3, 6) and closed.last_tick == 40
     assert closed.touched_tick is None and closed.line == "" and set(closed.atoms) == {"C", "H", "N", "O"}
@@ -77,7 +77,7 @@ def test_a_run_is_closed_and_goes_round_and_nothing_is_written(store):
     for cycle in went.cycles:
         for pool in cycle.pools:
             assert pool.ticks == DAY_TICKS and pool.inflow - pool.outflow == pool.stock_last - pool.stock_first
-    world, region, _ = region_at(store)
+    world, region, _ = restore_region(store)
     carbon = next(cycle for cycle in went.cycles if cycle.name == "carbon")
     atoms = audit.element_totals(audit.substance_totals(region, world.chemistry), world.chemistry)
     assert sum(pool.stock_first for pool in carbon.pools) == sum(pool.stock_last for pool in carbon.pools) == atoms["C"]
@@ -124,15 +124,15 @@ def test_a_damaged_snapshot_is_named_and_the_others_are_counted(store):
     told = found(store)
     assert not told.closed and told.differs_tick is None and (told.snapshots, told.moments) == (2, 6)
     assert len(told.damaged) == 1 and "tick-000000000024: damaged" in told.damaged[0]
-    went = measured_round(store, 5)
+    went = measure_cycles(store, 5)
     assert went.from_tick == 16 and went.passed_over == [f"{told.damaged[0]}: passed over"]
 
 
 def test_a_run_without_its_journal_says_so(store):
-    world = described_world(store)
+    world = read_run_world(store)
     store.journal.unlink()
     with pytest.raises(RunError, match=r"journal\.sqlite: is missing"):
-        closure(store, world)
+        check_closure(store, world)
 
 
 def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
@@ -171,7 +171,7 @@ def test_what_the_journal_does_not_tell_is_said_and_what_follows_is_held_against
 def test_deeds_ahead_of_the_last_snapshot_are_done_again_and_measured_as_what_people_gave(tmp_path):
     store = small_run(tmp_path / "run", 8)
     enter(store, (10, deeds.Drop(1, 2, "mineral", 40)), (11, deeds.Paint(0, 0, 40, 48, "mineral", 0)))
-    went = measured_round(store, 10)
+    went = measure_cycles(store, 10)
     nitrogen = next(cycle for cycle in went.cycles if cycle.name == "nitrogen")
     flows = {flow.process: flow for flow in nitrogen.flows if flow.process in (GIVEN, TAKEN)}
     assert flows[GIVEN].inflow == 40 and flows[GIVEN].pool == flows[TAKEN].pool == "soil mineral"

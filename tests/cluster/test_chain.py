@@ -23,12 +23,12 @@ from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.run import hash_chain
 from umwelt.cluster.run.hash_chain import DeedRow, Link, Rows
 from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.run.remote_store import opened_store
-from umwelt.cluster.run.replay import fork, region_at, verify
+from umwelt.cluster.run.remote_store import open_store
+from umwelt.cluster.run.replay import fork, restore_region, verify
 from umwelt.cluster.run.store import Store
-from umwelt.cluster.run.verify import compare, keep_ledger, proved
+from umwelt.cluster.run.verify import check_chain, compare, update_chain
 from umwelt.cluster.wire import signing
-from umwelt.cluster.wire.keys import ledger_public, ledger_secret, make_keys
+from umwelt.cluster.wire.keys import load_chain_public, load_chain_secret, make_keys
 from umwelt.cluster.wire.protocol import Deed
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError, UmweltError
@@ -65,7 +65,7 @@ def kept(tmp_path_factory) -> Path:
             walk.go(tick)
             walk.save()
         walk.go(16)
-        walk.journal.enter_head(ledger_secret(folder / "keys"))
+        walk.journal.enter_head(load_chain_secret(folder / "keys"))
     database = sqlite3.connect(store.journal)
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
@@ -191,7 +191,7 @@ def test_a_fork_shares_its_past_and_parts_by_what_people_do(store, tmp_path):
     assert compare(source, source)[0].relation == "same"
     made = Store(fork(source, 11, tmp_path / "fork"))
     links = rows_of(made).links
-    assert links == rows_of(store).links[:2] and proved(made).fault is None
+    assert links == rows_of(store).links[:2] and check_chain(made).fault is None
     how, line = compare(made.folder, source)
     assert (how.relation, how.shared_tick) == ("past", 11)
     assert line == f"{made.folder} is the past of {source}: all of its 11 ticks are shared"
@@ -199,7 +199,7 @@ def test_a_fork_shares_its_past_and_parts_by_what_people_do(store, tmp_path):
     enter_deeds(made, 13)
     with walking(made.folder) as walk:
         walk.go(16)
-    assert verify(made.folder).first_other is None
+    assert verify(made.folder).first_difference is None
     how, line = compare(source, made.folder)
     assert (how.relation, how.shared_tick, how.parted_tick, how.by_deed) == ("parted", 13, 13, True)
     assert line.endswith("share their past up to tick 13, and part there by what people did")
@@ -224,7 +224,7 @@ def chain_anew(store: Store) -> None:
     """What a forger does who knows how ledgers are made, but has no key."""
     execute(store, *[f"DELETE FROM {table}" for table in ("links", "items", "heads")])
     journal = Journal(store.journal)
-    keep_ledger(store, journal)
+    update_chain(store, journal)
     journal.close()
 
 
@@ -267,11 +267,11 @@ def test_a_changed_value_in_any_row_is_named(store, table, column):
             at = chance.randrange(len(value))
             other = f"'{value[:at]}{chr(ord(value[at]) ^ 1)}{value[at + 1 :]}'"
         execute(store, f"UPDATE {table} SET {column} = {other} WHERE rowid = {row}")
-        fault = proved(store).fault
+        fault = check_chain(store).fault
         assert fault is not None and "\n" not in fault.line and ": take the journal from a copy" in fault.line
         assert fault.line.startswith("journal.sqlite: ")
         store.journal.write_bytes(pristine)
-    assert proved(store).fault is None
+    assert check_chain(store).fault is None
 
 
 @pytest.mark.parametrize("table", ["digests", "deeds", "links", "items"])
@@ -279,7 +279,7 @@ def test_a_row_that_is_gone_or_was_added_is_named(store, table):
     pristine = store.journal.read_bytes()
     for chosen in ("min(rowid)", "max(rowid)"):
         execute(store, f"DELETE FROM {table} WHERE rowid = (SELECT {chosen} FROM {table})")
-        assert proved(store).fault is not None
+        assert check_chain(store).fault is not None
         store.journal.write_bytes(pristine)
     values = {
         "digests": "15, 'ab'",
@@ -288,7 +288,7 @@ def test_a_row_that_is_gone_or_was_added_is_named(store, table):
         "items": "99, 'a', 9, 'b', 'c'",
     }
     execute(store, f"INSERT INTO {table} VALUES ({values[table]})")
-    assert proved(store).fault is not None
+    assert check_chain(store).fault is not None
 
 
 def flipped(path: Path, chance: Random) -> None:
@@ -306,15 +306,15 @@ def test_a_flipped_bit_in_any_file_of_a_snapshot_or_in_the_world_file_is_named(s
         if not pristine:
             continue
         flipped(path, chance)
-        fault = proved(store).fault
+        fault = check_chain(store).fault
         assert fault is not None and "\n" not in fault.line, path
         assert fault.tick == (0 if path.name == "world.toml" else 12)
         assert fault.line.startswith("world.toml: " if path.name == "world.toml" else "snapshots/tick-000000000012/")
         path.write_bytes(pristine)
     (store.path(12) / "more").write_text("by somebody else")
-    assert "tick-000000000012/more: was not kept" in proved(store).fault.line
+    assert "tick-000000000012/more: was not kept" in check_chain(store).fault.line
     (store.path(12) / "more").unlink()
-    assert proved(store).fault is None
+    assert check_chain(store).fault is None
 
 
 def test_a_flipped_bit_anywhere_in_the_journals_file_is_one_line_or_touches_nothing_that_is_chained(store):
@@ -323,7 +323,7 @@ def test_a_flipped_bit_anywhere_in_the_journals_file_is_one_line_or_touches_noth
     for _ in range(150):
         flipped(store.journal, chance)
         try:
-            fault = proved(store).fault
+            fault = check_chain(store).fault
             assert fault is not None or rows_of(store) == sound
             told += fault is not None
         except UmweltError as error:
@@ -343,30 +343,32 @@ def test_a_flipped_bit_anywhere_in_the_journals_file_is_one_line_or_touches_noth
 def test_a_forgery_that_fits_its_chain_is_found_by_the_replay(store, kept, statement):
     execute(store, statement)
     chain_anew(store)
-    assert proved(store).fault is None
+    assert check_chain(store).fault is None
     verdict = verify(store.folder)
-    assert verdict.replayed and verdict.first_other in (8, 16) and "came out as" in verdict.line
-    assert verify(store.folder, public=ledger_public(kept / "keys")).replayed is False  # and nobody else can sign it
+    assert verdict.replayed and verdict.first_difference in (8, 16) and "came out as" in verdict.line
+    assert (
+        verify(store.folder, public=load_chain_public(kept / "keys")).replayed is False
+    )  # and nobody else can sign it
 
 
 # --- signatures
 
 
 def test_heads_are_held_against_their_keys(store, kept, tmp_path):
-    public = ledger_public(kept / "keys")
-    proof = proved(store, public)
+    public = load_chain_public(kept / "keys")
+    proof = check_chain(store, public)
     assert proof.fault is None and proof.lines[-1] == f"it is signed up to tick 16 by the key {public.hex()[:16]}…"
     make_keys(tmp_path / "others")
-    fault = proved(store, ledger_public(tmp_path / "others")).fault
+    fault = check_chain(store, load_chain_public(tmp_path / "others")).fault
     assert fault.tick == 16 and "is signed by another key" in fault.line
     execute(store, "DELETE FROM heads WHERE signature != ''")
-    assert proved(store).lines[-1].startswith("it is not signed")
-    assert "no head is signed by the key that was given" in proved(store, public).fault.line
+    assert check_chain(store).lines[-1].startswith("it is not signed")
+    assert "no head is signed by the key that was given" in check_chain(store, public).fault.line
 
 
 def test_a_head_of_rows_that_are_gone_is_named(store):
     execute(store, "DELETE FROM links WHERE tick = 16", "DELETE FROM digests WHERE tick = 16")
-    assert "its link is not there, the last is of tick 8" in proved(store).fault.line
+    assert "its link is not there, the last is of tick 8" in check_chain(store).fault.line
 
 
 def test_signatures_hold_for_their_key_and_message_alone():
@@ -396,33 +398,33 @@ def snapshot_by_a_directory(store: Store, tick: int, kept: bool, secret: bytes) 
 
 
 def test_a_directory_enters_and_signs_each_snapshot_that_it_keeps(store, kept):
-    secret = ledger_secret(kept / "keys")
+    secret = load_chain_secret(kept / "keys")
     before = rows_of(store)
     part = snapshot_by_a_directory(store, 20, True, secret)
     after = rows_of(store)
     assert [item.kind for item in after.items[len(before.items) :]] == ["moment", "snapshot"]
     head = after.heads[-1]
     assert (head.tick, head.number) == (16, len(after.items)) and head.public == signing.public_of(secret).hex()
-    told = proved(store, signing.public_of(secret))
+    told = check_chain(store, signing.public_of(secret))
     assert told.fault is None and told.lines[-1].startswith("it is signed up to tick 20 by the key ")
     flipped(store.path(20) / part / "cells" / "substance" / "zarr.json", Random(1))
-    assert f"tick-000000000020/{part}: its files are not what was kept" in proved(store).fault.line
+    assert f"tick-000000000020/{part}: its files are not what was kept" in check_chain(store).fault.line
 
 
 def test_a_passing_mark_is_held_against_the_digest_of_its_tick(store, kept):
-    part = snapshot_by_a_directory(store, 20, False, ledger_secret(kept / "keys"))
-    assert proved(store).fault is None and [item.kind for item in rows_of(store).items].count("snapshot") == 3
+    part = snapshot_by_a_directory(store, 20, False, load_chain_secret(kept / "keys"))
+    assert check_chain(store).fault is None and [item.kind for item in rows_of(store).items].count("snapshot") == 3
     mark = store.path(20, False)
     flipped(mark / part / "cells" / "substance" / "c" / "0" / "0" / "0", Random(1))
-    assert f"mark-000000000020: damaged: the digest of {part}" in proved(store).fault.line
-    world, region, _ = region_at(store, 12)
+    assert f"mark-000000000020: damaged: the digest of {part}" in check_chain(store).fault.line
+    world, region, _ = restore_region(store, 12)
     shutil.rmtree(mark)
     region.tick = 20  # another moment, whole in itself
     manifest = snapshot.save(mark, region, world.text, world.name)
     text = (mark / "manifest.json").read_text().replace('"kept": true', '"kept": false')
     (mark / "manifest.json").write_text(text)
     expected = f"snapshots/mark-000000000020/manifest.json: its digest is {manifest.digest}, not "
-    assert proved(store).fault.line.startswith(expected)
+    assert check_chain(store).fault.line.startswith(expected)
 
 
 def test_a_directory_signs_no_ledger_whose_last_head_was_changed(store, kept):
@@ -440,11 +442,11 @@ def test_a_directory_signs_no_ledger_whose_last_head_was_changed(store, kept):
 
 def test_snapshots_at_a_url_are_held_against_the_ledger(tmp_path):
     store = begin_run(small_world(), tmp_path / "run", url=f"file://{tmp_path}/bucket")
-    assert proved(opened_store(store.folder)).fault is None
+    assert check_chain(open_store(store.folder)).fault is None
     (part,) = (tmp_path / "bucket").glob("run/tick-000000000000/e0/part-0-0/cells/substance/zarr.json")
     flipped(part, Random(2))
     shutil.rmtree(store.snapshots / "tick-000000000000")
-    line = proved(opened_store(store.folder)).fault.line
+    line = check_chain(open_store(store.folder)).fault.line
     assert line.startswith("snapshots/tick-000000000000/part-0-0: its files are not what was kept: move the snapshot")
 
 
@@ -454,16 +456,18 @@ def test_snapshots_at_a_url_are_held_against_the_ledger(tmp_path):
 def test_an_old_run_has_none_and_gets_one_when_it_goes_on(store, kept):
     execute(store, *[f"DROP TABLE {table}" for table in ("links", "items", "heads")])
     verdict = verify(store.folder)
-    assert verdict.first_other is None and verdict.ledger == ["it has no ledger: nothing but its digests was compared"]
-    assert "resume the run with its keys" in proved(store, bytes(32)).fault.line
+    assert verdict.first_difference is None and verdict.ledger == [
+        "it has no ledger: nothing but its digests was compared"
+    ]
+    assert "resume the run with its keys" in check_chain(store, bytes(32)).fault.line
     with pytest.raises(RunError, match="has no ledger to compare"):
         compare(store.folder, kept / "run")
     journal = Journal(store.journal)
-    keep_ledger(store, journal)
-    keep_ledger(store, journal)
+    update_chain(store, journal)
+    update_chain(store, journal)
     journal.close()
     assert rows_of(store).links == rows_of(Store(kept / "run")).links
-    told = proved(store)
+    told = check_chain(store)
     assert told.fault is None and "its ledger was begun at tick 16: what was before was entered then" in told.lines
     assert compare(store.folder, kept / "run")[0].relation == "same"
 
@@ -471,9 +475,9 @@ def test_an_old_run_has_none_and_gets_one_when_it_goes_on(store, kept):
 def test_a_journal_that_was_lost_is_begun_again_where_the_run_is(store, kept):
     store.journal.unlink()
     with walking(store.folder) as walk:
-        keep_ledger(store, walk.journal)
+        update_chain(store, walk.journal)
         walk.go(24)
-    told = proved(store)
+    told = check_chain(store)
     assert told.fault is None and "its ledger knows nothing of what was before tick 16" in told.lines
     assert "their ledgers begin at ticks 16 and 0" in compare(store.folder, kept / "run")[1]
 

@@ -10,7 +10,7 @@ from umwelt.agents.hocl.machine import Dice, Machine
 from umwelt.agents.hocl.parser import parse
 from umwelt.agents.hocl.terms import Solution, text
 from umwelt.cluster.tasks.hocl_workflow import RULES, _atom, _value, bundled_workflows, reacted, read_workflow
-from umwelt.cluster.tasks.registry import task_named
+from umwelt.cluster.tasks.registry import find_task
 from umwelt.sandbox.errors import RunError, UmweltError
 
 
@@ -35,7 +35,7 @@ class Here:
         for _ in range(3 + (len(self.called) * 7) % 5):
             await asyncio.sleep(0)
         self.under_way -= 1
-        task = task_named(name)
+        task = find_task(name)
         return task.function(*task.bound(given, {}).args)
 
 

@@ -22,7 +22,7 @@ from together import TCP, Together, digests_alone, gone, journalled
 from umwelt.agents.commands import deeds
 from umwelt.agents.world_file import read_world
 from umwelt.cluster.coordinator.process import COORDINATOR_FILE
-from umwelt.cluster.launch.local import CLUSTER, Line
+from umwelt.cluster.launch.local import CLUSTER, CoordinatorClient
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.run.replay import verify
 from umwelt.cluster.run.store import Store
@@ -204,7 +204,7 @@ def test_a_killed_engine_leaves_nothing_behind_and_the_run_goes_on_where_it_was_
         store, line = Store.open(folder), None
         while line is None:
             found = read_announcement(folder / COORDINATOR_FILE)
-            line = Line(found["address"]) if found and read_announcement(folder / CLUSTER) else None
+            line = CoordinatorClient(found["address"]) if found and read_announcement(folder / CLUSTER) else None
             assert engine.poll() is None, (tmp_path / "log").read_text()
         while line.status.get("tick", 0) < 120:
             line.turn(0.05)
@@ -220,4 +220,4 @@ def test_a_killed_engine_leaves_nothing_behind_and_the_run_goes_on_where_it_was_
         run.rest()
         run.assert_undisturbed(run.engine.plan.last_tick)
     verdict = verify(folder, nodes=2)
-    assert verdict.first_other is None and verdict.compared > 10
+    assert verdict.first_difference is None and verdict.compared > 10

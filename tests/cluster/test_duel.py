@@ -26,7 +26,7 @@ from umwelt.client.experiments.duel import (
     run_duels,
 )
 from umwelt.cluster.launch.local import begin_run
-from umwelt.cluster.run.replay import step_together, together, whole_digest
+from umwelt.cluster.run.replay import digest_shards, load_shards, step_shards
 from umwelt.cluster.run.store import Entry
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError, WorldFileError
@@ -139,15 +139,15 @@ def test_a_duel_is_the_same_world_but_for_the_species_and_the_seed():
 def test_any_cut_of_a_duel_comes_to_the_same_digest(tmp_path):
     world = duel_world(POND, "grazer", Genomes("a", GRAZER), Genomes("b", crippled()), EACH, 3)
     first = begin_run(world, tmp_path / "run").load(Entry(0, True), world.laws.layout(world))
-    one, three = together(world, first, 1), together(world, first, 3)
+    one, three = load_shards(world, first, 1), load_shards(world, first, 3)
     assert len(three) == 3
     for _ in range(12):
         for portions in (one, three):
-            step_together(portions, [])
-        assert whole_digest(one) == whole_digest(three)
+            step_shards(portions, [])
+        assert digest_shards(one) == digest_shards(three)
     straight = begin(world)
     advance(straight, world.laws, 12)
-    assert audit.digest(straight) + straight.controls.digest() & audit.DIGEST_MASK == whole_digest(one)
+    assert audit.digest(straight) + straight.controls.digest() & audit.DIGEST_MASK == digest_shards(one)
 
 
 def test_a_duel_can_be_had_in_a_duel_and_among_groups_of_one_name():

@@ -15,7 +15,7 @@ from umwelt.client.experiments import schema
 from umwelt.client.experiments.plan import bundled_experiments, read_experiment
 from umwelt.client.experiments.trial import ROWS, Result, all_runs, job_of, run_job
 from umwelt.cluster.run.replay import Replay
-from umwelt.cluster.tasks.pool import Workshop
+from umwelt.cluster.tasks.pool import WorkerPool
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import UmweltError
 
@@ -153,7 +153,7 @@ def test_runs_side_by_side_come_out_as_alone(tmp_path):
     jobs = [job_of(trial, tmp_path / trial.name) for trial in read_experiment(str(path)).trials]
     seen: dict[str, int] = {}
     found: dict[int, Result] = {}
-    with Workshop(2, seen=seen.__setitem__) as shop:
+    with WorkerPool(2, seen=seen.__setitem__) as shop:
         shop.carry_out(all_runs, jobs, found.__setitem__)
     assert set(seen) <= {"0", "1"}
     assert found[0] == run(path, tmp_path / "alone") and found[1].digest != found[0].digest

@@ -341,9 +341,9 @@ def test_the_status_comes_by_itself(eye):
 
 
 def test_the_tile_cache_holds_one_cut_of_the_world():
-    from umwelt.cluster.gateway.tile_relay import Kept
+    from umwelt.cluster.gateway.tile_relay import CachedTile
 
-    kept = Kept(b"topic!", LIVE)
+    kept = CachedTile(b"topic!", LIVE)
     kept.take((0, 0, 32, 64), b"a")
     kept.take((32, 0, 32, 64), b"b")
     kept.take((0, 0, 64, 32), b"c")  # another map: its rectangles overlap both

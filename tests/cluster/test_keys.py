@@ -45,18 +45,18 @@ def test_every_role_has_a_pair_that_loads(folder):
 
 
 def test_the_ledger_has_a_pair_of_its_own_that_opens_no_door(folder, tmp_path):
-    public, secret = keys.ledger_public(folder), keys.ledger_secret(folder)
+    public, secret = keys.load_chain_public(folder), keys.load_chain_secret(folder)
     assert signing.public_of(secret) == public
     assert public.hex() not in (folder / "roles.toml").read_text()
-    assert keys.ledger_public(copied(folder, tmp_path / "a", "ledger.public")) == public
-    assert keys.ledger_secret(copied(folder, tmp_path / "b", "ledger.public", "world.public")) is None
+    assert keys.load_chain_public(copied(folder, tmp_path / "a", "ledger.public")) == public
+    assert keys.load_chain_secret(copied(folder, tmp_path / "b", "ledger.public", "world.public")) is None
     (folder / "ledger.public").write_bytes((folder / "node.public").read_bytes())
     with pytest.raises(RunError, match=r"ledger\.public and ledger\.secret are of different pairs") as error:
-        keys.ledger_secret(folder)
+        keys.load_chain_secret(folder)
     line_of(error)
     (folder / "ledger.public").unlink()
     with pytest.raises(RunError, match=r"ledger\.public: is missing") as error:
-        keys.ledger_public(folder)
+        keys.load_chain_public(folder)
     line_of(error)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from umwelt.cluster.gateway.task_scheduler import MAX_AHEAD, MAX_LIVES, Placing
-from umwelt.cluster.gateway.tile_relay import Map
+from umwelt.cluster.gateway.task_scheduler import MAX_AHEAD, MAX_LIVES, TaskScheduler
+from umwelt.cluster.gateway.tile_relay import NodeMap
 from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, decode
 from umwelt.cluster.wire.viewer_protocol import Task
 from umwelt.sandbox.region import Torus
@@ -19,15 +19,15 @@ class Nodes:
         self.sent: list[tuple[str, object]] = []
         self.done: dict[str, tuple[bytes, str]] = {}
         self.deaf: set[str] = set()
-        self.map: Map | None = self.of(count)
-        self.placing = Placing(TORUS, self._send, lambda: self.map)
+        self.map: NodeMap | None = self.of(count)
+        self.placing = TaskScheduler(TORUS, self._send, lambda: self.map)
 
     @staticmethod
-    def of(count: int, epoch: int = 1, without: tuple[str, ...] = ()) -> Map:
+    def of(count: int, epoch: int = 1, without: tuple[str, ...] = ()) -> NodeMap:
         doors = [f"door-{n}" for n in range(count) if f"door-{n}" not in without]
         size = 64 // len(doors)
         rectangles = tuple((0, n * size, 64, 64 - n * size if n == len(doors) - 1 else size) for n in range(len(doors)))
-        return Map(epoch, b"pass", tuple(doors), (), rectangles)
+        return NodeMap(epoch, b"pass", tuple(doors), (), rectangles)
 
     def _send(self, door: str, frames: list) -> bool:
         if door in self.deaf:

@@ -11,9 +11,9 @@ from small import small_run, walking
 
 from umwelt.agents.commands import deeds
 from umwelt.cluster.gateway import replay_process
-from umwelt.cluster.gateway.replay_process import LATE_S, MAX_TICKS_PER_S, PLAY_TURN_S, Past, Player
+from umwelt.cluster.gateway.replay_process import LATE_S, MAX_TICKS_PER_S, PLAY_TURN_S, ReplayPlayer, ReplayProcesses
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.replay import region_at
+from umwelt.cluster.run.replay import restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.wire.keys import WORLD
 from umwelt.cluster.wire.protocol import Deed, Order, TicketResult, decode
@@ -46,7 +46,7 @@ class Clock:
     def __call__(self) -> float:
         return self.now_s
 
-    def slowed(self, player: Player) -> None:
+    def slowed(self, player: ReplayPlayer) -> None:
         made = player._replay.step
 
         def step() -> None:
@@ -56,7 +56,7 @@ class Clock:
         player._replay.step = step
 
 
-def played(player: Player, clock: Clock, seconds: float) -> None:
+def played(player: ReplayPlayer, clock: Clock, seconds: float) -> None:
     """Let a moment live for so long."""
     end_s = clock.now_s + seconds
     while clock.now_s < end_s:
@@ -77,7 +77,7 @@ def journalled_digests(store: Store) -> dict[int, int]:
 
 
 def test_it_goes_on_as_the_run_did_with_its_deeds_and_stops_where_the_journal_ends(run):
-    player, clock = Player(run, 16), Clock()
+    player, clock = ReplayPlayer(run, 16), Clock()
     digests = journalled_digests(run)
     player.play(100, clock())
     seen = {}
@@ -92,7 +92,7 @@ def test_it_goes_on_as_the_run_did_with_its_deeds_and_stops_where_the_journal_en
 
 def test_it_goes_on_when_the_run_has_gone_on(tmp_path):
     store = small_run(tmp_path / "run", 16)
-    player, clock = Player(store, 12), Clock()
+    player, clock = ReplayPlayer(store, 12), Clock()
     player.play(1000, clock())
     played(player, clock, 2.0)
     assert player.moment.tick == 16
@@ -108,7 +108,7 @@ def test_it_goes_on_when_the_run_has_gone_on(tmp_path):
 
 @pytest.mark.parametrize("speed", [0.5, 4, 7.5])
 def test_it_keeps_the_speed_that_it_is_told(run, speed):
-    player, clock = Player(run, 8), Clock(0.001)
+    player, clock = ReplayPlayer(run, 8), Clock(0.001)
     player.play(speed, clock())
     clock.slowed(player)
     played(player, clock, 4.0)
@@ -116,7 +116,7 @@ def test_it_keeps_the_speed_that_it_is_told(run, speed):
 
 
 def test_what_it_is_late_by_is_not_made_up_for_and_it_still_listens(run):
-    player, clock = Player(run, 8), Clock(0.1)
+    player, clock = ReplayPlayer(run, 8), Clock(0.1)
     player.play(1000, clock())
     clock.slowed(player)
     began_s = clock.now_s
@@ -131,7 +131,7 @@ def test_what_it_is_late_by_is_not_made_up_for_and_it_still_listens(run):
 
 
 def test_it_rests_and_begins_again(run):
-    player, clock = Player(run, 16), Clock()
+    player, clock = ReplayPlayer(run, 16), Clock()
     player.order(Order("a", "play", 10.0), clock)
     played(player, clock, 1.0)
     rested = player.order(Order("b", "play", 0.0), clock)
@@ -140,7 +140,7 @@ def test_it_rests_and_begins_again(run):
     assert player.moment.tick == rested.tick
     assert player.order(Order("c", "show"), clock) == TicketResult("c", 16, 0)
     played(player, clock, 1.0)
-    assert player.moment.tick == 16 and digest(player.moment.region) == digest(region_at(run, 16)[1])
+    assert player.moment.tick == 16 and digest(player.moment.region) == digest(restore_region(run, 16)[1])
     for order in (Order("d", "stop"), Order("e", "play", -1.0), Order("f", "play", 1e9)):
         assert "no order" in player.order(order, clock).line
     assert player.ticks_per_s == 0
@@ -169,13 +169,13 @@ def past(tmp_path, monkeypatch):
         (Path(made.folder.name) / "moment.json").write_text('{"door": "ipc:///d", "tiles": "ipc:///t", "tick": 5}')
         return made
 
-    begun = Past._start
-    monkeypatch.setattr(Past, "_start", start)
+    begun = ReplayProcesses._start
+    monkeypatch.setattr(ReplayProcesses, "_start", start)
     monkeypatch.setattr(replay_process.sys, "executable", "/bin/sh")
     popen = subprocess.Popen
     monkeypatch.setattr(replay_process.subprocess, "Popen", lambda command, **more: popen(["sleep", "60"], **more))
     line = Line()
-    made = Past(tmp_path, "", lambda tick, found: None, lambda tick: None, line)
+    made = ReplayProcesses(tmp_path, "", lambda tick, found: None, lambda tick: None, line)
     done: list = []
     made.begin("show", 5, 0.0, lambda found, line: done.append(line))
     made.turn(0.1)
@@ -230,7 +230,7 @@ def test_orders_to_a_moment_are_bounded_and_end_with_it(past):
 
 
 def test_the_process_plays_for_those_with_its_pass_key_only(run, tmp_path):
-    past = Past(run.folder, "", lambda tick, found: None, lambda tick: None, lambda address, frames: True)
+    past = ReplayProcesses(run.folder, "", lambda tick, found: None, lambda tick: None, lambda address, frames: True)
     done: list = []
     past.begin("show", 16, 0.0, lambda found, line: done.append(line))
     end_s = time.monotonic() + 60

@@ -11,10 +11,10 @@ from small import small_world
 
 from umwelt.agents.open_world import begin, torus_of
 from umwelt.agents.world_file import read_world
-from umwelt.cluster.gateway.replay_process import Moment
+from umwelt.cluster.gateway.replay_process import ReplayShard
 from umwelt.cluster.node.queries import QueryServer
 from umwelt.cluster.node.tile_publisher import TilePublisher
-from umwelt.cluster.tasks.node_worker import Bench
+from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.view import queries, tiles
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import BEINGS, BODIES, DENSITIES, DOTS, LEVELS, Topic
@@ -22,7 +22,7 @@ from umwelt.cluster.wire.keys import Keys, make_keys
 from umwelt.cluster.wire.protocol import QueryAnswer, QueryRequest, decode
 from umwelt.sandbox.errors import CommandError
 from umwelt.sandbox.laws.weather import weather
-from umwelt.sandbox.region import Rectangle, Torus, hand_over
+from umwelt.sandbox.region import Rectangle, Torus, exchange_halos
 from umwelt.sandbox.step import advance, step
 from umwelt.sandbox.units import SUBCELL
 
@@ -246,7 +246,7 @@ def publisher(tmp_path):
 @pytest.fixture
 def moment():
     world = golden(128, 128)
-    return Moment(world, begin(world))
+    return ReplayShard(world, begin(world))
 
 
 def test_only_watched_tiles_are_computed(publisher, moment, monkeypatch):
@@ -274,7 +274,7 @@ def test_only_watched_tiles_are_computed(publisher, moment, monkeypatch):
 
 def step_once(moment) -> None:
     if moment.region.margin_cells < moment.world.laws.light_speed:
-        hand_over([moment.region])
+        exchange_halos([moment.region])
     step(moment.region, moment.world.laws)
 
 
@@ -435,7 +435,7 @@ def test_bad_questions_are_refused_in_one_line(content):
 
 def test_a_question_that_a_node_cannot_answer_gets_a_line(publisher, moment):
     said: list[tuple[QueryAnswer, list[bytes]]] = []
-    answers = QueryServer(publisher, lambda to, frames: bool(said.append(decode(frames))) or True, Bench())
+    answers = QueryServer(publisher, lambda to, frames: bool(said.append(decode(frames))) or True, NodeWorker())
     answers.take(b"me", QueryRequest(3, b"", "t", b'{"ask":"select","table":"gold","columns":[]}'), moment)
     answers.take(b"me", QueryRequest(3, b"", "u", b'{"ask":"count"}'), moment)
     (refused, _), (answered, raw) = said

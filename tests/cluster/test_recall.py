@@ -11,7 +11,7 @@ from small import small_run, small_world
 from umwelt.agents.body.genome import MONSTER_GENES, TRAIT
 from umwelt.agents.world_file import bundled_worlds, read_world
 from umwelt.cluster.gateway import journal_queries
-from umwelt.cluster.gateway.journal_queries import Recall
+from umwelt.cluster.gateway.journal_queries import JournalQueries
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.view.queries import columns_of
 from umwelt.cluster.wire.viewer_protocol import History
@@ -50,7 +50,7 @@ def journal(tmp_path):
 
 def asked(world, path, *arguments, **more) -> tuple[dict, bytes]:
     """What a gateway's thread finds."""
-    recall, found = Recall(world, path), []
+    recall, found = JournalQueries(world, path), []
     recall.begin(History("ticket", *arguments, **more), lambda one, line: found.append((one, line)))
     while not found:
         recall.turn()
@@ -260,7 +260,7 @@ def test_an_older_journal_gets_the_index_when_it_is_opened(journal):
 
 def test_no_more_is_taken_on_than_can_be_held(journal, monkeypatch):
     monkeypatch.setattr(journal_queries, "MAX_UNDER_WAY", 2)
-    recall = Recall(small_world(), journal.path)
+    recall = JournalQueries(small_world(), journal.path)
     told: list = []
     for _ in range(2):
         recall.begin(History("a", "metrics"), lambda found, line: told.append(line))

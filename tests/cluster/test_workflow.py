@@ -19,7 +19,7 @@ from umwelt.agents.species.behaviour import own_values
 from umwelt.client.connection.api import connect, connect_async
 from umwelt.client.connection.workflows import WorldFlow
 from umwelt.cluster.gateway.task_requests import MAX_TASKS_OF_ONE
-from umwelt.cluster.tasks.registry import packed_arguments
+from umwelt.cluster.tasks.registry import pack_arguments
 from umwelt.cluster.view.queries import Count
 from umwelt.cluster.wire.keys import Keys, make_keys
 from umwelt.cluster.wire.viewer_protocol import Query, Task
@@ -258,7 +258,7 @@ def test_the_tasks_of_a_viewer_that_leaves_are_let_go(town, world):
 
 
 def _slow_task(number: int) -> Task:
-    return Task(f"slow-{number}", "own.slow", packed_arguments("own.slow", [30.0, number], {}), within_s=60.0)
+    return Task(f"slow-{number}", "own.slow", pack_arguments("own.slow", [30.0, number], {}), within_s=60.0)
 
 
 def test_a_viewer_s_tasks_are_bounded(town, world):

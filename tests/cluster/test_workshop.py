@@ -5,9 +5,9 @@ import multiprocessing
 
 import pytest
 
-from umwelt.cluster.tasks.pool import Workshop
-from umwelt.cluster.tasks.registry import packed, unpacked
-from umwelt.cluster.tasks.worker import Heard
+from umwelt.cluster.tasks.pool import WorkerPool
+from umwelt.cluster.tasks.registry import pack, unpack
+from umwelt.cluster.tasks.worker import WorkerReport
 from umwelt.sandbox.errors import RunError
 
 
@@ -26,7 +26,7 @@ def test_tasks_are_done_side_by_side_and_come_out_in_order():
     async def many(flow):
         return await flow.map("own.add", range(9)), set(await flow.gather(flow.run("own.where") for _ in range(9)))
 
-    with Workshop(2) as shop:
+    with WorkerPool(2) as shop:
         found, processes = shop.carry_out(many)
     assert found == list(range(9)) and 1 <= len(processes) <= 2
 
@@ -43,7 +43,7 @@ def test_what_goes_wrong_is_one_line_and_ends_what_is_under_way(name, line):
     async def beside(flow):
         await flow.gather([flow.run("own.forever"), flow.run(name, 7)])
 
-    with pytest.raises(RunError, match=line) as raised, Workshop(2) as shop:
+    with pytest.raises(RunError, match=line) as raised, WorkerPool(2) as shop:
         shop.carry_out(beside)
     assert "\n" not in str(raised.value)
 
@@ -54,7 +54,7 @@ def test_who_is_let_go_ends_and_the_workshop_goes_on():
             await asyncio.wait_for(flow.run("own.forever"), 1.0)
         return await flow.map("own.add", range(4))
 
-    with Workshop(1) as shop:
+    with WorkerPool(1) as shop:
         assert shop.carry_out(hasty) == list(range(4))
 
 
@@ -73,7 +73,7 @@ class Mortal:
         if type(self).died < self.deaths:
             type(self).died += 1
             raise EOFError("struck")
-        return Heard(done=True, found=packed(unpacked(self.errand.arguments)[0][0]))
+        return WorkerReport(done=True, found=pack(unpack(self.errand.arguments)[0][0]))
 
     def end(self):
         self.ended = True
@@ -88,7 +88,7 @@ def test_a_task_whose_worker_dies_is_given_to_another_but_not_for_ever(deaths):
         return hired[-1]
 
     Mortal.died = 0
-    with Workshop(1, hire) as shop:
+    with WorkerPool(1, hire) as shop:
         if deaths < Mortal.lives:
             assert shop.carry_out(run, "own.add", 5) == 5
         else:

@@ -87,8 +87,8 @@ class Together:
         except BaseException:
             self.engine.close()
             raise
-        assert self.engine.line is not None
-        self.line = self.engine.line
+        assert self.engine.coordinator is not None
+        self.line = self.engine.coordinator
         self.person = Person(self.line.address)
 
     def __enter__(self) -> "Together":
@@ -129,13 +129,13 @@ class Together:
     def said(self) -> str:
         """What the directory and the engine have said, and the processes' logs."""
         logs = [f"{path.name}: {path.read_text()}" for path in sorted((self.store.folder / "logs").glob("*.log"))]
-        return "\n".join([str(self.status)[:2000], *self.engine.said, *logs])
+        return "\n".join([str(self.status)[:2000], *self.engine.messages, *logs])
 
     # --- time
 
     def turn(self) -> None:
         """A little while."""
-        if self.engine.turn(0.01):
+        if self.engine.poll(0.01):
             self.seen.append((time.monotonic(), self.tick))
         assert self.person is not None
         self.person.turn()
@@ -148,7 +148,7 @@ class Together:
             if not_beyond is not None and self.tick >= not_beyond and not held:
                 held = True
                 self.line.order("pause")
-            assert not self.engine.resting, f"the world rests already\n{self.said}"
+            assert not self.engine.finished, f"the world rests already\n{self.said}"
             assert time.monotonic() < end_s, f"it did not come\n{self.said}"
         if held:
             self.line.order("go")
@@ -160,7 +160,7 @@ class Together:
     def rest(self, within_s: float = WITHIN_S) -> None:
         """Until the last tick is reached and saved, and all processes have ended."""
         end_s = time.monotonic() + within_s
-        while not self.engine.resting:
+        while not self.engine.finished:
             self.turn()
             assert time.monotonic() < end_s, f"the world does not come to rest\n{self.said}"
 
@@ -252,8 +252,8 @@ def main() -> None:
     engine = Engine(Store.open(Path(sys.argv[1])), Plan(nodes=int(sys.argv[2]), gateway=False, mark_s=0.3))
     try:
         engine.start()
-        while not engine.resting:
-            engine.turn(0.05)
+        while not engine.finished:
+            engine.poll(0.05)
     finally:
         engine.close()
 

@@ -171,7 +171,7 @@ def described(world, regions, parts, kept: bool) -> snapshot.Manifest:
         first.torus,
         first.seed,
         first.tick,
-        snapshot.seals_of(first.constants),
+        snapshot.hash_constants(first.constants),
         parts,
         {"births": 5, "deaths": 2},
         first.controls,

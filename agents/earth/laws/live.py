@@ -358,4 +358,4 @@ def live(region: Region) -> None:
         dead["monsters"],
     )
     for name, flags in dead.items():
-        region.bury(name, flags)
+        region.remove_dead(name, flags)

@@ -7,8 +7,8 @@ import numpy as np
 
 from umwelt.client.window.feed.frame import Dots, Frame, Swarm
 from umwelt.client.window.feed.torus import shortest
-from umwelt.cluster.gateway.tile_relay import MAX_PIECES
 from umwelt.cluster.view.tiles import BIN_CELLS, DENSITIES, PLACE_STEPS, Piece, bins, joined_field, whole
+from umwelt.cluster.wire.viewer_protocol import MAX_PIECES
 from umwelt.sandbox.region import Rectangle, Torus
 from umwelt.sandbox.units import TURN
 

@@ -21,7 +21,7 @@ def draw(recording: Recorder | None, writing: Sequence[Recorder], x_px: float, t
     shape = flags.no_decoration | flags.no_move | flags.no_docking | flags.no_nav | flags.no_inputs
     if imgui.begin("##keeping", None, shape | flags.always_auto_resize | flags.no_focus_on_appearing)[0]:
         if recording is not None:
-            seconds = recording.added / recording.frames_per_s
+            seconds = recording.added_count / recording.frames_per_s
             imgui.text_colored(vector(BAD), f"recording {seconds:.1f} s: F3 ends it")
         for recorder in writing:
             imgui.progress_bar(recorder.progress, ImVec2(-1.0, 0.0), f"{recorder.path.name} {recorder.progress:.0%}")

@@ -29,7 +29,7 @@ from umwelt.client.window.recording import recording
 from umwelt.client.window.recording.recording import Recording, Tracks
 from umwelt.cluster.gateway import journal_queries
 from umwelt.cluster.gateway.journal_queries import MARKERS, MAX_BIRTHS
-from umwelt.cluster.gateway.welcome import greeting, species_of
+from umwelt.cluster.gateway.welcome import compose_welcome, species_names
 from umwelt.cluster.run.journal import MAX_ANCESTORS, MAX_CHILDREN, Metrics
 from umwelt.cluster.view import queries
 from umwelt.cluster.view.tile_encoder import Cutter
@@ -67,7 +67,7 @@ class Film:
 
     def __init__(self, told: Recording):
         self.told, self.world = told, world_of(told)
-        self.species = species_of(self.world)
+        self.species = species_names(self.world)
         torus = torus_of(self.world)
         self.region = empty_region(self.world, Rectangle(0, 0, *torus), 0, told.first_tick)
         self.region.constants = constants_of(self.world.settings, chemistry(self.world))
@@ -275,7 +275,7 @@ class Playback:
         self.told, self.clock = told, clock
         self.film = Film(told)
         self.annals = Annals(self.film)
-        self.known = greeting(self.film.world, KEEPER, "")
+        self.known = compose_welcome(self.film.world, KEEPER, "")
         self.address = "a recording"
         self.bytes_per_s: float | None = None
         self.received_bytes = 0

@@ -16,7 +16,7 @@ from umwelt.agents.species.behaviour import own_values
 from umwelt.agents.world_file import WorldFile, read_world
 from umwelt.client.window.recording.demo import BUNDLED
 from umwelt.client.window.recording.recording import Recording, Tracks, against_parents, birthplaces, write
-from umwelt.cluster.gateway.welcome import species_of
+from umwelt.cluster.gateway.welcome import species_names
 from umwelt.cluster.shard import measure_populations
 from umwelt.cluster.view.queries import LAST
 from umwelt.sandbox.errors import UmweltError
@@ -72,7 +72,7 @@ class Watch:
         self.fixed: dict[str, list[dict[str, np.ndarray]]] = {}
         self.fields: dict[str, list[np.ndarray]] = {}
         self.statuses: list[dict[str, Any]] = []
-        self.species = species_of(world)
+        self.species = species_names(world)
 
     def look(self, moment: int) -> None:
         """Take in a moment."""

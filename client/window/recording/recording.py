@@ -20,7 +20,7 @@ import numpy as np
 from numcodecs import zstd
 
 from umwelt.client.window.feed.series import Metrics, fits
-from umwelt.cluster.run.store import aside
+from umwelt.cluster.run.store import replace_file
 from umwelt.sandbox.columns import PLACE_BITS
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
@@ -265,7 +265,7 @@ def encoded(recording: Recording) -> bytes:
 def write(recording: Recording, path: Path) -> None:
     """Write a recording's file."""
     try:
-        with aside(path) as half:
+        with replace_file(path) as half:
             half.write_bytes(encoded(recording))
     except OSError as error:
         raise UmweltError(f"{path}: cannot be written: {error.strerror or error}: choose another place") from None

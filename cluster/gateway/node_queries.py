@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from umwelt.cluster.gateway.tile_relay import Map
+from umwelt.cluster.gateway.tile_relay import NodeMap
 from umwelt.cluster.tasks.node_worker import STARTS_WITHIN_S
-from umwelt.cluster.tasks.registry import packed_list
+from umwelt.cluster.tasks.registry import pack_list
 from umwelt.cluster.view.queries import Fetch, Part, Question, merged
 from umwelt.cluster.wire.protocol import (
     CancelTasks,
@@ -54,7 +54,7 @@ class _Asked:
     done: Callable[[Part | None, str], None]
     end_s: float
     work: Work | None
-    map: Map | None = None
+    map: NodeMap | None = None
     ticket: str = ""
     tick: int = -1
     """At which all are to answer; -1: at once, wherever they are."""
@@ -72,7 +72,7 @@ class _Asked:
     parts: dict[int, Part] = field(default_factory=dict)
 
 
-class Asks:
+class NodeQueries:
     """Questions to the nodes of one map. `map_of(shown)` gives the present one; when it changes, all is asked anew.
 
     All nodes answer at one tick. They are asked where they are; if they are not at one tick, they are asked for one a
@@ -80,7 +80,7 @@ class Asks:
     come because the world rests, where they are. Only a being that is found is found, wherever the others are.
     """
 
-    def __init__(self, torus: Torus, send: Send, map_of: Callable[[int], Map | None]):
+    def __init__(self, torus: Torus, send: Send, map_of: Callable[[int], NodeMap | None]):
         self.torus, self._send, self._map_of = torus, send, map_of
         self._numbers = itertools.count()
         self._pending: dict[str, _Asked] = {}
@@ -185,7 +185,7 @@ class Asks:
             return
         if asked.work is not None:
             tick = max(ticks, default=-1)
-            self._end(asked, Part(tick, {}, packed_list([part.raw for part in parts])), "")
+            self._end(asked, Part(tick, {}, pack_list([part.raw for part in parts])), "")
             return
         try:
             whole = merged(asked.questions[0], parts, self.torus)
@@ -232,7 +232,7 @@ class _Submitted:
     said: bool = False
 
 
-class Submits:
+class CoordinatorRequests:
     """Commands and orders to the directory. The same ticket of a command is journalled once, however often it is said.
 
     Orders are not told apart by tickets there: those that would do more when said twice are said once.
