@@ -1,4 +1,8 @@
-"""Requests that wait for their answers: resent until the gateway answers, and to the next gateway if one is lost."""
+"""Requests that wait for their answers: resent until the gateway answers, and to the next gateway if one is lost.
+
+The gateway's own `Resender` serves single messages to a known receiver; here tasks travel in bundles, and all requests
+begin again with another gateway.
+"""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future

@@ -1,10 +1,12 @@
 """Credit for tiles: how many a viewer lets the gateway send, without a limit or for so many bytes a second.
 
-The gateway sends one tile for each credit and cannot know what the line carries. So a bucket of bytes decides: it fills
-with time, up to half a second's worth; tiles that arrive are taken out of it; credit is granted for what is left, and a
-tile that is still to come counts as large as most have been lately. What arrives beyond that is owed: no credit is
-granted until it is made up for. On average the limit holds, whatever sizes tiles have.
+The gateway sends one tile for each credit and cannot know what the line carries. So a token bucket of bytes decides: it
+fills with time, up to half a second's worth; tiles that arrive are taken out of it; credit is granted for what is left,
+and a tile that is still to come counts as large as most have been lately. What arrives beyond that is a debt: no credit
+is granted until it is paid. On average the limit holds, whatever sizes tiles have.
 """
+
+from umwelt.cluster.token_bucket import TokenBucket
 
 CREDIT = 128
 """Tiles under way at once, at most."""
@@ -28,8 +30,9 @@ class CreditLimit:
     def __init__(self, bytes_per_s: float | None, now_s: float = 0.0):
         self.bytes_per_s = bytes_per_s
         self._mean_bytes, self._deviation_bytes = FIRST_TILE_BYTES, 0.0
-        self._left_bytes = self._burst_bytes
-        self._filled_s = self._granted_s = self._active_s = now_s
+        self._bucket = TokenBucket(bytes_per_s or 0.0, self._burst_bytes)
+        self._bucket.refill(now_s)
+        self._granted_s = self._active_s = now_s
         self._outstanding_count = self._recent_count = 0
         self._recent_s = now_s
         self._is_certain = True
@@ -46,23 +49,23 @@ class CreditLimit:
         return max(BURST_S * (self.bytes_per_s or 0.0), BURST_TILES * self.tile_bytes)
 
     def _fill(self, now_s: float) -> None:
-        earned_bytes = (self.bytes_per_s or 0.0) * max(0.0, now_s - self._filled_s)
-        self._left_bytes = min(self._burst_bytes, self._left_bytes + earned_bytes)
-        self._filled_s = now_s
+        self._bucket.capacity = self._burst_bytes
+        self._bucket.refill(now_s)
         if now_s - self._recent_s > UNDER_WAY_S:
             self._recent_count, self._recent_s = 0, now_s
 
     def set_limit(self, bytes_per_s: float | None, now_s: float) -> None:
-        """Changes the limit from now on; what arrived beyond the old one stays owed."""
+        """Changes the limit from now on; what arrived beyond the old one stays a debt."""
         self._fill(now_s)
         if self.bytes_per_s is None:
-            self._left_bytes = 0.0
+            self._bucket.tokens = 0.0
         self.bytes_per_s = bytes_per_s
-        self._left_bytes = min(self._left_bytes, self._burst_bytes)
+        self._bucket.rate_per_s = bytes_per_s or 0.0
+        self._fill(now_s)
 
     def _affordable(self) -> int:
         """How many tiles the bucket holds beyond those outstanding."""
-        affordable = int(self._left_bytes // self.tile_bytes) - self._outstanding_count
+        affordable = int(self._bucket.tokens // self.tile_bytes) - self._outstanding_count
         return max(0, min(affordable, CREDIT - self._outstanding_count))
 
     def restart(self, now_s: float) -> int:
@@ -106,7 +109,7 @@ class CreditLimit:
         self._deviation_bytes += (abs(beyond_bytes) - self._deviation_bytes) / TILES_AVERAGED
         if self.bytes_per_s is not None:
             self._fill(now_s)
-            self._left_bytes -= size_bytes
+            self._bucket.spend(size_bytes)
 
     def is_doubtful(self, now_s: float) -> bool:
         """Whether the subscription should be sent again: nothing arrives although credit seems outstanding."""
