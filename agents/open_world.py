@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.region import Piece, Rectangle, Region, Torus
@@ -59,7 +59,7 @@ def open_region(
     region = empty_region(world, owned or Rectangle(0, 0, *torus_of(world)), halo_cells, tick)
     region.constants = dict(constants)
     if controls is not None:
-        region.controls = deeds.checked_controls(world, controls).copy()
+        region.controls = commands.check_controls(world, controls).copy()
     region.load(pieces)
     if world.laws.prepare is not None:
         world.laws.prepare(world, region)

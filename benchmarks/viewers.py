@@ -86,7 +86,7 @@ class Crowd:
         for _ in range(count):
             place = {"y": self.chance.randrange(self.side), "x": self.chance.randrange(self.side)}
             what = msgspec.json.encode({**place, "substance": "water", "count": 3})
-            command = viewer_protocol.Command(secrets.token_hex(8), "drop", what)
+            command = viewer_protocol.CommandRequest(secrets.token_hex(8), "drop", what)
             self.asked_s[command.ticket] = now_s
             self._say(self.chance.choice(self.names), command)
 

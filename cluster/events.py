@@ -1,4 +1,4 @@
-"""What happens to nodes and to the directory, and what they want done: the words between thought and deed.
+"""What happens to nodes and to the directory, and what they want done: the words between thought and command.
 
 `machine.py` and `directory.py` take events and give instructions. Who carries them out (`host.py`, `steward.py`, a
 simulation) may lose, repeat and delay messages as it likes.
@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from umwelt.cluster.wire.protocol import Assignment, Deed, Failure, Member, Message, SnapshotPart, TickRecord, Welcome
+from umwelt.cluster.wire.protocol import (
+    Assignment,
+    Failure,
+    Member,
+    Message,
+    ScheduledCommand,
+    SnapshotPart,
+    TickRecord,
+    Welcome,
+)
 
 # --- what happens to a node
 
@@ -132,10 +141,10 @@ class PasteHalo:
 
 @dataclass(frozen=True)
 class RunTick:
-    """Apply the deeds of this tick, then run it; answer with `TickFinished`."""
+    """Apply the commands of this tick, then run it; answer with `TickFinished`."""
 
     tick: int
-    deeds: tuple[Deed, ...]
+    commands: tuple[ScheduledCommand, ...]
 
 
 @dataclass(frozen=True)
@@ -221,11 +230,11 @@ class JournalMap:
 
 
 @dataclass(frozen=True)
-class JournalDeeds:
-    """Journal deeds, durably, before anybody hears of them."""
+class JournalCommands:
+    """Journal commands, durably, before anybody hears of them."""
 
     ticket: str
-    deeds: tuple[Deed, ...]
+    commands: tuple[ScheduledCommand, ...]
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import msgspec
 import numpy as np
 from numcodecs import zstd
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.open_world import open_region
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.partition import overlaps
-from umwelt.cluster.wire.protocol import Assignment, Deed, TickRecord
+from umwelt.cluster.wire.protocol import Assignment, ScheduledCommand, TickRecord
 from umwelt.sandbox import audit
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SpeciesError
@@ -100,10 +100,10 @@ class Shard:
 
     # --- time
 
-    def step(self, due: Sequence[Deed], between: Callable[[Law], None] | None = None) -> None:
-        """Apply the deeds of this tick, then run it."""
-        for deed in due:
-            deeds.apply(self.region, deeds.read(deed.content), deed.number)
+    def step(self, due: Sequence[ScheduledCommand], between: Callable[[Law], None] | None = None) -> None:
+        """Apply the commands of this tick, then run it."""
+        for command in due:
+            commands.apply(self.region, commands.decode(command.content), command.number)
         step(self.region, self.world.laws, between)
 
     def record(self) -> tuple[TickRecord, list[dict[str, np.ndarray]]]:

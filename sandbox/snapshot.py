@@ -202,7 +202,7 @@ def describe(
         f"{digest:016x}",
         (torus.height, torus.width),
         dict(counts),
-        controls.written(),
+        controls.to_json(),
         world_text,
         [_described(field) for field in fields],
         tables,
@@ -260,7 +260,7 @@ def load(path: Path, layout: Layout | None = None) -> Snapshot:
     manifest = read_manifest(path)
     constants = load_constants(path, manifest)
     pieces = load_parts(path, manifest, Rectangle(0, 0, *manifest.torus), Torus(*manifest.torus), layout)
-    return Snapshot(manifest, pieces, constants, Controls.read(manifest.controls))
+    return Snapshot(manifest, pieces, constants, Controls.from_json(manifest.controls))
 
 
 def load_constants(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:
@@ -488,7 +488,7 @@ def _checked(content: Mapping[str, Any]) -> Manifest:
         if not _PLAIN_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name")
     _check_parts(manifest.parts, Torus(*manifest.torus), manifest.tables.keys())
-    total = sum(int(part["digest"], 16) for part in manifest.parts) + Controls.read(manifest.controls).digest()
+    total = sum(int(part["digest"], 16) for part in manifest.parts) + Controls.from_json(manifest.controls).digest()
     if manifest.digest != f"{total & audit.DIGEST_MASK:016x}":
         raise ValueError(f'"digest" is {manifest.digest}, those of parts and controls add up to another')
     return manifest

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.open_world import generate_world, open_region, torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.coordinator.driver import CoordinatorDriver
@@ -21,8 +21,8 @@ from umwelt.cluster.node.machine import NodeMachine
 from umwelt.cluster.partition import BLOCK_CELLS, cut, max_parts
 from umwelt.cluster.wire.loopback import Faults, Network
 from umwelt.cluster.wire.protocol import (
-    Deed,
     Order,
+    ScheduledCommand,
     SnapshotPart,
     SubmitCommands,
     TicketResult,
@@ -46,7 +46,7 @@ class Disk:
     parts: dict[tuple[int, int, bool], list[tuple[Any, Controls]]] = field(default_factory=dict)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     digests: dict[int, int] = field(default_factory=dict)
-    deeds: list[tuple[str, Deed]] = field(default_factory=list)
+    commands: list[tuple[str, ScheduledCommand]] = field(default_factory=list)
     epoch: int = 0
     maps: list[Any] = field(default_factory=list)
 
@@ -58,7 +58,7 @@ class MemoryBooks:
         self.world, self.disk = world, disk
 
     def check(self, content: bytes) -> None:
-        deeds.checked(self.world, deeds.read(content))
+        commands.check(self.world, commands.decode(content))
 
     def divide(self, divide: Any) -> list[tuple[int, int, int, int]]:
         torus = torus_of(self.world)
@@ -75,8 +75,8 @@ class MemoryBooks:
         self.disk.epoch = opened.epoch
         self.disk.maps.append(opened)
 
-    def enter_deeds(self, entered: Any) -> None:
-        self.disk.deeds += [(entered.ticket, deed) for deed in entered.deeds]
+    def enter_commands(self, entered: Any) -> None:
+        self.disk.commands += [(entered.ticket, command) for command in entered.commands]
 
     def commit(self) -> None:
         pass
@@ -100,7 +100,7 @@ class MemoryBooks:
         self.disk.snapshots[name] = {
             "tick": complete.tick,
             "pieces": pieces,
-            "controls": Controls.read(complete.controls),
+            "controls": Controls.from_json(complete.controls),
             "births": complete.births,
             "deaths": complete.deaths,
         }
@@ -137,7 +137,7 @@ class MemoryShelf:
         if into is None:  # nobody waits for it any more
             return
         into[:] = [part for part in into if part[0].rectangle != piece.rectangle] + [(piece, region.controls.copy())]
-        done(SnapshotPart(tick, kept, {"rectangle": list(piece.rectangle)}, region.controls.written(), 0.001))
+        done(SnapshotPart(tick, kept, {"rectangle": list(piece.rectangle)}, region.controls.to_json(), 0.001))
 
 
 class Simulation:
@@ -200,7 +200,7 @@ class Simulation:
         torus, reach = torus_of(self.world), self.world.laws.light_speed
         name = max(self.disk.snapshots, key=lambda name: (self.disk.snapshots[name]["tick"], name))
         newest = self.disk.snapshots[name]
-        journalled = self.disk.deeds
+        journalled = self.disk.commands
         known = RunState(
             torus,
             reach,
@@ -209,10 +209,10 @@ class Simulation:
             newest["births"],
             newest["deaths"],
             self.disk.epoch,
-            1 + max((deed.number for _, deed in journalled), default=0),
+            1 + max((command.number for _, command in journalled), default=0),
             1 + max(self.disk.digests, default=-1),
-            tuple(deed for _, deed in journalled if deed.tick >= newest["tick"]),
-            tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(journalled)),
+            tuple(command for _, command in journalled if command.tick >= newest["tick"]),
+            tuple((ticket, command.tick, command.number) for ticket, command in reversed(journalled)),
         )
         welcome = Welcome("", self.world.name, "", "")
         directory = CoordinatorMachine(known, self.wishes, welcome, {"laws": "same"}, "protocol")
@@ -280,7 +280,7 @@ class Simulation:
 
     def submit(self, ticket: str, contents: Sequence[Any], tick: int = -1) -> None:
         """A person's command; say it again until it is answered."""
-        message = SubmitCommands(ticket, [deeds.written(content) for content in contents], tick)
+        message = SubmitCommands(ticket, [commands.encode(content) for content in contents], tick)
         self.person.send("loop://directory", encode(message))
 
     def order(self, what: str, value: float = 0.0, name: str = "") -> None:
@@ -325,16 +325,18 @@ class Simulation:
         return min(ticks, default=0)
 
 
-def undisturbed(world: WorldFile, last_tick: int, journalled: Sequence[Deed]) -> tuple[dict[int, int], Region]:
-    """The digests of every tick of a world of one, with the same deeds at the same ticks; and the end of it."""
+def undisturbed(
+    world: WorldFile, last_tick: int, journalled: Sequence[ScheduledCommand]
+) -> tuple[dict[int, int], Region]:
+    """The digests of every tick of a world of one, with the same commands at the same ticks; and the end of it."""
     zero = generate_world(world)
     region = open_region(world, [zero.cut(zero.owned)], zero.constants, 0, 1, Rectangle(0, 0, *torus_of(world)))
     digests = {0: whole(region)}
     for tick in range(last_tick):
         region.wrap()
-        for deed in sorted(journalled, key=lambda deed: deed.number):
-            if deed.tick == tick:
-                deeds.apply(region, deeds.read(deed.content), deed.number)
+        for command in sorted(journalled, key=lambda command: command.number):
+            if command.tick == tick:
+                commands.apply(region, commands.decode(command.content), command.number)
         step(region, world.laws)
         digests[tick + 1] = whole(region)
     return digests, region

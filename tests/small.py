@@ -7,7 +7,7 @@ from pathlib import Path
 from umwelt.agents.world_file import WorldFile, parse_world
 from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.run.replay import read_journalled_deeds, replay, restore_region
+from umwelt.cluster.run.replay import read_journalled_commands, replay, restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.run.verify import update_chain
 from umwelt.cluster.shard import measure_populations
@@ -65,7 +65,7 @@ class Walk:
 
     def go(self, tick: int) -> None:
         """Run to a tick; births, and now and then digest and metrics, are journalled."""
-        replay(self.world, self.region, tick, read_journalled_deeds(self.store, self.tick), self._seen)
+        replay(self.world, self.region, tick, read_journalled_commands(self.store, self.tick), self._seen)
 
     def _seen(self, region: Region) -> None:
         for record in region.births or ():

@@ -24,9 +24,9 @@ from carving import (
     whole_digest,
     whole_elements,
 )
-from deeds_script import KINDS, LAST_TICK, RUNNER, cast, deeds_at, run_with_deeds
+from commands_script import KINDS, LAST_TICK, RUNNER, cast, commands_at, run_with_commands
 
-from umwelt.agents.commands.deeds import fetched
+from umwelt.agents.commands import fetch
 from umwelt.agents.earth.parameters import DROWNING_COUNT
 from umwelt.agents.open_world import generate_world, open_region
 from umwelt.sandbox import audit
@@ -145,8 +145,8 @@ def test_a_window_wider_than_the_world_holds_many_images_of_every_being(expected
     assert (whole_digest([region]), whole_elements([region], world)) == expected[(32, 32)]
 
 
-DEED_TICKS = LAST_TICK + 3
-DEED_SIZES = [(64, 64), (32, 32), (33, 47)]
+COMMAND_TICKS = LAST_TICK + 3
+COMMAND_SIZES = [(64, 64), (32, 32), (33, 47)]
 
 
 def outcome(regions, world) -> tuple:
@@ -154,58 +154,58 @@ def outcome(regions, world) -> tuple:
     controls = [region.controls for region in regions]
     assert all(other == controls[0] for other in controls)
     total = whole_digest(regions) + controls[0].digest() & audit.DIGEST_MASK
-    return total, controls[0].written(), whole_elements(regions, world)
+    return total, controls[0].to_json(), whole_elements(regions, world)
 
 
 @pytest.fixture(scope="module")
 def done() -> dict:
-    """What one region with a fresh halo each tick makes of the script of deeds."""
+    """What one region with a fresh halo each tick makes of the script of commands."""
     found = {}
-    for size in DEED_SIZES:
+    for size in COMMAND_SIZES:
         world = golden(*size)
         regions = [begin(world)]
-        run_with_deeds(regions, world, DEED_TICKS, 1)
+        run_with_commands(regions, world, COMMAND_TICKS, 1)
         assert regions[0].controls.held and regions[0].controls.rates
         found[size] = outcome(regions, world)
         assert found[size][0] == audit.world_digest(regions[0]) != audit.digest(regions[0])
     return found
 
 
-@pytest.mark.parametrize("size", DEED_SIZES, ids=str)
+@pytest.mark.parametrize("size", COMMAND_SIZES, ids=str)
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("k", [1, 2, 4])
-def test_deeds_come_out_alike_for_every_cut_and_halo(done, size, cut, k):
+def test_commands_come_out_alike_for_every_cut_and_halo(done, size, cut, k):
     """Also in the middle of an exchange, and where they come just before one instead of just after."""
     world = golden(*size)
     for before_exchange in (False, True):
         regions = carved(generate_world(world), world, CUTS[cut](torus_of(world)), k)
-        run_with_deeds(regions, world, DEED_TICKS, k, shuffle_seed=k, before_exchange=before_exchange)
+        run_with_commands(regions, world, COMMAND_TICKS, k, shuffle_seed=k, before_exchange=before_exchange)
         assert_unique_ids(regions)
         assert outcome(regions, world) == done[size]
 
 
-def test_a_new_cut_amid_deeds_keeps_rates_and_held_bodies(done):
+def test_a_new_cut_amid_commands_keeps_rates_and_held_bodies(done):
     world = golden()
     torus = torus_of(world)
     regions = carved(generate_world(world), world, ninths(torus), 2)
-    run_with_deeds(regions, world, 8, 2, shuffle_seed=1)
+    run_with_commands(regions, world, 8, 2, shuffle_seed=1)
     first = regions[0]
     assert first.controls.held and first.controls.rates
     pieces = [region.cut(region.owned) for region in regions]
     regions = [
         open_region(world, pieces, first.constants, first.tick, 4, part, first.controls) for part in quarters(torus)
     ]
-    run_with_deeds(regions, world, DEED_TICKS - 8, 4, shuffle_seed=2)
+    run_with_commands(regions, world, COMMAND_TICKS - 8, 4, shuffle_seed=2)
     assert outcome(regions, world) == done[(64, 64)]
     assert not first.controls.held.keys() <= regions[0].controls.held.keys()  # it is their own
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_a_digest_without_the_deeds_of_a_kind_is_another(done, kind):
+def test_a_digest_without_the_commands_of_a_kind_is_another(done, kind):
     world = golden(32, 32)
-    assert any(type(deed) is kind for tick in range(LAST_TICK + 1) for deed in deeds_at(tick, world))
+    assert any(type(command) is kind for tick in range(LAST_TICK + 1) for command in commands_at(tick, world))
     regions = [begin(world)]
-    run_with_deeds(regions, world, DEED_TICKS, 1, leave_out=kind)
+    run_with_commands(regions, world, COMMAND_TICKS, 1, leave_out=kind)
     assert outcome(regions, world)[0] != done[(32, 32)][0]
 
 
@@ -215,8 +215,8 @@ def test_a_held_monster_runs_over_a_border_between_nodes():
     runner = cast(world)[0][RUNNER]["id"]
     owners = []
     for _ in range(6):
-        run_with_deeds(regions, world, 1, 1)
-        owners.append([at for at, region in enumerate(regions) if fetched(region, runner) is not None])
+        run_with_commands(regions, world, 1, 1)
+        owners.append([at for at, region in enumerate(regions) if fetch(region, runner) is not None])
     assert all(len(at) == 1 for at in owners) and owners[0] != owners[-1]
 
 

@@ -105,7 +105,7 @@ class Town:
         """Start the directory, or start it again from what is on the disk."""
         torus, reach = torus_of(self.world), self.world.laws.light_speed
         name = max(self.disk.snapshots, key=lambda name: (self.disk.snapshots[name]["tick"], name))
-        newest, journalled = self.disk.snapshots[name], self.disk.deeds
+        newest, journalled = self.disk.snapshots[name], self.disk.commands
         known = RunState(
             torus,
             reach,
@@ -114,10 +114,10 @@ class Town:
             newest["births"],
             newest["deaths"],
             self.disk.epoch,
-            1 + max((deed.number for _, deed in journalled), default=0),
-            max([1 + max(self.disk.digests, default=-1), *(deed.tick for _, deed in journalled)]),
-            tuple(deed for _, deed in journalled if deed.tick >= newest["tick"]),
-            tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(journalled)),
+            1 + max((command.number for _, command in journalled), default=0),
+            max([1 + max(self.disk.digests, default=-1), *(command.tick for _, command in journalled)]),
+            tuple(command for _, command in journalled if command.tick >= newest["tick"]),
+            tuple((ticket, command.tick, command.number) for ticket, command in reversed(journalled)),
         )
         directory = CoordinatorMachine(
             known, self.wishes, Welcome("", self.world.name, "", ""), {"laws": "same"}, "protocol"

@@ -1,13 +1,13 @@
-"""From what people say to deeds: commands in their terms (cells, names, shares of one) become what is journalled."""
+"""From what people say to commands: commands in their terms (cells, names, shares of one) become what is journalled."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from umwelt.agents import commands
 from umwelt.agents.body.interface import DRIVES
-from umwelt.agents.commands import deeds
-from umwelt.agents.commands.deeds import Deed
+from umwelt.agents.commands import Command
 from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.errors import CommandError, WorldFileError
 from umwelt.sandbox.text import one_line, one_of
@@ -92,13 +92,13 @@ class Rate(_Spoken, frozen=True):
     rate: float | None = None
 
 
-class Deeds(_Spoken, frozen=True):
-    """Deeds as they are journalled, done together."""
+class Commands(_Spoken, frozen=True):
+    """Commands as they are journalled, done together."""
 
-    deeds: list[deeds.Deed]
+    commands: list[commands.Command]
 
 
-Spoken = Drop | Paint | Rain | Spawn | Remove | Move | Wound | Drive | Rate | Deeds
+Spoken = Drop | Paint | Rain | Spawn | Remove | Move | Wound | Drive | Rate | Commands
 COMMANDS: dict[str, type[_Spoken]] = {
     "drop": Drop,
     "paint": Paint,
@@ -109,9 +109,9 @@ COMMANDS: dict[str, type[_Spoken]] = {
     "wound": Wound,
     "drive": Drive,
     "rate": Rate,
-    "deeds": Deeds,
+    "commands": Commands,
 }
-MAX_DEEDS = 64
+MAX_BATCH_COMMANDS = 64
 
 
 def spoken(what: str, arguments: bytes) -> Any:
@@ -132,52 +132,54 @@ def needed(command: Any) -> int:
     return command.like if isinstance(command, Spawn) else 0
 
 
-def composed(world: WorldFile, command: Any, being: Mapping[str, Any] | None = None) -> list[Deed]:
-    """The checked deeds of a command; `being` is what was fetched. `CommandError` says what is wrong and the mend."""
+def composed(world: WorldFile, command: Any, being: Mapping[str, Any] | None = None) -> list[Command]:
+    """The checked commands of a command; `being` is what was fetched. `CommandError` names the fix."""
     found = _composed(world, command, being)
-    if len(found) > MAX_DEEDS:
-        raise CommandError(f"deeds: {len(found)} at once: at most {MAX_DEEDS} fit one command: give several")
-    return [deeds.checked(world, deed) for deed in found]
+    if len(found) > MAX_BATCH_COMMANDS:
+        raise CommandError(
+            f"commands: {len(found)} at once: at most {MAX_BATCH_COMMANDS} fit one command: give several"
+        )
+    return [commands.check(world, command) for command in found]
 
 
-def _composed(world: WorldFile, command: Any, being: Mapping[str, Any] | None) -> list[Deed]:
-    found: Deed
+def _composed(world: WorldFile, command: Any, being: Mapping[str, Any] | None) -> list[Command]:
+    found: Command
     match command:
         case Drop():
-            found = deeds.Drop(command.y, command.x, command.substance, command.count)
+            found = commands.Drop(command.y, command.x, command.substance, command.count)
         case Paint():
             rectangle = (command.y, command.x, command.height, command.width)
-            found = deeds.Paint(*rectangle, command.part, command.value)
+            found = commands.Paint(*rectangle, command.part, command.value)
         case Rain():
-            found = deeds.Rain(command.y, command.x, command.radius_cells, command.count)
+            found = commands.Rain(command.y, command.x, command.radius_cells, command.count)
         case Spawn():
             found = _spawned(world, command, being)
         case Remove():
-            found = deeds.Remove(command.id)
+            found = commands.Remove(command.id)
         case Move():
             if being is None:
                 raise CommandError(f"move: id = {command.id}: no such being lives: look for another")
-            found = deeds.Move(being["kind"], being["id"], *_fixed(world, "move", command), being["row"])
+            found = commands.Move(being["kind"], being["id"], *_fixed(world, "move", command), being["row"])
         case Wound():
-            found = deeds.Wound(command.id, command.tissue_count)
+            found = commands.Wound(command.id, command.tissue_count)
         case Drive():
-            found = deeds.Drive(command.id, None if command.drives is None else drives_of(command.drives))
+            found = commands.Drive(command.id, None if command.drives is None else drives_of(command.drives))
         case Rate():
-            found = deeds.rate(world, command.reaction, command.rate)
+            found = commands.compose_rate(world, command.reaction, command.rate)
         case _:
-            return list(command.deeds)
+            return list(command.commands)
     return [found]
 
 
-def _spawned(world: WorldFile, command: Spawn, being: Mapping[str, Any] | None) -> deeds.Spawn:
+def _spawned(world: WorldFile, command: Spawn, being: Mapping[str, Any] | None) -> commands.Spawn:
     if not command.like:
         y_fixed, x_fixed = _fixed(world, "spawn", command)
-        return deeds.founder(world, command.species, y_fixed // SUBCELL, x_fixed // SUBCELL, command.genome)
+        return commands.compose_founder(world, command.species, y_fixed // SUBCELL, x_fixed // SUBCELL, command.genome)
     if being is None:
         raise CommandError(f"spawn: like = {command.like}: no such being lives: look for another")
     if command.genome is not None or command.species:
         raise CommandError("spawn: a copy has its own genome and species: leave them out, or leave out like")
-    return deeds.Spawn(being["kind"], *_fixed(world, "spawn", command), being["row"])
+    return commands.Spawn(being["kind"], *_fixed(world, "spawn", command), being["row"])
 
 
 def _fixed(world: WorldFile, what: str, place: Any) -> tuple[int, int]:

@@ -45,8 +45,8 @@ from umwelt.sandbox.kernel import call, kernel
 from umwelt.sandbox.laws.flow import SHARE_ONE
 from umwelt.sandbox.laws.weather import ENVIRONMENT
 from umwelt.sandbox.region import Field, Region, Torus
-from umwelt.sandbox.text import one_of
 from umwelt.sandbox.step import Founders
+from umwelt.sandbox.text import one_of
 from umwelt.sandbox.units import (
     arctangent_table,
     rate_from_float,

@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 import numpy as np
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.client.connection.answers import (
     Births,
     Cells,
@@ -155,7 +155,7 @@ def command(target: Target, name: str, /, **fields: object) -> Request[int]:
     commands and fields.
     """
     content = msgspec.json.encode(fields, enc_hook=_plain)
-    return Request(name, lambda ticket: viewer_protocol.Command(ticket, name, content), _effect_tick)
+    return Request(name, lambda ticket: viewer_protocol.CommandRequest(ticket, name, content), _effect_tick)
 
 
 def drop(target: Target, y: int, x: int, substance: str, count: int) -> Request[int]:
@@ -219,9 +219,9 @@ def set_rate(target: Target, reaction: str, rate: float | None) -> Request[int]:
     return command(target, "rate", reaction=reaction, rate=rate)
 
 
-def do(target: Target, *given: deeds.Deed) -> Request[int]:
-    """Carries out several journalled commands at one tick."""
-    return command(target, "deeds", deeds=[msgspec.Raw(deeds.written(deed)) for deed in given])
+def do(target: Target, *given: commands.Command) -> Request[int]:
+    """Carries out several commands at one tick, as `umwelt.agents.commands` has them."""
+    return command(target, "commands", commands=[msgspec.Raw(commands.encode(one)) for one in given])
 
 
 def _plain(value: Any) -> Any:

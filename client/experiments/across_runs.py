@@ -71,11 +71,11 @@ def _akaike(misfit: float, parameters: int, count: int) -> float:
 def matching(rows: Rows) -> Figures:
     """How foragers match the food of two patches: the slope of their share in one over its share of what comes in.
 
-    The food that comes in is the counts of the first two treatments' deeds, west and east. A slope of 1 is the ideal
+    The food that comes in is the counts of the first two treatments' commands, west and east. A slope of 1 is the ideal
     free distribution: Fretwell and Lucas, "On territorial behavior and other factors influencing habitat distribution
     in birds", Acta Biotheoretica 19, 1970. `matching.slope_error` is the slope's standard error.
     """
-    west, east = (np.array([row[f"deeds.{at}.do.count"] for row in rows], np.float64) for at in (0, 1))
+    west, east = (np.array([row[f"commands.{at}.do.count"] for row in rows], np.float64) for at in (0, 1))
     share = np.array([row.get("foragers.east_share", np.nan) for row in rows])
     known = ~np.isnan(share)
     line = line_through((east / (east + west))[known], share[known])

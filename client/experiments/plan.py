@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.earth.genesis import species_of
 from umwelt.agents.earth.settings import EarthSettings
 from umwelt.agents.measures import find_measure, measure_source
@@ -23,18 +23,18 @@ from umwelt.client.experiments.across_runs import ACROSS
 from umwelt.client.experiments.analyses import ANALYSES
 from umwelt.client.experiments.duel import garden_world
 from umwelt.client.experiments.schema import DuelStage, ExperimentFile, GardenStage, Values
-from umwelt.cluster.wire.protocol import Deed
+from umwelt.cluster.wire.protocol import ScheduledCommand
 from umwelt.sandbox import audit
 from umwelt.sandbox.dice import draw, purpose
 from umwelt.sandbox.errors import UmweltError, WorldFileError
 from umwelt.sandbox.step import advance
 from umwelt.sandbox.text import one_line, one_of, prefix_errors
 
-MAX_TRIALS, MAX_DEEDS = 10_000, 1_000_000
+MAX_TRIALS, MAX_COMMANDS = 10_000, 1_000_000
 FINGERPRINT_TICKS = 16
 """So many ticks of a world in small tell one physics from another."""
 SCATTER = purpose("experiment.scatter")
-OF_DEEDS = "deeds."
+COMMANDS_PREFIX = "commands."
 WRITTEN = "set, vary or points:"
 STAGES = ("duel", "garden")
 
@@ -50,7 +50,7 @@ class Trial:
     ticks: int
     every: int
     measures: tuple[str, ...]
-    due: tuple[Deed, ...] = field(repr=False)
+    due: tuple[ScheduledCommand, ...] = field(repr=False)
     duel: DuelStage | None
     garden: GardenStage | None
     fingerprint: int
@@ -125,9 +125,9 @@ def checked(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
         one_of(name, ANALYSES, "analyses")
     for name in file.across:
         one_of(name, ACROSS, "across")
-    for number, treatment in enumerate(file.deeds):
+    for number, treatment in enumerate(file.commands):
         if not quick and treatment.first >= min(file.ticks, treatment.until or file.ticks):
-            line = f"deeds[{number}]: first = {treatment.first}, until = {treatment.until}"
+            line = f"commands[{number}]: first = {treatment.first}, until = {treatment.until}"
             raise WorldFileError(f"{line}: no tick of {file.ticks} is between: do it sooner")
     points = _points(file, len(seeds))
     trials: list[Trial] = []
@@ -177,8 +177,8 @@ def _trials(file: ExperimentFile, path: Path, number: int, values: Values, seeds
     beside = path.parent / f"{file.world}"
     found = str(beside) if beside.suffix == ".toml" and beside.is_file() else file.world
     here = {**file.set, **values}
-    file = _with_deeds(file, {key: value for key, value in here.items() if key.startswith(OF_DEEDS)})
-    here = {key: value for key, value in here.items() if not key.startswith(OF_DEEDS)}
+    file = _with_commands(file, {key: value for key, value in here.items() if key.startswith(COMMANDS_PREFIX)})
+    here = {key: value for key, value in here.items() if not key.startswith(COMMANDS_PREFIX)}
     worlds = [read_world(found, {**here, "seed": seed}, WRITTEN) for seed in seeds]
     small = try_small_world(worlds[0])
     advance(small, worlds[0].laws, FINGERPRINT_TICKS)
@@ -214,8 +214,8 @@ def _check_stages(file: ExperimentFile, world: WorldFile) -> None:
             find_measure(measure, "garden.measures")
 
 
-def _with_deeds(file: ExperimentFile, values: Values) -> ExperimentFile:
-    """The file with other values in its deeds."""
+def _with_commands(file: ExperimentFile, values: Values) -> ExperimentFile:
+    """The file with other values in its commands."""
     if not values:
         return file
     content = msgspec.to_builtins(file)
@@ -224,11 +224,11 @@ def _with_deeds(file: ExperimentFile, values: Values) -> ExperimentFile:
     return convert(content, ExperimentFile)
 
 
-def _due(file: ExperimentFile, world: WorldFile) -> list[Deed]:
-    """All deeds of a trial, in their order."""
+def _due(file: ExperimentFile, world: WorldFile) -> list[ScheduledCommand]:
+    """All commands of a trial, in their order."""
     planned: list[tuple[int, int, bytes]] = []
-    for number, treatment in enumerate(file.deeds):
-        place = f"deeds[{number}]"
+    for number, treatment in enumerate(file.commands):
+        place = f"commands[{number}]"
         until = file.ticks if treatment.until is None else min(treatment.until, file.ticks)
         if treatment.every < 1 or treatment.first < 0:
             line = f"{place}: every = {treatment.every}, first = {treatment.first}: use 1 or more, from 0 on"
@@ -237,12 +237,12 @@ def _due(file: ExperimentFile, world: WorldFile) -> list[Deed]:
         if treatment.over is not None and any({"y", "x"} & set(content) for content in many):
             raise WorldFileError(f"{place}: its place is drawn from {list(treatment.over)}: leave out y and x, or over")
         ticks = range(treatment.first, until, treatment.every)
-        if len(planned) + len(ticks) * len(many) > MAX_DEEDS:
-            raise WorldFileError(f"{place}: more than {MAX_DEEDS} deeds: do them less often")
+        if len(planned) + len(ticks) * len(many) > MAX_COMMANDS:
+            raise WorldFileError(f"{place}: more than {MAX_COMMANDS} commands: do them less often")
         for content in many:
             try:
                 if treatment.over is None:
-                    done = deeds.written(deeds.checked(world, deeds.read(msgspec.json.encode(content))))
+                    done = commands.encode(commands.check(world, commands.decode(msgspec.json.encode(content))))
                     planned += [(tick, number, done) for tick in ticks]
                 else:
                     over = treatment.over
@@ -250,15 +250,15 @@ def _due(file: ExperimentFile, world: WorldFile) -> list[Deed]:
             except UmweltError as error:
                 raise WorldFileError(f"{place}: {error}") from None
     planned.sort(key=lambda one: one[:2])
-    return [Deed(tick, number, content) for number, (tick, _, content) in enumerate(planned, 1)]
+    return [ScheduledCommand(tick, number, content) for number, (tick, _, content) in enumerate(planned, 1)]
 
 
 def _scattered(world: WorldFile, over: tuple[int, int, int, int], content: Values, tick: int, number: int) -> bytes:
-    """A deed to a cell of an area that may reach over the seams; which of them, dice say."""
+    """A command to a cell of an area that may reach over the seams; which of them, dice say."""
     top, left, height, width = over
     common = world.common
     if not (0 < height <= common.height and 0 < width <= common.width):
         raise WorldFileError(f"over = {list(over)}: write y, x, and a height and a width that the world has")
     down, across = divmod(draw(common.seed, tick, number, SCATTER, 0) % (height * width), width)
     place = {"y": (top + down) % common.height, "x": (left + across) % common.width}
-    return deeds.written(deeds.checked(world, deeds.read(msgspec.json.encode(content | place))))
+    return commands.encode(commands.check(world, commands.decode(msgspec.json.encode(content | place))))

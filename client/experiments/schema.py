@@ -9,10 +9,10 @@
     width = 256
     [vary]                                       # every combination of these; or [[points]], each a table of values
     "founders.4.count" = [0, 95]
-    "deeds.0.do.count" = [50, 100]               # what begins with deeds is of this file, all else of the world's
-    [[deeds]]                                    # what is done to the world, as people do it
+    "commands.0.do.count" = [50, 100]               # what begins with commands is of this file, all else of the world's
+    [[commands]]                                    # what is done to the world, as people do it
     every = 20
-    do = {deed = "drop", substance = "sugar", count = 50}
+    do = {command = "drop", substance = "sugar", count = 50}
     over = [4, 4, 8, 8]                          # to a cell of this area, drawn anew each time; or y and x in do
     [duel]                                       # descendants against founders (client/experiments/duel.py)
     at = 20000
@@ -52,14 +52,14 @@ Values = dict[str, Any]
 
 
 class Treatment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Deeds that are done again and again."""
+    """Commands that are done again and again."""
 
     do: dict[str, Any] | list[dict[str, Any]]
     first: int = 0
     until: int | None = None
     every: int = 1
     over: tuple[int, int, int, int] | None = None
-    """Area `[y, x, height, width]`: each time the deeds are done to a cell of it that dice draw."""
+    """Area `[y, x, height, width]`: each time the commands are done to a cell of it that dice draw."""
 
 
 class DuelStage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -164,7 +164,7 @@ class ExperimentFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     set: Values = {}
     vary: dict[str, list[Any]] = {}
     points: list[Values] = []
-    deeds: list[Treatment] = []
+    commands: list[Treatment] = []
     duel: DuelStage | None = None
     garden: GardenStage | None = None
     expect: list[Expectation] = []

@@ -31,7 +31,7 @@ from umwelt.cluster.run.replay import Replay
 from umwelt.cluster.run.store import replace_file, report_disk_errors
 from umwelt.cluster.tasks.registry import task
 from umwelt.cluster.tasks.workflow import Flow
-from umwelt.cluster.wire.protocol import Deed
+from umwelt.cluster.wire.protocol import ScheduledCommand
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import SnapshotError
 from umwelt.sandbox.region import Region
@@ -79,7 +79,7 @@ class Kept(msgspec.Struct):
 def job_of(trial: Trial, folder: Path) -> Job:
     """A trial, and the folder in which it keeps checkpoints."""
     world = trial.world
-    due = [(deed.tick, deed.number, deed.content) for deed in trial.due]
+    due = [(command.tick, command.number, command.content) for command in trial.due]
     return Job(
         trial.key,
         world.text,
@@ -100,7 +100,7 @@ def run_job(job: Job, say: Callable[[int], None]) -> Result:
     """Run a trial to its end, from its checkpoint where there is one."""
     world = parse_world(job.text, job.source, job.name)
     region, kept = _resumed(job, world) or (begin(world), Kept(job.key, 0, [], {}))
-    going = Replay(world, region, [Deed(*one) for one in job.due if one[0] >= region.tick])
+    going = Replay(world, region, [ScheduledCommand(*one) for one in job.due if one[0] >= region.tick])
     saved_s = time.monotonic()
     while True:
         if (region.tick % job.every == 0 or region.tick == job.ticks) and not _is_measured(kept, region.tick):

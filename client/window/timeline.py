@@ -15,7 +15,7 @@ LIST_EVERY_S = 5.0
 NOW_SHARE = 0.995
 """From here on, letting go means now."""
 STRIP_PX, MARK_PX = 40.0, 5.0
-SNAPSHOT, KEPT, DEED, EVENT = "snapshot", "kept snapshot", "deed", "event"
+SNAPSHOT, KEPT, COMMAND, EVENT = "snapshot", "kept snapshot", "command", "event"
 
 
 class Mark(NamedTuple):
@@ -71,11 +71,11 @@ class Timeline:
             for one in self.snapshots
         ]
         found += [Mark(int(one["tick"]), EVENT, str(one["line"])) for one in self.session.status.get("events") or ()]
-        found += [Mark(one.tick, DEED, one.words) for one in self.session.done]
+        found += [Mark(one.tick, COMMAND, one.words) for one in self.session.done]
         return sorted(mark for mark in found if mark.tick <= self.reached)
 
     def marks_near(self, share: float, within: float) -> list[Mark]:
-        """The marks about a place of the strip, at most three, deeds and events before snapshots."""
+        """The marks about a place of the strip, at most three, commands and events before snapshots."""
         near = [mark for mark in self.marks() if abs(self.share_of(mark.tick) - share) <= within]
         near.sort(key=lambda mark: (mark.kind in (SNAPSHOT, KEPT), abs(self.share_of(mark.tick) - share)))
         return near[:3]
@@ -278,7 +278,7 @@ class Timeline:
         tones = {
             SNAPSHOT: colour(0.8, 0.95, 0.95, 0.35),
             KEPT: colour(0.85, 1, 1, 0.85),
-            DEED: colour(0.98, 0.8, 0.35, 0.95),
+            COMMAND: colour(0.98, 0.8, 0.35, 0.95),
             EVENT: colour(0.8, 0.62, 1, 0.8),
         }
         seen: set[tuple[int, str]] = set()
@@ -290,7 +290,7 @@ class Timeline:
             if mark.kind in (SNAPSHOT, KEPT):
                 drawn.add_line(of(x, middle - 6), of(x, middle + 6), tones[mark.kind], 1.5)
             else:
-                up = -8 if mark.kind == DEED else 8
+                up = -8 if mark.kind == COMMAND else 8
                 drawn.add_circle_filled(of(x, middle + up), 2.6, tones[mark.kind])
         if self.waiting:
             there = corner.x + self.share_of(max(0, self.session.awaited)) * width

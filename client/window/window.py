@@ -15,7 +15,7 @@ from umwelt.client.window.feed.sky import wind_at
 from umwelt.client.window.gui import Gui
 from umwelt.client.window.input.inhabit import Inhabiting
 from umwelt.client.window.input.keys import ACTIONS, PANS, SPEEDS, ZOOMS
-from umwelt.client.window.input.tools import REACH_CELLS, REACH_PIXELS, SPECTATOR_LINE, Hands
+from umwelt.client.window.input.tools import REACH_CELLS, REACH_PIXELS, SPECTATOR_LINE, Toolbox
 from umwelt.client.window.panels import keeping, legend
 from umwelt.client.window.panels.dock import Dock
 from umwelt.client.window.panels.layout import LEFT_PX, RIGHT_PX
@@ -54,7 +54,7 @@ class Window(arcade.Window):
         session.camera.resize(*self.get_framebuffer_size())
         self.stage = Stage(self.ctx, session.known)
         self.gui = Gui(self)
-        self.hands, self.inhabiting, self.timeline = Hands(session), Inhabiting(session), Timeline(session)
+        self.toolbox, self.inhabiting, self.timeline = Toolbox(session), Inhabiting(session), Timeline(session)
         self.toolbar = Toolbar()
         self.dock = Dock(self.hooks())
         self.dock.visible = panels
@@ -74,7 +74,7 @@ class Window(arcade.Window):
             "follow": self.follow,
             "screenshot": self.keep_picture,
             "record": self.record,
-            "hands": self.hands,
+            "toolbox": self.toolbox,
         }
 
     # --- frames
@@ -91,7 +91,7 @@ class Window(arcade.Window):
         for name in self._held & ZOOMS.keys():
             self.session.camera.zoom(KEY_ZOOM_A_S ** (ZOOMS[name] * seconds))
         self.session.turn(seconds)
-        self.hands.turn(self.session.clock())
+        self.toolbox.turn(self.session.clock())
         self.inhabiting.turn(self.session.clock())
         self.timeline.turn(self.session.clock())
         if self.session.quitting:
@@ -102,7 +102,7 @@ class Window(arcade.Window):
         session = self.session
         self.clear()
         overlay = self.stage.overlay
-        rings, lines = self.hands.marks() if session.shown == LIVE else ([], [])
+        rings, lines = self.toolbox.marks() if session.shown == LIVE else ([], [])
         sensed_rings, sensed_lines = senses.marks(session)
         overlay.rings, overlay.lines = [*rings, *sensed_rings], [*lines, *sensed_lines]
         camera, climate = session.camera, session.known.climate
@@ -110,18 +110,18 @@ class Window(arcade.Window):
         self.stage.draw(session.feed.frame, session.camera, session.looks, session.status.get("nodes") or ())
         if self.recorder is not None:
             self._record_frame()
-        self._panels_seen = self.dock.visible or self.hands.asking is not None
+        self._panels_seen = self.dock.visible or self.toolbox.asking is not None
         if self._panels_seen:
             self.gui.begin(1 / FRAMES_A_S)
             if self.dock.visible:
                 self.dock.draw(session)
-                self.toolbar.draw(session, self.hands)
+                self.toolbar.draw(session, self.toolbox)
                 self.timeline.draw()
                 self.inhabiting.draw()
                 self._draw_legend()
                 keeping.draw(self.recorder, self.dock.recorders, LEFT_PX + 24.0, KEEPING_TOP_PX)
             else:
-                self.toolbar.draw_question(self.hands)
+                self.toolbar.draw_question(self.toolbox)
             self.gui.end()
 
     def _draw_legend(self) -> None:
@@ -168,7 +168,7 @@ class Window(arcade.Window):
         self._mouse = (x, y)
         self.gui.on_mouse_motion(x, y)
         if not self._panels_want("mouse"):
-            self.hands.hover(*self.session.camera.cell(*self._pixel(x, y)))
+            self.toolbox.hover(*self.session.camera.cell(*self._pixel(x, y)))
 
     def on_mouse_press(self, x: int, y: int, button: int, modifiers: int) -> None:
         """Select, use a tool, or take hold of the world."""
@@ -176,10 +176,10 @@ class Window(arcade.Window):
         if self._panels_want("mouse"):
             return
         self._pressed_at = (x, y)
-        looking = self.hands.tool == "look" or button != arcade.MOUSE_BUTTON_LEFT
+        looking = self.toolbox.tool == "look" or button != arcade.MOUSE_BUTTON_LEFT
         self._panning = looking
         if not looking:
-            self.hands.press(*self._under(x, y), modifiers)
+            self.toolbox.press(*self._under(x, y), modifiers)
 
     def on_mouse_drag(self, x: int, y: int, dx: int, dy: int, buttons: int, modifiers: int) -> None:
         """Pan, or draw with a tool."""
@@ -192,7 +192,7 @@ class Window(arcade.Window):
             self.session.camera.pan(-dx * ratio, dy * ratio)
             self.session.following = False
         else:
-            self.hands.drag(*self.session.camera.cell(*self._pixel(x, y)))
+            self.toolbox.drag(*self.session.camera.cell(*self._pixel(x, y)))
 
     def on_mouse_release(self, x: int, y: int, button: int, modifiers: int) -> None:
         """End a stroke; a click without a way selects."""
@@ -202,7 +202,7 @@ class Window(arcade.Window):
         way = np.hypot(x - self._pressed_at[0], y - self._pressed_at[1])
         self._pressed_at = None
         if not self._panning:
-            self.hands.release(*self.session.camera.cell(*self._pixel(x, y)))
+            self.toolbox.release(*self.session.camera.cell(*self._pixel(x, y)))
         elif button == arcade.MOUSE_BUTTON_LEFT and way < CLICK_PIXELS:
             _, _, being, table = self._under(x, y)
             self.session.select(being, table)
@@ -228,7 +228,7 @@ class Window(arcade.Window):
         name = pyglet.window.key.symbol_string(symbol)
         control = bool(modifiers & (pyglet.window.key.MOD_CTRL | pyglet.window.key.MOD_COMMAND))
         if control:
-            {"Z": self.hands.undo, "Q": self._quit}.get(name, lambda: None)()
+            {"Z": self.toolbox.undo, "Q": self._quit}.get(name, lambda: None)()
         elif self.inhabiting.being and name not in ("I", "ESCAPE", "F2", "F3", "TAB"):
             self.inhabiting.on_key(name, True)
         elif name in ACTIONS:
@@ -241,7 +241,7 @@ class Window(arcade.Window):
         elif name in SPEEDS:
             self._faster(SPEEDS[name])
         elif name.lstrip("_").isdecimal():
-            self.hands.choose(int(name.lstrip("_")) - 1)
+            self.toolbox.choose(int(name.lstrip("_")) - 1)
 
     def on_key_release(self, symbol: int, modifiers: int) -> None:
         """A held key is let go."""
@@ -323,8 +323,8 @@ class Window(arcade.Window):
         """Let go of everything."""
         if self.inhabiting.being:
             self.inhabiting.end()
-        elif self.hands.tool != "look" or self.hands.asking is not None:
-            self.hands.cancel()
+        elif self.toolbox.tool != "look" or self.toolbox.asking is not None:
+            self.toolbox.cancel()
         else:
             self.session.select(0)
 

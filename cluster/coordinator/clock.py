@@ -5,8 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from umwelt.cluster.wire.protocol import Heartbeat
-from umwelt.cluster.wire.protocol import Member
+from umwelt.cluster.wire.protocol import Heartbeat, Member
 from umwelt.sandbox.errors import CommandError
 from umwelt.sandbox.region import Torus
 

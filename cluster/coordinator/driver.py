@@ -17,7 +17,7 @@ from umwelt.cluster.events import (
     EndRun,
     FetchPart,
     JournalBirths,
-    JournalDeeds,
+    JournalCommands,
     JournalMap,
     JournalTick,
     MessageReceived,
@@ -43,7 +43,7 @@ from umwelt.cluster.wire.transport import Incoming, Transport
 from umwelt.sandbox.errors import CommandError, UmweltError
 
 MESSAGES_A_TURN, MAX_TURN_S = 1024, 0.05
-MAX_DEEDS, MAX_DEED_BYTES = 1000, 1 << 20
+MAX_SUBMIT_COMMANDS, MAX_COMMAND_BYTES = 1000, 1 << 20
 NODES_ROLE, KEEPERS_ROLE = frozenset({"node", "world", "keeper"}), frozenset({"world", "keeper"})
 
 
@@ -51,7 +51,7 @@ class CoordinatorStorage(Protocol):
     """The run's folder: journal and snapshots. What cannot be done raises an `UmweltError`."""
 
     def check(self, content: bytes) -> None:
-        """Refuse a deed that cannot be."""
+        """Refuse a command that cannot be."""
 
     def divide(self, divide: DivideTorus) -> list[tuple[int, int, int, int]]:
         """Rectangles of about equal load."""
@@ -59,8 +59,8 @@ class CoordinatorStorage(Protocol):
     def open(self, opened: JournalMap) -> None:
         """Journal a map, durably."""
 
-    def enter_deeds(self, entered: JournalDeeds) -> None:
-        """Journal deeds; nobody hears of them before `commit`."""
+    def enter_commands(self, entered: JournalCommands) -> None:
+        """Journal commands; nobody hears of them before `commit`."""
 
     def commit(self) -> None:
         """Make all that was journalled durable."""
@@ -106,10 +106,10 @@ class CoordinatorDriver:
         self.malformed = 0
         self._later: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._held_back: list[SendMessage] | None = None
-        """What waits for the disk: from the first deed that is not durable yet, nothing goes out before it is."""
+        """What waits for the disk: from the first command that is not durable yet, nothing goes out before it is."""
 
     def turn(self, wait_s: float) -> None:
-        """Take in what came, for a while; make its deeds durable, all at once; then let time pass."""
+        """Take in what came, for a while; make its commands durable, all at once; then let time pass."""
         end_s = self.clock() + wait_s + MAX_TURN_S
         for _ in range(MESSAGES_A_TURN):
             incoming = self.transport.receive(wait_s)
@@ -158,10 +158,12 @@ class CoordinatorDriver:
         self._do(self.directory.handle(MessageReceived(order, (), b"")))
 
     def _refused(self, submit: SubmitCommands) -> UmweltError | None:
-        if len(submit.deeds) > MAX_DEEDS or sum(map(len, submit.deeds)) > MAX_DEED_BYTES:
-            return CommandError(f"too much at once: at most {MAX_DEEDS} deeds and {MAX_DEED_BYTES:,} bytes")
+        if len(submit.commands) > MAX_SUBMIT_COMMANDS or sum(map(len, submit.commands)) > MAX_COMMAND_BYTES:
+            return CommandError(
+                f"too much at once: at most {MAX_SUBMIT_COMMANDS} commands and {MAX_COMMAND_BYTES:,} bytes"
+            )
         try:
-            for content in submit.deeds:
+            for content in submit.commands:
                 self.books.check(content)
         except UmweltError as error:
             return error
@@ -187,7 +189,7 @@ class CoordinatorDriver:
                 waiting.extend(self.directory.handle(event))
 
     def _let_out(self) -> None:
-        """Make deeds durable, then send what waited for that."""
+        """Make commands durable, then send what waited for that."""
         if self._held_back is None:
             return
         held_back: list[Any] = self._held_back
@@ -204,8 +206,8 @@ class CoordinatorDriver:
     def _journalmap(self, opened: JournalMap) -> None:
         self.books.open(opened)
 
-    def _journaldeeds(self, entered: JournalDeeds) -> None:
-        self.books.enter_deeds(entered)
+    def _journalcommands(self, entered: JournalCommands) -> None:
+        self.books.enter_commands(entered)
         self._held_back = self._held_back if self._held_back is not None else []
 
     def _journalbirths(self, entered: JournalBirths) -> None:

@@ -1,10 +1,10 @@
 """Who holds what, and until when: membership and time, without I/O. Events in, instructions out.
 
-Time is granted: every node gets the same grant, "run through tick T; these deeds at these ticks". Deeds are journalled
-before they are granted, and take effect at the first tick after all that was granted so far.
+Time is granted: every node gets the same grant, "run through tick T; these commands at these ticks". Commands are
+journalled before they are granted, and take effect at the first tick after all that was granted so far.
 
 Membership changes one way. A tick is chosen that is safe (the present one, with a snapshot taken there; or the last
-complete snapshot, after a death), the torus is cut anew, every node loads its rectangle, deeds are replayed, and the
+complete snapshot, after a death), the torus is cut anew, every node loads its rectangle, commands are replayed, and the
 world goes on. Each map has an epoch; what comes from an older one is dropped.
 
     gathering   waiting for nodes                        -> dividing
@@ -42,9 +42,9 @@ EVENTS_KEPT = 50
 MAX_WAITING_NODES = 1000
 MAX_ATTENDANTS = 256
 MAX_TICKETS = 10_000
-MAX_PENDING_DEEDS = 10_000
+MAX_PENDING_COMMANDS = 10_000
 FURTHEST_TICKS = 1_000_000
-"""How far ahead a deed may be wished, and how far beyond what we know a node may claim to have been."""
+"""How far ahead a command may be wished, and how far beyond what we know a node may claim to have been."""
 MAX_SPENT_KEYS = 10_000
 SAY_AGAIN_S = 1.0
 
@@ -65,7 +65,7 @@ class CoordinatorMachine:
         self.granted = known.tick
         self.horizon = max(known.horizon, known.tick)
         self.number = known.next_number
-        self.deeds = list(known.deeds)
+        self.commands = list(known.commands)
         self.tickets = {ticket: (tick, number) for ticket, tick, number in known.tickets}
         self.tickets = dict(sorted(self.tickets.items(), key=lambda item: item[1][1])[-MAX_TICKETS:])
         self.nodes: dict[str, NodeRecord] = {}
@@ -465,7 +465,7 @@ class CoordinatorMachine:
         self.tick = event.tick
         self.snapshot = ("tick-" if taking.kept else "mark-") + f"{event.tick:012d}"
         self.at_snapshot = self.totals[event.tick]
-        self.deeds = [deed for deed in self.deeds if deed.tick >= event.tick]
+        self.commands = [command for command in self.commands if command.tick >= event.tick]
         return self._changed(taking.reason) if taking.reason else []
 
     def _changed(self, reason: str) -> list[Any]:
@@ -506,8 +506,8 @@ class CoordinatorMachine:
         out = []
         snapshots = [say.SnapshotRequest(self.taking.tick, self.taking.kept)] if self.taking is not None else []
         for node in self.members:
-            deeds = [deed for deed in self.deeds if node.tick <= deed.tick < through]
-            out.append(events.SendMessage(node.sender, say.Grant(self.epoch, through, deeds, snapshots, node.notes)))
+            commands = [command for command in self.commands if node.tick <= command.tick < through]
+            out.append(events.SendMessage(node.sender, say.Grant(self.epoch, through, commands, snapshots, node.notes)))
         return out
 
     def _judge(self) -> list[Any]:
@@ -545,7 +545,7 @@ class CoordinatorMachine:
                 )
             ]
         tick, now = max(self.horizon, self.granted, submit.tick), max(self.horizon, self.granted)
-        if tick > now + FURTHEST_TICKS or len(self.deeds) + len(submit.deeds) > MAX_PENDING_DEEDS:
+        if tick > now + FURTHEST_TICKS or len(self.commands) + len(submit.commands) > MAX_PENDING_COMMANDS:
             refusal = (
                 CommandError(f"tick {tick} is too far ahead of tick {now}: give an earlier one")
                 if tick > now + FURTHEST_TICKS
@@ -554,14 +554,16 @@ class CoordinatorMachine:
             return [
                 events.SendMessage(event.sender, say.TicketResult(submit.ticket, -1, 0, str(refusal), refusal.code))
             ]
-        deeds = tuple(say.Deed(tick, self.number + i, content) for i, content in enumerate(submit.deeds))
-        self.number += len(deeds)
-        self.deeds += deeds
-        self.tickets[submit.ticket] = (tick, deeds[0].number if deeds else 0)
+        commands = tuple(
+            say.ScheduledCommand(tick, self.number + i, content) for i, content in enumerate(submit.commands)
+        )
+        self.number += len(commands)
+        self.commands += commands
+        self.tickets[submit.ticket] = (tick, commands[0].number if commands else 0)
         if len(self.tickets) > MAX_TICKETS:
             del self.tickets[next(iter(self.tickets))]
         settled = say.TicketResult(submit.ticket, *self.tickets[submit.ticket])
-        return [events.JournalDeeds(submit.ticket, deeds), events.SendMessage(event.sender, settled)]
+        return [events.JournalCommands(submit.ticket, commands), events.SendMessage(event.sender, settled)]
 
     def _take_order(self, event: events.MessageReceived) -> list[Any]:
         order: say.Order = event.message  # type: ignore[assignment]

@@ -29,15 +29,9 @@ from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.remote_store import RemoteStore, open_store
 from umwelt.cluster.run.replay import read_run_world
 from umwelt.cluster.run.store import Entry, Store
-from umwelt.cluster.wire.keys import KEEPER
-from umwelt.cluster.wire.keys import NODE
-from umwelt.cluster.wire.keys import WORLD
-from umwelt.cluster.wire.keys import Keys
-from umwelt.cluster.wire.protocol import PROTOCOL_VERSION
-from umwelt.cluster.wire.protocol import Order
-from umwelt.cluster.wire.protocol import Welcome
 from umwelt.cluster.run.verify import update_chain
-from umwelt.cluster.wire.keys import load_chain_secret
+from umwelt.cluster.wire.keys import KEEPER, NODE, WORLD, Keys, load_chain_secret
+from umwelt.cluster.wire.protocol import PROTOCOL_VERSION, Order, Welcome
 from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.errors import RunError
@@ -68,7 +62,7 @@ class CoordinatorSettings(msgspec.Struct):
 def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, manifest: snapshot.Manifest) -> RunState:
     """What a run's folder tells a directory."""
     tick = manifest.tick
-    deeds = list(journal.deeds(tick))
+    commands = list(journal.commands(tick))
     return RunState(
         torus_of(world),
         world.laws.light_speed,
@@ -79,8 +73,8 @@ def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, m
         max(journal.last_epoch(), manifest.epoch),
         1 + journal.last_number(),
         max(tick, 1 + journal.last_tick()),
-        tuple(deed for _, deed in deeds),
-        tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(list(journal.deeds()))),
+        tuple(command for _, command in commands),
+        tuple((ticket, command.tick, command.number) for ticket, command in reversed(list(journal.commands()))),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from umwelt.cluster.wire.protocol import Deed, Heartbeat, Join, SnapshotPart, TickRecord
+from umwelt.cluster.wire.protocol import Heartbeat, Join, ScheduledCommand, SnapshotPart, TickRecord
 from umwelt.sandbox.region import Torus
 
 DIGEST_MASK = (1 << 64) - 1
@@ -30,8 +30,8 @@ class RunState:
     epoch: int = 0
     next_number: int = 1
     horizon: int = 0
-    """No deed may take effect before this tick."""
-    deeds: tuple[Deed, ...] = ()
+    """No command may take effect before this tick."""
+    commands: tuple[ScheduledCommand, ...] = ()
     """Those from the snapshot's tick on."""
     tickets: tuple[tuple[str, int, int], ...] = ()
 

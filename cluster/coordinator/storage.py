@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.events import (
@@ -18,7 +18,7 @@ from umwelt.cluster.events import (
     CompleteSnapshot,
     DivideTorus,
     FetchPart,
-    JournalDeeds,
+    JournalCommands,
     JournalMap,
     JournalTick,
 )
@@ -78,8 +78,8 @@ class RunStorage:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="umwelt-store")
 
     def check(self, content: bytes) -> None:
-        """Refuse a deed that cannot be."""
-        deeds.checked(self.world, deeds.read(content))
+        """Refuse a command that cannot be."""
+        commands.check(self.world, commands.decode(content))
 
     def divide(self, divide: DivideTorus) -> list[tuple[int, int, int, int]]:
         """Rectangles of about equal cost, by where beings are in the snapshot."""
@@ -98,9 +98,9 @@ class RunStorage:
             self._aside = None
         self.journal.enter_map(opened.epoch, opened.tick, opened.reason, opened.members)
 
-    def enter_deeds(self, entered: JournalDeeds) -> None:
-        """Journal deeds; they are durable after `commit`."""
-        self.journal.enter_deeds(entered.ticket, entered.deeds)
+    def enter_commands(self, entered: JournalCommands) -> None:
+        """Journal commands; they are durable after `commit`."""
+        self.journal.enter_commands(entered.ticket, entered.commands)
 
     def commit(self) -> None:
         """Make all that was journalled durable."""
@@ -168,7 +168,7 @@ class RunStorage:
             snapshot.hash_constants(self.constants),
             complete.parts,
             {"births": complete.births, "deaths": complete.deaths},
-            Controls.read(complete.controls),
+            Controls.from_json(complete.controls),
             complete.kept,
             complete.epoch,
         )

@@ -2,7 +2,7 @@
 
     python -m umwelt.cluster.gateway.replay_process SETTINGS      (the gateway starts it)
 
-Such a process replays the run from the snapshot before a tick, with the deeds of the journal, and then stands there as
+Such a process replays the run from the snapshot before a tick, with the journalled commands, and then stands there as
 a node of one would: it can be watched and asked. It can also be played: then it goes on as the run did, never past what
 is journalled. Another kind of errand forks the run into a folder of its own.
 """
@@ -23,14 +23,10 @@ from typing import Any, cast
 import msgspec
 
 from umwelt.agents.world_file import WorldFile
+from umwelt.cluster.gateway.tile_relay import NodeMap
 from umwelt.cluster.node.queries import QueryServer
 from umwelt.cluster.node.tile_publisher import TilePublisher
-from umwelt.cluster.process import StopSignal
-from umwelt.cluster.process import announce
-from umwelt.cluster.process import read_announcement
-from umwelt.cluster.process import read_settings
-from umwelt.cluster.process import report_errors
-from umwelt.cluster.gateway.tile_relay import NodeMap
+from umwelt.cluster.process import StopSignal, announce, read_announcement, read_settings, report_errors
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.wire.keys import KEEPER, WORLD, Keys
@@ -121,13 +117,13 @@ class ReplayPlayer:
         return TURN_S
 
     def _ahead(self, now_s: float) -> bool:
-        """Whether the run is known to have gone on from here; the deeds of ticks are read before they are made."""
+        """Whether the run is known to have gone on from here; the commands of ticks are read before they are made."""
         from umwelt.cluster.run.replay import read_progress
 
         if self.moment.tick >= self._last and now_s - self._read_s >= JOURNAL_EVERY_S:
             self._read_s = now_s
             self._last, due = read_progress(self.store, self.moment.tick)
-            self._replay.set_deeds(due)
+            self._replay.set_commands(due)
         return self.moment.tick < self._last
 
     def order(self, order: Order, clock: Callable[[], float]) -> TicketResult:

@@ -18,27 +18,17 @@ from typing import Any
 
 import msgspec
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.commands.requests import composed, needed, spoken
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.gateway.journal_queries import Found
-from umwelt.cluster.gateway.replay_process import MAX_TICKS_PER_S
-from umwelt.cluster.gateway.task_requests import MAX_TASKS_OF_ONE
-from umwelt.cluster.process import StopSignal
-from umwelt.cluster.process import announce
-from umwelt.cluster.process import read_settings
-from umwelt.cluster.process import report_errors
-from umwelt.cluster.gateway.journal_queries import JOURNAL_QUERIES
-from umwelt.cluster.gateway.journal_queries import JournalQueries
-from umwelt.cluster.gateway.node_queries import CoordinatorRequests
-from umwelt.cluster.gateway.node_queries import NodeQueries
-from umwelt.cluster.gateway.replay_process import ReplayProcesses
-from umwelt.cluster.gateway.task_requests import TaskRequests
-from umwelt.cluster.gateway.tile_relay import NodeMap
-from umwelt.cluster.gateway.tile_relay import TileRelay
-from umwelt.cluster.gateway.tile_relay import TileSubscriber
+from umwelt.cluster.gateway.journal_queries import JOURNAL_QUERIES, Found, JournalQueries
+from umwelt.cluster.gateway.node_queries import CoordinatorRequests, NodeQueries
+from umwelt.cluster.gateway.replay_process import MAX_TICKS_PER_S, ReplayProcesses
+from umwelt.cluster.gateway.task_requests import MAX_TASKS_OF_ONE, TaskRequests
+from umwelt.cluster.gateway.tile_relay import NodeMap, TileRelay, TileSubscriber
 from umwelt.cluster.gateway.welcome import compose_welcome
+from umwelt.cluster.process import StopSignal, announce, read_settings, report_errors
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.view import queries
 from umwelt.cluster.wire import viewer_protocol
@@ -380,7 +370,7 @@ class Gateway:
         if viewer.role not in (KEEPER, WORLD):
             raise RunError(f"{what[:40]}: a {viewer.role} may look, not change the world: come with a keeper's key")
 
-    def _take_command(self, viewer: Viewer, message: viewer_protocol.Command, now_s: float) -> None:
+    def _take_commandrequest(self, viewer: Viewer, message: viewer_protocol.CommandRequest, now_s: float) -> None:
         self._keeper(viewer, message.what)
         if len(self.submits) + len(self.asks) >= MAX_COMMANDS or not viewer.commands.take(now_s):
             raise RunError("too many commands at once: give fewer a second")
@@ -401,9 +391,9 @@ class Gateway:
         self.asks.ask(queries.Fetch(needed(command)), LIVE, now_s, found)
 
     def _submit(self, viewer: Viewer, ticket: str, command: Any, being: dict[str, Any] | None) -> None:
-        written = [deeds.written(deed) for deed in composed(self.world, command, being)]
+        written = [commands.encode(command) for command in composed(self.world, command, being)]
         if not written:
-            raise RunError("deeds: none are given: give at least one")
+            raise RunError("commands: none are given: give at least one")
         self.submits.submit(SubmitCommands(ticket, written), self.clock(), self._settled(viewer, ticket))
 
     def _take_order(self, viewer: Viewer, message: viewer_protocol.Order, now_s: float) -> None:

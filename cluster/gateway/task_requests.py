@@ -7,9 +7,7 @@ from msgspec import structs
 
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.gateway.node_queries import NodeQueries
-from umwelt.cluster.gateway.node_queries import Send
-from umwelt.cluster.gateway.node_queries import Work
+from umwelt.cluster.gateway.node_queries import NodeQueries, Send, Work
 from umwelt.cluster.gateway.task_scheduler import TaskScheduler
 from umwelt.cluster.gateway.tile_relay import NodeMap
 from umwelt.cluster.tasks.registry import BUSY, FOR_EVERYONE, HERE_ALONE, MAX_ARGUMENT_BYTES, MAX_WITHIN_S, WITHIN_S

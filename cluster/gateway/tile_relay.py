@@ -59,7 +59,7 @@ class CachedTile:
 
     topic: bytes
     shown: int
-    watchers: dict["Eye", None] = field(default_factory=dict)
+    watchers: dict["TileSubscriber", None] = field(default_factory=dict)
     pieces: dict[tuple[int, int, int, int], bytes] = field(default_factory=dict)
     frames: list[bytes] | None = None
     """The whole message, made for the first who gets it."""

@@ -26,18 +26,11 @@ from umwelt.cluster.process import KEEP_MEMORY, announce, is_alive, read_announc
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.remote_store import create_store
 from umwelt.cluster.run.store import Store
-from umwelt.cluster.shard import check_species
-from umwelt.cluster.shard import measure_populations
 from umwelt.cluster.run.verify import update_chain
+from umwelt.cluster.shard import check_species, measure_populations
 from umwelt.cluster.wire.keys import WORLD, Keys
-from umwelt.cluster.wire.protocol import Order
-from umwelt.cluster.wire.protocol import StatusReport
-from umwelt.cluster.wire.protocol import StatusSubscription
-from umwelt.cluster.wire.protocol import TicketResult
-from umwelt.cluster.wire.protocol import decode
-from umwelt.cluster.wire.protocol import encode
-from umwelt.cluster.wire.transport import ZmqTransport
-from umwelt.cluster.wire.transport import check_bind_address
+from umwelt.cluster.wire.protocol import Order, StatusReport, StatusSubscription, TicketResult, decode, encode
+from umwelt.cluster.wire.transport import ZmqTransport, check_bind_address
 from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError

@@ -240,7 +240,7 @@ class NodeDriver:
 
     def _runtick(self, step: RunTick) -> TickFinished:
         portion, began_s = self._held(), self.clock()
-        portion.step(step.deeds, self._between)
+        portion.step(step.commands, self._between)
         return TickFinished(portion.tick, portion.held_count, self.clock() - began_s, self._resident_bytes())
 
     def _recordtick(self, record: RecordTick) -> ReportReady:

@@ -80,7 +80,7 @@ class ShardState:
     exact_at: int = -1
     """The tick of the last paste."""
     busy: bool = False
-    deeds: dict[int, dict[int, say.Deed]] = field(default_factory=dict)
+    commands: dict[int, dict[int, say.ScheduledCommand]] = field(default_factory=dict)
     snapshots: dict[int, bool] = field(default_factory=dict)
     """Those still to be taken, by tick: kept or passing."""
     taken: dict[int, bool] = field(default_factory=dict)
@@ -118,8 +118,8 @@ class ShardState:
             for old in [t for t in kept if t <= oldest]:
                 del kept[old]
         self.under_way = {key: end_s for key, end_s in self.under_way.items() if key[0] > oldest}
-        for old in [t for t in self.deeds if t < tick]:
-            del self.deeds[old]
+        for old in [t for t in self.commands if t < tick]:
+            del self.commands[old]
 
 
 class NodeMachine:
@@ -285,9 +285,9 @@ class NodeMachine:
             return []
         for number in [n for n in held.notes if n <= grant.acknowledged]:
             del held.notes[number]
-        for deed in grant.deeds:
-            if deed.tick >= held.tick:
-                held.deeds.setdefault(deed.tick, {})[deed.number] = deed
+        for command in grant.commands:
+            if command.tick >= held.tick:
+                held.commands.setdefault(command.tick, {})[command.number] = command
         for snapshot in grant.snapshots:
             known = held.taken.get(snapshot.tick)
             if snapshot.tick >= held.tick and (known is None or (snapshot.kept and not known)):
@@ -400,8 +400,8 @@ class NodeMachine:
             return []
         if held.tick < held.granted and held.tick not in held.snapshots:
             held.busy = True
-            deeds = held.deeds.get(held.tick, {})
-            return [events.RunTick(held.tick, tuple(deeds[number] for number in sorted(deeds)))]
+            commands = held.commands.get(held.tick, {})
+            return [events.RunTick(held.tick, tuple(commands[number] for number in sorted(commands)))]
         return []
 
     def _record(self) -> list[Any]:

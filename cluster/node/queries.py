@@ -14,8 +14,7 @@ import msgspec
 
 from umwelt.cluster.node.machine import NodeMachine
 from umwelt.cluster.node.tile_publisher import TilePublisher
-from umwelt.cluster.tasks.node_worker import NodeWorker
-from umwelt.cluster.tasks.node_worker import TaskOutcome
+from umwelt.cluster.tasks.node_worker import NodeWorker, TaskOutcome
 from umwelt.cluster.tasks.worker import TaskCall
 from umwelt.cluster.view.queries import MAX_TASK_BYTES, Part, answered, read, read_many
 from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, encode

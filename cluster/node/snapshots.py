@@ -50,13 +50,13 @@ class SnapshotFolder:
         pieces = snapshot.load_parts(path, manifest, rectangle, torus_of(world), world.laws.layout(world))
         alive()
         self.depot.discard(assign.snapshot)
-        return ShardContents(pieces, constants, Controls.read(manifest.controls))
+        return ShardContents(pieces, constants, Controls.from_json(manifest.controls))
 
     def keep(self, epoch: int, tick: int, kept: bool, portion: Shard, done: Callable[[SnapshotPart], None]) -> None:
         """Copy the portion, and write the copy in a thread of its own."""
         began_s = time.thread_time()
         region, entry = portion.region, Entry(tick, kept)
-        piece, digest, controls = region.cut(region.owned), portion.digest, region.controls.written()
+        piece, digest, controls = region.cut(region.owned), portion.digest, region.controls.to_json()
         cost_s = time.thread_time() - began_s
 
         def write() -> None:

@@ -31,12 +31,7 @@ from umwelt.cluster.coordinator.process import COORDINATOR_FILE
 from umwelt.cluster.launch.local import CLOSE_S, MAX_RESTARTS, RESTARTS_WITHIN_S, START_S, Child, Engine, Plan
 from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.process import is_alive
-from umwelt.cluster.ray.connect import address_of_host
-from umwelt.cluster.ray.connect import cores_of
-from umwelt.cluster.ray.connect import connect_ray
-from umwelt.cluster.ray.connect import first_line
-from umwelt.cluster.ray.connect import import_ray
-from umwelt.cluster.ray.connect import live_hosts
+from umwelt.cluster.ray.connect import address_of_host, connect_ray, cores_of, first_line, import_ray, live_hosts
 from umwelt.cluster.run.store import Store
 from umwelt.sandbox.errors import RunError
 

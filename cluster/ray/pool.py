@@ -10,15 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from umwelt.cluster.ray.connect import connect_ray
-from umwelt.cluster.ray.connect import cores_of
-from umwelt.cluster.ray.connect import first_line
-from umwelt.cluster.ray.connect import import_ray
-from umwelt.cluster.ray.connect import live_hosts
+from umwelt.cluster.ray.connect import connect_ray, cores_of, first_line, import_ray, live_hosts
 from umwelt.cluster.tasks.pool import WorkerPool
 from umwelt.cluster.tasks.registry import find_task
-from umwelt.cluster.tasks.worker import TaskCall
-from umwelt.cluster.tasks.worker import WorkerReport
+from umwelt.cluster.tasks.worker import TaskCall, WorkerReport
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.kernel import crew
 

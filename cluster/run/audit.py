@@ -1,7 +1,7 @@
 """The audit of a run: is its world closed, and how fast does matter go round in it? The run stays as it is.
 
 Closed: the atoms of each element are counted in every kept snapshot and in every journalled moment, and compared with
-those of the first one and what journalled deeds added. Cycles: the run is carried on in memory from its last good
+those of the first one and what journalled commands added. Cycles: the run is carried on in memory from its last good
 snapshot, and every flow between pools is measured (`agents/measures/cycles.py`).
 """
 
@@ -12,15 +12,15 @@ from operator import itemgetter
 
 import numpy as np
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.measures.cycles import Cycle, CycleMeter
 from umwelt.agents.measures.matter_budget import MatterBudget
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.run.journal import Journal, damaged
-from umwelt.cluster.run.replay import Replay, read_journalled_deeds, restore_region
+from umwelt.cluster.run.replay import Replay, read_journalled_commands, restore_region
 from umwelt.cluster.run.store import Entry, Store
-from umwelt.cluster.wire.protocol import Deed
+from umwelt.cluster.wire.protocol import ScheduledCommand
 from umwelt.sandbox.chemistry import CHARGE, Chemistry
 from umwelt.sandbox.errors import RunError, SnapshotError
 from umwelt.sandbox.laws.weather import climate_of
@@ -76,13 +76,13 @@ def check_closure(store: Store, world: WorldFile) -> ClosureResult:
     result = ClosureResult()
     journal = Journal.reading(store.journal)
     try:
-        due = sorted((deed for _, deed in journal.deeds()), key=lambda deed: (deed.tick, deed.number))
+        due = sorted((command for _, command in journal.commands()), key=lambda command: (command.tick, command.number))
         moments = merge(_kept(store, world, chemistry, result), _journalled(journal, chemistry), key=itemgetter(0))
         ledger, entered = None, 0
         for tick, where, atoms in moments:
             if ledger is None:
                 ledger, result.first_tick = MatterBudget(chemistry, torus_of(world), atoms), tick
-                entered = sum(deed.tick < tick for deed in due)
+                entered = sum(command.tick < tick for command in due)
             entered = _enter(ledger, due, entered, tick)
             element = ledger.compare(atoms)
             if element is not None:
@@ -102,10 +102,10 @@ def check_closure(store: Store, world: WorldFile) -> ClosureResult:
     return result
 
 
-def _enter(ledger: MatterBudget, due: Sequence[Deed], entered: int, tick: int) -> int:
-    """Enter the deeds in force before a tick was counted; gives how many are entered."""
+def _enter(ledger: MatterBudget, due: Sequence[ScheduledCommand], entered: int, tick: int) -> int:
+    """Enter the commands in force before a tick was counted; gives how many are entered."""
     while entered < len(due) and due[entered].tick < tick:
-        ledger.record(due[entered].tick, deeds.read(due[entered].content))
+        ledger.record(due[entered].tick, commands.decode(due[entered].content))
         entered += 1
     return entered
 
@@ -162,7 +162,7 @@ def measure_cycles(
         raise RunError(f"--ticks: the laws of {world.laws.name} know no day: say how many ticks to measure")
     day_ticks = climate_of(region).day_ticks if "climate" in region.constants else 0
     meter = CycleMeter(world, region)
-    going = Replay(meter.world, region, read_journalled_deeds(store, region.tick))
+    going = Replay(meter.world, region, read_journalled_commands(store, region.tick))
     first = region.tick
     last = first + (ticks or day_ticks)
     while region.tick < last:

@@ -3,14 +3,14 @@
 **Links** chain the world's history, and nothing else: its text, what people did, and what came of it.
 
     the first    the world text, the digest of its tick
-    every other  the link before, the deeds in force since its tick (tick, number, content), the digest of its tick
+    every other  the link before, the commands in force since its tick (tick, number, content), the digest of its tick
 
 There is one link every `GRID_TICKS`, at the multiples, where all nodes always report. Snapshots bring digests of ticks
 between, but when one is taken is a matter of timing: so those are no links. Hence the links are a function of the
 history alone: any number of nodes, kills, replays and resumes give the same, and whoever replays can compute them.
 Two runs share their past as far as they share links; a fork keeps those of its source.
 
-**Items** chain what else is in a run's folder, which is its own: deeds in the order of asking, and who asked; digests
+**Items** chain what else is in a run's folder, its own: commands in the order of asking, and who asked; digests
 between the links; the manifests of kept snapshots (which carry hashes of their parts) and their constants. Two runs of
 one history have different items, and comparing runs skips them. The first item tells the hash of the world text, and
 the tick that was reached when the ledger was begun: 0, unless the run is a fork or older than ledgers.
@@ -31,14 +31,14 @@ from umwelt.cluster.wire import signing
 
 GRID_TICKS = 8
 """Another number makes other chains of the same histories."""
-BEGUN, DEED, MOMENT, SNAPSHOT = "begun", "deed", "moment", "snapshot"
+BEGUN, COMMAND, MOMENT, SNAPSHOT = "begun", "command", "moment", "snapshot"
 _PERSON = b"umwelt ledger 1"
 _HERE, _COPY = "journal.sqlite", "take the journal from a copy"
 _NUMBERED = re.compile(r"[0-9]{1,18} ")
 
 
-class DeedRow(NamedTuple):
-    """A row of the journal's deeds."""
+class CommandRow(NamedTuple):
+    """A row of the journal's commands."""
 
     number: int
     tick: int
@@ -47,7 +47,7 @@ class DeedRow(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A link of the history; `covers` is the hash of the deeds since the link before, or of the world text."""
+    """A link of the history; `covers` is the hash of the commands since the link before, or of the world text."""
 
     tick: int
     covers: str
@@ -81,7 +81,7 @@ class Rows:
     """What a journal holds of all this, as it stands there."""
 
     digests: Mapping[int, str]
-    deeds: Sequence[DeedRow]
+    commands: Sequence[CommandRow]
     links: Sequence[Link]
     items: Sequence[Item]
     heads: Sequence[Head]
@@ -117,11 +117,11 @@ def hash_of_world(text: bytes) -> str:
     return hashed("world", text)
 
 
-def hash_of_deeds(deeds: Iterable[DeedRow]) -> str:
-    """The hash of deeds in the order in which they take effect; who asked for them is no part of history."""
-    fields: list[str | bytes | int] = ["deeds"]
-    for deed in deeds:
-        fields += [deed.tick, deed.number, deed.content]
+def hash_of_commands(commands: Iterable[CommandRow]) -> str:
+    """The hash of commands in the order in which they take effect; who asked for them is no part of history."""
+    fields: list[str | bytes | int] = ["commands"]
+    for command in commands:
+        fields += [command.tick, command.number, command.content]
     return hashed(*fields)
 
 
@@ -137,9 +137,9 @@ def item_after(before: Item | None, kind: str, tick: int, what: str) -> Item:
     return Item(number, kind, tick, what, hashed("item", previous, number, kind, tick, what))
 
 
-def what_of_deed(deed: DeedRow) -> str:
-    """What the item of a deed says: its number, and a hash of all of it."""
-    return f"{deed.number} {hashed('deed', *deed)}"
+def what_of_command(command: CommandRow) -> str:
+    """What the item of a command says: its number, and a hash of all of it."""
+    return f"{command.number} {hashed('command', *command)}"
 
 
 def message_of(head: Head) -> bytes:
@@ -173,7 +173,7 @@ def _faults_of_items(rows: Rows, world: bytes) -> Iterator[Fault]:
     if not rows.items:
         yield Fault(0, f"{_HERE}: all items of the ledger are missing: {_COPY}")
     before = None
-    deeds, entered = {deed.number: deed for deed in rows.deeds}, set()
+    commands, entered = {command.number: command for command in rows.commands}, set()
     ticks = {link.tick for link in rows.links}
     for at, item in enumerate(rows.items, 1):
         if item.number != at:
@@ -185,24 +185,26 @@ def _faults_of_items(rows: Rows, world: bytes) -> Iterator[Fault]:
         if item.kind == MOMENT:
             ticks.add(item.tick)
             yield from _faults_of_digest(item.tick, item.what, rows.digests)
-        if item.kind == DEED:
+        if item.kind == COMMAND:
             number = int(item.what.split(" ")[0]) if _NUMBERED.match(item.what) else -1
             entered.add(number)
-            yield from _faults_of_deed(item, number, deeds.get(number))
+            yield from _faults_of_command(item, number, commands.get(number))
         before = item
-    for deed in rows.deeds:
-        if deed.number not in entered:
-            yield Fault(deed.tick, f"{_HERE}: deed {deed.number} (tick {deed.tick}) was never entered: {_COPY}")
+    for command in rows.commands:
+        if command.number not in entered:
+            yield Fault(
+                command.tick, f"{_HERE}: command {command.number} (tick {command.tick}) was never entered: {_COPY}"
+            )
     for tick in rows.digests:
         if tick not in ticks:
             yield Fault(tick, f"{_HERE}: the digest of tick {tick} is not in the ledger: {_COPY}")
 
 
-def _faults_of_deed(item: Item, number: int, deed: DeedRow | None) -> Iterator[Fault]:
-    if deed is None:
-        yield Fault(item.tick, f"{_HERE}: deed {number} (tick {item.tick}) is missing: {_COPY}")
-    elif what_of_deed(deed) != item.what or deed.tick != item.tick:
-        yield Fault(item.tick, f"{_HERE}: deed {number} (tick {item.tick}) is not what was entered: {_COPY}")
+def _faults_of_command(item: Item, number: int, command: CommandRow | None) -> Iterator[Fault]:
+    if command is None:
+        yield Fault(item.tick, f"{_HERE}: command {number} (tick {item.tick}) is missing: {_COPY}")
+    elif what_of_command(command) != item.what or command.tick != item.tick:
+        yield Fault(item.tick, f"{_HERE}: command {number} (tick {item.tick}) is not what was entered: {_COPY}")
 
 
 def _faults_of_digest(tick: int, known: str, digests: Mapping[int, str]) -> Iterator[Fault]:
@@ -214,7 +216,7 @@ def _faults_of_digest(tick: int, known: str, digests: Mapping[int, str]) -> Iter
 
 def _faults_of_links(rows: Rows, world: bytes) -> Iterator[Fault]:
     before: Link | None = None
-    deeds = sorted(rows.deeds, key=lambda deed: (deed.tick, deed.number))
+    commands = sorted(rows.commands, key=lambda command: (command.tick, command.number))
     at = 0
     for link in rows.links:
         if before is not None and link.tick != before.tick + GRID_TICKS:
@@ -224,14 +226,14 @@ def _faults_of_links(rows: Rows, world: bytes) -> Iterator[Fault]:
             yield Fault(link.tick, f"{_HERE}: the ledger's link of tick {link.tick} was changed: {_COPY}")
         yield from _faults_of_digest(link.tick, link.digest, rows.digests)
         due = []
-        while at < len(deeds) and deeds[at].tick < link.tick:
-            due.append(deeds[at])
+        while at < len(commands) and commands[at].tick < link.tick:
+            due.append(commands[at])
             at += 1
         if before is None and link.covers != hash_of_world(world):
             yield Fault(link.tick, "world.toml: is not the world of the ledger's first link: put it back")
-        if before is not None and link.covers != hash_of_deeds(due):
+        if before is not None and link.covers != hash_of_commands(due):
             ticks = f"{before.tick} to {link.tick - 1}"
-            yield Fault(before.tick, f"{_HERE}: deeds of ticks {ticks} are not those that were chained: {_COPY}")
+            yield Fault(before.tick, f"{_HERE}: commands of ticks {ticks} are not those that were chained: {_COPY}")
         before = link
 
 
@@ -283,8 +285,8 @@ class Comparison:
     shared_tick: int = -1
     """The last tick of which it is known that they share it."""
     parted_tick: int | None = None
-    """Where the first deed differs; else the first digest that does."""
-    by_deed: bool = False
+    """Where the first command differs; else the first digest that does."""
+    by_command: bool = False
 
 
 def compared(one: Rows, other: Rows) -> Comparison:
@@ -298,16 +300,16 @@ def compared(one: Rows, other: Rows) -> Comparison:
         return Comparison("nothing")
     ends = [max([shared, *rows.digests]) for rows in (one, other)]
     end = min(ends)
-    by_number = [{(d.tick, d.number): d.content for d in rows.deeds if d.tick >= shared} for rows in (one, other)]
-    deed_ticks = [
+    by_number = [{(d.tick, d.number): d.content for d in rows.commands if d.tick >= shared} for rows in (one, other)]
+    command_ticks = [
         key[0] for key in by_number[0].keys() | by_number[1].keys() if by_number[0].get(key) != by_number[1].get(key)
     ]
-    first_deed = min((tick for tick in deed_ticks if tick < end), default=None)
+    first_command = min((tick for tick in command_ticks if tick < end), default=None)
     both = sorted(tick for tick in one.digests.keys() & other.digests.keys() if tick > shared)
     same = [tick for tick in both if one.digests[tick] == other.digests[tick]]
     differs = next((tick for tick in both if one.digests[tick] != other.digests[tick]), None)
-    if first_deed is not None and (differs is None or first_deed < differs):
-        return Comparison("parted", first_deed, first_deed, True)
+    if first_command is not None and (differs is None or first_command < differs):
+        return Comparison("parted", first_command, first_command, True)
     if differs is not None:
         return Comparison("parted", max([shared, *(tick for tick in same if tick < differs)]), differs)
     relation = "same" if ends[0] == ends[1] else "past" if ends[0] < ends[1] else "future"

@@ -1,7 +1,7 @@
-"""What happened, tick by tick, in SQLite: deeds, maps, digests, metrics, births. The directory alone writes it.
+"""What happened, tick by tick, in SQLite: commands, maps, digests, metrics, births. The directory alone writes it.
 
 Everything is entered by tick or by id, so that replaying a stretch of history twice changes nothing. A replay that
-comes to another digest than the one journalled is refused: one of the two is wrong. Deeds and digests are chained as
+comes to another digest than the one journalled is refused: one of the two is wrong. Commands and digests are chained as
 they are entered (`ledger.py`), in the same transaction, so that none can be changed later without a trace.
 """
 
@@ -19,7 +19,7 @@ from urllib.parse import quote
 import numpy as np
 
 from umwelt.cluster.run import hash_chain
-from umwelt.cluster.wire.protocol import Deed, Member
+from umwelt.cluster.wire.protocol import Member, ScheduledCommand
 from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, TICK_BITS
 from umwelt.sandbox.errors import RunError
 
@@ -43,13 +43,13 @@ CREATE TABLE IF NOT EXISTS births (
     species TEXT, genome BLOB       -- genome: int8 genes
 );
 CREATE INDEX IF NOT EXISTS births_by_parent ON births (parent_id);
-CREATE TABLE IF NOT EXISTS deeds (  -- what people did; in force from the start of `tick`, in the order of numbers
+CREATE TABLE IF NOT EXISTS commands (  -- what people did; in force from the start of `tick`, in the order of numbers
     number INTEGER PRIMARY KEY, tick INTEGER NOT NULL, ticket TEXT NOT NULL, content TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS maps (   -- who held what, since which tick
     epoch INTEGER PRIMARY KEY, tick INTEGER NOT NULL, reason TEXT NOT NULL, members TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS deeds_by_tick ON deeds (tick);
+CREATE INDEX IF NOT EXISTS commands_by_tick ON commands (tick);
 CREATE TABLE IF NOT EXISTS links (  -- the ledger, see ledger.py
     tick INTEGER PRIMARY KEY, covers TEXT NOT NULL, digest TEXT NOT NULL, hash TEXT NOT NULL
 );
@@ -113,13 +113,13 @@ class Journal:
 
     @classmethod
     def copy(cls, source: Path, to: Path, tick: int) -> None:
-        """A new journal with all that another holds up to a tick: deeds of the tick itself lie ahead of it."""
+        """A new journal with all that another holds up to a tick: commands of the tick itself lie ahead of it."""
         journal = cls(to)
         try:
             with _told(source):
                 journal._database.execute("ATTACH DATABASE ? AS other", (str(source),))
                 journal._begin()
-                for table, limit in (("digests", "<="), ("metrics", "<="), ("births", "<="), ("deeds", "<")):
+                for table, limit in (("digests", "<="), ("metrics", "<="), ("births", "<="), ("commands", "<")):
                     journal._database.execute(
                         f"INSERT INTO {table} SELECT * FROM other.{table} WHERE tick {limit} ?", (tick,)
                     )
@@ -177,14 +177,17 @@ class Journal:
             self._begin()
             self._database.executemany("INSERT OR IGNORE INTO births VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def enter_deeds(self, ticket: str, deeds: Sequence[Deed]) -> None:
+    def enter_commands(self, ticket: str, commands: Sequence[ScheduledCommand]) -> None:
         """Enter what people did."""
-        rows = [(deed.number, deed.tick, ticket, deed.content.decode()) for deed in deeds]
+        rows = [(command.number, command.tick, ticket, command.content.decode()) for command in commands]
         with _told(self.path):
             self._begin()
-            self._database.executemany("INSERT INTO deeds VALUES (?, ?, ?, ?)", rows)
-            entered = [hash_chain.DeedRow(deed.number, deed.tick, ticket.encode(), deed.content) for deed in deeds]
-            self._take((hash_chain.DEED, deed.tick, hash_chain.what_of_deed(deed)) for deed in entered)
+            self._database.executemany("INSERT INTO commands VALUES (?, ?, ?, ?)", rows)
+            entered = [
+                hash_chain.CommandRow(command.number, command.tick, ticket.encode(), command.content)
+                for command in commands
+            ]
+            self._take((hash_chain.COMMAND, command.tick, hash_chain.what_of_command(command)) for command in entered)
 
     def enter_map(self, epoch: int, tick: int, reason: str, members: Sequence[Member]) -> None:
         """Enter a map, durably: no two directories ever give the same epoch."""
@@ -208,8 +211,8 @@ class Journal:
             for tick, digest in self._database.execute("SELECT tick, digest FROM digests ORDER BY tick").fetchall():
                 if tick not in linked:
                     self._chain(tick, digest)
-            deeds = self._deed_rows("ORDER BY number")
-            self._take((hash_chain.DEED, deed.tick, hash_chain.what_of_deed(deed)) for deed in deeds)
+            commands = self._command_rows("ORDER BY number")
+            self._take((hash_chain.COMMAND, command.tick, hash_chain.what_of_command(command)) for command in commands)
         self.commit()
 
     def enter_snapshot(self, tick: int, papers: str) -> None:
@@ -254,7 +257,7 @@ class Journal:
             self._begin()
             try:
                 digests = dict(self._texts("digests", ("tick", "digest"), "tick"))
-                deeds = self._deed_rows("ORDER BY number")
+                commands = self._command_rows("ORDER BY number")
                 there = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master")}
                 found = {
                     table: self._texts(table, columns, columns[0] if table != "heads" else "rowid")
@@ -266,7 +269,7 @@ class Journal:
                 self.commit()
         return hash_chain.Rows(
             digests,
-            deeds,
+            commands,
             [hash_chain.Link(*row) for row in found["links"]],
             [hash_chain.Item(*row) for row in found["items"]],
             [hash_chain.Head(*row) for row in found["heads"]],
@@ -286,10 +289,10 @@ class Journal:
             for row in self._database.execute(f"SELECT {wanted} FROM {table} ORDER BY {order}")
         ]
 
-    def _deed_rows(self, chosen: str, values: Sequence[int] = ()) -> list[hash_chain.DeedRow]:
-        wanted = "SELECT number, CAST(tick AS INTEGER), CAST(ticket AS BLOB), CAST(content AS BLOB) FROM deeds"
+    def _command_rows(self, chosen: str, values: Sequence[int] = ()) -> list[hash_chain.CommandRow]:
+        wanted = "SELECT number, CAST(tick AS INTEGER), CAST(ticket AS BLOB), CAST(content AS BLOB) FROM commands"
         found = self._database.execute(f"{wanted} {chosen}", values)
-        return [hash_chain.DeedRow(row[0], row[1] or 0, row[2] or b"", row[3] or b"") for row in found]
+        return [hash_chain.CommandRow(row[0], row[1] or 0, row[2] or b"", row[3] or b"") for row in found]
 
     def _last_link(self) -> hash_chain.Link | None:
         row = self._database.execute("SELECT * FROM links ORDER BY tick DESC LIMIT 1").fetchone()
@@ -310,8 +313,8 @@ class Journal:
             return
         covers = begun[0]
         if last is not None:
-            due = self._deed_rows("WHERE tick >= ? AND tick < ? ORDER BY tick, number", (last.tick, tick))
-            covers = hash_chain.hash_of_deeds(due)
+            due = self._command_rows("WHERE tick >= ? AND tick < ? ORDER BY tick, number", (last.tick, tick))
+            covers = hash_chain.hash_of_commands(due)
         link = hash_chain.link_after(last, tick, covers, digest)
         self._database.execute("INSERT INTO links VALUES (?, ?, ?, ?)", link)
 
@@ -326,13 +329,13 @@ class Journal:
 
     # --- what is told
 
-    def deeds(self, from_tick: int = 0) -> Iterator[tuple[str, Deed]]:
-        """Every deed from a tick on with its ticket, in order."""
+    def commands(self, from_tick: int = 0) -> Iterator[tuple[str, ScheduledCommand]]:
+        """Every command from a tick on with its ticket, in order."""
         with _told(self.path), _read(self.path):
             for number, tick, ticket, content in self._database.execute(
-                "SELECT number, tick, ticket, content FROM deeds WHERE tick >= ? ORDER BY number", (from_tick,)
+                "SELECT number, tick, ticket, content FROM commands WHERE tick >= ? ORDER BY number", (from_tick,)
             ):
-                yield ticket, Deed(tick, number, content.encode())
+                yield ticket, ScheduledCommand(tick, number, content.encode())
 
     def last_epoch(self) -> int:
         """The epoch of the last map, 0 before the first."""
@@ -340,9 +343,9 @@ class Journal:
             return self._database.execute("SELECT max(epoch) FROM maps").fetchone()[0] or 0
 
     def last_number(self) -> int:
-        """The number of the last deed, 0 before the first."""
+        """The number of the last command, 0 before the first."""
         with _told(self.path):
-            return self._database.execute("SELECT max(number) FROM deeds").fetchone()[0] or 0
+            return self._database.execute("SELECT max(number) FROM commands").fetchone()[0] or 0
 
     def commit(self) -> None:
         """Make everything that was entered durable."""

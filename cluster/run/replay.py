@@ -1,4 +1,4 @@
-"""Any moment of a run's history again: from the newest snapshot before it, and the deeds of the journal.
+"""Any moment of a run's history again: from the newest snapshot before it, and the commands of the journal.
 
 What a run did once it does again, so that any tick can be shown, forked into a run of its own, or verified.
 """
@@ -13,24 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.open_world import open_region, torus_of
 from umwelt.agents.world_file import WorldFile, parse_world
 from umwelt.cluster.partition import cut, neighbours
 from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.run.store import WORLD
-from umwelt.cluster.run.store import Entry
-from umwelt.cluster.run.store import Store
-from umwelt.cluster.shard import Shard
-from umwelt.cluster.shard import measure_populations
-from umwelt.cluster.wire.protocol import Assignment
-from umwelt.cluster.wire.protocol import Deed
-from umwelt.cluster.wire.protocol import Member
-from umwelt.cluster.run.remote_store import create_store
-from umwelt.cluster.run.remote_store import open_store
-from umwelt.cluster.run.store import report_disk_errors
-from umwelt.cluster.run.verify import check_chain
-from umwelt.cluster.run.verify import update_chain
+from umwelt.cluster.run.remote_store import create_store, open_store
+from umwelt.cluster.run.store import WORLD, Entry, Store, report_disk_errors
+from umwelt.cluster.run.verify import check_chain, update_chain
+from umwelt.cluster.shard import Shard, measure_populations
+from umwelt.cluster.wire.protocol import Assignment, Member, ScheduledCommand
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import SORT_EVERY_TICKS, Piece, Region
@@ -73,7 +65,7 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(inner, f"{key}.{name}" if key else str(name))
 
 
-def read_progress(store: Store, from_tick: int = 0) -> tuple[int, list[Deed]]:
+def read_progress(store: Store, from_tick: int = 0) -> tuple[int, list[ScheduledCommand]]:
     """The last journalled tick, and what people did from a tick on, in order: all of it until that last tick.
 
     0 and nothing where the journal is missing.
@@ -82,12 +74,12 @@ def read_progress(store: Store, from_tick: int = 0) -> tuple[int, list[Deed]]:
         return 0, []
     journal = Journal.reading(store.journal)
     try:
-        return journal.last_tick(), [deed for _, deed in journal.deeds(from_tick)]
+        return journal.last_tick(), [command for _, command in journal.commands(from_tick)]
     finally:
         journal.close()
 
 
-def read_journalled_deeds(store: Store, from_tick: int = 0) -> list[Deed]:
+def read_journalled_commands(store: Store, from_tick: int = 0) -> list[ScheduledCommand]:
     """What people did from a tick on, in order; nothing where the journal is missing."""
     return read_progress(store, from_tick)[1]
 
@@ -104,14 +96,18 @@ def restore_region(store: Store, tick: int | None = None) -> tuple[WorldFile, Re
     region.counts.update(kept.manifest.counts)
     region.births = None
     if tick is not None and tick > region.tick:
-        replay(world, region, tick, read_journalled_deeds(store, region.tick))
+        replay(world, region, tick, read_journalled_commands(store, region.tick))
     return world, region, passed_over
 
 
 def replay(
-    world: WorldFile, region: Region, tick: int, due: Sequence[Deed], seen: Callable[[Region], None] | None = None
+    world: WorldFile,
+    region: Region,
+    tick: int,
+    due: Sequence[ScheduledCommand],
+    seen: Callable[[Region], None] | None = None,
 ) -> None:
-    """Carry a region that owns the torus on to a tick, with the deeds at their ticks. `seen` is shown each tick."""
+    """Carry a region that owns the torus on to a tick, with the commands at their ticks. `seen` is shown each tick."""
     going = Replay(world, region, due)
     while region.tick < tick:
         going.step()
@@ -120,18 +116,18 @@ def replay(
 
 
 class Replay:
-    """Carries a region that owns the torus on, tick by tick, with the deeds at their ticks."""
+    """Carries a region that owns the torus on, tick by tick, with the commands at their ticks."""
 
-    def __init__(self, world: WorldFile, region: Region, due: Sequence[Deed] = ()):
+    def __init__(self, world: WorldFile, region: Region, due: Sequence[ScheduledCommand] = ()):
         self.world, self.region = world, region
-        self._by_tick: dict[int, list[Deed]] = {}
-        self.set_deeds(due)
+        self._by_tick: dict[int, list[ScheduledCommand]] = {}
+        self.set_commands(due)
 
-    def set_deeds(self, due: Sequence[Deed]) -> None:
-        """These are all the deeds from the region's tick on, as far as they are journalled."""
+    def set_commands(self, due: Sequence[ScheduledCommand]) -> None:
+        """These are all the commands from the region's tick on, as far as they are journalled."""
         self._by_tick.clear()
-        for deed in due:
-            self._by_tick.setdefault(deed.tick, []).append(deed)
+        for command in due:
+            self._by_tick.setdefault(command.tick, []).append(command)
 
     def step(self) -> None:
         """One tick."""
@@ -139,8 +135,8 @@ class Replay:
         if region.tick % SORT_EVERY_TICKS == 0:
             region.sort()
         region.wrap()
-        for deed in self._by_tick.get(region.tick, ()):
-            deeds.apply(region, deeds.read(deed.content), deed.number)
+        for command in self._by_tick.get(region.tick, ()):
+            commands.apply(region, commands.decode(command.content), command.number)
         step(region, self.world.laws)
 
 
@@ -231,7 +227,7 @@ def verify(
     world = read_run_world(store)
     journal = Journal.reading(store.journal)
     try:
-        digests, due = journal.digests(), [deed for _, deed in journal.deeds()]
+        digests, due = journal.digests(), [command for _, command in journal.commands()]
     finally:
         journal.close()
     kept = store.ticks()
@@ -254,7 +250,7 @@ def verify(
             verdict.snapshots += tick in saved
         seen(tick, verdict.last_tick)
         if tick < verdict.last_tick:
-            step_shards(portions, [deed for deed in due if deed.tick == tick])
+            step_shards(portions, [command for command in due if command.tick == tick])
     return verdict
 
 
@@ -272,7 +268,7 @@ def load_shards(world: WorldFile, first: snapshot.Snapshot, nodes: int) -> list[
     return made
 
 
-def step_shards(portions: Sequence[Shard], due: Sequence[Deed]) -> None:
+def step_shards(portions: Sequence[Shard], due: Sequence[ScheduledCommand]) -> None:
     """One exchange and one tick."""
     region = portions[0].region
     strips: list[dict[int, list[Any]]] = [{} for _ in portions]

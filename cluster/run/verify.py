@@ -199,12 +199,14 @@ def _line(how: Comparison, folder: Path, other: Path, found: list[Rows]) -> str:
         apart = "they are of different worlds"
     elif first[0].tick != first[1].tick:
         apart = f"their ledgers begin at ticks {first[0].tick:,} and {first[1].tick:,}, what was before is not known"
-    why = f"and have parted by tick {parted}: the same deeds came out otherwise: umwelt verify tells in which of them"
+    why = (
+        f"and have parted by tick {parted}: the same commands came out otherwise: umwelt verify tells in which of them"
+    )
     return {
         "same": f"{both} have one history, up to tick {shared}",
         "past": f"{folder} is the past of {other}: all of its {shared} ticks are shared",
         "future": f"{other} is the past of {folder}: all of its {shared} ticks are shared",
         "parted": f"{both} share their past up to tick {shared}, "
-        + ("and part there by what people did" if how.by_deed else why),
+        + ("and part there by what people did" if how.by_command else why),
         "nothing": f"{both} share nothing: {apart}",
     }[how.relation]

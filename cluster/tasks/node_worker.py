@@ -49,8 +49,8 @@ class _Line:
     """The ticket of that."""
     ready: bool = False
     working: bool = False
-    ordered: "queue.SimpleQueue[tuple[Hashable, Errand] | None]" = field(default_factory=queue.SimpleQueue)
-    heard: "queue.SimpleQueue[tuple[Hashable, Heard | None]]" = field(default_factory=queue.SimpleQueue)
+    ordered: "queue.SimpleQueue[tuple[Hashable, TaskCall] | None]" = field(default_factory=queue.SimpleQueue)
+    heard: "queue.SimpleQueue[tuple[Hashable, WorkerReport | None]]" = field(default_factory=queue.SimpleQueue)
 
 
 class NodeWorker:

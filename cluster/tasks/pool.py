@@ -14,14 +14,9 @@ from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from umwelt.agents.world_file import WorldFile
-from umwelt.agents.world_file import available_memory_bytes
-from umwelt.agents.world_file import needed_memory_bytes
-from umwelt.cluster.tasks.worker import Worker
-from umwelt.cluster.tasks.workflow import Flow
-from umwelt.cluster.tasks.worker import TaskCall
-from umwelt.cluster.tasks.worker import WorkerReport
-from umwelt.cluster.tasks.workflow import run_workflow
+from umwelt.agents.world_file import WorldFile, available_memory_bytes, needed_memory_bytes
+from umwelt.cluster.tasks.worker import TaskCall, Worker, WorkerReport
+from umwelt.cluster.tasks.workflow import Flow, run_workflow
 from umwelt.cluster.wire.viewer_protocol import Task
 from umwelt.sandbox.errors import RunError
 
@@ -70,7 +65,7 @@ class WorkerPool:
         self._at: dict[str, PoolWorker] = {}
         self._closed = False
 
-    def __enter__(self) -> "Workshop":
+    def __enter__(self) -> "WorkerPool":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -80,7 +75,7 @@ class WorkerPool:
                 hand.end()
         self._threads.shutdown(cancel_futures=True)
 
-    def post(self, task: Task) -> "Future[Made]":
+    def post(self, task: Task) -> "Future[PoolResult]":
         """Have a task done; the future raises `RunError` where it cannot be."""
         return self._threads.submit(self._do, task)
 

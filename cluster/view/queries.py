@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.species.behaviour import own_values
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.view.tile_encoder import Cutter
@@ -58,7 +58,7 @@ class Select(msgspec.Struct, tag_field="ask", tag="select", frozen=True, forbid_
 
 
 class Fetch(msgspec.Struct, tag_field="ask", tag="fetch", frozen=True, forbid_unknown_fields=True):
-    """All of one being: its row as deeds want it, its columns, stimuli and drives."""
+    """All of one being: its row as commands want it, its columns, stimuli and drives."""
 
     id: int
 
@@ -263,7 +263,7 @@ def _patch(cutter: Cutter, question: Patch) -> tuple[dict[str, Any], bytes]:
 
 
 def _fetched(world: WorldFile, region: Region, being: int) -> dict[str, Any] | None:
-    found = deeds.fetched(region, being)
+    found = commands.fetch(region, being)
     if found is None:
         return None
     table = region.tables[found["kind"]]
@@ -353,7 +353,7 @@ _MERGES: dict[type, Callable[[Any, Sequence[Part], Torus], tuple[dict[str, Any],
 
 
 def being_of(answer: dict[str, Any]) -> dict[str, Any] | None:
-    """A fetched being from JSON, as `deeds.Move` and `deeds.Spawn` take it."""
+    """A fetched being from JSON, as `commands.Move` and `commands.Spawn` take it."""
     being = answer.get("being")
     if being is None:
         return None

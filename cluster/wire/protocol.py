@@ -112,8 +112,8 @@ class Assignment(Message, frozen=True):
     record_every_ticks: int
 
 
-class Deed(msgspec.Struct, array_like=True, frozen=True):
-    """A journalled command: `content` is a deed of the world's (agents/commands/deeds.py) as JSON."""
+class ScheduledCommand(msgspec.Struct, array_like=True, frozen=True):
+    """A journalled command: `content` is a command of the world's (agents/commands) as JSON."""
 
     tick: Tick
     number: Number
@@ -121,18 +121,18 @@ class Deed(msgspec.Struct, array_like=True, frozen=True):
 
 
 class SnapshotRequest(msgspec.Struct, array_like=True, frozen=True):
-    """A snapshot to be taken when a tick is reached, before the deeds of that tick."""
+    """A snapshot to be taken when a tick is reached, before the commands of that tick."""
 
     tick: Tick
     kept: bool
 
 
 class Grant(Message, frozen=True):
-    """Run until tick `through`; between the node's last reported tick and there, these are all the deeds."""
+    """Run until tick `through`; between the node's last reported tick and there, these are all the commands."""
 
     epoch: Number
     through: Tick
-    deeds: list[Deed]
+    commands: list[ScheduledCommand]
     snapshots: list[SnapshotRequest]
     acknowledged: Number
 
@@ -310,7 +310,7 @@ class SubmitCommands(Message, frozen=True):
     """A command on the world. The same ticket is journalled once, however often it comes."""
 
     ticket: Name
-    deeds: list[bytes]
+    commands: list[bytes]
     tick: Tick = -1
 
 

@@ -1,6 +1,6 @@
 """Every message between a viewer and the gateway, typed; nothing is ever unpickled. Frames as in `protocol.py`.
 
-    viewer -> gateway     Hello Watch Credit Alive Bye Command Order Query History Tasks Halt
+    viewer -> gateway     Hello Watch Credit Alive Bye CommandRequest Order Query History Tasks Halt
     gateway -> viewer     Welcome Unknown Tile Status Answer
 
 Whatever bears a ticket is said again until its `Answer` comes; the same ticket is done once. A gateway that does not
@@ -65,8 +65,8 @@ class Goodbye(Message, frozen=True):
     """I look no more."""
 
 
-class Command(Message, frozen=True):
-    """Something done to the world: a deed in people's terms, arguments as JSON (see `composing.py`)."""
+class CommandRequest(Message, frozen=True):
+    """Something done to the world: a command in people's terms, arguments as JSON (see `composing.py`)."""
 
     ticket: str
     what: str

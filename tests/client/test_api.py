@@ -10,7 +10,7 @@ import pytest
 from simulation import undisturbed
 from town import Town, attended
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.client.connection.api import Connection, connect, connect_async
 from umwelt.cluster.process import announce
 from umwelt.cluster.run.replay import restore_region
@@ -26,9 +26,9 @@ def some(world: Connection, table: str = "monsters") -> list[int]:
 
 
 def the_same_alone(town: Town) -> None:
-    """Every digest is that of a world of one with the journalled deeds."""
+    """Every digest is that of a world of one with the journalled commands."""
     last = max(town.disk.digests)
-    digests, _ = undisturbed(town.world, last, [deed for _, deed in town.disk.deeds])
+    digests, _ = undisturbed(town.world, last, [command for _, command in town.disk.commands])
     assert town.disk.digests == {tick: digests[tick] for tick in town.disk.digests} and last > 8
 
 
@@ -37,7 +37,7 @@ def the_same_alone(town: Town) -> None:
 
 def test_what_is_asked_is_what_one_region_would_say(resting, town):
     status = resting.status()
-    _, region = undisturbed(town.world, status["tick"], [deed for _, deed in town.disk.deeds])
+    _, region = undisturbed(town.world, status["tick"], [command for _, command in town.disk.commands])
     table, own = region.tables["monsters"], region.owned_rows("monsters")
     wanted = own & (table["sugar_count"] > 60)
     found = resting.query(where=[("sugar_count", ">", 60)], columns=["y", "x", "sugar_count", "organs"])
@@ -51,7 +51,7 @@ def test_what_is_asked_is_what_one_region_would_say(resting, town):
     counts = resting.count()
     assert sum(counts["plants"].values()) == np.count_nonzero(region.owned_rows("plants"))
     being = resting.fetch(found["id"][0])
-    assert being["row"] == deeds.fetched(region, int(found["id"][0]))["row"] and resting.fetch(1) is None
+    assert being["row"] == commands.fetch(region, int(found["id"][0]))["row"] and resting.fetch(1) is None
 
 
 def test_a_view_joins_what_several_nodes_show(resting):
@@ -117,7 +117,7 @@ def test_every_command_changes_the_world_as_journalled_and_tells_the_tick(world,
     monsters, plants = some(world), some(world, "plants")
     genome = world.fetch(monsters[0])["row"]["genome"]
     hunter_genome = np.frombuffer(genome, np.int8)
-    before = len(town.disk.deeds)
+    before = len(town.disk.commands)
     said = [
         world.drop(3, 4, "water", 500),
         world.paint(10, 70, 20, 20, "mineral", 77),
@@ -130,13 +130,13 @@ def test_every_command_changes_the_world_as_journalled_and_tells_the_tick(world,
         world.wound(monsters[2], 9),
         world.drive(monsters[3], thrust=1.0, turn=-0.5),
         world.set_rate("decay", 0.5),
-        world.do(deeds.Drop(1, 1, "sugar", 5), deeds.Drop(1, 2, "sugar", 6)),
+        world.do(commands.Drop(1, 1, "sugar", 5), commands.Drop(1, 2, "sugar", 6)),
         world.release(monsters[3]),
         world.set_rate("decay", None),
     ]
-    journalled = [deed for _, deed in town.disk.deeds][before:]
-    assert [deed.tick for deed in journalled] == sorted([*said, said[11]])
-    kinds = [type(deeds.read(deed.content)).__name__ for deed in journalled]
+    journalled = [command for _, command in town.disk.commands][before:]
+    assert [command.tick for command in journalled] == sorted([*said, said[11]])
+    kinds = [type(commands.decode(command.content)).__name__ for command in journalled]
     assert kinds == [
         "Drop",
         "Paint",

@@ -253,8 +253,8 @@ def test_what_is_said_may_hold_any_sign_and_points_any_value(tmp_path, capsys):
     text = TEXT.replace("light or none", r"costs $\\foo$ [/b]")
     text = text.replace("plants live on for a while", "[/b] a | $\\\\b$")
     text = text.replace('title = "grass"', r'title = "$\\foo"').split("[vary]", maxsplit=1)
-    drop = '{deed = "drop", y = 1, x = 1, substance = "sugar", count = 1}'
-    points = f'[vary]\n"deeds.0.do" = [{drop}, [{drop}, {drop}]]\n[[deeds]]\ndo = {drop}\n'
+    drop = '{command = "drop", y = 1, x = 1, substance = "sugar", count = 1}'
+    points = f'[vary]\n"commands.0.do" = [{drop}, [{drop}, {drop}]]\n[[commands]]\ndo = {drop}\n'
     rest = text[1].split("\n", 2)[2].replace("climate.light", "tick").split('[[plots]]\ntitle = "at')[0]
     path, folder = made(tmp_path, text[0] + points + rest), tmp_path / "found"
     assert command(path, "--to", str(folder)) == 1

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from small import small_run, small_world, walking
 
-from umwelt.agents.commands import deeds
-from umwelt.agents.commands.deeds import Deed as Done
+from umwelt.agents import commands
+from umwelt.agents.commands import Command as Done
 from umwelt.agents.measures.cycles import GIVEN, TAKEN
 from umwelt.cluster.run.audit import check_closure, measure_cycles
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.replay import read_run_world, restore_region
 from umwelt.cluster.run.store import Store
-from umwelt.cluster.wire.protocol import Deed
+from umwelt.cluster.wire.protocol import ScheduledCommand
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError
 
@@ -50,9 +50,11 @@ def tampered(store: Store, tick: int, substance: str, count: int) -> None:
 
 
 def enter(store: Store, *done: tuple[int, Done]) -> None:
-    """Journal deeds of a run that has not come so far yet."""
+    """Journal commands of a run that has not come so far yet."""
     journal = Journal(store.journal)
-    journal.enter_deeds("t", [Deed(tick, at, deeds.written(deed)) for at, (tick, deed) in enumerate(done, 1)])
+    journal.enter_commands(
+        "t", [ScheduledCommand(tick, at, commands.encode(command)) for at, (tick, command) in enumerate(done, 1)]
+    )
     journal.close()
 
 
@@ -140,11 +142,11 @@ def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
     world = small_world()
     enter(
         store,
-        (3, deeds.Drop(1, 2, "mineral", 40)),
-        (5, deeds.Rain(39, 0, 4, 70)),
-        (8, deeds.founder(world, "grazer", 7, 7)),
-        (9, deeds.Wound(1, 3)),
-        (12, deeds.rate(world, "decay", 0.5)),
+        (3, commands.Drop(1, 2, "mineral", 40)),
+        (5, commands.Rain(39, 0, 4, 70)),
+        (8, commands.compose_founder(world, "grazer", 7, 7)),
+        (9, commands.Wound(1, 3)),
+        (12, commands.compose_rate(world, "decay", 0.5)),
     )
     with walking(store.folder) as walk:
         walk.go(16)
@@ -158,7 +160,7 @@ def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
 
 def test_what_the_journal_does_not_tell_is_said_and_what_follows_is_held_against_the_next_count(tmp_path):
     store = small_run(tmp_path / "run")
-    enter(store, (3, deeds.Drop(1, 2, "mineral", 40)), (10, deeds.Paint(0, 0, 9, 9, "mineral", 3)))
+    enter(store, (3, commands.Drop(1, 2, "mineral", 40)), (10, commands.Paint(0, 0, 9, 9, "mineral", 3)))
     with walking(store.folder) as walk:
         walk.go(24)
         walk.save()
@@ -168,9 +170,9 @@ def test_what_the_journal_does_not_tell_is_said_and_what_follows_is_held_against
     assert (found(store).differs_tick, found(store).differs_element) == (24, "N")
 
 
-def test_deeds_ahead_of_the_last_snapshot_are_done_again_and_measured_as_what_people_gave(tmp_path):
+def test_commands_ahead_of_the_last_snapshot_are_done_again_and_measured_as_what_people_gave(tmp_path):
     store = small_run(tmp_path / "run", 8)
-    enter(store, (10, deeds.Drop(1, 2, "mineral", 40)), (11, deeds.Paint(0, 0, 40, 48, "mineral", 0)))
+    enter(store, (10, commands.Drop(1, 2, "mineral", 40)), (11, commands.Paint(0, 0, 40, 48, "mineral", 0)))
     went = measure_cycles(store, 10)
     nitrogen = next(cycle for cycle in went.cycles if cycle.name == "nitrogen")
     flows = {flow.process: flow for flow in nitrogen.flows if flow.process in (GIVEN, TAKEN)}

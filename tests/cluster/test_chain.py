@@ -13,15 +13,15 @@ from carving import golden
 from simulation import MemoryBooks, Simulation, undisturbed
 from small import small_run, small_world, walking
 
-from umwelt.agents.commands import deeds
-from umwelt.agents.commands.deeds import Rain
+from umwelt.agents import commands
+from umwelt.agents.commands import Rain
 from umwelt.client.commands.cli import main
 from umwelt.cluster.coordinator.process import CoordinatorProcess, CoordinatorSettings
 from umwelt.cluster.coordinator.storage import RunStorage
 from umwelt.cluster.events import BeginSnapshot, CompleteSnapshot
 from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.run import hash_chain
-from umwelt.cluster.run.hash_chain import DeedRow, Link, Rows
+from umwelt.cluster.run.hash_chain import CommandRow, Link, Rows
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.remote_store import open_store
 from umwelt.cluster.run.replay import fork, restore_region, verify
@@ -29,11 +29,11 @@ from umwelt.cluster.run.store import Store
 from umwelt.cluster.run.verify import check_chain, compare, update_chain
 from umwelt.cluster.wire import signing
 from umwelt.cluster.wire.keys import load_chain_public, load_chain_secret, make_keys
-from umwelt.cluster.wire.protocol import Deed
+from umwelt.cluster.wire.protocol import ScheduledCommand
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError, UmweltError
 
-RAIN = deeds.written(Rain(10, 12, 4, 900))
+RAIN = commands.encode(Rain(10, 12, 4, 900))
 
 
 def rows_of(store: Store) -> Rows:
@@ -44,22 +44,22 @@ def rows_of(store: Store) -> Rows:
         journal.close()
 
 
-def enter_deeds(store: Store, *ticks: int) -> None:
-    """Journal rain at some ticks, each deed by somebody else."""
+def enter_commands(store: Store, *ticks: int) -> None:
+    """Journal rain at some ticks, each command by somebody else."""
     journal = Journal(store.journal)
     first = journal.last_number() + 1
     for number, tick in enumerate(ticks, first):
-        journal.enter_deeds(f"ticket-{number}", [Deed(tick, number, RAIN)])
+        journal.enter_commands(f"ticket-{number}", [ScheduledCommand(tick, number, RAIN)])
     journal.close()
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory) -> Path:
-    """A run of 16 ticks: deeds at ticks 3 and 9 and one not yet in force, snapshots at 0, 8 and 12, a signed end."""
+    """A run of 16 ticks: commands at ticks 3 and 9 and one not yet in force, snapshots at 0, 8 and 12, a signed end."""
     folder = tmp_path_factory.mktemp("runs")
     make_keys(folder / "keys")
     store = small_run(folder / "run")
-    enter_deeds(store, 3, 9, 40)
+    enter_commands(store, 3, 9, 40)
     with walking(store.folder) as walk:
         for tick in (8, 12):
             walk.go(tick)
@@ -102,9 +102,9 @@ class LedgerBooks(MemoryBooks):
         self.kept.begin_ledger(world.text.encode())
         self.kept.enter(Metrics(0, 0, 0, {}, {}), undisturbed(world, 0, [])[0][0])
 
-    def enter_deeds(self, entered):
-        super().enter_deeds(entered)
-        self.kept.enter_deeds(entered.ticket, entered.deeds)
+    def enter_commands(self, entered):
+        super().enter_commands(entered)
+        self.kept.enter_commands(entered.ticket, entered.commands)
 
     def enter(self, entered):
         super().enter(entered)
@@ -154,21 +154,21 @@ def test_the_links_are_one_for_any_number_of_nodes_after_kills_and_for_who_repla
     several, maps_of_several = carried(world, tmp_path / "three", 3, killed, monkeypatch)
     assert maps == 1 and maps_of_several >= 3
     assert [link.tick for link in alone.links] == [0, 8, 16, 24, 32, 40]
-    assert several.links == alone.links and len(alone.deeds) == 3
+    assert several.links == alone.links and len(alone.commands) == 3
     for rows in (alone, several):
         assert hash_chain.fault_in(rows, world.text.encode()) is None
-    replayed = [Deed(deed.tick, deed.number, deed.content) for deed in alone.deeds]
+    replayed = [ScheduledCommand(command.tick, command.number, command.content) for command in alone.commands]
     digests, _ = undisturbed(world, 40, replayed)
-    assert chained(world.text.encode(), digests, alone.deeds) == alone.links
+    assert chained(world.text.encode(), digests, alone.commands) == alone.links
 
 
-def chained(world: bytes, digests: dict[int, int], done: list[DeedRow]) -> list[Link]:
+def chained(world: bytes, digests: dict[int, int], done: list[CommandRow]) -> list[Link]:
     """The links of a history, as anybody computes them who has replayed it."""
     links: list[Link] = []
     for tick in sorted(digests):
         if tick % hash_chain.GRID_TICKS == 0:
-            due = [deed for deed in done if links and links[-1].tick <= deed.tick < tick]
-            covers = hash_chain.hash_of_deeds(due) if links else hash_chain.hash_of_world(world)
+            due = [command for command in done if links and links[-1].tick <= command.tick < tick]
+            covers = hash_chain.hash_of_commands(due) if links else hash_chain.hash_of_world(world)
             links.append(hash_chain.link_after(links[-1] if links else None, tick, covers, f"{digests[tick]:016x}"))
     return links
 
@@ -196,12 +196,12 @@ def test_a_fork_shares_its_past_and_parts_by_what_people_do(store, tmp_path):
     assert (how.relation, how.shared_tick) == ("past", 11)
     assert line == f"{made.folder} is the past of {source}: all of its 11 ticks are shared"
     assert compare(source, made.folder)[0].relation == "future"
-    enter_deeds(made, 13)
+    enter_commands(made, 13)
     with walking(made.folder) as walk:
         walk.go(16)
     assert verify(made.folder).first_difference is None
     how, line = compare(source, made.folder)
-    assert (how.relation, how.shared_tick, how.parted_tick, how.by_deed) == ("parted", 13, 13, True)
+    assert (how.relation, how.shared_tick, how.parted_tick, how.by_command) == ("parted", 13, 13, True)
     assert line.endswith("share their past up to tick 13, and part there by what people did")
 
 
@@ -214,7 +214,7 @@ def test_other_worlds_and_other_outcomes_are_told_apart(store, tmp_path):
     assert compare(store.folder, forged.folder)[0].relation == "forged"
     chain_anew(forged)
     how, line = compare(store.folder, forged.folder)
-    assert (how.relation, how.shared_tick, how.parted_tick) == ("parted", 12, 16) and "the same deeds" in line
+    assert (how.relation, how.shared_tick, how.parted_tick) == ("parted", 12, 16) and "the same commands" in line
 
 
 # --- forgeries
@@ -231,10 +231,10 @@ def chain_anew(store: Store) -> None:
 COLUMNS = [
     ("digests", "tick"),
     ("digests", "digest"),
-    ("deeds", "number"),
-    ("deeds", "tick"),
-    ("deeds", "ticket"),
-    ("deeds", "content"),
+    ("commands", "number"),
+    ("commands", "tick"),
+    ("commands", "ticket"),
+    ("commands", "content"),
     ("links", "tick"),
     ("links", "covers"),
     ("links", "digest"),
@@ -274,7 +274,7 @@ def test_a_changed_value_in_any_row_is_named(store, table, column):
     assert check_chain(store).fault is None
 
 
-@pytest.mark.parametrize("table", ["digests", "deeds", "links", "items"])
+@pytest.mark.parametrize("table", ["digests", "commands", "links", "items"])
 def test_a_row_that_is_gone_or_was_added_is_named(store, table):
     pristine = store.journal.read_bytes()
     for chosen in ("min(rowid)", "max(rowid)"):
@@ -283,7 +283,7 @@ def test_a_row_that_is_gone_or_was_added_is_named(store, table):
         store.journal.write_bytes(pristine)
     values = {
         "digests": "15, 'ab'",
-        "deeds": "9, 2, 'x', 'y'",
+        "commands": "9, 2, 'x', 'y'",
         "links": "24, 'a', 'b', 'c'",
         "items": "99, 'a', 9, 'b', 'c'",
     }
@@ -337,7 +337,7 @@ def test_a_flipped_bit_anywhere_in_the_journals_file_is_one_line_or_touches_noth
     "statement",
     [
         "UPDATE digests SET digest = '0123456789abcdef' WHERE tick = 16",
-        f"UPDATE deeds SET content = '{deeds.written(Rain(10, 12, 4, 901)).decode()}' WHERE number = 1",
+        f"UPDATE commands SET content = '{commands.encode(Rain(10, 12, 4, 901)).decode()}' WHERE number = 1",
     ],
 )
 def test_a_forgery_that_fits_its_chain_is_found_by_the_replay(store, kept, statement):
@@ -391,7 +391,7 @@ def snapshot_by_a_directory(store: Store, tick: int, kept: bool, secret: bytes) 
     part = snapshot.write_part(books._aside, region.cut(region.owned), region.torus, audit.digest(region), kept)
     lines: list[str] = []
     counts = region.counts["births"], region.counts["deaths"]
-    books.complete(CompleteSnapshot(7, tick, kept, (part,), region.controls.written(), *counts), lines.append)
+    books.complete(CompleteSnapshot(7, tick, kept, (part,), region.controls.to_json(), *counts), lines.append)
     books.close()
     assert lines == [""]
     return part["folder"]
@@ -431,7 +431,7 @@ def test_a_directory_signs_no_ledger_whose_last_head_was_changed(store, kept):
     journal = Journal(store.journal)
     assert journal.head_stands()
     journal.close()
-    enter_deeds(store, 41)
+    enter_commands(store, 41)
     journal = Journal(store.journal)
     assert journal.head_stands()
     journal.close()
@@ -498,10 +498,10 @@ def test_the_command_tells_what_is_proven_and_what_was_forged(store, kept, tmp_p
     assert against.code == 0 and against.out.endswith("have one history, up to tick 16\n")
     as_json = ended(capsys, "verify", run, "--against", str(kept / "run"), "--json")
     assert as_json.code == 0 and '"relation": "same"' in as_json.out
-    execute(store, "UPDATE deeds SET ticket = 'mine' WHERE number = 2")
+    execute(store, "UPDATE commands SET ticket = 'mine' WHERE number = 2")
     told = ended(capsys, "verify", run)
     assert told.code == 1 and told.out == ""
-    expected = "journal.sqlite: deed 2 (tick 9) is not what was entered: take the journal from a copy"
+    expected = "journal.sqlite: command 2 (tick 9) is not what was entered: take the journal from a copy"
     assert told.err == f"umwelt: {run}: {expected}\n"
     against = ended(capsys, "verify", str(kept / "run"), "--against", run)
     assert against.code == 1 and against.err == f"umwelt: {run}: {expected}\n"

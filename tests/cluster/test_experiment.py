@@ -8,7 +8,7 @@ import msgspec
 import own_measures
 import pytest
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.measures import MEASURES, find_measure
 from umwelt.agents.open_world import begin
 from umwelt.client.experiments import schema
@@ -33,7 +33,7 @@ height = 40
 """
 
 
-DROP = 'do = {deed = "drop", y = 3, x = 3, substance = "sugar", count = 50}'
+DROP = 'do = {command = "drop", y = 3, x = 3, substance = "sugar", count = 50}'
 
 
 def written(folder: Path, text: str) -> Path:
@@ -120,12 +120,12 @@ def test_a_checkpoint_that_is_damaged_or_of_another_trial_is_not_used(tmp_path, 
     assert run_job(job, ticks.append) == whole and ticks[0] == 0
 
 
-def test_deeds_are_done_on_schedule(tmp_path):
-    text = f"{SMALL}[[deeds]]\nfirst = 4\nuntil = 20\nevery = 8\n{DROP}\n"
+def test_commands_are_done_on_schedule(tmp_path):
+    text = f"{SMALL}[[commands]]\nfirst = 4\nuntil = 20\nevery = 8\n{DROP}\n"
     path = written(tmp_path, text)
     due = read_experiment(str(path)).trials[0].due
-    assert [(deed.tick, deed.number) for deed in due] == [(4, 1), (12, 2)]
-    assert all(isinstance(deeds.read(deed.content), deeds.Drop) for deed in due)
+    assert [(command.tick, command.number) for command in due] == [(4, 1), (12, 2)]
+    assert all(isinstance(commands.decode(command.content), commands.Drop) for command in due)
     plain, treated = run(written(tmp_path, SMALL), tmp_path / "a"), run(written(tmp_path, text), tmp_path / "b")
     added = {name: treated.rows[-1][name] - plain.rows[-1][name] for name in plain.rows[-1] if name.endswith("_atoms")}
     assert added == {"C_atoms": 100, "H_atoms": 200, "N_atoms": 0, "O_atoms": 100}
@@ -175,9 +175,9 @@ FLOCKS = SMALL.replace("golden", "flocking").replace('"founders.0.count" = 60', 
 MATCHED = (
     "analyses = ['foragers']\nacross = ['matching']\n"
     + SMALL.replace('"elements"', '"patches"')
-    + f"[[deeds]]\n{DROP}\n" * 2
-    + '[[points]]\n"deeds.0.do.count" = 5\n"deeds.1.do.count" = 9\n'
-    '[[points]]\n"deeds.0.do.count" = 8\n"deeds.1.do.count" = 6\n'
+    + f"[[commands]]\n{DROP}\n" * 2
+    + '[[points]]\n"commands.0.do.count" = 5\n"commands.1.do.count" = 9\n'
+    '[[points]]\n"commands.0.do.count" = 8\n"commands.1.do.count" = 6\n'
     + EXPECT.replace("grazer.end", "matching.slope")
     + "above = 0\n"
 )
@@ -194,8 +194,8 @@ WRONG = {
     "a value that one point cannot have": (SMALL + '[vary]\n"climate.light" = [1.0, 9.0]\n', "climate.light = 9"),
     "a grid and points": (SMALL + "[vary]\nseed = [1]\n[[points]]\nseed = 2\n", "use one of them"),
     "an empty list to vary": (SMALL + '[vary]\n"climate.light" = []\n', "at least one value"),
-    "a deed that cannot be": (f"{SMALL}[[deeds]]\n{DROP.replace('y = 3', 'y = 99')}\n", "deeds[0]"),
-    "too many deeds": (f"{LONG}[[deeds]]\n{DROP}\n", "do them less often"),
+    "a command that cannot be": (f"{SMALL}[[commands]]\n{DROP.replace('y = 3', 'y = 99')}\n", "commands[0]"),
+    "too many commands": (f"{LONG}[[commands]]\n{DROP}\n", "do them less often"),
     "an expectation without bounds": (SMALL + EXPECT, "says no bound"),
     "words said twice": (f"{SMALL}{EXPECT}above = 0\n{EXPECT}above = 1\n", "is said twice"),
     "an expectation of no point": (f"{SMALL}{EXPECT}above = 0\nwhere = {{width = 3}}\n", "no point has"),
@@ -226,7 +226,7 @@ WRONG = {
         'mean "grazer.toward_hunter"',
     ),
     "a plot over nothing": (SMALL + '[[plots]]\ntitle = "a"\ncolumns = ["grass"]\nx = "tik"\n', 'mean "tick"'),
-    "a comparison without its points": ("across = ['matching']\n" + SMALL, "wants deeds.0.do.count of each point"),
+    "a comparison without its points": ("across = ['matching']\n" + SMALL, "wants commands.0.do.count of each point"),
     "a measure of other laws": (FLOCKS.replace("elements", "state"), "is not for"),
     "bounds turned round": (f"{SMALL}{EXPECT}between = [5, 1]\n", "turn them round"),
     "an end before its beginning": (f"{SMALL}{EXPECT}above = 0\nfirst = 9\nuntil = 3\n", "turn them round"),
@@ -251,13 +251,13 @@ WRONG = {
     "a garden measured never": (SMALL + GARDEN.replace("every = 2", "every = 0"), "every = 0"),
     "a garden of no measure": (SMALL + GARDEN.replace('["state"]', "[]"), "garden: its species or measures are none"),
     "a duel of nobody": (with_duel("at = 5, species = []"), "duel: its species or measures are none"),
-    "deeds after the end": (SMALL + f"[[deeds]]\nfirst = 24\n{DROP}\n", "no tick of 24 is between"),
-    "deeds that have a place and are scattered": (
-        SMALL + f"[[deeds]]\n{DROP}\nover = [0, 0, 4, 4]\n",
+    "commands after the end": (SMALL + f"[[commands]]\nfirst = 24\n{DROP}\n", "no tick of 24 is between"),
+    "commands that have a place and are scattered": (
+        SMALL + f"[[commands]]\n{DROP}\nover = [0, 0, 4, 4]\n",
         "leave out y and x, or over",
     ),
     "a figure that is wanted of each run": ("across = ['holling']\n" + SMALL, "wants the figure intake."),
-    "a figure of all runs of a few": (MATCHED + 'where = {"deeds.0.do.count" = 5}\n', "is of all runs together"),
+    "a figure of all runs of a few": (MATCHED + 'where = {"commands.0.do.count" = 5}\n', "is of all runs together"),
     "a figure of all runs drawn of each": (
         MATCHED + '[[plots]]\ntitle = "a"\noutcomes = ["matching.slope"]\n',
         "is of all runs together",

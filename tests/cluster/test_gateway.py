@@ -25,7 +25,7 @@ from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.cluster.wire.viewer_protocol import (
     LIVE,
     Answer,
-    Command,
+    CommandRequest,
     Credit,
     Goodbye,
     Hello,
@@ -196,13 +196,13 @@ def test_watches_are_bounded_and_checked(town, eye):
 
 def test_the_same_ticket_is_done_once(town, eye):
     arguments = msgspec.json.encode({"y": 1, "x": 1, "substance": "water", "count": 3})
-    before = len(town.disk.deeds)
+    before = len(town.disk.commands)
     for _ in range(5):
-        eye.say(Command("only-once", "drop", arguments))
+        eye.say(CommandRequest("only-once", "drop", arguments))
     first, _ = eye.until(Answer, ticket="only-once")
-    eye.say(Command("only-once", "drop", arguments))
+    eye.say(CommandRequest("only-once", "drop", arguments))
     again, _ = eye.until(Answer, ticket="only-once")
-    assert first == again and first.line == "" and len(town.disk.deeds) == before + 1
+    assert first == again and first.line == "" and len(town.disk.commands) == before + 1
 
 
 def test_step_is_said_once_to_the_directory_however_often_the_viewer_says_it(town, eye):
@@ -228,16 +228,16 @@ BAD_COMMANDS = [
     ("spawn", {"y": 1, "x": -1, "like": 7}, "no such being"),
     ("drive", {"id": 5, "drives": {"fly": 1}}, "fly"),
     ("rate", {"reaction": "decay", "rate": -1}, "use 0 to"),
-    ("deeds", {"deeds": []}, "none are given"),
+    ("commands", {"commands": []}, "none are given"),
 ]
 
 
 @pytest.mark.parametrize(("what", "arguments", "said"), BAD_COMMANDS, ids=lambda one: str(one)[:20])
 def test_bad_commands_are_refused_in_one_line_and_change_nothing(town, eye, what, arguments, said):
-    before = len(town.disk.deeds)
-    answer = eye.ask(Command, what, msgspec.json.encode(arguments))
+    before = len(town.disk.commands)
+    answer = eye.ask(CommandRequest, what, msgspec.json.encode(arguments))
     assert said in answer.line and answer.tick == -1 and "\n" not in answer.line
-    assert len(town.disk.deeds) == before
+    assert len(town.disk.commands) == before
 
 
 def test_unknown_orders_and_leaving_nodes_get_a_line(town, eye):
@@ -253,14 +253,14 @@ def test_spectators_look_and_change_nothing(keyring):
         assert eye.until(Tile)[1]
         assert eye.ask(Query, b'{"ask":"count"}').line == ""
         drop = msgspec.json.encode({"y": 1, "x": 1, "substance": "water", "count": 3})
-        for answer in (eye.ask(Command, "drop", drop), eye.ask(Order, "stop", 0.0, "")):
+        for answer in (eye.ask(CommandRequest, "drop", drop), eye.ask(Order, "stop", 0.0, "")):
             assert "a spectator may look" in answer.line
-        assert town.disk.deeds == [] and not town.steward.directory.stopping
+        assert town.disk.commands == [] and not town.steward.directory.stopping
         node = Eye(town.address, Keys.load(keyring, "node"), hello=False)  # who is no viewer does not get in
         with pytest.raises(AssertionError):
             node.send(viewer_protocol.encode(Hello(viewer_protocol.PROTOCOL_VERSION)), 1.5)
         keeper = Eye(town.address, Keys.load(keyring, "keeper"))
-        assert keeper.ask(Command, "drop", drop).line == ""
+        assert keeper.ask(CommandRequest, "drop", drop).line == ""
         for one in (eye, node, keeper):
             one.close()
 
@@ -276,16 +276,16 @@ def test_a_flood_of_bad_messages_changes_nothing_for_others(town, eye):
         viewer_protocol.encode(Tile(b"x", 0)),
         viewer_protocol.encode(Credit(-5)),
         viewer_protocol.encode(Answer("a", 1)),
-        viewer_protocol.encode(Command("", "drop", b"")),
-        viewer_protocol.encode(Command("t" * 500, "drop", b"")),
-        viewer_protocol.encode(Command("u", "drop", b"[[[[")),
+        viewer_protocol.encode(CommandRequest("", "drop", b"")),
+        viewer_protocol.encode(CommandRequest("t" * 500, "drop", b"")),
+        viewer_protocol.encode(CommandRequest("u", "drop", b"[[[[")),
         viewer_protocol.encode(Query("q", b"\xff")),
         viewer_protocol.encode(viewer_protocol.Watch([b""] * 5000, 1 << 40)),
         viewer_protocol.encode(viewer_protocol.History("h", "burn", 1 << 50)),
     ]
     eye.say(viewer_protocol.Watch(packed(Topic(BODIES, 0, 0, 0)), 1000))
     eye.until(Tile)
-    malformed, before = town.gateway.malformed, len(town.disk.deeds)
+    malformed, before = town.gateway.malformed, len(town.disk.commands)
     at, end_s, tiles_seen = town.tick(), time.monotonic() + 2.5, 0
     while time.monotonic() < end_s:
         for _ in range(200):
@@ -294,7 +294,7 @@ def test_a_flood_of_bad_messages_changes_nothing_for_others(town, eye):
         tiles_seen += sum(isinstance(message, Tile) for message, _ in eye.listen(0.01))
         while bad.transport.receive(0.0) is not None:
             pass
-    assert town.failed is None and len(town.disk.deeds) == before
+    assert town.failed is None and len(town.disk.commands) == before
     assert town.gateway.malformed > malformed + 50 and town.gateway.refused > 50
     assert tiles_seen >= 3 and town.tick() > at + 10
     assert eye.ask(Query, b'{"ask":"count"}').line == ""
@@ -371,7 +371,7 @@ def test_commands_are_composed_from_what_people_say():
     assert drives_of({"turn": -1, "thrust": 0.5})[:3] == (-1024, 512, 0)
     with pytest.raises(CommandError, match="use -1 to 1"):
         drives_of({"turn": 1.5})
-    many = spoken("deeds", b'{"deeds":[' + b",".join([b'{"deed":"remove","id":5}'] * 65) + b"]}")
+    many = spoken("commands", b'{"commands":[' + b",".join([b'{"command":"remove","id":5}'] * 65) + b"]}")
     with pytest.raises(CommandError, match="at most 64"):
         composed(world, many)
 

@@ -20,7 +20,6 @@ from umwelt.cluster.process import PAGE_BYTES
 from umwelt.cluster.wire.loopback import Faults
 from umwelt.cluster.wire.protocol import (
     Assignment,
-    Deed,
     Failure,
     Fenced,
     FileChunk,
@@ -40,6 +39,7 @@ from umwelt.cluster.wire.protocol import (
     QueryRequest,
     Ready,
     Refused,
+    ScheduledCommand,
     SnapshotPart,
     SnapshotRequest,
     StatusSubscription,
@@ -85,7 +85,15 @@ def lies(epoch: int, pass_key: bytes, members: list[Member], chance: Random) -> 
         (Stop(),),
         (FileChunk("tick-0", "x", 0), [b"x" * 100]),
         (Assignment(epoch + 1, other, 0, "tick-0", members, 0, 1, 1, 8),),
-        (Grant(epoch, 1 << 28, [Deed(9, 9, b'{"deed": "remove", "being": 1}')], [SnapshotRequest(9, True)], 99),),
+        (
+            Grant(
+                epoch,
+                1 << 28,
+                [ScheduledCommand(9, 9, b'{"command": "remove", "being": 1}')],
+                [SnapshotRequest(9, True)],
+                99,
+            ),
+        ),
         (Heartbeat(key, epoch, 1 << 28, 1, 1e-9, 1.0, 1, 1e9, 1e9),),
         (Heartbeat("nobody", epoch, 5),),
         (LeaveRequest(key),),

@@ -9,14 +9,14 @@ import msgspec
 import pytest
 from small import small_run, walking
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.cluster.gateway import replay_process
 from umwelt.cluster.gateway.replay_process import LATE_S, MAX_TICKS_PER_S, PLAY_TURN_S, ReplayPlayer, ReplayProcesses
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.replay import restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.wire.keys import WORLD
-from umwelt.cluster.wire.protocol import Deed, Order, TicketResult, decode
+from umwelt.cluster.wire.protocol import Order, ScheduledCommand, TicketResult, decode
 from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError
@@ -29,7 +29,9 @@ def run(tmp_path_factory) -> Store:
     """A run up to tick 48, in which something is done at tick 20."""
     store = small_run(tmp_path_factory.mktemp("runs") / "run", 8)
     journal = Journal(store.journal)
-    journal.enter_deeds("ticket", [Deed(DONE_AT, 1, deeds.written(deeds.Drop(3, 4, "sugar", 5000)))])
+    journal.enter_commands(
+        "ticket", [ScheduledCommand(DONE_AT, 1, commands.encode(commands.Drop(3, 4, "sugar", 5000)))]
+    )
     journal.close()
     with walking(store.folder) as walk:
         walk.go(LAST)
@@ -76,7 +78,7 @@ def journalled_digests(store: Store) -> dict[int, int]:
         journal.close()
 
 
-def test_it_goes_on_as_the_run_did_with_its_deeds_and_stops_where_the_journal_ends(run):
+def test_it_goes_on_as_the_run_did_with_its_commands_and_stops_where_the_journal_ends(run):
     player, clock = ReplayPlayer(run, 16), Clock()
     digests = journalled_digests(run)
     player.play(100, clock())
@@ -97,8 +99,8 @@ def test_it_goes_on_when_the_run_has_gone_on(tmp_path):
     played(player, clock, 2.0)
     assert player.moment.tick == 16
     with walking(store.folder) as walk:
-        at = Deed(18, 1, deeds.written(deeds.Drop(3, 4, "sugar", 5000)))
-        walk.journal.enter_deeds("ticket", [at])
+        at = ScheduledCommand(18, 1, commands.encode(commands.Drop(3, 4, "sugar", 5000)))
+        walk.journal.enter_commands("ticket", [at])
         walk.journal.commit()
         walk.go(24)
         walk.record()

@@ -95,7 +95,7 @@ def test_a_world_outlives_its_hosts_on_ray(tmp_path):
 
     journal = Journal.reading(Store.open(run).journal)
     try:
-        journalled, done_by_people = journal.digests(), list(journal.deeds())
+        journalled, done_by_people = journal.digests(), list(journal.commands())
     finally:
         journal.close()
     assert not done_by_people and max(journalled) == LAST_TICK and len(journalled) > LAST_TICK / 16

@@ -154,7 +154,7 @@ def regions(world_in_parts):
     advance(source, world_in_parts.laws, 3)
     made = carved(source, world_in_parts, quarters(torus_of(world_in_parts)), 1)
     for region in made:
-        region.controls = Controls({"rot": 7}, {12: (1, -2)})
+        region.controls = Controls({"rot": 7}, {12: {"drive": Override((1, -2))}})
     return made
 
 

@@ -24,7 +24,7 @@ BINDINGS = (
     Binding("[ and ]", (), "", "slower, faster"),
     Binding("1 to 9", (), "", "choose a tool"),
     Binding("Esc", ("ESCAPE",), "cancel", "put the tool away; select nothing"),
-    Binding("Ctrl Z", (), "", "undo: fork the run from before your last deed"),
+    Binding("Ctrl Z", (), "", "undo: fork the run from before your last command"),
     Binding("Backspace", ("BACKSPACE",), "now", "from the past back to now"),
     Binding("L", ("L",), "layer", "the next layer"),
     Binding("N", ("N",), "nodes", "borders of nodes"),

@@ -1,6 +1,6 @@
 """What hands can do in the window: tools that drop, paint, spawn, move, wound; and an undo that says what it is.
 
-The window tells where the mouse is, in cells; `Hands` makes of it what `api.Connection` knows, and says where marks
+The window tells where the mouse is, in cells; `Toolbox` makes of it what `api.Connection` knows, and says where marks
 belong. Strokes are held back so that no more than ten commands a second leave, each with all cells passed since.
 """
 
@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from umwelt.agents import commands
 from umwelt.agents.body.interface import SUBSTANCES
-from umwelt.agents.commands import deeds
-from umwelt.agents.commands.deeds import MAX_ELEVATION, MAX_IN_CELL_COUNT, MAX_RADIUS_CELLS, MAX_SIDE_CELLS
-from umwelt.agents.commands.requests import MAX_DEEDS
+from umwelt.agents.commands import MAX_ELEVATION, MAX_IN_CELL_COUNT, MAX_RADIUS_CELLS, MAX_SIDE_CELLS
+from umwelt.agents.commands.requests import MAX_BATCH_COMMANDS
 from umwelt.client.window.feed.feed import nearest, place_of
 from umwelt.client.window.feed.torus import cell_of, inside, shortest
 from umwelt.client.window.input.palette import (
@@ -44,9 +44,9 @@ class Stroke:
     """A press until its release: what is still to be sent, and what came of what was sent."""
 
     made: Callable[[int, int], Any]
-    """The deed for a cell."""
+    """The command for a cell."""
     words: Callable[[int], str]
-    """Told at the end, from how many deeds."""
+    """Told at the end, from how many commands."""
     spacing: int
     waiting: list[tuple[int, int]] = field(default_factory=list)
     sent: int = 0
@@ -58,7 +58,7 @@ class Stroke:
     record: Done | None = None
 
 
-class Hands:
+class Toolbox:
     """See the page's top. `tool` is the chosen tool's name, `asking` a question that waits for `answer`.
 
     `genome` (of one of `genome_species`, in `genome_table`) and `like` are what is copied by the tools that put beings.
@@ -328,7 +328,7 @@ class Hands:
     def _press_drop(self, being: int, table: str) -> None:
         substance, count = self.settings.substance, self.settings.drop_count
         self._begin(
-            lambda y, x: deeds.Drop(y, x, substance, count),
+            lambda y, x: commands.Drop(y, x, substance, count),
             lambda times: f"dropped {times * count} {substance}",
             1,
         )
@@ -336,7 +336,7 @@ class Hands:
     def _press_rain(self, being: int, table: str) -> None:
         radius, count = min(MAX_RADIUS_CELLS, self.settings.rain_radius_cells), self.settings.rain_count
         self._begin(
-            lambda y, x: deeds.Rain(y, x, radius, count),
+            lambda y, x: commands.Rain(y, x, radius, count),
             lambda times: "made rain" if times == 1 else f"made {times} rains",
             max(1, radius),
         )
@@ -367,9 +367,9 @@ class Hands:
         torus = self.session.torus
         high, wide = min(side, torus.height), min(side, torus.width)
 
-        def made(y: int, x: int) -> deeds.Paint:
+        def made(y: int, x: int) -> commands.Paint:
             corner = (y - (high - 1) // 2) % torus.height, (x - (wide - 1) // 2) % torus.width
-            return deeds.Paint(*corner, high, wide, part, value)
+            return commands.Paint(*corner, high, wide, part, value)
 
         self._begin(made, lambda times: f"painted {part} {value}", max(1, side // 2))
 
@@ -403,7 +403,7 @@ class Hands:
             return
         self._sent_s = now_s
         while stroke.waiting and not stroke.failed:
-            cells, stroke.waiting = stroke.waiting[:MAX_DEEDS], stroke.waiting[MAX_DEEDS:]
+            cells, stroke.waiting = stroke.waiting[:MAX_BATCH_COMMANDS], stroke.waiting[MAX_BATCH_COMMANDS:]
             self._last = cells[-1]
             self._send(stroke, cells)
             if not last:
@@ -500,22 +500,23 @@ class Hands:
     # --- undo
 
     def undo(self, at: int = -1) -> None:
-        """Offer what can honestly be offered: a run of its own from just before a deed of ours, by default the last."""
+        """Offer to fork the run from just before a command that was given from here, by default the last."""
         if not self.session.keeper:
             self._say_once(SPECTATOR_LINE)
             return
         if not -len(self.done) <= at < len(self.done):
             self.session.say("nothing was done from here yet")
             return
-        deed = self.done[at]
-        # a deed takes effect at the start of its tick, and a fork begins with the state that its tick begins with
+        command = self.done[at]
+        # a command takes effect at the start of its tick, and a fork begins with the state that its tick begins with
         self.asking = Question(
             "Undo?",
-            f'"{deed.words}" was done at tick {deed.tick}. Others share this world, and it does not go back. But a new '
-            f"run can begin from tick {deed.tick}, just before it: without this deed, and without all that came after.",
+            f'"{command.words}" was done at tick {command.tick}. Others share this world, and it does not go back. But a '
+            f"new run can begin from tick {command.tick}, just before it: without this command and all that came "
+            "after.",
             "fork it there",
             "leave it as it is",
-            lambda: fork(self.session, deed.tick, f'without "{deed.words}"'),
+            lambda: fork(self.session, command.tick, f'without "{command.words}"'),
         )
 
     def ask_to_fork(self, tick: int) -> None:

@@ -135,7 +135,7 @@ class Inspector:
 
     def _buttons(self, session: Any, selected: Any, being: dict[str, Any], hooks: Mapping[str, Any]) -> None:
         able = told_by_world(session) and session.shown == LIVE and not selected.gone
-        hands = hooks.get("hands")
+        toolbox = hooks.get("toolbox")
         width = (imgui.get_content_region_avail().x - 4 * 6) / 5
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(6, 6))
         if tile_button(f"{ICON.ICON_FA_LOCATION_CROSSHAIRS}##follow", "follow it (F)", True, session.following, width):
@@ -149,21 +149,21 @@ class Inspector:
         imgui.same_line()
         if tile_button(f"{ICON.ICON_FA_DNA}##copy", "copy its genome: the tool that puts beings takes it", width=width):
             imgui.set_clipboard_text(" ".join(str(gene) for gene in np.frombuffer(being["row"]["genome"], np.int8)))
-            if hands is not None:
-                hands.copy_genome(being)
+            if toolbox is not None:
+                toolbox.copy_genome(being)
         imgui.same_line()
-        touches = able and hands is not None
+        touches = able and toolbox is not None
         hint = f"wound it: {WOUND_COUNT} tissue fall to the ground"
-        if tile_button(f"{ICON.ICON_FA_HEART_CRACK}##wound", hint, touches, width=width) and hands is not None:
-            hands.wound(selected.id, WOUND_COUNT)
+        if tile_button(f"{ICON.ICON_FA_HEART_CRACK}##wound", hint, touches, width=width) and toolbox is not None:
+            toolbox.wound(selected.id, WOUND_COUNT)
         imgui.same_line()
         if tile_button(f"{ICON.ICON_FA_TRASH}##remove", "take it out of the world", touches, width=width):
             imgui.open_popup("sure")
         imgui.pop_style_var()
-        if hands is not None and imgui.begin_popup("sure"):
+        if toolbox is not None and imgui.begin_popup("sure"):
             imgui.text("Take it out of the world, with all it holds?")
             if imgui.button("Take it out"):
-                hands.remove(selected.id)
+                toolbox.remove(selected.id)
                 imgui.close_current_popup()
             imgui.same_line()
             if imgui.button("Leave it"):

@@ -1,6 +1,6 @@
 """The palette over the world: the tools, what the chosen one is set to, what was done, and the question that is asked.
 
-Inside a frame of imgui; all it does is done by `tools.Hands`.
+Inside a frame of imgui; all it does is done by `tools.Toolbox`.
 """
 
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from umwelt.agents.commands.deeds import MAX_ELEVATION, MAX_IN_CELL_COUNT, MAX_RADIUS_CELLS, MAX_SIDE_CELLS
+from umwelt.agents.commands import MAX_ELEVATION, MAX_IN_CELL_COUNT, MAX_RADIUS_CELLS, MAX_SIDE_CELLS
 from umwelt.client.window.input.palette import BY_NAME, TOOLS
-from umwelt.client.window.input.tools import PAST_LINE, SPECTATOR_LINE, Hands
+from umwelt.client.window.input.tools import PAST_LINE, SPECTATOR_LINE, Toolbox
 from umwelt.client.window.panels.layout import LEFT_PX, RIGHT_PX
 from umwelt.client.window.session import Session
 from umwelt.cluster.wire.viewer_protocol import LIVE
@@ -31,7 +31,7 @@ ICONS = {
 }
 BUTTON_PX, FIELD_PX = 34.0, 96.0
 TOP_PX = 10.0
-DEEDS_SHOWN = 12
+COMMANDS_SHOWN = 12
 FOODS = ("sugar", "detritus")
 SOURCES = (("founder", "founder"), ("genome", "copied genome"), ("copy", "copy of a being"))
 
@@ -39,7 +39,7 @@ SOURCES = (("founder", "founder"), ("genome", "copied genome"), ("copy", "copy o
 class Toolbar:
     """See the page's top."""
 
-    def draw(self, session: Session, hands: Hands) -> None:
+    def draw(self, session: Session, toolbox: Toolbox) -> None:
         """The palette, and the question if there is one; between the columns of panels."""
         view, flags = imgui.get_main_viewport(), imgui.WindowFlags_
         width = view.work_size.x
@@ -51,48 +51,48 @@ class Toolbar:
         shape = flags.no_decoration | flags.always_auto_resize | flags.no_docking | flags.no_saved_settings
         imgui.push_style_var(imgui.StyleVar_.window_padding, ImVec2(7, 6))
         if imgui.begin("##tools", None, shape | flags.no_nav | flags.no_focus_on_appearing)[0]:
-            self._buttons(hands)
-            if hands.tool != "look":
-                self._settings(session, hands)
+            self._buttons(toolbox)
+            if toolbox.tool != "look":
+                self._settings(session, toolbox)
         imgui.end()
         imgui.pop_style_var()
-        self.draw_question(hands)
+        self.draw_question(toolbox)
 
-    def _buttons(self, hands: Hands) -> None:
+    def _buttons(self, toolbox: Toolbox) -> None:
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(3, 4))
         for at, tool in enumerate(TOOLS):
             if at:
                 imgui.same_line()
-            chosen = tool.name == hands.tool
+            chosen = tool.name == toolbox.tool
             if chosen:
                 red, green, blue, _ = tool.colour
                 imgui.push_style_color(imgui.Col_.button, ImVec4(red * 0.5, green * 0.5, blue * 0.5, 1))
             if imgui.button(f"{ICONS[tool.name]}##{tool.name}", ImVec2(BUTTON_PX, 0)):
-                hands.choose(tool.name)
+                toolbox.choose(tool.name)
             if chosen:
                 imgui.pop_style_color()
             key = f"   ({at + 1})" if at < 9 else ""
             imgui.set_item_tooltip(f"{tool.words}{key}\n{tool.hint}")
         imgui.same_line(0, 10)
         if imgui.button(f"{icons.ICON_FA_ROTATE_LEFT}##undo", ImVec2(BUTTON_PX, 0)):
-            hands.undo()
+            toolbox.undo()
         imgui.set_item_tooltip("undo (Ctrl Z): a new run from just before what you did last")
         imgui.same_line()
-        if imgui.button(f"{icons.ICON_FA_CLOCK_ROTATE_LEFT}##deeds", ImVec2(BUTTON_PX, 0)):
-            imgui.open_popup("deeds")
+        if imgui.button(f"{icons.ICON_FA_CLOCK_ROTATE_LEFT}##commands", ImVec2(BUTTON_PX, 0)):
+            imgui.open_popup("commands")
         imgui.set_item_tooltip("what you did")
-        self._deeds(hands)
+        self._commands(toolbox)
         imgui.pop_style_var()
 
-    def _deeds(self, hands: Hands) -> None:
-        if not imgui.begin_popup("deeds"):
+    def _commands(self, toolbox: Toolbox) -> None:
+        if not imgui.begin_popup("commands"):
             return
-        if not hands.done:
+        if not toolbox.done:
             imgui.text_disabled("nothing was done from here yet")
-        first = max(0, len(hands.done) - DEEDS_SHOWN)
-        for at, done in reversed(list(enumerate(hands.done[first:], first))):
+        first = max(0, len(toolbox.done) - COMMANDS_SHOWN)
+        for at, done in reversed(list(enumerate(toolbox.done[first:], first))):
             if imgui.small_button(f"{icons.ICON_FA_CODE_BRANCH}##{at}"):
-                hands.undo(at)
+                toolbox.undo(at)
                 imgui.close_current_popup()
             imgui.set_item_tooltip("a new run from just before this")
             imgui.same_line()
@@ -103,8 +103,8 @@ class Toolbar:
 
     # --- settings
 
-    def _settings(self, session: Session, hands: Hands) -> None:
-        tool, of = BY_NAME[hands.tool], hands.settings
+    def _settings(self, session: Session, toolbox: Toolbox) -> None:
+        tool, of = BY_NAME[toolbox.tool], toolbox.settings
         imgui.align_text_to_frame_padding()
         imgui.text_colored(ImVec4(*tool.colour), tool.words)
         if not session.keeper or session.shown != LIVE:
@@ -113,17 +113,17 @@ class Toolbar:
             return
         match tool.name:
             case "drop":
-                of.substance = _chosen("substance", of.substance, hands.substances)
+                of.substance = _chosen("substance", of.substance, toolbox.substances)
                 of.drop_count = _number("molecules", of.drop_count, 1, MAX_IN_CELL_COUNT)
             case "feed":
-                of.food = _chosen("food", of.food, [name for name in FOODS if name in hands.substances])
+                of.food = _chosen("food", of.food, [name for name in FOODS if name in toolbox.substances])
                 of.food_count = _number("molecules", of.food_count, 1, MAX_IN_CELL_COUNT)
             case "water":
                 of.water_count = _number("molecules", of.water_count, 0, MAX_IN_CELL_COUNT)
             case "rock":
                 of.rock_height = _number("height", of.rock_height, 0, MAX_ELEVATION)
             case "paint":
-                of.part = _chosen("field", of.part, hands.parts)
+                of.part = _chosen("field", of.part, toolbox.parts)
                 of.part_value = _number("value", of.part_value, 0, MAX_IN_CELL_COUNT)
                 unit = session.known.units.get(of.part, "")
                 if unit:
@@ -133,49 +133,49 @@ class Toolbar:
                 of.rain_radius_cells = _number("radius", of.rain_radius_cells, 0, MAX_RADIUS_CELLS)
                 of.rain_count = _number("molecules a cell", of.rain_count, 1, MAX_IN_CELL_COUNT)
             case "seed":
-                self._seed(hands)
+                self._seed(toolbox)
             case "monster":
-                self._monster(session, hands)
+                self._monster(session, toolbox)
             case "wound":
                 of.wound_count = _number("tissue", of.wound_count, 1, 1000)
         if tool.use == "area":
-            self._brush(hands)
+            self._brush(toolbox)
         elif tool.name in ("move", "remove"):
             imgui.same_line()
             imgui.text_disabled(tool.hint)
 
-    def _brush(self, hands: Hands) -> None:
-        of = hands.settings
+    def _brush(self, toolbox: Toolbox) -> None:
+        of = toolbox.settings
         imgui.same_line()
         _, of.rectangle = imgui.checkbox("rectangle", of.rectangle)
         imgui.set_item_tooltip("drag a rectangle instead of brushing; Shift is the other way")
         if not of.rectangle:
             of.brush_cells = _number("cells wide", of.brush_cells, 1, MAX_SIDE_CELLS)
 
-    def _seed(self, hands: Hands) -> None:
-        of = hands.settings
+    def _seed(self, toolbox: Toolbox) -> None:
+        of = toolbox.settings
         for name, words in SOURCES[:2]:
             imgui.same_line()
             if imgui.radio_button(words, of.plant_source == name):
                 of.plant_source = name
         if of.plant_source == "founder":
-            of.plant = _chosen("species", of.plant, hands.species("plants"))
+            of.plant = _chosen("species", of.plant, toolbox.species("plants"))
         else:
             imgui.same_line()
-            imgui.text_disabled(_genome_words(hands, "plants"))
+            imgui.text_disabled(_genome_words(toolbox, "plants"))
 
-    def _monster(self, session: Session, hands: Hands) -> None:
-        of = hands.settings
+    def _monster(self, session: Session, toolbox: Toolbox) -> None:
+        of = toolbox.settings
         for name, words in SOURCES:
             imgui.same_line()
             if imgui.radio_button(words, of.source == name):
                 of.source = name
         if of.source == "founder":
-            of.monster = _chosen("species", of.monster, hands.species("monsters"))
+            of.monster = _chosen("species", of.monster, toolbox.species("monsters"))
             return
         told = {
-            "genome": f"of {hands.genome_species}" if hands.genome else "none yet",
-            "copy": str(hands.like or "none"),
+            "genome": f"of {toolbox.genome_species}" if toolbox.genome else "none yet",
+            "copy": str(toolbox.like or "none"),
         }
         imgui.same_line()
         imgui.text_disabled(told[of.source])
@@ -185,15 +185,15 @@ class Toolbar:
         imgui.same_line()
         if imgui.button("take the selected one's"):
             if of.source == "genome":
-                hands.copy_genome(selected.being)
+                toolbox.copy_genome(selected.being)
             else:
-                hands.copy_being(selected.id)
+                toolbox.copy_being(selected.id)
 
     # --- the question
 
-    def draw_question(self, hands: Hands) -> None:
+    def draw_question(self, toolbox: Toolbox) -> None:
         """The question that waits for an answer, in the middle of the window."""
-        question = hands.asking
+        question = toolbox.asking
         if question is None:
             return
         view, flags = imgui.get_main_viewport(), imgui.WindowFlags_
@@ -213,14 +213,14 @@ class Toolbar:
             if imgui.button(question.no) or imgui.is_key_pressed(imgui.Key.escape):
                 answer = False
             if answer is not None:
-                hands.answer(answer)
-            if hands.asking is not question:
+                toolbox.answer(answer)
+            if toolbox.asking is not question:
                 imgui.close_current_popup()
             imgui.end_popup()
 
 
-def _genome_words(hands: Hands, table: str) -> str:
-    return f"of {hands.genome_species}" if hands.genome and hands.genome_table == table else "none yet"
+def _genome_words(toolbox: Toolbox, table: str) -> str:
+    return f"of {toolbox.genome_species}" if toolbox.genome and toolbox.genome_table == table else "none yet"
 
 
 def _chosen(words: str, now: str, names: Sequence[str]) -> str:

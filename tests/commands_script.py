@@ -1,9 +1,9 @@
-"""A script of deeds of every kind, for tests: at borders and corners of parts, on the seams, and on beings there.
+"""A script of commands of every kind, for tests: at borders and corners of parts, on the seams, and on beings there.
 
     for tick in range(LAST_TICK + 1):
-        for deed in deeds_at(tick, world): ...
+        for command in commands_at(tick, world): ...
 
-It depends on the world file and the tick alone. Parts cut along the halves of the world and along its seams have deeds
+It depends on world file and tick alone. Parts cut along the halves of the world and along its seams have commands
 on all their edges; those of other cuts have some.
 """
 
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from umwelt.agents import commands
 from umwelt.agents.body.interface import DRIVES
-from umwelt.agents.commands import deeds
-from umwelt.agents.commands.deeds import Deed, Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
+from umwelt.agents.commands import Command, Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
 from umwelt.agents.open_world import generate_world
 from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.region import Region, exchange_halos
@@ -49,7 +49,7 @@ def cast(world: WorldFile) -> tuple[list[dict], list[dict]]:
             table = region.tables[name]
             place = np.stack([table["y_fixed"], table["x_fixed"]], 1) % half
             order = np.lexsort((table["id"], np.minimum(place, half - place).min(1)))[:24]
-            found.append([deeds.fetched(region, int(table["id"][row])) for row in order])
+            found.append([commands.fetch(region, int(table["id"][row])) for row in order])
         _casts[world.text] = (found[0], found[1])
     return _casts[world.text]
 
@@ -60,17 +60,17 @@ def heading_to(found: dict, y_fixed: int, x_fixed: int, heading: int) -> Move:
     return Move(found["kind"], found["id"], y_fixed, x_fixed, row)
 
 
-def deeds_at(tick: int, world: WorldFile) -> list[Deed]:
+def commands_at(tick: int, world: WorldFile) -> list[Command]:
     """What is done at the start of a tick, in order."""
     h, w = world.common.height, world.common.width
     monsters, plants = cast(world)
     random = np.random.default_rng(tick)
-    found: list[Deed] = [
+    found: list[Command] = [
         Drop(int(random.integers(h)), int(random.integers(w)), name, int(random.integers(1, 900)))
         for name in ("water", "mineral", "detritus", "aroma")
     ]
     middle_y, middle_x = (h // 2) * SUBCELL, (w // 2) * SUBCELL
-    by_tick: dict[int, list[Deed]] = {
+    by_tick: dict[int, list[Command]] = {
         0: [
             heading_to(monsters[RUNNER], middle_y - 1500, middle_x - 800, 0),
             heading_to(monsters[MARCHER], h * SUBCELL - 400, 3, 16384),
@@ -83,15 +83,19 @@ def deeds_at(tick: int, world: WorldFile) -> list[Deed]:
         1: [Rain(0, 0, 5, 300), Rain(h // 2, w // 2, 3, 40), Paint(h - 3, w - 4, 7, 9, "water", 900)],
         2: [Paint(h // 2 - 2, w // 2 - 3, 5, 6, "elevation", 900), Paint(5, w - 2, 40, 4, "mineral", 70)],
         3: [
-            deeds.founder(world, "grazer", h - 1, 0),
-            deeds.founder(world, "hunter", h - 1, 0),
-            deeds.founder(world, "grass", 0, w // 2),
-            deeds.founder(world, "reed", h // 2 - 1, w - 1),
+            commands.compose_founder(world, "grazer", h - 1, 0),
+            commands.compose_founder(world, "hunter", h - 1, 0),
+            commands.compose_founder(world, "grass", 0, w // 2),
+            commands.compose_founder(world, "reed", h // 2 - 1, w - 1),
             Spawn("monsters", middle_y, middle_x - 1, monsters[3]["row"]),
             Spawn("plants", 1, w * SUBCELL - 1, plants[0]["row"]),
         ],
         4: [Wound(found["id"], 5 + at) for at, found in enumerate([*monsters[3:9], *plants[:5]])],
-        5: [deeds.rate(world, "decay", 0.9), deeds.rate(world, "respiration", 0.5), Rate("photosynthesis", 0)],
+        5: [
+            commands.compose_rate(world, "decay", 0.9),
+            commands.compose_rate(world, "respiration", 0.5),
+            Rate("photosynthesis", 0),
+        ],
         6: [
             heading_to(monsters[4], 0, middle_x, 40000),
             heading_to(monsters[5], middle_y, w * SUBCELL - 1, 100),
@@ -102,9 +106,9 @@ def deeds_at(tick: int, world: WorldFile) -> list[Deed]:
         8: [Wound(monsters[RUNNER]["id"], 1 << 24), Wound(monsters[MARCHER]["id"], 3), Remove(1)],
         9: [Drive(monsters[MARCHER]["id"]), Drive(monsters[SLEEPER]["id"], drives(turn=-ONE, thrust=ONE, bite=9))],
         10: [
-            deeds.rate(world, "decay", None),
+            commands.compose_rate(world, "decay", None),
             Rain(h - 1, w // 2, 9, 80),
-            deeds.founder(world, "hunter", h // 2, w // 2),
+            commands.compose_founder(world, "hunter", h // 2, w // 2),
         ],
         11: [*[Drop(h // 2 - 1, 0, "water", 1 << 24)] * 2, Paint(0, 0, 256, 1, "oxygen", 9)],
         12: [heading_to(monsters[4], middle_y, 0, 30000), Remove(monsters[4]["id"]), Wound(monsters[8]["id"], 9)],
@@ -114,11 +118,11 @@ def deeds_at(tick: int, world: WorldFile) -> list[Deed]:
 
 
 def number_of(tick: int, at: int) -> int:
-    """A journal number for the deed at a place of a tick's list."""
+    """A journal number for the command at a place of a tick's list."""
     return 1 + tick * 100 + at
 
 
-def run_with_deeds(
+def run_with_commands(
     regions: Sequence[Region],
     world: WorldFile,
     ticks: int,
@@ -127,15 +131,15 @@ def run_with_deeds(
     before_exchange: bool = False,
     leave_out: type | None = None,
 ) -> None:
-    """Carry regions on by `ticks`, exchanging halos every `k`, with the script's deeds at the start of each tick.
+    """Carry regions on by `ticks`, exchanging halos every `k`, with the script's commands at the start of each tick.
 
-    Deeds come after the exchange of their tick, or just before it; rows may be shuffled at each exchange.
+    Commands come after the exchange of their tick, or just before it; rows may be shuffled at each exchange.
     """
     order = np.random.default_rng(shuffle_seed)
     for passed in range(ticks):
         tick = regions[0].tick
-        script = [(number_of(tick, at), deed) for at, deed in enumerate(deeds_at(tick, world))]
-        script = [(number, deed) for number, deed in script if type(deed) is not leave_out]
+        script = [(number_of(tick, at), command) for at, command in enumerate(commands_at(tick, world))]
+        script = [(number, command) for number, command in script if type(command) is not leave_out]
         if before_exchange:
             apply_all(regions, script)
         if passed % k == 0:
@@ -150,8 +154,8 @@ def run_with_deeds(
             step(region, world.laws)
 
 
-def apply_all(regions: Sequence[Region], script: Sequence[tuple[int, Deed]]) -> None:
-    """Each region does all deeds, as each node does."""
+def apply_all(regions: Sequence[Region], script: Sequence[tuple[int, Command]]) -> None:
+    """Each region does all commands, as each node does."""
     for region in regions:
-        for number, deed in script:
-            deeds.apply(region, deed, number)
+        for number, command in script:
+            commands.apply(region, command, number)

@@ -1,4 +1,4 @@
-"""Deeds of an experiment that are scattered over an area, and that differ from point to point; figures of all runs."""
+"""Experiment commands scattered over an area, and that differ from point to point; figures of all runs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,19 +18,19 @@ measures = ["populations", "patches"]
 analyses = ["foragers"]
 across = ["matching"]
 seeds = 2
-[[deeds]]
+[[commands]]
 every = 2
-do = {deed = "drop", substance = "detritus", count = 12}
+do = {command = "drop", substance = "detritus", count = 12}
 over = [38, 4, 4, 3]
-[[deeds]]
+[[commands]]
 first = 10
-do = {deed = "drop", y = 1, x = 1, substance = "detritus", count = 12}
+do = {command = "drop", y = 1, x = 1, substance = "detritus", count = 12}
 [[points]]
-"deeds.0.do.count" = 10
-"deeds.1.do.count" = 10
+"commands.0.do.count" = 10
+"commands.1.do.count" = 10
 [[points]]
-"deeds.0.do.count" = 5
-"deeds.1.do.count" = 15
+"commands.0.do.count" = 5
+"commands.1.do.count" = 15
 [[expect]]
 says = "they match"
 value = "matching.slope"
@@ -45,33 +45,33 @@ def read(folder: Path, text: str = SCATTERED) -> Experiment:
 
 
 def drops(experiment: Experiment, trial: int) -> list[tuple[int, dict]]:
-    return [(deed.tick, msgspec.json.decode(deed.content)) for deed in experiment.trials[trial].due]
+    return [(command.tick, msgspec.json.decode(command.content)) for command in experiment.trials[trial].due]
 
 
-def test_scattered_deeds_fall_on_many_cells_of_the_area_and_always_the_same(tmp_path):
+def test_scattered_commands_fall_on_many_cells_of_the_area_and_always_the_same(tmp_path):
     found = [one for one in drops(read(tmp_path), 0) if one[1]["x"] != 1]
     assert [tick for tick, _ in found] == list(range(0, 60, 2))
-    cells = {(deed["y"], deed["x"]) for _, deed in found}
+    cells = {(command["y"], command["x"]) for _, command in found}
     assert cells <= {(y, x) for y in (38, 39, 0, 1) for x in (4, 5, 6)}  # over the seam
     assert len(cells) > 6
     assert [one for one in drops(read(tmp_path), 0) if one[1]["x"] != 1] == found
     assert [one for one in drops(read(tmp_path), 1) if one[1]["x"] != 1] != found, "another seed draws other cells"
 
 
-def test_points_have_deeds_of_their_own(tmp_path):
+def test_points_have_commands_of_their_own(tmp_path):
     experiment = read(tmp_path)
-    counts = [{deed["count"] for tick, deed in drops(experiment, 2 * point) if tick < 10} for point in (0, 1)]
+    counts = [{command["count"] for tick, command in drops(experiment, 2 * point) if tick < 10} for point in (0, 1)]
     assert counts == [{10}, {5}]
-    assert {deed["count"] for tick, deed in drops(experiment, 2)} == {5, 15}
+    assert {command["count"] for tick, command in drops(experiment, 2)} == {5, 15}
     assert experiment.trials[0].key != experiment.trials[1].key
 
 
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ("[38, 4, 4, 3]", "[38, 4, 0, 3]", r"deeds\[0\]: over = \[38, 4, 0, 3\]"),
-        ("[38, 4, 4, 3]", "[38, 4, 41, 3]", r"deeds\[0\]: over = \[38, 4, 41, 3\]"),
-        ('"deeds.1.do.count" = 15', '"deeds.2.do.count" = 15', "deeds.2.do.count: no entry"),
+        ("[38, 4, 4, 3]", "[38, 4, 0, 3]", r"commands\[0\]: over = \[38, 4, 0, 3\]"),
+        ("[38, 4, 4, 3]", "[38, 4, 41, 3]", r"commands\[0\]: over = \[38, 4, 41, 3\]"),
+        ('"commands.1.do.count" = 15', '"commands.2.do.count" = 15', "commands.2.do.count: no entry"),
         ('["matching"]', '["matcing"]', "matching"),
     ],
 )
@@ -90,5 +90,5 @@ def test_figures_of_all_runs_are_judged_once(tmp_path):
     assert found["matching.slope"] == pytest.approx(0.8)  # from 0.6 at half of the food to 0.8 at three quarters
     finding = judged(experiment, runs)[0]
     assert finding.values == (found["matching.slope"],) and finding.holds
-    with pytest.raises(WorldFileError, match=r"matching.*deeds\.0\.do\.count"):
+    with pytest.raises(WorldFileError, match=r"matching.*commands\.0\.do\.count"):
         compared([Run(replace(experiment.trials[0], values={}), {}, {})], ["matching"])

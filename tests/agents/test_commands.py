@@ -1,15 +1,14 @@
-"""Deeds: each does what it says and no more, to every image; what cannot be done is refused in one line."""
+"""Commands: each does what it says and no more, to every image; what cannot be done is refused in one line."""
 
 import msgspec
 import numpy as np
 import pytest
 from carving import begin, golden, whole_elements
-from deeds_script import LAST_TICK, cast, deeds_at, drives
+from commands_script import LAST_TICK, cast, commands_at, drives
 from small import small_world
 
-from umwelt.agents import World
-from umwelt.agents.commands import deeds
-from umwelt.agents.commands.deeds import Deed, Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
+from umwelt.agents import World, commands
+from umwelt.agents.commands import Command, Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
 from umwelt.agents.earth import parameters
 from umwelt.agents.earth.laws.metabolism import reactions_of
 from umwelt.agents.open_world import generate_world, open_region
@@ -47,7 +46,7 @@ def column_by_id(region: Region, name: str) -> dict[int, list[int]]:
 
 
 def halo_is_fresh(region: Region) -> None:
-    """What deeds made of the ghosts is what an exchange would bring."""
+    """What commands made of the ghosts is what an exchange would bring."""
 
     def seen() -> tuple:
         rows = {}
@@ -68,7 +67,7 @@ def halo_is_fresh(region: Region) -> None:
 def test_a_drop_adds_exactly_what_it_says():
     region, world = ready()
     before, elements = owned(region, "sugar"), whole_elements([region], world)
-    deeds.apply(region, deeds.checked(world, Drop(31, 0, "sugar", 77)), 1)
+    commands.apply(region, commands.check(world, Drop(31, 0, "sugar", 77)), 1)
     change = owned(region, "sugar") - before
     assert change[31, 0] == 77 and np.count_nonzero(change) == 1
     more = {element: 77 * count for element, count in parse_formula("sugar", "CH2O").items()}
@@ -87,8 +86,8 @@ def test_what_is_dropped_reacts_in_its_cell_until_it_is_spent():
     region.wrap()
     advance(region, world.laws, 2)
     assert owned(region, "crystal").sum() == 0
-    deeds.apply(region, deeds.checked(world, Drop(5, 9, "acid", 25)), 1)
-    deeds.apply(region, deeds.checked(world, Drop(7, 3, "acid", 55)), 2)
+    commands.apply(region, commands.check(world, Drop(5, 9, "acid", 25)), 1)
+    commands.apply(region, commands.check(world, Drop(7, 3, "acid", 55)), 2)
     advance(region, world.laws, 150)
     crystal, salt, acid = (owned(region, name) for name in ("crystal", "salt", "acid"))
     assert (crystal[5, 9], salt[5, 9], acid[5, 9]) == (25, 15, 0)
@@ -102,9 +101,9 @@ def test_what_is_dropped_reacts_in_its_cell_until_it_is_spent():
 def test_no_cell_is_filled_beyond_what_its_counter_holds():
     region, world = ready()
     for number in range(300):
-        deeds.apply(region, Drop(3, 4, "water", 1 << 24), number)
-        deeds.apply(region, Rain(3, 4, 1, 1 << 24), number)
-    assert owned(region, "water")[3, 4] == deeds.MAX_IN_CELL_COUNT == owned(region, "water").max()
+        commands.apply(region, Drop(3, 4, "water", 1 << 24), number)
+        commands.apply(region, Rain(3, 4, 1, 1 << 24), number)
+    assert owned(region, "water")[3, 4] == commands.MAX_IN_CELL_COUNT == owned(region, "water").max()
     before = whole_elements([region], world)
     for _ in range(5):
         advance(region, world.laws, 1)
@@ -114,7 +113,7 @@ def test_no_cell_is_filled_beyond_what_its_counter_holds():
 def test_rain_falls_on_a_disc_over_the_seams():
     region, world = ready()
     before = owned(region, "water")
-    deeds.apply(region, deeds.checked(world, Rain(0, 31, 2, 50)), 1)
+    commands.apply(region, commands.check(world, Rain(0, 31, 2, 50)), 1)
     change = owned(region, "water") - before
     wet = {(y, x) for y, x in np.argwhere(change).tolist()}
     near = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if dy * dy + dx * dx <= 4]
@@ -127,7 +126,7 @@ def test_rain_falls_on_a_disc_over_the_seams():
 def test_paint_sets_a_rectangle_and_nothing_else(part, value):
     region, world = ready()
     fields = {name: array.copy() for name, array in region.fields.items()}
-    deeds.apply(region, deeds.checked(world, Paint(30, 29, 4, 200 if value else 5, part, value)), 1)
+    commands.apply(region, commands.check(world, Paint(30, 29, 4, 200 if value else 5, part, value)), 1)
     plane = owned(region, part)
     rows, columns = [30, 31, 0, 1], (list(range(32)) if value else [29, 30, 31, 0, 1])
     assert (plane[np.ix_(rows, columns)] == value).all()
@@ -141,35 +140,37 @@ def test_paint_sets_a_rectangle_and_nothing_else(part, value):
 
 def test_a_spawn_appears_once_in_every_image_with_an_id_of_its_own():
     region, world = ready()
-    deed = deeds.founder(world, "hunter", 31, 0)
+    command = commands.compose_founder(world, "hunter", 31, 0)
     before = region.counts["births"]
     for number in (7, 8):
-        deeds.apply(region, deeds.checked(world, deed), number)
+        commands.apply(region, commands.check(world, command), number)
     ids = [identity(2, region.tick + 1, number, by_hand=True) for number in (7, 8)]
     assert [images(region, "monsters", being) for being in ids] == [4, 4]  # the window is twice the world each way
     assert region.counts["births"] == before + 2
-    found = deeds.fetched(region, ids[0])
-    assert found == {"kind": "monsters", "id": ids[0], "y_fixed": 31 * 1024 + 512, "x_fixed": 512, "row": deed.row}
+    found = commands.fetch(region, ids[0])
+    assert found == {"kind": "monsters", "id": ids[0], "y_fixed": 31 * 1024 + 512, "x_fixed": 512, "row": command.row}
     halo_is_fresh(region)
     step(region, world.laws)
-    assert deeds.fetched(region, ids[0])["row"]["age_ticks"] == deed.row["age_ticks"] + 1
+    assert commands.fetch(region, ids[0])["row"]["age_ticks"] == command.row["age_ticks"] + 1
 
 
 @pytest.mark.parametrize("species", ["grass", "shrub", "grazer", "hunter"])
 def test_a_founder_is_as_genesis_makes_them(species):
     world = golden(32, 32, **{f"founders.{at}.variation": 0 for at in range(5)})
     region = generate_world(world)
-    deed = deeds.founder(world, species, 3, 4)
+    command = commands.compose_founder(world, species, 3, 4)
     at = [group.species for group in world.settings.founders].index(species)
-    table = region.tables[deed.kind]
-    row = deeds.fetched(region, int(table["id"][table["species"] == at][0]))["row"]
+    table = region.tables[command.kind]
+    row = commands.fetch(region, int(table["id"][table["species"] == at][0]))["row"]
     by_dice = {"age_ticks", "heading", "fatigue", "counts"}
-    assert row.keys() == deed.row.keys()
-    assert {n: v for n, v in row.items() if n not in by_dice} == {n: v for n, v in deed.row.items() if n not in by_dice}
-    assert [a == b for a, b in zip(row["counts"], deed.row["counts"], strict=True)].count(False) <= 1  # sugar
+    assert row.keys() == command.row.keys()
+    assert {n: v for n, v in row.items() if n not in by_dice} == {
+        n: v for n, v in command.row.items() if n not in by_dice
+    }
+    assert [a == b for a, b in zip(row["counts"], command.row["counts"], strict=True)].count(False) <= 1  # sugar
     genes = np.frombuffer(row["genome"], np.int8)[::-1]
     for genome in (genes.tolist(), genes.tobytes()):
-        other = deeds.checked(world, deeds.founder(world, species, 3, 4, genome))
+        other = commands.check(world, commands.compose_founder(world, species, 3, 4, genome))
         assert other.row["genome"] == genes.tobytes()
 
 
@@ -179,8 +180,8 @@ def test_what_is_removed_is_gone_with_all_it_holds():
     before, elements = whole_elements([region], world), {}
     chemistry = world.chemistry
     elements = audit.element_totals(dict(zip(chemistry.names, found["row"]["counts"], strict=True)), chemistry)
-    deeds.apply(region, deeds.checked(world, Remove(found["id"])), 1)
-    assert deeds.fetched(region, found["id"]) is None and images(region, "monsters", found["id"]) == 0
+    commands.apply(region, commands.check(world, Remove(found["id"])), 1)
+    assert commands.fetch(region, found["id"]) is None and images(region, "monsters", found["id"]) == 0
     assert whole_elements([region], world) == {e: n - elements[e] for e, n in before.items()}
     assert region.counts["deaths"] == 1
     halo_is_fresh(region)
@@ -190,10 +191,10 @@ def test_who_is_moved_is_the_same_being_elsewhere():
     region, world = ready()
     region.index("monsters")
     before, counts = whole_elements([region], world), dict(region.counts)
-    found = deeds.fetched(region, cast(world)[0][0]["id"])
+    found = commands.fetch(region, cast(world)[0][0]["id"])
     moved = Move(**{**found, "y_fixed": 0, "x_fixed": 32 * SUBCELL - 1})
-    deeds.apply(region, deeds.checked(world, moved), 1)
-    assert deeds.fetched(region, found["id"]) == {**found, "y_fixed": 0, "x_fixed": 32 * SUBCELL - 1}
+    commands.apply(region, commands.check(world, moved), 1)
+    assert commands.fetch(region, found["id"]) == {**found, "y_fixed": 0, "x_fixed": 32 * SUBCELL - 1}
     assert whole_elements([region], world) == before and region.counts == counts
     rows = region.index("monsters").rows
     assert sorted(rows.tolist()) == list(range(region.tables["monsters"].count))
@@ -206,8 +207,8 @@ def test_a_wound_lets_tissue_fall_and_conserves_matter(kind, asked):
     found = cast(world)[0 if kind == "monsters" else 1][0]
     held = found["row"]["counts"][6]
     before, ground = whole_elements([region], world), owned(region, "detritus")
-    deeds.apply(region, deeds.checked(world, Wound(found["id"], asked)), 1)
-    now = deeds.fetched(region, found["id"])["row"]
+    commands.apply(region, commands.check(world, Wound(found["id"], asked)), 1)
+    now = commands.fetch(region, found["id"])["row"]
     lost = min(held, asked)
     assert held > 10 and now["counts"][6] == held - lost
     fell = owned(region, "detritus") - ground
@@ -224,7 +225,7 @@ def test_a_held_body_does_as_it_is_driven_until_it_is_given_back():
     wanted = drives(turn=-ONE, thrust=ONE, drink=17)
     plain = begin(world)
     advance(plain, world.laws, 1)
-    deeds.apply(region, deeds.checked(world, Drive(being, wanted)), 1)
+    commands.apply(region, commands.check(world, Drive(being, wanted)), 1)
     step(region, world.laws)
     driven, free = (column_by_id(r, "drives") for r in (region, plain))
     assert driven.pop(being) == list(wanted) != free.pop(being)
@@ -232,7 +233,7 @@ def test_a_held_body_does_as_it_is_driven_until_it_is_given_back():
     # its net went on by itself: it remembers what it would have done
     memory = [column_by_id(r, "memory")[being] for r in (region, plain)]
     assert memory[0] == memory[1] != [0] * 8
-    deeds.apply(region, deeds.checked(world, Drive(being)), 2)
+    commands.apply(region, commands.check(world, Drive(being)), 2)
     assert region.controls == Controls()
     advance(region, world.laws, 1)
     assert column_by_id(region, "drives")[being] != list(wanted)
@@ -242,14 +243,14 @@ def test_a_rate_is_changed_in_one_region_and_given_back():
     region, world = ready()
     other = open_region(world, [region.cut(region.owned)], region.constants, 0)
     before = {site: reactions_of(region, site).rate_q24.tolist() for site in ("cell", "plants", "monsters")}
-    deeds.apply(region, deeds.checked(world, deeds.rate(world, "respiration", 0.25)), 1)
+    commands.apply(region, commands.check(world, commands.compose_rate(world, "respiration", 0.25)), 1)
     names = [r.name for r in world.chemistry.reactions if r.site == "monsters"]
     expected = list(before["monsters"])
     expected[names.index("respiration")] = 1 << 22
     assert reactions_of(region, "monsters").rate_q24.tolist() == expected != before["monsters"]
     assert reactions_of(region, "plants").rate_q24.tolist() == before["plants"]
     assert reactions_of(other, "monsters").rate_q24.tolist() == before["monsters"]
-    deeds.apply(region, deeds.rate(world, "respiration", None), 2)
+    commands.apply(region, commands.compose_rate(world, "respiration", None), 2)
     assert reactions_of(region, "monsters").rate_q24.tolist() == before["monsters"] and region.controls == Controls()
 
 
@@ -260,7 +261,7 @@ def test_a_reaction_without_a_rate_does_not_happen():
         region = begin(world)
         if stopped:
             for name in ("decay", "digestion"):
-                deeds.apply(region, deeds.rate(world, name, 0), 1)
+                commands.apply(region, commands.compose_rate(world, name, 0), 1)
         advance(region, world.laws, 30)
         chemistry = world.chemistry
         worlds.append(audit.substance_totals(region, chemistry)["mineral"])
@@ -271,41 +272,41 @@ def test_the_digest_of_a_world_counts_what_people_changed():
     world = World.load("golden", width=32, height=32)
     before = world.digest()
     assert before == audit.digest(world.region) == audit.world_digest(world.region)
-    deeds.apply(world.region, deeds.rate(world.world_file, "decay", 0.1), 1)
+    commands.apply(world.region, commands.compose_rate(world.world_file, "decay", 0.1), 1)
     assert world.digest() != before and audit.digest(world.region) == before
-    deeds.apply(world.region, deeds.rate(world.world_file, "decay", None), 2)
+    commands.apply(world.region, commands.compose_rate(world.world_file, "decay", None), 2)
     assert world.digest() == before
 
 
 def test_other_worlds_take_what_they_know():
     world = read_world("wolf_sheep", {"width": 32, "height": 32})
     region = begin(world)
-    wolf = deeds.fetched(region, int(region.tables["wolves"]["id"][0]))
-    sheep = deeds.fetched(region, int(region.tables["sheep"]["id"][0]))
-    todo: list[Deed] = [
+    wolf = commands.fetch(region, int(region.tables["wolves"]["id"][0]))
+    sheep = commands.fetch(region, int(region.tables["sheep"]["id"][0]))
+    todo: list[Command] = [
         Move(**{**wolf, "y_fixed": 5}),
         Spawn("sheep", 4, 4, sheep["row"]),
         Remove(sheep["id"]),
         Paint(0, 0, 9, 9, "ripe_tick", 1000),
     ]
-    for number, deed in enumerate(todo):
-        deeds.apply(region, deeds.checked(world, deed), number)
-    assert deeds.fetched(region, wolf["id"])["y_fixed"] == 5 and deeds.fetched(region, sheep["id"]) is None
-    assert deeds.fetched(region, identity(1, 1, 1, by_hand=True))["row"] == sheep["row"]
+    for number, command in enumerate(todo):
+        commands.apply(region, commands.check(world, command), number)
+    assert commands.fetch(region, wolf["id"])["y_fixed"] == 5 and commands.fetch(region, sheep["id"]) is None
+    assert commands.fetch(region, identity(1, 1, 1, by_hand=True))["row"] == sheep["row"]
     advance(region, world.laws, 2)
 
 
 # --- as plain data
 
 
-def test_deeds_travel_as_json_and_msgpack():
+def test_commands_travel_as_json_and_msgpack():
     world = golden()
     kinds = set()
     for tick in range(LAST_TICK + 1):
-        for deed in deeds_at(tick, world):
-            kinds.add(type(deed))
-            assert deeds.read(deeds.written(deed)) == deed == deeds.checked(world, deed)
-            assert msgspec.msgpack.decode(msgspec.msgpack.encode(deed), type=Deed) == deed
+        for command in commands_at(tick, world):
+            kinds.add(type(command))
+            assert commands.decode(commands.encode(command)) == command == commands.check(world, command)
+            assert msgspec.msgpack.decode(msgspec.msgpack.encode(command), type=Command) == command
     assert len(kinds) == 9
 
 
@@ -315,20 +316,20 @@ def test_deeds_travel_as_json_and_msgpack():
         b"",
         b"{}",
         b"[1]",
-        b'{"deed": "smite", "id": 1}',
-        b'{"deed": "remove", "id": "x"}',
-        b'{"deed": "remove"}',
-        b'{"deed": "remove", "id": 1.5}',
-        b'{"deed": "remove", "id": 1, "all": 1}',
+        b'{"command": "smite", "id": 1}',
+        b'{"command": "remove", "id": "x"}',
+        b'{"command": "remove"}',
+        b'{"command": "remove", "id": 1.5}',
+        b'{"command": "remove", "id": 1, "all": 1}',
         b"\xff\xfe",
         b"[" * 20_000,
-        b'{"deed": "remove", "id": ' + b"9" * 5000 + b"}",
+        b'{"command": "remove", "id": ' + b"9" * 5000 + b"}",
     ],
 )
-def test_what_is_no_deed_is_refused_in_one_line(content):
+def test_what_is_no_command_is_refused_in_one_line(content):
     with pytest.raises(CommandError) as caught:
-        deeds.read(content)
-    assert str(caught.value).startswith("deed: ") and "\n" not in str(caught.value)
+        commands.decode(content)
+    assert str(caught.value).startswith("command: ") and "\n" not in str(caught.value)
 
 
 # --- what is refused
@@ -343,7 +344,7 @@ def spawn(kind: str = "monsters", **columns: object) -> Spawn:
     return Spawn(kind, 0, 0, {name: value for name, value in row.items() if value is not None})
 
 
-BAD: dict[str, tuple[Deed, str]] = {
+BAD: dict[str, tuple[Command, str]] = {
     "drop outside": (Drop(32, 0, "water", 1), "drop: y = 32: use a whole number from 0 to 31"),
     "drop left": (Drop(0, -1, "water", 1), "drop: x = -1"),
     "drop of nothing known": (Drop(0, 0, "watr", 1), 'unknown "watr": did you mean "water"'),
@@ -390,28 +391,28 @@ BAD: dict[str, tuple[Deed, str]] = {
     "rate of nothing": (Rate("decai", 1), 'rate: reaction: unknown "decai": did you mean "decay"'),
     "rate beyond": (Rate("decay", (64 << 24) + 1), "rate: rate_q24 = 1073741825"),
     "rate below": (Rate("decay", -1), "rate: rate_q24 = -1"),
-    "no deed": (Controls(), "is no deed: use one of drop, paint"),  # type: ignore[dict-item]
+    "no command": (Controls(), "is no command: use one of drop, paint"),  # type: ignore[dict-item]
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_deeds_are_refused_in_one_line_with_the_mend(name):
-    deed, line = BAD[name]
+def test_bad_commands_are_refused_in_one_line_with_the_mend(name):
+    command, line = BAD[name]
     with pytest.raises(CommandError) as caught:
-        deeds.checked(GOLDEN, deed)
+        commands.check(GOLDEN, command)
     assert line in str(caught.value) and "\n" not in str(caught.value) and ": " in str(caught.value)
 
 
 def test_good_ones_of_the_same_kinds_pass():
     for kind in ("monsters", "plants"):
-        assert deeds.checked(GOLDEN, spawn(kind)) == spawn(kind)
+        assert commands.check(GOLDEN, spawn(kind)) == spawn(kind)
     listed = spawn(genome=np.frombuffer(MONSTER["row"]["genome"], np.int8).tolist())
-    assert deeds.checked(GOLDEN, listed) == listed
+    assert commands.check(GOLDEN, listed) == listed
 
 
 @pytest.mark.parametrize("world", ["wolf_sheep", "flocking", "market"])
 @pytest.mark.parametrize(
-    ("deed", "line"),
+    ("command", "line"),
     [
         (Drop(0, 0, "water", 1), "know no substances"),
         (Rain(0, 0, 1, 1), "know no substances"),
@@ -424,24 +425,24 @@ def test_good_ones_of_the_same_kinds_pass():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_laws_that_know_no_such_thing_refuse(world, deed, line):
+def test_laws_that_know_no_such_thing_refuse(world, command, line):
     with pytest.raises(CommandError, match=line):
-        deeds.checked(read_world(world, {"width": 32, "height": 32}), deed)
+        commands.check(read_world(world, {"width": 32, "height": 32}), command)
 
 
 def test_what_is_made_for_people_is_checked_at_the_border():
     other = read_world("flocking", {"width": 32, "height": 32})
     genes = [0] * len(PLANT["row"]["genome"])
     for make, line in (
-        (lambda: deeds.rate(GOLDEN, "decay", 65.0), "rate: decay = 65.0: use 0 to 64"),
-        (lambda: deeds.rate(GOLDEN, "decay", float("nan")), "rate: decay = nan"),
-        (lambda: deeds.rate(GOLDEN, "decay", 1e-9), "below 2\\^-24"),
-        (lambda: deeds.rate(GOLDEN, "dekay", 0.5), 'unknown "dekay"'),
-        (lambda: deeds.founder(GOLDEN, "gras", 0, 0), 'unknown "gras"'),
-        (lambda: deeds.founder(GOLDEN, "grass", 32, 0), "spawn: y = 32"),
-        (lambda: deeds.founder(GOLDEN, "grass", 0, 0, [*genes, 1]), "23 genes are listed"),
-        (lambda: deeds.founder(GOLDEN, "grass", 0, 0, [*genes[1:], 128]), "genome\\[21\\] = 128"),
-        (lambda: deeds.founder(other, "grass", 0, 0), "flocking has no founders"),
+        (lambda: commands.compose_rate(GOLDEN, "decay", 65.0), "rate: decay = 65.0: use 0 to 64"),
+        (lambda: commands.compose_rate(GOLDEN, "decay", float("nan")), "rate: decay = nan"),
+        (lambda: commands.compose_rate(GOLDEN, "decay", 1e-9), "below 2\\^-24"),
+        (lambda: commands.compose_rate(GOLDEN, "dekay", 0.5), 'unknown "dekay"'),
+        (lambda: commands.compose_founder(GOLDEN, "gras", 0, 0), 'unknown "gras"'),
+        (lambda: commands.compose_founder(GOLDEN, "grass", 32, 0), "spawn: y = 32"),
+        (lambda: commands.compose_founder(GOLDEN, "grass", 0, 0, [*genes, 1]), "23 genes are listed"),
+        (lambda: commands.compose_founder(GOLDEN, "grass", 0, 0, [*genes[1:], 128]), "genome\\[21\\] = 128"),
+        (lambda: commands.compose_founder(other, "grass", 0, 0), "flocking has no founders"),
     ):
         with pytest.raises(CommandError, match=line):
             make()
@@ -457,11 +458,11 @@ def test_a_world_is_not_opened_with_controls_it_cannot_have(controls):
 
 
 def test_what_lives_can_be_moved_at_any_time():
-    """Every natural being's row passes the check that a deed's row has to pass."""
+    """Every natural being's row passes the check that a command's row has to pass."""
     world = golden(48, 48)
     region = begin(world)
     advance(region, world.laws, 400)
     assert region.counts["births"] > 50
     for name, table in region.tables.items():
         for being in table["id"][region.owned_rows(name)].tolist():
-            deeds.checked(world, Move(**deeds.fetched(region, being)))
+            commands.check(world, Move(**commands.fetch(region, being)))
