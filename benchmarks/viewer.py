@@ -21,10 +21,11 @@ import numpy as np
 from benchmarks.measure import median
 from umwelt.agents.mesa.world import World
 from umwelt.agents.world_file import read_world
-from umwelt.client.connection.connection import Core
+from umwelt.client.connection.connection import GatewayLink
+from umwelt.client.connection.promises import PromisedConnection
 from umwelt.client.window.app import imported, prepare_display
 from umwelt.client.window.feed.camera import Camera
-from umwelt.client.window.session import PromisedConnection, Session
+from umwelt.client.window.session import Session
 from umwelt.cluster.gateway.welcome import compose_welcome
 from umwelt.cluster.launch.local import Engine, Plan, begin_run
 from umwelt.cluster.process import read_announcement
@@ -230,7 +231,7 @@ def line(seconds: float) -> None:
         assert engine.coordinator is not None
         while not engine.coordinator.status.get("tick") or read_announcement(folder / "run" / GATEWAY_FILE) is None:
             engine.poll(0.05)
-        world = PromisedConnection(Core(folder / "run"))
+        world = PromisedConnection(GatewayLink(folder / "run"))
         session = Session(world, Camera.over(512, 512, SIZE))
         world.speed(20.0)
         for name, scale in (("from afar", 1.5), ("dots", 3.0), ("bodies", 16.0), ("bodies, near", 40.0)):

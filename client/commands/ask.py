@@ -17,7 +17,8 @@ from rich.text import Text
 
 from umwelt.client.commands.remote import connected
 from umwelt.client.connection.api import Connection
-from umwelt.client.connection.queries import ORGANS, QUERIES
+from umwelt.client.connection.workflows import ORGANS_SUFFIX as ORGANS
+from umwelt.client.connection.workflows import QUERIES
 from umwelt.cluster.tasks.registry import Task
 from umwelt.cluster.tasks.workflow import WITHIN_S
 from umwelt.sandbox.errors import RunError

@@ -6,13 +6,11 @@ in `turn`, in the window's own thread.
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from umwelt.client.connection.api import Connection, Moment
-from umwelt.client.connection.connection import Core, Reply
+from umwelt.client.connection.promises import Promise
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.feed import Feed, place_of
 from umwelt.client.window.feed.looks import Looks
@@ -20,7 +18,7 @@ from umwelt.client.window.feed.series import Being, Series, Status, fits
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import KEEPER, WORLD
 from umwelt.cluster.wire.viewer_protocol import LIVE
-from umwelt.sandbox.errors import RunError, UmweltError
+from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Torus
 from umwelt.sandbox.units import SUBCELL
 
@@ -33,57 +31,6 @@ MISSHAPEN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError
 """What answers of another shape than was asked for lead to."""
 STALE_S = 2.5
 """Without a word from the server for so long, the window says that it reconnects."""
-
-
-class Promise:
-    """An answer that will come: `convert` makes of the reply what was asked for."""
-
-    def __init__(self, asked: "Future[Reply]", what: str, convert: Callable[[Reply], Any], timeout_s: float):
-        self._asked, self.what, self._convert = asked, what, convert
-        self._end_s = time.monotonic() + timeout_s
-
-    @property
-    def done(self) -> bool:
-        """Whether there is an answer, or will be none."""
-        return self._asked.done() or time.monotonic() > self._end_s
-
-    @property
-    def answered(self) -> bool:
-        """Whether there is an answer, a refusal too; of what was not answered nobody knows whether it was done."""
-        return self._asked.done()
-
-    def result(self) -> Any:
-        """The answer; `UmweltError` where it was refused or did not come."""
-        if not self._asked.done():
-            self._asked.cancel()
-            raise RunError(f"{self.what}: no answer came: see whether the world still runs")
-        reply = self._asked.result()
-        try:
-            return self._convert(reply)
-        except MISSHAPEN as error:
-            raise RunError(f"{self.what}: an answer that is none: {' '.join(repr(error).split())[:200]}") from None
-
-
-class PromisedConnection(Connection):
-    """A connection whose questions and commands give promises."""
-
-    @property
-    def core(self) -> Core:
-        """The line to the gateway."""
-        return self._core
-
-    def _do(self, asked: "Future[Reply]", what: str, convert: Callable[[Reply], Any], timeout_s: float = 0.0) -> Any:
-        return Promise(asked, what, convert, timeout_s or self.timeout_s)
-
-    def _moment(self, tick: int) -> "PromisedMoment":
-        return PromisedMoment(self, tick)
-
-
-class PromisedMoment(Moment):
-    """A moment of the past whose questions give promises."""
-
-    def _do(self, asked: "Future[Reply]", what: str, convert: Callable[[Reply], Any], timeout_s: float = 0.0) -> Any:
-        return Promise(asked, what, convert, timeout_s or self.timeout_s)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The house's own tasks: parts of the queries of `client/connection/queries.py`, and some to try things out with."""
+"""The house's own tasks: parts of the queries of `client/connection/workflows.py`, and some to try things out with."""
 
 import operator
 from collections.abc import Sequence

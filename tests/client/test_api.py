@@ -43,8 +43,8 @@ def test_what_is_asked_is_what_one_region_would_say(resting, town):
     wanted = own & (table["sugar_count"] > 60)
     found = resting.query(where=[("sugar_count", ">", 60)], columns=["y", "x", "sugar_count", "organs"])
     order = np.flatnonzero(wanted)[np.argsort(table["id"][wanted])]
-    assert found["id"].tolist() == table["id"][order].tolist() and 0 < found["total"] < own.sum()
-    assert found["tick"] == status["tick"] == region.tick
+    assert found["id"].tolist() == table["id"][order].tolist() and 0 < found.total < own.sum()
+    assert found.tick == status["tick"] == region.tick
     assert (found["organs"] == table["organs"][order]).all()
     rim = region.halo_cells
     assert found["y"].tolist() == ((table["y_fixed"][order] >> 10) - rim).tolist()
@@ -323,7 +323,7 @@ def test_a_moment_of_the_past_is_shown_beside_the_running_world(run):
             _, region, _ = restore_region(Store(folder), at)
             found = moment.query(columns=["sugar_count"])
             table, own = region.tables["monsters"], region.owned_rows("monsters")
-            assert found["tick"] == at and sorted(table["id"][own].tolist()) == found["id"].tolist()
+            assert found.tick == at and sorted(table["id"][own].tolist()) == found["id"].tolist()
             assert (moment.field("sugar") == region.owned_view("sugar")).all()
             view = next(moment.watch((0, 0, 64, 64), layers=["sugar"]))
             assert view.tick == at and view.complete

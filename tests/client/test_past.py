@@ -37,7 +37,7 @@ def world(town):
 
 def until(moment, tick: int) -> None:
     end_s = time.monotonic() + 60
-    while moment.query(columns=[], most=1)["tick"] < tick:
+    while moment.query(columns=[], max_rows=1).tick < tick:
         assert time.monotonic() < end_s
         time.sleep(0.02)
 
@@ -56,7 +56,7 @@ def test_a_moment_plays_rests_and_shows_what_was(world, store):
     assert 52 < at < LAST
     time.sleep(0.3)
     _, region, _ = restore_region(store, at)
-    assert moment.query(columns=[])["tick"] == at
+    assert moment.query(columns=[]).tick == at
     assert (moment.field("water") == region.owned_view("water")).all()
     table, own = region.tables["monsters"], region.owned_rows("monsters")
     assert moment.query(columns=["tissue_count"])["tissue_count"].sum() == table["tissue_count"][own].sum()
@@ -64,8 +64,8 @@ def test_a_moment_plays_rests_and_shows_what_was(world, store):
     until(moment, LAST)
     time.sleep(0.3)
     assert moment.rest() == LAST  # the journal ends there, though the world has gone on
-    assert world.show(44).query(columns=[], most=1)["tick"] == 44
-    assert other.query(columns=[], most=1)["tick"] == 90
+    assert world.show(44).query(columns=[], max_rows=1).tick == 44
+    assert other.query(columns=[], max_rows=1).tick == 90
 
 
 @pytest.mark.parametrize("speed", [-1.0, 10_001.0, float("nan"), float("inf")])
@@ -84,7 +84,7 @@ def test_births_and_families_are_those_of_the_journal(world, store):
     journal.close()
     gathered, since, after, pages = [], 0, 0, 0
     while True:
-        page = world.births(since, most=37, after=after)
+        page = world.births(since, max_rows=37, after=after)
         gathered.append(page["id"])
         assert len(page["id"]) <= 37 and set(page) > {"marker_a", "species", "parent_id"}
         since, after, pages = page["next"], page["after"], pages + 1
@@ -153,7 +153,7 @@ def test_spectators_may_ask_for_all_of_it(store, tmp_path):
 
 def test_too_many_questions_to_the_journal_are_refused_and_the_world_goes_on(town, world):
     with connect(town.address) as greedy:
-        asked = [greedy._core.ask(_birth_question) for _ in range(120)]
+        asked = [greedy.link.ask(_birth_question) for _ in range(120)]
         before = town.tick()
         found = [one.exception(30) for one in asked]
     lines = [str(error) for error in found if error is not None]

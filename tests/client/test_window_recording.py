@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from umwelt.agents.open_world import begin
 from umwelt.agents.world_file import read_world
-from umwelt.client.connection.connection import Reply
+from umwelt.client.connection.pending import Reply
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.recording import make_demo, recording
 from umwelt.client.window.recording.demo import BUNDLED, UNTOUCHED, Demo
@@ -178,11 +178,11 @@ def test_it_tells_what_a_journal_tells(small):
     clock.now_s += 3.5
     counts = demo.count().result()
     assert counts["plants"] and counts["monsters"]
-    assert len(demo.query(columns=["y", "x", "species"], most=5).result()["id"]) == 5
+    assert len(demo.query(columns=["y", "x", "species"], max_rows=5).result()["id"]) == 5
     assert demo.field("water", (0, 0, 8, 8)).result().shape == (8, 8)
     told = demo.metrics().result()
     assert told["ticks"][0] == FIRST_TICK and told["populations"]["plants"]["grass"][0] > 0
-    page = demo.births(most=10).result()
+    page = demo.births(max_rows=10).result()
     assert page["more"] and len(page["id"]) == 10
     rest = demo.births(page["next"], after=page["after"]).result()
     assert not rest["more"] and not set(rest["id"].tolist()) & set(page["id"].tolist())

@@ -13,13 +13,15 @@ from umwelt.agents import commands
 from umwelt.agents.commands.drop import Drop
 from umwelt.agents.commands.wound import Wound
 from umwelt.client.connection.api import connect
-from umwelt.client.connection.connection import Core
+from umwelt.client.connection.connection import GatewayLink
+from umwelt.client.connection.promises import PromisedConnection
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.input.fork_dialog import SPECTATOR_LINE
 from umwelt.client.window.input.inhabit import KEYS, MAX_TURNS_A_S, SEND_EVERY_S, TURN_A_TICK, Inhabiting
 from umwelt.client.window.input.palette import TOOLS
-from umwelt.client.window.input.tools import PAST_LINE, Toolbox
-from umwelt.client.window.session import PromisedConnection, Session
+from umwelt.client.window.input.tools import PAST_LINE
+from umwelt.client.window.input.tools import Toolbox
+from umwelt.client.window.session import Session
 from umwelt.client.window.timeline import COMMAND, KEPT, Timeline
 from umwelt.cluster.run.replay import read_journalled_commands, restore_region
 from umwelt.cluster.run.store import Store
@@ -51,7 +53,7 @@ def world(town, keys):
 
 
 def opened(place, keys=None, scale: float = 20.0) -> Session:
-    found = Session(PromisedConnection(Core(place, keys)), Camera.over(HEIGHT, WIDTH, (640, 480)))
+    found = Session(PromisedConnection(GatewayLink(place, keys)), Camera.over(HEIGHT, WIDTH, (640, 480)))
     found.camera.look(40, 40, scale, at_once=True)
     turned(found, lambda: found.status and found.feed.complete)
     return found

@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from carving import golden
@@ -21,7 +22,7 @@ from umwelt.cluster.gateway.task_requests import MAX_TASKS_OF_ONE
 from umwelt.cluster.tasks.registry import pack_arguments
 from umwelt.cluster.view.queries import Count
 from umwelt.cluster.wire.keys import Keys, make_keys
-from umwelt.cluster.wire.viewer_protocol import Task
+from umwelt.cluster.wire.viewer_protocol import Query, Task
 from umwelt.sandbox.errors import RunError
 
 HEIGHT, WIDTH = 96, 80  # as conftest.py has them
@@ -73,7 +74,7 @@ def test_arrays_go_in_and_come_out(world):
 
 def test_all_parts_of_an_answer_are_of_one_tick_while_the_world_runs(town, world):
     for _ in range(5):
-        counted = world._ask(Count(), lambda reply: reply)
+        counted = world.link.ask(lambda ticket: Query(ticket, msgspec.json.encode(Count()))).result(20)
         assert counted.content["ticks"] == [counted.tick]
     assert town.tick() > 5
 
@@ -246,7 +247,7 @@ def test_what_a_workflow_had_under_way_when_it_failed_is_let_go(town, world):
 def test_the_tasks_of_a_viewer_that_leaves_are_let_go(town, world):
     with connect(town.address) as other:
         for number in range(30):
-            other._core.do(_slow_task(number))
+            other.link.do(_slow_task(number))
         end_s = time.monotonic() + 5
         while not town.do(lambda: len(town.gateway.tasking.placing)) and time.monotonic() < end_s:
             time.sleep(0.02)
@@ -262,7 +263,7 @@ def _slow_task(number: int) -> Task:
 
 def test_a_viewer_s_tasks_are_bounded(town, world):
     with connect(town.address) as other:
-        asked = [other._core.do(_slow_task(number)) for number in range(MAX_TASKS_OF_ONE + 20)]
+        asked = [other.link.do(_slow_task(number)) for number in range(MAX_TASKS_OF_ONE + 20)]
         with pytest.raises(RunError, match="too many tasks at once"):
             asked[-1].result(10)
         assert sum(one.done() for one in asked) == 20

@@ -48,7 +48,7 @@ MIN_GLIDE_S, MAX_GLIDE_S = 0.02, 0.6
 
 
 class Source(Protocol):
-    """Where tiles come from: `client.connection.Core`, or a recording."""
+    """Where tiles come from: `client.connection.GatewayLink`, or a recording."""
 
     @property
     def known(self) -> Welcome:

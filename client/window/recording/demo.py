@@ -23,10 +23,10 @@ from umwelt.agents.hocl.programs import bundled_minds
 from umwelt.agents.open_world import empty_region, torus_of
 from umwelt.agents.species.hocl_behaviour import SUFFIX
 from umwelt.agents.world_file import EARTH, WorldFile, parse_world
-from umwelt.client.connection.connection import Reply
+from umwelt.client.connection.pending import Reply
+from umwelt.client.connection.promises import PromisedConnection
 from umwelt.client.window.recording import recording
 from umwelt.client.window.recording.recording import Recording, Tracks
-from umwelt.client.window.session import PromisedConnection
 from umwelt.cluster.gateway import journal_queries
 from umwelt.cluster.gateway.journal_queries import MARKERS, MAX_BIRTHS
 from umwelt.cluster.gateway.welcome import compose_welcome, species_names
@@ -270,7 +270,7 @@ class _Kept:
 
 
 class Playback:
-    """Plays a film by a clock, over and over: in the place of `connection.Core`."""
+    """Plays a film by a clock, over and over: in the place of `connection.GatewayLink`."""
 
     def __init__(self, told: Recording, clock: Callable[[], float] = time.monotonic):
         self.told, self.clock = told, clock
