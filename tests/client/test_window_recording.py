@@ -157,11 +157,14 @@ def test_the_inspector_is_told_all_of_a_being(small):
     turned(session, clock, 0.5)
     monsters = next(swarm for swarm in session.feed.frame.swarms if swarm.table == "monsters")
     session.select(int(monsters.ids[0]), "monsters")
-    turned(session, clock, 1.5)
+    turned(session, clock, 0.5)
+    first_tick = session.selected.being["tick"]
+    turned(session, clock, 1.0)
     being = session.selected.being
+    assert being["tick"] > first_tick
     assert being["kind"] == "monsters" and being["species"] in session.known.species
     assert len(being["stimuli"]) == 41 and any(being["stimuli"].values())
-    assert list(being["drives"]) == session.known.drives and len(session.selected.drives_seen) > 2
+    assert list(being["drives"]) == session.known.drives
     assert isinstance(being["row"]["genome"], bytes) and any(being["row"]["genome"])
     assert being["columns"]["tissue_count"] > 0 and being["columns"]["age_ticks"] > 0
     place = session.selected_place()

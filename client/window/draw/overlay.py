@@ -8,6 +8,7 @@ from arcade.gl import BufferDescription
 
 from umwelt.agents.earth.parameters import LEAF_FULL_COUNT
 from umwelt.client.pictures.scene import GOLDEN, body_cells, hsv
+from umwelt.client.window.draw.marks import Line, Ring
 from umwelt.client.window.draw.programs import give, lay_over, program
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.feed import place_of, row_of
@@ -16,7 +17,6 @@ from umwelt.client.window.feed.looks import Looks
 from umwelt.client.window.feed.torus import shortest
 from umwelt.sandbox.region import Rectangle, Torus
 
-Colour = Sequence[float]
 MIN_RING_PIXELS = 16.0
 DASHES = 5.0
 NODE_LINE_PIXELS, LOAD_PIXELS = 2.0, 120.0
@@ -64,14 +64,13 @@ class _Batch:
 class Overlay:
     """What is drawn last, crisp and in the window's pixels.
 
-    `rings` (y, x, radius in cells, colour) and `lines` (y, x, y, x, colour, width in pixels) are the window's: places
-    in world cells, colours of three or four numbers from 0 to 1. They stay until the window sets others.
+    The window sets `rings` and `lines` (see `marks`); they stay until it sets others.
     """
 
     def __init__(self, ctx: Any):
         self.ctx = ctx
-        self.rings: Sequence[tuple[float, float, float, Colour]] = []
-        self.lines: Sequence[tuple[float, float, float, float, Colour, float]] = []
+        self.rings: Sequence[Ring] = []
+        self.lines: Sequence[Line] = []
         self._lines = _Batch(
             ctx, "line", "4f 4f 1f", ["in_line", "in_tint", "in_width"], "line_vertex.glsl", "line_fragment.glsl"
         )
@@ -87,9 +86,9 @@ class Overlay:
             for at, node in enumerate(nodes):
                 lines += node_lines(camera, node, at)
         for y, x, radius, colour in self.rings:
-            rings.append((*camera.pixel(y, x), max(radius * camera.scale, 4.0), 0.0, *_tint(colour)))
+            rings.append((*camera.pixel(y, x), max(radius * camera.scale, 4.0), 0.0, *colour))
         for y, x, y_end, x_end, colour, width in self.lines:
-            lines.append((*_way(camera, y, x, y_end, x_end), *_tint(colour), width))
+            lines.append((*_way(camera, y, x, y_end, x_end), *colour, width))
         if looks.selected:
             rings += selection(frame, camera, looks.selected)
         if not lines and not rings:
@@ -103,11 +102,6 @@ class Overlay:
         """Give everything back."""
         self._lines.release()
         self._rings.release()
-
-
-def _tint(colour: Colour) -> tuple[float, float, float, float]:
-    red, green, blue = colour[:3]
-    return float(red), float(green), float(blue), float(colour[3]) if len(colour) > 3 else 1.0
 
 
 def _way(camera: Camera, y: float, x: float, y_end: float, x_end: float) -> tuple[float, float, float, float]:

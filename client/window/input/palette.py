@@ -5,9 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-Colour = tuple[float, float, float, float]
-Ring = tuple[float, float, float, Colour]
-Line = tuple[float, float, float, float, Colour, float]
+from umwelt.client.window.draw.marks import Colour, Line
 
 CALM, WATERY, STONE = (0.86, 0.98, 1.0, 0.9), (0.35, 0.7, 1.0, 0.9), (0.8, 0.74, 0.65, 0.9)
 LEAFY, RED, GOLDEN, LILAC = (0.5, 0.95, 0.5, 0.9), (1.0, 0.4, 0.35, 0.95), (0.98, 0.85, 0.4, 0.9), (0.8, 0.6, 1.0, 0.9)

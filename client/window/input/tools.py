@@ -13,15 +13,14 @@ from umwelt.agents.body.interface import SUBSTANCES
 from umwelt.agents.commands import deeds
 from umwelt.agents.commands.deeds import MAX_ELEVATION, MAX_IN_CELL_COUNT, MAX_RADIUS_CELLS, MAX_SIDE_CELLS
 from umwelt.agents.commands.requests import MAX_DEEDS
+from umwelt.client.window.draw.marks import Line, Ring
 from umwelt.client.window.feed.feed import nearest, place_of
 from umwelt.client.window.feed.torus import cell_of, inside, shortest
 from umwelt.client.window.input.palette import (
     BY_NAME,
     TOOLS,
     Done,
-    Line,
     Question,
-    Ring,
     Settings,
     Tool,
     outline,
