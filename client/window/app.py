@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from umwelt.client.window.feed.camera import MAX_SCALE, MIN_SCALE, Camera
-from umwelt.client.window.session import NEAR_BYTES_A_S, PromisedConnection, Session
+from umwelt.client.window.session import NEAR_BYTES_PER_S, PromisedConnection, Session
 from umwelt.sandbox.errors import RunError, UmweltError
 
 SIZE = (1280, 800)
@@ -129,7 +129,7 @@ def open_session(place: str | Path | None, keys: Path | None, demo: bool, sight:
         from umwelt.client.commands.remote import place_of
         from umwelt.client.connection.api import core_of
 
-        core = core_of(place_of(None if place is None else str(place)), keys, NEAR_BYTES_A_S)
+        core = core_of(place_of(None if place is None else str(place)), keys, NEAR_BYTES_PER_S)
         world = PromisedConnection(core, ANSWER_S)
     try:
         known = world.core.known

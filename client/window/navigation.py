@@ -7,9 +7,9 @@ from umwelt.client.window.input.keys import PANS, ZOOMS
 from umwelt.client.window.input.tools import REACH_CELLS, REACH_PIXELS
 from umwelt.client.window.session import Session
 
-WHEEL_FACTOR, KEY_ZOOM_A_S = 1.18, 3.0
+WHEEL_FACTOR, KEY_ZOOM_PER_S = 1.18, 3.0
 """How much larger cells become: by a notch of the wheel, and by a key that is held for a second."""
-PAN_PIXELS_A_S = 900.0
+PAN_PIXELS_PER_S = 900.0
 
 Pixel = tuple[float, float]
 """Framebuffer pixels from the upper left corner: right, down."""
@@ -43,11 +43,11 @@ class Navigation:
         right = sum(PANS[name][0] for name in self._held if name in PANS)
         down = sum(PANS[name][1] for name in self._held if name in PANS)
         if right or down:
-            step = PAN_PIXELS_A_S * seconds * self.pixel_ratio()
+            step = PAN_PIXELS_PER_S * seconds * self.pixel_ratio()
             self.session.camera.pan(right * step, down * step, at_once=False)
             self.session.following = False
         for name in self._held & ZOOMS.keys():
-            self.session.camera.zoom(KEY_ZOOM_A_S ** (ZOOMS[name] * seconds))
+            self.session.camera.zoom(KEY_ZOOM_PER_S ** (ZOOMS[name] * seconds))
 
     # --- the mouse
 

@@ -25,7 +25,7 @@ from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.region import Torus
 
-NEAR_BYTES_A_S, FAR_BYTES_A_S = 2.8e6, 0.95e6
+NEAR_BYTES_PER_S, FAR_BYTES_PER_S = 2.8e6, 0.95e6
 """The most that the window asks the gateway to send, in bytes a second: near by, and when it shows densities only."""
 MISSHAPEN = MALFORMED
 STALE_S = 2.5
@@ -244,7 +244,7 @@ class Session:
         if self.following and (place := self.selected_place()) is not None:
             self.camera.look(place[0], place[1])
         self.camera.turn(seconds)
-        bytes_per_s = FAR_BYTES_A_S if list(self.camera.levels()) == ["densities"] else NEAR_BYTES_A_S
+        bytes_per_s = FAR_BYTES_PER_S if list(self.camera.levels()) == ["densities"] else NEAR_BYTES_PER_S
         if self.world.bytes_per_s != bytes_per_s:
             self.world.bytes_per_s = bytes_per_s
         self.feed.turn(self.camera, self.looks, now_s)

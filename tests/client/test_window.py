@@ -165,7 +165,7 @@ def test_keys_pan_zoom_and_show_the_whole_world(stand):
     stand.until(lambda: not stand.moving)
     assert camera.x > x + 2
     stand.hold("plus", 12)
-    assert camera.wished[2] > 32
+    assert camera.target[2] > 32
     stand.key("Home")
     stand.settled()
     assert camera.scale == camera.min_scale

@@ -106,12 +106,12 @@ def test_every_level_and_layer_of_the_bundled_recording_comes():
     assert BUNDLED.stat().st_size <= 3_000_000
     for scale, has in ((12.0, "swarms"), (4.0, "dots"), (0.5, "densities")):
         session.camera.scale = scale
-        session.camera.wished = (session.camera.y, session.camera.x, scale)
+        session.camera.target = (session.camera.y, session.camera.x, scale)
         turned(session, clock, 1.0)
         frame = session.feed.frame
         assert session.feed.complete and getattr(frame, has)
         assert {"water", "elevation", "light", "aroma", "rain"} <= frame.planes.keys()
-    session.camera.scale, session.camera.wished = 12.0, (session.camera.y, session.camera.x, 12.0)
+    session.camera.scale, session.camera.target = 12.0, (session.camera.y, session.camera.x, 12.0)
     for layer in session.known.layers[1:]:
         session.looks.layer = layer
         turned(session, clock, 0.3)

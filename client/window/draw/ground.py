@@ -25,7 +25,7 @@ CAPACITY_COUNT = 640
 READ = ("elevation", "water", "detritus", "aroma", "musk", "alarm", "light", "temperature", "rain", "cover")
 MISSING = {"light": float(ONE), "temperature": 2000.0, "elevation": 0.0}
 """What is drawn where a plane is not there: full sun, 20 degrees."""
-EASE_A_S = 5.0
+EASE_PER_S = 5.0
 """What changed is reached but for a share of 1/e in a fifth of a second."""
 EASED_S = 1.0
 COMPOSE_EVERY_S = 1 / 30
@@ -271,7 +271,7 @@ class Ground:
             ),
             strengths=(1 / DETRITUS_MUCH_COUNT, 1 / SCENT_STRONG_COUNT, 1 / self.light_most, 1 / self._cover[1]),
             cover_low=self._cover[0],
-            ease=1.0 if fresh or not 0 < since < EASED_S else 1 - math.exp(-EASE_A_S * since),
+            ease=1.0 if fresh or not 0 < since < EASED_S else 1 - math.exp(-EASE_PER_S * since),
         )
         self.ctx.disable(self.ctx.BLEND)
         into.target.use()

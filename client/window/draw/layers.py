@@ -24,7 +24,7 @@ LOOKED_AT = 128
 """So many rows and columns are looked at for the range."""
 FROM_NOTHING = 0.35
 """A range that begins below this share of its end begins at nothing."""
-RANGE_EASE_A_S = 2.5
+RANGE_EASE_PER_S = 2.5
 TICKS = 5
 COLDEST, WARMEST = -25.0, 45.0
 """Degrees Celsius that the colours of temperature reach to; in the middle is 0."""
@@ -269,7 +269,7 @@ class LayerDrawer:
             self._wished = span_of(name, plane)
             self._name, self._number = name, plane.number
         passed = min(1.0, max(0.0, now_s - self._drawn_s))
-        share = 1.0 if fresh else 1 - math.exp(-RANGE_EASE_A_S * passed)
+        share = 1.0 if fresh else 1 - math.exp(-RANGE_EASE_PER_S * passed)
         low, high = (old + (new - old) * share for old, new in zip(self.span, self._wished, strict=True))
         self.span, self._drawn_s = (low, high), now_s
         # only temperature has colours that depend on the range

@@ -120,7 +120,7 @@ class Inhabiting:
             session.say("somebody held it already: now you do")
         place = session.selected_place()
         if place is not None:
-            session.camera.look(place[0], place[1], max(session.camera.wished[2], SEEN_SCALE))
+            session.camera.look(place[0], place[1], max(session.camera.target[2], SEEN_SCALE))
         session.say("you are its drives now: W A D to go, Space bites, G grazes, E drinks; I or Esc gives it back")
         return True
 
