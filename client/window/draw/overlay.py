@@ -1,4 +1,4 @@
-"""Lines and rings over the picture: the nodes' borders and loads, the selected being, tools, what a being senses."""
+"""Lines and rings over the picture: borders and loads of nodes, the selected being, marks of tools and senses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from arcade.gl import BufferDescription
 from umwelt.agents.earth.parameters import LEAF_FULL_COUNT
 from umwelt.client.pictures.scene import GOLDEN, body_cells, hsv
 from umwelt.client.window.draw.marks import Line, Ring
-from umwelt.client.window.draw.programs import give, lay_over, program
+from umwelt.client.window.draw.programs import CLOCK_WRAP_S, give, lay_over, program
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.feed import place_of, row_of
 from umwelt.client.window.feed.frame import Frame
@@ -20,18 +20,19 @@ from umwelt.sandbox.region import Rectangle, Torus
 MIN_RING_PIXELS = 16.0
 DASHES = 5.0
 NODE_LINE_PIXELS, LOAD_PIXELS = 2.0, 120.0
-_FLOATS = {"line": 9, "ring": 8}
+MIN_ROWS = 256
 
 
 class _Batch:
-    """Instanced quads from one array of floats."""
+    """Instanced quads from one buffer of floats; `formats` and `names` describe the attributes of a row."""
 
-    def __init__(self, ctx: Any, kind: str, formats: str, names: list[str], vertex: str, fragment: str):
-        self.ctx, self.floats = ctx, _FLOATS[kind]
+    def __init__(self, ctx: Any, formats: str, names: list[str], vertex: str, fragment: str):
+        self.ctx = ctx
+        row_bytes = 4 * sum(int(attribute_format[0]) for attribute_format in formats.split())
         self.program = program(ctx, vertex, fragment)
         corners = np.array([-1, -1, 1, -1, -1, 1, 1, 1], np.float32)
         self._corners = ctx.buffer(data=corners.tobytes())
-        self._buffer = ctx.buffer(reserve=256 * self.floats * 4, usage="stream")
+        self._buffer = ctx.buffer(reserve=MIN_ROWS * row_bytes, usage="stream")
         self._formats, self._names = formats, names
         self._describe()
 
@@ -62,7 +63,7 @@ class _Batch:
 
 
 class Overlay:
-    """What is drawn last, crisp and in the window's pixels.
+    """Draws marks in the window's own pixels, after the finish, so that they stay sharp.
 
     The window sets `rings` and `lines` (see `marks`); they stay until it sets others.
     """
@@ -72,14 +73,12 @@ class Overlay:
         self.rings: Sequence[Ring] = []
         self.lines: Sequence[Line] = []
         self._lines = _Batch(
-            ctx, "line", "4f 4f 1f", ["in_line", "in_tint", "in_width"], "line_vertex.glsl", "line_fragment.glsl"
+            ctx, "4f 4f 1f", ["in_line", "in_tint", "in_width"], "line_vertex.glsl", "line_fragment.glsl"
         )
-        self._rings = _Batch(
-            ctx, "ring", "4f 4f", ["in_ring", "in_tint"], "line_ring_vertex.glsl", "line_ring_fragment.glsl"
-        )
+        self._rings = _Batch(ctx, "4f 4f", ["in_ring", "in_tint"], "line_ring_vertex.glsl", "line_ring_fragment.glsl")
 
     def draw(self, frame: Frame, camera: Camera, looks: Looks, nodes: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Draw it all into what is bound."""
+        """Draw all marks into the framebuffer that is bound."""
         lines: list[tuple[float, ...]] = []
         rings: list[tuple[float, ...]] = []
         if looks.nodes:
@@ -95,28 +94,28 @@ class Overlay:
             return
         lay_over(self.ctx)
         viewport = (float(camera.view[0]), float(camera.view[1]))
-        self._lines.draw(lines, viewport, frame.now_s % 3600.0)
-        self._rings.draw(rings, viewport, frame.now_s % 3600.0)
+        self._lines.draw(lines, viewport, frame.now_s % CLOCK_WRAP_S)
+        self._rings.draw(rings, viewport, frame.now_s % CLOCK_WRAP_S)
 
     def release(self) -> None:
-        """Give everything back."""
+        """Delete all GPU resources."""
         self._lines.release()
         self._rings.release()
 
 
 def _way(camera: Camera, y: float, x: float, y_end: float, x_end: float) -> tuple[float, float, float, float]:
-    """A line's ends in pixels: the first as it is nearest to the middle, the second as it is nearest to the first."""
+    """The pixels of both ends: the copy of the first that is nearest to the middle, and of the second nearest to it."""
     right, down = camera.pixel(y, x)
     far_y, far_x = shortest(y_end - y, camera.height), shortest(x_end - x, camera.width)
     return right, down, right + far_x * camera.scale, down + far_y * camera.scale
 
 
 def selection(frame: Frame, camera: Camera, being: int) -> list[tuple[float, ...]]:
-    """The dashed ring about a being; none where it is not seen."""
-    seen, place = row_of(frame, being), place_of(frame, being, Torus(camera.height, camera.width))
-    if seen is None or place is None:
+    """The dashed ring around the selected being; empty if it is not in the frame."""
+    location, place = row_of(frame, being), place_of(frame, being, Torus(camera.height, camera.width))
+    if location is None or place is None:
         return []
-    swarm, row = seen
+    swarm, row = location
     tissue = float(swarm.columns["tissue_count"][row]) if "tissue_count" in swarm.columns else 30.0
     radius = 0.6 + 0.8 * min(1.0, tissue / LEAF_FULL_COUNT) if swarm.plant else float(body_cells(tissue))
     wide = max(radius * camera.scale * 1.55 + 6.0, MIN_RING_PIXELS)
@@ -124,13 +123,13 @@ def selection(frame: Frame, camera: Camera, being: int) -> list[tuple[float, ...
 
 
 def node_colour(at: int) -> tuple[float, float, float]:
-    """A soft colour for the node with a number."""
+    """The colour of a node by its number."""
     red, green, blue = hsv((0.48 + at * GOLDEN) % 1, 0.42, 0.95).tolist()
     return red, green, blue
 
 
 def node_lines(camera: Camera, node: Mapping[str, Any], at: int) -> list[tuple[float, ...]]:
-    """The border of a node's rectangle wherever it is seen, and in its corner how busy it is."""
+    """The border of a node's shard, all copies in view, with a bar in its corner that shows the node's load."""
     if not node.get("rectangle"):
         return []
     rectangle = Rectangle(*(int(part) for part in node["rectangle"]))

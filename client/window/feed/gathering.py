@@ -45,7 +45,7 @@ class TileBeings:
     columns: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, pieces: Sequence[Piece], table: str) -> "Gathered | None":
+    def of(cls, pieces: Sequence[Piece], table: str) -> "TileBeings | None":
         """Join the pieces of a tile; where two hold the same being, the newest counts. None if there are no beings."""
         parts = []
         for piece in sorted(pieces, key=lambda piece: -piece.head.tick):
