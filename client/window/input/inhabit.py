@@ -132,7 +132,7 @@ class Inhabiting:
             session.say("another viewer held it: now you hold it")
         place = session.selected_place()
         if place is not None:
-            session.camera.look(place[0], place[1], max(session.camera.wished[2], MIN_SCALE))
+            session.camera.look(place[0], place[1], max(session.camera.target[2], MIN_SCALE))
         session.say("you steer it now: W A D to move, Space bites, G grazes, E drinks; I or Esc releases it")
         return True
 
