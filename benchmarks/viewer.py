@@ -23,8 +23,7 @@ from umwelt.agents.mesa.world import World
 from umwelt.agents.world_file import read_world
 from umwelt.client.connection.connection import GatewayLink
 from umwelt.client.connection.promises import PromisedConnection
-from umwelt.client.window.app import prepare_display
-from umwelt.client.window.app import import_window
+from umwelt.client.window.app import import_window, prepare_display
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.session import Session
 from umwelt.cluster.gateway.welcome import compose_welcome

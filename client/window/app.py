@@ -9,8 +9,7 @@ from typing import Any
 
 from umwelt.client.connection.promises import PromisedConnection
 from umwelt.client.window.feed.camera import MAX_SCALE, MIN_SCALE, Camera
-from umwelt.client.window.session import Session
-from umwelt.client.window.session import NEAR_BYTES_PER_S
+from umwelt.client.window.session import NEAR_BYTES_PER_S, Session
 from umwelt.sandbox.errors import RunError, UmweltError
 
 SIZE = (1280, 800)

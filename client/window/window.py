@@ -10,13 +10,10 @@ from umwelt.client.window.draw.senses import sense_marks
 from umwelt.client.window.draw.stage import Stage
 from umwelt.client.window.feed.sky import wind_at
 from umwelt.client.window.gui import Gui
-from umwelt.client.window.input.fork_dialog import SPECTATOR_LINE
 from umwelt.client.window.input.inhabit import Inhabiting
 from umwelt.client.window.input.tools import Toolbox
-from umwelt.client.window.panels import legend
-from umwelt.client.window.navigation import Navigation
-from umwelt.client.window.navigation import Pixel
-from umwelt.client.window.panels import recordings
+from umwelt.client.window.navigation import Navigation, Pixel
+from umwelt.client.window.panels import legend, recordings
 from umwelt.client.window.panels.dock import Dock
 from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.layout import LEFT_PX, RIGHT_PX
@@ -54,7 +51,7 @@ class Window(arcade.Window):
         self.gui = Gui(self)
         self.toolbox, self.inhabiting, self.timeline = Toolbox(session), Inhabiting(session), Timeline(session)
         self.navigation = Navigation(session, self.get_pixel_ratio)
-        self.pointer = Pointer(session, self.hands, self.navigation)
+        self.pointer = Pointer(session, self.toolbox, self.navigation)
         self.captures = Captures(session, self.pixels)
         self.dock, self.toolbar, self.timeline_strip = Dock(), Toolbar(), TimelineStrip(self.timeline)
         self.dock.visible = panels
@@ -91,7 +88,7 @@ class Window(arcade.Window):
         self.clear()
         self._draw_world()
         self.captures.add_frame()
-        self._panels_drawn = self.dock.visible or self.hands.asking is not None
+        self._panels_drawn = self.dock.visible or self.toolbox.fork_dialog.question is not None
         if self._panels_drawn:
             self.gui.begin(1 / FRAMES_PER_S)
             self._draw_panels()
@@ -99,7 +96,7 @@ class Window(arcade.Window):
 
     def _draw_world(self) -> None:
         session, camera, overlay = self.session, self.session.camera, self.stage.overlay
-        rings, lines = self.hands.marks() if session.shown == LIVE else ([], [])
+        rings, lines = self.toolbox.marks() if session.shown == LIVE else ([], [])
         selected, place = session.selected, session.selected_place()
         if session.looks.senses and selected is not None and selected.being is not None and place is not None:
             sense_rings, sense_lines = sense_marks(selected.being, *place) if not selected.gone else ([], [])
@@ -112,10 +109,10 @@ class Window(arcade.Window):
     def _draw_panels(self) -> None:
         session = self.session
         if not self.dock.visible:
-            self.toolbar.draw_question(self.toolbox)
+            self.toolbar.draw_question(self.toolbox.fork_dialog)
             return
         self.dock.draw(session)
-        self.toolbar.draw(session, self.hands)
+        self.toolbar.draw(session, self.toolbox)
         self.timeline_strip.draw()
         self.inhabiting.draw()
         shown_legend = self.stage.legend(session.feed.frame, session.looks)

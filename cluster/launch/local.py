@@ -29,7 +29,7 @@ from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.remote_store import create_store
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.run.verify import update_chain
-from umwelt.cluster.shard import check_species
+from umwelt.cluster.shard import check_species, measure_populations
 from umwelt.cluster.wire.keys import WORLD, Keys
 from umwelt.cluster.wire.transport import check_bind_address
 from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE

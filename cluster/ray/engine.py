@@ -27,6 +27,7 @@ from typing import Any, cast
 
 import msgspec
 
+from umwelt.cluster.coordinator.process import COORDINATOR_FILE
 from umwelt.cluster.launch.local import (
     CLOSE_S,
     COORDINATOR_NAME,

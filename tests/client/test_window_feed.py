@@ -12,14 +12,9 @@ from umwelt.client.connection.api import connect
 from umwelt.client.connection.connection import GatewayLink
 from umwelt.client.connection.promises import PromisedConnection
 from umwelt.client.window.feed.camera import Camera
-from umwelt.client.window.feed.feed import nearest
-from umwelt.client.window.feed.feed import place_of
-from umwelt.client.window.feed.gathering import cells_of
-from umwelt.client.window.feed.gathering import swarm_of
+from umwelt.client.window.feed.feed import drawn_places, nearest, place_of
+from umwelt.client.window.feed.gathering import TileBeings, cells_of, merge_pieces, swarm_of
 from umwelt.client.window.session import Session
-from umwelt.client.window.feed.feed import drawn_places
-from umwelt.client.window.feed.gathering import TileBeings
-from umwelt.client.window.feed.gathering import merge_pieces
 from umwelt.cluster.view.tiles import BEINGS, Head, Piece, Topic
 from umwelt.sandbox.region import Rectangle, Torus
 

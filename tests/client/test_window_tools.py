@@ -19,14 +19,10 @@ from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.input.fork_dialog import SPECTATOR_LINE
 from umwelt.client.window.input.inhabit import KEYS, MAX_TURNS_A_S, SEND_EVERY_S, TURN_A_TICK, Inhabiting
 from umwelt.client.window.input.palette import TOOLS
-from umwelt.client.window.input.tools import PAST_LINE
-from umwelt.client.window.input.tools import Toolbox
+from umwelt.client.window.input.tools import PAST_LINE, Toolbox
 from umwelt.client.window.session import Session
-from umwelt.client.window.timeline import COMMAND
-from umwelt.client.window.timeline import KEPT
-from umwelt.client.window.timeline import Timeline
-from umwelt.cluster.run.replay import read_journalled_commands
-from umwelt.cluster.run.replay import restore_region
+from umwelt.client.window.timeline import COMMAND, KEPT, Timeline
+from umwelt.cluster.run.replay import read_journalled_commands, restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.wire.keys import KEEPER, SPECTATOR, Keys, make_keys
 from umwelt.cluster.wire.viewer_protocol import LIVE

@@ -10,10 +10,7 @@ from typing import Any
 from umwelt.agents.body.interface import ANTENNA_SENSES, ANTENNAE
 from umwelt.agents.earth import parameters
 from umwelt.client.window.draw.colours import SENSE_COLOURS
-from umwelt.client.window.input.marks import Line
-from umwelt.client.window.input.marks import Ring
-from umwelt.client.window.draw.marks import Line
-from umwelt.client.window.draw.marks import Ring
+from umwelt.client.window.draw.marks import Line, Ring
 from umwelt.sandbox.units import ONE, SUBCELL, TURN
 
 KIN, STRANGER = (0.45, 0.85, 1.0), (1.0, 0.55, 0.35)

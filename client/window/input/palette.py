@@ -5,7 +5,6 @@ from typing import Any
 
 from umwelt.agents.commands import KINDS, CommandKind
 from umwelt.agents.commands.tool import Tool
-from umwelt.client.window.draw.marks import Colour, Line
 
 LOOK = Tool("look", "look", "click a being to select it; drag to move the view", "being", "")
 """The only tool that gives no command."""

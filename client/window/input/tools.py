@@ -11,29 +11,15 @@ from typing import Any
 from umwelt.agents.body.interface import SUBSTANCES
 from umwelt.agents.commands import Command
 from umwelt.agents.commands.paint import MAX_SIDE_CELLS
-from umwelt.agents.commands.tool import Choice
-from umwelt.agents.commands.tool import Number
-from umwelt.agents.commands.tool import Tool
-from umwelt.client.window.draw.marks import Line
-from umwelt.client.window.draw.marks import Ring
+from umwelt.agents.commands.tool import Choice, Number, Tool
+from umwelt.client.window.draw.marks import Line, Ring
 from umwelt.client.window.feed.feed import nearest, place_of
 from umwelt.client.window.feed.torus import cell_of, inside, shortest
-from umwelt.client.window.input.fork_dialog import SPECTATOR_LINE
-from umwelt.client.window.input.fork_dialog import ForkDialog
-from umwelt.client.window.input.fork_dialog import say_once
+from umwelt.client.window.input.fork_dialog import SPECTATOR_LINE, ForkDialog, say_once
 from umwelt.client.window.input.icons import look_of
-from umwelt.client.window.input.marks import Line
-from umwelt.client.window.input.marks import Ring
-from umwelt.client.window.input.marks import outline
-from umwelt.client.window.input.marks import pieces
-from umwelt.client.window.input.palette import BY_NAME
-from umwelt.client.window.input.palette import KIND_BY_TOOL
-from umwelt.client.window.input.palette import LOOK
-from umwelt.client.window.input.palette import TOOLS
-from umwelt.client.window.input.palette import Brush
-from umwelt.client.window.input.palette import default_settings
-from umwelt.client.window.input.sending import CommandSender
-from umwelt.client.window.input.sending import Stroke
+from umwelt.client.window.input.marks import outline, pieces
+from umwelt.client.window.input.palette import BY_NAME, KIND_BY_TOOL, LOOK, TOOLS, Brush, default_settings
+from umwelt.client.window.input.sending import CommandSender, Stroke
 from umwelt.client.window.session import Session
 from umwelt.cluster.wire.viewer_protocol import LIVE
 
