@@ -23,7 +23,7 @@ from umwelt.agents.mesa.world import World
 from umwelt.agents.world_file import read_world
 from umwelt.client.connection.connection import GatewayLink
 from umwelt.client.connection.promises import PromisedConnection
-from umwelt.client.window.app import imported, prepare_display
+from umwelt.client.window.app import import_window, prepare_display
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.session import Session
 from umwelt.cluster.gateway.welcome import compose_welcome
@@ -269,7 +269,7 @@ def main() -> None:
     for _ in range(chosen.first):
         world.step()
     local = Local(world)
-    window_type = imported()
+    window_type = import_window()
     camera = Camera.over(local.known.height, local.known.width, SIZE)
     session = Session(local, camera, lambda: local.clock_s)
     window = window_type(session, SIZE, panels=False, shown=False)

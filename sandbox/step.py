@@ -167,6 +167,7 @@ def step(region: Region, laws: Laws, between: Callable[[Law], None] | None = Non
         if between is not None:
             between(law)
     region.tick += 1
+    region.controls.expire(region.tick)
 
 
 def advance(region: Region, laws: Laws, ticks: int) -> None:

@@ -14,7 +14,16 @@ import numpy as np
 
 from umwelt.agents import commands
 from umwelt.agents.body.interface import DRIVES
-from umwelt.agents.commands import Command, Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
+from umwelt.agents.commands import Command
+from umwelt.agents.commands.drive import Drive
+from umwelt.agents.commands.drop import Drop
+from umwelt.agents.commands.move import Move
+from umwelt.agents.commands.paint import Paint
+from umwelt.agents.commands.rain import Rain
+from umwelt.agents.commands.rate import Rate, compose_rate
+from umwelt.agents.commands.remove import Remove
+from umwelt.agents.commands.spawn import Spawn, compose_founder
+from umwelt.agents.commands.wound import Wound
 from umwelt.agents.open_world import generate_world
 from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.region import Region, exchange_halos
@@ -83,17 +92,17 @@ def commands_at(tick: int, world: WorldFile) -> list[Command]:
         1: [Rain(0, 0, 5, 300), Rain(h // 2, w // 2, 3, 40), Paint(h - 3, w - 4, 7, 9, "water", 900)],
         2: [Paint(h // 2 - 2, w // 2 - 3, 5, 6, "elevation", 900), Paint(5, w - 2, 40, 4, "mineral", 70)],
         3: [
-            commands.compose_founder(world, "grazer", h - 1, 0),
-            commands.compose_founder(world, "hunter", h - 1, 0),
-            commands.compose_founder(world, "grass", 0, w // 2),
-            commands.compose_founder(world, "reed", h // 2 - 1, w - 1),
+            compose_founder(world, "grazer", h - 1, 0),
+            compose_founder(world, "hunter", h - 1, 0),
+            compose_founder(world, "grass", 0, w // 2),
+            compose_founder(world, "reed", h // 2 - 1, w - 1),
             Spawn("monsters", middle_y, middle_x - 1, monsters[3]["row"]),
             Spawn("plants", 1, w * SUBCELL - 1, plants[0]["row"]),
         ],
         4: [Wound(found["id"], 5 + at) for at, found in enumerate([*monsters[3:9], *plants[:5]])],
         5: [
-            commands.compose_rate(world, "decay", 0.9),
-            commands.compose_rate(world, "respiration", 0.5),
+            compose_rate(world, "decay", 0.9),
+            compose_rate(world, "respiration", 0.5),
             Rate("photosynthesis", 0),
         ],
         6: [
@@ -106,9 +115,9 @@ def commands_at(tick: int, world: WorldFile) -> list[Command]:
         8: [Wound(monsters[RUNNER]["id"], 1 << 24), Wound(monsters[MARCHER]["id"], 3), Remove(1)],
         9: [Drive(monsters[MARCHER]["id"]), Drive(monsters[SLEEPER]["id"], drives(turn=-ONE, thrust=ONE, bite=9))],
         10: [
-            commands.compose_rate(world, "decay", None),
+            compose_rate(world, "decay", None),
             Rain(h - 1, w // 2, 9, 80),
-            commands.compose_founder(world, "hunter", h // 2, w // 2),
+            compose_founder(world, "hunter", h // 2, w // 2),
         ],
         11: [*[Drop(h // 2 - 1, 0, "water", 1 << 24)] * 2, Paint(0, 0, 256, 1, "oxygen", 9)],
         12: [heading_to(monsters[4], middle_y, 0, 30000), Remove(monsters[4]["id"]), Wound(monsters[8]["id"], 9)],

@@ -55,7 +55,7 @@ class Walk:
         self.world, self.region, self.passed_over = restore_region(store)
         if self.world.common.births:
             self.region.births = []
-        store.tidy()
+        store.remove_unfinished()
         self.journal = Journal(store.journal)
         self.species = list(self.world.laws.species(self.world)) if self.world.laws.species else []
 
@@ -92,7 +92,7 @@ class Walk:
         self.journal.commit()
         self.store.save(self.region, self.world.text, self.world.name)
         update_chain(self.store, self.journal)
-        self.journal.enter_head(None)
+        self.journal.chain.enter_head(None)
 
     def close(self) -> None:
         """Close the journal."""

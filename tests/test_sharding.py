@@ -165,7 +165,7 @@ def done() -> dict:
         world = golden(*size)
         regions = [begin(world)]
         run_with_commands(regions, world, COMMAND_TICKS, 1)
-        assert regions[0].controls.held and regions[0].controls.rates
+        assert regions[0].controls.overrides and regions[0].controls.rates
         found[size] = outcome(regions, world)
         assert found[size][0] == audit.world_digest(regions[0]) != audit.digest(regions[0])
     return found
@@ -190,14 +190,14 @@ def test_a_new_cut_amid_commands_keeps_rates_and_held_bodies(done):
     regions = carved(generate_world(world), world, ninths(torus), 2)
     run_with_commands(regions, world, 8, 2, shuffle_seed=1)
     first = regions[0]
-    assert first.controls.held and first.controls.rates
+    assert first.controls.overrides and first.controls.rates
     pieces = [region.cut(region.owned) for region in regions]
     regions = [
         open_region(world, pieces, first.constants, first.tick, 4, part, first.controls) for part in quarters(torus)
     ]
     run_with_commands(regions, world, COMMAND_TICKS - 8, 4, shuffle_seed=2)
     assert outcome(regions, world) == done[(64, 64)]
-    assert not first.controls.held.keys() <= regions[0].controls.held.keys()  # it is their own
+    assert not first.controls.overrides.keys() <= regions[0].controls.overrides.keys()  # it is their own
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

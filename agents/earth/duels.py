@@ -8,7 +8,7 @@ import numpy as np
 from umwelt.agents.body.interface import MODULE
 from umwelt.agents.earth.genesis import founders, template_kind
 from umwelt.agents.earth.settings import FounderSettings
-from umwelt.agents.species.behaviour import NET
+from umwelt.agents.species.references import NET
 from umwelt.agents.world_file import WorldFile, convert, one_of
 from umwelt.sandbox.region import Region
 

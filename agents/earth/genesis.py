@@ -34,8 +34,9 @@ from umwelt.agents.earth.laws.spore import SPORES
 from umwelt.agents.earth.settings import EarthSettings, FounderSettings
 from umwelt.agents.earth.terrain import draws, elevation_of
 from umwelt.agents.earth.wires import wire
-from umwelt.agents.species.behaviour import NET, Behaviours, behaviours_for, columns_for
-from umwelt.agents.species.hocl_behaviour import is_mind, read_mind, with_mind
+from umwelt.agents.species.behaviour import Behaviours
+from umwelt.agents.species.hocl_behaviour import is_hocl_behaviour, read_hocl_behaviour, with_program_genes
+from umwelt.agents.species.references import NET, behaviours_for, columns_for
 from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.chemistry import Chemistry, Reaction
 from umwelt.sandbox.columns import Column, Schema, identity
@@ -132,10 +133,10 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
             genomes = plant_genome(like or "grass", founder.genes, place)[None]
         else:
             genome = monster_genome(like or "blank", founder.organs, founder.genes, place)
-            if is_mind(founder.behaviour):
+            if is_hocl_behaviour(founder.behaviour):
                 if founder.wires:
                     raise WorldFileError(f"{place}.wires: it lives by a program, and has no net: leave it out")
-                genome = with_mind(genome, read_mind(founder.behaviour, f"{place}.behaviour"))
+                genome = with_program_genes(genome, read_hocl_behaviour(founder.behaviour, f"{place}.behaviour"))
             wire(genome, founder.wires, f"{place}.wires")
             genomes = genome[None]
         found.append(

@@ -40,7 +40,7 @@ def audit_run(run: Path, ticks: int | None, as_json: bool) -> int:
     with show_replay(f"measuring {run}") as show:
         cycles = measure_cycles(store, ticks, show)
     for line in cycles.passed_over:
-        if line.removesuffix(": passed over") not in closure.damaged:
+        if line.removesuffix(": skipped") not in closure.damaged:
             print(line, file=sys.stderr)
     if as_json:
         print(json.dumps(_result_as_plain(run, closure, cycles)))

@@ -112,8 +112,8 @@ def read_descent(
     last_tick = newest.manifest.tick
     journal = Journal.reading(store.journal)
     try:
-        read, whole = 0, journal.birth_count(species)
-        for rows in journal.births_by_ticks(PAGE_ROWS, last_tick, species):
+        read, whole = 0, journal.lineage.birth_count(species)
+        for rows in journal.lineage.births_by_ticks(PAGE_ROWS, last_tick, species):
             try:
                 gathering.add_births(rows)
             except (ValueError, TypeError, OverflowError) as error:

@@ -58,7 +58,7 @@ def draw_run(
         )
     if tick is not None:
         journal = Journal.reading(store.journal)
-        reached = max(journal.last_tick(), *(entry.tick for entry in store.entries()), 0)
+        reached = max(journal.history.last_tick(), *(entry.tick for entry in store.entries()), 0)
         journal.close()
         if tick > reached:
             raise RunError(

@@ -62,7 +62,7 @@ class CoordinatorSettings(msgspec.Struct):
 def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, manifest: snapshot.Manifest) -> RunState:
     """What a run's folder tells a directory."""
     tick = manifest.tick
-    commands = list(journal.commands(tick))
+    commands = list(journal.history.commands(tick))
     return RunState(
         torus_of(world),
         world.laws.light_speed,
@@ -70,11 +70,11 @@ def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, m
         entry.name,
         manifest.counts["births"],
         manifest.counts["deaths"],
-        max(journal.last_epoch(), manifest.epoch),
-        1 + journal.last_number(),
-        max(tick, 1 + journal.last_tick()),
+        max(journal.history.last_epoch(), manifest.epoch),
+        1 + journal.history.last_number(),
+        max(tick, 1 + journal.history.last_tick()),
         tuple(command for _, command in commands),
-        tuple((ticket, command.tick, command.number) for ticket, command in reversed(list(journal.commands()))),
+        tuple((ticket, command.tick, command.number) for ticket, command in reversed(list(journal.history.commands()))),
     )
 
 
@@ -110,13 +110,13 @@ class CoordinatorProcess:
         entry, manifest, passed = newest_good(store, world)
         for line in passed:
             print(f"umwelt: {line}", file=sys.stderr, flush=True)
-        store.tidy()
+        store.remove_unfinished()
         self.journal = Journal(store.journal)
         secret = load_chain_secret(Path(settings.keys)) if settings.keys else None
-        if secret is not None and not self.journal.head_stands():
+        if secret is not None and not self.journal.chain.has_last_head():
             raise RunError(
-                f"{store.journal}: its last head is not of this ledger: umwelt verify {store.folder} tells what was "
-                "changed: take it from a copy, or resume the run without keys"
+                f"{store.journal}: its last head does not belong to this hash chain: umwelt verify {store.folder} says "
+                "what was changed: take the journal from a copy, or resume the run without keys"
             )
         update_chain(store, self.journal)
         known = known_from(store, self.journal, world, entry, manifest)

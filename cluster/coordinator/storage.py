@@ -32,6 +32,7 @@ from umwelt.cluster.wire.protocol import FileChunk, FileRequest
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError, UmweltError
+from umwelt.sandbox.region import Rectangle
 
 COMMIT_EVERY_S = 1.0
 CELL_WEIGHT, BEING_WEIGHT = 1, 6
@@ -67,7 +68,7 @@ class RunStorage:
         self.world, self.store, self.journal, self.constants = world, store, journal, constants
         self._layout = world.laws.layout(world)
         self._species = list(world.laws.species(world)) if world.laws.species else []
-        first = next(journal.metrics(), None)
+        first = next(journal.history.metrics(), None)
         self._seen = first.populations if first is not None else {}
         self._secret = secret
         self._finished: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
@@ -86,7 +87,7 @@ class RunStorage:
         entry = Entry.parse(divide.snapshot)
         assert entry is not None
         torus = torus_of(self.world)
-        beings = snapshot.density(self.store.path(*entry), self.store.manifest(entry), BLOCK_CELLS)
+        beings = snapshot.count_beings(self.store.path(*entry), self.store.manifest(entry), BLOCK_CELLS)
         weights = beings * BEING_WEIGHT + BLOCK_CELLS * BLOCK_CELLS * CELL_WEIGHT
         return [tuple(rectangle) for rectangle in cut(torus, weights, divide.parts, divide.halo_cells)]  # type: ignore[misc]
 
@@ -158,7 +159,7 @@ class RunStorage:
 
     def _manifest(self, complete: CompleteSnapshot) -> snapshot.Manifest:
         common = self.world.common
-        return snapshot.describe(
+        return snapshot.make_manifest(
             self.world.name,
             self.world.text,
             self._layout,
@@ -238,15 +239,15 @@ class RunStorage:
         if self._finished.empty():
             return
         while not self._finished.empty():
-            self.journal.enter_snapshot(*self._finished.get())
-        self.journal.enter_head(self._secret)
+            self.journal.chain.enter_snapshot(*self._finished.get())
+        self.journal.chain.enter_head(self._secret)
 
     def close(self) -> None:
         """End: what was entered is durable, and signed."""
         self._writer.shutdown()
         try:
             self._enter_snapshots()
-            self.journal.enter_head(self._secret)
+            self.journal.chain.enter_head(self._secret)
         finally:
             self.journal.close()
 
@@ -255,7 +256,7 @@ def newest_good(
     store: Store, world: WorldFile, last_tick: int | None = None
 ) -> tuple[Entry, snapshot.Manifest, list[str]]:
     """The newest snapshot that is whole, read part by part; and a line for each one passed over."""
-    passed = [f"{path}: half written: passed over" for path in store.unfinished()]
+    passed = [f"{path}: unfinished: skipped" for path in store.unfinished()]
     layout = world.laws.layout(world)
     for entry in store.entries(last_tick):
         path = store.path(*entry)
@@ -263,8 +264,8 @@ def newest_good(
             manifest = store.manifest(entry)
             snapshot.load_constants(path, manifest)
             for part in manifest.parts:
-                snapshot.load_parts(path, manifest, snapshot.Rectangle(*part["rectangle"]), torus_of(world), layout)
+                snapshot.load_parts(path, manifest, Rectangle(*part["rectangle"]), torus_of(world), layout)
             return entry, manifest, passed
         except SnapshotError as error:
-            passed.append(f"{error}: passed over")
+            passed.append(f"{error}: skipped")
     raise store.no_snapshot_error(passed)

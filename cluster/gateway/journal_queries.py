@@ -99,7 +99,7 @@ class JournalQueries:
         return None if len(self._kinds) == 1 else {self._kinds[table]}
 
     def _births(self, journal: Journal, message: History, most: int, kinds: set[int] | None) -> Found:
-        found = journal.births_from(message.tick, message.being or -1, most, kinds, self._genes)
+        found = journal.lineage.births_from(message.tick, message.being or -1, most, kinds, self._genes)
         by_column: list[Any] = list(zip(*found.rows, strict=True)) or [()] * 7
         by_column[5] = [self._species.get(name, -1) for name in by_column[5]]
         columns = {
@@ -124,7 +124,7 @@ class JournalQueries:
 
 
 def _metrics(journal: Journal, since: int) -> Found:
-    moments = journal.metrics_from(since, MAX_POINTS)
+    moments = journal.history.metrics_from(since, MAX_POINTS)
     width = 3 + max((_width(one) for one in moments), default=0)
     most = max(2, MAX_NUMBERS // width)
     if len(moments) > most:
@@ -156,6 +156,6 @@ def _family(journal: Journal, being: int) -> Found:
     names = ("id", "parent_id", "tick", "species", "y", "x")
     ancestors, children = (
         [dict(zip(names, (born[0], born[1] or 0, born[2], born[5] or "", *born[3:5]), strict=True)) for born in found]
-        for found in journal.family(being)
+        for found in journal.lineage.family(being)
     )
     return Found({"ancestors": ancestors, "children": children})

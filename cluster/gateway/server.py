@@ -19,7 +19,6 @@ from typing import Any
 import msgspec
 
 from umwelt.agents import commands
-from umwelt.agents.commands.requests import composed, needed, spoken
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.gateway.journal_queries import JOURNAL_QUERIES, Found, JournalQueries
@@ -374,9 +373,9 @@ class Gateway:
         self._keeper(viewer, message.what)
         if len(self.submits) + len(self.asks) >= MAX_COMMANDS or not viewer.commands.take(now_s):
             raise RunError("too many commands at once: give fewer a second")
-        command = spoken(message.what, message.arguments)
-        if not needed(command):
-            self._submit(viewer, message.ticket, command, None)
+        request = commands.decode_request(message.what, message.arguments)
+        if not request.being_id():
+            self._submit(viewer, message.ticket, request, None)
             return
 
         def found(part: queries.Part | None, line: str) -> None:
@@ -384,17 +383,15 @@ class Gateway:
                 self._answer(viewer, message.ticket, -1, line=line)
                 return
             try:
-                self._submit(viewer, message.ticket, command, queries.being_of(part.answer))
+                self._submit(viewer, message.ticket, request, queries.being_of(part.answer))
             except (UmweltError, ValueError) as error:
                 self._answer(viewer, message.ticket, -1, line=str(error))
 
-        self.asks.ask(queries.Fetch(needed(command)), LIVE, now_s, found)
+        self.asks.ask(queries.Fetch(request.being_id()), LIVE, now_s, found)
 
-    def _submit(self, viewer: Viewer, ticket: str, command: Any, being: dict[str, Any] | None) -> None:
-        written = [commands.encode(command) for command in composed(self.world, command, being)]
-        if not written:
-            raise RunError("commands: none are given: give at least one")
-        self.submits.submit(SubmitCommands(ticket, written), self.clock(), self._settled(viewer, ticket))
+    def _submit(self, viewer: Viewer, ticket: str, request: commands.Request, being: dict[str, Any] | None) -> None:
+        composed = [commands.encode(command) for command in commands.compose(self.world, request, being)]
+        self.submits.submit(SubmitCommands(ticket, composed), self.clock(), self._settled(viewer, ticket))
 
     def _take_order(self, viewer: Viewer, message: viewer_protocol.Order, now_s: float) -> None:
         self._keeper(viewer, message.what)

@@ -18,8 +18,8 @@ from zmq.auth.thread import ThreadAuthenticator
 from umwelt.cluster.shard import Shard
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import Topic
-from umwelt.cluster.wire.keys import WORLD, Keys
-from umwelt.cluster.wire.transport import DOMAIN, Doorman, check_bind_address, reachable, why_not_bound, written
+from umwelt.cluster.wire.keys import WORLD, Keys, key_to_hex
+from umwelt.cluster.wire.transport import DOMAIN, Doorman, check_bind_address, reachable, why_not_bound
 from umwelt.sandbox.errors import RunError
 
 TILE_EVERY_S = 0.05
@@ -78,14 +78,14 @@ class TilePublisher:
             door.set(zmq.ZAP_DOMAIN, DOMAIN.encode())
             door.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
             door.set(zmq.CURVE_SERVER, 1)
-            door.curve_publickey, door.curve_secretkey = keys.door
+            door.curve_publickey, door.curve_secretkey = keys.server_pair
         try:
             door.bind(re.sub(r":0$", ":*", bind) if bind.startswith("tcp://") else bind)
         except zmq.ZMQError as error:
             raise RunError(why_not_bound(bind, error)) from None
         self.address = reachable(door.get_string(zmq.LAST_ENDPOINT).rstrip("\0"))
         if keys is not None and keys.world_secret is None:
-            self.address += "#" + written(keys.public)
+            self.address += "#" + key_to_hex(keys.public)
 
     @property
     def wanted(self) -> list[Topic]:

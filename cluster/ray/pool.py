@@ -1,6 +1,6 @@
-"""Workers on the hosts of a Ray cluster: as those of `workers.py` here, each an actor of Ray that holds a core.
+"""Workers on the hosts of a Ray cluster: like those of `tasks/worker.py`, each an actor of Ray that holds one core.
 
-A task whose worker dies goes to another, from its own checkpoint where that worker can read it.
+A task whose worker dies is given to another worker, which continues from the task's checkpoint if it can read it.
 """
 
 import contextlib
@@ -17,84 +17,84 @@ from umwelt.cluster.tasks.worker import TaskCall, WorkerReport
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.kernel import crew
 
-ASK_EVERY_S = 0.5
+RESULT_TIMEOUT_S = 0.5
 
 
-class Actor:
-    """Does one task after the other on one thread, and meanwhile says on another at which tick it is."""
+class TaskActor:
+    """An actor that runs one task at a time on one thread, and answers on another which tick the task has reached."""
 
     def __init__(self, folder: str):
-        if os.path.isdir(folder):  # species of one's own lie where one works
+        if os.path.isdir(folder):  # the user's own species are imported from the working folder
             os.chdir(folder)
         sys.path.append(os.getcwd())
         crew.resize(1)
         self._tick = -1
 
     def do(self, name: str, arguments: bytes) -> tuple[bytes, str]:
-        """What comes of a task with packed arguments, or the line of the mistake that ended it."""
+        """Runs a task with packed arguments. Returns its result and an empty line, or the line of its error."""
         self._tick = -1
         try:
-            return find_task(name).run(arguments, say=self._say), ""
+            return find_task(name).run(arguments, say=self._set_tick), ""
         except UmweltError as error:
             return b"", str(error)
 
     def tick(self) -> int:
-        """At which tick the task under way is."""
+        """Returns the tick that the current task has reached, -1 before the first."""
         return self._tick
 
-    def _say(self, tick: int) -> None:
+    def _set_tick(self, tick: int) -> None:
         self._tick = tick
 
 
 class RayWorker:
-    """An actor as a workshop knows it."""
+    """A worker of a pool that runs tasks in an actor."""
 
     kind, lives = "a worker of Ray", 3
 
     def __init__(self, ray: Any):
         options = {"num_cpus": 1, "scheduling_strategy": "SPREAD", "max_concurrency": 2}
-        self._ray, self._actor = ray, ray.remote(Actor).options(**options).remote(os.getcwd())
-        self._doing: Any = None
+        self._ray, self._actor = ray, ray.remote(TaskActor).options(**options).remote(os.getcwd())
+        self._result: Any = None
 
     def begin(self, errand: TaskCall) -> None:
-        """Give it a task."""
-        self._doing = self._actor.do.remote(errand.name, errand.arguments)
+        """Start a task."""
+        self._result = self._actor.do.remote(errand.name, errand.arguments)
 
     def hear(self) -> WorkerReport:
-        """What came out, or else, now and then, how far it is; `EOFError` where it has died."""
-        found = self._told(self._doing)
-        if found is not None:
-            return WorkerReport(done=True, found=found[0], line=found[1])
-        tick = self._told(self._actor.tick.remote())
+        """Returns the result of the task, or the tick that it has reached. Raises `EOFError` if the actor has died."""
+        result = self._get(self._result)
+        if result is not None:
+            return WorkerReport(done=True, found=result[0], line=result[1])
+        tick = self._get(self._actor.tick.remote())
         return WorkerReport(-1 if tick is None else tick)
 
-    def _told(self, reference: Any) -> Any:
-        """What Ray gives for a reference; None where it does not soon."""
+    def _get(self, reference: Any) -> Any:
+        """Returns the value of a reference; None if it is not available in time."""
         try:
-            return self._ray.get(reference, timeout=ASK_EVERY_S)
+            return self._ray.get(reference, timeout=RESULT_TIMEOUT_S)
         except self._ray.exceptions.GetTimeoutError:
             return None
         except self._ray.exceptions.RayError as error:
             raise EOFError(first_line(error)) from None
 
     def end(self) -> None:
-        """End it at once."""
+        """Kill the actor."""
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(self._actor)
 
 
 @contextmanager
 def ray_worker_pool(tasks: int, processes: int, seen: Callable[[str, int], None] | None = None) -> Iterator[WorkerPool]:
-    """A workshop for so many tasks whose hands are on Ray's hosts, so many at once, or one for each core Ray has.
+    """Yields a pool of workers on Ray's hosts: `processes` of them, or one for each core of Ray, at most one a task.
 
-    A Ray that is begun here has that many cores, and ends with the workshop.
+    If Ray is started here for it, it has that many cores and ends with the pool.
     """
     ray = import_ray()
-    ours = connect_ray(ray, processes or len(os.sched_getaffinity(0)))
+    must_shut_down = connect_ray(ray, processes or len(os.sched_getaffinity(0)))
     try:
         count = max(1, min(processes or cores_of(live_hosts(ray)), tasks))
-        with WorkerPool(count, lambda: RayWorker(ray), seen) as shop:
-            yield shop
+        with WorkerPool(count, lambda: RayWorker(ray), seen) as pool:
+            yield pool
     finally:
-        if ours:
+        if must_shut_down:
             ray.shutdown()

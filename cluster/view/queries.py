@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from umwelt.agents import commands
-from umwelt.agents.species.behaviour import own_values
+from umwelt.agents.species.column_access import read_column
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import layers_of, seen_at
@@ -192,14 +192,14 @@ def _inside(region: Region, table: Table, rectangle: Four | None, rows: np.ndarr
     if rectangle is None:
         return rows
     y, x, height, width = rectangle
-    y_cell = own_values(region, table, "y_fixed", rows) >> SUBCELL_BITS
-    x_cell = own_values(region, table, "x_fixed", rows) >> SUBCELL_BITS
+    y_cell = read_column(region, table, "y_fixed", rows) >> SUBCELL_BITS
+    x_cell = read_column(region, table, "x_fixed", rows) >> SUBCELL_BITS
     return rows[((y_cell - y) % region.torus.height < height) & ((x_cell - x) % region.torus.width < width)]
 
 
 def _column(region: Region, table: Table, name: str, rows: np.ndarray) -> np.ndarray:
     if name in PLACES:
-        values = own_values(region, table, f"{name[0]}_fixed", rows)
+        values = read_column(region, table, f"{name[0]}_fixed", rows)
         return (values if name.endswith("_fixed") else values >> SUBCELL_BITS).astype(np.int32)
     return table[name][rows]
 
@@ -282,8 +282,10 @@ def _fetched(world: WorldFile, region: Region, being: int) -> dict[str, Any] | N
     for name in LAST:
         for last in [one for one in table.schema.own if one.name == name]:
             found[name] = dict(zip(last.parts, table[name][at].tolist(), strict=True))
-    held = region.controls.held.get(being)
-    found["held"] = None if held is None else list(held)
+    held, own = region.controls.drives_of(being), table["drives"][at].tolist() if "drives" in table else []
+    found["held"] = (
+        None if held is None else [mine if new is None else new for mine, new in zip(own, held, strict=True)]
+    )
     return found
 
 

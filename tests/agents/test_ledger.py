@@ -5,7 +5,15 @@ from carving import golden
 from commands_script import KINDS, LAST_TICK, commands_at, number_of
 
 from umwelt.agents import commands
-from umwelt.agents.commands import Drive, Drop, Move, Paint, Rain, Rate, Remove, Spawn, Wound
+from umwelt.agents.commands.drive import Drive
+from umwelt.agents.commands.drop import Drop
+from umwelt.agents.commands.move import Move
+from umwelt.agents.commands.paint import Paint
+from umwelt.agents.commands.rain import Rain
+from umwelt.agents.commands.rate import Rate
+from umwelt.agents.commands.remove import Remove
+from umwelt.agents.commands.spawn import Spawn
+from umwelt.agents.commands.wound import Wound
 from umwelt.agents.measures.matter_budget import MatterBudget
 from umwelt.agents.open_world import generate_world, torus_of
 from umwelt.sandbox.audit import element_totals, substance_totals

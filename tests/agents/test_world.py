@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from carving import golden
 
-from umwelt.agents import Agent, Column, Drives, Monster, Plant, Population, World
+from umwelt.agents import Agent, AgentSet, Column, Drives, Monster, Plant, World
 from umwelt.agents.open_world import begin, try_small_world
 from umwelt.agents.world_file import bundled_worlds, parse_world, read_world
 from umwelt.sandbox import audit
@@ -387,7 +387,7 @@ def test_a_plain_model_takes_the_same_course_as_in_mesa_itself():
     theirs, wanted = economy(mesa.Model, MesaWalker)
     assert course == wanted
     assert ours.steps == theirs.steps == 10
-    assert type(ours.agents) is Population
+    assert type(ours.agents) is AgentSet
     assert ours.agents["wealth"].tolist() == theirs.agents.get("wealth")
     rich = ours.agents["wealth"] > 10
     assert ours.agents.select(rich).get("wealth") == [wealth for wealth in theirs.agents.get("wealth") if wealth > 10]
@@ -451,7 +451,7 @@ def test_what_describes_no_world_is_refused(world, more, expected):
 
 
 def test_a_folder_that_is_no_snapshot_is_refused(tmp_path, monkeypatch):
-    with pytest.raises(WorldFileError, match="is no snapshot: give what"):
+    with pytest.raises(WorldFileError, match="is not a snapshot: give what"):
         World.load(tmp_path)
     (tmp_path / "golden").mkdir()
     monkeypatch.chdir(tmp_path)

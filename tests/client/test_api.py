@@ -11,6 +11,7 @@ from simulation import undisturbed
 from town import Town, attended
 
 from umwelt.agents import commands
+from umwelt.agents.commands.drop import Drop
 from umwelt.client.connection.api import Connection, connect, connect_async
 from umwelt.cluster.process import announce
 from umwelt.cluster.run.replay import restore_region
@@ -130,7 +131,7 @@ def test_every_command_changes_the_world_as_journalled_and_tells_the_tick(world,
         world.wound(monsters[2], 9),
         world.drive(monsters[3], thrust=1.0, turn=-0.5),
         world.set_rate("decay", 0.5),
-        world.do(commands.Drop(1, 1, "sugar", 5), commands.Drop(1, 2, "sugar", 6)),
+        world.do(Drop(1, 1, "sugar", 5), Drop(1, 2, "sugar", 6)),
         world.release(monsters[3]),
         world.set_rate("decay", None),
     ]

@@ -91,7 +91,7 @@ def elements_stay_and_tables_hold_what_was_journalled(capsys, straight: dict) ->
     matter = parquet.read_table("out/matter.parquet").to_pylist()
     journal = Journal.reading(Path("runs/mine-1/journal.sqlite"))
     assert [row["count"] for row in matter if row["substance"] == "water"] == [
-        m.substances["water"] for m in journal.metrics()
+        m.substances["water"] for m in journal.history.metrics()
     ]
     journal.close()
     births = parquet.read_table("out/births.parquet").to_pylist()

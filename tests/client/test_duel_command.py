@@ -14,7 +14,14 @@ from pyarrow import parquet
 from small import small_run
 
 from umwelt.client.commands.cli import main
-from umwelt.client.experiments.duel import Genomes, make_duel_world, sample_founder_genomes, sample_living_genomes, load_moment, run_duel
+from umwelt.client.experiments.duel import (
+    Genomes,
+    load_moment,
+    make_duel_world,
+    run_duel,
+    sample_founder_genomes,
+    sample_living_genomes,
+)
 
 QUICK = ["--ticks", "24", "--seeds", "2"]
 
@@ -106,7 +113,7 @@ def test_plants_duel_where_named_and_other_ticks_take_the_founders_place(kept, c
     [
         (["--tick", "25"], "--tick 25: {run} has reached tick 24: give an earlier one, or resume it first"),
         (["--species", "grazr"], 'species: unknown "grazr": did you mean "grazer"?'),
-        (["--against", "nowhere"], "nowhere: is no run: there is no world.toml in it"),
+        (["--against", "nowhere"], "nowhere: is not a run: there is not a run.json in it"),
         (["--against", "{run}:99"], "--against {run}:99: {run} has reached tick 24"),
         (["--to", "{run}/world.toml"], "{run}/world.toml: no folder can be written there: choose another with --to"),
         (["--each", "0"], "'--each'"),

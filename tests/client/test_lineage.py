@@ -118,7 +118,7 @@ def flat(tree: Tree) -> list[tuple[str, int, int, int]]:
 
 def test_every_chain_of_parents_ends_in_a_founder(descent, store, living):
     journal = Journal.reading(store.journal)
-    born = {row[0]: row for row in journal.births()}
+    born = {row[0]: row for row in journal.lineage.births()}
     journal.close()
     founders = set(descent.ids[~descent.born].tolist())
     assert len(born) > 1000 and len(founders) == 310 and len(descent) == len(born) + len(founders)
@@ -150,7 +150,7 @@ def test_clades_nest_and_begin_where_a_genome_drifted(descent, store):
         elif descent.clades[at] != descent.clades[parent]:  # one way in: a clade and what split off is one branch
             assert founder[being] == descent.clades[at] and table.parents[descent.clades[at]] == descent.clades[parent]
     journal = Journal.reading(store.journal)
-    genomes = {row[0]: np.frombuffer(row[6], np.int8) for row in journal.births()}
+    genomes = {row[0]: np.frombuffer(row[6], np.int8) for row in journal.lineage.births()}
     journal.close()
     founded = [genomes.get(one) for one in table.founders.tolist()]
     for root in roots.tolist():
@@ -392,7 +392,7 @@ def test_what_lives_after_the_last_snapshot_waits(tmp_path):
 def test_the_picture_counts_who_lives_as_the_journal_does(store, descent):
     journal = Journal.reading(store.journal)
     chart = charted(descent, journal)
-    last = list(journal.metrics())[-1]
+    last = list(journal.history.metrics())[-1]
     journal.close()
     for number, name in enumerate(descent.species_names):
         mine = [at for at, row in enumerate(chart.rows) if row.species == number]
@@ -408,7 +408,7 @@ def test_runs_without_births_and_other_mistakes_are_one_line(store, tmp_path, mo
     silent = small_run(tmp_path / "silent", births=False)
     assert "umwelt launch ... --set births=true" in refused(capsys, str(silent.folder))
     assert 'did you mean "grazer"?' in refused(capsys, str(store.folder), "--species", "graser")
-    assert "is no run" in refused(capsys, "nowhere")
+    assert "is not a run" in refused(capsys, "nowhere")
     assert "--most" in refused(capsys, str(store.folder), "--most", "0")
     assert "--drift" in refused(capsys, str(store.folder), "--drift", "2")
     (tmp_path / "file").write_text("mine")
@@ -420,7 +420,7 @@ def test_a_damaged_journal_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     folder = small_run(tmp_path / "small-1", 20).folder
     journal = Journal(open_store(folder).journal)
-    journal._database.execute("UPDATE births SET genome = 5 WHERE id = (SELECT max(id) FROM births)")
+    journal.database.connection.execute("UPDATE births SET genome = 5 WHERE id = (SELECT max(id) FROM births)")
     journal.close()
     assert "journal.sqlite: damaged: " in refused(capsys, "small-1")
     assert [path.name for path in tmp_path.iterdir()] == ["small-1"]

@@ -80,7 +80,7 @@ def test_speeds_that_cannot_be_and_moments_that_are_not_shown_are_one_line(world
 
 def test_births_and_families_are_those_of_the_journal(world, store):
     journal = Journal.reading(store.journal)
-    true = {row[0]: row for row in journal.births() if row[2] < LAST}
+    true = {row[0]: row for row in journal.lineage.births() if row[2] < LAST}
     journal.close()
     gathered, since, after, pages = [], 0, 0, 0
     while True:
@@ -131,7 +131,7 @@ def test_a_census_and_a_line_of_descent_of_a_moment_are_of_its_tick(world, store
 
 def test_metrics_are_those_of_the_journal(world, store):
     journal = Journal.reading(store.journal)
-    true = list(journal.metrics())
+    true = list(journal.history.metrics())
     journal.close()
     found = world.metrics()
     assert found["ticks"] == [one.tick for one in true] and found["births"] == [one.births for one in true]

@@ -130,8 +130,8 @@ def test_ctrl_c_while_a_world_is_made_is_one_line(refused, monkeypatch):
 def test_a_launch_stopped_in_its_first_save_leaves_nothing(tmp_path, number):
     (tmp_path / "mine.toml").write_text(TEXT)
     script = (
-        "import time\nfrom umwelt.client.commands.cli import main\nfrom umwelt.sandbox import snapshot\n"
-        "snapshot._write = lambda *them: (print('writing', flush=True), time.sleep(60))\n"
+        "import time\nfrom umwelt.client.commands.cli import main\nfrom umwelt.sandbox.snapshot import writer\n"
+        "writer._write = lambda *them: (print('writing', flush=True), time.sleep(60))\n"
         "main(['launch', 'mine.toml', '--no-view'])"
     )
     running = subprocess.Popen(

@@ -39,13 +39,13 @@ def world(run):
 
 @pytest.fixture(scope="module")
 def whole(run, world, tmp_path_factory):
-    from umwelt.client.window.app import Sight, imported, opened
+    from umwelt.client.window.app import Sight, import_window, open_session
 
     before = Path.cwd()
     os.chdir(tmp_path_factory.mktemp("kept"))
     with screen():
-        session = opened(run, None, False, Sight(at=(48, 48), zoom=30.0, size=SIZE))
-        window = imported()(session, SIZE, panels=False)
+        session = open_session(run, None, False, Sight(at=(48, 48), zoom=30.0, size=SIZE))
+        window = import_window()(session, SIZE, panels=False)
         stand = Stand(window)
         try:
             stand.settled()
@@ -77,7 +77,7 @@ def journalled(run: Path, kind: str) -> list[dict]:
 
     journal = Journal.reading(run / "journal.sqlite")
     try:
-        found = [msgspec.json.decode(command.content) for _, command in journal.commands()]
+        found = [msgspec.json.decode(command.content) for _, command in journal.history.commands()]
     finally:
         journal.close()
     return [command for command in found if command["command"] == kind]
@@ -165,7 +165,7 @@ def test_keys_pan_zoom_and_show_the_whole_world(stand):
     stand.until(lambda: not stand.moving)
     assert camera.x > x + 2
     stand.hold("plus", 12)
-    assert camera.wished[2] > 32
+    assert camera.target[2] > 32
     stand.key("Home")
     stand.settled()
     assert camera.scale == camera.min_scale
@@ -244,7 +244,7 @@ def test_matter_is_dropped_where_the_mouse_is(resting, run, world):
     toolbox, count = resting.window.toolbox, len(journalled(run, "drop"))
     toolbox.choose("drop")
     before = world.field("water", (45, 50, 1, 1))[0, 0]
-    toolbox.settings.substance, toolbox.settings.drop_count = "water", 777
+    toolbox.settings["drop"] |= {"substance": "water", "count": 777}
     resting.click(*resting.at(45.5, 50.5))
     command = touched(resting, run, "drop", count)
     assert (command["y"], command["x"], command["substance"], command["count"]) == (45, 50, "water", 777)
@@ -339,7 +339,7 @@ def test_the_past_is_shown_beside_the_world_that_goes_on(stand):
 # --- keeping
 
 
-def test_a_picture_and_a_recording_are_kept(stand):
+def test_a_screenshot_and_a_recording_are_saved(stand):
     from PIL import Image
 
     stand.key("F2")
@@ -352,8 +352,8 @@ def test_a_picture_and_a_recording_are_kept(stand):
     while time.monotonic() < began_s + 1.0:
         stand.frame()
     stand.key("F3")
-    stand.until(lambda: list(Path("pictures").glob("*.gif")), 60)
-    with Image.open(next(iter(Path("pictures").glob("*.gif")))) as image:
+    stand.until(lambda: list(Path("pictures").glob("[!.]*.gif")), 60)
+    with Image.open(next(iter(Path("pictures").glob("[!.]*.gif")))) as image:
         assert image.n_frames >= 3
 
 

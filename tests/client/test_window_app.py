@@ -104,8 +104,8 @@ def test_a_picture_needs_no_display_and_shows_what_was_asked_for():
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("--screenshot", "a.txt"), "--screenshot a.txt: pictures end in .png"),
-        (("--screenshot", "png"), "--screenshot png: pictures end in .png"),
+        (("--screenshot", "a.txt"), "--screenshot a.txt: unknown picture format: use a name that ends in .png"),
+        (("--screenshot", "png"), "--screenshot png: unknown picture format: use a name that ends in .png"),
         (("--screenshot", "a.png", "--size", "big"), "--size big: write it as in --size 1280x800"),
         (("--screenshot", "a.png", "--size", "4x400"), "--size 4x400: use 64 to"),
         (("--screenshot", "a.png", "--size", "99999x400"), "--size 99999x400: use 64 to"),
@@ -115,8 +115,11 @@ def test_a_picture_needs_no_display_and_shows_what_was_asked_for():
         (("--screenshot", "a.png", "--zoom", "inf"), "--zoom inf: use 0.25 to"),
         (("--screenshot", "a.png", "--zoom", "near"), "Invalid value for '--zoom'"),
         (("--screenshot", "a.png", "--at", "here"), "--at here: write it as in --at 64,32"),
-        (("runs/pond-1", "--screenshot", "a.png"), "view runs/pond-1 --demo: give an address, or --demo without one"),
-        ((), "view: no display here: set DISPLAY, or use --screenshot FILE"),
+        (
+            ("runs/pond-1", "--screenshot", "a.png"),
+            "view runs/pond-1 --demo: give an address, or --demo without",
+        ),
+        ((), "view: there is no display: set DISPLAY, or use --screenshot FILE"),
     ],
 )
 def test_what_cannot_be_shown_is_one_line(capsys, arguments, expected):
@@ -140,7 +143,7 @@ def test_places_that_are_none_and_folders_that_are_not_there_are_one_line():
 
 def test_without_a_display_a_window_says_what_to_do():
     none, gone = begun(*VIEW), begun(*VIEW, DISPLAY=":987")
-    assert "no display here: set DISPLAY, or use --screenshot FILE" in refused(none)
+    assert "there is no display: set DISPLAY, or use --screenshot FILE" in refused(none)
     assert "display :987 cannot be opened" in refused(gone)
 
 
@@ -328,7 +331,7 @@ def test_why_the_window_beside_a_launch_did_not_open_is_told():
     window = WindowProcess(folder, "")
     try:
         waited(lambda: window.turn() or window.line)  # type: ignore[func-returns-value]
-        assert window.line.startswith("umwelt: view: no display here")
+        assert window.line.startswith("umwelt: view: there is no display")
         window.turn()
     finally:
         window.close()

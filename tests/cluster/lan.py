@@ -33,7 +33,8 @@ import msgspec
 
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.coordinator.process import COORDINATOR_FILE, CoordinatorSettings
-from umwelt.cluster.launch.local import CoordinatorClient, begin_run
+from umwelt.cluster.launch.coordinator_client import CoordinatorClient
+from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.process import is_alive, read_announcement
 from umwelt.cluster.wire.keys import WORLD, Keys, make_keys
@@ -259,7 +260,7 @@ class LanRun:
         self.store = begin_run(world, folder / "run")
         self.keys = folder / "keys"
         make_keys(self.keys)
-        self.line: Line | None = None
+        self.line: CoordinatorClient | None = None
         self.directory: subprocess.Popen | None = None
         self.nodes: dict[str, subprocess.Popen] = {}
         self.address = ""

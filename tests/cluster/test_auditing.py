@@ -10,6 +10,12 @@ from small import small_run, small_world, walking
 
 from umwelt.agents import commands
 from umwelt.agents.commands import Command as Done
+from umwelt.agents.commands.drop import Drop
+from umwelt.agents.commands.paint import Paint
+from umwelt.agents.commands.rain import Rain
+from umwelt.agents.commands.rate import compose_rate
+from umwelt.agents.commands.spawn import compose_founder
+from umwelt.agents.commands.wound import Wound
 from umwelt.agents.measures.cycles import GIVEN, TAKEN
 from umwelt.cluster.run.audit import check_closure, measure_cycles
 from umwelt.cluster.run.journal import Journal
@@ -102,7 +108,7 @@ def test_a_snapshot_with_one_molecule_more_or_less_is_found(store, tick, count, 
 
 def test_a_journalled_moment_that_lost_a_molecule_is_found(store):
     journal = Journal(store.journal)
-    last = list(journal.metrics())[-1]
+    last = list(journal.history.metrics())[-1]
     substances = dict(last.substances) | {"mineral": last.substances["mineral"] - 1}
     journal.enter(replace(last, tick=44, substances=substances), 7)
     journal.close()
@@ -112,7 +118,7 @@ def test_a_journalled_moment_that_lost_a_molecule_is_found(store):
 
 def test_moments_of_other_substances_are_one_line(store):
     journal = Journal(store.journal)
-    last = list(journal.metrics())[-1]
+    last = list(journal.history.metrics())[-1]
     journal.enter(replace(last, tick=44, substances={"gold": 3}), 7)
     journal.close()
     with pytest.raises(RunError, match="damaged: tick 44: its substances are not those"):
@@ -127,7 +133,7 @@ def test_a_damaged_snapshot_is_named_and_the_others_are_counted(store):
     assert not told.closed and told.differs_tick is None and (told.snapshots, told.moments) == (2, 6)
     assert len(told.damaged) == 1 and "tick-000000000024: damaged" in told.damaged[0]
     went = measure_cycles(store, 5)
-    assert went.from_tick == 16 and went.passed_over == [f"{told.damaged[0]}: passed over"]
+    assert went.from_tick == 16 and went.passed_over == [f"{told.damaged[0]}: skipped"]
 
 
 def test_a_run_without_its_journal_says_so(store):
@@ -142,11 +148,11 @@ def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
     world = small_world()
     enter(
         store,
-        (3, commands.Drop(1, 2, "mineral", 40)),
-        (5, commands.Rain(39, 0, 4, 70)),
-        (8, commands.compose_founder(world, "grazer", 7, 7)),
-        (9, commands.Wound(1, 3)),
-        (12, commands.compose_rate(world, "decay", 0.5)),
+        (3, Drop(1, 2, "mineral", 40)),
+        (5, Rain(39, 0, 4, 70)),
+        (8, compose_founder(world, "grazer", 7, 7)),
+        (9, Wound(1, 3)),
+        (12, compose_rate(world, "decay", 0.5)),
     )
     with walking(store.folder) as walk:
         walk.go(16)
@@ -155,12 +161,12 @@ def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
     assert told.closed and (told.touched_tick, told.open_tick) == (3, None) and told.last_tick == 16
     tampered(store, 16, "mineral", 1)
     told = found(store)
-    assert told.differs_tick == 16 and told.line.endswith("of tick 0 and of what people did from tick 3 on")
+    assert told.differs_tick == 16 and told.line.endswith("of tick 0 and of the commands from tick 3 on")
 
 
 def test_what_the_journal_does_not_tell_is_said_and_what_follows_is_held_against_the_next_count(tmp_path):
     store = small_run(tmp_path / "run")
-    enter(store, (3, commands.Drop(1, 2, "mineral", 40)), (10, commands.Paint(0, 0, 9, 9, "mineral", 3)))
+    enter(store, (3, Drop(1, 2, "mineral", 40)), (10, Paint(0, 0, 9, 9, "mineral", 3)))
     with walking(store.folder) as walk:
         walk.go(24)
         walk.save()
@@ -172,7 +178,7 @@ def test_what_the_journal_does_not_tell_is_said_and_what_follows_is_held_against
 
 def test_commands_ahead_of_the_last_snapshot_are_done_again_and_measured_as_what_people_gave(tmp_path):
     store = small_run(tmp_path / "run", 8)
-    enter(store, (10, commands.Drop(1, 2, "mineral", 40)), (11, commands.Paint(0, 0, 40, 48, "mineral", 0)))
+    enter(store, (10, Drop(1, 2, "mineral", 40)), (11, Paint(0, 0, 40, 48, "mineral", 0)))
     went = measure_cycles(store, 10)
     nitrogen = next(cycle for cycle in went.cycles if cycle.name == "nitrogen")
     flows = {flow.process: flow for flow in nitrogen.flows if flow.process in (GIVEN, TAKEN)}

@@ -1,4 +1,4 @@
-"""The ledger: one history has one chain, however it was carried; a changed byte is named; signatures hold."""
+"""The hash chain: one history has one chain, however it was carried; a changed byte is named; signatures hold."""
 
 import shutil
 import sqlite3
@@ -14,7 +14,7 @@ from simulation import MemoryBooks, Simulation, undisturbed
 from small import small_run, small_world, walking
 
 from umwelt.agents import commands
-from umwelt.agents.commands import Rain
+from umwelt.agents.commands.rain import Rain
 from umwelt.client.commands.cli import main
 from umwelt.cluster.coordinator.process import CoordinatorProcess, CoordinatorSettings
 from umwelt.cluster.coordinator.storage import RunStorage
@@ -39,7 +39,7 @@ RAIN = commands.encode(Rain(10, 12, 4, 900))
 def rows_of(store: Store) -> Rows:
     journal = Journal.reading(store.journal)
     try:
-        return journal.ledger_rows()
+        return journal.chain.rows()
     finally:
         journal.close()
 
@@ -47,7 +47,7 @@ def rows_of(store: Store) -> Rows:
 def enter_commands(store: Store, *ticks: int) -> None:
     """Journal rain at some ticks, each command by somebody else."""
     journal = Journal(store.journal)
-    first = journal.last_number() + 1
+    first = journal.history.last_number() + 1
     for number, tick in enumerate(ticks, first):
         journal.enter_commands(f"ticket-{number}", [ScheduledCommand(tick, number, RAIN)])
     journal.close()
@@ -65,7 +65,7 @@ def kept(tmp_path_factory) -> Path:
             walk.go(tick)
             walk.save()
         walk.go(16)
-        walk.journal.enter_head(load_chain_secret(folder / "keys"))
+        walk.journal.chain.enter_head(load_chain_secret(folder / "keys"))
     database = sqlite3.connect(store.journal)
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
@@ -88,7 +88,7 @@ def execute(store: Store, *statements: str) -> None:
 # --- one history, one chain
 
 
-class LedgerBooks(MemoryBooks):
+class ChainBooks(MemoryBooks):
     """Books in memory that keep a real journal besides; what was not committed dies with the directory."""
 
     folder = Path()
@@ -96,10 +96,10 @@ class LedgerBooks(MemoryBooks):
 
     def __init__(self, world, disk):
         super().__init__(world, disk)
-        if LedgerBooks.journal is not None:
-            LedgerBooks.journal._database.close()
-        LedgerBooks.journal = self.kept = Journal(self.folder / "journal.sqlite")
-        self.kept.begin_ledger(world.text.encode())
+        if ChainBooks.journal is not None:
+            ChainBooks.journal.database.connection.close()
+        ChainBooks.journal = self.kept = Journal(self.folder / "journal.sqlite")
+        self.kept.chain.begin(world.text.encode())
         self.kept.enter(Metrics(0, 0, 0, {}, {}), undisturbed(world, 0, [])[0][0])
 
     def enter_commands(self, entered):
@@ -121,9 +121,9 @@ class LedgerBooks(MemoryBooks):
 def carried(world, folder: Path, nodes: int, misfortune: Callable[[Simulation], None], monkeypatch) -> tuple[Rows, int]:
     """What the ledger of a simulated run says, and how many maps the run had."""
     folder.mkdir()
-    monkeypatch.setattr(LedgerBooks, "folder", folder)
-    monkeypatch.setattr(LedgerBooks, "journal", None)
-    monkeypatch.setattr(simulation, "MemoryBooks", LedgerBooks)
+    monkeypatch.setattr(ChainBooks, "folder", folder)
+    monkeypatch.setattr(ChainBooks, "journal", None)
+    monkeypatch.setattr(simulation, "MemoryBooks", ChainBooks)
     run = Simulation(world, nodes, seed=nodes, last_tick=40)
     run.run(until=lambda: run.directory.phase == "running")
     for number, tick in enumerate((14, 23, 23), 1):
@@ -132,8 +132,8 @@ def carried(world, folder: Path, nodes: int, misfortune: Callable[[Simulation], 
             run.pass_time()
     misfortune(run)
     run.run()
-    rows = LedgerBooks.journal.ledger_rows()
-    LedgerBooks.journal.close()
+    rows = ChainBooks.journal.chain.rows()
+    ChainBooks.journal.close()
     return rows, len(run.disk.maps)
 
 
@@ -156,7 +156,7 @@ def test_the_links_are_one_for_any_number_of_nodes_after_kills_and_for_who_repla
     assert [link.tick for link in alone.links] == [0, 8, 16, 24, 32, 40]
     assert several.links == alone.links and len(alone.commands) == 3
     for rows in (alone, several):
-        assert hash_chain.fault_in(rows, world.text.encode()) is None
+        assert hash_chain.find_fault(rows, world.text.encode()) is None
     replayed = [ScheduledCommand(command.tick, command.number, command.content) for command in alone.commands]
     digests, _ = undisturbed(world, 40, replayed)
     assert chained(world.text.encode(), digests, alone.commands) == alone.links
@@ -168,8 +168,8 @@ def chained(world: bytes, digests: dict[int, int], done: list[CommandRow]) -> li
     for tick in sorted(digests):
         if tick % hash_chain.GRID_TICKS == 0:
             due = [command for command in done if links and links[-1].tick <= command.tick < tick]
-            covers = hash_chain.hash_of_commands(due) if links else hash_chain.hash_of_world(world)
-            links.append(hash_chain.link_after(links[-1] if links else None, tick, covers, f"{digests[tick]:016x}"))
+            covers = hash_chain.hash_commands(due) if links else hash_chain.hash_world(world)
+            links.append(hash_chain.next_link(links[-1] if links else None, tick, covers, f"{digests[tick]:016x}"))
     return links
 
 
@@ -202,7 +202,7 @@ def test_a_fork_shares_its_past_and_parts_by_what_people_do(store, tmp_path):
     assert verify(made.folder).first_difference is None
     how, line = compare(source, made.folder)
     assert (how.relation, how.shared_tick, how.parted_tick, how.by_command) == ("parted", 13, 13, True)
-    assert line.endswith("share their past up to tick 13, and part there by what people did")
+    assert line.endswith("share their past up to tick 13, and part there because of their commands")
 
 
 def test_other_worlds_and_other_outcomes_are_told_apart(store, tmp_path):
@@ -242,7 +242,7 @@ COLUMNS = [
     ("items", "number"),
     ("items", "kind"),
     ("items", "tick"),
-    ("items", "what"),
+    ("items", "content"),
     ("items", "hash"),
     ("heads", "tick"),
     ("heads", "link"),
@@ -312,7 +312,7 @@ def test_a_flipped_bit_in_any_file_of_a_snapshot_or_in_the_world_file_is_named(s
         assert fault.line.startswith("world.toml: " if path.name == "world.toml" else "snapshots/tick-000000000012/")
         path.write_bytes(pristine)
     (store.path(12) / "more").write_text("by somebody else")
-    assert "tick-000000000012/more: was not kept" in check_chain(store).fault.line
+    assert "tick-000000000012/more: is not part of the snapshot" in check_chain(store).fault.line
     (store.path(12) / "more").unlink()
     assert check_chain(store).fault is None
 
@@ -363,20 +363,20 @@ def test_heads_are_held_against_their_keys(store, kept, tmp_path):
     assert fault.tick == 16 and "is signed by another key" in fault.line
     execute(store, "DELETE FROM heads WHERE signature != ''")
     assert check_chain(store).lines[-1].startswith("it is not signed")
-    assert "no head is signed by the key that was given" in check_chain(store, public).fault.line
+    assert "no head is signed by the given key" in check_chain(store, public).fault.line
 
 
 def test_a_head_of_rows_that_are_gone_is_named(store):
     execute(store, "DELETE FROM links WHERE tick = 16", "DELETE FROM digests WHERE tick = 16")
-    assert "its link is not there, the last is of tick 8" in check_chain(store).fault.line
+    assert "its link is missing, the last is of tick 8" in check_chain(store).fault.line
 
 
 def test_signatures_hold_for_their_key_and_message_alone():
-    public, secret = signing.new_pair()
-    signature = signing.signed(secret, b"a")
-    assert signing.public_of(secret) == public and signing.holds(public, b"a", signature)
-    assert not signing.holds(public, b"b", signature) and not signing.holds(signing.new_pair()[0], b"a", signature)
-    assert not signing.holds(public, b"a", signature[:-1]) and not signing.holds(b"", b"a", signature)
+    public, secret = signing.make_pair()
+    signature = signing.sign(secret, b"a")
+    assert signing.public_key(secret) == public and signing.verify(public, b"a", signature)
+    assert not signing.verify(public, b"b", signature) and not signing.verify(signing.make_pair()[0], b"a", signature)
+    assert not signing.verify(public, b"a", signature[:-1]) and not signing.verify(b"", b"a", signature)
 
 
 def snapshot_by_a_directory(store: Store, tick: int, kept: bool, secret: bytes) -> str:
@@ -402,13 +402,13 @@ def test_a_directory_enters_and_signs_each_snapshot_that_it_keeps(store, kept):
     before = rows_of(store)
     part = snapshot_by_a_directory(store, 20, True, secret)
     after = rows_of(store)
-    assert [item.kind for item in after.items[len(before.items) :]] == ["moment", "snapshot"]
+    assert [item.kind for item in after.items[len(before.items) :]] == ["digest", "snapshot"]
     head = after.heads[-1]
-    assert (head.tick, head.number) == (16, len(after.items)) and head.public == signing.public_of(secret).hex()
-    told = check_chain(store, signing.public_of(secret))
+    assert (head.tick, head.number) == (16, len(after.items)) and head.public == signing.public_key(secret).hex()
+    told = check_chain(store, signing.public_key(secret))
     assert told.fault is None and told.lines[-1].startswith("it is signed up to tick 20 by the key ")
     flipped(store.path(20) / part / "cells" / "substance" / "zarr.json", Random(1))
-    assert f"tick-000000000020/{part}: its files are not what was kept" in check_chain(store).fault.line
+    assert f"tick-000000000020/{part}: its files are not what was saved" in check_chain(store).fault.line
 
 
 def test_a_passing_mark_is_held_against_the_digest_of_its_tick(store, kept):
@@ -429,14 +429,14 @@ def test_a_passing_mark_is_held_against_the_digest_of_its_tick(store, kept):
 
 def test_a_directory_signs_no_ledger_whose_last_head_was_changed(store, kept):
     journal = Journal(store.journal)
-    assert journal.head_stands()
+    assert journal.chain.has_last_head()
     journal.close()
     enter_commands(store, 41)
     journal = Journal(store.journal)
-    assert journal.head_stands()
+    assert journal.chain.has_last_head()
     journal.close()
     execute(store, "UPDATE links SET hash = 'ab' WHERE tick = 16")
-    with pytest.raises(RunError, match="is not of this ledger: umwelt verify"):
+    with pytest.raises(RunError, match="does not belong to this hash chain: umwelt verify"):
         CoordinatorProcess(CoordinatorSettings(str(store.folder), "ipc://nowhere", str(kept / "keys")))
 
 
@@ -447,20 +447,20 @@ def test_snapshots_at_a_url_are_held_against_the_ledger(tmp_path):
     flipped(part, Random(2))
     shutil.rmtree(store.snapshots / "tick-000000000000")
     line = check_chain(open_store(store.folder)).fault.line
-    assert line.startswith("snapshots/tick-000000000000/part-0-0: its files are not what was kept: move the snapshot")
+    assert line.startswith("snapshots/tick-000000000000/part-0-0: its files are not what was saved: move the snapshot")
 
 
 # --- old runs, and what people see
 
 
 def test_an_old_run_has_none_and_gets_one_when_it_goes_on(store, kept):
-    execute(store, *[f"DROP TABLE {table}" for table in ("links", "items", "heads")])
+    execute(store, *[f"DELETE FROM {table}" for table in ("links", "items", "heads")])
     verdict = verify(store.folder)
-    assert verdict.first_difference is None and verdict.ledger == [
-        "it has no ledger: nothing but its digests was compared"
+    assert verdict.first_difference is None and verdict.chain_lines == [
+        "it has no hash chain: only its digests are compared"
     ]
     assert "resume the run with its keys" in check_chain(store, bytes(32)).fault.line
-    with pytest.raises(RunError, match="has no ledger to compare"):
+    with pytest.raises(RunError, match="has no hash chain to compare"):
         compare(store.folder, kept / "run")
     journal = Journal(store.journal)
     update_chain(store, journal)
@@ -468,7 +468,7 @@ def test_an_old_run_has_none_and_gets_one_when_it_goes_on(store, kept):
     journal.close()
     assert rows_of(store).links == rows_of(Store(kept / "run")).links
     told = check_chain(store)
-    assert told.fault is None and "its ledger was begun at tick 16: what was before was entered then" in told.lines
+    assert told.fault is None and "its hash chain began at tick 16: what was before was entered then" in told.lines
     assert compare(store.folder, kept / "run")[0].relation == "same"
 
 
@@ -478,8 +478,8 @@ def test_a_journal_that_was_lost_is_begun_again_where_the_run_is(store, kept):
         update_chain(store, walk.journal)
         walk.go(24)
     told = check_chain(store)
-    assert told.fault is None and "its ledger knows nothing of what was before tick 16" in told.lines
-    assert "their ledgers begin at ticks 16 and 0" in compare(store.folder, kept / "run")[1]
+    assert told.fault is None and "its hash chain does not cover what was before tick 16" in told.lines
+    assert "their hash chains begin at ticks 16 and 0" in compare(store.folder, kept / "run")[1]
 
 
 def ended(capsys, *arguments: str) -> SimpleNamespace:
@@ -493,7 +493,7 @@ def test_the_command_tells_what_is_proven_and_what_was_forged(store, kept, tmp_p
     run = str(store.folder)
     told = ended(capsys, "verify", run, "--keys", str(kept / "keys"))
     assert told.code == 0 and "up to tick 16: 4 digests and 3 snapshots compared" in told.out
-    assert f"{run}: its ledger is whole: 3 links, up to tick 16; 3 snapshots are what was kept\n" in told.out
+    assert f"{run}: its hash chain is intact: 3 links, up to tick 16; 3 snapshots are as they were saved\n" in told.out
     against = ended(capsys, "verify", run, "--against", str(kept / "run"))
     assert against.code == 0 and against.out.endswith("have one history, up to tick 16\n")
     as_json = ended(capsys, "verify", run, "--against", str(kept / "run"), "--json")

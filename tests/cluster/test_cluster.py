@@ -19,10 +19,11 @@ from simulation import Simulation
 from test_golden import GOLDEN_DIGESTS
 from together import TCP, Together, digests_alone, gone, journalled
 
-from umwelt.agents import commands
+from umwelt.agents.commands.rate import Rate, compose_rate
 from umwelt.agents.world_file import read_world
 from umwelt.cluster.coordinator.process import COORDINATOR_FILE
-from umwelt.cluster.launch.local import CLUSTER, CoordinatorClient
+from umwelt.cluster.launch.coordinator_client import CoordinatorClient
+from umwelt.cluster.launch.local import CLUSTER
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.run.replay import verify
 from umwelt.cluster.run.store import Store
@@ -88,7 +89,7 @@ def disturb(run, misfortune, chance):
         for at in itertools.islice(script, most):
             run.submit(f"script-{at}", scripted(at, run.world))
 
-    run.submit("rate", [commands.compose_rate(run.world, "decay", 0.9)])
+    run.submit("rate", [compose_rate(run.world, "decay", 0.9)])
     do_something(5)
     run.until(lambda: "rate" in run.person.settled)
     run.until(lambda: run.status.get("snapshot_tick", 0) > run.person.settled["rate"].tick)
@@ -103,11 +104,7 @@ def disturb(run, misfortune, chance):
 
 def scripted(at, world):
     """Commands of every kind; but the light stays on, or there is little to compare after hundreds of ticks."""
-    return [
-        command
-        for command in commands_at(at, world)
-        if not (isinstance(command, commands.Rate) and command.rate_q24 == 0)
-    ]
+    return [command for command in commands_at(at, world) if not (isinstance(command, Rate) and command.rate_q24 == 0)]
 
 
 def befall(run, what, chance):
@@ -132,7 +129,7 @@ def in_one_process(world, nodes, k, network, misfortune, chance, folder):
     """The same over loopback."""
     run = Simulation(world, nodes, chance.randint(0, 999), last_tick=LAST_TICK, ticks_per_exchange=k)
     if misfortune != "none":
-        script = [("rate", [commands.compose_rate(world, "decay", 0.9)])]
+        script = [("rate", [compose_rate(world, "decay", 0.9)])]
         script += [(f"script-{at}", found) for at in range(LAST_SCRIPTED + 1) if (found := scripted(at, world))]
         at_ticks = sorted(chance.sample(range(60, HOLD_AT), 3))
         what = ["join", "leave", "kill"] if misfortune == "all" else [misfortune]
@@ -185,7 +182,7 @@ def test_a_killed_directory_comes_back_and_nodes_rejoin_by_themselves(tmp_path):
         run.until(lambda: run.person.answered)
         nodes, pid = set(run.members.values()), read_announcement(run.store.folder / COORDINATOR_FILE)["pid"]
         reached = run.tick
-        run.kill("directory")
+        run.kill("coordinator")
         run.until(lambda: (read_announcement(run.store.folder / COORDINATOR_FILE) or {}).get("pid", pid) != pid)
         run.line.order("speed", SPEED)  # the new one was not told
         run.until(lambda: run.running and set(run.members.values()) == nodes and run.tick > reached)

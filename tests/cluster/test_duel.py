@@ -14,16 +14,16 @@ from umwelt.agents.world_file import parse_world, read_world
 from umwelt.client.experiments.duel import (
     Duel,
     Genomes,
-    make_duel_world,
-    find_duelling_species,
     count_founders,
-    sample_founder_genomes,
-    sample_living_genomes,
+    find_duelling_species,
     load_moment,
-    sign_test_chance,
-    summarize_side,
+    make_duel_world,
     run_duel,
     run_duels,
+    sample_founder_genomes,
+    sample_living_genomes,
+    sign_test_chance,
+    summarize_side,
 )
 from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.run.replay import digest_shards, load_shards, step_shards
@@ -238,7 +238,9 @@ def test_moments_that_were_never_reached_are_one_line(moment):
 
 def some_duels(count: int) -> list[Duel]:
     sides = Genomes("a", GRAZER), Genomes("b", crippled())
-    return [Duel("grazer", make_duel_world(POND, "grazer", *sides, 10, seed), ("a", "b")) for seed in range(1, count + 1)]
+    return [
+        Duel("grazer", make_duel_world(POND, "grazer", *sides, 10, seed), ("a", "b")) for seed in range(1, count + 1)
+    ]
 
 
 def test_side_by_side_duels_come_to_what_they_come_to_one_by_one():

@@ -9,6 +9,7 @@ import own_measures
 import pytest
 
 from umwelt.agents import commands
+from umwelt.agents.commands.drop import Drop
 from umwelt.agents.measures import MEASURES, find_measure
 from umwelt.agents.open_world import begin
 from umwelt.client.experiments import schema
@@ -125,7 +126,7 @@ def test_commands_are_done_on_schedule(tmp_path):
     path = written(tmp_path, text)
     due = read_experiment(str(path)).trials[0].due
     assert [(command.tick, command.number) for command in due] == [(4, 1), (12, 2)]
-    assert all(isinstance(commands.decode(command.content), commands.Drop) for command in due)
+    assert all(isinstance(commands.decode(command.content), Drop) for command in due)
     plain, treated = run(written(tmp_path, SMALL), tmp_path / "a"), run(written(tmp_path, text), tmp_path / "b")
     added = {name: treated.rows[-1][name] - plain.rows[-1][name] for name in plain.rows[-1] if name.endswith("_atoms")}
     assert added == {"C_atoms": 100, "H_atoms": 200, "N_atoms": 0, "O_atoms": 100}

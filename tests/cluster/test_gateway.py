@@ -12,7 +12,8 @@ import pytest
 from carving import golden
 from town import Town
 
-from umwelt.agents.commands.requests import composed, drives_of, spoken
+from umwelt.agents.commands import compose, decode_request
+from umwelt.agents.commands.drive import drives_from_shares
 from umwelt.cluster.gateway.server import DOOR_LIMITS, Bucket, GatewaySettings
 from umwelt.cluster.gateway.tile_relay import MAX_TILES
 from umwelt.cluster.process import read_announcement
@@ -228,7 +229,7 @@ BAD_COMMANDS = [
     ("spawn", {"y": 1, "x": -1, "like": 7}, "no such being"),
     ("drive", {"id": 5, "drives": {"fly": 1}}, "fly"),
     ("rate", {"reaction": "decay", "rate": -1}, "use 0 to"),
-    ("commands", {"commands": []}, "none are given"),
+    ("batch", {"commands": []}, "send 1 to 64"),
 ]
 
 
@@ -367,13 +368,13 @@ def test_commands_are_composed_from_what_people_say():
     world = golden(64, 64)
     for what, arguments in (("explode", b"{}"), ("drop", b"{"), ("drop", b'{"y":1,"z":1}')):
         with pytest.raises(CommandError):
-            spoken(what, arguments)
-    assert drives_of({"turn": -1, "thrust": 0.5})[:3] == (-1024, 512, 0)
+            decode_request(what, arguments)
+    assert drives_from_shares({"turn": -1, "thrust": 0.5})[:3] == (-1024, 512, 0)
     with pytest.raises(CommandError, match="use -1 to 1"):
-        drives_of({"turn": 1.5})
-    many = spoken("commands", b'{"commands":[' + b",".join([b'{"command":"remove","id":5}'] * 65) + b"]}")
-    with pytest.raises(CommandError, match="at most 64"):
-        composed(world, many)
+        drives_from_shares({"turn": 1.5})
+    many = decode_request("batch", b'{"commands":[' + b",".join([b'{"command":"remove","id":5}'] * 65) + b"]}")
+    with pytest.raises(CommandError, match="send 1 to 64"):
+        compose(world, many)
 
 
 # --- the process
@@ -411,4 +412,4 @@ def test_a_run_that_is_none_is_one_line(tmp_path):
     settings = GatewaySettings(f"ipc://{tmp_path}/door", f"ipc://{tmp_path}/nobody", str(tmp_path))
     command = [sys.executable, "-m", "umwelt.cluster.gateway.server", msgspec.json.encode(settings).decode()]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and "is no run" in ended.stderr
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and "is not a run" in ended.stderr

@@ -105,7 +105,7 @@ def test_a_damaged_manifest_is_passed_over(folder, damage):
 def test_a_manifest_that_is_no_object_is_refused(folder, text):
     path = Store(folder).path(8)
     (path / snapshot.MANIFEST).write_text(text)
-    with pytest.raises(SnapshotError, match="damaged or half written"):
+    with pytest.raises(SnapshotError, match="damaged or unfinished"):
         snapshot.load(path)
 
 
@@ -263,10 +263,10 @@ def test_a_world_whose_processes_are_killed_is_the_same_world(tmp_path):
         after = carried(engine, lambda now: now["epoch"] > began["epoch"] and now["tick"] > began["tick"])
         assert any(event["line"].startswith("node-1 died: back to tick ") for event in after["events"])
         both = carried(engine, lambda now: len([node for node in now["nodes"] if node["rectangle"]]) == 2)
-        killed(engine, "directory")
+        killed(engine, "coordinator")
         engine.coordinator.order("speed", SPEED)
         carried(engine, lambda now: now["epoch"] > both["epoch"] and now["tick"] > both["tick"])
-        assert [line.split(" (")[0] for line in engine.messages] == ["node-1 died", "directory died"]
+        assert [line.split(" (")[0] for line in engine.messages] == ["node-1 died", "coordinator died"]
         engine.stop()
         while not engine.finished:
             engine.poll(0.05)

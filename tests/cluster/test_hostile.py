@@ -240,7 +240,7 @@ def test_a_world_runs_on_under_a_flood_of_lies_at_every_door(bind, tmp_path):
         report = run.line.report
         assert report is not None
         doors = [run.line.address, *(member.address for member in report.members)]
-        pids = [*run.members.values(), run.engine.children["directory"].process.pid]
+        pids = [*run.members.values(), run.engine.children["coordinator"].process.pid]
         frames = noise(report.epoch, report.pass_key, report.members, chance)
         watched = [member.tiles_address for member in report.members]
         flood(run, doors, frames, MESSAGES // 5)
@@ -257,7 +257,7 @@ def test_a_world_runs_on_under_a_flood_of_lies_at_every_door(bind, tmp_path):
         run.stop()
         run.person.settled.clear()
         run.assert_undisturbed(run.store.ticks()[-1])
-        assert not re.search("Traceback|Error", run.said.partition("directory.log")[2])
+        assert not re.search("Traceback|Error", run.said.partition("coordinator.log")[2])
 
 
 @pytest.mark.parametrize("seed", range(3))

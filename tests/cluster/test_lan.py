@@ -42,7 +42,7 @@ def rested(run: LanRun, within_s: float = 60.0) -> None:
     assert verdict.first_difference is None, verdict.line
     journal = Journal.reading(run.store.journal)
     try:
-        ticks = sorted(journal.digests())
+        ticks = sorted(journal.history.digests())
     finally:
         journal.close()
     assert ticks[0] == 0 and ticks[-1] == verdict.last_tick and verdict.compared == len(ticks) > 3

@@ -10,6 +10,7 @@ import pytest
 from small import small_run, walking
 
 from umwelt.agents import commands
+from umwelt.agents.commands.drop import Drop
 from umwelt.cluster.gateway import replay_process
 from umwelt.cluster.gateway.replay_process import LATE_S, MAX_TICKS_PER_S, PLAY_TURN_S, ReplayPlayer, ReplayProcesses
 from umwelt.cluster.run.journal import Journal
@@ -29,9 +30,7 @@ def run(tmp_path_factory) -> Store:
     """A run up to tick 48, in which something is done at tick 20."""
     store = small_run(tmp_path_factory.mktemp("runs") / "run", 8)
     journal = Journal(store.journal)
-    journal.enter_commands(
-        "ticket", [ScheduledCommand(DONE_AT, 1, commands.encode(commands.Drop(3, 4, "sugar", 5000)))]
-    )
+    journal.enter_commands("ticket", [ScheduledCommand(DONE_AT, 1, commands.encode(Drop(3, 4, "sugar", 5000)))])
     journal.close()
     with walking(store.folder) as walk:
         walk.go(LAST)
@@ -73,7 +72,7 @@ def digest(region) -> int:
 def journalled_digests(store: Store) -> dict[int, int]:
     journal = Journal.reading(store.journal)
     try:
-        return journal.digests()
+        return journal.history.digests()
     finally:
         journal.close()
 
@@ -99,7 +98,7 @@ def test_it_goes_on_when_the_run_has_gone_on(tmp_path):
     played(player, clock, 2.0)
     assert player.moment.tick == 16
     with walking(store.folder) as walk:
-        at = ScheduledCommand(18, 1, commands.encode(commands.Drop(3, 4, "sugar", 5000)))
+        at = ScheduledCommand(18, 1, commands.encode(Drop(3, 4, "sugar", 5000)))
         walk.journal.enter_commands("ticket", [at])
         walk.journal.commit()
         walk.go(24)

@@ -90,12 +90,12 @@ def test_a_world_outlives_its_hosts_on_ray(tmp_path):
     print(seen)
     assert seen["hosts"] == 3, "nodes are spread"
     assert seen["rests"] and seen["tick"] == LAST_TICK and seen["same_address"]
-    for died in ("node-", "directory "):
+    for died in ("node-", "coordinator "):
         assert any(line.startswith(died) for line in seen["said"])
 
     journal = Journal.reading(Store.open(run).journal)
     try:
-        journalled, done_by_people = journal.digests(), list(journal.commands())
+        journalled, done_by_people = journal.history.digests(), list(journal.history.commands())
     finally:
         journal.close()
     assert not done_by_people and max(journalled) == LAST_TICK and len(journalled) > LAST_TICK / 16

@@ -73,7 +73,7 @@ def test_births_come_by_pages_in_order_and_each_once(journal):
     for most in (1, 3, 10, 47, 1000):
         told, since, after, ticks = [], 0, -1, []
         for _ in range(2000):
-            page = journal.births_from(since, after, most, None, GENES)
+            page = journal.lineage.births_from(since, after, most, None, GENES)
             assert len(page.rows) <= most
             told += [row[0] for row in page.rows]
             ticks += [row[2] for row in page.rows]
@@ -87,11 +87,11 @@ def test_births_come_by_pages_in_order_and_each_once(journal):
 def test_births_of_a_tick_that_is_not_yet_journalled_whole_wait(journal):
     early, late = entered(journal, 7, [1, 2]), entered(journal, 8, [4])
     journal.enter(moment(8), 1)
-    page = journal.births_from(0, -1, 100, None, GENES)
+    page = journal.lineage.births_from(0, -1, 100, None, GENES)
     assert [row[0] for row in page.rows] == early and not page.more and page.tick == 8
     late = sorted(late + entered(journal, 8, [3]))  # another node tells its births of the same tick
     journal.enter(moment(16), 2)
-    again = journal.births_from(page.tick, page.after, 100, None, GENES)
+    again = journal.lineage.births_from(page.tick, page.after, 100, None, GENES)
     assert [row[0] for row in again.rows] == late and again.tick == 16
 
 
@@ -132,8 +132,8 @@ def test_a_page_of_a_million_births_costs_the_page_and_no_more(journal):
     for tick in range(0, count // 1000):
         ids = identity(1 + tick % 2, tick, np.arange(1000))
         rows = [(one, 5, tick, 0, 0, "grass", bytes(100)) for one in ids.tolist()]
-        journal._begin()
-        journal._database.executemany("INSERT INTO births VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        journal.database.begin()
+        journal.database.connection.executemany("INSERT INTO births VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     journal.enter(moment(count), 1)
     journal.commit()
     steps = 0
@@ -143,12 +143,12 @@ def test_a_page_of_a_million_births_costs_the_page_and_no_more(journal):
         steps += 1
         return 0
 
-    journal._database.set_progress_handler(step, 100)
-    page = journal.births_from(250, -1, 1000, None, GENES)
+    journal.database.connection.set_progress_handler(step, 100)
+    page = journal.lineage.births_from(250, -1, 1000, None, GENES)
     assert page.more and len(page.rows) == 1000 and page.rows[0][2] == 250
     assert steps * 100 < 100_000, "it reads what it does not tell"
     steps = 0
-    ancestors, children = journal.family(5)
+    ancestors, children = journal.lineage.family(5)
     assert (len(ancestors), len(children)) == (0, 256) and steps * 100 < 20_000, "children are not found by an index"
 
 
@@ -202,7 +202,7 @@ def test_what_a_run_journalled_is_what_is_told(tmp_path):
     content, raw = asked(world, store.journal, "births", 0)
     found = columns_of(content, raw)
     reading = Journal.reading(store.journal)
-    true = [row for row in reading.births() if row[2] < 96]
+    true = [row for row in reading.lineage.births() if row[2] < 96]
     reading.close()
     assert found["id"].tolist() == [row[0] for row in true] and len(true) > 50
     born = [row for row in true if row[5] in ("grazer", "hunter")]
@@ -251,9 +251,9 @@ def test_a_journal_that_is_none_or_is_not_there_is_one_line(tmp_path):
 
 
 def test_an_older_journal_gets_the_index_when_it_is_opened(journal):
-    journal._database.execute("DROP INDEX births_by_parent")
+    journal.database.connection.execute("DROP INDEX births_by_parent")
     again = Journal(journal.path)
-    names = [row[0] for row in again._database.execute("SELECT name FROM sqlite_master WHERE type = 'index'")]
+    names = [row[0] for row in again.database.connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")]
     again.close()
     assert "births_by_parent" in names
 

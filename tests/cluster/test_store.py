@@ -70,7 +70,7 @@ def test_runs_are_numbered_and_never_overwritten(tmp_path, monkeypatch):
 
 def births(store: Store) -> list[tuple]:
     journal = Journal.reading(store.journal)
-    found = list(journal.births())
+    found = list(journal.lineage.births())
     journal.close()
     return found
 
@@ -114,7 +114,7 @@ def test_a_damaged_snapshot_of_the_same_tick_is_put_aside_and_written_again(fold
 
 
 def test_a_half_written_snapshot_is_named_and_never_read(folder):
-    half = folder / "snapshots" / f"{snapshot.ASIDE}tick-000000000024-1"
+    half = folder / "snapshots" / f"{snapshot.UNFINISHED}tick-000000000024-1"
     shutil.copytree(Store(folder).path(20), half)
     store = Store.open(folder)
     assert str(half) in newest_good(store, read_run_world(store))[2][0]
@@ -128,7 +128,7 @@ def test_looking_at_a_run_leaves_half_written_snapshots_to_their_writer(folder):
     (folder / "snapshots" / ".dropping-tick-000000000004").mkdir()
     restore_region(Store.open(folder), 8)
     assert half.exists()
-    Store(folder).tidy()
+    Store(folder).remove_unfinished()
     assert [path.name[:4] for path in (folder / "snapshots").iterdir()] == ["tick"] * 4
 
 
@@ -142,7 +142,7 @@ def test_a_run_without_any_good_snapshot_says_how_to_begin_anew(folder):
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(RunError, match="is no run"):
+    with pytest.raises(RunError, match="is not a run"):
         Store.open(tmp_path)
 
 
@@ -161,7 +161,7 @@ def test_a_full_disk_is_one_line_and_the_last_snapshot_stays_whole(folder, monke
 
 def test_any_tick_that_was_reached_can_be_reached_again(folder):
     journal = Journal.reading(Store.open(folder).journal)
-    digests = journal.digests()
+    digests = journal.history.digests()
     journal.close()
     for tick in (0, 8, 16, 20):
         _, region, _ = restore_region(Store.open(folder), tick)
@@ -187,7 +187,7 @@ def fill(aside: Path, walk: Walk, kept: bool, epoch: int, controls: Controls | N
     region, world = walk.region, walk.world
     part = snapshot.write_part(aside, region.cut(region.owned), region.torus, audit.digest(region), kept)
     seals, layout = snapshot.write_constants(aside, region.constants), world.laws.layout(world)
-    return snapshot.describe(
+    return snapshot.make_manifest(
         world.name,
         world.text,
         layout,
@@ -304,7 +304,7 @@ def test_names_of_snapshots_are_read_as_they_are_written():
         "tick-000000000001.damaged",
         "tick-٠٠٠٠٠٠٠٠٠٠٠٠",
     ):
-        assert Entry.parse(name) is None and Entry.parse_unfinished(f"{snapshot.ASIDE}{name}-e1") is None
+        assert Entry.parse(name) is None and Entry.parse_unfinished(f"{snapshot.UNFINISHED}{name}-e1") is None
     for name in (".writing-tick-000000000001", ".writing-tick-000000000001-e", ".writing-tick-000000000001-e-1"):
         assert Entry.parse_unfinished(name) is None
     assert max(Entry(5, True), Entry(5, False), Entry(4, True)) == Entry(5, True)

@@ -15,7 +15,7 @@ from simulation import undisturbed
 from together import gone
 from town import Town, attended
 
-from umwelt.agents.species.behaviour import own_values
+from umwelt.agents.species.column_access import read_column
 from umwelt.client.connection.api import connect, connect_async
 from umwelt.client.connection.workflows import WorldFlow
 from umwelt.cluster.gateway.task_requests import MAX_TASKS_OF_ONE
@@ -97,7 +97,7 @@ def test_an_answer_of_nodes_that_run_is_that_of_the_world_in_one_piece_at_its_ti
         if "values" in one:
             grazers = rows[beings["species"][rows] == world.species.index("grazer")]
             bins = np.zeros((8, 8), np.int64)
-            np.add.at(bins, tuple(own_values(region, beings, f"{axis}_fixed", grazers) >> 13 for axis in "yx"), 1)
+            np.add.at(bins, tuple(read_column(region, beings, f"{axis}_fixed", grazers) >> 13 for axis in "yx"), 1)
             assert np.array_equal(one["values"], bins)
             continue
         counts = np.bincount(beings["species"][rows], minlength=len(world.species))

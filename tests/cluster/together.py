@@ -234,7 +234,7 @@ def journalled(store: Store) -> tuple[dict[int, int], list[tuple[str, Any]]]:
     """Digests by tick, and commands with their tickets, of a run that rests."""
     journal = Journal.reading(store.journal)
     try:
-        return journal.digests(), list(journal.commands())
+        return journal.history.digests(), list(journal.history.commands())
     finally:
         journal.close()
 

@@ -20,7 +20,8 @@ from carving import (
 from small import walking
 
 from umwelt.agents.body.interface import SEED_IN_GROUND, SUBSTANCES
-from umwelt.agents.commands import Drop, Paint
+from umwelt.agents.commands.drop import Drop
+from umwelt.agents.commands.paint import Paint
 from umwelt.agents.earth.parameters import BUD_SUGAR_COUNT, BUD_TISSUE_COUNT
 from umwelt.agents.measures import measure_region, without_nan
 from umwelt.agents.measures.matter_budget import MatterBudget

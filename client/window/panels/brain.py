@@ -9,6 +9,7 @@ from imgui_bundle import ImVec2, imgui
 
 from umwelt.agents.body.interface import DRIVES, MEMORY, STIMULI
 from umwelt.client.window.panels import genes
+from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.reasons import (
     REMEMBERED,
     follows_net,
@@ -62,7 +63,7 @@ class Brain:
         self._picture: _Picture | None = None
         self._of = 0
 
-    def draw(self, session: Any, hooks: Any) -> None:
+    def draw(self, session: Any, hooks: Hooks) -> None:
         """Draw the panel's inside."""
         selected = session.selected
         being = selected.being if selected is not None else None

@@ -1,10 +1,9 @@
-"""The dock: which panels are open, where they lie, and what lies over the picture besides.
+"""The dock: which panels are open and where they stand, the bar at the top, and notices over the picture.
 
-Panels stand in three columns at the window's edges, and share the height of theirs. One that was moved by hand stays
-where it was put, until the window has another size that it does not fit.
+Panels stand in three columns at the window's edges and share the height of their column. A panel that was moved or
+resized by hand stays as it is until the window's size changes.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from imgui_bundle import ImVec2, icons_fontawesome_6, imgui
@@ -13,6 +12,7 @@ from umwelt.client.window.panels import status
 from umwelt.client.window.panels.brain import Brain
 from umwelt.client.window.panels.events import Events
 from umwelt.client.window.panels.help import Help
+from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.inspector import Inspector
 from umwelt.client.window.panels.layers import Layers
 from umwelt.client.window.panels.layout import BAR_PX, Spot, places
@@ -20,31 +20,32 @@ from umwelt.client.window.panels.lineage import Lineage
 from umwelt.client.window.panels.nodes import Nodes
 from umwelt.client.window.panels.populations import Populations
 from umwelt.client.window.panels.theme import ACCENT, DIM, packed
+from umwelt.client.window.panels.timeline import STRIP_PX
 from umwelt.client.window.panels.widgets import text_px
-from umwelt.client.window.panels.world import Clockwork, World
+from umwelt.client.window.panels.world import Rates, World
 
 ICON = icons_fontawesome_6
 WINDOW_FLAGS = imgui.WindowFlags_.no_collapse | imgui.WindowFlags_.no_focus_on_appearing
-TIMELINE_PX = 50.0
-"""Room for the timeline at the lower edge."""
 BANNER_BELOW_PX, TOASTS_ABOVE_PX = 62.0, 30.0
-"""Banners leave room for the palette of tools under the bar, toasts for what is said of a steered being."""
+"""Banners leave room for the toolbar below the bar; notices leave room for the drives of an inhabited being."""
+MOVED_PX = 1.5
+"""A panel that lies further than this from its place was moved by hand."""
 
 
 class Panel(NamedTuple):
-    """A panel: title, icon, where it stands, whether it needs something selected, and whether it begins open."""
+    """A panel: where it stands, whether it is shown only while a being is selected, and whether it starts open."""
 
     title: str
     icon: str
     spot: Spot
-    selected: bool = False
-    opened: bool = False
-    words: str = ""
+    needs_selection: bool
+    starts_open: bool
+    hint: str
 
 
 PANELS = (
-    Panel("World", ICON.ICON_FA_EARTH_EUROPE, Spot("left", 262, 246), False, True, "time, its pace and its past"),
-    Panel("Layers", ICON.ICON_FA_LAYER_GROUP, Spot("left", 212, 120, 296), False, True, "what the ground shows"),
+    Panel("World", ICON.ICON_FA_EARTH_EUROPE, Spot("left", 262, 246), False, True, "pause, speed, past, populations"),
+    Panel("Layers", ICON.ICON_FA_LAYER_GROUP, Spot("left", 212, 120, 296), False, True, "what is drawn, and maps"),
     Panel(
         "Populations",
         ICON.ICON_FA_CHART_LINE,
@@ -59,33 +60,38 @@ PANELS = (
         Spot("right", 560, 190, 990),
         True,
         True,
-        "all of the selected being",
+        "body, drives, senses and genome of the selected being",
     ),
-    Panel("Brain", ICON.ICON_FA_BRAIN, Spot("right", 400, 340, 480), True, True, "what goes on in it, and why"),
-    Panel("Lineage", ICON.ICON_FA_SITEMAP, Spot("middle", 300, 140), False, False, "the tree of life"),
-    Panel("Nodes", ICON.ICON_FA_SERVER, Spot("middle", 190, 110), False, False, "who computes what"),
-    Panel("Events", ICON.ICON_FA_LIST_UL, Spot("middle", 200, 110), False, False, "what happened"),
-    Panel("Help", ICON.ICON_FA_CIRCLE_QUESTION, Spot("over", 470, 300), False, False, "keys (H)"),
+    Panel(
+        "Brain",
+        ICON.ICON_FA_BRAIN,
+        Spot("right", 400, 340, 480),
+        True,
+        True,
+        "the selected monster's neural net, and reasons for its drives",
+    ),
+    Panel("Lineage", ICON.ICON_FA_SITEMAP, Spot("middle", 300, 140), False, False, "the tree of life by clades"),
+    Panel("Nodes", ICON.ICON_FA_SERVER, Spot("middle", 190, 110), False, False, "the nodes and their shards"),
+    Panel("Events", ICON.ICON_FA_LIST_UL, Spot("middle", 200, 110), False, False, "what happened, newest first"),
+    Panel("Help", ICON.ICON_FA_CIRCLE_QUESTION, Spot("over", 500, 300), False, False, "keys (H)"),
 )
 
 
 class Dock:
-    """See the page's top. `hooks` is what panels may ask the window for, by name; what is missing is not offered.
+    """All panels of one window. The window sets `hooks` and calls `draw` once a frame.
 
-    `insets` (left, top, right, bottom) is room that panels leave to others.
+    `insets` (left, top, right, bottom, in logical pixels) is room that panels leave free.
     """
 
-    def __init__(self, hooks: Mapping[str, Any] | None = None) -> None:
-        self.hooks: dict[str, Any] = dict(hooks or {})
+    def __init__(self) -> None:
+        self.hooks = Hooks()
         self.visible = True
-        self.open: dict[str, bool] = {panel.title: panel.opened for panel in PANELS}
-        self.insets = (0.0, 0.0, 0.0, TIMELINE_PX)
-        self.recorders: Sequence[Any] = ()
-        """Recordings that are still being written."""
-        self.clockwork = Clockwork()
+        self.open: dict[str, bool] = {panel.title: panel.starts_open for panel in PANELS}
+        self.insets = (0.0, 0.0, 0.0, STRIP_PX + 8)
+        self.rates = Rates()
         self.lineage, self.events = Lineage(), Events()
-        self._drawn: dict[str, Any] = {
-            "World": World(self.clockwork),
+        self._contents: dict[str, Any] = {
+            "World": World(self.rates),
             "Layers": Layers(),
             "Populations": Populations(),
             "Inspector": Inspector(),
@@ -96,21 +102,18 @@ class Dock:
             "Help": Help(),
         }
         self._placed: dict[str, tuple[float, float, float, float]] = {}
-        self._free: set[str] = set()
-        """Panels that were moved by hand."""
+        self._moved: set[str] = set()
+        """Panels that were moved or resized by hand."""
         self._due: set[str] = set()
-        """Panels that are to be put to their places."""
+        """Panels that go to their places in the next frame."""
         self._display = (0.0, 0.0)
         self._arranged: tuple = ()
 
-    # --- a frame
+    # --- once a frame
 
-    def draw(self, session: Any, hooks: Any = None) -> None:
-        """Draw all that is open; between `Gui.begin` and `Gui.end`."""
-        if isinstance(hooks, Mapping):
-            self.hooks.update(hooks)
-        self.clockwork.turn(session)
-        self._finish_recordings(session)
+    def draw(self, session: Any) -> None:
+        """Draw the bar and all open panels; between `Gui.begin` and `Gui.end`."""
+        self.rates.turn(session)
         clades = self.lineage.clades if len(self.lineage.clades) else None
         self.events.note(session, clades)
         self.lineage.turn(session, self.open["Lineage"] or session.looks.lineages)
@@ -119,39 +122,33 @@ class Dock:
         display = imgui.get_io().display_size
         self._arrange(session, display)
         self._bar(session, display)
-        for panel in PANELS:
-            if self.open[panel.title] and not (panel.selected and session.selected is None):
-                self._panel(session, panel)
+        for panel in self._shown(session):
+            self._panel(session, panel)
         left, top, right, bottom = self.insets
         middle = (display.x + left - right) / 2
-        status.toasts(session, middle, display.y - bottom - TOASTS_ABOVE_PX, min(560.0, display.x * 0.6))
-        status.banner(session, middle, top + BAR_PX + BANNER_BELOW_PX)
+        status.draw_notices(session, middle, display.y - bottom - TOASTS_ABOVE_PX, min(560.0, display.x * 0.6))
+        status.draw_banner(session, middle, top + BAR_PX + BANNER_BELOW_PX)
 
-    def _finish_recordings(self, session: Any) -> None:
-        """Say of recordings that they are written, or why not."""
-        for recorder in list(self.recorders):
-            if recorder.done:
-                self.recorders = [one for one in self.recorders if one is not recorder]
-                session.say(recorder.error_line or f"{recorder.path}: written", bad=bool(recorder.error_line))
+    def _shown(self, session: Any) -> list[Panel]:
+        return [
+            panel
+            for panel in PANELS
+            if self.open[panel.title] and not (panel.needs_selection and session.selected is None)
+        ]
 
     def _arrange(self, session: Any, display: ImVec2) -> None:
-        """Where panels stand that were not moved by hand."""
-        shown = [
-            panel for panel in PANELS if self.open[panel.title] and not (panel.selected and session.selected is None)
-        ]
+        """Give every panel that was not moved by hand its place in its column."""
+        shown = self._shown(session)
         size = (display.x, display.y)
         if size != self._display:
             self._display = size
-            self._free.clear()
+            self._moved.clear()
         stamp = (tuple(panel.title for panel in shown), size, self.insets)
         if stamp == self._arranged:
             return
         self._arranged = stamp
-        wanted = places([(panel.title, panel.spot) for panel in shown], size, self.insets)
-        for title, place in wanted.items():
-            if title in self._free:
-                continue
-            if self._placed.get(title) != place:
+        for title, place in places([(panel.title, panel.spot) for panel in shown], size, self.insets).items():
+            if title not in self._moved and self._placed.get(title) != place:
                 self._placed[title] = place
                 self._due.add(title)
 
@@ -166,53 +163,54 @@ class Dock:
             imgui.set_next_window_pos(ImVec2(x, y), imgui.Cond_.always)
             imgui.set_next_window_size(ImVec2(width, height), imgui.Cond_.always)
         imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(8, 5))
-        shown, still = imgui.begin(f"{panel.icon}  {title}###{title}", True, WINDOW_FLAGS)
+        expanded, still_open = imgui.begin(f"{panel.icon}  {title}###{title}", True, WINDOW_FLAGS)
         imgui.pop_style_var()
-        if shown:
-            self._drawn[title].draw(session, self.hooks)
+        if expanded:
+            self._contents[title].draw(session, self.hooks)
         if not due:
-            self._watch(title, (x, y, width, height))
+            self._note_moved(title, (x, y, width, height))
         imgui.end()
-        self.open[title] = bool(still)
+        self.open[title] = bool(still_open)
 
-    def _watch(self, title: str, place: tuple[float, float, float, float]) -> None:
-        """Whether a panel was moved, sized or docked by hand."""
-        at, size = imgui.get_window_pos(), imgui.get_window_size()
-        now = at.x, at.y, size.x, size.y
-        if any(abs(a - b) > 1.5 for a, b in zip(now, place, strict=True)):
-            self._free.add(title)
+    def _note_moved(self, title: str, place: tuple[float, float, float, float]) -> None:
+        """Note whether a panel was moved, resized or docked by hand."""
+        position, size = imgui.get_window_pos(), imgui.get_window_size()
+        actual = position.x, position.y, size.x, size.y
+        if any(abs(a - b) > MOVED_PX for a, b in zip(actual, place, strict=True)):
+            self._moved.add(title)
 
     # --- the bar at the top
 
     def _bar(self, session: Any, display: ImVec2) -> None:
-        """A slim bar: which panels are open, and to the right where the world is."""
-        parts = status.parts(session, self.clockwork)
-        told_px = sum(text_px(text) + status.PART_GAP for text, _, needed in parts if needed)
-        names_px = sum(text_px(f"{panel.icon}  {panel.title}") + 18 for panel in PANELS)
-        worded = names_px + told_px + 30 < display.x
+        """Buttons that open and close panels on the left, the state of the world on the right."""
+        parts = status.bar_parts(session, self.rates)
+        needed_px = sum(text_px(text) + status.PART_GAP for text, _, needed in parts if needed)
+        titles_px = sum(text_px(f"{panel.icon}  {panel.title}") + 18 for panel in PANELS)
+        with_titles = titles_px + needed_px + 30 < display.x
         imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(8, 6))
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(2, 0))
         if imgui.begin_main_menu_bar():
             imgui.set_cursor_pos_x(8)
             for panel in PANELS:
-                self._toggle(session, panel, worded)
-            status.told(parts, imgui.get_cursor_screen_pos().x + 16, display.x)
+                self._toggle(session, panel, with_titles)
+            status.draw_bar_parts(parts, imgui.get_cursor_screen_pos().x + 16, display.x)
             imgui.end_main_menu_bar()
         imgui.pop_style_var(2)
 
-    def _toggle(self, session: Any, panel: Panel, worded: bool) -> None:
-        lit = self.open[panel.title]
-        text = f"{panel.icon}  {panel.title}" if worded else panel.icon
+    def _toggle(self, session: Any, panel: Panel, with_title: bool) -> None:
+        is_open = self.open[panel.title]
+        text = f"{panel.icon}  {panel.title}" if with_title else panel.icon
         width = text_px(text) + 16
         corner = imgui.get_cursor_screen_pos()
         if imgui.invisible_button(panel.title, ImVec2(width, BAR_PX)):
-            self.open[panel.title] = not lit
+            self.open[panel.title] = not is_open
         hovered = imgui.is_item_hovered()
-        drawn = imgui.get_window_draw_list()
-        if lit or hovered:
+        draw_list = imgui.get_window_draw_list()
+        if is_open or hovered:
             low, high = ImVec2(corner.x, corner.y + 3), ImVec2(corner.x + width, corner.y + BAR_PX - 3)
-            drawn.add_rect_filled(low, high, packed(ACCENT, 0.16 if lit else 0.08), 5.0)
-        drawn.add_text(ImVec2(corner.x + 8, corner.y + (BAR_PX - 18) / 2), packed(ACCENT if lit else DIM), text)
+            draw_list.add_rect_filled(low, high, packed(ACCENT, 0.16 if is_open else 0.08), 5.0)
+        text_corner = ImVec2(corner.x + 8, corner.y + (BAR_PX - 18) / 2)
+        draw_list.add_text(text_corner, packed(ACCENT if is_open else DIM), text)
         if hovered:
-            needs = " (select one)" if panel.selected and session.selected is None else ""
-            imgui.set_tooltip(f"{panel.title}: {panel.words}{needs}")
+            needs = " (select a being first)" if panel.needs_selection and session.selected is None else ""
+            imgui.set_tooltip(f"{panel.title}: {panel.hint}{needs}")

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from imgui_bundle import icons_fontawesome_6, imgui
 
+from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.theme import ACCENT, BAD, DIM, GOOD, TEXT, WARN, Colour, vector
 from umwelt.client.window.panels.widgets import dim
 
@@ -92,7 +93,7 @@ class Events:
                 name = clade_name(session, clades, number)
                 self._add(Event(clade.tick, "clade", f"{name} split off; {clade.births} born since"))
 
-    def draw(self, session: Any, hooks: Any) -> None:
+    def draw(self, session: Any, hooks: Hooks) -> None:
         """Draw the panel's inside."""
         for name in ("all", "life", "world", "here"):
             if imgui.radio_button(name, self._chosen == name):

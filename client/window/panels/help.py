@@ -5,6 +5,7 @@ from typing import Any
 from imgui_bundle import imgui
 
 from umwelt.client.window.input.keys import BINDINGS
+from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.theme import ACCENT, vector
 from umwelt.client.window.panels.widgets import dim, heading, text_px
 
@@ -21,7 +22,7 @@ WORDS = (
 class Help:
     """See the page's top."""
 
-    def draw(self, session: Any, hooks: Any) -> None:
+    def draw(self, session: Any, hooks: Hooks) -> None:
         """Draw the panel's inside."""
         imgui.push_text_wrap_pos(0.0)
         dim(WORDS)

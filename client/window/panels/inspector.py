@@ -10,6 +10,7 @@ from umwelt.agents.body.genome import FIRST_WEIGHT
 from umwelt.agents.body.interface import ANTENNA_SENSES, ANTENNAE, DRIVES, ORGANS, OTHER_SENSES, SELF_SENSES, STAGES
 from umwelt.client.window.draw.colours import SENSE_COLOURS
 from umwelt.client.window.panels import genes
+from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.reasons import in_words
 from umwelt.client.window.panels.theme import (
     ACCENT,
@@ -76,7 +77,7 @@ class Inspector:
         self._family_of, self._family_s = 0, -1e9
         self._weights: tuple[int, np.ndarray] = (0, np.empty(0, np.float32))
 
-    def draw(self, session: Any, hooks: Mapping[str, Any]) -> None:
+    def draw(self, session: Any, hooks: Hooks) -> None:
         """Draw the panel's inside."""
         selected = session.selected
         if selected is None:
@@ -133,15 +134,15 @@ class Inspector:
                 chip(text, colour)
                 first = False
 
-    def _buttons(self, session: Any, selected: Any, being: dict[str, Any], hooks: Mapping[str, Any]) -> None:
+    def _buttons(self, session: Any, selected: Any, being: dict[str, Any], hooks: Hooks) -> None:
         able = told_by_world(session) and session.shown == LIVE and not selected.gone
-        toolbox = hooks.get("toolbox")
+        toolbox = hooks.toolbox
         width = (imgui.get_content_region_avail().x - 4 * 6) / 5
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(6, 6))
         if tile_button(f"{ICON.ICON_FA_LOCATION_CROSSHAIRS}##follow", "follow it (F)", True, session.following, width):
             session.following = not session.following
         imgui.same_line()
-        inhabit, held = hooks.get("inhabit"), being.get("held") is not None
+        inhabit, held = hooks.inhabit, being.get("held") is not None
         steers = able and "stimuli" in being and inhabit is not None
         pressed = tile_button(f"{ICON.ICON_FA_GAMEPAD}##inhabit", "steer it yourself (I)", steers, held, width)
         if pressed and inhabit is not None:
@@ -155,7 +156,7 @@ class Inspector:
         touches = able and toolbox is not None
         hint = f"wound it: {WOUND_COUNT} tissue fall to the ground"
         if tile_button(f"{ICON.ICON_FA_HEART_CRACK}##wound", hint, touches, width=width) and toolbox is not None:
-            toolbox.wound(selected.id, WOUND_COUNT)
+            toolbox.use("wound", id=selected.id, tissue_count=WOUND_COUNT)
         imgui.same_line()
         if tile_button(f"{ICON.ICON_FA_TRASH}##remove", "take it out of the world", touches, width=width):
             imgui.open_popup("sure")
@@ -163,7 +164,7 @@ class Inspector:
         if toolbox is not None and imgui.begin_popup("sure"):
             imgui.text("Take it out of the world, with all it holds?")
             if imgui.button("Take it out"):
-                toolbox.remove(selected.id)
+                toolbox.use("remove", id=selected.id)
                 imgui.close_current_popup()
             imgui.same_line()
             if imgui.button("Leave it"):

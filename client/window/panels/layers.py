@@ -4,6 +4,7 @@ from typing import Any
 
 from imgui_bundle import ImVec2, imgui
 
+from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.reasons import in_words
 from umwelt.client.window.panels.theme import ACCENT, DIM, FRAME, TEXT, Colour, packed, substance_colour
 from umwelt.client.window.panels.widgets import flow, heading, text_px
@@ -27,7 +28,7 @@ TOGGLES = (
 class Layers:
     """See the page's top."""
 
-    def draw(self, session: Any, hooks: Any) -> None:
+    def draw(self, session: Any, hooks: Hooks) -> None:
         """Draw the panel's inside."""
         looks, known = session.looks, session.known
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(8, 5))

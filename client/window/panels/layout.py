@@ -64,17 +64,17 @@ def shared(spots: Sequence[Spot], room_px: float) -> list[float]:
     """Heights that fit: what lacks is taken from all by how much they can spare, what is left over goes to those who
     make use of it."""
     room = room_px - GAP * max(0, len(spots) - 1)
-    wished = [spot.wished_px for spot in spots]
-    lack = sum(wished) - room
+    target = [spot.wished_px for spot in spots]
+    lack = sum(target) - room
     if lack <= 0:
         growth = [max(0.0, spot.max_px - spot.wished_px) for spot in spots]
         share = min(1.0, -lack / max(1.0, sum(growth)))
-        return [wish + part * share for wish, part in zip(wished, growth, strict=True)]
+        return [wish + part * share for wish, part in zip(target, growth, strict=True)]
     spare = [spot.wished_px - spot.min_px for spot in spots]
     if sum(spare) > 0:
         share = min(1.0, lack / sum(spare))
-        wished = [wish - part * share for wish, part in zip(wished, spare, strict=True)]
-    excess = sum(wished) - room
+        target = [wish - part * share for wish, part in zip(target, spare, strict=True)]
+    excess = sum(target) - room
     if excess > 0.5:
-        wished = [wish * room / sum(wished) for wish in wished]
-    return wished
+        target = [wish * room / sum(target) for wish in target]
+    return target

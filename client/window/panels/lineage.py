@@ -13,6 +13,7 @@ from imgui_bundle import ImVec2, imgui, implot
 from umwelt.client.lineage.clades import NO_BIRTHS, spindles
 from umwelt.client.window.panels.clades import BINS, Clades
 from umwelt.client.window.panels.events import clade_name
+from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.populations import PLOT_FLAGS
 from umwelt.client.window.panels.theme import DIM, TEXT, Colour, vector
 from umwelt.client.window.panels.widgets import dim, short
@@ -126,7 +127,7 @@ class Lineage:
 
     # --- drawing
 
-    def draw(self, session: Any, hooks: Any) -> None:
+    def draw(self, session: Any, hooks: Hooks) -> None:
         """Draw the panel's inside."""
         _, session.looks.lineages = imgui.checkbox("colour bodies by clade", session.looks.lineages)
         imgui.same_line(0, 14)

@@ -4,6 +4,7 @@ from typing import Any
 
 from imgui_bundle import ImVec2, imgui
 
+from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.theme import ACCENT, BAD, DIM, GOOD, WARN, packed, vector
 from umwelt.client.window.panels.widgets import dim, short
 from umwelt.cluster.wire.keys import KEEPER
@@ -24,7 +25,7 @@ TABLE_FLAGS = imgui.TableFlags_.row_bg | imgui.TableFlags_.scroll_y | imgui.Tabl
 class Nodes:
     """See the page's top."""
 
-    def draw(self, session: Any, hooks: Any) -> None:
+    def draw(self, session: Any, hooks: Hooks) -> None:
         """Draw the panel's inside."""
         nodes = session.status.get("nodes") or []
         _, session.looks.nodes = imgui.checkbox("show their borders", session.looks.nodes)

@@ -7,6 +7,7 @@ import numpy as np
 from imgui_bundle import ImVec2, imgui, implot
 
 from umwelt.client.window.draw.layers import ticks_between
+from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.reasons import in_words
 from umwelt.client.window.panels.theme import (
     BAD,
@@ -48,7 +49,7 @@ class Populations:
         self._ticks = np.empty(0)
         self._curves: list[Curve] = []
 
-    def draw(self, session: Any, hooks: Any) -> None:
+    def draw(self, session: Any, hooks: Hooks) -> None:
         """Draw the panel's inside."""
         chosen = 0
         if imgui.begin_tab_bar("of"):

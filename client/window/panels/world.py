@@ -5,6 +5,7 @@ from typing import Any
 
 from imgui_bundle import ImVec2, icons_fontawesome_6, imgui
 
+from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.theme import ACCENT, BAD, GOOD, TEXT, WARN, packed, species_colour, vector
 from umwelt.client.window.panels.widgets import dim, heading, short, text_px, tile_button, told_by_world
 from umwelt.cluster.wire.viewer_protocol import LIVE
@@ -14,8 +15,8 @@ SNAPSHOTS_EVERY_S = 10.0
 RATE_OVER_S = 1.5
 
 
-class Clockwork:
-    """How fast the world and the window go, as seen from here."""
+class Rates:
+    """How fast the world runs and how fast the window draws, as measured in this window. Owned by the dock."""
 
     def __init__(self) -> None:
         self.ticks_per_s, self.frames_per_s = 0.0, 0.0
@@ -43,14 +44,14 @@ class Clockwork:
 class World:
     """See the page's top."""
 
-    def __init__(self, clockwork: Clockwork) -> None:
-        self.clockwork = clockwork
+    def __init__(self, rates: Rates) -> None:
+        self.rates = rates
         self.snapshots: list[dict[str, Any]] = []
         self._asked_s = -1e9
         self._wish: float | None = None
         self._jump = 0
 
-    def draw(self, session: Any, hooks: Any) -> None:
+    def draw(self, session: Any, hooks: Hooks) -> None:
         """Draw the panel's inside."""
         self._refresh(session)
         self._name(session)
@@ -78,11 +79,11 @@ class World:
         dim(f"{size}, {nodes} node{'s' * (nodes != 1)}" if nodes else size)
         if imgui.is_item_hovered():
             imgui.set_tooltip(f"a torus of {known.height} x {known.width} cells; {role}")
-        tick, rate = f"tick {status.get('tick', 0):,}", f"{self.clockwork.ticks_per_s:.1f} ticks/s"
+        tick, rate = f"tick {status.get('tick', 0):,}", f"{self.rates.ticks_per_s:.1f} ticks/s"
         imgui.text_colored(vector(ACCENT), tick)
         imgui.same_line(0, 12)
         dim(rate)
-        frames = self.clockwork.frames
+        frames = self.rates.frames
         imgui.same_line(imgui.get_window_width() - text_px(frames) - imgui.get_style().window_padding.x)
         dim(frames)
 

@@ -30,7 +30,8 @@ from umwelt.client.window.recording.recording import Recording, Tracks
 from umwelt.cluster.gateway import journal_queries
 from umwelt.cluster.gateway.journal_queries import MARKERS, MAX_BIRTHS
 from umwelt.cluster.gateway.welcome import compose_welcome, species_names
-from umwelt.cluster.run.journal import MAX_ANCESTORS, MAX_CHILDREN, Metrics
+from umwelt.cluster.run.journal import Metrics
+from umwelt.cluster.run.journal_lineage import MAX_ANCESTORS, MAX_CHILDREN
 from umwelt.cluster.view import queries
 from umwelt.cluster.view.tile_encoder import Cutter
 from umwelt.cluster.view.tiles import BEINGS, SKY, Topic, has_traits

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from umwelt.agents.open_world import begin
-from umwelt.agents.species.behaviour import own_values
+from umwelt.agents.species.column_access import read_column
 from umwelt.agents.world_file import WorldFile, read_world
 from umwelt.client.window.recording.demo import BUNDLED
 from umwelt.client.window.recording.recording import Recording, Tracks, against_parents, birthplaces, write
@@ -105,7 +105,7 @@ class Watch:
         births = dict(zip(("y_fixed", "x_fixed"), birthplaces(found["id"], *self.region.torus), strict=True))
         for column in columns:
             if column in births:
-                away = own_values(self.region, table, column, rows) - births[column]
+                away = read_column(self.region, table, column, rows) - births[column]
                 found[column] = away.astype(np.int32)
             else:
                 found[column] = table[column][rows]
