@@ -9,7 +9,7 @@ from small import small_run
 
 from umwelt.agents.measures.cycles import Turnover
 from umwelt.agents.world_file import read_world
-from umwelt.client.commands.audit import _residence
+from umwelt.client.commands.audit import _format_residence
 from umwelt.client.commands.cli import main
 from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.run.audit import CycleResult
@@ -77,7 +77,7 @@ def test_a_world_without_matter_says_so(capsys, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
-    [(["nowhere"], "nowhere: is not a run"), (["nowhere", "--ticks", "0"], "'--ticks'"), ([], "Missing argument")],
+    [(["nowhere"], "nowhere: is no run"), (["nowhere", "--ticks", "0"], "'--ticks'"), ([], "Missing argument")],
 )
 def test_mistakes_are_one_line(capsys, arguments, line):
     out, err = umwelt(capsys, "audit", *arguments, code=2)
@@ -86,6 +86,6 @@ def test_mistakes_are_one_line(capsys, arguments, line):
 
 def test_a_pool_that_nothing_left_is_said_to_hold_for_longer_than_was_measured():
     went = CycleResult(0, 90, 60, [], [])
-    assert _residence(Turnover("resin", 90, 5, 5, 450, 0, 0), went) == ("more than 90", "more than 1.5")
-    assert _residence(Turnover("resin", 90, 0, 0, 0, 0, 0), went) == ("", "")
-    assert _residence(Turnover("resin", 90, 0, 0, 4500, 5, 5), went) == ("900", "15")
+    assert _format_residence(Turnover("resin", 90, 5, 5, 450, 0, 0), went) == ("more than 90", "more than 1.5")
+    assert _format_residence(Turnover("resin", 90, 0, 0, 0, 0, 0), went) == ("", "")
+    assert _format_residence(Turnover("resin", 90, 0, 0, 4500, 5, 5), went) == ("900", "15")

@@ -21,7 +21,7 @@ from window_stand import needs_a_screen, screen
 
 from umwelt.agents.world_file import read_world
 from umwelt.client.commands.cli import main
-from umwelt.client.commands.window_process import Beside
+from umwelt.client.commands.window_process import WindowProcess
 from umwelt.client.connection.connection import GatewayLink
 from umwelt.cluster.gateway.welcome import compose_welcome
 from umwelt.cluster.wire import viewer_protocol
@@ -185,7 +185,7 @@ def test_addresses_where_no_world_runs_are_one_line_each():
         "tcp://127.0.0.1:1": "tcp://127.0.0.1:1: no gateway answers: see that the world runs there",
         "http://127.0.0.1": "http://127.0.0.1: is no address: give tcp://HOST:PORT",
         "empty": "empty: no world is running there: give a run's folder, or tcp://HOST:PORT",
-        "resting": "resting: no world is running there: umwelt resume resting wakes it",
+        "resting": "resting: no world is running there: start it with: umwelt resume resting",
         "": "no world is running under runs/ here: give a run's folder, or tcp://HOST:PORT",
     }
     asked = {place: begun("view", *filter(None, [place]), "--screenshot", "a.png") for place in expected}
@@ -328,7 +328,7 @@ def test_why_the_window_beside_a_launch_did_not_open_is_told():
     folder = Path("gone")
     folder.mkdir()
     (folder / "gateway.json").write_text(json.dumps({"address": "tcp://127.0.0.1:1", "pid": 0}))
-    window = Beside(folder, "")
+    window = WindowProcess(folder, "")
     try:
         waited(lambda: window.turn() or window.line)  # type: ignore[func-returns-value]
         assert window.line.startswith("umwelt: view: there is no display")

@@ -14,7 +14,7 @@ from umwelt.agents.measures import MEASURES, find_measure
 from umwelt.agents.open_world import begin
 from umwelt.client.experiments import schema
 from umwelt.client.experiments.plan import bundled_experiments, read_experiment
-from umwelt.client.experiments.trial import ROWS, Result, all_runs, job_of, run_job
+from umwelt.client.experiments.trial import ROWS, Result, all_runs, make_job, run_job
 from umwelt.cluster.run.replay import Replay
 from umwelt.cluster.tasks.pool import WorkerPool
 from umwelt.sandbox import audit
@@ -44,7 +44,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def run(path: Path, folder: Path, **changes):
-    job = job_of(read_experiment(str(path)).trials[0], folder)
+    job = make_job(read_experiment(str(path)).trials[0], folder)
     return run_job(msgspec.structs.replace(job, **changes), lambda tick: None)
 
 
@@ -90,7 +90,7 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_and_comes_out_the_sa
         if tick == 17:
             raise Stop
 
-    job = job_of(read_experiment(str(path)).trials[0], folder)
+    job = make_job(read_experiment(str(path)).trials[0], folder)
     with pytest.raises(Stop):
         run_job(msgspec.structs.replace(job, checkpoint_every_s=0.0), stop_at_17)
     assert msgspec.json.decode((folder / ROWS).read_bytes())["tick"] == 16
@@ -104,7 +104,7 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_and_comes_out_the_sa
 def test_a_checkpoint_that_is_damaged_or_of_another_trial_is_not_used(tmp_path, harm):
     path, folder = written(tmp_path, SMALL), tmp_path / "under_way"
     whole = run(path, tmp_path / "other")
-    job = job_of(read_experiment(str(path)).trials[0], folder)
+    job = make_job(read_experiment(str(path)).trials[0], folder)
     with pytest.raises(Stop):
         run_job(
             msgspec.structs.replace(job, checkpoint_every_s=0.0),
@@ -151,10 +151,10 @@ def test_a_garden_measures_descendants_beside_founders(tmp_path):
 
 def test_runs_side_by_side_come_out_as_alone(tmp_path):
     path = written(tmp_path, SMALL)
-    jobs = [job_of(trial, tmp_path / trial.name) for trial in read_experiment(str(path)).trials]
+    jobs = [make_job(trial, tmp_path / trial.name) for trial in read_experiment(str(path)).trials]
     seen: dict[str, int] = {}
     found: dict[int, Result] = {}
-    with WorkerPool(2, seen=seen.__setitem__) as shop:
+    with WorkerPool(2, on_tick=seen.__setitem__) as shop:
         shop.carry_out(all_runs, jobs, found.__setitem__)
     assert set(seen) <= {"0", "1"}
     assert found[0] == run(path, tmp_path / "alone") and found[1].digest != found[0].digest
@@ -197,8 +197,8 @@ WRONG = {
     "an empty list to vary": (SMALL + '[vary]\n"climate.light" = []\n', "at least one value"),
     "a command that cannot be": (f"{SMALL}[[commands]]\n{DROP.replace('y = 3', 'y = 99')}\n", "commands[0]"),
     "too many commands": (f"{LONG}[[commands]]\n{DROP}\n", "do them less often"),
-    "an expectation without bounds": (SMALL + EXPECT, "says no bound"),
-    "words said twice": (f"{SMALL}{EXPECT}above = 0\n{EXPECT}above = 1\n", "is said twice"),
+    "an expectation without bounds": (SMALL + EXPECT, "has no bound"),
+    "words said twice": (f"{SMALL}{EXPECT}above = 0\n{EXPECT}above = 1\n", "is there twice"),
     "an expectation of no point": (f"{SMALL}{EXPECT}above = 0\nwhere = {{width = 3}}\n", "no point has"),
     "a plot of nothing": (SMALL + '[[plots]]\ntitle = "none"\n', "name columns, or outcomes"),
     "a plot of no point": (SMALL + '[[plots]]\ntitle = "a"\ncolumns = ["grass"]\nwhere = {width = 3}\n', "no point"),
@@ -227,10 +227,10 @@ WRONG = {
         'mean "grazer.toward_hunter"',
     ),
     "a plot over nothing": (SMALL + '[[plots]]\ntitle = "a"\ncolumns = ["grass"]\nx = "tik"\n', 'mean "tick"'),
-    "a comparison without its points": ("across = ['matching']\n" + SMALL, "wants commands.0.do.count of each point"),
+    "a comparison without its points": ("across = ['matching']\n" + SMALL, "needs commands.0.do.count at each point"),
     "a measure of other laws": (FLOCKS.replace("elements", "state"), "is not for"),
-    "bounds turned round": (f"{SMALL}{EXPECT}between = [5, 1]\n", "turn them round"),
-    "an end before its beginning": (f"{SMALL}{EXPECT}above = 0\nfirst = 9\nuntil = 3\n", "turn them round"),
+    "bounds turned round": (f"{SMALL}{EXPECT}between = [5, 1]\n", "swap them"),
+    "an end before its beginning": (f"{SMALL}{EXPECT}above = 0\nfirst = 9\nuntil = 3\n", "swap them"),
     "more runs than there are": (f"{SMALL}{EXPECT}above = 0\nin_runs = 3\n", "use 1 to 2"),
     "in no run": (f"{SMALL}{EXPECT}above = 0\nin_runs = 0\n", "use 1 to 2"),
     "no one to be compared with": (
@@ -250,14 +250,14 @@ WRONG = {
     ),
     "no such entry": (SMALL + '"founders.9.count" = 3\n', "set, vary or points: founders.9.count: no entry"),
     "a garden measured never": (SMALL + GARDEN.replace("every = 2", "every = 0"), "every = 0"),
-    "a garden of no measure": (SMALL + GARDEN.replace('["state"]', "[]"), "garden: its species or measures are none"),
-    "a duel of nobody": (with_duel("at = 5, species = []"), "duel: its species or measures are none"),
+    "a garden of no measure": (SMALL + GARDEN.replace('["state"]', "[]"), "garden: species or measures are empty"),
+    "a duel of nobody": (with_duel("at = 5, species = []"), "duel: species or measures are empty"),
     "commands after the end": (SMALL + f"[[commands]]\nfirst = 24\n{DROP}\n", "no tick of 24 is between"),
     "commands that have a place and are scattered": (
         SMALL + f"[[commands]]\n{DROP}\nover = [0, 0, 4, 4]\n",
         "leave out y and x, or over",
     ),
-    "a figure that is wanted of each run": ("across = ['holling']\n" + SMALL, "wants the figure intake."),
+    "a figure that is wanted of each run": ("across = ['holling']\n" + SMALL, "needs the figure intake."),
     "a figure of all runs of a few": (MATCHED + 'where = {"commands.0.do.count" = 5}\n', "is of all runs together"),
     "a figure of all runs drawn of each": (
         MATCHED + '[[plots]]\ntitle = "a"\noutcomes = ["matching.slope"]\n',

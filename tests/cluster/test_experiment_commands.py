@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from small import TEXT
 
-from umwelt.client.experiments.outcomes import Run, compared, judged
+from umwelt.client.experiments.outcomes import Run, analyse_across, judge
 from umwelt.client.experiments.plan import Experiment, read_experiment
 from umwelt.sandbox.errors import WorldFileError
 
@@ -86,9 +86,9 @@ def test_figures_of_all_runs_are_judged_once(tmp_path):
     runs = [
         Run(trial, {}, {"foragers.east_share": share}) for trial, share in zip(experiment.trials, shares, strict=True)
     ]
-    found = compared(runs, ["matching"])
+    found = analyse_across(runs, ["matching"])
     assert found["matching.slope"] == pytest.approx(0.8)  # from 0.6 at half of the food to 0.8 at three quarters
-    finding = judged(experiment, runs)[0]
+    finding = judge(experiment, runs)[0]
     assert finding.values == (found["matching.slope"],) and finding.holds
     with pytest.raises(WorldFileError, match=r"matching.*commands\.0\.do\.count"):
-        compared([Run(replace(experiment.trials[0], values={}), {}, {})], ["matching"])
+        analyse_across([Run(replace(experiment.trials[0], values={}), {}, {})], ["matching"])

@@ -18,7 +18,7 @@ import pytest
 from small import TEXT, small_run, small_world, walking
 
 from umwelt.client.commands.export import export_run
-from umwelt.client.commands.running import newest
+from umwelt.client.commands.running import find_newest
 from umwelt.cluster.launch.local import Engine, Plan, begin_run, check_not_running
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.replay import read_run_world, restore_region, verify
@@ -140,14 +140,14 @@ def test_damaged_contents_of_the_journal_are_one_line_with_the_mend(folder, how)
     assert list(out.iterdir()) == []
     if "births" not in SPOILT[how]:
         with pytest.raises(RunError, match="move it aside and resume the run"):
-            newest(Store.open(folder))
+            find_newest(Store.open(folder))
 
 
 def test_a_journal_moved_aside_is_begun_anew(folder):
     (folder / "journal.sqlite").rename(folder / "journal.damaged")
     with pytest.raises(RunError, match="is missing: resume the run first"):
         export_run(folder, folder.parent / "out")
-    assert newest(Store.open(folder))[0].tick == 8
+    assert find_newest(Store.open(folder))[0].tick == 8
     with walking(folder) as walk:
         assert walk.tick == 8
         walk.save()
@@ -273,7 +273,7 @@ def test_a_world_whose_processes_are_killed_is_the_same_world(tmp_path):
     finally:
         engine.close()
     assert not engine.children and not (store.folder / "directory.json").exists()
-    last = newest(store)[0]
+    last = find_newest(store)[0]
     found = verify(store.folder)
     assert found.first_difference is None and found.compared > last.tick // 8 and found.last_tick == last.tick
     straight = small_run(tmp_path / "straight", last.tick)
