@@ -278,10 +278,10 @@ WRONG = {
     "words that are a column's": (SMALL + EXPECT.replace('"so"', '"seed"') + "above = 5\n", 'says = "seed"'),
     "a measure that fails": (SMALL.replace('"elements"', '"own_measures:failing"'), "0: RuntimeError: broken in two"),
     "a measure that misses a key": (SMALL.replace('"elements"', '"own_measures:missing"'), "fails at tick 0: KeyError"),
-    "a measure that tells nothing": (SMALL.replace('"elements"', '"own_measures:silent"'), "tells NoneType"),
-    "a measure that tells words": (SMALL.replace('"elements"', '"own_measures:wordy"'), "tells 'a' = 'word'"),
-    "a measure that tells the tick": (SMALL.replace('"elements"', '"own_measures:timely"'), "tells 'tick' = 5"),
-    "a measure that is none": (SMALL.replace('"elements"', '"own_measures:NUMBER"'), "is no function"),
+    "a measure that tells nothing": (SMALL.replace('"elements"', '"own_measures:silent"'), "returns NoneType"),
+    "a measure that tells words": (SMALL.replace('"elements"', '"own_measures:wordy"'), "returns 'a' = 'word'"),
+    "a measure that tells the tick": (SMALL.replace('"elements"', '"own_measures:timely"'), "returns 'tick' = 5"),
+    "a measure that is none": (SMALL.replace('"elements"', '"own_measures:NUMBER"'), "is not a function"),
     "a duel without genomes": (FLOCKS + "[duel]\nat = 5\nspecies = ['bird']\n", "no founders with genomes"),
 }
 
