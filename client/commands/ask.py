@@ -46,11 +46,11 @@ def asked(
             raise RunError("ask --workflow: is given no values: write them into the program")
     with connected(address, keys) as world:
         if program is not None:
-            from umwelt.cluster.tasks.hocl_workflow import reacted
+            from umwelt.cluster.tasks.hocl_workflow import run_program
 
-            found: Any = world.workflow(reacted, program, within_s=within_s or WITHIN_S)
+            found: Any = world.workflow(run_program, program, within_s=within_s or WITHIN_S)
         elif what in QUERIES:
-            bound = Task(what, QUERIES[what]).bound(values, named)
+            bound = Task(what, QUERIES[what]).bind(values, named)
             found = world.workflow(QUERIES[what], *bound.args, within_s=within_s or QUERY_S, **bound.kwargs)
         else:
             found = world.task(what, *values, within_s=within_s, **named)

@@ -109,13 +109,13 @@ def _run(
                 print(f"{_said(left[which])}: done", file=sys.stderr)
             keep(left[which], result)
 
-        shop.carry_out(all_runs, jobs, ended)
+        shop.run_workflow(all_runs, jobs, ended)
 
 
 def _workshop(left: Sequence[Trial], engine: str, processes: int, seen: Callable[[str, int], None]) -> Any:
     if engine == "ray":
         return ray_worker_pool(len(left), processes, seen)
-    return WorkerPool(choose_process_count([trial.world for trial in left], processes), seen=seen)
+    return WorkerPool(choose_process_count([trial.world for trial in left], processes), on_tick=seen)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import KEEPER, Keys
 from umwelt.cluster.wire.transport import Limits, ZmqTransport, check_address
 from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
-from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.errors import RunError, UmweltError, error_for
 
 TURN_S = 0.02
 HELLO_AGAIN_S = 0.1
@@ -434,7 +434,7 @@ class Core:
                     self._changed.notify_all()
             return
         if answer.line:
-            _fail(asked, RunError(answer.line))
+            _fail(asked, error_for(answer.code, answer.line))
             return
         try:
             content = msgspec.json.decode(answer.content, type=dict[str, Any])
@@ -460,7 +460,7 @@ def strange(told: viewer_protocol.Welcome, known: viewer_protocol.Welcome | None
     return "" if seen in (None, (height, width, told.layers, told.looks)) else "another world than before"
 
 
-def _fail(asked: _Asked, error: RunError) -> None:
+def _fail(asked: _Asked, error: UmweltError) -> None:
     if asked.future.set_running_or_notify_cancel():
         asked.future.set_exception(error)
 

@@ -281,8 +281,8 @@ def run_duels(
     jobs = [(duel.world.text, duel.world.source, duel.world.name, ticks, every) for duel in duels]
     count = choose_process_count([duel.world for duel in duels], processes)
     told = None if seen is None else lambda ticket, tick: seen(int(ticket), tick)
-    with WorkerPool(count, seen=told) as shop:
-        return shop.carry_out(_side_by_side, jobs)
+    with WorkerPool(count, on_tick=told) as shop:
+        return shop.run_workflow(_side_by_side, jobs)
 
 
 async def _side_by_side(flow: Flow, jobs: Sequence[tuple[Any, ...]]) -> list[list[Row]]:

@@ -153,8 +153,8 @@ def test_runs_side_by_side_come_out_as_alone(tmp_path):
     jobs = [job_of(trial, tmp_path / trial.name) for trial in read_experiment(str(path)).trials]
     seen: dict[str, int] = {}
     found: dict[int, Result] = {}
-    with WorkerPool(2, seen=seen.__setitem__) as shop:
-        shop.carry_out(all_runs, jobs, found.__setitem__)
+    with WorkerPool(2, on_tick=seen.__setitem__) as shop:
+        shop.run_workflow(all_runs, jobs, found.__setitem__)
     assert set(seen) <= {"0", "1"}
     assert found[0] == run(path, tmp_path / "alone") and found[1].digest != found[0].digest
 
