@@ -26,7 +26,8 @@ from umwelt.cluster.coordinator.driver import Steward
 from umwelt.cluster.coordinator.machine import Directory
 from umwelt.cluster.coordinator.state import Known, Wishes
 from umwelt.cluster.events import Prepared
-from umwelt.cluster.gateway.server import DOOR_LIMITS, Gateway
+from umwelt.cluster.gateway.process import DOOR_LIMITS
+from umwelt.cluster.gateway.server import Gateway
 from umwelt.cluster.launch.local import Engine, Plan
 from umwelt.cluster.node.driver import Host
 from umwelt.cluster.node.machine import Machine

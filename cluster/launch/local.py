@@ -244,7 +244,7 @@ class Engine:
         self._start("directory", "umwelt.cluster.coordinator.process", settings)
 
     def _start_gateway(self) -> None:
-        from umwelt.cluster.gateway.server import GatewaySettings
+        from umwelt.cluster.gateway.process import GatewaySettings
 
         assert self.line is not None
         bind = self.plan.bind or f"ipc://{self._private.name}/gateway"
@@ -252,9 +252,9 @@ class Engine:
         if known is not None and not self.plan.bind.endswith(":*"):
             bind = self.plan.bind or bind
         settings = GatewaySettings(
-            bind=bind, directory=self.line.address, run=str(self.store.folder.resolve()), keys=self.plan.keys
+            bind=bind, coordinator=self.line.address, run=str(self.store.folder.resolve()), keys=self.plan.keys
         )
-        self._start("gateway", "umwelt.cluster.gateway.server", settings)
+        self._start("gateway", "umwelt.cluster.gateway.process", settings)
 
     def add_node(self) -> str:
         """Start another node; gives its name."""

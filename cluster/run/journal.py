@@ -9,6 +9,7 @@ import json
 import sqlite3
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
@@ -388,30 +389,31 @@ class Journal:
             yield from self._database.execute("SELECT * FROM births ORDER BY tick, id")
 
     def births_from(
-        self, tick: int, after: int, most: int, kinds: Container[int] | None, genes: tuple[int, int, int]
+        self, tick: int, after: int, most: int, kinds: Container[int] | None, genes: Mapping[int, Sequence[int]]
     ) -> Births:
         """Births of a tick (those after an id) and of later ones, `most` at once; of beings of some kinds, or all.
 
-        Only of ticks that are journalled whole, so that nothing comes between later. `genes`: of genomes of so many
-        bytes the genes from one on, so many of them; None of others.
+        Only of ticks that are journalled whole, so that nothing comes between later. In place of a genome, a row has
+        the genes (one byte each) at the positions that `genes` gives for the kind in its id; None where it gives none,
+        or where the genome is too short.
         """
         with _told(self.path), _read(self.path):
             end = max(tick, self.last_tick())
-            by_head = [
-                self._database.execute(
-                    "SELECT id, parent_id, tick, y, x, species, CASE WHEN length(genome) = ? THEN substr(genome, ?, ?) "
-                    "END FROM births WHERE id >= ? AND id < ? ORDER BY id",
-                    (
-                        genes[0],
-                        genes[1] + 1,
-                        genes[2],
-                        min(max(_first_id(head, tick), after + 1), _first_id(head, tick + 1)),
-                        _first_id(head, end),
-                    ),
-                )
-                for head in self._heads()
-                if kinds is None or head % (HEADS >> 1) in kinds
-            ]
+            by_head = []
+            for head in self._heads():
+                kind = head % (HEADS >> 1)
+                if kinds is None or kind in kinds:
+                    positions = genes.get(kind, ())
+                    first, count = (min(positions), max(positions) - min(positions) + 1) if positions else (0, 0)
+                    start = min(max(_first_id(head, tick), after + 1), _first_id(head, tick + 1))
+                    rows = self._database.execute(
+                        "SELECT id, parent_id, tick, y, x, species, "
+                        "CASE WHEN :count > 0 AND length(genome) >= :first + :count "
+                        "THEN substr(genome, :first + 1, :count) END "
+                        "FROM births WHERE id >= :start AND id < :end ORDER BY id",
+                        {"first": first, "count": count, "start": start, "end": _first_id(head, end)},
+                    )
+                    by_head.append(map(partial(_pick_genes, [position - first for position in positions]), rows))
             found = list(islice(merge(*by_head, key=itemgetter(2, 0)), most + 1))
         if len(found) <= most:
             return Births(found, False, end, -1)
@@ -492,6 +494,11 @@ class Journal:
 def _first_id(head: int, tick: int) -> int:
     """The least id with such a head that was born at a tick or later."""
     return min((head << TICK_BITS | min(tick, 1 << TICK_BITS)) << PLACE_BITS, (1 << 63) - 1)
+
+
+def _pick_genes(positions: Sequence[int], row: tuple) -> tuple:
+    """Returns a row of births whose last value, a stretch of a genome, is cut down to the genes at some positions."""
+    return row if row[6] is None else (*row[:6], bytes(row[6][position] for position in positions))
 
 
 def _metrics_of(tick: int, births: int, deaths: int, populations: str, substances: str) -> Metrics:

@@ -270,10 +270,11 @@ def test_a_closed_connection_says_so(town):
 def test_an_answer_that_does_not_come_is_one_line(town):
     with connect(town.address, timeout_s=20) as world:
         world.timeout_s = 0.5
-        town.do(lambda: setattr(town.gateway, "_map", None) or setattr(town.gateway, "_take_report", lambda r: None))
+        link = town.gateway.coordinator
+        town.do(lambda: setattr(link, "node_map", None) or setattr(link, "take_report", lambda report, now_s: None))
         with pytest.raises(RunError, match=r"no answer to a question within 0\.5 s"):
             world.count()
-        town.do(lambda: delattr(town.gateway, "_take_report"))
+        town.do(lambda: delattr(link, "take_report"))
 
 
 # --- awaited

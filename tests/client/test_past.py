@@ -159,7 +159,7 @@ def test_too_many_questions_to_the_journal_are_refused_and_the_world_goes_on(tow
     lines = [str(error) for error in found if error is not None]
     assert any(error is None for error in found) and any("too many questions" in line for line in lines)
     world.wait(before + 5, 30)
-    assert town.failed is None and len(town.do(lambda: town.gateway.recall)) == 0
+    assert town.failed is None and len(town.do(lambda: town.gateway.journal_queries)) == 0
 
 
 def _birth_question(ticket: str):
