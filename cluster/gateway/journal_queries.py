@@ -68,9 +68,9 @@ class JournalQueries:
                 self._read_births, message=message, limit=limit, kinds=kinds
             )
         elif message.what == "metrics":
-            query = partial(_read_metrics, since=message.tick)
+            query = partial(read_metrics, since=message.tick)
         else:
-            query = partial(_read_family, being=message.being)
+            query = partial(read_family, being=message.being)
         if len(self._pending) >= MAX_UNDER_WAY:
             raise BusyError("too many questions at once: wait for their answers")
         self._pending.append((self._reader.submit(self._run, query), on_answer))
@@ -131,7 +131,8 @@ class JournalQueries:
         self._reader.shutdown(wait=True, cancel_futures=True)
 
 
-def _read_metrics(journal: Journal, since: int) -> JournalAnswer:
+def read_metrics(journal: Journal, since: int) -> JournalAnswer:
+    """Returns the metrics from a tick on as JSON in the raw frame, at even distances where they are too many."""
     moments = journal.metrics_from(since, MAX_POINTS)
     width = 3 + max((_count_numbers(moment) for moment in moments), default=0)
     max_points = max(2, MAX_NUMBERS // width)
@@ -160,7 +161,8 @@ def _count_numbers(moment: Metrics) -> int:
     return len(moment.substances) + sum(map(len, moment.populations.values()))
 
 
-def _read_family(journal: Journal, being: int) -> JournalAnswer:
+def read_family(journal: Journal, being: int) -> JournalAnswer:
+    """Returns the births of a being's ancestors, its parent's first, and of its children, the eldest first."""
     names = ("id", "parent_id", "tick", "species", "y", "x")
     ancestors, children = (
         [dict(zip(names, (born[0], born[1] or 0, born[2], born[5] or "", *born[3:5]), strict=True)) for born in births]
