@@ -17,7 +17,7 @@ from umwelt.agents.world_file import WorldFile, one_line, one_of
 from umwelt.cluster.gateway.welcome import species_names
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.wire.viewer_protocol import History
-from umwelt.sandbox.errors import BusyError, RunError, UmweltError
+from umwelt.sandbox.errors import BusyError, RunError, UmweltError, WorldFileError
 
 JOURNAL_QUERIES = ("metrics", "births", "family")
 MAX_UNDER_WAY = 100
@@ -100,7 +100,10 @@ class JournalQueries:
         """Returns the kinds in the ids of the beings of a table; None where births need no selection."""
         if not table:
             return None
-        one_of(one_line(table[:80]), self._kinds, "births: table")
+        try:
+            one_of(one_line(table[:80]), self._kinds, "births: table")
+        except WorldFileError as error:
+            raise RunError(str(error)) from None
         if len(self._kinds) == 1:
             return None
         if not self.world.laws.ids_name_tables:

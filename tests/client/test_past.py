@@ -171,5 +171,5 @@ def _birth_question(ticket: str):
 def test_a_gateway_without_a_run_says_so():
     with Town(golden(64, 64), 1, tick_s=0.02) as town, connect(town.address) as world:
         for question in (world.metrics, world.births, lambda: world.family(5)):
-            with pytest.raises(RunError, match="knows no run folder"):
+            with pytest.raises(RunError, match="has no run folder"):
                 question()
