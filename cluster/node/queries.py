@@ -74,7 +74,7 @@ class QueryServer:
         if isinstance(message, CancelTasks):
             for ticket in message.tickets:
                 self._let_go((sender, ticket))
-                self.bench.halt((sender, ticket))
+                self.bench.cancel((sender, ticket))
             self._held = [one for one in self._held if one.look.ticket not in message.tickets or one.sender != sender]
             return
         known = self._tasks.get((sender, message.ticket))
@@ -150,6 +150,6 @@ class QueryServer:
 
 def _sight_of(task: _Task, done: TaskOutcome) -> tuple[QueryAnswer, list[Any]]:
     look = task.look
-    told = {"line": done.line, "again": done.again} if done.line else {"spent_s": done.spent_s}
+    told = {"line": done.line, "code": done.code, "again": done.again} if done.line else {"spent_s": done.spent_s}
     answer = _encoder.encode(told)
-    return QueryAnswer(look.ticket, look.epoch, task.source, task.tick, answer), [] if done.line else [done.found]
+    return QueryAnswer(look.ticket, look.epoch, task.source, task.tick, answer), [] if done.line else [done.result]

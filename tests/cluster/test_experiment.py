@@ -155,7 +155,7 @@ def test_runs_side_by_side_come_out_as_alone(tmp_path):
     seen: dict[str, int] = {}
     found: dict[int, Result] = {}
     with WorkerPool(2, on_tick=seen.__setitem__) as shop:
-        shop.carry_out(all_runs, jobs, found.__setitem__)
+        shop.run_workflow(all_runs, jobs, found.__setitem__)
     assert set(seen) <= {"0", "1"}
     assert found[0] == run(path, tmp_path / "alone") and found[1].digest != found[0].digest
 

@@ -473,7 +473,9 @@ class Playback:
             asked: Any = annals
             told = message.what == "metrics"
             found = (
-                journal_queries._metrics(asked, message.tick) if told else journal_queries._family(asked, message.being)
+                journal_queries.read_metrics(asked, message.tick)
+                if told
+                else journal_queries.read_family(asked, message.being)
             )
             return Reply(tick, found.content, found.raw)
         raise RunError(UNTOUCHED)
