@@ -32,6 +32,7 @@ from umwelt.sandbox import audit
 from umwelt.sandbox.columns import PLACE_COLUMNS, TICK_BITS, Column, Schema
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError
+from umwelt.sandbox.layout import check_layout, widen
 from umwelt.sandbox.region import Field, Piece, Rectangle, Region, Torus, images
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
@@ -288,14 +289,16 @@ def load_parts(
 ) -> list[Piece]:
     """The parts of a snapshot that a rectangle overlaps, each checked alone: what `region.load` needs to own it.
 
-    Nothing else needs to be there, and no other part is looked at. Raises `SnapshotError` for any damage.
+    Nothing else needs to be there, and no other part is looked at. With a `layout` (fields and schemas) the pieces have
+    all of its columns, also those that were added since. Raises `SnapshotError` for any damage or another layout.
     """
     if tuple(torus) != tuple(manifest.torus):
         raise SnapshotError(f"{path}: is of a world of {manifest.torus} cells, not of {tuple(torus)}")
     with _damage_named(path):
         if layout is not None:
             _check_layout(path, manifest, *layout)
-        return [_checked_piece(path, manifest, part) for part in parts_for(manifest, rectangle)]
+        pieces = [_checked_piece(path, manifest, part) for part in parts_for(manifest, rectangle)]
+        return pieces if layout is None else [widen(piece, layout[1]) for piece in pieces]
 
 
 def density(path: Path, manifest: Manifest, block_cells: int) -> np.ndarray:
@@ -574,26 +577,8 @@ def _as_piece(region: Region) -> Piece:
 
 
 def _check_layout(path: Path, manifest: Manifest, fields: Sequence[Field], schemas: Sequence[Schema]) -> None:
-    """Refuse a snapshot whose fields or columns are not those of the world that is to be opened from it."""
-
-    def compare(place: str, stored: Sequence[Mapping[str, Any]], wanted: Sequence[Field | Column]) -> None:
-        before = {one["name"]: (one["dtype"], list(one["parts"]), one.get("width", 0)) for one in stored}
-        now = {one.name: (one.dtype, list(one.parts), getattr(one, "width", 0)) for one in wanted}
-        for name in [*before, *now]:
-            if before.get(name) != now.get(name):
-                what = (
-                    "is missing in" if name not in before else "is unknown to" if name not in now else "is different in"
-                )
-                where = "it" if name not in before else "this Umwelt"
-                raise SnapshotError(
-                    f"{path}: another schema: {place} {name!r} {what} {where}: use the one that wrote it"
-                )
-
-    compare("field", manifest.fields, fields)
-    if set(manifest.tables) != {schema.name for schema in schemas}:
-        raise SnapshotError(
-            f"{path}: another schema: it holds the tables {', '.join(manifest.tables)}: use the one that wrote it"
-        )
-    for schema in schemas:
-        carried = [column for column in schema.columns if not column.derived]
-        compare(f"{schema.name}: column", manifest.tables[schema.name]["columns"], carried)
+    """Raise SnapshotError for a snapshot that does not open with these fields and schemas."""
+    try:
+        check_layout(manifest.fields, manifest.tables, fields, schemas)
+    except ValueError as error:
+        raise SnapshotError(f"{path}: another schema: {error}: use the Umwelt that wrote it") from None
