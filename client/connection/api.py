@@ -32,9 +32,9 @@ from umwelt.cluster.view.tiles import (
     Piece,
     Topic,
     decode,
-    joined_beings,
-    joined_counts,
-    joined_field,
+    join_beings,
+    join_counts,
+    join_field,
     layer_numbers,
     topics_over,
 )
@@ -169,7 +169,7 @@ class _Looking(Flowing):
         """
 
         def convert(reply: Reply) -> dict[str, Any]:
-            found: dict[str, Any] = dict(queries.columns_of(reply.content, reply.raw))
+            found: dict[str, Any] = dict(queries.read_columns(reply.content, reply.raw))
             return {**found, "tick": reply.tick, "total": reply.content["total"]}
 
         named = tuple(rectangle) if rectangle is not None else None
@@ -184,7 +184,7 @@ class _Looking(Flowing):
         """All of one being (its row, columns, stimuli, drives), or None if none of this id lives."""
 
         def convert(reply: Reply) -> dict[str, Any] | None:
-            found = queries.being_of(reply.content)
+            found = queries.read_being(reply.content)
             return None if found is None else {**reply.content["being"], **found, "tick": reply.tick}
 
         return self._ask(queries.Fetch(int(being)), convert)
@@ -291,15 +291,15 @@ def _joined(
     found = View(max(ticks, default=0), min(ticks, default=0), view, level, complete=covered == wanted)
     beings = [piece for piece in pieces if piece.topic.layer == BEINGS]
     if level == "densities":
-        found.counts = joined_counts(beings, view, torus)
+        found.counts = join_counts(beings, view, torus)
     else:
-        for table, columns in joined_beings(beings).items():
+        for table, columns in join_beings(beings).items():
             inside = ((columns["y"] - view.y) % torus.height < view.height) & (
                 (columns["x"] - view.x) % torus.width < view.width
             )
             found.beings[table] = {name: array[inside] for name, array in columns.items()}
     for name, number in layers.items():
-        found.fields[name] = joined_field([p for p in pieces if p.topic.layer == number], view, torus)
+        found.fields[name] = join_field([p for p in pieces if p.topic.layer == number], view, torus)
     return found
 
 
@@ -483,7 +483,7 @@ class Connection(_Looking):
 
         def convert(reply: Reply) -> dict[str, Any]:
             told = {name: reply.content[name] for name in ("more", "next", "after")}
-            return {**queries.columns_of(reply.content, reply.raw), **told}
+            return {**queries.read_columns(reply.content, reply.raw), **told}
 
         return self._past("births", int(since), convert, table=table, most=int(most), being=int(after))
 

@@ -18,7 +18,6 @@ from umwelt.agents.earth.settings import EarthSettings
 from umwelt.agents.world_file import WorldFile, one_line, one_of
 from umwelt.cluster.gateway.welcome import species_of
 from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.view.tiles import has_traits
 from umwelt.cluster.wire.viewer_protocol import History
 from umwelt.sandbox.errors import RunError, UmweltError
 
@@ -45,7 +44,7 @@ class Recall:
         self.world, self.path = world, journal
         self._species = {name: at for at, name in enumerate(species_of(world))}
         self._kinds = {schema.name: schema.kind for schema in world.laws.layout(world)[1]}
-        traits = any(has_traits(schema) for schema in world.laws.layout(world)[1])
+        traits = bool(world.laws.markers(world))
         self._genes = (MONSTER_GENES if traits else -1, MARKER_A, len(MARKERS))
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="umwelt-recall")
         self._pending: list[tuple[Future[Found], Callable[[Found | None, str], None]]] = []

@@ -10,7 +10,7 @@ import msgspec
 from umwelt.cluster.gateway.tile_relay import Map
 from umwelt.cluster.tasks.node_worker import STARTS_WITHIN_S
 from umwelt.cluster.tasks.registry import packed_list
-from umwelt.cluster.view.queries import Fetch, Part, Question, merged
+from umwelt.cluster.view.queries import Fetch, Part, Question, merge
 from umwelt.cluster.wire.protocol import Halt, Look, Order, Settled, Sight, Submit, encode
 from umwelt.sandbox.region import Torus
 
@@ -180,7 +180,7 @@ class Asks:
             self._end(asked, Part(tick, {}, packed_list([part.raw for part in parts])), "")
             return
         try:
-            whole = merged(asked.questions[0], parts, self.torus)
+            whole = merge(asked.questions[0], parts, self.torus)
         except (LookupError, ValueError, TypeError) as error:
             self._end(asked, None, f"the nodes' answers do not fit together: {error}: ask again")
             return

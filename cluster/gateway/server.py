@@ -372,7 +372,7 @@ class Gateway:
                 self._answer(viewer, message.ticket, -1, line=line)
                 return
             try:
-                self._submit(viewer, message.ticket, command, queries.being_of(part.answer))
+                self._submit(viewer, message.ticket, command, queries.read_being(part.answer))
             except (UmweltError, ValueError) as error:
                 self._answer(viewer, message.ticket, -1, line=str(error))
 
@@ -427,7 +427,7 @@ class Gateway:
             raise RunError("too many questions a second: ask fewer")
         if self._map_of(message.shown) is None and message.shown != LIVE:
             raise RunError(f"tick {message.shown} is not shown: ask for it first")
-        question = queries.checked(self.world, queries.read(message.question))
+        question = queries.check(self.world, queries.read(message.question))
         viewer.asking += 1
 
         def done(part: queries.Part | None, line: str) -> None:

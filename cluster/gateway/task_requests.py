@@ -85,7 +85,7 @@ class Tasking:
             raise RunError(f"{what}: too many questions at once: {BUSY}")
         if viewer.role not in (KEEPER, WORLD) and not viewer.questions.take(now_s):
             raise RunError(f"{what}: too many questions a second: {BUSY}")
-        many = [queries.checked(self._world, one, True) for one in queries.read_many(task.questions)]
+        many = [queries.check(self._world, one, True) for one in queries.read_many(task.questions)]
         if not 0 < len(many) <= MAX_QUESTIONS:
             raise RunError(f"{what}: {len(many)} questions: give 1 to {MAX_QUESTIONS}")
         if self._map_of(task.shown) is None and task.shown != LIVE:

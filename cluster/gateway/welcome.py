@@ -8,7 +8,7 @@ from umwelt.agents.earth.settings import EarthSettings
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.gateway.tile_relay import MAX_TILES
 from umwelt.cluster.view import queries
-from umwelt.cluster.view.tiles import LEVELS, SKY_UNITS, layers_of, looks_of
+from umwelt.cluster.view.tiles import LEVELS, SKY_UNITS, appearances_of, layers_of
 from umwelt.cluster.wire.keys import SPECTATOR
 from umwelt.cluster.wire.viewer_protocol import Welcome
 
@@ -28,8 +28,11 @@ def greeting(world: WorldFile, role: str, directory: str) -> Welcome:
         layers,
         {name: units[name] for name in layers if name in units},
         list(LEVELS),
-        {schema.name: list(queries._known(schema)) for schema in schemas},
-        {schema.name: ["id", "y", "x", *(look.name for look in looks_of(schema))] for schema in schemas},
+        {schema.name: queries.column_names(schema) for schema in schemas},
+        {
+            name: ["id", "y", "x", *(look.name for look in appearance.looks)]
+            for name, appearance in appearances_of(world).items()
+        },
         list(DRIVES),
         MAX_TILES,
         directory if role != SPECTATOR else "",

@@ -16,7 +16,7 @@ from umwelt.cluster.node.machine import Machine
 from umwelt.cluster.node.tile_publisher import Publisher
 from umwelt.cluster.tasks.node_worker import Bench, Done
 from umwelt.cluster.tasks.worker import Errand
-from umwelt.cluster.view.queries import MAX_TASK_BYTES, Part, answered, read, read_many
+from umwelt.cluster.view.queries import MAX_TASK_BYTES, Part, answer, read, read_many
 from umwelt.cluster.wire.protocol import Halt, Look, Sight, encode
 from umwelt.sandbox.errors import UmweltError
 
@@ -98,10 +98,10 @@ class Answers:
         cutter = self._publisher.cutter(portion)
         try:
             if look.task:
-                parts = [answered(cutter, question, MAX_TASK_BYTES) for question in read_many(look.question)]
+                parts = [answer(cutter, question, MAX_TASK_BYTES) for question in read_many(look.question)]
                 self._begin(sender, look, portion.which, portion.tick, parts)
                 return
-            part = answered(cutter, read(look.question))
+            part = answer(cutter, read(look.question))
             self._say(sender, look, portion, _encoder.encode(part.answer), [part.raw])
         except (UmweltError, LookupError, ValueError, TypeError, ArithmeticError) as error:
             self._say(sender, look, portion, _encoder.encode({"line": " ".join(str(error).split())}))

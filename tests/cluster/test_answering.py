@@ -9,7 +9,7 @@ from umwelt.cluster.gateway.replay_process import Moment
 from umwelt.cluster.node.queries import MAX_HELD, Answers
 from umwelt.cluster.tasks.node_worker import Done
 from umwelt.cluster.tasks.worker import Errand
-from umwelt.cluster.view.tile_encoder import Cutter
+from umwelt.cluster.view.tile_encoder import TileEncoder
 from umwelt.cluster.wire.protocol import Halt, Look, Sight, decode
 
 COUNT, MANY = b'{"ask":"count"}', b'[{"ask":"count"},{"ask":"select","table":"monsters","columns":[]}]'
@@ -30,8 +30,8 @@ class Node:
         self.now_s = 0.0
         self.answers = Answers(self, self._send, self, lambda: self.now_s)  # type: ignore[arg-type]
 
-    def cutter(self, portion: Moment) -> Cutter:
-        return Cutter(portion.world, portion.region)
+    def cutter(self, portion: Moment) -> TileEncoder:
+        return TileEncoder(portion.world, portion.region)
 
     def _send(self, to: bytes, frames: list) -> bool:
         sight, raw = decode(frames)
