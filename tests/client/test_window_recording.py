@@ -17,6 +17,7 @@ from umwelt.client.window.session import Session
 from umwelt.cluster.view.tile_encoder import TileEncoder
 from umwelt.cluster.view.tiles import Look, ShownTable, Topic, decode, encode, join_beings
 from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.sandbox.columns import Column
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Rectangle
 from umwelt.sandbox.step import advance
@@ -280,6 +281,21 @@ def test_arrays_come_back_as_they_were(dtype, shape, differences, random):
     array = np.array([random.randint(bounds.min, bounds.max) for _ in range(int(np.prod(shape)))], dtype).reshape(shape)
     told, found = recording.unpack(recording.pack({"a": 1}, {"x": (array, differences)}))
     assert told == {"a": 1} and found["x"].dtype == array.dtype and np.array_equal(found["x"], array)
+
+
+def test_entries_are_found_by_name_and_what_was_added_has_its_default():
+    recorded = np.array([[1, 2], [3, 4]], np.int8)
+    now = Column("organs", "int8", ("wing", "leg", "jaw"), default=7)
+    assert recording.match_entries(recorded, ["jaw", "leg"], now).tolist() == [[7, 2, 1], [7, 4, 3]]
+    assert recording.match_entries(recorded, ["jaw", "tail"], now).tolist() == [[7, 7, 1], [7, 7, 3]]
+    assert recording.match_entries(recorded, [], Column("genome", "int8", width=3)).tolist() == [[1, 2, 0], [3, 4, 0]]
+    for names, column in (
+        (["jaw"], now),
+        ([], now),
+        ([], Column("genome", "int8", width=1)),
+    ):
+        with pytest.raises(ValueError, match=f"{column.name}: "):
+            recording.match_entries(recorded, names, column)
 
 
 # --- what a server may send

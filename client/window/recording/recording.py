@@ -175,7 +175,7 @@ def match_entries(values: np.ndarray, names: Sequence[str], column: Column) -> n
     """
     if values.ndim != 2 or (column.parts and len(names) != values.shape[1]):
         raise ValueError(f"{column.name}: entries do not fit")
-    if column.parts == tuple(names) or (not column.parts and values.shape[1] == column.width):
+    if column.parts == tuple(names) and values.shape[1] == column.entries:
         return values
     matched = np.full((len(values), column.entries), column.default, values.dtype)
     if column.parts:
