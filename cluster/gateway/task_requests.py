@@ -117,7 +117,7 @@ class TaskRequests:
             raise BusyError(f"{name}: too many questions at once: wait for some of their results")
         if not session.is_keeper and not session.queries.try_take(now_s):
             raise BusyError(f"{name}: too many questions a second: ask fewer")
-        questions = [queries.checked(self._world, one, True) for one in queries.read_many(task.questions)]
+        questions = [queries.check(self._world, one, True) for one in queries.read_many(task.questions)]
         if not 0 < len(questions) <= MAX_QUESTIONS:
             raise RunError(f"{name}: {len(questions)} questions: give 1 to {MAX_QUESTIONS}")
         if self._map_of(task.shown) is None and task.shown != LIVE:

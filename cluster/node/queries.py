@@ -14,10 +14,18 @@ import msgspec
 
 from umwelt.cluster.node.machine import NodeMachine
 from umwelt.cluster.node.tile_publisher import TilePublisher
-from umwelt.cluster.tasks.node_worker import NodeWorker, TaskOutcome
+from umwelt.cluster.tasks.node_worker import NodeWorker
+from umwelt.cluster.tasks.node_worker import TaskOutcome
 from umwelt.cluster.tasks.worker import TaskCall
-from umwelt.cluster.view.queries import MAX_TASK_BYTES, Part, answered, read, read_many
-from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, encode
+from umwelt.cluster.view.queries import MAX_TASK_BYTES
+from umwelt.cluster.view.queries import Part
+from umwelt.cluster.view.queries import read
+from umwelt.cluster.view.queries import read_many
+from umwelt.cluster.wire.protocol import CancelTasks
+from umwelt.cluster.wire.protocol import QueryAnswer
+from umwelt.cluster.wire.protocol import QueryRequest
+from umwelt.cluster.wire.protocol import encode
+from umwelt.cluster.view.queries import answer
 from umwelt.sandbox.errors import UmweltError
 
 MAX_HELD, HELD_S = 256, 5.0
@@ -98,10 +106,10 @@ class QueryServer:
         cutter = self._publisher.cutter(portion)
         try:
             if look.task:
-                parts = [answered(cutter, question, MAX_TASK_BYTES) for question in read_many(look.question)]
+                parts = [answer(cutter, question, MAX_TASK_BYTES) for question in read_many(look.question)]
                 self._begin(sender, look, portion.which, portion.tick, parts)
                 return
-            part = answered(cutter, read(look.question))
+            part = answer(cutter, read(look.question))
             self._say(sender, look, portion, _encoder.encode(part.answer), [part.raw])
         except (UmweltError, LookupError, ValueError, TypeError, ArithmeticError) as error:
             code = error.code if isinstance(error, UmweltError) else "usage"

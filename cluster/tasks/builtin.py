@@ -9,7 +9,7 @@ import numpy as np
 
 from umwelt.agents.hocl.terms import MAX_BITS
 from umwelt.cluster.tasks.registry import task
-from umwelt.cluster.view.queries import Part, columns_of
+from umwelt.cluster.view.queries import Part, read_columns
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
@@ -54,7 +54,7 @@ def census(parts: list[Part]) -> list[dict[str, Any]]:
     """
     tables = []
     for part in parts:
-        columns = columns_of(part.answer, part.raw)
+        columns = read_columns(part.answer, part.raw)
         species = columns.pop("species").astype(np.int64)
         ids = columns.pop("id")
         sums = {
@@ -76,7 +76,7 @@ def heatmap(parts: list[Part], rectangle: tuple[int, int, int, int], torus: tupl
     sums = np.zeros((-(-height // cell), -(-width // cell)), np.int64)
     for part in parts:
         if "columns" in part.answer:
-            columns = columns_of(part.answer, part.raw)
+            columns = read_columns(part.answer, part.raw)
             _add(sums, [columns[axis].astype(np.int64) for axis in ("y", "x")], 1, (top, left), torus, cell)
             continue
         offset = 0
@@ -108,7 +108,7 @@ def nearest(parts: list[Part], y: float, x: float, torus: tuple[int, int]) -> tu
     """
     best: tuple[int, int, int, int] | None = None
     for part in parts:
-        columns = columns_of(part.answer, part.raw)
+        columns = read_columns(part.answer, part.raw)
         if not len(columns["id"]):
             continue
         squares = np.zeros(len(columns["id"]), np.int64)
@@ -130,5 +130,5 @@ def nearest(parts: list[Part], y: float, x: float, torus: tuple[int, int]) -> tu
 @task("living")
 def living(parts: list[Part], ids: list[int]) -> list[int]:
     """Returns which of these ids are in the answers, sorted."""
-    present = [columns_of(part.answer, part.raw)["id"] for part in parts]
+    present = [read_columns(part.answer, part.raw)["id"] for part in parts]
     return sorted({int(one) for one in np.intersect1d(np.concatenate(present), np.array(ids, np.int64))})

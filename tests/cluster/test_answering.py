@@ -6,11 +6,15 @@ from small import small_world
 
 from umwelt.agents.open_world import begin
 from umwelt.cluster.gateway.replay_process import ReplayShard
-from umwelt.cluster.node.queries import MAX_HELD, QueryServer
+from umwelt.cluster.node.queries import MAX_HELD
+from umwelt.cluster.node.queries import QueryServer
 from umwelt.cluster.tasks.node_worker import TaskOutcome
 from umwelt.cluster.tasks.worker import TaskCall
-from umwelt.cluster.view.tile_encoder import Cutter
-from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, decode
+from umwelt.cluster.wire.protocol import CancelTasks
+from umwelt.cluster.wire.protocol import QueryAnswer
+from umwelt.cluster.wire.protocol import QueryRequest
+from umwelt.cluster.wire.protocol import decode
+from umwelt.cluster.view.tile_encoder import TileEncoder
 
 COUNT, MANY = b'{"ask":"count"}', b'[{"ask":"count"},{"ask":"select","table":"monsters","columns":[]}]'
 
@@ -30,8 +34,8 @@ class Node:
         self.now_s = 0.0
         self.answers = QueryServer(self, self._send, self, lambda: self.now_s)  # type: ignore[arg-type]
 
-    def cutter(self, portion: ReplayShard) -> Cutter:
-        return Cutter(portion.world, portion.region)
+    def cutter(self, portion: ReplayShard) -> TileEncoder:
+        return TileEncoder(portion.world, portion.region)
 
     def _send(self, to: bytes, frames: list) -> bool:
         sight, raw = decode(frames)

@@ -13,7 +13,7 @@ from umwelt.agents.world_file import bundled_worlds, read_world
 from umwelt.cluster.gateway import journal_queries
 from umwelt.cluster.gateway.journal_queries import JournalQueries
 from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.view.queries import columns_of
+from umwelt.cluster.view.queries import read_columns
 from umwelt.cluster.wire.viewer_protocol import History
 from umwelt.sandbox.columns import identity
 from umwelt.sandbox.errors import BusyError, RunError, UmweltError
@@ -103,17 +103,17 @@ def test_births_are_told_as_columns_with_species_by_index_and_kinship_markers(jo
     journal.commit()
     world = golden(64, 64, **{"founders.1.species": "grazer", "founders.1.like": "shrub"})  # grass is 0, grazer 3
     content, raw = asked(world, journal.path, "births", 0)
-    found = columns_of(content, raw)
+    found = read_columns(content, raw)
     assert found["tick"].tolist() == [3, 3, 3, 4] and found["parent_id"].tolist() == [5, 9, 9, 0]
     assert (found["y"].tolist(), found["x"].tolist()) == ([1, 1, 1, 0], [1, 10, 25, 8])
     assert found["species"].tolist() == [0, 3, 3, -1] and found["species"].dtype == np.int16
     assert found["marker_a"].tolist() == [51, 60, 75, 0] and found["marker_c"].tolist() == [49, 58, 73, 0]
     assert (content["more"], content["next"], content["after"]) == (False, 9, 0)
-    plants = columns_of(*asked(world, journal.path, "births", 0, table="plants"))
-    monsters = columns_of(*asked(world, journal.path, "births", 0, table="monsters", most=1))
+    plants = read_columns(*asked(world, journal.path, "births", 0, table="plants"))
+    monsters = read_columns(*asked(world, journal.path, "births", 0, table="monsters", most=1))
     assert plants["x"].tolist() == [1, 8] and monsters["x"].tolist() == [10]
     assert monsters.keys() == found.keys()
-    nothing = columns_of(*asked(world, journal.path, "births", 9))
+    nothing = read_columns(*asked(world, journal.path, "births", 9))
     assert all(len(column) == 0 for column in nothing.values()) and nothing.keys() == found.keys()
 
 
@@ -200,7 +200,7 @@ def test_what_a_run_journalled_is_what_is_told(tmp_path):
     store = small_run(tmp_path / "run", 96)
     world = small_world()
     content, raw = asked(world, store.journal, "births", 0)
-    found = columns_of(content, raw)
+    found = read_columns(content, raw)
     reading = Journal.reading(store.journal)
     true = [row for row in reading.lineage.births() if row[2] < 96]
     reading.close()
@@ -237,7 +237,7 @@ def test_other_worlds_tell_births_of_all_or_of_their_only_table(journal):
     with pytest.raises(RunError, match="ask for all of them"):
         asked(wolves, journal.path, "births", 0, table="sheep")
     assert asked(wolves, journal.path, "births", 0)[0]["count"] == 2
-    assert columns_of(*asked(wolves, journal.path, "births", 0))["marker_a"].tolist() == [0, 0]
+    assert read_columns(*asked(wolves, journal.path, "births", 0))["marker_a"].tolist() == [0, 0]
     (table,) = (schema.name for schema in boids.laws.layout(boids)[1])
     assert asked(boids, journal.path, "births", 0, table=table)[0]["count"] == 2
 

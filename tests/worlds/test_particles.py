@@ -161,7 +161,7 @@ def test_a_run_is_audited_and_its_spores_are_journalled_without_a_parent(tmp_pat
         ("chemistry.symbols.E", "U", 'symbol "E": stands in a symbol above it: write it before that one'),
         ("founders.0.spores", 1.5, "founders[0].spores = 1.5: use 0, or 2^-24 to 1"),
         ("founders.0.spores", 1e-9, "founders[0].spores = 1e-09: use 0, or 2^-24 to 1"),
-        ("founders.0.like", "grazer", "founders[0].spores: only plants come of spores: leave it out"),
+        ("founders.0.like", "grazer", "founders[0].spores: only plants grow from spores: leave it out"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(key, value, line):
