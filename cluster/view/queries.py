@@ -354,7 +354,7 @@ _MERGES: dict[type, Callable[[Any, Sequence[Part], Torus], tuple[dict[str, Any],
 
 
 def being_of(answer: dict[str, Any]) -> dict[str, Any] | None:
-    """A fetched being from JSON, as `commands.Move` and `commands.Spawn` take it."""
+    """A fetched being from JSON, as the commands `move` and `spawn` take it."""
     being = answer.get("being")
     if being is None:
         return None

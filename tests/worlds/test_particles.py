@@ -76,15 +76,15 @@ def test_elements_and_charge_are_conserved_exactly_while_plants_come_to_be():
     assert region.counts["births"] > 100
 
 
-def test_the_ledger_knows_the_charge_that_people_add():
+def test_the_budget_knows_the_charge_that_people_add():
     world = particles(**{f"chemistry.initial.{name}": 0 for name in ("up", "down", "electron")})
-    ledger = MatterBudget(world.chemistry, torus_of(world), whole_elements([begin(world)], world))
-    ledger.enter(3, Drop(1, 2, "electron", 5))
-    assert ledger.min_atoms["charge"] == ledger.max_atoms["charge"] == -15
-    held = dict(ledger.max_atoms)
-    assert ledger.count(held | {"charge": 0}) == "charge"
-    ledger.enter(4, Paint(0, 0, 2, 2, "electron", 7))
-    assert ledger.min_atoms["charge"] == -15 - 3 * 28 and ledger.max_atoms["charge"] > 1 << 80
+    budget = MatterBudget(world.chemistry, torus_of(world), whole_elements([begin(world)], world))
+    budget.enter(3, Drop(1, 2, "electron", 5))
+    assert budget.min_atoms["charge"] == budget.max_atoms["charge"] == -15
+    held = dict(budget.max_atoms)
+    assert budget.count(held | {"charge": 0}) == "charge"
+    budget.enter(4, Paint(0, 0, 2, 2, "electron", 7))
+    assert budget.min_atoms["charge"] == -15 - 3 * 28 and budget.max_atoms["charge"] > 1 << 80
 
 
 def test_a_spore_is_made_of_the_detritus_and_sugar_of_its_cell():

@@ -1,4 +1,4 @@
-"""The ledger: what commands add is known from the commands themselves, exactly or within bounds that hold."""
+"""The matter budget: commands tell what they add, exactly or within bounds that hold."""
 
 import pytest
 from carving import golden
@@ -26,21 +26,21 @@ def atoms(region) -> dict[str, int]:
     return element_totals(substance_totals(region, WORLD.chemistry), WORLD.chemistry)
 
 
-def test_commands_of_every_kind_add_what_the_ledger_says():
+def test_commands_of_every_kind_add_what_the_budget_says():
     region = tick_zero(WORLD)
     before, met, exact = atoms(region), set(), set()
     for tick in range(LAST_TICK + 1):
         for at, command in enumerate(commands_at(tick, WORLD)):
-            ledger = MatterBudget(WORLD.chemistry, torus_of(WORLD), before)
-            ledger.enter(tick, command)
+            budget = MatterBudget(WORLD.chemistry, torus_of(WORLD), before)
+            budget.enter(tick, command)
             commands.apply(region, command, number_of(tick, at))
             after = atoms(region)
-            known = ledger.min_atoms == ledger.max_atoms
+            known = budget.min_atoms == budget.max_atoms
             if known:
-                assert ledger.max_atoms == after, command
+                assert budget.max_atoms == after, command
                 exact.add(type(command))
-            assert ledger.count(after) is None, command
-            assert (ledger.touched_tick is None) <= (after == before), command
+            assert budget.count(after) is None, command
+            assert (budget.touched_tick is None) <= (after == before), command
             before = after
             met.add(type(command))
     assert met == set(KINDS) and exact >= set(EXACT) and not exact & {Move, Remove}
@@ -48,33 +48,33 @@ def test_commands_of_every_kind_add_what_the_ledger_says():
 
 def test_an_atom_too_many_is_named_and_one_within_reach_of_people_is_not():
     held = atoms(tick_zero(WORLD))
-    ledger = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
-    assert ledger.count(held | {"N": held["N"] + 1}) == "N"
-    ledger.enter(5, Drop(1, 2, "mineral", 7))
-    assert ledger.count(held | {"N": held["N"] + 8}) == "N" and ledger.touched_tick == 5
-    assert ledger.count(held | {"N": held["N"] + 7}) is None and ledger.open_tick is None
-    ledger.enter(9, Paint(0, 0, 2, 3, "mineral", 4))
-    assert ledger.count(held | {"C": held["C"] + 1}) == "C"
-    assert ledger.count(held | {"N": held["N"] - 100}) is None and ledger.open_tick == 9
-    assert ledger.count(held | {"N": held["N"] - 101}) == "N"  # what was counted is known again
+    budget = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
+    assert budget.count(held | {"N": held["N"] + 1}) == "N"
+    budget.enter(5, Drop(1, 2, "mineral", 7))
+    assert budget.count(held | {"N": held["N"] + 8}) == "N" and budget.touched_tick == 5
+    assert budget.count(held | {"N": held["N"] + 7}) is None and budget.open_tick is None
+    budget.enter(9, Paint(0, 0, 2, 3, "mineral", 4))
+    assert budget.count(held | {"C": held["C"] + 1}) == "C"
+    assert budget.count(held | {"N": held["N"] - 100}) is None and budget.open_tick == 9
+    assert budget.count(held | {"N": held["N"] - 101}) == "N"  # what was counted is known again
 
 
 def test_a_cell_may_be_too_full_for_what_is_poured():
     held = atoms(tick_zero(WORLD)) | {"H": 1 << 40, "O": 1 << 40}
     for command, most in ((Drop(1, 2, "water", 1 << 20), 1 << 20), (Rain(0, 0, 1, 1 << 20), 5 << 20)):
-        ledger = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
-        ledger.enter(3, command)
-        assert ledger.min_atoms["O"] == held["O"] and ledger.max_atoms["O"] == held["O"] + most
-        assert ledger.count(held | {"O": held["O"] + 9, "H": held["H"] + 18}) is None and ledger.open_tick == 3
-        ledger = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
-        ledger.enter(3, command)
+        budget = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
+        budget.enter(3, command)
+        assert budget.min_atoms["O"] == held["O"] and budget.max_atoms["O"] == held["O"] + most
+        assert budget.count(held | {"O": held["O"] + 9, "H": held["H"] + 18}) is None and budget.open_tick == 3
+        budget = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
+        budget.enter(3, command)
         all_of_it = held | {"O": held["O"] + most, "H": held["H"] + 2 * most}
-        assert ledger.count(all_of_it) is None and ledger.open_tick is None
+        assert budget.count(all_of_it) is None and budget.open_tick is None
 
 
 @pytest.mark.parametrize("command", [Wound(77, 4), Drive(77), Rate("decay", 1), Paint(0, 0, 4, 4, "elevation", 9)])
 def test_commands_that_move_no_matter_touch_nothing(command):
     held = atoms(tick_zero(WORLD))
-    ledger = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
-    ledger.enter(3, command)
-    assert ledger.min_atoms == ledger.max_atoms == held and ledger.touched_tick is None
+    budget = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
+    budget.enter(3, command)
+    assert budget.min_atoms == budget.max_atoms == held and budget.touched_tick is None
