@@ -24,11 +24,10 @@ from umwelt.agents.open_world import begin, generate_world, torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.coordinator.driver import CoordinatorDriver
 from umwelt.cluster.coordinator.machine import CoordinatorMachine
-from umwelt.cluster.coordinator.state import RunOptions
-from umwelt.cluster.coordinator.state import RunState
+from umwelt.cluster.coordinator.state import RunOptions, RunState
 from umwelt.cluster.events import WorldPrepared
-from umwelt.cluster.gateway.server import Gateway
 from umwelt.cluster.gateway.process import DOOR_LIMITS
+from umwelt.cluster.gateway.server import Gateway
 from umwelt.cluster.launch.local import Engine, Plan
 from umwelt.cluster.node.driver import NodeDriver
 from umwelt.cluster.node.machine import NodeMachine

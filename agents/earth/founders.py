@@ -26,9 +26,7 @@ from umwelt.agents.body.genome import (
     TRAIT,
     set_organ,
 )
-from umwelt.agents.body.interface import ORGANS
-from umwelt.agents.body.interface import DRIVES
-from umwelt.agents.body.interface import MEMORY
+from umwelt.agents.body.interface import DRIVES, MEMORY, ORGANS
 from umwelt.agents.earth.brain import wire
 from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.text import one_of

@@ -34,12 +34,8 @@ from umwelt.agents.earth.laws.spore import SPORES
 from umwelt.agents.earth.settings import EarthSettings, FounderSettings
 from umwelt.agents.earth.terrain import draws, elevation_of
 from umwelt.agents.species.behaviour import Behaviours
-from umwelt.agents.species.hocl_behaviour import is_hocl_behaviour
-from umwelt.agents.species.hocl_behaviour import read_hocl_behaviour
-from umwelt.agents.species.hocl_behaviour import with_program_genes
-from umwelt.agents.species.references import NET
-from umwelt.agents.species.references import behaviours_for
-from umwelt.agents.species.references import columns_for
+from umwelt.agents.species.hocl_behaviour import is_hocl_behaviour, read_hocl_behaviour, with_program_genes
+from umwelt.agents.species.references import NET, behaviours_for, columns_for
 from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.chemistry import Chemistry, Reaction
 from umwelt.sandbox.columns import Column, Schema, identity

@@ -63,7 +63,7 @@ class CommandSubmitter:
                 session.fail(message.ticket, outcome)
                 return
             try:
-                self._submit(session, message.ticket, command, queries.being_of(outcome.answer))
+                self._submit(session, message.ticket, command, queries.read_being(outcome.answer))
             except UmweltError as error:
                 session.fail(message.ticket, error)
             except ValueError as error:

@@ -17,12 +17,8 @@ from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.gateway.welcome import species_names
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.wire.viewer_protocol import History
-from umwelt.sandbox.errors import RunError
-from umwelt.sandbox.errors import UmweltError
-from umwelt.sandbox.text import one_line
-from umwelt.sandbox.text import one_of
-from umwelt.sandbox.errors import BusyError
-from umwelt.sandbox.errors import WorldFileError
+from umwelt.sandbox.errors import BusyError, RunError, UmweltError, WorldFileError
+from umwelt.sandbox.text import one_line, one_of
 
 JOURNAL_QUERIES = ("metrics", "births", "family")
 MAX_UNDER_WAY = 100

@@ -13,17 +13,10 @@ import msgspec
 from umwelt.cluster.gateway.node_map import NodeMap
 from umwelt.cluster.tasks.node_worker import STARTS_WITHIN_S
 from umwelt.cluster.tasks.registry import pack_list
-from umwelt.cluster.view.queries import Fetch, Part, Question, merged
-from umwelt.cluster.wire.protocol import CancelTasks
-from umwelt.cluster.wire.protocol import QueryAnswer
-from umwelt.cluster.wire.protocol import QueryRequest
-from umwelt.cluster.wire.protocol import SubmitCommands
-from umwelt.cluster.wire.protocol import TicketResult
-from umwelt.cluster.wire.protocol import encode
+from umwelt.cluster.view.queries import Fetch, Part, Question, merge
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, encode
 from umwelt.cluster.wire.resender import Resender
-from umwelt.sandbox.errors import RunError
-from umwelt.sandbox.errors import UmweltError
-from umwelt.sandbox.errors import error_for
+from umwelt.sandbox.errors import RunError, UmweltError, error_for
 from umwelt.sandbox.region import Torus
 
 RESEND_AFTER_S = 0.5
@@ -197,7 +190,7 @@ class NodeQueries:
             self._finish(query, Part(max(ticks, default=-1), {}, pack_list([part.raw for part in parts])))
             return
         try:
-            whole = merged(query.questions[0], parts, self.torus)
+            whole = merge(query.questions[0], parts, self.torus)
         except (LookupError, ValueError, TypeError) as error:
             self._finish(query, RunError(f"the nodes' answers do not fit together: {error}: ask again"))
             return

@@ -29,7 +29,7 @@ class QueryRouter:
         session.require_query(now_s)
         if self._map_of(message.shown) is None and message.shown != LIVE:
             raise RunError(f"tick {message.shown} is not shown: ask for it first")
-        question = queries.checked(self._world, queries.read(message.question))
+        question = queries.check(self._world, queries.read(message.question))
         session.open_queries += 1
 
         def on_answer(outcome: queries.Part | UmweltError) -> None:

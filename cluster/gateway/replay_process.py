@@ -19,11 +19,7 @@ import msgspec
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.node.queries import QueryServer
 from umwelt.cluster.node.tile_publisher import TilePublisher
-from umwelt.cluster.process import StopSignal
-from umwelt.cluster.process import announce
-from umwelt.cluster.process import read_announcement
-from umwelt.cluster.process import read_settings
-from umwelt.cluster.process import report_errors
+from umwelt.cluster.process import StopSignal, announce, read_settings, report_errors
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.wire.keys import KEEPER, WORLD, Keys

@@ -6,10 +6,8 @@ from msgspec import structs
 
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.gateway.node_queries import NodeQueries
-from umwelt.cluster.gateway.node_queries import Send
 from umwelt.cluster.gateway.node_map import NodeMap
-from umwelt.cluster.gateway.node_queries import NodeTask
+from umwelt.cluster.gateway.node_queries import NodeQueries, NodeTask, Send
 from umwelt.cluster.gateway.task_scheduler import TaskScheduler
 from umwelt.cluster.gateway.viewer_session import MAX_OPEN_QUERIES, MAX_TICKET, ViewerSession
 from umwelt.cluster.tasks.registry import (
@@ -22,10 +20,8 @@ from umwelt.cluster.tasks.registry import (
 from umwelt.cluster.view import queries
 from umwelt.cluster.wire.protocol import QueryAnswer
 from umwelt.cluster.wire.viewer_protocol import LIVE, Task
-from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.errors import BusyError, RunError, UmweltError
 from umwelt.sandbox.text import one_line
-from umwelt.sandbox.errors import BusyError
-from umwelt.sandbox.errors import UmweltError
 
 MAX_TASKS, MAX_TASKS_OF_ONE = 4096, 256
 """Open tasks of all viewers, and of one."""

@@ -13,11 +13,8 @@ from typing import Any
 
 import msgspec
 
-from umwelt.cluster.wire.protocol import CancelTasks
-from umwelt.cluster.wire.protocol import QueryAnswer
-from umwelt.cluster.wire.protocol import QueryRequest
-from umwelt.cluster.wire.protocol import encode
 from umwelt.cluster.gateway.node_map import NodeMap
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, encode
 from umwelt.cluster.wire.resender import Resender
 from umwelt.cluster.wire.viewer_protocol import Task
 from umwelt.sandbox.errors import RunError, UmweltError, error_for

@@ -31,7 +31,7 @@ def compose_welcome(world: WorldFile, role: str, coordinator_address: str) -> We
         layers,
         {name: units[name] for name in layers if name in units},
         list(LEVELS),
-        {schema.name: list(queries._known(schema)) for schema in schemas},
+        {schema.name: queries.column_names(schema) for schema in schemas},
         {schema.name: [*PLACE_COLUMNS, *(look.name for look in appearance[schema.name].looks)] for schema in schemas},
         list(DRIVES),
         MAX_TILES,

@@ -14,18 +14,10 @@ import msgspec
 
 from umwelt.cluster.node.machine import NodeMachine
 from umwelt.cluster.node.tile_publisher import TilePublisher
-from umwelt.cluster.tasks.node_worker import NodeWorker
-from umwelt.cluster.tasks.node_worker import TaskOutcome
+from umwelt.cluster.tasks.node_worker import NodeWorker, TaskOutcome
 from umwelt.cluster.tasks.worker import TaskCall
-from umwelt.cluster.view.queries import MAX_TASK_BYTES
-from umwelt.cluster.view.queries import Part
-from umwelt.cluster.view.queries import read
-from umwelt.cluster.view.queries import read_many
-from umwelt.cluster.wire.protocol import CancelTasks
-from umwelt.cluster.wire.protocol import QueryAnswer
-from umwelt.cluster.wire.protocol import QueryRequest
-from umwelt.cluster.wire.protocol import encode
-from umwelt.cluster.view.queries import answer
+from umwelt.cluster.view.queries import MAX_TASK_BYTES, Part, answer, read, read_many
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, encode
 from umwelt.sandbox.errors import UmweltError
 
 MAX_HELD, HELD_S = 256, 5.0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from umwelt.cluster.ray.connect import connect_ray, cores_of, first_line, import_ray, live_hosts
+from umwelt.cluster.ray.connect import connect_ray, cores_of, first_line, import_ray
 from umwelt.cluster.tasks.pool import WorkerPool
 from umwelt.cluster.tasks.registry import find_task
 from umwelt.cluster.tasks.worker import TaskCall, WorkerReport

@@ -25,9 +25,8 @@ from umwelt.agents.hocl.parser import Program, parse
 from umwelt.agents.hocl.programs import read_program
 from umwelt.agents.hocl.terms import MAX_BITS, MAX_LETTERS, Atom, Solution, key, text
 from umwelt.cluster.tasks.workflow import Flow
-from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.text import one_line
-from umwelt.sandbox.errors import UmweltError
 
 RULES = """
 let setup = replace-one "SRC":<>, "IN":<?i>, "PAR":<?p> by "SRC":<>, "IN":<>, "PAR":<i, p>, "READY" in

@@ -6,15 +6,11 @@ from small import small_world
 
 from umwelt.agents.open_world import begin
 from umwelt.cluster.gateway.replay_process import ReplayShard
-from umwelt.cluster.node.queries import MAX_HELD
-from umwelt.cluster.node.queries import QueryServer
+from umwelt.cluster.node.queries import MAX_HELD, QueryServer
 from umwelt.cluster.tasks.node_worker import TaskOutcome
 from umwelt.cluster.tasks.worker import TaskCall
-from umwelt.cluster.wire.protocol import CancelTasks
-from umwelt.cluster.wire.protocol import QueryAnswer
-from umwelt.cluster.wire.protocol import QueryRequest
-from umwelt.cluster.wire.protocol import decode
 from umwelt.cluster.view.tile_encoder import TileEncoder
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, decode
 
 COUNT, MANY = b'{"ask":"count"}', b'[{"ask":"count"},{"ask":"select","table":"monsters","columns":[]}]'
 

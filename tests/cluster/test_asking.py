@@ -12,16 +12,9 @@ from umwelt.cluster.gateway.node_queries import (
     NodeTask,
 )
 from umwelt.cluster.tasks.registry import pack, unpack
-from umwelt.cluster.view.queries import Count
-from umwelt.cluster.view.queries import Fetch
-from umwelt.cluster.wire.protocol import CancelTasks
-from umwelt.cluster.wire.protocol import QueryAnswer
-from umwelt.cluster.wire.protocol import QueryRequest
-from umwelt.cluster.wire.protocol import decode
-from umwelt.cluster.view.queries import Part
-from umwelt.sandbox.errors import CommandError
-from umwelt.sandbox.errors import RunError
-from umwelt.sandbox.errors import UmweltError
+from umwelt.cluster.view.queries import Count, Fetch, Part
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, decode
+from umwelt.sandbox.errors import CommandError, RunError, UmweltError
 from umwelt.sandbox.region import Torus
 
 MAP = NodeMap(1, b"pass", ("west", "east"), (), ((0, 0, 64, 32), (0, 32, 64, 32)))

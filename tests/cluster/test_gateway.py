@@ -12,11 +12,9 @@ import pytest
 from carving import golden
 from town import Town
 
-from umwelt.agents.commands import compose
-from umwelt.agents.commands import decode_request
+from umwelt.agents.commands import compose, decode_request
 from umwelt.agents.commands.drive import drives_from_shares
-from umwelt.cluster.gateway.process import DOOR_LIMITS
-from umwelt.cluster.gateway.process import GatewaySettings
+from umwelt.cluster.gateway.process import DOOR_LIMITS, GatewaySettings
 from umwelt.cluster.gateway.tile_relay import MAX_TILES
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.run.store import Store

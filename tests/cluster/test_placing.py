@@ -4,14 +4,9 @@ from functools import partial
 
 import pytest
 
-from umwelt.cluster.gateway.task_scheduler import MAX_AHEAD
-from umwelt.cluster.gateway.task_scheduler import TaskScheduler
-from umwelt.cluster.wire.protocol import CancelTasks
-from umwelt.cluster.wire.protocol import QueryAnswer
-from umwelt.cluster.wire.protocol import QueryRequest
-from umwelt.cluster.wire.protocol import decode
 from umwelt.cluster.gateway.node_map import NodeMap
-from umwelt.cluster.gateway.task_scheduler import MAX_DEATHS
+from umwelt.cluster.gateway.task_scheduler import MAX_AHEAD, MAX_DEATHS, TaskScheduler
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, decode
 from umwelt.cluster.wire.viewer_protocol import Task
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Torus

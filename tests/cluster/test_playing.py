@@ -11,13 +11,9 @@ from small import small_run, walking
 
 from umwelt.agents import commands
 from umwelt.agents.commands.drop import Drop
-from umwelt.cluster.gateway.replay_process import MAX_TICKS_PER_S
-from umwelt.cluster.gateway.replay_process import PLAY_TURN_S
-from umwelt.cluster.gateway.replay_process import ReplayPlayer
 from umwelt.cluster.gateway import replay_launcher
 from umwelt.cluster.gateway.replay_launcher import ReplayProcesses
-from umwelt.cluster.gateway.replay_process import MAX_LATE_S
-from umwelt.cluster.gateway.replay_process import REPLAY_FILE
+from umwelt.cluster.gateway.replay_process import MAX_LATE_S, MAX_TICKS_PER_S, PLAY_TURN_S, REPLAY_FILE, ReplayPlayer
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.replay import restore_region
 from umwelt.cluster.run.store import Store

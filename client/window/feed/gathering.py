@@ -7,14 +7,8 @@ import numpy as np
 
 from umwelt.client.window.feed.frame import Dots, Frame, Swarm
 from umwelt.client.window.feed.torus import shortest
-from umwelt.cluster.view.tiles import BIN_CELLS
-from umwelt.cluster.view.tiles import DENSITIES
-from umwelt.cluster.view.tiles import PLACE_STEPS
-from umwelt.cluster.view.tiles import Piece
-from umwelt.cluster.view.tiles import bins
-from umwelt.cluster.view.tiles import whole
+from umwelt.cluster.view.tiles import BIN_CELLS, DENSITIES, PLACE_STEPS, Piece, bins, join_field, whole
 from umwelt.cluster.wire.viewer_protocol import MAX_PIECES
-from umwelt.cluster.view.tiles import join_field
 from umwelt.sandbox.region import Rectangle, Torus
 from umwelt.sandbox.units import TURN
 

@@ -20,18 +20,18 @@ import numpy as np
 from umwelt.agents.hocl.programs import bundled_minds
 from umwelt.agents.open_world import empty_region, torus_of
 from umwelt.agents.species.hocl_behaviour import SUFFIX
-from umwelt.agents.world_file import EARTH
-from umwelt.agents.world_file import WorldFile
-from umwelt.agents.world_file import parse_world
+from umwelt.agents.world_file import EARTH, WorldFile, parse_world
 from umwelt.client.connection.pending import Reply
 from umwelt.client.connection.promises import PromisedConnection
-from umwelt.client.window.recording.recording import Recording
-from umwelt.client.window.recording.recording import Tracks
-from umwelt.client.window.recording.recording import MEND
-from umwelt.client.window.recording.recording import birthplaces
-from umwelt.client.window.recording.recording import from_parents
-from umwelt.client.window.recording.recording import match_entries
-from umwelt.client.window.recording.recording import read
+from umwelt.client.window.recording.recording import (
+    MEND,
+    Recording,
+    Tracks,
+    birthplaces,
+    from_parents,
+    match_entries,
+    read,
+)
 from umwelt.cluster.gateway import journal_queries
 from umwelt.cluster.gateway.journal_queries import MARKERS, MAX_BIRTHS
 from umwelt.cluster.gateway.welcome import compose_welcome, species_names
@@ -45,9 +45,8 @@ from umwelt.cluster.wire.keys import KEEPER
 from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.columns import PLACE_BITS, TICK_BITS, Table
 from umwelt.sandbox.errors import RunError, UmweltError
-from umwelt.sandbox.region import Rectangle
+from umwelt.sandbox.region import Rectangle, Torus
 from umwelt.sandbox.text import one_of
-from umwelt.sandbox.region import Torus
 from umwelt.sandbox.units import SUBCELL_BITS
 
 BUNDLED = Path(__file__).with_name("pond.demo")
