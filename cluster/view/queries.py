@@ -15,9 +15,8 @@ import numpy as np
 from umwelt.agents import commands
 from umwelt.agents.species.column_access import read_column
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.view.tiles import layers_of
 from umwelt.cluster.view.tile_encoder import TileEncoder
-from umwelt.cluster.view.tiles import overlaps
+from umwelt.cluster.view.tiles import layers_of, overlaps
 from umwelt.sandbox.columns import Schema, Table
 from umwelt.sandbox.errors import CommandError, WorldFileError
 from umwelt.sandbox.region import Rectangle, Region, Torus, images
@@ -295,7 +294,7 @@ def _fetch(world: WorldFile, region: Region, being: int) -> dict[str, Any] | Non
     for column in table.schema.own:
         if column.name in LAST:
             fetched[column.name] = dict(zip(column.parts, table[column.name][row].tolist(), strict=True))
-    held, own = region.controls.drives_of(being), table["drives"][at].tolist() if "drives" in table else []
+    held, own = region.controls.drives_of(being), table["drives"][row].tolist() if "drives" in table else []
     fetched["held"] = (
         None if held is None else [mine if new is None else new for mine, new in zip(own, held, strict=True)]
     )
