@@ -31,10 +31,10 @@ class Nodes:
         _, session.looks.nodes = imgui.checkbox("show borders", session.looks.nodes)
         exchange = session.status.get("ticks_per_exchange")
         imgui.same_line(0, 14)
-        dim(
-            f"{len(nodes)} node{'s' * (len(nodes) != 1)}"
-            + (f", {exchange} tick{'s' * (exchange != 1)} per exchange" if exchange else "")
-        )
+        counts = f"{len(nodes)} node{'s' * (len(nodes) != 1)}"
+        if exchange:
+            counts += f", {exchange} tick{'s' * (exchange != 1)} per exchange"
+        dim(counts)
         if session.known.directory and session.known.role == KEEPER:
             dim(f"to add a node: umwelt join {session.known.directory}")
         if not nodes:
