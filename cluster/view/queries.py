@@ -104,7 +104,7 @@ def _decode(decoder: Any, content: bytes) -> Any:
     try:
         return decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CommandError(one_line(f"query: {error}: write it as cluster/view/queries.py says")) from None
+        raise CommandError(one_line(f"question: {error}: write it as cluster/view/queries.py says")) from None
 
 
 def check(world: WorldFile, question: Question, for_task: bool = False) -> Question:
