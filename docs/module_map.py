@@ -73,7 +73,9 @@ def read_bands() -> list[Band]:
             continue
         wrong = [name for name in band.bands_below if order.index(name) < order.index(band.name)]
         if wrong:
-            raise SystemExit(f"{band.name} imports from {', '.join(wrong)}, which stands above it: turn the import round")
+            raise SystemExit(
+                f"{band.name} imports from {', '.join(wrong)}, which stands above it: turn the import round"
+            )
     return list(bands.values())
 
 
@@ -92,7 +94,9 @@ def levels_of(band: Band) -> dict[str, int]:
         for box in TopologicalSorter(band.imports).static_order():
             levels[box] = max((levels[below] + 1 for below in band.imports[box]), default=0)
     except CycleError as error:
-        raise SystemExit(f"{band.name}: {' -> '.join(error.args[1])}: these import each other: cut one import") from None
+        raise SystemExit(
+            f"{band.name}: {' -> '.join(error.args[1])}: these import each other: cut one import"
+        ) from None
     return levels
 
 

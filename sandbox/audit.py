@@ -57,7 +57,7 @@ def table_digest(region: Region, name: str) -> int:
     table = region.tables[name]
     owned = region.owned_rows(name)
     total = np.zeros(table.count, np.uint64)
-    for column in table.carried():
+    for column in table.stored_columns():
         values = table[column.name]
         if column.name in ("y_fixed", "x_fixed"):
             continue

@@ -81,7 +81,7 @@ class Chemistry:
         for name in self.substances:
             if not _NAME.match(name):
                 raise ChemistryError(f'substance "{name}": write its name in small letters, digits and "_"')
-        content = {name: self.parsed(formula, f'substance "{name}"') for name, formula in self.substances.items()}
+        content = {name: self.parse(formula, f'substance "{name}"') for name, formula in self.substances.items()}
         elements = tuple(sorted({e for formula in content.values() for e in formula}))
         for symbol in self.symbols:
             if symbol in elements:
@@ -113,7 +113,7 @@ class Chemistry:
                         f'reaction "{reaction.name}": {found} on the left, {after} on the right: balance it'
                     )
 
-    def parsed(self, formula: str, place: str) -> dict[str, int]:
+    def parse(self, formula: str, place: str) -> dict[str, int]:
         """Atoms by element, symbols spelled out; `place` is named where the formula is wrong."""
         spelled: dict[str, dict[str, int]] = {}
         for symbol, text in self.symbols.items():

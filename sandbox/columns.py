@@ -110,7 +110,7 @@ class Schema:
     def columns(self) -> tuple[Column, ...]:
         return PLACE_COLUMNS + self.own
 
-    def extended(self, more: Iterable[Column]) -> "Schema":
+    def extend(self, more: Iterable[Column]) -> "Schema":
         """The same kind of being with the columns of species added."""
         return Schema(self.name, self.kind, self.own + tuple(more), self.module, self.record)
 
@@ -157,7 +157,7 @@ class Table:
         record = self.schema.record
         return record(**{name: self._arrays[name][: self.count] for name in record._fields})  # type: ignore
 
-    def carried(self) -> list[Column]:
+    def stored_columns(self) -> list[Column]:
         """The columns that travel and are kept: all but the derived ones."""
         return [column for column in self.schema.columns if not column.derived]
 
@@ -200,7 +200,7 @@ class Table:
 
     def rows(self, chosen: np.ndarray) -> dict[str, np.ndarray]:
         """Copies of the carried columns of the chosen rows."""
-        return {column.name: self[column.name][chosen] for column in self.carried()}
+        return {column.name: self[column.name][chosen] for column in self.stored_columns()}
 
     def _resize(self, capacity: int) -> None:
         for name, old in self._arrays.items():

@@ -47,11 +47,11 @@ class Rectangle(NamedTuple):
     def cells(self) -> int:
         return self.height * self.width
 
-    def grown(self, cells: int) -> "Rectangle":
+    def expand(self, cells: int) -> "Rectangle":
         """The rectangle with a rim of `cells` added on every side."""
         return Rectangle(self.y - cells, self.x - cells, self.height + 2 * cells, self.width + 2 * cells)
 
-    def shared(self, other: "Rectangle") -> "Rectangle | None":
+    def intersect(self, other: "Rectangle") -> "Rectangle | None":
         """What both cover, or None."""
         y, x = max(self.y, other.y), max(self.x, other.x)
         height = min(self.y + self.height, other.y + other.height) - y
@@ -70,7 +70,7 @@ def images(window: Rectangle, source: Rectangle, torus: Torus) -> Iterator[tuple
     for i in range(first_y // torus.height, 2 + last_y // torus.height):
         for j in range(first_x // torus.width, 2 + last_x // torus.width):
             shifted = Rectangle(source.y + i * torus.height, source.x + j * torus.width, source.height, source.width)
-            seen = window.shared(shifted)
+            seen = window.intersect(shifted)
             if seen is not None:
                 part = Rectangle(seen.y - i * torus.height, seen.x - j * torus.width, seen.height, seen.width)
                 yield part, seen.y - window.y, seen.x - window.x
@@ -142,7 +142,7 @@ class Region:
         tick: int = 0,
     ):
         self.torus, self.owned, self.halo_cells, self.seed, self.tick = torus, owned, halo_cells, seed, tick
-        self.window = owned.grown(halo_cells)
+        self.window = owned.expand(halo_cells)
         self.field_list = tuple(fields)
         height, width = self.window.height, self.window.width
         self.fields = {field.name: np.zeros(field.shape(height, width), field.dtype) for field in fields}
@@ -262,7 +262,7 @@ class Region:
 
     def cut(self, rectangle: Rectangle) -> Piece:
         """Copy out the cells and beings of a rectangle inside the owned one (global, unwrapped like `owned`)."""
-        if self.owned.shared(rectangle) != rectangle:
+        if self.owned.intersect(rectangle) != rectangle:
             raise LawError(f"{rectangle} is not inside {self.owned}: only what is owned can be cut out")
         y, x = rectangle.y - self.window.y, rectangle.x - self.window.x
         rows = slice(y, y + rectangle.height)

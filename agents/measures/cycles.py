@@ -104,7 +104,7 @@ def counted(chemistry: Chemistry) -> tuple[list[tuple[str, str]], np.ndarray]:
     Molecules first, then elements.
     """
     contents = chemistry.content.values()
-    same = [[content == chemistry.parsed(wanted, name) for content in contents] for name, wanted in MOLECULES.items()]
+    same = [[content == chemistry.parse(wanted, name) for content in contents] for name, wanted in MOLECULES.items()]
     names = [(name, "molecules") for name in MOLECULES]
     names += [(ELEMENTS.get(element, element), "atoms") for element in chemistry.elements]
     return names, np.concatenate([np.array(same, np.int64), chemistry.composition()[: len(chemistry.elements)]])

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from umwelt.agents.body.genome import MARKER_A, MONSTER_GENES
+from umwelt.agents.body.genome import MARKER_A
+from umwelt.agents.body.interface import MONSTER_KIND
 from umwelt.agents.earth.settings import EarthSettings
 from umwelt.agents.world_file import WorldFile, one_line, one_of
 from umwelt.cluster.gateway.welcome import species_of
@@ -46,7 +47,7 @@ class Recall:
         self._species = {name: at for at, name in enumerate(species_of(world))}
         self._kinds = {schema.name: schema.kind for schema in world.laws.layout(world)[1]}
         traits = any(has_traits(schema) for schema in world.laws.layout(world)[1])
-        self._genes = (MONSTER_GENES if traits else -1, MARKER_A, len(MARKERS))
+        self._genes = {MONSTER_KIND: range(MARKER_A, MARKER_A + len(MARKERS))} if traits else {}
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="umwelt-recall")
         self._pending: list[tuple[Future[Found], Callable[[Found | None, str], None]]] = []
 

@@ -70,7 +70,7 @@ class Kept:
         """Put a piece in the place of what it overlaps: after a new map, rectangles are others."""
         if rectangle not in self.pieces:
             new = Rectangle(*rectangle)
-            for old in [old for old in self.pieces if new.shared(Rectangle(*old))]:
+            for old in [old for old in self.pieces if new.intersect(Rectangle(*old))]:
                 del self.pieces[old]
         self.pieces[rectangle] = frame
         self.frames = None

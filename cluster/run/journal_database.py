@@ -1,7 +1,7 @@
 """The SQLite file of a journal: its tables, its format version, its transactions, and its errors as one line each."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ class JournalDatabase:
         with translate_sqlite_errors(self.path):
             self.connection.executemany(statement, rows)
 
-    def rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[Row]:
+    def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[Row]:
         """Yields the rows of a query as SQLite finds them."""
         with translate_sqlite_errors(self.path):
             yield from self.connection.execute(query, values)

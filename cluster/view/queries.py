@@ -269,7 +269,7 @@ def _fetched(world: WorldFile, region: Region, being: int) -> dict[str, Any] | N
     at = int(np.flatnonzero((table["id"] == being) & region.owned_rows(found["kind"]))[0])
     names = list(world.laws.species(world)) if world.laws.species else []
     columns: dict[str, Any] = {}
-    for column in table.carried():
+    for column in table.stored_columns():
         if column.name in ("genome", *PLACES):
             continue
         value = table[column.name][at].tolist()

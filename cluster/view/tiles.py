@@ -246,7 +246,7 @@ def decode(frame: bytes, torus: Torus) -> Piece:
         raise ValueError("no topic")
     topic = Topic.read(_TOPIC.pack(*head.topic))
     cells, rectangle = topic.cells(torus), Rectangle(*head.rectangle)
-    if cells is None or min(rectangle) < 0 or rectangle.cells < 1 or cells.shared(rectangle) != rectangle:
+    if cells is None or min(rectangle) < 0 or rectangle.cells < 1 or cells.intersect(rectangle) != rectangle:
         raise ValueError("a piece outside of its tile")
     if topic.layer == BEINGS and topic.level != DENSITIES:
         return Piece(head, topic, rectangle, _read_beings(head, topic, frame, at))

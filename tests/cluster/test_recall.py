@@ -18,7 +18,7 @@ from umwelt.cluster.wire.viewer_protocol import History
 from umwelt.sandbox.columns import identity
 from umwelt.sandbox.errors import RunError
 
-GENES = (MONSTER_GENES, TRAIT["marker_a"], 3)
+GENES = {2: range(TRAIT["marker_a"], TRAIT["marker_a"] + 3)}
 
 
 def moment(tick: int, **substances: int) -> Metrics:
