@@ -21,6 +21,7 @@ ONE_BITS = 10
 
 SINE_STEPS = 1024
 SINE_ONE = 16384
+SINE_ONE_BITS = 14
 RATE_BITS = 24
 """Rates per tick are stored in units of 2^-24."""
 
