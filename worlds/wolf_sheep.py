@@ -422,7 +422,7 @@ def rules_from(settings: Settings) -> Rules:
 
 
 def genesis(world: WorldFile, region: Region) -> None:
-    """Make half of the grass grown, the rest at random stages; place animals at random, with up to two meals of energy."""
+    """Grow half of the grass, the rest to random stages; place animals at random, with up to two meals of energy."""
     rules = rules_from(world.settings)
     region.constants = {"rules": np.array(rules, np.int64)}
     cells = np.arange(region.torus.cells, dtype=np.int64)
