@@ -31,7 +31,7 @@ from umwelt.cluster.launch.local import Engine, Plan, begin_run
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.shard import measure_populations
 from umwelt.cluster.view import queries
-from umwelt.cluster.view.tile_encoder import Cutter
+from umwelt.cluster.view.tile_encoder import TileEncoder
 from umwelt.cluster.view.tiles import Topic
 from umwelt.cluster.wire.keys import KEEPER
 from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
@@ -58,7 +58,7 @@ class Local:
     """A world of this process as the window's session wants one: source of tiles, answers, status."""
 
     def __init__(self, world: World):
-        self.world, self.cutter = world, Cutter(world.world_file, world.region)
+        self.world, self.cutter = world, TileEncoder(world.world_file, world.region)
         self.known = compose_welcome(world.world_file, KEEPER, "")
         self.core = self
         self.clock_s = 100.0
@@ -152,11 +152,11 @@ class Local:
 
     def fetch(self, being: int) -> Kept:
         """All of a being."""
-        part = queries.answered(self.cutter, queries.Fetch(being))
+        part = queries.answer(self.cutter, queries.Fetch(being))
         import msgspec
 
         answer = msgspec.json.decode(msgspec.json.encode(part.answer))
-        found = queries.being_of(answer)
+        found = queries.read_being(answer)
         return Kept(None if found is None else {**answer["being"], **found, "tick": part.tick})
 
     def metrics(self) -> Kept:

@@ -1,10 +1,10 @@
-"""A script of commands of every kind, for tests: at borders and corners of parts, on the seams, and on beings there.
+"""A script of commands of every kind, for tests: at borders and corners of shards, on the seams, and on beings there.
 
     for tick in range(LAST_TICK + 1):
         for command in commands_at(tick, world): ...
 
-It depends on world file and tick alone. Parts cut along the halves of the world and along its seams have commands
-on all their edges; those of other cuts have some.
+It depends on the world file and the tick alone. Shards cut along the halves of the world and along its seams have
+commands on all their edges; those of other cuts have some.
 """
 
 from collections.abc import Sequence
@@ -34,11 +34,11 @@ LAST_TICK = 14
 KINDS = (Drop, Paint, Rain, Spawn, Remove, Move, Wound, Drive, Rate)
 
 RUNNER, MARCHER, SLEEPER = range(3)
-"""Who is held: one runs east over the middle line of columns, one south over the seam of rows, one is put to sleep."""
+"""The held bodies: one runs east over the middle column, one south over the seam of rows, one is put to sleep."""
 
 
 def drives(**wanted: int) -> tuple[int, ...]:
-    """All drives in their order; 0 where nothing is said."""
+    """Return all drives in their order; 0 for those that are not named."""
     return tuple(wanted.get(name, 0) for name in DRIVES)
 
 
@@ -46,31 +46,31 @@ _casts: dict[str, tuple[list[dict], list[dict]]] = {}
 
 
 def cast(world: WorldFile) -> tuple[list[dict], list[dict]]:
-    """Founders on whom the script acts, as `fetched` gives them at tick 0: monsters and plants.
+    """Return the founders that the script changes, as `fetch` returns them at tick 0: monsters and plants.
 
     Those nearest to the seams and to the middle lines come first.
     """
     if world.text not in _casts:
         region = generate_world(world)
         half = np.array([region.torus.height, region.torus.width]) * SUBCELL // 2
-        found: list[list[Any]] = []
+        cast_lists: list[list[Any]] = []
         for name in ("monsters", "plants"):
             table = region.tables[name]
             place = np.stack([table["y_fixed"], table["x_fixed"]], 1) % half
             order = np.lexsort((table["id"], np.minimum(place, half - place).min(1)))[:24]
-            found.append([commands.fetch(region, int(table["id"][row])) for row in order])
-        _casts[world.text] = (found[0], found[1])
+            cast_lists.append([commands.fetch(region, int(table["id"][row])) for row in order])
+        _casts[world.text] = (cast_lists[0], cast_lists[1])
     return _casts[world.text]
 
 
 def heading_to(found: dict, y_fixed: int, x_fixed: int, heading: int) -> Move:
-    """Move a being, turned some way, fed and awake."""
+    """Return a move of a being that also turns and wakes it."""
     row = {**found["row"], "heading": heading, "fatigue": 0, "asleep": 0}
     return Move(found["kind"], found["id"], y_fixed, x_fixed, row)
 
 
 def commands_at(tick: int, world: WorldFile) -> list[Command]:
-    """What is done at the start of a tick, in order."""
+    """Return the commands at the start of a tick, in order."""
     h, w = world.common.height, world.common.width
     monsters, plants = cast(world)
     random = np.random.default_rng(tick)
@@ -127,7 +127,7 @@ def commands_at(tick: int, world: WorldFile) -> list[Command]:
 
 
 def number_of(tick: int, at: int) -> int:
-    """A journal number for the command at a place of a tick's list."""
+    """Return a journal number for the command at an index of a tick's list."""
     return 1 + tick * 100 + at
 
 
@@ -140,7 +140,7 @@ def run_with_commands(
     before_exchange: bool = False,
     leave_out: type | None = None,
 ) -> None:
-    """Carry regions on by `ticks`, exchanging halos every `k`, with the script's commands at the start of each tick.
+    """Run regions for `ticks`, exchanging halos every `k`, with the script's commands at the start of each tick.
 
     Commands come after the exchange of their tick, or just before it; rows may be shuffled at each exchange.
     """
@@ -164,7 +164,7 @@ def run_with_commands(
 
 
 def apply_all(regions: Sequence[Region], script: Sequence[tuple[int, Command]]) -> None:
-    """Each region does all commands, as each node does."""
+    """Apply all commands to each region, as each node does."""
     for region in regions:
         for number, command in script:
             commands.apply(region, command, number)

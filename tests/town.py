@@ -26,7 +26,8 @@ from umwelt.cluster.coordinator.driver import CoordinatorDriver
 from umwelt.cluster.coordinator.machine import CoordinatorMachine
 from umwelt.cluster.coordinator.state import RunOptions, RunState
 from umwelt.cluster.events import WorldPrepared
-from umwelt.cluster.gateway.server import DOOR_LIMITS, Gateway
+from umwelt.cluster.gateway.process import DOOR_LIMITS
+from umwelt.cluster.gateway.server import Gateway
 from umwelt.cluster.launch.local import Engine, Plan
 from umwelt.cluster.node.driver import NodeDriver
 from umwelt.cluster.node.machine import NodeMachine

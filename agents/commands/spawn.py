@@ -52,12 +52,12 @@ class SpawnRequest(Request, frozen=True):
         return self.like
 
     def compose(self, world: WorldFile, being: Being | None) -> list[Command]:
+        if self.like and being is None:
+            raise CommandError(f"spawn: like = {self.like}: no such being lives: choose another")
         y_fixed, x_fixed = fixed_place(world, "spawn", self.y, self.x)
-        if not self.like:
+        if being is None:
             cell = y_fixed >> SUBCELL_BITS, x_fixed >> SUBCELL_BITS
             return [compose_founder(world, self.species, *cell, self.genome)]
-        if being is None:
-            raise CommandError(f"spawn: like = {self.like}: no such being lives: choose another")
         if self.genome is not None or self.species:
             raise CommandError("spawn: a copy has its own genome and species: leave them out, or leave out like")
         return [Spawn(being["kind"], y_fixed, x_fixed, being["row"])]

@@ -48,11 +48,11 @@ def ask_world(
     with connect_to(address, keys) as world:
         answer: Any
         if program is not None:
-            from umwelt.cluster.tasks.hocl_workflow import reacted
+            from umwelt.cluster.tasks.hocl_workflow import run_program
 
-            answer = world.workflow(reacted, program, within_s=within_s or WITHIN_S)
+            answer = world.workflow(run_program, program, within_s=within_s or WITHIN_S)
         elif what in QUERIES:
-            bound = Task(what, QUERIES[what]).bound(values, named)
+            bound = Task(what, QUERIES[what]).bind(values, named)
             answer = world.workflow(QUERIES[what], *bound.args, within_s=within_s or QUERY_S, **bound.kwargs)
         else:
             answer = world.task(what, *values, within_s=within_s, **named)

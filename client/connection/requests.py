@@ -108,7 +108,7 @@ def query(
     """
 
     def interpret(reply: Reply) -> Rows:
-        columns = queries.columns_of(reply.content, reply.raw)
+        columns = queries.read_columns(reply.content, reply.raw)
         return Rows(reply.tick, check_shape(reply.content["total"], int), columns)
 
     conditions = [(name, operator, _plain(value)) for name, operator, value in where]
@@ -126,7 +126,7 @@ def fetch(target: Target, being: int) -> Request[FetchedBeing | None]:
     """Returns everything about one being, by its id: columns, stimuli, drives. None if no such being lives."""
 
     def interpret(reply: Reply) -> FetchedBeing | None:
-        place_and_row = queries.being_of(reply.content)
+        place_and_row = queries.read_being(reply.content)
         if place_and_row is None:
             return None
         return check_shape({**reply.content["being"], **place_and_row, "tick": reply.tick}, FetchedBeing)
@@ -337,7 +337,7 @@ def births(
     """
 
     def interpret(reply: Reply) -> Births:
-        columns = queries.columns_of(reply.content, reply.raw)
+        columns = queries.read_columns(reply.content, reply.raw)
         more, following, after = (reply.content[name] for name in ("more", "next", "after"))
         return Births(
             id=columns["id"],

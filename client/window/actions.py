@@ -61,7 +61,7 @@ class Actions:
         digit = name.lstrip("_")
         if control:
             if name == "Z":
-                self.toolbox.undo()
+                self.toolbox.fork_dialog.offer_undo()
             elif name == "Q":
                 self.session.quitting = True
         elif self.inhabiting.being and action not in WHILE_INHABITING:

@@ -216,4 +216,4 @@ class Window(arcade.Window):
         """The window loses the keyboard: no key counts as held any more."""
         self.gui.on_focus(False)
         self.navigation.release_all_keys()
-        self.inhabiting.let_go()
+        self.inhabiting.release_keys()

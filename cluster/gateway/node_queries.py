@@ -1,4 +1,7 @@
-"""What is under way from the gateway to nodes and to the directory, said again until it is answered."""
+"""Queries to all nodes that own a part of what is asked about, answered at one tick and merged.
+
+Nodes that do not answer are asked again. When the node map changes, open queries start over with the new map.
+"""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -7,286 +10,221 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from umwelt.cluster.gateway.tile_relay import NodeMap
+from umwelt.cluster.gateway.node_map import NodeMap
 from umwelt.cluster.tasks.node_worker import STARTS_WITHIN_S
 from umwelt.cluster.tasks.registry import pack_list
-from umwelt.cluster.view.queries import Fetch, Part, Question, merged
-from umwelt.cluster.wire.protocol import (
-    CancelTasks,
-    Order,
-    QueryAnswer,
-    QueryRequest,
-    SubmitCommands,
-    TicketResult,
-    encode,
-)
+from umwelt.cluster.view.queries import Fetch, Part, Question, merge
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, encode
+from umwelt.cluster.wire.resender import Resender
+from umwelt.sandbox.errors import RunError, UmweltError, error_for
 from umwelt.sandbox.region import Torus
 
-LOOK_AGAIN_S = 0.5
-LOOKS_END_S = 10.0
+RESEND_AFTER_S = 0.5
+ENDS_AFTER_S = 10.0
 MAX_ROUNDS = 12
-"""Of asking for a tick that all have still before them."""
-MAX_LIVES = 3
-COMES_S, RESTS_S = 5.0, 0.4
-"""How long a tick ahead is waited for; and where the world rests."""
-SUBMIT_AGAIN_S = 0.25
-SUBMIT_ENDS_S = 20.0
-SUBMIT_EVERY_S = 0.05
-MAX_UNDER_WAY = 512
-"""Commands that the directory has not settled. They go in groups: it makes all that come together durable at once."""
+"""How often a query is repeated for a tick further ahead."""
+MAX_DEATHS = 3
+"""After so many worker processes died of a task, the task is given up."""
+TICK_WITHIN_S, TICK_WITHIN_RESTING_S = 5.0, 0.4
+"""How long a tick ahead is waited for in a running and in a resting world."""
 _encoder = msgspec.json.Encoder()
 
 Send = Callable[[str, list[Any]], bool]
+OnAnswer = Callable[[Part | UmweltError], None]
 
 
-class Work(NamedTuple):
-    """A task that each node is to do on its answers."""
+class NodeTask(NamedTuple):
+    """A task that each node executes on its answers to the queries."""
 
-    task: str
+    name: str
     arguments: bytes
     within_s: float
 
 
 @dataclass
-class _Asked:
+class _OpenQuery:
     questions: Sequence[Question]
     shown: int
-    done: Callable[[Part | None, str], None]
+    on_answer: OnAnswer
     end_s: float
-    work: Work | None
+    task: NodeTask | None
     map: NodeMap | None = None
     ticket: str = ""
     tick: int = -1
-    """At which all are to answer; -1: at once, wherever they are."""
+    """The tick at which all nodes are to answer; -1: each at its present tick."""
     reached: int = -1
-    """Where the foremost was when that tick was chosen."""
+    """The tick of the foremost node when `tick` was chosen."""
     rounds: int = 0
     deaths: int = 0
-    """Of processes, while they worked on it."""
+    """Of worker processes that executed `task`."""
     begun_s: float = -1e9
-    asked_s: float = -1e9
-    waits: bool = False
-    """Whether a node has said, since it was asked last, that the tick has not come."""
+    is_waiting: bool = False
+    """Whether a node has said, since it was last asked, that it has not reached `tick`."""
     wanted: tuple[int, ...] = ()
-    """The nodes that own something of what is asked about."""
+    """Indices of the nodes that own a part of what is asked about."""
     parts: dict[int, Part] = field(default_factory=dict)
 
 
 class NodeQueries:
-    """Questions to the nodes of one map. `map_of(shown)` gives the present one; when it changes, all is asked anew.
+    """The open queries of all viewers. One for each gateway; `send(address, frames)` reaches the nodes.
 
-    All nodes answer at one tick. They are asked where they are; if they are not at one tick, they are asked for one a
-    little ahead of the foremost. Where that has passed when they hear of it, for one further ahead; where it does not
-    come because the world rests, where they are. Only a being that is found is found, wherever the others are.
+    `map_of(shown)` returns the nodes of the live world or of a replayed tick. All nodes answer at one tick: they are
+    first asked at their present tick. If those differ, they are asked for a tick a little ahead of the foremost node;
+    if that has passed before all know of it, for one further ahead; if it does not come because the world rests, at
+    their present tick again. A `Fetch` is answered as soon as one node has the being.
     """
 
     def __init__(self, torus: Torus, send: Send, map_of: Callable[[int], NodeMap | None]):
-        self.torus, self._send, self._map_of = torus, send, map_of
+        self.torus, self._send_to, self._map_of = torus, send, map_of
         self._numbers = itertools.count()
-        self._pending: dict[str, _Asked] = {}
+        self._open: dict[str, _OpenQuery] = {}
+        self._resender = Resender()
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return len(self._open)
 
     def shown(self) -> set[int]:
-        """The shown ticks that are being asked."""
-        return {asked.shown for asked in self._pending.values()}
+        """Returns what is being asked: `LIVE` and replayed ticks."""
+        return {query.shown for query in self._open.values()}
 
-    def ask(
+    def begin(
         self,
         asked: Question | Sequence[Question],
         shown: int,
         now_s: float,
-        done: Callable[[Part | None, str], None],
-        work: Work | None = None,
+        on_answer: OnAnswer,
+        task: NodeTask | None = None,
         resting: bool = True,
     ) -> None:
-        """Ask; `done` is called with the merged answer, or with None and why there is none.
+        """Sends a query; `on_answer` is called once, with the merged answer or an error.
 
-        With work, it gets what came out at each node, as one packed list. In a world that does not rest, tick 0 is
-        asked for first: the nodes say where they are, and nothing is done in vain.
+        With `task`, the answer's raw frame is a packed list of what the task returned at each node. In a world that
+        is not resting, tick 0 is asked for first then: the nodes only report where they are, and no work is wasted.
         """
-        many = asked if isinstance(asked, Sequence) else [asked]
-        ends_s = LOOKS_END_S if work is None else STARTS_WITHIN_S + work.within_s
-        begun = _Asked(many, shown, done, now_s + ends_s, work)
-        self._begin(begun, now_s, -1 if work is None or resting else 0)
+        questions = asked if isinstance(asked, Sequence) else [asked]
+        ends_after_s = ENDS_AFTER_S if task is None else STARTS_WITHIN_S + task.within_s
+        query = _OpenQuery(questions, shown, on_answer, now_s + ends_after_s, task)
+        self._ask(query, now_s, -1 if task is None or resting else 0)
 
-    def drop(self, done: Callable[..., None]) -> int:
-        """Whoever waits for this waits no more; gives how many questions have gone."""
-        gone = [one for one in self._pending.values() if one.done is done]
-        for asked in gone:
-            self._halt(asked)
-            del self._pending[asked.ticket]
-        return len(gone)
+    def cancel(self, on_answer: Callable[..., None]) -> int:
+        """Drops the queries with this callback without calling it; returns how many there were."""
+        cancelled = [query for query in self._open.values() if query.on_answer is on_answer]
+        for query in cancelled:
+            self._remove(query)
+            self._halt(query)
+        return len(cancelled)
 
-    def _begin(self, asked: _Asked, now_s: float, tick: int = -1) -> None:
-        if self._pending.pop(asked.ticket, None) is not None:
-            self._halt(asked)
-        asked.ticket = f"look-{next(self._numbers)}"
-        asked.map, asked.parts, asked.tick, asked.begun_s = self._map_of(asked.shown), {}, tick, now_s
-        if asked.map is not None:
-            about = [getattr(question, "rectangle", None) for question in asked.questions]
-            asked.wanted = tuple(sorted({n for one in about for n in asked.map.owners(one, self.torus)}))
-        self._pending[asked.ticket] = asked
-        self._say(asked, now_s)
+    def _ask(self, query: _OpenQuery, now_s: float, tick: int = -1) -> None:
+        """Asks all nodes, under a new ticket: answers to the former one are ignored from now on."""
+        if query.ticket in self._open:
+            self._remove(query)
+            self._halt(query)
+        query.ticket = f"look-{next(self._numbers)}"
+        query.map, query.parts, query.tick, query.begun_s = self._map_of(query.shown), {}, tick, now_s
+        if query.map is not None:
+            rectangles = [getattr(question, "rectangle", None) for question in query.questions]
+            owners = {index for one in rectangles for index in query.map.owners(one, self.torus)}
+            query.wanted = tuple(sorted(owners))
+        self._open[query.ticket] = query
+        self._resender.begin(
+            query.ticket,
+            lambda: self._send(query),
+            now_s,
+            RESEND_AFTER_S,
+            end_s=query.end_s,
+            on_timeout=lambda: self._time_out(query),
+        )
 
-    def _halt(self, asked: _Asked) -> None:
-        """Nodes need not work on what is asked anew."""
-        if asked.work is not None and asked.map is not None:
-            for which in asked.wanted:
-                halt = CancelTasks(asked.map.epoch, asked.map.pass_key, [asked.ticket])
-                self._send(asked.map.doors[which], encode(halt))
+    def _send(self, query: _OpenQuery) -> bool:
+        """Asks the nodes that have not answered; returns whether all messages were accepted."""
+        if query.map is None:
+            return False
+        accepted, query.is_waiting = True, False
+        content = _encoder.encode(query.questions if query.task else query.questions[0])
+        look = QueryRequest(query.map.epoch, query.map.pass_key, query.ticket, content, query.tick, *(query.task or ()))
+        for index in query.wanted:
+            if index not in query.parts:
+                accepted = self._send_to(query.map.addresses[index], encode(look)) and accepted
+        return accepted
 
-    def _say(self, asked: _Asked, now_s: float) -> None:
-        if asked.map is None:
-            return
-        reached, asked.waits = True, False
-        content = _encoder.encode(asked.questions if asked.work else asked.questions[0])
-        look = QueryRequest(asked.map.epoch, asked.map.pass_key, asked.ticket, content, asked.tick, *(asked.work or ()))
-        for which in asked.wanted:
-            if which not in asked.parts:
-                reached = self._send(asked.map.doors[which], encode(look)) and reached
-        # a first send mostly only opens the line
-        asked.asked_s = now_s if reached else now_s - 0.9 * LOOK_AGAIN_S
+    def _halt(self, query: _OpenQuery) -> None:
+        """Tells the nodes to stop working on a ticket."""
+        if query.task is not None and query.map is not None:
+            for index in query.wanted:
+                halt = CancelTasks(query.map.epoch, query.map.pass_key, [query.ticket])
+                self._send_to(query.map.addresses[index], encode(halt))
 
     def take(self, sight: QueryAnswer, raw: list[Any], now_s: float) -> None:
-        """A node has answered."""
-        asked = self._pending.get(sight.ticket)
-        if asked is None or asked.map is None or sight.epoch != asked.map.epoch or sight.source not in asked.wanted:
+        """Takes the answer of a node."""
+        query = self._open.get(sight.ticket)
+        if query is None or query.map is None or sight.epoch != query.map.epoch or sight.source not in query.wanted:
             return
         try:
             answer = msgspec.json.decode(sight.answer, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         if answer.get("passed"):
-            self._further(asked, sight.tick, now_s)
-            return
-        if answer.get("waits"):
-            asked.waits = True
-            return
-        if "line" in answer:
-            asked.deaths += 1
-            if answer.get("again") and asked.deaths < MAX_LIVES:
-                self._begin(asked, now_s, asked.tick)
+            self._ask_further_ahead(query, sight.tick, now_s)
+        elif answer.get("waits"):
+            query.is_waiting = True
+        elif "line" in answer:
+            query.deaths += 1
+            if answer.get("again") and query.deaths < MAX_DEATHS:
+                self._ask(query, now_s, query.tick)
             else:
-                self._end(asked, None, str(answer["line"]))
-            return
-        asked.parts[sight.source] = Part(sight.tick, answer, raw[0] if raw else b"")
-        if len(asked.parts) == len(asked.wanted):
-            self._whole(asked, now_s)
+                self._finish(query, error_for(str(answer.get("code", "")), str(answer["line"])))
+        else:
+            query.parts[sight.source] = Part(sight.tick, answer, raw[0] if raw else b"")
+            if len(query.parts) == len(query.wanted):
+                self._merge(query, now_s)
 
-    def _whole(self, asked: _Asked, now_s: float) -> None:
-        """All have answered."""
-        parts = [asked.parts[which] for which in sorted(asked.parts)]
-        found = isinstance(asked.questions[0], Fetch) and any(part.answer.get("being") for part in parts)
+    def _merge(self, query: _OpenQuery, now_s: float) -> None:
+        """Finishes a query that all nodes have answered, or asks again if they answered at different ticks."""
+        parts = [query.parts[index] for index in sorted(query.parts)]
+        is_fetched = isinstance(query.questions[0], Fetch) and any(part.answer.get("being") for part in parts)
         ticks = {part.tick for part in parts}
-        if len(ticks) > 1 and not found:
-            self._further(asked, max(ticks), now_s)
+        if len(ticks) > 1 and not is_fetched:
+            self._ask_further_ahead(query, max(ticks), now_s)
             return
-        if asked.work is not None:
-            tick = max(ticks, default=-1)
-            self._end(asked, Part(tick, {}, pack_list([part.raw for part in parts])), "")
+        if query.task is not None:
+            self._finish(query, Part(max(ticks, default=-1), {}, pack_list([part.raw for part in parts])))
             return
         try:
-            whole = merged(asked.questions[0], parts, self.torus)
+            whole = merge(query.questions[0], parts, self.torus)
         except (LookupError, ValueError, TypeError) as error:
-            self._end(asked, None, f"the nodes' answers do not fit together: {error}: ask again")
+            self._finish(query, RunError(f"the nodes' answers do not fit together: {error}: ask again"))
             return
-        self._end(asked, whole, "")
+        self._finish(query, whole)
 
-    def _further(self, asked: _Asked, reached: int, now_s: float) -> None:
-        """Ask for a tick that all have still before them: twice as far ahead as they came while they were asked."""
-        asked.rounds += 1
-        if asked.rounds > MAX_ROUNDS:
-            self._end(asked, None, "the nodes do not come to one tick: slow the world down, or pause it, and ask again")
+    def _ask_further_ahead(self, query: _OpenQuery, reached: int, now_s: float) -> None:
+        """Asks for a later tick: twice as far ahead as the nodes have moved since the last time."""
+        query.rounds += 1
+        if query.rounds > MAX_ROUNDS:
+            line = "the nodes do not come to one tick: slow the world down, or pause it, and ask again"
+            self._finish(query, RunError(line))
             return
-        asked.end_s = max(asked.end_s, now_s + LOOKS_END_S)
-        came = reached - asked.reached if asked.reached >= 0 else 0
-        asked.reached = reached
-        self._begin(asked, now_s, reached + 1 + 2 * came)
+        query.end_s = max(query.end_s, now_s + ENDS_AFTER_S)
+        moved = reached - query.reached if query.reached >= 0 else 0
+        query.reached = reached
+        self._ask(query, now_s, reached + 1 + 2 * moved)
 
-    def _end(self, asked: _Asked, part: Part | None, line: str) -> None:
-        del self._pending[asked.ticket]
-        asked.done(part, line)
+    def _time_out(self, query: _OpenQuery) -> None:
+        self._halt(query)
+        self._finish(query, RunError("the nodes do not answer: the node map may be changing: ask again"))
+
+    def _finish(self, query: _OpenQuery, outcome: Part | UmweltError) -> None:
+        self._remove(query)
+        query.on_answer(outcome)
+
+    def _remove(self, query: _OpenQuery) -> None:
+        del self._open[query.ticket]
+        self._resender.end(query.ticket)
 
     def turn(self, now_s: float, resting: bool) -> None:
-        """Ask again where the map has changed or no answer came; `resting`: no tick comes just now."""
-        late_s = RESTS_S if resting else COMES_S
-        for asked in list(self._pending.values()):
-            if now_s > asked.end_s:
-                self._halt(asked)
-                self._end(asked, None, "the nodes do not answer: the world may be changing hands: ask again")
-            elif self._map_of(asked.shown) != asked.map or (asked.waits and now_s - asked.begun_s > late_s):
-                self._begin(asked, now_s)
-            elif now_s - asked.asked_s >= LOOK_AGAIN_S:
-                self._say(asked, now_s)
-
-
-@dataclass
-class _Submitted:
-    message: SubmitCommands | Order
-    done: Callable[[TicketResult | None], None]
-    end_s: float
-    again: bool
-    said_s: float = -1e9
-    said: bool = False
-
-
-class CoordinatorRequests:
-    """Commands and orders to the directory. The same ticket of a command is journalled once, however often it is said.
-
-    Orders are not told apart by tickets there: those that would do more when said twice are said once.
-    """
-
-    def __init__(self, send: Callable[[list[Any]], bool]):
-        self._send = send
-        self._pending: dict[str, _Submitted] = {}
-        self._waiting: dict[str, _Submitted] = {}
-        self._filled_s = -1e9
-
-    def __len__(self) -> int:
-        return len(self._pending) + len(self._waiting)
-
-    def submit(
-        self, message: SubmitCommands | Order, now_s: float, done: Callable[[TicketResult | None], None]
-    ) -> None:
-        """Say it until it is settled; `done` gets None where the directory does not answer."""
-        again = isinstance(message, SubmitCommands) or message.what not in ("step", "save")
-        found = _Submitted(message, done, now_s + SUBMIT_ENDS_S, again)
-        if isinstance(message, SubmitCommands) and self._pending:
-            self._waiting[message.ticket] = found
-            return
-        self._pending[message.ticket] = found
-        self._say(found, now_s)
-
-    def _say(self, found: _Submitted, now_s: float) -> None:
-        found.said = self._send(encode(found.message)) or found.said
-        found.said_s = now_s
-
-    def take(self, settled: TicketResult) -> None:
-        """The directory has answered."""
-        found = self._pending.pop(settled.ticket, None)
-        if found is not None:
-            found.done(settled)
-
-    def turn(self, now_s: float) -> None:
-        """Say again what was not answered."""
-        for ticket in [ticket for ticket, found in self._waiting.items() if now_s > found.end_s]:
-            self._waiting.pop(ticket).done(None)
-        for ticket, found in list(self._pending.items()):
-            if now_s > found.end_s:
-                del self._pending[ticket]
-                found.done(None)
-            elif now_s - found.said_s >= (SUBMIT_AGAIN_S if found.said else SUBMIT_AGAIN_S / 10):
-                if found.again or not found.said:
-                    self._say(found, now_s)
-        self._fill(now_s)
-
-    def _fill(self, now_s: float) -> None:
-        """The next group of commands: so the directory has time for nodes in between."""
-        if not self._waiting or now_s - self._filled_s < SUBMIT_EVERY_S:
-            return
-        self._filled_s = now_s
-        for ticket in list(self._waiting)[: max(0, MAX_UNDER_WAY - len(self._pending))]:
-            self._pending[ticket] = self._waiting.pop(ticket)
-            self._say(self._pending[ticket], now_s)
+        """Asks again where the map has changed, a tick does not come, or no answer came; ends what takes too long."""
+        self._resender.turn(now_s)
+        late_s = TICK_WITHIN_RESTING_S if resting else TICK_WITHIN_S
+        for query in list(self._open.values()):
+            is_late = query.is_waiting and now_s - query.begun_s > late_s
+            if self._map_of(query.shown) != query.map or is_late:
+                self._ask(query, now_s)

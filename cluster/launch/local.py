@@ -206,14 +206,14 @@ class Engine:
         self._start(COORDINATOR_NAME, "umwelt.cluster.coordinator.process", settings)
 
     def _start_gateway(self) -> None:
-        from umwelt.cluster.gateway.server import GatewaySettings
+        from umwelt.cluster.gateway.process import GatewaySettings
 
         assert self.coordinator is not None
         bind = self.plan.bind or f"ipc://{self._private.name}/gateway"
         settings = GatewaySettings(
-            bind=bind, directory=self.coordinator.address, run=str(self.store.folder.resolve()), keys=self.plan.keys
+            bind=bind, coordinator=self.coordinator.address, run=str(self.store.folder.resolve()), keys=self.plan.keys
         )
-        self._start(GATEWAY_NAME, "umwelt.cluster.gateway.server", settings)
+        self._start(GATEWAY_NAME, "umwelt.cluster.gateway.process", settings)
 
     def add_node(self) -> str:
         """Start another node. Returns its name."""

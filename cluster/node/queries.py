@@ -16,7 +16,7 @@ from umwelt.cluster.node.machine import NodeMachine
 from umwelt.cluster.node.tile_publisher import TilePublisher
 from umwelt.cluster.tasks.node_worker import NodeWorker, TaskOutcome
 from umwelt.cluster.tasks.worker import TaskCall
-from umwelt.cluster.view.queries import MAX_TASK_BYTES, Part, answered, read, read_many
+from umwelt.cluster.view.queries import MAX_TASK_BYTES, Part, answer, read, read_many
 from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, encode
 from umwelt.sandbox.errors import UmweltError
 
@@ -74,7 +74,7 @@ class QueryServer:
         if isinstance(message, CancelTasks):
             for ticket in message.tickets:
                 self._let_go((sender, ticket))
-                self.bench.halt((sender, ticket))
+                self.bench.cancel((sender, ticket))
             self._held = [one for one in self._held if one.look.ticket not in message.tickets or one.sender != sender]
             return
         known = self._tasks.get((sender, message.ticket))
@@ -98,10 +98,10 @@ class QueryServer:
         cutter = self._publisher.cutter(portion)
         try:
             if look.task:
-                parts = [answered(cutter, question, MAX_TASK_BYTES) for question in read_many(look.question)]
+                parts = [answer(cutter, question, MAX_TASK_BYTES) for question in read_many(look.question)]
                 self._begin(sender, look, portion.which, portion.tick, parts)
                 return
-            part = answered(cutter, read(look.question))
+            part = answer(cutter, read(look.question))
             self._say(sender, look, portion, _encoder.encode(part.answer), [part.raw])
         except (UmweltError, LookupError, ValueError, TypeError, ArithmeticError) as error:
             code = error.code if isinstance(error, UmweltError) else "usage"
@@ -150,6 +150,6 @@ class QueryServer:
 
 def _sight_of(task: _Task, done: TaskOutcome) -> tuple[QueryAnswer, list[Any]]:
     look = task.look
-    told = {"line": done.line, "again": done.again} if done.line else {"spent_s": done.spent_s}
+    told = {"line": done.line, "code": done.code, "again": done.again} if done.line else {"spent_s": done.spent_s}
     answer = _encoder.encode(told)
-    return QueryAnswer(look.ticket, look.epoch, task.source, task.tick, answer), [] if done.line else [done.found]
+    return QueryAnswer(look.ticket, look.epoch, task.source, task.tick, answer), [] if done.line else [done.result]

@@ -16,7 +16,7 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from umwelt.cluster.shard import Shard
-from umwelt.cluster.view.tile_encoder import Cutter
+from umwelt.cluster.view.tile_encoder import TileEncoder
 from umwelt.cluster.view.tiles import Topic
 from umwelt.cluster.wire.keys import WORLD, Keys, key_to_hex
 from umwelt.cluster.wire.transport import DOMAIN, Doorman, check_bind_address, reachable, why_not_bound
@@ -45,7 +45,7 @@ class TilePublisher:
         self.spent_s = 0.0
         self._due: OrderedDict[Topic, tuple[int, int, float]] = OrderedDict()
         """Subscribed tiles, the one sent longest ago first: the portion and tick it was sent of, and when."""
-        self._cutters: WeakKeyDictionary[Shard, Cutter] = WeakKeyDictionary()
+        self._cutters: WeakKeyDictionary[Shard, TileEncoder] = WeakKeyDictionary()
         """Weak: what the host drops is not held here."""
         self._life = 0
         """Grows with every portion: ticks of another life are other ticks."""
@@ -119,15 +119,15 @@ class TilePublisher:
             self._tile_s += 0.2 * (taken_s / len(topics) - self._tile_s)
         return sent
 
-    def cutter(self, portion: Shard) -> Cutter:
+    def cutter(self, portion: Shard) -> TileEncoder:
         """What cuts tiles from a portion, and answers questions about it."""
         known = self._cutters.get(portion)
         if known is None:
             self._life += 1
-            known = self._cutters[portion] = Cutter(portion.world, portion.region)
+            known = self._cutters[portion] = TileEncoder(portion.world, portion.region)
         return known
 
-    def _next(self, cutter: Cutter, now_s: float) -> list[Topic]:
+    def _next(self, cutter: TileEncoder, now_s: float) -> list[Topic]:
         """The tiles to be sent next, as many as may fit into what is allowed; of those we own something."""
         most = max(1, min(MAX_AT_ONCE, int(self._allowance_s / max(self._tile_s, 1e-5))))
         found: list[Topic] = []

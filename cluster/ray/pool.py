@@ -1,6 +1,6 @@
-"""Workers on the hosts of a Ray cluster: like those of `tasks/worker.py`, each an actor of Ray that holds one core.
+"""Workers of a pool on the hosts of a Ray cluster: each is an actor of Ray that holds one core.
 
-A task whose worker dies is given to another worker, which continues from the task's checkpoint if it can read it.
+A task whose worker dies goes to another one, and starts from its own checkpoint if that worker can read it.
 """
 
 import contextlib
@@ -20,26 +20,26 @@ from umwelt.sandbox.kernel import crew
 RESULT_TIMEOUT_S = 0.5
 
 
-class TaskActor:
-    """An actor that runs one task at a time on one thread, and answers on another which tick the task has reached."""
+class Actor:
+    """Executes tasks one after another on one thread; another thread answers at which tick the task is."""
 
     def __init__(self, folder: str):
-        if os.path.isdir(folder):  # the user's own species are imported from the working folder
+        if os.path.isdir(folder):  # users keep their own species in the working directory
             os.chdir(folder)
         sys.path.append(os.getcwd())
         crew.resize(1)
         self._tick = -1
 
-    def do(self, name: str, arguments: bytes) -> tuple[bytes, str]:
-        """Runs a task with packed arguments. Returns its result and an empty line, or the line of its error."""
+    def execute(self, name: str, arguments: bytes) -> tuple[bytes, str, str]:
+        """Returns the packed result of a task, or the line and code of the error that ended it."""
         self._tick = -1
         try:
-            return find_task(name).run(arguments, say=self._set_tick), ""
+            return find_task(name).run(arguments, say=self._set_tick), "", ""
         except UmweltError as error:
-            return b"", str(error)
+            return b"", str(error), error.code
 
     def tick(self) -> int:
-        """Returns the tick that the current task has reached, -1 before the first."""
+        """Returns the tick that the present task has reached."""
         return self._tick
 
     def _set_tick(self, tick: int) -> None:
@@ -47,29 +47,30 @@ class TaskActor:
 
 
 class RayWorker:
-    """A worker of a pool that runs tasks in an actor."""
+    """An actor as a worker of a `WorkerPool`. Owned by the pool, which ends it."""
 
-    kind, lives = "a worker of Ray", 3
+    kind, max_deaths = "a worker of Ray", 3
 
     def __init__(self, ray: Any):
         options = {"num_cpus": 1, "scheduling_strategy": "SPREAD", "max_concurrency": 2}
-        self._ray, self._actor = ray, ray.remote(TaskActor).options(**options).remote(os.getcwd())
+        self._ray, self._actor = ray, ray.remote(Actor).options(**options).remote(os.getcwd())
         self._result: Any = None
 
-    def begin(self, errand: TaskCall) -> None:
-        """Start a task."""
-        self._result = self._actor.do.remote(errand.name, errand.arguments)
+    def begin(self, call: TaskCall) -> None:
+        """Sends a task."""
+        self._result = self._actor.execute.remote(call.name, call.arguments)
 
-    def hear(self) -> WorkerReport:
-        """Returns the result of the task, or the tick that it has reached. Raises `EOFError` if the actor has died."""
-        result = self._get(self._result)
-        if result is not None:
-            return WorkerReport(done=True, found=result[0], line=result[1])
+    def receive(self) -> WorkerReport:
+        """Waits for the result, and returns the progress if it does not come soon; raises EOFError if it has died."""
+        outcome = self._get(self._result)
+        if outcome is not None:
+            result, line, code = outcome
+            return WorkerReport(is_done=True, result=result, line=line, code=code)
         tick = self._get(self._actor.tick.remote())
         return WorkerReport(-1 if tick is None else tick)
 
     def _get(self, reference: Any) -> Any:
-        """Returns the value of a reference; None if it is not available in time."""
+        """Returns the value of a reference of Ray's; None if it does not come within `RESULT_TIMEOUT_S`."""
         try:
             return self._ray.get(reference, timeout=RESULT_TIMEOUT_S)
         except self._ray.exceptions.GetTimeoutError:
@@ -78,22 +79,24 @@ class RayWorker:
             raise EOFError(first_line(error)) from None
 
     def end(self) -> None:
-        """Kill the actor."""
+        """Ends the actor at once."""
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(self._actor)
 
 
 @contextmanager
-def ray_worker_pool(tasks: int, processes: int, seen: Callable[[str, int], None] | None = None) -> Iterator[WorkerPool]:
-    """Yields a pool of workers on Ray's hosts: `processes` of them, or one for each core of Ray, at most one a task.
+def ray_worker_pool(
+    tasks: int, processes: int, on_tick: Callable[[str, int], None] | None = None
+) -> Iterator[WorkerPool]:
+    """A context manager: a pool for `tasks` tasks on Ray's hosts, `processes` at once (0: one for each core).
 
-    If Ray is started here for it, it has that many cores and ends with the pool.
+    A Ray that is started here has as many cores, and is shut down at the exit.
     """
     ray = import_ray()
     must_shut_down = connect_ray(ray, processes or len(os.sched_getaffinity(0)))
     try:
         count = max(1, min(processes or cores_of(live_hosts(ray)), tasks))
-        with WorkerPool(count, lambda: RayWorker(ray), seen) as pool:
+        with WorkerPool(count, lambda: RayWorker(ray), on_tick) as pool:
             yield pool
     finally:
         if must_shut_down:

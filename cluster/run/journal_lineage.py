@@ -4,7 +4,8 @@ The id of a being begins with its origin and kind, then the tick of its birth (`
 within each such prefix births lie in the order of their ticks, and are read by tick through the primary key alone.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import partial
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
@@ -53,30 +54,35 @@ class Lineage:
         return self._database.value("SELECT count(*) FROM births")
 
     def births_from(
-        self, tick: int, after: int, max_rows: int, kinds: Container[int] | None, genes: tuple[int, int, int]
+        self, tick: int, after: int, max_rows: int, kinds: Container[int] | None, genes: Mapping[int, Sequence[int]]
     ) -> Births:
         """Returns up to `max_rows` births from `tick` on (of `tick`: ids above `after`); `kinds` None stands for all.
 
-        Only ticks before the last journalled one are read, so that no birth is added to a page later. `genes` is
-        (genome length, first gene, count): rows hold that slice of genomes of that length, and None of others.
+        Only ticks before the last journalled one are read, so that no birth is added to a page later. In place of a
+        genome, a row has the genes (one byte each) at the positions that `genes` gives for the kind in its id; None if
+        it gives none, or if the genome is too short.
         """
-        genome_length, first_gene, gene_count = genes
         query = (
-            "SELECT id, parent_id, tick, y, x, species, CASE WHEN length(genome) = ? THEN substr(genome, ?, ?) END "
-            "FROM births WHERE id >= ? AND id < ? ORDER BY id"
+            "SELECT id, parent_id, tick, y, x, species, "
+            "CASE WHEN ?2 > 0 AND length(genome) >= ?1 + ?2 THEN substr(genome, ?1 + 1, ?2) END "
+            "FROM births WHERE id >= ?3 AND id < ?4 ORDER BY id"
         )
         with self._database.check_content():
             end_tick = max(tick, self._history.last_tick())
             by_prefix = []
             for prefix in self._id_prefixes():
-                if kinds is None or prefix % (1 << KIND_BITS) in kinds:
+                kind = prefix % (1 << KIND_BITS)
+                if kinds is None or kind in kinds:
+                    positions = genes.get(kind, ())
+                    first_gene, count = (min(positions), max(positions) - min(positions) + 1) if positions else (0, 0)
                     first_id = min(max(_min_id(prefix, tick), after + 1), _min_id(prefix, tick + 1))
-                    values = (genome_length, first_gene + 1, gene_count, first_id, _min_id(prefix, end_tick))
-                    by_prefix.append(self._database.rows(query, values))
-            rows = list(islice(merge(*by_prefix, key=itemgetter(_TICK, _ID)), max_rows + 1))
-        if len(rows) <= max_rows:
-            return Births(rows, False, end_tick, -1)
-        page, next_tick = rows[:max_rows], rows[max_rows][_TICK]
+                    rows = self._database.rows(query, (first_gene, count, first_id, _min_id(prefix, end_tick)))
+                    offsets = [position - first_gene for position in positions]
+                    by_prefix.append(map(partial(_pick_genes, offsets), rows))
+            births = list(islice(merge(*by_prefix, key=itemgetter(_TICK, _ID)), max_rows + 1))
+        if len(births) <= max_rows:
+            return Births(births, False, end_tick, -1)
+        page, next_tick = births[:max_rows], births[max_rows][_TICK]
         if page[0][_TICK] == next_tick:
             return Births(page, True, next_tick, page[-1][_ID])
         return Births([row for row in page if row[_TICK] < next_tick], True, next_tick, -1)
@@ -90,7 +96,8 @@ class Lineage:
         query = f"SELECT * FROM births WHERE id >= ? AND id < ? {condition} LIMIT ?"
         prefixes, tick, ticks = list(self._id_prefixes()), 0, _FIRST_TICKS
         while tick <= last_tick:
-            end_tick, rows = min(tick + ticks, last_tick + 1), []
+            rows: list[Row] = []
+            end_tick = min(tick + ticks, last_tick + 1)
             limit = 2 * target_rows + 1 if ticks > 1 else -1
             for prefix in prefixes:
                 bounds = (_min_id(prefix, tick), _min_id(prefix, end_tick))
@@ -132,3 +139,8 @@ class Lineage:
 def _min_id(prefix: int, tick: int) -> int:
     """Returns the smallest id with this prefix of a being that was born at `tick` or later."""
     return min((prefix << TICK_BITS | min(tick, 1 << TICK_BITS)) << PLACE_BITS, (1 << 63) - 1)
+
+
+def _pick_genes(positions: Sequence[int], row: Row) -> Row:
+    """Returns a row of births whose last value, a stretch of a genome, is reduced to the genes at some positions."""
+    return row if row[6] is None else (*row[:6], bytes(row[6][position] for position in positions))

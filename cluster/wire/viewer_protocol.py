@@ -66,7 +66,7 @@ class Goodbye(Message, frozen=True):
 
 
 class CommandRequest(Message, frozen=True):
-    """Something done to the world: a command in people's terms, arguments as JSON (see `composing.py`)."""
+    """Something done to the world: a request by name, its fields as JSON (see `agents/commands`)."""
 
     ticket: str
     what: str

@@ -12,6 +12,7 @@ from umwelt.sandbox import audit
 from umwelt.sandbox.columns import PLACE_COLUMNS, Column, Schema
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError
+from umwelt.sandbox.layout import check_layout, widen
 from umwelt.sandbox.region import Field, Piece, Rectangle, Region, Torus
 from umwelt.sandbox.snapshot.manifest import (
     CONSTANTS,
@@ -61,7 +62,8 @@ def load_parts(
 ) -> list[Piece]:
     """Returns the parts of a snapshot that a rectangle overlaps, each checked: what `region.load` needs to own it.
 
-    Other parts need not exist and are not read. Raises `SnapshotError` for any damage.
+    Other parts need not exist and are not read. With a `layout` (fields and schemas) the pieces have all of its
+    columns, also those that were added later. Raises `SnapshotError` for any damage, and for a layout that does not open.
     """
     if tuple(torus) != tuple(manifest.torus):
         raise SnapshotError(
@@ -70,7 +72,8 @@ def load_parts(
     with _report_damage(path):
         if layout is not None:
             _check_layout(path, manifest, *layout)
-        return [_load_part(path, manifest, part) for part in select_parts(manifest, rectangle)]
+        pieces = [_load_part(path, manifest, part) for part in select_parts(manifest, rectangle)]
+        return pieces if layout is None else [widen(piece, layout[1]) for piece in pieces]
 
 
 def count_beings(path: Path, manifest: Manifest, block_cells: int) -> np.ndarray:
@@ -158,26 +161,8 @@ def _as_piece(region: Region) -> Piece:
 
 
 def _check_layout(path: Path, manifest: Manifest, fields: Sequence[Field], schemas: Sequence[Schema]) -> None:
-    """Raises `SnapshotError` unless the snapshot has the fields and columns of the world that is opened from it."""
-
-    def compare(place: str, stored: Sequence[Mapping[str, Any]], wanted: Sequence[Field | Column]) -> None:
-        before = {item["name"]: (item["dtype"], list(item["parts"]), item.get("width", 0)) for item in stored}
-        now = {item.name: (item.dtype, list(item.parts), getattr(item, "width", 0)) for item in wanted}
-        for name in [*before, *now]:
-            if before.get(name) != now.get(name):
-                relation = (
-                    "is missing in" if name not in before else "is unknown to" if name not in now else "is different in"
-                )
-                owner = "it" if name not in before else "this Umwelt"
-                raise SnapshotError(
-                    f"{path}: another layout: {place} {name!r} {relation} {owner}: use the Umwelt that wrote it"
-                )
-
-    compare("field", manifest.fields, fields)
-    if set(manifest.tables) != {schema.name for schema in schemas}:
-        raise SnapshotError(
-            f"{path}: another layout: it holds the tables {', '.join(manifest.tables)}: use the Umwelt that wrote it"
-        )
-    for schema in schemas:
-        carried = [column for column in schema.columns if not column.derived]
-        compare(f"{schema.name}: column", manifest.tables[schema.name]["columns"], carried)
+    """Raises `SnapshotError` unless the snapshot opens with these fields and schemas."""
+    try:
+        check_layout(manifest.fields, manifest.tables, fields, schemas)
+    except ValueError as error:
+        raise SnapshotError(f"{path}: another layout: {error}: use the Umwelt that wrote it") from None

@@ -1,11 +1,10 @@
-"""Commands: each does what it says and no more, to every image; what cannot be done is refused in one line."""
+"""All commands: as plain data, in several worlds, in the registry; what a world cannot execute is refused."""
 
 import msgspec
 import numpy as np
 import pytest
-from carving import begin, golden, whole_elements
+from carving import begin, golden
 from commands_script import LAST_TICK, cast, commands_at, drives
-from small import small_world
 
 from umwelt.agents import World, commands
 from umwelt.agents.commands import Command
@@ -18,263 +17,15 @@ from umwelt.agents.commands.rate import Rate, compose_rate
 from umwelt.agents.commands.remove import Remove
 from umwelt.agents.commands.spawn import Spawn, compose_founder
 from umwelt.agents.commands.wound import Wound
-from umwelt.agents.earth import parameters
-from umwelt.agents.earth.laws.metabolism import reactions_of
 from umwelt.agents.open_world import generate_world, open_region
-from umwelt.agents.world_file import WorldFile, read_world
+from umwelt.agents.world_file import read_world
 from umwelt.sandbox import audit
-from umwelt.sandbox.chemistry import parse_formula
 from umwelt.sandbox.columns import identity
 from umwelt.sandbox.controls import Controls, Override
 from umwelt.sandbox.errors import CommandError
-from umwelt.sandbox.region import Region
-from umwelt.sandbox.step import advance, step
-from umwelt.sandbox.units import ONE, SUBCELL
+from umwelt.sandbox.step import advance
 
-
-def ready(size: int = 32, k: int = 1) -> tuple[Region, WorldFile]:
-    """A small world with its halo; the window holds nine images of every cell, and more."""
-    world = golden(size, size)
-    region = begin(world, k)
-    region.wrap()
-    return region, world
-
-
-def owned(region: Region, name: str) -> np.ndarray:
-    return region.owned_view(name).astype(np.int64)
-
-
-def images(region: Region, name: str, being: int) -> int:
-    return int(np.count_nonzero(region.tables[name]["id"] == being))
-
-
-def column_by_id(region: Region, name: str) -> dict[int, list[int]]:
-    """A column of the monsters that the region owns."""
-    table, mine = region.tables["monsters"], region.owned_rows("monsters")
-    return dict(zip(table["id"][mine].tolist(), table[name][mine].tolist(), strict=True))
-
-
-def halo_is_fresh(region: Region) -> None:
-    """What commands made of the ghosts is what an exchange would bring."""
-
-    def seen() -> tuple:
-        rows = {}
-        for name, table in region.tables.items():
-            columns = [column.name for column in table.carried()]
-            order = np.lexsort((table["x_fixed"], table["y_fixed"], table["id"]))
-            rows[name] = [table[column][order].tolist() for column in columns]
-        return {name: array.tolist() for name, array in region.fields.items()}, rows
-
-    before = seen()
-    region.wrap()
-    assert seen() == before
-
-
-# --- what each does
-
-
-def test_a_drop_adds_exactly_what_it_says():
-    region, world = ready()
-    before, elements = owned(region, "sugar"), whole_elements([region], world)
-    commands.apply(region, commands.check(world, Drop(31, 0, "sugar", 77)), 1)
-    change = owned(region, "sugar") - before
-    assert change[31, 0] == 77 and np.count_nonzero(change) == 1
-    more = {element: 77 * count for element, count in parse_formula("sugar", "CH2O").items()}
-    assert whole_elements([region], world) == {e: n + more.get(e, 0) for e, n in elements.items()}
-    halo_is_fresh(region)
-
-
-def test_what_is_dropped_reacts_in_its_cell_until_it_is_spent():
-    own = {
-        "chemistry.substances": {"salt": "P", "acid": "S", "crystal": "PS"},
-        "chemistry.initial": {"salt": 40},
-        "chemistry.reactions": [{"name": "set", "equation": "salt + acid -> crystal", "rate": 0.5, "order": 0}],
-    }
-    world = small_world(**own)
-    region = begin(world)
-    region.wrap()
-    advance(region, world.laws, 2)
-    assert owned(region, "crystal").sum() == 0
-    commands.apply(region, commands.check(world, Drop(5, 9, "acid", 25)), 1)
-    commands.apply(region, commands.check(world, Drop(7, 3, "acid", 55)), 2)
-    advance(region, world.laws, 150)
-    crystal, salt, acid = (owned(region, name) for name in ("crystal", "salt", "acid"))
-    assert (crystal[5, 9], salt[5, 9], acid[5, 9]) == (25, 15, 0)
-    assert (crystal[7, 3], salt[7, 3], acid[7, 3]) == (40, 0, 15)
-    assert crystal.sum() == 65 and acid.sum() == 15
-    before = crystal
-    advance(region, world.laws, 20)
-    assert (owned(region, "crystal") == before).all()
-
-
-def test_no_cell_is_filled_beyond_what_its_counter_holds():
-    region, world = ready()
-    for number in range(300):
-        commands.apply(region, Drop(3, 4, "water", 1 << 24), number)
-        commands.apply(region, Rain(3, 4, 1, 1 << 24), number)
-    assert owned(region, "water")[3, 4] == commands.MAX_IN_CELL_COUNT == owned(region, "water").max()
-    before = whole_elements([region], world)
-    for _ in range(5):
-        advance(region, world.laws, 1)
-    assert whole_elements([region], world) == before and (region.fields["substance"] >= 0).all()
-
-
-def test_rain_falls_on_a_disc_over_the_seams():
-    region, world = ready()
-    before = owned(region, "water")
-    commands.apply(region, commands.check(world, Rain(0, 31, 2, 50)), 1)
-    change = owned(region, "water") - before
-    wet = {(y, x) for y, x in np.argwhere(change).tolist()}
-    near = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if dy * dy + dx * dx <= 4]
-    assert wet == {(dy % 32, (31 + dx) % 32) for dy, dx in near}
-    assert set(change[change > 0].tolist()) == {50}
-    halo_is_fresh(region)
-
-
-@pytest.mark.parametrize(("part", "value"), [("water", 0), ("mineral", 55), ("elevation", 2100)])
-def test_paint_sets_a_rectangle_and_nothing_else(part, value):
-    region, world = ready()
-    fields = {name: array.copy() for name, array in region.fields.items()}
-    commands.apply(region, commands.check(world, Paint(30, 29, 4, 200 if value else 5, part, value)), 1)
-    plane = owned(region, part)
-    rows, columns = [30, 31, 0, 1], (list(range(32)) if value else [29, 30, 31, 0, 1])
-    assert (plane[np.ix_(rows, columns)] == value).all()
-    plane = region[part]
-    for name, array in fields.items():
-        changed = np.argwhere((array != region.fields[name]).reshape(-1, *plane.shape))
-        assert {(int(y) - region.halo_cells) % 32 for _, y, _ in changed} <= set(rows)
-        assert len({int(plane_at) for plane_at, _, _ in changed}) <= 1
-    halo_is_fresh(region)
-
-
-def test_a_spawn_appears_once_in_every_image_with_an_id_of_its_own():
-    region, world = ready()
-    command = compose_founder(world, "hunter", 31, 0)
-    before = region.counts["births"]
-    for number in (7, 8):
-        commands.apply(region, commands.check(world, command), number)
-    ids = [identity(2, region.tick + 1, number, by_hand=True) for number in (7, 8)]
-    assert [images(region, "monsters", being) for being in ids] == [4, 4]  # the window is twice the world each way
-    assert region.counts["births"] == before + 2
-    found = commands.fetch(region, ids[0])
-    assert found == {"kind": "monsters", "id": ids[0], "y_fixed": 31 * 1024 + 512, "x_fixed": 512, "row": command.row}
-    halo_is_fresh(region)
-    step(region, world.laws)
-    assert commands.fetch(region, ids[0])["row"]["age_ticks"] == command.row["age_ticks"] + 1
-
-
-@pytest.mark.parametrize("species", ["grass", "shrub", "grazer", "hunter"])
-def test_a_founder_is_as_genesis_makes_them(species):
-    world = golden(32, 32, **{f"founders.{at}.variation": 0 for at in range(5)})
-    region = generate_world(world)
-    command = compose_founder(world, species, 3, 4)
-    at = [group.species for group in world.settings.founders].index(species)
-    table = region.tables[command.kind]
-    row = commands.fetch(region, int(table["id"][table["species"] == at][0]))["row"]
-    by_dice = {"age_ticks", "heading", "fatigue", "counts"}
-    assert row.keys() == command.row.keys()
-    assert {n: v for n, v in row.items() if n not in by_dice} == {
-        n: v for n, v in command.row.items() if n not in by_dice
-    }
-    assert [a == b for a, b in zip(row["counts"], command.row["counts"], strict=True)].count(False) <= 1  # sugar
-    genes = np.frombuffer(row["genome"], np.int8)[::-1]
-    for genome in (genes.tolist(), genes.tobytes()):
-        other = commands.check(world, compose_founder(world, species, 3, 4, genome))
-        assert other.row["genome"] == genes.tobytes()
-
-
-def test_what_is_removed_is_gone_with_all_it_holds():
-    region, world = ready()
-    found = cast(world)[0][0]
-    before, elements = whole_elements([region], world), {}
-    chemistry = world.chemistry
-    elements = audit.element_totals(dict(zip(chemistry.names, found["row"]["counts"], strict=True)), chemistry)
-    commands.apply(region, commands.check(world, Remove(found["id"])), 1)
-    assert commands.fetch(region, found["id"]) is None and images(region, "monsters", found["id"]) == 0
-    assert whole_elements([region], world) == {e: n - elements[e] for e, n in before.items()}
-    assert region.counts["deaths"] == 1
-    halo_is_fresh(region)
-
-
-def test_who_is_moved_is_the_same_being_elsewhere():
-    region, world = ready()
-    region.index("monsters")
-    before, counts = whole_elements([region], world), dict(region.counts)
-    found = commands.fetch(region, cast(world)[0][0]["id"])
-    moved = Move(**{**found, "y_fixed": 0, "x_fixed": 32 * SUBCELL - 1})
-    commands.apply(region, commands.check(world, moved), 1)
-    assert commands.fetch(region, found["id"]) == {**found, "y_fixed": 0, "x_fixed": 32 * SUBCELL - 1}
-    assert whole_elements([region], world) == before and region.counts == counts
-    rows = region.index("monsters").rows
-    assert sorted(rows.tolist()) == list(range(region.tables["monsters"].count))
-    halo_is_fresh(region)
-
-
-@pytest.mark.parametrize(("kind", "asked"), [("monsters", 5), ("monsters", 1 << 24), ("plants", 3)])
-def test_a_wound_lets_tissue_fall_and_conserves_matter(kind, asked):
-    region, world = ready()
-    found = cast(world)[0 if kind == "monsters" else 1][0]
-    held = found["row"]["counts"][6]
-    before, ground = whole_elements([region], world), owned(region, "detritus")
-    commands.apply(region, commands.check(world, Wound(found["id"], asked)), 1)
-    now = commands.fetch(region, found["id"])["row"]
-    lost = min(held, asked)
-    assert held > 10 and now["counts"][6] == held - lost
-    fell = owned(region, "detritus") - ground
-    assert fell.sum() == lost == fell[found["y_fixed"] >> 10, found["x_fixed"] >> 10]
-    assert whole_elements([region], world) == before
-    if kind == "monsters":
-        assert now["pain"] == min(ONE, lost * parameters.PAIN_PER_TISSUE)
-    halo_is_fresh(region)
-
-
-def test_a_held_body_does_as_it_is_driven_until_it_is_given_back():
-    region, world = ready(64)
-    being = cast(world)[0][0]["id"]
-    wanted = drives(turn=-ONE, thrust=ONE, drink=17)
-    plain = begin(world)
-    advance(plain, world.laws, 1)
-    commands.apply(region, commands.check(world, Drive(being, wanted)), 1)
-    step(region, world.laws)
-    driven, free = (column_by_id(r, "drives") for r in (region, plain))
-    assert driven.pop(being) == list(wanted) != free.pop(being)
-    assert driven == free and len(free) > 50
-    # its net went on by itself: it remembers what it would have done
-    memory = [column_by_id(r, "memory")[being] for r in (region, plain)]
-    assert memory[0] == memory[1] != [0] * 8
-    commands.apply(region, commands.check(world, Drive(being)), 2)
-    assert region.controls == Controls()
-    advance(region, world.laws, 1)
-    assert column_by_id(region, "drives")[being] != list(wanted)
-
-
-def test_a_rate_is_changed_in_one_region_and_given_back():
-    region, world = ready()
-    other = open_region(world, [region.cut(region.owned)], region.constants, 0)
-    before = {site: reactions_of(region, site).rate_q24.tolist() for site in ("cell", "plants", "monsters")}
-    commands.apply(region, commands.check(world, compose_rate(world, "respiration", 0.25)), 1)
-    names = [r.name for r in world.chemistry.reactions if r.site == "monsters"]
-    expected = list(before["monsters"])
-    expected[names.index("respiration")] = 1 << 22
-    assert reactions_of(region, "monsters").rate_q24.tolist() == expected != before["monsters"]
-    assert reactions_of(region, "plants").rate_q24.tolist() == before["plants"]
-    assert reactions_of(other, "monsters").rate_q24.tolist() == before["monsters"]
-    commands.apply(region, compose_rate(world, "respiration", None), 2)
-    assert reactions_of(region, "monsters").rate_q24.tolist() == before["monsters"] and region.controls == Controls()
-
-
-def test_a_reaction_without_a_rate_does_not_happen():
-    worlds = []
-    for stopped in (False, True):
-        world = golden(32, 32)
-        region = begin(world)
-        if stopped:
-            for name in ("decay", "digestion"):
-                commands.apply(region, compose_rate(world, name, 0), 1)
-        advance(region, world.laws, 30)
-        chemistry = world.chemistry
-        worlds.append(audit.substance_totals(region, chemistry)["mineral"])
-    assert worlds[1] < worlds[0]
+# --- in several worlds
 
 
 def test_the_digest_of_a_world_counts_what_people_changed():
@@ -303,6 +54,56 @@ def test_other_worlds_take_what_they_know():
     assert commands.fetch(region, wolf["id"])["y_fixed"] == 5 and commands.fetch(region, sheep["id"]) is None
     assert commands.fetch(region, identity(1, 1, 1, by_hand=True))["row"] == sheep["row"]
     advance(region, world.laws, 2)
+
+
+# --- in the registry
+
+
+MOUSE_FIELDS = {
+    "point": {"y", "x"},
+    "stroke": {"y", "x"},
+    "area": {"y", "x", "height", "width"},
+    "target": {"y", "x"},
+    "being": {"id"},
+    "grab": {"id", "y", "x"},
+    "spawn": {"y", "x"},
+}
+
+
+@pytest.mark.parametrize("kind", commands.KINDS, ids=lambda kind: kind.name)
+def test_tools_fill_the_fields_of_their_requests(kind):
+    request = commands.REQUESTS[kind.name]
+    for tool in kind.tools:
+        names = {setting.name for setting in tool.settings}
+        filled = MOUSE_FIELDS[tool.gesture] | names | tool.fixed.keys()
+        if tool.gesture == "spawn":
+            assert "source" in names and set(request.__struct_fields__) == filled - {"source"} | {"genome", "like"}
+            continue
+        assert set(request.__struct_fields__) == filled
+        if tool.gesture in ("stroke", "area"):
+            assert request is kind.command
+        example = {name: 1 for name in filled} | {setting.name: setting.default for setting in tool.settings}
+        assert tool.report.format_map(example) and (not tool.radius or tool.radius in names)
+
+
+def test_names_of_commands_tools_and_requests_are_their_own():
+    tools = [tool.name for kind in commands.KINDS for tool in kind.tools]
+    assert len(set(tools)) == len(tools)
+    assert list(commands.COMMANDS) == [kind.name for kind in commands.KINDS]
+    assert set(commands.REQUESTS) == {*commands.COMMANDS, commands.BATCH}
+
+
+def test_a_batch_holds_one_to_so_many_commands_as_they_are_journalled():
+    world, remove = golden(32, 32), b'{"command":"remove","id":5}'
+    for count, line in ((0, "send 1 to 64"), (65, "send 1 to 64")):
+        batch = commands.decode_request("batch", b'{"commands":[' + b",".join([remove] * count) + b"]}")
+        with pytest.raises(CommandError, match=line):
+            commands.compose(world, batch)
+    batch = commands.decode_request("batch", b'{"commands":[' + remove + b"," + remove + b"]}")
+    assert commands.compose(world, batch) == [Remove(5), Remove(5)] and batch.being_id() == 0
+    bad = commands.decode_request("batch", b'{"commands":[{"command":"remove","id":0}]}')
+    with pytest.raises(CommandError, match="remove: id = 0"):
+        commands.compose(world, bad)
 
 
 # --- as plain data
@@ -466,14 +267,3 @@ def test_a_world_is_not_opened_with_controls_it_cannot_have(controls):
     region = generate_world(GOLDEN)
     with pytest.raises(CommandError):
         open_region(GOLDEN, [region.cut(region.owned)], region.constants, 0, controls=controls)
-
-
-def test_what_lives_can_be_moved_at_any_time():
-    """Every natural being's row passes the check that a command's row has to pass."""
-    world = golden(48, 48)
-    region = begin(world)
-    advance(region, world.laws, 400)
-    assert region.counts["births"] > 50
-    for name, table in region.tables.items():
-        for being in table["id"][region.owned_rows(name)].tolist():
-            commands.check(world, Move(**commands.fetch(region, being)))

@@ -442,7 +442,7 @@ def test_what_the_package_offers_is_found():
         ("golden", {"seed": "x"}, 'seed = "x": write a whole number'),
         ("golden", {"seed": 1.5}, "seed = 1.5: write a whole number"),
         ("golden", {"width": np.float64(1.5)}, "width = 1.5: write a whole number"),
-        ("golden", {"width": None}, "width = None: world files know no such value"),
+        ("golden", {"width": None}, "width = None: world files have no such value"),
     ],
 )
 def test_what_describes_no_world_is_refused(world, more, expected):

@@ -17,7 +17,7 @@ from umwelt.cluster.process import announce
 from umwelt.cluster.run.replay import restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.wire.keys import make_keys
-from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.errors import CommandError, RunError, UmweltError
 
 HEIGHT, WIDTH = 96, 80  # as conftest.py has them
 
@@ -103,10 +103,10 @@ def test_mistakes_are_one_line(world):
         (lambda: world.move(1, 5, 5), "no such being"),
         (lambda: world.leave("nobody"), "no node of that name"),
         (lambda: world.step(0), "step 0"),
-        (lambda: world.show(1 << 40), "has reached tick|knows no run folder"),
+        (lambda: world.show(1 << 40), "has reached tick|has no run folder"),
         (lambda: world.wait(1 << 40, 0.3), "see whether the world is paused"),
     ):
-        with pytest.raises(RunError, match=said) as refused:
+        with pytest.raises(UmweltError, match=said) as refused:
             wrong()
         assert "\n" not in str(refused.value)
 
@@ -271,10 +271,11 @@ def test_a_closed_connection_says_so(town):
 def test_an_answer_that_does_not_come_is_one_line(town):
     with connect(town.address, timeout_s=20) as world:
         world.timeout_s = 0.5
-        town.do(lambda: setattr(town.gateway, "_map", None) or setattr(town.gateway, "_take_report", lambda r: None))
+        link = town.gateway.coordinator
+        town.do(lambda: setattr(link, "node_map", None) or setattr(link, "take_report", lambda report, now_s: None))
         with pytest.raises(RunError, match=r"no answer to a question within 0\.5 s"):
             world.count()
-        town.do(lambda: delattr(town.gateway, "_take_report"))
+        town.do(lambda: delattr(link, "take_report"))
 
 
 # --- awaited
@@ -294,7 +295,7 @@ def test_the_same_can_be_awaited(town):
                 assert view.tick >= 0
                 if seen == 3:
                     break
-            with pytest.raises(RunError, match="gold"):
+            with pytest.raises(CommandError, match="gold"):
                 await world.drop(1, 1, "gold", 2)
 
     asyncio.run(life())

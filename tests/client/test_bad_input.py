@@ -69,8 +69,8 @@ BAD = {
         'laws = "no_such:laws": cannot import',
     ),
     "unknown founder": (instead(HUNTER, 'species = "huntr"'), 'unknown "huntr": did you mean "hunter"?'),
-    "size below 32": (instead("width = 48", "width = 31"), "width = 31: at least 32 cells are needed"),
-    "more cells than have ids": (instead("width = 48", "width = 1000000000"), "width = 1000000000: at most"),
+    "size below 32": (instead("width = 48", "width = 31"), "width = 31: use at least 32 cells"),
+    "more cells than have ids": (instead("width = 48", "width = 1000000000"), "width = 1000000000: use at most"),
     "negative count": (instead("count = 200", "count = -1"), "founders[0].count = -1: use 0 or more"),
     "negative molecules": (f"{TEXT}\n[ground]\nmineral = -4", "ground.mineral = -4: use 0 or more"),
     "negative molecules of one's own": (f"{TEXT}\n[chemistry.initial]\noxygen = -4", "chemistry.initial"),
@@ -96,7 +96,7 @@ BAD = {
     ),
     "genomes without any": (
         with_line(HUNTER, "genomes = []"),
-        "founders[3].genomes: none is listed: list at least one",
+        "founders[3].genomes: is empty: list at least one",
     ),
     "genomes of the wrong length": (
         with_line(HUNTER, 'genomes = ["00ff"]'),
@@ -112,7 +112,7 @@ BAD = {
     ),
     "genomes beside genes": (
         with_line(HUNTER, 'genomes = ["00"]\ngenes = {hue = 3}'),
-        "founders[3].genes: genomes are given in its place",
+        "founders[3].genes: genomes are given as well",
     ),
     "among nobody": (
         with_line(HUNTER, 'among = "grazr"'),
@@ -130,7 +130,7 @@ BAD = {
     ),
     "gene out of bounds": (
         with_line(HUNTER, "genes = {hue = 300}"),
-        "founders[3].genes.hue: 300 is no gene: use -128 to 127",
+        "founders[3].genes.hue = 300: use -128 to 127",
     ),
     "a wire to no unit and no drive": (
         with_line(HUNTER, "wires = {bit = {1 = 90}}"),
@@ -142,7 +142,7 @@ BAD = {
     ),
     "a wire too strong": (
         with_line(HUNTER, "wires = {bite = {1 = 128}}"),
-        "founders[3].wires.bite.1: 128 is no gene: use -128 to 127",
+        "founders[3].wires.bite.1 = 128: use -128 to 127",
     ),
     "a plant with wires": (
         instead("count = 200", "count = 200\nwires = {bite = {1 = 9}}"),

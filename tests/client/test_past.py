@@ -159,7 +159,7 @@ def test_too_many_questions_to_the_journal_are_refused_and_the_world_goes_on(tow
     lines = [str(error) for error in found if error is not None]
     assert any(error is None for error in found) and any("too many questions" in line for line in lines)
     world.wait(before + 5, 30)
-    assert town.failed is None and len(town.do(lambda: town.gateway.recall)) == 0
+    assert town.failed is None and len(town.do(lambda: town.gateway.journal_queries)) == 0
 
 
 def _birth_question(ticket: str):
@@ -171,5 +171,5 @@ def _birth_question(ticket: str):
 def test_a_gateway_without_a_run_says_so():
     with Town(golden(64, 64), 1, tick_s=0.02) as town, connect(town.address) as world:
         for question in (world.metrics, world.births, lambda: world.family(5)):
-            with pytest.raises(RunError, match="knows no run folder"):
+            with pytest.raises(RunError, match="has no run folder"):
                 question()

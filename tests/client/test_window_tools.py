@@ -1,4 +1,4 @@
-"""Hands, inhabiting and timeline: what a person does at the window is done to the world, journalled, and given back."""
+"""Tools, inhabiting and timeline: what a person does in the window is done to the world, journalled, and released."""
 
 import time
 from itertools import pairwise
@@ -45,7 +45,7 @@ def town(keys):
 
 @pytest.fixture(scope="module")
 def world(town, keys):
-    """The same world by another line, to see what came of it."""
+    """The same world over another connection, to see the effects."""
     with connect(town.address, Keys.load(keys, KEEPER)) as found:
         found.wait(3, 60)
         yield found
@@ -71,7 +71,7 @@ def toolbox(session):
 
 
 def turned(session: Session, until, *more, within_s: float = 20.0) -> None:
-    """Turn by hand until something has come; `more` are turned along."""
+    """Turn the session, and `more` with it, until a condition holds."""
     end_s = time.monotonic() + within_s
     while not until():
         assert time.monotonic() < end_s, [notice.line for notice in session.notices]
@@ -84,7 +84,7 @@ def turned(session: Session, until, *more, within_s: float = 20.0) -> None:
 def used(
     toolbox: Toolbox, tool: str, y: float, x: float, being: int = 0, to: tuple[float, float] | None = None
 ) -> None:
-    """Press, perhaps drag, release; wait until it is done and in force."""
+    """Press, perhaps drag, release; wait until the command is confirmed and in force."""
     session, count = toolbox.session, len(toolbox.sender.done)
     toolbox.choose(tool)
     toolbox.press(y, x, being, "monsters" if being else "", 0)
@@ -113,7 +113,7 @@ def held(town: Town) -> dict:
     return found
 
 
-# --- hands
+# --- tools
 
 
 def test_ground_tools_change_the_world_and_are_journalled(toolbox, town, world):

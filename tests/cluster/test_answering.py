@@ -9,7 +9,7 @@ from umwelt.cluster.gateway.replay_process import ReplayShard
 from umwelt.cluster.node.queries import MAX_HELD, QueryServer
 from umwelt.cluster.tasks.node_worker import TaskOutcome
 from umwelt.cluster.tasks.worker import TaskCall
-from umwelt.cluster.view.tile_encoder import Cutter
+from umwelt.cluster.view.tile_encoder import TileEncoder
 from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, decode
 
 COUNT, MANY = b'{"ask":"count"}', b'[{"ask":"count"},{"ask":"select","table":"monsters","columns":[]}]'
@@ -25,13 +25,13 @@ class Node:
         self.portion = ReplayShard(world, begin(world))
         self.said: list[tuple[bytes, QueryAnswer, list[bytes]]] = []
         self.begun: list[tuple[tuple, TaskCall, float]] = []
-        self.halted: list[tuple] = []
+        self.cancelled: list[tuple] = []
         self.done: list[TaskOutcome] = []
         self.now_s = 0.0
         self.answers = QueryServer(self, self._send, self, lambda: self.now_s)  # type: ignore[arg-type]
 
-    def cutter(self, portion: ReplayShard) -> Cutter:
-        return Cutter(portion.world, portion.region)
+    def cutter(self, portion: ReplayShard) -> TileEncoder:
+        return TileEncoder(portion.world, portion.region)
 
     def _send(self, to: bytes, frames: list) -> bool:
         sight, raw = decode(frames)
@@ -41,11 +41,11 @@ class Node:
 
     # the bench
 
-    def begin(self, ticket: tuple, errand: TaskCall, within_s: float) -> None:
-        self.begun.append((ticket, errand, within_s))
+    def begin(self, ticket: tuple, call: TaskCall, within_s: float) -> None:
+        self.begun.append((ticket, call, within_s))
 
-    def halt(self, ticket: tuple) -> None:
-        self.halted.append(ticket)
+    def cancel(self, ticket: tuple) -> None:
+        self.cancelled.append(ticket)
 
     def turn(self) -> list[TaskOutcome]:
         done, self.done = self.done, []
@@ -98,9 +98,9 @@ def test_a_task_over_data_gets_the_node_s_answers_of_the_tick(node):
     node.look("a", MANY, 2, "census")
     assert node.begun == []
     node.at(2)
-    ((ticket, errand, within_s),) = node.begun
-    assert [part.tick for part in errand.parts] == [2, 2] and errand.parts[1].answer["total"] > 0
-    assert (errand.name, errand.arguments, within_s) == ("census", b"abc", 7.0)
+    ((ticket, call, within_s),) = node.begun
+    assert [part.tick for part in call.parts] == [2, 2] and call.parts[1].answer["total"] > 0
+    assert (call.name, call.arguments, within_s) == ("census", b"abc", 7.0)
     node.at(4)
     node.done = [TaskOutcome(ticket, b"out", "", spent_s=0.5)]
     node.at(5)
@@ -140,7 +140,7 @@ def test_what_is_let_go_is_let_go_at_the_bench_too(node):
     node.answers.take(b"me", CancelTasks(1, b"", ["a"]), node.portion)
     node.done = [TaskOutcome(node.begun[0][0], b"out", "")]
     node.at(1)
-    assert node.halted == [(b"me", "a")] and node.said == []
+    assert node.cancelled == [(b"me", "a")] and node.said == []
 
 
 def test_a_task_is_taken_while_the_rectangle_is_loaded_a_question_is_not(node):

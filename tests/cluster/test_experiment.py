@@ -155,7 +155,7 @@ def test_runs_side_by_side_come_out_as_alone(tmp_path):
     seen: dict[str, int] = {}
     found: dict[int, Result] = {}
     with WorkerPool(2, on_tick=seen.__setitem__) as shop:
-        shop.carry_out(all_runs, jobs, found.__setitem__)
+        shop.run_workflow(all_runs, jobs, found.__setitem__)
     assert set(seen) <= {"0", "1"}
     assert found[0] == run(path, tmp_path / "alone") and found[1].digest != found[0].digest
 
@@ -278,10 +278,10 @@ WRONG = {
     "words that are a column's": (SMALL + EXPECT.replace('"so"', '"seed"') + "above = 5\n", 'says = "seed"'),
     "a measure that fails": (SMALL.replace('"elements"', '"own_measures:failing"'), "0: RuntimeError: broken in two"),
     "a measure that misses a key": (SMALL.replace('"elements"', '"own_measures:missing"'), "fails at tick 0: KeyError"),
-    "a measure that tells nothing": (SMALL.replace('"elements"', '"own_measures:silent"'), "tells NoneType"),
-    "a measure that tells words": (SMALL.replace('"elements"', '"own_measures:wordy"'), "tells 'a' = 'word'"),
-    "a measure that tells the tick": (SMALL.replace('"elements"', '"own_measures:timely"'), "tells 'tick' = 5"),
-    "a measure that is none": (SMALL.replace('"elements"', '"own_measures:NUMBER"'), "is no function"),
+    "a measure that tells nothing": (SMALL.replace('"elements"', '"own_measures:silent"'), "returns NoneType"),
+    "a measure that tells words": (SMALL.replace('"elements"', '"own_measures:wordy"'), "returns 'a' = 'word'"),
+    "a measure that tells the tick": (SMALL.replace('"elements"', '"own_measures:timely"'), "returns 'tick' = 5"),
+    "a measure that is none": (SMALL.replace('"elements"', '"own_measures:NUMBER"'), "is not a function"),
     "a duel without genomes": (FLOCKS + "[duel]\nat = 5\nspecies = ['bird']\n", "no founders with genomes"),
 }
 

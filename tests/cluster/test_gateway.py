@@ -14,7 +14,7 @@ from town import Town
 
 from umwelt.agents.commands import compose, decode_request
 from umwelt.agents.commands.drive import drives_from_shares
-from umwelt.cluster.gateway.server import DOOR_LIMITS, Bucket, GatewaySettings
+from umwelt.cluster.gateway.process import DOOR_LIMITS, GatewaySettings
 from umwelt.cluster.gateway.tile_relay import MAX_TILES
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.run.store import Store
@@ -94,7 +94,7 @@ class Eye:
 def nobody_watches(town: Town) -> bool:
     """Whether nothing is subscribed to any more, a little later."""
     end_s = time.monotonic() + 3
-    while town.do(lambda: len(town.gateway.desk.sources[LIVE].tiles)):
+    while town.do(lambda: len(town.gateway.relay.sources[LIVE].tiles)):
         if time.monotonic() > end_s:
             return False
         time.sleep(0.02)
@@ -145,9 +145,9 @@ def test_a_slow_viewer_gets_the_newest_only_and_nothing_is_queued_for_it(town, e
     eye.listen(0.5)
     quick.listen(2.0)
     quick.say(Credit(1000))
-    sender = town.gateway.viewers[eye.transport.identity]
-    assert sender.eye.credit == 0
-    assert town.do(lambda: len(sender.eye.waiting)) <= len(ALL)
+    session = town.gateway.sessions.by_identity[eye.transport.identity]
+    assert session.tiles.credit == 0
+    assert town.do(lambda: len(session.tiles.waiting)) <= len(ALL)
     now = town.tick()
     eye.say(Credit(10))
     ticks = [
@@ -156,7 +156,7 @@ def test_a_slow_viewer_gets_the_newest_only_and_nothing_is_queued_for_it(town, e
         if isinstance(message, Tile)
     ]
     assert len(ticks) == 10 and min(ticks) >= now - 60 > 10
-    kept = town.do(lambda: town.gateway.desk.sources[LIVE].tiles)
+    kept = town.do(lambda: town.gateway.relay.sources[LIVE].tiles)
     assert len(kept) == len(ALL) and all(len(one.pieces) <= 4 for one in kept.values())
     quick.close()
 
@@ -242,7 +242,7 @@ def test_bad_commands_are_refused_in_one_line_and_change_nothing(town, eye, what
 
 
 def test_unknown_orders_and_leaving_nodes_get_a_line(town, eye):
-    assert "nobody knows" in eye.ask(Order, "dance", 0.0, "").line
+    assert "unknown order" in eye.ask(Order, "dance", 0.0, "").line
     assert "no node of that name" in eye.ask(Order, "leave", 0.0, "nobody").line
     assert "number" in eye.ask(Order, "speed", float("nan"), "").line
 
@@ -286,7 +286,7 @@ def test_a_flood_of_bad_messages_changes_nothing_for_others(town, eye):
     ]
     eye.say(viewer_protocol.Watch(packed(Topic(BODIES, 0, 0, 0)), 1000))
     eye.until(Tile)
-    malformed, before = town.gateway.malformed, len(town.disk.commands)
+    malformed, before = town.gateway.sessions.malformed, len(town.disk.commands)
     at, end_s, tiles_seen = town.tick(), time.monotonic() + 2.5, 0
     while time.monotonic() < end_s:
         for _ in range(200):
@@ -296,7 +296,7 @@ def test_a_flood_of_bad_messages_changes_nothing_for_others(town, eye):
         while bad.transport.receive(0.0) is not None:
             pass
     assert town.failed is None and len(town.disk.commands) == before
-    assert town.gateway.malformed > malformed + 50 and town.gateway.refused > 50
+    assert town.gateway.sessions.malformed > malformed + 50 and town.gateway.sessions.over_budget > 50
     assert tiles_seen >= 3 and town.tick() > at + 10
     assert eye.ask(Query, b'{"ask":"count"}').line == ""
     bad.close()
@@ -306,20 +306,22 @@ def test_those_who_never_said_hello_are_asked_who_they_are(town):
     stranger = Eye(town.address, hello=False)
     stranger.say(KeepAlive())
     assert stranger.until(UnknownViewer)
-    stranger.say(Hello("another version"))
-    assert "another version of Umwelt" in stranger.until(Answer)[0].line
-    assert len([s for s in town.gateway.viewers if s == stranger.transport.identity]) == 0
+    stranger.say(Hello("version-0\nof Umwelt" + "x" * 5000))
+    line = stranger.until(Answer)[0].line
+    assert "protocol version-0 of Umwelt" in line and viewer_protocol.PROTOCOL in line
+    assert "\n" not in line and len(line) < 300
+    assert len([s for s in town.gateway.sessions.by_identity if s == stranger.transport.identity]) == 0
     stranger.close()
 
 
 def test_who_is_silent_is_forgotten(town, monkeypatch):
-    monkeypatch.setattr("umwelt.cluster.gateway.server.IDLE_AFTER_S", 1.5)
+    monkeypatch.setattr("umwelt.cluster.gateway.viewer_session.IDLE_AFTER_S", 1.5)
     silent, lively = Eye(town.address), Eye(town.address)
     silent.say(viewer_protocol.Watch(packed(ALL[0]), 10))
     for _ in range(8):
         lively.say(KeepAlive())
         lively.listen(0.4)
-    identities = town.do(lambda: list(town.gateway.viewers))
+    identities = town.do(lambda: list(town.gateway.sessions.by_identity))
     assert silent.transport.identity not in identities and lively.transport.identity in identities
     assert nobody_watches(town)
     silent.close()
@@ -342,20 +344,14 @@ def test_the_status_comes_by_itself(eye):
 
 
 def test_the_tile_cache_holds_one_cut_of_the_world():
-    from umwelt.cluster.gateway.tile_relay import CachedTile
+    from umwelt.cluster.gateway.tile_source import CachedTile
 
     kept = CachedTile(b"topic!", LIVE)
-    kept.take((0, 0, 32, 64), b"a")
-    kept.take((32, 0, 32, 64), b"b")
-    kept.take((0, 0, 64, 32), b"c")  # another map: its rectangles overlap both
-    kept.take((0, 32, 64, 32), b"d")
+    kept.put((0, 0, 32, 64), b"a")
+    kept.put((32, 0, 32, 64), b"b")
+    kept.put((0, 0, 64, 32), b"c")  # another map: its rectangles overlap both
+    kept.put((0, 32, 64, 32), b"d")
     assert kept.pieces == {(0, 0, 64, 32): b"c", (0, 32, 64, 32): b"d"}
-
-
-def test_buckets_fill_with_time():
-    bucket = Bucket(10, 5)
-    assert [bucket.take(1.0) for _ in range(7)] == [True] * 5 + [False] * 2
-    assert [bucket.take(1.25) for _ in range(4)] == [True, True, False, False]
 
 
 def test_door_limits_leave_room_for_the_largest_answer():
@@ -388,7 +384,7 @@ def test_the_process_announces_itself_and_ends_when_asked_or_orphaned(tmp_path):
     store.save(begin(world), world.text, "golden")
     for ends in ("asked", "orphaned"):
         settings = GatewaySettings(f"ipc://{tmp_path}/door", f"ipc://{tmp_path}/nobody", str(tmp_path / "run"))
-        command = [sys.executable, "-m", "umwelt.cluster.gateway.server", msgspec.json.encode(settings).decode()]
+        command = [sys.executable, "-m", "umwelt.cluster.gateway.process", msgspec.json.encode(settings).decode()]
         if ends == "orphaned":  # a shell between us and the gateway, which then goes
             script = "import subprocess,sys,time; subprocess.Popen(sys.argv[1:]); time.sleep(60)"
             command = [sys.executable, "-c", script, *command]
@@ -410,6 +406,6 @@ def test_the_process_announces_itself_and_ends_when_asked_or_orphaned(tmp_path):
 
 def test_a_run_that_is_none_is_one_line(tmp_path):
     settings = GatewaySettings(f"ipc://{tmp_path}/door", f"ipc://{tmp_path}/nobody", str(tmp_path))
-    command = [sys.executable, "-m", "umwelt.cluster.gateway.server", msgspec.json.encode(settings).decode()]
+    command = [sys.executable, "-m", "umwelt.cluster.gateway.process", msgspec.json.encode(settings).decode()]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and "is not a run" in ended.stderr

@@ -6,7 +6,7 @@ from carving import golden
 
 from umwelt.agents.open_world import begin
 from umwelt.agents.world_file import bundled_worlds, read_world
-from umwelt.cluster.gateway.welcome import compose_welcome, kinds_of
+from umwelt.cluster.gateway.welcome import compose_welcome, species_tables
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.sandbox.laws.weather import climate_of
 
@@ -40,7 +40,7 @@ def test_species_with_names_of_their_own_have_the_kind_of_what_they_are_like():
             "founders.4.kind": "monster",
         },
     )
-    assert kinds_of(world)["moss"] == "plants" and kinds_of(world)["lynx"] == "monsters"
+    assert species_tables(world)["moss"] == "plants" and species_tables(world)["lynx"] == "monsters"
 
 
 @pytest.mark.parametrize("name", ["flocking", "market", "wolf_sheep"])

@@ -8,17 +8,18 @@ import pytest
 from carving import golden
 from small import small_run, small_world
 
-from umwelt.agents.body.genome import MONSTER_GENES, TRAIT
+from umwelt.agents.body.genome import MONSTER_GENES, PLANT_GENES, TRAIT
 from umwelt.agents.world_file import bundled_worlds, read_world
 from umwelt.cluster.gateway import journal_queries
 from umwelt.cluster.gateway.journal_queries import JournalQueries
 from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.view.queries import columns_of
+from umwelt.cluster.view.queries import read_columns
 from umwelt.cluster.wire.viewer_protocol import History
 from umwelt.sandbox.columns import identity
-from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.errors import BusyError, RunError, UmweltError
 
-GENES = (MONSTER_GENES, TRAIT["marker_a"], 3)
+MARKERS = ("marker_a", "marker_b", "marker_c")
+GENES = {1: [PLANT_GENES.index(name) for name in MARKERS], 2: [TRAIT[name] for name in MARKERS]}
 
 
 def moment(tick: int, **substances: int) -> Metrics:
@@ -50,16 +51,15 @@ def journal(tmp_path):
 
 def asked(world, path, *arguments, **more) -> tuple[dict, bytes]:
     """What a gateway's thread finds."""
-    recall, found = JournalQueries(world, path), []
-    recall.begin(History("ticket", *arguments, **more), lambda one, line: found.append((one, line)))
-    while not found:
-        recall.turn()
+    queries, outcomes = JournalQueries(world, path), []
+    queries.begin(History("ticket", *arguments, **more), outcomes.append)
+    while not outcomes:
+        queries.turn()
         time.sleep(0.001)
-    recall.close()
-    assert found[0][1] == "" or found[0][0] is None
-    if found[0][0] is None:
-        raise RunError(found[0][1])
-    return found[0][0]
+    queries.close()
+    if isinstance(outcomes[0], UmweltError):
+        raise outcomes[0]
+    return outcomes[0]
 
 
 def test_births_come_by_pages_in_order_and_each_once(journal):
@@ -95,7 +95,7 @@ def test_births_of_a_tick_that_is_not_yet_journalled_whole_wait(journal):
     assert [row[0] for row in again.rows] == late and again.tick == 16
 
 
-def test_births_are_told_as_columns_with_species_by_index_and_markers_of_monsters(journal):
+def test_births_are_told_as_columns_with_species_by_index_and_kinship_markers(journal):
     entered(journal, 3, [60, 75], 2, 9)
     entered(journal, 3, [51], 1)
     journal.enter_births({"id": identity(1, 4, np.array([8])), "cell": np.array([8])}, [], 50)
@@ -103,17 +103,17 @@ def test_births_are_told_as_columns_with_species_by_index_and_markers_of_monster
     journal.commit()
     world = golden(64, 64, **{"founders.1.species": "grazer", "founders.1.like": "shrub"})  # grass is 0, grazer 3
     content, raw = asked(world, journal.path, "births", 0)
-    found = columns_of(content, raw)
+    found = read_columns(content, raw)
     assert found["tick"].tolist() == [3, 3, 3, 4] and found["parent_id"].tolist() == [5, 9, 9, 0]
     assert (found["y"].tolist(), found["x"].tolist()) == ([1, 1, 1, 0], [1, 10, 25, 8])
     assert found["species"].tolist() == [0, 3, 3, -1] and found["species"].dtype == np.int16
-    assert found["marker_a"].tolist() == [0, 60, 75, 0] and found["marker_c"].tolist() == [0, 58, 73, 0]
+    assert found["marker_a"].tolist() == [51, 60, 75, 0] and found["marker_c"].tolist() == [49, 58, 73, 0]
     assert (content["more"], content["next"], content["after"]) == (False, 9, 0)
-    plants = columns_of(*asked(world, journal.path, "births", 0, table="plants"))
-    monsters = columns_of(*asked(world, journal.path, "births", 0, table="monsters", most=1))
+    plants = read_columns(*asked(world, journal.path, "births", 0, table="plants"))
+    monsters = read_columns(*asked(world, journal.path, "births", 0, table="monsters", most=1))
     assert plants["x"].tolist() == [1, 8] and monsters["x"].tolist() == [10]
     assert monsters.keys() == found.keys()
-    nothing = columns_of(*asked(world, journal.path, "births", 9))
+    nothing = read_columns(*asked(world, journal.path, "births", 9))
     assert all(len(column) == 0 for column in nothing.values()) and nothing.keys() == found.keys()
 
 
@@ -200,7 +200,7 @@ def test_what_a_run_journalled_is_what_is_told(tmp_path):
     store = small_run(tmp_path / "run", 96)
     world = small_world()
     content, raw = asked(world, store.journal, "births", 0)
-    found = columns_of(content, raw)
+    found = read_columns(content, raw)
     reading = Journal.reading(store.journal)
     true = [row for row in reading.lineage.births() if row[2] < 96]
     reading.close()
@@ -237,7 +237,7 @@ def test_other_worlds_tell_births_of_all_or_of_their_only_table(journal):
     with pytest.raises(RunError, match="ask for all of them"):
         asked(wolves, journal.path, "births", 0, table="sheep")
     assert asked(wolves, journal.path, "births", 0)[0]["count"] == 2
-    assert columns_of(*asked(wolves, journal.path, "births", 0))["marker_a"].tolist() == [0, 0]
+    assert read_columns(*asked(wolves, journal.path, "births", 0))["marker_a"].tolist() == [0, 0]
     (table,) = (schema.name for schema in boids.laws.layout(boids)[1])
     assert asked(boids, journal.path, "births", 0, table=table)[0]["count"] == 2
 
@@ -260,14 +260,14 @@ def test_an_older_journal_gets_the_index_when_it_is_opened(journal):
 
 def test_no_more_is_taken_on_than_can_be_held(journal, monkeypatch):
     monkeypatch.setattr(journal_queries, "MAX_UNDER_WAY", 2)
-    recall = JournalQueries(small_world(), journal.path)
-    told: list = []
+    queries = JournalQueries(small_world(), journal.path)
+    outcomes: list = []
     for _ in range(2):
-        recall.begin(History("a", "metrics"), lambda found, line: told.append(line))
-    with pytest.raises(RunError, match="too many questions"):
-        recall.begin(History("a", "metrics"), lambda found, line: told.append(line))
-    while len(told) < 2:
-        recall.turn()
-    recall.begin(History("a", "metrics"), lambda found, line: told.append(line))
-    recall.close()
-    assert told == ["", ""]
+        queries.begin(History("a", "metrics"), outcomes.append)
+    with pytest.raises(BusyError, match="too many questions"):
+        queries.begin(History("a", "metrics"), outcomes.append)
+    while len(outcomes) < 2:
+        queries.turn()
+    queries.begin(History("a", "metrics"), outcomes.append)
+    queries.close()
+    assert len(outcomes) == 2 and not any(isinstance(one, UmweltError) for one in outcomes)

@@ -24,7 +24,7 @@ def test_values_come_out_as_they_went_in():
 
 @pytest.mark.parametrize("value", [{1: print}, object(), np.array(["a"]), np.array([object()]), 1 << 80, lambda: 1])
 def test_what_cannot_travel_is_refused_in_one_line(value):
-    with pytest.raises(RunError, match="cannot travel") as refused:
+    with pytest.raises(RunError, match="cannot be sent") as refused:
         pack([value])
     assert "\n" not in str(refused.value)
 
@@ -33,7 +33,7 @@ def test_what_cannot_travel_is_refused_in_one_line(value):
     "content", [b"", b"\xc1", b"\x91" * 5000, b"\xc7\x05\x01hello", b"\xc7\x01\x07x", b"\xd9\x05ab", pack(1) + b"x"]
 )
 def test_bytes_that_are_no_value_are_refused(content):
-    with pytest.raises(RunError, match="a value that is none"):
+    with pytest.raises(RunError, match="a malformed value"):
         unpack(content)
 
 
@@ -62,7 +62,12 @@ def test_a_task_of_one_s_own_is_known_by_its_entry_point():
 
 @pytest.mark.parametrize(
     ("name", "line"),
-    [("own.ad", 'did you mean "own.add"'), ("os:system", "no task"), ("own.none", "is no task"), ("a\nb", "no task")],
+    [
+        ("own.ad", 'did you mean "own.add"'),
+        ("os:system", "no task"),
+        ("own.none", "is not a task"),
+        ("a\nb", "no task"),
+    ],
 )
 def test_only_tasks_are_found_and_only_by_their_names(name, line):
     with pytest.raises(UmweltError, match=line) as refused:
@@ -71,7 +76,7 @@ def test_only_tasks_are_found_and_only_by_their_names(name, line):
 
 
 def test_a_name_of_the_house_cannot_be_taken(monkeypatch):
-    monkeypatch.setitem(registry.HOUSE, "own.add", "umwelt.cluster.tasks.builtin:spin")
+    monkeypatch.setitem(registry.BUILTIN, "own.add", "umwelt.cluster.tasks.builtin:spin")
     registry.known_tasks.cache_clear()
     assert find_task("own.add").name == "spin"
 
@@ -94,7 +99,7 @@ def test_arguments_that_do_not_fit_are_refused_in_one_line(given, named, line):
 
 @pytest.mark.parametrize("content", [[], [1, 2], [[1]], [[1], {2: 3}], {"a": 1}, None])
 def test_arguments_that_are_none_are_refused_in_one_line(content):
-    with pytest.raises(RunError, match="arguments that are none"):
+    with pytest.raises(RunError, match="malformed arguments"):
         find_task("own.add").run(pack(content))
 
 
@@ -109,8 +114,8 @@ def test_what_goes_wrong_in_a_task_is_one_line():
     assert "\n" not in str(refused.value)
 
 
-def test_a_bench_does_one_after_another_ends_what_takes_too_long_and_goes_on():
-    bench, found = NodeWorker("here"), []
+def test_a_worker_does_one_after_another_ends_what_takes_too_long_and_goes_on():
+    worker, found = NodeWorker("here"), []
     try:
         for ticket, name, given in (
             ("a", "own.add", [1]),
@@ -119,16 +124,16 @@ def test_a_bench_does_one_after_another_ends_what_takes_too_long_and_goes_on():
             ("d", "own.nobody", []),
             ("e", "own.add", [2]),
         ):
-            bench.begin(ticket, TaskCall(name, pack_arguments(name, given, {})), 0.3 if ticket == "b" else 30.0)
-        bench.begin("f", TaskCall("own.forever", pack_arguments("own.forever", [], {})), 30.0)
-        bench.halt("f")
+            worker.begin(ticket, TaskCall(name, pack_arguments(name, given, {})), 0.3 if ticket == "b" else 30.0)
+        worker.begin("f", TaskCall("own.forever", pack_arguments("own.forever", [], {})), 30.0)
+        worker.cancel("f")
         end_s = time.monotonic() + 60
-        while bench.busy and time.monotonic() < end_s:
-            found += bench.turn()
+        while worker.is_busy and time.monotonic() < end_s:
+            found += worker.turn()
             time.sleep(0.005)
     finally:
-        bench.close()
+        worker.close()
     assert [done.ticket for done in found] == ["a", "b", "c", "d", "e"]
-    assert [unpack(found[at].found) for at in (0, 4)] == [1, 2]
+    assert [unpack(found[at].result) for at in (0, 4)] == [1, 2]
     assert 'task "own.forever" on here was ended after 0.3 s' in found[1].line and not found[1].again
     assert "1024 KiB at most" in found[2].line and "no task" in found[3].line

@@ -183,17 +183,17 @@ def test_queries_can_be_awaited_side_by_side(town):
 WRONG = [
     (("own.nothing",), {}, "no task"),
     (("os:system", "true"), {}, "no task"),
-    (("own.none",), {}, "is no task"),
+    (("own.none",), {}, "is not a task"),
     (("own.fail", 3), {}, "3: cannot be"),
     (("own.add", "x"), {}, "Expected `int`"),
     (("own.large", 2 << 20), {}, "1024 KiB at most"),
     (("own.outer", np.zeros(1 << 18)), {}, "256 KiB at most"),
     (("experiment.run", {}), {}, "use umwelt experiment"),
-    (("duel.run", []), {}, "not done from afar"),
+    (("duel.run", []), {}, "does not run on a remote world"),
     (("own.add", 1), {"within_s": 1e9}, "up to 600 s"),
     (("own.add", 1), {"near": (1,)}, "give y and x"),
     (("census",), {}, "works on data"),
-    (("own.add", print), {}, "cannot travel"),
+    (("own.add", print), {}, "cannot be sent"),
 ]
 
 
@@ -239,7 +239,7 @@ def test_what_a_workflow_had_under_way_when_it_failed_is_let_go(town, world):
     with pytest.raises(RunError, match="1: cannot be"):
         world.workflow(failing)
     end_s = time.monotonic() + 5
-    while (left := town.do(lambda: len(town.gateway.tasking.placing))) and time.monotonic() < end_s:
+    while (left := town.do(lambda: len(town.gateway.tasks.scheduler))) and time.monotonic() < end_s:
         time.sleep(0.05)
     assert left == 0 and world.task("own.add", 1, 1) == 2  # the processes are free again
 
@@ -249,10 +249,10 @@ def test_the_tasks_of_a_viewer_that_leaves_are_let_go(town, world):
         for number in range(30):
             other.link.do(_slow_task(number))
         end_s = time.monotonic() + 5
-        while not town.do(lambda: len(town.gateway.tasking.placing)) and time.monotonic() < end_s:
+        while not town.do(lambda: len(town.gateway.tasks.scheduler)) and time.monotonic() < end_s:
             time.sleep(0.02)
     end_s = time.monotonic() + 5
-    while (left := town.do(lambda: len(town.gateway.tasking.placing))) and time.monotonic() < end_s:
+    while (left := town.do(lambda: len(town.gateway.tasks.scheduler))) and time.monotonic() < end_s:
         time.sleep(0.05)
     assert left == 0
 
@@ -283,7 +283,7 @@ def test_spectators_may_ask_what_changes_nothing_and_have_no_tasks_of_their_own_
     with Town(golden(64, 64), 2, tmp_path / "keys", tick_s=0.02) as town, connect(town.address, spectator) as world:
         assert world.role == "spectator"
         assert world.census()["species"] and world.heatmap()["values"].sum() > 0
-        with pytest.raises(RunError, match=r"a spectator may ask for census.* alone"):
+        with pytest.raises(RunError, match=r"a spectator may ask for census.* only"):
             world.task("spin", 5)
 
 

@@ -76,7 +76,7 @@ def test_elements_and_charge_are_conserved_exactly_while_plants_come_to_be():
     assert region.counts["births"] > 100
 
 
-def test_the_ledger_knows_the_charge_that_people_add():
+def test_the_budget_knows_the_charge_that_people_add():
     world = particles(**{f"chemistry.initial.{name}": 0 for name in ("up", "down", "electron")})
     budget = MatterBudget(world.chemistry, torus_of(world), whole_elements([begin(world)], world))
     budget.record(3, Drop(1, 2, "electron", 5))
@@ -161,7 +161,7 @@ def test_a_run_is_audited_and_its_spores_are_journalled_without_a_parent(tmp_pat
         ("chemistry.symbols.E", "U", 'symbol "E": stands in a symbol above it: write it before that one'),
         ("founders.0.spores", 1.5, "founders[0].spores = 1.5: use 0, or 2^-24 to 1"),
         ("founders.0.spores", 1e-9, "founders[0].spores = 1e-09: use 0, or 2^-24 to 1"),
-        ("founders.0.like", "grazer", "founders[0].spores: only plants come of spores: leave it out"),
+        ("founders.0.like", "grazer", "founders[0].spores: only plants grow from spores: leave it out"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(key, value, line):

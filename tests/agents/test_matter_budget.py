@@ -1,4 +1,4 @@
-"""The budget: what commands add is known from the commands themselves, exactly or within bounds that hold."""
+"""The matter budget: commands tell what they add, exactly or within bounds that hold."""
 
 import pytest
 from carving import golden
@@ -26,7 +26,7 @@ def atoms(region) -> dict[str, int]:
     return element_totals(substance_totals(region, WORLD.chemistry), WORLD.chemistry)
 
 
-def test_commands_of_every_kind_add_what_the_ledger_says():
+def test_commands_of_every_kind_add_what_the_budget_says():
     region = generate_world(WORLD)
     before, met, exact = atoms(region), set(), set()
     for tick in range(LAST_TICK + 1):
