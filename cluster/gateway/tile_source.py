@@ -35,7 +35,7 @@ class CachedTile:
         """Stores a piece and removes the pieces that it overlaps: a new partition has other rectangles."""
         if rectangle not in self.pieces:
             new = Rectangle(*rectangle)
-            for old in [old for old in self.pieces if new.shared(Rectangle(*old))]:
+            for old in [old for old in self.pieces if new.intersect(Rectangle(*old))]:
                 del self.pieces[old]
         self.pieces[rectangle] = frame
         self.frames = None

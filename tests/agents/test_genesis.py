@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from umwelt.agents.earth import parameters
 from umwelt.agents.earth.genesis import middles
-from umwelt.agents.open_world import begin, tick_zero
+from umwelt.agents.open_world import begin, generate_world
 from umwelt.agents.world_file import parse_world
 from umwelt.sandbox import audit
 from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, TICK_BITS
@@ -50,7 +50,7 @@ def test_founders_are_as_many_as_asked_with_ids_and_cells_of_their_own(seed, pla
         f'species = "grazer"\ncount = {monsters}',
     )
     world = world_with(*founders, text=text, seed=seed)
-    region = tick_zero(world)
+    region = generate_world(world)
     species = region.tables["plants"]["species"].tolist()
     assert (species.count(0), species.count(1), region.tables["monsters"].count) == (plants, plants // 2, monsters)
     ids = np.concatenate([table["id"] for table in region.tables.values()])
@@ -72,7 +72,7 @@ def test_founders_are_as_many_as_asked_with_ids_and_cells_of_their_own(seed, pla
 def test_a_seed_makes_one_world_and_another_seed_another(seed):
     founders = ('species = "grass"\ncount = 50', 'species = "grazer"\ncount = 20\nvariation = 0.1')
     first, again, other = (
-        audit.world_digest(tick_zero(world_with(*founders, text="width = 40\nheight = 40", seed=s)))
+        audit.world_digest(generate_world(world_with(*founders, text="width = 40\nheight = 40", seed=s)))
         for s in (seed, seed, seed + 1)
     )
     assert first == again != other
@@ -83,7 +83,7 @@ def test_scattered_founders_are_a_sample_without_replacement():
     blocks = (SIDE // block) ** 2
     counts = []
     for seed in range(seeds):
-        cells = cells_of(tick_zero(world_with(f'species = "grass"\ncount = {count}', seed=seed)), "plants")
+        cells = cells_of(generate_world(world_with(f'species = "grass"\ncount = {count}', seed=seed)), "plants")
         rows, columns = cells // SIDE // block, cells % SIDE // block
         counts.append(np.bincount(rows * (SIDE // block) + columns, minlength=blocks))
     found, total = np.array(counts), SIDE * SIDE
@@ -111,7 +111,7 @@ def test_scattered_founders_stand_as_far_apart_as_random_points_and_clumped_ones
     for seed in range(30):
         for clumps, distances in ((0, apart), (3, clumped)):
             world = world_with(f'species = "grass"\ncount = {count}\nclumps = {clumps}', seed=seed)
-            distances.append(nearest_distances(cells_of(tick_zero(world), "plants")).mean())
+            distances.append(nearest_distances(cells_of(generate_world(world), "plants")).mean())
     # Clark and Evans (1954): the mean distance to the nearest of points of density d is 1 / (2 sqrt d)
     expected = 1 / (2 * np.sqrt(count / SIDE**2))
     assert np.mean(apart) == pytest.approx(expected, rel=0.08)
@@ -125,7 +125,7 @@ def test_mixed_groups_share_every_stretch_of_places_by_their_numbers(seed, first
         f'species = "grazer"\ncount = {first}',
         f'species = "sheep"\nlike = "grazer"\namong = "grazer"\ncount = {second}',
     )
-    table = tick_zero(world_with(*founders, seed=seed)).tables["monsters"]
+    table = generate_world(world_with(*founders, seed=seed)).tables["monsters"]
     order = np.argsort(table["id"])
     so_far = np.cumsum(table["species"][order] == 0)
     places = np.arange(1, first + second + 1)
@@ -137,8 +137,8 @@ def test_mixed_groups_share_every_stretch_of_places_by_their_numbers(seed, first
 def test_genes_of_founders_vary_with_the_odds_that_the_world_file_gives(variation):
     count = 2000
     world = world_with(f'species = "grass"\ncount = {count}\nvariation = {variation}')
-    genomes = tick_zero(world).tables["plants"]["genome"].astype(np.int64)
-    given_genome = tick_zero(world_with('species = "grass"\ncount = 1')).tables["plants"]["genome"][0].astype(np.int64)
+    genomes = generate_world(world).tables["plants"]["genome"].astype(np.int64)
+    given_genome = generate_world(world_with('species = "grass"\ncount = 1')).tables["plants"]["genome"][0].astype(np.int64)
     middle = np.abs(given_genome) < 90  # steps from here are never cut off at the end of the range
     changed = genomes[:, middle] != given_genome[middle]
     if not variation:
@@ -166,7 +166,7 @@ def test_genes_of_founders_vary_with_the_odds_that_the_world_file_gives(variatio
 )
 def test_ground_water_and_air_are_what_the_world_file_says(seed, hills, sea_level, soil_water, mineral):
     ground = f"hills = {hills}\nsea_level = {sea_level}\nsoil_water = {soil_water}\nmineral = {mineral}\n"
-    region = tick_zero(world_with(text=f"width = 40\nheight = 32\n[ground]\n{ground}", seed=seed))
+    region = generate_world(world_with(text=f"width = 40\nheight = 32\n[ground]\n{ground}", seed=seed))
     elevation = region["elevation"].astype(np.int64)
     assert elevation.min() >= 0 and elevation.max() <= hills
     assert np.array_equal(region["water"], soil_water + np.maximum(0, sea_level - elevation))
@@ -175,7 +175,7 @@ def test_ground_water_and_air_are_what_the_world_file_says(seed, hills, sea_leve
 
 def test_what_runs_from_genesis_holds_the_same_matter_and_is_genesis_itself():
     world = golden(48, 48)
-    source, region = tick_zero(world), begin(world)
+    source, region = generate_world(world), begin(world)
     assert audit.world_digest(source) == audit.world_digest(region)
     assert whole_elements([source], world) == whole_elements([region], world)
 

@@ -160,7 +160,9 @@ class Clades:
             return [], np.empty(0, np.int32)
         births = np.array([clade.births for clade in self.clades])
         strongest = set(np.argsort(-births, kind="stable")[:max_count].tolist())
-        return lay_out_rows([clade.parent for clade in self.clades], [clade.species for clade in self.clades], strongest)
+        return lay_out_rows(
+            [clade.parent for clade in self.clades], [clade.species for clade in self.clades], strongest
+        )
 
     def row_counts(self, order: list[int], row_of: np.ndarray) -> np.ndarray:
         """Births by row and time, `int64[row, bin]`."""
