@@ -30,9 +30,11 @@ from umwelt.cluster.gateway.tile_relay import Desk, Eye, Map
 from umwelt.cluster.gateway.welcome import greeting
 from umwelt.cluster.process import StopSignal, announce, read_settings, report_errors
 from umwelt.cluster.run.store import Store
+from umwelt.cluster.settings import GATEWAY_FILE, STATUS_SUBSCRIPTION_S
 from umwelt.cluster.view import queries
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import KEEPER, NODE, SPECTATOR, WORLD, Keys
+from umwelt.cluster.wire.messages import version_mismatch
 from umwelt.cluster.wire.protocol import (
     Order,
     QueryAnswer,
@@ -47,8 +49,6 @@ from umwelt.cluster.wire.transport import Incoming, Limits, Transport, ZmqTransp
 from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.errors import RunError, UmweltError
 
-GATEWAY = "gateway.json"
-ATTEND_S = 2.0
 DEAF_AFTER_S = 6.0
 """Without a report for so long, the line to the directory is opened anew."""
 STATUS_S, STATUS_S_A_VIEWER = 0.2, 0.002
@@ -172,7 +172,7 @@ class Gateway:
                 break
             self._hear(incoming)
         now_s = self.clock()
-        if now_s - self._attended_s >= (ATTEND_S if self._heard_s > 0 else ATTEND_S / 20):
+        if now_s - self._attended_s >= (STATUS_SUBSCRIPTION_S if self._heard_s > 0 else STATUS_SUBSCRIPTION_S / 20):
             self._attend(now_s)
         waiting, self._later = self._later, []
         for due_s, job in waiting:
@@ -199,7 +199,7 @@ class Gateway:
             self._heard_s = -1.0
         self._attended_s = now_s
         if not self.lines.send(self.directory, encode(StatusSubscription("gateway"))):
-            self._attended_s = now_s - 0.95 * ATTEND_S  # the line is only being opened
+            self._attended_s = now_s - 0.95 * STATUS_SUBSCRIPTION_S  # the line is only being opened
 
     def _hear(self, incoming: Incoming) -> None:
         """From directory and nodes, on lines that we opened."""
@@ -319,8 +319,10 @@ class Gateway:
                 self._answer(viewer, ticket, -1, line=str(error))
 
     def _welcome(self, incoming: Incoming, hello: viewer_protocol.Hello, now_s: float) -> None:
-        if hello.protocol != viewer_protocol.PROTOCOL_VERSION:
-            line = "this viewer speaks another version of Umwelt: install the same one"
+        if hello.protocol_version != viewer_protocol.PROTOCOL_VERSION:
+            line = version_mismatch(
+                "this viewer", hello.protocol_version, "the gateway", viewer_protocol.PROTOCOL_VERSION
+            )
             self.door.send(incoming.sender, viewer_protocol.encode(viewer_protocol.Answer("", -1, line)))
             return
         known = self.viewers.get(incoming.sender)
@@ -546,13 +548,13 @@ def serve(settings: GatewaySettings) -> None:
     with lines, ZmqTransport(b"", settings.bind, keys, WORLD, admitted, DOOR_LIMITS) as door:
         gateway = Gateway(world, door, lines, settings.directory, run, keys, settings.keys, meter=time.process_time)
         content = {"address": door.address, "pid": os.getpid(), "keys": keys is not None, "world": world.name}
-        announce(run / GATEWAY, content)
+        announce(run / GATEWAY_FILE, content)
         try:
             while not ending.asked and not ending.orphaned:
                 gateway.turn(TURN_S)
         finally:
             with suppress(OSError):
-                (run / GATEWAY).unlink()
+                (run / GATEWAY_FILE).unlink()
             gateway.close()
 
 
