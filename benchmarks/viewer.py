@@ -26,8 +26,9 @@ from umwelt.client.window.app import imported, prepare_display
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.session import PromisedConnection, Session
 from umwelt.cluster.gateway.welcome import greeting
-from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
+from umwelt.cluster.launch.local import Engine, Plan, begin_run
 from umwelt.cluster.process import read_announcement
+from umwelt.cluster.settings import GATEWAY_FILE
 from umwelt.cluster.shard import measure_populations
 from umwelt.cluster.view import queries
 from umwelt.cluster.view.tile_encoder import Cutter
@@ -227,7 +228,7 @@ def line(seconds: float) -> None:
     try:
         engine.start()
         assert engine.line is not None
-        while not engine.line.status.get("tick") or read_announcement(folder / "run" / GATEWAY) is None:
+        while not engine.line.status.get("tick") or read_announcement(folder / "run" / GATEWAY_FILE) is None:
             engine.turn(0.05)
         world = PromisedConnection(Core(folder / "run"))
         session = Session(world, Camera.over(512, 512, SIZE))

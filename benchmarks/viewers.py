@@ -25,8 +25,9 @@ import zmq
 
 from benchmarks.measure import median
 from umwelt.agents.world_file import read_world
-from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
+from umwelt.cluster.launch.local import Engine, Plan, begin_run
 from umwelt.cluster.process import read_announcement
+from umwelt.cluster.settings import GATEWAY_FILE
 from umwelt.cluster.view import tiles
 from umwelt.cluster.wire import viewer_protocol
 
@@ -199,11 +200,11 @@ def main() -> None:
     try:
         engine.start()
         while (engine.line.status.get("tick") or 0) < chosen.first or read_announcement(
-            folder / "run" / GATEWAY
+            folder / "run" / GATEWAY_FILE
         ) is None:  # type: ignore[union-attr]
             engine.turn(0.05)
         address, side = (
-            read_announcement(folder / "run" / GATEWAY)["address"],
+            read_announcement(folder / "run" / GATEWAY_FILE)["address"],
             min(world.common.height, world.common.width),
         )  # type: ignore[index]
         for commands in (0.0, chosen.commands):

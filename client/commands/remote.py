@@ -12,11 +12,9 @@ from rich.text import Text
 
 from umwelt.client.commands.dashboard import NODE_COLUMNS, by_name, node_cells
 from umwelt.client.connection.api import Connection, connect
-from umwelt.cluster.coordinator.process import COORDINATOR_FILE
-from umwelt.cluster.gateway.server import GATEWAY
-from umwelt.cluster.launch.local import CLUSTER
 from umwelt.cluster.process import is_alive, read_announcement
 from umwelt.cluster.run.store import RUNS, WORLD
+from umwelt.cluster.settings import CLUSTER_FILE, COORDINATOR_FILE, GATEWAY_FILE
 from umwelt.sandbox.errors import RunError
 
 ANSWER_S = 10.0
@@ -33,7 +31,9 @@ def running() -> list[Path]:
 
 def _lives(folder: Path) -> bool:
     """Whether a run's directory, or what starts it, runs on this machine."""
-    return any(is_alive((read_announcement(folder / name) or {}).get("pid")) for name in (CLUSTER, COORDINATOR_FILE))
+    return any(
+        is_alive((read_announcement(folder / name) or {}).get("pid")) for name in (CLUSTER_FILE, COORDINATOR_FILE)
+    )
 
 
 def place_of(address: str | None) -> str | Path:
@@ -51,9 +51,9 @@ def place_of(address: str | None) -> str | Path:
             raise RunError(f"{len(found)} worlds are running: say which one: {', '.join(map(str, found))}")
     folder = Path(address) if address is not None else found[0]
     end_s = time.monotonic() + STARTS_WITHIN_S
-    while _lives(folder) and read_announcement(folder / GATEWAY) is None and time.monotonic() < end_s:
+    while _lives(folder) and read_announcement(folder / GATEWAY_FILE) is None and time.monotonic() < end_s:
         time.sleep(LOOK_S)
-    if read_announcement(folder / GATEWAY) is None or not _lives(folder):
+    if read_announcement(folder / GATEWAY_FILE) is None or not _lives(folder):
         is_run = (folder / WORLD).is_file()
         mend = f"umwelt resume {folder} wakes it" if is_run else "give a run's folder, or tcp://HOST:PORT"
         raise RunError(f"{folder}: no world is running there: {mend}")
@@ -159,7 +159,8 @@ def directory_of(address: str, keys: Path | None) -> str:
 
 def join(address: str, keys: Path | None, name: str, bind: str) -> int:
     """Carry a part of a running world in this process, until told to stop; gives the exit code."""
-    from umwelt.cluster.node.process import NodeProcess, NodeSettings
+    from umwelt.cluster.node.process import NodeProcess
+    from umwelt.cluster.settings import NodeSettings
 
     class Told(NodeProcess):
         """A node that says what happens."""
@@ -174,23 +175,23 @@ def join(address: str, keys: Path | None, name: str, bind: str) -> int:
 
         def look(self) -> None:
             """Tell what has changed."""
-            held = self.machine.holding
-            seen = (held.assign.epoch, held.loaded) if held is not None else (-1, False)
+            held = self.machine.assigned
+            seen = (held.assignment.epoch, held.loaded) if held is not None else (-1, False)
             if seen == self.seen:
                 return
             was, self.seen = self.seen, seen
             if held is None:
                 say("let go of its part")
             elif held.loaded:
-                member = held.assign.members[held.assign.which]
+                member = held.assignment.members[held.assignment.which]
                 y, x, height, width = member.rectangle
-                others = len(held.assign.members) - 1
+                others = len(held.assignment.members) - 1
                 say(
-                    f"{member.name}: holds {width} × {height} cells at {x},{y} since tick {held.assign.tick:,}, "
+                    f"{member.name}: holds {width} × {height} cells at {x},{y} since tick {held.assignment.tick:,}, "
                     f"beside {others} other{'s' if others != 1 else ''}"
                 )
             elif was[0] != seen[0]:
-                say(f"loading its part from the snapshot of tick {held.assign.tick:,}")
+                say(f"loading its part from the snapshot of tick {held.assignment.tick:,}")
 
     def say(line: str) -> None:
         print(line, flush=True)
@@ -198,16 +199,16 @@ def join(address: str, keys: Path | None, name: str, bind: str) -> int:
     directory = directory_of(address, keys)
     settings = NodeSettings(directory, bind or _door_beside(directory), name, str(keys or ""), follow_parent=False)
     process = Told(settings)
-    turn = process.host.turn
+    turn = process.driver.turn
 
     def watched(wait_s: float) -> None:
         turn(wait_s)
         process.look()
 
-    process.host.turn = watched  # type: ignore[method-assign, assignment]
+    process.driver.turn = watched  # type: ignore[method-assign, assignment]
     say(f"asking {directory.partition('#')[0]} to join; Ctrl-C leaves properly")
-    code = process.live()
-    if process.host.ended is not None and not process.host.ended.line:
+    code = process.run()
+    if process.driver.ended is not None and not process.driver.ended.line:
         say("left; the world goes on without it, or rests")
     return code
 

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from umwelt.client.window.app import has_display
-from umwelt.cluster.gateway.server import GATEWAY
 from umwelt.cluster.process import read_announcement
+from umwelt.cluster.settings import GATEWAY_FILE
 from umwelt.sandbox.errors import UmweltError
 
 ENDS_WITHIN_S = 3.0
@@ -28,7 +28,7 @@ class Beside:
 
     def turn(self) -> None:
         """Begin it when the gateway is there; see how it ended."""
-        if self._process is None and not self.line and read_announcement(self._folder / GATEWAY) is not None:
+        if self._process is None and not self.line and read_announcement(self._folder / GATEWAY_FILE) is not None:
             command = [sys.executable, "-m", "umwelt.client.commands.cli", "view", str(self._folder)]
             command += ["--keys", self._keys] if self._keys else []
             self._process = subprocess.Popen(

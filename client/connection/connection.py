@@ -16,8 +16,8 @@ import msgspec
 
 from umwelt.agents.world_file import MAX_CELLS, MAX_SIDE_CELLS
 from umwelt.client.connection.rate_limit import Allowance
-from umwelt.cluster.gateway.server import GATEWAY
 from umwelt.cluster.process import read_announcement
+from umwelt.cluster.settings import GATEWAY_FILE
 from umwelt.cluster.view.tiles import LEVELS, Topic
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import KEEPER, Keys
@@ -294,7 +294,7 @@ class Core:
         if _is_address(self._place):
             return
         path = Path(self._place)
-        found = read_announcement(path / GATEWAY)
+        found = read_announcement(path / GATEWAY_FILE)
         if found is None or not isinstance(found.get("address"), str):
             mend = (
                 f"start it with: umwelt resume {path}" if path.is_dir() else "give a run's folder, or tcp://HOST:PORT"

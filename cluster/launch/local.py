@@ -19,14 +19,21 @@ import msgspec
 
 from umwelt.agents.open_world import opened, tick_zero, torus_of
 from umwelt.agents.world_file import WorldFile, parse_world
-from umwelt.cluster.coordinator.process import COORDINATOR_FILE, ORPHAN_S, CoordinatorSettings
-from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.partition import max_parts
 from umwelt.cluster.process import KEEP_MEMORY, announce, is_alive, read_announcement
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.remote_store import created_store
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.run.verify import keep_ledger
+from umwelt.cluster.settings import (
+    CLUSTER_FILE,
+    COORDINATOR_FILE,
+    COORDINATOR_ORPHAN_S,
+    GATEWAY_FILE,
+    STATUS_SUBSCRIPTION_S,
+    CoordinatorSettings,
+    NodeSettings,
+)
 from umwelt.cluster.shard import check_species, measure_populations
 from umwelt.cluster.wire.keys import WORLD, Keys
 from umwelt.cluster.wire.protocol import Order, StatusReport, StatusSubscription, TicketResult, decode, encode
@@ -35,11 +42,10 @@ from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import crew
 
-CLUSTER, LOGS, GATEWAY = "cluster.json", "logs", "gateway.json"
+LOGS = "logs"
 START_S, CLOSE_S = 60.0, 5.0
 GATHER_S = 30.0
 """How long nodes that we start may take to load and compile."""
-ATTEND_S = 2.0
 REPLACE_AFTER_S = 3.0
 """A node that starts takes a core for seconds; those that are left need it first, to catch up."""
 MAX_RESTARTS, RESTARTS_WITHIN_S, SHORT_LIFE_S = 5, 30.0, 4.0
@@ -89,7 +95,7 @@ class Line:
     def turn(self, wait_s: float) -> bool:
         """Take in what came; gives whether there was a report."""
         now_s = time.monotonic()
-        if now_s - self._attended_s > (ATTEND_S if self.report is not None else 0.1):
+        if now_s - self._attended_s > (STATUS_SUBSCRIPTION_S if self.report is not None else 0.1):
             self._attended_s = now_s
             self._transport.send(self.address, encode(StatusSubscription("engine")))
         if self._orders and now_s - self._said_s > 0.2:
@@ -178,10 +184,10 @@ def nodes_for(world: WorldFile, plan: Plan) -> int:
 
 def refuse_running(store: Store) -> None:
     """Refuse a run that is running already; one whose engine was killed saves itself, which is waited for."""
-    known = read_announcement(store.folder / CLUSTER) or {}
+    known = read_announcement(store.folder / CLUSTER_FILE) or {}
     if is_alive(known.get("pid")) and known.get("pid") != os.getpid():
         raise RunError(f"{store.folder}: is running already (process {known['pid']}): umwelt stop {store.folder}")
-    end_s = time.monotonic() + ORPHAN_S + 5.0
+    end_s = time.monotonic() + COORDINATOR_ORPHAN_S + 5.0
     while is_alive((read_announcement(store.folder / COORDINATOR_FILE) or {}).get("pid")) and time.monotonic() < end_s:
         time.sleep(0.05)
 
@@ -211,9 +217,11 @@ class Engine:
 
     def start(self) -> None:
         """Start directory, gateway and nodes."""
-        for name in (COORDINATOR_FILE, GATEWAY):
+        for name in (COORDINATOR_FILE, GATEWAY_FILE):
             (self.store.folder / name).unlink(missing_ok=True)
-        announce(self.store.folder / CLUSTER, {"pid": os.getpid(), "nodes": self.nodes_count, "bind": self.plan.bind})
+        announce(
+            self.store.folder / CLUSTER_FILE, {"pid": os.getpid(), "nodes": self.nodes_count, "bind": self.plan.bind}
+        )
         self._start_directory(self._bind("directory"))
         for _ in range(self.nodes_count):
             self.add_node()
@@ -249,7 +257,7 @@ class Engine:
 
         assert self.line is not None
         bind = self.plan.bind or f"ipc://{self._private.name}/gateway"
-        known = read_announcement(self.store.folder / GATEWAY)
+        known = read_announcement(self.store.folder / GATEWAY_FILE)
         if known is not None and not self.plan.bind.endswith(":*"):
             bind = self.plan.bind or bind
         settings = GatewaySettings(
@@ -361,7 +369,8 @@ class Engine:
     def _start_again(self, child: Child) -> None:
         """The same process once more, at the same address."""
         known = (
-            read_announcement(self.store.folder / (COORDINATOR_FILE if child.name == "directory" else GATEWAY)) or {}
+            read_announcement(self.store.folder / (COORDINATOR_FILE if child.name == "directory" else GATEWAY_FILE))
+            or {}
         )
         settings = msgspec.json.decode(child.command[-1])
         settings.pop("gather_s", None)  # the nodes are there already
@@ -394,6 +403,6 @@ class Engine:
         self.children.clear()
         if self.line is not None:
             self.line.close()
-        for name in (CLUSTER, GATEWAY, COORDINATOR_FILE):
+        for name in (CLUSTER_FILE, GATEWAY_FILE, COORDINATOR_FILE):
             (self.store.folder / name).unlink(missing_ok=True)
         self._private.cleanup()

@@ -27,12 +27,11 @@ from typing import Any, cast
 
 import msgspec
 
-from umwelt.cluster.coordinator.process import COORDINATOR_FILE
 from umwelt.cluster.launch.local import CLOSE_S, MAX_RESTARTS, RESTARTS_WITHIN_S, START_S, Child, Engine, Plan
-from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.process import is_alive
 from umwelt.cluster.ray.connect import address_of_host, connected, cores_of, hosts_alive, imported, line_of
 from umwelt.cluster.run.store import Store
+from umwelt.cluster.settings import COORDINATOR_FILE, NodeSettings
 from umwelt.sandbox.errors import RunError
 
 HOST = "{host}"
