@@ -15,7 +15,7 @@ import zmq
 
 from umwelt.cluster.view.tiles import MAX_BYTES, Topic, read_head
 from umwelt.cluster.wire.keys import NODE, WORLD, Keys, unwritten
-from umwelt.cluster.wire.transport import WITH_KEY, check_address
+from umwelt.cluster.wire.transport import ADDRESS_WITH_KEY, check_address
 from umwelt.cluster.wire.viewer_protocol import LIVE, Tile, encode
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import Rectangle, Torus, images
@@ -130,7 +130,7 @@ class Source:
             self._connect(address)
 
     def _connect(self, address: str) -> None:
-        parts = WITH_KEY.fullmatch(address)
+        parts = ADDRESS_WITH_KEY.fullmatch(address)
         endpoint, key = (parts[1], unwritten(parts[2])) if parts else (address, b"")
         if self._keys is not None:
             key = key or self._keys.world_public
