@@ -99,8 +99,8 @@ def living(world, table: str = "monsters", count: int = 1) -> list[int]:
 
 def held(town: Town) -> dict:
     found = {}
-    for host in town.hosts:
-        found |= town.do(lambda host=host: dict(host.portion.region.controls.held))
+    for node in town.nodes:
+        found |= town.do(lambda node=node: dict(node.shard.region.controls.held))
     return found
 
 

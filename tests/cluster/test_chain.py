@@ -16,9 +16,9 @@ from small import small_run, small_world, walking
 from umwelt.agents.commands import deeds
 from umwelt.agents.commands.deeds import Rain
 from umwelt.client.commands.cli import main
-from umwelt.cluster.coordinator.process import CoordinatorProcess, CoordinatorSettings
+from umwelt.cluster.coordinator.process import CoordinatorProcess
 from umwelt.cluster.coordinator.storage import RunStorage
-from umwelt.cluster.events import BeginSnapshot, CompleteSnapshot
+from umwelt.cluster.instructions import BeginSnapshot, CompleteSnapshot
 from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.run import hash_chain
 from umwelt.cluster.run.hash_chain import DeedRow, Link, Rows
@@ -27,6 +27,7 @@ from umwelt.cluster.run.remote_store import opened_store
 from umwelt.cluster.run.replay import fork, region_at, verify
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.run.verify import compare, keep_ledger, proved
+from umwelt.cluster.settings import CoordinatorSettings
 from umwelt.cluster.wire import signing
 from umwelt.cluster.wire.keys import ledger_public, ledger_secret, make_keys
 from umwelt.cluster.wire.protocol import Deed
@@ -125,7 +126,7 @@ def carried(world, folder: Path, nodes: int, misfortune: Callable[[Simulation], 
     monkeypatch.setattr(LedgerBooks, "journal", None)
     monkeypatch.setattr(simulation, "MemoryBooks", LedgerBooks)
     run = Simulation(world, nodes, seed=nodes, last_tick=40)
-    run.run(until=lambda: run.directory.phase == "running")
+    run.run(until=lambda: run.machine.phase == "running")
     for number, tick in enumerate((14, 23, 23), 1):
         while f"ticket-{number}" not in run.answers:
             run.submit(f"ticket-{number}", [Rain(10, 12, 4, 100 * number)], tick)
@@ -140,8 +141,8 @@ def carried(world, folder: Path, nodes: int, misfortune: Callable[[Simulation], 
 def killed(run: Simulation) -> None:
     """A node dies, then the directory."""
     run.run(until=lambda: run.tick() >= 19)
-    run.kill(next(iter(run.hosts)))
-    run.run(until=lambda: run.tick() >= 21 and run.directory.phase == "running")
+    run.kill(next(iter(run.nodes)))
+    run.run(until=lambda: run.tick() >= 21 and run.machine.phase == "running")
     run.kill_directory()
     for _ in range(20):
         run.pass_time()
@@ -385,11 +386,11 @@ def snapshot_by_a_directory(store: Store, tick: int, kept: bool, secret: bytes) 
         world, region = walk.world, walk.region
     books = RunStorage(world, store, Journal(store.journal), region.constants, secret)
     books.begin_snapshot(BeginSnapshot(7, tick, kept))
-    assert books._aside is not None
-    part = snapshot.write_part(books._aside, region.cut(region.owned), region.torus, audit.digest(region), kept)
+    assert books._folder is not None
+    part = snapshot.write_part(books._folder, region.cut(region.owned), region.torus, audit.digest(region), kept)
     lines: list[str] = []
     counts = region.counts["births"], region.counts["deaths"]
-    books.complete(CompleteSnapshot(7, tick, kept, (part,), region.controls.written(), *counts), lines.append)
+    books.complete_snapshot(CompleteSnapshot(7, tick, kept, (part,), region.controls.written(), *counts), lines.append)
     books.close()
     assert lines == [""]
     return part["folder"]

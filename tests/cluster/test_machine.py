@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
-from umwelt.cluster import events
-from umwelt.cluster.node.machine import EARLY_KEPT, MAX_EARLY_BYTES, WANT_AFTER_S, NodeMachine
+from umwelt.cluster import events, instructions
+from umwelt.cluster.node.halo_exchange import MAX_EARLY, MAX_EARLY_BYTES, REQUEST_AFTER_S
+from umwelt.cluster.node.machine import NodeMachine
+from umwelt.cluster.node.membership import NodeProfile
 from umwelt.cluster.wire import protocol
 from umwelt.sandbox.region import Torus
 
-DIRECTORY = "ipc:///directory"
+COORDINATOR = "ipc:///coordinator"
 PASS = b"p" * 16
 LEFT, RIGHT = (0, 0, 32, 32), (0, 32, 32, 32)
 EPOCH = 3
@@ -21,7 +23,7 @@ class Node:
     def __init__(self, k: int = 1, granted: int = 0):
         self.keys = iter(f"key-{number}" for number in range(9))
         self.machine = NodeMachine(
-            DIRECTORY, "ipc:///a", "", "host", 1, 2, "protocol", lambda: next(self.keys), lambda: (Torus(32, 64), 8)
+            COORDINATOR, NodeProfile("ipc:///a", "", "host", 1, 2), lambda: next(self.keys), lambda: (Torus(32, 64), 8)
         )
         self.now_s = 10.0
         self.wait(0)
@@ -32,7 +34,7 @@ class Node:
         self.assign = protocol.Assignment(EPOCH, PASS, 0, "tick-0", members, 0, k, 1, 8)
         self.told(protocol.Welcome("", "world", "", ""))
         self.machine.handle(events.WorldPrepared({}, True))
-        assert self.told(self.assign) == [events.LoadShard(self.assign)]
+        assert self.told(self.assign) == [instructions.LoadShard(self.assign)]
         self.machine.handle(events.ShardLoaded(EPOCH, 5))
         self.machine.handle(events.HaloCut(0, {1: [b"cells", b"beings"]}))
         if granted:
@@ -40,7 +42,7 @@ class Node:
 
     def told(self, message: Any, *raw: bytes) -> list[Any]:
         """The directory says something."""
-        return self.machine.handle(events.MessageReceived(message, raw, DIRECTORY.encode(), on_line=True))
+        return self.machine.handle(events.MessageReceived(message, raw, COORDINATOR.encode(), on_own_connection=True))
 
     def heard(self, message: Any, *raw: bytes, sender: bytes = b"ipc:///b") -> list[Any]:
         """Somebody says something at the door."""
@@ -63,39 +65,39 @@ class Node:
     def exchange(self, tick: int) -> list[Any]:
         """The halo of a tick, there and back."""
         self.machine.handle(events.HaloCut(tick, {1: [b"%d" % tick]}))
-        assert [type(one) for one in self.strip(tick)] == [events.PasteHalo]
+        assert [type(one) for one in self.strip(tick)] == [instructions.PasteHalo]
         return self.machine.handle(events.HaloPasted())
 
 
 def acts(found: list[Any]) -> list[Any]:
     """What is to be done besides talking."""
-    return [one for one in found if not isinstance(one, events.SendMessage)]
+    return [one for one in found if not isinstance(one, instructions.SendMessage)]
 
 
 def kinds(found: list[Any]) -> list[Any]:
-    return [type(one.message) if isinstance(one, events.SendMessage) else type(one) for one in found]
+    return [type(one.message) if isinstance(one, instructions.SendMessage) else type(one) for one in found]
 
 
 def test_a_tick_needs_the_halo_and_a_grant_in_whatever_order():
     first, second = Node(), Node()
-    assert first.strip(0) == [events.PasteHalo(0, {1: [b"x"]})]
+    assert first.strip(0) == [instructions.PasteHalo(0, {1: [b"x"]})]
     assert acts(first.machine.handle(events.HaloPasted())) == []
-    assert first.grant(1) == [events.RunTick(0, ())]
+    assert first.grant(1) == [instructions.RunTick(0, ())]
     assert second.grant(1) == []
-    assert second.strip(0) == [events.PasteHalo(0, {1: [b"x"]})]
-    assert acts(second.machine.handle(events.HaloPasted())) == [events.RunTick(0, ())]
+    assert second.strip(0) == [instructions.PasteHalo(0, {1: [b"x"]})]
+    assert acts(second.machine.handle(events.HaloPasted())) == [instructions.RunTick(0, ())]
 
 
 def test_late_repeated_and_future_strips_are_not_pasted_twice():
     node = Node(granted=9)
-    assert kinds(node.strip(0, b"first")) == [events.PasteHalo]
+    assert kinds(node.strip(0, b"first")) == [instructions.PasteHalo]
     assert node.strip(0, b"second") == []  # while pasting
     assert node.strip(1, b"next") == []  # a neighbour may be an exchange ahead
     assert node.strip(7, b"far") == []
     node.machine.handle(events.HaloPasted())
     assert node.strip(0, b"late") == []
-    assert kinds(node.stepped(1))[-1] is events.CutHalo
-    assert node.machine.handle(events.HaloCut(1, {1: [b"ours"]}))[-1] == events.PasteHalo(1, {1: [b"next"]})
+    assert kinds(node.stepped(1))[-1] is instructions.CutHalo
+    assert node.machine.handle(events.HaloCut(1, {1: [b"ours"]}))[-1] == instructions.PasteHalo(1, {1: [b"next"]})
 
 
 @pytest.mark.parametrize(
@@ -105,26 +107,28 @@ def test_strips_of_other_maps_strangers_and_for_others_are_dropped(other):
     node = Node(granted=1)
     assert node.strip(0, **other) == []
     assert node.machine.dropped == 1
-    assert kinds(node.strip(0)) == [events.PasteHalo]
+    assert kinds(node.strip(0)) == [instructions.PasteHalo]
 
 
 def test_strips_of_a_map_that_has_not_come_are_kept_a_few():
     node = Node()
-    for _ in range(3 * EARLY_KEPT):
+    for _ in range(3 * MAX_EARLY):
         node.strip(0, b"early", epoch=EPOCH + 1)
-    assert len(node.machine.early) == EARLY_KEPT
-    node.machine.early.clear()
+    assert len(node.machine.early) == MAX_EARLY
+    node.machine.early.take()
     node.strip(0, bytes(MAX_EARLY_BYTES + 1), epoch=EPOCH + 1)
-    assert node.machine.early == []
+    assert len(node.machine.early) == 0
 
 
 def test_a_strip_that_does_not_come_is_asked_for_and_sent_again():
     node = Node(granted=1)
-    assert protocol.HaloRequest not in kinds(node.wait(WANT_AFTER_S / 2))
-    asked = [one for one in node.wait(2 * WANT_AFTER_S) if isinstance(one.message, protocol.HaloRequest)]
+    assert protocol.HaloRequest not in kinds(node.wait(REQUEST_AFTER_S / 2))
+    asked = [one for one in node.wait(2 * REQUEST_AFTER_S) if isinstance(one.message, protocol.HaloRequest)]
     assert [(one.to, one.message) for one in asked] == [("ipc:///b", protocol.HaloRequest(EPOCH, PASS, 0, 0))]
     again = node.heard(protocol.HaloRequest(EPOCH, PASS, 0, 1))
-    assert again == [events.SendMessage("ipc:///b", protocol.HaloMessage(EPOCH, PASS, 0, 0, 1), [b"cells", b"beings"])]
+    assert again == [
+        instructions.SendMessage("ipc:///b", protocol.HaloMessage(EPOCH, PASS, 0, 0, 1), [b"cells", b"beings"])
+    ]
     assert node.heard(protocol.HaloRequest(EPOCH, PASS, 99, 1)) == []
     assert node.heard(protocol.HaloRequest(EPOCH, b"other", 0, 1)) == []
 
@@ -133,17 +137,17 @@ def test_a_misshapen_strip_may_come_again():
     node = Node(granted=1)
     node.strip(0, b"bad")
     node.machine.handle(events.HaloMalformed(0, 1))
-    assert node.strip(0, b"good") == [events.PasteHalo(0, {1: [b"good"]})]
+    assert node.strip(0, b"good") == [instructions.PasteHalo(0, {1: [b"good"]})]
 
 
 def test_ticks_between_two_exchanges_need_no_strips():
     node = Node(k=4, granted=9)
     node.strip(0)
-    assert acts(node.machine.handle(events.HaloPasted())) == [events.RunTick(0, ())]
+    assert acts(node.machine.handle(events.HaloPasted())) == [instructions.RunTick(0, ())]
     for tick in (1, 2, 3):
         assert node.strip(tick) == []  # there is no exchange at this tick
-        assert node.stepped(tick)[-1] == events.RunTick(tick, ())
-    assert node.stepped(4)[-1] == events.CutHalo(4, (1,))
+        assert node.stepped(tick)[-1] == instructions.RunTick(tick, ())
+    assert node.stepped(4)[-1] == instructions.CutHalo(4, (1,))
 
 
 def test_deeds_come_once_in_the_order_of_numbers_however_grants_arrive():
@@ -152,14 +156,14 @@ def test_deeds_come_once_in_the_order_of_numbers_however_grants_arrive():
     node.grant(2, deeds[:1])
     node.grant(1, deeds)  # an older one, later
     node.grant(2, [*deeds, protocol.Deed(1, 4, b"4")])
-    assert node.machine.holding.granted == 2
+    assert node.machine.assigned.granted == 2
     node.strip(0)
     step = node.machine.handle(events.HaloPasted())[-1]
     assert [deed.number for deed in step.deeds] == [1, 2, 3]
     node.stepped(1)
     node.grant(2, deeds)  # of a tick that is past
     assert [deed.number for deed in node.exchange(1)[-1].deeds] == [4]
-    assert list(node.machine.holding.deeds) == [1]
+    assert list(node.machine.assigned.deeds) == [1]
 
 
 def test_a_snapshot_of_the_present_tick_is_taken_at_once_and_once():
@@ -169,10 +173,10 @@ def test_a_snapshot_of_the_present_tick_is_taken_at_once_and_once():
     node.stepped(1)
     node.machine.handle(events.HaloCut(1, {1: [b""]}))
     wish = protocol.SnapshotRequest(1, False)
-    assert node.grant(1, snapshots=[wish]) == [events.RecordTick(1), events.WriteSnapshotPart(1, False)]
+    assert node.grant(1, snapshots=[wish]) == [instructions.RecordTick(1), instructions.WriteSnapshotPart(1, False)]
     assert node.grant(1, snapshots=[wish]) == []
     assert node.grant(1, snapshots=[protocol.SnapshotRequest(1, True)]) == [
-        events.WriteSnapshotPart(1, True)
+        instructions.WriteSnapshotPart(1, True)
     ]  # recorded once
     assert node.grant(1, snapshots=[protocol.SnapshotRequest(1, True), wish]) == []
     assert node.grant(1, snapshots=[protocol.SnapshotRequest(0, True)]) == []  # past
@@ -184,9 +188,9 @@ def test_a_snapshot_is_taken_before_the_deeds_of_its_tick():
     node.strip(0)
     node.machine.handle(events.HaloPasted())
     assert [one for one in kinds(node.stepped(1)) if one is not protocol.Heartbeat] == [
-        events.RecordTick,
-        events.WriteSnapshotPart,
-        events.CutHalo,
+        instructions.RecordTick,
+        instructions.WriteSnapshotPart,
+        instructions.CutHalo,
     ]
 
 
@@ -214,11 +218,11 @@ ORDERS = [
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: type(order).__name__)
 def test_only_the_directory_on_our_own_line_is_obeyed(order):
     node = Node()
-    before = node.machine.holding
-    assert node.heard(order, sender=DIRECTORY.encode()) == []  # at the door, by that name
-    on_another = events.MessageReceived(order, (), b"ipc:///b", on_line=True)
+    before = node.machine.assigned
+    assert node.heard(order, sender=COORDINATOR.encode()) == []  # at the door, by that name
+    on_another = events.MessageReceived(order, (), b"ipc:///b", on_own_connection=True)
     assert node.machine.handle(on_another) == []
-    assert node.machine.holding is before and before.granted == 0
+    assert node.machine.assigned is before and before.granted == 0
     assert node.told(order) != [] or before.granted == 99
 
 
@@ -226,7 +230,7 @@ def test_a_fenced_node_forgets_all_and_knocks_under_another_key():
     node = Node(granted=5)
     assert node.told(protocol.Fenced("somebody")) == []
     out = node.told(protocol.Fenced("key-0"))
-    assert kinds(out) == [events.DropShard, protocol.Join] and out[1].message.key == "key-1"
+    assert kinds(out) == [instructions.DropShard, protocol.Join] and out[1].message.key == "key-1"
     assert node.strip(0) == [] and node.grant(9) == []
     assert node.told(self_assign := node.assign) == [] and self_assign.members[0].key == "key-0"  # the old life's map
 
@@ -236,22 +240,22 @@ def test_maps_come_once_and_only_newer_ones_count():
     assert node.told(node.assign) == []
     newer = protocol.Assignment(EPOCH + 2, b"n" * 16, 0, "s", node.assign.members, 0, 2, 1, 8)
     node.strip(0, b"early", epoch=EPOCH + 2, pass_key=b"n" * 16)
-    assert node.told(newer) == [events.LoadShard(newer)]
+    assert node.told(newer) == [instructions.LoadShard(newer)]
     assert node.strip(0) == []  # of the old map
     node.machine.handle(events.ShardLoaded(EPOCH, 1))  # the old load ends late
-    assert not node.machine.holding.loaded
+    assert not node.machine.assigned.loaded
     assert kinds(node.machine.handle(events.ShardLoaded(EPOCH + 2, 1))) == [
         protocol.NumberedReport,
         protocol.Heartbeat,
-        events.CutHalo,
+        instructions.CutHalo,
     ]
     assert (
-        kinds(node.machine.handle(events.HaloCut(0, {1: [b""]})))[-1] is events.PasteHalo
+        kinds(node.machine.handle(events.HaloCut(0, {1: [b""]})))[-1] is instructions.PasteHalo
     )  # what came early was not lost
 
 
 def test_a_node_that_leaves_stays_until_it_is_let_go():
     node = Node()
     assert kinds(node.machine.leave()) == [protocol.LeaveRequest]
-    assert node.machine.holding is not None
-    assert node.told(protocol.Stop("left")) == [events.EndNode("left")]
+    assert node.machine.assigned is not None
+    assert node.told(protocol.Stop("left")) == [instructions.EndNode("left")]
