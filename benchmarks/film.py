@@ -20,7 +20,7 @@ from benchmarks.gallery import PLAN
 from benchmarks.viewer import Local
 from umwelt.agents.mesa.world import World
 from umwelt.agents.world_file import read_world
-from umwelt.client.window.app import imported, prepare_display
+from umwelt.client.window.app import import_window, prepare_display
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.recording.recorder import Recorder, screenshot
 from umwelt.client.window.session import Session
@@ -92,7 +92,7 @@ def shown(window: Any, local: Local, ticks: int) -> Iterator[np.ndarray]:
 
 def opened(world: World, size: tuple[int, int]) -> tuple[Any, Local]:
     """A window of this size on a world of this process."""
-    window_type = imported()
+    window_type = import_window()
     local = Local(world)
     camera = Camera.over(local.known.height, local.known.width, size)
     return window_type(Session(local, camera, lambda: local.clock_s), size, panels=False, shown=False), local

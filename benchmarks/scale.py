@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.earth import earth_world
 from benchmarks.measure import median, number
-from umwelt.agents.open_world import tick_zero, torus_of
+from umwelt.agents.open_world import generate_world, torus_of
 from umwelt.cluster.coordinator.machine import CoordinatorMachine
 from umwelt.cluster.coordinator.state import RunOptions, RunState
 from umwelt.cluster.events import MessageReceived, Timer, TorusDivided
@@ -87,7 +87,7 @@ class Point:
 def portions(beings: int, nodes: int) -> list[Shard]:
     """A world of the benchmark in parts, in this process."""
     world = earth_world(beings)
-    zero = tick_zero(world)
+    zero = generate_world(world)
     torus = torus_of(world)
     blocks = np.ones((-(-torus.height // 8), -(-torus.width // 8)), np.int64)
     members = [Member(str(i), str(i), "", "", tuple(r)) for i, r in enumerate(cut(torus, blocks, nodes, 1))]  # type: ignore[arg-type]
@@ -235,8 +235,8 @@ def run_cluster(beings: int, nodes: int, k: int, ticks: int) -> Point:
         engine.start()
         seen: list[tuple[float, int]] = []
         while not seen or seen[-1][1] < FIRST_TICK + ticks:
-            if engine.turn(0.02):
-                status = engine.line.status  # type: ignore[union-attr]
+            if engine.poll(0.02):
+                status = engine.coordinator.status  # type: ignore[union-attr]
                 if status["tick"] >= FIRST_TICK:
                     seen.append((time.monotonic(), status["tick"]))
         waiting = max(node["waiting_share"] for node in status["nodes"])

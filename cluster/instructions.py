@@ -1,6 +1,6 @@
 """Instructions: the output of the two machines (`node/machine.py`, `coordinator/machine.py`).
 
-The drivers (`node/driver.py`, `coordinator/driver.py`) carry them out; those that produce something are answered with
+The drivers (`node/driver.py`, `coordinator/driver.py`) carry them out; those that produce something are answer with
 an event (`events.py`).
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from umwelt.cluster.wire.messages import Message
-from umwelt.cluster.wire.protocol import Assignment, Deed, Member, Welcome
+from umwelt.cluster.wire.protocol import Assignment, Member, ScheduledCommand, Welcome
 
 # --- of both machines
 
@@ -62,7 +62,7 @@ class RunTick:
     """Apply the commands of this tick in their order, then run the laws. Answered with `TickFinished`."""
 
     tick: int
-    deeds: tuple[Deed, ...]
+    commands: tuple[ScheduledCommand, ...]
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,11 @@ class JournalMap:
 
 
 @dataclass(frozen=True)
-class JournalDeeds:
+class JournalCommands:
     """Journal commands. All messages that follow this instruction wait until it is durable."""
 
     ticket: str
-    deeds: tuple[Deed, ...]
+    commands: tuple[ScheduledCommand, ...]
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ class EndRun:
 CoordinatorAction = (
     DivideTorus
     | JournalMap
-    | JournalDeeds
+    | JournalCommands
     | JournalBirths
     | JournalTick
     | BeginSnapshot

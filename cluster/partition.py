@@ -60,7 +60,7 @@ def overlaps(taker: Rectangle, giver: Rectangle, halo_cells: int, torus: Torus) 
     out.
     """
     home = (halo_cells, halo_cells)
-    every_image = images(taker.grown(halo_cells), giver, torus)
+    every_image = images(taker.expand(halo_cells), giver, torus)
     return [image for image in every_image if giver != taker or image[1:] != home]
 
 

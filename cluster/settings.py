@@ -11,8 +11,6 @@ COORDINATOR_FILE = "coordinator.json"
 """In the run's folder: the coordinator's address and process id, while it runs."""
 COORDINATOR_LOCK = ".coordinator.lock"
 """In the run's folder: locked by the coordinator that runs it."""
-GATEWAY_FILE = "gateway.json"
-"""In the run's folder: the gateway's address and process id, while it runs."""
 
 COORDINATOR_ORPHAN_S = 20.0
 """For so long a coordinator whose launcher is gone tries to save the world before it ends."""

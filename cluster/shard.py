@@ -16,11 +16,11 @@ import msgspec
 import numpy as np
 from numcodecs import zstd
 
-from umwelt.agents.commands import deeds
-from umwelt.agents.open_world import opened
+from umwelt.agents import commands
+from umwelt.agents.open_world import open_region
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.partition import overlaps
-from umwelt.cluster.wire.protocol import Assignment, Deed, TickRecord
+from umwelt.cluster.wire.protocol import Assignment, ScheduledCommand, TickRecord
 from umwelt.sandbox import audit
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SpeciesError
@@ -82,7 +82,7 @@ class Shard:
         self.which = assign.which
         self.rectangles = [Rectangle(*member.rectangle) for member in assign.members]
         k, owned = assign.ticks_per_exchange, self.rectangles[assign.which]
-        self.region = opened(world, pieces, constants, assign.tick, k, owned, controls)
+        self.region = open_region(world, pieces, constants, assign.tick, k, owned, controls)
         if checked:
             check_species(world, self.region)
         self._species = list(world.laws.species(world)) if world.laws.species else []
@@ -127,10 +127,10 @@ class Shard:
 
     # --- time
 
-    def step(self, due: Sequence[Deed], between: Callable[[Law], None] | None = None) -> None:
+    def step(self, due: Sequence[ScheduledCommand], between: Callable[[Law], None] | None = None) -> None:
         """Applies the commands of this tick, then runs the laws; calls `between` after each law."""
-        for deed in due:
-            deeds.apply(self.region, deeds.read(deed.content), deed.number)
+        for command in due:
+            commands.apply(self.region, commands.decode(command.content), command.number)
         step(self.region, self.world.laws, between)
 
     def record(self) -> tuple[TickRecord, list[dict[str, np.ndarray]]]:
@@ -215,7 +215,7 @@ def unpack_halo(region: Region, parts: Sequence[Rectangle], frames: Sequence[Any
         raise ValueError("the number of parts is wrong")
     counts = np.frombuffer(frames[0], np.int32).reshape(len(parts), len(tables))
     cells = sum(field.cell_bytes for field in region.field_list) * sum(part.cells for part in parts)
-    row_bytes = [sum(column.row_bytes for column in table.carried()) for table in tables.values()]
+    row_bytes = [sum(column.row_bytes for column in table.stored_columns()) for table in tables.values()]
     expected = cells + int(np.dot(counts.sum(axis=0, dtype=np.int64), np.array(row_bytes, np.int64)))
     whole = frames[1] if len(frames) == 2 else _decompress(frames, expected)
     if (counts < 0).any() or len(whole) != expected:
@@ -233,7 +233,7 @@ def unpack_halo(region: Region, parts: Sequence[Rectangle], frames: Sequence[Any
         fields = {field.name: read(field.dtype, field.shape(part.height, part.width)) for field in region.field_list}
         beings = {}
         for (name, table), count in zip(tables.items(), rows, strict=True):
-            columns = {c.name: read(c.dtype, c.shape(count)) for c in table.carried()}
+            columns = {c.name: read(c.dtype, c.shape(count)) for c in table.stored_columns()}
             for axis, size in (("y_fixed", part.height), ("x_fixed", part.width)):
                 if count and not 0 <= columns[axis].min() <= columns[axis].max() < size * SUBCELL:
                     raise ValueError(f"{name}: {axis} lies outside the part")

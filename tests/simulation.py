@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.commands import deeds
-from umwelt.agents.open_world import opened, tick_zero, torus_of
+from umwelt.agents import commands
+from umwelt.agents.open_world import generate_world, open_region, torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.coordinator.driver import CoordinatorDriver
 from umwelt.cluster.coordinator.machine import CoordinatorMachine
@@ -23,8 +23,8 @@ from umwelt.cluster.partition import BLOCK_CELLS, cut, max_parts
 from umwelt.cluster.run.store import Entry
 from umwelt.cluster.wire.loopback import Faults, Network
 from umwelt.cluster.wire.protocol import (
-    Deed,
     Order,
+    ScheduledCommand,
     SnapshotPart,
     SubmitCommands,
     TicketResult,
@@ -48,7 +48,7 @@ class Disk:
     parts: dict[tuple[int, int, bool], list[tuple[Any, Controls]]] = field(default_factory=dict)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     digests: dict[int, int] = field(default_factory=dict)
-    deeds: list[tuple[str, Deed]] = field(default_factory=list)
+    commands: list[tuple[str, ScheduledCommand]] = field(default_factory=list)
     epoch: int = 0
     maps: list[Any] = field(default_factory=list)
 
@@ -60,7 +60,7 @@ class MemoryStorage:
         self.world, self.disk = world, disk
 
     def check_command(self, content: bytes) -> None:
-        deeds.checked(self.world, deeds.read(content))
+        commands.check(self.world, commands.decode(content))
 
     def divide_torus(self, divide: Any) -> list[tuple[int, int, int, int]]:
         torus = torus_of(self.world)
@@ -102,7 +102,7 @@ class MemoryStorage:
         self.disk.snapshots[entry.name] = {
             "entry": entry,
             "pieces": pieces,
-            "controls": Controls.read(complete.controls),
+            "controls": Controls.from_json(complete.controls),
             "births": complete.births,
             "deaths": complete.deaths,
         }
@@ -139,7 +139,7 @@ class MemorySnapshots:
         if into is None:  # nobody waits for it any more
             return
         into[:] = [part for part in into if part[0].rectangle != piece.rectangle] + [(piece, region.controls.copy())]
-        done(SnapshotPart(tick, kept, {"rectangle": list(piece.rectangle)}, region.controls.written(), 0.001))
+        done(SnapshotPart(tick, kept, {"rectangle": list(piece.rectangle)}, region.controls.to_json(), 0.001))
 
 
 class Simulation:
@@ -162,7 +162,7 @@ class Simulation:
         self.world, self.seed, self.compute_s = world, seed, compute_s
         self.network = Network(seed, faults or Faults(delay_s=(0.0005, 0.002)))
         self.disk = Disk()
-        zero = tick_zero(world)
+        zero = generate_world(world)
         self.disk.constants = zero.constants
         self.disk.snapshots[Entry(0, True).name] = {
             "entry": Entry(0, True),
@@ -201,7 +201,7 @@ class Simulation:
         """Start the coordinator, or start it again from what is on the disk."""
         torus, reach = torus_of(self.world), self.world.laws.light_speed
         newest = max(self.disk.snapshots.values(), key=lambda found: found["entry"])
-        journalled = self.disk.deeds
+        journalled = self.disk.commands
         state = RunState(
             torus,
             reach,
@@ -209,10 +209,10 @@ class Simulation:
             newest["births"],
             newest["deaths"],
             self.disk.epoch,
-            1 + max((deed.number for _, deed in journalled), default=0),
+            1 + max((command.number for _, command in journalled), default=0),
             1 + max(self.disk.digests, default=-1),
-            tuple(deed for _, deed in journalled if deed.tick >= newest["entry"].tick),
-            tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(journalled)),
+            tuple(command for _, command in journalled if command.tick >= newest["entry"].tick),
+            tuple((ticket, command.tick, command.number) for ticket, command in reversed(journalled)),
         )
         welcome = Welcome("", self.world.name, "", "")
         machine = CoordinatorMachine(state, self.options, welcome, {"laws": "same"})
@@ -276,7 +276,7 @@ class Simulation:
 
     def submit(self, ticket: str, contents: Sequence[Any], tick: int = -1) -> None:
         """A person's command; say it again until it is answered."""
-        message = SubmitCommands(ticket, [deeds.written(content) for content in contents], tick)
+        message = SubmitCommands(ticket, [commands.encode(content) for content in contents], tick)
         self.person.send("loop://coordinator", encode(message))
 
     def order(self, what: str, value: float = 0.0, name: str = "") -> None:
@@ -321,16 +321,18 @@ class Simulation:
         return min(ticks, default=0)
 
 
-def undisturbed(world: WorldFile, last_tick: int, journalled: Sequence[Deed]) -> tuple[dict[int, int], Region]:
-    """The digests of every tick of a world of one, with the same deeds at the same ticks; and the end of it."""
-    zero = tick_zero(world)
-    region = opened(world, [zero.cut(zero.owned)], zero.constants, 0, 1, Rectangle(0, 0, *torus_of(world)))
+def undisturbed(
+    world: WorldFile, last_tick: int, journalled: Sequence[ScheduledCommand]
+) -> tuple[dict[int, int], Region]:
+    """The digests of every tick of a world of one, with the same commands at the same ticks; and the end of it."""
+    zero = generate_world(world)
+    region = open_region(world, [zero.cut(zero.owned)], zero.constants, 0, 1, Rectangle(0, 0, *torus_of(world)))
     digests = {0: whole(region)}
     for tick in range(last_tick):
         region.wrap()
-        for deed in sorted(journalled, key=lambda deed: deed.number):
-            if deed.tick == tick:
-                deeds.apply(region, deeds.read(deed.content), deed.number)
+        for command in sorted(journalled, key=lambda command: command.number):
+            if command.tick == tick:
+                commands.apply(region, commands.decode(command.content), command.number)
         step(region, world.laws)
         digests[tick + 1] = whole(region)
     return digests, region

@@ -20,13 +20,14 @@ from typing import Any
 from carving import golden
 from simulation import Disk, MemorySnapshots, MemoryStorage
 
-from umwelt.agents.open_world import begin, tick_zero, torus_of
+from umwelt.agents.open_world import begin, generate_world, torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.coordinator.driver import CoordinatorDriver
 from umwelt.cluster.coordinator.machine import CoordinatorMachine
 from umwelt.cluster.coordinator.state import RunOptions, RunState
 from umwelt.cluster.events import WorldPrepared
-from umwelt.cluster.gateway.server import DOOR_LIMITS, Gateway
+from umwelt.cluster.gateway.process import DOOR_LIMITS
+from umwelt.cluster.gateway.server import Gateway
 from umwelt.cluster.launch.local import Engine, Plan
 from umwelt.cluster.node.driver import NodeDriver
 from umwelt.cluster.node.machine import NodeMachine
@@ -35,7 +36,7 @@ from umwelt.cluster.node.queries import QueryServer
 from umwelt.cluster.node.tile_publisher import TilePublisher
 from umwelt.cluster.partition import max_parts
 from umwelt.cluster.run.store import Entry, Store
-from umwelt.cluster.tasks.node_worker import Bench
+from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.wire.keys import KEEPER, SPECTATOR, WORLD, Keys
 from umwelt.cluster.wire.protocol import CancelTasks, QueryRequest, Welcome
 from umwelt.cluster.wire.transport import ZmqTransport
@@ -60,7 +61,7 @@ class Town:
         self.keys = {role: Keys.load(keys, role) if keys else None for role in ("world", "node")}
         self.bind = bind or f"ipc://{self.folder}/gateway"
         self.disk = Disk()
-        zero = tick_zero(world)
+        zero = generate_world(world)
         self.disk.constants = zero.constants
         self.disk.snapshots[Entry(0, True).name] = {
             "entry": Entry(0, True),
@@ -105,7 +106,7 @@ class Town:
     def begin_coordinator(self) -> None:
         """Start the coordinator, or start it again from what is on the disk."""
         torus, reach = torus_of(self.world), self.world.laws.light_speed
-        newest, journalled = max(self.disk.snapshots.values(), key=lambda found: found["entry"]), self.disk.deeds
+        newest, journalled = max(self.disk.snapshots.values(), key=lambda found: found["entry"]), self.disk.commands
         state = RunState(
             torus,
             reach,
@@ -113,10 +114,10 @@ class Town:
             newest["births"],
             newest["deaths"],
             self.disk.epoch,
-            1 + max((deed.number for _, deed in journalled), default=0),
-            max([1 + max(self.disk.digests, default=-1), *(deed.tick for _, deed in journalled)]),
-            tuple(deed for _, deed in journalled if deed.tick >= newest["entry"].tick),
-            tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(journalled)),
+            1 + max((command.number for _, command in journalled), default=0),
+            max([1 + max(self.disk.digests, default=-1), *(command.tick for _, command in journalled)]),
+            tuple(command for _, command in journalled if command.tick >= newest["entry"].tick),
+            tuple((ticket, command.tick, command.number) for ticket, command in reversed(journalled)),
         )
         machine = CoordinatorMachine(state, self.options, Welcome("", self.world.name, "", ""), {"laws": "same"})
         self.coordinator_transport = self._transport("coordinator", "world")
@@ -152,7 +153,7 @@ class Town:
         )
         self.nodes.append(node)
         self.publishers[id(node)] = publisher
-        self.answers[id(node)] = QueryServer(publisher, transport.send, Bench(f"node-{number}"))
+        self.answers[id(node)] = QueryServer(publisher, transport.send, NodeWorker(f"node-{number}"))
 
     def _looked(self, node: NodeDriver, incoming: Any, message: Any) -> bool:
         """What a node does with what comes from the gateway."""
@@ -271,8 +272,8 @@ def attended(folder: Path, nodes: int) -> Iterator[Engine]:
     engine.start()
 
     def watch() -> None:
-        while not ending.is_set() and not engine.resting:
-            engine.turn(0.05)
+        while not ending.is_set() and not engine.finished:
+            engine.poll(0.05)
 
     keeper = threading.Thread(target=watch)
     keeper.start()

@@ -130,7 +130,7 @@ class Stand:
     def moving(self) -> bool:
         """Whether the camera is on its way."""
         camera = self.session.camera
-        return (camera.y, camera.x, camera.scale) != camera.wished
+        return (camera.y, camera.x, camera.scale) != camera.target
 
     def pixels(self) -> np.ndarray:
         """What is seen, `uint8[height, width, 3]`; the last frame's, drawn once more."""

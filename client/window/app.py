@@ -1,4 +1,4 @@
-"""Opening the window, or drawing one frame: what `umwelt view` does. What is missing becomes one line."""
+"""`umwelt view`: opens the window, or draws one frame into a picture. What is missing for it becomes one error line."""
 
 import os
 import sys
@@ -7,87 +7,101 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from umwelt.client.connection.promises import PromisedConnection
 from umwelt.client.window.feed.camera import MAX_SCALE, MIN_SCALE, Camera
-from umwelt.client.window.session import NEAR_BYTES_A_S, PromisedConnection, Session
+from umwelt.client.window.session import NEAR_BYTES_PER_S, Session
 from umwelt.sandbox.errors import RunError, UmweltError
 
 SIZE = (1280, 800)
 MIN_SIDE, MAX_SIDE = 64, 8192
 SETTLES_WITHIN_S = 30.0
 SETTLED_FRAMES = 12
+"""So many complete frames are drawn before a picture is taken, so that everything has faded and glided into place."""
 ANSWER_S = 10.0
 
 
 @dataclass
 class Sight:
-    """Where to look first: the cell in the middle (x, y), pixels a cell, the window's size."""
+    """What the window shows first. None means the default, which `umwelt view --help` names."""
 
     at: tuple[int, int] | None = None
+    """The cell in the middle: x, y."""
     zoom: float | None = None
+    """Pixels per cell."""
     size: tuple[int, int] = SIZE
+    """The window's width and height in pixels."""
     panels: bool | None = None
-    """None: shown in a window, not in a screenshot."""
+    """None: panels are shown in a window and hidden in a picture."""
 
 
 def view(place: str | Path | None, keys: Path | None, demo: bool, picture: Path | None, sight: Sight) -> None:
-    """Open the window on a running world, or on the recording; with a picture's path, draw one settled frame of it."""
+    """Open a window on a running world, or on the bundled recording; with `picture`, draw one settled frame into it.
+
+    Returns when the window has closed and its recordings are written.
+    """
     check(sight, picture)
     if demo and place is not None:
-        raise UmweltError(f"view {place} --demo: give an address, or --demo without one")
+        raise UmweltError(f"view {place} --demo: give an address, or --demo without an address")
     prepare_display(picture is not None)
-    window_type = imported()
-    session = opened(place, keys, demo, sight)
+    window_type = import_window()
+    session = open_session(place, keys, demo, sight)
+    window = None
     try:
-        window = _made(window_type, session, sight, picture)
+        window = _open_window(window_type, session, sight, picture)
         if picture is None:
             import arcade
 
             arcade.run()
         else:
-            settled(window)
+            settle(window)
             from umwelt.client.window.recording.recorder import screenshot
 
             screenshot(window.pixels(), picture)
             window.close()
     finally:
         session.close()
+        if window is not None:
+            window.captures.finish()
 
 
 def check(sight: Sight, picture: Path | None) -> None:
-    """Refuse what cannot be shown, before anything is opened."""
+    """Raise UmweltError for options that cannot be fulfilled; called before anything is opened."""
     width, height = sight.size
     if min(sight.size) < MIN_SIDE or max(sight.size) > MAX_SIDE:
         raise UmweltError(f"--size {width}x{height}: use {MIN_SIDE} to {MAX_SIDE} pixels a side")
     if sight.zoom is not None and not MIN_SCALE <= sight.zoom <= MAX_SCALE:
-        raise UmweltError(f"--zoom {sight.zoom:g}: use {MIN_SCALE:g} to {MAX_SCALE:g} pixels a cell")
+        raise UmweltError(f"--zoom {sight.zoom:g}: use {MIN_SCALE:g} to {MAX_SCALE:g} pixels per cell")
     if picture is not None:
         from umwelt.client.pictures.picture import SUFFIXES
 
         if picture.suffix.lower() not in SUFFIXES:
-            raise UmweltError(f"--screenshot {picture}: pictures end in {', '.join(SUFFIXES)}: name it so")
+            suffixes = ", ".join(SUFFIXES)
+            raise UmweltError(f"--screenshot {picture}: unknown picture format: use a name that ends in {suffixes}")
 
 
 def has_display() -> bool:
-    """Whether a window could be opened here."""
+    """Whether a window can be opened on this machine."""
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def prepare_display(hidden: bool) -> None:
-    """A screenshot needs no display; a window does."""
+    """Choose how to draw without a display; raises UmweltError if a window is wanted and there is none.
+
+    Must be called before Arcade is imported.
+    """
     if hidden and not has_display():
         os.environ.setdefault("ARCADE_HEADLESS", "1")
     if not has_display() and os.environ.get("ARCADE_HEADLESS", "").lower() not in ("1", "true"):
-        raise UmweltError(
-            "view: no display here: set DISPLAY, or use --screenshot FILE; umwelt launch shows worlds in the terminal"
-        )
+        fix = "set DISPLAY, or use --screenshot FILE; umwelt launch shows worlds in the terminal"
+        raise UmweltError(f"view: there is no display: {fix}")
 
 
-def imported() -> Any:
-    """The window's class; one line for each library that is missing."""
+def import_window() -> Any:
+    """Import and return the class `Window`; raises UmweltError that names a missing package or library."""
     try:
         import pyglet
 
-        pyglet.options.debug_gl = False  # asking for errors after every call of GL takes as long as the calls
+        pyglet.options.debug_gl = False  # checking for errors after every GL call takes as long as the calls
         from umwelt.client.window.window import Window
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("arcade", "pyglet", "imgui_bundle"):
@@ -95,18 +109,18 @@ def imported() -> Any:
             raise UmweltError(line) from None
         raise
     except ImportError as error:
-        raise UmweltError(_missing(error)) from None
+        raise UmweltError(_missing_library(error)) from None
     return Window
 
 
-def _missing(error: Exception) -> str:
-    what = " ".join(str(error).split()) or type(error).__name__
-    mend = "install OpenGL's libraries (Debian: apt-get install libgl1 libegl1 libfreetype6 libfontconfig1)"
-    return f"view: no window can be opened: {what}: {mend}"
+def _missing_library(error: Exception) -> str:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    fix = "install OpenGL's libraries (Debian: apt-get install libgl1 libegl1 libfreetype6 libfontconfig1)"
+    return f"view: no window can be opened: {reason}: {fix}"
 
 
-def opened(place: str | Path | None, keys: Path | None, demo: bool, sight: Sight) -> Session:
-    """A session on a running world, or on the recording."""
+def open_session(place: str | Path | None, keys: Path | None, demo: bool, sight: Sight) -> Session:
+    """Connect to a running world, or open the bundled recording, and look where `sight` says."""
     world: Any
     if demo:
         from umwelt.client.window.recording.demo import Demo
@@ -114,9 +128,9 @@ def opened(place: str | Path | None, keys: Path | None, demo: bool, sight: Sight
         world = Demo()
     else:
         from umwelt.client.commands.remote import place_of
-        from umwelt.client.connection.api import core_of
+        from umwelt.client.connection.api import open_link
 
-        core = core_of(place_of(None if place is None else str(place)), keys, NEAR_BYTES_A_S)
+        core = open_link(place_of(None if place is None else str(place)), keys, NEAR_BYTES_PER_S)
         world = PromisedConnection(core, ANSWER_S)
     try:
         known = world.core.known
@@ -134,26 +148,27 @@ def opened(place: str | Path | None, keys: Path | None, demo: bool, sight: Sight
     return Session(world, camera)
 
 
-def _made(window_type: Any, session: Session, sight: Sight, picture: Path | None) -> Any:
-    """The window; whatever a display or its driver lacks becomes one line."""
+def _open_window(window_type: Any, session: Session, sight: Sight, picture: Path | None) -> Any:
+    """Create the window; an error of the display or its driver becomes one line."""
     panels = sight.panels if sight.panels is not None else picture is None
     try:
         return window_type(session, sight.size, panels, shown=picture is None)
     except UmweltError:
         raise
     except Exception as error:
-        known = ("NoSuchDisplay", "NoSuchConfig", "ContextException", "GLException", "MissingFunction", "EGL")
+        of_display = ("NoSuchDisplay", "NoSuchConfig", "ContextException", "GLException", "MissingFunction", "EGL")
         name = type(error).__name__
-        if name.startswith(known) or isinstance(error, ImportError | OSError):
+        if name.startswith(of_display) or isinstance(error, ImportError | OSError):
             if "Display" in name:
-                line = f"view: display {os.environ.get('DISPLAY', '')!s} cannot be opened: see that it runs"
+                display = os.environ.get("DISPLAY", "")
+                line = f"view: display {display} cannot be opened: check DISPLAY and that an X server runs there"
                 raise UmweltError(line) from None
-            raise UmweltError(_missing(error)) from None
+            raise UmweltError(_missing_library(error)) from None
         raise
 
 
-def settled(window: Any) -> None:
-    """Turn the window by hand until all that is to be seen has come and has been drawn a few times."""
+def settle(window: Any) -> None:
+    """Run the window's frames until everything in view has arrived and has been drawn a few times."""
     session, end_s, frames = window.session, time.monotonic() + SETTLES_WITHIN_S, 0
     while frames < SETTLED_FRAMES:
         window.switch_to()
@@ -163,7 +178,7 @@ def settled(window: Any) -> None:
         if session.feed.complete and session.status:
             frames += 1
         elif time.monotonic() > end_s:
-            raise RunError("view: nothing came to see: see whether the world still runs: umwelt status")
+            raise RunError("view: nothing arrived from the world: check that it still runs: umwelt status")
         if frames < SETTLED_FRAMES:
             window.flip()
             time.sleep(0.005)

@@ -1,6 +1,6 @@
 """The commands on a world that are journalled but not over: each gets a tick and a number, each ticket once. No I/O."""
 
-from umwelt.cluster.wire.protocol import Deed, SubmitCommands, TicketResult
+from umwelt.cluster.wire.protocol import ScheduledCommand, SubmitCommands, TicketResult
 from umwelt.sandbox.errors import BusyError, CommandError
 
 MAX_TICKETS = 10_000
@@ -12,11 +12,13 @@ MAX_AHEAD_TICKS = 1_000_000
 class PendingCommands:
     """Commands by tick, and tickets. Owned by `CoordinatorMachine`.
 
-    `deeds` are the commands from the last complete snapshot on, `tickets` the latest ones.
+    `commands` are the commands from the last complete snapshot on, `tickets` the latest ones.
     """
 
-    def __init__(self, deeds: tuple[Deed, ...], tickets: tuple[tuple[str, int, int], ...], next_number: int):
-        self.deeds = list(deeds)
+    def __init__(
+        self, commands: tuple[ScheduledCommand, ...], tickets: tuple[tuple[str, int, int], ...], next_number: int
+    ):
+        self.commands = list(commands)
         by_ticket = {ticket: (tick, number) for ticket, tick, number in tickets}
         self.tickets = dict(sorted(by_ticket.items(), key=lambda item: item[1][1])[-MAX_TICKETS:])
         """Tick and number of the first command of each ticket."""
@@ -27,7 +29,7 @@ class PendingCommands:
         known = self.tickets.get(ticket)
         return TicketResult(ticket, *known) if known is not None else None
 
-    def add(self, submit: SubmitCommands, first_tick: int) -> tuple[Deed, ...]:
+    def add(self, submit: SubmitCommands, first_tick: int) -> tuple[ScheduledCommand, ...]:
         """Gives the commands of a ticket a tick, not before `first_tick`, and their numbers.
 
         Raises CommandError if they are for a tick too far ahead, BusyError if there are too many.
@@ -35,20 +37,23 @@ class PendingCommands:
         tick = max(first_tick, submit.tick)
         if tick > first_tick + MAX_AHEAD_TICKS:
             raise CommandError(f"tick {tick} is too far ahead of tick {first_tick}: give an earlier one")
-        if len(self.deeds) + len(submit.deeds) > MAX_PENDING_COMMANDS:
+        if len(self.commands) + len(submit.commands) > MAX_PENDING_COMMANDS:
             raise BusyError("too many commands at once: try again later")
-        deeds = tuple(Deed(tick, self._next_number + index, content) for index, content in enumerate(submit.deeds))
-        self._next_number += len(deeds)
-        self.deeds += deeds
-        self.tickets[submit.ticket] = (tick, deeds[0].number if deeds else 0)
+        first = self._next_number
+        commands = tuple(
+            ScheduledCommand(tick, number, content) for number, content in enumerate(submit.commands, first)
+        )
+        self._next_number += len(commands)
+        self.commands += commands
+        self.tickets[submit.ticket] = (tick, commands[0].number if commands else 0)
         if len(self.tickets) > MAX_TICKETS:
             del self.tickets[next(iter(self.tickets))]
-        return deeds
+        return commands
 
-    def between(self, from_tick: int, through: int) -> list[Deed]:
+    def between(self, from_tick: int, through: int) -> list[ScheduledCommand]:
         """The commands from a tick until another one, that one excluded."""
-        return [deed for deed in self.deeds if from_tick <= deed.tick < through]
+        return [command for command in self.commands if from_tick <= command.tick < through]
 
     def drop_before(self, tick: int) -> None:
         """Drops commands that a complete snapshot contains."""
-        self.deeds = [deed for deed in self.deeds if deed.tick >= tick]
+        self.commands = [command for command in self.commands if command.tick >= tick]

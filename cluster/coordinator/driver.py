@@ -28,7 +28,7 @@ from umwelt.cluster.instructions import (
     EndRun,
     FetchPart,
     JournalBirths,
-    JournalDeeds,
+    JournalCommands,
     JournalMap,
     JournalTick,
     SendMessage,
@@ -66,7 +66,7 @@ class CoordinatorStorage(Protocol):
     def journal_map(self, opened: JournalMap) -> None:
         """Journals a map, durably."""
 
-    def journal_commands(self, entered: JournalDeeds) -> None:
+    def journal_commands(self, entered: JournalCommands) -> None:
         """Journals commands; they are durable after `commit`."""
 
     def journal_births(self, raw: Sequence[Any]) -> None:
@@ -182,12 +182,12 @@ class CoordinatorDriver:
         self._handle(MessageReceived(order))
 
     def _check(self, submit: SubmitCommands) -> UmweltError | None:
-        if len(submit.deeds) > MAX_COMMANDS or sum(map(len, submit.deeds)) > MAX_COMMAND_BYTES:
+        if len(submit.commands) > MAX_COMMANDS or sum(map(len, submit.commands)) > MAX_COMMAND_BYTES:
             return CommandError(
                 f"too much at once: give at most {MAX_COMMANDS} commands and {MAX_COMMAND_BYTES:,} bytes"
             )
         try:
-            for content in submit.deeds:
+            for content in submit.commands:
                 self.storage.check_command(content)
         except UmweltError as error:
             return error
@@ -240,7 +240,7 @@ class CoordinatorDriver:
                 return TorusDivided(action.epoch, self.storage.divide_torus(action))
             case JournalMap():
                 self.storage.journal_map(action)
-            case JournalDeeds():
+            case JournalCommands():
                 self.storage.journal_commands(action)
                 self._held_back = self._held_back if self._held_back is not None else []
             case JournalBirths():

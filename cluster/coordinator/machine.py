@@ -49,7 +49,7 @@ from umwelt.cluster.instructions import (
     EndRun,
     FetchPart,
     JournalBirths,
-    JournalDeeds,
+    JournalCommands,
     JournalMap,
     SendMessage,
 )
@@ -120,7 +120,7 @@ class CoordinatorMachine:
         self.membership = Membership(options.max_parts, options.dead_after_s)
         self.snapshots = Snapshots(state.snapshot, options.mark_s, options.kept_s)
         self.grants = Grants(state.snapshot.tick, state.horizon, options.last_tick)
-        self.commands = PendingCommands(state.deeds, state.tickets, state.next_number)
+        self.commands = PendingCommands(state.commands, state.tickets, state.next_number)
         self.records = WorldRecords(state.births, state.deaths)
         self.balance = LoadBalance(state.torus, state.reach, options.ticks_per_exchange)
         self.reports = StatusReports()
@@ -523,12 +523,12 @@ class CoordinatorMachine:
         try:
             if self.phase == Phase.RESTING:
                 raise RunError("the world rests: umwelt resume wakes it")
-            deeds = self.commands.add(submit, self.grants.first_free_tick)
+            commands = self.commands.add(submit, self.grants.first_free_tick)
         except UmweltError as error:
             return [SendMessage(sender, TicketResult(submit.ticket, -1, 0, str(error), error.code))]
         result = self.commands.result(submit.ticket)
         assert result is not None
-        return [JournalDeeds(submit.ticket, deeds), SendMessage(sender, result)]
+        return [JournalCommands(submit.ticket, commands), SendMessage(sender, result)]
 
     def _on_order(self, order: Order, sender: Any) -> Instructions:
         line = code = ""

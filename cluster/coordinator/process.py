@@ -25,12 +25,12 @@ from umwelt.cluster.partition import max_parts
 from umwelt.cluster.process import StopSignal, announce, read_settings, report_errors
 from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.remote_store import FarStore, opened_store
-from umwelt.cluster.run.replay import described_world
+from umwelt.cluster.run.remote_store import RemoteStore, open_store
+from umwelt.cluster.run.replay import read_run_world
 from umwelt.cluster.run.store import Entry, Store
-from umwelt.cluster.run.verify import keep_ledger
+from umwelt.cluster.run.verify import update_chain
 from umwelt.cluster.settings import COORDINATOR_FILE, COORDINATOR_LOCK, COORDINATOR_ORPHAN_S, CoordinatorSettings
-from umwelt.cluster.wire.keys import KEEPER, NODE, WORLD, Keys, ledger_secret
+from umwelt.cluster.wire.keys import KEEPER, NODE, WORLD, Keys, load_chain_secret
 from umwelt.cluster.wire.protocol import Order, Welcome
 from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox import snapshot
@@ -50,18 +50,18 @@ class CoordinatorProcess:
     """
 
     def __init__(self, settings: CoordinatorSettings):
-        store = opened_store(Path(settings.run).resolve())
+        store = open_store(Path(settings.run).resolve())
         self._lock = lock_run(store.folder)
-        world = described_world(store)
+        world = read_run_world(store)
         keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
         entry, manifest, lines = newest_good(store, world)
         for line in lines:
             self._print(line)
-        store.tidy()
+        store.remove_unfinished()
         journal, secret = _open_journal(store, settings.keys)
         state = read_state(journal, world, entry, manifest)
-        token = snapshot_transfer.offer(store.folder)
-        url = store.url if isinstance(store, FarStore) else ""
+        token = snapshot_transfer.write_token(store.folder)
+        url = store.url if isinstance(store, RemoteStore) else ""
         welcome = Welcome(world.text, world.name, str(store.folder), token, url, settings.checked)
         self._store = store
         self._storage = RunStorage(world, store, journal, snapshot.load_constants(store.path(*entry), manifest), secret)
@@ -94,7 +94,7 @@ class CoordinatorProcess:
     def close(self) -> None:
         """Closes the journal and the transport, and removes what tells others of this process."""
         self._storage.close()
-        snapshot_transfer.withdraw(self._store.folder)
+        snapshot_transfer.remove_tokens(self._store.folder)
         (self._store.folder / COORDINATOR_FILE).unlink(missing_ok=True)
         self._transport.close()
 
@@ -131,11 +131,11 @@ def read_state(journal: Journal, world: WorldFile, entry: Entry, manifest: snaps
         entry,
         manifest.counts["births"],
         manifest.counts["deaths"],
-        max(journal.last_epoch(), manifest.epoch),
-        1 + journal.last_number(),
-        max(tick, 1 + journal.last_tick()),
-        tuple(deed for _, deed in journal.deeds(tick)),
-        tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(list(journal.deeds()))),
+        max(journal.history.last_epoch(), manifest.epoch),
+        1 + journal.history.last_number(),
+        max(tick, 1 + journal.history.last_tick()),
+        tuple(command for _, command in journal.history.commands(tick)),
+        tuple((ticket, command.tick, command.number) for ticket, command in reversed(list(journal.history.commands()))),
     )
 
 
@@ -155,14 +155,14 @@ def options_from(settings: CoordinatorSettings, world: WorldFile) -> RunOptions:
 def _open_journal(store: Store, keys: str) -> tuple[Journal, bytes | None]:
     """Opens the journal and brings its hash chain up to date; returns it with the key that signs the chain, if any."""
     journal = Journal(store.journal)
-    secret = ledger_secret(Path(keys)) if keys else None
-    if secret is not None and not journal.head_stands():
+    secret = load_chain_secret(Path(keys)) if keys else None
+    if secret is not None and not journal.chain.has_last_head():
         journal.close()
         raise RunError(
-            f"{store.journal}: its last head is not of this ledger: umwelt verify {store.folder} tells what was "
-            "changed: take it from a copy, or resume the run without keys"
+            f"{store.journal}: its last head does not belong to this hash chain: umwelt verify {store.folder} says "
+            "what was changed: take the journal from a copy, or resume the run without keys"
         )
-    keep_ledger(store, journal)
+    update_chain(store, journal)
     return journal, secret
 
 

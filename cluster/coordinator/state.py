@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from umwelt.cluster.run.store import Entry
-from umwelt.cluster.wire.protocol import Deed
+from umwelt.cluster.wire.protocol import ScheduledCommand
 from umwelt.sandbox.region import Torus
 
 
@@ -26,7 +26,7 @@ class RunState:
     """The journal number of the next command."""
     horizon: int = 0
     """No new command may take effect before this tick: it may have been computed already."""
-    deeds: tuple[Deed, ...] = ()
+    commands: tuple[ScheduledCommand, ...] = ()
     """The journalled commands from the snapshot's tick on."""
     tickets: tuple[tuple[str, int, int], ...] = ()
     """Ticket, tick and number of every command that was journalled."""

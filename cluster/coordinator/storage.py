@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.instructions import (
@@ -18,7 +18,7 @@ from umwelt.cluster.instructions import (
     CompleteSnapshot,
     DivideTorus,
     FetchPart,
-    JournalDeeds,
+    JournalCommands,
     JournalMap,
     JournalTick,
 )
@@ -26,13 +26,14 @@ from umwelt.cluster.partition import BLOCK_CELLS, cut
 from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.store import Entry, Store
-from umwelt.cluster.run.verify import papers_of
+from umwelt.cluster.run.verify import snapshot_record
 from umwelt.cluster.settings import FILE_REQUEST_RETRY_S
 from umwelt.cluster.shard import unpack_births
 from umwelt.cluster.wire.protocol import FileChunk, FileRequest
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError, UmweltError
+from umwelt.sandbox.region import Rectangle
 
 COMMIT_INTERVAL_S = 1.0
 CELL_WEIGHT, BEING_WEIGHT = 1, 6
@@ -71,7 +72,7 @@ class RunStorage:
         self.world, self.store, self.journal, self.constants = world, store, journal, constants
         self._layout = world.laws.layout(world)
         self._species = list(world.laws.species(world)) if world.laws.species else []
-        first = next(journal.metrics(), None)
+        first = next(journal.history.metrics(), None)
         self._first_populations = first.populations if first is not None else {}
         self._secret = secret
         self._completed: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
@@ -84,14 +85,14 @@ class RunStorage:
 
     def check_command(self, content: bytes) -> None:
         """Raises an UmweltError if a command is not valid in this world."""
-        deeds.checked(self.world, deeds.read(content))
+        commands.check(self.world, commands.decode(content))
 
     def divide_torus(self, divide: DivideTorus) -> list[tuple[int, int, int, int]]:
         """Returns rectangles of about equal cost, by where beings are in the snapshot."""
-        entry = Entry.named(divide.snapshot)
+        entry = Entry.parse(divide.snapshot)
         assert entry is not None, f"{divide.snapshot!r} is not the name of a snapshot"
         torus = torus_of(self.world)
-        beings = snapshot.density(self.store.path(*entry), self.store.manifest(entry), BLOCK_CELLS)
+        beings = snapshot.count_beings(self.store.path(*entry), self.store.manifest(entry), BLOCK_CELLS)
         weights = beings * BEING_WEIGHT + BLOCK_CELLS * BLOCK_CELLS * CELL_WEIGHT
         return [(y, x, height, width) for y, x, height, width in cut(torus, weights, divide.parts, divide.halo_cells)]
 
@@ -100,9 +101,9 @@ class RunStorage:
         self._abandon_snapshot()
         self.journal.enter_map(opened.epoch, opened.tick, opened.reason, opened.members)
 
-    def journal_commands(self, entered: JournalDeeds) -> None:
+    def journal_commands(self, entered: JournalCommands) -> None:
         """Journals commands; they are durable after `commit`."""
-        self.journal.enter_deeds(entered.ticket, entered.deeds)
+        self.journal.enter_commands(entered.ticket, entered.commands)
 
     def commit(self) -> None:
         """Makes everything that was journalled durable."""
@@ -141,7 +142,7 @@ class RunStorage:
             try:
                 snapshot.write_constants(folder, self.constants)
                 manifest = self._manifest(complete)
-                papers = papers_of(manifest, folder) if complete.kept else ""
+                papers = snapshot_record(manifest, folder) if complete.kept else ""
                 self.store.complete(folder, manifest)
                 if papers:
                     self._completed.put((complete.tick, papers))
@@ -164,17 +165,17 @@ class RunStorage:
 
     def _manifest(self, complete: CompleteSnapshot) -> snapshot.Manifest:
         common = self.world.common
-        return snapshot.describe(
+        return snapshot.make_manifest(
             self.world.name,
             self.world.text,
             self._layout,
             torus_of(self.world),
             common.seed,
             complete.tick,
-            snapshot.seals_of(self.constants),
+            snapshot.hash_constants(self.constants),
             complete.parts,
             {"births": complete.births, "deaths": complete.deaths},
-            Controls.read(complete.controls),
+            Controls.from_json(complete.controls),
             complete.kept,
             complete.epoch,
         )
@@ -210,14 +211,14 @@ class RunStorage:
 
     def read_chunk(self, request: FileRequest) -> tuple[FileChunk, list[Any]] | None:
         """Returns a chunk of a file of a complete snapshot, or the list of its files; None if there is none."""
-        entry = Entry.named(request.snapshot)
+        entry = Entry.parse(request.snapshot)
         if entry is None:
             return None
         folder = self.store.path(*entry)
         try:
             if not request.name:
-                return FileChunk(request.snapshot, "", 0, snapshot_transfer.files_of(folder)), []
-            chunk = snapshot_transfer.chunk_of(folder, request.name, request.offset)
+                return FileChunk(request.snapshot, "", 0, snapshot_transfer.list_files(folder)), []
+            chunk = snapshot_transfer.read_chunk(folder, request.name, request.offset)
             return FileChunk(request.snapshot, request.name, request.offset), [chunk.data]
         except (ValueError, OSError):
             return None
@@ -239,7 +240,7 @@ class RunStorage:
         self._writer.shutdown()
         try:
             self._enter_snapshots()
-            self.journal.enter_head(self._secret)
+            self.journal.chain.enter_head(self._secret)
         finally:
             self.journal.close()
 
@@ -253,18 +254,18 @@ class RunStorage:
         if self._completed.empty():
             return
         while not self._completed.empty():
-            self.journal.enter_snapshot(*self._completed.get())
-        self.journal.enter_head(self._secret)
+            self.journal.chain.enter_snapshot(*self._completed.get())
+        self.journal.chain.enter_head(self._secret)
 
 
 def newest_good(
     store: Store, world: WorldFile, last_tick: int | None = None
 ) -> tuple[Entry, snapshot.Manifest, list[str]]:
-    """Returns the newest snapshot that is whole, its manifest, and a line for each damaged one that is passed over.
+    """Returns the newest snapshot that is whole, its manifest, and a line for each damaged one that is skipped.
 
     Every part is read and checked. `last_tick` bounds the search. Raises RunError if no snapshot is whole.
     """
-    lines = [f"{path}: half written: passed over" for path in store.half_written()]
+    lines = [f"{path}: unfinished: skipped" for path in store.unfinished()]
     layout = world.laws.layout(world)
     for entry in store.entries(last_tick):
         path = store.path(*entry)
@@ -272,8 +273,8 @@ def newest_good(
             manifest = store.manifest(entry)
             snapshot.load_constants(path, manifest)
             for part in manifest.parts:
-                snapshot.load_parts(path, manifest, snapshot.Rectangle(*part["rectangle"]), torus_of(world), layout)
+                snapshot.load_parts(path, manifest, Rectangle(*part["rectangle"]), torus_of(world), layout)
             return entry, manifest, lines
         except SnapshotError as error:
-            lines.append(f"{error}: passed over")
-    raise store.none_left(lines)
+            lines.append(f"{error}: skipped")
+    raise store.no_snapshot_error(lines)

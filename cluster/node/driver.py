@@ -293,7 +293,7 @@ class NodeDriver:
 
     def _run_tick(self, run: RunTick) -> TickFinished:
         shard, start_s = self._shard(), self.clock()
-        shard.step(run.deeds, self._between_laws)
+        shard.step(run.commands, self._between_laws)
         return TickFinished(shard.tick, shard.held_count, self.clock() - start_s, self._resident_bytes())
 
     def _record(self, record: RecordTick) -> ReportReady:

@@ -197,7 +197,7 @@ class HaloExchange:
         return self._send(request.tick, (request.source,), now_s)
 
     def mark_unsent(self, send: SendMessage) -> None:
-        """A halo message could not be sent: a request for it is answered at once."""
+        """A halo message could not be sent: a request for it is answer at once."""
         if isinstance(send.message, HaloMessage):
             self._arrives_s.pop((send.message.tick, send.message.taker), None)
 

@@ -57,7 +57,6 @@ from umwelt.cluster.node.membership import NodeMembership, NodeProfile
 from umwelt.cluster.node.reporting import Reporting
 from umwelt.cluster.wire.protocol import (
     Assignment,
-    Deed,
     Fenced,
     FromCoordinator,
     FromNeighbour,
@@ -68,6 +67,7 @@ from umwelt.cluster.wire.protocol import (
     Pong,
     Ready,
     Refused,
+    ScheduledCommand,
     Stop,
     Welcome,
 )
@@ -88,8 +88,8 @@ class AssignedShard:
     """Ticks up to this one may be computed."""
     loaded: bool = False
     busy: bool = False
-    """Whether an instruction on the shard has not been answered yet."""
-    deeds: dict[int, dict[int, Deed]] = field(default_factory=dict)
+    """Whether an instruction on the shard has not been answer yet."""
+    commands: dict[int, dict[int, ScheduledCommand]] = field(default_factory=dict)
     """Commands by tick and journal number."""
     snapshots: dict[int, bool] = field(default_factory=dict)
     """Snapshots to be taken: tick -> whether it is a kept one."""
@@ -98,9 +98,9 @@ class AssignedShard:
 
     def add_grant(self, grant: Grant) -> None:
         """Takes in a grant. Grants can arrive repeatedly and in any order; the past is not changed."""
-        for deed in grant.deeds:
-            if deed.tick >= self.tick:
-                self.deeds.setdefault(deed.tick, {})[deed.number] = deed
+        for command in grant.commands:
+            if command.tick >= self.tick:
+                self.commands.setdefault(command.tick, {})[command.number] = command
         for snapshot in grant.snapshots:
             taken = self.snapshots_taken.get(snapshot.tick)
             if snapshot.tick >= self.tick and (taken is None or (snapshot.kept and not taken)):
@@ -109,14 +109,14 @@ class AssignedShard:
 
     def run_tick(self) -> RunTick:
         """Returns the instruction to run the present tick, its commands in the order of the journal."""
-        deeds = self.deeds.get(self.tick, {})
-        return RunTick(self.tick, tuple(deeds[number] for number in sorted(deeds)))
+        commands = self.commands.get(self.tick, {})
+        return RunTick(self.tick, tuple(commands[number] for number in sorted(commands)))
 
     def finish_tick(self, tick: int) -> None:
         """The shard is at `tick`; commands of earlier ticks are dropped."""
         self.busy, self.tick = False, tick
-        for old in [kept for kept in self.deeds if kept < tick]:
-            del self.deeds[old]
+        for old in [kept for kept in self.commands if kept < tick]:
+            del self.commands[old]
 
 
 class NodeMachine:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from umwelt.agents.open_world import torus_of, tried_small
+from umwelt.agents.open_world import torus_of, try_small_world
 from umwelt.agents.world_file import WorldFile, parse_world
 from umwelt.cluster.events import WorldPrepared
 from umwelt.cluster.fingerprint import seals_of
@@ -26,7 +26,7 @@ from umwelt.cluster.node.tile_publisher import TilePublisher
 from umwelt.cluster.process import StopSignal, read_settings, report_errors, resident_bytes
 from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.settings import NODE_ORPHAN_S, NodeSettings
-from umwelt.cluster.tasks.node_worker import Bench
+from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.wire.keys import Keys
 from umwelt.cluster.wire.messages import Message
 from umwelt.cluster.wire.protocol import CancelTasks, FileChunk, FileRequest, QueryRequest, Welcome, encode
@@ -36,17 +36,24 @@ from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.region import Torus
 
 IDLE_S = 0.02
+NO_SHARD = (-1, False)
+"""Epoch of the node's shard, and whether it is loaded, where it has none."""
 
 
 class NodeProcess:
-    """A node in this process. Made by `main`, or by `umwelt join`; `run` returns when the node has left."""
+    """A node in this process. Made by `main`, or by `umwelt join`; `run` returns when the node has left.
 
-    def __init__(self, settings: NodeSettings):
+    `report` is called with a line for people for every change of the node's state.
+    """
+
+    def __init__(self, settings: NodeSettings, report: Callable[[str], None] = lambda line: None):
         self.settings = settings
+        self._report = report
+        self._reported: tuple[int, bool] = NO_SHARD
         keys = Keys.load(Path(settings.keys), "node") if settings.keys else None
         self.transport = ZmqTransport(b"", bind=unique_endpoint(settings.bind, "node"), keys=keys, role="node")
         self.publisher = TilePublisher(unique_endpoint(settings.bind, "tiles"), keys)
-        self.queries = QueryServer(self.publisher, self.transport.send, Bench(wake=self.transport.wake))
+        self.queries = QueryServer(self.publisher, self.transport.send, NodeWorker(wake=self.transport.wake))
         self._world: WorldFile | None = None
         self._temporary = tempfile.TemporaryDirectory(prefix="umwelt-node-")
         address, tiles_address = self.transport.address, self.publisher.address
@@ -54,7 +61,9 @@ class NodeProcess:
         self.machine = NodeMachine(
             settings.coordinator, profile, lambda: secrets.token_hex(16), self._torus_and_reach, settings.name
         )
-        self.storage = SnapshotFolder(snapshot_transfer.Carried(Path(self._temporary.name)), self._request_files)
+        self.storage = SnapshotFolder(
+            snapshot_transfer.MessageTransfer(Path(self._temporary.name)), self._request_files
+        )
         self.driver = NodeDriver(
             self.machine,
             self.transport,
@@ -72,6 +81,7 @@ class NodeProcess:
         orphaned_s: float | None = None
         while self.driver.ended is None:
             self.driver.turn(IDLE_S)
+            self._report_changes()
             self._serve()
             if signal.orphaned:  # the coordinator, an orphan as well, saves the world and then sends `Stop`
                 orphaned_s = orphaned_s or time.monotonic()
@@ -82,7 +92,9 @@ class NodeProcess:
                 self.driver.leave()
         self.close()
         end = self.driver.ended
-        if end is not None and end.line:
+        if end is not None and not end.line:
+            self._report("left; the world runs on without this node, or has stopped")
+        elif end is not None:
             print(f"umwelt: {end.line}", file=sys.stderr, flush=True)
         return 2 if end is not None and end.refused else 0
 
@@ -92,6 +104,27 @@ class NodeProcess:
         self.publisher.close()
         self.transport.close()
         self._temporary.cleanup()
+
+    def _report_changes(self) -> None:
+        """Reports that the node was assigned a shard, has loaded it, or has lost it."""
+        assigned = self.machine.assigned
+        state = NO_SHARD if assigned is None else (assigned.assignment.epoch, assigned.loaded)
+        if state == self._reported:
+            return
+        epoch_before, self._reported = self._reported[0], state
+        if assigned is None:
+            self._report("its cells were given to other nodes")
+            return
+        assignment = assigned.assignment
+        if assigned.loaded:
+            member, others = assignment.members[assignment.which], len(assignment.members) - 1
+            y, x, height, width = member.rectangle
+            self._report(
+                f"{member.name}: holds {width} × {height} cells at {x},{y} since tick {assignment.tick:,}, "
+                f"beside {others} other{'s' if others != 1 else ''}"
+            )
+        elif epoch_before != state[0]:
+            self._report(f"loading its part from the snapshot of tick {assignment.tick:,}")
 
     def _serve(self) -> None:
         """Publishes tiles and answers queries, between two ticks."""
@@ -110,15 +143,18 @@ class NodeProcess:
 
     def _prepare(self, welcome: Welcome) -> tuple[WorldFile, WorldPrepared]:
         """Reads the world, compiles its laws on a small piece of it, and finds out how snapshots are reached."""
+        self._report(f"{welcome.world_name}: reading the world and compiling its laws")
         self._world = world = parse_world(welcome.world_text, welcome.world_name, welcome.world_name)
-        audit.digest(tried_small(world, ticks=1))
+        audit.digest(try_small_world(world, ticks=1))
         folder = Path(welcome.folder)
-        shares_folder = not self.settings.shares_nothing and snapshot_transfer.shares(folder, welcome.token)
+        shares_folder = not self.settings.shares_nothing and snapshot_transfer.has_token(folder, welcome.token)
         if welcome.url:
-            self.storage.depot = snapshot_transfer.Url(welcome.url, Path(self._temporary.name))
+            self.storage.depot = snapshot_transfer.UrlTransfer(welcome.url, Path(self._temporary.name))
         elif shares_folder:
-            self.storage.depot = snapshot_transfer.SharedFolder(folder)
-        return world, WorldPrepared(seals_of(world), shares_folder)
+            self.storage.depot = snapshot_transfer.SharedFolderTransfer(folder)
+        prepared = WorldPrepared(seals_of(world), shares_folder)
+        self._report("ready; waiting for a part of the world")
+        return world, prepared
 
     def _handle_other(self, incoming: Incoming, message: Message, raw: list[Any]) -> bool:
         """Handles messages that are not the machine's: requests for files, and queries of the gateway."""

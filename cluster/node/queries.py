@@ -1,6 +1,6 @@
 """A node's answers to the gateway: about its shard, and the results of tasks.
 
-A question is answered about one tick: the present one, or a named one when it is reached. A task runs in a process
+A question is answer about one tick: the present one, or a named one when it is reached. A task runs in a process
 of its own, so that the world goes on; its result is kept for a while, in case the answer gets lost.
 """
 
@@ -15,9 +15,9 @@ import msgspec
 from umwelt.cluster.node.machine import NodeMachine
 from umwelt.cluster.node.tile_publisher import TilePublisher
 from umwelt.cluster.shard import ShardView
-from umwelt.cluster.tasks.node_worker import Bench, Done
-from umwelt.cluster.tasks.worker import Errand
-from umwelt.cluster.view.queries import MAX_TASK_BYTES, Part, answered, read, read_many
+from umwelt.cluster.tasks.node_worker import NodeWorker, TaskOutcome
+from umwelt.cluster.tasks.worker import TaskCall
+from umwelt.cluster.view.queries import MAX_TASK_BYTES, Part, answer, read, read_many
 from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, encode
 from umwelt.sandbox.errors import UmweltError
 
@@ -50,17 +50,17 @@ class _Task:
 class QueryServer:
     """Answers queries about a shard and runs tasks. Owned by the thread that runs the shard, which calls `turn`.
 
-    `send(to, frames)` sends an answer; `bench` runs the tasks.
+    `send(to, frames)` sends an answer; `worker` runs the tasks.
     """
 
     def __init__(
         self,
         publisher: TilePublisher,
         send: Callable[[bytes, list[Any]], bool],
-        bench: Bench,
+        worker: NodeWorker,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._publisher, self._send, self.bench, self._clock = publisher, send, bench, clock
+        self._publisher, self._send, self.worker, self._clock = publisher, send, worker, clock
         self._waiting: list[_WaitingQuery] = []
         self._tasks: dict[TaskKey, _Task] = {}
         self._result_bytes: OrderedDict[TaskKey, int] = OrderedDict()
@@ -76,7 +76,7 @@ class QueryServer:
             return
         assignment = assigned.assignment
         if (message.epoch, message.pass_key) == (assignment.epoch, assignment.pass_key):
-            self.bench.where = machine.membership.name
+            self.worker.where = machine.membership.name
             self.take(sender, message, shard if assigned.loaded else None)
 
     def take(self, sender: bytes, message: QueryRequest | CancelTasks, shard: ShardView | None) -> None:
@@ -104,7 +104,7 @@ class QueryServer:
                     self._answer(item.sender, item.query, shard)
                 elif item.query.epoch == epoch and now_s < item.until_s:
                     self._waiting.append(item)
-        for done in self.bench.turn():
+        for done in self.worker.turn():
             key: TaskKey = done.ticket  # type: ignore[assignment]
             task = self._tasks.get(key)
             if task is not None:
@@ -114,12 +114,12 @@ class QueryServer:
 
     def close(self) -> None:
         """Ends the tasks that run."""
-        self.bench.close()
+        self.worker.close()
 
     def _cancel(self, sender: bytes, message: CancelTasks) -> None:
         for ticket in message.tickets:
             self._forget((sender, ticket))
-            self.bench.halt((sender, ticket))
+            self.worker.cancel((sender, ticket))
         self._waiting = [
             item for item in self._waiting if item.query.ticket not in message.tickets or item.sender != sender
         ]
@@ -137,10 +137,10 @@ class QueryServer:
         cutter = self._publisher.cutter(shard)
         try:
             if query.task:
-                parts = [answered(cutter, question, MAX_TASK_BYTES) for question in read_many(query.question)]
+                parts = [answer(cutter, question, MAX_TASK_BYTES) for question in read_many(query.question)]
                 self._begin_task(sender, query, shard.which, shard.tick, parts)
                 return
-            part = answered(cutter, read(query.question))
+            part = answer(cutter, read(query.question))
             self._reply(sender, query, shard, _encoder.encode(part.answer), [part.raw])
         except (UmweltError, LookupError, ValueError, TypeError, ArithmeticError) as error:
             code = error.code if isinstance(error, UmweltError) else UmweltError.code
@@ -155,7 +155,7 @@ class QueryServer:
 
     def _begin_task(self, sender: bytes, query: QueryRequest, source: int, tick: int, parts: list[Part] | None) -> None:
         self._tasks[sender, query.ticket] = _Task(sender, query, source, tick)
-        self.bench.begin((sender, query.ticket), Errand(query.task, query.arguments, parts), query.within_s)
+        self.worker.begin((sender, query.ticket), TaskCall(query.task, query.arguments, parts), query.within_s)
 
     def _keep(self, key: TaskKey, size: int) -> None:
         """Keeps a result, and drops the oldest ones while there are too many."""
@@ -171,10 +171,10 @@ class QueryServer:
         self._kept_bytes -= self._result_bytes.pop(key, 0)
 
 
-def _result(task: _Task, done: Done) -> tuple[QueryAnswer, list[Any]]:
+def _result(task: _Task, done: TaskOutcome) -> tuple[QueryAnswer, list[Any]]:
     query = task.query
     if done.line:
-        answer, raw = {"line": done.line, "code": "run", "again": done.again}, []
+        answer, raw = {"line": done.line, "code": done.code, "again": done.again}, []
     else:
-        answer, raw = {"spent_s": done.spent_s}, [done.found]
+        answer, raw = {"spent_s": done.spent_s}, [done.result]
     return QueryAnswer(query.ticket, query.epoch, task.source, task.tick, _encoder.encode(answer)), raw

@@ -36,7 +36,7 @@ class SnapshotFolder:
     `request_files` is needed.
     """
 
-    def __init__(self, depot: snapshot_transfer.Depot, request_files: RequestFiles | None = None):
+    def __init__(self, depot: snapshot_transfer.SnapshotTransfer, request_files: RequestFiles | None = None):
         self.depot, self._request_files = depot, request_files
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="umwelt-part")
         self._last_written = ""
@@ -48,9 +48,9 @@ class SnapshotFolder:
         Raises SnapshotError if they are damaged, do not arrive, or are of another tick.
         """
         rectangle = Rectangle(*assignment.members[assignment.which].rectangle)
-        if isinstance(self.depot, snapshot_transfer.Carried):
+        if isinstance(self.depot, snapshot_transfer.MessageTransfer):
             self._receive(self.depot, assignment.snapshot, rectangle, heartbeat)
-        path = self.depot.bring(assignment.snapshot, rectangle)
+        path = self.depot.fetch(assignment.snapshot, rectangle)
         manifest = snapshot.read_manifest(path)
         if manifest.tick != assignment.tick:
             raise SnapshotError(
@@ -61,26 +61,26 @@ class SnapshotFolder:
         constants = snapshot.load_constants(path, manifest)
         pieces = snapshot.load_parts(path, manifest, rectangle, torus_of(world), world.laws.layout(world))
         heartbeat()
-        self.depot.let_go(assignment.snapshot)
-        return ShardContents(pieces, constants, Controls.read(manifest.controls))
+        self.depot.discard(assignment.snapshot)
+        return ShardContents(pieces, constants, Controls.from_json(manifest.controls))
 
     def write_part(self, epoch: int, tick: int, kept: bool, shard: Shard, done: Callable[[SnapshotPart], None]) -> None:
         """Copies the shard's owned cells and writes the copy in a thread."""
         start_s = time.thread_time()
         region, entry = shard.region, Entry(tick, kept)
-        piece, digest, controls = region.cut(region.owned), shard.digest, region.controls.written()
+        piece, digest, controls = region.cut(region.owned), shard.digest, region.controls.to_json()
         copy_s = time.thread_time() - start_s
 
         def write() -> None:
             # a missing folder means that the snapshot was given up; an existing part that it was asked for twice
             try:
                 start_s = time.thread_time()
-                name = entry.aside(epoch)
+                name = entry.unfinished_name(epoch)
                 if self._last_written not in ("", name):
-                    self.depot.let_go(self._last_written)
+                    self.depot.discard(self._last_written)
                 self._last_written = name
-                part = snapshot.write_part(self.depot.place(name), piece, region.torus, digest, compressed=kept)
-                files = self.depot.hand_in(name, part["folder"])
+                part = snapshot.write_part(self.depot.part_folder(name), piece, region.torus, digest, compressed=kept)
+                files = self.depot.submit_part(name, part["folder"])
                 done(SnapshotPart(tick, kept, part, controls, copy_s + time.thread_time() - start_s, files))
             except (FileNotFoundError, FileExistsError, SnapshotError):
                 return
@@ -95,8 +95,8 @@ class SnapshotFolder:
         """Returns a chunk of a file of a part that this node has written; None if there is no such file."""
         aside, _, part = request.snapshot.partition("/")
         try:
-            folder = self.depot.place(aside) / snapshot_transfer.plain(part)
-            chunk = snapshot_transfer.chunk_of(folder, request.name, request.offset)
+            folder = self.depot.part_folder(aside) / snapshot_transfer.check_name(part)
+            chunk = snapshot_transfer.read_chunk(folder, request.name, request.offset)
             return FileChunk(request.snapshot, request.name, request.offset), [chunk.data]
         except (ValueError, OSError):
             return None
@@ -104,7 +104,7 @@ class SnapshotFolder:
     # --- receiving files in messages
 
     def _receive(
-        self, carried: snapshot_transfer.Carried, name: str, rectangle: Rectangle, heartbeat: Callable[[], None]
+        self, carried: snapshot_transfer.MessageTransfer, name: str, rectangle: Rectangle, heartbeat: Callable[[], None]
     ) -> None:
         """Receives from the coordinator the list of files, then the manifest, then the parts that are needed."""
         sizes: dict[str, int] = {}
@@ -114,17 +114,17 @@ class SnapshotFolder:
                 sizes.update(chunk.files)
 
         self._receive_until(lambda: bool(sizes), lambda: [FileRequest(name, "", 0)], take_list, heartbeat)
-        room = carried.room(name)
+        room = carried.receive_folder(name)
         room.mkdir()
         head = {file: sizes[file] for file in (snapshot.MANIFEST,) if file in sizes}
         self._receive_files(snapshot_transfer.Receiver(room / "head", list(head.items())), name, heartbeat)
         manifest = snapshot.read_manifest(room / "head")
-        needed = snapshot_transfer.needed(manifest, rectangle)
+        needed = snapshot_transfer.needed_names(manifest, rectangle)
         files = [(f, size) for f, size in sizes.items() if any(f == n or f.startswith(f"{n}/") for n in needed)]
         (room / "head" / snapshot.MANIFEST).unlink()
         (room / "head").rmdir()
         room.rmdir()
-        self._receive_files(snapshot_transfer.Receiver(carried.room(name), files), name, heartbeat)
+        self._receive_files(snapshot_transfer.Receiver(carried.receive_folder(name), files), name, heartbeat)
 
     def _receive_files(self, receiver: snapshot_transfer.Receiver, name: str, heartbeat: Callable[[], None]) -> None:
         def take(chunk: FileChunk, raw: list[Any]) -> None:

@@ -14,7 +14,8 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from umwelt.cluster.shard import ShardView
-from umwelt.cluster.view.tile_encoder import Cutter
+from umwelt.cluster.token_bucket import TokenBucket
+from umwelt.cluster.view.tile_encoder import TileEncoder
 from umwelt.cluster.view.tiles import Topic
 from umwelt.cluster.wire.keys import WORLD, Keys
 from umwelt.cluster.wire.transport import (
@@ -59,11 +60,12 @@ class TilePublisher:
         self._subscribed: OrderedDict[Topic, tuple[int, int, float]] = OrderedDict()
         """Subscribed tiles, the one that was sent longest ago first: the shard's number, tick and time at which it was
         sent last."""
-        self._cutters: WeakKeyDictionary[ShardView, Cutter] = WeakKeyDictionary()
+        self._cutters: WeakKeyDictionary[ShardView, TileEncoder] = WeakKeyDictionary()
         """Weak, so that a shard that the driver drops is released."""
         self._shard_number = 0
         """Counts shards: the same tick of another shard is sent again."""
-        self._allowance_s, self._turned_s = MAX_TURN_S, clock()
+        self._allowance = TokenBucket(TIME_SHARE, MAX_TURN_S)
+        """Seconds that publishing may take."""
         self._tile_s = FIRST_TILE_S
         self._context = zmq.Context()
         self._authenticator: ThreadAuthenticator | None = None
@@ -100,29 +102,28 @@ class TilePublisher:
         """
         self._receive_subscriptions()
         now_s = self.clock()
-        self._allowance_s = min(MAX_TURN_S, self._allowance_s + TIME_SHARE * (now_s - self._turned_s))
-        self._turned_s = now_s
+        self._allowance.refill(now_s)
         if shard is None or not self._subscribed:
             return 0
         cutter = self.cutter(shard)
         sent = 0
-        while self._allowance_s > 0 and (topics := self._next_topics(cutter, now_s)):
+        while self._allowance.tokens > 0 and (topics := self._next_topics(cutter, now_s)):
             start_s = self.clock()
             for topic in topics:
                 self._mark_sent(topic, shard.tick, now_s)
             sent += sum(self._send(topic, frame) for topic, frame in cutter.tiles(topics, epoch))
             spent_s = self.clock() - start_s
             self.spent_s += spent_s
-            self._allowance_s -= spent_s
+            self._allowance.spend(spent_s)
             self._tile_s += TILE_TIME_WEIGHT * (spent_s / len(topics) - self._tile_s)
         return sent
 
-    def cutter(self, shard: ShardView) -> Cutter:
+    def cutter(self, shard: ShardView) -> TileEncoder:
         """Returns the encoder of a shard's tiles, which also answers queries about it."""
         cutter = self._cutters.get(shard)
         if cutter is None:
             self._shard_number += 1
-            cutter = self._cutters[shard] = Cutter(shard.world, shard.region)
+            cutter = self._cutters[shard] = TileEncoder(shard.world, shard.region)
         return cutter
 
     def close(self) -> None:
@@ -133,9 +134,9 @@ class TilePublisher:
             self._authenticator = None
         self._context.destroy(linger=0)
 
-    def _next_topics(self, cutter: Cutter, now_s: float) -> list[Topic]:
+    def _next_topics(self, cutter: TileEncoder, now_s: float) -> list[Topic]:
         """Returns the tiles to be sent next, of those that the shard owns a part of; as many as time may allow."""
-        max_count = max(1, min(MAX_TILES_AT_ONCE, int(self._allowance_s / max(self._tile_s, 1e-5))))
+        max_count = max(1, min(MAX_TILES_AT_ONCE, int(self._allowance.tokens / max(self._tile_s, 1e-5))))
         topics: list[Topic] = []
         empty: list[Topic] = []
         for topic, (number, tick, sent_s) in self._subscribed.items():

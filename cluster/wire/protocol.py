@@ -117,8 +117,8 @@ class Assignment(Message, frozen=True):
     record_every_ticks: int
 
 
-class Deed(msgspec.Struct, array_like=True, frozen=True):
-    """A journalled command: `content` is a deed of the world's (agents/commands/deeds.py) as JSON."""
+class ScheduledCommand(msgspec.Struct, array_like=True, frozen=True):
+    """A journalled command: `content` is a command of the world's (agents/commands) as JSON."""
 
     tick: Tick
     number: Number
@@ -135,13 +135,13 @@ class SnapshotRequest(msgspec.Struct, array_like=True, frozen=True):
 class Grant(Message, frozen=True):
     """Coordinator -> node: run until tick `through`.
 
-    `deeds` are all commands from the node's last reported tick until `through`, `snapshots` those to be taken.
+    `commands` are all commands from the node's last reported tick until `through`, `snapshots` those to be taken.
     `acknowledged` is the number of the last `NumberedReport` that arrived.
     """
 
     epoch: Number
     through: Tick
-    deeds: list[Deed]
+    commands: list[ScheduledCommand]
     snapshots: list[SnapshotRequest]
     acknowledged: Number
 
@@ -336,7 +336,7 @@ class SubmitCommands(Message, frozen=True):
     """
 
     ticket: Name
-    deeds: list[bytes]
+    commands: list[bytes]
     tick: Tick = -1
 
 
@@ -370,7 +370,7 @@ class TicketResult(Message, frozen=True):
 class QueryRequest(Message, frozen=True):
     """Gateway -> node: a question, or a task to run. Answered with `QueryAnswer`.
 
-    `question` is JSON (view/queries.py), answered between two ticks, at tick `tick` unless that is -1. With a `task`
+    `question` is JSON (view/queries.py), answer between two ticks, at tick `tick` unless that is -1. With a `task`
     name the node runs that task with the packed `arguments`, on its answers to the questions (a JSON list) where there
     are any, and ends it after `within_s`. The same ticket is done once.
     """

@@ -35,7 +35,7 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils.monitor import recv_monitor_message
 
-from umwelt.cluster.wire.keys import KEEPER, NODE, WORLD, Keys, unwritten, written
+from umwelt.cluster.wire.keys import KEEPER, NODE, WORLD, Keys, key_from_hex, key_to_hex
 from umwelt.sandbox.errors import RunError
 
 Sendable = bytes | bytearray | memoryview
@@ -58,7 +58,7 @@ class Incoming(NamedTuple):
     """A message that arrived."""
 
     sender: bytes
-    """At the listening socket: what the sender calls itself, to be answered with `send`. On an own connection: the
+    """At the listening socket: what the sender calls itself, to be answer with `send`. On an own connection: the
     address that it leads to."""
     role: str
     frames: list[bytes]
@@ -317,7 +317,7 @@ class ZmqTransport:
         parts = ADDRESS_WITH_KEY.fullmatch(address)
         endpoint, role, key = address, KEEPER, b""
         if parts:
-            endpoint, key = parts[1], unwritten(parts[2])
+            endpoint, key = parts[1], key_from_hex(parts[2])
         if self._keys is not None:
             key = key or self._keys.world_public
             role = self._keys.roles.get(key, "")
@@ -394,7 +394,7 @@ def start_authenticator(
     listener.set(zmq.ZAP_DOMAIN, ZAP_DOMAIN.encode())
     listener.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # otherwise any key is admitted if the authenticator is ever gone
     listener.set(zmq.CURVE_SERVER, 1)
-    listener.curve_publickey, listener.curve_secretkey = keys.door
+    listener.curve_publickey, listener.curve_secretkey = keys.server_pair
     return authenticator
 
 
@@ -415,7 +415,7 @@ def bind_socket(listener: zmq.Socket, bind: str, keys: Keys | None) -> str:
     address = _public_address(listener.get_string(zmq.LAST_ENDPOINT).rstrip("\0"))
     if keys is not None and keys.world_secret is None:
         # clients expect the world's key, and this process does not have it: the address names its own
-        address += "#" + written(keys.public)
+        address += "#" + key_to_hex(keys.public)
     return address
 
 

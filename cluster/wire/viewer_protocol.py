@@ -1,6 +1,6 @@
 """The messages between viewers and the gateway.
 
-    viewer -> gateway     Hello Watch Credit KeepAlive Goodbye Command Order Query History Tasks CancelTasks
+    viewer -> gateway     Hello Watch Credit KeepAlive Goodbye CommandRequest Order Query History Tasks CancelTasks
     gateway -> viewer     Welcome UnknownViewer Tile Status Answer
 
 How a message becomes frames is described in `messages.py`; these carry no checksum of their own. A message with a
@@ -17,6 +17,10 @@ from umwelt.cluster.wire.messages import Message, MessageCodec
 
 PROTOCOL_VERSION = 1
 MAX_HEADER_BYTES = 1 << 20
+GATEWAY_FILE = "gateway.json"
+"""In the run's folder: the gateway's address and process id, while it runs."""
+MAX_PIECES = 60
+"""Raw frames of one `Tile` message."""
 LIVE = -1
 """In a `shown` field, in place of a tick of the past: the running world."""
 
@@ -56,7 +60,7 @@ class Goodbye(Message, frozen=True):
     """The viewer disconnects."""
 
 
-class Command(Message, frozen=True):
+class CommandRequest(Message, frozen=True):
     """A command on the world, by name, with its arguments as JSON (agents/commands/requests.py)."""
 
     ticket: str
@@ -200,7 +204,7 @@ AnyMessage = (
     | Credit
     | KeepAlive
     | Goodbye
-    | Command
+    | CommandRequest
     | Order
     | Query
     | History

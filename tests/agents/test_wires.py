@@ -1,9 +1,9 @@
-"""Nets written in a world file become genes, and nothing else of a genome changes."""
+"""Weights in a world file set those genes, and no others."""
 
 from carving import golden
 
 from umwelt.agents.body.genome import FIRST_WEIGHT
-from umwelt.agents.earth.brain import wired
+from umwelt.agents.earth.brain import wire
 from umwelt.agents.earth.genesis import species_of
 
 HIDDEN, BITE = {"hunger": 110, "memory_3": -7}, {"1": 90}
@@ -15,9 +15,9 @@ def genome_of_hunters(**more):
 
 def test_wires_of_a_blank_are_its_whole_net():
     genome = genome_of_hunters(like="blank", wires={"1": HIDDEN, "bite": BITE})
-    assert (genome[FIRST_WEIGHT:] == wired([{}, HIDDEN], {"bite": {1: 90}})[FIRST_WEIGHT:]).all()
+    assert (genome[FIRST_WEIGHT:] == wire([{}, HIDDEN], {"bite": {1: 90}})[FIRST_WEIGHT:]).all()
 
 
 def test_wires_change_the_weights_that_they_name_and_no_others():
-    plain, anew = genome_of_hunters(), genome_of_hunters(wires={"musk_drive": {"2": -33}})
-    assert (plain != anew).sum() == 1 and anew[plain != anew] == -33
+    plain, changed = genome_of_hunters(), genome_of_hunters(wires={"musk_drive": {"2": -33}})
+    assert (plain != changed).sum() == 1 and changed[plain != changed] == -33

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from umwelt.client.window.draw.far import KINDS, by_kind, grid_of, runs_of
+from umwelt.client.window.draw.far import KINDS, by_kind, find_runs, grid_of
 from umwelt.client.window.draw.ground import Spread, grains
 from umwelt.client.window.draw.layers import MAPS, colours_of, legend, mixed, span_of, ticks_between
 from umwelt.client.window.feed.camera import Camera
@@ -109,9 +109,9 @@ def test_a_spread_within_another_is_where_it_is_in_the_world() -> None:
     assert outer.within(outer, 100, 200)[:2] == (0, 0)
 
 
-def test_dots_are_drawn_by_runs_of_their_tables() -> None:
-    assert runs_of(np.array([1, 1, 0, 0, 0, 2], np.uint8)) == [(1, 0, 2), (0, 2, 3), (2, 5, 1)]
-    assert runs_of(np.zeros(0, np.uint8)) == []
+def test_dots_are_drawn_by_find_runs_their_tables() -> None:
+    assert find_runs(np.array([1, 1, 0, 0, 0, 2], np.uint8)) == [(1, 0, 2), (0, 2, 3), (2, 5, 1)]
+    assert find_runs(np.zeros(0, np.uint8)) == []
 
 
 def test_noise_repeats_and_has_its_mean_in_the_middle() -> None:

@@ -49,7 +49,7 @@ def test_what_is_zoomed_at_stands_still_all_the_way(camera, right, down, factor)
         now_y, now_x = camera.cell(*at)
         tolerance = 1.5 / camera.scale + 1e-6 * max(camera.height, camera.width)
         assert apart(y, now_y, camera.height) < tolerance and apart(x, now_x, camera.width) < tolerance
-    assert camera.scale == camera.wished[2]
+    assert camera.scale == camera.target[2]
 
 
 @given(CAMERAS, PLACES, PLACES)

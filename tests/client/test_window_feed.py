@@ -9,11 +9,12 @@ from carving import golden
 from town import Town
 
 from umwelt.client.connection.api import connect
-from umwelt.client.connection.connection import Core
+from umwelt.client.connection.connection import GatewayLink
+from umwelt.client.connection.promises import PromisedConnection
 from umwelt.client.window.feed.camera import Camera
-from umwelt.client.window.feed.feed import nearest, place_of, placed
-from umwelt.client.window.feed.gathering import Gathered, cells_of, renewed, swarm_of
-from umwelt.client.window.session import PromisedConnection, Session
+from umwelt.client.window.feed.feed import drawn_places, nearest, place_of
+from umwelt.client.window.feed.gathering import TileBeings, cells_of, merge_pieces, swarm_of
+from umwelt.client.window.session import Session
 from umwelt.cluster.view.tiles import BEINGS, Head, Piece, Topic
 from umwelt.sandbox.region import Rectangle, Torus
 
@@ -28,7 +29,7 @@ def town():
 
 @pytest.fixture
 def session(town):
-    found = Session(PromisedConnection(Core(town.address)), Camera.over(HEIGHT, WIDTH, (640, 480)))
+    found = Session(PromisedConnection(GatewayLink(town.address)), Camera.over(HEIGHT, WIDTH, (640, 480)))
     yield found
     found.close()
 
@@ -48,7 +49,7 @@ def test_every_level_of_detail_comes(session):
         session.turn(1 / 60)
         turned(session, lambda has=has: feed.complete and bool(getattr(feed.frame, has)))
     camera.scale = 0.5
-    camera.wished = (camera.y, camera.x, 0.5)
+    camera.target = (camera.y, camera.x, 0.5)
     turned(session, lambda: feed.complete and feed.frame.densities is not None)
     assert feed.frame.densities.counts and not feed.frame.swarms and feed.frame.dots is None
 
@@ -60,7 +61,7 @@ def test_fields_come_by_cells_near_by_and_by_bins_from_afar(session):
     water = feed.frame.planes["water"]
     assert water.step == 1 and water.values.shape == (water.rectangle.height, water.rectangle.width)
     camera.scale = 1.0
-    camera.wished = (camera.y, camera.x, 1.0)
+    camera.target = (camera.y, camera.x, 1.0)
     turned(session, lambda: feed.complete and feed.frame.planes["water"].step == 8)
     assert feed.frame.planes["water"].values.shape == (HEIGHT // 8, WIDTH // 8)
 
@@ -97,7 +98,7 @@ def test_no_being_jumps_between_two_frames(session):
         for swarm in frame.swarms:
             if swarm.plant:
                 continue
-            y, x = placed(swarm, frame)
+            y, x = drawn_places(swarm, frame)
             now |= dict(
                 zip(swarm.ids.tolist(), zip(y + frame.rectangle.y, x + frame.rectangle.x, strict=True), strict=True)
             )
@@ -125,13 +126,13 @@ def test_the_selected_being_is_asked_for_and_followed(session):
     turned(
         session,
         lambda: (
-            session.selected.gone or np.hypot(*np.subtract(session.camera.wished[:2], session.selected_place()[:2])) < 2
+            session.selected.gone or np.hypot(*np.subtract(session.camera.target[:2], session.selected_place()[:2])) < 2
         ),
     )
 
 
-def part(ids, y, x, **columns) -> Gathered:
-    return Gathered(
+def part(ids, y, x, **columns) -> TileBeings:
+    return TileBeings(
         np.array(ids), np.array(y, np.float32), np.array(x, np.float32), {n: np.array(c) for n, c in columns.items()}
     )
 
@@ -142,11 +143,11 @@ def test_beings_glide_over_the_seam_from_where_they_were_drawn(session):
     first = swarm_of("monsters", [(part([3, 9], [95.5, 20.0], [79.5, 20.0]), True)], None, frame, torus, 10.0)
     second = swarm_of("monsters", [(part([3, 9], [0.5, 21.0], [0.5, 20.0]), True)], first, frame, torus, 20.0)
     frame.now_s = 20.5
-    y, x = placed(second, frame)
+    y, x = drawn_places(second, frame)
     assert (y % HEIGHT).tolist() == pytest.approx([0.0, 20.5]) and (x % WIDTH).tolist() == pytest.approx([0.0, 20.0])
     third = swarm_of("monsters", [(part([3, 9], [1.5, 21.0], [0.5, 20.0]), True)], second, frame, torus, 20.5)
     frame.now_s = 20.5
-    again_y, again_x = placed(third, frame)
+    again_y, again_x = drawn_places(third, frame)
     assert (again_y % HEIGHT).tolist() == pytest.approx((y % HEIGHT).tolist())
     assert (again_x % WIDTH).tolist() == pytest.approx((x % WIDTH).tolist())
 
@@ -160,13 +161,13 @@ def piece(epoch: int, tick: int, y: int, height: int) -> Piece:
 def test_what_one_node_sends_anew_leaves_what_others_sent_before():
     upper, lower = piece(3, 10, 0, 20), piece(3, 10, 20, 44)
     later = piece(3, 12, 20, 44)
-    assert renewed([], [upper], 4096) == [upper] and cells_of([upper]) < 4096
-    assert renewed([upper, lower], [later], 4096) == [later, upper]
+    assert merge_pieces([], [upper], 4096) == [upper] and cells_of([upper]) < 4096
+    assert merge_pieces([upper, lower], [later], 4096) == [later, upper]
     half, rest = piece(4, 13, 0, 32), piece(4, 13, 32, 32)  # the torus was cut anew
-    assert renewed([upper, later], [half], 4096) == [half, upper, later]
-    assert renewed([upper, later, half], [half, rest], 4096) == [half, rest]
+    assert merge_pieces([upper, later], [half], 4096) == [half, upper, later]
+    assert merge_pieces([upper, later, half], [half, rest], 4096) == [half, rest]
     many = [piece(3, 10, y, 1) for y in range(64)]
-    assert len(renewed(many, [later], 4096)) < len(many)  # nobody makes it grow without bound
+    assert len(merge_pieces(many, [later], 4096)) < len(many)  # nobody makes it grow without bound
 
 
 class OneByOne:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from umwelt.agents.body.genome import FIRST_OUTPUT, FIRST_RECURRENT, FIRST_WEIGHT, INPUTS, MONSTER_GENES, OUTPUTS
 from umwelt.agents.body.interface import DRIVES, MEMORY, STIMULI
-from umwelt.agents.earth.brain import squash, wired
+from umwelt.agents.earth.brain import squash, wire
 from umwelt.agents.earth.founders import MONSTERS, monster_genome
-from umwelt.client.lineage.clades import Known
+from umwelt.client.lineage.clades import IdIndex
 from umwelt.client.window.panels import genes
 from umwelt.client.window.panels.clades import BINS, DRIFT, Clades
 from umwelt.client.window.panels.layout import Spot, places
@@ -65,7 +65,7 @@ def test_reasons_add_up_to_what_the_integer_net_gives(seed, widest):
 
 
 def test_without_a_limit_and_without_memory_each_stimulus_has_its_own_share():
-    genome = wired([{"plant_ahead": 32, "pain": -16}], {"graze": {0: 64}})
+    genome = wire([{"plant_ahead": 32, "pain": -16}], {"graze": {0: 64}})
     stimuli = np.zeros(INPUTS, int)
     stimuli[STIMULI.index("plant_ahead")], stimuli[STIMULI.index("pain")] = 1000, 512
     hidden, _, _ = thought(genome, stimuli, np.zeros(MEMORY, int))
@@ -75,7 +75,7 @@ def test_without_a_limit_and_without_memory_each_stimulus_has_its_own_share():
 
 
 def test_a_unit_at_its_limit_lays_nothing_to_stimuli():
-    genome = wired([{"hunger": 127}, {"thirst": 20}], {"bite": {0: 50, 1: 30}})
+    genome = wire([{"hunger": 127}, {"thirst": 20}], {"bite": {0: 50, 1: 30}})
     stimuli = np.zeros(INPUTS, int)
     stimuli[STIMULI.index("hunger")] = stimuli[STIMULI.index("thirst")] = ONE
     hidden, _, _ = thought(genome, stimuli, np.zeros(MEMORY, int))
@@ -85,7 +85,7 @@ def test_a_unit_at_its_limit_lays_nothing_to_stimuli():
 
 
 def test_what_came_of_memory_is_told_as_memory():
-    genome = wired([{"memory_0": 48, "one": 8}], {"turn": {0: 64}})
+    genome = wire([{"memory_0": 48, "one": 8}], {"turn": {0: 64}})
     stimuli, memory = np.zeros(INPUTS, int), np.zeros(MEMORY, int)
     stimuli[STIMULI.index("one")], memory[0] = ONE, 800
     hidden, _, _ = thought(genome, stimuli, memory)
@@ -93,11 +93,11 @@ def test_what_came_of_memory_is_told_as_memory():
     assert told == {REMEMBERED: pytest.approx(600 / ONE), "one": pytest.approx(128 / ONE)}
 
 
-def test_reasons_are_said_in_words():
-    assert sentence("plant_ahead", 0.412, "graze") == "plant ahead pulls: graze +0.41"
-    assert sentence("pain", -0.2, "rest") == "pain holds back: rest -0.20"
-    assert sentence("aroma_left", -0.3, "turn") == "aroma left pulls left: turn -0.30"
-    assert sentence(AT_LIMIT, -1, "musk_drive") == "full units hold back: musk -1.00"
+def test_reasons_become_sentences():
+    assert sentence("plant_ahead", 0.412, "graze") == "plant ahead raises graze: +0.41"
+    assert sentence("pain", -0.2, "rest") == "pain lowers rest: -0.20"
+    assert sentence("aroma_left", -0.3, "turn") == "aroma left turns left: -0.30"
+    assert sentence(AT_LIMIT, -1, "musk_drive") == "saturated units lower musk: -1.00"
 
 
 def test_the_strongest_drive_is_one_that_shows():
@@ -203,7 +203,7 @@ def test_every_birth_is_in_a_bin_and_in_a_row_however_long_it_goes():
 
 
 def test_known_numbers_are_found_in_any_run():
-    found, dice = Known(), np.random.default_rng(1)
+    found, dice = IdIndex(), np.random.default_rng(1)
     ids = dice.permutation(10_000).astype(np.int64) << 20
     for first in range(0, 9000, 300):
         found.add(ids[first : first + 300], np.arange(first, first + 300))
@@ -246,7 +246,7 @@ from imgui_bundle import imgui
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.recording.demo import Demo
 from umwelt.client.window.gui import Gui
-from umwelt.client.window.panels import Dock
+from umwelt.client.window.panels.dock import Dock
 from umwelt.client.window.session import Session
 
 world, now = Demo(), [100.0]

@@ -58,12 +58,12 @@ class Clock:
 
 def draw(scenes: dict[str, Scene]) -> dict[str, np.ndarray]:
     """Each scene as `uint8[height, width, 3]`, one after the other in one window."""
-    from umwelt.client.window.app import imported
+    from umwelt.client.window.app import import_window
     from umwelt.client.window.feed.camera import Camera
     from umwelt.client.window.recording.demo import Demo
     from umwelt.client.window.session import Session
 
-    drawn, window_type = {}, imported()
+    drawn, window_type = {}, import_window()
     from umwelt.client.window.draw import layers  # after pyglet has its options
 
     for name, scene in scenes.items():

@@ -32,7 +32,8 @@ from typing import Any
 import msgspec
 
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.launch.local import Line, begin_run
+from umwelt.cluster.launch.coordinator_client import CoordinatorClient
+from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.process import is_alive, read_announcement
 from umwelt.cluster.settings import COORDINATOR_FILE, CoordinatorSettings, NodeSettings
 from umwelt.cluster.wire.keys import WORLD, Keys, make_keys
@@ -258,7 +259,7 @@ class LanRun:
         self.store = begin_run(world, folder / "run")
         self.keys = folder / "keys"
         make_keys(self.keys)
-        self.line: Line | None = None
+        self.line: CoordinatorClient | None = None
         self.directory: subprocess.Popen | None = None
         self.nodes: dict[str, subprocess.Popen] = {}
         self.address = ""
@@ -275,7 +276,7 @@ class LanRun:
             assert self.directory.poll() is None and time.monotonic() < end_s, self.log("directory")
             time.sleep(0.02)
         self.address = found["address"]
-        self.line = Line(self.address, Keys.load(self.keys, WORLD))
+        self.line = CoordinatorClient(self.address, Keys.load(self.keys, WORLD))
         with host.inside():
             self.line.turn(0.0)  # opens the sockets
 

@@ -147,7 +147,7 @@ def test_other_seals_and_protocols_are_refused():
     assert len(said) == 1  # the log is not filled
 
 
-def test_deeds_are_journalled_before_they_are_granted_and_never_in_the_past():
+def test_commands_are_journalled_before_they_are_granted_and_never_in_the_past():
     town = Town(2, known=RunState(Torus(64, 64), 16, Entry(0, True), 0, 0, horizon=7))
     town.live(1)
     town.order_of.clear()
@@ -157,12 +157,15 @@ def test_deeds_are_journalled_before_they_are_granted_and_never_in_the_past():
         settled = town.last(protocol.TicketResult)
         assert settled.tick >= max(ahead, 7, number * 3)
         town.live(0.2)
-    grants = [grant for grant in town.granted("k0") if grant.deeds]
+    grants = [grant for grant in town.granted("k0") if grant.commands]
     for grant in grants:
-        assert all(deed.tick < grant.through for deed in grant.deeds)
-    told = {deed.number: deed.tick for grant in grants for deed in grant.deeds}
+        assert all(command.tick < grant.through for command in grant.commands)
+    told = {command.number: command.tick for grant in grants for command in grant.commands}
     entered = {
-        deed.number: deed.tick for one in town.done if isinstance(one, instructions.JournalDeeds) for deed in one.deeds
+        command.number: command.tick
+        for one in town.done
+        if isinstance(one, instructions.JournalCommands)
+        for command in one.commands
     }
     assert told and told.items() <= entered.items()
     assert town.order_of.index("JournalDeeds") == 0
@@ -172,7 +175,7 @@ def test_the_same_ticket_is_journalled_once():
     town = Town(1)
     for _ in range(3):
         town.heard(protocol.SubmitCommands("t", [b"a"]))
-    assert len([one for one in town.done if isinstance(one, instructions.JournalDeeds)]) == 1
+    assert len([one for one in town.done if isinstance(one, instructions.JournalCommands)]) == 1
     again = Town(1, known=RunState(Torus(64, 64), 16, Entry(0, True), 0, 0, tickets=(("t", 5, 9),)))
     again.heard(protocol.SubmitCommands("t", [b"a"]))
     assert again.last(protocol.TicketResult) == protocol.TicketResult("t", 5, 9)
@@ -425,7 +428,7 @@ def test_nothing_grows_without_bound():
     assert len(coordinator.reports.subscribers) == status.MAX_SUBSCRIBERS
     for number in range(30):
         town.heard(protocol.SubmitCommands(f"many{number}", [b"x"] * 1000))
-    assert len(coordinator.commands.deeds) <= commands.MAX_PENDING_COMMANDS
+    assert len(coordinator.commands.commands) <= commands.MAX_PENDING_COMMANDS
     assert "too much at once" in town.last(protocol.TicketResult).line
     town.heard(protocol.SubmitCommands("far", [b"x"], 1 << 28))
     assert town.last(protocol.TicketResult).tick == -1

@@ -18,10 +18,8 @@ from together import TCP, Together
 from umwelt.agents.world_file import read_world
 from umwelt.cluster.process import resident_bytes
 from umwelt.cluster.wire.loopback import Faults
-from umwelt.cluster.wire.messages import checksum
 from umwelt.cluster.wire.protocol import (
     Assignment,
-    Deed,
     Failure,
     Fenced,
     FileChunk,
@@ -41,6 +39,7 @@ from umwelt.cluster.wire.protocol import (
     QueryRequest,
     Ready,
     Refused,
+    ScheduledCommand,
     SnapshotPart,
     SnapshotRequest,
     StatusSubscription,
@@ -48,6 +47,7 @@ from umwelt.cluster.wire.protocol import (
     SubmitCommands,
     TickRecord,
     Welcome,
+    _checksum,
     decode,
     encode,
 )
@@ -61,7 +61,7 @@ MAX_GROWTH_BYTES = 512 * MESSAGES
 
 def sealed(header: bytes, raw: list[bytes] | None = None) -> list[bytes]:
     """Frames whose checksum is right, whatever they say."""
-    return [checksum(header, raw or []) + header, *(raw or [])]
+    return [_checksum(header, raw or []) + header, *(raw or [])]
 
 
 def flipped(frames: list[bytes], chance: Random) -> list[bytes]:
@@ -85,7 +85,15 @@ def lies(epoch: int, pass_key: bytes, members: list[Member], chance: Random) -> 
         (Stop(),),
         (FileChunk("tick-0", "x", 0), [b"x" * 100]),
         (Assignment(epoch + 1, other, 0, "tick-0", members, 0, 1, 1, 8),),
-        (Grant(epoch, 1 << 28, [Deed(9, 9, b'{"deed": "remove", "being": 1}')], [SnapshotRequest(9, True)], 99),),
+        (
+            Grant(
+                epoch,
+                1 << 28,
+                [ScheduledCommand(9, 9, b'{"command": "remove", "being": 1}')],
+                [SnapshotRequest(9, True)],
+                99,
+            ),
+        ),
         (Heartbeat(key, epoch, 1 << 28, 1, 1e-9, 1.0, 1, 1e9, 1e9),),
         (Heartbeat("nobody", epoch, 5),),
         (LeaveRequest(key),),
@@ -93,7 +101,7 @@ def lies(epoch: int, pass_key: bytes, members: list[Member], chance: Random) -> 
         (NumberedReport(key, epoch, 2, Ready(0)),),
         *[(NumberedReport(key, epoch, number, recorded), [b"\xff" * 9]) for number in range(1, 40)],
         (NumberedReport(key, epoch, 3, SnapshotPart(8, True, {"rectangle": [0, 0, 1, 1]}, {}, 0.1, [("../x", 9)])),),
-        (Hello("stranger", 99),),
+        (Hello("stranger", "another protocol"),),
         (StatusSubscription("stranger"),),
         (Join("stranger", "tcp://127.0.0.1:1", "", "h", 1, 1, True, {"laws": "others"}, 1 << 28),),
         (Join(key, members[0].address, "", "h", 1, 1, True, {}, 0),),
@@ -175,7 +183,7 @@ def flood(run: Together, doors: list[str], frames: list[list[bytes]], messages: 
             while stranger.receive(0.0) is not None:
                 pass
             run.turn()
-            assert not run.engine.resting and time.monotonic() < end_s, f"{left}\n{run.said}"
+            assert not run.engine.finished and time.monotonic() < end_s, f"{left}\n{run.said}"
 
 
 def subscribed(run: Together, doors: list[str], messages: int, chance: Random) -> None:
@@ -212,7 +220,7 @@ def subscribed(run: Together, doors: list[str], messages: int, chance: Random) -
                 socket.send(b"\1" + b"x" * 100_000)
                 socket.close(linger=100)
             run.turn()
-            assert not run.engine.resting and time.monotonic() < end_s, f"{left}\n{run.said}"
+            assert not run.engine.finished and time.monotonic() < end_s, f"{left}\n{run.said}"
     finally:
         context.destroy(linger=0)
 
@@ -226,7 +234,7 @@ def test_a_world_runs_on_under_a_flood_of_lies_at_every_door(bind, tmp_path):
         report = run.line.report
         assert report is not None
         doors = [run.line.address, *(member.address for member in report.members)]
-        pids = [*run.members.values(), run.engine.children["directory"].process.pid]
+        pids = [*run.members.values(), run.engine.children["coordinator"].process.pid]
         frames = noise(report.epoch, report.pass_key, report.members, chance)
         watched = [member.tiles_address for member in report.members]
         flood(run, doors, frames, MESSAGES // 5)
@@ -238,12 +246,12 @@ def test_a_world_runs_on_under_a_flood_of_lies_at_every_door(bind, tmp_path):
         run.wait_for_tick(run.tick + 10)
         grown = [resident_bytes(pid) - at_first for pid, at_first in zip(pids, before, strict=True)]
         assert max(grown) < MAX_GROWTH_BYTES, grown
-        assert run.tick > tick and (run.status["epoch"], run.engine.said) == (report.epoch, [])
+        assert run.tick > tick and (run.status["epoch"], run.engine.messages) == (report.epoch, [])
         assert sorted(run.members.values()) == sorted(pids[:2])
         run.stop()
         run.person.settled.clear()
         run.assert_undisturbed(run.store.ticks()[-1])
-        assert not re.search("Traceback|Error", run.said.partition("directory.log")[2])
+        assert not re.search("Traceback|Error", run.said.partition("coordinator.log")[2])
 
 
 @pytest.mark.parametrize("seed", range(3))

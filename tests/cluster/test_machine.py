@@ -48,8 +48,8 @@ class Node:
         """Somebody says something at the door."""
         return self.machine.handle(events.MessageReceived(message, raw, sender))
 
-    def grant(self, through: int, deeds: Any = (), snapshots: Any = (), acknowledged: int = 0) -> list[Any]:
-        return self.told(protocol.Grant(EPOCH, through, list(deeds), list(snapshots), acknowledged))
+    def grant(self, through: int, commands: Any = (), snapshots: Any = (), acknowledged: int = 0) -> list[Any]:
+        return self.told(protocol.Grant(EPOCH, through, list(commands), list(snapshots), acknowledged))
 
     def strip(self, tick: int, content: bytes = b"x", **other: Any) -> list[Any]:
         named = {"epoch": EPOCH, "pass_key": PASS, "source": 1, "taker": 0, **other}
@@ -150,20 +150,20 @@ def test_ticks_between_two_exchanges_need_no_strips():
     assert node.stepped(4)[-1] == instructions.CutHalo(4, (1,))
 
 
-def test_deeds_come_once_in_the_order_of_numbers_however_grants_arrive():
-    deeds = [protocol.Deed(0, number, b"%d" % number) for number in (3, 1, 2)]
+def test_commands_come_once_in_the_order_of_numbers_however_grants_arrive():
+    commands = [protocol.ScheduledCommand(0, number, b"%d" % number) for number in (3, 1, 2)]
     node = Node()
-    node.grant(2, deeds[:1])
-    node.grant(1, deeds)  # an older one, later
-    node.grant(2, [*deeds, protocol.Deed(1, 4, b"4")])
+    node.grant(2, commands[:1])
+    node.grant(1, commands)  # an older one, later
+    node.grant(2, [*commands, protocol.ScheduledCommand(1, 4, b"4")])
     assert node.machine.assigned.granted == 2
     node.strip(0)
     step = node.machine.handle(events.HaloPasted())[-1]
-    assert [deed.number for deed in step.deeds] == [1, 2, 3]
+    assert [command.number for command in step.commands] == [1, 2, 3]
     node.stepped(1)
-    node.grant(2, deeds)  # of a tick that is past
-    assert [deed.number for deed in node.exchange(1)[-1].deeds] == [4]
-    assert list(node.machine.assigned.deeds) == [1]
+    node.grant(2, commands)  # of a tick that is past
+    assert [command.number for command in node.exchange(1)[-1].commands] == [4]
+    assert list(node.machine.assigned.commands) == [1]
 
 
 def test_a_snapshot_of_the_present_tick_is_taken_at_once_and_once():
@@ -182,9 +182,9 @@ def test_a_snapshot_of_the_present_tick_is_taken_at_once_and_once():
     assert node.grant(1, snapshots=[protocol.SnapshotRequest(0, True)]) == []  # past
 
 
-def test_a_snapshot_is_taken_before_the_deeds_of_its_tick():
+def test_a_snapshot_is_taken_before_the_commands_of_its_tick():
     node = Node()
-    node.grant(5, [protocol.Deed(1, 1, b"")], [protocol.SnapshotRequest(1, False)])
+    node.grant(5, [protocol.ScheduledCommand(1, 1, b"")], [protocol.SnapshotRequest(1, False)])
     node.strip(0)
     node.machine.handle(events.HaloPasted())
     assert [one for one in kinds(node.stepped(1)) if one is not protocol.Heartbeat] == [

@@ -10,7 +10,7 @@ import pytest
 from umwelt.cluster.wire import protocol, viewer_protocol
 from umwelt.cluster.wire.messages import WORD_SUM_MIN_BYTES, Message, checksum, version_mismatch
 
-FORMS = {protocol: {1: "6877e8fe2d5aaea8"}, viewer_protocol: {1: "2f8cd0753a0a3078"}}
+FORMS = {protocol: {1: "556a657ece054f23"}, viewer_protocol: {1: "d3b92e33792b097c"}}
 """By protocol and version, the hash of the form of all its messages (`form`)."""
 
 

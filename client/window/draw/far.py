@@ -1,4 +1,4 @@
-"""Beings from afar: dots one by one, and densities by the bin, scattered so that they look like countless beings."""
+"""Beings seen from far away: as dots, one each, and as densities by bins, scattered so that they look like many."""
 
 import math
 from collections.abc import Mapping
@@ -8,23 +8,23 @@ from typing import Any
 import numpy as np
 
 from umwelt.client.window.draw.colours import plant_tables, species_colour
-from umwelt.client.window.draw.ground import GRAIN_UNIT, Spread, half_view, wrapped
-from umwelt.client.window.draw.programs import give, lay_over, place, program
+from umwelt.client.window.draw.ground import GRAIN_UNIT, Spread, half_view, set_wrap
+from umwelt.client.window.draw.programs import CLOCK_WRAP_S, give, lay_over, place, program
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.frame import Densities, Dots, Frame
 from umwelt.cluster.view.tiles import BIN_CELLS
 
 KINDS = 4
-"""So many species of plants, and of others, are told apart from afar; the rarest are counted with the last."""
+"""How many species of plants, and of other beings, have their own colour in densities; the rarest share the last."""
 MAX_TABLES, MAX_SPECIES = 16, 256
 MIN_GRID_PIXELS = 1.7
-"""A grid in which beings are scattered is at least this wide, at most twice as much."""
+"""The cells of the grid in which beings are scattered are this wide to twice as wide."""
 POINT_SIZES = 0x8642
-"""`GL_PROGRAM_POINT_SIZE`: shaders say how large points are."""
+"""`GL_PROGRAM_POINT_SIZE`: shaders set the size of points."""
 
 
-def runs_of(table: np.ndarray) -> list[tuple[int, int, int]]:
-    """Where rows of one table lie together: its number, the first row, how many."""
+def find_runs(table: np.ndarray) -> list[tuple[int, int, int]]:
+    """The runs of rows of one table: the table's number, the first row, the number of rows."""
     if not len(table):
         return []
     edges = np.concatenate([[0], np.flatnonzero(table[1:] != table[:-1]) + 1, [len(table)]]).tolist()
@@ -32,7 +32,7 @@ def runs_of(table: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def grid_of(scale: float) -> tuple[float, float]:
-    """Cells of the grid that beings are scattered in (a power of two), and the share of the next wider one."""
+    """The width in cells (a power of two) of the grid that beings are scattered in, and the next wider one's share."""
     exact = math.log2(MIN_GRID_PIXELS / scale)
     low = math.floor(exact)
     return 2.0**low, exact - low
@@ -41,17 +41,17 @@ def grid_of(scale: float) -> tuple[float, float]:
 def by_kind(
     counts: Mapping[tuple[str, int], np.ndarray], shape: tuple[int, int]
 ) -> tuple[np.ndarray, list[tuple[str, int]]]:
-    """Beings a cell of the `KINDS` most frequent kinds, `float32[*shape, KINDS]`, and which these are."""
+    """Beings per cell of the `KINDS` most frequent kinds, `float32[*shape, KINDS]`; and those kinds, as in `counts`."""
     totals = {kind: int(plane.sum()) for kind, plane in counts.items()}
     order = sorted((kind for kind in counts if totals[kind]), key=lambda kind: (-totals[kind], kind))
-    found = np.zeros((*shape, KINDS), np.float32)
-    for at, kind in enumerate(order):
-        found[..., min(at, KINDS - 1)] += counts[kind]
-    return found / BIN_CELLS**2, order[:KINDS]
+    beings = np.zeros((*shape, KINDS), np.float32)
+    for rank, kind in enumerate(order):
+        beings[..., min(rank, KINDS - 1)] += counts[kind]
+    return beings / BIN_CELLS**2, order[:KINDS]
 
 
 class DotsDrawer:
-    """Draws dots: one point each, uploaded when they are others."""
+    """Draws dots as points; uploads them when they have changed."""
 
     COLUMNS = ("x", "y", "species", "size", "table")
 
@@ -62,7 +62,7 @@ class DotsDrawer:
         self.palette = ctx.texture((MAX_SPECIES, MAX_TABLES), components=4, dtype="f1", filter=(ctx.NEAREST,) * 2)
         self._tables: list[str] | None = None
         self._number: int | None = None
-        self._count = self._room = 0
+        self._count = self._capacity = 0
         self._buffers: list[Any] = []
         self._runs: list[tuple[int, int, int]] = []
         self._geometry: Any = None
@@ -77,37 +77,37 @@ class DotsDrawer:
         self.palette.write(colours)
         self._tables = list(tables)
 
-    def _room_for(self, count: int) -> None:
-        """Buffers large enough, and what describes them."""
-        # here, so that what is pure on this page is read without a window
+    def _allocate(self, count: int) -> None:
+        """Create buffers for at least so many dots."""
+        # imported here, so that the functions of this file can be used without OpenGL
         from arcade.gl import BufferDescription
 
         self.release_buffers()
-        self._room = max(1024, count + count // 4)
+        self._capacity = max(1024, count + count // 4)
         for name in self.COLUMNS:
-            self._buffers.append(self.ctx.buffer(reserve=self._room * (4 if name in "xy" else 1), usage="stream"))
-        described = [
+            self._buffers.append(self.ctx.buffer(reserve=self._capacity * (4 if name in "xy" else 1), usage="stream"))
+        descriptions = [
             BufferDescription(buffer, "1f", [f"in_{name}"])
             if name in "xy"
             else BufferDescription(buffer, "1f1", [f"in_{name}"], normalized=[f"in_{name}"])
             for name, buffer in zip(self.COLUMNS, self._buffers, strict=True)
         ]
-        self._geometry = self.ctx.geometry(described, mode=self.ctx.POINTS)
+        self._geometry = self.ctx.geometry(descriptions, mode=self.ctx.POINTS)
 
     def upload(self, dots: Dots, tables: list[str]) -> None:
-        """Send columns to the device, if they are others than those there."""
+        """Send the columns to the GPU if they have changed."""
         if tables != self._tables:
             self._paint(tables)
         if dots.number == self._number:
             return
         self._number, self._count = dots.number, len(dots.x)
-        if self._count > self._room or self._geometry is None:
-            self._room_for(self._count)
-        runs, order = runs_of(dots.table), None
+        if self._count > self._capacity or self._geometry is None:
+            self._allocate(self._count)
+        runs, order = find_runs(dots.table), None
         if len(runs) > MAX_TABLES:
             order = np.argsort(dots.table, kind="stable")
-            runs = runs_of(dots.table[order])
-        # plants first: the others stand on them
+            runs = find_runs(dots.table[order])
+        # plants first: other beings stand on them
         self._runs = sorted(runs, key=lambda run: (tables[run[0]] not in self.plant_tables, run[1]))
         for name, buffer in zip(self.COLUMNS, self._buffers, strict=True):
             column = np.ascontiguousarray(getattr(dots, name), np.float32 if name in "xy" else np.uint8)
@@ -118,7 +118,7 @@ class DotsDrawer:
             buffer.write(column if column.flags.writeable else column.tobytes())
 
     def draw(self, frame: Frame, camera: Camera, strength: float) -> None:
-        """Draw all dots: plants first."""
+        """Draw all dots, plants first."""
         if frame.dots is None:
             return
         self.upload(frame.dots, frame.tables)
@@ -143,19 +143,19 @@ class DotsDrawer:
         ctx.disable(POINT_SIZES)
 
     def release_buffers(self) -> None:
-        """Give the columns back."""
+        """Delete the buffers."""
         for buffer in self._buffers:
             buffer.delete()
-        self._buffers, self._geometry, self._room = [], None, 0
+        self._buffers, self._geometry, self._capacity = [], None, 0
 
     def release(self) -> None:
-        """Give everything back."""
+        """Delete all GPU resources."""
         self.release_buffers()
         self.palette.delete()
 
 
 class DensitiesDrawer:
-    """Draws densities over the whole window."""
+    """Draws densities over the whole window, in one texture for plants and one for other beings."""
 
     def __init__(self, ctx: Any, known: Any, quad: Any):
         self.ctx, self.quad, self.known, self.plant_tables = ctx, quad, known, plant_tables(known)
@@ -172,7 +172,7 @@ class DensitiesDrawer:
         self._spread: Spread | None = None
 
     def upload(self, densities: Densities) -> None:
-        """Send counts to the device, if they are others than those there."""
+        """Send the counts to the GPU if they have changed."""
         if densities.number == self._number or not densities.counts:
             return
         self._number = densities.number
@@ -182,17 +182,19 @@ class DensitiesDrawer:
             texture.delete()
         self._textures = []
         for plant, word in ((True, "plant"), (False, "monster")):
-            mine = {kind: plane for kind, plane in densities.counts.items() if (kind[0] in self.plant_tables) == plant}
-            values, kinds = by_kind(mine, (rows, columns))
+            counts = {
+                kind: plane for kind, plane in densities.counts.items() if (kind[0] in self.plant_tables) == plant
+            }
+            values, kinds = by_kind(counts, (rows, columns))
             texture = self.ctx.texture((columns, rows), components=4, dtype="f4")
             texture.write(values)
-            wrapped(self.ctx, texture, self._spread)
+            set_wrap(self.ctx, texture, self._spread)
             self._textures.append(texture)
             colours = [species_colour(self.known, *kind) for kind in kinds] + [(0.5, 0.5, 0.5)] * KINDS
             give(self.program, **{f"{word}_{letter}": colours[at] for at, letter in enumerate("abcd")})
 
     def draw(self, frame: Frame, camera: Camera, strength: float) -> None:
-        """Draw the densities of a frame."""
+        """Draw the densities of a frame, if it has any."""
         if frame.densities is None:
             return
         self.upload(frame.densities)
@@ -208,7 +210,7 @@ class DensitiesDrawer:
             middle=(camera.x, camera.y),
             density_place=self._spread.place(camera),
             density_wraps=self._spread.wraps,
-            seconds=frame.now_s % 3600.0,
+            seconds=frame.now_s % CLOCK_WRAP_S,
             strength=strength,
             grid_cells=cells,
             blend=blend,
@@ -216,7 +218,7 @@ class DensitiesDrawer:
         self.quad.render(self.program)
 
     def release(self) -> None:
-        """Give the textures back."""
+        """Delete the textures."""
         for texture in self._textures:
             texture.delete()
         self._textures = []

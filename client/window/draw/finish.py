@@ -1,22 +1,24 @@
-"""The finish: the scene in half floats, its bloom, day and night, rain, a soft tone curve, a vignette and dither."""
+"""The last step of drawing: bloom, day and night, rain, a soft tone curve, a vignette and dither.
+
+The scene is drawn into half-float textures first and brought to the window by one of three shaders.
+"""
 
 from typing import Any
 
 from umwelt.client.window.draw.ground import GRAIN_UNIT, Composed, half_view
-from umwelt.client.window.draw.programs import give, program
+from umwelt.client.window.draw.programs import CLOCK_WRAP_S, give, program
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.frame import Frame
 
-SMALLER = (4, 8, 16, 32)
-"""Bloom is worked out at these parts of the window's size."""
-THRESHOLD = 0.58
-BLOOM = 0.55
-SHARES = (0.62, 0.75, 0.85)
+BLOOM_DIVISORS = (4, 8, 16, 32)
+"""Bloom is blurred at the window's size divided by these."""
+BLOOM_THRESHOLD, BLOOM_STRENGTH = 0.58, 0.55
+BLUR_SHARES = (0.62, 0.75, 0.85)
 """How much of each wider blur is added to the next narrower one."""
 
 
 class Finish:
-    """Owns what the scene is drawn into, and brings it to the window."""
+    """Owns the textures that the scene is drawn into, and brings the scene to the window."""
 
     def __init__(self, ctx: Any, known: Any, quad: Any):
         self.ctx, self.quad = ctx, quad
@@ -26,17 +28,17 @@ class Finish:
         self.weather = program(ctx, "ground_vertex.glsl", "finish_weather_fragment.glsl")
         self.wind = program(ctx, "ground_vertex.glsl", "finish_wind_fragment.glsl")
         world = (float(known.width), float(known.height))
-        for one in (self.plain, self.weather, self.wind):
-            give(one, picture=0, glow=1, sky_plane=2, world=world, grains=GRAIN_UNIT)
-        for one in (self.down, self.up):
-            give(one, source=0, half_view=(1.0, 1.0))
+        for shader in (self.plain, self.weather, self.wind):
+            give(shader, picture=0, glow=1, sky_plane=2, world=world, grains=GRAIN_UNIT)
+        for shader in (self.down, self.up):
+            give(shader, source=0, half_view=(1.0, 1.0))
         self.size = (0, 0)
         self._targets: list[Any] = []
         self._dark = ctx.texture((1, 1), components=4, dtype="f1")
         self._dark.write(b"\0\0\0\xff")
 
     def begin(self, width: int, height: int) -> None:
-        """Let all that follows be drawn into the scene."""
+        """Direct all drawing into the scene, until `end`."""
         if self.size != (width, height):
             self._resize(width, height)
         self._targets[0].use()
@@ -44,14 +46,14 @@ class Finish:
     def _resize(self, width: int, height: int) -> None:
         self._drop()
         self.size = width, height
-        for part in (1, *SMALLER):
+        for part in (1, *BLOOM_DIVISORS):
             texture = self.ctx.texture((max(1, width // part), max(1, height // part)), components=4, dtype="f2")
             texture.wrap_x = texture.wrap_y = self.ctx.CLAMP_TO_EDGE
             self._targets.append(self.ctx.framebuffer(color_attachments=[texture]))
         self._targets[0].clear(color_normalized=(0.02, 0.03, 0.04, 1.0))
 
     def _bloom(self) -> None:
-        """Blur what is bright: down to ever smaller pictures, and up again."""
+        """Blur what is bright: down to smaller and smaller textures, and up again."""
         ctx, quad = self.ctx, self.quad
         ctx.disable(ctx.BLEND)
         for at in range(1, len(self._targets)):
@@ -61,7 +63,7 @@ class Finish:
             give(
                 self.down,
                 texel=(1 / source.width, 1 / source.height),
-                threshold=THRESHOLD if at == 1 else 0.0,
+                threshold=BLOOM_THRESHOLD if at == 1 else 0.0,
             )
             quad.render(self.down)
         ctx.enable(ctx.BLEND)
@@ -70,7 +72,7 @@ class Finish:
             source = self._targets[at].color_attachments[0]
             source.use(0)
             self._targets[at - 1].use()
-            give(self.up, texel=(1 / source.width, 1 / source.height), share=SHARES[at - 2])
+            give(self.up, texel=(1 / source.width, 1 / source.height), share=BLUR_SHARES[at - 2])
             quad.render(self.up)
 
     def end(
@@ -84,28 +86,32 @@ class Finish:
         drift: tuple[float, float],
         windy: float,
     ) -> None:
-        """Bring the scene to the target; `strength` is that of the weather (0: none), `composed` the ground's."""
+        """Draw the finished scene into `target`.
+
+        `strength` is that of the weather from 0 to 1, `composed` the ground's textures, `drift` how far the wind has
+        carried the rain in cells (right, down), `windy` the wind's strength from 0 to 1.
+        """
         if bloom > 0:
             self._bloom()
         target.use()
         self.ctx.disable(self.ctx.BLEND)
         self._targets[0].color_attachments[0].use(0)
         (self._targets[1].color_attachments[0] if bloom > 0 else self._dark).use(1)
-        one = self.plain
+        shader = self.plain
         if composed is not None and strength > 0:
-            one = self.wind if windy > 0 else self.weather
+            shader = self.wind if windy > 0 else self.weather
         give(
-            one,
+            shader,
             half_view=half_view(camera),
             middle=(camera.x, camera.y),
-            bloom=bloom * BLOOM,
+            bloom=bloom * BLOOM_STRENGTH,
             viewport=(float(camera.view[0]), float(camera.view[1])),
-            seconds=frame.now_s % 3600.0,
+            seconds=frame.now_s % CLOCK_WRAP_S,
         )
         if composed is not None and strength > 0:
             composed.textures[2].use(2)
             give(
-                one,
+                shader,
                 ground_place=composed.spread.place(camera),
                 ground_wraps=composed.spread.wraps,
                 strength=strength,
@@ -113,7 +119,7 @@ class Finish:
                 windy=windy,
                 pixels=camera.scale,
             )
-        self.quad.render(one)
+        self.quad.render(shader)
 
     def _drop(self) -> None:
         for target in self._targets:
@@ -123,6 +129,6 @@ class Finish:
         self._targets = []
 
     def release(self) -> None:
-        """Give everything back."""
+        """Delete all GPU resources."""
         self._drop()
         self._dark.delete()

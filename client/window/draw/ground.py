@@ -1,7 +1,7 @@
-"""The ground of the window: soil, water and what lies on it, from the planes of a frame.
+"""The ground: soil, water and what lies on it, drawn from the planes of a frame.
 
-Planes come over rectangles and with steps of their own. They are first composed into three textures over one rectangle,
-eased from what was there before, and the ground is drawn from those: sampled by splines, so that no cell shows.
+Each plane has its own rectangle and step. All are first composed into three textures over one rectangle, blended over
+time with what was there before. The ground is drawn from these textures, sampled by splines, so that no cell shows.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from umwelt.client.pictures.scene import DETRITUS_MUCH_COUNT, SCENT_STRONG_COUNT, WATER_DEEP_COUNT
-from umwelt.client.window.draw.programs import give, program
+from umwelt.client.window.draw.programs import CLOCK_WRAP_S, give, program
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.frame import Frame, Plane
 from umwelt.client.window.feed.looks import Looks
@@ -21,82 +21,89 @@ from umwelt.sandbox.region import Rectangle
 from umwelt.sandbox.units import ONE
 
 CAPACITY_COUNT = 640
-"""Where the world does not tell how much water soil holds."""
+"""How much water a cell of soil holds, in a world whose climate does not say so."""
 READ = ("elevation", "water", "detritus", "aroma", "musk", "alarm", "light", "temperature", "rain", "cover")
 MISSING = {"light": float(ONE), "temperature": 2000.0, "elevation": 0.0}
-"""What is drawn where a plane is not there: full sun, 20 degrees."""
-EASE_A_S = 5.0
-"""What changed is reached but for a share of 1/e in a fifth of a second."""
+"""Values that are drawn for planes that the frame does not have: full sunlight, 20 degrees."""
+EASE_PER_S = 5.0
+"""How fast the ground follows a change: the remaining difference falls by a factor of e in a fifth of a second."""
 EASED_S = 1.0
+"""After this time a change counts as complete."""
 COMPOSE_EVERY_S = 1 / 30
 NEAR_PIXELS = 3.0
-"""Pixels a cell from which stones, crumbs and ripples are drawn: they fade in from there."""
+"""From this many pixels per cell on, stones, crumbs and ripples fade in."""
+BEFORE_UNIT = 10
+BEFORE_UNITS = {"before_a": BEFORE_UNIT, "before_b": BEFORE_UNIT + 1, "before_c": BEFORE_UNIT + 2}
+"""Texture units that hold what was composed before."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Where a texture lies in the world: its rectangle, and the cells (right, down) that its values cover."""
+    """Where a texture lies in the world: its rectangle, and how many cells (right, down) its values cover."""
 
     rectangle: Rectangle
     extent: tuple[float, float]
     repeats: tuple[bool, bool]
-    """Whether it goes all round the torus, across and down."""
+    """Whether it covers the whole torus, across and down."""
     wraps: tuple[float, float]
-    """1 where it does so with cells to spare: its last values are for fewer cells than the others."""
+    """1 where it covers more than the whole torus, so that its last values stand for fewer cells than the others."""
 
     @classmethod
     def of(cls, plane: Any, rows: int, columns: int, step: int, height: int, width: int) -> "Spread":
-        """Where a plane (or densities) of so many values lies in a world."""
+        """The spread of a plane or densities of `rows` x `columns` values in a world of `height` x `width` cells."""
         across, down = columns * step, rows * step
         wraps = float(across > width), float(down > height)
         return cls(plane.rectangle, (across, down), (across >= width, down >= height), wraps)
 
     def origin(self, camera: Camera) -> tuple[float, float]:
-        """Cells (right, down) from the window's middle to the corner, of the image nearest to it."""
-        found = []
+        """Cells (right, down) from the window's middle to the corner of the nearest copy."""
+        origin = []
         for corner, size, middle, world in (
             (self.rectangle.x, self.extent[0], camera.x, camera.width),
             (self.rectangle.y, self.extent[1], camera.y, camera.height),
         ):
-            found.append(shortest(corner + size / 2 - middle, world) - size / 2)
-        return found[0], found[1]
+            origin.append(shortest(corner + size / 2 - middle, world) - size / 2)
+        return origin[0], origin[1]
 
     def place(self, camera: Camera) -> tuple[float, float, float, float]:
-        """As shaders take it: the origin, and one over the extent."""
+        """The origin and 1 / extent, as shaders take them."""
         return (*self.origin(camera), 1 / self.extent[0], 1 / self.extent[1])
 
     def within(self, other: "Spread", height: int, width: int) -> tuple[float, float, float, float]:
-        """The same, from another's corner instead of the window's middle."""
-        found = []
+        """The same as `place`, relative to the corner of another spread instead of the window's middle."""
+        origin = []
         for own, own_size, its, its_size, world in (
             (self.rectangle.x, self.extent[0], other.rectangle.x, other.extent[0], width),
             (self.rectangle.y, self.extent[1], other.rectangle.y, other.extent[1], height),
         ):
             if own_size >= world and its_size >= world:
-                found.append(float(shortest(own - its, world)))
+                origin.append(float(shortest(own - its, world)))
                 continue
             way = shortest(own + own_size / 2 - its - its_size / 2, world)
-            found.append(way + its_size / 2 - own_size / 2)
-        return found[0], found[1], 1 / self.extent[0], 1 / self.extent[1]
+            origin.append(way + its_size / 2 - own_size / 2)
+        return origin[0], origin[1], 1 / self.extent[0], 1 / self.extent[1]
 
 
-def wrapped(ctx: Any, texture: Any, spread: Spread) -> None:
-    """Let a texture repeat in the directions in which it goes all round."""
+def set_wrap(ctx: Any, texture: Any, spread: Spread) -> None:
+    """Let a texture repeat along the axes along which it covers the whole torus."""
     texture.wrap_x, texture.wrap_y = (ctx.REPEAT if repeats else ctx.CLAMP_TO_EDGE for repeats in spread.repeats)
 
 
 GRAIN_SIDE, GRAIN_WIDTHS = 512, (8, 32, 96, 224)
-"""Texels of a tile of noise, and how many grains lie side by side in each of its four channels."""
+"""The side of a tile of noise in texels, and how many grains lie side by side in each of its four channels."""
 
 
 def grains() -> np.ndarray:
-    """Noise of gradients (Perlin 2002) that repeats, `uint8[side, side, 4]`: half is the mean."""
-    dice, found = np.random.default_rng(7), np.zeros((GRAIN_SIDE, GRAIN_SIDE, 4), np.uint8)
+    """Gradient noise that repeats, `uint8[side, side, 4]`, with a mean of one half.
+
+    Perlin, "Improving Noise", 2002.
+    """
+    random, noise = np.random.default_rng(7), np.zeros((GRAIN_SIDE, GRAIN_SIDE, 4), np.uint8)
     at = np.arange(GRAIN_SIDE) / GRAIN_SIDE
     for channel, count in enumerate(GRAIN_WIDTHS):
         low = np.floor(at * count).astype(np.int64)
         off = (at * count - low).astype(np.float32)
-        tilts = dice.uniform(-1, 1, (2, count, count)).astype(np.float32)
+        tilts = random.uniform(-1, 1, (2, count, count)).astype(np.float32)
         ease = off**3 * (off * (off * 6 - 15) + 10)
         total = np.zeros((GRAIN_SIDE, GRAIN_SIDE), np.float32)
         for down, y_share in ((0, 1 - ease), (1, ease)):
@@ -104,12 +111,12 @@ def grains() -> np.ndarray:
                 y_tilt, x_tilt = tilts[:, ((low + down) % count)[:, None], ((low + across) % count)[None, :]]
                 part = y_tilt * (off - down)[:, None] + x_tilt * (off - across)[None, :]
                 total += part * y_share[:, None] * x_share[None, :]
-        found[..., channel] = np.clip(total * 0.95 + 0.5, 0, 1) * 255 + 0.5
-    return found
+        noise[..., channel] = np.clip(total * 0.95 + 0.5, 0, 1) * 255 + 0.5
+    return noise
 
 
 def grain_texture(ctx: Any) -> Any:
-    """That noise on the device: what all programs of the ground read as `grains`."""
+    """The noise as a texture, which all programs of the ground read as `grains`."""
     texture = ctx.texture((GRAIN_SIDE, GRAIN_SIDE), components=4, dtype="f1")
     texture.write(grains())
     texture.build_mipmaps()
@@ -119,20 +126,18 @@ def grain_texture(ctx: Any) -> Any:
 
 
 GRAIN_UNIT = 14
-"""Where that texture is bound while a stage draws."""
+"""The texture unit that it is bound to while a stage draws."""
 
 
 class Planes:
-    """The planes of a frame as textures, uploaded when they are others."""
+    """The planes of a frame as textures; uploads a plane when it has changed."""
 
     def __init__(self, ctx: Any, height: int, width: int):
         self.ctx, self.height, self.width = ctx, height, width
         self._held: dict[str, tuple[Any, int, Spread]] = {}
-        self.changes = 0
-        """How often anything was uploaded."""
 
     def get(self, name: str, plane: Plane) -> tuple[Any, Spread]:
-        """A plane's texture (one float each) and where it lies."""
+        """A plane's texture (one float per value) and its spread."""
         held = self._held.get(name)
         if held is not None and held[1] == plane.number and held[2].rectangle == plane.rectangle:
             return held[0], held[2]
@@ -144,13 +149,12 @@ class Planes:
             texture = self.ctx.texture((columns, rows), components=1, dtype="f4")
         texture.write(np.ascontiguousarray(plane.values, np.float32))
         spread = Spread.of(plane, rows, columns, plane.step, self.height, self.width)
-        wrapped(self.ctx, texture, spread)
+        set_wrap(self.ctx, texture, spread)
         self._held[name] = texture, plane.number, spread
-        self.changes += 1
         return texture, spread
 
     def release(self) -> None:
-        """Give the textures back."""
+        """Delete the textures."""
         for texture, _, _ in self._held.values():
             texture.delete()
         self._held.clear()
@@ -158,37 +162,37 @@ class Planes:
 
 @dataclass
 class Composed:
-    """Three textures over one rectangle, and how to draw into them."""
+    """The three composed textures, and the framebuffer that draws into them."""
 
     textures: list[Any]
-    target: Any
+    framebuffer: Any
     spread: Spread
 
     def release(self) -> None:
-        """Give the textures back."""
-        self.target.delete()
+        """Delete the textures."""
+        self.framebuffer.delete()
         for texture in self.textures:
             texture.delete()
 
 
 class Ground:
-    """Composes planes and draws the ground. `planes` is shared with the colour maps."""
+    """Composes planes and draws the ground. `planes` is shared with `LayerDrawer`."""
 
     def __init__(self, ctx: Any, known: Any, planes: Planes, quad: Any):
         self.ctx, self.planes, self.quad = ctx, planes, quad
         self.world = (float(known.width), float(known.height))
         self.capacity = float(known.climate.get("capacity_count", CAPACITY_COUNT))
-        self.light_most = float(known.climate.get("light_q10", ONE)) or float(ONE)
+        self.max_light = float(known.climate.get("light_q10", ONE)) or float(ONE)
         self.compose = program(ctx, "ground_vertex.glsl", "ground_compose_fragment.glsl")
         self.near = program(ctx, "ground_vertex.glsl", "ground_fragment.glsl")
         self.far = program(ctx, "ground_vertex.glsl", "ground_far_fragment.glsl")
-        give(self.compose, **{name: at for at, name in enumerate(READ)}, before_a=10, before_b=11, before_c=12)
-        for one in (self.near, self.far):
-            give(one, lie_plane=0, smell_plane=1, sky_plane=2, world=self.world, grains=GRAIN_UNIT)
+        give(self.compose, **{name: at for at, name in enumerate(READ)}, **BEFORE_UNITS)
+        for shader in (self.near, self.far):
+            give(shader, lie_plane=0, smell_plane=1, sky_plane=2, world=self.world, grains=GRAIN_UNIT)
         self._missing = {name: self._plain(MISSING.get(name, 0.0)) for name in READ}
         self.composed: Composed | None = None
         self._before: Composed | None = None
-        self._seen: tuple[Any, ...] = ()
+        self._numbers: tuple[Any, ...] = ()
         self._changed_s = self._composed_s = -math.inf
         self._heights = [math.inf, -math.inf]
         self._cover = (0.0, 1.0)
@@ -201,21 +205,20 @@ class Ground:
     # --- composing
 
     def prepare(self, frame: Frame) -> None:
-        """Bring the composed textures up to date; draws into them, not into the window."""
+        """Update the composed textures; draws into them, not into the window."""
         names = {name: name for name in READ if name in frame.planes}
-        earthly = "water" in names or "elevation" in names
-        if not earthly:
+        if "water" not in names and "elevation" not in names:  # a world without Earth's layers: show its first one
             other = next((name for name in frame.planes if name not in READ), None)
             if other is not None:
                 names["cover"] = other
         if not names and self.composed is not None:
             return
-        seen = tuple((name, frame.planes[name].number, frame.planes[name].rectangle) for name in names.values())
+        numbers = tuple((name, frame.planes[name].number, frame.planes[name].rectangle) for name in names.values())
         now = frame.now_s
-        # elsewhere: what was composed does not fit the view, so it cannot wait
-        moved = [one[2] for one in seen] != [one[2] for one in self._seen]
-        if seen != self._seen:
-            self._seen, self._changed_s = seen, now
+        # after a move the composed textures do not cover the view: they cannot wait
+        moved = [rectangle for _, _, rectangle in numbers] != [rectangle for _, _, rectangle in self._numbers]
+        if numbers != self._numbers:
+            self._numbers, self._changed_s = numbers, now
             self._measure(frame, names)
         settled = now - self._changed_s > EASED_S
         waits = 0 <= now - self._composed_s < COMPOSE_EVERY_S
@@ -223,7 +226,7 @@ class Ground:
             self._compose(frame, names, now)
 
     def _measure(self, frame: Frame, names: Mapping[str, str]) -> None:
-        """What the highest and lowest seen so far are; the range only grows, so that nothing jumps while moving."""
+        """Update the lowest and highest values; the range of elevation only grows, so that nothing jumps on moving."""
         if "elevation" in names:
             values = frame.planes["elevation"].values
             self._heights = [
@@ -239,22 +242,23 @@ class Ground:
         height, width = int(self.world[1]), int(self.world[0])
         plane = Plane(Rectangle(0, 0, height, width), max(height, width), np.zeros((1, 1), np.int32))
         if names:
-            plane = min((frame.planes[name] for name in names.values()), key=lambda one: (one.step, -one.values.size))
+            plane = min(
+                (frame.planes[name] for name in names.values()), key=lambda held: (held.step, -held.values.size)
+            )
         rows, columns = plane.values.shape
         spread = Spread.of(plane, rows, columns, plane.step, height, width)
-        into, was = self._target(columns, rows, spread), self.composed
-        fresh = was is None
+        target, before = self._target(columns, rows, spread), self.composed
         for at, name in enumerate(READ):
             if name in names:
-                texture, lies = self.planes.get(names[name], frame.planes[names[name]])
+                texture, plane_spread = self.planes.get(names[name], frame.planes[names[name]])
                 texture.use(at)
-                give(self.compose, **{f"place_{name}": lies.within(spread, height, width)})
+                give(self.compose, **{f"place_{name}": plane_spread.within(spread, height, width)})
             else:
                 self._missing[name].use(at)
                 give(self.compose, **{f"place_{name}": (0.0, 0.0, 1.0, 1.0)})
-        source = was or into
+        source = before or target
         for at, texture in enumerate(source.textures):
-            texture.use(10 + at)
+            texture.use(BEFORE_UNIT + at)
         since = now - self._composed_s
         low, high = self._heights
         give(
@@ -269,20 +273,20 @@ class Ground:
                 self.capacity if "water" in names else 0.0,
                 1 / WATER_DEEP_COUNT,
             ),
-            strengths=(1 / DETRITUS_MUCH_COUNT, 1 / SCENT_STRONG_COUNT, 1 / self.light_most, 1 / self._cover[1]),
+            strengths=(1 / DETRITUS_MUCH_COUNT, 1 / SCENT_STRONG_COUNT, 1 / self.max_light, 1 / self._cover[1]),
             cover_low=self._cover[0],
-            ease=1.0 if fresh or not 0 < since < EASED_S else 1 - math.exp(-EASE_A_S * since),
+            ease=1.0 if before is None or not 0 < since < EASED_S else 1 - math.exp(-EASE_PER_S * since),
         )
         self.ctx.disable(self.ctx.BLEND)
-        into.target.use()
+        target.framebuffer.use()
         self.quad.render(self.compose)
-        self.composed, self._before = into, was
+        self.composed, self._before = target, before
         self._composed_s = now
 
     def _target(self, columns: int, rows: int, spread: Spread) -> Composed:
-        """What is written next: the one that was read last, if it fits."""
+        """The textures to compose into: those of the time before last, if they have the right size."""
         old = self._before
-        if old is not None and old.target.size == (columns, rows):
+        if old is not None and old.framebuffer.size == (columns, rows):
             old.spread = spread
         else:
             if old is not None:
@@ -290,37 +294,37 @@ class Ground:
             textures = [self.ctx.texture((columns, rows), components=4, dtype="f2") for _ in range(3)]
             old = Composed(textures, self.ctx.framebuffer(color_attachments=textures), spread)
         for texture in old.textures:
-            wrapped(self.ctx, texture, spread)
+            set_wrap(self.ctx, texture, spread)
         return old
 
     # --- drawing
 
     def draw(self, frame: Frame, camera: Camera, looks: Looks) -> None:
-        """Draw the ground over the whole target."""
+        """Draw the ground over the whole framebuffer."""
         if self.composed is None:
             return
         for at, texture in enumerate(self.composed.textures):
             texture.use(at)
         self.ctx.disable(self.ctx.BLEND)
-        one = self.near if camera.scale >= NEAR_PIXELS else self.far
+        shader = self.near if camera.scale >= NEAR_PIXELS else self.far
         give(
-            one,
+            shader,
             half_view=half_view(camera),
             middle=(camera.x, camera.y),
             pixels=camera.scale,
             ground_place=self.composed.spread.place(camera),
             ground_wraps=self.composed.spread.wraps,
-            seconds=frame.now_s % 3600.0,
+            seconds=frame.now_s % CLOCK_WRAP_S,
             scents=float(looks.scents),
             weather=float(looks.weather),
         )
-        self.quad.render(one)
+        self.quad.render(shader)
 
     def release(self) -> None:
-        """Give everything back."""
-        for one in (self.composed, self._before):
-            if one is not None:
-                one.release()
+        """Delete all GPU resources."""
+        for composed in (self.composed, self._before):
+            if composed is not None:
+                composed.release()
         self.composed = self._before = None
         for texture in self._missing.values():
             texture.delete()

@@ -1,4 +1,4 @@
-"""Many alike things in one draw call: a quad that is drawn once for each row of some buffers."""
+"""Instanced drawing: one quad, drawn once for each row of some buffers; and how beings are marked in those rows."""
 
 from array import array
 from typing import Any
@@ -8,30 +8,30 @@ from arcade.gl import BufferDescription
 
 MIN_ROWS = 256
 NEAR_FROM = 22.0
-"""Pixels a cell from which all details of bodies are drawn."""
+"""From this many pixels per cell on, bodies are drawn in full detail."""
 
 
 class Instances:
-    """One buffer on the card for each group of attributes, grown by doubling.
+    """GPU buffers with one row per instance, one buffer for each group of attributes. They grow by doubling.
 
-    `groups` names the attributes of each: `{"place": ("4f 4f", ["in_way", "in_turn"])}`. The corner of the quad, from
-    -1 to 1 both ways, is the attribute `in_corner`. Small whole numbers are packed into `uint32`, and unpacked in the
-    shader: drivers differ about attributes of single bytes.
+    `groups` gives the format and the attributes of each buffer, as `{"place": ("4f 4f", ["in_way", "in_turn"])}`. The
+    corner of the quad, from -1 to 1 along both axes, is the attribute `in_corner`. Small integers are packed into
+    `uint32` and unpacked in the shader, because drivers differ in how they treat attributes of single bytes.
     """
 
     def __init__(self, ctx: Any, groups: dict[str, tuple[str, list[str]]]):
         self.count = 0
         corners = ctx.buffer(data=array("f", [-1, -1, 1, -1, -1, 1, 1, 1]))
-        told = [BufferDescription(corners, "2f", ["in_corner"])]
+        descriptions = [BufferDescription(corners, "2f", ["in_corner"])]
         self._buffers = {}
         for name, (formats, attributes) in groups.items():
-            row_bytes = 4 * sum(int(one[0]) for one in formats.split())
+            row_bytes = 4 * sum(int(attribute_format[0]) for attribute_format in formats.split())
             self._buffers[name] = ctx.buffer(reserve=MIN_ROWS * row_bytes)
-            told.append(BufferDescription(self._buffers[name], formats, attributes, instanced=True))
-        self._geometry = ctx.geometry(told, mode=ctx.TRIANGLE_STRIP)
+            descriptions.append(BufferDescription(self._buffers[name], formats, attributes, instanced=True))
+        self._geometry = ctx.geometry(descriptions, mode=ctx.TRIANGLE_STRIP)
 
     def write(self, **groups: np.ndarray) -> None:
-        """Replace the rows of all groups; each array is of 4-byte numbers, `[row, number]`."""
+        """Replace the rows of all groups; each array is `[row, number]` of 4-byte numbers."""
         assert groups.keys() == self._buffers.keys()
         for name, rows in groups.items():
             rows, buffer = np.ascontiguousarray(rows), self._buffers[name]
@@ -50,39 +50,38 @@ class Instances:
             self._geometry.render(program, instances=self.count)
 
 
-def packed(*parts: tuple[np.ndarray, int]) -> np.ndarray:
-    """`uint32[n]` from (numbers, how many bits they take), the lowest first; numbers are held to what fits."""
-    found, at = None, 0
+def pack_bits(*parts: tuple[np.ndarray, int]) -> np.ndarray:
+    """Pack (numbers, bit count) pairs into `uint32[n]`, the lowest bits first; numbers are clipped to what fits."""
+    packed, shift = None, 0
     for numbers, bits in parts:
-        most = (1 << bits) - 1
-        held = np.clip(numbers, 0, most).astype(np.uint32)
-        found = held if found is None else found | (held << np.uint32(at))
-        at += bits
-    assert found is not None and at <= 32
-    return found
+        clipped = np.clip(numbers, 0, (1 << bits) - 1).astype(np.uint32)
+        packed = clipped if packed is None else packed | (clipped << np.uint32(shift))
+        shift += bits
+    assert packed is not None and shift <= 32
+    return packed
 
 
 class Marks:
-    """Which beings are marked, and the hues of their clades: what `Looks` says of a swarm."""
+    """Looks up which beings of a swarm are highlighted, and the hues of their clades, in `Looks`."""
 
     def __init__(self) -> None:
         self._hues: tuple[Any, np.ndarray, np.ndarray] = (None, np.zeros(0, np.int64), np.zeros(0))
 
     @staticmethod
     def stamp(looks: Any) -> tuple:
-        """Another one when marks or hues are others."""
+        """A value that changes when highlights or clade hues change."""
         hues = looks.clade_hues if looks.lineages else None
         return looks.highlighted, looks.lineages, id(hues), len(hues or ())
 
     @staticmethod
     def highlighted(ids: np.ndarray, looks: Any) -> np.ndarray:
-        """`bool[n]`"""
+        """Which beings are highlighted, `bool[n]`."""
         if not looks.highlighted:
             return np.zeros(len(ids), bool)
         return np.isin(ids, np.fromiter(looks.highlighted, np.int64, len(looks.highlighted)))
 
     def hues(self, ids: np.ndarray, own: np.ndarray, looks: Any) -> np.ndarray:
-        """The hues to show: those of clades where lineages are shown and known, else `own`."""
+        """The hues to draw: a being's clade's while `looks.lineages` is set and its clade is known, else `own`."""
         if not looks.lineages or not looks.clade_hues:
             return own
         of, keys, values = self._hues

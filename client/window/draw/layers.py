@@ -1,4 +1,4 @@
-"""Fields as colour maps: what range is shown, in which colours, and the legend that tells people so."""
+"""Layers as colour maps: the range of values that is shown, its colours, and the legend for both."""
 
 import math
 import zlib
@@ -17,17 +17,17 @@ from umwelt.client.window.feed.looks import Looks
 from umwelt.sandbox.units import ONE
 
 STEPS = 256
-LINES = 9.0
-"""Lines of equal value between the lowest and the highest."""
+CONTOUR_COUNT = 9.0
+"""Contour lines between the lowest and the highest value."""
 MIN_PERCENT, MAX_PERCENT = 2.0, 98.0
-LOOKED_AT = 128
-"""So many rows and columns are looked at for the range."""
-FROM_NOTHING = 0.35
-"""A range that begins below this share of its end begins at nothing."""
-RANGE_EASE_A_S = 2.5
+SAMPLED_SIDE = 128
+"""The range is estimated from about this many rows and columns."""
+ZERO_BELOW = 0.35
+"""A range whose low end is below this share of its high end is extended to zero."""
+RANGE_EASE_PER_S = 2.5
 TICKS = 5
 COLDEST, WARMEST = -25.0, 45.0
-"""Degrees Celsius that the colours of temperature reach to; in the middle is 0."""
+"""The colours of temperature reach to these degrees Celsius, with 0 in the middle."""
 
 Points = Sequence[tuple[float, float, float]]
 MAPS: dict[str, Points] = {
@@ -131,7 +131,7 @@ MAPS: dict[str, Points] = {
         (1.000, 0.880, 0.580),
     ),
 }
-"""Colours from the lowest to the highest, as they are seen; between them they are mixed in Oklab."""
+"""Colours (sRGB, 0 to 1) from the lowest to the highest value; `mixed` interpolates between them in Oklab."""
 OWN_MAPS = {
     "water": "water",
     "elevation": "relief",
@@ -155,7 +155,7 @@ OTHER_MAPS = ("sea", "moss", "ember", "dusk")
 
 @dataclass(frozen=True)
 class Legend:
-    """How a layer is to be read: its range and ticks in people's units, colours from low to high (0 to 1)."""
+    """The range and ticks of a layer in the unit that people read, and its colours from low to high (sRGB, 0 to 1)."""
 
     low: float
     high: float
@@ -166,7 +166,7 @@ class Legend:
 
 
 def scaled(name: str, units: Any) -> tuple[float, str]:
-    """What a layer's numbers are multiplied with for people, and the unit they then are in."""
+    """The factor from a layer's integers to the unit that people read, and that unit."""
     if name == "temperature":
         return 0.01, "°C"
     if name in ("light", "rain"):
@@ -175,27 +175,27 @@ def scaled(name: str, units: Any) -> tuple[float, str]:
 
 
 def span_of(name: str, plane: Plane) -> tuple[float, float]:
-    """The range (in the layer's own numbers) that nearly all of a plane lies in, never empty."""
+    """The range, in the layer's integers, of nearly all values of a plane; never empty."""
     rows, columns = plane.values.shape
-    seen = plane.values[:: max(1, rows // LOOKED_AT), :: max(1, columns // LOOKED_AT)]
-    if not seen.size:
+    sampled = plane.values[:: max(1, rows // SAMPLED_SIDE), :: max(1, columns // SAMPLED_SIDE)]
+    if not sampled.size:
         return 0.0, 1.0
-    low, high = (float(one) for one in np.percentile(seen, (MIN_PERCENT, MAX_PERCENT)))
-    if high <= low:  # what little there is lies on few cells
-        low, high = float(seen.min()), float(seen.max())
+    low, high = (float(value) for value in np.percentile(sampled, (MIN_PERCENT, MAX_PERCENT)))
+    if high <= low:  # all that there is lies on a few cells
+        low, high = float(sampled.min()), float(sampled.max())
     if name in ("light", "rain"):
         low, high = 0.0, max(high, ONE / 4)
     elif name in TWO_SIDED:
         high = max(-low, high, 1.0)
         low = -high
-    elif name != "temperature" and 0 < low < FROM_NOTHING * high:
+    elif name != "temperature" and 0 < low < ZERO_BELOW * high:
         low = 0.0
-    least = 100.0 if name == "temperature" else 1.0
-    return low, max(high, low + least)
+    min_width = 100.0 if name == "temperature" else 1.0
+    return low, max(high, low + min_width)
 
 
 def ticks_between(low: float, high: float, wanted: int = TICKS) -> tuple[float, ...]:
-    """Round numbers from low to high, about as many as wanted."""
+    """Round numbers from low to high, about `wanted` of them."""
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return (low,)
     exact = (high - low) / max(1, wanted)
@@ -206,7 +206,10 @@ def ticks_between(low: float, high: float, wanted: int = TICKS) -> tuple[float, 
 
 
 def mixed(points: Points, at: np.ndarray) -> np.ndarray:
-    """The colours of a map at shares from 0 to 1, `float32[n, 3]`: mixed in Oklab (Ottosson 2020), even to the eye."""
+    """Interpolate a colour map at shares from 0 to 1: `float32[n, 3]`, sRGB.
+
+    In Oklab (Ottosson, "A perceptual color space for image processing", 2020), where equal steps look equal.
+    """
     to_cone = np.array(
         [
             [0.4122214708, 0.5363325363, 0.0514459929],
@@ -229,7 +232,7 @@ def mixed(points: Points, at: np.ndarray) -> np.ndarray:
 
 
 def colours_of(name: str, low: float, high: float) -> np.ndarray:
-    """A layer's colours from low to high (its own numbers), `float32[256, 3]`."""
+    """The colours of a layer from low to high (in the layer's integers), `float32[256, 3]`."""
     points = MAPS[OWN_MAPS.get(name) or OTHER_MAPS[zlib.crc32(name.encode()) % len(OTHER_MAPS)]]
     at = np.linspace(0, 1, STEPS)
     if name == "temperature":
@@ -239,7 +242,7 @@ def colours_of(name: str, low: float, high: float) -> np.ndarray:
 
 
 def legend(name: str, known: Any, plane: Plane, span: tuple[float, float] | None = None) -> Legend:
-    """How to read a layer. `span` is the range that is drawn, in its own numbers; without it, the plane's own."""
+    """The legend of a layer. `span` is the range that is drawn, in the layer's integers; default: the plane's range."""
     low, high = span or span_of(name, plane)
     factor, unit = scaled(name, known.units)
     return Legend(
@@ -248,29 +251,29 @@ def legend(name: str, known: Any, plane: Plane, span: tuple[float, float] | None
 
 
 class LayerDrawer:
-    """Draws the layer that is looked at. `span` is the range that is shown: it goes after what is there."""
+    """Draws the chosen layer as a colour map. `span`, the range that is drawn, follows the layer's values smoothly."""
 
     def __init__(self, ctx: Any, known: Any, planes: Planes, quad: Any):
         self.ctx, self.planes, self.quad = ctx, planes, quad
         self.program = program(ctx, "ground_vertex.glsl", "layer_fragment.glsl")
         world = (float(known.width), float(known.height))
-        give(self.program, field=0, map_colours=1, world=world, lines=LINES, grains=GRAIN_UNIT)
+        give(self.program, field=0, map_colours=1, world=world, lines=CONTOUR_COUNT, grains=GRAIN_UNIT)
         self._colours = ctx.texture((STEPS, 1), components=4, dtype="f1")
         self._colours.wrap_x = ctx.CLAMP_TO_EDGE
         self._painted: tuple[Any, ...] = ()
         self._name = ""
         self._number: int | None = None
-        self._wished = self.span = (0.0, 1.0)
+        self._target_span = self.span = (0.0, 1.0)
         self._drawn_s = 0.0
 
     def _follow(self, name: str, plane: Plane, now_s: float) -> None:
         fresh = name != self._name
         if fresh or plane.number != self._number:
-            self._wished = span_of(name, plane)
+            self._target_span = span_of(name, plane)
             self._name, self._number = name, plane.number
         passed = min(1.0, max(0.0, now_s - self._drawn_s))
-        share = 1.0 if fresh else 1 - math.exp(-RANGE_EASE_A_S * passed)
-        low, high = (old + (new - old) * share for old, new in zip(self.span, self._wished, strict=True))
+        share = 1.0 if fresh else 1 - math.exp(-RANGE_EASE_PER_S * passed)
+        low, high = (old + (new - old) * share for old, new in zip(self.span, self._target_span, strict=True))
         self.span, self._drawn_s = (low, high), now_s
         # only temperature has colours that depend on the range
         painted = (name, round(low / 50), round(high / 50)) if name == "temperature" else (name,)
@@ -281,11 +284,11 @@ class LayerDrawer:
             self._colours.write(colours)
 
     def span_of(self, name: str) -> tuple[float, float] | None:
-        """The range in which a layer is drawn; None if it is not."""
+        """The range in which a layer is drawn; None if it is not drawn."""
         return self.span if name == self._name else None
 
     def draw(self, frame: Frame, camera: Camera, looks: Looks) -> None:
-        """Draw the layer of `looks` over the ground, if the frame has it."""
+        """Draw the layer that `looks` names over the ground, if the frame has it."""
         plane = frame.planes.get(looks.layer)
         if plane is None or looks.layer_strength <= 0:
             self._name = ""
@@ -309,5 +312,5 @@ class LayerDrawer:
         self.quad.render(self.program)
 
     def release(self) -> None:
-        """Give the colours back."""
+        """Delete all GPU resources."""
         self._colours.delete()

@@ -1,4 +1,4 @@
-"""Monsters in the window: bodies whose segments, limbs, faces and colours are their organs, genes and states."""
+"""Monsters: bodies whose segments, limbs, faces and colours are drawn from their organs, genes and states."""
 
 from typing import Any
 
@@ -6,27 +6,29 @@ import numpy as np
 
 from umwelt.client.pictures.scene import body_cells, hashed
 from umwelt.client.window.draw.colours import body_hues
-from umwelt.client.window.draw.instances import NEAR_FROM, Instances, Marks, packed
-from umwelt.client.window.draw.programs import give, lay_over, place, program
+from umwelt.client.window.draw.instances import NEAR_FROM, Instances, Marks, pack_bits
+from umwelt.client.window.draw.programs import CLOCK_WRAP_S, give, lay_over, place, program
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.frame import Frame, Swarm
 from umwelt.client.window.feed.looks import Looks
 
 SUGAR_BASE_COUNT, SUGAR_PER_STORE_COUNT = 160, 160
-"""What a body holds when it is full."""
+"""The sugar of a full body: without store organs, and for each of them."""
 HUNGRY_COUNT = 60
 WALKED_MAX_CELLS = 2.0
 WALK_WRAP_CELLS = 512.0
-"""What a body has walked is told in floats: it begins anew before steps are lost to rounding."""
+"""The walked distance is a float32: it wraps here, before steps are lost to rounding."""
 BENDS = 0.35
-"""How much of the present turn the bend of a body takes over in a tick."""
-ORGANS = ("jaw", "gut", "leg", "eye", "armour", "spike", "store", "gland")
+"""The share of the present turn that the bend of a body takes over in a tick."""
+DRAWN_ORGANS = ("jaw", "gut", "leg", "eye", "armour", "spike", "store", "gland")
+"""The organs that the shader draws, in the order of its bits; others do not show."""
+ORGAN_BITS = 4
 DEFAULT_ORGANS = {"leg": 3, "eye": 2, "gut": 1}
 ASLEEP, SHUT, MARKED, WAS_SHUT = 1, 2, 4, 8
 
 
 class Monsters:
-    """Draws swarms of animals, table by table."""
+    """Draws swarms of monsters."""
 
     def __init__(self, ctx: Any):
         self._ctx = ctx
@@ -35,23 +37,23 @@ class Monsters:
         self._herds: dict[str, _Herd] = {}
 
     def draw(self, swarm: Swarm, frame: Frame, camera: Camera, looks: Looks, strength: float) -> None:
-        """Draw a swarm wherever it is seen; `strength` from 0 to 1 fades it."""
+        """Draw all copies of a swarm that are in view, with an opacity `strength` from 0 to 1."""
         if not len(swarm) or strength <= 0:
             return
         herd = self._herds.get(swarm.table)
         if herd is None:
             herd = self._herds[swarm.table] = _Herd(self._ctx)
         herd.update(swarm, looks)
-        shown = self._near if camera.scale >= NEAR_FROM else self._mid
+        shader = self._near if camera.scale >= NEAR_FROM else self._mid
         lay_over(self._ctx)
-        give(shown, strength=float(strength))
+        give(shader, strength=float(strength))
         for image in camera.images(frame.rectangle):
-            place(shown, camera, frame, image)
-            herd.instances.render(shown)
+            place(shader, camera, frame, image)
+            herd.instances.render(shader)
 
 
 class _Herd:
-    """The monsters of one table on the card, and what is remembered of them from tick to tick."""
+    """The monsters of one table as GPU buffers, and what has to be carried from tick to tick to draw them."""
 
     def __init__(self, ctx: Any):
         groups = {
@@ -66,7 +68,7 @@ class _Herd:
         self._shut, self._was_shut = np.zeros(0, bool), np.zeros(0, bool)
 
     def update(self, swarm: Swarm, looks: Looks) -> None:
-        """Upload what is shown if anything of it is another."""
+        """Upload the swarm if it or its marks have changed."""
         stamp = (swarm.number, len(swarm), *self._marks.stamp(looks))
         if stamp == self._stamp and swarm.ids is self._ids:
             return
@@ -75,7 +77,7 @@ class _Herd:
         self.instances.write(motion=self._motion(swarm), looks=self._packed_looks(swarm, looks))
 
     def _remember(self, swarm: Swarm) -> None:
-        """Carry on how far each has walked (legs step with the ground), its bend and its lids, by id."""
+        """Carry over, by id, how far each has walked (so that legs step), its bend, and whether its eyes were shut."""
         ids, since_s = swarm.ids, swarm.since_s
         walked, bend = np.zeros((len(ids), 2), np.float32), np.zeros((len(ids), 2), np.float32)
         shut = (swarm.column("eyes_shut") > 0) | (swarm.column("asleep") > 0)
@@ -105,7 +107,7 @@ class _Herd:
         rows = np.empty((len(swarm), 12), np.float32)
         rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3] = swarm.x_before, swarm.y_before, swarm.x, swarm.y
         rows[:, 4], rows[:, 5] = swarm.heading_before, swarm.heading
-        rows[:, 6] = np.asarray(swarm.since_s, np.float64) % 3600.0
+        rows[:, 6] = np.asarray(swarm.since_s, np.float64) % CLOCK_WRAP_S
         rows[:, 7] = body_cells(swarm.column("tissue_count", 40.0))
         rows[:, 8:10], rows[:, 10:12] = self._walked, self._bend
         return rows
@@ -113,17 +115,19 @@ class _Herd:
     def _packed_looks(self, swarm: Swarm, looks: Looks) -> np.ndarray:
         column, ids = swarm.column, swarm.ids
         rows = np.empty((len(swarm), 5), np.uint32)
-        rows[:, 0] = packed(*((column(f"{organ}_organs", DEFAULT_ORGANS.get(organ, 0)), 4) for organ in ORGANS))
+        rows[:, 0] = pack_bits(
+            *((column(f"{organ}_organs", DEFAULT_ORGANS.get(organ, 0)), ORGAN_BITS) for organ in DRAWN_ORGANS)
+        )
         hue = body_hues(column("species"), column("gene_hue") if "gene_hue" in swarm.columns else None, False)
         hue = self._marks.hues(ids, hue, looks) % 1.0
-        rows[:, 1] = packed((hue * 65535, 16), (column("gene_shade") + 128, 8), (column("gene_pattern") + 128, 8))
+        rows[:, 1] = pack_bits((hue * 65535, 16), (column("gene_shade") + 128, 8), (column("gene_pattern") + 128, 8))
         store = column("store_organs")
         if "sugar_count" in swarm.columns:
             sugar = column("sugar_count")
             full, fed = sugar / (SUGAR_BASE_COUNT + SUGAR_PER_STORE_COUNT * store), sugar / HUNGRY_COUNT
         else:
             full = fed = np.full(len(swarm), 0.6, np.float32)
-        rows[:, 2] = packed(
+        rows[:, 2] = pack_bits(
             (column("gene_fangs") + 128, 8), (column("gene_glow", -30) + 128, 8), (full * 255, 8), (fed * 255, 8)
         )
         flags = (
@@ -132,7 +136,7 @@ class _Herd:
             + self._was_shut * WAS_SHUT
             + self._marks.highlighted(ids, looks) * MARKED
         )
-        rows[:, 3] = packed(
+        rows[:, 3] = pack_bits(
             (column("fatigue") / 4, 8), (column("pain") / 4, 8), (column("speed_fixed", 200) / 4, 8), (flags, 8)
         )
         rows[:, 4] = hashed(ids)

@@ -1,4 +1,4 @@
-"""Lines and rings over the picture: the nodes' borders and loads, the selected being, tools, what a being senses."""
+"""Lines and rings over the picture: borders and loads of nodes, the selected being, marks of tools and senses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,8 @@ from arcade.gl import BufferDescription
 
 from umwelt.agents.earth.parameters import LEAF_FULL_COUNT
 from umwelt.client.pictures.scene import GOLDEN, body_cells, hsv
-from umwelt.client.window.draw.programs import give, lay_over, program
+from umwelt.client.window.draw.marks import Line, Ring
+from umwelt.client.window.draw.programs import CLOCK_WRAP_S, give, lay_over, program
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.feed import place_of, row_of
 from umwelt.client.window.feed.frame import Frame
@@ -16,22 +17,22 @@ from umwelt.client.window.feed.looks import Looks
 from umwelt.client.window.feed.torus import shortest
 from umwelt.sandbox.region import Rectangle, Torus
 
-Colour = Sequence[float]
 MIN_RING_PIXELS = 16.0
 DASHES = 5.0
 NODE_LINE_PIXELS, LOAD_PIXELS = 2.0, 120.0
-_FLOATS = {"line": 9, "ring": 8}
+MIN_ROWS = 256
 
 
 class _Batch:
-    """Instanced quads from one array of floats."""
+    """Instanced quads from one buffer of floats; `formats` and `names` describe the attributes of a row."""
 
-    def __init__(self, ctx: Any, kind: str, formats: str, names: list[str], vertex: str, fragment: str):
-        self.ctx, self.floats = ctx, _FLOATS[kind]
+    def __init__(self, ctx: Any, formats: str, names: list[str], vertex: str, fragment: str):
+        self.ctx = ctx
+        row_bytes = 4 * sum(int(attribute_format[0]) for attribute_format in formats.split())
         self.program = program(ctx, vertex, fragment)
         corners = np.array([-1, -1, 1, -1, -1, 1, 1, 1], np.float32)
         self._corners = ctx.buffer(data=corners.tobytes())
-        self._buffer = ctx.buffer(reserve=256 * self.floats * 4, usage="stream")
+        self._buffer = ctx.buffer(reserve=MIN_ROWS * row_bytes, usage="stream")
         self._formats, self._names = formats, names
         self._describe()
 
@@ -62,67 +63,59 @@ class _Batch:
 
 
 class Overlay:
-    """What is drawn last, crisp and in the window's pixels.
+    """Draws marks in the window's own pixels, after the finish, so that they stay sharp.
 
-    `rings` (y, x, radius in cells, colour) and `lines` (y, x, y, x, colour, width in pixels) are the window's: places
-    in world cells, colours of three or four numbers from 0 to 1. They stay until the window sets others.
+    The window sets `rings` and `lines` (see `marks`); they stay until it sets others.
     """
 
     def __init__(self, ctx: Any):
         self.ctx = ctx
-        self.rings: Sequence[tuple[float, float, float, Colour]] = []
-        self.lines: Sequence[tuple[float, float, float, float, Colour, float]] = []
+        self.rings: Sequence[Ring] = []
+        self.lines: Sequence[Line] = []
         self._lines = _Batch(
-            ctx, "line", "4f 4f 1f", ["in_line", "in_tint", "in_width"], "line_vertex.glsl", "line_fragment.glsl"
+            ctx, "4f 4f 1f", ["in_line", "in_tint", "in_width"], "line_vertex.glsl", "line_fragment.glsl"
         )
-        self._rings = _Batch(
-            ctx, "ring", "4f 4f", ["in_ring", "in_tint"], "line_ring_vertex.glsl", "line_ring_fragment.glsl"
-        )
+        self._rings = _Batch(ctx, "4f 4f", ["in_ring", "in_tint"], "line_ring_vertex.glsl", "line_ring_fragment.glsl")
 
     def draw(self, frame: Frame, camera: Camera, looks: Looks, nodes: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Draw it all into what is bound."""
+        """Draw all marks into the framebuffer that is bound."""
         lines: list[tuple[float, ...]] = []
         rings: list[tuple[float, ...]] = []
         if looks.nodes:
             for at, node in enumerate(nodes):
                 lines += node_lines(camera, node, at)
         for y, x, radius, colour in self.rings:
-            rings.append((*camera.pixel(y, x), max(radius * camera.scale, 4.0), 0.0, *_tint(colour)))
+            rings.append((*camera.pixel(y, x), max(radius * camera.scale, 4.0), 0.0, *colour))
         for y, x, y_end, x_end, colour, width in self.lines:
-            lines.append((*_way(camera, y, x, y_end, x_end), *_tint(colour), width))
+            lines.append((*_way(camera, y, x, y_end, x_end), *colour, width))
         if looks.selected:
             rings += selection(frame, camera, looks.selected)
         if not lines and not rings:
             return
         lay_over(self.ctx)
         viewport = (float(camera.view[0]), float(camera.view[1]))
-        self._lines.draw(lines, viewport, frame.now_s % 3600.0)
-        self._rings.draw(rings, viewport, frame.now_s % 3600.0)
+        self._lines.draw(lines, viewport, frame.now_s % CLOCK_WRAP_S)
+        self._rings.draw(rings, viewport, frame.now_s % CLOCK_WRAP_S)
 
     def release(self) -> None:
-        """Give everything back."""
+        """Delete all GPU resources."""
         self._lines.release()
         self._rings.release()
 
 
-def _tint(colour: Colour) -> tuple[float, float, float, float]:
-    red, green, blue = colour[:3]
-    return float(red), float(green), float(blue), float(colour[3]) if len(colour) > 3 else 1.0
-
-
 def _way(camera: Camera, y: float, x: float, y_end: float, x_end: float) -> tuple[float, float, float, float]:
-    """A line's ends in pixels: the first as it is nearest to the middle, the second as it is nearest to the first."""
+    """The pixels of both ends: the copy of the first that is nearest to the middle, and of the second nearest to it."""
     right, down = camera.pixel(y, x)
     far_y, far_x = shortest(y_end - y, camera.height), shortest(x_end - x, camera.width)
     return right, down, right + far_x * camera.scale, down + far_y * camera.scale
 
 
 def selection(frame: Frame, camera: Camera, being: int) -> list[tuple[float, ...]]:
-    """The dashed ring about a being; none where it is not seen."""
-    seen, place = row_of(frame, being), place_of(frame, being, Torus(camera.height, camera.width))
-    if seen is None or place is None:
+    """The dashed ring around the selected being; empty if it is not in the frame."""
+    location, place = row_of(frame, being), place_of(frame, being, Torus(camera.height, camera.width))
+    if location is None or place is None:
         return []
-    swarm, row = seen
+    swarm, row = location
     tissue = float(swarm.columns["tissue_count"][row]) if "tissue_count" in swarm.columns else 30.0
     radius = 0.6 + 0.8 * min(1.0, tissue / LEAF_FULL_COUNT) if swarm.plant else float(body_cells(tissue))
     wide = max(radius * camera.scale * 1.55 + 6.0, MIN_RING_PIXELS)
@@ -130,13 +123,13 @@ def selection(frame: Frame, camera: Camera, being: int) -> list[tuple[float, ...
 
 
 def node_colour(at: int) -> tuple[float, float, float]:
-    """A soft colour for the node with a number."""
+    """The colour of a node by its number."""
     red, green, blue = hsv((0.48 + at * GOLDEN) % 1, 0.42, 0.95).tolist()
     return red, green, blue
 
 
 def node_lines(camera: Camera, node: Mapping[str, Any], at: int) -> list[tuple[float, ...]]:
-    """The border of a node's rectangle wherever it is seen, and in its corner how busy it is."""
+    """The border of a node's shard, all copies in view, with a bar in its corner that shows the node's load."""
     if not node.get("rectangle"):
         return []
     rectangle = Rectangle(*(int(part) for part in node["rectangle"]))

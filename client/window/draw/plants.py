@@ -1,4 +1,4 @@
-"""Plants in the window: leafy rosettes tied by stems, whose leaves, thorns and flowers are their genes and stores."""
+"""Plants: leafy rosettes joined by stems. Leaves, thorns and flowers are drawn from genes and stored substances."""
 
 from typing import Any
 
@@ -14,23 +14,26 @@ from umwelt.client.pictures.scene import (
     strays,
 )
 from umwelt.client.window.draw.colours import body_hues
-from umwelt.client.window.draw.instances import NEAR_FROM, Instances, Marks, packed
+from umwelt.client.window.draw.instances import NEAR_FROM, Instances, Marks, pack_bits
 from umwelt.client.window.draw.programs import give, lay_over, place, program
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.frame import Frame, Swarm
 from umwelt.client.window.feed.looks import Looks
 
 SUGAR_SPARE_COUNT, SUGAR_BLOOM_COUNT = 70, 130
-"""Buds show from the first, flowers are open at the second."""
+"""Buds show from the first on; flowers are open at the second."""
 SUGAR_POOR_COUNT, WATER_POOR_COUNT = 8, 16
-"""Below these leaves wither."""
+"""Below these counts leaves wither."""
 GENES = {"leaf": 0, "shape": 0, "height": -40, "thorn": -128}
-"""Genes of leaves, and what plants without them look like."""
+"""The genes that shape leaves, with the values that are drawn for plants without genes."""
 MARKED, ALOFT = 1, 2
+STEM_DIRECTIONS = 8
+STEM_CELLS = 1.2
+"""Rounded after multiplication by sine and cosine, it gives one cell to each of the eight neighbours."""
 
 
 class Plants:
-    """Draws swarms of plants, table by table; `wind` (right, down; about -1 to 1) bends their leaves."""
+    """Draws swarms of plants; `wind` (right, down, about -1 to 1) bends their leaves."""
 
     def __init__(self, ctx: Any):
         self._ctx = ctx
@@ -42,7 +45,7 @@ class Plants:
         self._stands: dict[str, _Stand] = {}
 
     def draw(self, swarm: Swarm, frame: Frame, camera: Camera, looks: Looks, strength: float) -> None:
-        """Draw a swarm wherever it is seen; `strength` from 0 to 1 fades it."""
+        """Draw all copies of a swarm that are in view, with an opacity `strength` from 0 to 1."""
         if not len(swarm) or strength <= 0:
             return
         stand = self._stands.get(swarm.table)
@@ -52,7 +55,7 @@ class Plants:
         near = camera.scale >= NEAR_FROM
         lay_over(self._ctx)
         images = camera.images(frame.rectangle)
-        # all stems lie under all leaves, flowers stand over them, seeds fly over all
+        # from the ground up: buried seeds, stems, leaves, flowers, flying seeds
         layers = (
             (self._seeds, stand.buried),
             (self._stems[near], stand.stems),
@@ -60,17 +63,17 @@ class Plants:
             (self._flowers, stand.flowers),
             (self._seeds, stand.aloft),
         )
-        for shown, instances in layers:
+        for shader, instances in layers:
             if not instances.count:
                 continue
-            give(shown, strength=float(strength), wind=(float(self.wind[0]), float(self.wind[1])))
+            give(shader, strength=float(strength), wind=(float(self.wind[0]), float(self.wind[1])))
             for image in images:
-                place(shown, camera, frame, image)
-                instances.render(shown)
+                place(shader, camera, frame, image)
+                instances.render(shader)
 
 
 class _Stand:
-    """The plants of one table on the card."""
+    """The plants of one table as GPU buffers."""
 
     def __init__(self, ctx: Any):
         groups = {"looks": ("4f 4u", ["in_place", "in_looks"])}
@@ -80,7 +83,7 @@ class _Stand:
         self._ids: np.ndarray | None = None
 
     def update(self, swarm: Swarm, looks: Looks) -> None:
-        """Upload what is shown if anything of it is another."""
+        """Upload the swarm if it or its marks have changed."""
         stamp = (swarm.number, len(swarm), *self._marks.stamp(looks))
         if stamp == self._stamp and swarm.ids is self._ids:
             return
@@ -104,7 +107,7 @@ class _Stand:
         self.stems.write(looks=self._stem_rows(swarm, rows, grown, ids))
 
     def _rows(self, swarm: Swarm, looks: Looks, stage: np.ndarray, grown: np.ndarray) -> np.ndarray:
-        """Place, size and looks: `uint32[n, 8]`, of which the first four are floats."""
+        """The rows of the shaders' attributes `in_place` and `in_looks`: `uint32[n, 8]`, the first four hold floats."""
         column, ids = swarm.column, swarm.ids
         rows = np.empty((len(ids), 8), np.uint32)
         places = rows.view(np.float32)
@@ -118,28 +121,31 @@ class _Stand:
         blooms = (sugar - SUGAR_SPARE_COUNT) / (SUGAR_BLOOM_COUNT - SUGAR_SPARE_COUNT) * (grown > 0.4)
         places[:, 3] = 0.0
         flags = self._marks.highlighted(ids, looks) * MARKED + (stage == SEED_ALOFT) * ALOFT
-        rows[:, 4] = packed(*((column(f"gene_{name}", unknown) + 128, 8) for name, unknown in GENES.items()))
-        rows[:, 5] = packed((column("gene_flower_hue") + 128, 8), (blooms * 255, 8), (grown * 255, 8), (poor * 255, 8))
-        rows[:, 6] = packed((hue * 65535, 16), (flags, 8))
+        rows[:, 4] = pack_bits(*((column(f"gene_{name}", default) + 128, 8) for name, default in GENES.items()))
+        rows[:, 5] = pack_bits(
+            (column("gene_flower_hue") + 128, 8), (blooms * 255, 8), (grown * 255, 8), (poor * 255, 8)
+        )
+        rows[:, 6] = pack_bits((hue * 65535, 16), (flags, 8))
         rows[:, 7] = hashed(ids)
         return rows
 
     @staticmethod
     def _stem_rows(swarm: Swarm, rows: np.ndarray, grown: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """Stems of modules whose elder is there: from the module's place the way to the other's; the same layout."""
+        """A row for the stem of each module whose older neighbour is in view; places 2 and 3 hold the way to it."""
         if "stem_id" not in swarm.columns or "stem_direction" not in swarm.columns:
             return np.empty((0, 8), np.uint32)
         own = np.flatnonzero((swarm.columns["stem_direction"] > 0) & (swarm.columns["stage"] == MODULE))
         elder_ids = np.asarray(swarm.columns["stem_id"])[own]
         elder = np.minimum(np.searchsorted(ids, elder_ids), len(ids) - 1)
-        there = ids[elder] == elder_ids
-        own, elder, elder_ids = own[there], elder[there], elder_ids[there]
-        found = rows[own]
-        places = found.view(np.float32)
-        # told by direction, not by the other's place, which may lie beyond a seam
-        turn = (swarm.columns["stem_direction"][own].astype(np.float32) - 1) * np.float32(np.pi / 4)
-        stray, other = rows.view(np.float32)[own, :2], strays(elder_ids)
-        places[:, 2] = np.round(np.cos(turn) * 1.2) + other[1] - (stray[:, 0] - swarm.x[own])
-        places[:, 3] = np.round(np.sin(turn) * 1.2) + other[0] - (stray[:, 1] - swarm.y[own])
-        found[:, 6] = (found[:, 6] & np.uint32(0xFFFFFF)) | packed((grown[elder] * 255, 8)) << np.uint32(24)
-        return found
+        in_view = ids[elder] == elder_ids
+        own, elder, elder_ids = own[in_view], elder[in_view], elder_ids[in_view]
+        stems = rows[own]
+        places = stems.view(np.float32)
+        # by direction, not by the neighbour's place, which may lie across a seam
+        eighth = np.float32(2 * np.pi / STEM_DIRECTIONS)
+        angle = (swarm.columns["stem_direction"][own].astype(np.float32) - 1) * eighth
+        base, elder_stray = rows.view(np.float32)[own, :2], strays(elder_ids)
+        places[:, 2] = np.round(np.cos(angle) * STEM_CELLS) + elder_stray[1] - (base[:, 0] - swarm.x[own])
+        places[:, 3] = np.round(np.sin(angle) * STEM_CELLS) + elder_stray[0] - (base[:, 1] - swarm.y[own])
+        stems[:, 6] = (stems[:, 6] & np.uint32(0xFFFFFF)) | pack_bits((grown[elder] * 255, 8)) << np.uint32(24)
+        return stems

@@ -1,4 +1,4 @@
-"""Shader programs from the files in `shaders/`, and the uniforms that all of them share."""
+"""Shader programs from the files in `shaders/`, and the uniforms that they share."""
 
 from functools import cache
 from importlib import resources
@@ -8,11 +8,13 @@ from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.frame import Frame
 
 INCLUDE = "#include "
+CLOCK_WRAP_S = 3600.0
+"""Shaders get times as float32, which wrap here, before they lose precision."""
 
 
 @cache
 def source(name: str) -> str:
-    """The text of a shader file; lines `#include "other.glsl"` are replaced by that file."""
+    """The text of a shader file; each line `#include "other.glsl"` is replaced by that file."""
     text = resources.files("umwelt.client.window.draw").joinpath("shaders", name).read_text("utf-8")
     lines = []
     for line in text.splitlines():
@@ -21,12 +23,12 @@ def source(name: str) -> str:
 
 
 def program(ctx: Any, vertex: str, fragment: str) -> Any:
-    """An `arcade.gl.Program` from two shader files."""
+    """Compile two shader files into an `arcade.gl.Program`."""
     return ctx.program(vertex_shader=source(vertex), fragment_shader=source(fragment))
 
 
 def give(program: Any, **values: Any) -> None:
-    """Set uniforms; those that the compiler has found useless are passed over."""
+    """Set uniforms; ignores those that the compiler has removed because the shader does not use them."""
     for name, value in values.items():
         try:
             program[name] = value
@@ -35,22 +37,23 @@ def give(program: Any, **values: Any) -> None:
 
 
 def lay_over(ctx: Any) -> None:
-    """What is drawn next is laid over what is there; its colours are multiplied with its alpha already."""
+    """Blend what is drawn next over what is there; shaders write colours that are premultiplied by alpha."""
     ctx.enable(ctx.BLEND)
     ctx.blend_func = ctx.ONE, ctx.ONE_MINUS_SRC_ALPHA
 
 
 def place(program: Any, camera: Camera, frame: Frame, image: tuple[int, int]) -> None:
-    """Tell a program where it draws: `image` is one of `camera.images(frame.rectangle)`.
+    """Set the uniforms that place a copy of the frame, `image`, one of `camera.images(frame.rectangle)`, in the window.
 
-    `corner` is the way in cells (right, down) from the middle of the window to the corner of `frame.rectangle`;
-    `scale` pixels a cell, `viewport` in pixels, `now_s` and `glide_s` as in the frame. See `shaders/common.glsl`.
+    `corner` is the way (right, down) in cells from the middle of the window to the corner of `frame.rectangle`,
+    `scale` is in pixels per cell, `viewport` in pixels; `now_s` and `glide_s` are the frame's. See
+    `shaders/common.glsl`.
     """
     give(
         program,
         corner=(image[1] - camera.x, image[0] - camera.y),
         scale=camera.scale,
         viewport=(float(camera.view[0]), float(camera.view[1])),
-        now_s=frame.now_s % 3600.0,
+        now_s=frame.now_s % CLOCK_WRAP_S,
         glide_s=frame.glide_s,
     )

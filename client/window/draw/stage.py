@@ -1,4 +1,4 @@
-"""The stage: everything that the window shows of the world, drawn in order."""
+"""The stage draws everything that the window shows of the world, in order."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,16 +20,16 @@ from umwelt.client.window.feed.looks import Looks
 FULL_WIND_CELLS_S = 6.0
 UNDER_A_MAP = 0.3
 MAP_HIDES_WEATHER, MAP_HIDES_BLOOM = 0.9, 0.7
-"""Over a colour map there is little weather and bloom: its colours are to be read."""
+"""The shares of weather and bloom that a colour map at full strength removes, so that its colours can be read."""
 
 
 def _late(share: float) -> float:
-    """From 0 to 1 in the second half of a share."""
+    """0 in the first half of a share, then up to 1."""
     return max(0.0, share * 2.0 - 1.0)
 
 
 class Stage:
-    """Draws a frame. `wind` (cells a second, right and down) and `overlay` are the window's to set."""
+    """Draws one window's frames. The window sets `wind` (cells per second, right and down) and the overlay's marks."""
 
     def __init__(self, ctx: Any, known: Any, bloom: bool = True):
         self.ctx, self.known, self.bloom = ctx, known, bloom
@@ -49,7 +49,7 @@ class Stage:
         self.plants, self.monsters = Plants(ctx), Monsters(ctx)
 
     def draw(self, frame: Frame, camera: Camera, looks: Looks, nodes: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Draw everything into the framebuffer that is bound."""
+        """Draw a frame into the framebuffer that is bound."""
         ctx, target = self.ctx, self.ctx.active_framebuffer
         self._blow(frame.now_s)
         right, down = (min(1.0, max(-1.0, one / FULL_WIND_CELLS_S)) for one in self.wind)
@@ -61,7 +61,7 @@ class Stage:
         self.layer.draw(frame, camera, looks)
         levels = camera.levels()
         near, middle = levels.get("bodies", 0.0), levels.get("dots", 0.0)
-        # the farther level goes as the nearer one comes: at the edge nothing is left of it that could vanish at once
+        # the coarser level fades out before the finer one is complete, so that nothing vanishes at once
         if "densities" in levels:
             self.densities.draw(frame, camera, levels["densities"] * (1.0 - _late(middle)))
         if "dots" in levels:
@@ -90,24 +90,24 @@ class Stage:
         for drawer, plant in ((self.plants, True), (self.monsters, False)):
             for swarm in frame.swarms:
                 if swarm.plant == plant and len(swarm):
-                    # through leaves a map is to be read
+                    # leaves are drawn faintly, so that a map can be read through them
                     share = UNDER_A_MAP if plant and looks.layer else 1.0
                     drawer.draw(swarm, frame, camera, looks, strength * share)
 
     def legend(self, frame: Frame, looks: Looks) -> Legend | None:
-        """How the layer that is drawn is to be read; None if there is none."""
+        """The legend of the layer that is drawn as a map; None if there is none."""
         plane = frame.planes.get(looks.layer)
         return None if plane is None else legend(looks.layer, self.known, plane, self.layer.span_of(looks.layer))
 
     def _blow(self, now_s: float) -> None:
-        """Sum up what the wind has carried, so that nothing jumps when it turns."""
+        """Add up how far the wind has carried rain, so that nothing jumps when the wind turns."""
         passed = 0.0 if self._drawn_s is None else min(0.25, max(0.0, now_s - self._drawn_s))
         self._drawn_s = now_s
         for axis in (0, 1):
             self._drift[axis] = (self._drift[axis] + self.wind[axis] * passed) % self._size[axis]
 
     def release(self) -> None:
-        """Give back what was taken of the device."""
+        """Delete all GPU resources."""
         for part in (self.ground, self.layer, self.dots, self.densities, self.finish, self.overlay, self.planes):
             part.release()
         self.grains.delete()

@@ -1,7 +1,7 @@
-"""Tiles in, newest wins: watches what the camera sees, and makes the frame of it that the stage draws.
+"""The feed subscribes to the tiles that the camera sees and builds the frame that the stage draws.
 
-Beings are watched all the time; fields, which change slowly, are looked at in turn and left alone in between, so that
-the line is kept for what moves.
+Tiles of beings are subscribed to all the time. Fields change slowly: their tiles are subscribed to in turn and dropped
+again when they have arrived, so that most of the bandwidth goes to what moves.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.frame import Densities, Dots, Frame, Plane, Swarm
-from umwelt.client.window.feed.gathering import Gathered, cells_of, dots_of, plane_of, renewed, swarm_of
+from umwelt.client.window.feed.gathering import TileBeings, cells_of, dots_of, merge_pieces, plane_of, swarm_of
 from umwelt.client.window.feed.looks import GROUND_LAYERS, Looks
 from umwelt.client.window.feed.sky import under_one_sun
 from umwelt.client.window.feed.torus import aligned, shortest
@@ -25,61 +25,68 @@ from umwelt.cluster.view.tiles import (
     Piece,
     Topic,
     decode,
-    joined_counts,
+    join_counts,
     topics_over,
 )
 from umwelt.cluster.wire.viewer_protocol import LIVE, Welcome
 from umwelt.sandbox.region import Rectangle, Torus
 
 MARGIN_SHARE = 0.12
-"""More than what is in view is watched, so that a pan does not show the edge."""
+"""So much more than the view, as a share of its shorter side, is subscribed to: panning then shows no edge."""
 ALIGNED_CELLS = 64
 CELLS_FROM = 3.0
-"""From so many pixels a cell on, fields are watched cell by cell; below, in bins of 8 x 8."""
-TURN_EVERY_S = 0.2
-AT_ONCE = 48
-FIELD_EVERY_S, STILL_EVERY_S = 0.5, 8.0
+"""From this many pixels per cell on, fields come cell by cell; below, in bins of 8 x 8 cells."""
+SUBSCRIBE_PERIOD_S = 0.2
+MAX_FIELD_TILES = 48
+"""The most field tiles that are subscribed to at a time."""
+FIELD_PERIOD_S, STILL_PERIOD_S = 0.5, 8.0
 STILL = ("elevation",)
-DECODED_A_TURN = 12
-DOTS_EVERY_S = 0.045
-"""Dots do not glide: more often than ticks come they need not be joined."""
+"""Layers that hardly change; they are refreshed every `STILL_PERIOD_S`."""
+DECODED_PER_FRAME = 12
+DOTS_PERIOD_S = 0.045
+"""Dots do not glide, so they need not be rebuilt more often than ticks arrive."""
 MAX_TICK = 1 << 53
-MIN_GLIDE_S, MAX_GLIDE_S = 0.02, 0.6
+MIN_GLIDE_S, MAX_GLIDE_S, GLIDE_SMOOTHING = 0.02, 0.6, 0.1
+PLANT_DISTANCE_FACTOR, PLANT_DISTANCE_CELLS = 1.8, 0.2
+"""A plant counts as so much further from the mouse, so that a monster on a leaf is picked before the leaf."""
 
 
 class Source(Protocol):
-    """Where tiles come from: `client.connection.Core`, or a recording."""
+    """Where tiles come from: the connection to a gateway, or a recording."""
 
     @property
     def known(self) -> Welcome:
-        """What there is to see."""
+        """The description of the world."""
 
     def watch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Watch these tiles too."""
+        """Subscribe to tiles of a tick of the past, or of the running world (`LIVE`)."""
 
     def unwatch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Watch these tiles no more."""
+        """Cancel subscriptions."""
 
     def tile(self, shown: int, topic: Topic) -> tuple[int, list[bytes]] | None:
-        """The newest pieces of a tile, and the number of their arrival."""
+        """The number of a tile's last arrival and its pieces, one a node; None if none has arrived."""
 
 
 @dataclass
 class _Kept:
-    """What came of a tile."""
+    """The newest content of a subscribed tile."""
 
     arrival: int = -1
     pieces: list[Piece] = field(default_factory=list)
     whole: bool = False
-    """Whether its pieces cover it: each node sends its own."""
-    gathered: dict[str, Gathered | None] = field(default_factory=dict)
-    came_s: float = -1e9
+    """Whether its pieces cover the tile; each node sends the piece that lies in its shard."""
+    gathered: dict[str, TileBeings | None] = field(default_factory=dict)
+    arrived_s: float = -1e9
     due_s: float = 0.0
-    """When a field is looked at again."""
+    """When a tile of a field is subscribed to again."""
 
 
 class Feed:
-    """See the page's top. `frame` is what there is to draw; `shown` the running world, or a tick of the past."""
+    """The subscriptions of one session and the frame that is built of them.
+
+    `shown` is `LIVE` for the running world, or a tick of its past.
+    """
 
     def __init__(self, source: Source):
         self.source, self.shown = source, LIVE
@@ -87,9 +94,9 @@ class Feed:
         self.torus = Torus(known.height, known.width)
         self.frame = Frame(Rectangle(0, 0, known.height, known.width), tables=list(known.looks))
         self.number = 0
-        """Grows with all that is new."""
+        """Grows with every change; the parts of the frame are stamped with it."""
         self.behind = 0
-        """Tiles that have come and are not decoded yet."""
+        """How many tiles have arrived and are not decoded yet."""
         self._watched: dict[Topic, None] = {}
         self._wanted: dict[Topic, None] = {}
         self._kept: dict[Topic, _Kept] = {}
@@ -98,7 +105,7 @@ class Feed:
         self._levels: tuple[str, ...] = ()
 
     def show(self, shown: int) -> None:
-        """Another source: the running world, or a moment of the past."""
+        """Show the running world (`LIVE`) or a tick of the past from now on."""
         self.source.unwatch(self.shown, list(self._watched))
         self.shown = shown
         self._watched, self._wanted, self._kept = {}, {}, {}
@@ -106,15 +113,15 @@ class Feed:
         self.frame = Frame(self.frame.rectangle, tables=self.frame.tables)
 
     def turn(self, camera: Camera, looks: Looks, now_s: float) -> Frame:
-        """Take in what came, and watch what is to be seen from now on."""
+        """Advance by one frame: subscribe to what is in view, decode what has arrived, and return the updated frame."""
         frame = self.frame
         frame.now_s = now_s
-        wanted = self._view(camera)
+        view = self._view(camera)
         levels = tuple(camera.levels())
         cells = camera.scale >= CELLS_FROM
-        moved = wanted != frame.rectangle or levels != self._levels
-        if moved or now_s - self._turned_s >= TURN_EVERY_S:
-            self._turned_s, self._levels, frame.rectangle = now_s, levels, wanted
+        moved = view != frame.rectangle or levels != self._levels
+        if moved or now_s - self._turned_s >= SUBSCRIBE_PERIOD_S:
+            self._turned_s, self._levels, frame.rectangle = now_s, levels, view
             self._want(levels, self._field_names(looks), cells)
             self._watch(now_s)
         news = self._take(now_s)
@@ -123,20 +130,20 @@ class Feed:
 
     @property
     def complete(self) -> bool:
-        """Whether all that is wanted has come, if only once."""
+        """Whether every tile in view has arrived at least once."""
         return bool(self._wanted) and all(topic in self._kept and self._kept[topic].whole for topic in self._wanted)
 
     def close(self) -> None:
-        """Watch no more."""
+        """Cancel all subscriptions."""
         self.source.unwatch(self.shown, list(self._watched))
         self._watched = {}
 
-    # --- what is watched
+    # --- subscriptions
 
     def _view(self, camera: Camera) -> Rectangle:
-        """What is in view and a little more, on multiples of tiles, so that it rarely changes."""
-        near = camera.rectangle(MARGIN_SHARE * min(camera.view) / camera.scale)
-        return aligned(near, ALIGNED_CELLS, self.torus)
+        """What is in view and a little more, aligned so that it rarely changes."""
+        rectangle = camera.rectangle(MARGIN_SHARE * min(camera.view) / camera.scale)
+        return aligned(rectangle, ALIGNED_CELLS, self.torus)
 
     def _field_names(self, looks: Looks) -> list[str]:
         layers = self.source.known.layers[1:]
@@ -146,42 +153,41 @@ class Feed:
     def _want(self, levels: Iterable[str], names: Iterable[str], cells: bool) -> None:
         layers = self.source.known.layers
         numbers = [layers.index(name) for name in names]
-        found = [topic for level in levels for topic in topics_over(self.frame.rectangle, level, [BEINGS], self.torus)]
-        found += topics_over(self.frame.rectangle, "bodies" if cells else "densities", numbers, self.torus)
-        self._wanted = dict.fromkeys(found)
+        topics = [topic for level in levels for topic in topics_over(self.frame.rectangle, level, [BEINGS], self.torus)]
+        topics += topics_over(self.frame.rectangle, "bodies" if cells else "densities", numbers, self.torus)
+        self._wanted = dict.fromkeys(topics)
         for topic in [topic for topic in self._kept if topic not in self._wanted]:
             del self._kept[topic]
 
     def _watch(self, now_s: float) -> None:
-        """Beings always; of the fields those that were not looked at for longest."""
+        """Subscribe to all tiles of beings, and to the tiles of fields that are due for longest."""
         beings = [topic for topic in self._wanted if topic.layer == BEINGS]
         fields = [topic for topic in self._wanted if topic.layer != BEINGS]
         due = sorted((self._kept[t].due_s if t in self._kept else -1.0, t) for t in fields)
-        room = max(1, min(AT_ONCE, self.source.known.max_tiles - len(beings)))
+        room = max(1, min(MAX_FIELD_TILES, self.source.known.max_tiles - len(beings)))
         chosen = dict.fromkeys(
             [*beings[: self.source.known.max_tiles - 1], *(t for at_s, t in due[:room] if at_s <= now_s)]
         )
-        more = [topic for topic in chosen if topic not in self._watched]
-        less = [topic for topic in self._watched if topic not in chosen]
-        if more:
-            self.source.watch(self.shown, more)
-        if less:
-            self.source.unwatch(self.shown, less)
+        added = [topic for topic in chosen if topic not in self._watched]
+        dropped = [topic for topic in self._watched if topic not in chosen]
+        if added:
+            self.source.watch(self.shown, added)
+        if dropped:
+            self.source.unwatch(self.shown, dropped)
         self._watched = chosen
 
-    # --- what came
+    # --- arrivals
 
     def _take(self, now_s: float) -> set[Topic]:
-        """Decode what is new, the oldest first, a few tiles a turn."""
+        """Decode new tiles in the order of their arrival, a few a frame; returns their topics."""
         new = []
         for topic in self._watched:
-            found = self.source.tile(self.shown, topic)
+            tile = self.source.tile(self.shown, topic)
             kept = self._kept.get(topic)
-            if found is not None and (kept is None or kept.arrival != found[0]):
-                new.append((found[0], topic, found[1]))
-        new.sort(key=lambda one: one[0])
-        first = not self.complete
-        taken = new if first else new[:DECODED_A_TURN]
+            if tile is not None and (kept is None or kept.arrival != tile[0]):
+                new.append((tile[0], topic, tile[1]))
+        new.sort(key=lambda arrived: arrived[0])
+        taken = new if not self.complete else new[:DECODED_PER_FRAME]
         self.behind = len(new) - len(taken)
         for arrival, topic, frames in taken:
             self._keep(topic, arrival, frames, now_s)
@@ -194,21 +200,21 @@ class Feed:
             try:
                 piece = decode(content, self.torus)
             except ValueError:
-                continue  # nothing that a server sends may stop the window
+                continue  # nothing that a server sends may close the window
             if piece.topic == topic and 0 <= piece.head.tick < MAX_TICK:
                 pieces.append(piece)
         if topic.level == BODIES and topic.layer == BEINGS and kept.arrival >= 0:
-            interval_s = min(MAX_GLIDE_S, max(MIN_GLIDE_S, now_s - kept.came_s))
-            self.frame.glide_s += 0.1 * (interval_s - self.frame.glide_s)
+            interval_s = min(MAX_GLIDE_S, max(MIN_GLIDE_S, now_s - kept.arrived_s))
+            self.frame.glide_s += GLIDE_SMOOTHING * (interval_s - self.frame.glide_s)
         tile = topic.cells(self.torus)
         cells = tile.cells if tile is not None else 0
         if topic.layer != BEINGS:
-            pieces = renewed(kept.pieces, pieces, cells)
-        kept.arrival, kept.pieces, kept.came_s, kept.gathered = arrival, pieces, now_s, {}
+            pieces = merge_pieces(kept.pieces, pieces, cells)
+        kept.arrival, kept.pieces, kept.arrived_s, kept.gathered = arrival, pieces, now_s, {}
         kept.whole = cells_of(pieces) >= cells
         still = self.source.known.layers[topic.layer] in STILL
-        if kept.whole:  # else it is watched until the other nodes' have come
-            kept.due_s = now_s + (STILL_EVERY_S if still else FIELD_EVERY_S)
+        if kept.whole:  # else it stays subscribed until the other nodes' pieces have arrived
+            kept.due_s = now_s + (STILL_PERIOD_S if still else FIELD_PERIOD_S)
         self.frame.tick = max([piece.head.tick for piece in pieces], default=self.frame.tick)
 
     # --- the frame
@@ -220,7 +226,7 @@ class Feed:
         if moved or (BODIES, BEINGS) in kinds:
             self._swarms("bodies" in levels, news, now_s)
         self._dots_due |= (DOTS, BEINGS) in kinds
-        if moved or (self._dots_due and now_s - self._dotted_s >= DOTS_EVERY_S):
+        if moved or (self._dots_due and now_s - self._dotted_s >= DOTS_PERIOD_S):
             self._dots_due, self._dotted_s = False, now_s
             frame.dots = self._dots() if "dots" in levels else None
         if moved or (DENSITIES, BEINGS) in kinds:
@@ -250,7 +256,7 @@ class Feed:
             parts = []
             for topic, one in kept:
                 if table not in one.gathered:
-                    one.gathered[table] = Gathered.of(one.pieces, table)
+                    one.gathered[table] = TileBeings.of(one.pieces, table)
                 parts.append((one.gathered[table], topic in news))
             swarm = swarm_of(table, parts, before.get(table), frame, self.torus, now_s)
             if swarm is not None:
@@ -267,8 +273,8 @@ class Feed:
     def _densities(self) -> Densities:
         view = aligned(self.frame.rectangle, BIN_CELLS, self.torus)
         pieces = [piece for _, kept in self._of(DENSITIES, BEINGS) for piece in kept.pieces]
-        counts = joined_counts(pieces, view, self.torus)
-        flat = {(table, species): plane for table, found in counts.items() for species, plane in found.items()}
+        counts = join_counts(pieces, view, self.torus)
+        flat = {(table, species): plane for table, planes in counts.items() for species, plane in planes.items()}
         return Densities(view, flat, self.number)
 
     def _plane(self, name: str, level: int, layer: int) -> None:
@@ -276,7 +282,7 @@ class Feed:
         pieces = [piece for _, kept in self._of(level, layer) for piece in kept.pieces]
         known = self.frame.planes.get(name)
         if not pieces:
-            return  # what there was is better than nothing until it comes
+            return  # the old plane stays until the new one arrives
         view = aligned(self.frame.rectangle, BIN_CELLS, self.torus) if step > 1 else self.frame.rectangle
         if known is not None and known.rectangle != view and not self._covered(level, layer):
             return
@@ -290,48 +296,51 @@ class Feed:
 
 
 def nearest(frame: Frame, y: float, x: float, torus: Torus, max_cells: float) -> tuple[int, str]:
-    """The id and table of the being that is drawn next to a place (cells), monsters before plants; 0 if none is."""
+    """The id and table of the being that is drawn nearest to a place, at most `max_cells` away; 0 and "" if none is.
+
+    Monsters are preferred to plants.
+    """
     best: tuple[float, int, str] = (max_cells, 0, "")
     for swarm in frame.swarms:
         if not len(swarm):
             continue
-        from_y, from_x = placed(swarm, frame)
+        from_y, from_x = drawn_places(swarm, frame)
         dy = shortest(from_y + frame.rectangle.y - y, torus.height)
         dx = shortest(from_x + frame.rectangle.x - x, torus.width)
-        away = np.hypot(dy, dx)
+        distance = np.hypot(dy, dx)
         if swarm.plant:
-            away = away * 1.8 + 0.2  # a monster on a leaf is meant before the leaf
-        at = int(np.argmin(away))
-        if away[at] < best[0]:
-            best = (float(away[at]), int(swarm.ids[at]), swarm.table)
+            distance = distance * PLANT_DISTANCE_FACTOR + PLANT_DISTANCE_CELLS
+        row = int(np.argmin(distance))
+        if distance[row] < best[0]:
+            best = (float(distance[row]), int(swarm.ids[row]), swarm.table)
     return best[1], best[2]
 
 
 def row_of(frame: Frame, being: int) -> tuple[Swarm, int] | None:
-    """The swarm and the row of a being, if it is in the frame."""
+    """The swarm and the row of a being; None if it is not drawn as a body."""
     for swarm in frame.swarms:
-        at = int(np.searchsorted(swarm.ids, being))
-        if at < len(swarm) and swarm.ids[at] == being:
-            return swarm, at
+        row = int(np.searchsorted(swarm.ids, being))
+        if row < len(swarm) and swarm.ids[row] == being:
+            return swarm, row
     return None
 
 
 def place_of(frame: Frame, being: int, torus: Torus) -> tuple[float, float, float] | None:
-    """Where a being is drawn (y, x in cells of the world) and its heading, if it is in the frame."""
-    seen = row_of(frame, being)
-    if seen is None:
+    """Where a being is drawn (y, x in cells of the world) and its heading (radians); None if it is not in the frame."""
+    location = row_of(frame, being)
+    if location is None:
         return None
-    swarm, at = seen
-    y, x = placed(swarm, frame, slice(at, at + 1))
+    swarm, row = location
+    y, x = drawn_places(swarm, frame, slice(row, row + 1))
     return (
         float(y[0] + frame.rectangle.y) % torus.height,
         float(x[0] + frame.rectangle.x) % torus.width,
-        float(swarm.heading[at]),
+        float(swarm.heading[row]),
     )
 
 
-def placed(swarm: Swarm, frame: Frame, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
-    """Where beings are on their way from the place before to the present one, from the frame's corner."""
+def drawn_places(swarm: Swarm, frame: Frame, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+    """Where beings are drawn while they glide: y and x in cells from the frame's corner."""
     share = np.clip((frame.now_s - swarm.since_s[rows]) / max(1e-3, frame.glide_s), 0, 1)
     return (
         swarm.y_before[rows] + (swarm.y[rows] - swarm.y_before[rows]) * share,

@@ -1,4 +1,4 @@
-"""What there is to draw: filled by the feed, read by the stage. Arrays are float32 unless said otherwise."""
+"""What is drawn: filled by the feed, read by the stage. Arrays are float32 unless documented otherwise."""
 
 from dataclasses import dataclass, field
 
@@ -9,10 +9,10 @@ from umwelt.sandbox.region import Rectangle
 
 @dataclass
 class Swarm:
-    """The beings of one table that are seen one by one, ordered by id.
+    """The beings of one table that are drawn as bodies, ordered by id.
 
-    Places are in cells from the corner of `Frame.rectangle`, not wrapped: `y` from 0 to its height. A being glides from
-    its place before to the present one, beginning at `since_s`, for `Frame.glide_s`.
+    Places are in cells from the corner of `Frame.rectangle`, not wrapped: `y` goes from 0 to its height. A being glides
+    from (`y_before`, `x_before`) to (`y`, `x`), from `since_s` on, for `Frame.glide_s` seconds.
     """
 
     table: str
@@ -24,15 +24,15 @@ class Swarm:
     y_before: np.ndarray
     x_before: np.ndarray
     heading: np.ndarray
-    """Radians, clockwise from x (rows grow downward); `heading_before` is within half a turn of it."""
+    """Radians, clockwise from the x axis; `heading_before` is within half a turn of it."""
     heading_before: np.ndarray
     since_s: np.ndarray
     columns: dict[str, np.ndarray] = field(default_factory=dict)
-    """All else that tiles of bodies tell, in the world's own units (`tiles.LOOKS`): species, organs, genes, states."""
+    """The other columns of body tiles, in the world's own units: species, organs, genes, states."""
     corner: tuple[int, int] = (0, 0)
-    """The cell of the world that places are counted from: that of `Frame.rectangle` when it was made."""
+    """The cell of the world that places are counted from: the corner of `Frame.rectangle` when this was made."""
     number: int = 0
-    """Another one whenever anything of it is another."""
+    """Changes whenever the content changes."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -46,32 +46,32 @@ class Swarm:
 
 @dataclass
 class Dots:
-    """Beings as dots, of all tables: places as in `Swarm`."""
+    """The beings of all tables that are drawn as dots; places as in `Swarm`."""
 
     y: np.ndarray
     x: np.ndarray
     species: np.ndarray
     """`uint8[n]`"""
     size: np.ndarray
-    """`uint8[n]`: tissue."""
+    """`uint8[n]`: the amount of tissue."""
     table: np.ndarray
-    """`uint8[n]`: the number of the table in `Frame.tables`."""
+    """`uint8[n]`: the index of the table in `Frame.tables`."""
     number: int = 0
 
 
 @dataclass
 class Densities:
-    """How many of each species each bin of 8 x 8 cells holds, over `rectangle` (on multiples of 8 cells)."""
+    """How many beings of each species each bin of 8 x 8 cells holds; `rectangle` lies on multiples of 8 cells."""
 
     rectangle: Rectangle
     counts: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
-    """By table and species (-1: all of a table), `int32[bin, bin]`."""
+    """`int32[bin, bin]` by table and species; species -1 is the whole table."""
     number: int = 0
 
 
 @dataclass
 class Plane:
-    """A field: over `rectangle`, one value for each `step` x `step` cells (1, or 8 from far away)."""
+    """A field: one value for each `step` x `step` cells of `rectangle`; `step` is 8 from far away, else 1."""
 
     rectangle: Rectangle
     step: int
@@ -82,16 +82,19 @@ class Plane:
 
 @dataclass
 class Frame:
-    """All of it. `rectangle` is what the feed watches: more than is in view; it may reach over the seams."""
+    """Everything that is drawn of the world.
+
+    `rectangle` is what the feed subscribes to: a little more than is in view. It may cross the seams of the torus.
+    """
 
     rectangle: Rectangle
     tick: int = 0
     now_s: float = 0.0
-    """The clock of `Swarm.since_s`."""
+    """The present, on the same clock as `Swarm.since_s`."""
     glide_s: float = 0.05
     tables: list[str] = field(default_factory=list)
     swarms: list[Swarm] = field(default_factory=list)
     dots: Dots | None = None
     densities: Densities | None = None
     planes: dict[str, Plane] = field(default_factory=dict)
-    """By layer: elevation, water, detritus, scents ... as far as they are watched and have come."""
+    """By layer (elevation, water, detritus, scents ...): those that are subscribed to and have arrived."""

@@ -1,4 +1,4 @@
-"""From decoded pieces of tiles to the arrays of a frame. Pure."""
+"""Joins decoded pieces of tiles into the arrays of a frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ import numpy as np
 
 from umwelt.client.window.feed.frame import Dots, Frame, Swarm
 from umwelt.client.window.feed.torus import shortest
-from umwelt.cluster.gateway.tile_relay import MAX_PIECES
-from umwelt.cluster.view.tiles import BIN_CELLS, DENSITIES, PLACE_STEPS, Piece, bins, joined_field, whole
+from umwelt.cluster.view.tiles import BIN_CELLS, DENSITIES, PLACE_STEPS, Piece, bins, join_field, whole
+from umwelt.cluster.wire.viewer_protocol import MAX_PIECES
 from umwelt.sandbox.region import Rectangle, Torus
 from umwelt.sandbox.units import TURN
 
 MAX_GLIDE_CELLS = 12.0
-"""Whoever goes further was put there: it does not glide."""
+"""A being that moved further was put there by a command: it does not glide."""
 
 
-def renewed(known: Sequence[Piece], came: Sequence[Piece], cells: int) -> list[Piece]:
-    """The pieces of a field's tile of so many cells after some came anew, which may be those of one node only.
+def merge_pieces(held: Sequence[Piece], arrived: Sequence[Piece], cells: int) -> list[Piece]:
+    """The pieces of a field's tile of `cells` cells after some have arrived, which may be those of one node only.
 
-    Of each rectangle the newest stays; those of an older map only until the newest map's cover the tile.
+    The newest piece of each rectangle stays. Pieces of an older epoch stay until those of the newest cover the tile.
     """
-    by_rectangle = {piece.rectangle: piece for piece in came}
-    for piece in known:
+    by_rectangle = {piece.rectangle: piece for piece in arrived}
+    for piece in held:
         by_rectangle.setdefault(piece.rectangle, piece)
     newest = list(by_rectangle.values())[:MAX_PIECES]
     epoch = max((piece.head.epoch for piece in newest), default=0)
@@ -31,13 +31,13 @@ def renewed(known: Sequence[Piece], came: Sequence[Piece], cells: int) -> list[P
 
 
 def cells_of(pieces: Sequence[Piece]) -> int:
-    """How many cells pieces have together."""
+    """How many cells pieces cover together."""
     return sum(piece.rectangle.cells for piece in pieces)
 
 
 @dataclass
-class Gathered:
-    """The beings of one table in one tile, ordered by id; places are the world's, in cells."""
+class TileBeings:
+    """The beings of one table in one tile, ordered by id; places are in cells of the world."""
 
     ids: np.ndarray
     y: np.ndarray
@@ -45,18 +45,18 @@ class Gathered:
     columns: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, pieces: Sequence[Piece], table: str) -> "Gathered | None":
-        """Those of a table in all pieces of a tile; the newest piece counts where two hold the same being."""
+    def of(cls, pieces: Sequence[Piece], table: str) -> "TileBeings | None":
+        """Join the pieces of a tile; where two hold the same being, the newest counts. None if there are no beings."""
         parts = []
         for piece in sorted(pieces, key=lambda piece: -piece.head.tick):
             columns = piece.beings.get(table)
             if columns is None or "id" not in columns:
                 continue
             steps, side = PLACE_STEPS[piece.topic.level], piece.topic.side_cells
-            found = {name: whole(piece, table, name) for name in columns if name not in ("y", "x")}
-            found["y"] = piece.topic.y * side + (columns["y"] + np.float32(0.5)) / np.float32(steps)
-            found["x"] = piece.topic.x * side + (columns["x"] + np.float32(0.5)) / np.float32(steps)
-            parts.append(found)
+            part = {name: whole(piece, table, name) for name in columns if name not in ("y", "x")}
+            part["y"] = piece.topic.y * side + (columns["y"] + np.float32(0.5)) / np.float32(steps)
+            part["x"] = piece.topic.x * side + (columns["x"] + np.float32(0.5)) / np.float32(steps)
+            parts.append(part)
         if not parts:
             return None
         names = [name for name in parts[0] if all(name in part for part in parts)]
@@ -71,23 +71,26 @@ class Gathered:
 
 def swarm_of(
     table: str,
-    parts: Sequence[tuple[Gathered | None, bool]],
+    parts: Sequence[tuple[TileBeings | None, bool]],
     before: Swarm | None,
     frame: Frame,
     torus: Torus,
     now_s: float,
 ) -> Swarm | None:
-    """The beings of a table from its tiles, each with whether it is new; they glide from where they were drawn."""
-    found = [(gathered, new) for gathered, new in parts if gathered is not None]
-    if not found:
+    """The beings of a table from all tiles in view; they glide from where they are drawn now.
+
+    Each part is the beings of one tile, and whether that tile has arrived since the last frame.
+    """
+    tiles = [(gathered, new) for gathered, new in parts if gathered is not None]
+    if not tiles:
         return None
-    names = [name for name in found[0][0].columns if all(name in gathered.columns for gathered, _ in found)]
-    ids = np.concatenate([gathered.ids for gathered, _ in found])
+    names = [name for name in tiles[0][0].columns if all(name in gathered.columns for gathered, _ in tiles)]
+    ids = np.concatenate([gathered.ids for gathered, _ in tiles])
     ids, order = np.unique(ids, return_index=True)
-    new = np.concatenate([np.full(len(gathered.ids), is_new) for gathered, is_new in found])[order]
-    y = np.concatenate([gathered.y for gathered, _ in found])[order]
-    x = np.concatenate([gathered.x for gathered, _ in found])[order]
-    columns = {name: np.concatenate([gathered.columns[name] for gathered, _ in found])[order] for name in names}
+    new = np.concatenate([np.full(len(gathered.ids), is_new) for gathered, is_new in tiles])[order]
+    y = np.concatenate([gathered.y for gathered, _ in tiles])[order]
+    x = np.concatenate([gathered.x for gathered, _ in tiles])[order]
+    columns = {name: np.concatenate([gathered.columns[name] for gathered, _ in tiles])[order] for name in names}
     corner = frame.rectangle
     y = ((y - corner.y) % torus.height).astype(np.float32)
     x = ((x - corner.x) % torus.width).astype(np.float32)
@@ -115,7 +118,7 @@ def swarm_of(
 
 
 def _glide(swarm: Swarm, before: Swarm, new: np.ndarray, frame: Frame, torus: Torus, now_s: float) -> None:
-    """Let beings that were there go on from where they are drawn; those of old tiles go on as they went."""
+    """Let beings of new tiles glide on from where they are drawn; those of old tiles continue their glide."""
     at = np.minimum(np.searchsorted(before.ids, swarm.ids), len(before) - 1)
     rows = np.flatnonzero(before.ids[at] == swarm.ids)
     at, new = at[rows], new[rows]
@@ -138,7 +141,7 @@ def _glide(swarm: Swarm, before: Swarm, new: np.ndarray, frame: Frame, torus: To
 
 
 def dots_of(pieces: Sequence[Piece], frame: Frame, torus: Torus) -> Dots:
-    """Dots of all tables."""
+    """The dots of all tables in some pieces."""
     ys, xs, species, sizes, tables = [], [], [], [], []
     for piece in pieces:
         steps, side = np.float32(PLACE_STEPS[piece.topic.level]), piece.topic.side_cells
@@ -153,8 +156,8 @@ def dots_of(pieces: Sequence[Piece], frame: Frame, torus: Torus) -> Dots:
             sizes.append(columns["size"])
             tables.append(np.full(len(columns["y"]), frame.tables.index(table), np.uint8))
     if not ys:
-        none, nothing = np.zeros(0, np.float32), np.zeros(0, np.uint8)
-        return Dots(none, none, nothing, nothing, nothing)
+        no_places, no_bytes = np.zeros(0, np.float32), np.zeros(0, np.uint8)
+        return Dots(no_places, no_places, no_bytes, no_bytes, no_bytes)
     return Dots(
         np.concatenate(ys).astype(np.float32),
         np.concatenate(xs).astype(np.float32),
@@ -165,11 +168,11 @@ def dots_of(pieces: Sequence[Piece], frame: Frame, torus: Torus) -> Dots:
 
 
 def plane_of(pieces: Sequence[Piece], view: Rectangle, step: int, torus: Torus) -> np.ndarray:
-    """A field over a view, `int32[rows, columns]`, by cells or by bins."""
+    """A field over a view, `int32[rows, columns]`: by cells where `step` is 1, else by bins."""
     if step == 1:
-        return joined_field(pieces, view, torus)
+        return join_field(pieces, view, torus)
     rows, columns = -(-view.height // step), -(-view.width // step)
-    found = np.zeros((rows, columns), np.int32)
+    values = np.zeros((rows, columns), np.int32)
     high, wide = -(-torus.height // BIN_CELLS), -(-torus.width // BIN_CELLS)
     for piece in sorted(pieces, key=lambda piece: piece.head.tick):
         if piece.field is None or piece.topic.level != DENSITIES:
@@ -178,5 +181,5 @@ def plane_of(pieces: Sequence[Piece], view: Rectangle, step: int, torus: Torus) 
         y = (np.arange(part_rows.start, part_rows.stop) - view.y // step) % high
         x = (np.arange(part_columns.start, part_columns.stop) - view.x // step) % wide
         in_y, in_x = np.flatnonzero(y < rows), np.flatnonzero(x < columns)
-        found[np.ix_(y[in_y], x[in_x])] = piece.field[np.ix_(in_y, in_x)]
-    return found
+        values[np.ix_(y[in_y], x[in_x])] = piece.field[np.ix_(in_y, in_x)]
+    return values

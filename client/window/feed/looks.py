@@ -1,4 +1,4 @@
-"""How the window shows things: what the panels set and the stage reads."""
+"""Options of drawing: set by panels and keys, read by the stage."""
 
 from dataclasses import dataclass, field
 
@@ -8,24 +8,24 @@ GROUND_LAYERS = ("elevation", "water", "detritus", "aroma", "musk", "alarm", "li
 
 @dataclass
 class Looks:
-    """See the page's top."""
+    """The drawing options of one session."""
 
     layer: str = ""
-    """A field shown as a colour map; none: the ground as it is."""
+    """The layer that is drawn as a colour map; empty: the ground."""
     layer_strength: float = 0.9
     scents: bool = True
     weather: bool = True
     """Day and night, rain, wind."""
     nodes: bool = False
-    """Borders of the nodes' rectangles, and their loads."""
+    """The borders of the nodes' shards, and their loads."""
     lineages: bool = False
-    """Bodies coloured by clade."""
+    """Whether beings are coloured by clade."""
     senses: bool = True
-    """What the selected being senses."""
+    """What the selected being senses: antennae, sight, the other body that it sees."""
     bloom: float = 1.0
     selected: int = 0
-    """The id of the being that is selected; 0: none."""
+    """The id of the selected being; 0: none."""
     highlighted: frozenset[int] = field(default_factory=frozenset)
-    """Ids of beings that are marked: a clade that was clicked at."""
+    """The ids of marked beings: those of the clade that was clicked in the lineage panel."""
     clade_hues: dict[int, float] = field(default_factory=dict)
-    """The hue of a being's clade by id, where lineages are shown."""
+    """By being, the hue of its clade from 0 to 1; used while `lineages` is set."""

@@ -1,4 +1,4 @@
-"""How numbers of the world went, for plots: of all the run so far, thinned as it grows. And what fits such numbers."""
+"""The world's numbers over time, for plots; and the shapes of what the window reads of a server's answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ Number = Annotated[float, msgspec.Meta(ge=-1e30, le=1e30)]
 
 
 class Metrics(TypedDict):
-    """The world's numbers at a tick, as a status tells them."""
+    """The world's numbers at one tick, as they are in a status."""
 
     tick: Whole
     births: Number
@@ -23,7 +23,7 @@ class Metrics(TypedDict):
 
 
 class Past(TypedDict):
-    """The world's numbers over ticks, as a journal tells them."""
+    """The world's numbers over ticks, as the journal has them."""
 
     ticks: list[Whole]
     births: list[Number]
@@ -33,7 +33,7 @@ class Past(TypedDict):
 
 
 class Node(TypedDict, total=False):
-    """A node, as a status tells it."""
+    """A node, as it is in a status."""
 
     name: str
     host: str
@@ -49,14 +49,14 @@ class Node(TypedDict, total=False):
 
 
 class Event(TypedDict):
-    """What happened, as a status tells it."""
+    """An event, as it is in a status."""
 
     tick: Whole
     line: str
 
 
 class Status(TypedDict, total=False):
-    """Of a status what the window reads; there may be more."""
+    """What the window reads of a status, which may contain more."""
 
     world: str
     run: str
@@ -84,7 +84,7 @@ class _Being(TypedDict):
 
 
 class Being(_Being, total=False):
-    """Of a fetched being what the window reads; there may be more."""
+    """What the window reads of a fetched being, which may contain more."""
 
     species: str
     stimuli: dict[str, Whole]
@@ -92,10 +92,10 @@ class Being(_Being, total=False):
     held: list[Whole] | None
 
 
-def fits(told: Any, shape: Any) -> bool:
-    """Whether what a server told has the shape that the window reads."""
+def fits(answer: Any, shape: Any) -> bool:
+    """Whether a server's answer has a shape (a TypedDict) that the window can read."""
     try:
-        msgspec.convert(told, shape, strict=True)
+        msgspec.convert(answer, shape, strict=True)
     except (msgspec.ValidationError, RecursionError, OverflowError):
         return False
     return True
@@ -103,21 +103,21 @@ def fits(told: Any, shape: Any) -> bool:
 
 @dataclass
 class Series:
-    """Curves by name over ticks. Where there are too many points every other old one goes."""
+    """Curves by name over the whole run. When there are too many points, every other one of the older half goes."""
 
     ticks: list[int] = field(default_factory=list)
     populations: dict[str, list[float]] = field(default_factory=dict)
-    """By species (or table, where it has none)."""
+    """By species, or by table where it has no species."""
     substances: dict[str, list[float]] = field(default_factory=dict)
     births: list[float] = field(default_factory=list)
     deaths: list[float] = field(default_factory=list)
 
     def note(self, status: Mapping[str, Any]) -> None:
-        """Take in a status of the directory."""
+        """Append the numbers of a status of the coordinator, if they are newer."""
         metrics = status.get("metrics")
         if not metrics or (self.ticks and metrics["tick"] <= self.ticks[-1]):
             return
-        populations = {name: count for found in metrics["populations"].values() for name, count in found.items()}
+        populations = {name: count for counts in metrics["populations"].values() for name, count in counts.items()}
         self._add(metrics["tick"], populations, metrics["substances"], metrics["births"], metrics["deaths"])
         if len(self.ticks) > MAX_POINTS:
             self._thin()
@@ -135,19 +135,19 @@ class Series:
         self.deaths.append(float(deaths))
 
     def begin(self, past: Mapping[str, Any]) -> None:
-        """Put what the journal tells of the time before (`api.Connection.metrics`) in front."""
+        """Prepend what the journal has of earlier ticks (the answer to `api.Connection.metrics`)."""
         if not fits(past, Past) or len({len(past[name]) for name in ("ticks", "births", "deaths")}) > 1:
             return
         first = self.ticks[0] if self.ticks else float("inf")
         count = sum(tick < first for tick in past["ticks"])
-        later, self.ticks = self, list(past["ticks"][:count]) + self.ticks
-        own = len(self.ticks) - count
-        told = {name: values for found in past["populations"].values() for name, values in found.items()}
-        for curves, before in ((later.populations, told), (later.substances, past["substances"])):
-            for name in {*curves, *before}:
-                mine = curves.get(name, [0.0] * own)
-                told_before = [float(value) for value in before.get(name, ())][:count]
-                curves[name] = told_before + [0.0] * (count - len(told_before)) + mine
+        later_count = len(self.ticks)
+        self.ticks = list(past["ticks"][:count]) + self.ticks
+        populations = {name: values for curves in past["populations"].values() for name, values in curves.items()}
+        for curves, earlier in ((self.populations, populations), (self.substances, past["substances"])):
+            for name in {*curves, *earlier}:
+                later_values = curves.get(name, [0.0] * later_count)
+                values = [float(value) for value in earlier.get(name, ())][:count]
+                curves[name] = values + [0.0] * (count - len(values)) + later_values
         self.births = [float(value) for value in past["births"][:count]] + self.births
         self.deaths = [float(value) for value in past["deaths"][:count]] + self.deaths
 

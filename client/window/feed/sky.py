@@ -1,4 +1,4 @@
-"""Wind and sun over the window, for the eye: the same waves as in `sandbox/laws/weather.py`, in floats."""
+"""Wind and sunlight as they are drawn: the same waves as in `sandbox/laws/weather.py`, in floating point."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,18 +10,18 @@ from umwelt.sandbox.region import Torus
 from umwelt.sandbox.units import ONE
 
 DRIFT_DAYS = 5
-CELLS_A_S = 2.2
-"""How fast a full wind is shown to go."""
-SHINES = 0.1
-"""From this share of a full sun on, what comes through the clouds can be told."""
-BRIGHTEST = 32
-"""Of full suns: more than any climate has."""
-FAIR = 0.4
-"""Where it cannot: the share of what clouds can take that they do take."""
+CELLS_PER_S = 2.2
+"""The drawn speed of the strongest wind."""
+MIN_SUN = 0.1
+"""From this share of full sunlight on, the clouds' shade can be computed from the light on the ground."""
+MAX_LIGHT = 32
+"""In units of full sunlight; more than in any climate."""
+ASSUMED_CLOUDS = 0.4
+"""The share of the clouds' maximum shade that is assumed where it cannot be computed."""
 
 
 def wind_at(climate: Mapping[str, int], tick: float, y_share: float, x_share: float) -> tuple[float, float]:
-    """The wind at a place (shares of the world's height and width): to the right and down, in cells a second."""
+    """The wind (right, down) in cells per second at a place, given as shares of the world's height and width."""
     day_ticks = climate.get("day_ticks", 0)
     if not day_ticks:
         return 0.0, 0.0
@@ -32,13 +32,13 @@ def wind_at(climate: Mapping[str, int], tick: float, y_share: float, x_share: fl
 
     right = (2 * wave(y_share + drift) + wave(3 * y_share - 2 * drift)) / 3
     down = (wave(2 * x_share - drift) + wave(x_share + 3 * drift)) / 3
-    return right * CELLS_A_S, down * CELLS_A_S
+    return right * CELLS_PER_S, down * CELLS_PER_S
 
 
 def under_one_sun(pieces: Sequence[Piece], climate: Mapping[str, int], torus: Torus) -> list[Piece]:
-    """Pieces of the layer of light, all as at the latest of their ticks: their clouds stay, the sun goes on.
+    """Pieces of the light layer as if all were of the latest tick: each keeps its clouds under the present sun.
 
-    Tiles come one after another; beside each other, those of two ticks would show where one ends.
+    Tiles arrive one after another; without this, the edges between tiles of different ticks would show.
     """
     tick = max((piece.head.tick for piece in pieces), default=0)
     if min(climate.get(name, 0) for name in ("day_ticks", "year_ticks")) < 1:
@@ -50,18 +50,19 @@ def under_one_sun(pieces: Sequence[Piece], climate: Mapping[str, int], torus: To
 
 
 def _lit(piece: Piece, tick: int, climate: Mapping[str, int], torus: Torus) -> Piece:
+    """A piece of the light layer under the sun of another tick."""
     rows, columns = _middles(piece)
     x_share, y_share = columns / torus.width, rows / torus.height
-    was, now = (
+    sun_then, sun_now = (
         _by_row(at, climate, y_share)[:, None] * _by_column(at, climate, x_share) for at in (piece.head.tick, tick)
     )
-    through = piece.field / np.maximum(was, 1.0)
-    through[was <= SHINES * ONE] = 1 - FAIR * climate.get("cloud_q10", 0) / ONE
-    return piece._replace(field=np.clip(through * now, 0, BRIGHTEST * ONE).astype(np.int32))
+    transmitted = piece.field / np.maximum(sun_then, 1.0)
+    transmitted[sun_then <= MIN_SUN * ONE] = 1 - ASSUMED_CLOUDS * climate.get("cloud_q10", 0) / ONE
+    return piece._replace(field=np.clip(transmitted * sun_now, 0, MAX_LIGHT * ONE).astype(np.int32))
 
 
 def _middles(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
-    """The rows and columns (cells) of a piece's values."""
+    """The rows and columns, in cells, of the middles of a piece's values."""
     y, x, height, width = piece.rectangle
     if piece.topic.level != DENSITIES:
         return np.arange(y, y + height), np.arange(x, x + width)
@@ -74,13 +75,13 @@ def _middles(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _by_column(tick: int, climate: Mapping[str, int], x_share: np.ndarray) -> np.ndarray:
-    """The share of noon's light by column."""
+    """Light by column, as a share of the light at noon."""
     noon = np.cos(2 * np.pi * (tick / climate["day_ticks"] - x_share))
     return np.maximum(0.0, (3 * noon + 1) / 4)
 
 
 def _by_row(tick: int, climate: Mapping[str, int], y_share: np.ndarray) -> np.ndarray:
-    """Light at noon by row, in 1/1024."""
+    """Light at noon by row, in units of 1/1024 of full sunlight."""
     shade = climate.get("latitude_q10", 0) / ONE * (1 - np.cos(2 * np.pi * y_share)) / 2
     light = climate.get("light_q10", ONE) * (1 - shade)
     season = climate.get("season_q10", 0) / ONE * np.sin(2 * np.pi * (tick / climate["year_ticks"] + y_share))

@@ -1,4 +1,4 @@
-"""Reckoning on the torus: short ways round it, places on it, rectangles on a grid. Pure."""
+"""Geometry of the torus: shortest ways, places and cells, rectangles on a grid."""
 
 import math
 from typing import TypeVar
@@ -11,12 +11,13 @@ Way = TypeVar("Way", float, np.ndarray)
 
 
 def shortest(way: Way, size: int | float) -> Way:
-    """A way along an axis of so many cells, taken the short way round: from minus to plus half the size."""
+    """The shortest way along an axis of `size` cells that leads to the same place: from -size / 2 to size / 2."""
     return (way + size / 2) % size - size / 2
 
 
 def inside(y: float, x: float, torus: Torus) -> tuple[float, float]:
-    """A place on the torus; a tiny negative number modulo a size is that size, which is outside."""
+    """The same place with both coordinates on the torus, below its height and width."""
+    # in floating point, a tiny negative number modulo a size is that size itself
     y, x = y % torus.height, x % torus.width
     return (0.0 if y >= torus.height else y), (0.0 if x >= torus.width else x)
 
@@ -28,7 +29,7 @@ def cell_of(y: float, x: float, torus: Torus) -> tuple[int, int]:
 
 
 def aligned(view: Rectangle, step_cells: int, torus: Torus) -> Rectangle:
-    """The least rectangle on multiples of a step that holds a view; all of an axis where it goes all round."""
+    """The smallest rectangle on multiples of `step_cells` that holds a view; never more than a whole axis."""
     spans = []
     for first, count, size in ((view.y, view.height, torus.height), (view.x, view.width, torus.width)):
         low = first // step_cells * step_cells

@@ -1,316 +1,303 @@
-"""Pictures and films of what the window shows. Frames are encoded in a thread, so that the window goes on.
+"""Screenshots and films of the window. A film is encoded by ffmpeg, beside the window, from a bounded queue of frames.
 
-A GIF is written frame by frame, whatever its length: its palette is made anew when its colours no longer fit, what did
-not change is left out, and dither stands still, so that still parts of the picture stay still.
+A GIF takes two steps, since its palette has to suit all of its frames: while frames arrive they go to a temporary
+lossless file and into the statistics of ffmpeg's `palettegen`; afterwards `paletteuse` writes the GIF from that file.
+Neither step holds more than a few frames in memory, however long the film is.
 """
 
 import queue
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from PIL import GifImagePlugin, Image
 
 from umwelt.client.pictures import picture
-from umwelt.cluster.run.store import aside
+from umwelt.cluster.run.store import replace_file
 from umwelt.sandbox.errors import UmweltError
 
 SUFFIXES = (".gif", ".mp4")
-QUEUED_BYTES, MIN_QUEUED, MAX_QUEUED = 128 << 20, 4, 64
-"""Frames that wait to be encoded take no more than this."""
-TURN_S = 0.25
+QUEUE_BYTES, MIN_QUEUED_FRAMES, MAX_QUEUED_FRAMES = 128 << 20, 4, 64
+"""The queue of frames that wait for the encoder holds no more than this many bytes, within these bounds."""
+POLL_S = 0.25
 MIN_SIDE, MAX_SIDE = 16, 16384
-COLOURS = 255
-"""Of a GIF's palette; one more stands for what did not change."""
-DITHER_STEPS = 10.0
-MISFIT_STEPS = 3.0
-"""So much farther from a palette's colours (mean over pixels, of 765) than at first, and a frame gets a new one."""
-SAMPLED_PIXELS = 60_000
+MAX_FRAMES_PER_S = 100
 MP4_QUALITY = 8
-_PACKED = np.array([1 << 16, 1 << 8, 1], np.uint32)
+"""From 1 to 10, as `imageio_ffmpeg.write_frames` takes it."""
+PALETTE_FILTER = "split[film][sample];[sample]palettegen=stats_mode=full[palette]"
+GIF_FILTER = "paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
+"""An ordered dither depends on the place alone: what stands still in the world stands still in the film."""
+PROGRESS_PERIOD_S = 0.1
 
 
 def screenshot(pixels: np.ndarray, path: Path) -> None:
-    """Write `uint8[height, width, 3]` to a picture file; `UmweltError` where that cannot be."""
+    """Write `uint8[height, width, 3]` to a picture file.
+
+    Raises UmweltError if the suffix is unknown or the file cannot be written.
+    """
     if path.suffix.lower() not in picture.SUFFIXES:
-        raise UmweltError(f"{path}: pictures end in {', '.join(picture.SUFFIXES)}: name it so")
+        raise UmweltError(f"{path}: unknown picture format: use a name that ends in {', '.join(picture.SUFFIXES)}")
     picture.write(np.ascontiguousarray(pixels[..., :3]), path)
 
 
 class Encoder(Protocol):
-    """Writes frames, `uint8[height, width, 3]`, to a file that is being made."""
+    """Encodes the frames of one film into one file. Used by the recorder's thread alone."""
+
+    ADDING_SHARE: ClassVar[float]
+    """The share of the whole work that is done while frames are added, from 0 to 1."""
 
     def add(self, frame: np.ndarray) -> None:
-        """Write one more."""
+        """Encode one frame, `uint8[height, width, 3]`."""
+
+    def finish(self, report: Callable[[float], None]) -> None:
+        """Complete the file; calls `report` with the share done, from 0 to 1, and stops when that raises."""
 
     def close(self) -> None:
-        """Write what is left; the file is whole then."""
+        """Stop ffmpeg if it still runs and delete temporary files; may be called at any time."""
 
 
 class Recorder:
-    """A film that is being made: `add` frames, then `finish`. `size` is width and height; MP4 wants both even.
+    """Records one film: `add` its frames, then `finish`. Frames are encoded in a thread of its own.
 
-    The file appears under its name when it is whole; `abort`, or whatever goes wrong, leaves nothing behind.
+    The file appears under its name when it is complete. After `abort` or an error nothing is left on disk. If the main
+    thread ends (Ctrl-C) without either, the frames so far are written as if `finish` had been called.
+
+    `size` is width and height in pixels; for MP4 odd sides are reduced by one.
     """
 
     def __init__(self, path: Path | str, size: tuple[int, int], frames_per_s: float):
         self.path, self.size, self.frames_per_s = Path(path), size, frames_per_s
         suffix = self.path.suffix.lower()
         if suffix not in SUFFIXES:
-            raise UmweltError(f"{self.path}: films end in {' or '.join(SUFFIXES)}: name it so")
+            raise UmweltError(f"{self.path}: unknown film format: use a name that ends in {' or '.join(SUFFIXES)}")
         width, height = size
-        if not (min(size) >= MIN_SIDE and max(size) <= MAX_SIDE) or not 0 < frames_per_s <= 100:
-            raise UmweltError(f"{self.path}: {width}x{height} pixels at {frames_per_s:g} a second cannot be recorded")
+        if min(size) < MIN_SIDE or max(size) > MAX_SIDE:
+            raise UmweltError(f"{self.path}: {width}x{height} pixels: use {MIN_SIDE} to {MAX_SIDE} pixels a side")
+        if not 0 < frames_per_s <= MAX_FRAMES_PER_S:
+            raise UmweltError(f"{self.path}: {frames_per_s:g} frames a second: use at most {MAX_FRAMES_PER_S}")
+        _ffmpeg()
         if suffix == ".mp4":
             self.size = width // 2 * 2, height // 2 * 2
-            _ffmpeg()
-        self.added = self.encoded = 0
-        self.waits = 0
+        self.added_count = self.encoded_count = 0
+        self.wait_count = 0
         """How often `add` had to wait for the encoder."""
-        self.line = ""
-        """What went wrong."""
+        self.error_line = ""
+        """Why there is no film; empty if nothing went wrong."""
         self._finishing = self._aborted = False
-        fitting = QUEUED_BYTES // max(1, 3 * self.size[0] * self.size[1])
-        self._frames: queue.Queue[np.ndarray | None] = queue.Queue(min(MAX_QUEUED, max(MIN_QUEUED, fitting)))
-        self._encoder: Callable[..., Encoder] = Gif if suffix == ".gif" else Mp4
-        # no daemon: a film that is finished is written to its end, though the window has gone
+        self._finished_share = 0.0
+        fitting = QUEUE_BYTES // max(1, 3 * self.size[0] * self.size[1])
+        capacity = min(MAX_QUEUED_FRAMES, max(MIN_QUEUED_FRAMES, fitting))
+        self._frames: queue.Queue[np.ndarray | None] = queue.Queue(capacity)
+        self._encoder_type: type[GifEncoder | Mp4Encoder] = GifEncoder if suffix == ".gif" else Mp4Encoder
+        # not a daemon: a finished film is written to its end even if the window has closed
         self._thread = threading.Thread(target=self._run, name="umwelt-recorder", daemon=False)
         self._thread.start()
 
-    # --- for the window
+    # --- used by the window's thread
 
     def add(self, pixels: np.ndarray) -> bool:
-        """One more frame, `uint8[height, width, 3 or more]`, cut or filled up to the film's size.
+        """Add a frame, `uint8[height, width, 3 or more]`; it is cropped or padded with black to the film's size.
 
-        Gives whether it had to wait, which it does when the encoder is far behind; `UmweltError` when that has failed.
+        Waits while the queue is full, and returns whether it had to. Raises UmweltError if encoding has failed or the
+        film has ended.
         """
         if self._finishing or self._aborted:
-            raise UmweltError(f"{self.path}: its recording has ended")
-        frame, waited = self._fitted(pixels), False
-        while not self.line:
+            raise UmweltError(f"{self.path}: the recording has ended: start another one")
+        frame, waited = self._fit(pixels), False
+        while not self.error_line:
             try:
-                self._frames.put(frame, timeout=TURN_S if waited else 0.001)
+                self._frames.put(frame, timeout=POLL_S if waited else 0.001)
             except queue.Full:
                 waited = True
                 continue
-            self.added += 1
-            self.waits += waited
+            self.added_count += 1
+            self.wait_count += waited
             return waited
-        raise UmweltError(self.line)
+        raise UmweltError(self.error_line)
 
     def finish(self, wait: bool = False) -> None:
-        """No more frames come: the rest is encoded beside; `progress` tells how far, `done` when. Or wait for it."""
+        """Complete the film in the background; see `progress` and `done`.
+
+        With `wait`, returns when the file is complete, and raises UmweltError if it could not be written.
+        """
         if not self._finishing and not self._aborted:
             self._finishing = True
-            with suppress(queue.Full):  # the thread sees `_finishing` as well
+            with suppress(queue.Full):  # the thread polls `_finishing` as well
                 self._frames.put_nowait(None)
         if wait:
             self._thread.join()
-            if self.line:
-                raise UmweltError(self.line)
+            if self.error_line:
+                raise UmweltError(self.error_line)
 
     def abort(self) -> None:
-        """Leave it; nothing of it stays."""
+        """Stop and leave nothing on disk; returns when the encoder has stopped."""
         self._aborted = True
         self._thread.join()
 
     @property
     def progress(self) -> float:
-        """The share of all frames that is encoded, 0 to 1; 1 only when the file is whole."""
+        """The share of the encoding that is done, from 0 to 1; 1 only when the file is complete."""
         if self.done:
             return 1.0
-        return min(0.99, self.encoded / self.added) if self.added else 0.0
+        adding = self._encoder_type.ADDING_SHARE
+        encoded_share = self.encoded_count / self.added_count if self.added_count else 0.0
+        return min(0.99, adding * encoded_share + (1 - adding) * self._finished_share)
 
     @property
     def done(self) -> bool:
-        """Whether nothing more happens: the file is whole, or `line` says why there is none."""
+        """Whether the file is complete, or `error_line` says why there is none."""
         return not self._thread.is_alive()
 
     @property
-    def waiting(self) -> int:
+    def queued_count(self) -> int:
         """Frames that wait to be encoded."""
         return self._frames.qsize()
 
-    def _fitted(self, pixels: np.ndarray) -> np.ndarray:
-        """A copy: what was handed over may be written to again."""
+    def _fit(self, pixels: np.ndarray) -> np.ndarray:
+        """A copy of the film's size; the caller may reuse `pixels`."""
         width, height = self.size
         frame = np.zeros((height, width, 3), np.uint8)
-        found = pixels[:height, :width, :3]
-        frame[: found.shape[0], : found.shape[1]] = found
+        part = pixels[:height, :width, :3]
+        frame[: part.shape[0], : part.shape[1]] = part
         return frame
 
-    # --- the thread
+    # --- the recorder's thread
 
     def _run(self) -> None:
         try:
-            with aside(self.path) as half:
-                encoder = self._encoder(half, self.size, self.frames_per_s)
+            with replace_file(self.path) as half:
+                encoder = self._encoder_type(half, self.size, self.frames_per_s)
                 try:
-                    for frame in self._coming():
+                    for frame in self._incoming():
                         encoder.add(frame)
-                        self.encoded += 1
+                        self.encoded_count += 1
+                    if not self.encoded_count:
+                        raise _DiscardedError
+                    self._report(0.0)
+                    encoder.finish(self._report)
                 finally:
                     encoder.close()
-                if self._aborted or not self.encoded:
-                    raise _LeftError
-        except _LeftError:
+        except _DiscardedError:
             if not self._aborted:
-                self.line = f"{self.path}: nothing was recorded: end it a little later"
+                self.error_line = f"{self.path}: no frame was recorded: record for a little longer"
         except UmweltError as error:
-            self.line = str(error)
-        except Exception as error:  # whatever an encoder meets, the window goes on
-            what = getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or type(error).__name__
-            self.line = f"{self.path}: cannot be recorded: {what}: choose another place or kind"
+            self.error_line = str(error)
+        except Exception as error:  # no failure of an encoder may close the window
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or type(error).__name__
+            self.error_line = f"{self.path}: cannot be recorded: {reason}: choose another place or format"
 
-    def _coming(self) -> Iterator[np.ndarray]:
+    def _incoming(self) -> Iterator[np.ndarray]:
         while not self._aborted:
             try:
-                frame = self._frames.get(timeout=TURN_S)
+                frame = self._frames.get(timeout=POLL_S)
             except queue.Empty:
                 if self._finishing:
                     return
-                if not threading.main_thread().is_alive():  # nobody is left to end it
+                if not threading.main_thread().is_alive():  # Ctrl-C: nobody will call `finish`
                     self._finishing = True
                 continue
             if frame is not None:
                 yield frame
 
-
-class _LeftError(Exception):
-    """Nothing is to be kept."""
-
-
-# --- GIF
+    def _report(self, share: float) -> None:
+        if self._aborted:
+            raise _DiscardedError
+        self._finished_share = share
 
 
-class Gif:
-    """Writes a GIF frame by frame."""
-
-    def __init__(self, path: Path, size: tuple[int, int], frames_per_s: float):
-        self._out, self.size, self._frames_per_s = path.open("wb"), size, frames_per_s
-        self._palette: Image.Image | None = None
-        self._colours = np.zeros((256, 3), np.uint8)
-        self._misfit_steps = 0.0
-        """How well the palette fitted the frame that it was made from."""
-        self._shown: np.ndarray | None = None
-        """What is on the screen, each pixel's colour as one number, `uint32[height, width]`."""
-        self._held: tuple[Image.Image, tuple[int, int]] | None = None
-        """A frame that is not written yet, since it is not known how long it lasts; and its corner."""
-        self._count = self._told_hundredths = 0
-        width, height = size
-        tiled = np.tile(_bayer(), (-(-height // 8), -(-width // 8)))[:height, :width, None]
-        self._dither = np.round(tiled * DITHER_STEPS).astype(np.int16)
-        self._out.write(b"GIF89a" + width.to_bytes(2, "little") + height.to_bytes(2, "little") + b"\x70\0\0")
-        self._out.write(b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0")  # over and over
-
-    def add(self, frame: np.ndarray) -> None:
-        """One more frame."""
-        indices = self._indexed(frame)
-        colours = np.take(self._colours.astype(np.uint32) @ _PACKED, indices)
-        corner = (0, 0)
-        if self._shown is not None:
-            changed = colours != self._shown
-            rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
-            if not len(rows):
-                self._count += 1
-                return
-            inside = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-            indices = np.where(changed[inside], indices[inside], COLOURS)
-            corner = int(columns[0]), int(rows[0])
-        self._flush()
-        image = Image.fromarray(np.ascontiguousarray(indices, np.uint8))
-        image.putpalette(self._colours.tobytes())
-        self._held, self._shown = (image, corner), colours
-        self._count += 1
-
-    def close(self) -> None:
-        """The last frame, and the end."""
-        try:
-            self._flush()
-            self._out.write(b";")
-        finally:
-            self._out.close()
-
-    def _indexed(self, frame: np.ndarray) -> np.ndarray:
-        """The frame in the palette's colours, or a new one's where the old one fits no more."""
-        dithered = Image.fromarray((frame.astype(np.int16) + self._dither).clip(0, 255).astype(np.uint8))
-        if self._palette is not None:
-            indices = self._mapped(dithered)
-            if self._misfit(frame, indices) <= 1.4 * self._misfit_steps + MISFIT_STEPS:
-                return indices
-        self._palette = _palette_of(frame)
-        self._colours = np.array(self._palette.getpalette(), np.uint8).reshape(256, 3)
-        indices = self._mapped(dithered)
-        self._misfit_steps = self._misfit(frame, indices)
-        return indices
-
-    def _mapped(self, dithered: Image.Image) -> np.ndarray:
-        indices = np.array(dithered.quantize(palette=self._palette, dither=Image.Dither.NONE))
-        indices[indices == COLOURS] = 0  # the last colour is the first one, and stands for what did not change
-        return indices
-
-    def _misfit(self, frame: np.ndarray, indices: np.ndarray) -> float:
-        every = max(1, indices.size // SAMPLED_PIXELS)
-        away = frame.reshape(-1, 3)[::every].astype(np.int16) - self._colours[indices.reshape(-1)[::every]]
-        return float(np.abs(away).sum(axis=1).mean())
-
-    def _flush(self) -> None:
-        """Write the frame that is held: it lasts until now."""
-        if self._held is None:
-            return
-        image, corner = self._held
-        until = max(self._told_hundredths + 2, round(100 * self._count / self._frames_per_s))
-        lasts, self._told_hundredths = min(until - self._told_hundredths, 65535), until
-        self._out.write(b"\x21\xf9\x04\x05" + lasts.to_bytes(2, "little") + bytes([COLOURS, 0]))
-        for data in GifImagePlugin.getdata(image, corner, include_color_table=True, interlace=False):
-            self._out.write(data)
-
-
-def _bayer() -> np.ndarray:
-    """Thresholds of ordered dither, `float[8, 8]` around 0."""
-    low = np.array([[0, 2], [3, 1]])
-    for _ in range(2):
-        low = np.block([[4 * low, 4 * low + 2], [4 * low + 3, 4 * low + 1]])
-    return (low + 0.5) / 64 - 0.5
-
-
-def _palette_of(frame: np.ndarray) -> Image.Image:
-    """An image whose palette suits a frame: 256 colours, the last one like the first.
-
-    A colour counts by the root of how often it is there, so that small bright things are not left with a few colours.
-    """
-    every = max(1, frame.shape[0] * frame.shape[1] // SAMPLED_PIXELS)
-    seen = frame.reshape(-1, 3)[::every]
-    _, first, counts = np.unique((seen >> 2).astype(np.uint32) @ _PACKED, return_index=True, return_counts=True)
-    sampled = np.repeat(seen[first], np.ceil(np.sqrt(counts)).astype(np.int64), axis=0)[None]
-    found = Image.fromarray(sampled).quantize(COLOURS, Image.Quantize.MEDIANCUT, kmeans=1).getpalette() or []
-    colours = np.array(found[: 3 * COLOURS], np.uint8).reshape(-1, 3)
-    colours = np.concatenate([colours, np.repeat(colours[:1], 256 - len(colours), axis=0)])
-    image = Image.new("P", (1, 1))
-    image.putpalette(colours.tobytes())
-    return image
-
-
-# --- MP4
+class _DiscardedError(Exception):
+    """The film was aborted or has no frames: nothing is kept."""
 
 
 def _ffmpeg() -> Any:
-    """The library that brings ffmpeg; a line where it is missing."""
+    """The module `imageio_ffmpeg`, which brings the program ffmpeg; raises UmweltError if either is missing."""
     try:
         import imageio_ffmpeg
 
         imageio_ffmpeg.get_ffmpeg_exe()
     except (ImportError, RuntimeError, OSError):
-        line = "MP4 needs imageio-ffmpeg: pip install 'umwelt[viewer]', or record a GIF"
-        raise UmweltError(line) from None
+        raise UmweltError("recording: imageio-ffmpeg is not installed: pip install 'umwelt[viewer]'") from None
     return imageio_ffmpeg
 
 
-class Mp4:
-    """Writes an MP4 (H.264, as browsers and phones play it) through ffmpeg."""
+class GifEncoder:
+    """Writes a GIF with one palette for all of its frames; see the module's description."""
+
+    ADDING_SHARE: ClassVar[float] = 0.5
+
+    def __init__(self, path: Path, size: tuple[int, int], frames_per_s: float):
+        self._path, self._count = path, 0
+        self._program: subprocess.Popen[str] | None = None
+        # beside the film: a system's folder for temporary files may lie in memory
+        self._folder = TemporaryDirectory(dir=path.parent, prefix=".umwelt-film-")
+        self._film, self._palette = Path(self._folder.name) / "film.mkv", Path(self._folder.name) / "palette.png"
+        self._frames = _ffmpeg().write_frames(
+            str(self._palette),
+            size,
+            pix_fmt_in="rgb24",
+            pix_fmt_out="rgb24",
+            fps=frames_per_s,
+            quality=None,
+            codec="libx264rgb",
+            macro_block_size=1,
+            ffmpeg_log_level="error",
+            input_params=["-filter_complex", PALETTE_FILTER],
+            output_params=[
+                *("-qp", "0", "-preset", "ultrafast", "-map", "[film]", str(self._film)),
+                *("-map", "[palette]", "-frames:v", "1", "-update", "1"),
+            ],
+        )
+        self._frames.send(None)
+
+    def add(self, frame: np.ndarray) -> None:
+        """Encode one frame, `uint8[height, width, 3]`."""
+        self._frames.send(frame)
+        self._count += 1
+
+    def finish(self, report: Callable[[float], None]) -> None:
+        """Write the GIF from the temporary film and its palette."""
+        self._frames.close()  # waits until ffmpeg has written both
+        command = [_ffmpeg().get_ffmpeg_exe(), "-y", "-v", "error", "-nostdin"]
+        command += ["-progress", "pipe:1", "-stats_period", str(PROGRESS_PERIOD_S)]
+        command += ["-i", str(self._film), "-i", str(self._palette), "-lavfi", GIF_FILTER, "-f", "gif", str(self._path)]
+        self._program = subprocess.Popen(
+            command,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            # in a process group of its own, so that Ctrl-C in the terminal does not cut the film short
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+        last_line = ""
+        assert self._program.stdout is not None
+        for line in self._program.stdout:
+            name, _, value = line.strip().partition("=")
+            if name == "frame" and value.strip().isdecimal():
+                report(min(1.0, int(value) / self._count))
+            elif not value:
+                last_line = line.strip()
+        if self._program.wait():
+            raise OSError(last_line or f"ffmpeg ended with code {self._program.returncode}")
+
+    def close(self) -> None:
+        """Stop ffmpeg if it still runs and delete the temporary film."""
+        self._frames.close()
+        if self._program is not None:
+            self._program.kill()
+            self._program.communicate()
+        self._folder.cleanup()
+
+
+class Mp4Encoder:
+    """Writes an MP4 (H.264 with 4:2:0 chroma, which browsers and phones play)."""
+
+    ADDING_SHARE: ClassVar[float] = 1.0
 
     def __init__(self, path: Path, size: tuple[int, int], frames_per_s: float):
         self._frames = _ffmpeg().write_frames(
@@ -328,9 +315,13 @@ class Mp4:
         self._frames.send(None)
 
     def add(self, frame: np.ndarray) -> None:
-        """One more frame."""
+        """Encode one frame, `uint8[height, width, 3]`."""
         self._frames.send(frame)
 
+    def finish(self, report: Callable[[float], None]) -> None:
+        """Let ffmpeg write what is left."""
+        self._frames.close()
+
     def close(self) -> None:
-        """Let ffmpeg write the end."""
+        """Stop ffmpeg if it still runs."""
         self._frames.close()

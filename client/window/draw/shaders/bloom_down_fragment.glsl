@@ -6,7 +6,7 @@ uniform float threshold;
 out vec4 colour;
 vec3 lit(vec2 p) {
     vec3 c = texture(source, p).rgb;
-    // one pixel that is no number would black out the window
+    // a single NaN pixel would black out the window through the bloom
     c = clamp(mix(vec3(0.0), c, vec3(lessThan(abs(c), vec3(1e4)))), 0.0, 8.0);
     float most = max(c.r, max(c.g, c.b));
     return c * clamp((most - threshold) / max(most, 1e-4), 0.0, 1.0);

@@ -1,6 +1,6 @@
-// What all programs share: where a cell of the frame's rectangle lies in the window, and some noise.
+// Shared by all programs: where a cell of the frame's rectangle lies in the window, and some noise.
 uniform vec2 corner;    // cells (right, down) from the window's middle to the corner of the frame's rectangle
-uniform float scale;    // pixels a cell
+uniform float scale;    // pixels per cell
 uniform vec2 viewport;  // pixels
 uniform float now_s;
 uniform float glide_s;

@@ -1,9 +1,9 @@
 #version 330
 #include "ground_shared.glsl"
-// Beings by the bin: a haze of plants, and monsters as sparks, each where a throw of dice lets one be.
+// Densities: a haze of plants, and monsters as sparks, scattered at random.
 in vec2 at;
 out vec4 colour;
-uniform sampler2D plant_counts, monster_counts;  // a cell, of four kinds
+uniform sampler2D plant_counts, monster_counts;  // per cell, of four kinds
 uniform vec2 density_wraps;
 uniform vec4 density_place;
 uniform float seconds;
@@ -19,7 +19,7 @@ vec3 chosen(vec4 counts, float fate, vec3 a, vec3 b, vec3 c, vec3 d) {
     return total < counts.x + counts.y + counts.z ? c : d;
 }
 
-// What one grid of this width shows: rgb lit, a covered. Grids are turned against the window, so that none is seen.
+// The beings in a grid of this width: rgb light, a coverage. Grids are rotated against the window, so that they do not show.
 vec4 scattered(vec2 place, float cells, vec4 plants, vec4 monsters, vec2 turn) {
     vec2 p = vec2(place.x * turn.x - place.y * turn.y, place.x * turn.y + place.y * turn.x) / cells;
     vec2 q = floor(p), inside = p - q;

@@ -1,9 +1,9 @@
 #version 330
 #include "common.glsl"
-// One being from afar, as a point: columns as the feed has them.
+// One being as a point; the attributes are the columns of `Dots`.
 in float in_x;
 in float in_y;
-in float in_species;  // bytes, told as 0 to 1; so are size and table
+in float in_species;  // a byte as 0 to 1, like size and table
 in float in_size;
 in float in_table;
 uniform sampler2D palette;  // by species (across) and table (down)
@@ -19,7 +19,7 @@ void main() {
     vec4 own = texelFetch(palette, ivec2(vec2(in_species, in_table) * 255.0 + 0.5), 0);
     vec2 place = vec2(in_x, in_y);
     float tissue = in_size * 255.0;
-    // by the place in the world, so that nothing changes when the frame is another
+    // by the place in the world, so that nothing changes with the frame's rectangle
     vec2 spot = mod(place + corner_cell, world);
     float fate = hash2(spot * 0.917 + 0.5), other = hash2(spot.yx * 0.731 + 9.1), third = hash2(spot * 0.377 + 31.7);
     bool plant = plants > 0.5;

@@ -13,7 +13,7 @@ vec3 sound(vec3 c) { return clamp(mix(vec3(0.0), c, vec3(lessThan(abs(c), vec3(1
 uniform sampler2D sky_plane;
 uniform vec2 ground_wraps;
 uniform vec4 ground_place;
-uniform vec2 drift;      // cells that the wind has gone
+uniform vec2 drift;      // cells that the wind has carried rain
 uniform float windy;     // 0 to 1
 uniform float strength;
 uniform float pixels;
@@ -23,7 +23,7 @@ vec3 lit(vec3 c, vec4 sky) {
     float sun = clamp(sky.x, 0.0, 1.0), day = smoothstep(-0.06, 0.62, sun);
     float dusk = smoothstep(0.0, 0.22, sun) * (1.0 - smoothstep(0.14, 0.66, sun));
     float grey = dot(c, vec3(0.25, 0.6, 0.15));
-    // from afar all of the world is to be read, its night too
+    // from far away the whole world must be readable, at night too
     float deep = mix(0.55, 1.0, smoothstep(2.0, 9.0, pixels));
     vec3 night = mix(c, vec3(grey), 0.30 * deep) * mix(vec3(1.0), vec3(0.47, 0.58, 0.90), deep);
     night += vec3(0.002, 0.006, 0.020);

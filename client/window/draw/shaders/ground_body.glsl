@@ -4,7 +4,7 @@ out vec4 colour;
 uniform sampler2D lie_plane, smell_plane, sky_plane;
 uniform vec2 ground_wraps;
 uniform vec4 ground_place;  // cells (x, y) from the window's middle to the planes' corner, one over their cells
-uniform float pixels;       // a cell
+uniform float pixels;       // pixels per cell
 uniform float seconds;
 uniform float scents;
 uniform float weather;
@@ -15,7 +15,7 @@ float caustics(vec2 place) {
     vec2 bend = vec2(lattice(place + slow, steps_of(11.0)), lattice(place.yx - slow + 37.0, steps_of(8.0).yx)) - 0.5;
     float a = lattice(place + bend * 9.0 + vec2(seconds * 0.26, seconds * 0.17), steps_of(7.0)) - 0.5;
     float b = lattice(place - bend * 7.0 - vec2(seconds * 0.19, -seconds * 0.23), steps_of(4.3)) - 0.5;
-    // in pixels from the line, so that it is as wide where the field is flat
+    // in pixels from the line, so that it has the same width where the field is flat
     float wide = 0.7 + 0.075 * pixels;
     float far_a = a / max(fwidth(a), 1e-4) / wide, far_b = b / max(fwidth(b), 1e-4) / wide;
     float net = exp(-far_a * far_a) + 0.6 * exp(-far_b * far_b);
@@ -23,7 +23,7 @@ float caustics(vec2 place) {
 }
 
 #ifdef NEAR
-// Rings that drops leave on water.
+// Rings of rain drops on water.
 float ripples(vec2 place, float rain) {
     vec2 p = place / 2.2;
     vec2 cell = floor(p);

@@ -1,8 +1,8 @@
 #version 330
-// Planes of the world, each over its own rectangle, into three textures over one: what the ground is drawn from.
+// Composes planes, each over its own rectangle, into three textures over one rectangle, from which the ground is drawn.
 in vec2 uv;
-uniform vec2 extent;  // cells of what is written
-// of each plane: cells (x, y) from what is written to its corner, and one over its cells
+uniform vec2 extent;  // cells that the output covers
+// of each plane: cells (x, y) from the output's corner to its corner, and 1 / its cells
 uniform vec4 place_elevation, place_water, place_detritus, place_aroma, place_musk, place_alarm;
 uniform vec4 place_light, place_temperature, place_rain, place_cover, place_before;
 uniform sampler2D elevation, water, detritus, aroma, musk, alarm, light, temperature, rain, cover;
@@ -11,7 +11,7 @@ uniform float step_cells;
 uniform vec4 heights;     // elevation: lowest, one over the range; water: capacity, one over a deep pool
 uniform vec4 strengths;   // one over much: detritus, scents, light, cover
 uniform float cover_low;
-uniform float ease;       // the share of the way to what is new
+uniform float ease;       // how far the output moves from the old to the new values, 0 to 1
 layout(location = 0) out vec4 lie;   // depth, moisture, elevation, slope
 layout(location = 1) out vec4 smell; // aroma, musk, alarm, detritus
 layout(location = 2) out vec4 sky;   // light, temperature (degrees), rain, cover

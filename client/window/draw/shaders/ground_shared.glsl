@@ -10,13 +10,13 @@ float dice(vec2 cell) {
     return float((h ^ (h >> 16u)) >> 8u) * (1.0 / 16777216.0);
 }
 
-// Noise of gradients, 0 to 1 around a half, in four widths at once: 8, 32, 96 and 224 to a tile of so many cells.
+// Gradient noise, 0 to 1 around one half, in four widths at once: 8, 32, 96 and 224 grains to a tile of so many cells.
 uniform sampler2D grains;
 vec4 grained(vec2 place, float cells) {
     return texture(grains, place * max(vec2(1.0), floor(world / cells + 0.5)) / world);
 }
 
-// Noise of so many steps round the torus: the same at a place however often the world is seen.
+// Noise of so many steps round the torus: the same at a place in every copy of the world.
 float lattice(vec2 place, vec2 steps) {
     vec2 p = place * steps / world;
     vec2 i = floor(p), f = p - i;
@@ -27,7 +27,7 @@ float lattice(vec2 place, vec2 steps) {
 
 vec2 steps_of(float cells) { return max(vec2(4.0), floor(world / cells + 0.5)); }
 
-// Where a place lies in a plane, 0 to 1. `wraps`: 1 where a plane goes all round the torus with cells to spare.
+// Where a place lies in a plane, 0 to 1. `wraps`: 1 where a plane covers more than the whole torus.
 vec2 spot_in(vec4 plane, vec2 wraps, vec2 at) {
     vec2 off = at - plane.xy;
     return mix(off, mod(off, world), wraps) * plane.zw;

@@ -9,7 +9,7 @@ uniform vec4 layer_place;
 uniform vec2 range;     // lowest, one over the range
 uniform float lines;    // between lowest and highest
 uniform float strength;
-uniform vec2 repeats;   // across, down: whether it goes all round the torus
+uniform vec2 repeats;   // across, down: whether it covers the whole torus
 void main() {
     vec2 spot = spot_in(layer_place, layer_wraps, at);
     float share = clamp((spline(field, spot).r - range.x) * range.y, 0.0, 1.0);

@@ -1,5 +1,5 @@
 #version 330
-// A quad around a monster, turned to its heading; what its columns say is unpacked for the body's shader.
+// A quad around a monster, turned to its heading; its columns are unpacked for the body's shader.
 #include "common.glsl"
 
 in vec2 in_corner;
@@ -16,7 +16,7 @@ flat out vec4 looks_a;   // hue, shade, pattern, fangs
 flat out vec4 looks_b;   // glow, fullness, fed, pain
 flat out vec4 state;     // lid (0 open, 1 shut), asleep, marked, speed
 flat out vec4 motion;    // walking phase, bend, segments, breath
-flat out vec4 frame;     // light (x, y) seen from the body, pixels a body length, a number of its own
+flat out vec4 frame;     // light (x, y) seen from the body, pixels per body length, a random number of the being
 flat out vec3 gaze;      // where it looks (x, y), jaws' opening
 
 const vec2 REACH = vec2(0.92, 0.70);

@@ -1,4 +1,4 @@
-// A quad around a plant; what its columns say is unpacked for the leaves' shader.
+// A quad around a plant; its columns are unpacked for the leaves' shader.
 #include "common.glsl"
 
 in vec2 in_corner;
@@ -8,8 +8,8 @@ in uvec4 in_looks;
 out vec2 at;           // cells from the middle
 flat out vec4 genes;   // leaf, shape, height, thorn
 flat out vec4 state;   // flower's hue, how far it is open, grown, withered
-flat out vec4 own;     // hue, marked or aloft, two numbers of its own
-flat out vec4 frame;   // pixels a cell, radius in cells, half the quad in cells, how the wind gusts
+flat out vec4 own;     // hue, marked or aloft, two random numbers of the plant
+flat out vec4 frame;   // pixels per cell, radius in cells, half the quad in cells, how the wind gusts
 flat out float breeze; // how far leaves sway of themselves
 
 uniform vec2 wind;

@@ -8,7 +8,7 @@ in uvec4 in_looks;
 
 out vec2 at;           // x along the way (0 at the module, in cells), y across
 flat out vec4 cord;    // length, bend, thickness at the module, at the elder
-flat out vec4 tint;    // hue, withered, pixels a cell, a number of its own
+flat out vec4 tint;    // hue, withered, pixels per cell, a random number of the stem
 flat out vec4 light;   // the light's direction along and across, thorns, how far the shadow falls
 
 float byte(uint word, int at) { return float((word >> uint(8 * at)) & 255u) / 255.0; }

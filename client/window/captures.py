@@ -1,0 +1,110 @@
+"""Screenshots and recordings of the window, kept in the folder `pictures/`."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from umwelt.client.window.recording.recorder import Recorder, screenshot
+from umwelt.client.window.session import Session
+from umwelt.sandbox.errors import UmweltError
+
+FRAMES_PER_S = {".gif": 20, ".mp4": 30}
+EARLY_SHARE = 0.98
+"""A frame is recorded when this share of a frame's time has passed: the window's frames do not come evenly."""
+FOLDER = Path("pictures")
+POLL_S = 0.05
+
+
+class Captures:
+    """The captures of one window. `pixels` reads its framebuffer, `uint8[height, width, 3]`.
+
+    The window calls `add_frame` when it has drawn the world and nothing over it, `turn` once a frame, and `finish` when
+    it closes.
+    """
+
+    def __init__(self, session: Session, pixels: Callable[[], np.ndarray]):
+        self.session, self._pixels = session, pixels
+        self.recorder: Recorder | None = None
+        """The recording that is under way."""
+        self.writing: list[Recorder] = []
+        """Recordings that have ended and are still being written."""
+        self._added_s = 0.0
+
+    def take_screenshot(self) -> None:
+        """Save a picture of the window, with its panels."""
+        try:
+            path = _free_path(self.session.known.world, self.session.tick, ".png")
+            screenshot(self._pixels(), path)
+            self.session.say(f"saved {path}")
+        except UmweltError as error:
+            self.session.say(str(error), bad=True)
+
+    def toggle_recording(self, suffix: str = ".gif") -> None:
+        """Start to record the world without panels, or end the recording that is under way."""
+        session = self.session
+        if self.recorder is not None:
+            recorder, self.recorder = self.recorder, None
+            recorder.finish()
+            self.writing.append(recorder)
+            session.say(f"writing {recorder.path} ...")
+            return
+        try:
+            path = _free_path(session.known.world, session.tick, suffix)
+            width, height = session.camera.view
+            self.recorder = Recorder(path, (width // 2 * 2, height // 2 * 2), FRAMES_PER_S[suffix])
+            self._added_s = 0.0
+            session.say(f"recording {path}: F3 ends it")
+        except UmweltError as error:
+            session.say(str(error), bad=True)
+
+    def add_frame(self) -> None:
+        """Add what was drawn to the recording, if one is under way and its next frame is due."""
+        recorder, now_s = self.recorder, self.session.clock()
+        if recorder is None or now_s - self._added_s < EARLY_SHARE / recorder.frames_per_s:
+            return
+        self._added_s = now_s
+        try:
+            recorder.add(self._pixels())
+        except UmweltError as error:
+            self.recorder = None
+            self.session.say(str(error), bad=True)
+
+    def turn(self) -> None:
+        """Report recordings that have been written since the last frame."""
+        for recorder in [recorder for recorder in self.writing if recorder.done]:
+            self.writing.remove(recorder)
+            self.session.say(recorder.error_line or f"saved {recorder.path}", bad=bool(recorder.error_line))
+
+    def finish(self) -> None:
+        """End a recording that is under way and wait until all files are written; Ctrl-C deletes the unfinished."""
+        if self.recorder is not None:
+            self.toggle_recording()
+        try:
+            for recorder in self.writing:
+                if not recorder.done:
+                    print(f"umwelt: writing {recorder.path} ... (Ctrl-C deletes it)", file=sys.stderr)
+                while not recorder.done:
+                    time.sleep(POLL_S)
+                if recorder.error_line:
+                    print(f"umwelt: {recorder.error_line}", file=sys.stderr)
+        except KeyboardInterrupt:
+            for recorder in self.writing:
+                recorder.abort()
+        self.writing.clear()
+
+
+def _free_path(world: str, tick: int, suffix: str) -> Path:
+    """A path in the folder of captures that no file has yet; creates the folder."""
+    try:
+        FOLDER.mkdir(exist_ok=True)
+    except OSError as error:
+        line = f"{FOLDER}/: cannot be created: {error.strerror}: start umwelt in a folder that you may write to"
+        raise UmweltError(line) from None
+    path, number = FOLDER / f"{world}-{tick}{suffix}", 1
+    while path.exists():
+        number += 1
+        path = FOLDER / f"{world}-{tick}-{number}{suffix}"
+    return path

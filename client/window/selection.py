@@ -1,0 +1,83 @@
+"""The selected being: all that the world tells of it, fetched again several times a second."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from umwelt.client.window.feed.feed import place_of
+from umwelt.client.window.feed.frame import Frame
+from umwelt.client.window.feed.series import Being, fits
+from umwelt.sandbox.errors import UmweltError
+from umwelt.sandbox.region import Torus
+from umwelt.sandbox.units import SUBCELL
+
+FETCH_PERIOD_S = 0.2
+
+
+@dataclass
+class Selected:
+    """A selected being and what was last fetched of it (`api.Connection.fetch`)."""
+
+    id: int
+    table: str = ""
+    being: dict[str, Any] | None = None
+    gone: bool = False
+    """Whether it has died or was removed."""
+    missed: int = 0
+    """How many fetches in a row did not find it."""
+    asked_s: float = -1e9
+    waiting: bool = False
+    family: dict[str, Any] | None = None
+
+
+class Selection:
+    """Which being is selected, if any, and whether the camera follows it."""
+
+    def __init__(self) -> None:
+        self.selected: Selected | None = None
+        self.following = False
+
+    def select(self, being: int, table: str = "") -> None:
+        """Select a being by its id; 0 selects nothing."""
+        if self.selected is not None and self.selected.id == being:
+            return
+        self.selected = Selected(being, table) if being else None
+        self.following = self.following and bool(being)
+
+    def place(self, frame: Frame, torus: Torus) -> tuple[float, float, float] | None:
+        """Where the being is drawn (y, x in cells, heading in radians); out of view, where it was last fetched."""
+        if self.selected is None:
+            return None
+        drawn = place_of(frame, self.selected.id, torus)
+        being = self.selected.being
+        if drawn is None and being is not None and not self.selected.gone:
+            return being["y_fixed"] / SUBCELL, being["x_fixed"] / SUBCELL, 0.0
+        return drawn
+
+    def refresh(self, source: Any, ask: Callable[..., None], tick: int, now_s: float) -> None:
+        """Fetch the being again from `source` if it was not fetched at this tick; `ask` is `Session.ask`."""
+        selected = self.selected
+        if selected is None or selected.waiting or selected.gone or now_s - selected.asked_s < FETCH_PERIOD_S:
+            return
+        if selected.being is not None and selected.being["tick"] == tick:
+            return
+        selected.waiting, selected.asked_s = True, now_s
+
+        def receive(being: dict[str, Any] | None) -> None:
+            selected.waiting = False
+            if being is None:
+                selected.missed += 1  # a being that crosses from one node to another may be missed once
+                selected.gone = selected.missed > 1
+                return
+            selected.missed = 0
+            if not fits(being, Being):
+                return
+            selected.being = being
+            selected.table = being["kind"]
+
+        def failed(line: str) -> None:
+            selected.waiting = False
+
+        with suppress(UmweltError):
+            ask(source.fetch(selected.id), receive, failed)
