@@ -22,7 +22,6 @@ map would be faster, `status.py` what others see. `driver.py` carries the instru
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Any, assert_never
 
 from umwelt.cluster.coordinator.balance import LoadBalance
@@ -31,7 +30,7 @@ from umwelt.cluster.coordinator.grants import Grants
 from umwelt.cluster.coordinator.membership import LOADING_DEAD_AFTER_S, Membership, NodeRecord
 from umwelt.cluster.coordinator.records import WorldRecords
 from umwelt.cluster.coordinator.snapshots import SnapshotRound, Snapshots
-from umwelt.cluster.coordinator.state import RunOptions, RunState
+from umwelt.cluster.coordinator.state import Phase, RunOptions, RunState
 from umwelt.cluster.coordinator.status import RunStatus, StatusReports, describe_metrics, describe_node
 from umwelt.cluster.events import (
     CoordinatorEvent,
@@ -86,17 +85,6 @@ REFUSALS_QUIET_S = 1.0
 MAX_ANNOUNCED_CHARACTERS = 80
 
 Instructions = list[CoordinatorInstruction]
-
-
-class Phase(StrEnum):
-    """See the module's docstring. The values stand in status reports."""
-
-    GATHERING = "gathering"
-    DIVIDING = "dividing"
-    ASSIGNING = "assigning"
-    RUNNING = "running"
-    SETTLING = "settling"
-    RESTING = "resting"
 
 
 class CoordinatorMachine:

@@ -1,7 +1,8 @@
-"""What a coordinator starts with: the state of the run on disk, and the options of this launch."""
+"""The state of a run on disk, the options of its launch, and its phases."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from umwelt.cluster.run.store import Entry
 from umwelt.cluster.wire.protocol import ScheduledCommand
@@ -54,3 +55,14 @@ class RunOptions:
     """A node without a heartbeat for so long is dead; later if its ticks take long."""
     new_pass: Callable[[], bytes] = bytes
     """Makes the pass key of a map."""
+
+
+class Phase(StrEnum):
+    """The phases of a run (see `machine.py`). The values stand in status reports."""
+
+    GATHERING = "gathering"
+    DIVIDING = "dividing"
+    ASSIGNING = "assigning"
+    RUNNING = "running"
+    SETTLING = "settling"
+    RESTING = "resting"

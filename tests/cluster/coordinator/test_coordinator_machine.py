@@ -33,7 +33,7 @@ class Town:
         self.obeying: set[str] = set()
         self.disk_is_slow = False
         self.written: list[events.SnapshotCompleted] = []
-        """What a slow disk has still to say."""
+        """What a slow disk has not answered yet."""
         self.wait(0)
         for number in range(nodes):
             self.join(f"k{number}")
@@ -59,7 +59,7 @@ class Town:
                     waiting += self.coordinator.handle(self.written.pop())
 
     def answer(self, send: instructions.SendMessage) -> list[Any]:
-        """What an obedient node says to an assignment."""
+        """How an obedient node answers an assignment."""
         if not isinstance(send.message, protocol.Assignment) or send.to.decode() not in self.obeying:
             return []
         key = send.to.decode()
@@ -131,7 +131,7 @@ def test_a_world_begins_when_all_are_here():
     assert town.order_of.index("JournalMap") < town.order_of.index("Assignment") < town.order_of.index("Grant")
 
 
-def test_other_seals_and_protocols_are_refused():
+def test_other_seals_and_protocol_versions_are_refused():
     town = Town(1)
     for number in range(50):
         town.join(f"x{number}", {"laws": "others"}, obeys=False)
@@ -181,7 +181,7 @@ def test_the_same_ticket_is_journalled_once():
     assert again.last(protocol.TicketResult) == protocol.TicketResult("t", 5, 9)
 
 
-def test_who_joined_where_the_world_was_further_moves_the_horizon_but_not_without_bound():
+def test_a_node_that_was_further_moves_the_horizon_but_not_without_bound():
     town = Town(1)
     town.join("far", reached=500)
     assert town.coordinator.grants.horizon == 500
@@ -189,7 +189,7 @@ def test_who_joined_where_the_world_was_further_moves_the_horizon_but_not_withou
     assert town.coordinator.grants.horizon <= 500 + commands.MAX_AHEAD_TICKS
 
 
-def test_a_joiner_comes_in_at_a_snapshot_of_the_present():
+def test_a_node_joins_at_a_snapshot_of_the_present():
     town = Town(1)
     town.live(1)
     town.join("new")
@@ -243,7 +243,7 @@ def test_a_silent_node_is_dead_and_history_is_granted_again():
     assert "k1" not in town.coordinator.membership.nodes
 
 
-def test_who_comes_while_a_world_catches_up_is_taken_in_afterwards():
+def test_a_node_that_joins_while_a_world_catches_up_is_included_afterwards():
     town = Town(2)
     town.live(2)
     reached = town.coordinator.grants.clock.reached
@@ -259,7 +259,7 @@ def test_who_comes_while_a_world_catches_up_is_taken_in_afterwards():
     assert town.keys == ["k0", "new"] and town.coordinator.snapshots.last.tick >= reached
 
 
-def test_a_part_that_cannot_be_written_is_said_and_the_world_goes_on_or_ends_as_it_was_saved():
+def test_a_part_that_cannot_be_written_is_announced_and_the_run_goes_on_or_ends_as_it_was_saved():
     town = Town(1)
     town.live(0.5)
     town.heard(protocol.Order("save", "save"))
@@ -280,7 +280,7 @@ def test_a_part_that_cannot_be_written_is_said_and_the_world_goes_on_or_ends_as_
     assert instructions.EndRun("the disk is full: make room") in town.done
 
 
-def test_what_a_node_says_counts_from_where_it_joined_only():
+def test_messages_of_a_node_count_only_from_where_it_joined():
     town = Town(2)
     town.live(0.5)
     epoch = town.coordinator.epoch
@@ -367,7 +367,7 @@ def test_a_mark_of_the_last_tick_does_not_stand_for_the_kept_one():
     assert (town.coordinator.phase, town.coordinator.snapshots.last.name) == ("resting", "tick-000000000017")
 
 
-def test_an_uneven_load_is_cut_anew_but_not_soon_and_not_for_a_little():
+def test_an_uneven_load_is_divided_again_but_not_soon_and_not_for_a_small_gain():
     def cut_after(seconds: float, busy: float) -> int:
         town = Town(2)
         for _ in range(round(seconds / 0.25)):
@@ -400,7 +400,7 @@ def test_an_uneven_load_is_cut_anew_but_not_soon_and_not_for_a_little():
     assert town.coordinator.epoch == 2  # 1.13 times the mean is little
 
 
-def test_slow_ways_make_exchanges_rarer_and_only_for_a_real_gain():
+def test_slow_connections_make_exchanges_rarer_but_only_for_a_real_gain():
     members = [protocol.Member(str(at), "", "", "", (0, at * 128, 256, 128)) for at in range(2)]
     torus = Torus(256, 256)
 
@@ -458,3 +458,10 @@ def test_what_fails_everywhere_ends_the_world_and_what_fails_here_the_node(fatal
     rests = [one.line for one in town.done if isinstance(one, instructions.EndRun)]
     assert rests == (["no room"] if fatal else [])
     assert fatal or town.keys == ["k0"]
+
+
+def test_a_message_that_no_coordinator_handles_is_counted_as_dropped():
+    town = Town(1)
+    town.heard(protocol.Pong(1, b"", 0, 1.0))
+    town.heard(protocol.Welcome("", "", "", ""))
+    assert town.coordinator.dropped == 2
