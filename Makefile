@@ -6,18 +6,21 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install run test test-cluster test-mesa bench gallery lint clean
+.PHONY: install run test test-only test-long test-mesa bench gallery lint docs map clean
 
 install: $(VENV)/.installed
 
 run: install
 	@$(VENV)/bin/umwelt launch $(firstword $(wildcard worlds/meadow.toml worlds/pond.toml worlds/golden.toml))
 
-test: $(VENV)/.installed-dev $(VENV)/.display
-	@$(PY) -m pytest
+# the gate: linter, format, types, import contracts, the documentation, then all tests, on as many processes as cores
+test: lint docs test-only
+
+test-only: $(VENV)/.installed-dev $(VENV)/.display
+	@$(PY) -m pytest $(PYTEST_OPTIONS)
 
 # what takes too long for every day: every number of nodes, real networks, Ray
-test-cluster: $(VENV)/.installed-dev
+test-long: $(VENV)/.installed-dev $(VENV)/.display
 	@$(PIP) -e '.[dev,ray,viewer]' </dev/null
 	@UMWELT_LONG=1 $(PY) -m pytest tests/cluster tests/test_storm.py
 
@@ -30,15 +33,32 @@ bench: $(VENV)/.installed-dev
 gallery: $(VENV)/.installed-dev
 	@$(PY) -m benchmarks.gallery
 
-# mypy and import-linter read folders, not the mapping in pyproject.toml: they get the rooms as links
+# Tools that read folders do not know the mapping in pyproject.toml: they get the packages as links. mypy reads links/umwelt,
+# with the top package; grimp (import-linter, the map) and the documentation read rooms/umwelt, a namespace package.
+PACKAGES := agents client cluster sandbox worlds
 LINKS := build/links/umwelt
-lint: $(VENV)/.installed-dev
-	@mkdir -p $(LINKS)
-	@for room in agents client cluster sandbox worlds umwelt/__init__.py umwelt/py.typed; do ln -sfn "$(CURDIR)/$$room" $(LINKS)/$$(basename $$room); done
+ROOMS := build/rooms
+build/.links: Makefile
+	@mkdir -p $(LINKS) $(ROOMS)/umwelt
+	@for package in $(PACKAGES); do ln -sfn "$(CURDIR)/$$package" $(LINKS)/$$package; \
+	  ln -sfn "$(CURDIR)/$$package" $(ROOMS)/umwelt/$$package; done
+	@for file in __init__.py py.typed; do ln -sfn "$(CURDIR)/umwelt/$$file" $(LINKS)/$$file; done
+	@touch $@
+
+lint: $(VENV)/.installed-dev build/.links
 	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/ruff format --check -q .
+	@$(VENV)/bin/ruff format --check --quiet .
 	@MYPYPATH=build/links $(VENV)/bin/mypy --namespace-packages --explicit-package-bases -p umwelt
-	@PYTHONPATH=build/links $(VENV)/bin/lint-imports
+	@cd $(ROOMS) && PYTHONPATH=. ../../$(VENV)/bin/lint-imports ../../pyproject.toml
+	@cd $(ROOMS) && PYTHONPATH=. ../../$(PY) ../../docs/module_map.py --check
+
+# draws docs/modules.svg from the imports
+map: $(VENV)/.installed-dev build/.links
+	@cd $(ROOMS) && PYTHONPATH=. ../../$(PY) ../../docs/module_map.py
+
+# the documentation as a site, in build/site; a warning is an error
+docs: $(VENV)/.installed-dev build/.links
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,41 +1,82 @@
-"""The inhabitants: what lives, senses and acts, and the world as Mesa users know it.
+"""Beings and worlds: what lives, senses and acts, its laws, and the world as a Mesa model.
 
-    from umwelt.agents import World
-    w = World.load("meadow", seed=7)
-    w.step()
+    from umwelt.agents import Drives, Monster, World
 
-What is named here is loaded when it is asked for: the laws alone need none of Mesa.
+    world = World.load("meadow", seed=7)
+    world.step()
+
+The public names are imported when they are first used: laws and world files alone need neither Mesa nor pandas.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from umwelt.agents.mesa.agent_set import Population
+    from umwelt.agents.measures import Measure
+    from umwelt.agents.mesa.agent_set import AgentSet
+    from umwelt.agents.mesa.being_set import BeingSet
     from umwelt.agents.mesa.world import World
+    from umwelt.agents.species.column_access import BeingColumns
     from umwelt.agents.species.entity import Agent, Being, Monster, Plant
-    from umwelt.agents.species.species import Column, Drives, compiled, dot
+    from umwelt.agents.species.species import (
+        Column,
+        Dice,
+        DiceColumns,
+        Drives,
+        Stimuli,
+        StimulusColumns,
+        compiled,
+        dot,
+    )
+    from umwelt.agents.world_file import WorldFile
 
-_HOMES = {
+_MODULES = {
     "Agent": "species.entity",
+    "AgentSet": "mesa.agent_set",
     "Being": "species.entity",
+    "BeingColumns": "species.column_access",
+    "BeingSet": "mesa.being_set",
     "Column": "species.species",
+    "Dice": "species.species",
+    "DiceColumns": "species.species",
     "Drives": "species.species",
+    "Measure": "measures",
     "Monster": "species.entity",
     "Plant": "species.entity",
-    "Population": "mesa.agent_set",
+    "Stimuli": "species.species",
+    "StimulusColumns": "species.species",
     "World": "mesa.world",
+    "WorldFile": "world_file",
     "compiled": "species.species",
     "dot": "species.species",
 }
 
-__all__ = ["Agent", "Being", "Column", "Drives", "Monster", "Plant", "Population", "World", "compiled", "dot"]
+__all__ = [
+    "Agent",
+    "AgentSet",
+    "Being",
+    "BeingColumns",
+    "BeingSet",
+    "Column",
+    "Dice",
+    "DiceColumns",
+    "Drives",
+    "Measure",
+    "Monster",
+    "Plant",
+    "Stimuli",
+    "StimulusColumns",
+    "World",
+    "WorldFile",
+    "compiled",
+    "dot",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""From a checked world file to a region that can run: for every world, at tick 0 or from pieces of a later one."""
+"""From a checked world file to a region that can run: generated for tick 0, or loaded from pieces of a later tick."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -7,23 +7,24 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from umwelt.agents.commands import deeds
-from umwelt.agents.world_file import WorldFile, naming
+from umwelt.agents import commands
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.region import Piece, Rectangle, Region, Torus
 from umwelt.sandbox.step import advance
+from umwelt.sandbox.text import prefix_errors
 
-SMALL_SIDE_CELLS, SMALL_FOUNDERS_COUNT = 64, 256
-"""How large a world is tried before it is begun in full."""
+SMALL_SIDE_CELLS, SMALL_FOUNDER_COUNT = 64, 256
+"""The largest sides, and founders of each group, of the small world that `try_small_world` makes."""
 
 
 def torus_of(world: WorldFile) -> Torus:
-    """The world's size."""
+    """Returns the size of a world."""
     return Torus(world.common.height, world.common.width)
 
 
-def empty(world: WorldFile, owned: Rectangle, halo_cells: int, tick: int = 0) -> Region:
-    """A region with the world's fields and tables and nothing in them."""
+def empty_region(world: WorldFile, owned: Rectangle, halo_cells: int, tick: int = 0) -> Region:
+    """Returns a region with the fields and tables of a world, all empty."""
     fields, schemas = world.laws.layout(world)
     region = Region(torus_of(world), owned, halo_cells, fields, schemas, world.common.seed, tick)
     if world.common.births:
@@ -33,15 +34,15 @@ def empty(world: WorldFile, owned: Rectangle, halo_cells: int, tick: int = 0) ->
     return region
 
 
-def tick_zero(world: WorldFile) -> Region:
-    """The whole world at tick 0, without a halo: what every run of it begins with."""
-    region = empty(world, Rectangle(0, 0, *torus_of(world)), 0)
-    with naming(world.source):
+def generate_world(world: WorldFile) -> Region:
+    """Returns the whole world at tick 0, made by its laws' genesis; it has no halo, so that it cannot run yet."""
+    region = empty_region(world, Rectangle(0, 0, *torus_of(world)), 0)
+    with prefix_errors(world.source):
         world.laws.genesis(world, region)
     return region
 
 
-def opened(
+def open_region(
     world: WorldFile,
     pieces: Iterable[Piece],
     constants: Mapping[str, np.ndarray],
@@ -50,15 +51,17 @@ def opened(
     owned: Rectangle | None = None,
     controls: Controls | None = None,
 ) -> Region:
-    """A region ready to run, loaded from pieces of the world at a tick; it owns the torus unless told otherwise.
+    """Returns a region that is ready to run from `tick`, loaded from pieces of the world at that tick.
 
-    `controls` is what people had changed until then.
+    `owned` is the rectangle that it owns, the whole torus by default, and `ticks_per_exchange` how many ticks it runs
+    between two exchanges of halos. `constants` are the tables that genesis made, and `controls` the rates and held
+    bodies that commands had set before `tick`.
     """
     halo_cells = world.laws.light_speed * ticks_per_exchange
-    region = empty(world, owned or Rectangle(0, 0, *torus_of(world)), halo_cells, tick)
+    region = empty_region(world, owned or Rectangle(0, 0, *torus_of(world)), halo_cells, tick)
     region.constants = dict(constants)
     if controls is not None:
-        region.controls = deeds.checked_controls(world, controls).copy()
+        region.controls = commands.check_controls(world, controls).copy()
     region.load(pieces)
     if world.laws.prepare is not None:
         world.laws.prepare(world, region)
@@ -66,29 +69,29 @@ def opened(
 
 
 def begin(world: WorldFile, ticks_per_exchange: int = 1, owned: Rectangle | None = None) -> Region:
-    """A region ready to run from tick 0."""
-    source = tick_zero(world)
-    return opened(world, [source.cut(source.owned)], source.constants, 0, ticks_per_exchange, owned)
+    """Returns a region that is ready to run from tick 0; the arguments are those of `open_region`."""
+    source = generate_world(world)
+    return open_region(world, [source.cut(source.owned)], source.constants, 0, ticks_per_exchange, owned)
 
 
-def tried_small(world: WorldFile, ticks: int = 0) -> Region:
-    """Make the world in small and run it a little, so that genesis and species have said what is wrong with the file.
+def try_small_world(world: WorldFile, ticks: int = 0) -> Region:
+    """Makes a small copy of a world and runs it for some ticks, so that mistakes show before the whole is allocated.
 
-    A tick of it compiles, or loads, all that ticks of the whole world need.
+    Raises what genesis and the species of the world raise. One tick compiles, or loads, all kernels of the world.
     """
     common = world.common
     small = msgspec.structs.replace(
         common, width=min(SMALL_SIDE_CELLS, common.width), height=min(SMALL_SIDE_CELLS, common.height)
     )
-    region = begin(replace(world, common=small, settings=_few(world.settings)))
+    region = begin(replace(world, common=small, settings=_reduce_founders(world.settings)))
     advance(region, world.laws, ticks)
     return region
 
 
-def _few(settings: Any) -> Any:
-    """The same with few founders, where the laws of a world know founders."""
+def _reduce_founders(settings: Any) -> Any:
+    """Returns settings with at most SMALL_FOUNDER_COUNT founders in each group, if the laws know founders."""
     founders = getattr(settings, "founders", None)
     if not founders or not all(hasattr(group, "count") for group in founders):
         return settings
-    few = [msgspec.structs.replace(group, count=min(group.count, SMALL_FOUNDERS_COUNT)) for group in founders]
-    return msgspec.structs.replace(settings, founders=few)
+    reduced = [msgspec.structs.replace(group, count=min(group.count, SMALL_FOUNDER_COUNT)) for group in founders]
+    return msgspec.structs.replace(settings, founders=reduced)

@@ -1,18 +1,15 @@
-"""World files: TOML, read and checked before anything is made.
+"""World files: TOML that is read and checked before anything is allocated.
 
-A file says `width`, `height` and `seed`, which laws it lives by (Earth's unless it says otherwise), and then what those
-laws want to know. Every mistake becomes one line that names the file, the key and the mend.
+A file gives `width`, `height` and `seed`, the laws of its world (Earth's by default), and the settings of those laws.
+Every mistake raises WorldFileError, one line that names the file, the key and the fix.
 """
 
-import difflib
-import importlib
 import json
 import math
 import re
 import tomllib
 import typing
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -22,25 +19,32 @@ from typing import Annotated, Any
 import msgspec
 
 from umwelt.sandbox.chemistry import Chemistry
-from umwelt.sandbox.errors import UmweltError, WorldFileError
+from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.step import Laws
+from umwelt.sandbox.text import load_object, one_line, one_of, prefix_errors, suggest
 
-MIN_SIZE_CELLS = 32
+MIN_SIDE_CELLS = 32
 MAX_SIDE_CELLS = 1 << 20
+"""Positions hold the number of a cell in 20 bits."""
 MAX_CELLS = 1 << 30
+"""Ids hold the number of a cell in 30 bits."""
+MAX_SEED = (1 << 63) - 1
 MAX_NUMBER = 1 << 30
-MAX_NAMED = 24
-"""So many names are told where one is not known."""
-WINDOWS_AT_ONCE, TABLES_AT_ONCE = 4, 2
-"""While a world is opened there are the new region and the pieces it comes from; cells take room to work in besides."""
+MAX_SHOWN_LETTERS = 40
+"""An error shows at most so many letters of a value."""
+MAX_INDEX_DIGITS = 9
+
+WINDOW_COPIES, TABLE_COPIES = 4, 2
+"""While a world is opened there are its region and the pieces that it is loaded from; fields need scratch space too."""
+NO_LIMIT_BYTES = 1 << 62
 EARTH = "umwelt.agents.earth.earth:laws"
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 24)]
-"""Molecules, or beings: never negative, and few enough that sums over neighbours cannot overflow."""
+"""Molecules or beings: not negative, and so few that sums over neighbours cannot overflow."""
 
 
-class Common(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What every world file may say, whatever its laws."""
+class CommonSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The keys of every world file, whatever its laws; sizes in cells."""
 
     width: int
     height: int
@@ -48,50 +52,54 @@ class Common(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     summary: str = ""
     laws: str = EARTH
     births: bool | str = False
-    """Whether every birth is journalled with its genome; with the name of a table, as "monsters", those of it alone."""
+    """Whether every birth is recorded in the journal with its genome; the name of a table records its births only."""
 
 
 @dataclass(frozen=True)
 class WorldFile:
-    """A checked description of a world; `text` is the frozen file, overrides included."""
+    """A checked world file.
+
+    `name` is its short name, `source` its path (for errors), and `text` the complete TOML with overrides included: it
+    is what a run stores. `settings` is an instance of `laws.settings`.
+    """
 
     name: str
     source: str
     text: str
-    common: Common
+    common: CommonSettings
     laws: Laws
     settings: Any
 
     @cached_property
     def chemistry(self) -> Chemistry | None:
-        """Substances and reactions, where the laws know such."""
+        """The world's substances and reactions, or None if its laws know none."""
         return self.laws.chemistry(self) if self.laws.chemistry is not None else None
 
 
-def memory_needed(world: WorldFile) -> int:
-    """About how many bytes a world takes in one process, by its fields and founders; nothing is allocated."""
+def needed_memory_bytes(world: WorldFile) -> int:
+    """Estimates how many bytes a world with its founders needs in one process; allocates nothing."""
     fields, schemas = world.laws.layout(world)
-    rim = 2 * world.laws.light_speed
-    cells = (world.common.height + rim) * (world.common.width + rim)
+    rim_cells = 2 * world.laws.light_speed
+    cells = (world.common.height + rim_cells) * (world.common.width + rim_cells)
     founders = sum(max(0, getattr(group, "count", 0)) for group in getattr(world.settings, "founders", ()))
     row_bytes = max((schema.row_bytes for schema in schemas), default=0)
     cell_bytes = sum(field.cell_bytes for field in fields)
-    return WINDOWS_AT_ONCE * cells * cell_bytes + TABLES_AT_ONCE * founders * row_bytes
+    return WINDOW_COPIES * cells * cell_bytes + TABLE_COPIES * founders * row_bytes
 
 
-def memory_at_hand() -> int:
-    """Bytes that this process may still take: what the machine has left, or what its control group allows."""
-    found = []
-    for line in _lines("/proc/meminfo"):
+def available_memory_bytes() -> int:
+    """Returns how many bytes this process may still allocate, by the system's free memory and its control group."""
+    limits = []
+    for line in _read_lines("/proc/meminfo"):
         if line.startswith("MemAvailable:"):
-            found.append(int(line.split()[1]) * 1024)
-    limit, used = (next(iter(_lines(f"/sys/fs/cgroup/memory.{name}")), "max") for name in ("max", "current"))
+            limits.append(int(line.split()[1]) * 1024)
+    limit, used = (next(iter(_read_lines(f"/sys/fs/cgroup/memory.{name}")), "max") for name in ("max", "current"))
     if limit.isdigit() and used.isdigit():
-        found.append(max(0, int(limit) - int(used)))
-    return min(found, default=1 << 62)
+        limits.append(max(0, int(limit) - int(used)))
+    return min(limits, default=NO_LIMIT_BYTES)
 
 
-def _lines(path: str) -> list[str]:
+def _read_lines(path: str) -> list[str]:
     try:
         return Path(path).read_text("ascii").splitlines()
     except OSError:
@@ -99,82 +107,68 @@ def _lines(path: str) -> list[str]:
 
 
 def check_fits_memory(world: WorldFile) -> None:
-    """Refuse a world that this machine cannot hold, before anything is allocated."""
-    needed, at_hand = memory_needed(world), memory_at_hand()
-    if needed > at_hand:
+    """Raises WorldFileError if this machine has not enough memory for a world."""
+    needed, available = needed_memory_bytes(world), available_memory_bytes()
+    if needed > available:
         common = world.common
         raise WorldFileError(
             f"width = {common.width}, height = {common.height}: needs about {needed / 2**30:.1f} GiB with founders, "
-            f"{at_hand / 2**30:.1f} GiB are free: use a smaller width, height or count"
+            f"{available / 2**30:.1f} GiB are free: use a smaller width, height or count"
         )
 
 
-def one_line(text: object) -> str:
-    """The same in one line: names and messages of others may hold line breaks."""
-    return " ".join(str(text).splitlines())
-
-
-def one_of(name: str, known: Iterable[str], place: str) -> str:
-    """The name, if it is known; else a line with the nearest one."""
-    names = list(known)
-    if name in names:
-        return name
-    near = difflib.get_close_matches(name, names, 1)
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    hint = f'did you mean "{near[0]}"?' if near else f"use one of {', '.join(names[:MAX_NAMED])}{more}"
-    raise WorldFileError(f'{place}: unknown "{name}": {hint}')
-
-
 def bundled_worlds() -> dict[str, Path]:
-    """The worlds that come with Umwelt, by name."""
+    """Returns the files of the worlds that come with Umwelt, by name."""
     folder = Path(str(resources.files("umwelt.worlds")))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def find_world(name_or_path: str) -> Path:
-    """A world file by bundled name or path."""
+    """Returns the path of a world file, given that path or a bundled name. Raises WorldFileError if there is none."""
     path = Path(name_or_path)
     try:
         if path.suffix == ".toml" or path.is_file():
             return path
         is_folder = bool(name_or_path) and path.is_dir()
     except OSError as error:
-        line = f'no world "{name_or_path[:40]}...": {error.strerror}: use a shorter name'
+        line = f'no world "{name_or_path[:MAX_SHOWN_LETTERS]}...": {error.strerror}: use a shorter name'
         raise WorldFileError(one_line(line)) from None
     known = bundled_worlds()
     if name_or_path in known:
         return known[name_or_path]
-    near = difflib.get_close_matches(name_or_path, known, 1)
-    hint = f'did you mean "{near[0]}"?' if near else f"bundled are {', '.join(known)}; or give the path of a .toml file"
+    hint = suggest(name_or_path, known, f"bundled are {', '.join(known)}; or give the path of a .toml file")
     if is_folder:
         raise WorldFileError(one_line(f"{path}: is a folder: {hint}"))
     raise WorldFileError(one_line(f'no world "{name_or_path}": {hint}'))
 
 
 def read_world(name_or_path: str, overrides: Mapping[str, Any] | None = None, place: str = "--set") -> WorldFile:
-    """Read and check a world file; `overrides` are values by dotted key, which were asked for at a `place`."""
+    """Reads and checks a world file, given its path or a bundled name.
+
+    `overrides` are values by dotted key (`"founders.0.count": 5`), and `place` is what errors name as their origin.
+    """
     path = find_world(name_or_path)
     try:
         text = path.read_bytes().decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise WorldFileError(one_line(f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8 text")) from None
     except (OSError, ValueError) as error:
-        mend = "give the path of a .toml file, or a bundled world, as umwelt worlds lists them"
-        why = getattr(error, "strerror", None) or error
-        raise WorldFileError(one_line(f"{str(path)[:200]}: cannot be read: {why}: {mend}")) from None
+        fix = "give the path of a .toml file, or a bundled world, as umwelt worlds lists them"
+        cause = getattr(error, "strerror", None) or error
+        raise WorldFileError(one_line(f"{str(path)[:200]}: cannot be read: {cause}: {fix}")) from None
     return parse_world(text, str(path), path.stem, overrides, place)
 
 
 def parse_world(
     text: str, source: str, name: str, overrides: Mapping[str, Any] | None = None, place: str = "--set"
 ) -> WorldFile:
-    """Check the text of a world file; `source` is what its mistakes are reported under."""
-    with naming(source):
+    """Checks the text of a world file; errors begin with `source`. `overrides` and `place` as in `read_world`."""
+    with prefix_errors(source):
         try:
-            content = _toml(text)
+            content = _parse_toml(text)
             for key, value in (overrides or {}).items():
                 set_value(content, key, value, place)
-            world = _checked(content, source, name)
+            world = _check(content, source, name)
             if isinstance(world.common.births, str):
                 one_of(world.common.births, [schema.name for schema in world.laws.layout(world)[1]], "births")
         except RecursionError:
@@ -183,72 +177,64 @@ def parse_world(
         return world
 
 
-def _toml(text: str) -> dict[str, Any]:
+def _parse_toml(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except ValueError as error:  # numbers of thousands of digits are refused by Python itself
+    except ValueError as error:  # TOMLDecodeError, or Python's limit on the digits of an integer
         raise WorldFileError(f"not TOML: {error}") from None
 
 
-@contextmanager
-def naming(source: str) -> Iterator[None]:
-    """Puts the file's name before what is wrong with it."""
-    try:
-        yield
-    except UmweltError as error:
-        line = str(error)
-        raise type(error)(one_line(line if line.startswith(f"{source}: ") else f"{source}: {line}")) from None
-
-
-def _checked(content: dict[str, Any], source: str, name: str) -> WorldFile:
-    own = set(Common.__struct_fields__)
-    common = convert({k: v for k, v in content.items() if k in own}, Common)
+def _check(content: dict[str, Any], source: str, name: str) -> WorldFile:
+    common_keys = set(CommonSettings.__struct_fields__)
+    common = convert({key: value for key, value in content.items() if key in common_keys}, CommonSettings)
     for side, size in (("width", common.width), ("height", common.height)):
-        if size < MIN_SIZE_CELLS:
-            raise WorldFileError(f"{side} = {size}: at least {MIN_SIZE_CELLS} cells are needed")
+        if size < MIN_SIDE_CELLS:
+            raise WorldFileError(f"{side} = {size}: use at least {MIN_SIDE_CELLS} cells")
         if size > MAX_SIDE_CELLS:
-            raise WorldFileError(f"{side} = {size}: at most {MAX_SIDE_CELLS} cells can be counted in positions")
+            raise WorldFileError(f"{side} = {size}: use at most {MAX_SIDE_CELLS} cells")
     if common.width * common.height > MAX_CELLS:
-        raise WorldFileError(f"width * height = {common.width * common.height}: at most {MAX_CELLS} cells have ids")
-    if not 0 <= common.seed < 1 << 63:
+        raise WorldFileError(f"width * height = {common.width * common.height}: use at most {MAX_CELLS} cells")
+    if not 0 <= common.seed <= MAX_SEED:
         raise WorldFileError(f"seed = {common.seed}: use 0 to 2^63 - 1")
     laws = load_object(common.laws, "laws")
     if not isinstance(laws, Laws):
-        raise WorldFileError(f'laws = "{common.laws}": that is a {type(laws).__name__}, not a Laws')
-    rest = {k: v for k, v in content.items() if k not in own}
+        raise WorldFileError(f'laws = "{common.laws}": that is a {type(laws).__name__}: name an object of class Laws')
+    rest = {key: value for key, value in content.items() if key not in common_keys}
+    known_keys = [*CommonSettings.__struct_fields__, *laws.settings.__struct_fields__]  # type: ignore[attr-defined]
     for key in rest:
-        known = [*Common.__struct_fields__, *laws.settings.__struct_fields__]  # type: ignore[attr-defined]
-        if key not in known:
-            raise WorldFileError(_unknown_key(key, known))
+        if key not in known_keys:
+            raise WorldFileError(_unknown_key_line(key, known_keys))
     settings = convert(rest, laws.settings)
     return WorldFile(name, source, to_toml(content), common, laws, settings)
 
 
-def convert(values: Mapping[str, Any], wanted: type) -> Any:
-    """Check values against a Struct; what does not fit becomes one line: the key, its value, and the mend."""
+def convert(values: Mapping[str, Any], struct: type) -> Any:
+    """Returns an instance of a msgspec Struct; raises WorldFileError for a value that does not fit.
+
+    The line names the key, its value and the fix.
+    """
     try:
-        found: Any = msgspec.convert(values, wanted, strict=True)
+        converted: Any = msgspec.convert(values, struct, strict=True)
         _check_numbers(values, "")
-        return found
+        return converted
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$")
-        raise WorldFileError(
-            _plainly(what, where.rstrip("`").lstrip(".").replace("[...]", ""), values, wanted)
-        ) from None
+        key = where.rstrip("`").lstrip(".").replace("[...]", "")
+        raise WorldFileError(_explain(what, key, values, struct)) from None
 
 
 def _check_numbers(value: Any, key: str) -> None:
-    """Refuse numbers that no integer of the world could hold."""
+    """Raises WorldFileError for numbers that are not finite, or too large for the world's integers."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            if key or name != "seed":
+            if key or name != "seed":  # which has a range of its own
                 _check_numbers(inner, f"{key}.{name}" if key else name)
     elif isinstance(value, list):
-        for at, inner in enumerate(value):
-            _check_numbers(inner, f"{key}[{at}]")
+        for index, inner in enumerate(value):
+            _check_numbers(inner, f"{key}[{index}]")
     elif isinstance(value, int | float) and not -MAX_NUMBER <= value <= MAX_NUMBER:
-        most = f"of at most {MAX_NUMBER}" if math.isfinite(value) else "written in digits"
-        raise WorldFileError(f"{key} = {_shown(value)}: use a number {most}")
+        kind = f"of at most {MAX_NUMBER}" if math.isfinite(value) else "written in digits"
+        raise WorldFileError(f"{key} = {_show(value)}: use a number {kind}")
 
 
 _KINDS = {
@@ -259,116 +245,101 @@ _KINDS = {
     "object": "a section, as in {section}",
     "array": "a list, as in [1, 2]",
 }
+"""The types of msgspec's messages in the words of world files."""
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.+)`$")
 _MISSING = re.compile(r"^Object missing required field `(.+)`$")
 _WRONG_KIND = re.compile(r"^Expected `(.+)`, got `(.+)`$")
 _BOUND = re.compile(r"^Expected `\w+` (>=|<=) (-?[\d.]+)$")
 
 
-def _plainly(what: str, key: str, values: Mapping[str, Any], wanted: type) -> str:
-    """What msgspec says of a key, in the words of world files, with the mend."""
+def _explain(what: str, key: str, values: Mapping[str, Any], struct: type) -> str:
+    """Translates a message of msgspec about a key into a line with the fix, in the words of world files."""
     path = re.findall(r"[^.\[\]]+", key)
     value: Any = values
     for part in path:
         value = value[int(part)] if isinstance(value, list) else value.get(part) if isinstance(value, dict) else None
     place = f"{key}: " if key else ""
     if match := _UNKNOWN.match(what):
-        return place + _unknown_key(match[1], _keys_at(wanted, path))
+        return place + _unknown_key_line(match[1], _keys_at(struct, path))
     if match := _MISSING.match(what):
         return f'{place}missing key "{match[1]}": add it'
     if match := _WRONG_KIND.match(what):
-        asked = [kind.strip() for kind in match[1].split("|")]
+        expected = [kind.strip() for kind in match[1].split("|")]
         section = f"[[{key.partition('[')[0]}]]" if "[" in key else f"[{key}]"
-        kinds = [_KINDS.get(kind, kind).format(section=section) for kind in asked if kind != "null"]  # no null in TOML
-        if "array" in asked and _keys_at(wanted, [*path, "0"]):
+        kinds = [_KINDS.get(kind, kind).format(section=section) for kind in expected if kind != "null"]
+        if "array" in expected and _keys_at(struct, [*path, "0"]):
             kinds = [f"each of them as a section [[{key}]]"]
-        return f"{key} = {_shown(value)}: write {' or '.join(kinds)}"
+        return f"{key} = {_show(value)}: write {' or '.join(kinds)}"
     if match := _BOUND.match(what):
-        return f"{key} = {_shown(value)}: use {match[2]} or {'more' if match[1] == '>=' else 'less'}"
-    return f"{key} = {_shown(value)}: {what.replace('`', chr(34))}"
+        return f"{key} = {_show(value)}: use {match[2]} or {'more' if match[1] == '>=' else 'less'}"
+    return f"{key} = {_show(value)}: {what.replace('`', chr(34))}"
 
 
-def _unknown_key(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, 1)
-    return f'unknown key "{key}": ' + (f'did you mean "{near[0]}"?' if near else f"use {', '.join(known)}")
+def _unknown_key_line(key: str, known: list[str]) -> str:
+    hint = suggest(key, known, f"use {', '.join(known)}")
+    return f'unknown key "{key}": {hint}'
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
+    """Returns a value as a file would write it, shortened."""
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # nan and inf, as TOML writes them
+        return str(value)  # nan and inf, as in TOML
     text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 40 else text[:37] + "..."
+    return text if len(text) <= MAX_SHOWN_LETTERS else text[: MAX_SHOWN_LETTERS - 3] + "..."
 
 
-def _keys_at(wanted: Any, path: list[str]) -> list[str]:
-    """The keys that a section may have."""
+def _keys_at(struct: Any, path: list[str]) -> list[str]:
+    """Returns the keys that the section at a path may have."""
     for part in path:
         if part.isdigit():
-            wanted = next(iter(typing.get_args(wanted)), None)
-        elif hasattr(wanted, "__struct_fields__"):
-            wanted = typing.get_type_hints(wanted).get(part)
-    return list(getattr(wanted, "__struct_fields__", ()))
+            struct = next(iter(typing.get_args(struct)), None)
+        elif hasattr(struct, "__struct_fields__"):
+            struct = typing.get_type_hints(struct).get(part)
+    return list(getattr(struct, "__struct_fields__", ()))
 
 
 def set_value(content: dict[str, Any], key: str, value: Any, place: str) -> None:
-    """Set a value by its dotted key; list entries by number, as in `founders.0.count`. `place` is who asks."""
+    """Sets a value in parsed TOML by its dotted key; list entries by number, as in `founders.0.count`.
+
+    Sections that do not exist are added. Raises WorldFileError, which begins with `place`, if the key cannot be set.
+    """
     *path, last = key.split(".")
-    at: Any = content
+    section: Any = content
     if not (last and all(path)):
         raise WorldFileError(f'{place} {key}: name a key beside each dot, as in "climate.light"')
     if value is None:
-        raise WorldFileError(f"{place} {key} = None: world files know no such value: leave it out")
+        raise WorldFileError(f"{place} {key} = None: world files have no such value: leave it out")
     for part in path:
-        if isinstance(at, list):
-            if not (part.isascii() and part.isdecimal() and len(part) < 10 and int(part) < len(at)):
-                raise WorldFileError(f'{place} {key}: no entry "{part}" among {len(at)}, counted from 0')
-            at = at[int(part)]
+        if isinstance(section, list):
+            is_index = part.isascii() and part.isdecimal() and len(part) <= MAX_INDEX_DIGITS
+            if not (is_index and int(part) < len(section)):
+                raise WorldFileError(f'{place} {key}: no entry "{part}" among {len(section)}: count from 0')
+            section = section[int(part)]
         else:
-            at = at.setdefault(part, {})
-        if not isinstance(at, dict | list):
-            raise WorldFileError(f'{place} {key}: "{part}" is a value, not a section')
-    if isinstance(at, list):
+            section = section.setdefault(part, {})
+        if not isinstance(section, dict | list):
+            raise WorldFileError(f'{place} {key}: "{part}" is a value, not a section: name a key of a section')
+    if isinstance(section, list):
         raise WorldFileError(f'{place} {key}: name a key of an entry, as in "founders.0.count"')
-    at[last] = value
+    section[last] = value
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """`KEY=VALUE`, the value as TOML writes it; a bare word is a string."""
+    """Parses `KEY=VALUE`, with the value as TOML writes it; a bare word is text."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise WorldFileError(one_line(f'--set {text}: write KEY=VALUE, as in "width=1600"'))
     try:
-        found = tomllib.loads(f"value = {value}")
+        content = tomllib.loads(f"value = {value}")
     except ValueError:
         return key.strip(), value.strip()
     except RecursionError:
         raise WorldFileError(one_line(f"--set {key}: brackets are nested too deeply: write it flat")) from None
-    if list(found) != ["value"]:
+    if list(content) != ["value"]:
         raise WorldFileError(one_line(f"--set {text}: sets several keys: write one --set for each"))
-    return key.strip(), found["value"]
-
-
-def load_object(reference: str, key: str) -> Any:
-    """What `"package.module:name"` stands for."""
-    module_name, colon, name = reference.partition(":")
-    if not colon:
-        raise WorldFileError(f'{key} = "{reference}": write "package.module:name"')
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # a module of a user's own may fail in any way
-        what = one_line(f"{type(error).__name__}: {error}")
-        mend = (
-            "correct the name, or install it on this machine" if isinstance(error, ImportError) else "mend that module"
-        )
-        raise WorldFileError(f'{key} = "{reference}": cannot import {module_name}: {what}: {mend}') from None
-    if not hasattr(module, name):
-        known = [one for one in vars(module) if not one.startswith("_")]
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f'did you mean "{near[0]}"?' if near else "correct the name"
-        raise WorldFileError(f'{key} = "{reference}": {module_name} has no "{name}": {hint}')
-    return getattr(module, name)
+    return key.strip(), content["value"]
 
 
 def to_toml(content: Mapping[str, Any]) -> str:
-    """The description as TOML again, overrides included."""
+    """Returns parsed TOML as text again."""
     return msgspec.toml.encode(content).decode()

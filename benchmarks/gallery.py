@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from umwelt.agents.world_file import bundled_worlds, read_world
-from umwelt.cluster.run.replay import region_at
-from umwelt.cluster.run.store import Store, aside
+from umwelt.cluster.run.replay import restore_region
+from umwelt.cluster.run.store import Store, replace_file
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDE = (900, 600)
@@ -67,7 +67,7 @@ def reached(run: Path, tick: int) -> bool:
 
 def busiest(run: Path, tick: int, zoom: float) -> tuple[int, int]:
     """The middle (x, y) of the part of a close-up's size where most live side by side, of all kinds there are."""
-    _, region, _ = region_at(Store.open(run), tick)
+    _, region, _ = restore_region(Store.open(run), tick)
     width, height = (max(1, round(side / zoom)) for side in WIDE)
     columns, rows = region.torus.width // width + 1, region.torus.height // height + 1
     score = np.ones(columns * rows)
@@ -87,7 +87,7 @@ def shown(name: str, view: View, runs: Path, pictures: Path) -> str:
         told = json.loads(
             umwelt("launch", name, "--ticks", str(view.tick), "--run", str(run), "--no-view", "--json").splitlines()[-1]
         )
-        with aside(run / "gallery.json") as half:
+        with replace_file(run / "gallery.json") as half:
             half.write_text(json.dumps(told["populations"]), "utf-8")
     x, y = busiest(run, view.tick, view.zoom)
     far, near = pictures / f"{name}.jpg", pictures / f"{name}-near.jpg"
@@ -134,7 +134,7 @@ def made(plan: Mapping[str, View], chosen: Sequence[str], runs: Path, docs: Path
     runs.mkdir(parents=True, exist_ok=True)
     for name in chosen:
         found = sections_of(page) | {name: shown(name, plan[name], runs, pictures)}
-        with aside(page) as half:
+        with replace_file(page) as half:
             half.write_text("\n".join([HEAD, *(found[one] for one in plan if one in found)]), "utf-8")
 
 

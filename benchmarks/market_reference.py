@@ -17,7 +17,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.peers import mesa_example
-from umwelt.agents.open_world import tick_zero
+from umwelt.agents.open_world import generate_world
 from umwelt.agents.world_file import read_world
 
 SIDE, COUNT, SEEDS, STEPS, EVERY_STEPS = 50, 200, 10, 1000, 50
@@ -69,7 +69,7 @@ def book_form(seed: int) -> Any:
     agents_file.get_distance, model_file.Trader = torus_distance, Staying
     with patch.object(model_file, "OrthogonalVonNeumannGrid", crossings):
         model = model_file.SugarscapeG1mt(width=SIDE, height=SIDE, initial_population=COUNT, seed=seed)
-    land = tick_zero(read_world("market", {"width": SIDE, "height": SIDE, "land.repeat": 1}))
+    land = generate_world(read_world("market", {"width": SIDE, "height": SIDE, "land.repeat": 1}))
     for name in ("sugar", "spice"):
         setattr(model, f"{name}_distribution", land[name].astype(float))
         getattr(model.grid, name).data = land[name].astype(float)

@@ -34,14 +34,14 @@ class Watched:
     @property
     def status(self) -> dict:
         """The last report."""
-        assert self.engine.line is not None
-        return self.engine.line.status
+        assert self.engine.coordinator is not None
+        return self.engine.coordinator.status
 
     def until(self, come: Callable[[], bool]) -> None:
         """Go on until something has come."""
         end_s = time.monotonic() + WITHIN_S
         while not come():
-            self.engine.turn(0.002)
+            self.engine.poll(0.002)
             if time.monotonic() > end_s:
                 raise SystemExit(f"nothing came of it within {WITHIN_S:.0f} s: {self.status.get('events')}")
 

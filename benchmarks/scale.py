@@ -25,14 +25,23 @@ import numpy as np
 
 from benchmarks.earth import earth_world
 from benchmarks.measure import median, number
-from umwelt.agents.open_world import tick_zero, torus_of
-from umwelt.cluster.coordinator.machine import Directory
-from umwelt.cluster.coordinator.state import Known, Wishes
-from umwelt.cluster.events import Arrived, Clock, Divided
+from umwelt.agents.open_world import generate_world, torus_of
+from umwelt.cluster.coordinator.machine import CoordinatorMachine
+from umwelt.cluster.coordinator.state import RunOptions, RunState
+from umwelt.cluster.events import MessageReceived, Timer, TorusDivided
 from umwelt.cluster.launch.local import Engine, Plan, begin_run
 from umwelt.cluster.partition import cut
 from umwelt.cluster.shard import Shard
-from umwelt.cluster.wire.protocol import PROTOCOL, Assign, Beat, Join, Member, Note, Ready, Welcome
+from umwelt.cluster.wire.protocol import (
+    PROTOCOL_VERSION,
+    Assignment,
+    Heartbeat,
+    Join,
+    Member,
+    NumberedReport,
+    Ready,
+    Welcome,
+)
 from umwelt.sandbox.region import Rectangle, Torus
 
 BEINGS_A_CELL = 10_000 / 160**2
@@ -78,13 +87,13 @@ class Point:
 def portions(beings: int, nodes: int) -> list[Shard]:
     """A world of the benchmark in parts, in this process."""
     world = earth_world(beings)
-    zero = tick_zero(world)
+    zero = generate_world(world)
     torus = torus_of(world)
     blocks = np.ones((-(-torus.height // 8), -(-torus.width // 8)), np.int64)
     members = [Member(str(i), str(i), "", "", tuple(r)) for i, r in enumerate(cut(torus, blocks, nodes, 1))]  # type: ignore[arg-type]
     piece = zero.cut(zero.owned)
     return [
-        Shard(world, Assign(1, b"", 0, "", members, which, 1, 1, 8), [piece], zero.constants, zero.controls)
+        Shard(world, Assignment(1, b"", 0, "", members, which, 1, 1, 8), [piece], zero.constants, zero.controls)
         for which in range(nodes)
     ]
 
@@ -144,28 +153,28 @@ def directory_cost(nodes: int) -> float:
     side = 16 * int(np.ceil(nodes**0.5))
     torus = Torus(side, side)
     rectangles = cut(torus, np.ones((side // 8, side // 8), np.int64), nodes, 13)
-    known = Known(torus, 13, 0, "tick-000000000000", 0, 0)
-    directory = Directory(known, Wishes(nodes=nodes), Welcome("", "", "", ""), {}, PROTOCOL)
+    known = RunState(torus, 13, 0, "tick-000000000000", 0, 0)
+    directory = CoordinatorMachine(known, RunOptions(nodes=nodes), Welcome("", "", "", ""), {}, PROTOCOL_VERSION)
     now_s = 0.0
 
     def tell(key: str, message: Any) -> None:
-        directory.handle(Arrived(message, (), key.encode()))
+        directory.handle(MessageReceived(message, (), key.encode()))
 
     keys = [f"{i:032x}" for i in range(nodes)]
     for i, key in enumerate(keys):
         tell(key, Join(key, f"ipc://{i}", "", "h", i, 1, True, {}))
-    directory.handle(Clock(now_s))
-    directory.handle(Divided(directory.epoch, [tuple(r) for r in rectangles]))  # type: ignore[misc]
+    directory.handle(Timer(now_s))
+    directory.handle(TorusDivided(directory.epoch, [tuple(r) for r in rectangles]))  # type: ignore[misc]
     for key in keys:
-        tell(key, Note(key, directory.epoch, 1, Ready(0)))
+        tell(key, NumberedReport(key, directory.epoch, 1, Ready(0)))
     spent = []
     for tick in range(1, 9):
         now_s += 0.1
 
         def one(tick: int = tick, now_s: float = now_s) -> None:
             for key in keys:
-                tell(key, Beat(key, directory.epoch, tick, tick_s=0.1))
-            directory.handle(Clock(now_s))
+                tell(key, Heartbeat(key, directory.epoch, tick, tick_s=0.1))
+            directory.handle(Timer(now_s))
 
         spent.append(seconds(one) / nodes)
     return median(spent)
@@ -226,8 +235,8 @@ def run_cluster(beings: int, nodes: int, k: int, ticks: int) -> Point:
         engine.start()
         seen: list[tuple[float, int]] = []
         while not seen or seen[-1][1] < FIRST_TICK + ticks:
-            if engine.turn(0.02):
-                status = engine.line.status  # type: ignore[union-attr]
+            if engine.poll(0.02):
+                status = engine.coordinator.status  # type: ignore[union-attr]
                 if status["tick"] >= FIRST_TICK:
                     seen.append((time.monotonic(), status["tick"]))
         waiting = max(node["waiting_share"] for node in status["nodes"])

@@ -21,18 +21,20 @@ import numpy as np
 from benchmarks.measure import median
 from umwelt.agents.mesa.world import World
 from umwelt.agents.world_file import read_world
-from umwelt.client.connection.connection import Core
+from umwelt.client.connection.connection import GatewayLink
+from umwelt.client.connection.promises import PromisedConnection
 from umwelt.client.window.app import import_window, prepare_display
 from umwelt.client.window.feed.camera import Camera
-from umwelt.client.window.session import PromisedConnection, Session
-from umwelt.cluster.gateway.welcome import greeting
-from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
-from umwelt.cluster.process import announced
-from umwelt.cluster.shard import measured
+from umwelt.client.window.session import Session
+from umwelt.cluster.gateway.welcome import compose_welcome
+from umwelt.cluster.launch.local import Engine, Plan, begin_run
+from umwelt.cluster.process import read_announcement
+from umwelt.cluster.shard import measure_populations
 from umwelt.cluster.view import queries
-from umwelt.cluster.view.tile_encoder import Cutter
+from umwelt.cluster.view.tile_encoder import TileEncoder
 from umwelt.cluster.view.tiles import Topic
 from umwelt.cluster.wire.keys import KEEPER
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 
 SIZE = (1280, 800)
 FRAMES_A_TICK = 3
@@ -56,8 +58,8 @@ class Local:
     """A world of this process as the window's session wants one: source of tiles, answers, status."""
 
     def __init__(self, world: World):
-        self.world, self.cutter = world, Cutter(world.world_file, world.region)
-        self.known = greeting(world.world_file, KEEPER, "")
+        self.world, self.cutter = world, TileEncoder(world.world_file, world.region)
+        self.known = compose_welcome(world.world_file, KEEPER, "")
         self.core = self
         self.clock_s = 100.0
         """The window's time."""
@@ -80,7 +82,7 @@ class Local:
             self._watched[topic] = self._watched.pop(topic)
         file, region = self.world.world_file, self.world.region
         whole = [0, 0, region.torus.height, region.torus.width]
-        populations, substances = measured(file, region, self.known.species)
+        populations, substances = measure_populations(file, region, self.known.species)
         counts = region.counts
         metrics = {
             "tick": region.tick,
@@ -150,11 +152,11 @@ class Local:
 
     def fetch(self, being: int) -> Kept:
         """All of a being."""
-        part = queries.answered(self.cutter, queries.Fetch(being))
+        part = queries.answer(self.cutter, queries.Fetch(being))
         import msgspec
 
         answer = msgspec.json.decode(msgspec.json.encode(part.answer))
-        found = queries.being_of(answer)
+        found = queries.read_being(answer)
         return Kept(None if found is None else {**answer["being"], **found, "tick": part.tick})
 
     def metrics(self) -> Kept:
@@ -226,10 +228,10 @@ def line(seconds: float) -> None:
     session = None
     try:
         engine.start()
-        assert engine.line is not None
-        while not engine.line.status.get("tick") or announced(folder / "run" / GATEWAY) is None:
-            engine.turn(0.05)
-        world = PromisedConnection(Core(folder / "run"))
+        assert engine.coordinator is not None
+        while not engine.coordinator.status.get("tick") or read_announcement(folder / "run" / GATEWAY_FILE) is None:
+            engine.poll(0.05)
+        world = PromisedConnection(GatewayLink(folder / "run"))
         session = Session(world, Camera.over(512, 512, SIZE))
         world.speed(20.0)
         for name, scale in (("from afar", 1.5), ("dots", 3.0), ("bodies", 16.0), ("bodies, near", 40.0)):
@@ -238,7 +240,7 @@ def line(seconds: float) -> None:
             end_s = time.monotonic() + 3 + seconds
             while (now_s := time.monotonic()) < end_s:
                 session.turn(1 / 60)
-                engine.turn(0.01)
+                engine.poll(0.01)
                 if now_s > end_s - seconds:
                     counts.append((now_s, world.core.received_bytes, session.tick))
             (first_s, first, _), (last_s, last, _) = counts[0], counts[-1]

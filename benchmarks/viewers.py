@@ -25,10 +25,11 @@ import zmq
 
 from benchmarks.measure import median
 from umwelt.agents.world_file import read_world
-from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
-from umwelt.cluster.process import announced
+from umwelt.cluster.launch.local import Engine, Plan, begin_run
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.view import tiles
 from umwelt.cluster.wire import viewer_protocol
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 
 ALIVE_S = 3.0
 CREDIT = 64
@@ -66,7 +67,7 @@ class Crowd:
         around = [((y + a) % squares, (x + b) % squares) for a in range(2) for b in range(2)]
         topics = [tiles.Topic(tiles.BODIES, layer, *place).packed() for layer in (0, 1) for place in around]
         topics.append(tiles.Topic(tiles.DENSITIES, 0, y * 64 // 512, x * 64 // 512).packed())
-        self._say(name, viewer_protocol.Hello(viewer_protocol.PROTOCOL))
+        self._say(name, viewer_protocol.Hello(viewer_protocol.PROTOCOL_VERSION))
         self._say(name, viewer_protocol.Watch(topics, CREDIT))
 
     def stay(self, now_s: float) -> None:
@@ -78,14 +79,14 @@ class Crowd:
         if now_s - self._alive_s > ALIVE_S:
             self._alive_s = now_s
             for name in self.welcomed:
-                self._say(name, viewer_protocol.Alive())
+                self._say(name, viewer_protocol.KeepAlive())
 
     def ask(self, count: int, now_s: float) -> None:
         """Give commands."""
         for _ in range(count):
             place = {"y": self.chance.randrange(self.side), "x": self.chance.randrange(self.side)}
             what = msgspec.json.encode({**place, "substance": "water", "count": 3})
-            command = viewer_protocol.Command(secrets.token_hex(8), "drop", what)
+            command = viewer_protocol.CommandRequest(secrets.token_hex(8), "drop", what)
             self.asked_s[command.ticket] = now_s
             self._say(self.chance.choice(self.names), command)
 
@@ -140,15 +141,15 @@ def viewers(address: str, count: int, seconds: float, commands_per_s: float, sid
 
 def speed(engine: Engine, seconds: float) -> float:
     """Ticks a second over a while."""
-    assert engine.line is not None
-    while not engine.turn(0.05):
+    assert engine.coordinator is not None
+    while not engine.poll(0.05):
         pass
-    first, began_s = engine.line.status["tick"], time.monotonic()
+    first, began_s = engine.coordinator.status["tick"], time.monotonic()
     while time.monotonic() - began_s < seconds:
-        engine.turn(0.05)
-    while not engine.turn(0.05):
+        engine.poll(0.05)
+    while not engine.poll(0.05):
         pass
-    return (engine.line.status["tick"] - first) / (time.monotonic() - began_s)
+    return (engine.coordinator.status["tick"] - first) / (time.monotonic() - began_s)
 
 
 def watched(engine: Engine, address: str, count: int, seconds: float, commands: float, side: int) -> tuple[float, dict]:
@@ -175,7 +176,7 @@ def watched(engine: Engine, address: str, count: int, seconds: float, commands: 
     speed(engine, CONNECTING_S + 1)
     found = speed(engine, seconds)
     while process.poll() is None:
-        engine.turn(0.05)
+        engine.poll(0.05)
     assert process.stdout is not None
     return found, json.loads(process.stdout.read())
 
@@ -198,9 +199,14 @@ def main() -> None:
     engine = Engine(begin_run(world, folder / "run"), Plan())
     try:
         engine.start()
-        while (engine.line.status.get("tick") or 0) < chosen.first or announced(folder / "run" / GATEWAY) is None:  # type: ignore[union-attr]
-            engine.turn(0.05)
-        address, side = announced(folder / "run" / GATEWAY)["address"], min(world.common.height, world.common.width)  # type: ignore[index]
+        while (engine.coordinator.status.get("tick") or 0) < chosen.first or read_announcement(
+            folder / "run" / GATEWAY_FILE
+        ) is None:  # type: ignore[union-attr]
+            engine.poll(0.05)
+        address, side = (
+            read_announcement(folder / "run" / GATEWAY_FILE)["address"],
+            min(world.common.height, world.common.width),
+        )  # type: ignore[index]
         for commands in (0.0, chosen.commands):
             alone, with_them, told = [speed(engine, chosen.seconds)], [], {}
             for _ in range(3):

@@ -18,10 +18,11 @@ from pathlib import Path
 from benchmarks.measure import Effort, Section, spread
 from umwelt.agents.world_file import read_world
 from umwelt.client.connection.api import Connection, connect
-from umwelt.client.connection.flows import WorldFlow
-from umwelt.cluster.launch.local import GATEWAY, Engine, Plan, begin_run
-from umwelt.cluster.process import announced
+from umwelt.client.connection.workflows import WorldFlow
+from umwelt.cluster.launch.local import Engine, Plan, begin_run
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.tasks.builtin import spin
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 from umwelt.sandbox.kernel import crew
 
 TASK_S = 0.005
@@ -47,14 +48,14 @@ def paused(nodes: int) -> Iterator[Connection]:
         ending = threading.Event()
 
         def attend() -> None:
-            while not ending.is_set() and not engine.resting:
-                engine.turn(0.05)
+            while not ending.is_set() and not engine.finished:
+                engine.poll(0.05)
 
         keeper = threading.Thread(target=attend)
         try:
             engine.start()
             keeper.start()
-            while announced(Path(folder) / "run" / GATEWAY) is None:
+            while read_announcement(Path(folder) / "run" / GATEWAY_FILE) is None:
                 time.sleep(0.05)
             with connect(Path(folder) / "run", timeout_s=WITHIN_S) as world:
                 while not (world.status()["phase"] == "running" and len(world.status()["nodes"]) == nodes):

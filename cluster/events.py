@@ -1,4 +1,4 @@
-"""What happens to nodes and to the directory, and what they want done: the words between thought and deed.
+"""What happens to nodes and to the directory, and what they want done: the words between thought and command.
 
 `machine.py` and `directory.py` take events and give instructions. Who carries them out (`host.py`, `steward.py`, a
 simulation) may lose, repeat and delay messages as it likes.
@@ -8,13 +8,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from umwelt.cluster.wire.protocol import Assign, Deed, Failed, Kept, Member, Message, Recorded, Welcome
+from umwelt.cluster.wire.protocol import (
+    Assignment,
+    Failure,
+    Member,
+    Message,
+    ScheduledCommand,
+    SnapshotPart,
+    TickRecord,
+    Welcome,
+)
 
 # --- what happens to a node
 
 
 @dataclass(frozen=True)
-class Arrived:
+class MessageReceived:
     """A message came."""
 
     message: Message
@@ -25,14 +34,14 @@ class Arrived:
 
 
 @dataclass(frozen=True)
-class Clock:
+class Timer:
     """It is `now`."""
 
     now_s: float
 
 
 @dataclass(frozen=True)
-class Prepared:
+class WorldPrepared:
     """The world of the `Welcome` is compiled; `seals` are the hashes to show."""
 
     seals: dict[str, str]
@@ -40,7 +49,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class ShardLoaded:
     """The rectangle is here."""
 
     epoch: int
@@ -48,7 +57,7 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class WasCut:
+class HaloCut:
     """The edges of a tick, as frames for each neighbour."""
 
     tick: int
@@ -56,12 +65,12 @@ class WasCut:
 
 
 @dataclass(frozen=True)
-class WasPasted:
+class HaloPasted:
     """The halo is exact again."""
 
 
 @dataclass(frozen=True)
-class Misshapen:
+class HaloMalformed:
     """A strip was none; it has to come again."""
 
     tick: int
@@ -69,7 +78,7 @@ class Misshapen:
 
 
 @dataclass(frozen=True)
-class Stepped:
+class TickFinished:
     """A tick is done."""
 
     tick: int
@@ -79,11 +88,11 @@ class Stepped:
 
 
 @dataclass(frozen=True)
-class Written:
+class ReportReady:
     """Something that the directory must know came out: a record, a part of a snapshot, a failure."""
 
     epoch: int
-    content: Recorded | Kept | Failed
+    content: TickRecord | SnapshotPart | Failure
     raw: Sequence[Any] = ()
 
 
@@ -91,7 +100,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Send:
+class SendMessage:
     """Send a message to an address; it may get lost."""
 
     to: Any
@@ -100,22 +109,22 @@ class Send:
 
 
 @dataclass(frozen=True)
-class Prepare:
-    """Read and compile the world; answer with `Prepared`."""
+class PrepareWorld:
+    """Read and compile the world; answer with `WorldPrepared`."""
 
     welcome: Welcome
 
 
 @dataclass(frozen=True)
-class Load:
-    """Load a rectangle; answer with `Loaded`."""
+class LoadShard:
+    """Load a rectangle; answer with `ShardLoaded`."""
 
-    assign: Assign
+    assign: Assignment
 
 
 @dataclass(frozen=True)
-class Cut:
-    """Cut what these neighbours see; answer with `WasCut`."""
+class CutHalo:
+    """Cut what these neighbours see; answer with `HaloCut`."""
 
     tick: int
     takers: tuple[int, ...]
@@ -123,54 +132,54 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Paste:
-    """Rebuild the halo from the neighbours' strips and one's own; answer with `WasPasted` or `Misshapen`."""
+class PasteHalo:
+    """Rebuild the halo from the neighbours' strips and one's own; answer with `HaloPasted` or `HaloMalformed`."""
 
     tick: int
     strips: dict[int, list[Any]]
 
 
 @dataclass(frozen=True)
-class Step:
-    """Apply the deeds of this tick, then run it; answer with `Stepped`."""
+class RunTick:
+    """Apply the commands of this tick, then run it; answer with `TickFinished`."""
 
     tick: int
-    deeds: tuple[Deed, ...]
+    commands: tuple[ScheduledCommand, ...]
 
 
 @dataclass(frozen=True)
-class Record:
-    """Add up the owned part; answer with `Written`."""
+class RecordTick:
+    """Add up the owned part; answer with `ReportReady`."""
 
     tick: int
 
 
 @dataclass(frozen=True)
-class Keep:
-    """Write a part of a snapshot; answer with `Written`, later if need be."""
+class WriteSnapshotPart:
+    """Write a part of a snapshot; answer with `ReportReady`, later if need be."""
 
     tick: int
     kept: bool
 
 
 @dataclass(frozen=True)
-class Drop:
+class DropShard:
     """Forget the rectangle: it is somebody else's."""
 
 
 @dataclass(frozen=True)
-class End:
+class EndNode:
     """Leave."""
 
     line: str
     refused: bool = False
 
 
-# --- what happens to the directory, besides messages (`Arrived`) and time (`Clock`)
+# --- what happens to the directory, besides messages (`MessageReceived`) and time (`Timer`)
 
 
 @dataclass(frozen=True)
-class Divided:
+class TorusDivided:
     """The torus was cut by weight."""
 
     epoch: int
@@ -178,7 +187,7 @@ class Divided:
 
 
 @dataclass(frozen=True)
-class Completed:
+class SnapshotCompleted:
     """A snapshot is complete; or it is not, and why."""
 
     epoch: int
@@ -188,7 +197,7 @@ class Completed:
 
 
 @dataclass(frozen=True)
-class Fetched:
+class PartFetched:
     """The files of a part have come from another host."""
 
     epoch: int
@@ -197,12 +206,12 @@ class Fetched:
     key: str
 
 
-# --- what the directory wants done, besides `Send`
+# --- what the directory wants done, besides `SendMessage`
 
 
 @dataclass(frozen=True)
-class Divide:
-    """Cut the torus for so many nodes by the weights in a snapshot; answer with `Divided`."""
+class DivideTorus:
+    """Cut the torus for so many nodes by the weights in a snapshot; answer with `TorusDivided`."""
 
     epoch: int
     snapshot: str
@@ -211,7 +220,7 @@ class Divide:
 
 
 @dataclass(frozen=True)
-class Open:
+class JournalMap:
     """Journal a new map before anybody hears of it."""
 
     epoch: int
@@ -221,22 +230,22 @@ class Open:
 
 
 @dataclass(frozen=True)
-class EnterDeeds:
-    """Journal deeds, durably, before anybody hears of them."""
+class JournalCommands:
+    """Journal commands, durably, before anybody hears of them."""
 
     ticket: str
-    deeds: tuple[Deed, ...]
+    commands: tuple[ScheduledCommand, ...]
 
 
 @dataclass(frozen=True)
-class EnterBirths:
+class JournalBirths:
     """Journal births."""
 
     raw: Sequence[Any]
 
 
 @dataclass(frozen=True)
-class Enter:
+class JournalTick:
     """Journal a tick's digest and metrics."""
 
     tick: int
@@ -257,8 +266,8 @@ class BeginSnapshot:
 
 
 @dataclass(frozen=True)
-class Fetch:
-    """Fetch the files of a part from a node that does not share the run's folder; answer with `Fetched`."""
+class FetchPart:
+    """Fetch the files of a part from a node that does not share the run's folder; answer with `PartFetched`."""
 
     epoch: int
     tick: int
@@ -270,8 +279,8 @@ class Fetch:
 
 
 @dataclass(frozen=True)
-class Complete:
-    """Make the journal durable, then write the manifest; answer with `Completed`."""
+class CompleteSnapshot:
+    """Make the journal durable, then write the manifest; answer with `SnapshotCompleted`."""
 
     epoch: int
     tick: int
@@ -283,14 +292,14 @@ class Complete:
 
 
 @dataclass(frozen=True)
-class Say:
+class Announce:
     """Tell people."""
 
     line: str
 
 
 @dataclass(frozen=True)
-class Rest:
+class EndRun:
     """All is saved (or cannot go on, which `line` tells): end."""
 
     line: str = ""

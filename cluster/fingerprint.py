@@ -9,7 +9,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from umwelt.agents.species.behaviour import classes_for, minds_for
+from umwelt.agents.species.references import classes_for, programs_for
 from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.kernel import ROOMS, sources_behind
 from umwelt.sandbox.source_hash import hash_file, hash_source
@@ -26,7 +26,7 @@ def seals_of(world: WorldFile) -> dict[str, str]:
     founders = getattr(world.settings, "founders", None) or []
     references = [founder.behaviour for founder in founders if hasattr(founder, "behaviour")]
     written = [(at, cls.__qualname__, _source(cls)) for at, cls in sorted(classes_for(references).items())]
-    written += [(at, references[at], str(program)) for at, program in sorted(minds_for(references).items())]
+    written += [(at, references[at], str(program)) for at, program in sorted(programs_for(references).items())]
     return {
         "laws": _hash(hash_file(path).encode() for path in sorted(sources)),
         "species": _hash(repr(one).encode() for one in written),

@@ -18,7 +18,7 @@ KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_":
 """Nodes take and give back large arrays in every tick: glibc is to keep them at hand, which saves a twentieth."""
 
 
-class Ending:
+class StopSignal:
     """Whether this process was asked to end, or its parent is gone."""
 
     def __init__(self, follow_parent: bool = True):
@@ -53,7 +53,7 @@ def announce(path: Path, content: dict[str, Any]) -> None:
     os.replace(half, path)
 
 
-def announced(path: Path) -> dict[str, Any] | None:
+def read_announcement(path: Path) -> dict[str, Any] | None:
     """What was announced, None if nothing was."""
     try:
         found = json.loads(path.read_text("utf-8"))
@@ -62,7 +62,7 @@ def announced(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def lives(pid: Any) -> bool:
+def is_alive(pid: Any) -> bool:
     """Whether a process of this number runs here."""
     if type(pid) is not int or pid <= 1:
         return False
@@ -79,7 +79,7 @@ def lives(pid: Any) -> bool:
 
 
 @contextlib.contextmanager
-def reported(name: str) -> Iterator[None]:
+def report_errors(name: str) -> Iterator[None]:
     """A mistake becomes one line on the error output (the process' log), and exit code 2."""
     sys.path.append(os.getcwd())  # species and laws of one's own lie where one works
     try:
@@ -89,7 +89,7 @@ def reported(name: str) -> Iterator[None]:
         sys.exit(2)
 
 
-def settings_from_arguments(kind: Any) -> Any:
+def read_settings(kind: Any) -> Any:
     """The settings that the engine wrote on the command line."""
     import msgspec
 

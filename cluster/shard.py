@@ -15,11 +15,11 @@ import msgspec
 import numpy as np
 from numcodecs import zstd
 
-from umwelt.agents.commands import deeds
-from umwelt.agents.open_world import opened
+from umwelt.agents import commands
+from umwelt.agents.open_world import open_region
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.partition import overlaps
-from umwelt.cluster.wire.protocol import Assign, Deed, Recorded
+from umwelt.cluster.wire.protocol import Assignment, ScheduledCommand, TickRecord
 from umwelt.sandbox import audit
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SpeciesError
@@ -45,7 +45,7 @@ class Shard:
     def __init__(
         self,
         world: WorldFile,
-        assign: Assign,
+        assign: Assignment,
         pieces: Iterable[Piece],
         constants: Mapping[str, np.ndarray],
         controls: Controls,
@@ -55,7 +55,7 @@ class Shard:
         self.which = assign.which
         self.rectangles = [Rectangle(*member.rectangle) for member in assign.members]
         k, owned = assign.ticks_per_exchange, self.rectangles[assign.which]
-        self.region = opened(world, pieces, constants, assign.tick, k, owned, controls)
+        self.region = open_region(world, pieces, constants, assign.tick, k, owned, controls)
         if checked:
             check_species(world, self.region)
         self._species = list(world.laws.species(world)) if world.laws.species else []
@@ -100,22 +100,24 @@ class Shard:
 
     # --- time
 
-    def step(self, due: Sequence[Deed], between: Callable[[Law], None] | None = None) -> None:
-        """Apply the deeds of this tick, then run it."""
-        for deed in due:
-            deeds.apply(self.region, deeds.read(deed.content), deed.number)
+    def step(self, due: Sequence[ScheduledCommand], between: Callable[[Law], None] | None = None) -> None:
+        """Apply the commands of this tick, then run it."""
+        for command in due:
+            commands.apply(self.region, commands.decode(command.content), command.number)
         step(self.region, self.world.laws, between)
 
-    def record(self) -> tuple[Recorded, list[dict[str, np.ndarray]]]:
+    def record(self) -> tuple[TickRecord, list[dict[str, np.ndarray]]]:
         """The owned part in numbers, and the births since the last record."""
         region = self.region
         births, deaths = region.counts["births"], region.counts["deaths"]
-        populations, substances = measured(self.world, region, self._species)
+        populations, substances = measure_populations(self.world, region, self._species)
         newborn = region.births or []
         if region.births is not None:
             region.births = []
         self.digest = audit.digest(region)
-        recorded = Recorded(region.tick, self.digest, region.controls.digest(), births, deaths, populations, substances)
+        recorded = TickRecord(
+            region.tick, self.digest, region.controls.digest(), births, deaths, populations, substances
+        )
         return recorded, newborn
 
     @property
@@ -137,7 +139,7 @@ def check_species(world: WorldFile, region: Region) -> None:
     behaviours.checked = True  # type: ignore[union-attr]
 
 
-def measured(
+def measure_populations(
     world: WorldFile, region: Region, species: Sequence[str]
 ) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
     """Beings by table and species, and molecules by substance, in what a region owns."""

@@ -245,7 +245,7 @@ class Region:
             record = {n: table[n][chosen].copy() for n in names}
             self.births.append({**record, "cell": self.global_cells(name, chosen)})
 
-    def bury(self, name: str, dead: np.ndarray) -> None:
+    def remove_dead(self, name: str, dead: np.ndarray) -> None:
         """Drop the rows marked dead (`uint8[rows]`), and count those in what the region owns."""
         gone = dead != 0
         if gone.any():
@@ -367,7 +367,7 @@ def _inside(y_fixed, x_fixed, y: int, x: int, height: int, width: int) -> np.nda
     )
 
 
-def hand_over(regions: Sequence[Region]) -> None:
+def exchange_halos(regions: Sequence[Region]) -> None:
     """Exchange the halos of regions that together own the torus: cut from each, paste into each."""
     plans = []
     for taker in regions:

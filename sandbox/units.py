@@ -17,9 +17,11 @@ TURN = 65536
 
 ONE = 1024
 """The integer that stands for 1.0 in stimuli, drives, factors and states."""
+ONE_BITS = 10
 
 SINE_STEPS = 1024
 SINE_ONE = 16384
+SINE_ONE_BITS = 14
 RATE_BITS = 24
 """Rates a tick are held in units of 2^-24."""
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from umwelt.agents.open_world import begin, opened, torus_of
+from umwelt.agents.open_world import begin, open_region, torus_of
 from umwelt.agents.world_file import WorldFile, bundled_worlds, parse_world
 from umwelt.sandbox import audit
-from umwelt.sandbox.region import Rectangle, Region, Torus, hand_over
+from umwelt.sandbox.region import Rectangle, Region, Torus, exchange_halos
 from umwelt.sandbox.step import step
 
 
@@ -41,14 +41,14 @@ def carve(torus: Torus, rows: Sequence[int], columns: Sequence[Sequence[int]]) -
 def carved(source: Region, world: WorldFile, parts: Sequence[Rectangle], ticks_per_exchange: int) -> list[Region]:
     """Regions for the parts, loaded from a region that owns the whole torus."""
     piece = source.cut(source.owned)
-    return [opened(world, [piece], source.constants, source.tick, ticks_per_exchange, part) for part in parts]
+    return [open_region(world, [piece], source.constants, source.tick, ticks_per_exchange, part) for part in parts]
 
 
 def carved_anew(regions: Sequence[Region], world: WorldFile, parts: Sequence[Rectangle], k: int) -> list[Region]:
     """The same world under another cut."""
     pieces = [region.cut(region.owned) for region in regions]
     first = regions[0]
-    return [opened(world, pieces, first.constants, first.tick, k, part) for part in parts]
+    return [open_region(world, pieces, first.constants, first.tick, k, part) for part in parts]
 
 
 def run_together(
@@ -58,7 +58,7 @@ def run_together(
     order = np.random.default_rng(shuffle_seed)
     for tick in range(ticks):
         if tick % k == 0:
-            hand_over(regions)
+            exchange_halos(regions)
             if shuffle_seed is not None:
                 for region in regions:
                     for table in region.tables.values():

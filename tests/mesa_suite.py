@@ -34,9 +34,9 @@ import sys
 import mesa.agent
 import mesa.model
 
-from umwelt.agents import Agent, Population, World
+from umwelt.agents import Agent, AgentSet, World
 
-REPLACED = {"Agent": Agent, "AgentSet": Population, "Model": World}
+REPLACED = {"Agent": Agent, "AgentSet": AgentSet, "Model": World}
 KEPT = ("mesa.agent", "mesa.model", "mesa.mesa_logging")
 
 for module in (mesa.agent, mesa.model):
@@ -49,7 +49,7 @@ for name in [name for name in sys.modules if name.split(".")[0] == "mesa" and na
 mesa = importlib.import_module("mesa")
 for name in KEPT:
     setattr(mesa, name.split(".")[1], sys.modules[name])
-assert mesa.Agent is Agent and mesa.Model is World and mesa.agent.AgentSet is Population
+assert mesa.Agent is Agent and mesa.Model is World and mesa.agent.AgentSet is AgentSet
 assert issubclass(mesa.discrete_space.CellAgent, Agent)
 '''
 

@@ -1,6 +1,6 @@
 """A whole cluster in one process, from one seed: the directory's and the nodes' own code over a network in memory.
 
-Time is virtual. What is kept of a run lies in `Kept`, which survives the directory as a disk would.
+Time is virtual. What is kept of a run lies in `SnapshotPart`, which survives the directory as a disk would.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,18 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.commands import deeds
-from umwelt.agents.open_world import opened, tick_zero, torus_of
+from umwelt.agents import commands
+from umwelt.agents.open_world import generate_world, open_region, torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.coordinator.driver import Steward
-from umwelt.cluster.coordinator.machine import Directory
-from umwelt.cluster.coordinator.state import Known, Wishes
-from umwelt.cluster.events import Prepared
-from umwelt.cluster.node.driver import Host, Opening
-from umwelt.cluster.node.machine import Machine
+from umwelt.cluster.coordinator.driver import CoordinatorDriver
+from umwelt.cluster.coordinator.machine import CoordinatorMachine
+from umwelt.cluster.coordinator.state import RunOptions, RunState
+from umwelt.cluster.events import WorldPrepared
+from umwelt.cluster.node.driver import NodeDriver, ShardContents
+from umwelt.cluster.node.machine import NodeMachine
 from umwelt.cluster.partition import BLOCK_CELLS, cut, max_parts
 from umwelt.cluster.wire.loopback import Faults, Network
-from umwelt.cluster.wire.protocol import Deed, Kept, Order, Settled, Submit, Welcome, decode, encode
+from umwelt.cluster.wire.protocol import (
+    Order,
+    ScheduledCommand,
+    SnapshotPart,
+    SubmitCommands,
+    TicketResult,
+    Welcome,
+    decode,
+    encode,
+)
 from umwelt.sandbox import audit
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.region import Rectangle, Region
@@ -37,7 +46,7 @@ class Disk:
     parts: dict[tuple[int, int, bool], list[tuple[Any, Controls]]] = field(default_factory=dict)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     digests: dict[int, int] = field(default_factory=dict)
-    deeds: list[tuple[str, Deed]] = field(default_factory=list)
+    commands: list[tuple[str, ScheduledCommand]] = field(default_factory=list)
     epoch: int = 0
     maps: list[Any] = field(default_factory=list)
 
@@ -49,7 +58,7 @@ class MemoryBooks:
         self.world, self.disk = world, disk
 
     def check(self, content: bytes) -> None:
-        deeds.checked(self.world, deeds.read(content))
+        commands.check(self.world, commands.decode(content))
 
     def divide(self, divide: Any) -> list[tuple[int, int, int, int]]:
         torus = torus_of(self.world)
@@ -66,8 +75,8 @@ class MemoryBooks:
         self.disk.epoch = opened.epoch
         self.disk.maps.append(opened)
 
-    def enter_deeds(self, entered: Any) -> None:
-        self.disk.deeds += [(entered.ticket, deed) for deed in entered.deeds]
+    def enter_commands(self, entered: Any) -> None:
+        self.disk.commands += [(entered.ticket, command) for command in entered.commands]
 
     def commit(self) -> None:
         pass
@@ -91,7 +100,7 @@ class MemoryBooks:
         self.disk.snapshots[name] = {
             "tick": complete.tick,
             "pieces": pieces,
-            "controls": Controls.read(complete.controls),
+            "controls": Controls.from_json(complete.controls),
             "births": complete.births,
             "deaths": complete.deaths,
         }
@@ -116,19 +125,19 @@ class MemoryShelf:
     def __init__(self, disk: Disk):
         self.disk = disk
 
-    def load(self, world: WorldFile, assign: Any, alive: Callable[[], None]) -> Opening:
+    def load(self, world: WorldFile, assign: Any, alive: Callable[[], None]) -> ShardContents:
         found = self.disk.snapshots[assign.snapshot]
         assert found["tick"] == assign.tick
-        return Opening(found["pieces"], self.disk.constants, found["controls"].copy())
+        return ShardContents(found["pieces"], self.disk.constants, found["controls"].copy())
 
-    def keep(self, epoch: int, tick: int, kept: bool, portion: Any, done: Callable[[Kept], None]) -> None:
+    def keep(self, epoch: int, tick: int, kept: bool, portion: Any, done: Callable[[SnapshotPart], None]) -> None:
         region = portion.region
         piece = region.cut(region.owned)
         into = self.disk.parts.get((epoch, tick, kept))
         if into is None:  # nobody waits for it any more
             return
         into[:] = [part for part in into if part[0].rectangle != piece.rectangle] + [(piece, region.controls.copy())]
-        done(Kept(tick, kept, {"rectangle": list(piece.rectangle)}, region.controls.written(), 0.001))
+        done(SnapshotPart(tick, kept, {"rectangle": list(piece.rectangle)}, region.controls.to_json(), 0.001))
 
 
 class Simulation:
@@ -151,7 +160,7 @@ class Simulation:
         self.world, self.seed, self.compute_s = world, seed, compute_s
         self.network = Network(seed, faults or Faults(delay_s=(0.0005, 0.002)))
         self.disk = Disk()
-        zero = tick_zero(world)
+        zero = generate_world(world)
         self.disk.constants = zero.constants
         self.disk.snapshots[f"tick-{0:012d}"] = {
             "tick": 0,
@@ -160,7 +169,7 @@ class Simulation:
             "births": 0,
             "deaths": 0,
         }
-        self.wishes = Wishes(
+        self.wishes = RunOptions(
             nodes=nodes,
             last_tick=last_tick,
             ticks_per_exchange=ticks_per_exchange,
@@ -169,12 +178,12 @@ class Simulation:
             **{"mark_s": 0.3, "kept_s": 2.0, **wishes},
         )
         self._number = 0
-        self.steward: Steward | None = None
-        self.hosts: dict[str, Host] = {}
+        self.steward: CoordinatorDriver | None = None
+        self.hosts: dict[str, NodeDriver] = {}
         self.free_at_s: dict[str, float] = {}
         self.frozen: dict[str, list[Any]] = {}
         self.said: list[str] = []
-        self.answers: dict[str, Settled] = {}
+        self.answers: dict[str, TicketResult] = {}
         self.person = self.network.transport("loop://person", role="keeper")
         self.begin_directory()
         for _ in range(nodes):
@@ -191,8 +200,8 @@ class Simulation:
         torus, reach = torus_of(self.world), self.world.laws.light_speed
         name = max(self.disk.snapshots, key=lambda name: (self.disk.snapshots[name]["tick"], name))
         newest = self.disk.snapshots[name]
-        journalled = self.disk.deeds
-        known = Known(
+        journalled = self.disk.commands
+        known = RunState(
             torus,
             reach,
             newest["tick"],
@@ -200,18 +209,20 @@ class Simulation:
             newest["births"],
             newest["deaths"],
             self.disk.epoch,
-            1 + max((deed.number for _, deed in journalled), default=0),
+            1 + max((command.number for _, command in journalled), default=0),
             1 + max(self.disk.digests, default=-1),
-            tuple(deed for _, deed in journalled if deed.tick >= newest["tick"]),
-            tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(journalled)),
+            tuple(command for _, command in journalled if command.tick >= newest["tick"]),
+            tuple((ticket, command.tick, command.number) for ticket, command in reversed(journalled)),
         )
         welcome = Welcome("", self.world.name, "", "")
-        directory = Directory(known, self.wishes, welcome, {"laws": "same"}, "protocol")
+        directory = CoordinatorMachine(known, self.wishes, welcome, {"laws": "same"}, "protocol")
         transport = self.network.transport("loop://directory", role="world")
-        self.steward = Steward(directory, transport, MemoryBooks(self.world, self.disk), self.clock, self.said.append)
+        self.steward = CoordinatorDriver(
+            directory, transport, MemoryBooks(self.world, self.disk), self.clock, self.said.append
+        )
 
     @property
-    def directory(self) -> Directory:
+    def directory(self) -> CoordinatorMachine:
         assert self.steward is not None
         return self.steward.directory
 
@@ -229,7 +240,7 @@ class Simulation:
         def torus_and_reach() -> Any:
             return torus_of(self.world), self.world.laws.light_speed
 
-        machine = Machine(
+        machine = NodeMachine(
             "loop://directory",
             address,
             "",
@@ -241,8 +252,10 @@ class Simulation:
             torus_and_reach,
         )
         transport = self.network.transport(address, role="node")
-        prepared = (self.world, Prepared({"laws": "same"}, True))
-        self.hosts[address] = Host(machine, transport, MemoryShelf(self.disk), self.clock, lambda welcome: prepared)
+        prepared = (self.world, WorldPrepared({"laws": "same"}, True))
+        self.hosts[address] = NodeDriver(
+            machine, transport, MemoryShelf(self.disk), self.clock, lambda welcome: prepared
+        )
         self.free_at_s[address] = self.network.now
         return address
 
@@ -267,7 +280,7 @@ class Simulation:
 
     def submit(self, ticket: str, contents: Sequence[Any], tick: int = -1) -> None:
         """A person's command; say it again until it is answered."""
-        message = Submit(ticket, [deeds.written(content) for content in contents], tick)
+        message = SubmitCommands(ticket, [commands.encode(content) for content in contents], tick)
         self.person.send("loop://directory", encode(message))
 
     def order(self, what: str, value: float = 0.0, name: str = "") -> None:
@@ -280,7 +293,7 @@ class Simulation:
                 self.steward.take(incoming)
             elif address == "loop://person":
                 message, _ = decode(incoming.frames)
-                assert isinstance(message, Settled)
+                assert isinstance(message, TicketResult)
                 self.answers[message.ticket] = message
             elif address in self.frozen:
                 self.frozen[address].append(incoming)
@@ -312,16 +325,18 @@ class Simulation:
         return min(ticks, default=0)
 
 
-def undisturbed(world: WorldFile, last_tick: int, journalled: Sequence[Deed]) -> tuple[dict[int, int], Region]:
-    """The digests of every tick of a world of one, with the same deeds at the same ticks; and the end of it."""
-    zero = tick_zero(world)
-    region = opened(world, [zero.cut(zero.owned)], zero.constants, 0, 1, Rectangle(0, 0, *torus_of(world)))
+def undisturbed(
+    world: WorldFile, last_tick: int, journalled: Sequence[ScheduledCommand]
+) -> tuple[dict[int, int], Region]:
+    """The digests of every tick of a world of one, with the same commands at the same ticks; and the end of it."""
+    zero = generate_world(world)
+    region = open_region(world, [zero.cut(zero.owned)], zero.constants, 0, 1, Rectangle(0, 0, *torus_of(world)))
     digests = {0: whole(region)}
     for tick in range(last_tick):
         region.wrap()
-        for deed in sorted(journalled, key=lambda deed: deed.number):
-            if deed.tick == tick:
-                deeds.apply(region, deeds.read(deed.content), deed.number)
+        for command in sorted(journalled, key=lambda command: command.number):
+            if command.tick == tick:
+                commands.apply(region, commands.decode(command.content), command.number)
         step(region, world.laws)
         digests[tick + 1] = whole(region)
     return digests, region

@@ -7,10 +7,10 @@ from pathlib import Path
 from umwelt.agents.world_file import WorldFile, parse_world
 from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.run.replay import journalled_deeds, region_at, replay
+from umwelt.cluster.run.replay import read_journalled_commands, replay, restore_region
 from umwelt.cluster.run.store import Store
-from umwelt.cluster.run.verify import keep_ledger
-from umwelt.cluster.shard import measured
+from umwelt.cluster.run.verify import update_chain
+from umwelt.cluster.shard import measure_populations
 from umwelt.sandbox import audit
 from umwelt.sandbox.region import Region
 
@@ -52,10 +52,10 @@ class Walk:
 
     def __init__(self, store: Store):
         self.store = store
-        self.world, self.region, self.passed_over = region_at(store)
+        self.world, self.region, self.passed_over = restore_region(store)
         if self.world.common.births:
             self.region.births = []
-        store.tidy()
+        store.remove_unfinished()
         self.journal = Journal(store.journal)
         self.species = list(self.world.laws.species(self.world)) if self.world.laws.species else []
 
@@ -65,7 +65,7 @@ class Walk:
 
     def go(self, tick: int) -> None:
         """Run to a tick; births, and now and then digest and metrics, are journalled."""
-        replay(self.world, self.region, tick, journalled_deeds(self.store, self.tick), self._seen)
+        replay(self.world, self.region, tick, read_journalled_commands(self.store, self.tick), self._seen)
 
     def _seen(self, region: Region) -> None:
         for record in region.births or ():
@@ -81,7 +81,7 @@ class Walk:
 
     def record(self) -> None:
         """Journal the present moment."""
-        populations, substances = measured(self.world, self.region, self.species)
+        populations, substances = measure_populations(self.world, self.region, self.species)
         counts = self.region.counts
         metrics = Metrics(self.tick, counts["births"], counts["deaths"], populations, substances)
         self.journal.enter(metrics, self.digest())
@@ -91,8 +91,8 @@ class Walk:
         self.record()
         self.journal.commit()
         self.store.save(self.region, self.world.text, self.world.name)
-        keep_ledger(self.store, self.journal)
-        self.journal.enter_head(None)
+        update_chain(self.store, self.journal)
+        self.journal.chain.enter_head(None)
 
     def close(self) -> None:
         """Close the journal."""

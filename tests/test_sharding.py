@@ -24,11 +24,11 @@ from carving import (
     whole_digest,
     whole_elements,
 )
-from deeds_script import KINDS, LAST_TICK, RUNNER, cast, deeds_at, run_with_deeds
+from commands_script import KINDS, LAST_TICK, RUNNER, cast, commands_at, run_with_commands
 
-from umwelt.agents.commands.deeds import fetched
+from umwelt.agents.commands import fetch
 from umwelt.agents.earth.parameters import DROWNING_COUNT
-from umwelt.agents.open_world import opened, tick_zero
+from umwelt.agents.open_world import generate_world, open_region
 from umwelt.sandbox import audit
 from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.region import Rectangle
@@ -57,7 +57,7 @@ def expected() -> dict:
 @pytest.mark.parametrize("k", [1, 2, 4])
 def test_the_digest_is_the_same_for_every_cut_and_halo(expected, size, cut, k):
     world = golden(*size)
-    regions = carved(tick_zero(world), world, CUTS[cut](torus_of(world)), k)
+    regions = carved(generate_world(world), world, CUTS[cut](torus_of(world)), k)
     run_together(regions, world, TICKS, k, shuffle_seed=k)
     assert_unique_ids(regions)
     assert (whole_digest(regions), whole_elements(regions, world)) == expected[size]
@@ -83,7 +83,7 @@ def watery() -> dict:
 @pytest.mark.parametrize(("cut", "k"), [("two", 4), ("nine", 1), ("nine", 2)])
 def test_tides_and_deep_water_are_the_same_over_cuts(watery, name, cut, k):
     world, digest, elements = watery[name]
-    regions = carved(tick_zero(world), world, CUTS[cut](torus_of(world)), k)
+    regions = carved(generate_world(world), world, CUTS[cut](torus_of(world)), k)
     run_together(regions, world, TICKS, k, shuffle_seed=k)
     assert (whole_digest(regions), whole_elements(regions, world)) == (digest, elements)
 
@@ -91,7 +91,7 @@ def test_tides_and_deep_water_are_the_same_over_cuts(watery, name, cut, k):
 def test_a_new_cut_in_the_middle_of_a_run_changes_nothing(expected):
     world = golden()
     torus = torus_of(world)
-    regions = carved(tick_zero(world), world, ninths(torus), 2)
+    regions = carved(generate_world(world), world, ninths(torus), 2)
     for parts, k in ((quarters(torus), 1), (halves(torus), 4), (ninths(torus), 2), (carve(torus, [3], [[17]]), 1)):
         regions = carved_anew(regions, world, parts, k)
         run_together(regions, world, TICKS // 4, k, shuffle_seed=k)
@@ -105,7 +105,7 @@ def test_thin_rectangles_in_a_crowd_agree_tick_by_tick():
     thin = carve(torus, list(range(0, 48, 5)), [[(7 * i) % 48, (7 * i + 3) % 48] for i in range(10)])
     assert min(min(part.height, part.width) for part in thin) == 3
     whole = begin(world)
-    regions = carved(tick_zero(world), world, thin, 1)
+    regions = carved(generate_world(world), world, thin, 1)
     for _ in range(12):
         advance(whole, world.laws, 1)
         run_together(regions, world, 1, 1, shuffle_seed=whole.tick)
@@ -145,8 +145,8 @@ def test_a_window_wider_than_the_world_holds_many_images_of_every_being(expected
     assert (whole_digest([region]), whole_elements([region], world)) == expected[(32, 32)]
 
 
-DEED_TICKS = LAST_TICK + 3
-DEED_SIZES = [(64, 64), (32, 32), (33, 47)]
+COMMAND_TICKS = LAST_TICK + 3
+COMMAND_SIZES = [(64, 64), (32, 32), (33, 47)]
 
 
 def outcome(regions, world) -> tuple:
@@ -154,67 +154,69 @@ def outcome(regions, world) -> tuple:
     controls = [region.controls for region in regions]
     assert all(other == controls[0] for other in controls)
     total = whole_digest(regions) + controls[0].digest() & audit.DIGEST_MASK
-    return total, controls[0].written(), whole_elements(regions, world)
+    return total, controls[0].to_json(), whole_elements(regions, world)
 
 
 @pytest.fixture(scope="module")
 def done() -> dict:
-    """What one region with a fresh halo each tick makes of the script of deeds."""
+    """What one region with a fresh halo each tick makes of the script of commands."""
     found = {}
-    for size in DEED_SIZES:
+    for size in COMMAND_SIZES:
         world = golden(*size)
         regions = [begin(world)]
-        run_with_deeds(regions, world, DEED_TICKS, 1)
-        assert regions[0].controls.held and regions[0].controls.rates
+        run_with_commands(regions, world, COMMAND_TICKS, 1)
+        assert regions[0].controls.overrides and regions[0].controls.rates
         found[size] = outcome(regions, world)
         assert found[size][0] == audit.world_digest(regions[0]) != audit.digest(regions[0])
     return found
 
 
-@pytest.mark.parametrize("size", DEED_SIZES, ids=str)
+@pytest.mark.parametrize("size", COMMAND_SIZES, ids=str)
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("k", [1, 2, 4])
-def test_deeds_come_out_alike_for_every_cut_and_halo(done, size, cut, k):
+def test_commands_come_out_alike_for_every_cut_and_halo(done, size, cut, k):
     """Also in the middle of an exchange, and where they come just before one instead of just after."""
     world = golden(*size)
     for before_exchange in (False, True):
-        regions = carved(tick_zero(world), world, CUTS[cut](torus_of(world)), k)
-        run_with_deeds(regions, world, DEED_TICKS, k, shuffle_seed=k, before_exchange=before_exchange)
+        regions = carved(generate_world(world), world, CUTS[cut](torus_of(world)), k)
+        run_with_commands(regions, world, COMMAND_TICKS, k, shuffle_seed=k, before_exchange=before_exchange)
         assert_unique_ids(regions)
         assert outcome(regions, world) == done[size]
 
 
-def test_a_new_cut_amid_deeds_keeps_rates_and_held_bodies(done):
+def test_a_new_cut_amid_commands_keeps_rates_and_held_bodies(done):
     world = golden()
     torus = torus_of(world)
-    regions = carved(tick_zero(world), world, ninths(torus), 2)
-    run_with_deeds(regions, world, 8, 2, shuffle_seed=1)
+    regions = carved(generate_world(world), world, ninths(torus), 2)
+    run_with_commands(regions, world, 8, 2, shuffle_seed=1)
     first = regions[0]
-    assert first.controls.held and first.controls.rates
+    assert first.controls.overrides and first.controls.rates
     pieces = [region.cut(region.owned) for region in regions]
-    regions = [opened(world, pieces, first.constants, first.tick, 4, part, first.controls) for part in quarters(torus)]
-    run_with_deeds(regions, world, DEED_TICKS - 8, 4, shuffle_seed=2)
+    regions = [
+        open_region(world, pieces, first.constants, first.tick, 4, part, first.controls) for part in quarters(torus)
+    ]
+    run_with_commands(regions, world, COMMAND_TICKS - 8, 4, shuffle_seed=2)
     assert outcome(regions, world) == done[(64, 64)]
-    assert not first.controls.held.keys() <= regions[0].controls.held.keys()  # it is their own
+    assert not first.controls.overrides.keys() <= regions[0].controls.overrides.keys()  # it is their own
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_a_digest_without_the_deeds_of_a_kind_is_another(done, kind):
+def test_a_digest_without_the_commands_of_a_kind_is_another(done, kind):
     world = golden(32, 32)
-    assert any(type(deed) is kind for tick in range(LAST_TICK + 1) for deed in deeds_at(tick, world))
+    assert any(type(command) is kind for tick in range(LAST_TICK + 1) for command in commands_at(tick, world))
     regions = [begin(world)]
-    run_with_deeds(regions, world, DEED_TICKS, 1, leave_out=kind)
+    run_with_commands(regions, world, COMMAND_TICKS, 1, leave_out=kind)
     assert outcome(regions, world)[0] != done[(32, 32)][0]
 
 
 def test_a_held_monster_runs_over_a_border_between_nodes():
     world = golden()
-    regions = carved(tick_zero(world), world, quarters(torus_of(world)), 2)
+    regions = carved(generate_world(world), world, quarters(torus_of(world)), 2)
     runner = cast(world)[0][RUNNER]["id"]
     owners = []
     for _ in range(6):
-        run_with_deeds(regions, world, 1, 1)
-        owners.append([at for at, region in enumerate(regions) if fetched(region, runner) is not None])
+        run_with_commands(regions, world, 1, 1)
+        owners.append([at for at, region in enumerate(regions) if fetch(region, runner) is not None])
     assert all(len(at) == 1 for at in owners) and owners[0] != owners[-1]
 
 
@@ -222,12 +224,12 @@ SCRIPT = """
     import sys
     sys.path.insert(0, sys.argv[1])
     from carving import *
-    from umwelt.agents.open_world import tick_zero
+    from umwelt.agents.open_world import generate_world
     world = golden(*[int(v) for v in sys.argv[2].split("x")])
     torus = torus_of(world)
     cuts = {"one": carve(torus, [0], [[0]]), "nine": ninths(torus), "four": quarters(torus)}
     for cut in filter(None, sys.argv[4].split(",")):
-        regions = carved(tick_zero(world), world, cuts[cut], 1)
+        regions = carved(generate_world(world), world, cuts[cut], 1)
         run_together(regions, world, int(sys.argv[3]), 1, shuffle_seed=4)
         assert_unique_ids(regions)
         print(whole_digest(regions), sorted(whole_elements(regions, world).items()))

@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 from carving import golden
-from deeds_script import deeds_at
+from commands_script import commands_at
 from simulation import Simulation, undisturbed, whole
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.cluster.wire.loopback import Faults
 from umwelt.sandbox import audit
 
@@ -70,7 +70,7 @@ class Storm:
         s = self.simulation
         self.unanswered = {ticket: found for ticket, found in self.unanswered.items() if ticket not in s.answers}
         if self.asked < 14 and self.chance.random() < 0.5:
-            found = deeds_at(self.asked, self.world)
+            found = commands_at(self.asked, self.world)
             self.asked += 1
             if found:
                 self.unanswered[f"ticket-{self.asked}"] = found
@@ -122,17 +122,17 @@ def test_a_storm_leaves_no_trace(seed):
     storm = Storm(seed)
     storm.rage()
     disk = storm.simulation.disk
-    journalled = [deed for _, deed in disk.deeds]
+    journalled = [command for _, command in disk.commands]
     digests, end = undisturbed(storm.world, LAST_TICK, journalled)
     assert LAST_TICK in disk.digests
     assert {tick: found for tick, found in disk.digests.items() if digests[tick] != found} == {}
 
     # every acknowledged command is there, once, at the tick that was told
-    tickets = {ticket: deed for ticket, deed in reversed(disk.deeds)}
+    tickets = {ticket: command for ticket, command in reversed(disk.commands)}
     for ticket, settled in storm.simulation.answers.items():
         if settled.tick >= 0 and ticket.startswith("ticket"):
             assert (tickets[ticket].tick, tickets[ticket].number) == (settled.tick, settled.number)
-    numbers = [deed.number for deed in journalled]
+    numbers = [command.number for command in journalled]
     assert len(set(numbers)) == len(numbers)
 
     # what was saved at the end is the world, atom by atom
@@ -156,5 +156,5 @@ def test_storms_are_storms():
     """They lose messages, kill, replay, and commands do get through."""
     storm = Storm(3)
     storm.rage()
-    assert storm.misfortunes and storm.simulation.disk.deeds
-    assert deeds.written(deeds_at(0, storm.world)[0]) if deeds_at(0, storm.world) else True
+    assert storm.misfortunes and storm.simulation.disk.commands
+    assert commands.encode(commands_at(0, storm.world)[0]) if commands_at(0, storm.world) else True

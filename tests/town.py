@@ -20,23 +20,24 @@ from typing import Any
 from carving import golden
 from simulation import Disk, MemoryBooks, MemoryShelf
 
-from umwelt.agents.open_world import begin, tick_zero, torus_of
+from umwelt.agents.open_world import begin, generate_world, torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.coordinator.driver import Steward
-from umwelt.cluster.coordinator.machine import Directory
-from umwelt.cluster.coordinator.state import Known, Wishes
-from umwelt.cluster.events import Prepared
-from umwelt.cluster.gateway.server import DOOR_LIMITS, Gateway
+from umwelt.cluster.coordinator.driver import CoordinatorDriver
+from umwelt.cluster.coordinator.machine import CoordinatorMachine
+from umwelt.cluster.coordinator.state import RunOptions, RunState
+from umwelt.cluster.events import WorldPrepared
+from umwelt.cluster.gateway.process import DOOR_LIMITS
+from umwelt.cluster.gateway.server import Gateway
 from umwelt.cluster.launch.local import Engine, Plan
-from umwelt.cluster.node.driver import Host
-from umwelt.cluster.node.machine import Machine
-from umwelt.cluster.node.queries import Answers
-from umwelt.cluster.node.tile_publisher import Publisher
+from umwelt.cluster.node.driver import NodeDriver
+from umwelt.cluster.node.machine import NodeMachine
+from umwelt.cluster.node.queries import QueryServer
+from umwelt.cluster.node.tile_publisher import TilePublisher
 from umwelt.cluster.partition import max_parts
 from umwelt.cluster.run.store import Store
-from umwelt.cluster.tasks.node_worker import Bench
+from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.wire.keys import KEEPER, SPECTATOR, WORLD, Keys
-from umwelt.cluster.wire.protocol import Halt, Look, Welcome
+from umwelt.cluster.wire.protocol import CancelTasks, QueryRequest, Welcome
 from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox.controls import Controls
 
@@ -59,7 +60,7 @@ class Town:
         self.keys = {role: Keys.load(keys, role) if keys else None for role in ("world", "node")}
         self.bind = bind or f"ipc://{self.folder}/gateway"
         self.disk = Disk()
-        zero = tick_zero(world)
+        zero = generate_world(world)
         self.disk.constants = zero.constants
         self.disk.snapshots[f"tick-{0:012d}"] = {
             "tick": 0,
@@ -69,7 +70,7 @@ class Town:
             "deaths": 0,
         }
         self._numbers = itertools.count(1)
-        self.wishes = Wishes(
+        self.wishes = RunOptions(
             nodes=nodes,
             last_tick=last_tick,
             ticks_per_exchange=1,
@@ -79,9 +80,9 @@ class Town:
             new_pass=lambda: next(self._numbers).to_bytes(16, "big"),
             dead_after_s=10.0,
         )
-        self.hosts: list[Host] = []
-        self.publishers: dict[int, Publisher] = {}
-        self.answers: dict[int, Answers] = {}
+        self.hosts: list[NodeDriver] = []
+        self.publishers: dict[int, TilePublisher] = {}
+        self.answers: dict[int, QueryServer] = {}
         self.open: list[Any] = []
         self.begin_directory()
         for _ in range(nodes):
@@ -105,8 +106,8 @@ class Town:
         """Start the directory, or start it again from what is on the disk."""
         torus, reach = torus_of(self.world), self.world.laws.light_speed
         name = max(self.disk.snapshots, key=lambda name: (self.disk.snapshots[name]["tick"], name))
-        newest, journalled = self.disk.snapshots[name], self.disk.deeds
-        known = Known(
+        newest, journalled = self.disk.snapshots[name], self.disk.commands
+        known = RunState(
             torus,
             reach,
             newest["tick"],
@@ -114,15 +115,17 @@ class Town:
             newest["births"],
             newest["deaths"],
             self.disk.epoch,
-            1 + max((deed.number for _, deed in journalled), default=0),
-            max([1 + max(self.disk.digests, default=-1), *(deed.tick for _, deed in journalled)]),
-            tuple(deed for _, deed in journalled if deed.tick >= newest["tick"]),
-            tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(journalled)),
+            1 + max((command.number for _, command in journalled), default=0),
+            max([1 + max(self.disk.digests, default=-1), *(command.tick for _, command in journalled)]),
+            tuple(command for _, command in journalled if command.tick >= newest["tick"]),
+            tuple((ticket, command.tick, command.number) for ticket, command in reversed(journalled)),
         )
-        directory = Directory(known, self.wishes, Welcome("", self.world.name, "", ""), {"laws": "same"}, "protocol")
+        directory = CoordinatorMachine(
+            known, self.wishes, Welcome("", self.world.name, "", ""), {"laws": "same"}, "protocol"
+        )
         self.directory_transport = self._transport("directory", "world")
         books = MemoryBooks(self.world, self.disk)
-        self.steward = Steward(directory, self.directory_transport, books, time.monotonic)
+        self.steward = CoordinatorDriver(directory, self.directory_transport, books, time.monotonic)
 
     def restart_directory(self) -> None:
         """Kill the directory; another takes its place."""
@@ -134,9 +137,9 @@ class Town:
         """A new node, which joins by itself."""
         number = next(self._numbers)
         transport = self._transport(f"node-{number}", "node")
-        publisher = Publisher(f"ipc://{self.folder}/tiles-{number}", self.keys["node"])
+        publisher = TilePublisher(f"ipc://{self.folder}/tiles-{number}", self.keys["node"])
         keys = itertools.count()
-        machine = Machine(
+        machine = NodeMachine(
             f"ipc://{self.folder}/directory",
             transport.address,
             publisher.address,
@@ -147,8 +150,8 @@ class Town:
             lambda: f"key-{number}-{next(keys)}",
             lambda: (torus_of(self.world), self.world.laws.light_speed),
         )
-        prepared = (self.world, Prepared({"laws": "same"}, True))
-        host: Any = Host(
+        prepared = (self.world, WorldPrepared({"laws": "same"}, True))
+        host: Any = NodeDriver(
             machine,
             transport,
             MemoryShelf(self.disk),
@@ -158,11 +161,11 @@ class Town:
         )
         self.hosts.append(host)
         self.publishers[id(host)] = publisher
-        self.answers[id(host)] = Answers(publisher, transport.send, Bench(f"node-{number}"))
+        self.answers[id(host)] = QueryServer(publisher, transport.send, NodeWorker(f"node-{number}"))
 
-    def _looked(self, host: Host, incoming: Any, message: Any) -> bool:
+    def _looked(self, host: NodeDriver, incoming: Any, message: Any) -> bool:
         """What a node does with what comes from the gateway."""
-        if not isinstance(message, Look | Halt):
+        if not isinstance(message, QueryRequest | CancelTasks):
             return False
         if incoming.role in ("world", "keeper"):
             self.answers[id(host)].hear(incoming.sender, message, host.machine, host.portion)
@@ -277,8 +280,8 @@ def attended(folder: Path, nodes: int) -> Iterator[Engine]:
     engine.start()
 
     def watch() -> None:
-        while not ending.is_set() and not engine.resting:
-            engine.turn(0.05)
+        while not ending.is_set() and not engine.finished:
+            engine.poll(0.05)
 
     keeper = threading.Thread(target=watch)
     keeper.start()

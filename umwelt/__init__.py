@@ -1,10 +1,13 @@
 """Umwelt: an artificial-life sandbox whose worlds are the same, bit for bit, on any number of machines.
 
-The public names are loaded when they are first used, so that `import umwelt` needs neither Mesa nor numba:
-
     import umwelt
+
     world = umwelt.World.load("meadow", seed=7)
     world.step()
+
+`World`, `Monster`, `Plant`, `Drives`, `Column` and `compiled` are for worlds and species in one process; `connect`
+opens a connection to a running world. They are imported when they are first used, so that `import umwelt` itself is
+quick.
 """
 
 import importlib

@@ -369,7 +369,7 @@ def travel(region: Region) -> None:
     call(go, place, traders, target, first)
     dead = np.zeros(table.count, np.uint8)
     call(gather_and_burn, place, traders, holders(region), sugar, spice, dead)
-    region.bury("traders", dead)
+    region.remove_dead("traders", dead)
 
 
 def live(region: Region) -> None:

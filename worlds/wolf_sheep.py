@@ -350,7 +350,7 @@ class _Walk:
             dead = np.concatenate([dead, np.zeros(born, np.uint8)])
             if born < wish:
                 table.keep(np.arange(table.count) < new.start + born)
-        self.region.bury(self.name, dead)
+        self.region.remove_dead(self.name, dead)
 
 
 def count_animals(region: Region, name: str) -> np.ndarray:
@@ -396,7 +396,7 @@ def devour(region: Region, sheep_count: np.ndarray, eaten: np.ndarray) -> None:
     sheep, dead = prey.table.record(), np.zeros(prey.table.count, np.uint8)
     call(offer_prey, place, sheep, sheep_count, eaten, *prey.queues)
     call(fall_prey, place, sheep, sheep_count, eaten, prey.head, prey.behind, dead)
-    region.bury("sheep", dead)
+    region.remove_dead("sheep", dead)
 
 
 # --- tick 0

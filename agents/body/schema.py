@@ -1,4 +1,8 @@
-"""The columns of Earth's beings, and the fields of its cells."""
+"""The fields of Earth's cells, and the columns of its plants and monsters.
+
+Columns are found by name. A new column goes anywhere; new entries of a column go to its end, as the lists of
+`interface.py` do: then older snapshots open with the defaults of what was added.
+"""
 
 from umwelt.agents.body.genome import MONSTER_GENES, PLANT_GENES
 from umwelt.agents.body.interface import (
@@ -16,7 +20,7 @@ from umwelt.sandbox.region import Field
 
 
 def cell_fields(substances: tuple[str, ...]) -> tuple[Field, ...]:
-    """What each cell of an Earth-like world holds."""
+    """The fields of an Earth-like world: substances and elevation."""
     return (
         Field("substance", "int32", parts=substances, unit="molecules"),
         Field("elevation", "int16", unit="height of one molecule of water", fixed=True),
@@ -39,26 +43,26 @@ _COMMON = (
 
 
 def plant_columns(substances: tuple[str, ...]) -> tuple[Column, ...]:
-    """The columns of plants: a row a module or seed."""
+    """The columns of plants; a row is a module or a seed."""
     return (
         *_COMMON,
         _counts(substances),
         Column("genome", "int8", parts=tuple(f"gene_{name}" for name in PLANT_GENES), inherited=True, fixed=True),
-        Column("stem_id", "int64", unit="identity of the module it budded from"),
-        Column("stem_direction", "int8", unit="0 none, else 1 + direction toward the stem"),
+        Column("stem_id", "int64", unit="id of the module that it budded from"),
+        Column("stem_direction", "int8", unit="0 none, else 1 + direction to the stem's module"),
         Column("stage", "int8", unit="0 seed aloft, 1 seed in the ground, 2 module"),
         Column("lit", "int16", unit="light on the leaf, 1/1024", derived=True),
         Column("bud_direction", "int8", unit="0 none, else 1 + direction", derived=True),
         Column("birth", "int8", unit="1 bears a bud, 2 a seed", derived=True),
-        Column("claimed", "int32", unit="tissue asked for by grazers", derived=True),
+        Column("claimed", "int32", unit="tissue that grazers ask for", derived=True),
         Column("claim_top", "int32", unit="row of the grazer that gets the remainder", derived=True),
-        Column("held", "int32", unit="tissue within reach at the start of grazing", derived=True),
+        Column("held", "int32", unit="tissue that can be grazed, at the start of grazing", derived=True),
         Column("held_sugar", "int32", unit="sugar at the start of grazing", derived=True),
     )
 
 
 def monster_columns(substances: tuple[str, ...]) -> tuple[Column, ...]:
-    """The columns of monsters."""
+    """The columns of monsters; a row is a monster."""
     return (
         *_COMMON,
         _counts(substances),
@@ -69,7 +73,7 @@ def monster_columns(substances: tuple[str, ...]) -> tuple[Column, ...]:
             "organs",
             "int8",
             parts=tuple(f"{name}_organs" for name in ORGANS),
-            unit="organs of each sort that are built",
+            unit="built organs of each sort",
         ),
         Column("organs_built", "int16", unit="organs"),
         Column("fatigue", "int16", unit="1/1024"),
@@ -85,7 +89,7 @@ def monster_columns(substances: tuple[str, ...]) -> tuple[Column, ...]:
         Column("graze_demand", "int32", unit="tissue", derived=True),
         Column("bite_target", "int32", unit="row of the victim, -1 none", derived=True),
         Column("bite_demand", "int32", unit="tissue", derived=True),
-        Column("claimed", "int32", unit="tissue asked for by biters", derived=True),
+        Column("claimed", "int32", unit="tissue that biters ask for", derived=True),
         Column("claim_top", "int32", unit="row of the biter that gets the remainder", derived=True),
         Column("held", "int32", unit="tissue at the start of biting", derived=True),
         Column("held_sugar", "int32", unit="sugar at the start of biting", derived=True),

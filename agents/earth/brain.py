@@ -1,46 +1,51 @@
-"""The default behaviour: a small recurrent net of integers, its weights in the genome (by input, then by unit; the
-last part by drive, then by unit).
+"""The default behaviour of monsters: a small recurrent net of integers whose weights are genes.
 
     hidden = clamp((W_in . stimuli + W_rec . memory) / 64);  drives = clamp((W_out . hidden) / 64);  memory = hidden
 
-Weights are int8 (64 stands for 1.0), stimuli, memory and drives are 1/1024. It is the net of Elman ("Finding structure
-in time", Cognitive Science 14, 1990) with a piecewise linear squashing.
+Weights are int8 (64 stands for 1.0); stimuli, memory and drives are in 1/1024. It is the net of Elman ("Finding
+structure in time", Cognitive Science 14, 1990) with a piecewise linear activation function. `body/genome.py` says where
+the weights of each input and each drive are.
 """
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from umwelt.agents.body.genome import (
-    FIRST_OUTPUT,
-    FIRST_RECURRENT,
-    FIRST_WEIGHT,
+    DRIVE_GENES,
+    GENE_MAX,
+    GENE_MIN,
+    INPUT_GENES,
+    INPUT_NAMES,
     INPUTS,
     MONSTER_GENES,
     OUTPUTS,
 )
-from umwelt.agents.body.interface import DRIVES, MEMORY, STIMULI
+from umwelt.agents.body.interface import DRIVES, MEMORY
 from umwelt.sandbox.kernel import kernel, small
 from umwelt.sandbox.units import ONE
 
 WEIGHT_BITS = 6
+"""A weight of 2^6 stands for 1.0."""
 
 
 @small
 def squash(total):
-    """Clamp to -1 .. 1."""
+    """Scale a sum of products back to 1/1024 and clamp it to -1 .. 1."""
     return np.int32(min(max(total >> WEIGHT_BITS, -ONE), ONE))
 
 
 @small
 def add(total, weight, value):
-    """One more product in 32 bits, which hold the sum: at most 64 products below 2^17 each."""
+    """Add a product to a sum in 32 bits. Products are at most 2^17, so no sum of all inputs overflows."""
     return np.int32(total + np.int32(weight) * value)
 
 
 @kernel(allocates=True)
 def think(y_low, y_high, place, index, species, has_net, genome, stimuli, memory, drives):
-    """Run the net of every being whose species has one (`has_net: int8[species]`).
+    """Write `drives` and `memory` of every monster whose species has a net (`has_net: int8[species]`).
 
-    The eight units are summed side by side, in eight numbers that stay in one register of the processor.
+    The eight hidden units are summed side by side, so that their sums stay in one register of the processor.
     """
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
@@ -53,7 +58,7 @@ def think(y_low, y_high, place, index, species, has_net, genome, stimuli, memory
             a = b = c = d = e = f = g = h = np.int32(0)
             for i in range(INPUTS + MEMORY):
                 value = np.int32(stimuli[row, i]) if i < INPUTS else np.int32(memory[row, i - INPUTS])
-                at = FIRST_WEIGHT + i * MEMORY
+                at = INPUT_GENES[i]
                 a, b = add(a, w[at], value), add(b, w[at + 1], value)
                 c, d = add(c, w[at + 2], value), add(d, w[at + 3], value)
                 e, f = add(e, w[at + 4], value), add(f, w[at + 5], value)
@@ -61,7 +66,7 @@ def think(y_low, y_high, place, index, species, has_net, genome, stimuli, memory
             a, b, c, d = squash(a), squash(b), squash(c), squash(d)
             e, f, g, h = squash(e), squash(f), squash(g), squash(h)
             for o in range(OUTPUTS):
-                at = FIRST_OUTPUT + o * MEMORY
+                at = DRIVE_GENES[o]
                 total = add(add(np.int32(w[at] * a), w[at + 1], b), w[at + 2], c)
                 total = add(add(add(total, w[at + 3], d), w[at + 4], e), w[at + 5], f)
                 drives[row, o] = squash(add(add(total, w[at + 6], g), w[at + 7], h))
@@ -69,19 +74,17 @@ def think(y_low, y_high, place, index, species, has_net, genome, stimuli, memory
             memory[row, 4], memory[row, 5], memory[row, 6], memory[row, 7] = e, f, g, h
 
 
-def wired(hidden: list[dict[str, int]], drives: dict[str, dict[int, int]]) -> np.ndarray:
-    """A genome's weights from a wiring plan, `int8[genes]` with zeros before the weights.
+def wire(hidden: Sequence[Mapping[str, int]], drives: Mapping[str, Mapping[int, int]]) -> np.ndarray:
+    """A genome with the given weights and all other genes 0, `int8[gene]`.
 
-    `hidden[h]` gives the weights of unit h by stimulus name (or `"memory_3"`), `drives[name]` those of a drive by unit.
+    `hidden[unit]` gives the weights of a hidden unit by the name of the input (of `INPUT_NAMES`), `drives[name]` those
+    of a drive by hidden unit.
     """
     genome = np.zeros(MONSTER_GENES, np.int64)
-    for h, weights in enumerate(hidden):
+    for unit, weights in enumerate(hidden):
         for name, weight in weights.items():
-            if name.startswith("memory_"):
-                genome[FIRST_RECURRENT + int(name.removeprefix("memory_")) * MEMORY + h] = weight
-            else:
-                genome[FIRST_WEIGHT + STIMULI.index(name) * MEMORY + h] = weight
+            genome[INPUT_GENES[INPUT_NAMES.index(name)] + unit] = weight
     for name, by_unit in drives.items():
-        for h, weight in by_unit.items():
-            genome[FIRST_OUTPUT + DRIVES.index(name) * MEMORY + h] = weight
-    return genome.clip(-128, 127).astype(np.int8)
+        for unit, weight in by_unit.items():
+            genome[DRIVE_GENES[DRIVES.index(name)] + unit] = weight
+    return genome.clip(GENE_MIN, GENE_MAX).astype(np.int8)

@@ -1,23 +1,38 @@
-"""The founders: genomes that a new world begins with. Their nets have weak instincts, so that it is alive at once."""
+"""The founders of new worlds: templates of genomes, and how a world file changes them.
 
-from collections.abc import Mapping
+The nets of the monster templates have weak instincts, so that a new world is alive at once. A world file may set single
+weights of a net:
+
+    [founders.wires]
+    0 = {plant_right = 50, plant_left = -50}    # hidden unit 0: food to the right
+    turn = {0 = 40}                             # the drive that follows it
+"""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from umwelt.agents.body.genome import (
-    FIRST_TRAIT,
-    MONSTER_GENES,
+    DRIVE_GENES,
+    GENE_MAX,
+    GENE_MIN,
+    INPUT_GENES,
+    INPUT_NAMES,
+    MONSTER_LENGTHS,
     MONSTER_TRAITS,
     ORGAN_SLOTS,
     PLANT_GENES,
-    organ_gene,
+    PLANT_LENGTHS,
+    TRAIT,
+    set_organ,
 )
-from umwelt.agents.body.interface import ORGANS
-from umwelt.agents.earth.brain import wired
-from umwelt.agents.world_file import one_of
+from umwelt.agents.body.interface import DRIVES, MEMORY, ORGANS
+from umwelt.agents.earth.brain import wire
 from umwelt.sandbox.errors import WorldFileError
+from umwelt.sandbox.text import one_of
 
-GENE_MIN, GENE_MAX = -128, 127
+UNITS = tuple(str(unit) for unit in range(MEMORY))
+"""The hidden units of the net as world files name them."""
 
 PLANTS: dict[str, dict[str, int]] = {
     "grass": {
@@ -102,9 +117,9 @@ _BODY_HIDDEN = {
     "ready": {"hunger": -110, "thirst": -50, "one": 70, "pain": -60},
 }
 
-_GRAZER = wired(
+_GRAZER = wire(
     hidden=[
-        # 0: food to the right, less what is known of danger there
+        # 0: food to the right
         {
             "plant_right": 50,
             "plant_left": -50,
@@ -116,7 +131,7 @@ _GRAZER = wired(
             "water_left": -12,
             "memory_0": 10,
         },
-        # 1, 2: a stranger to the left, to the right
+        # 1, 2: another monster that is no kin, to the left and to the right
         {"other_bearing": -120, "other_distance": -60, "other_kinship": -127, "other_size": 40, "one": 45},
         {"other_bearing": 120, "other_distance": -60, "other_kinship": -127, "other_size": 40, "one": 45},
         _BODY_HIDDEN["hunger"],
@@ -139,9 +154,9 @@ _GRAZER = wired(
     },
 )
 
-_HUNTER = wired(
+_HUNTER = wire(
     hidden=[
-        # 0: a trail to the right, the dead among it, whose sugar may be licked; other hunters are kept at a distance
+        # 0: scents and carrion to the right; away from the nearest other
         {
             "musk_right": 70,
             "musk_left": -70,
@@ -152,7 +167,7 @@ _HUNTER = wired(
             "other_bearing": -40,
             "memory_0": 10,
         },
-        # 1, 2: a stranger to the right, to the left
+        # 1, 2: another monster that is no kin, to the right and to the left
         {"other_bearing": 120, "other_distance": -60, "other_kinship": -127, "one": 50},
         {"other_bearing": -120, "other_distance": -60, "other_kinship": -127, "one": 50},
         _BODY_HIDDEN["hunger"],
@@ -212,18 +227,24 @@ MONSTERS: dict[str, dict] = {
         },
         "weights": _HUNTER,
     },
-    "blank": {"organs": ["jaw", "gut", "leg", "eye"], "traits": {}, "weights": wired([], {})},
+    "blank": {"organs": ["jaw", "gut", "leg", "eye"], "traits": {}, "weights": wire([], {})},
 }
 
 
 def plant_genome(template: str, genes: Mapping[str, int], place: str) -> np.ndarray:
-    """A plant's genome, `int8[genes]`: the template's with some genes set; `place` is named where one is wrong."""
-    values = {**PLANTS[one_of(template, PLANTS, f"{place}.like")], **_checked(genes, PLANT_GENES, place)}
+    """A plant's genome, `int8[gene]`: that of a template with some genes replaced.
+
+    Raises WorldFileError, which names `place`, for an unknown template or gene, or a value that is not an int8.
+    """
+    values = {**PLANTS[one_of(template, PLANTS, f"{place}.like")], **_checked_genes(genes, PLANT_GENES, place)}
     return np.array([values[name] for name in PLANT_GENES], np.int8)
 
 
 def monster_genome(template: str, organs: list[str] | None, genes: Mapping[str, int], place: str) -> np.ndarray:
-    """A monster's genome, `int8[genes]`: the template's with its organs or some traits set anew."""
+    """A monster's genome, `int8[gene]`: that of a template with its organs or some traits replaced.
+
+    Raises WorldFileError, which names `place`, for an unknown template, organ or trait, or a value that is not an int8.
+    """
     source = MONSTERS[one_of(template, MONSTERS, f"{place}.like")]
     genome = source["weights"].copy()
     order = source["organs"] if organs is None else organs
@@ -231,27 +252,80 @@ def monster_genome(template: str, organs: list[str] | None, genes: Mapping[str, 
         raise WorldFileError(f"{place}.organs: {len(order)} organs are listed: at most {ORGAN_SLOTS} fit a genome")
     for slot in range(ORGAN_SLOTS):
         name = order[slot] if slot < len(order) else "none"
-        genome[slot] = organ_gene(one_of(name, (*ORGANS, "none"), f"{place}.organs"))
-    traits = {**source["traits"], **_checked(genes, MONSTER_TRAITS, place)}
-    for at, name in enumerate(MONSTER_TRAITS):
-        genome[FIRST_TRAIT + at] = traits.get(name, 0)
+        set_organ(genome, slot, one_of(name, (*ORGANS, "none"), f"{place}.organs"))
+    traits = {**source["traits"], **_checked_genes(genes, MONSTER_TRAITS, place)}
+    for name, gene in TRAIT.items():
+        genome[gene] = traits.get(name, 0)
     return genome
 
 
-def given_genome(genes: list[int], kind: str, place: str) -> np.ndarray:
-    """A genome written out gene by gene, `int8[genes]`."""
-    wanted = len(PLANT_GENES) if kind == "plant" else MONSTER_GENES
-    if len(genes) != wanted:
-        raise WorldFileError(f"{place}.genome: {len(genes)} genes are listed: a {kind} has {wanted}")
-    for at, value in enumerate(genes):
+def set_weights(genome: np.ndarray, wires: Mapping[str, Mapping[str, int]], place: str) -> None:
+    """Set weights of a monster's genome, `int8[gene]`; a weight of 64 stands for 1.
+
+    `wires` gives, for a hidden unit ("0" to "7") or a drive, the weights by name of the input or number of the unit.
+    Raises WorldFileError, which names `place`, for an unknown name or a weight that is not an int8.
+    """
+    for target, sources in wires.items():
+        one_of(target, (*UNITS, *DRIVES), place)
+        for source, weight in sources.items():
+            _check_gene(weight, f"{place}.{target}.{source}")
+            if target in UNITS:
+                name = one_of(source, INPUT_NAMES, f"{place}.{target}")
+                genome[INPUT_GENES[INPUT_NAMES.index(name)] + int(target)] = weight
+            else:
+                unit = int(one_of(source, UNITS, f"{place}.{target}"))
+                genome[DRIVE_GENES[DRIVES.index(target)] + unit] = weight
+
+
+def given_genome(genes: Sequence[int], kind: str, place: str) -> np.ndarray:
+    """A genome given gene by gene, `int8[gene]`. Genes that its version of Umwelt did not have yet become 0.
+
+    Raises WorldFileError, which names `place`, for a number of genes that no version has, or a value that is not an
+    int8.
+    """
+    check_length(len(genes), kind, f"{place}.genome")
+    for index, value in enumerate(genes):
         if not GENE_MIN <= value <= GENE_MAX:
-            raise WorldFileError(f"{place}.genome[{at}] = {value}: use {GENE_MIN} to {GENE_MAX}")
-    return np.array(genes, np.int8)
+            raise WorldFileError(f"{place}.genome[{index}] = {value}: use {GENE_MIN} to {GENE_MAX}")
+    return lengthened(np.array(genes, np.int8), kind)
 
 
-def _checked(genes: Mapping[str, int], known: tuple[str, ...], place: str) -> Mapping[str, int]:
+def given_genomes(genomes: Sequence[str], kind: str, place: str) -> np.ndarray:
+    """Genomes given in hexadecimal digits, two a gene, `int8[genome, gene]`; see `given_genome`."""
+    if not genomes:
+        raise WorldFileError(f"{place}.genomes: is empty: list at least one, or leave it out")
+    rows = []
+    for index, text in enumerate(genomes):
+        try:
+            genes = np.frombuffer(bytes.fromhex(text), np.int8)
+        except ValueError:
+            line = f"{place}.genomes[{index}]: is not written in hexadecimal digits: write two a gene, as in 0aff"
+            raise WorldFileError(line) from None
+        check_length(len(genes), kind, f"{place}.genomes[{index}]")
+        rows.append(lengthened(genes, kind))
+    return np.array(rows)
+
+
+def check_length(genes_count: int, kind: str, place: str) -> None:
+    """Raise WorldFileError, which names `place`, if no version of Umwelt has genomes of so many genes."""
+    lengths = PLANT_LENGTHS if kind == "plant" else MONSTER_LENGTHS
+    if genes_count not in lengths:
+        raise WorldFileError(f"{place}: {genes_count} genes are listed: a {kind} has {lengths[-1]}")
+
+
+def lengthened(genome: np.ndarray, kind: str) -> np.ndarray:
+    """A genome of any version with all genes of the present one, `int8[gene]`: those that it lacks are 0."""
+    length = (PLANT_LENGTHS if kind == "plant" else MONSTER_LENGTHS)[-1]
+    return np.concatenate([genome, np.zeros(length - len(genome), np.int8)])
+
+
+def _checked_genes(genes: Mapping[str, int], known: tuple[str, ...], place: str) -> Mapping[str, int]:
     for name, value in genes.items():
         one_of(name, known, f"{place}.genes")
-        if not GENE_MIN <= value <= GENE_MAX:
-            raise WorldFileError(f"{place}.genes.{name}: {value} is no gene: use {GENE_MIN} to {GENE_MAX}")
+        _check_gene(value, f"{place}.genes.{name}")
     return genes
+
+
+def _check_gene(value: int, place: str) -> None:
+    if not GENE_MIN <= value <= GENE_MAX:
+        raise WorldFileError(f"{place} = {value}: use {GENE_MIN} to {GENE_MAX}")

@@ -1,6 +1,6 @@
-"""From a checked description to tick 0: tables of integers, ground, water, air, and the founders."""
+"""Genesis: from a checked world file to tick 0. Makes the integer tables, ground, water and air, and the founders."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,11 +9,12 @@ from umwelt.agents.body.genome import (
     BIRTH_ORGANS,
     FIRST_TRAIT,
     FIRST_WEIGHT,
-    MONSTER_GENES,
-    ORGAN_CODES,
-    ORGAN_SLOTS,
+    GENE_MIN,
+    NO_ORGAN,
     PLANT_GENES,
+    TRAIT,
     mutate,
+    organs_in_slots,
 )
 from umwelt.agents.body.interface import (
     BODY_CATALYSTS,
@@ -28,14 +29,14 @@ from umwelt.agents.earth import parameters
 from umwelt.agents.earth import reactions as earthly
 from umwelt.agents.earth.founders import MONSTERS as MONSTER_TEMPLATES
 from umwelt.agents.earth.founders import PLANTS as PLANT_TEMPLATES
-from umwelt.agents.earth.founders import given_genome, monster_genome, plant_genome
+from umwelt.agents.earth.founders import given_genome, given_genomes, monster_genome, plant_genome, set_weights
 from umwelt.agents.earth.laws.spore import SPORES
 from umwelt.agents.earth.settings import EarthSettings, FounderSettings
 from umwelt.agents.earth.terrain import draws, elevation_of
-from umwelt.agents.earth.wires import wire
-from umwelt.agents.species.behaviour import NET, Behaviours, behaviours_for, columns_for
-from umwelt.agents.species.hocl_behaviour import is_mind, read_mind, with_mind
-from umwelt.agents.world_file import WorldFile, one_of
+from umwelt.agents.species.behaviour import Behaviours
+from umwelt.agents.species.hocl_behaviour import is_hocl_behaviour, read_hocl_behaviour, with_program_genes
+from umwelt.agents.species.references import NET, behaviours_for, columns_for
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.chemistry import Chemistry, Reaction
 from umwelt.sandbox.columns import Column, Schema, identity
 from umwelt.sandbox.dice import purpose
@@ -44,7 +45,11 @@ from umwelt.sandbox.kernel import call, kernel
 from umwelt.sandbox.laws.flow import SHARE_ONE
 from umwelt.sandbox.laws.weather import ENVIRONMENT
 from umwelt.sandbox.region import Field, Region, Torus
+from umwelt.sandbox.step import Founders
+from umwelt.sandbox.text import one_of
 from umwelt.sandbox.units import (
+    SUBCELL,
+    TURN,
     arctangent_table,
     rate_from_float,
     sine_table,
@@ -55,11 +60,26 @@ SCATTER = purpose("genesis.scatter")
 JITTER = purpose("genesis.jitter")
 DEAL = purpose("genesis.deal")
 MAX_CLUMPS = 1000
+CLUMP_DRAWS = 1_000_000
+"""The draws of `SCATTER` from this index on are those of the centres of clumps."""
+SCORE_SHIFT, NEAR_SHIFT, NEAR_SCORE_SHIFT = 32, 20, 10
+"""Cells are taken in the order of their draw (its upper bits), or first by the square of the distance to a centre."""
+WET_SCORE = 1 << 60
+"""Added to the score of cells in deep water, so that they come last."""
+TURN_SHIFT, TURN_DRAW_SHIFT = 32, 31
+JITTER_PLANT, JITTER_MONSTER = 0, 1
+"""The draws of `JITTER`."""
+HEADING_SHIFT, AGE_SHIFT, FATIGUE_SHIFT = 8, 24, 34
+"""The bits of a monster's draw from which its heading, age and fatigue are taken."""
 VARIATION_ONE = 65536
+"""Mutation rates are in 1/65536."""
 
 
 def earth_chemistry(settings: EarthSettings) -> Chemistry:
-    """Earth's substances and reactions with what the world adds, changes or leaves out."""
+    """Earth's substances and reactions, with those that the world file adds, changes or leaves out.
+
+    Raises ChemistryError or WorldFileError for names that clash or are unknown, and equations that do not balance.
+    """
     own = settings.chemistry
     for name in own.substances:
         if name in SUBSTANCES:
@@ -79,7 +99,7 @@ def earth_chemistry(settings: EarthSettings) -> Chemistry:
 
 
 def template_kind(founder: FounderSettings, place: str) -> str:
-    """Whether founders are plants or monsters."""
+    """The kind of a group of founders: "plant" or "monster". Raises WorldFileError, which names `place`, for others."""
     if founder.kind:
         return one_of(founder.kind, ("plant", "monster"), f"{place}.kind")
     like = founder.like or founder.species
@@ -92,14 +112,15 @@ def template_kind(founder: FounderSettings, place: str) -> str:
 
 
 def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
-    """The world's species in order of their index: name, kind, genomes and behaviour reference.
+    """The world's species in order of their index, each with `name`, `kind`, `behaviour` (a reference) and `variation`.
 
-    `genomes: int8[genome, gene]` are dealt out in turn over the founders; `genome` is the first of them.
+    `genomes: int8[genome, gene]` are dealt out in turn over the founders; `genome` is the first of them. Raises
+    WorldFileError for founders that cannot be made.
     """
-    found = []
+    result = []
     mixed_with(settings.founders)
-    for at, founder in enumerate(settings.founders):
-        place = f"founders[{at}]"
+    for index, founder in enumerate(settings.founders):
+        place = f"founders[{index}]"
         if founder.count < 0:
             raise WorldFileError(f"{place}.count = {founder.count}: use 0 or more")
         if not 0 <= founder.clumps <= MAX_CLUMPS:
@@ -112,16 +133,16 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
         if not 0 <= founder.spores <= 1 or (founder.spores and not rate_from_float(founder.spores)):
             raise WorldFileError(f"{place}.spores = {founder.spores}: use 0, or 2^-24 to 1")
         if kind == "monster" and founder.spores:
-            raise WorldFileError(f"{place}.spores: only plants come of spores: leave it out")
+            raise WorldFileError(f"{place}.spores: only plants grow from spores: leave it out")
         if kind == "plant" and founder.organs is not None:
-            raise WorldFileError(f"{place}.organs: plants have none: leave it out")
+            raise WorldFileError(f"{place}.organs: plants have no organs: leave it out")
         if kind == "plant" and founder.wires:
             raise WorldFileError(f"{place}.wires: plants have no net: leave it out")
         like = founder.like or (founder.species if founder.species in {**PLANT_TEMPLATES, **MONSTER_TEMPLATES} else "")
         if founder.genomes is not None:
             for name in ("genome", "like", "organs", "genes", "wires"):
                 if getattr(founder, name):
-                    raise WorldFileError(f"{place}.{name}: genomes are given in its place: leave one of them out")
+                    raise WorldFileError(f"{place}.{name}: genomes are given as well: leave one of them out")
             genomes = given_genomes(founder.genomes, kind, place)
         elif founder.genome is not None:
             genomes = given_genome(founder.genome, kind, place)[None]
@@ -129,13 +150,13 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
             genomes = plant_genome(like or "grass", founder.genes, place)[None]
         else:
             genome = monster_genome(like or "blank", founder.organs, founder.genes, place)
-            if is_mind(founder.behaviour):
+            if is_hocl_behaviour(founder.behaviour):
                 if founder.wires:
-                    raise WorldFileError(f"{place}.wires: it lives by a program, and has no net: leave it out")
-                genome = with_mind(genome, read_mind(founder.behaviour, f"{place}.behaviour"))
-            wire(genome, founder.wires, f"{place}.wires")
+                    raise WorldFileError(f"{place}.wires: its behaviour is a program, not a net: leave it out")
+                genome = with_program_genes(genome, read_hocl_behaviour(founder.behaviour, f"{place}.behaviour"))
+            set_weights(genome, founder.wires, f"{place}.wires")
             genomes = genome[None]
-        found.append(
+        result.append(
             {
                 "name": founder.species,
                 "kind": kind,
@@ -145,57 +166,42 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
                 "variation": founder.variation if founder.genomes is None else 0.0,
             }
         )
-    return found
-
-
-def given_genomes(genomes: list[str], kind: str, place: str) -> np.ndarray:
-    """Genomes written out in hexadecimal digits, two a gene as its bits are, `int8[genome, gene]`."""
-    if not genomes:
-        raise WorldFileError(f"{place}.genomes: none is listed: list at least one, or leave it out")
-    wanted = len(PLANT_GENES) if kind == "plant" else MONSTER_GENES
-    rows = []
-    for at, text in enumerate(genomes):
-        try:
-            row = np.frombuffer(bytes.fromhex(text), np.int8)
-        except ValueError:
-            line = f"{place}.genomes[{at}]: is not written in hexadecimal digits: write two a gene, as in 0aff"
-            raise WorldFileError(line) from None
-        if len(row) != wanted:
-            raise WorldFileError(f"{place}.genomes[{at}]: {len(row)} genes are listed: a {kind} has {wanted}")
-        rows.append(row)
-    return np.array(rows)
+    return result
 
 
 def mixed_with(founders: Sequence[FounderSettings]) -> list[list[int]]:
-    """The groups that are scattered as one, for each that leads such: it and those that stand among it, by index."""
-    led: dict[int, list[int]] = {at: [at] for at, founder in enumerate(founders) if not founder.among}
-    leaders = {founders[at].species: at for at in reversed(led)}
-    for at, founder in enumerate(founders):
+    """The groups of founders that are scattered together: lists of indices, the group that others are among first.
+
+    Raises WorldFileError for groups that cannot be mixed.
+    """
+    mixed: dict[int, list[int]] = {index: [index] for index, founder in enumerate(founders) if not founder.among}
+    leaders = {founders[index].species: index for index in reversed(mixed)}
+    for index, founder in enumerate(founders):
         if not founder.among:
             continue
-        place = f"founders[{at}]"
+        place = f"founders[{index}]"
         leader = leaders[one_of(founder.among, leaders, f"{place}.among")]
         if founder.clumps:
             raise WorldFileError(f'{place}.clumps: they stand where "{founder.among}" do: leave it out')
         kinds = template_kind(founders[leader], f"founders[{leader}]"), template_kind(founder, place)
         if kinds[0] != kinds[1]:
             raise WorldFileError(f'{place}.among: "{founder.among}" is a {kinds[0]}, this a {kinds[1]}: use another')
-        led[leader].append(at)
-    return list(led.values())
+        mixed[leader].append(index)
+    return list(mixed.values())
 
 
 def own_columns(settings: EarthSettings) -> tuple[Column, ...]:
-    """The columns that the world's species declare for themselves."""
-    return columns_for([one["behaviour"] for one in species_of(settings)])
+    """The columns that the behaviours of the world's species declare."""
+    return columns_for([species["behaviour"] for species in species_of(settings)])
 
 
 def behaviours_of(settings: EarthSettings) -> Behaviours:
-    """How each of the world's species behaves."""
-    return behaviours_for([one["behaviour"] for one in species_of(settings)])
+    """The behaviours of the world's species."""
+    return behaviours_for([species["behaviour"] for species in species_of(settings)])
 
 
 def constants_of(settings: EarthSettings, chemistry: Chemistry) -> dict[str, np.ndarray]:
-    """The integer tables that a world keeps from genesis on."""
+    """The integer tables of a region, made once at genesis and kept with the run."""
     constants = {
         "sine": sine_table(),
         "arctangent": arctangent_table(),
@@ -218,19 +224,20 @@ def constants_of(settings: EarthSettings, chemistry: Chemistry) -> dict[str, np.
 
 
 def _spores(settings: EarthSettings) -> dict[str, np.ndarray]:
-    """What the law of spores needs; nothing where a world has none."""
-    groups = [at for at, founder in enumerate(settings.founders) if founder.spores]
+    """The tables of the law of spores; empty for a world without spores."""
+    groups = [index for index, founder in enumerate(settings.founders) if founder.spores]
     if not groups:
         return {}
-    found = species_of(settings)
-    odds_q24 = [rate_from_float(settings.founders[at].spores) for at in groups]
-    tables = np.array(groups, np.int64), np.array(odds_q24, np.int64), np.array([found[at]["genome"] for at in groups])
+    species = species_of(settings)
+    odds_q24 = [rate_from_float(settings.founders[group].spores) for group in groups]
+    genomes = np.array([species[group]["genome"] for group in groups])
+    tables = np.array(groups, np.int64), np.array(odds_q24, np.int64), genomes
     return dict(zip(SPORES, tables, strict=True))
 
 
 @kernel
 def vary(genomes, rate_65536, first_trait, last_trait, seed, keys):
-    """Mutate each founder's genome, as if it were born at tick 0."""
+    """Mutate the genome of each founder as if it were born at tick 0; `keys` are their ids."""
     for i in range(len(keys)):
         mutate(genomes, i, rate_65536, first_trait, last_trait, seed, 0, keys[i])
 
@@ -241,12 +248,66 @@ def chemistry(world: WorldFile) -> Chemistry:
 
 
 def species(world: WorldFile) -> list[str]:
-    """The names of a world's species by their index."""
+    """The names of a world's species in order of their index."""
     return [founder.species for founder in world.settings.founders]
 
 
+def founders(world: WorldFile) -> list[Founders]:
+    """The groups of founders of a world in order of their species index."""
+    groups = zip(world.settings.founders, species_of(world.settings), strict=True)
+    return [
+        Founders(
+            group.species,
+            f"{species['kind']}s",
+            group.count,
+            species["genomes"],
+            species["behaviour"] if species["kind"] == "monster" else "",
+            int(species["genome"][PLANT_GENES.index("hue") if species["kind"] == "plant" else TRAIT["hue"]]),
+        )
+        for group, species in groups
+    ]
+
+
+def founder(world: WorldFile, species: str, key: int, genome: bytes | None = None) -> tuple[str, dict[str, Any]]:
+    """The name of the table, and the columns (but for id and place) of a being like the founders of a species.
+
+    `key` replaces the id in the founder's dice, `genome` its genome. Raises WorldFileError if the genome does not fit.
+    """
+    names = [group.species for group in world.settings.founders]
+    index = names.index(one_of(species, names, "species"))
+    template = species_of(world.settings)[index]
+    if genome is not None:
+        genes = given_genome(np.frombuffer(genome, np.int8).tolist(), template["kind"], species)
+        template |= {"genomes": genes[None], "variation": 0.0}
+    return f"{template['kind']}s", founder_columns(template, index, world.common.seed, np.array([key]))
+
+
+def check_row(world: WorldFile, table: str, row: Mapping[str, Any]) -> None:
+    """Raise ValueError if a row is of a species of another table, or lacks organs that its genome has built."""
+    if "species" in row and (group := founders(world)[row["species"]]).table != table:
+        line = f'species = {row["species"]} ("{group.species}") is of the table {group.table}: use another'
+        raise ValueError(line)
+    if {"organs", "organs_built", "genome"} <= row.keys():
+        genome = np.array(
+            row["genome"] if not isinstance(row["genome"], bytes) else memoryview(row["genome"]).cast("b")
+        )
+        asked = organs_in(genome[None].astype(np.int8), np.array([row["organs_built"]]))[0].tolist()
+        if any(have < needed for have, needed in zip(row["organs"], asked, strict=True)):
+            raise ValueError(f"organs = {list(row['organs'])}: its genome has built {asked}: have at least these")
+
+
+def climate(world: WorldFile) -> dict[str, int]:
+    """The climate as integers, by the names of `weather.Climate`."""
+    return world.settings.climate.table(world.settings.ground.soil_holds)._asdict()
+
+
+def constants(world: WorldFile) -> dict[str, np.ndarray]:
+    """The integer tables of a region, as genesis makes them."""
+    return constants_of(world.settings, chemistry(world))
+
+
 def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
-    """Fields, and plants and monsters with columns for every substance and those that species declare."""
+    """The fields, and the schemas of plants and monsters: with every substance and the columns that species declare."""
     names = chemistry(world).names
     own = own_columns(world.settings)
     plants = Schema("plants", PLANT_KIND, plant_columns(names), PLANTS.module, PLANTS.record)
@@ -255,7 +316,7 @@ def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
 
 
 def genesis(world: WorldFile, region: Region) -> None:
-    """Fill an empty torus: tables of integers, ground, water and air, then the founders."""
+    """Fill an empty region that owns the torus: integer tables, ground, water and air, then the founders."""
     settings: EarthSettings = world.settings
     substances = chemistry(world)
     region.constants = constants_of(settings, substances)
@@ -276,102 +337,104 @@ def prepare(world: WorldFile, region: Region) -> None:
 
 
 def place_founders(region: Region, settings: EarthSettings) -> None:
-    """Scatter the founders over cells drawn by dice, mixed groups as one; ids are numbered through each kind."""
+    """Scatter the founders over cells drawn by dice, mixed groups together. Ids are numbered through each kind."""
     dry = region["water"].ravel() <= parameters.DROWNING_COUNT
     numbers = {"plant": 0, "monster": 0}
-    found = species_of(settings)
-    for together in mixed_with(settings.founders):
-        counts = [settings.founders[at].count for at in together]
-        kind, count, torus = found[together[0]]["kind"], sum(counts), region.torus
-        cells = _scatter(region, settings.founders[together[0]].clumps, count, together[0], dry)
+    species = species_of(settings)
+    for mixed in mixed_with(settings.founders):
+        counts = [settings.founders[group].count for group in mixed]
+        leader = mixed[0]
+        kind, count, torus = species[leader]["kind"], sum(counts), region.torus
+        cells = _scatter(region, settings.founders[leader].clumps, count, leader, dry)
         numbered = np.arange(numbers[kind], numbers[kind] + count)
         ids = identity(PLANT_KIND if kind == "plant" else MONSTER_KIND, 0, numbered, by_hand=True)
-        for at, theirs in zip(together, _dealt(ids, counts, region.seed), strict=True):
-            being = founder_columns(found[at], at, region.seed, ids[theirs])
-            columns = {"id": ids[theirs], **being, **middles(torus, cells[theirs])}
-            region.tables[f"{kind}s"].append(len(theirs), columns)
+        for group, members in zip(mixed, _deal(ids, counts, region.seed), strict=True):
+            being = founder_columns(species[group], group, region.seed, ids[members])
+            columns = {"id": ids[members], **being, **middles(torus, cells[members])}
+            region.tables[f"{kind}s"].append(len(members), columns)
         numbers[kind] += count
 
 
-def _dealt(ids: np.ndarray, counts: list[int], seed: int) -> list[np.ndarray]:
-    """Which of some founders belong to each of the groups that are mixed.
+def _deal(ids: np.ndarray, counts: list[int], seed: int) -> list[np.ndarray]:
+    """The indices of the founders (by `ids`) that belong to each of the groups that are mixed.
 
-    Of every stretch each group has its share, for two of a size one of each two; which of them, dice say.
+    Every stretch of founders holds each group's share: of two equal groups one of each pair of founders belongs to
+    either; dice decide which.
     """
     turns = np.concatenate([np.arange(count, dtype=np.int64) for count in counts])
-    shares = ((turns << 32) + (draws(ids, seed, DEAL) >> 31)) // np.repeat(counts, counts)
+    shares = ((turns << TURN_SHIFT) + (draws(ids, seed, DEAL) >> TURN_DRAW_SHIFT)) // np.repeat(counts, counts)
     groups = np.repeat(np.arange(len(counts)), counts)[np.argsort(shares, kind="stable")]
     return [np.flatnonzero(groups == group) for group in range(len(counts))]
 
 
-def _scatter(region: Region, clumps: int, count: int, at: int, dry: np.ndarray) -> np.ndarray:
-    """Distinct cells on dry ground as long as there are enough; clumped founders stand around few centres."""
+def _scatter(region: Region, clumps: int, count: int, group: int, dry: np.ndarray) -> np.ndarray:
+    """Draw the cells of a group: distinct and dry while there are enough; with clumps those nearest to few centres."""
     torus = region.torus
     cells = np.arange(torus.cells, dtype=np.int64)
-    score = draws(cells, region.seed, SCATTER, at) >> 32
+    score = draws(cells, region.seed, SCATTER, group) >> SCORE_SHIFT
     if clumps:
-        centres = draws(np.arange(clumps, dtype=np.int64), region.seed, SCATTER, at + 1_000_000) % torus.cells
-        nearest = np.full(torus.cells, 1 << 30, np.int64)
+        centres = draws(np.arange(clumps, dtype=np.int64), region.seed, SCATTER, group + CLUMP_DRAWS) % torus.cells
+        nearest = np.full(torus.cells, torus.height**2 + torus.width**2, np.int64)
         y, x = cells // torus.width, cells % torus.width
         for centre in centres.tolist():
             dy, dx = np.abs(y - centre // torus.width), np.abs(x - centre % torus.width)
             dy, dx = np.minimum(dy, torus.height - dy), np.minimum(dx, torus.width - dx)
             nearest = np.minimum(nearest, dy * dy + dx * dx)
-        score = (nearest << 20) + (score >> 10)
-    score = score + (~dry).astype(np.int64) * (1 << 60)
+        score = (nearest << NEAR_SHIFT) + (score >> NEAR_SCORE_SHIFT)
+    score = score + (~dry).astype(np.int64) * WET_SCORE
     order = np.argsort(score, kind="stable")
     return np.sort(order[np.arange(count) % torus.cells])
 
 
 def middles(torus: Torus, cells: np.ndarray) -> dict[str, np.ndarray]:
-    """The middles of cells, as columns."""
+    """The columns `y_fixed` and `x_fixed` of beings in the middles of cells (global cell indices)."""
     return {
-        "y_fixed": (cells // torus.width * 1024 + 512).astype(np.int32),
-        "x_fixed": (cells % torus.width * 1024 + 512).astype(np.int32),
+        "y_fixed": (cells // torus.width * SUBCELL + SUBCELL // 2).astype(np.int32),
+        "x_fixed": (cells % torus.width * SUBCELL + SUBCELL // 2).astype(np.int32),
     }
 
 
-def founder_columns(species: dict[str, Any], at: int, seed: int, keys: np.ndarray) -> dict[str, Any]:
-    """What founders of a species (as `species_of` has it, with its index `at`) are besides who and where.
+def founder_columns(species: dict[str, Any], index: int, seed: int, keys: np.ndarray) -> dict[str, Any]:
+    """The columns of founders of a species (an entry of `species_of`, with its index), but for id and place.
 
-    Their dice are thrown with a key for each; its genomes are dealt out in turn, and each builds its own body.
+    `keys` are the keys of the founders' dice, one each. Genomes are dealt out in turn.
     """
     columns = _plant_columns if species["kind"] == "plant" else _monster_columns
     genomes = species["genomes"][np.arange(len(keys)) % len(species["genomes"])]
     traits = (0, len(PLANT_GENES)) if species["kind"] == "plant" else (FIRST_TRAIT, FIRST_WEIGHT)
     call(vary, genomes, round(species["variation"] * VARIATION_ONE), *traits, seed, np.asarray(keys, np.int64))
-    return {"species": at, "genome": genomes, **columns(genomes, seed, keys)}
+    return {"species": index, "genome": genomes, **columns(genomes, seed, keys)}
 
 
 def _plant_columns(genomes: np.ndarray, seed: int, keys: np.ndarray) -> dict[str, Any]:
-    ages = draws(keys, seed, JITTER, 0) % (parameters.PLANT_OLD_TICKS // 2)
-    matter = {"tissue_count": 14, "sugar_count": 30, "water_count": 24, "oxygen_count": 4, "mineral_count": 2}
-    return {**matter, "stage": MODULE, "age_ticks": ages}
+    ages = draws(keys, seed, JITTER, JITTER_PLANT) % (parameters.PLANT_OLD_TICKS // 2)
+    return {**parameters.PLANT_FOUNDER_COUNTS, "stage": MODULE, "age_ticks": ages}
 
 
 def _monster_columns(genomes: np.ndarray, seed: int, keys: np.ndarray) -> dict[str, Any]:
-    built = np.minimum(8, 3 + (genomes[:, BIRTH_ORGANS].astype(np.int64) + 128 >> 5))
+    birth_organs = (genomes[:, BIRTH_ORGANS].astype(np.int64) - GENE_MIN) >> parameters.BIRTH_ORGANS_SHIFT
+    built = np.minimum(parameters.FOUNDER_ORGANS_MAX, parameters.FOUNDER_ORGANS_MIN + birth_organs)
     tissue = parameters.CORE_TISSUE_COUNT + built * parameters.ORGAN_TISSUE_COUNT
-    jitter = draws(keys, seed, JITTER, 1)
+    jitter = draws(keys, seed, JITTER, JITTER_MONSTER)
     matter: dict[str, Any] = {
         "tissue_count": tissue,
-        "sugar_count": 70 + jitter % 60,
-        "water_count": 80,
+        "sugar_count": parameters.FOUNDER_SUGAR_COUNT + jitter % parameters.FOUNDER_SUGAR_RANGE,
+        "water_count": parameters.FOUNDER_WATER_COUNT,
         "oxygen_count": parameters.OXYGEN_HELD_COUNT,
         "mineral_count": parameters.MINERAL_KEPT_COUNT,
     }
     state: dict[str, Any] = {
         "organs": organs_in(genomes, built),
         "organs_built": built,
-        "heading": (jitter >> 8) % 65536,
-        "age_ticks": (jitter >> 24) % 800,
-        "fatigue": (jitter >> 34) % 500,
+        "heading": (jitter >> HEADING_SHIFT) % TURN,
+        "age_ticks": (jitter >> AGE_SHIFT) % parameters.FOUNDER_AGE_RANGE_TICKS,
+        "fatigue": (jitter >> FATIGUE_SHIFT) % parameters.FOUNDER_FATIGUE_RANGE,
     }
     return {**matter, **state}
 
 
 def organs_in(genomes: np.ndarray, built: np.ndarray) -> np.ndarray:
-    """How many organs of each sort the first `built: int64[n]` slots of each genome ask for, `int8[n, organ]`."""
-    slots = genomes[:, :ORGAN_SLOTS].astype(np.int64)
-    codes = np.where(np.arange(ORGAN_SLOTS) < built[:, None], (slots + 128) % ORGAN_CODES, -1)
-    return (codes[:, :, None] == np.arange(len(ORGANS))).sum(axis=1).astype(np.int8)
+    """The number of organs of each sort in the first `built: int64[n]` slots of each genome, `int8[n, organ]`."""
+    organs = organs_in_slots(genomes)
+    organs = np.where(np.arange(organs.shape[1]) < built[:, None], organs, NO_ORGAN)
+    return (organs[:, :, None] == np.arange(len(ORGANS))).sum(axis=1).astype(np.int8)

@@ -1,6 +1,7 @@
-"""Earth's chemistry and climate: what a world file may leave out.
+"""Earth's reactions and the mobility of its substances: the default chemistry, which world files may change.
 
-The bodies' reactions use the catalysts of `contract.BODY_CATALYSTS` in 1/64 of a molecule a tick, hence their rates.
+Rates are shares a tick. The reactions of bodies have the rate 1/64, since body catalysts (`interface.BODY_CATALYSTS`)
+are in 1/64 molecule a tick. `sandbox/chemistry.py` says what catalysts and order mean.
 """
 
 from umwelt.sandbox.chemistry import Reaction
@@ -42,6 +43,7 @@ REACTIONS = (
 )
 
 SITES = ("cell", "plants", "monsters")
+"""Where reactions take place: in cells, or in the bodies of a table."""
 
 MOBILITY: dict[str, tuple[float, float]] = {
     "vapour": (0.40, 0.40),
@@ -52,4 +54,4 @@ MOBILITY: dict[str, tuple[float, float]] = {
     "carbon_dioxide": (0.60, 0.0),
     "mineral": (0.01, 0.0),
 }
-"""Shares of a cell's matter that spread, and that a full wind carries on, in a tick."""
+"""By substance: the share of a cell's matter that spreads in a tick, and the share that a full wind carries on."""

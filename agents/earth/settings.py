@@ -1,4 +1,4 @@
-"""What a world file says to Earth's laws: its sections, as they are written there."""
+"""The sections of a world file that Earth's laws read."""
 
 import msgspec
 
@@ -10,7 +10,7 @@ from umwelt.sandbox.units import centidegrees_from_celsius, fraction_from_float
 
 
 class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Sun, wind and air. Temperatures in degrees Celsius, times in ticks, shares and factors as plain numbers."""
+    """The section `[climate]`. Temperatures are in degrees Celsius, times in ticks, all else plain numbers."""
 
     day_ticks: int = 600
     year_ticks: int = 9600
@@ -26,12 +26,12 @@ class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     cloud: float = 0.4
     wind: float = 1.0
     tide: Height = 0
-    """How high the pull raises free water that has time to follow it, above the mean and below."""
+    """The height to which the tide raises free water above the mean, and lowers it below, if it has time to follow."""
     tide_ticks: int = 600
-    """From one high water to the next."""
+    """The time from one high tide to the next."""
 
     def table(self, capacity_count: int) -> Climate:
-        """The climate as integers."""
+        """The climate as integers. Raises WorldFileError for values out of range."""
         if min(self.day_ticks, self.year_ticks, self.tide_ticks) < 1:
             raise WorldFileError("climate: day_ticks, year_ticks and tide_ticks must be at least 1")
         for name in ("light", "latitude", "season", "cloud", "wind"):
@@ -63,7 +63,7 @@ class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ReactionSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A reaction of a world's own; see `sandbox/chemistry.py` for what rate, catalysts and order mean."""
+    """A reaction that a world adds; `sandbox/chemistry.py` says what rate, catalysts and order mean."""
 
     name: str
     equation: str
@@ -74,25 +74,25 @@ class ReactionSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ChemistrySettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What a world adds to Earth's chemistry or leaves out of it."""
+    """The section `[chemistry]`: what a world adds to Earth's chemistry, changes or leaves out."""
 
     substances: dict[str, str] = {}
     symbols: dict[str, str] = {}
-    """What stands for a formula in others, Earth's own among them, by symbol; each over elements and those above it."""
+    """Abbreviations of formulas for use in other formulas, Earth's included; each uses elements and those before it."""
     charges: dict[str, int] = {}
-    """Charges of the charged among the world's substances, in a unit of its own: reactions balance in them, too."""
+    """The charges of the world's charged substances, in any unit: reactions must balance in charge, too."""
     reactions: list[ReactionSettings] = []
     without: list[str] = []
     rates: dict[str, float] = {}
-    """Other rates for Earth's reactions, by name."""
+    """Rates that replace those of Earth's reactions, by name."""
     initial: dict[str, Count] = {}
-    """Molecules of a world's own substances in every cell at tick 0."""
+    """Molecules of the world's own substances in every cell at tick 0."""
     mobility: dict[str, list[float]] = {}
-    """Share that spreads, and share that a full wind carries on, in a tick, by substance."""
+    """The share of a substance that spreads in a tick, and the share that a full wind carries on, by substance."""
 
 
 class FounderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A group of founders."""
+    """A section `[[founders]]`: a group of founders of one species."""
 
     species: str
     count: int
@@ -101,23 +101,23 @@ class FounderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     organs: list[str] | None = None
     genes: dict[str, int] = {}
     wires: dict[str, dict[str, int]] = {}
-    """Weights of its net set anew: for each hidden unit or drive, what it hears and how strongly; see `wires.py`."""
+    """Weights of its net, for each hidden unit or drive, by the name of the input; see `founders.set_weights`."""
     genome: list[int] | None = None
-    """All genes in their order, as a journalled birth has them; in place of `like`, `organs`, `genes` and `wires`."""
+    """All genes in their order, as in a journalled birth; in place of `like`, `organs`, `genes` and `wires`."""
     genomes: list[str] | None = None
-    """Several such genomes, each as hexadecimal digits, two a gene; dealt out in turn over the group's founders."""
+    """Several such genomes, each in hexadecimal digits, two a gene; dealt out in turn over the founders."""
     behaviour: str = "net"
     clumps: Count = 0
     among: str = ""
-    """Another group that these are mixed with: their places and ids are drawn as one, and dice deal them out."""
+    """The group that these founders are mixed with: places and ids are drawn for both together, dice deal them out."""
     spores: float = 0.0
-    """The odds a tick that such a plant comes to be in a cell with the matter for it and no plant: see `spore.py`."""
+    """The odds per tick that such a plant appears in a cell with its matter and without plants: `laws/spore.py`."""
     variation: float = 0.02
-    """Share of its genes in which a founder differs from the others; given `genomes` stay as they are."""
+    """The share of its genes in which a founder differs from the template; given `genomes` stay as they are."""
 
 
 class EarthSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The sections of a world file that Earth's laws read."""
+    """All sections of a world file that Earth's laws read."""
 
     climate: ClimateSettings = ClimateSettings()
     ground: GroundSettings = GroundSettings()

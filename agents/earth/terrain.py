@@ -1,6 +1,7 @@
-"""The lie of the land at tick 0: hills, and where a world wants them islands and channels of deep water.
+"""The elevation of the ground at tick 0: hills, and (if the world file has them) islands and channels of deep water.
 
-All of it is integer, and a pure function of seed and global place. Lengths are in sixteenths of a cell.
+Elevations are integers, in the height of one molecule of water, and a pure function of seed and global place. Distances
+are in sixteenths of a cell.
 """
 
 from math import isqrt
@@ -9,42 +10,50 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from umwelt.agents.world_file import Count, one_of
+from umwelt.agents.world_file import Count
 from umwelt.sandbox.dice import draw, purpose
 from umwelt.sandbox.kernel import call, kernel
 from umwelt.sandbox.region import Torus
+from umwelt.sandbox.text import one_of
 
 GROUND = purpose("genesis.ground")
 COAST = purpose("genesis.coast")
 ISLAND = purpose("genesis.island")
 WIDEST_HILLS, WIDEST_BAYS = 64, 32
 SIXTEENTHS = 16
+NOISE_ONE, NOISE_BITS = 1024, 10
+"""Fractions of the noise, of its lattice and of the slope of the shore are in 1/1024."""
+DRAW_SHIFT = 63 - NOISE_BITS
+"""From a draw to the value of a corner of the noise's lattice."""
+MIN_OCTAVE_CELLS, MIN_STRENGTH = 4, 64
 SHORE_CELLS = 6
-"""How far from the sea's floor the land lies as high as its hills are."""
+"""The width of the slope from the floor of the sea to the full height of the hills."""
 BAY_CELLS = 12
-"""How far coasts wind inland, where their noise is twice the least that makes a bay."""
+"""The depth of bays where the noise of the coast is twice `BAY_MIN`."""
 BAY_MIN = 320
+"""Coast noise (0 to 1023) from which on there is a bay."""
 CANDIDATES = 12
+"""Places drawn for each island, of which the farthest from the others is taken."""
 SHAPES = ("hills", "islands")
 
 Height = Annotated[int, msgspec.Meta(ge=0, le=30_000)]
 
 
 class GroundSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What lies on a cell at tick 0, in molecules; elevations in the height of one molecule of water."""
+    """The section `[ground]`: the matter of each cell at tick 0, in molecules, and the shape of the ground."""
 
     hills: Height = 1600
     sea_level: Height = 620
     shape: str = "hills"
     """One of `SHAPES`."""
     islands: Annotated[int, msgspec.Meta(ge=1, le=16)] = 5
-    """How many, where the shape is islands."""
+    """The number of islands; read if `shape` is "islands"."""
     channels: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
-    """Channels of deep water along y. The world is a torus: two of them part it in two halves."""
+    """The number of channels of deep water along y. The world is a torus: two channels divide it into two halves."""
     channel_cells: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 16
-    """How wide deep water lies at least, between islands and in channels."""
+    """The least width of deep water, between islands and in channels."""
     sea_depth: Height = 2000
-    """How deep its floor lies below the sea's level; it may lie below 0, where the lowest hills end."""
+    """The depth of the floor below the level of the sea. The floor may lie below the lowest hills, which are at 0."""
     soil_water: Count = 420
     soil_holds: Count = 600
     vapour: Count = 60
@@ -56,74 +65,78 @@ class GroundSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 @kernel
 def draw_many(keys, seed, what, index, result):
-    """One draw for each key."""
+    """Write one draw of tick 0 for each key, `result: int64[key]`."""
     for i in range(len(keys)):
         result[i] = draw(seed, 0, keys[i], what, index)
 
 
 def draws(keys: np.ndarray, seed: int, what: int, index: int = 0) -> np.ndarray:
-    """Draws of tick 0 for many keys, `int64`."""
+    """Draws of tick 0 for many keys, `int64[key]`: purpose `what`, draw number `index`."""
     result = np.empty(len(keys), np.int64)
     call(draw_many, np.asarray(keys, np.int64), seed, what, index, result)
     return result
 
 
 def elevation_of(torus: Torus, seed: int, ground: GroundSettings) -> np.ndarray:
-    """The height of the ground, `int64[height, width]`: hills from 0 to about `hills`, and the floor of the sea."""
+    """The elevation of every cell, `int64[height, width]`: hills from 0 to about `ground.hills`, and the sea floor.
+
+    Raises WorldFileError for an unknown shape.
+    """
     one_of(ground.shape, SHAPES, "ground.shape")
     land = _noise(torus, seed, GROUND, ground.hills, WIDEST_HILLS)
-    middle = sea_distance(torus, seed, ground)
-    if middle is None:
+    distance = sea_distance(torus, seed, ground)
+    if distance is None:
         return land
-    bays = np.maximum(0, _noise(torus, seed, COAST, 1024, WIDEST_BAYS) - BAY_MIN)
-    coast = middle - ground.channel_cells * SIXTEENTHS // 2 - bays * (BAY_CELLS * SIXTEENTHS) // BAY_MIN
-    rise = _smooth(np.clip(coast * 1024 // (SHORE_CELLS * SIXTEENTHS), 0, 1024))
+    bays = np.maximum(0, _noise(torus, seed, COAST, NOISE_ONE, WIDEST_BAYS) - BAY_MIN)
+    coast = distance - ground.channel_cells * SIXTEENTHS // 2 - bays * (BAY_CELLS * SIXTEENTHS) // BAY_MIN
+    rise = _smooth(np.clip(coast * NOISE_ONE // (SHORE_CELLS * SIXTEENTHS), 0, NOISE_ONE))
     floor = ground.sea_level - ground.sea_depth
-    return floor + ((land - floor) * rise >> 10)
+    return floor + ((land - floor) * rise >> NOISE_BITS)
 
 
 def sea_distance(torus: Torus, seed: int, ground: GroundSettings) -> np.ndarray | None:
-    """How far each cell is from the middle line of the nearest sea, `int64[height, width]`; nothing without a sea."""
-    found = []
+    """The distance of cells from the middle line of the nearest sea, `int64[height, width]`; None without a sea."""
+    distances = []
     if ground.channels:
         x = np.arange(torus.width, dtype=np.int64)
         lines = np.arange(ground.channels, dtype=np.int64) * torus.width // ground.channels
         apart = np.abs(x[None, :] - lines[:, None])
         nearest = np.minimum(apart, torus.width - apart).min(axis=0) * SIXTEENTHS
-        found.append(np.broadcast_to(nearest, torus))
+        distances.append(np.broadcast_to(nearest, torus))
     if ground.shape == "islands":
-        found.append(_island_borders(torus, _island_middles(torus, seed, ground.islands)))
-    return np.minimum.reduce(found) if found else None
+        distances.append(_island_borders(torus, _island_middles(torus, seed, ground.islands)))
+    return np.minimum.reduce(distances) if distances else None
 
 
 def _island_middles(torus: Torus, seed: int, count: int) -> list[tuple[int, int]]:
-    """Places far from each other: each is, of some candidates drawn by dice, the furthest from those before it."""
+    """The middles of islands: each is, of some candidates drawn by dice, the farthest from all before it."""
     middles: list[tuple[int, int]] = []
     drawn = draws(np.arange(count * CANDIDATES, dtype=np.int64), seed, ISLAND) % torus.cells
-    for at in range(count):
-        candidates = [divmod(cell, torus.width) for cell in drawn[at * CANDIDATES : (at + 1) * CANDIDATES].tolist()]
+    for island in range(count):
+        cells = drawn[island * CANDIDATES : (island + 1) * CANDIDATES].tolist()
+        candidates = [divmod(cell, torus.width) for cell in cells]
         middles.append(
-            max(candidates, key=lambda one: min((_square(torus, one, other) for other in middles), default=0))
+            max(candidates, key=lambda place: min((_square(torus, place, other) for other in middles), default=0))
         )
     return middles
 
 
 def _square(torus: Torus, one: tuple[int, int], other: tuple[int, int]) -> int:
-    """The square of how far two places on the torus are apart."""
+    """The square of the distance of two places on the torus, in cells."""
     return sum(min(abs(a - b), side - abs(a - b)) ** 2 for a, b, side in zip(one, other, torus, strict=True))
 
 
 def _island_borders(torus: Torus, middles: list[tuple[int, int]]) -> np.ndarray:
-    """How far each cell is from the line between its island's middle and the next, `int64[height, width]`."""
+    """The distance of every cell from the line halfway between its island and the next, `int64[height, width]`."""
     best = np.full(torus, -(1 << 40), np.int64)
     for y, x in middles:
         dy, dx = (
-            (np.arange(side, dtype=np.int64) - at + side // 2) % side - side // 2
-            for side, at in zip(torus, (y, x), strict=True)
+            (np.arange(side, dtype=np.int64) - middle + side // 2) % side - side // 2
+            for side, middle in zip(torus, (y, x), strict=True)
         )
         border = np.full(torus, 1 << 40, np.int64)
         for other in middles:
-            for image in np.ndindex(3, 3):  # the next island may be an image of the same one
+            for image in np.ndindex(3, 3):  # the next island may be an image of the same island
                 vy, vx = (
                     b - a + (turn - 1) * side for a, b, turn, side in zip((y, x), other, image, torus, strict=True)
                 )
@@ -135,26 +148,27 @@ def _island_borders(torus: Torus, middles: list[tuple[int, int]]) -> np.ndarray:
     return best
 
 
-def _noise(torus: Torus, seed: int, what: int, most: int, widest: int) -> np.ndarray:
-    """Value noise in integers, four octaves on the torus, `int64[height, width]` from 0 to about `most`."""
+def _noise(torus: Torus, seed: int, what: int, amplitude: int, widest: int) -> np.ndarray:
+    """Value noise in integers, several octaves on the torus, `int64[height, width]` from 0 to about `amplitude`."""
     total = np.zeros(torus, np.int64)
-    octave, strength, strengths = min(widest, min(torus) // 2), 1024, 0
-    while octave >= 4 and strength >= 64:
+    octave, strength, strengths = min(widest, min(torus) // 2), NOISE_ONE, 0
+    while octave >= MIN_OCTAVE_CELLS and strength >= MIN_STRENGTH:
         rows, columns = max(1, torus.height // octave), max(1, torus.width // octave)
         keys = np.arange(rows * columns, dtype=np.int64) + octave * (1 << 32)
-        corners = (draws(keys, seed, what, octave) >> 53).reshape(rows, columns)
-        y = np.arange(torus.height, dtype=np.int64) * rows * 1024 // torus.height
-        x = np.arange(torus.width, dtype=np.int64) * columns * 1024 // torus.width
-        fy, fx = _smooth(y & 1023)[:, None], _smooth(x & 1023)[None, :]
-        y0, x0 = y >> 10, x >> 10
+        corners = (draws(keys, seed, what, octave) >> DRAW_SHIFT).reshape(rows, columns)
+        y = np.arange(torus.height, dtype=np.int64) * rows * NOISE_ONE // torus.height
+        x = np.arange(torus.width, dtype=np.int64) * columns * NOISE_ONE // torus.width
+        fy, fx = _smooth(y & (NOISE_ONE - 1))[:, None], _smooth(x & (NOISE_ONE - 1))[None, :]
+        y0, x0 = y >> NOISE_BITS, x >> NOISE_BITS
         y1, x1 = (y0 + 1) % rows, (x0 + 1) % columns
-        top = corners[np.ix_(y0, x0)] * (1024 - fx) + corners[np.ix_(y0, x1)] * fx
-        bottom = corners[np.ix_(y1, x0)] * (1024 - fx) + corners[np.ix_(y1, x1)] * fx
-        total += ((top * (1024 - fy) + bottom * fy) >> 20) * strength
+        top = corners[np.ix_(y0, x0)] * (NOISE_ONE - fx) + corners[np.ix_(y0, x1)] * fx
+        bottom = corners[np.ix_(y1, x0)] * (NOISE_ONE - fx) + corners[np.ix_(y1, x1)] * fx
+        total += ((top * (NOISE_ONE - fy) + bottom * fy) >> 2 * NOISE_BITS) * strength
         strengths += strength
         octave, strength = octave // 2, strength // 2
-    return total * most // max(1, strengths * 1024)
+    return total * amplitude // max(1, strengths * NOISE_ONE)
 
 
 def _smooth(t: np.ndarray) -> np.ndarray:
-    return (t * t * (3072 - 2 * t)) >> 20
+    """The smooth step 3 t^2 - 2 t^3 of fractions in 1/1024."""
+    return (t * t * (3 * NOISE_ONE - 2 * t)) >> 2 * NOISE_BITS

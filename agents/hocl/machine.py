@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from umwelt.agents.hocl.matching import Choose
-from umwelt.agents.hocl.parser import Program, naming
+from umwelt.agents.hocl.parser import Program, prefix_errors
 from umwelt.agents.hocl.terms import Atom, Rule, Solution, check_extent
 from umwelt.agents.hocl.vessel import Vessel
 from umwelt.sandbox.dice import draw, purpose
@@ -106,7 +106,7 @@ class Machine:
 
     def react(self) -> None:
         """Let it react until it is inert; a `ProgramError` if that takes more than the limits allow."""
-        with naming(self.program.source):
+        with prefix_errors(self.program.source):
             while self._waiting:
                 self._vessel.add(self._at_rest(self._waiting[0], 1))
                 self._waiting.pop(0)

@@ -10,7 +10,7 @@ from itertools import product
 
 from umwelt.agents.hocl.machine import Limits
 from umwelt.agents.hocl.matching import reaction_of
-from umwelt.agents.hocl.parser import Program, naming
+from umwelt.agents.hocl.parser import Program, prefix_errors
 from umwelt.agents.hocl.terms import Atom, Rest, Rule, Solution, check_extent, key, same
 from umwelt.agents.hocl.values import Frame
 from umwelt.sandbox.errors import ProgramError
@@ -22,7 +22,7 @@ MAX_KEPT_ATOMS = 2_000_000
 def all_outcomes(program: Program, drops: Iterable[Atom] = (), limits: Limits | None = None) -> list[Solution]:
     """All that a program may come to, in canonical order; `drops` fall one after another, each into what is inert."""
     explorer = Explorer(limits or Limits())
-    with naming(program.source):
+    with prefix_errors(program.source):
         found = explorer.at_rest(program.start)
         for atom in drops:
             fallen = [Solution([*solution.atoms, atom]) for solution in found]

@@ -95,7 +95,7 @@ class Program:
     @cached_property
     def start(self) -> Solution:
         """The solution before anything reacts."""
-        with naming(self.source):
+        with prefix_errors(self.source):
             return atoms_made(self.molecule)[0]
 
     @property
@@ -116,7 +116,7 @@ class Program:
         parser.scope = dict.fromkeys((rule.name for rule in self.molecule.lets), "rule")
         atom, _ = parser.atom()
         parser.end()
-        with naming(source):
+        with prefix_errors(source):
             return atoms_made(Molecule(self.molecule.lets, (atom,)))[0]
 
     def __str__(self) -> str:
@@ -124,7 +124,7 @@ class Program:
 
 
 @contextmanager
-def naming(source: str) -> Iterator[None]:
+def prefix_errors(source: str) -> Iterator[None]:
     """Puts the program's name before what is wrong with it."""
     try:
         yield

@@ -5,8 +5,8 @@ from importlib import resources
 from pathlib import Path
 
 from umwelt.agents.hocl.parser import MAX_TEXT, Program, parse
-from umwelt.agents.world_file import one_line
 from umwelt.sandbox.errors import ProgramError
+from umwelt.sandbox.text import one_line
 
 
 def bundled_programs() -> dict[str, Path]:

@@ -1,8 +1,8 @@
-"""What is measured of a world at a tick: numbers by name, read from its cells and beings without touching them.
+"""Measures: numbers by name that are read from the cells and beings of a world at a tick, without changing them.
 
-A measure is a function of a world and of a region that owns the torus, just after a tick. Of one world it always tells
-the same names, NaN where there is nothing to be measured: so a misspelt name is found before anything is run. The
-numbers are for people: floats are welcome here, since no law ever reads them.
+A measure is a function of a world file and of a region that owns the whole torus, just after a tick. For one world it
+always returns the same names, with NaN where there is nothing to measure, so that a misspelt name is found before
+anything runs. Measures may use floats: no law reads them.
 """
 
 import inspect
@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 
 from umwelt.agents.measures import behaviour, bodies, census, foraging, halves, plants
-from umwelt.agents.world_file import WorldFile, load_object, one_line, one_of
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.region import Region
+from umwelt.sandbox.text import load_object, one_line, one_of
 
-Measure = Callable[[WorldFile, Region], dict[str, float]]
+Measure = Callable[[WorldFile, Region], Mapping[str, float]]
+"""The type of a measure."""
 
 MEASURES: dict[str, Measure] = {
     "populations": census.populations,
@@ -33,52 +35,57 @@ MEASURES: dict[str, Measure] = {
     "fodder": foraging.fodder,
     "patches": foraging.patches,
 }
+"""The measures that come with Umwelt, by name."""
 
 
-def measure_named(name: str, place: str = "measures") -> Measure:
-    """A measure by its name, or one's own as `"package.module:function"`."""
+def find_measure(name: str, place: str = "measures") -> Measure:
+    """Returns a measure by its name, or a user's own by its reference `"package.module:function"`.
+
+    Raises WorldFileError, which begins with `place`, if there is none.
+    """
     if ":" not in name:
         return MEASURES[one_of(name, MEASURES, place)]
-    if not callable(measure := load_object(name, place)):
-        raise WorldFileError(f'{place}: "{name}" is no function: name one of a world and a region')
+    measure: Measure = load_object(name, place)
+    if not callable(measure):
+        raise WorldFileError(f'{place}: "{name}" is not a function: name a function of a world and a region')
     return measure
 
 
-def measured(world: WorldFile, region: Region, names: Sequence[str]) -> dict[str, float]:
-    """All that some measures tell of a region."""
-    found: dict[str, float] = {}
+def measure_region(world: WorldFile, region: Region, names: Sequence[str]) -> dict[str, float]:
+    """Returns the numbers of several measures together."""
+    numbers: dict[str, float] = {}
     for name in names:
-        found |= _by_ones_own(name, world, region) if ":" in name else MEASURES[name](world, region)
-    return found
+        numbers |= _run_user_measure(name, world, region) if ":" in name else MEASURES[name](world, region)
+    return numbers
 
 
-def _by_ones_own(name: str, world: WorldFile, region: Region) -> dict[str, float]:
-    """What a measure tells that is not ours; whatever is wrong with it is said in one line."""
+def _run_user_measure(name: str, world: WorldFile, region: Region) -> dict[str, float]:
+    """Returns the numbers of a user's own measure; raises WorldFileError if it fails or returns anything else."""
     place = f'measures: "{name}"'
     try:
-        told = measure_named(name)(world, region)
-    except Exception as error:  # anything may happen in it
-        line = f"{place} fails at tick {region.tick}: {type(error).__name__}: {error}: mend it"
+        numbers = find_measure(name)(world, region)
+    except Exception as error:  # a user's code may raise anything
+        line = f"{place} fails at tick {region.tick}: {type(error).__name__}: {error}: correct it"
         raise WorldFileError(one_line(line)) from None
-    if not isinstance(told, Mapping):
-        raise WorldFileError(f"{place} tells {type(told).__name__}: let it tell numbers by name")
-    for column, value in told.items():
+    if not isinstance(numbers, Mapping):
+        raise WorldFileError(f"{place} returns {type(numbers).__name__}: return a dict of numbers by name")
+    for column, value in numbers.items():
         if not isinstance(column, str) or column == "tick" or not isinstance(value, Real):
-            line = f"{place} tells {column!r} = {value!r}: let it tell numbers by name, none called tick"
+            line = f'{place} returns {column!r} = {value!r}: return numbers by name, and no name "tick"'
             raise WorldFileError(one_line(line))
-    return {column: float(value) for column, value in told.items()}
+    return {column: float(value) for column, value in numbers.items()}
 
 
-def source_of(name: str) -> str:
-    """The text of a measure of one's own: where it has changed, results are of another. Nothing of one of ours."""
+def measure_source(name: str) -> str:
+    """Returns the source text of a user's own measure, to notice that it has changed; empty for the bundled ones."""
     if ":" not in name:
         return ""
     try:
-        return inspect.getsource(measure_named(name))
+        return inspect.getsource(find_measure(name))
     except (OSError, TypeError):
         return ""
 
 
-def known(found: Mapping[str, float]) -> dict[str, float]:
-    """Without what is NaN."""
-    return {name: value for name, value in found.items() if not math.isnan(value)}
+def without_nan(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Returns the numbers that are not NaN."""
+    return {name: value for name, value in numbers.items() if not math.isnan(value)}

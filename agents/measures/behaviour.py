@@ -1,93 +1,99 @@
-"""What monsters do about what they sense, read from the stimuli and drives of the tick that has just been.
+"""What monsters do about what they sense, read from the stimuli and drives of the last tick.
 
-Those born in it have not sensed anything yet and are left out. Where nobody is in question a number is NaN.
+Monsters that were born in that tick have not sensed anything yet and are left out. A number is NaN if there are no
+monsters that it could be measured of.
 """
 
 import numpy as np
 
 from umwelt.agents.body.interface import OTHER_SIZE, STIMULI
 from umwelt.agents.measures.census import mean_of, species_rows
-from umwelt.agents.measures.others import seen_by
+from umwelt.agents.measures.others import sensed_others
 from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.laws.weather import DRYNESS
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import ONE, SUBCELL_BITS
 
 STRANGER_KINSHIP = ONE // 2
-"""Who is less akin is a stranger."""
+"""A being of less kinship is a stranger."""
+ENVIRONMENT_LAYERS = 4
 
 
 def behaviour(world: WorldFile, region: Region) -> dict[str, float]:
-    """How the awake of each monster species turn and blink, and how tired those are who fall asleep.
+    """How the awake monsters of each species turn and blink, and how tired those are that fall asleep.
 
-    `toward_food`: the mean over those who meet more plant or aroma at one side, of 1 for turning there and -1 for
-    turning away. `toward_strangers`: the same for a stranger in sight, and `toward_NAME` for another species by its
-    name; flight is negative. `.count` of each says over how many, and `.errors` how many standard errors the mean is
-    from 0, which is that of turning by chance.
-    `blinking_dry`, `blinking_moist`: the share with shut eyes in the drier and the moister half of the places where
-    they are, and `blinking_more` their difference. `fatigue_falling`, `fatigue_awake`: of those who have fallen asleep
-    this tick, and of all awake, 0 to 1; `fatigue_more` is the difference.
+    `toward_food`: over the monsters whose right and left antenna meet different amounts of plant and aroma, the mean of
+    1 for turning to the side of more and -1 for turning away. `toward_strangers`: the same for the side of a visible
+    stranger, and `toward_NAME` for a being of the species NAME; negative is flight. `.count` of each is the number of
+    monsters, and `.errors` by how many standard errors the mean differs from 0, its value for turns at random.
+
+    `blinking_dry`, `blinking_moist`: the share of shut eyes in the drier and the moister half of the places where the
+    monsters are, split at the median; `blinking_more` is their difference. `fatigue_falling`, `fatigue_awake`: the mean
+    fatigue (0 to 1) of those that fell asleep in this tick, and of all awake; `fatigue_more` is the difference.
     """
     monsters = region.tables["monsters"]
-    found: dict[str, float] = {}
-    dryness = region.scratch("environment", "int16", 4)[DRYNESS]
-    kinds = species_rows(world, region, "monsters")
-    for species, rows in kinds.items():
+    numbers: dict[str, float] = {}
+    dryness = region.scratch("environment", "int16", ENVIRONMENT_LAYERS)[DRYNESS]
+    rows_by_species = species_rows(world, region, "monsters")
+    for species, rows in rows_by_species.items():
         rows = rows[monsters["one"][rows] == ONE]
         awake = rows[monsters["asleep"][rows] == 0]
         stimuli, turn = monsters["stimuli"][awake].astype(np.int64), monsters["turn"][awake]
-        found |= _turning(f"{species}.toward_food", turn, _right_more(stimuli, "plant") + _right_more(stimuli, "aroma"))
-        seen = (stimuli[:, OTHER_SIZE] > 0) & (stimuli[:, STIMULI.index("other_kinship")] < STRANGER_KINSHIP)
-        bearing, other = stimuli[:, STIMULI.index("other_bearing")], seen_by(region, awake)
-        found |= _turning(f"{species}.toward_strangers", turn, np.where(seen, bearing, 0))
-        for name, others in kinds.items():
+        food = _right_minus_left(stimuli, "plant") + _right_minus_left(stimuli, "aroma")
+        numbers |= _turning(f"{species}.toward_food", turn, food)
+        kinship = stimuli[:, STIMULI.index("other_kinship")]
+        is_stranger = (stimuli[:, OTHER_SIZE] > 0) & (kinship < STRANGER_KINSHIP)
+        bearing, others = stimuli[:, STIMULI.index("other_bearing")], sensed_others(region, awake)
+        numbers |= _turning(f"{species}.toward_strangers", turn, np.where(is_stranger, bearing, 0))
+        for name, rows_of_name in rows_by_species.items():
             if name != species:
-                found |= _turning(f"{species}.toward_{name}", turn, np.where(np.isin(other, others), bearing, 0))
+                side = np.where(np.isin(others, rows_of_name), bearing, 0)
+                numbers |= _turning(f"{species}.toward_{name}", turn, side)
         air = dryness[monsters["y_fixed"][awake] >> SUBCELL_BITS, monsters["x_fixed"][awake] >> SUBCELL_BITS]
-        found |= _blinking(species, air, monsters["eyes_shut"][awake])
-        found |= _falling_asleep(species, region, rows, awake)
-    return found
+        numbers |= _blinking(species, air, monsters["eyes_shut"][awake])
+        numbers |= _falling_asleep(species, region, rows, awake)
+    return numbers
 
 
-def _right_more(stimuli: np.ndarray, sense: str) -> np.ndarray:
-    """How much more of something the right antenna meets than the left, `int64[being]`."""
+def _right_minus_left(stimuli: np.ndarray, sense: str) -> np.ndarray:
+    """Returns how much more of a sense the right antenna meets than the left, `int64[beings]`."""
     return stimuli[:, STIMULI.index(f"{sense}_right")] - stimuli[:, STIMULI.index(f"{sense}_left")]
 
 
-def _turning(name: str, turn: np.ndarray, right_more: np.ndarray) -> dict[str, float]:
-    """How those whom something calls to one side turn toward it; of signs at random the mean of n errs by 1/sqrt(n)."""
-    called = right_more != 0
-    count = int(np.count_nonzero(called))
-    mean = mean_of(np.sign(turn[called]) * np.sign(right_more[called]))
+def _turning(name: str, turn: np.ndarray, side: np.ndarray) -> dict[str, float]:
+    """Returns how beings turn toward `side`: positive right, 0 none. The mean of n random signs errs by 1/sqrt(n)."""
+    has_side = side != 0
+    count = int(np.count_nonzero(has_side))
+    mean = mean_of(np.sign(turn[has_side]) * np.sign(side[has_side]))
     return {f"{name}.count": float(count), name: mean, f"{name}.errors": mean * count**0.5}
 
 
 def _blinking(species: str, dryness: np.ndarray, shut: np.ndarray) -> dict[str, float]:
-    """Shares with shut eyes in drier and moister places, split at the median; NaN where all are alike dry.
+    """Returns the shares of shut eyes in drier and moister places; NaN if all places are equally dry.
 
-    Were both shares one, the difference would err as that of two samples of the same share does.
+    The standard error of their difference is that of two samples with one common share.
     """
     dry = dryness > np.median(dryness) if len(dryness) else np.zeros(0, bool)
     in_dry, in_moist = (mean_of(shut[dry]), mean_of(shut[~dry])) if dry.any() else (np.nan, np.nan)
-    more, share = in_dry - in_moist, mean_of(shut)
+    difference, share = in_dry - in_moist, mean_of(shut)
     error = (share * (1 - share) * (1 / dry.sum() + 1 / (~dry).sum())) ** 0.5 if dry.any() else np.nan
     return {
         f"{species}.blinking_dry": in_dry,
         f"{species}.blinking_moist": in_moist,
-        f"{species}.blinking_more": more,
-        f"{species}.blinking_more.errors": float(more / error) if error else 0.0,
+        f"{species}.blinking_more": difference,
+        f"{species}.blinking_more.errors": float(difference / error) if error else 0.0,
     }
 
 
 def _falling_asleep(species: str, region: Region, rows: np.ndarray, awake: np.ndarray) -> dict[str, float]:
-    """How tired those are who fall asleep, against the awake.
+    """Returns the fatigue of those that fell asleep in this tick, and of the awake.
 
-    A sleeper's eyes are shut and moist, so one who sleeps now and sensed dry eyes has slept for this tick alone.
+    The eyes of a sleeping monster are shut and moist: one that sleeps now and sensed dry eyes fell asleep in this tick.
     """
     monsters = region.tables["monsters"]
     falling = rows[(monsters["asleep"][rows] == 1) & (monsters["dry_eyes"][rows] > 0)]
-    tired = monsters["stimuli"][:, STIMULI.index("fatigue")]
-    of_falling, of_awake = mean_of(tired[falling]) / ONE, mean_of(tired[awake]) / ONE
+    fatigue = monsters["stimuli"][:, STIMULI.index("fatigue")]
+    of_falling, of_awake = mean_of(fatigue[falling]) / ONE, mean_of(fatigue[awake]) / ONE
     return {
         f"{species}.falling_asleep": float(len(falling)),
         f"{species}.fatigue_awake": of_awake,

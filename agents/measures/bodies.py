@@ -1,4 +1,4 @@
-"""How the living are, and what they have inherited."""
+"""The state of living monsters, and what monsters and plants have inherited."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,15 @@ from umwelt.agents.measures.census import mean_of, species_rows
 from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.region import Region
 
+GENE_OFFSET = 128
+"""Genes are int8: added, this makes them 0 to 255."""
+
 
 def state(world: WorldFile, region: Region) -> dict[str, float]:
     """Means over each monster species: share asleep and with shut eyes, sugar, tissue, speed, age, generation."""
-    monsters, found = region.tables["monsters"], dict[str, float]()
+    monsters, numbers = region.tables["monsters"], dict[str, float]()
     for species, rows in species_rows(world, region, "monsters").items():
-        found |= {
+        numbers |= {
             f"{species}.asleep": mean_of(monsters["asleep"][rows]),
             f"{species}.eyes_shut": mean_of(monsters["eyes_shut"][rows]),
             f"{species}.sugar_count": mean_of(monsters["counts"][rows, SUGAR]),
@@ -24,34 +27,34 @@ def state(world: WorldFile, region: Region) -> dict[str, float]:
             f"{species}.age_ticks": mean_of(monsters["age_ticks"][rows]),
             f"{species}.generation": mean_of(monsters["generation"][rows]),
         }
-    return found
+    return numbers
 
 
 def traits(world: WorldFile, region: Region) -> dict[str, float]:
-    """Mean and standard deviation of each gene that has a name, over each species (of plants over their modules)."""
-    plants, monsters, found = region.tables["plants"], region.tables["monsters"], dict[str, float]()
+    """Mean and standard deviation of each gene with a name, over each species; for plants over their modules."""
+    plants, monsters, numbers = region.tables["plants"], region.tables["monsters"], dict[str, float]()
     for species, rows in species_rows(world, region, "plants").items():
-        grown = rows[plants["stage"][rows] == MODULE]
-        found |= _spread(species, PLANT_GENES, plants["genome"][grown])
+        modules = rows[plants["stage"][rows] == MODULE]
+        numbers |= _distribution(species, PLANT_GENES, plants["genome"][modules])
     for species, rows in species_rows(world, region, "monsters").items():
         genes = monsters["genome"][rows, FIRST_TRAIT : FIRST_TRAIT + len(MONSTER_TRAITS)]
-        found |= _spread(species, MONSTER_TRAITS, genes)
-    return found
+        numbers |= _distribution(species, MONSTER_TRAITS, genes)
+    return numbers
 
 
 def organs(world: WorldFile, region: Region) -> dict[str, float]:
-    """Mean number of organs of each sort over each monster species: `built`, and what its genome asks for in all."""
-    monsters, found = region.tables["monsters"], dict[str, float]()
+    """Mean number of organs of each sort over each monster species: `.built`, and `.asked` for by the whole genome."""
+    monsters, numbers = region.tables["monsters"], dict[str, float]()
     for species, rows in species_rows(world, region, "monsters").items():
-        codes = (monsters["genome"][rows, :ORGAN_SLOTS].astype(np.int64) + 128) % ORGAN_CODES
-        for at, organ in enumerate(ORGANS):
-            found[f"{species}.{organ}.built"] = mean_of(monsters["organs"][rows, at])
-            found[f"{species}.{organ}.asked"] = mean_of((codes == at).sum(axis=1))
-    return found
+        codes = (monsters["genome"][rows, :ORGAN_SLOTS].astype(np.int64) + GENE_OFFSET) % ORGAN_CODES
+        for code, organ in enumerate(ORGANS):
+            numbers[f"{species}.{organ}.built"] = mean_of(monsters["organs"][rows, code])
+            numbers[f"{species}.{organ}.asked"] = mean_of((codes == code).sum(axis=1))
+    return numbers
 
 
-def _spread(species: str, names: Sequence[str], genes: np.ndarray) -> dict[str, float]:
-    """Mean and standard deviation by name, `genes: int8[being, name]`."""
+def _distribution(species: str, names: Sequence[str], genes: np.ndarray) -> dict[str, float]:
+    """Returns mean and standard deviation of each gene; `genes` is `int8[beings, names]`."""
     means, deviations = (genes.mean(axis=0), genes.std(axis=0)) if len(genes) else np.full((2, len(names)), np.nan)
-    found = {f"{species}.{name}.mean": float(means[at]) for at, name in enumerate(names)}
-    return found | {f"{species}.{name}.deviation": float(deviations[at]) for at, name in enumerate(names)}
+    numbers = {f"{species}.{name}.mean": float(means[gene]) for gene, name in enumerate(names)}
+    return numbers | {f"{species}.{name}.deviation": float(deviations[gene]) for gene, name in enumerate(names)}

@@ -1,12 +1,12 @@
-"""Cycles: what moves between the pools of a world, measured exactly while its laws run.
+"""Cycles: what moves between the pools of a world, counted exactly while its laws run.
 
 A pool is where matter stays for a while: the substances of the cells, and the bodies of each kind. A cycle counts one
 thing through all pools: the atoms of an element, or the molecules of water or of oxygen gas, which reactions also make
-and use up. What a pool takes in and gives out is counted for every reaction, and for every way in which bodies take and
-give, each by itself: two flows against each other do not cancel. What stays within a pool (a seed, a bite, water that
-runs downhill) is no flow.
+and use up. What enters and leaves a pool is counted for every reaction, and for every process by which bodies take and
+give, separately: flows in opposite directions do not cancel. What stays within a pool (a seed, a bite, water that runs
+downhill) is not a flow.
 
-The residence time of a pool is its stock over what it gives out in a time, at a steady state (Schlesinger and
+The residence time of a pool is its stock divided by its outflow for each tick, at a steady state (Schlesinger and
 Bernhardt, "Biogeochemistry: An Analysis of Global Change", 3rd ed. 2013, chapter 1).
 """
 
@@ -44,43 +44,47 @@ POOLS = {
 
 ELEMENTS = {"C": "carbon", "H": "hydrogen", "N": "nitrogen", "O": "oxygen"}
 MOLECULES = {"water": "H2O", "oxygen gas": "O2"}
-"""Cycles of molecules; every substance of the same formula is of the cycle."""
+"""Cycles of molecules; every substance of the same formula is part of the cycle."""
 
 GIVEN, TAKEN = "given by people", "taken by people"
+ENVIRONMENT_LAYERS = 4
 EXCHANGED = tuple(substance for substance in TRADED if substance not in (DETRITUS, SUGAR))
-"""What no body both gives and takes in one tick: so what each has more of afterwards it took, what it has less it gave.
-Food goes one way only, from the cell; scents the other, and come from the body's sugar."""
+"""Substances that no body both gives and takes in one tick: a body that has more of one afterwards took it, a body that
+has less gave it. Food goes one way only, from the cell to the body; scents the other, and are made of the body's
+sugar."""
 EMITTED = {"plants": (AROMA,), "monsters": (MUSK, ALARM)}
+"""The scents that bodies of each kind give off."""
 FED = {"monsters": (DETRITUS, SUGAR)}
+"""The food that bodies of each kind take from their cell."""
 
 
 @dataclass(frozen=True)
 class Turnover:
-    """What a pool held and what went through it, in molecules or atoms as its cycle counts."""
+    """What a pool held and what went through it, in the unit of its cycle."""
 
     pool: str
     ticks: int
     stock_first: int
     stock_last: int
     stock_sum: int
-    """The stocks at the starts of all ticks together."""
+    """The sum of the stocks at the starts of all ticks."""
     inflow: int
     outflow: int
 
     @property
     def stock_mean(self) -> float:
-        """What the pool held on average."""
+        """The mean stock."""
         return self.stock_sum / self.ticks
 
     @property
     def residence_ticks(self) -> float | None:
-        """How long matter stays; None where nothing left the pool."""
+        """How long matter stays; None if nothing left the pool."""
         return self.stock_sum / self.outflow if self.outflow else None
 
 
 @dataclass(frozen=True)
 class Flow:
-    """What one process brought to a pool and took from it."""
+    """What one process added to a pool and took from it."""
 
     process: str
     pool: str
@@ -90,7 +94,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class Cycle:
-    """One thing through all pools that ever held it."""
+    """One thing through all pools that ever held it; `unit` is "atoms" or "molecules"."""
 
     name: str
     unit: str
@@ -98,23 +102,24 @@ class Cycle:
     flows: list[Flow]
 
 
-def counted(chemistry: Chemistry) -> tuple[list[tuple[str, str]], np.ndarray]:
-    """The cycles of a chemistry, each by name and unit, and how many of it a molecule holds, `int64[cycle, substance]`.
+def cycle_weights(chemistry: Chemistry) -> tuple[list[tuple[str, str]], np.ndarray]:
+    """Returns the cycles of a chemistry and their weights, those of molecules first, then those of elements.
 
-    Molecules first, then elements.
+    Cycles are pairs of name and unit; weights (`int64[cycles, substances]`) tell how many of each a molecule holds.
     """
     contents = chemistry.content.values()
-    same = [[content == chemistry.parsed(wanted, name) for content in contents] for name, wanted in MOLECULES.items()]
+    same = [[content == chemistry.parsed(formula, name) for content in contents] for name, formula in MOLECULES.items()]
     names = [(name, "molecules") for name in MOLECULES]
     names += [(ELEMENTS.get(element, element), "atoms") for element in chemistry.elements]
     return names, np.concatenate([np.array(same, np.int64), chemistry.composition()[: len(chemistry.elements)]])
 
 
-class Meter:
-    """Measures the flows of a region that owns its torus, from now on.
+class CycleMeter:
+    """Counts the flows of a region that owns its torus, from its creation on.
 
-    `world` is the region's world with each of its laws measured: run it instead, and it comes out the same, bit for
-    bit. What is in the region at the start of a tick and was not at the end of the one before is the work of people.
+    `world` is the region's world with each of its laws measured: run the region by it, and the world comes out the
+    same, bit for bit. What changes between the end of a tick and the start of the next was given or taken by people.
+    `cycles` returns what was counted so far.
     """
 
     def __init__(self, world: WorldFile, region: Region):
@@ -126,137 +131,141 @@ class Meter:
         self.ticks = 0
         self._first_law = world.laws.order[0]
         self._places = [CELLS, *(name for name, table in region.tables.items() if "counts" in table)]
-        of_substance = [POOLS.get(name, name.replace("_", " ")) for name in chemistry.names]
-        self.pools = [*dict.fromkeys(of_substance), *self._places[1:]]
-        self._pool_of = np.array([self.pools.index(name) for name in of_substance])
-        self._names, self._weights = counted(chemistry)
-        self._now = self._matter(region)
+        pools = [POOLS.get(name, name.replace("_", " ")) for name in chemistry.names]
+        self.pools = [*dict.fromkeys(pools), *self._places[1:]]
+        self._pool_of = np.array([self.pools.index(name) for name in pools])
+        self._names, self._weights = cycle_weights(chemistry)
+        self._matter = self._count_matter(region)
         self._first = self._stocks()
         self._sum = np.zeros_like(self._first)
-        self._moved: dict[str, np.ndarray] = {}
-        """What each process brought and took, `int64[2, pool, cycle]`."""
+        self._flows: dict[str, np.ndarray] = {}
+        """Inflow and outflow by process, `int64[2, pools, cycles]`."""
 
     def cycles(self) -> list[Cycle]:
-        """What was measured until now."""
+        """Returns what was counted so far."""
         last, nothing = self._stocks(), np.zeros((2, *self._first.shape), np.int64)
-        moved = sum(self._moved.values(), nothing)
-        told = self._first | last | self._sum | moved[0] | moved[1]
-        found = []
-        for at, (name, unit) in enumerate(self._names):
+        inflow, outflow = sum(self._flows.values(), nothing)
+        is_used = self._first | last | self._sum | inflow | outflow
+        cycles = []
+        for cycle, (name, unit) in enumerate(self._names):
+            numbers = (self._first, last, self._sum, inflow, outflow)
             pools = [
-                Turnover(self.pools[p], self.ticks, *[int(n[p, at]) for n in (self._first, last, self._sum, *moved)])
-                for p in np.flatnonzero(told[:, at])
+                Turnover(self.pools[pool], self.ticks, *[int(counts[pool, cycle]) for counts in numbers])
+                for pool in np.flatnonzero(is_used[:, cycle])
             ]
             flows = [
-                Flow(process, self.pools[p], int(both[0, p, at]), int(both[1, p, at]))
-                for process, both in self._moved.items()
-                for p in np.flatnonzero(both[:, :, at].any(axis=0))
+                Flow(process, self.pools[pool], int(both[0, pool, cycle]), int(both[1, pool, cycle]))
+                for process, both in self._flows.items()
+                for pool in np.flatnonzero(both[:, :, cycle].any(axis=0))
             ]
-            found.append(Cycle(name, unit, pools, flows))
-        return found
+            cycles.append(Cycle(name, unit, pools, flows))
+        return cycles
 
     # --- booking
 
-    def _matter(self, region: Region) -> np.ndarray:
-        """Molecules by place and substance, `int64[place, substance]`."""
-        found = matter_of(region)
-        return np.stack([found[place] for place in self._places])
+    def _count_matter(self, region: Region) -> np.ndarray:
+        """Returns molecules by place and substance, `int64[places, substances]`."""
+        matter = matter_of(region)
+        return np.stack([matter[place] for place in self._places])
 
-    def _pooled(self, matter: np.ndarray) -> np.ndarray:
-        """The same by pool and cycle, `int64[pool, cycle]`."""
+    def _by_pool(self, matter: np.ndarray) -> np.ndarray:
+        """Converts molecules by place and substance to `int64[pools, cycles]`."""
         by_pool = np.zeros((len(self.pools), matter.shape[1]), np.int64)
         by_pool[self._pool_of, np.arange(matter.shape[1])] = matter[0]
         by_pool[len(self.pools) - len(matter) + 1 :] = matter[1:]
-        return by_pool @ self._weights.T
+        weighed: np.ndarray = by_pool @ self._weights.T
+        return weighed
 
     def _stocks(self) -> np.ndarray:
-        return self._pooled(self._now)
+        """Returns what the pools hold, `int64[pools, cycles]`."""
+        return self._by_pool(self._matter)
 
     def _book(self, process: str, change: np.ndarray) -> None:
-        """Book a change of matter by place and substance."""
+        """Adds a change of matter, by place and substance, to the flows of a process."""
         if not change.any():
             return
-        net = self._pooled(change)
-        both = self._moved.setdefault(process, np.zeros((2, *net.shape), np.int64))
+        net = self._by_pool(change)
+        both = self._flows.setdefault(process, np.zeros((2, *net.shape), np.int64))
         both[0] += np.maximum(net, 0)
         both[1] -= np.minimum(net, 0)
 
-    def _settle(self, region: Region, process: str) -> None:
-        """Book all that changed since the last time."""
-        found = self._matter(region)
-        self._book(process, found - self._now)
-        self._now = found
+    def _book_rest(self, region: Region, process: str) -> None:
+        """Adds all that has changed since matter was last counted to the flows of a process."""
+        matter = self._count_matter(region)
+        self._book(process, matter - self._matter)
+        self._matter = matter
 
     # --- the laws, measured
 
     def _run(self, law: Law, region: Region) -> None:
-        """Run a law and book what it moved."""
+        """Runs a law and books what it moved."""
         if law is self._first_law:
-            self._begin(region)
+            self._begin_tick(region)
         if law.run is react:
             self._react(region)
         elif law.run is act:
             self._act(region)
         else:
             law.run(region)
-            self._settle(region, "sweat and death" if law.run is live else law.name)
+            self._book_rest(region, "sweat and death" if law.run is live else law.name)
 
-    def _begin(self, region: Region) -> None:
-        """A tick begins: book what people did, and count the stocks."""
-        found = self._matter(region)
-        self._book(GIVEN, np.maximum(found - self._now, 0))
-        self._book(TAKEN, np.minimum(found - self._now, 0))
-        self._now = found
+    def _begin_tick(self, region: Region) -> None:
+        """Books what people gave and took, and adds up the stocks."""
+        matter = self._count_matter(region)
+        self._book(GIVEN, np.maximum(matter - self._matter, 0))
+        self._book(TAKEN, np.minimum(matter - self._matter, 0))
+        self._matter = matter
         self._sum += self._stocks()
         self.ticks += 1
 
     def _react(self, region: Region) -> None:
-        """React, one reaction everywhere before the next.
+        """Runs the reactions, one everywhere before the next.
 
-        Reactions of a cell or body see only that one, in the order of the table, by dice that know no order: so this
-        comes out as when each place has all its reactions at once.
+        The reactions of a cell or body touch nothing but it, follow the order of the table, and use dice that do not
+        depend on order: the result is the same as if each place had all its reactions at once.
         """
-        environment = region.scratch("environment", "int16", 4)
+        environment = region.scratch("environment", "int16", ENVIRONMENT_LAYERS)
         for place, site in enumerate(SITES):
             if place:
-                region.index(site)  # drops who strayed: from here on rows stay where they are
+                region.index(site)  # drops beings outside the window: from here on rows stay where they are
                 owned = region.owned_rows(site).astype(np.int64)
-            for name, one, parts in self._reactions(region, site):
+            for name, table, substances in self._reactions(region, site):
                 if place:
-                    react_table(region, site, one)
-                    found = owned @ region.tables[site]["counts"][:, parts]
+                    react_table(region, site, table)
+                    counts = owned @ region.tables[site]["counts"][:, substances]
                 else:
-                    region.run(react_in_cells, one, region.fields["substance"], environment)
-                    found = region.owned_view("substance")[parts].sum(axis=(1, 2), dtype=np.int64)
-                change = np.zeros_like(self._now)
-                change[place, parts] = found - self._now[place, parts]
-                self._now += change
+                    region.run(react_in_cells, table, region.fields["substance"], environment)
+                    counts = region.owned_view("substance")[substances].sum(axis=(1, 2), dtype=np.int64)
+                change = np.zeros_like(self._matter)
+                change[place, substances] = counts - self._matter[place, substances]
+                self._matter += change
                 self._book(name, change)
 
     def _reactions(self, region: Region, site: str) -> Iterator[tuple[str, ReactionTable, list[int]]]:
-        """Each reaction of a site by itself: its name, its table, and the substances that it changes."""
+        """Yields each reaction of a site: its name, a table of it alone, and the substances that it changes."""
         table = reactions_of(region, site)
-        chosen = [reaction for reaction in self.chemistry.reactions if reaction.site == site]
-        for r, reaction in enumerate(chosen):
+        reactions = [reaction for reaction in self.chemistry.reactions if reaction.site == site]
+        for row, reaction in enumerate(reactions):
             left, right = self.chemistry.sides(reaction)
-            parts = sorted({self.chemistry.index(name) for name in [*left, *right]})
-            yield reaction.name, ReactionTable(*[column[r : r + 1] for column in table]), parts
+            substances = sorted({self.chemistry.index(name) for name in [*left, *right]})
+            yield reaction.name, ReactionTable(*[column[row : row + 1] for column in table]), substances
 
     def _act(self, region: Region) -> None:
-        """Act: what bodies gave to their cells and took from them, and what grazers took from plants."""
+        """Runs `act`; books what bodies gave to their cells and took from them, and what grazers took from plants."""
         kinds = self._places[1:]
         for kind in kinds:
             region.index(kind)
         owned = {kind: region.owned_rows(kind) for kind in kinds}
 
-        def held(kind: str) -> np.ndarray:
-            return region.tables[kind]["counts"][owned[kind]].astype(np.int64)
+        def counts_of(kind: str) -> np.ndarray:
+            counts: np.ndarray = region.tables[kind]["counts"][owned[kind]].astype(np.int64)
+            return counts
 
-        before = {kind: held(kind) for kind in kinds}
+        before = {kind: counts_of(kind) for kind in kinds}
         act(region)
-        found = self._matter(region)
-        rest = found - self._now
-        cells = rest[0].copy()
+        matter = self._count_matter(region)
+        rest = matter - self._matter
+        cell_change = rest[0].copy()
 
         def book(process: str, place: int, gained: Any, from_cell: Any) -> None:
             change = np.zeros_like(rest)
@@ -268,13 +277,13 @@ class Meter:
             self._book(f"{process} by {kinds[place - 1]}", change)
 
         for place, kind in enumerate(kinds, 1):
-            delta = held(kind) - before[kind]
+            delta = counts_of(kind) - before[kind]
             for process, part in (("uptake", np.maximum(delta, 0)), ("giving off", np.minimum(delta, 0))):
                 moved = [(substance, part[:, substance].sum()) for substance in EXCHANGED]
                 book(process, place, moved, moved)
-            eaten = [(substance, -cells[substance]) for substance in FED.get(kind, ())]
+            eaten = [(substance, -cell_change[substance]) for substance in FED.get(kind, ())]
             book("feeding on the ground", place, eaten, eaten)
-            emitted = [(scent, -cells[scent]) for scent in EMITTED.get(kind, ())]
+            emitted = [(scent, -cell_change[scent]) for scent in EMITTED.get(kind, ())]
             book("scents", place, [(SUGAR, amount) for _, amount in emitted], emitted)
         self._book("grazing", rest)
-        self._now = found
+        self._matter = matter

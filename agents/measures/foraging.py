@@ -1,4 +1,4 @@
-"""What there is to eat, and where those are who look for it."""
+"""What there is to eat, and where the monsters are that look for it."""
 
 import numpy as np
 
@@ -11,35 +11,37 @@ from umwelt.sandbox.units import SUBCELL_BITS
 
 
 def fodder(world: WorldFile, region: Region) -> dict[str, float]:
-    """Tissue of modules that jaws can reach: molecules in all, and to a cell."""
+    """Tissue of plant modules that jaws can reach, in molecules: the total, and the mean over cells."""
     plants = region.tables["plants"]
     rows = np.flatnonzero(region.owned_rows("plants") & (plants["stage"] == MODULE))
-    held = int(np.maximum(0, plants["counts"][rows, TISSUE].astype(np.int64) - parameters.STUB_TISSUE_COUNT).sum())
-    return {"fodder_count": float(held), "fodder_count_per_cell": held / region.owned.cells}
+    edible = np.maximum(0, plants["counts"][rows, TISSUE].astype(np.int64) - parameters.STUB_TISSUE_COUNT)
+    total = int(edible.sum())
+    return {"fodder_count": float(total), "fodder_count_per_cell": total / region.owned.cells}
 
 
 def patches(world: WorldFile, region: Region) -> dict[str, float]:
-    """What two patches hold, west and east: detritus, and the living of each monster species.
+    """What two patches hold, west and east: detritus in molecules, and the living of each monster species.
 
-    They are squares in the middle of the two halves of the world, a quarter of its width wide. `.east_share` is the
-    share of the east among all who are in one of them.
+    The patches are squares in the middle of the two halves of the world, with sides of a quarter of its width.
+    `.east_share` is the share of the east among all monsters in one of the patches.
     """
     monsters = region.tables["monsters"]
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     y = (np.arange(region.window.height) + region.window.y) % region.torus.height
     x = (np.arange(region.window.width) + region.window.x) % region.torus.width
     side = region.torus.width // 4
-    across = (y >= (region.torus.height - side) // 2) & (y < (region.torus.height + side) // 2)
-    inside = {name: (x >= left) & (x < left + side) for name, left in (("west", side // 2), ("east", side * 5 // 2))}
-    rim = region.halo_cells
-    owned = np.ix_(range(rim, rim + region.owned.height), range(rim, rim + region.owned.width))
-    for name, columns in inside.items():
-        of_it = np.logical_and.outer(across, columns)[owned]
-        found[f"{name}.detritus_count"] = float(region["detritus"][owned][of_it].sum())
+    is_row = (y >= (region.torus.height - side) // 2) & (y < (region.torus.height + side) // 2)
+    left_edges = {"west": side // 2, "east": side * 5 // 2}
+    is_column = {name: (x >= left) & (x < left + side) for name, left in left_edges.items()}
+    halo = region.halo_cells
+    owned = np.ix_(range(halo, halo + region.owned.height), range(halo, halo + region.owned.width))
+    for name, columns in is_column.items():
+        is_inside = np.logical_and.outer(is_row, columns)[owned]
+        numbers[f"{name}.detritus_count"] = float(region["detritus"][owned][is_inside].sum())
     for species, rows in species_rows(world, region, "monsters").items():
-        in_line = across[monsters["y_fixed"][rows] >> SUBCELL_BITS]
-        at = monsters["x_fixed"][rows] >> SUBCELL_BITS
-        west, east = (float((in_line & columns[at]).sum()) for columns in inside.values())
+        is_in_rows = is_row[monsters["y_fixed"][rows] >> SUBCELL_BITS]
+        cell_x = monsters["x_fixed"][rows] >> SUBCELL_BITS
+        west, east = (float((is_in_rows & columns[cell_x]).sum()) for columns in is_column.values())
         share = east / (west + east) if west + east else np.nan
-        found |= {f"{species}.west": west, f"{species}.east": east, f"{species}.east_share": share}
-    return found
+        numbers |= {f"{species}.west": west, f"{species}.east": east, f"{species}.east_share": share}
+    return numbers

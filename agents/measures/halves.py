@@ -1,4 +1,4 @@
-"""The two halves of a world: left and right along x, bright and dark along y; who lives where, and how they differ."""
+"""The two halves of a world, left and right along x or bright and dark along y: what lives there and how it differs."""
 
 import numpy as np
 
@@ -10,45 +10,46 @@ from umwelt.sandbox.region import Region
 
 
 def halves(world: WorldFile, region: Region) -> dict[str, float]:
-    """Of each species the living in both halves, `.left` and `.right`, and `.apart`: how much their markers differ.
+    """For each species the living in both halves, `.left` and `.right`, and how much their markers differ, `.apart`.
 
-    `.apart` is the distance of both halves' means, over the three neutral markers, in genes' units; NaN where one half
-    is empty.
+    `.apart` is the Euclidean distance between the means of both halves over the three neutral markers, in units of
+    genes; NaN if one half is empty.
     """
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for name, first, last in (("plants", P_MARKER_A, P_MARKER_C), ("monsters", MARKER_A, MARKER_C)):
         table = region.tables[name]
-        columns = region.global_cells(name, np.arange(table.count)) % region.torus.width
+        cell_x = region.global_cells(name, np.arange(table.count)) % region.torus.width
         for species, rows in species_rows(world, region, name).items():
-            is_left = columns[rows] < region.torus.width // 2
+            is_left = cell_x[rows] < region.torus.width // 2
             markers = table["genome"][rows, first : last + 1].astype(np.float64)
             left, right = markers[is_left], markers[~is_left]
-            apart = float(np.sqrt((_more_of(left, right) ** 2).sum()))
-            found |= {f"{species}.left": len(left), f"{species}.right": len(right), f"{species}.apart": apart}
-    return found
+            apart = float(np.sqrt((_mean_difference(left, right) ** 2).sum()))
+            numbers |= {f"{species}.left": len(left), f"{species}.right": len(right), f"{species}.apart": apart}
+    return numbers
 
 
 def latitudes(world: WorldFile, region: Region) -> dict[str, float]:
-    """Of each plant species its modules in both halves, `.bright` and `.dark`, and of each gene `.darker`.
+    """For each plant species its modules in both halves, `.bright` and `.dark`, and for each gene `.darker`.
 
-    Row 0 is the brightest and the row half-way round the darkest; the dark half is the middle one. `.darker` is the
-    gene's mean over modules of the dark half less that of the bright; NaN where one half is empty.
+    Row 0 is the brightest and the row half-way round the torus the darkest; the dark half is the middle one. `.darker`
+    is the gene's mean over modules of the dark half minus that of the bright half; NaN if one half is empty.
     """
-    table, found = region.tables["plants"], dict[str, float]()
+    table, numbers = region.tables["plants"], dict[str, float]()
     height = region.torus.height
-    rows_down = region.global_cells("plants", np.arange(table.count)) // region.torus.width
-    in_dark = (rows_down >= height // 4) & (rows_down < height - height // 4)
+    cell_y = region.global_cells("plants", np.arange(table.count)) // region.torus.width
+    is_dark = (cell_y >= height // 4) & (cell_y < height - height // 4)
     for species, rows in species_rows(world, region, "plants").items():
-        grown = rows[table["stage"][rows] == MODULE]
-        dark, bright = (table["genome"][grown[in_dark[grown] == side]].astype(np.float64) for side in (True, False))
-        found |= {f"{species}.bright": len(bright), f"{species}.dark": len(dark)}
-        darker = _more_of(dark, bright)
-        found |= {f"{species}.{name}.darker": float(darker[at]) for at, name in enumerate(PLANT_GENES)}
-    return found
+        modules = rows[table["stage"][rows] == MODULE]
+        dark, bright = (table["genome"][modules[is_dark[modules] == side]].astype(np.float64) for side in (True, False))
+        numbers |= {f"{species}.bright": len(bright), f"{species}.dark": len(dark)}
+        darker = _mean_difference(dark, bright)
+        numbers |= {f"{species}.{name}.darker": float(darker[gene]) for gene, name in enumerate(PLANT_GENES)}
+    return numbers
 
 
-def _more_of(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """By how much genes' means are more of the first than of the second, `float64[gene]`; NaN if either is empty."""
+def _mean_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Returns the means of genes of the first minus those of the second, `float64[genes]`; NaN if either is empty."""
     if not (len(first) and len(second)):
         return np.full(first.shape[1], np.nan)
-    return first.mean(axis=0) - second.mean(axis=0)
+    difference: np.ndarray = first.mean(axis=0) - second.mean(axis=0)
+    return difference

@@ -1,12 +1,14 @@
-"""Straight lines through points."""
+"""Ordinary least-squares lines."""
 
 from typing import NamedTuple
 
 import numpy as np
 
+MIN_POINTS = 3
+
 
 class Line(NamedTuple):
-    """An ordinary least-squares line: its slope, the standard error of that, and the share of variance it explains."""
+    """A least-squares line: its slope, the slope's standard error, and the share of variance that it explains."""
 
     slope: float
     error: float
@@ -14,11 +16,12 @@ class Line(NamedTuple):
 
 
 def line_through(x: np.ndarray, y: np.ndarray) -> Line:
-    """The line of `y` over `x`, `float[point]`; NaN for fewer than three points, or where `x` is all the same."""
-    across, up = x - x.mean() if len(x) else x, y - y.mean() if len(y) else y
-    spread = float((across**2).sum())
-    if len(x) < 3 or spread == 0:
+    """Returns the line of `y` over `x`, `float[points]`; NaN for fewer than three points, or if all `x` are equal."""
+    x_centred, y_centred = x - x.mean() if len(x) else x, y - y.mean() if len(y) else y
+    x_squares = float((x_centred**2).sum())
+    if len(x) < MIN_POINTS or x_squares == 0:
         return Line(np.nan, np.nan, np.nan)
-    slope = float((across * up).sum()) / spread
-    left, whole = float(((up - slope * across) ** 2).sum()), float((up**2).sum())
-    return Line(slope, float(np.sqrt(left / (len(x) - 2) / spread)), 1 - left / whole if whole > 0 else 1.0)
+    slope = float((x_centred * y_centred).sum()) / x_squares
+    residual, total = float(((y_centred - slope * x_centred) ** 2).sum()), float((y_centred**2).sum())
+    error = float(np.sqrt(residual / (len(x) - 2) / x_squares))
+    return Line(slope, error, 1 - residual / total if total > 0 else 1.0)

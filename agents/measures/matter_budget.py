@@ -1,99 +1,65 @@
-"""The ledger of a closed world: how many atoms it must hold, from its first moment on and by what people did since.
+"""How many atoms a closed world must hold: those of its first count, and what commands have added or removed since.
 
-Laws neither make nor lose an atom. Deeds may, and most say how many: those that do not (what is painted over, what a
-body held that was removed) leave the elements they touch open until somebody counts again.
+Laws neither create nor destroy atoms. Commands may, and most of them tell how many. Where a command does not (what is
+painted over, what a removed body held), the elements concerned stay within bounds until the world is counted again.
 """
 
 from collections.abc import Mapping
 
-import numpy as np
-
-from umwelt.agents.commands.deeds import MAX_IN_CELL_COUNT, Deed, Drop, Move, Paint, Rain, Remove, Spawn
+from umwelt.agents.commands import MAX_IN_CELL_COUNT, Command
 from umwelt.sandbox.chemistry import CHARGE, Chemistry
 from umwelt.sandbox.region import Torus
 
-UNKNOWN = 1 << 80
-"""More atoms than any world holds."""
 
+class MatterBudget:
+    """The least and the greatest number of atoms of each element that a world may hold; equal while all is known.
 
-class Ledger:
-    """The atoms of each element that a world may hold, at least and at most; both are the same as long as all is known.
-
-    `touched_tick` is when people first added or took matter, `open_tick` when they first did so in an amount that deeds
-    alone do not tell.
+    `touched_tick` is when a command first added or removed matter, `open_tick` when one first did so in an amount that
+    the commands alone do not tell; None if there was none.
     """
 
     def __init__(self, chemistry: Chemistry, torus: Torus, atoms: Mapping[str, int]):
         self.chemistry, self.torus = chemistry, torus
-        self.least, self.most = dict(atoms), dict(atoms)
+        self.min_atoms, self.max_atoms = dict(atoms), dict(atoms)
         self.touched_tick: int | None = None
         self.open_tick: int | None = None
         self._open_since: int | None = None
-        self._content = chemistry.content
+        self.content = chemistry.content
 
-    def enter(self, tick: int, deed: Deed) -> None:
-        """Enter what people did at the start of a tick."""
+    def record(self, tick: int, command: Command) -> None:
+        """Account for a command that was applied at the start of a tick."""
         changed = False
-        for substance, (least, most) in self._change(deed).items():
-            for one, held in self._content[substance].items():
-                low, high = sorted((least * held, most * held))
-                self.least[one], self.most[one] = self.least[one] + low, self.most[one] + high
-                if one != CHARGE:
-                    self.least[one] = max(0, self.least[one])
-            changed |= (least, most) != (0, 0)
-            if least != most and self._open_since is None:
+        for substance, (minimum, maximum) in command.matter_change(self).items():
+            for element, atoms in self.content[substance].items():
+                low, high = sorted((minimum * atoms, maximum * atoms))
+                self.min_atoms[element] += low
+                self.max_atoms[element] += high
+                if element != CHARGE:
+                    self.min_atoms[element] = max(0, self.min_atoms[element])
+            changed |= (minimum, maximum) != (0, 0)
+            if minimum != maximum and self._open_since is None:
                 self._open_since = tick
         if changed and self.touched_tick is None:
             self.touched_tick = tick
 
-    def count(self, atoms: Mapping[str, int]) -> str | None:
-        """Compare with what was counted; gives the first element that differs. What was open is known from here on."""
+    def compare(self, atoms: Mapping[str, int]) -> str | None:
+        """Compare with a count of the world; return the first element that differs, or None.
+
+        Without a difference, the budget continues from this count.
+        """
         for element in self.chemistry.conserved:
-            if not self.least[element] <= atoms[element] <= self.most[element]:
+            if not self.min_atoms[element] <= atoms[element] <= self.max_atoms[element]:
                 return element
         # a full cell is rare: where all that was poured is there, nothing was open
         if self._open_since is not None and self.open_tick is None:
-            if any(self.most[element] != atoms[element] for element in atoms):
+            if any(self.max_atoms[element] != atoms[element] for element in atoms):
                 self.open_tick = self._open_since
         self._open_since = None
-        self.least, self.most = dict(atoms), dict(atoms)
+        self.min_atoms, self.max_atoms = dict(atoms), dict(atoms)
         return None
 
-    def _change(self, deed: Deed) -> dict[str, tuple[int, int]]:
-        """By how many molecules a deed changes each substance, at least and at most."""
-        change: dict[str, tuple[int, int]] = {}
-        match deed:
-            case Drop():
-                change[deed.substance] = self._poured(deed.substance, deed.count, 1)
-            case Rain():
-                change["water"] = self._poured("water", deed.count, self._disc_cells(deed))
-            case Paint() if deed.part in self._content:
-                cells = min(deed.height, self.torus.height) * min(deed.width, self.torus.width)
-                change[deed.part] = (deed.value * cells - UNKNOWN, deed.value * cells)
-            case Spawn():
-                change = {name: (count, count) for name, count in self._body(deed).items()}
-            case Remove():
-                change = dict.fromkeys(self._content, (-UNKNOWN, 0))
-            case Move():
-                change = {name: (count - UNKNOWN, count) for name, count in self._body(deed).items()}
-        return change
-
-    def _poured(self, substance: str, count: int, cells: int) -> tuple[int, int]:
-        """What so many cells take in of `count` molecules each: all of it, if none of them can be full."""
-        atoms = {element: count for element, count in self._content[substance].items() if element != CHARGE}
-        held = min(self.most[element] // count for element, count in atoms.items())
-        return (count * cells if held + count <= MAX_IN_CELL_COUNT else 0), count * cells
-
-    def _disc_cells(self, deed: Rain) -> int:
-        """How many cells of the world a disc covers."""
-        squares = []
-        for middle, size in ((deed.y, self.torus.height), (deed.x, self.torus.width)):
-            away = (np.arange(size) - middle) % size
-            away = np.minimum(away, size - away)
-            squares.append(away[away <= deed.radius_cells] ** 2)
-        return int(np.count_nonzero(squares[0][:, None] + squares[1][None, :] <= deed.radius_cells**2))
-
-    def _body(self, deed: Spawn | Move) -> dict[str, int]:
-        """What the body of a row holds."""
-        counts = deed.row.get("counts", ())
-        return dict(zip(self._content, counts, strict=True)) if isinstance(counts, list) and counts else {}
+    def pour_bounds(self, substance: str, count: int, cells: int) -> tuple[int, int]:
+        """How many molecules `cells` cells take in if `count` are poured into each: all, if no cell can be full."""
+        atoms = {element: count for element, count in self.content[substance].items() if element != CHARGE}
+        present = min(self.max_atoms[element] // count for element, count in atoms.items())
+        return (count * cells if present + count <= MAX_IN_CELL_COUNT else 0), count * cells

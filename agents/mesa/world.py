@@ -1,44 +1,64 @@
 """A world as a Mesa model: `World.load("meadow", seed=7)`, `step()`, `agents`; without a world file, a plain model.
 
-w = World.load("meadow", seed=7, width=128, height=128)
-w.step()
-w.agents.select(lambda a: a.sugar_count > 50)
-w.agents.agg("age_ticks", max)
+world = World.load("meadow", seed=7, width=128, height=128)
+world.step()
+world.agents.select(lambda a: a.sugar_count > 50)
+world.agents.agg("age_ticks", max)
 """
 
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import mesa
 import numpy as np
+from numpy.typing import NDArray
 
-from umwelt.agents.mesa.agent_set import Beings, Population
-from umwelt.agents.mesa.row_index import Roster
-from umwelt.agents.open_world import begin, opened
-from umwelt.agents.species import behaviour
-from umwelt.agents.world_file import WorldFile, bundled_worlds, one_line, one_of, parse_world, read_world
+from umwelt.agents.mesa.agent_set import AgentSet
+from umwelt.agents.mesa.base import MesaModel
+from umwelt.agents.mesa.being_set import BeingSet
+from umwelt.agents.mesa.handles import Handles, Kind
+from umwelt.agents.mesa.loading import load_region, save_snapshot
+from umwelt.agents.mesa.row_index import RowIndex
+from umwelt.agents.species.behaviour import set_checking
+from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox import audit
-from umwelt.sandbox.errors import SnapshotError, WorldFileError
+from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.region import Region
-from umwelt.sandbox.step import advance
+from umwelt.sandbox.step import Laws, advance
+from umwelt.sandbox.text import one_of
 
 
-class World(mesa.Model):
-    """A world that lives by its laws, or (without a world file) a plain Mesa model.
+class World(MesaModel):
+    """A world that advances by its laws, as a Mesa model; without a world file, a plain Mesa model.
 
-    `world` is a bundled name, the path of a .toml file or a snapshot, or a checked `WorldFile`. Other keywords override
-    values of the file; a dot in a key may be written as two underscores (`climate__light=0.5`). `species` puts classes
-    of one's own on founders, by the name of their species; `check` asks every such species several times over in each
-    tick (slow): a memory of its own that changes only from tick to tick passes unnoticed.
+        world = World.load("meadow", seed=7, width=128, height=128)
+        world.step()
+        world.agents["sugar_count"].mean()
+        world.agents_by_type[Monster].select(lambda a: a.fatigue > 500)
 
-    In a world from a file, `region`, `laws` and `world_file` are what it runs on, and `datacollector` keeps how many
-    live, were born and died at each tick, until a model of one's own puts another in its place.
+    Arguments:
+
+    - `world`: a bundled name ("meadow"), the path of a .toml file or of a snapshot that `save` wrote, or a WorldFile.
+    - `seed`: an int from 0 to 2^63 - 1; the file's own by default. The same seed gives the same world, bit for bit.
+    - `species`: classes (subclasses of Monster) by the name of the founders' species, `{"grazer": Shy}`.
+    - `check`: tests in each tick that such a species answers by stimuli, columns and dice alone (slow).
+    - other keywords override values of the file; two underscores may stand for a dot: `climate__light=0.5`.
+
+    Raises WorldFileError if there is no such world, or a value is not valid; `step` raises SpeciesError if a species
+    fails. Both are UmweltErrors, whose text is one line.
+
+    `region`, `laws` and `world_file` are what the world runs on, and `datacollector` (a mesa.DataCollector) counts the
+    living, the births and the deaths of each tick until a model puts its own in its place. `World()` is a plain model
+    for agents of the class `Agent`; it has none of these.
     """
 
-    _roster: Roster | None = None
     region: Region
+    laws: Laws
+    world_file: WorldFile
+    datacollector: Any
+    _handles: Handles | None = None
 
     def __init__(
         self,
@@ -49,39 +69,30 @@ class World(mesa.Model):
         species: Mapping[str, type] | None = None,
         check: bool = False,
         **overrides: Any,
-    ):
+    ) -> None:
         if world is None:
             super().__init__(*args, seed=seed, rng=rng, **overrides)
-            self._all_agents = Population([], random=self.random)
+            self._all_agents = AgentSet([], random=self.random)
             return
         if rng is not None:
             raise TypeError("a world from a file has one seed: give seed=..., not rng")
         if seed is not None:
             overrides["seed"] = seed
-        dotted = {key.replace("__", "."): as_toml(value) for key, value in overrides.items()}
-        if not isinstance(world, str | Path | WorldFile):
-            line = f"world = {world!r}: give a bundled name, the path of a .toml file or snapshot, or a WorldFile"
-            raise WorldFileError(one_line(line))
-        classes = {} if species is None else checked_classes(species)
-        snapshot = saved_at(world)
-        if snapshot is not None:
-            self.world_file, region = reopened(snapshot, dotted, classes)
-        else:
-            self.world_file = described(world, dotted, classes)
-            region = begin(self.world_file)
+        self.world_file, region = load_region(world, overrides, species)
         super().__init__(*args, seed=self.world_file.common.seed)
         self._enter(region, check)
 
-    def _enter(self, region: Region, check: bool = False) -> None:
-        """Live in a region that is ready to run."""
+    def _enter(self, region: Region, check: bool) -> None:
+        """Takes a region that is ready to run as the world's own."""
         self.region, self.laws = region, self.world_file.laws
-        self._roster = Roster(self, region, self.world_file)
-        self._all_agents = Beings(self._roster, self.random, [(code, None) for code in range(len(self._roster.tables))])
-        self._by_class: dict[type, Beings] = {}
-        self._start: dict[str, int] = dict(region.counts)
-        behaviour.check(region, check)
-        reporters: dict[str, Any] = {name: partial(_living, table=name) for name in region.tables}
-        reporters |= {name: partial(_counted, name=name) for name in ("births", "deaths")}
+        handles = self._handles = Handles(self, RowIndex(region), self.world_file)
+        kinds = [Kind(code, None) for code in range(len(handles.index.tables))]
+        self._all_agents = BeingSet.of_kinds(handles, self.random, kinds)
+        self._sets_by_class: dict[type, tuple[list[Kind], BeingSet]] = {}
+        self._first_counts: dict[str, int] = dict(region.counts)
+        set_checking(region, check)
+        reporters: dict[str, Any] = {name: partial(_count_living, table=name) for name in region.tables}
+        reporters |= {name: partial(_count_events, name=name) for name in ("births", "deaths")}
         self.datacollector = self._own_collector = mesa.DataCollector(model_reporters=reporters)
         self.datacollector.collect(self)
 
@@ -93,73 +104,77 @@ class World(mesa.Model):
         species: Mapping[str, type] | None = None,
         check: bool = False,
         **overrides: Any,
-    ) -> "World":
-        """A world ready to run: a bundled name, the path of a .toml file, or of a snapshot that `save` wrote."""
+    ) -> Self:
+        """Returns a world from a file or a snapshot, ready to run; the arguments are those of the class."""
         return cls(world, seed=seed, species=species, check=check, **overrides)
 
     def step(self) -> None:
-        """Carry the world on by one tick."""
-        roster = self._roster
-        if roster is None:
+        """Advances the world by one tick; does nothing in a plain model, which overrides it."""
+        if self._handles is None:
             return
-        kept = roster.keep_last()
+        kept = self._handles.last_values()
         advance(self.region, self.laws, 1)
-        roster.bury(kept)
+        self._handles.keep_of_dead(kept)
         if self.datacollector is self._own_collector:
             self.datacollector.collect(self)
 
     def save(self, path: str | Path) -> None:
-        """Write a snapshot of the world as it is now, into a folder that must not exist yet; `load` opens it again.
+        """Writes a snapshot of the world as it is now into a folder that must not exist yet; `load` opens it again.
 
-        Its laws' state is whole; what Mesa's `random` and `rng` have drawn is no part of it.
+        The state of the laws is complete; the state of Mesa's `random` and `rng` is not part of it. Raises
+        SnapshotError if the folder exists or cannot be written.
         """
-        from umwelt.sandbox.snapshot import save
+        self._require_file("saved")
+        save_snapshot(Path(path), self.region, self.world_file)
 
-        self._from_file("saved")
-        try:
-            if Path(path).exists():
-                raise SnapshotError(one_line(f"{path}: exists already: choose another folder"))
-            save(Path(path), self.region, self.world_file.text, self.world_file.name)
-        except OSError as error:
-            line = f"{str(path)[:200]}: cannot be written: {error.strerror or error}: choose another folder"
-            raise SnapshotError(one_line(line)) from None
+    def field(self, name: str) -> NDArray[Any]:
+        """Returns a field of the cells, or one part of it: a view of shape [height, width], or [part, height, width].
 
-    def field(self, name: str) -> np.ndarray:
-        """A field of the world's cells, or one part of it, `[height, width]`; writing into it writes into the world."""
-        self._from_file("asked for fields")
+        `field("water")` is `int32[height, width]`, in molecules. Assigning into it changes the world. Raises
+        WorldFileError for an unknown name.
+        """
+        self._require_file("asked for fields")
         one_of(name, [known for field in self.region.field_list for known in (field.name, *field.parts)], "field")
         return self.region.owned_view(name)
 
     def digest(self) -> int:
-        """The 64-bit sum that two worlds share if they are the same."""
-        self._from_file("digested")
+        """Returns the 64-bit digest of the world's state; two worlds are the same if their digests are."""
+        self._require_file("digested")
         return audit.world_digest(self.region)
 
     def elements(self) -> dict[str, int]:
-        """Atoms of each element, and the charge if there is any; they never change. Empty without a chemistry."""
-        self._from_file("weighed")
+        """Returns the atoms of each chemical element, and the charge if there is any; laws never change them.
+
+        Empty for a world without a chemistry.
+        """
+        self._require_file("weighed")
         chemistry = self.world_file.chemistry
         if chemistry is None:
             return {}
         return audit.element_totals(audit.substance_totals(self.region, chemistry), chemistry)
 
-    def _from_file(self, what: str) -> None:
-        if self._roster is None:
-            raise WorldFileError(f"a plain model cannot be {what}: only a world from a file, as World.load gives")
+    def _require_file(self, what: str) -> None:
+        if self._handles is None:
+            raise WorldFileError(f"a plain model cannot be {what}: load a world from a file, with World.load")
 
     # --- what Mesa asks of a model
 
+    if TYPE_CHECKING:
+
+        @property
+        def agents(self) -> AgentSet:
+            """All agents, in order of birth: a BeingSet if the world comes from a file."""
+
     @property
-    def agents_by_type(self) -> dict[type, Any]:
-        """The agents of each class; `Plant`, `Monster`, and the classes of species of one's own."""
-        if self._roster is None:
+    def agents_by_type(self) -> dict[type, AgentSet]:
+        """The agents of each class: Plant, Monster, and the classes of species that are written in Python."""
+        if self._handles is None:
             return self._agents_by_type
-        kinds = self._roster.classes()
-        for cls, tables in kinds.items():
-            known = self._by_class.get(cls)
-            if known is None or known._kinds != tables:
-                self._by_class[cls] = Beings(self._roster, self.random, tables)
-        return {cls: self._by_class[cls] for cls in kinds}
+        kinds_by_class = self._handles.kinds_by_class()
+        for cls, kinds in kinds_by_class.items():
+            if cls not in self._sets_by_class or self._sets_by_class[cls][0] != kinds:
+                self._sets_by_class[cls] = kinds, BeingSet.of_kinds(self._handles, self.random, kinds)
+        return {cls: self._sets_by_class[cls][1] for cls in kinds_by_class}
 
     @property
     def agent_types(self) -> list[type]:
@@ -167,118 +182,36 @@ class World(mesa.Model):
         return list(self.agents_by_type)
 
     def register_agent(self, agent: Any) -> None:
-        """Take in an agent of a plain model; again and again does no harm."""
-        if self._roster is not None:
+        """Adds an agent to a plain model; does nothing if it is there already. Raises TypeError in other worlds."""
+        if self._handles is not None:
             raise TypeError(
-                f"{type(agent).__name__}: a world from a file is inhabited by what its laws know; "
+                f"{type(agent).__name__}: a world from a file is inhabited by beings of its laws; "
                 "keep other agents in a World() of their own"
             )
         if agent not in self._agents:
-            self._agents_by_type.setdefault(type(agent), Population([], random=self.random))
+            self._agents_by_type.setdefault(type(agent), AgentSet([], random=self.random))
             super().register_agent(agent)
 
     def deregister_agent(self, agent: Any) -> None:
-        """Let go of an agent of a plain model, or take a being out of the world."""
-        if self._roster is not None:
-            self._roster.remove(agent)
+        """Removes an agent of a plain model, or takes a being out of the world."""
+        if self._handles is not None:
+            self._handles.remove(agent)
         else:
             super().deregister_agent(agent)
 
     def remove_all_agents(self) -> None:
-        """Take all agents out of the world."""
-        if self._roster is None:
+        """Removes all agents."""
+        if self._handles is None:
             super().remove_all_agents()
         else:
             self.agents.do("remove")
 
 
-def _living(world: World, table: str) -> int:
-    """How many beings of a table live."""
+def _count_living(world: World, table: str) -> int:
+    """Returns how many beings of a table live."""
     return int(np.count_nonzero(world.region.owned_rows(table)))
 
 
-def _counted(world: World, name: str) -> int:
-    """How many births or deaths there were since the world was opened."""
-    return world.region.counts[name] - world._start[name]
-
-
-def as_toml(value: Any) -> Any:
-    """A value as world files know them: numbers and arrays of numpy become Python's."""
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-
-
-def checked_classes(species: Any) -> Mapping[str, type]:
-    """The classes that were handed over for founders; `WorldFileError` says what is none."""
-    if not isinstance(species, Mapping):
-        raise WorldFileError(one_line(f'species = {species!r}: name the founders, as in {{"grazer": Shy}}'))
-    for name, cls in species.items():
-        if not isinstance(name, str):
-            raise WorldFileError(one_line(f"species: {name!r} is no name of founders: write it as text"))
-        if not isinstance(cls, type):
-            line = f'species: "{name}": {cls!r} is a {type(cls).__name__}, no class: give the class itself'
-            raise WorldFileError(one_line(line))
-    return species
-
-
-def described(world: str | Path | WorldFile, overrides: dict[str, Any], species: Mapping[str, type]) -> WorldFile:
-    """The checked description of a world, with values overridden and classes put on its founders."""
-
-    def read(more: Mapping[str, Any]) -> WorldFile:
-        if isinstance(world, WorldFile):
-            return parse_world(world.text, world.source, world.name, more) if more else world
-        return read_world(str(world), more)
-
-    found = read(overrides)
-    if not species:
-        return found
-    return read({**overrides, **references_for(found, species)})
-
-
-def references_for(found: WorldFile, species: Mapping[str, type]) -> dict[str, str]:
-    """The values of a world file that put classes on founders, by the name of their species."""
-    founders = getattr(found.settings, "founders", None)
-    if not founders:
-        raise WorldFileError(f"{found.source}: species: this world has no founders to put classes on")
-    names = [founder.species for founder in founders]
-    classes: dict[str, str] = {}
-    for name, cls in species.items():
-        one_of(name, names, f"{found.source}: species")
-        reference = behaviour.register(cls)
-        classes |= {f"founders.{at}.behaviour": reference for at, other in enumerate(names) if other == name}
-    return classes
-
-
-def saved_at(world: str | Path | WorldFile) -> Path | None:
-    """The folder of a snapshot, if that is what `world` names; a folder that is none is refused."""
-    from umwelt.sandbox.snapshot import MANIFEST
-
-    if isinstance(world, WorldFile) or not str(world):
-        return None
-    path = Path(world)
-    try:
-        if not path.is_dir():
-            return None
-    except OSError:
-        return None
-    if not (path / MANIFEST).exists():
-        if str(world) in bundled_worlds():
-            return None
-        line = f"{path}: is no snapshot: give what World.save wrote, the path of a .toml file, or a bundled name"
-        raise WorldFileError(one_line(line))
-    return path
-
-
-def reopened(path: Path, overrides: Mapping[str, Any], species: Mapping[str, type]) -> tuple[WorldFile, Region]:
-    """The world of a snapshot, to go on from its tick."""
-    from umwelt.sandbox.snapshot import load, read_manifest
-
-    if overrides:
-        raise WorldFileError(f"{path}: {next(iter(overrides))}: a snapshot is as it was saved: give only species")
-    manifest = read_manifest(path)
-    found = parse_world(manifest.world, str(path), manifest.name)
-    if species:
-        found = parse_world(manifest.world, str(path), manifest.name, references_for(found, species))
-    kept = load(path, found.laws.layout(found))
-    region = opened(found, kept.pieces, kept.constants, manifest.tick)
-    region.controls = kept.controls
-    return found, region
+def _count_events(world: World, name: str) -> int:
+    """Returns how many births or deaths there were since the world was loaded."""
+    return world.region.counts[name] - world._first_counts[name]

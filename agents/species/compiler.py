@@ -1,8 +1,8 @@
-"""`@compiled`: the body of a `respond` made into one compiled loop over many beings.
+"""`@compiled`: turns the body of a `respond` into one compiled loop over many beings.
 
-The body is read as syntax and written anew with `self.fear` as an entry of a column, `see.touch` as an entry of the
-stimuli and `Drives(...)` as a tuple; then numba compiles it. So `self` and `see` may only occur as `self.name` and
-`see.name`.
+The body is read as a syntax tree and rewritten: `self.fear` becomes an entry of a column, `see.touch` an entry of the
+stimuli, and `Drives(...)` a tuple; then numba compiles it. Therefore `self` and `see` may occur only as `self.name` and
+`see.name`. The names that begin with an underscore below are also names in the generated code.
 """
 
 import ast
@@ -10,7 +10,7 @@ import copy
 import inspect
 import textwrap
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,7 +19,16 @@ import numba
 import numpy as np
 
 from umwelt.agents.body.interface import DRIVES, STIMULI
-from umwelt.agents.species.species import Column, Drives, failed, no_number, undeclared, weighed
+from umwelt.agents.species.answers import nan_drive_error, response_error, undeclared_column_error
+from umwelt.agents.species.column_access import WindowBounds, scalar_place
+from umwelt.agents.species.species import (
+    CHANCE_SHIFT,
+    CHANCE_UNIT,
+    MAX_DICE_SIDES,
+    Column,
+    Drives,
+    nonzero_weights,
+)
 from umwelt.sandbox.columns import Schema
 from umwelt.sandbox.dice import below, draw
 from umwelt.sandbox.errors import SpeciesError
@@ -27,51 +36,59 @@ from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.units import ONE
 
 ROWS_A_PASS = 65_536
-EDGES = {"y_fixed": 0, "x_fixed": 1}
-"""Positions are told in the world's coordinates: where the window begins, and how large the world is, by axis."""
+BOUNDS_OF = {"y_fixed": ("y", "height"), "x_fixed": ("x", "width")}
+"""Positions are given in the world's coordinates: the fields of WindowBounds that a position needs."""
+
+DICE_SEED, DICE_TICK, DICE_BEING, DICE_PURPOSE, DICE_INDEX = range(5)
+"""Slots of a being's dice, `int64[5]`; the last one is the index of the next draw."""
+UNFIT_COLUMN, NAN_DRIVE, BAD_LIMIT = range(3)
+"""Slots of `trouble`, `int64[3]`: what went wrong in a compiled loop, 0 if nothing did. The first two hold the number
+of the column or drive, counted from 1."""
 
 
 @numba.njit(nogil=True)
 def _whole(value, low, high, trouble, number):
-    """A value cut to a whole number that fits its column; `trouble[0]` tells which column it did not fit."""
-    if not (low - 1 < value < high + 1):  # what is not a number fails too
-        trouble[0] = number
+    """Truncates a value to an integer that fits its column; notes the number of the column if it does not fit."""
+    if not (low - 1 < value < high + 1):  # NaN fails too
+        trouble[UNFIT_COLUMN] = number
         return np.int64(low)
     return np.int64(value)
 
 
 @numba.njit(nogil=True)
 def _next(dice):
-    """The next draw of a being; `dice: int64[5]` holds seed, tick, being, purpose and the index of the next draw."""
-    drawn = draw(dice[0], dice[1], dice[2], dice[3], dice[4])
-    dice[4] += 1
+    """Returns the next draw of a being."""
+    drawn = draw(dice[DICE_SEED], dice[DICE_TICK], dice[DICE_BEING], dice[DICE_PURPOSE], dice[DICE_INDEX])
+    dice[DICE_INDEX] += 1
     return drawn
 
 
 @numba.njit(nogil=True)
 def _chance(dice):
-    return (_next(dice) >> 10) * 2.0**-53
+    """Returns a random float in [0, 1), as `self.dice()` does."""
+    return (_next(dice) >> CHANCE_SHIFT) * CHANCE_UNIT
 
 
 @numba.njit(nogil=True)
 def _integer(dice, limit, trouble):
-    if not 1 <= limit <= 1 << 31:
-        trouble[2] = 1
+    """Returns a random integer below `limit`, as `self.dice.integer(limit)` does."""
+    if not 1 <= limit <= MAX_DICE_SIDES:
+        trouble[BAD_LIMIT] = 1
         return np.int64(0)
     return below(_next(dice), np.int64(limit))
 
 
 @numba.njit(nogil=True)
 def _border(value, trouble, number):
-    """A drive as the laws take it: rounded to 1/1024 and clamped; `trouble[1]` tells which one is not a number."""
+    """Rounds a drive to 1/1024 and clamps it to -1 .. 1; notes the number of the drive if it is NaN."""
     if np.isnan(value):
-        trouble[1] = number
+        trouble[NAN_DRIVE] = number
         return np.int64(0)
     return np.int64(np.rint(min(max(value, -1.0), 1.0) * ONE))
 
 
-def _made(source: str, name: str, names: dict[str, Any]) -> Any:
-    """A function from generated text, compiled by numba."""
+def _compile_source(source: str, name: str, names: dict[str, Any]) -> Any:
+    """Returns function `name` of a generated source text, compiled by numba; `names` are its globals."""
     exec(compile(source, f"<{name}>", "exec"), names)
     return numba.njit(nogil=True)(names[name])
 
@@ -79,13 +96,17 @@ def _made(source: str, name: str, names: dict[str, Any]) -> Any:
 _ARGUMENTS = ", ".join(f"{name}=0.0" for name in DRIVES)
 _FLOATS = ", ".join(f"float({name})" for name in DRIVES)
 _SHARES = ", ".join(f"{name} / {float(ONE)}" for name in DRIVES)
-_drives = _made(f"def drives({_ARGUMENTS}):\n    return ({_FLOATS})\n", "drives", {})
-_drives_raw = _made(f"def drives_raw({_ARGUMENTS}):\n    return ({_SHARES})\n", "drives_raw", {})
+_drives = _compile_source(f"def drives({_ARGUMENTS}):\n    return ({_FLOATS})\n", "drives", {})
+_drives_raw = _compile_source(f"def drives_raw({_ARGUMENTS}):\n    return ({_SHARES})\n", "drives_raw", {})
 
 
 @dataclass
-class Rewriter(ast.NodeTransformer):
-    """Writes a body anew, and notes which columns it needs."""
+class BodyRewriter(ast.NodeTransformer):
+    """Rewrites the syntax tree of a body for numba, and collects the columns that it reads or writes.
+
+    `own` holds the columns that the species declares, `names` what names outside the body stand for, and `me` and
+    `see` are the names of the two parameters.
+    """
 
     cls: type
     schema: Schema
@@ -94,158 +115,163 @@ class Rewriter(ast.NodeTransformer):
     me: str
     see: str
     columns: list[str] = field(default_factory=list)
+    """The columns that the loop takes as parameters, in order."""
     written: dict[int, str] = field(default_factory=dict)
+    """The columns that are assigned, by the number that `trouble` gives them."""
 
     def error(self, node: ast.AST, line: str) -> SpeciesError:
+        """Returns the error of a place in the body."""
         return SpeciesError(f"species {self.cls.__name__}, line {getattr(node, 'lineno', 0)} of respond: {line}")
 
-    def text(self, source: str, node: ast.AST) -> ast.expr:
+    def expression(self, source: str, node: ast.AST) -> ast.expr:
+        """Returns the syntax tree of an expression that takes the place of `node`."""
         return ast.copy_location(ast.parse(source, mode="eval").body, node)
 
-    def known(self, node: ast.AST) -> Any:
-        """What a name or dotted name stands for outside the body, or None."""
+    def outer_value(self, node: ast.AST) -> Any:
+        """Returns what a name or dotted name stands for outside the body, or None."""
         if isinstance(node, ast.Name):
             return self.names.get(node.id)
         if isinstance(node, ast.Attribute):
-            if isinstance(node.value, ast.Name) and node.value.id == self.me:
+            if self.is_me(node.value):
                 return getattr(self.cls, node.attr, None)
-            return getattr(self.known(node.value), node.attr, None)
+            return getattr(self.outer_value(node.value), node.attr, None)
         return None
 
+    def is_me(self, node: ast.AST) -> bool:
+        """Whether this is the first parameter, `self`."""
+        return isinstance(node, ast.Name) and node.id == self.me
+
     def is_see(self, node: ast.AST) -> bool:
+        """Whether this is the second parameter, `see`."""
         return isinstance(node, ast.Name) and node.id == self.see
 
     def is_dice(self, node: ast.AST) -> bool:
+        """Whether this is `self.dice`."""
         return isinstance(node, ast.Attribute) and node.attr == "dice" and self.is_me(node.value)
 
-    def is_me(self, node: ast.AST) -> bool:
-        return isinstance(node, ast.Name) and node.id == self.me
-
-    def stimulus(self, node: ast.Attribute) -> str:
+    def stimulus_source(self, node: ast.Attribute) -> str:
+        """Returns the source text that reads a stimulus as an integer."""
         if node.attr not in STIMULI:
-            raise self.error(node, f'"{node.attr}" is no stimulus that a compiled body can read')
+            raise self.error(node, f'"{node.attr}" is not a stimulus that a compiled body can read')
         return f"np_int64(stimuli[row, {STIMULI.index(node.attr)}])"
 
-    def column(self, name: str) -> str:
-        """The parameter that a column comes in as."""
+    def column_parameter(self, name: str) -> str:
+        """Returns the parameter of a column, and notes that it is needed."""
         if name not in self.columns:
             self.columns.append(name)
         return f"column_{name}"
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Rewrites calls of dice, `see.dot`, `Drives` and `Drives.raw`."""
         called = node.func
         if self.is_dice(called):
-            return self.text("_chance(dice)", node)
+            return self.expression("_chance(dice)", node)
         if isinstance(called, ast.Attribute):
             if self.is_dice(called.value) and called.attr == "integer":
-                call = self.text("_integer(dice, None, trouble)", node)
+                call = self.expression("_integer(dice, None, trouble)", node)
                 call.args[1] = self.visit(node.args[0])  # type: ignore[attr-defined]
                 return call
             if self.is_see(called.value) and called.attr == "dot":
                 return self.dot(node)
-            if called.attr == "raw" and self.known(called.value) is Drives:
-                node.func = self.text("_drives_raw", called)
+            if called.attr == "raw" and self.outer_value(called.value) is Drives:
+                node.func = self.expression("_drives_raw", called)
                 return self.generic_visit(node)
-        if self.known(called) is Drives:
-            node.func = self.text("_drives", called)
+        if self.outer_value(called) is Drives:
+            node.func = self.expression("_drives", called)
         return self.generic_visit(node)
 
     def dot(self, node: ast.Call) -> ast.expr:
-        weights = self.known(node.args[0])
+        """Rewrites `see.dot(WEIGHTS)` as a sum of products."""
+        weights = self.outer_value(node.args[0])
         if weights is None:
-            raise self.error(node, "see.dot needs weights with a name outside the body, or of the class")
-        terms = [f"{weight} * np_int64(stimuli[row, {at}])" for at, weight in weighed(weights)]
-        return self.text(f"({' + '.join(terms) or 'np_int64(0)'})", node)
+            raise self.error(node, "see.dot needs weights with a name: define them outside the body, or in the class")
+        terms = [f"{weight} * np_int64(stimuli[row, {index}])" for index, weight in nonzero_weights(weights)]
+        return self.expression(f"({' + '.join(terms) or 'np_int64(0)'})", node)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        """Rewrites `see.raw.name`, `see.name` and `self.name` where they are read."""
         if isinstance(node.value, ast.Attribute) and node.value.attr == "raw" and self.is_see(node.value.value):
-            return self.text(self.stimulus(node), node)
+            return self.expression(self.stimulus_source(node), node)
         if self.is_see(node.value):
-            return self.text(f"({self.stimulus(node)} / {float(ONE)})", node)
+            return self.expression(f"({self.stimulus_source(node)} / {float(ONE)})", node)
         if self.is_me(node.value):
-            return self.text(self.read(node), node)
+            return self.expression(self.read_source(node), node)
         return self.generic_visit(node)
 
-    def read(self, node: ast.Attribute) -> str:
-        """A number of the being's own, or a constant of its class."""
-        place = readable(self.schema, node.attr)
+    def read_source(self, node: ast.Attribute) -> str:
+        """Returns the source text that reads a number of the being, or a constant of its class."""
+        place = scalar_place(self.schema, node.attr)
         if place is not None:
             name, part = place
-            entry = f"np_int64({self.column(name)}[{'row' if part is None else f'row, {part}'}])"
-            if name in EDGES:
-                return f"(({entry} + edges[{2 * EDGES[name]}]) % edges[{2 * EDGES[name] + 1}])"
+            entry = f"np_int64({self.column_parameter(name)}[{'row' if part is None else f'row, {part}'}])"
+            if name in BOUNDS_OF:
+                first, size = (WindowBounds._fields.index(bound) for bound in BOUNDS_OF[name])
+                return f"(({entry} + edges[{first}]) % edges[{size}])"
             return entry
         constant = getattr(self.cls, node.attr, None)
         if isinstance(constant, bool | int | float):
             return repr(constant)
-        raise self.error(node, f"self.{node.attr} is no number of its own that a compiled body can read")
+        raise self.error(node, f"self.{node.attr} is not a number of its own that a compiled body can read")
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | list[ast.stmt]:
-        mine = [target for target in node.targets if isinstance(target, ast.Attribute) and self.is_me(target.value)]
-        if not mine:
+        """Rewrites assignments to `self.name`."""
+        own_targets = [
+            target for target in node.targets if isinstance(target, ast.Attribute) and self.is_me(target.value)
+        ]
+        if not own_targets:
             return self.generic_visit(node)
         first = ast.copy_location(ast.Assign([ast.Name("_value", ast.Store())], self.visit(node.value)), node)
         statements: list[ast.stmt] = [first]
-        others = [self.visit(target) for target in node.targets if target not in mine]
+        others = [self.visit(target) for target in node.targets if target not in own_targets]
         if others:
             statements.append(ast.copy_location(ast.Assign(others, ast.Name("_value", ast.Load())), node))
-        for target in mine:
-            statements.append(ast.copy_location(ast.parse(self.write(target.attr)).body[0], node))
+        for target in own_targets:
+            statements.append(ast.copy_location(ast.parse(self.write_source(target.attr)).body[0], node))
         return statements
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
+        """Rewrites `self.name += value` as an assignment of a sum."""
         if not (isinstance(node.target, ast.Attribute) and self.is_me(node.target.value)):
             return self.generic_visit(node)
         before = copy.deepcopy(node.target)
         before.ctx = ast.Load()
-        summed = ast.copy_location(ast.BinOp(before, node.op, node.value), node)
-        return self.visit(ast.copy_location(ast.Assign([node.target], summed), node))
+        result = ast.copy_location(ast.BinOp(before, node.op, node.value), node)
+        return self.visit(ast.copy_location(ast.Assign([node.target], result), node))
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
+        """Drops annotations, which mean nothing to numba."""
         if node.value is None:
             return node
         return self.visit(ast.copy_location(ast.Assign([node.target], node.value), node))
 
-    def write(self, name: str) -> str:
+    def write_source(self, name: str) -> str:
+        """Returns the source text that assigns `_value` to a column of the being."""
         if name not in self.own:
-            raise undeclared(self.cls.__name__, name)
+            raise undeclared_column_error(self.cls.__name__, name)
         if self.own[name].width:
-            line = f"{name} holds several entries: a compiled body writes single numbers"
+            line = f"{name} holds several numbers: a compiled body can write columns of one number only"
             raise SpeciesError(f"species {self.cls.__name__}: {line}")
         limits = np.iinfo(self.own[name].dtype)
         number = len(self.written) + 1
         self.written[number] = name
-        return f"{self.column(name)}[row] = _whole(_value, {limits.min}, {limits.max}, trouble, {number})"
+        return f"{self.column_parameter(name)}[row] = _whole(_value, {limits.min}, {limits.max}, trouble, {number})"
 
     def visit_Return(self, node: ast.Return) -> ast.AST:
+        """Rewrites a bare `return` as one without any drive."""
         if node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None):
-            node.value = self.text("_drives()", node)
+            node.value = self.expression("_drives()", node)
             return node
         return self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
+        """Refuses `self` and `see` by themselves: numba could not compile them."""
         if node.id in (self.me, self.see):
             raise self.error(node, f"a compiled body may use {node.id} only as {node.id}.name")
         return node
 
 
-def readable(schema: Schema, name: str) -> tuple[str, int | None] | None:
-    """The column, and the part of it, that a being may read as a single number of its own; None where there is none.
-
-    What is derived within a tick may hold numbers of rows, which mean nothing to a being.
-    """
-    for column in schema.columns:
-        if column.derived:
-            continue
-        if column.name == name and not column.entries:
-            return name, None
-        if name in column.parts:
-            return column.name, column.parts.index(name)
-    return None
-
-
-def _body_of(cls: type, function: Callable) -> tuple[ast.FunctionDef, dict[str, Any]]:
-    """The syntax of a body, and what its names stand for."""
+def _parse_body(cls: type, function: Callable) -> tuple[ast.FunctionDef, dict[str, Any]]:
+    """Returns the syntax tree of a function, and what the names outside it stand for."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
@@ -257,23 +283,26 @@ def _body_of(cls: type, function: Callable) -> tuple[ast.FunctionDef, dict[str, 
     return body, names
 
 
-class Loop:
-    """A compiled body: `run` fills the drives of rows and writes the columns of the species."""
+class CompiledLoop:
+    """The compiled loop of a species: `run` sets the drives of rows and writes the columns of the species.
+
+    It is compiled at the first `run`, for tables of the given schema.
+    """
 
     def __init__(self, cls: type, function: Callable, schema: Schema, own: dict[str, Column]):
         self.name = cls.__name__
-        tree, names = _body_of(cls, function)
+        tree, names = _parse_body(cls, function)
         me, see = (argument.arg for argument in tree.args.args)
-        rewriter = Rewriter(cls, schema, own, names, me, see)
-        # a docstring and annotations are of no use to numba
-        statements = [part for statement in tree.body for part in _listed(rewriter.visit(statement))]
+        rewriter = BodyRewriter(cls, schema, own, names, me, see)
+        # statement by statement: a docstring and the annotations of parameters are of no use to numba
+        statements = [part for statement in tree.body for part in _as_list(rewriter.visit(statement))]
         end = ast.parse("return _drives()").body
         self.columns, self.written = rewriter.columns, rewriter.written
         columns = "".join(f", column_{name}" for name in self.columns)
-        head = ast.parse(f"def body(row, dice, stimuli, edges, trouble{columns}):\n    pass\n")
-        head.body[0].body = statements + end  # type: ignore[attr-defined]
-        inside = {
-            **{name: _compilable(value) for name, value in names.items() if name in _names_in(statements)},
+        module = ast.parse(f"def body(row, dice, stimuli, edges, trouble{columns}):\n    pass\n")
+        module.body[0].body = statements + end  # type: ignore[attr-defined]
+        body_names = {
+            **{name: _as_compilable(value) for name, value in names.items() if name in _names_in(statements)},
             "_drives": _drives,
             "_drives_raw": _drives_raw,
             "_chance": _chance,
@@ -281,59 +310,66 @@ class Loop:
             "_whole": _whole,
             "np_int64": np.int64,
         }
-        exec(compile(ast.fix_missing_locations(head), f"<species {self.name}>", "exec"), inside)
-        body = numba.njit(nogil=True)(inside["body"])
+        exec(compile(ast.fix_missing_locations(module), f"<species {self.name}>", "exec"), body_names)
+        body = numba.njit(nogil=True)(body_names["body"])
         lines = [
             f"def loop(rows, ids, dice, stimuli, drives, edges, trouble{columns}):",
             "    for at in range(len(rows)):",
             "        row = rows[at]",
-            "        dice[2] = ids[row]",
-            "        dice[4] = 0",
+            f"        dice[{DICE_BEING}] = ids[row]",
+            f"        dice[{DICE_INDEX}] = 0",
             f"        answer = body(row, dice, stimuli, edges, trouble{columns})",
             *[f"        drives[row, {at}] = _border(answer[{at}], trouble, {at + 1})" for at in range(len(DRIVES))],
         ]
-        self._loop = _made("\n".join(lines) + "\n", "loop", {"body": body, "_border": _border})
+        self._loop = _compile_source("\n".join(lines) + "\n", "loop", {"body": body, "_border": _border})
 
-    def run(self, table: Any, rows: np.ndarray, key: tuple[int, int, int], edges: tuple[int, int, int, int]) -> None:
-        """Respond for some rows; `key` is seed, tick and the purpose of the dice, `edges` as `EDGES` says."""
+    def run(self, table: Any, rows: np.ndarray, key: tuple[int, int, int], bounds: WindowBounds) -> None:
+        """Responds for the rows of a table of monsters; `key` is seed, tick and the purpose of the dice.
+
+        Raises SpeciesError if the body cannot be compiled, raises an error, or gives a value that is not valid.
+        """
         arrays = [table[name] for name in self.columns]
         trouble = np.zeros(3, np.int64)
+        seed, tick, purpose = key
+        edges = tuple(bounds)
 
-        def band(some: np.ndarray) -> None:
-            dice = np.array([key[0], key[1], 0, key[2], 0], np.int64)
-            with np.errstate(over="ignore"):  # uncompiled, dice overflow audibly
-                self._loop(some, table["id"], dice, table["stimuli"], table["drives"], edges, trouble, *arrays)
+        def run_rows(some_rows: np.ndarray) -> None:
+            dice = np.zeros(5, np.int64)
+            dice[[DICE_SEED, DICE_TICK, DICE_PURPOSE]] = seed, tick, purpose
+            with np.errstate(over="ignore"):  # without compilation, dice warn of their overflow
+                self._loop(some_rows, table["id"], dice, table["stimuli"], table["drives"], edges, trouble, *arrays)
 
         try:
-            band(rows[:0])  # compiles, where that is still to be done
+            run_rows(rows[:0])  # compiles, if that has not been done
         except Exception as error:  # numba fails in many ways
             line = " ".join(str(error).split())[:400]
             raise SpeciesError(f"species {self.name}: respond cannot be compiled: {line}") from None
-        bands = [rows[at : at + ROWS_A_PASS] for at in range(0, len(rows), ROWS_A_PASS)]
+        passes = [rows[first : first + ROWS_A_PASS] for first in range(0, len(rows), ROWS_A_PASS)]
         try:
-            crew.together(*[partial(band, some) for some in bands])
+            crew.together(*[partial(run_rows, some_rows) for some_rows in passes])
         except Exception as error:
-            raise failed(self.name, error) from error
-        self._report(trouble)
+            raise response_error(self.name, error) from error
+        self._raise_trouble(trouble)
 
-    def _report(self, trouble: np.ndarray) -> None:
-        if trouble[0]:
-            name = self.written[int(trouble[0])]
-            raise SpeciesError(f"species {self.name}: {name} is given a number that does not fit it")
-        if trouble[1]:
-            raise no_number(self.name, int(trouble[1]) - 1)
-        if trouble[2]:
-            raise SpeciesError(f"species {self.name}: dice.integer needs 1 to 2^31")
+    def _raise_trouble(self, trouble: np.ndarray) -> None:
+        """Raises SpeciesError for what a loop has noted."""
+        if trouble[UNFIT_COLUMN]:
+            name = self.written[int(trouble[UNFIT_COLUMN])]
+            raise SpeciesError(f"species {self.name}: {name} is set to a number that does not fit it")
+        if trouble[NAN_DRIVE]:
+            raise nan_drive_error(self.name, int(trouble[NAN_DRIVE]) - 1)
+        if trouble[BAD_LIMIT]:
+            raise SpeciesError(f"species {self.name}: dice.integer: use 1 to 2^31")
 
 
-def _listed(node: Any) -> list[ast.stmt]:
+def _as_list(node: Any) -> list[ast.stmt]:
     return node if isinstance(node, list) else [node]
 
 
-def _names_in(statements: list[ast.stmt]) -> set[str]:
+def _names_in(statements: Sequence[ast.stmt]) -> set[str]:
     return {node.id for statement in statements for node in ast.walk(statement) if isinstance(node, ast.Name)}
 
 
-def _compilable(value: Any) -> Any:
-    """Functions that a body calls are compiled with it."""
+def _as_compilable(value: Any) -> Any:
+    """Returns functions that a body calls in compiled form, and other values unchanged."""
     return numba.njit(nogil=True)(value) if isinstance(value, types.FunctionType) else value

@@ -1,40 +1,46 @@
 """Beings as objects: `Plant`, `Monster` and other handles on rows of a table, and `Agent` for plain Mesa models.
 
-A handle is made when somebody asks for one, and there is one handle a being: `w.agents[0] is w.agents[0]`. Its
-attributes are the columns of its table. Handles know their being by id; rows move. After death the last values stay
-readable.
+A handle is made when it is first asked for, and a being has only one: `world.agents[0] is world.agents[0]`. Its
+attributes are the columns of its table. A handle refers to its being by id, because rows move from tick to tick. After
+the being's death its last values stay readable.
 """
 
 import itertools
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-import mesa
-import numpy as np
-
-from umwelt.agents.species import species
-from umwelt.agents.species.behaviour import may_read, own_values
-from umwelt.sandbox.errors import SpeciesError
-from umwelt.sandbox.region import Region
+from umwelt.agents.mesa.base import MesaAgent
 from umwelt.sandbox.units import cells_from_fixed
 
+if TYPE_CHECKING:
+    from umwelt.agents.species.column_access import BeingColumns
+    from umwelt.agents.species.species import Dice, Drives, Stimuli, StimulusColumns
 
-class _Counters:
-    """Mesa's ids, counted within each model; Mesa's own count is a class attribute that keeps every model alive."""
+
+class _IdCounters:
+    """Mesa's counters of ids, kept in each model; Mesa's own are kept in a class, and keep every model alive."""
 
     def __getitem__(self, model: Any) -> Any:
         return vars(model).setdefault("_agent_ids", itertools.count(1))
 
 
-class Agent(mesa.Agent):
-    """An agent of a plain Mesa model, with any attributes."""
+class Agent(MesaAgent):
+    """An agent of a plain Mesa model, with any attributes: `mesa.Agent`, whose model can be garbage-collected."""
 
-    _ids = _Counters()
+    _ids = _IdCounters()
 
 
 class Being(Agent):
-    """A handle on a being of a world that lives by laws."""
+    """A handle on a being of a world from a file; the columns of its table are its attributes.
 
-    _roster: Any
+    `being.sugar_count` is a Python int, and a column with several entries is a read-only array. Assigning to a column
+    writes into the world; any other attribute stays with the handle for as long as the being lives. Beings cannot be
+    created: they enter a world as its founders, by birth, or by a command.
+
+    Raises AttributeError for an attribute that is not a column, for an assignment to a column that never changes after
+    birth, and for an assignment to a dead being; TypeError or OverflowError for a value that its column cannot hold.
+    """
+
+    _handles: Any
     _code: int
     _id: int
 
@@ -46,23 +52,24 @@ class Being(Agent):
 
     @property
     def model(self) -> Any:  # type: ignore[override]
-        """The world it lives in."""
-        return self._roster.world
+        """The World it lives in."""
+        return self._handles.world
 
     @property
     def unique_id(self) -> int:  # type: ignore[override]
-        """Its id: place and moment of birth."""
+        """Its id, 63 bits that are unique in the world; made from the place and tick of its birth."""
         return self._id
 
     @property
     def alive(self) -> bool:
-        """Whether it still lives."""
-        return self._roster.row_of(self) >= 0
+        """Whether it lives."""
+        return bool(self._handles.row_of(self) >= 0)
 
     @property
     def species_name(self) -> str:
         """The name of its species in the world file."""
-        return self._roster.species_name(self)
+        name: str = self._handles.species_name(self)
+        return name
 
     @property
     def position(self) -> tuple[float, float]:
@@ -72,14 +79,14 @@ class Being(Agent):
     pos = position  # type: ignore[assignment]
 
     def remove(self) -> None:
-        """Take it out of the world; what its body holds goes to its cell, so that no matter is lost."""
-        self._roster.remove(self)
+        """Takes it out of the world; what its body holds goes to its cell, so that matter is conserved."""
+        self._handles.remove(self)
 
     def _read(self, name: str) -> Any:
-        return self._roster.read(self, name)
+        return self._handles.read(self, name)
 
     def _write(self, name: str, value: Any) -> None:
-        self._roster.write_one(self, name, value)
+        self._handles.write(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -89,11 +96,11 @@ class Being(Agent):
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("_") or hasattr(getattr(type(self), name, None), "__set__"):
             object.__setattr__(self, name, value)
-        elif self._roster.has(self._code, name):
+        elif self._handles.has_column(self, name):
             self._write(name, value)
         else:
             object.__setattr__(self, name, value)
-            self._roster.pin(self)
+            self._handles.pin(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._id}>"
@@ -101,7 +108,7 @@ class Being(Agent):
     def __copy__(self) -> "Being":
         return self
 
-    def __deepcopy__(self, memo: dict) -> "Being":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Being":
         return self
 
     def __reduce__(self) -> Any:
@@ -109,83 +116,34 @@ class Being(Agent):
 
 
 class Plant(Being):
-    """A module or a seed of a plant."""
+    """A module or a seed of a plant; `stage` tells which."""
 
 
 class Monster(Being):
-    """A monster. Subclass it, and write `respond`, for a species of your own."""
+    """A monster. A species of your own is a subclass with `respond`, or with `respond_all`:
 
+        class Shy(Monster):
+            def respond(self, see):
+                return Drives(turn=-see.other_bearing, thrust=0.8)
 
-class _Bound:
-    """What `self` is in `respond`: an instance of the species' class that reads and writes one row within a tick.
+        world = World.load("meadow", species={"grazer": Shy})
 
-    Several images of one being may lie in a window, so it is bound to a row, not to an id.
+    `respond` is called for one being at a time; `see` holds its stimuli (Stimuli) and `self.dice` its random numbers.
+    Decorate it with `@compiled` and the same body is compiled. `respond_all` is a class method that answers for all
+    beings at once: `me` holds their columns (BeingColumns), `see` their stimuli as arrays (StimulusColumns). Both
+    return `Drives`, or None for no drive at all.
+
+    An answer may depend on the stimuli, the columns and the dice of its own being only, so that it comes out the same
+    on every node: `World.load(..., check=True)` tests that. `self.model` and other beings cannot be reached within a
+    tick. What a species remembers is a `Column`; assigning any other attribute raises SpeciesError.
     """
 
-    _species_name: ClassVar[str]
+    if TYPE_CHECKING:  # at run time a species has only one of them, and dice only within a tick
+        dice: Dice
 
-    @classmethod
-    def begin(cls, region: Region, table: Any, dice: species.Dice, own: dict[str, species.Column]) -> Any:
-        """One `self` for all beings of a call."""
-        me = object.__new__(cls)
-        me.__dict__.update(_region=region, _table=table, dice=dice, _own=own, _row=0, _arrays={})
-        return me
+        def respond(self, see: Stimuli) -> Drives | None:
+            """Returns what one being does about its stimuli."""
 
-    def _array(self, name: str) -> np.ndarray:
-        arrays = self._arrays  # type: ignore[attr-defined]
-        if name not in arrays:
-            table = self._table  # type: ignore[attr-defined]
-            if name.startswith("_") or name not in table or not may_read(table, name):
-                line = f"self.{name} is no column that a being may read of itself"
-                raise SpeciesError(f"species {self._species_name}: {line}")
-            arrays[name] = table[name]
-        return arrays[name]
-
-    def _read(self, name: str) -> Any:
-        value = self._array(name)[self._row]  # type: ignore[attr-defined]
-        if name in ("x_fixed", "y_fixed"):
-            return int(own_values(self._region, self._table, name, self._row))  # type: ignore[attr-defined]
-        if value.ndim:
-            value = value.astype(np.int64)
-            value.flags.writeable = False  # a copy: writing into it would be lost
-            return value
-        return int(value)
-
-    def _write(self, name: str, value: Any) -> None:
-        own = self._own  # type: ignore[attr-defined]
-        array = self._array(name)
-        if type(value) is not int or array.ndim != 1:
-            value = species.whole_for(value, own[name].dtype, self._species_name, name)
-        try:
-            array[self._row] = value  # type: ignore[attr-defined]
-        except (OverflowError, ValueError):
-            line = f"{name} is {own[name].dtype} and cannot hold {value!r}"
-            raise SpeciesError(f"species {self._species_name}: {line}") from None
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return self._read(name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in self._own:  # type: ignore[attr-defined]
-            raise species.undeclared(self._species_name, name)
-        self._write(name, value)
-
-    @property
-    def unique_id(self) -> int:
-        return self._read("id")
-
-    @property
-    def model(self) -> Any:
-        raise SpeciesError(
-            f"species {self._species_name}: self.model is out of reach within a tick: "
-            "an answer depends on stimuli, own columns and self.dice alone"
-        )
-
-    random = rng = alive = species_name = remove = model  # all of them lead out of the being
-
-
-def bound_class(cls: type) -> Any:
-    """The class of `self` in `respond` of a species."""
-    return type(cls.__name__, (_Bound, cls), {"_species_name": cls.__name__, "__module__": cls.__module__})
+        @classmethod
+        def respond_all(cls, me: BeingColumns, see: StimulusColumns) -> Drives | None:
+            """Returns what many beings do about their stimuli."""

@@ -1,12 +1,13 @@
-"""Minds that are chemical programs: what is sensed is dropped in, and what is left when nothing reacts is done.
+"""Behaviours that are HOCL programs: stimuli are added as molecules, and what is left at the end are the drives.
 
-A species lives by one where its founders say `behaviour = "snail.hocl"`: a file of one's own, or a bundled one. Of the
-stimuli those are dropped in that the program names, as tuples `"hunger":n`; tuples `"thrust":n` that are left are its
-drives, several of one name added up. The numbers go from -128 to 127, 128 being 1.0. A mind starts afresh each tick and
-remembers nothing. One that does not come to rest within its bound does nothing in that tick.
+A species behaves by a program if its founders say `behaviour = "snail.hocl"`: the path of a file, or a bundled program.
+In each tick and for each being the program starts again with the stimuli that its text names, as tuples `"hunger":n`.
+Tuples `"thrust":n` that are left when nothing reacts any more are drives; several of one name are summed. Numbers go
+from -128 to 127, and 128 would be 1.0. A program keeps nothing from tick to tick. A being whose program does not become
+inert within the limits does nothing in that tick.
 
-The integers in its rules are genes: a founder's are those of the text, in place of a net's first weights, and mutate as
-those do.
+The integers in the program's rules are genes: founders have those of the text, in place of the first weights of a net,
+and they mutate as weights do.
 """
 
 from collections import OrderedDict
@@ -29,103 +30,111 @@ from umwelt.sandbox.units import ONE
 
 SUFFIX = ".hocl"
 LIMITS = Limits(reactions=64, tries=4096)
-"""Of one thought."""
+"""Limits of one being in one tick."""
 SCALE_BITS = 3
-"""Stimuli and drives are 1/1024, a mind's numbers 1/128."""
+"""Stimuli and drives are in units of 1/1024, numbers in a program in units of 1/128."""
+MIN_GENE, MAX_GENE = -128, 127
 MAX_GENES = MONSTER_GENES - FIRST_WEIGHT
-MAX_KEPT = 4096
-DRIVE_AT = {name: at for at, name in enumerate(DRIVES)}
+MAX_CACHED_PROGRAMS = 4096
+DRIVE_INDEX = {name: index for index, name in enumerate(DRIVES)}
 
 
-def is_mind(reference: str) -> bool:
-    """Whether a behaviour's reference is that of a program."""
+def is_hocl_behaviour(reference: str) -> bool:
+    """Whether a behaviour's reference names a HOCL program."""
     return reference.endswith(SUFFIX)
 
 
 @cache
-def read_mind(reference: str, place: str) -> Program:
-    """The program of a mind; `WorldFileError` names the founders it was written for where it cannot be one."""
+def read_hocl_behaviour(reference: str, place: str) -> Program:
+    """Reads the program of a behaviour, by the path of a file or by bundled name.
+
+    Raises WorldFileError, which begins with `place`, if it cannot be read, or if the integers in its rules are too many
+    or too large to be genes.
+    """
     bundled = bundled_minds().get(Path(reference).stem)
     try:
         program = read_program(str(bundled) if bundled and not Path(reference).exists() else reference)
-        _ = program.start
+        _ = program.start  # evaluates the initial solution, which may fail too
     except ProgramError as error:
         raise WorldFileError(f"{place}: {error}") from None
     numbers = program.integers
     if len(numbers) > MAX_GENES:
-        line = f"{place}: {reference}: {len(numbers)} integers in its rules: at most {MAX_GENES} are genes"
+        line = f"{place}: {reference}: {len(numbers)} integers in its rules: use at most {MAX_GENES}, they are genes"
         raise WorldFileError(line)
     for number in numbers:
-        if not -128 <= number <= 127:
-            raise WorldFileError(f"{place}: {reference}: {number} in its rules: genes go from -128 to 127")
+        if not MIN_GENE <= number <= MAX_GENE:
+            line = f"{place}: {reference}: {number} in its rules: use {MIN_GENE} to {MAX_GENE}, it is a gene"
+            raise WorldFileError(line)
     return program
 
 
-def with_mind(genome: np.ndarray, program: Program) -> np.ndarray:
-    """The genome with the integers of a program in the place of a net's weights, `int8[genes]`."""
-    found = genome.copy()
-    found[FIRST_WEIGHT:] = 0
-    found[FIRST_WEIGHT : FIRST_WEIGHT + len(program.integers)] = program.integers
-    return found
+def with_program_genes(genome: np.ndarray, program: Program) -> np.ndarray:
+    """Returns a copy of a genome (`int8[genes]`) with the integers of a program in place of the weights of a net."""
+    result = genome.copy()
+    result[FIRST_WEIGHT:] = 0
+    result[FIRST_WEIGHT : FIRST_WEIGHT + len(program.integers)] = program.integers
+    return result
 
 
-class Mind:
-    """The behaviour of a species that lives by a program."""
+class HoclBehaviour:
+    """The behaviour of a species whose founders name a HOCL program; `name` is the reference, for errors."""
 
     columns: tuple[str, ...] = ()
+    is_vectorised = False
 
     def __init__(self, program: Program, name: str):
         self.program, self.name = program, name
-        words = set(_words(program.molecule))
-        self.sensed = [(at, stimulus) for at, stimulus in enumerate(STIMULI) if stimulus in words]
-        self._genes_count = len(program.integers)
-        self._kept: OrderedDict[bytes, Program] = OrderedDict()
+        texts = set(_texts(program.molecule))
+        self.used_stimuli = [(index, stimulus) for index, stimulus in enumerate(STIMULI) if stimulus in texts]
+        self._gene_count = len(program.integers)
+        self._cache: OrderedDict[bytes, Program] = OrderedDict()
 
     def respond(self, region: Region, rows: np.ndarray) -> None:
-        """Set `drives` of the given rows of the region's monsters."""
+        """Sets `drives` of the given rows (`int64[n]`) of the region's monsters."""
         table = region.tables["monsters"]
-        genes = table["genome"][rows, FIRST_WEIGHT : FIRST_WEIGHT + self._genes_count]
+        genes = table["genome"][rows, FIRST_WEIGHT : FIRST_WEIGHT + self._gene_count]
         stimuli = (table["stimuli"][rows].astype(np.int64) >> SCALE_BITS).tolist()
         drives = np.zeros((len(rows), len(DRIVES)), np.int64)
-        for at, identity in enumerate(table["id"][rows].tolist()):
-            program = self._with_genes(genes[at])
-            self._think(program, stimuli[at], Dice(region.seed, region.tick, identity), drives[at])
+        for being, identity in enumerate(table["id"][rows].tolist()):
+            program = self._with_genes(genes[being])
+            self._run(program, stimuli[being], Dice(region.seed, region.tick, identity), drives[being])
         table["drives"][rows] = np.clip(drives << SCALE_BITS, -ONE, ONE)
 
-    def _think(self, program: Program, stimuli: list[int], dice: Dice, drives: np.ndarray) -> None:
+    def _run(self, program: Program, stimuli: list[int], dice: Dice, drives: np.ndarray) -> None:
+        """Runs the program of one being, and adds what is left to its drives."""
         machine = Machine(program, dice, LIMITS)
-        for at, name in self.sensed:
-            machine.drop((name, stimuli[at]))
+        for index, name in self.used_stimuli:
+            machine.drop((name, stimuli[index]))
         try:
             machine.react()
-        except ProgramError:  # endless, or too large a number: a thought that comes to nothing
+        except ProgramError:  # not inert within the limits, or a number too large
             return
-        for drive, value in done_by(machine.atoms):
+        for drive, value in drives_in(machine.atoms):
             drives[drive] += value
 
     def _with_genes(self, genes: np.ndarray) -> Program:
-        """The program with a being's own numbers; those of kin are the same, and kept."""
+        """Returns the program with the integers of one being; kin often have the same, so programs are cached."""
         key = genes.tobytes()
-        if key not in self._kept:
-            if len(self._kept) >= MAX_KEPT:
-                self._kept.popitem(last=False)
-            self._kept[key] = self.program.with_integers(tuple(genes.tolist()))
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        if key not in self._cache:
+            if len(self._cache) >= MAX_CACHED_PROGRAMS:
+                self._cache.popitem(last=False)
+            self._cache[key] = self.program.with_integers(tuple(genes.tolist()))
+        self._cache.move_to_end(key)
+        return self._cache[key]
 
 
-def done_by(atoms: Iterable[Atom]) -> Iterator[tuple[int, int]]:
-    """The drives that atoms stand for, by their index, each between -ONE and ONE."""
+def drives_in(atoms: Iterable[Atom]) -> Iterator[tuple[int, int]]:
+    """Yields the index and the value (clamped to -1024 .. 1024) of each tuple that names a drive."""
     for atom in atoms:
         if type(atom) is tuple and len(atom) == 2 and type(atom[0]) is str and type(atom[1]) is int:
-            drive = DRIVE_AT.get(atom[0])
+            drive = DRIVE_INDEX.get(atom[0])
             if drive is not None:
                 yield drive, min(max(atom[1], -ONE), ONE)
 
 
-def _words(part: Part) -> Iterator[str]:
-    """All text that stands in a program."""
+def _texts(part: Part) -> Iterator[str]:
+    """Yields every text literal of a program."""
     if isinstance(part, Literal) and isinstance(part.value, str):
         yield part.value
     for inner in part.inner():
-        yield from _words(inner)
+        yield from _texts(inner)

@@ -1,47 +1,84 @@
-"""What a species of one's own is written with: `Drives`, `Column`, `compiled`, `dot`, and how it sees and throws dice.
+"""What a species is written with: `Drives`, `Column`, `compiled`, `dot`, and the stimuli and dice that it is given.
 
     class Shy(Monster):
         fear = Column("int16", inherited=True)
 
         def respond(self, see):
+            self.fear = 100 if see.touch > 0 else self.fear // 2
             return Drives(turn=-see.other_bearing, thrust=0.8)
 
-`see.other_bearing` is a float from -1 to 1, `see.raw.other_bearing` the integer of 1/1024 behind it. `see.dot(weights)`
-adds up integers exactly. `self` reads the columns of its being and writes those that its class declares; `self.dice()`
-is a number from 0 up to 1, `self.dice.integer(6)` one of 0 to 5, the same wherever this being is computed.
+`see.other_bearing` is a float from -1 to 1, and `see.raw.other_bearing` the integer behind it, in units of 1/1024.
+`see.dot(weights)` is an exact sum of products of integers. `self` reads the columns of its being and writes those that
+its class declares. `self.dice()` is a random float in [0, 1) and `self.dice.integer(6)` a random integer in 0 .. 5;
+both come out the same on every node that computes this being.
 """
 
-import difflib
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from umwelt.agents.body.interface import DRIVES, STIMULI
-from umwelt.agents.world_file import one_line
 from umwelt.sandbox import columns
-from umwelt.sandbox.dice import below, draw, purpose
+from umwelt.sandbox.dice import DRAW_BITS, below, draw, purpose
 from umwelt.sandbox.errors import SpeciesError
 from umwelt.sandbox.kernel import call, kernel
+from umwelt.sandbox.text import one_line, suggest
 from umwelt.sandbox.units import ONE
 
 COLUMN_DTYPES = ("int8", "int16", "int32")
-WIDEST_COLUMN = 1 << 16
+MAX_COLUMN_WIDTH = 1 << 16
 FLOAT_BITS = 53
-_UNIT = 2.0**-FLOAT_BITS
+CHANCE_SHIFT = DRAW_BITS - FLOAT_BITS
+"""A draw has more bits than a float's mantissa: so many are dropped, so that the result is never rounded up to 1."""
+CHANCE_UNIT = 2.0**-FLOAT_BITS
+MAX_DICE_SIDES = 1 << 31
+
+IntegerArray = NDArray[np.integer[Any]]
+DriveValue = float | NDArray[Any]
+"""One number, or one for each being of a call of `respond_all`."""
+Value = TypeVar("Value")
+Float = TypeVar("Float")
+Integer = TypeVar("Integer")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Column:
-    """An integer that every being of a species carries: declared in its class, kept by halos, snapshots and digests.
+class Column(Generic[Value]):
+    """An integer that every being of a species carries; declared in the body of the class.
 
-    An inherited column passes from parent to child; any other begins at its default. With `width` it holds several.
+        class Shy(Monster):
+            fear = Column("int16", inherited=True)      # self.fear is an int
+            path = Column("int32", width=8)             # self.path is an int64[8] array
+
+    `dtype` is "int8", "int16" or "int32". With `width` 0 (the default) the column holds one number, otherwise an array
+    of `width` numbers. A founder begins with `default`; a newborn begins with the value of its parent if the column is
+    `inherited`, otherwise with `default`. `unit` is text for people. Columns are part of halo messages, snapshots and
+    digests: nothing else that a species assigns within a tick is kept.
+
+    Floats that are assigned are truncated. Raises SpeciesError if an argument is not valid, and at an assignment whose
+    value does not fit the dtype.
     """
+
+    @overload
+    def __init__(
+        self: "Column[int]", dtype: str = "int16", *, default: int = 0, inherited: bool = False, unit: str = ""
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "Column[IntegerArray]",
+        dtype: str = "int16",
+        *,
+        width: int,
+        default: int = 0,
+        inherited: bool = False,
+        unit: str = "",
+    ) -> None: ...
 
     def __init__(
         self, dtype: str = "int16", *, default: int = 0, inherited: bool = False, width: int = 0, unit: str = ""
-    ):
+    ) -> None:
         if dtype not in COLUMN_DTYPES:
             raise SpeciesError(f"Column({dtype!r}): columns hold integers: use one of {', '.join(COLUMN_DTYPES)}")
         limits = np.iinfo(dtype)
@@ -52,137 +89,263 @@ class Column:
         if not is_whole:
             line = f"Column({dtype!r}, default={default!r}): use a whole number from {limits.min} to {limits.max}"
             raise SpeciesError(one_line(line))
-        if not isinstance(width, int) or not 0 <= width <= WIDEST_COLUMN:
-            raise SpeciesError(one_line(f"Column({dtype!r}, width={width!r}): use 0 to {WIDEST_COLUMN} entries"))
+        if not isinstance(width, int) or not 0 <= width <= MAX_COLUMN_WIDTH:
+            raise SpeciesError(one_line(f"Column({dtype!r}, width={width!r}): use a width of 0 to {MAX_COLUMN_WIDTH}"))
         self.dtype, self.default, self.inherited, self.width, self.unit = dtype, int(default), inherited, width, unit
         self.name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
+    @overload
+    def __get__(self, being: None, owner: type | None = None) -> "Column[Value]": ...
+
+    @overload
+    def __get__(self, being: object, owner: type | None = None) -> Value: ...
+
     def __get__(self, being: Any, owner: type | None = None) -> Any:
         return self if being is None else being._read(self.name)
+
+    @overload
+    def __set__(self: "Column[int]", being: object, value: float) -> None: ...
+
+    @overload
+    def __set__(self: "Column[IntegerArray]", being: object, value: ArrayLike) -> None: ...
 
     def __set__(self, being: Any, value: Any) -> None:
         being._write(self.name, value)
 
-    def declared(self) -> columns.Column:
-        """The column as tables know it."""
+    def table_column(self) -> columns.Column:
+        """Returns the declaration as a column of the table of monsters."""
         return columns.Column(
             self.name, self.dtype, unit=self.unit, width=self.width, default=self.default, inherited=self.inherited
         )
 
 
 class _Drives(NamedTuple):
-    turn: Any = 0.0
-    thrust: Any = 0.0
-    bite: Any = 0.0
-    graze: Any = 0.0
-    drink: Any = 0.0
-    grow: Any = 0.0
-    breed: Any = 0.0
-    rest: Any = 0.0
-    blink: Any = 0.0
-    musk_drive: Any = 0.0
-    alarm_drive: Any = 0.0
+    turn: DriveValue = 0.0
+    thrust: DriveValue = 0.0
+    bite: DriveValue = 0.0
+    graze: DriveValue = 0.0
+    drink: DriveValue = 0.0
+    grow: DriveValue = 0.0
+    breed: DriveValue = 0.0
+    rest: DriveValue = 0.0
+    blink: DriveValue = 0.0
+    musk_drive: DriveValue = 0.0
+    alarm_drive: DriveValue = 0.0
+
+
+class _RawDrives(TypedDict, total=False):
+    turn: DriveValue
+    thrust: DriveValue
+    bite: DriveValue
+    graze: DriveValue
+    drink: DriveValue
+    grow: DriveValue
+    breed: DriveValue
+    rest: DriveValue
+    blink: DriveValue
+    musk_drive: DriveValue
+    alarm_drive: DriveValue
 
 
 class Drives(_Drives):
-    """What a being wants to do, each from -1 to 1; what is not named is 0. Rounded to 1/1024, and clamped."""
+    """What a being does in this tick: the answer of `respond` and `respond_all`.
+
+        Drives(turn=-see.other_bearing, thrust=0.8)
+
+    Each drive is a number from -1 to 1, or (from `respond_all`) an array `float[beings]`; drives that are not named are
+    0. They are rounded to 1/1024 and clamped. `turn` is 1 for an eighth turn to the right and negative to the left; a
+    negative value of any other drive counts as 0.
+    """
 
     __slots__ = ()
 
     @classmethod
-    def raw(cls, **drives: Any) -> "Drives":
-        """Drives as integers of 1/1024, for those who keep to integers."""
-        return cls(**{name: value / ONE for name, value in drives.items()})
+    def raw(cls, **drives: Unpack[_RawDrives]) -> "Drives":
+        """Returns drives given as integers in units of 1/1024: `Drives.raw(thrust=512)` is `Drives(thrust=0.5)`."""
+        return cls(**{name: value / ONE for name, value in drives.items()})  # type: ignore[operator]
 
 
-assert Drives._fields == DRIVES, "species' drives and the contract's are the same, in the same order"
+assert Drives._fields == DRIVES, "the drives of a species and those of the laws are the same, in the same order"
 
 
-def compiled(function: Callable) -> Callable:
-    """Mark a `respond` to be compiled: the same body, some hundred times faster. It must be pure."""
+def compiled(function: Function) -> Function:
+    """Decorator for `respond`: the same body, compiled by numba and some hundred times faster.
+
+        @compiled
+        def respond(self, see):
+            return Drives(turn=-see.other_bearing, thrust=0.8)
+
+    The body may use arithmetic, conditions, loops, `self.name` for columns that hold one number, `see.name`,
+    `see.raw.name`, `see.dot(WEIGHTS)` with weights defined outside the body, `self.dice` and functions that numba can
+    compile. Raises SpeciesError if the function is not called `respond`.
+    """
     if getattr(function, "__name__", "") != "respond":
-        raise SpeciesError("@compiled goes before def respond(self, see); respond_all is as fast by itself")
+        raise SpeciesError("@compiled: write it before def respond(self, see); respond_all needs no compilation")
     function.umwelt_compiled = True  # type: ignore[attr-defined]
     return function
 
 
+@overload
+def dot(weights: Sequence[int], values: Sequence[int]) -> int: ...
+
+
+@overload
+def dot(weights: ArrayLike, values: ArrayLike) -> Any: ...
+
+
 def dot(weights: Any, values: Any) -> Any:
-    """The exact dot product of integers along the last axis, `int64`: the same in any batch, unlike that of floats."""
+    """Returns the exact dot product of integers along the last axis, an `int` or an `int64` array.
+
+    Unlike a product of floats it does not depend on how many beings are computed together. Raises SpeciesError for
+    floats.
+    """
     first, second = np.asarray(weights), np.asarray(values)
     for operand in (first, second):
         if operand.dtype.kind not in "iub":
-            raise SpeciesError(f"dot: {operand.dtype} is no integer: use see.raw, and whole weights")
+            raise SpeciesError(f"dot: {operand.dtype} is not an integer type: use see.raw, and whole weights")
     total = (first.astype(np.int64) * second.astype(np.int64)).sum(axis=-1)
     return int(total) if np.ndim(total) == 0 else total
 
 
-def weighed(weights: Mapping[str, int] | Sequence[int]) -> list[tuple[int, int]]:
-    """Weights by name, or one a stimulus, as `(index, weight)` of those that are not 0."""
+def nonzero_weights(weights: Mapping[str, int] | Sequence[int]) -> list[tuple[int, int]]:
+    """Returns the weights that are not 0 as pairs of a stimulus' index and its weight.
+
+    `weights` maps names of stimuli to whole numbers, or holds one for each stimulus in order. Raises SpeciesError for
+    unknown names, another number of weights, and weights that are not whole.
+    """
     if isinstance(weights, Mapping):
         unknown = sorted(set(weights) - set(STIMULI))
         if unknown:
-            raise no_stimulus(unknown[0])
+            raise unknown_stimulus_error(unknown[0])
         pairs = [(STIMULI.index(name), weight) for name, weight in weights.items()]
     else:
         if len(weights) != len(STIMULI):
             raise SpeciesError(f"dot: {len(weights)} weights for {len(STIMULI)} stimuli: give one each, or name them")
         pairs = list(enumerate(weights))
     if any(int(weight) != weight for _, weight in pairs):
-        raise SpeciesError("dot: weights are whole numbers; 1024 may stand for 1")
-    return [(at, int(weight)) for at, weight in pairs if weight]
+        raise SpeciesError("dot: weights must be whole numbers: scale them, as in 1024 for 1.0")
+    return [(index, int(weight)) for index, weight in pairs if weight]
 
 
-def no_stimulus(name: str) -> SpeciesError:
-    """The error of a species that looks for what nobody senses, with the nearest name."""
-    near = difflib.get_close_matches(name, STIMULI, 1)
-    hint = f'did you mean "{near[0]}"?' if near else f"use one of {', '.join(STIMULI)}"
-    return SpeciesError(f'"{name}" is no stimulus: {hint}')
+def unknown_stimulus_error(name: str) -> SpeciesError:
+    """Returns the error of a species that reads a stimulus which does not exist, with the nearest name."""
+    hint = suggest(name, STIMULI, f"use one of {', '.join(STIMULI)}")
+    return SpeciesError(f'"{name}" is not a stimulus: {hint}')
 
 
-class Raw:
-    """Stimuli as integers of 1/1024: a number each for one being, or `int64[rows]` each for many."""
+class StimulusValues(Generic[Value]):
+    """One value for each stimulus, as an attribute of its name; `STIMULI` of `body/interface.py` describes them."""
+
+    __slots__ = ()
+
+    light_left: Value
+    water_left: Value
+    plant_left: Value
+    carrion_left: Value
+    aroma_left: Value
+    musk_left: Value
+    alarm_left: Value
+    heat_left: Value
+    body_left: Value
+    light_ahead: Value
+    water_ahead: Value
+    plant_ahead: Value
+    carrion_ahead: Value
+    aroma_ahead: Value
+    musk_ahead: Value
+    alarm_ahead: Value
+    heat_ahead: Value
+    body_ahead: Value
+    light_right: Value
+    water_right: Value
+    plant_right: Value
+    carrion_right: Value
+    aroma_right: Value
+    musk_right: Value
+    alarm_right: Value
+    heat_right: Value
+    body_right: Value
+    touch: Value
+    other_bearing: Value
+    other_distance: Value
+    other_size: Value
+    other_kinship: Value
+    hunger: Value
+    thirst: Value
+    breath: Value
+    fatigue: Value
+    dry_eyes: Value
+    pain: Value
+    warmth: Value
+    age: Value
+    one: Value
+
+    if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+
+        def __getattr__(self, name: str) -> Any:
+            raise unknown_stimulus_error(name)
+
+
+class RawStimuli(StimulusValues[Integer]):
+    """Stimuli as integers in units of 1/1024: `int` for one being, `int64[beings]` for many."""
 
     __slots__ = ("values",)
 
+    values: Any
+    """Numbers or arrays in the order of STIMULI."""
+
     def __init__(self) -> None:
-        self.values: Any = None
+        self.values = None
 
     @property
-    def all(self) -> np.ndarray:
-        """All stimuli in order: `int64[41]`, or `int64[rows, 41]`."""
+    def all(self) -> NDArray[np.int64]:
+        """All stimuli in the order of STIMULI: `int64[stimuli]` for one being, `int64[beings, stimuli]` for many."""
         return np.array(self.values, np.int64).T
 
-    def __call__(self, name: str) -> Any:
-        return getattr(self, name)
+    def __call__(self, name: str) -> Integer:
+        """Returns the stimulus of that name."""
+        value: Integer = getattr(self, name)
+        return value
 
-    def __getattr__(self, name: str) -> Any:
-        raise no_stimulus(name)
 
-
-class Sight:
-    """Stimuli as floats from -1 to 1."""
+class _AnyStimuli(StimulusValues[Float], Generic[Float, Integer]):
+    """Stimuli as floats from -1 to 1; `raw` has them as integers."""
 
     __slots__ = ("raw",)
 
+    raw: RawStimuli[Integer]
+
     def __init__(self) -> None:
-        self.raw = Raw()
+        self.raw = RawStimuli()
 
-    def dot(self, weights: Mapping[str, int] | Sequence[int]) -> Any:
-        """The exact sum of integer weights times the integer stimuli, by name or one each."""
-        pairs, values = weighed(weights), self.raw.values
-        nothing = values[0] * 0  # a number or an array, as the stimuli are
-        return sum((weight * values[at] for at, weight in pairs), nothing)
-
-    def __getattr__(self, name: str) -> Any:
-        raise no_stimulus(name)
+    def dot(self, weights: Mapping[str, int] | Sequence[int]) -> Integer:
+        """Returns the exact sum of whole weights times the raw stimuli; weights by name, or one for each stimulus."""
+        pairs, values = nonzero_weights(weights), self.raw.values
+        zero = values[0] * 0  # a number or an array, as the stimuli are
+        return sum((weight * values[index] for index, weight in pairs), zero)
 
 
-for _at, _name in enumerate(STIMULI):
-    setattr(Raw, _name, property(lambda raw, at=_at: raw.values[at]))  # type: ignore[misc]
-    setattr(Sight, _name, property(lambda see, at=_at: see.raw.values[at] / ONE))  # type: ignore[misc]
+class Stimuli(_AnyStimuli[float, int]):
+    """What one being senses, the argument `see` of `respond`: `see.hunger` is a float, `see.raw.hunger` an int."""
+
+    __slots__ = ()
+
+
+class StimulusColumns(_AnyStimuli[NDArray[np.float64], NDArray[np.int64]]):
+    """What many beings sense, the argument `see` of `respond_all`: `see.hunger` is `float64[beings]`.
+
+    `see.raw.hunger` is `int64[beings]`. The arrays are read-only.
+    """
+
+    __slots__ = ()
+
+
+for _index, _name in enumerate(STIMULI):
+    setattr(RawStimuli, _name, property(lambda raw, index=_index: raw.values[index]))  # type: ignore[misc]
+    setattr(_AnyStimuli, _name, property(lambda see, index=_index: see.raw.values[index] / ONE))  # type: ignore[misc]
 
 
 @kernel
@@ -193,12 +356,12 @@ def draw_rows(ids, seed, tick, what, index, result):
 
 
 def dice_purpose(cls: type) -> int:
-    """What the dice of a species are keyed by, beside seed, tick and being: its name."""
+    """Returns the purpose of a species' dice, from the name of its class; seed, tick and being are the other keys."""
     return purpose(f"species.{cls.__name__}")
 
 
-class Dice:
-    """The dice of one being, or of many, in one tick: each throw counts on."""
+class _AnyDice(Generic[Float, Integer]):
+    """Random numbers keyed by seed, tick, being and species, and by how many were drawn before in this tick."""
 
     __slots__ = ("ids", "index", "purpose", "seed", "tick")
 
@@ -207,11 +370,11 @@ class Dice:
         self.ids: Any = 0
         self.index = 0
 
-    def of(self, ids: Any) -> None:
-        """Begin anew, for a being (`int`) or many (`int64[rows]`)."""
+    def reset(self, ids: Any) -> None:
+        """Starts again at the first draw, for one being (`int`) or many (`int64[beings]`)."""
         self.ids, self.index = ids, 0
 
-    def _drawn(self) -> Any:
+    def _draw(self) -> Any:
         index, self.index = self.index, self.index + 1
         if isinstance(self.ids, int):
             with np.errstate(over="ignore"):
@@ -220,82 +383,34 @@ class Dice:
         call(draw_rows, self.ids, self.seed, self.tick, self.purpose, index, result)
         return result
 
-    def __call__(self) -> Any:
-        """A number from 0 up to, but not, 1."""
-        return (self._drawn() >> (63 - FLOAT_BITS)) * _UNIT
+    def __call__(self) -> Float:
+        """Returns a random float in [0, 1)."""
+        value: Float = (self._draw() >> CHANCE_SHIFT) * CHANCE_UNIT
+        return value
 
-    def integer(self, limit: int) -> Any:
-        """A whole number from 0 to `limit - 1`."""
-        return below(self._drawn(), checked_limit(limit))
-
-
-def checked_limit(limit: int) -> int:
-    """The number of sides of a die."""
-    if not 1 <= limit <= 1 << 31:
-        raise SpeciesError(f"dice.integer({limit}): use 1 to 2^31")
-    return limit
+    def integer(self, limit: int) -> Integer:
+        """Returns a random integer from 0 to `limit` - 1. Raises SpeciesError unless `limit` is 1 to 2^31."""
+        if not 1 <= limit <= MAX_DICE_SIDES:
+            raise SpeciesError(f"dice.integer({limit}): use 1 to 2^31")
+        value: Integer = below(self._draw(), limit)
+        return value
 
 
-def to_border(answers: Any, name: str, drive: int, beings: int) -> np.ndarray:
-    """A drive of many beings as the laws take it, `int16[beings]`: rounded to 1/1024 and clamped to -1 .. 1.
+class Dice(_AnyDice[float, int]):
+    """The random numbers of one being in one tick, `self.dice` in `respond`."""
 
-    One number may stand for all of them; `int16[]` then.
-    """
-    try:
-        values = np.asarray(answers)
-    except (TypeError, ValueError):  # lists of different lengths
-        values = np.empty(0, object)
-    if values.dtype.kind not in "iubf":
-        raise SpeciesError(f"species {name}: its drive {DRIVES[drive]} is one number from -1 to 1 a being")
-    if values.shape not in ((), (beings,)):
-        line = f"its drive {DRIVES[drive]} has {values.shape} numbers for {beings} beings: give each one number"
-        raise SpeciesError(f"species {name}: {line}")
-    values = values.astype(np.float64)
-    if np.isnan(values).any():
-        raise no_number(name, drive)
-    return np.rint(np.clip(values, -1.0, 1.0) * ONE).astype(np.int16)
+    __slots__ = ()
 
 
-def no_number(name: str, drive: int) -> SpeciesError:
-    """The error of a species that answers with what is not a number."""
-    return SpeciesError(f"species {name}: its drive {DRIVES[drive]} is not a number: it divides by nothing somewhere")
+class DiceColumns(_AnyDice[NDArray[np.float64], NDArray[np.int64]]):
+    """The random numbers of many beings in one tick, `me.dice` in `respond_all`: arrays with one number for each."""
+
+    __slots__ = ()
 
 
-def failed(name: str, error: BaseException) -> SpeciesError:
-    """The error of a species whose own code raised one, with the line where it did so."""
-    ours = Path(__file__).parent
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent != ours]
-    its = [frame for frame in frames if frame.name in ("respond", "respond_all")]
-    where = f" at {its[-1].filename}:{its[-1].lineno}" if its else ""
-    return SpeciesError(one_line(f"species {name}: its answer failed{where}: {type(error).__name__}: {error}"))
-
-
-def whole_for(value: Any, dtype: Any, name: str, attribute: str) -> np.ndarray:
-    """A value as a species' column takes it: floats are cut to whole numbers as `int()` does; it must fit."""
-    limits = np.iinfo(dtype)
-    array = np.asarray(value)
-    if array.dtype.kind not in "iubf":
-        raise SpeciesError(f"species {name}: {attribute} is an integer column and cannot hold {one_line(repr(value))}")
-    if array.dtype.kind == "f":
-        array = np.trunc(array)
-    # written so that what is not a number fails too
-    if not ((array >= limits.min) & (array <= limits.max)).all():
-        line = f"species {name}: {attribute} holds {limits.min} to {limits.max}, not {value!r}"
-        raise SpeciesError(one_line(line))
-    return array.astype(dtype)
-
-
-def own_columns_of(cls: type) -> dict[str, Column]:
-    """The columns that a species and its ancestors declare, by name."""
-    found = {}
-    for ancestor in reversed(cls.__mro__):
-        found.update({name: value for name, value in vars(ancestor).items() if isinstance(value, Column)})
-    return found
-
-
-def undeclared(name: str, attribute: str) -> SpeciesError:
-    """The error of a species that remembers what no column holds."""
-    return SpeciesError(
-        f"species {name}: sets {attribute} within a tick, which is no column of its own and would be lost: "
-        f'declare {attribute} = Column("int16") in the class'
-    )
+def declared_columns(cls: type) -> dict[str, Column[Any]]:
+    """Returns the columns that a species and its base classes declare, by name."""
+    declared: dict[str, Column[Any]] = {}
+    for base in reversed(cls.__mro__):
+        declared.update({name: value for name, value in vars(base).items() if isinstance(value, Column)})
+    return declared

@@ -1,4 +1,4 @@
-"""The audit as people read it: whether a run's world is closed, and how long matter stays in each of its pools."""
+"""umwelt audit: whether a run lost or gained atoms, and how long matter stays in each of its pools."""
 
 import json
 import sys
@@ -9,82 +9,83 @@ from rich.console import Console
 from rich.table import Table
 
 from umwelt.agents.measures.cycles import Cycle, Turnover
-from umwelt.client.commands.running import compile_laws, making
-from umwelt.client.commands.verify import OTHERWISE, counting
-from umwelt.cluster.run.audit import Closure, Round, closure, measured_round
-from umwelt.cluster.run.remote_store import opened_store
-from umwelt.cluster.run.replay import described_world
+from umwelt.client.commands.running import compile_laws, show_spinner
+from umwelt.client.commands.verify import EXIT_DIFFERENT, show_replay
+from umwelt.cluster.run.audit import ClosureResult, CycleResult, check_closure, measure_cycles
+from umwelt.cluster.run.remote_store import open_store
+from umwelt.cluster.run.replay import read_run_world
 from umwelt.sandbox.chemistry import CHARGE
 from umwelt.sandbox.kernel import cached
 
-TOLD_BY_MOLECULES = ("hydrogen", "oxygen")
-"""Elements whose cycles are not shown: those of water and oxygen gas say more. The JSON object has them too."""
-
+NOT_SHOWN = ("hydrogen", "oxygen")
+"""Elements whose cycles are left out of the table: those of water and oxygen gas say more. The JSON object has them."""
 WIDTH_COLUMNS = 120
-"""Of the table, where it is not printed on a terminal."""
+"""Width of the table where it is not printed on a terminal."""
+FULL_FROM = 100
+"""Numbers from here on are printed without decimals."""
 
 
-def audited(run: Path, ticks: int | None, as_json: bool) -> int:
-    """Audit a run, show how far it is, and say what came out; gives the exit code."""
-    store = opened_store(run)
-    world = described_world(store)
+def audit_run(run: Path, ticks: int | None, as_json: bool) -> int:
+    """Audits a run with progress bars, prints the result, and returns the exit code: 0 if no atom is missing."""
+    store = open_store(run)
+    world = read_run_world(store)
     if world.chemistry is None:
         line = f"the laws of {world.laws.name} know no substances: there is no matter to audit"
         print(json.dumps({"run": str(run), "matter": False, "line": line}) if as_json else f"{run}: {line}")
         return 0
-    with making(f"counting {run}"):
-        found = closure(store, world)
+    with show_spinner(f"counting {run}"):
+        closure = check_closure(store, world)
     if not cached():
         compile_laws(world, Console(stderr=True))
-    with counting(f"measuring {run}") as seen:
-        went = measured_round(store, ticks, seen)
-    for line in went.passed_over:
-        if line.removesuffix(": passed over") not in found.damaged:
+    with show_replay(f"measuring {run}") as show:
+        cycles = measure_cycles(store, ticks, show)
+    for line in cycles.passed_over:
+        if line.removesuffix(": skipped") not in closure.damaged:
             print(line, file=sys.stderr)
     if as_json:
-        print(json.dumps(_as_plain(run, found, went)))
+        print(json.dumps(_result_as_plain(run, closure, cycles)))
     else:
-        _show(run, found, went)
-    for line in [*found.damaged, *([f"{run}: {found.line}"] if found.line else [])]:
+        _print_result(run, closure, cycles)
+    for line in [*closure.damaged, *([f"{run}: {closure.line}"] if closure.line else [])]:
         print(f"umwelt: {line}", file=sys.stderr)
-    return 0 if found.closed else OTHERWISE
+    return 0 if closure.closed else EXIT_DIFFERENT
 
 
-def _as_plain(run: Path, found: Closure, went: Round) -> dict[str, Any]:
-    """All that was found as one object."""
+def _result_as_plain(run: Path, closure: ClosureResult, cycles: CycleResult) -> dict[str, Any]:
+    """Everything as one object, for JSON."""
     return {
         "run": str(run),
         "matter": True,
-        "closed": found.closed,
-        "first_tick": found.first_tick,
-        "last_tick": found.last_tick,
-        "snapshots": found.snapshots,
-        "moments": found.moments,
-        "elements": {one: count for one, count in found.atoms.items() if one != CHARGE},
-        "charge": found.atoms.get(CHARGE),
-        "damaged": found.damaged,
-        "touched_tick": found.touched_tick,
-        "open_tick": found.open_tick,
-        "differs_tick": found.differs_tick,
-        "differs_element": found.differs_element or None,
-        "line": found.line,
-        "measured": {"from_tick": went.from_tick, "ticks": went.ticks, "day_ticks": went.day_ticks or None},
-        "cycles": {cycle.name: _cycle_as_plain(cycle, went) for cycle in went.cycles},
+        "closed": closure.closed,
+        "first_tick": closure.first_tick,
+        "last_tick": closure.last_tick,
+        "snapshots": closure.snapshots,
+        "moments": closure.moments,
+        "elements": {element: count for element, count in closure.atoms.items() if element != CHARGE},
+        "charge": closure.atoms.get(CHARGE),
+        "damaged": closure.damaged,
+        "touched_tick": closure.touched_tick,
+        "open_tick": closure.open_tick,
+        "differs_tick": closure.differs_tick,
+        "differs_element": closure.differs_element or None,
+        "line": closure.line,
+        "measured": {"from_tick": cycles.from_tick, "ticks": cycles.ticks, "day_ticks": cycles.day_ticks or None},
+        "cycles": {cycle.name: _cycle_as_plain(cycle, cycles) for cycle in cycles.cycles},
     }
 
 
-def _cycle_as_plain(cycle: Cycle, went: Round) -> dict[str, Any]:
+def _cycle_as_plain(cycle: Cycle, cycles: CycleResult) -> dict[str, Any]:
     pools = {
-        one.pool: {
-            "stock_first": one.stock_first,
-            "stock_last": one.stock_last,
-            "stock_mean": one.stock_mean,
-            "inflow": one.inflow,
-            "outflow": one.outflow,
-            "residence_ticks": one.residence_ticks,
-            "residence_days": _days(one.residence_ticks, went),
+        turnover.pool: {
+            "stock_first": turnover.stock_first,
+            "stock_last": turnover.stock_last,
+            "stock_mean": turnover.stock_mean,
+            "inflow": turnover.inflow,
+            "outflow": turnover.outflow,
+            "residence_ticks": turnover.residence_ticks,
+            "residence_days": _days(turnover.residence_ticks, cycles),
         }
-        for one in cycle.pools
+        for turnover in cycle.pools
     }
     flows = [
         {"process": flow.process, "pool": flow.pool, "inflow": flow.inflow, "outflow": flow.outflow}
@@ -93,69 +94,70 @@ def _cycle_as_plain(cycle: Cycle, went: Round) -> dict[str, Any]:
     return {"unit": cycle.unit, "pools": pools, "flows": flows}
 
 
-def _days(ticks: float | None, went: Round) -> float | None:
-    return ticks / went.day_ticks if ticks is not None and went.day_ticks else None
+def _days(ticks: float | None, cycles: CycleResult) -> float | None:
+    return ticks / cycles.day_ticks if ticks is not None and cycles.day_ticks else None
 
 
-def _show(run: Path, found: Closure, went: Round) -> None:
-    """Print what was found."""
-    counted = f"{found.snapshots:,} snapshots and {found.moments:,} journalled moments"
-    span = f"from tick {found.first_tick:,} to {found.last_tick:,}"
-    if found.closed:
+def _print_result(run: Path, closure: ClosureResult, cycles: CycleResult) -> None:
+    counted = f"{closure.snapshots:,} snapshots and {closure.moments:,} journalled moments"
+    span = f"from tick {closure.first_tick:,} to {closure.last_tick:,}"
+    if closure.closed:
         print(f"{run}: closed: every atom is there {span}: {counted} counted")
     else:
         print(f"{run}: {counted} hold the same atoms {span}")
-    print("atoms: " + ", ".join(f"{one} {count:,}" for one, count in found.atoms.items() if one != CHARGE))
-    if CHARGE in found.atoms:
-        print(f"charge: {found.atoms[CHARGE]:,}")
-    if found.touched_tick is not None:
-        print(f"people have added or taken matter since tick {found.touched_tick:,}: {_accounted(found)}")
-    print(f"cycles, measured from tick {went.from_tick:,} to {went.from_tick + went.ticks:,}: mean stock, what came in")
-    print("and went out in that time, and how long it stays (stock over outflow), in ticks and days\n")
+    print("atoms: " + ", ".join(f"{name} {count:,}" for name, count in closure.atoms.items() if name != CHARGE))
+    if CHARGE in closure.atoms:
+        print(f"charge: {closure.atoms[CHARGE]:,}")
+    if closure.touched_tick is not None:
+        line = f"commands have added or removed matter since tick {closure.touched_tick:,}"
+        print(f"{line}: {_accounted(closure)}")
+    print(f"cycles, measured from tick {cycles.from_tick:,} to {cycles.from_tick + cycles.ticks:,}: mean stock, what")
+    print("came in and went out in that time, and how long it stays (stock over outflow), in ticks and days\n")
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH_COLUMNS)
-    console.print(_table(went), highlight=False)
+    console.print(_cycles_table(cycles), highlight=False)
 
 
-def _accounted(found: Closure) -> str:
-    if found.open_tick is None:
+def _accounted(closure: ClosureResult) -> str:
+    if closure.open_tick is None:
         return "all of it accounted for"
     return (
-        f"from tick {found.open_tick:,} on the journal does not tell how much; what follows is compared with the next "
+        f"from tick {closure.open_tick:,} on the journal does not say how much; what follows is compared with the next "
         "count"
     )
 
 
-def _table(went: Round) -> Table:
-    """Every pool of every cycle that is shown: mean stock, gross flows and residence time."""
+def _cycles_table(cycles: CycleResult) -> Table:
+    """Every pool of every cycle that is shown: mean stock, gross flows, residence time."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("pool")
     for head in ("stock", "in", "out", "ticks", "days"):
         table.add_column(head, justify="right", no_wrap=True)
-    for cycle in went.cycles:
-        if cycle.name in TOLD_BY_MOLECULES:
+    for cycle in cycles.cycles:
+        if cycle.name in NOT_SHOWN:
             continue
         table.add_row()
         table.add_row(f"[bold]{cycle.name}[/], {cycle.unit}")
-        for one in cycle.pools:
+        for turnover in cycle.pools:
+            flows = f"{turnover.inflow:,}", f"{turnover.outflow:,}"
             table.add_row(
-                f"  {one.pool}", f"{one.stock_mean:,.0f}", f"{one.inflow:,}", f"{one.outflow:,}", *_residence(one, went)
+                f"  {turnover.pool}", f"{turnover.stock_mean:,.0f}", *flows, *_format_residence(turnover, cycles)
             )
     return table
 
 
-def _residence(one: Turnover, went: Round) -> tuple[str, str]:
-    """How long matter stays, in ticks and in days."""
-    if one.residence_ticks is not None:
-        days = _days(one.residence_ticks, went)
-        return _number(one.residence_ticks), "" if days is None else _number(days)
-    if not one.stock_sum:
+def _format_residence(turnover: Turnover, cycles: CycleResult) -> tuple[str, str]:
+    """Formats how long matter stays, in ticks and in days."""
+    if turnover.residence_ticks is not None:
+        days = _days(turnover.residence_ticks, cycles)
+        return _format_number(turnover.residence_ticks), "" if days is None else _format_number(days)
+    if not turnover.stock_sum:
         return "", ""
-    days = _days(went.ticks, went)
-    return f"more than {went.ticks:,}", "" if days is None else f"more than {_number(days)}"
+    days = _days(cycles.ticks, cycles)
+    return f"more than {cycles.ticks:,}", "" if days is None else f"more than {_format_number(days)}"
 
 
-def _number(value: float) -> str:
-    """About three digits, in full."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+def _format_number(value: float) -> str:
+    """Formats a number with about three digits, without an exponent."""
+    return f"{value:,.0f}" if value >= FULL_FROM else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""The `umwelt` command. What is slow to import is imported by the command that needs it."""
+"""The `umwelt` command: options and help texts. A subcommand imports what it needs only when it runs: help is fast."""
 
 import os
 import sys
@@ -9,59 +9,76 @@ import typer
 
 from umwelt.sandbox.errors import UmweltError, WorldFileError
 
-UsageError: Any = typer.BadParameter.__bases__[0]  # click's, which newer releases of typer carry within themselves
+UsageError: Any = typer.BadParameter.__bases__[0]  # click's; newer releases of typer carry their own copy of click
 
 INTERRUPTED = 130
+EXIT_ERROR = 2
 MAX_SEED = (1 << 63) - 1
+MAX_NUMBER_DIGITS = 9
 
 app = typer.Typer(
     name="umwelt",
-    help="A world that grows by itself, the same bit for bit on any machine.",
+    help="An artificial-life sandbox: worlds of plants and monsters that grow, sense, act, breed and evolve by "
+    "themselves. A run is the same, bit for bit, on any number of machines. Begin with: umwelt launch meadow",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-World = Annotated[
-    str, typer.Argument(metavar="WORLD", help="A bundled world's name (see umwelt worlds) or a .toml file.")
+WORLDS, RUNS, RUNNING = "Worlds", "Runs", "Running worlds"
+STUDIES = "Experiments and programs"
+
+WorldName = Annotated[
+    str, typer.Argument(metavar="WORLD", help="Name of a bundled world (see umwelt worlds), or path of a .toml file.")
 ]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, as in runs/meadow-1.")]
-Ticks = Annotated[int | None, typer.Option(min=0, help="Stop after so many ticks; without it, run until Ctrl-C.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, such as runs/meadow-1.")]
+Ticks = Annotated[int | None, typer.Option(min=0, help="Stop after this many ticks. Without it: run until Ctrl-C.")]
 Window = Annotated[
     bool | None,
-    typer.Option("--window/--no-window", help="Open a window on it.", show_default="where there is a display"),
+    typer.Option("--window/--no-window", help="Open a window on the world.", show_default="if there is a display"),
 ]
 View = Annotated[bool, typer.Option("--view/--no-view", help="Show the world in the terminal.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with the outcome as the last line.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object, on the last line.")]
 Check = Annotated[
-    bool, typer.Option("--check", help="Check in each tick that species depend on what they sense alone.")
+    bool, typer.Option("--check", help="In every tick, check that species depend only on what they sense. Slow.")
 ]
-
-
-Nodes = Annotated[int, typer.Option(min=0, help="How many processes carry the world.", show_default="one a core")]
+Nodes = Annotated[int, typer.Option(min=0, help="Number of processes that share the world.", show_default="one a core")]
 Bind = Annotated[
     str,
-    typer.Option(metavar="tcp://HOST:PORT", help="Where others may join and watch.", show_default="you alone, here"),
+    typer.Option(
+        metavar="tcp://HOST:PORT",
+        help="Address at which other machines can join and watch.",
+        show_default="only you, on this machine",
+    ),
 ]
-KeysFolder = Annotated[Path | None, typer.Option(metavar="DIR", help="Keys that umwelt keys made.")]
+KeysFolder = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder with keys that umwelt keys made.")]
 Exchange = Annotated[
-    int, typer.Option(metavar="K", min=0, max=64, help="Ticks between exchanges of edges.", show_default="as measured")
+    int,
+    typer.Option(
+        metavar="K", min=0, max=64, help="Ticks between two exchanges of halos.", show_default="by measurement"
+    ),
 ]
-EngineKind = Annotated[str, typer.Option(metavar="local|ray", help="What starts the processes.")]
+EngineKind = Annotated[
+    str, typer.Option(metavar="local|ray", help="Start processes on this machine, or by a Ray cluster.")
+]
 
 
-@app.command()
+@app.command(rich_help_panel=WORLDS)
 def launch(
-    world: World,
-    seed: Annotated[int | None, typer.Option(help="Another seed than the file's.")] = None,
+    world: WorldName,
+    seed: Annotated[int | None, typer.Option(help="Seed to use in place of the world file's.")] = None,
     ticks: Ticks = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value than the file's: width=1600")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the world file: width=1600. Repeatable."),
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to keep the run.", show_default="runs/WORLD-NUMBER")
+        Path | None, typer.Option(metavar="DIR", help="Folder for the run.", show_default="runs/WORLD-NUMBER")
     ] = None,
     snapshots: Annotated[
-        str, typer.Option(metavar="URL", help="Keep snapshots at a URL that fsspec opens.", show_default="with the run")
+        str,
+        typer.Option(
+            metavar="URL", help="Store snapshots at a URL that fsspec can open.", show_default="in the run's folder"
+        ),
     ] = "",
     nodes: Nodes = 0,
     bind: Bind = "",
@@ -73,27 +90,27 @@ def launch(
     check: Check = False,
     json: Json = False,
 ) -> None:
-    """Begin a world and watch it live."""
+    """Start a new run of a world and watch it live."""
     from umwelt.agents.world_file import parse_override, read_world
 
     overrides = dict(parse_override(text) for text in settings or ())
     if seed is not None:
         overrides["seed"] = seed
-    described = read_world(world, overrides)
-    from umwelt.client.commands.running import Asked, carry_on, making, prepare
-    from umwelt.client.commands.window_process import refuse
+    world_file = read_world(world, overrides)
+    from umwelt.client.commands.running import StopRequest, prepare, run_world, show_spinner
+    from umwelt.client.commands.window_process import check_window
     from umwelt.cluster.launch.local import Plan, begin_run
 
-    refuse(window)
+    check_window(window)
     plan = Plan(nodes, bind, str(keys or ""), ticks_per_exchange, ticks, check)
-    with Asked.listening() as asked:
-        prepare(described, plan, engine)
-        with making(f"making {described.name}"):
-            store = begin_run(described, run, check, snapshots)
-        carry_on(described, store, plan, engine, view, json, asked, window)
+    with StopRequest.listen() as stop_request:
+        prepare(world_file, plan, engine)
+        with show_spinner(f"making {world_file.name}"):
+            store = begin_run(world_file, run, check, snapshots)
+        run_world(world_file, store, plan, engine, view, json, stop_request, window)
 
 
-@app.command()
+@app.command(rich_help_panel=WORLDS)
 def resume(
     run: RunFolder,
     ticks: Ticks = None,
@@ -107,30 +124,30 @@ def resume(
     check: Check = False,
     json: Json = False,
 ) -> None:
-    """Go on with a run from its newest good snapshot."""
-    from umwelt.client.commands.running import Asked, carry_on, making, prepare
-    from umwelt.client.commands.window_process import refuse
+    """Continue a run from its newest complete snapshot."""
+    from umwelt.client.commands.running import StopRequest, prepare, run_world, show_spinner
+    from umwelt.client.commands.window_process import check_window
     from umwelt.cluster.coordinator.storage import newest_good
-    from umwelt.cluster.launch.local import Plan, refuse_running
-    from umwelt.cluster.run.remote_store import opened_store
-    from umwelt.cluster.run.replay import described_world
+    from umwelt.cluster.launch.local import Plan, check_not_running
+    from umwelt.cluster.run.remote_store import open_store
+    from umwelt.cluster.run.replay import read_run_world
 
-    refuse(window)
-    with Asked.listening() as asked:
-        store = opened_store(run)
-        with making(f"reading {run}"):
-            refuse_running(store)
-            described = described_world(store)
-            newest, _, passed_over = newest_good(store, described)
-        for line in passed_over:
+    check_window(window)
+    with StopRequest.listen() as stop_request:
+        store = open_store(run)
+        with show_spinner(f"reading {run}"):
+            check_not_running(store)
+            world_file = read_run_world(store)
+            newest, _, skipped = newest_good(store, world_file)
+        for line in skipped:
             print(line, file=sys.stderr)
         last_tick = None if ticks is None else newest.tick + ticks
         plan = Plan(nodes, bind, str(keys or ""), ticks_per_exchange, last_tick, check)
-        prepare(described, plan, engine)
-        carry_on(described, store, plan, engine, view, json, asked, window)
+        prepare(world_file, plan, engine)
+        run_world(world_file, store, plan, engine, view, json, stop_request, window)
 
 
-@app.command()
+@app.command(rich_help_panel=WORLDS)
 def worlds() -> None:
     """List the worlds that come with Umwelt."""
     import tomllib
@@ -147,14 +164,14 @@ def worlds() -> None:
     Console().print(table, highlight=False)
 
 
-@app.command()
+@app.command(rich_help_panel=WORLDS)
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The new world's name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new world.")],
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="FILE", help="Where to write it.", show_default="NAME.toml")
+        Path | None, typer.Option("--to", metavar="FILE", help="File to write.", show_default="NAME.toml")
     ] = None,
 ) -> None:
-    """Write a commented world file to start from."""
+    """Write a world file with comments, to start a world of your own from."""
     from umwelt.client.commands.template import world_text
 
     if not name.isidentifier():
@@ -170,377 +187,383 @@ def new(
     print(f"{file}: written; umwelt check {file}, umwelt launch {file}")
 
 
-@app.command()
+@app.command(rich_help_panel=WORLDS)
 def check(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A world file, or a bundled world's name.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A world file, or the name of a bundled world.")],
 ) -> None:
-    """Say whether a world file describes a world, and what is wrong if it does not."""
-    from umwelt.agents.open_world import tried_small
-    from umwelt.agents.world_file import memory_needed, read_world
+    """Check a world file: print its size and species, or the first mistake in it."""
+    from umwelt.agents.open_world import try_small_world
+    from umwelt.agents.world_file import needed_memory_bytes, read_world
 
     world = read_world(file)
-    tried_small(world)
+    try_small_world(world)
     _, tables = world.laws.layout(world)
     species = list(world.laws.species(world)) if world.laws.species else [table.name for table in tables]
     size = f"{world.common.width} × {world.common.height} cells, {world.laws.name}'s laws"
-    print(f"{world.source}: fine: {size}, {', '.join(species)}; about {memory_needed(world) / 2**20:.0f} MiB")
+    memory_mib = needed_memory_bytes(world) / 2**20
+    print(f"{world.source}: fine: {size}, {', '.join(species)}; about {memory_mib:.0f} MiB")
 
 
-@app.command()
+@app.command(rich_help_panel=RUNS)
 def picture(
     run: RunFolder,
-    out: Annotated[Path, typer.Argument(metavar="OUT.png")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.png", help="File to write: .png, .jpg or .webp.")],
     tick: Annotated[
-        int | None, typer.Option(min=0, help="A tick the run has reached.", show_default="the last snapshot's")
+        int | None, typer.Option(min=0, help="Tick to draw, replayed if needed.", show_default="the last snapshot")
     ] = None,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Pixels.")] = "1280x720",
+    size: Annotated[str, typer.Option(metavar="WxH", help="Size in pixels.")] = "1280x720",
     at: Annotated[
-        str | None, typer.Option(metavar="X,Y", help="The cell in the middle.", show_default="the world's middle")
+        str | None, typer.Option(metavar="X,Y", help="Cell in the middle.", show_default="the middle of the world")
     ] = None,
     zoom: Annotated[
-        float | None, typer.Option(metavar="PX", help="Pixels a cell.", show_default="the whole world fits")
+        float | None, typer.Option(metavar="PX", help="Pixels per cell.", show_default="the whole world fits")
     ] = None,
 ) -> None:
-    """Draw the world as a picture; bodies and leaves show from 8 pixels a cell."""
+    """Draw a run as a picture. From 6 pixels per cell on, leaves and bodies are drawn."""
     from umwelt.client.pictures.picture import draw_run
 
-    middle = None if at is None else _pair(at, ",", "--at", "64,32")
-    draw_run(run, out, tick, _pair(size, "x", "--size", "1280x720"), middle, zoom)
+    middle = None if at is None else _read_pair(at, ",", "--at", "64,32")
+    draw_run(run, out, tick, _read_pair(size, "x", "--size", "1280x720"), middle, zoom)
 
 
-@app.command()
+@app.command(rich_help_panel=RUNS)
 def export(
     run: RunFolder,
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where to write the Parquet files.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder for the Parquet files.")],
 ) -> None:
-    """Write populations and matter over time, and births, as Parquet."""
+    """Export a run's populations, matter and births over time as Parquet tables."""
     from umwelt.client.commands.export import export_run
 
     for path, rows in export_run(run, to):
         print(f"{path}: {rows:,} rows")
 
 
-@app.command()
+@app.command(rich_help_panel=RUNS)
 def lineage(
     run: RunFolder,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="Where to write them.", show_default="lineage-NAME here")
+        Path | None, typer.Option("--to", metavar="DIR", help="Folder for the files.", show_default="lineage-NAME")
     ] = None,
-    species: Annotated[str, typer.Option(metavar="NAME", help="Of one species alone.")] = "",
-    most: Annotated[int, typer.Option(min=1, help="The tree is of so many beings at most, drawn by dice.")] = 2000,
+    species: Annotated[str, typer.Option(metavar="NAME", help="Only this species.")] = "",
+    most: Annotated[int, typer.Option(min=1, help="Beings in tree.nwk at most; of more, a random sample.")] = 2000,
     beings: Annotated[
-        bool, typer.Option("--beings", help="The tree is of all that ever lived, not of the living.")
+        bool, typer.Option("--beings", help="Put all beings that ever lived into tree.nwk, not only the living.")
     ] = False,
     drift: Annotated[
         float,
-        typer.Option(min=0.0001, max=1, help="A clade splits off where genes drifted so far: a share of their range."),
+        typer.Option(
+            min=0.0001, max=1, help="Genetic distance, as a share of the genes' range, at which a new clade begins."
+        ),
     ] = 0.001,
 ) -> None:
-    """Draw the tree of life of a run that keeps births, and write it as tables and Newick."""
+    """Export the tree of life of a run that records births: tables, trees (ALife standard, Newick) and a picture."""
     from umwelt.client.lineage.lineage import write_lineage
 
     for path, line in write_lineage(run, to, species, drift, most, beings):
         print(f"{path}: {line}")
 
 
-Address = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[ADDRESS]", help="A run's folder or tcp://HOST:PORT.", show_default="the only run that is running"
-    ),
-]
-AtAddress = Annotated[
-    str | None,
-    typer.Option(
-        "--at",
-        metavar="ADDRESS",
-        help="A run's folder or tcp://HOST:PORT.",
-        show_default="the only run that is running",
-    ),
-]
+ADDRESS_HELP = "A run's folder, or tcp://HOST:PORT."
+THE_ONLY_RUN = "the only world running here"
+Address = Annotated[str | None, typer.Argument(metavar="[ADDRESS]", help=ADDRESS_HELP, show_default=THE_ONLY_RUN)]
+AtAddress = Annotated[str | None, typer.Option("--at", metavar="ADDRESS", help=ADDRESS_HELP, show_default=THE_ONLY_RUN)]
 
 
-@app.command()
+@app.command(rich_help_panel=STUDIES)
 def experiment(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A .toml file, or the name of a bundled experiment.")],
-    quick: Annotated[bool, typer.Option("--quick", help="Its quick form: seconds in place of hours.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Run its quick form: seconds instead of hours.")] = False,
     to: Annotated[
         Path | None,
-        typer.Option("--to", metavar="DIR", help="Where results lie.", show_default="runs/experiments/NAME"),
+        typer.Option("--to", metavar="DIR", help="Folder for the results.", show_default="runs/experiments/NAME"),
     ] = None,
     engine: EngineKind = "local",
-    processes: Annotated[int, typer.Option(min=0, help="How many runs at once.", show_default="one a core")] = 0,
+    processes: Annotated[int, typer.Option(min=0, help="Runs at the same time.", show_default="one a core")] = 0,
     json: Json = False,
 ) -> None:
-    """Run an experiment, or what is left of it, and say whether it comes out as expected."""
-    from umwelt.client.commands.experiment import experimented
+    """Run an experiment, and report whether its expectations hold. Runs that are finished are not repeated."""
+    from umwelt.client.commands.experiment import run_experiment
 
-    sys.exit(experimented(file, quick, to, engine, processes, json))
+    sys.exit(run_experiment(file, quick, to, engine, processes, json))
 
 
-@app.command()
+@app.command(rich_help_panel=STUDIES)
 def react(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A .hocl file, or the name of a bundled program.")] = "",
     drop: Annotated[
-        list[str] | None, typer.Option(metavar="ATOM", help="Drop an atom in when it is at rest; may be repeated.")
+        list[str] | None, typer.Option(metavar="ATOM", help="Add an atom once the program is inert. Repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the dice that choose among reactions.")] = 1,
-    trace: Annotated[bool, typer.Option("--trace", help="Show each reaction.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="All that it may come to, whatever the dice.")] = False,
-    most: Annotated[int, typer.Option(metavar="REACTIONS", min=1, help="Stop it after so many.")] = 1_000_000,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the choice among possible reactions.")] = 1,
+    trace: Annotated[bool, typer.Option("--trace", help="Print each reaction.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Print every possible outcome instead of one.")] = False,
+    most: Annotated[int, typer.Option(metavar="REACTIONS", min=1, help="Reactions at most.")] = 1_000_000,
     json: Json = False,
 ) -> None:
-    """Run a chemical program until nothing can react any more."""
-    from umwelt.client.commands.react import Wish, reacted
+    """Run a chemical program (HOCL) until nothing in it can react any more, and print what is left."""
+    from umwelt.client.commands.react import ReactOptions, run_program
 
-    reacted(Wish(file, drop or (), seed, trace, every, most), json)
+    run_program(ReactOptions(file, drop or (), seed, trace, every, most), json)
 
 
-@app.command()
+@app.command(rich_help_panel=RUNNING)
 def keys(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for them.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the keys.")],
 ) -> None:
-    """Make the keys of a world that is open to others: who has none stays out."""
+    """Make the keys of a world that is open to other machines. Only holders of a key can connect to it."""
     from umwelt.cluster.wire.keys import make_keys
 
     for path in make_keys(folder):
         print(path)
     print(f"the world:  umwelt launch WORLD --bind tcp://HOST:PORT --keys {folder}; the secrets stay here")
     print("others get world.public and one pair: node.* to compute, keeper.* to change the world, spectator.* to look")
-    print("ledger.public is for all who would verify its runs: umwelt verify RUN --keys DIR")
+    print("ledger.public is for all who want to verify its runs: umwelt verify RUN --keys DIR")
 
 
-@app.command()
+@app.command(rich_help_panel=RUNS)
 def verify(
     run: RunFolder,
-    nodes: Annotated[int, typer.Option(min=1, help="Cut the world for so many nodes.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Divide the world among this many nodes for the replay.")] = 1,
     keys: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="It has to be signed by the key of ledger.public in there.")
+        Path | None, typer.Option(metavar="DIR", help="Require a signature by the key of ledger.public in this folder.")
     ] = None,
     against: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Run nothing again: say up to which tick it shares the past of that run."),
+        typer.Option(
+            metavar="RUN", help="Replay nothing; report up to which tick this other run has the same history."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Hold a run against its ledger, then run its whole history again and compare every digest."""
-    from umwelt.client.commands.verify import held_against, verified
+    """Check a run's hash chain, then replay its whole history and compare every digest. Exit code 1: they differ."""
+    from umwelt.client.commands.verify import compare_runs, verify_run
 
-    sys.exit(verified(run, nodes, keys, json) if against is None else held_against(run, against, keys, json))
+    sys.exit(verify_run(run, nodes, keys, json) if against is None else compare_runs(run, against, keys, json))
 
 
-@app.command()
+@app.command(rich_help_panel=RUNS)
 def audit(
     run: RunFolder,
     ticks: Annotated[
         int | None,
-        typer.Option(min=1, help="Measure the cycles for so many ticks.", show_default="one day of its climate"),
+        typer.Option(
+            min=1, help="Measure cycles of matter over this many ticks.", show_default="one day of its climate"
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Count a run's atoms at all its kept moments, and measure how long matter stays in each pool."""
-    from umwelt.client.commands.audit import audited
+    """Check that a run lost and gained no atom, and measure how long matter stays in each pool."""
+    from umwelt.client.commands.audit import audit_run
 
-    sys.exit(audited(run, ticks, json))
+    sys.exit(audit_run(run, ticks, json))
 
 
-@app.command()
+@app.command(rich_help_panel=RUNS)
 def fork(
     run: RunFolder,
-    tick: Annotated[int, typer.Option(min=0, help="Where the new run's own way begins.")],
+    tick: Annotated[int, typer.Option(min=0, help="Last tick that both runs share.")],
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="Where to keep it.", show_default="runs/WORLD-NUMBER")
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Folder for the new run.", show_default="runs/WORLD-NUMBER"),
     ] = None,
 ) -> None:
-    """A new run that shares another's past up to a tick."""
-    from umwelt.client.commands.running import making
-    from umwelt.cluster.run.replay import fork as forked
+    """Make a new run that shares a run's history up to a tick."""
+    from umwelt.client.commands.running import show_spinner
+    from umwelt.cluster.run.replay import fork as fork_run
 
-    with making(f"replaying {run} up to tick {tick:,}"):
-        made = forked(run, tick, to)
-    print(f"{made}: the world of {run} as it was at tick {tick:,}; go on with: umwelt resume {made}")
+    with show_spinner(f"replaying {run} up to tick {tick:,}"):
+        folder = fork_run(run, tick, to)
+    print(f"{folder}: the world of {run} as it was at tick {tick:,}; go on with: umwelt resume {folder}")
 
 
-@app.command()
+@app.command(rich_help_panel=STUDIES)
 def duel(
     run: RunFolder,
     tick: Annotated[
-        int | None, typer.Option(min=0, help="A tick the run has reached.", show_default="the last snapshot's")
+        int | None,
+        typer.Option(min=0, help="Tick from which descendants are taken.", show_default="the last snapshot"),
     ] = None,
     species: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Whose.", show_default="each monster species that lives")
+        str | None,
+        typer.Option(metavar="NAME", help="Species to test.", show_default="each monster species that lives"),
     ] = None,
     each: Annotated[
-        int | None, typer.Option(min=1, help="Founders of each side.", show_default="half of those in the world file")
+        int | None,
+        typer.Option(min=1, help="Beings placed for each side.", show_default="half of the world file's founders"),
     ] = None,
-    ticks: Annotated[int, typer.Option(min=1, help="How long a duel takes.")] = 3000,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="In how many fresh worlds.")] = 5,
+    ticks: Annotated[int, typer.Option(min=1, help="Length of a duel.")] = 3000,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Number of duels, each in a world of its own seed.")] = 5,
     against: Annotated[
         str | None,
-        typer.Option(metavar="RUN[:TICK]", help="The living of another run, or tick, in place of the founders."),
+        typer.Option(metavar="RUN[:TICK]", help="Opponents: the living of another run or tick, not the founders."),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="Write a Parquet file and a picture there.")
+        Path | None, typer.Option("--to", metavar="DIR", help="Write duel.parquet and duel.png into this folder.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Are the descendants fitter? They meet the founders in fresh worlds: who leaves more offspring?"""
-    from umwelt.client.commands.duel import Wish, duelled
+    """Test whether a run's descendants are fitter than their founders: both compete in new worlds, by offspring."""
+    from umwelt.client.commands.duel import DuelOptions, duel_run
 
-    duelled(Wish(run, tick, species, each, ticks, seeds, against), to, json)
+    duel_run(DuelOptions(run, tick, species, each, ticks, seeds, against), to, json)
 
 
-@app.command()
+@app.command(rich_help_panel=RUNNING)
 def status(address: Address = None, keys: KeysFolder = None, json: Json = False) -> None:
-    """Say where a running world is, and who carries it."""
+    """Print the tick, the populations and the nodes of a running world."""
     from rich.console import Console
 
     from umwelt.client.commands import remote
 
-    found = remote.status(address, keys)
+    world_status = remote.status(address, keys)
     if json:
         import json as writer
 
-        print(writer.dumps(found))
+        print(writer.dumps(world_status))
     else:
-        remote.show_status(found, Console())
+        remote.show_status(world_status, Console())
 
 
-@app.command()
+@app.command(rich_help_panel=RUNNING)
 def ask(
-    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="A run's folder or tcp://HOST:PORT.")],
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help=ADDRESS_HELP)],
     what: Annotated[
         str, typer.Argument(metavar="WHAT", help="census, heatmap, nearest, lineage, or the name of a task.")
     ] = "",
     given: Annotated[
-        list[str] | None, typer.Argument(metavar="VALUE", help="What it is given: values, or NAME=VALUE.")
+        list[str] | None, typer.Argument(metavar="VALUE", help="Its arguments: values, or NAME=VALUE.")
     ] = None,
     workflow: Annotated[
-        Path | None, typer.Option("--workflow", metavar="FILE", help="A chemical workflow: .hocl, or a bundled one.")
+        Path | None,
+        typer.Option("--workflow", metavar="FILE", help="Run a chemical workflow: a .hocl file, or a bundled one."),
     ] = None,
-    within: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long it may take.")] = 0,
+    within: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Time limit.", show_default="60 for a query")
+    ] = 0,
     keys: KeysFolder = None,
     json: Json = False,
 ) -> None:
-    """Ask a running world: its nodes work on the answer side by side, and it is true at one tick."""
-    from umwelt.client.commands.ask import asked
+    """Query a running world, or run a task on its nodes. A query's answer is true at one tick."""
+    from umwelt.client.commands.ask import ask_world
 
-    asked(address, what, given or (), keys, workflow, within, json)
+    ask_world(address, what, given or (), keys, workflow, within, json)
 
 
-@app.command()
+@app.command(rich_help_panel=RUNNING)
 def view(
     address: Address = None,
     keys: KeysFolder = None,
-    demo: Annotated[bool, typer.Option("--demo", help="A recorded minute, without any world running.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Show a recorded minute; no world needs to run.")] = False,
     screenshot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw one settled frame into a picture and leave.")
+        Path | None, typer.Option(metavar="FILE", help="Write one complete frame to a picture, without a window.")
     ] = None,
     at: Annotated[
-        str | None, typer.Option(metavar="X,Y", help="The cell in the middle.", show_default="the world's middle")
+        str | None, typer.Option(metavar="X,Y", help="Cell in the middle.", show_default="the middle of the world")
     ] = None,
     zoom: Annotated[
-        float | None, typer.Option(metavar="PX", help="Pixels a cell.", show_default="the world fills the window")
+        float | None, typer.Option(metavar="PX", help="Pixels per cell.", show_default="the world fills the window")
     ] = None,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Pixels.")] = "1280x800",
+    size: Annotated[str, typer.Option(metavar="WxH", help="Size in pixels.")] = "1280x800",
     panels: Annotated[
         bool | None, typer.Option("--panels/--no-panels", help="Show the panels.", show_default="not in a screenshot")
     ] = None,
 ) -> None:
-    """Open a window on a running world: look at it, and touch it."""
+    """Open a window on a running world, to watch and to change it."""
     from umwelt.client.window.app import Sight
     from umwelt.client.window.app import view as show
 
-    middle = None if at is None else _pair(at, ",", "--at", "64,32")
-    sight = Sight(middle, zoom, _pair(size, "x", "--size", "1280x800"), panels)
+    middle = None if at is None else _read_pair(at, ",", "--at", "64,32")
+    sight = Sight(middle, zoom, _read_pair(size, "x", "--size", "1280x800"), panels)
     show(address, keys, demo, screenshot, sight)
 
 
-@app.command()
+@app.command(rich_help_panel=RUNNING)
 def drop(
-    count: Annotated[int, typer.Argument(metavar="COUNT", help="How many molecules.")],
+    count: Annotated[int, typer.Argument(metavar="COUNT", help="Number of molecules.")],
     substance: Annotated[str, typer.Argument(metavar="SUBSTANCE", help="A substance of the world.")],
-    cell: Annotated[str, typer.Argument(metavar="X,Y", help="Into which cell.")],
+    cell: Annotated[str, typer.Argument(metavar="X,Y", help="The cell.")],
     at: AtAddress = None,
     keys: KeysFolder = None,
 ) -> None:
-    """Drop a substance into a cell of a running world: what it can react with there, it does."""
+    """Add molecules of a substance to a cell of a running world."""
     from umwelt.client.commands import remote
 
-    print(remote.drop(count, substance, _pair(cell, ",", "X,Y", "64,32"), at, keys))
+    print(remote.drop(count, substance, _read_pair(cell, ",", "X,Y", "64,32"), at, keys))
 
 
-@app.command()
+@app.command(rich_help_panel=RUNNING)
 def join(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="tcp://HOST:PORT of a world, or a run's folder.")],
     keys: KeysFolder = None,
-    name: Annotated[str, typer.Option(help="What the node is called.", show_default="node-NUMBER")] = "",
+    name: Annotated[str, typer.Option(help="Name of the node.", show_default="node-NUMBER")] = "",
     bind: Annotated[
         str,
         typer.Option(
-            metavar="tcp://HOST:*", help="Where its neighbours reach it.", show_default="this machine's address"
+            metavar="tcp://HOST:*",
+            help="Address at which other nodes reach this one.",
+            show_default="this machine's address",
         ),
     ] = "",
 ) -> None:
-    """Carry a part of a running world with this machine, until Ctrl-C."""
+    """Let this machine compute a part of a running world, until Ctrl-C."""
     from umwelt.client.commands import remote
 
     sys.exit(remote.join(address, keys, name, bind))
 
 
-@app.command()
+@app.command(rich_help_panel=RUNNING)
 def leave(
-    node: Annotated[str, typer.Argument(metavar="NODE", help="A node's name, as umwelt status tells it.")],
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node, as umwelt status prints it.")],
     at: AtAddress = None,
     keys: KeysFolder = None,
 ) -> None:
-    """Let a node go; the others take over its part."""
+    """Remove a node from a running world; the other nodes take over its cells."""
     from umwelt.client.commands import remote
-    from umwelt.client.commands.running import making
+    from umwelt.client.commands.running import show_spinner
 
-    with making(f"{node} leaves"):
+    with show_spinner(f"{node} leaves"):
         line = remote.leave(node, at, keys)
     print(line)
 
 
-@app.command()
+@app.command(rich_help_panel=RUNNING)
 def stop(address: Address = None, keys: KeysFolder = None) -> None:
-    """Save a running world and stop it."""
+    """Save a running world and stop it; umwelt resume continues it."""
     from umwelt.client.commands import remote
-    from umwelt.client.commands.running import making
+    from umwelt.client.commands.running import show_spinner
 
-    with making("saving the world"):
+    with show_spinner("saving the world"):
         line = remote.stop(address, keys)
     print(line)
 
 
-def _pair(text: str, between: str, option: str, example: str) -> tuple[int, int]:
-    first, _, second = (part.strip() for part in text.lower().partition(between))
-    if not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in (first, second)):
+def _read_pair(text: str, separator: str, option: str, example: str) -> tuple[int, int]:
+    """Reads two whole numbers, such as "1280x720". Raises UmweltError with an example otherwise."""
+    first, _, second = (part.strip() for part in text.lower().partition(separator))
+    if not all(part.isascii() and part.isdecimal() and len(part) <= MAX_NUMBER_DIGITS for part in (first, second)):
         raise UmweltError(f"{option} {text}: write it as in {option} {example}")
     return int(first), int(second)
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """The entry point: a person's mistake becomes one line and exit code 2."""
-    sys.path.append(os.getcwd())  # species and laws of one's own lie where one works
+    """Runs the command and exits. A user's mistake prints one line with its code (docs/errors.md) and exits with 2."""
+    sys.path.append(os.getcwd())  # a user's own species, laws and tasks are imported from the working directory
     given = sys.argv[1:] if arguments is None else arguments
     try:
         code = app(given or ["--help"], standalone_mode=False)
     except UmweltError as error:
-        print(f"umwelt: {error}", file=sys.stderr)
-        sys.exit(2)
+        print(f"umwelt: {error} [{error.code}]", file=sys.stderr)
+        sys.exit(EXIT_ERROR)
     except UsageError as error:
         line = " ".join(error.format_message().split()).rstrip(".")
         command = error.ctx.command_path if error.ctx else "umwelt"
-        print(f"umwelt: {line}: see {command} --help", file=sys.stderr)
-        sys.exit(2)
+        print(f"umwelt: {line}: see {command} --help [{UmweltError.code}]", file=sys.stderr)
+        sys.exit(EXIT_ERROR)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:
         sys.exit(1)
-    if code == INTERRUPTED:  # typer gives back the code of a Ctrl-C where it caught one
-        print("umwelt: stopped at once; what was saved before is whole", file=sys.stderr)
+    if code == INTERRUPTED:  # typer returns the code of a Ctrl-C where it caught one
+        print("umwelt: stopped at once; what was saved before is complete", file=sys.stderr)
     sys.exit(code or 0)
 
 

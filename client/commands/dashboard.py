@@ -1,7 +1,7 @@
-"""The living world in the terminal: time, pace, populations, matter, the nodes that carry it, and a map in colour.
+"""The terminal view of a running world: time, speed, populations, matter, nodes, and a map in colour.
 
-`Dashboard` draws on a terminal with rich; where there is none, `Lines` prints a plain line every few seconds. Both are
-shown what a directory reports (`cluster/coordinator/state.py`), and what happens is told as soon as it is known.
+`Dashboard` draws on a terminal with rich; where there is none, `StatusLines` prints a plain line every few seconds.
+Both show the status of the coordinator, and print events as soon as they are known.
 """
 
 import math
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.layout import Layout
 from rich.live import Live
 from rich.measure import Measurement
@@ -27,64 +27,74 @@ from umwelt.cluster.run.journal import Metrics
 
 FRAMES_PER_S = 5
 LINE_EVERY_S = 5.0
-HISTORY = 600
+MAX_HISTORY = 600
+MAX_SPEED_MARKS = 20
+"""The speed shown is that of so many statuses."""
 SPARKS = "▁▂▃▄▅▆▇█"
+SPARKLINE_COLUMNS = 14
 TINTS = ("#7fd28f", "#4fb3a0", "#c6d36a", "#6f9cf0", "#f0705f", "#d58ae6", "#f2b35e", "#8fd6e8")
-DIM, BRIGHT, ALARM = "#6b7a86", "#dfe8ea", "#f2b35e"
+DIM, BRIGHT, ALARM, FRAME = "#6b7a86", "#dfe8ea", "#f2b35e", "#2b3a42"
+BACKGROUND = (14, 20, 24)
 SIDE_COLUMNS = 36
-SHOWN_AS_NEWS_S = 20.0
+NEWS_S = 20.0
+"""So long the latest event stands in the last line."""
+DEFAULT_LINES = 16
+BAR_COLUMNS = 8
+COLOUR_MASK = 0xF8
+"""Colours that differ in lower bits look the same; without these, styles are found in rich's cache."""
 
 Pixels = Callable[[int, int], np.ndarray | None]
-"""A map of the world as `uint8[rows, columns, 3]`, or None where there is none yet."""
+"""Draws the world in so many rows and columns, `uint8[rows, columns, 3]`; None as long as there is nothing to draw."""
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """A row of little bars, one for each stretch of `values`, from 0 to their largest."""
+    """Draws values as a row of small bars, from 0 to their maximum."""
     if not values or width < 1:
         return ""
     width = min(width, len(values))
-    picked = [values[len(values) * (i + 1) // width - 1] for i in range(width)]
-    top = max(*picked, 1e-9)
-    return "".join(SPARKS[min(7, int(value / top * 7.999))] for value in picked)
+    samples = [values[len(values) * (i + 1) // width - 1] for i in range(width)]
+    top = max(*samples, 1e-9)
+    return "".join(SPARKS[min(len(SPARKS) - 1, int(value / top * (len(SPARKS) - 1e-3)))] for value in samples)
 
 
-def short(number: float) -> str:
-    """A number in at most five characters: 950, 12.3k, 4.56M."""
-    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
+def format_short(number: float) -> str:
+    """Formats a number in at most five characters: 950, 12.3k, 4.56M."""
+    for limit, divisor, unit in ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
         if abs(number) >= limit:
-            scaled = number / (1e3 if unit == "k" else limit)
+            scaled = number / divisor
             return f"{scaled:.3g}{unit}" if scaled < 100 else f"{scaled:.0f}{unit}"
     return f"{number:.0f}" if number >= 100 or number == int(number) else f"{number:.1f}"
 
 
-def tints_of(metrics: Metrics) -> dict[str, str]:
-    """The colour of each species, by table and name: in lists and on the map."""
-    names = [f"{table}/{name}" for table, found in metrics.populations.items() for name in found]
-    return {name: TINTS[at % len(TINTS)] for at, name in enumerate(names)}
+def species_tints(metrics: Metrics) -> dict[str, str]:
+    """Returns the colour of each species, by table and name, for lists and for the map."""
+    names = [f"{table}/{species}" for table, counts in metrics.populations.items() for species in counts]
+    return {name: TINTS[number % len(TINTS)] for number, name in enumerate(names)}
 
 
-def parts_of(tint: str) -> np.ndarray:
-    """A colour as red, green and blue from 0 to 1."""
-    return np.array([int(tint[at : at + 2], 16) for at in (1, 3, 5)], np.float32) / 255
+def colour_parts(tint: str) -> np.ndarray:
+    """Returns red, green and blue of a colour, `float32[3]` from 0 to 1."""
+    return np.array([int(tint[start : start + 2], 16) for start in (1, 3, 5)], np.float32) / 255
 
 
 class Trend:
-    """The last moments of a run, its recent pace, and what happened to it."""
+    """What both views show: the latest status, populations over time, speed, and events not yet shown."""
 
-    def __init__(self, begun: Metrics) -> None:
+    def __init__(self, first_metrics: Metrics) -> None:
         self.populations: dict[str, deque[int]] = {}
-        self.latest = begun
-        self.tick = begun.tick
+        """By table and species; every other old value is dropped where there are too many."""
+        self.latest = first_metrics
+        self.tick = first_metrics.tick
         self.status: Mapping[str, Any] = {}
-        self._marks: deque[tuple[float, int]] = deque(maxlen=20)
+        self._marks: deque[tuple[float, int]] = deque(maxlen=MAX_SPEED_MARKS)
         self._events: list[Any] = []
-        self._told = 0
-        self._remember(begun)
+        self._shown_messages = 0
+        self._add_metrics(first_metrics)
 
-    def note(self, status: Mapping[str, Any], told: Sequence[str] = ()) -> list[str]:
-        """Take in a report, and what an engine told of its processes; gives a line for all that is new."""
-        lines = list(told[self._told :])
-        self._told = len(told)
+    def note(self, status: Mapping[str, Any], messages: Sequence[str] = ()) -> list[str]:
+        """Takes in a status, and all messages of the engine so far; returns a line for each event that is new."""
+        lines = list(messages[self._shown_messages :])
+        self._shown_messages = len(messages)
         if not status or status is self.status:
             return lines
         before, self.status, self.tick = self.status, status, status["tick"]
@@ -93,46 +103,50 @@ class Trend:
         self._marks.append((time.monotonic(), self.tick))
         metrics = status["metrics"]
         if metrics is not None and metrics["tick"] != self.latest.tick:
-            past, present = self.latest.populations, metrics["populations"]  # who died out is told with 0
-            found = {t: {**dict.fromkeys(past.get(t, ()), 0), **present.get(t, {})} for t in {**past, **present}}
-            self._remember(Metrics(metrics["tick"], metrics["births"], metrics["deaths"], found, metrics["substances"]))
-        return [event["line"] for event in self._new(status["events"])] + lines
+            past, present = self.latest.populations, metrics["populations"]
+            # an extinct species is no longer in the status: it stays with 0
+            populations = {
+                table: {**dict.fromkeys(past.get(table, ()), 0), **present.get(table, {})}
+                for table in {**past, **present}
+            }
+            totals = metrics["births"], metrics["deaths"]
+            self._add_metrics(Metrics(metrics["tick"], *totals, populations, metrics["substances"]))
+        return [event["line"] for event in self._new_events(status["events"])] + lines
 
-    def _new(self, events: list[Any]) -> list[Any]:
-        """Those that were not there before; the oldest are forgotten now and then."""
+    def _new_events(self, events: list[Any]) -> list[Any]:
+        """Returns the events that the status before did not have; the coordinator drops the oldest now and then."""
         past, self._events = self._events, events
-        for fresh in range(len(events) + 1):
-            known = len(events) - fresh
-            if known <= len(past) and past[len(past) - known :] == events[:known]:
-                return events[known:]
+        for fresh_count in range(len(events) + 1):
+            known_count = len(events) - fresh_count
+            if known_count <= len(past) and past[len(past) - known_count :] == events[:known_count]:
+                return events[known_count:]
         return events
 
-    def _remember(self, metrics: Metrics) -> None:
-        """Remember a moment; every other one goes when there are too many."""
+    def _add_metrics(self, metrics: Metrics) -> None:
         self.latest = metrics
-        for table, found in metrics.populations.items():
-            for name, count in found.items():
-                past = self.populations.setdefault(f"{table}/{name}", deque())
-                past.append(count)
-                if len(past) > HISTORY:
-                    self.populations[f"{table}/{name}"] = deque(list(past)[::2])
+        for table, counts in metrics.populations.items():
+            for species, count in counts.items():
+                history = self.populations.setdefault(f"{table}/{species}", deque())
+                history.append(count)
+                if len(history) > MAX_HISTORY:
+                    self.populations[f"{table}/{species}"] = deque(list(history)[::2])
 
     def ticks_per_s(self) -> float:
-        """Over the last few reports."""
+        """Returns the speed over the last statuses."""
         if len(self._marks) < 2:
             return 0.0
-        (first_s, first), (last_s, last) = self._marks[0], self._marks[-1]
-        return max(0.0, (last - first) / (last_s - first_s)) if last_s > first_s else 0.0
+        (first_s, first_tick), (last_s, last_tick) = self._marks[0], self._marks[-1]
+        return max(0.0, (last_tick - first_tick) / (last_s - first_s)) if last_s > first_s else 0.0
 
-    def living(self) -> int:
-        """Beings of every kind."""
-        return sum(sum(found.values()) for found in self.latest.populations.values())
+    def living_count(self) -> int:
+        """Returns the number of beings of all tables."""
+        return sum(sum(counts.values()) for counts in self.latest.populations.values())
 
 
 class HalfBlocks:
-    """A picture in a terminal: two pixels a character, as tall and wide as there is room.
+    """A picture in the terminal, two pixels a character, as large as the room allows.
 
-    Without a map of what lives there, the nodes' rectangles are shown: the busier, the brighter.
+    As long as there are no pixels of the world, the rectangles of its nodes are drawn, busier ones brighter.
     """
 
     def __init__(self, shape: tuple[int, int], pixels: Pixels, nodes: Sequence[Mapping[str, Any]]):
@@ -143,71 +157,69 @@ class HalfBlocks:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         height, width = self.shape
-        columns, lines = max(1, options.max_width), max(1, options.height or 16)
-        # cells are square: fit the world's shape into the room
-        wide = min(columns, max(1, round(lines * 2 * width / height)))
-        high = min(lines, max(1, round(wide * height / width / 2)))
-        drawn = self.pixels(high * 2, wide)
-        names: dict[tuple[int, int], str] = {}
-        if drawn is None:
-            drawn, names = rectangles(self.shape, self.nodes, high * 2, wide)
-        pixels = drawn.tolist()
-        left = " " * ((columns - wide) // 2)
-        for _ in range((lines - high) // 2):
+        max_columns, max_lines = max(1, options.max_width), max(1, options.height or DEFAULT_LINES)
+        # a character is twice as high as wide, so that cells come out square
+        columns = min(max_columns, max(1, round(max_lines * 2 * width / height)))
+        lines = min(max_lines, max(1, round(columns * height / width / 2)))
+        drawing = self.pixels(lines * 2, columns)
+        letters: dict[tuple[int, int], str] = {}
+        if drawing is None:
+            drawing, letters = draw_rectangles(self.shape, self.nodes, lines * 2, columns)
+        pixels = drawing.tolist()
+        left = " " * ((max_columns - columns) // 2)
+        for _ in range((max_lines - lines) // 2):
             yield Segment("\n")
-        for line in range(high):
+        for line in range(lines):
             yield Segment(left)
             for column, (upper, lower) in enumerate(zip(pixels[2 * line], pixels[2 * line + 1], strict=True)):
-                letter = names.get((line, column))
-                yield Segment(letter or "▀", _style(tuple(upper), tuple(lower), letter is not None))
+                letter = letters.get((line, column))
+                yield Segment(letter or "▀", _pixel_style(tuple(upper), tuple(lower), letter is not None))
             yield Segment("\n")
 
 
-def rectangles(
+def draw_rectangles(
     shape: tuple[int, int], nodes: Sequence[Mapping[str, Any]], rows: int, columns: int
 ) -> tuple[np.ndarray, dict[tuple[int, int], str]]:
-    """The nodes' rectangles, `uint8[rows, columns, 3]`, and the letters of their names by line and column."""
-    drawn = np.zeros((rows, columns, 3), np.uint8) + np.array([14, 20, 24], np.uint8)
-    names: dict[tuple[int, int], str] = {}
-    held = [node for node in nodes if node["rectangle"]]
-    most = max((node["entities"] for node in held), default=0) or 1
-    for at, node in enumerate(held):
+    """Draws the nodes' rectangles, `uint8[rows, columns, 3]`; with the letters of their names by line and column."""
+    drawing = np.zeros((rows, columns, 3), np.uint8) + np.array(BACKGROUND, np.uint8)
+    letters: dict[tuple[int, int], str] = {}
+    owners = [node for node in nodes if node["rectangle"]]
+    max_entities = max((node["entities"] for node in owners), default=0) or 1
+    for number, node in enumerate(owners):
         y, x, height, width = node["rectangle"]
         top, bottom = y * rows // shape[0], max(y * rows // shape[0] + 1, (y + height) * rows // shape[0])
         left, right = x * columns // shape[1], max(x * columns // shape[1] + 1, (x + width) * columns // shape[1])
-        tint = TINTS[at % len(TINTS)]
-        colour = parts_of(tint) * 255
-        load = 0.18 + 0.22 * node["entities"] / most
-        drawn[top:bottom, left:right] = colour * load * 0.6
-        drawn[top + 1 : bottom - 1, left + 1 : right - 1] = colour * load
-        line, begin = (top + bottom) // 4, left + max(1, (right - left - len(node["name"])) // 2)
+        colour = colour_parts(TINTS[number % len(TINTS)]) * 255
+        brightness = 0.18 + 0.22 * node["entities"] / max_entities
+        drawing[top:bottom, left:right] = colour * brightness * 0.6
+        drawing[top + 1 : bottom - 1, left + 1 : right - 1] = colour * brightness
+        line, first = (top + bottom) // 4, left + max(1, (right - left - len(node["name"])) // 2)
         if (bottom - top) >= 2:
-            names |= {(line, begin + i): letter for i, letter in enumerate(node["name"]) if begin + i < right}
-    return drawn, names
+            letters |= {(line, first + i): letter for i, letter in enumerate(node["name"]) if first + i < right}
+    return drawing, letters
 
 
-def _style(upper: tuple[int, ...], lower: tuple[int, ...], letter: bool = False) -> Style:
-    # a few bits less of colour cannot be seen, and let styles be found again
-    above, below = ("#{:02x}{:02x}{:02x}".format(*(value & 0xF8 for value in pixel)) for pixel in (upper, lower))
-    return Style.parse(f"{BRIGHT if letter else above} on {below}")
+def _pixel_style(upper: tuple[int, ...], lower: tuple[int, ...], is_letter: bool = False) -> Style:
+    above, below = ("#{:02x}{:02x}{:02x}".format(*(part & COLOUR_MASK for part in pixel)) for pixel in (upper, lower))
+    return Style.parse(f"{BRIGHT if is_letter else above} on {below}")
 
 
 class Dashboard:
-    """Draws a run while it goes on: use as a context, and call `show` again and again."""
+    """Draws a run on a terminal for the time of the context; call `show` with each status."""
 
     def __init__(
         self,
         world: WorldFile,
         folder: Path,
-        begun: Metrics,
+        first_metrics: Metrics,
         console: Console,
         pixels: Pixels = lambda rows, columns: None,
     ):
         self.world, self.folder, self.console, self.pixels = world, folder, console, pixels
-        self.trend = Trend(begun)
+        self.trend = Trend(first_metrics)
         self.note = ""
         self._news: tuple[float, str] = (-1e9, "")
-        self._drawn_at = 0.0
+        self._drawn_s = 0.0
         self._live = Live(console=console, screen=console.is_terminal, auto_refresh=False, transient=True)
 
     def __enter__(self) -> "Dashboard":
@@ -215,40 +227,38 @@ class Dashboard:
         self.show({})
         return self
 
-    def __exit__(self, *what: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.__exit__(None, None, None)
 
-    def show(self, status: Mapping[str, Any], told: Sequence[str] = (), note: str = "") -> None:
-        """Take in a report, and draw if the last drawing is long enough ago."""
-        lines = self.trend.note(status, told)
+    def show(self, status: Mapping[str, Any], messages: Sequence[str] = (), note: str = "") -> None:
+        """Takes in a status, the engine's messages so far and a note for the last line; draws if it is time to."""
+        lines = self.trend.note(status, messages)
         if lines:
             self._news = (time.monotonic(), lines[-1])
-        now = time.monotonic()
-        if now - self._drawn_at < 1 / FRAMES_PER_S and note == self.note:
+        if time.monotonic() - self._drawn_s < 1 / FRAMES_PER_S and note == self.note:
             return
         self.note = note
         self._live.update(self.layout(), refresh=True)
-        self._drawn_at = time.monotonic()
+        self._drawn_s = time.monotonic()
 
     def layout(self) -> Layout:
-        """The whole screen."""
-        metrics, nodes = self.trend.latest, by_name(self.trend.status.get("nodes", []))
+        """Returns the whole screen."""
+        metrics, nodes = self.trend.latest, sort_nodes(self.trend.status.get("nodes", []))
         side = Layout(name="side", size=min(SIDE_COLUMNS, self.console.width // 2 + 4))
-        species = sum(len(found) for found in metrics.populations.values())
-        life = self._panel(self._populations(metrics), "life")
+        species_count = sum(len(counts) for counts in metrics.populations.values())
+        life = _panel(self._populations(metrics), "life")
         if metrics.substances:
-            matter = self._panel(self._matter(metrics), "matter")
-            side.split_column(Layout(life, size=species + 4), Layout(matter))
+            side.split_column(Layout(life, size=species_count + 4), Layout(_panel(_matter(metrics), "matter")))
         else:
             side.update(life)
         room = max(1, (self.console.height - 8) // 3)
         shown = nodes[: room if len(nodes) <= room else room - 1]
-        wide = self.console.width - side.size - 4 if side.size else self.console.width
+        columns = self.console.width - side.size - 4 if side.size else self.console.width
         common = self.world.common
         left, rows = Layout(), len(shown) + (len(nodes) > len(shown)) + 1 if nodes else 1
         left.split_column(
-            Layout(self._panel(self._map(nodes), f"{common.width} × {common.height}")),
-            Layout(self._panel(self._nodes(shown, len(nodes) - len(shown), wide), "nodes"), size=rows + 2),
+            Layout(_panel(self._map(nodes), f"{common.width} × {common.height}")),
+            Layout(_panel(_nodes(shown, len(nodes) - len(shown), columns), "nodes"), size=rows + 2),
         )
         middle = Layout()
         middle.split_row(left, side)
@@ -258,9 +268,6 @@ class Dashboard:
 
     def _map(self, nodes: Sequence[Mapping[str, Any]]) -> HalfBlocks:
         return HalfBlocks((self.world.common.height, self.world.common.width), self.pixels, nodes)
-
-    def _panel(self, content: object, title: str) -> Panel:
-        return Panel(content, title=Text(title, DIM), title_align="left", border_style="#2b3a42", padding=(0, 1))  # type: ignore[arg-type]
 
     def _head(self) -> Table:
         line = Table.grid(expand=True, padding=(0, 1))
@@ -272,9 +279,9 @@ class Dashboard:
         if status.get("paused"):
             left.append(" paused ", f"bold #0d1418 on {ALARM}")
         elif status.get("speed"):
-            left.append(f" held to {short(status['speed'])} ticks/s", DIM)
-        right = Text(f"{short(self.trend.ticks_per_s())} ticks/s", BRIGHT)
-        right.append(f" · {self.trend.living():,} alive ", DIM)
+            left.append(f" limited to {format_short(status['speed'])} ticks/s", DIM)
+        right = Text(f"{format_short(self.trend.ticks_per_s())} ticks/s", BRIGHT)
+        right.append(f" · {self.trend.living_count():,} alive ", DIM)
         line.add_row(left, right)
         return line
 
@@ -283,116 +290,126 @@ class Dashboard:
         grid.add_column(max_width=10, no_wrap=True, overflow="ellipsis")
         grid.add_column(ratio=1, no_wrap=True)
         grid.add_column(justify="right", no_wrap=True)
-        colours = tints_of(metrics)
-        for table, found in metrics.populations.items():
-            for name, count in found.items():
-                colour = colours[f"{table}/{name}"]
-                past = list(self.trend.populations[f"{table}/{name}"])
-                grid.add_row(Text(name, colour), Text(sparkline(past, 14), colour), Text(f"{count:,}", BRIGHT))
-        events = Text.assemble(
+        tints = species_tints(metrics)
+        for table, counts in metrics.populations.items():
+            for species, count in counts.items():
+                tint = tints[f"{table}/{species}"]
+                history = list(self.trend.populations[f"{table}/{species}"])
+                bars = sparkline(history, SPARKLINE_COLUMNS)
+                grid.add_row(Text(species, tint), Text(bars, tint), Text(f"{count:,}", BRIGHT))
+        totals = Text.assemble(
             ("births ", DIM),
-            (short(metrics.births), "#7fd28f"),
+            (format_short(metrics.births), "#7fd28f"),
             ("   deaths ", DIM),
-            (short(metrics.deaths), "#f0705f"),
+            (format_short(metrics.deaths), "#f0705f"),
         )
-        return Group(grid, Text(), events)
-
-    def _matter(self, metrics: Metrics) -> Table:
-        grid = Table.grid(expand=True, padding=(0, 1))
-        grid.add_column(no_wrap=True)
-        grid.add_column(ratio=1, no_wrap=True)
-        grid.add_column(justify="right", no_wrap=True)
-        most = max(metrics.substances.values(), default=1) or 1
-        for name, count in sorted(metrics.substances.items(), key=lambda item: -item[1]):
-            filled = 0 if count <= 0 else max(1, round(8 * (math.log10(1 + count) / math.log10(1 + most)) ** 3))
-            bar = Text("━" * filled, "#4fb3a0").append("─" * (8 - filled), "#24323a")
-            grid.add_row(Text(name.replace("_", " "), DIM), bar, Text(short(count), BRIGHT))
-        return grid
-
-    def _nodes(self, nodes: Sequence[Mapping[str, Any]], more: int, wide: int) -> Table:
-        """A row a node; on narrow screens only what matters most."""
-        grid = Table.grid(expand=True, padding=(0, 1))
-        columns = [name for name, least in NODE_COLUMNS.items() if wide >= least]
-        for name in columns:
-            left = name in ("node", "rectangle", "state")
-            grid.add_column(
-                no_wrap=True, overflow="ellipsis", justify="left" if left else "right", ratio=2 if left else 1
-            )
-        if not nodes:
-            grid.add_row(Text("waiting for nodes", DIM))
-            return grid
-        grid.add_row(*[Text(name, "#4a5862") for name in columns])
-        for at, node in enumerate(nodes):
-            cells = node_cells(node)
-            tint = TINTS[at % len(TINTS)] if cells["state"] == "ready" else ALARM
-            styles = {"node": tint, "state": DIM if cells["state"] == "ready" else ALARM}
-            grid.add_row(*[Text(cells[name], styles.get(name, BRIGHT)) for name in columns])
-        if more:
-            grid.add_row(Text(f"{more} more", DIM))
-        return grid
+        return Group(grid, Text(), totals)
 
     def _foot(self) -> Text:
-        said_s, news = self._news
+        news_s, news = self._news
         if self.note:
             return Text(f" {self.note}", ALARM, no_wrap=True, overflow="ellipsis")
-        keys = f" Ctrl-C: save and stop · {self.folder}"
-        if time.monotonic() - said_s > SHOWN_AS_NEWS_S:
-            return Text(keys, DIM, no_wrap=True, overflow="ellipsis")
+        if time.monotonic() - news_s > NEWS_S:
+            help_line = f" Ctrl-C: save and stop · {self.folder}"
+            return Text(help_line, DIM, no_wrap=True, overflow="ellipsis")
         return Text(" Ctrl-C: save and stop · ", DIM, no_wrap=True, overflow="ellipsis").append(news, ALARM)
 
 
+def _panel(content: RenderableType, title: str) -> Panel:
+    return Panel(content, title=Text(title, DIM), title_align="left", border_style=FRAME, padding=(0, 1))
+
+
+def _matter(metrics: Metrics) -> Table:
+    """Substances by amount, with bars on a logarithmic scale."""
+    grid = Table.grid(expand=True, padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(ratio=1, no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True)
+    max_count = max(metrics.substances.values(), default=1) or 1
+    for name, count in sorted(metrics.substances.items(), key=lambda item: -item[1]):
+        share = math.log10(1 + count) / math.log10(1 + max_count) if count > 0 else 0.0
+        filled = 0 if count <= 0 else max(1, round(BAR_COLUMNS * share**3))
+        bar = Text("━" * filled, "#4fb3a0").append("─" * (BAR_COLUMNS - filled), "#24323a")
+        grid.add_row(Text(name.replace("_", " "), DIM), bar, Text(format_short(count), BRIGHT))
+    return grid
+
+
 NODE_COLUMNS = {"node": 0, "rectangle": 64, "holds": 36, "ticks/s": 0, "waits": 30, "memory": 42, "state": 54}
-"""What is told of a node, and how many columns wide the room must be for it; it holds beings of its halo too."""
+"""What is shown of a node, each with the least width of the room that it is shown from. A node also holds beings of its
+halo."""
 
 
-def node_cells(node: Mapping[str, Any]) -> dict[str, str]:
-    """What is told of a node, as people read it."""
+def _nodes(nodes: Sequence[Mapping[str, Any]], more_count: int, room_columns: int) -> Table:
+    """A row a node; in a narrow room only the most important columns."""
+    grid = Table.grid(expand=True, padding=(0, 1))
+    names = [name for name, min_columns in NODE_COLUMNS.items() if room_columns >= min_columns]
+    for name in names:
+        is_text = name in ("node", "rectangle", "state")
+        grid.add_column(
+            no_wrap=True, overflow="ellipsis", justify="left" if is_text else "right", ratio=2 if is_text else 1
+        )
+    if not nodes:
+        grid.add_row(Text("waiting for nodes", DIM))
+        return grid
+    grid.add_row(*[Text(name, "#4a5862") for name in names])
+    for number, node in enumerate(nodes):
+        cells = describe_node(node)
+        is_ready = cells["state"] == "ready"
+        styles = {"node": TINTS[number % len(TINTS)] if is_ready else ALARM, "state": DIM if is_ready else ALARM}
+        grid.add_row(*[Text(cells[name], styles.get(name, BRIGHT)) for name in names])
+    if more_count:
+        grid.add_row(Text(f"{more_count} more", DIM))
+    return grid
+
+
+def describe_node(node: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the texts of a node's columns."""
     y, x, height, width = node["rectangle"] or (0, 0, 0, 0)
     return {
         "node": node["name"],
         "rectangle": f"{width} × {height} at {x},{y}" if node["rectangle"] else "none yet",
-        "holds": short(node["entities"]),
-        "ticks/s": short(node["ticks_per_s"]),
+        "holds": format_short(node["entities"]),
+        "ticks/s": format_short(node["ticks_per_s"]),
         "waits": f"{node['waiting_share']:.0%}",
         "memory": f"{node['resident_bytes'] / 2**20:,.0f} MiB",
         "state": node["state"],
     }
 
 
-def by_name(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Nodes in the order of their names, node-2 before node-10."""
+def sort_nodes(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Returns nodes in the order of their names, node-2 before node-10."""
     return sorted(nodes, key=lambda node: (len(node["name"]), node["name"]))
 
 
-class Lines:
-    """A plain line every few seconds, where there is no terminal to draw on; and one for what happens, at once."""
+class StatusLines:
+    """Prints a line every few seconds, and one for each event at once, where there is no terminal to draw on."""
 
-    def __init__(self, begun: Metrics, console: Console):
-        self.console, self.trend, self.note = console, Trend(begun), ""
-        self._said_at = 0.0
+    def __init__(self, first_metrics: Metrics, console: Console):
+        self.console, self.trend, self.note = console, Trend(first_metrics), ""
+        self._printed_s = 0.0
 
-    def __enter__(self) -> "Lines":
-        self._said_at = time.monotonic()
+    def __enter__(self) -> "StatusLines":
+        self._printed_s = time.monotonic()
         return self
 
-    def __exit__(self, *what: object) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, status: Mapping[str, Any], told: Sequence[str] = (), note: str = "") -> None:
-        """Say what happened, and where the run is if the last line is long enough ago."""
-        for line in self.trend.note(status, told):
-            self._say(line)
+    def show(self, status: Mapping[str, Any], messages: Sequence[str] = (), note: str = "") -> None:
+        """Prints what is new, and the state of the run if the last such line is long enough ago."""
+        for line in self.trend.note(status, messages):
+            self._print(line)
         if note != self.note:
             self.note = note
-            self._say(note)
-        if time.monotonic() - self._said_at < LINE_EVERY_S:
+            self._print(note)
+        if time.monotonic() - self._printed_s < LINE_EVERY_S:
             return
-        self._said_at = time.monotonic()
-        metrics, nodes = self.trend.latest, len(status.get("nodes", ()))
-        found = [f"{name} {n:,}" for table in metrics.populations.values() for name, n in table.items()]
-        pace = short(self.trend.ticks_per_s())
-        born = f"births {metrics.births:,} deaths {metrics.deaths:,}"
-        self._say(f"tick {self.trend.tick:,}  {pace} ticks/s  {', '.join(found)}  {born}  nodes {nodes}")
+        self._printed_s = time.monotonic()
+        metrics, node_count = self.trend.latest, len(status.get("nodes", ()))
+        counts = [f"{name} {n:,}" for table in metrics.populations.values() for name, n in table.items()]
+        speed = format_short(self.trend.ticks_per_s())
+        totals = f"births {metrics.births:,} deaths {metrics.deaths:,}"
+        self._print(f"tick {self.trend.tick:,}  {speed} ticks/s  {', '.join(counts)}  {totals}  nodes {node_count}")
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)

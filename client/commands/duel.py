@@ -1,4 +1,4 @@
-"""umwelt duel: founders against descendants in fresh worlds, with a progress bar, a table, Parquet and a picture."""
+"""umwelt duel: founders against descendants in new worlds, with progress, a table, a Parquet file and a picture."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -17,32 +17,34 @@ from umwelt.client.commands.running import compile_laws
 from umwelt.client.experiments.duel import (
     Duel,
     Genomes,
+    Outcome,
     Row,
-    duel_world,
-    duelling_species,
-    founders_count,
-    founding_genomes,
-    genomes_of,
-    moment_of,
-    odds_by_chance,
-    outcome_of,
+    count_founders,
+    find_duelling_species,
+    load_moment,
+    make_duel_world,
     run_duels,
+    sample_founder_genomes,
+    sample_living_genomes,
+    sign_test_chance,
+    summarize_side,
 )
-from umwelt.cluster.run.store import aside, writing
+from umwelt.cluster.run.store import replace_file, report_disk_errors
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import cached
 from umwelt.sandbox.region import Region
 
-MEASURED_TIMES = 100
-"""How often a duel is measured, so that a line can be drawn."""
+ROWS_A_DUEL = 100
+"""How often a duel is measured, so that its picture shows a line."""
 COLOURS = ("#8a6d3b", "#1f7a8c")
+MAX_TICK_DIGITS = 9
 
 Moment = tuple[WorldFile, Region]
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What was asked for."""
+class DuelOptions:
+    """The options of `umwelt duel`."""
 
     run: Path
     tick: int | None
@@ -53,79 +55,101 @@ class Wish:
     against: str | None
 
 
-def duelled(wish: Wish, to: Path | None, as_json: bool) -> None:
-    """Run the duels, print who left more offspring, and write tables and a picture where asked."""
-    if to is not None and (to.is_file() or not os.access(_there(to), os.W_OK)):
+class DuelResult(TypedDict):
+    """The result of one duel, as `--json` prints it."""
+
+    species: str
+    seed: int
+    more_offspring: str | None
+    """The side that left more offspring; None if both left as many."""
+    sides: dict[str, Outcome]
+
+
+class Verdict(TypedDict):
+    """The result for one species: in how many worlds either side left more offspring, and how probable that is."""
+
+    species: str
+    worlds: int
+    more_offspring: dict[str, int]
+    chance: float
+
+
+def duel_run(options: DuelOptions, to: Path | None, as_json: bool) -> None:
+    """Runs the duels, prints which side left more offspring, and writes a table and a picture if asked to."""
+    if to is not None and (to.is_file() or not os.access(_nearest_existing(to), os.W_OK)):
         raise RunError(f"{to}: no folder can be written there: choose another with --to")
-    moment = moment_of(wish.run, wish.tick, f"--tick {wish.tick}")
-    rival = None if wish.against is None else _rival(wish.against)
-    duels = planned(wish, moment, rival)
+    moment = load_moment(options.run, options.tick, f"--tick {options.tick}")
+    rival = None if options.against is None else _load_rival(options.against)
+    duels = plan_duels(options, moment, rival)
     if not cached():
         compile_laws(moment[0], Console(stderr=True))
-    every = max(1, wish.ticks // MEASURED_TIMES)
-    found = _run(duels, wish.ticks, every)
-    written = [] if to is None else _write(to, duels, found)
-    outcomes = [
-        {"species": duel.species, "seed": duel.world.common.seed, **_judged(duel, rows)}
-        for duel, rows in zip(duels, found, strict=True)
-    ]
-    verdicts = _verdicts(duels, outcomes)
+    every = max(1, options.ticks // ROWS_A_DUEL)
+    rows_by_duel = _run_with_progress(duels, options.ticks, every)
+    paths = [] if to is None else _write_files(to, duels, rows_by_duel)
+    results = [_judge(duel, rows) for duel, rows in zip(duels, rows_by_duel, strict=True)]
+    verdicts = _count_wins(duels, results)
     console = Console(stderr=as_json)
-    _show(console, duels, outcomes, verdicts)
-    for path in written:
+    _print_tables(console, results, verdicts)
+    for path in paths:
         console.print(path, highlight=False, markup=False, soft_wrap=True)
     if as_json:
-        origin = {"run": str(wish.run), "tick": moment[1].tick, "ticks": wish.ticks, "against": wish.against}
-        print(json.dumps({**origin, "duels": outcomes, "verdicts": verdicts, "files": [str(path) for path in written]}))
+        origin = {
+            "run": str(options.run),
+            "tick": moment[1].tick,
+            "ticks": options.ticks,
+            "against": options.against,
+        }
+        print(json.dumps({**origin, "duels": results, "verdicts": verdicts, "files": [str(path) for path in paths]}))
 
 
-def planned(wish: Wish, moment: Moment, rival: Moment | None) -> list[Duel]:
-    """The fresh worlds that were asked for, one for each species and seed; the seeds of the runs are left out."""
+def plan_duels(options: DuelOptions, moment: Moment, rival: Moment | None) -> list[Duel]:
+    """Returns the worlds of the duels, one for each species and seed; the seeds of the runs themselves are skipped."""
     world, region = moment
-    names = [wish.species] if wish.species is not None else duelling_species(world, region)
+    names = [options.species] if options.species is not None else find_duelling_species(world, region)
     if not names:
         line = f"no monster species with founders lives at tick {region.tick}"
-        raise RunError(f"{wish.run}: {line}: choose another --tick, or name a plant species with --species")
-    used = {one[0].common.seed for one in (moment, rival) if one is not None}
-    seeds = [seed for seed in range(1, wish.seeds + len(used) + 1) if seed not in used][: wish.seeds]
+        raise RunError(f"{options.run}: {line}: choose another --tick, or name a plant species with --species")
+    used = {origin[0].common.seed for origin in (moment, rival) if origin is not None}
+    seeds = [seed for seed in range(1, options.seeds + len(used) + 1) if seed not in used][: options.seeds]
     duels = []
     for species in names:
-        each = founders_count(world, species) // 2 if wish.each is None else wish.each
+        each = count_founders(world, species) // 2 if options.each is None else options.each
         if not each:
             raise RunError(f"{world.source}: {species} has too few founders to halve: say how many with --each")
         for seed in seeds:
-            second = Genomes(f"{species} descendants", _living(wish.run, moment, species, each, seed))
+            second = Genomes(f"{species} descendants", _sample(options.run, moment, species, each, seed))
             if rival is None:
-                first = Genomes(f"{species} founders", founding_genomes(world, species, each, seed))
+                first = Genomes(f"{species} founders", sample_founder_genomes(world, species, each, seed))
             else:
-                first = Genomes(f"{species} rivals", _living(Path(str(wish.against)), rival, species, each, seed))
-            made = duel_world(world, species, first, second, each, seed)
-            duels.append(Duel(species, made, (first.name, second.name)))
+                genomes = _sample(Path(str(options.against)), rival, species, each, seed)
+                first = Genomes(f"{species} rivals", genomes)
+            duel_world = make_duel_world(world, species, first, second, each, seed)
+            duels.append(Duel(species, duel_world, (first.name, second.name)))
     return duels
 
 
-def _living(run: Path, moment: Moment, species: str, each: int, seed: int) -> list[bytes]:
-    found = genomes_of(*moment, species, each, seed)
-    if not found:
+def _sample(run: Path, moment: Moment, species: str, each: int, seed: int) -> list[bytes]:
+    genomes = sample_living_genomes(*moment, species, each, seed)
+    if not genomes:
         raise RunError(f"{run}: no {species} lives at tick {moment[1].tick}: choose another tick or --species")
-    return found
+    return genomes
 
 
-def _rival(text: str) -> Moment:
-    """The other run of `--against`, at the tick behind its colon."""
+def _load_rival(text: str) -> Moment:
+    """The run of `--against`, at the tick after its colon if there is one."""
     folder, colon, tick = text.rpartition(":")
-    if colon and tick.isascii() and tick.isdecimal() and len(tick) < 10 and not Path(text).exists():
-        return moment_of(Path(folder), int(tick), f"--against {text}")
-    return moment_of(Path(text), None, f"--against {text}")
+    is_tick = tick.isascii() and tick.isdecimal() and len(tick) <= MAX_TICK_DIGITS
+    if colon and is_tick and not Path(text).exists():
+        return load_moment(Path(folder), int(tick), f"--against {text}")
+    return load_moment(Path(text), None, f"--against {text}")
 
 
-def _there(path: Path) -> Path:
-    """The nearest folder above that exists, or the path itself."""
-    return next((one for one in (path, *path.absolute().parents) if one.exists()), Path("/"))
+def _nearest_existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists."""
+    return next((folder for folder in (path, *path.absolute().parents) if folder.exists()), Path("/"))
 
 
-def _run(duels: Sequence[Duel], ticks: int, every: int) -> list[list[Row]]:
-    """Run them all, with a progress bar where there is a terminal."""
+def _run_with_progress(duels: Sequence[Duel], ticks: int, every: int) -> list[list[Row]]:
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -135,44 +159,40 @@ def _run(duels: Sequence[Duel], ticks: int, every: int) -> list[list[Row]]:
         TextColumn("left", style="dim"),
         TimeRemainingColumn(),
     )
-    reached = [0] * len(duels)
+    ticks_done = [0] * len(duels)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        many = f"{len(duels)} duels" if len(duels) > 1 else "a duel"
-        task = progress.add_task(many, total=max(1, ticks * len(duels)))
+        text = f"{len(duels)} duels" if len(duels) > 1 else "a duel"
+        task = progress.add_task(text, total=max(1, ticks * len(duels)))
 
-        def seen(which: int, tick: int) -> None:
-            reached[which] = tick
-            progress.update(task, completed=sum(reached))
+        def show(number: int, tick: int) -> None:
+            ticks_done[number] = tick
+            progress.update(task, completed=sum(ticks_done))
 
-        return run_duels(duels, ticks, every, seen=seen)
-
-
-# --- what came out
+        return run_duels(duels, ticks, every, on_tick=show)
 
 
-def _judged(duel: Duel, rows: Sequence[Row]) -> dict[str, Any]:
-    """What became of both sides, and which left more offspring: none if both left as many."""
-    sides = {side: outcome_of(rows, side) for side in duel.sides}
+# --- results
+
+
+def _judge(duel: Duel, rows: Sequence[Row]) -> DuelResult:
+    sides = {side: summarize_side(rows, side) for side in duel.sides}
     first, second = (sides[side]["births"] for side in duel.sides)
     more = None if first == second else duel.sides[second > first]
-    return {"more_offspring": more, "sides": sides}
+    return DuelResult(species=duel.species, seed=duel.world.common.seed, more_offspring=more, sides=sides)
 
 
-def _verdicts(duels: Sequence[Duel], outcomes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each species in how many worlds either side left more offspring, and how likely that is by chance."""
-    found = []
+def _count_wins(duels: Sequence[Duel], results: Sequence[DuelResult]) -> list[Verdict]:
+    verdicts = []
     for species, sides in dict.fromkeys((duel.species, duel.sides) for duel in duels):
-        more = [one["more_offspring"] for one in outcomes if one["species"] == species]
-        counts = {side: more.count(side) for side in sides}
-        chance = round(odds_by_chance(*counts.values()), 4)
-        found.append({"species": species, "worlds": len(more), "more_offspring": counts, "chance": chance})
-    return found
+        winners = [result["more_offspring"] for result in results if result["species"] == species]
+        wins = {side: winners.count(side) for side in sides}
+        chance = round(sign_test_chance(*wins.values()), 4)
+        verdicts.append(Verdict(species=species, worlds=len(winners), more_offspring=wins, chance=chance))
+    return verdicts
 
 
-def _show(
-    console: Console, duels: Sequence[Duel], outcomes: Sequence[dict[str, Any]], verdicts: Sequence[dict[str, Any]]
-) -> None:
-    """The table of all duels, and a line for each species."""
+def _print_tables(console: Console, results: Sequence[DuelResult], verdicts: Sequence[Verdict]) -> None:
+    """Prints a table of all duels of a species, and a line with its verdict."""
     for verdict in verdicts:
         species, sides = verdict["species"], list(verdict["more_offspring"])
         labels = [side.removeprefix(f"{species} ") for side in sides]
@@ -180,32 +200,40 @@ def _show(
         for column in ("seed", "offspring", "living", "generation"):
             table.add_column(column, justify="right", no_wrap=True)
         table.add_column("more offspring left", no_wrap=True)
-        for outcome in outcomes:
-            if outcome["species"] != species:
+        for result in results:
+            if result["species"] != species:
                 continue
-            its = [outcome["sides"][side] for side in sides]
-            numbers = [" : ".join(f"{one[what]:,}" for one in its) for what in ("births", "living", "generation")]
-            more = outcome["more_offspring"]
-            table.add_row(str(outcome["seed"]), *numbers, "neither" if more is None else labels[sides.index(more)])
+            outcomes = [result["sides"][side] for side in sides]
+            numbers = [
+                " : ".join(f"{number:,}" for number in pair)
+                for pair in (
+                    [outcome["births"] for outcome in outcomes],
+                    [outcome["living"] for outcome in outcomes],
+                    [outcome["generation"] for outcome in outcomes],
+                )
+            ]
+            more = result["more_offspring"]
+            winner = "neither" if more is None else labels[sides.index(more)]
+            table.add_row(str(result["seed"]), *numbers, winner)
         console.print(table, highlight=False)
-        counts = verdict["more_offspring"]
+        wins = verdict["more_offspring"]
         worlds = f"{verdict['worlds']} world{'s' if verdict['worlds'] > 1 else ''}"
-        line = f"{labels[1]} left more offspring in {counts[sides[1]]}, {labels[0]} in {counts[sides[0]]} of {worlds}"
+        line = f"{labels[1]} left more offspring in {wins[sides[1]]}, {labels[0]} in {wins[sides[0]]} of {worlds}"
         console.print(f"{species}: {line} (sign test: p = {verdict['chance']:.3g})", highlight=False, soft_wrap=True)
 
 
-def _write(to: Path, duels: Sequence[Duel], found: Sequence[Sequence[Row]]) -> list[Path]:
-    """Write `duel.parquet` and `duel.png`; gives their paths.
+def _write_files(to: Path, duels: Sequence[Duel], rows_by_duel: Sequence[Sequence[Row]]) -> list[Path]:
+    """Writes `duel.parquet` and `duel.png`; returns their paths.
 
-    duel.parquet: species, seed, tick, group, side (whether it is one of the two), living, births, generation.
+    duel.parquet: species, seed, tick, group, side (whether the group is one of the two), living, births, generation.
     """
     import pyarrow as pa
     from pyarrow import parquet
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"species": duel.species, "seed": duel.world.common.seed, "side": row["group"] in duel.sides, **row}
-        for duel, its in zip(duels, found, strict=True)
-        for row in its
+        for duel, duel_rows in zip(duels, rows_by_duel, strict=True)
+        for row in duel_rows
     ]
     number, name = pa.int64(), pa.string()
     columns = [
@@ -219,30 +247,31 @@ def _write(to: Path, duels: Sequence[Duel], found: Sequence[Sequence[Row]]) -> l
         ("generation", number),
     ]
     paths = [to / "duel.parquet", to / "duel.png"]
-    with writing(to, "--to"):
+    with report_disk_errors(to, "--to"):
         to.mkdir(parents=True, exist_ok=True)
-        # both are written before either takes its place
-        with ExitStack() as finished:
-            halves = [finished.enter_context(aside(path)) for path in paths]
-            parquet.write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns)), halves[0], compression="zstd")
-            _draw(halves[1], duels, found)
+        # both files are complete before one of them replaces an older one
+        with ExitStack() as replacing:
+            unfinished = [replacing.enter_context(replace_file(path)) for path in paths]
+            table = pa.Table.from_pylist(rows, schema=pa.schema(columns))
+            parquet.write_table(table, unfinished[0], compression="zstd")
+            _draw(unfinished[1], duels, rows_by_duel)
     return paths
 
 
-def _draw(path: Path, duels: Sequence[Duel], found: Sequence[Sequence[Row]]) -> None:
-    """Draw the living of both sides over time: a panel for each species, a line for each side and seed."""
+def _draw(path: Path, duels: Sequence[Duel], rows_by_duel: Sequence[Sequence[Row]]) -> None:
+    """Draws the living of both sides over time: a panel for each species, a line for each side and seed."""
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(duel.species for duel in duels))
     figure = Figure(figsize=(8, 0.6 + 3.4 * len(names)), dpi=150, layout="constrained")
     panels = figure.subplots(len(names), 1, squeeze=False)[:, 0]
     for species, panel in zip(names, panels, strict=True):
-        for duel, rows in zip(duels, found, strict=True):
+        for duel, rows in zip(duels, rows_by_duel, strict=True):
             if duel.species != species:
                 continue
             for side, colour in zip(duel.sides, COLOURS, strict=True):
-                theirs = [row for row in rows if row["group"] == side]
-                ticks, living = [row["tick"] for row in theirs], [row["living"] for row in theirs]
+                side_rows = [row for row in rows if row["group"] == side]
+                ticks, living = [row["tick"] for row in side_rows], [row["living"] for row in side_rows]
                 label = side if side not in panel.get_legend_handles_labels()[1] else None
                 panel.plot(ticks, living, color=colour, linewidth=1.2, alpha=0.8, label=label)
         panel.set_ylabel("living")

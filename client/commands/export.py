@@ -1,22 +1,25 @@
-"""A run's journal as Parquet files: populations and matter over time, and births."""
+"""umwelt export: a run's journal as Parquet files: populations and matter over time, and births."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from umwelt.cluster.run.journal import Journal, damaged
-from umwelt.cluster.run.remote_store import opened_store
-from umwelt.cluster.run.store import aside, writing
+from umwelt.cluster.run.remote_store import open_store
+from umwelt.cluster.run.store import replace_file, report_disk_errors
 
-ROWS_AT_ONCE = 100_000
+BATCH_ROWS = 100_000
 
 
 def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:
-    """Write `populations.parquet`, `matter.parquet`, `life.parquet` and `births.parquet`; gives them and their rows.
+    """Writes four Parquet files into the folder `to`; returns their paths and numbers of rows.
 
-    populations: tick, kind, species, count; matter: tick, substance, count (molecules); life: tick, births, deaths
-    (since tick 0); births: id, parent_id, tick, y, x (cells), species, genome (int8 genes as bytes).
+    populations.parquet  tick, kind, species, count
+    matter.parquet       tick, substance, count (molecules)
+    life.parquet         tick, births, deaths (since tick 0)
+    births.parquet       id, parent_id, tick, y, x (cells), species, genome (int8 genes as bytes)
     """
     import pyarrow as pa
 
@@ -28,58 +31,60 @@ def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:
         "life": [("tick", number), ("births", number), ("deaths", number)],
         "births": [("id", number), ("parent_id", number), *place, ("species", name), ("genome", pa.binary())],
     }
-    journal = Journal.reading(opened_store(folder).journal)
+    journal = Journal.reading(open_store(folder).journal)
     try:
         rows = {
-            "populations": _populations(journal),
-            "matter": _matter(journal),
-            "life": _life(journal),
+            "populations": _population_rows(journal),
+            "matter": _matter_rows(journal),
+            "life": _life_rows(journal),
             "births": journal.births(),
         }
-        with writing(to, "--to"):
+        with report_disk_errors(to, "--to"):
             to.mkdir(parents=True, exist_ok=True)
-            # all are written before any takes its place: an older export is replaced as a whole
-            paths = {what: to / f"{what}.parquet" for what in rows}
-            with ExitStack() as finished:
-                halves = {what: finished.enter_context(aside(path)) for what, path in paths.items()}
-                found = {what: _write(halves[what], columns[what], rows[what], journal.path) for what in rows}
-            return [(paths[what], written) for what, written in found.items()]
+            paths = {table: to / f"{table}.parquet" for table in rows}
+            # all files are complete before any of them replaces an older one
+            with ExitStack() as replacing:
+                unfinished = {table: replacing.enter_context(replace_file(path)) for table, path in paths.items()}
+                counts = {
+                    table: _write_rows(unfinished[table], columns[table], rows[table], journal.path) for table in rows
+                }
+            return [(paths[table], count) for table, count in counts.items()]
     finally:
         journal.close()
 
 
-def _populations(journal: Journal) -> Iterator[tuple]:
+def _population_rows(journal: Journal) -> Iterator[tuple[Any, ...]]:
     for metrics in journal.metrics():
-        for kind, found in metrics.populations.items():
-            for species, count in found.items():
+        for kind, counts in metrics.populations.items():
+            for species, count in counts.items():
                 yield metrics.tick, kind, species, count
 
 
-def _matter(journal: Journal) -> Iterator[tuple]:
+def _matter_rows(journal: Journal) -> Iterator[tuple[Any, ...]]:
     for metrics in journal.metrics():
         for substance, count in metrics.substances.items():
             yield metrics.tick, substance, count
 
 
-def _life(journal: Journal) -> Iterator[tuple]:
+def _life_rows(journal: Journal) -> Iterator[tuple[Any, ...]]:
     for metrics in journal.metrics():
         yield metrics.tick, metrics.births, metrics.deaths
 
 
-def _write(path: Path, columns: list[tuple], rows: Iterable[tuple], source: Path) -> int:
-    """Write rows as they come, so that long runs need no more memory than short ones; gives their number."""
+def _write_rows(path: Path, columns: list[tuple[str, Any]], rows: Iterable[tuple[Any, ...]], source: Path) -> int:
+    """Writes rows batch by batch, so that memory does not grow with the run; returns their number."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema, written = pa.schema(columns), 0
+    schema, count = pa.schema(columns), 0
     rows = iter(rows)
     with parquet.ParquetWriter(path, schema, compression="zstd") as out:
-        while batch := list(islice(rows, ROWS_AT_ONCE)):
+        while batch := list(islice(rows, BATCH_ROWS)):
             by_column = zip(zip(*batch, strict=True), schema, strict=True)
             try:
-                arrays = [pa.array(values, one.type) for values, one in by_column]
+                arrays = [pa.array(values, column.type) for values, column in by_column]
             except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
                 raise damaged(source, error) from None
             out.write_table(pa.Table.from_arrays(arrays, schema=schema))
-            written += len(batch)
-    return written
+            count += len(batch)
+    return count

@@ -1,25 +1,26 @@
-"""`umwelt react`: a chemical program runs until it is inert, and what is left is printed."""
+"""umwelt react: runs a chemical program until it is inert, and prints what is left, or all that could be left."""
 
 import json as writer
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from umwelt.agents.hocl.machine import Dice, Limits, Machine, Reacted
 from umwelt.agents.hocl.outcomes import all_outcomes
 from umwelt.agents.hocl.parser import Program
 from umwelt.agents.hocl.programs import read_program
 from umwelt.agents.hocl.terms import Atom, Rest, text
-from umwelt.agents.world_file import one_line
 from umwelt.sandbox.errors import ProgramError
+from umwelt.sandbox.text import one_line
 
-LONGEST_SHOWN = 40
+MAX_CHARACTERS_SHOWN = 40
 TRIES_PER_REACTION = 20
-"""Who allows more reactions also allows more combinations to be tried."""
+"""A limit of more reactions also allows trying more combinations."""
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is asked of `umwelt react`."""
+class ReactOptions:
+    """The options of `umwelt react`."""
 
     program: str
     drops: Sequence[str]
@@ -29,45 +30,48 @@ class Wish:
     max_reactions: int
 
 
-def reacted(wish: Wish, json: bool) -> None:
-    """Run a program and print what it comes to, or all that it may come to."""
-    if wish.trace and wish.every:
-        raise ProgramError("--trace --all: all outcomes have no single way to show: leave one of them out")
-    program = read_program(wish.program)
-    drops = [program.atom(given, one_line(f"--drop {_short(given)}")) for given in wish.drops]
-    limits = Limits(wish.max_reactions, max(Limits.tries, TRIES_PER_REACTION * wish.max_reactions))
-    told = _all(program, drops, limits, json) if wish.every else _one(program, drops, wish, limits, json)
+def run_program(options: ReactOptions, json: bool) -> None:
+    """Runs a program and prints its outcome, or all its possible outcomes."""
+    if options.trace and options.every:
+        raise ProgramError("--trace --all: all outcomes have no single order of reactions: leave one of them out")
+    program = read_program(options.program)
+    drops = [program.atom(given, one_line(f"--drop {_shorten(given)}")) for given in options.drops]
+    limits = Limits(options.max_reactions, max(Limits.tries, TRIES_PER_REACTION * options.max_reactions))
+    if options.every:
+        result = _run_all(program, drops, limits, json)
+    else:
+        result = _run_once(program, drops, options, limits, json)
     if json:
-        print(writer.dumps({"program": program.source, **told}))
+        print(writer.dumps({"program": program.source, **result}))
 
 
-def _all(program: Program, drops: list[Atom], limits: Limits, json: bool) -> dict:
+def _run_all(program: Program, drops: list[Atom], limits: Limits, json: bool) -> dict[str, Any]:
     outcomes = [text(solution) for solution in all_outcomes(program, drops, limits)]
     if not outcomes:
-        raise ProgramError(f"{program.source}: never comes to rest: give a rule a condition")
+        raise ProgramError(f"{program.source}: never becomes inert: give a rule a condition")
     if not json:
         print(*outcomes, sep="\n")
     return {"outcomes": outcomes}
 
 
-def _one(program: Program, drops: list[Atom], wish: Wish, limits: Limits, json: bool) -> dict:
-    machine = Machine(program, Dice(wish.seed), limits, _show if wish.trace else None)
+def _run_once(program: Program, drops: list[Atom], options: ReactOptions, limits: Limits, json: bool) -> dict[str, Any]:
+    machine = Machine(program, Dice(options.seed), limits, _print_reaction if options.trace else None)
     machine.react()
     for atom in drops:
-        if wish.trace:
+        if options.trace:
             print(f"{text(machine.solution)}: {text(atom)} drops in")
         machine.drop(atom)
         machine.react()
     solution = text(machine.solution)
     if not json:
         print(solution)
-    return {"solution": solution, "reactions": machine.reactions, "seed": wish.seed}
+    return {"solution": solution, "reactions": machine.reactions, "seed": options.seed}
 
 
-def _show(reacted: Reacted) -> None:
-    name = reacted.rule.name or "a rule"
-    print(f"{'  ' * reacted.depth}{name}: {text(Rest(reacted.taken))} -> {text(Rest(reacted.made))}")
+def _print_reaction(reaction: Reacted) -> None:
+    name = reaction.rule.name or "a rule"
+    print(f"{'  ' * reaction.depth}{name}: {text(Rest(reaction.taken))} -> {text(Rest(reaction.made))}")
 
 
-def _short(given: str) -> str:
-    return given if len(given) <= LONGEST_SHOWN else f"{given[: LONGEST_SHOWN - 3]}..."
+def _shorten(given: str) -> str:
+    return given if len(given) <= MAX_CHARACTERS_SHOWN else f"{given[: MAX_CHARACTERS_SHOWN - 3]}..."

@@ -1,4 +1,4 @@
-"""What people do to worlds that run: find them, ask them, join them, let nodes go, stop them."""
+"""The command line and running worlds: finding them, printing their status, adding and removing nodes, stopping."""
 
 import time
 from collections.abc import Iterator
@@ -10,80 +10,89 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from umwelt.client.commands.dashboard import NODE_COLUMNS, by_name, node_cells
+from umwelt.client.commands.dashboard import NODE_COLUMNS, describe_node, sort_nodes
+from umwelt.client.connection.answers import Status
 from umwelt.client.connection.api import Connection, connect
-from umwelt.cluster.coordinator.process import DIRECTORY
-from umwelt.cluster.gateway.server import GATEWAY
+from umwelt.cluster.coordinator.process import COORDINATOR_FILE
 from umwelt.cluster.launch.local import CLUSTER
-from umwelt.cluster.process import announced, lives
+from umwelt.cluster.process import is_alive, read_announcement
 from umwelt.cluster.run.store import RUNS, WORLD
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 from umwelt.sandbox.errors import RunError
 
 ANSWER_S = 10.0
-STARTS_WITHIN_S = 20.0
-SAVED_WITHIN_S = 120.0
-LOOK_S = 0.1
+START_S = 20.0
+"""How long a run that is being started is waited for."""
+SAVE_S = 120.0
+"""How long saving the world, or removing a node, may take."""
+POLL_S = 0.1
+MAX_EVENTS_SHOWN = 5
+DISCARD_PORT = 9
+"""Any port will do to learn the route to a host; nothing is sent."""
 
 
-def running() -> list[Path]:
-    """The runs under `runs/` that are running on this machine."""
-    found = sorted(RUNS.iterdir()) if RUNS.is_dir() else []
-    return [folder for folder in found if _lives(folder)]
+def running_runs() -> list[Path]:
+    """Returns the runs under `runs/` that are running on this machine."""
+    folders = sorted(RUNS.iterdir()) if RUNS.is_dir() else []
+    return [folder for folder in folders if _is_running(folder)]
 
 
-def _lives(folder: Path) -> bool:
-    """Whether a run's directory, or what starts it, runs on this machine."""
-    return any(lives((announced(folder / name) or {}).get("pid")) for name in (CLUSTER, DIRECTORY))
+def _is_running(folder: Path) -> bool:
+    """Whether a run's coordinator, or the process that starts it, runs on this machine."""
+    return any(is_alive((read_announcement(folder / name) or {}).get("pid")) for name in (CLUSTER, COORDINATOR_FILE))
 
 
 def place_of(address: str | None) -> str | Path:
-    """What is meant by an address: that of a gateway, a run's folder, or, if none is given, the only run there is.
+    """Returns where to connect: the address of a gateway, a run's folder, or without one the only run there is.
 
-    A run that is just being started is waited for.
+    Waits for a run that is just being started. Raises RunError if there is no such running world.
     """
     if address is not None and "://" in address:
         return address
     if address is None:
-        found = running()
-        if not found:
+        running = running_runs()
+        if not running:
             raise RunError(f"no world is running under {RUNS}/ here: give a run's folder, or tcp://HOST:PORT")
-        if len(found) > 1:
-            raise RunError(f"{len(found)} worlds are running: say which one: {', '.join(map(str, found))}")
-    folder = Path(address) if address is not None else found[0]
-    end_s = time.monotonic() + STARTS_WITHIN_S
-    while _lives(folder) and announced(folder / GATEWAY) is None and time.monotonic() < end_s:
-        time.sleep(LOOK_S)
-    if announced(folder / GATEWAY) is None or not _lives(folder):
+        if len(running) > 1:
+            raise RunError(f"{len(running)} worlds are running: say which one: {', '.join(map(str, running))}")
+        folder = running[0]
+    else:
+        folder = Path(address)
+    end_s = time.monotonic() + START_S
+    while _is_running(folder) and read_announcement(folder / GATEWAY_FILE) is None and time.monotonic() < end_s:
+        time.sleep(POLL_S)
+    if read_announcement(folder / GATEWAY_FILE) is None or not _is_running(folder):
         is_run = (folder / WORLD).is_file()
-        mend = f"umwelt resume {folder} wakes it" if is_run else "give a run's folder, or tcp://HOST:PORT"
-        raise RunError(f"{folder}: no world is running there: {mend}")
+        fix = f"start it with: umwelt resume {folder}" if is_run else "give a run's folder, or tcp://HOST:PORT"
+        raise RunError(f"{folder}: no world is running there: {fix}")
     return folder
 
 
 @contextmanager
-def connected(address: str | None, keys: Path | None) -> Iterator[Connection]:
-    """A connection to a running world."""
+def connect_to(address: str | None, keys: Path | None) -> Iterator[Connection]:
+    """Connects to a running world for the time of the context; `address` as for `place_of`."""
     place = place_of(address)
     with connect(place, keys, ANSWER_S) as world:
         yield world
 
 
-def status(address: str | None, keys: Path | None) -> dict[str, Any]:
-    """Where a running world is."""
-    with connected(address, keys) as world:
+def status(address: str | None, keys: Path | None) -> Status:
+    """Returns the state of a running world."""
+    with connect_to(address, keys) as world:
         return world.status()
 
 
-def show_status(found: dict[str, Any], console: Console) -> None:
-    """Print it for people."""
-    metrics = found["metrics"] or {"populations": {}}
-    living = sum(sum(table.values()) for table in metrics["populations"].values())
-    nodes = found["nodes"]
-    phase = "paused" if found["paused"] else found["phase"]
-    head = Text(f"{found['world']}", "bold").append(
-        f"  tick {found['tick']:,}, {phase}; {living:,} alive; "
-        f"{len(nodes)} node{'s' if len(nodes) != 1 else ''}, epoch {found['epoch']}, "
-        f"{found['ticks_per_exchange']} ticks an exchange; snapshot of tick {found['snapshot_tick']:,}",
+def show_status(world_status: Status, console: Console) -> None:
+    """Prints the state of a world: a line, a table of its nodes, and the latest events."""
+    metrics, nodes = world_status["metrics"], world_status["nodes"]
+    populations = metrics["populations"] if metrics is not None else {}
+    living_count = sum(sum(counts.values()) for counts in populations.values())
+    phase = "paused" if world_status["paused"] else world_status["phase"]
+    head = Text(f"{world_status['world']}", "bold").append(
+        f"  tick {world_status['tick']:,}, {phase}; {living_count:,} alive; "
+        f"{len(nodes)} node{'s' if len(nodes) != 1 else ''}, epoch {world_status['epoch']}, "
+        f"{world_status['ticks_per_exchange']} ticks an exchange; "
+        f"snapshot of tick {world_status['snapshot_tick']:,}",
         "not bold",
     )
     console.print(head, soft_wrap=True)
@@ -91,146 +100,147 @@ def show_status(found: dict[str, Any], console: Console) -> None:
     for name in names:
         table.add_column(no_wrap=True, justify="right" if name in ("holds", "ticks/s", "waits", "memory") else "left")
     table.add_row(*[Text(name, "dim") for name in names])
-    for node in by_name(nodes):
-        table.add_row(*node_cells(node).values(), node["host"], str(node["pid"]))
+    for node in sort_nodes(nodes):
+        table.add_row(*describe_node(node).values(), node["host"], str(node["pid"]))
     console.print(table)
-    for event in found["events"][-5:]:
+    for event in world_status["events"][-MAX_EVENTS_SHOWN:]:
         console.print(Text(f"tick {event['tick']:,}: {event['line']}", "dim"), soft_wrap=True)
 
 
 def drop(count: int, substance: str, cell: tuple[int, int], address: str | None, keys: Path | None) -> str:
-    """Put molecules into a cell; gives a line."""
+    """Adds molecules to a cell (x, y); returns a line for the user."""
     x, y = cell
-    with connected(address, keys) as world:
+    with connect_to(address, keys) as world:
         tick = world.drop(y, x, substance, count)
-    return f"{count:,} {substance} into the cell {x},{y} with tick {tick:,}"
+    return f"{count:,} {substance} into the cell {x},{y} at tick {tick:,}"
 
 
 def leave(node: str, address: str | None, keys: Path | None) -> str:
-    """Let a node go, and wait until others hold what it held; gives a line."""
-    with connected(address, keys) as world:
+    """Removes a node and waits until the others have taken over its cells; returns a line for the user."""
+    with connect_to(address, keys) as world:
         world.leave(node)
-        end_s = time.monotonic() + SAVED_WITHIN_S
+        end_s = time.monotonic() + SAVE_S
         while time.monotonic() < end_s:
-            found = world.status()
-            names = [one["name"] for one in found["nodes"]]
-            if node not in names and found["phase"] == "running":
-                goes_on = f"carr{'y' if len(names) > 1 else 'ies'} on"
-                return f"{node} left at tick {found['tick']:,}; {', '.join(names)} {goes_on}"
-            time.sleep(LOOK_S)
-    raise RunError(f"{node}: has not left within {SAVED_WITHIN_S:.0f} s: see umwelt status")
+            world_status = world.status()
+            names = [other["name"] for other in world_status["nodes"]]
+            if node not in names and world_status["phase"] == "running":
+                go_on = f"{', '.join(names)} carr{'y' if len(names) > 1 else 'ies'} on"
+                return f"{node} left at tick {world_status['tick']:,}; {go_on}"
+            time.sleep(POLL_S)
+    raise RunError(f"{node}: has not left within {SAVE_S:.0f} s: see umwelt status")
 
 
 def stop(address: str | None, keys: Path | None) -> str:
-    """Save a world and stop it; gives a line once it rests."""
+    """Saves a world and stops it; returns a line for the user once it has stopped."""
     place = place_of(address)
     with connect(place, keys, ANSWER_S) as world:
-        name, found = world.name, world.status()
+        name, world_status = world.name, world.status()
         world.stop()
-        end_s = time.monotonic() + SAVED_WITHIN_S
+        end_s = time.monotonic() + SAVE_S
         while time.monotonic() < end_s:
             with suppress(RunError):
-                found = world.status()
-            if found["phase"] == "resting" or (isinstance(place, Path) and not (place / DIRECTORY).exists()):
-                return f"{name}: saved at tick {found['tick']:,}; go on with: umwelt resume {_near(found['run'])}"
-            time.sleep(LOOK_S)
-    raise RunError(f"{name}: has not come to rest within {SAVED_WITHIN_S:.0f} s: see umwelt status")
+                world_status = world.status()
+            is_gone = isinstance(place, Path) and not (place / COORDINATOR_FILE).exists()
+            if world_status["phase"] == "resting" or is_gone:
+                run = _relative(world_status["run"])
+                return f"{name}: saved at tick {world_status['tick']:,}; go on with: umwelt resume {run}"
+            time.sleep(POLL_S)
+    raise RunError(f"{name}: has not stopped within {SAVE_S:.0f} s: see umwelt status")
 
 
-def _near(folder: str) -> str:
-    """A folder's path from here, if it lies below."""
+def _relative(folder: str) -> str:
+    """A folder's path relative to the working directory, if it lies below."""
     path = Path(folder)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else folder
 
 
-def directory_of(address: str, keys: Path | None) -> str:
-    """Where the directory of a running world is reached: by a node that would join."""
+def coordinator_address(address: str, keys: Path | None) -> str:
+    """Returns where a node that wants to join reaches the coordinator of a running world."""
     place = place_of(address)
     if isinstance(place, Path):
-        found = announced(place / DIRECTORY)
-        if found is None:
-            raise RunError(f"{place}: no world is running there: umwelt resume {place} wakes it")
-        return str(found["address"])
+        announcement = read_announcement(place / COORDINATOR_FILE)
+        if announcement is None:
+            raise RunError(f"{place}: no world is running there: start it with: umwelt resume {place}")
+        return str(announcement["address"])
     with connect(place, keys, ANSWER_S) as world:
-        if not world.directory:
-            raise RunError(f"{place}: with the keys of a {world.role} nobody joins: get those of a node")
-        return world.directory
+        if not world.coordinator_address:
+            raise RunError(f"{place}: nodes cannot join with the keys of a {world.role}: get those of a node")
+        return world.coordinator_address
 
 
 def join(address: str, keys: Path | None, name: str, bind: str) -> int:
-    """Carry a part of a running world in this process, until told to stop; gives the exit code."""
+    """Runs a node of a world in this process, until Ctrl-C or until the world stops; returns the exit code."""
     from umwelt.cluster.node.process import NodeProcess, NodeSettings
 
-    class Told(NodeProcess):
-        """A node that says what happens."""
+    class ReportingNode(NodeProcess):
+        """A node that prints what happens to it."""
 
-        seen: tuple[int, bool] = (-1, False)
+        reported: tuple[int, bool] = (-1, False)
 
         def _prepare(self, welcome: Any) -> Any:
-            say(f"{welcome.world_name}: reading the world and compiling its laws")
+            report(f"{welcome.world_name}: reading the world and compiling its laws")
             prepared = super()._prepare(welcome)
-            say("ready; waiting for a part of the world")
+            report("ready; waiting for a part of the world")
             return prepared
 
-        def look(self) -> None:
-            """Tell what has changed."""
+        def report_changes(self) -> None:
+            """Prints a line if the node was given cells, or lost them."""
             held = self.machine.holding
-            seen = (held.assign.epoch, held.loaded) if held is not None else (-1, False)
-            if seen == self.seen:
+            state = (held.assign.epoch, held.loaded) if held is not None else (-1, False)
+            if state == self.reported:
                 return
-            was, self.seen = self.seen, seen
+            before, self.reported = self.reported, state
             if held is None:
-                say("let go of its part")
+                report("its cells were given to other nodes")
             elif held.loaded:
                 member = held.assign.members[held.assign.which]
                 y, x, height, width = member.rectangle
                 others = len(held.assign.members) - 1
-                say(
+                report(
                     f"{member.name}: holds {width} × {height} cells at {x},{y} since tick {held.assign.tick:,}, "
                     f"beside {others} other{'s' if others != 1 else ''}"
                 )
-            elif was[0] != seen[0]:
-                say(f"loading its part from the snapshot of tick {held.assign.tick:,}")
+            elif before[0] != state[0]:
+                report(f"loading its part from the snapshot of tick {held.assign.tick:,}")
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         print(line, flush=True)
 
-    directory = directory_of(address, keys)
-    settings = NodeSettings(directory, bind or _door_beside(directory), name, str(keys or ""), follow_parent=False)
-    process = Told(settings)
+    coordinator = coordinator_address(address, keys)
+    settings = NodeSettings(coordinator, bind or _bind_beside(coordinator), name, str(keys or ""), follow_parent=False)
+    process = ReportingNode(settings)
     turn = process.host.turn
 
-    def watched(wait_s: float) -> None:
+    def turn_and_report(wait_s: float) -> None:
         turn(wait_s)
-        process.look()
+        process.report_changes()
 
-    process.host.turn = watched  # type: ignore[method-assign, assignment]
-    say(f"asking {directory.partition('#')[0]} to join; Ctrl-C leaves properly")
+    process.host.turn = turn_and_report  # type: ignore[method-assign, assignment]
+    report(f"asking {coordinator.partition('#')[0]} to join; Ctrl-C leaves the world in order")
     code = process.live()
     if process.host.ended is not None and not process.host.ended.line:
-        say("left; the world goes on without it, or rests")
+        report("left; the world runs on without this node, or has stopped")
     return code
 
 
-def _door_beside(directory: str) -> str:
-    """Where a node's own doors open if it is not told: as near to the directory's as they can be."""
-    if directory.startswith("ipc://"):
-        return f"ipc://{Path(directory.removeprefix('ipc://')).parent}/*"
-    host = directory.removeprefix("tcp://").partition("#")[0].rpartition(":")[0]
+def _bind_beside(coordinator: str) -> str:
+    """Returns where a node listens if it is not told: beside the coordinator's socket, or on the way to its host."""
+    if coordinator.startswith("ipc://"):
+        return f"ipc://{Path(coordinator.removeprefix('ipc://')).parent}/*"
+    host = coordinator.removeprefix("tcp://").partition("#")[0].rpartition(":")[0]
     return f"tcp://{_own_address_to(host)}:*"
 
 
 def _own_address_to(host: str) -> str:
-    """This machine's address on the way to a host."""
+    """Returns this machine's address on the way to a host."""
     import socket
 
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:  # sends nothing
         try:
-            probe.connect((host.strip("[]"), 9))
-            found = probe.getsockname()[0]
+            probe.connect((host.strip("[]"), DISCARD_PORT))
+            address = probe.getsockname()[0]
         except OSError as error:
-            raise RunError(
-                f"{host}: cannot be reached: {error.strerror or error}: see that the address is right"
-            ) from None
-    return f"[{found}]" if family == socket.AF_INET6 else str(found)
+            reason = error.strerror or error
+            raise RunError(f"{host}: cannot be reached: {reason}: see that the address is right") from None
+    return f"[{address}]" if family == socket.AF_INET6 else str(address)

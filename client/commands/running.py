@@ -1,4 +1,4 @@
-"""Carrying on a run from the command line: start its processes, show it, stop when asked, and say what came out."""
+"""Runs a world from the command line: starts its processes, shows it, stops on request, prints the result."""
 
 import json
 import signal
@@ -13,10 +13,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from umwelt.agents.open_world import tried_small
+from umwelt.agents.open_world import try_small_world
 from umwelt.agents.world_file import WorldFile
-from umwelt.client.commands.dashboard import Dashboard, Lines, parts_of, tints_of
-from umwelt.client.commands.window_process import Beside, beside
+from umwelt.client.commands.dashboard import Dashboard, StatusLines, colour_parts, species_tints
+from umwelt.client.commands.window_process import WindowProcess, open_window
 from umwelt.cluster.launch.local import Engine, Plan, nodes_for
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.store import Store
@@ -27,51 +27,53 @@ from umwelt.sandbox.kernel import cached, kernels
 from umwelt.sandbox.step import Law, step
 
 TURN_S = 0.05
-AT_ONCE_S = 0.3
-SAVING = "saving the world, then it stops · Ctrl-C again: leave at once"
+CLOSE_AT_ONCE_S = 0.3
+"""After a second Ctrl-C, how long processes have to end before they are killed."""
+SAVING = "saving the world, then stopping · Ctrl-C again: stop at once"
 
 
-class Asked:
-    """Whether somebody asked to stop: the first Ctrl-C lets the world be saved, the second does not.
+class StopRequest:
+    """Whether the user asked to stop: the first Ctrl-C saves the world, a second one ends the command at once.
 
-    While a world is made there is nothing to wait for: then the first one stops at once.
+    While a world is being made there is nothing to save (`immediate`): the first Ctrl-C then ends the command.
     """
 
     def __init__(self) -> None:
-        self.to_stop = False
-        self.at_once = True
+        self.requested = False
+        self.immediate = True
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.to_stop or self.at_once:
+        """Handles the signals SIGINT and SIGTERM."""
+        if self.requested or self.immediate:
             raise KeyboardInterrupt
-        self.to_stop = True
+        self.requested = True
 
     @classmethod
     @contextmanager
-    def listening(cls) -> Iterator["Asked"]:
-        """Listen to Ctrl-C and to a polite kill."""
-        asked = cls()
-        before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    def listen(cls) -> Iterator["StopRequest"]:
+        """Handles Ctrl-C and SIGTERM within the context."""
+        request = cls()
+        previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            yield asked
+            yield request
         finally:
-            for number, handler in before.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
 
 
 @contextmanager
-def making(name: str) -> Iterator[None]:
-    """Shows that something that takes a while is under way."""
+def show_spinner(text: str) -> Iterator[None]:
+    """Shows that something is going on that takes a while; nothing where there is no terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
         return
-    with console.status(name):
+    with console.status(text):
         yield
 
 
-def carrier(kind: str, store: Store, plan: Plan) -> Engine:
-    """The engine of a kind: local processes, or Ray."""
+def make_engine(kind: str, store: Store, plan: Plan) -> Engine:
+    """Returns the engine that starts a run's processes: on this machine ("local"), or by Ray."""
     if kind == "local":
         return Engine(store, plan)
     from umwelt.cluster.ray.engine import RayEngine
@@ -80,9 +82,9 @@ def carrier(kind: str, store: Store, plan: Plan) -> Engine:
 
 
 def prepare(world: WorldFile, plan: Plan, kind: str = "local") -> None:
-    """Find what is wrong with a world and a plan before anything is written, and compile what is not compiled yet.
+    """Checks a world and a plan before anything is written, and compiles the laws if they are not compiled yet.
 
-    Compiled here, once, kernels are only loaded by the processes that run the world.
+    The processes that run the world then only load the kernels that were compiled here.
     """
     nodes_for(world, plan)
     if kind not in ("local", "ray"):
@@ -90,18 +92,18 @@ def prepare(world: WorldFile, plan: Plan, kind: str = "local") -> None:
     if kind == "ray" and find_spec("ray") is None:
         raise RunError("--engine ray: Ray is not installed: pip install 'umwelt[ray]'")
     if plan.checked:
-        check_species(world, tried_small(world))
+        check_species(world, try_small_world(world))
     if not cached():
         compile_laws(world, Console(stderr=True))
 
 
-def ready() -> int:
-    """How many kernels are compiled or loaded."""
+def count_kernels() -> int:
+    """Returns how many kernels are compiled or loaded."""
     return sum(bool(getattr(kernel, "signatures", ())) for kernel in kernels)
 
 
 def compile_laws(world: WorldFile, console: Console) -> None:
-    """Run a small piece of the world for a tick, in which every kernel is compiled."""
+    """Runs a small world with the same laws for one tick, which compiles every kernel."""
     laws = list(world.laws)
     columns = (
         SpinnerColumn(),
@@ -112,140 +114,147 @@ def compile_laws(world: WorldFile, console: Console) -> None:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("compiling genesis", total=len(laws), kernels=ready())
+        task = progress.add_task("compiling genesis", total=len(laws), kernels=count_kernels())
 
-        def between(law: Law) -> None:
-            at = laws.index(law) + 1
-            following = laws[at].name if at < len(laws) else "the audit"
-            count = f"{ready()} of {len(kernels)}"
-            progress.update(task, completed=at, description=f"compiling {following}", kernels=count)
+        def show_next(law: Law) -> None:
+            done_count = laws.index(law) + 1
+            following = laws[done_count].name if done_count < len(laws) else "the audit"
+            count = f"{count_kernels()} of {len(kernels)}"
+            progress.update(task, completed=done_count, description=f"compiling {following}", kernels=count)
 
-        region = tried_small(world)
+        region = try_small_world(world)
         progress.update(task, description=f"compiling {laws[0].name}")
         region.wrap()
-        step(region, world.laws, between)
+        step(region, world.laws, show_next)
         audit.digest(region)
 
 
 class Rates:
-    """How fast a world went, from what its directory reports; loading and waiting for nodes do not count."""
+    """How fast a world runs, by the status of its coordinator; loading and waiting for nodes do not count."""
 
     def __init__(self) -> None:
-        self.nodes = 0
+        self.node_count = 0
         self._last: tuple[float, Mapping[str, Any]] | None = None
-        self._ticks = self._entity_ticks = self._slowest = 0.0
+        self._ticks = self._entity_ticks = self._slowest_ticks_per_s = 0.0
         self._wall_s = 0.0
 
     def note(self, status: Mapping[str, Any]) -> None:
-        """Take in a report."""
+        """Counts what has happened since the status before."""
         now_s = time.monotonic()
-        living = sum(sum(found.values()) for found in (status["metrics"] or {}).get("populations", {}).values())
+        populations = (status["metrics"] or {}).get("populations", {})
+        living_count = sum(sum(counts.values()) for counts in populations.values())
         if self._last is not None:
             last_s, last = self._last
-            went = status["tick"] - last["tick"]
-            if last["phase"] == "running" and last["epoch"] == status["epoch"] and went > 0:
-                self._ticks += went
-                self._entity_ticks += went * living
+            ticks = status["tick"] - last["tick"]
+            if last["phase"] == "running" and last["epoch"] == status["epoch"] and ticks > 0:
+                self._ticks += ticks
+                self._entity_ticks += ticks * living_count
                 self._wall_s += now_s - last_s
         self._last = (now_s, status)
-        found = [node["ticks_per_s"] for node in status["nodes"] if node["ticks_per_s"]]
-        self._slowest = min(found, default=self._slowest)
-        self.nodes = len([node for node in status["nodes"] if node["rectangle"]]) or self.nodes
+        speeds = [node["ticks_per_s"] for node in status["nodes"] if node["ticks_per_s"]]
+        self._slowest_ticks_per_s = min(speeds, default=self._slowest_ticks_per_s)
+        self.node_count = len([node for node in status["nodes"] if node["rectangle"]]) or self.node_count
 
-    def rates(self, living: int) -> dict[str, float]:
-        """Ticks and entity-ticks a second; of a run too short to be reported on, as the slowest node measured them."""
+    def summarize(self, living_count: int) -> dict[str, float]:
+        """Returns ticks and entity-ticks a second; of a very short run, what its slowest node measured."""
         if self._wall_s:
-            found = (self._ticks / self._wall_s, self._entity_ticks / self._wall_s)
+            ticks_per_s, entity_ticks_per_s = self._ticks / self._wall_s, self._entity_ticks / self._wall_s
         else:
-            found = (self._slowest, self._slowest * living)
-        return {"ticks_per_s": round(found[0], 3), "entity_ticks_per_s": round(found[1], 3)}
+            ticks_per_s, entity_ticks_per_s = self._slowest_ticks_per_s, self._slowest_ticks_per_s * living_count
+        return {"ticks_per_s": round(ticks_per_s, 3), "entity_ticks_per_s": round(entity_ticks_per_s, 3)}
 
 
-def carry_on(
+def run_world(
     world: WorldFile,
     store: Store,
     plan: Plan,
     kind: str,
     view: bool,
     as_json: bool,
-    asked: Asked,
+    stop_request: StopRequest,
     window: bool | None = None,
 ) -> None:
-    """Run until the plan's last tick, or until stopped; then say what came out and how to go on."""
+    """Runs a world until the plan's last tick or until it is stopped; then prints the result and how to go on."""
     console = Console(stderr=as_json)
-    begun, _ = newest(store)
-    engine, rates = carrier(kind, store, plan), Rates()
+    first_metrics, _ = find_newest(store)
+    engine, rates = make_engine(kind, store, plan), Rates()
     try:
-        with making(f"starting {world.name}"):
+        with show_spinner(f"starting {world.name}"):
             engine.start()
-        watcher: Dashboard | Lines | None = None
+        watcher: Dashboard | StatusLines | None = None
         if view and console.is_terminal:
             from umwelt.client.pictures.minimap import Minimap
 
-            tints = {name: parts_of(tint) for name, tint in tints_of(begun).items()}
+            tints = {name: colour_parts(tint) for name, tint in species_tints(first_metrics).items()}
             minimap = Minimap(world, store.folder, plan.keys, tints)
-            watcher = Dashboard(world, store.folder, begun, console, minimap.pixels)
+            watcher = Dashboard(world, store.folder, first_metrics, console, minimap.pixels)
         elif view:
-            watcher = Lines(begun, console)
-        asked.at_once = False
-        with beside(window, store.folder, plan.keys, view and console.is_terminal) as opened:
+            watcher = StatusLines(first_metrics, console)
+        stop_request.immediate = False
+        with open_window(window, store.folder, plan.keys, view and console.is_terminal) as window_process:
             if watcher is None:
-                _until_resting(engine, asked, rates, opened)
+                _poll_until_finished(engine, stop_request, rates, window_process)
             else:
                 with watcher:
-                    _until_resting(engine, asked, rates, opened, watcher)
-            if opened is not None and opened.line:
-                console.print(opened.line, highlight=False, markup=False, soft_wrap=True)
+                    _poll_until_finished(engine, stop_request, rates, window_process, watcher)
+            if window_process is not None and window_process.line:
+                console.print(window_process.line, highlight=False, markup=False, soft_wrap=True)
     except KeyboardInterrupt:
-        engine.close(AT_ONCE_S)
+        engine.close(CLOSE_AT_ONCE_S)
         raise
     finally:
         engine.close()
-    found = summary(world, store, rates)
-    how = f"go on with: umwelt resume {store.folder}"
-    line = f"{world.name}: saved at tick {found['tick']:,}; {how}"
+    summary = summarize(world, store, rates)
+    fix = f"go on with: umwelt resume {store.folder}"
+    line = f"{world.name}: saved at tick {summary['tick']:,}; {fix}"
     console.print(line, highlight=False, markup=False, soft_wrap=True)
     if as_json:
-        print(json.dumps(found), flush=True)
+        print(json.dumps(summary), flush=True)
 
 
-def _until_resting(
-    engine: Engine, asked: Asked, rates: Rates, window: Beside | None, watcher: Dashboard | Lines | None = None
+def _poll_until_finished(
+    engine: Engine,
+    stop_request: StopRequest,
+    rates: Rates,
+    window: WindowProcess | None,
+    watcher: Dashboard | StatusLines | None = None,
 ) -> None:
-    assert engine.line is not None
-    while not engine.resting:
-        if engine.turn(TURN_S):
-            rates.note(engine.line.status)
-        if asked.to_stop:
+    assert engine.coordinator is not None
+    while not engine.finished:
+        if engine.poll(TURN_S):
+            rates.note(engine.coordinator.status)
+        if stop_request.requested:
             engine.stop()
         if window is not None:
             window.turn()
         if watcher is not None:
-            watcher.show(engine.line.status, engine.said, SAVING if asked.to_stop else "")
+            note = SAVING if stop_request.requested else ""
+            watcher.show(engine.coordinator.status, engine.messages, note)
 
 
-def newest(store: Store) -> tuple[Metrics, int]:
-    """The last moment that the journal or a snapshot knows, and its digest."""
-    moments = []
-    if store.journal.is_file():  # moved aside as damaged, the directory begins another
+def find_newest(store: Store) -> tuple[Metrics, int]:
+    """Returns the newest metrics that the journal or a snapshot holds, and the digest of their tick."""
+    newest: tuple[Metrics, int] | None = None
+    if store.journal.is_file():  # a damaged journal is moved aside until the coordinator begins another
         journal = Journal.reading(store.journal)
         try:
             last, digests = deque(journal.metrics(), maxlen=1), journal.digests()
-            moments = [(metrics, digests[metrics.tick]) for metrics in last if metrics.tick in digests]
+            for metrics in last:
+                newest = (metrics, digests[metrics.tick]) if metrics.tick in digests else None
         finally:
             journal.close()
     manifest = store.newest_manifest()
-    if manifest is not None and not (moments and moments[0][0].tick >= manifest.tick):
+    if manifest is not None and not (newest is not None and newest[0].tick >= manifest.tick):
         counts = manifest.counts
-        moments = [(Metrics(manifest.tick, counts["births"], counts["deaths"], {}, {}), int(manifest.digest, 16))]
-    return moments[0] if moments else (Metrics(0, 0, 0, {}, {}), 0)
+        return Metrics(manifest.tick, counts["births"], counts["deaths"], {}, {}), int(manifest.digest, 16)
+    return newest or (Metrics(0, 0, 0, {}, {}), 0)
 
 
-def summary(world: WorldFile, store: Store, rates: Rates) -> dict[str, Any]:
-    """What `--json` prints."""
-    metrics, digest = newest(store)
+def summarize(world: WorldFile, store: Store, rates: Rates) -> dict[str, Any]:
+    """Returns what `--json` prints at the end of a run."""
+    metrics, digest = find_newest(store)
     chemistry = world.chemistry
-    totals = {name: sum(by_species.values()) for name, by_species in metrics.populations.items()}
+    totals = {table: sum(counts.values()) for table, counts in metrics.populations.items()}
     journal = Journal.reading(store.journal)
     try:
         epochs = journal.last_epoch()
@@ -261,8 +270,8 @@ def summary(world: WorldFile, store: Store, rates: Rates) -> dict[str, Any]:
         "elements": audit.element_totals(metrics.substances, chemistry) if chemistry else {},
         "substances": dict(metrics.substances),
         "populations": metrics.populations,
-        **rates.rates(sum(totals.values())),
-        "nodes": rates.nodes,
+        **rates.summarize(sum(totals.values())),
+        "nodes": rates.node_count,
         "epochs": epochs,
         "run": str(store.folder),
     }

@@ -1,88 +1,88 @@
-"""The world file that `umwelt new` writes: something to begin with, each line explained."""
+"""The world file that `umwelt new` writes: a complete world to start from, with a comment on each line."""
 
 WORLD = """\
 # {name}: a world for Umwelt.   umwelt check {file}   umwelt launch {file}
-# What is left out keeps Earth's values. Counts are molecules, times are ticks.
+# Keys that are left out have the default values of Earth. Counts are molecules, times are ticks.
 
-width = 128                 # cells; the world is a torus, so leaving on the right comes back on the left
+width = 128                 # cells; the world is a torus: what leaves on the right comes back on the left
 height = 128
-seed = 1                    # the same file and seed give the same history, bit for bit, on any machine
+seed = 1                    # the same file and seed give the same history, bit for bit, on any machines
 summary = "{name}: a world of my own"
-births = false              # true: births are journalled with genomes, for umwelt lineage; "monsters": theirs alone
+births = false              # true: record births with genomes, for umwelt lineage; "monsters": only those of monsters
 
 [climate]
-day_ticks = 600             # the sun goes round in so many ticks
+day_ticks = 600             # length of a day
 year_ticks = 9600
-light = 1.0                 # noon light; 1 is Earth's
-temperature = 18.0          # mean, degrees Celsius
+light = 1.0                 # at noon; 1 is Earth's
+temperature = 18.0          # mean, in degrees Celsius
 season_celsius = 6.0        # how much warmer summer is than the mean
 day_celsius = 4.0           # how much warmer noon is than the day's mean
-cloud = 0.4                 # light that is lost under full cloud
+cloud = 0.4                 # share of the light that a full cloud takes
 wind = 1.0
-tide = 0                    # how high the tide pulls free water; 0 is none
+tide = 0                    # height that the tide moves free water; 0: no tide
 tide_ticks = 600            # from one high water to the next
 
 [ground]
-hills = 1600                # height of the highest hills; 0 is a plain
-sea_level = 620             # what lies lower is filled with water
+hills = 1600                # height of the highest hills; 0: a plain
+sea_level = 620             # ground below this height is under water at the beginning
 shape = "hills"             # or "islands"
-islands = 5                 # how many, where the shape is islands
-channels = 0                # channels of deep water along y; 2 part the world in halves that nobody leaves
-channel_cells = 16          # how wide deep water is at least
-sea_depth = 2000            # how deep the floor of such seas lies
-soil_water = 420            # water in every cell at the beginning
-soil_holds = 600            # beyond this, water runs downhill
-mineral = 40                # what plants need beside light, water and air
-detritus = 6                # dead matter, food for some
+islands = 5                 # number of islands, for that shape
+channels = 0                # channels of deep water along y; 2 divide the world into halves that no being leaves
+channel_cells = 16          # least width of a channel's deep water
+sea_depth = 2000            # depth of its floor
+soil_water = 420            # water in each cell at the beginning
+soil_holds = 600            # water beyond this runs downhill
+mineral = 40                # in each cell; plants need it beside light, water and air
+detritus = 6                # dead matter in each cell, food for some
 
 [chemistry]
 # without = ["rot"]                         # leave out one of Earth's reactions
-# rates = {{ decay = 0.01 }}                  # or change how fast it goes
-# initial = {{ nectar = 2 }}                  # a substance of one's own in every cell at the beginning
-# mobility = {{ nectar = [0.1, 0.0] }}        # share that spreads in a tick, share that a full wind carries
+# rates = {{ decay = 0.01 }}                  # or change its rate
+# initial = {{ nectar = 2 }}                  # molecules of your own substance in each cell at the beginning
+# mobility = {{ nectar = [0.1, 0.0] }}        # share that spreads per tick, and share that a full wind carries
 
-# symbols, of what elements are made, and charges: worlds/particles.toml has both
+# Elements may be composed of particles, and substances may have charges: see worlds/particles.toml.
 [chemistry.substances]
 # nectar = "CH2O"                           # name = formula over elements
 
-# [[chemistry.reactions]]                   # elements must balance; umwelt check says where they do not
+# [[chemistry.reactions]]                   # elements must balance; umwelt check names those that do not
 # name = "nectar fades"
 # equation = "nectar + oxygen -> carbon_dioxide + water"
-# rate = 0.02                               # share of what there is, in a tick
+# rate = 0.02                               # share of the substances that reacts per tick
 
-# Founders: who is there at tick 0. What becomes of them is up to them.
+# Founders: the beings at tick 0. Nothing after that is scripted.
 
 [[founders]]
-species = "grass"           # plants at hand: grass, shrub, reed
+species = "grass"           # plants: grass, shrub, reed
 count = 1200
-# spores = 0.0005           # odds a tick that one comes to be in a cell where enough detritus and sugar lie
+# spores = 0.0005           # probability per tick that one sprouts in a cell with enough detritus and sugar
 
 [[founders]]
 species = "shrub"
 count = 200
-clumps = 12                 # they stand around so many places
+clumps = 12                 # they stand around so many places, instead of everywhere
 
 [[founders]]
 species = "reed"
 count = 200
 
 [[founders]]
-species = "grazer"          # monsters at hand: grazer, hunter, blank
+species = "grazer"          # monsters: grazer, hunter, blank
 count = 160
 
 [[founders]]
 species = "hunter"
 count = 30
-# genes = {{ hue = -60, longevity = 80 }}     # some genes set anew, -128 to 127
-# variation = 0.02                            # share of its genes in which each founder differs
-# organs = ["jaw", "leg", "eye", "gut"]     # which organs it grows, in which order
-# wires = {{ bite = {{ 1 = 90 }} }}             # weights of its net; worlds/arena.toml has whole nets
-# behaviour = "my_package.my_module:Shy"    # a Python class with `respond` in place of a net, or "snail.hocl"
-# genomes = ["0aff...", "0b00..."]          # whole genomes in hexadecimal digits, dealt out in turn over the group
-# among = "grazer"                          # mixed with another group, so that neither has the better places
+# genes = {{ hue = -60, longevity = 80 }}     # some genes, from -128 to 127
+# variation = 0.02                            # share of genes that are drawn anew for each founder
+# organs = ["jaw", "leg", "eye", "gut"]     # the organs that it grows, in this order
+# wires = {{ bite = {{ 1 = 90 }} }}             # weights of its neural net; see worlds/arena.toml for whole nets
+# behaviour = "my_package.my_module:Shy"    # a Python class with `respond` instead of a net, or "snail.hocl"
+# genomes = ["0aff...", "0b00..."]          # whole genomes in hexadecimal digits, given to the founders in turn
+# among = "grazer"                          # placed among another group, so that neither has better places
 """
 
 
 def world_text(name: str, file: str) -> str:
-    """The text of a new world file."""
+    """Returns the text of a new world file."""
     return WORLD.format(name=name, file=file)

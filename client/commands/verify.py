@@ -1,4 +1,4 @@
-"""A run's past: its ledger and its whole history again, with a progress bar; and how it stands to another's."""
+"""umwelt verify: checks a run's hash chain and replays its whole history, or compares it with that of another run."""
 
 import json
 import sys
@@ -12,14 +12,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from umwelt.cluster.run.replay import verify
 from umwelt.cluster.run.verify import compare
-from umwelt.cluster.wire.keys import ledger_public
+from umwelt.cluster.wire.keys import load_chain_public
 
-OTHERWISE = 1
+EXIT_DIFFERENT = 1
+"""Exit code where nothing went wrong, but the result is not what it should be."""
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows how far a replay is, where there is a terminal: it is told each tick and the last one."""
+def show_replay(text: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows a progress bar for a replay where there is a terminal. Yields a function of the tick and the last tick."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -30,40 +31,40 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=1)
+        task = progress.add_task(text, total=1)
         yield lambda tick, last: progress.update(task, completed=tick, total=last)
 
 
-def verified(run: Path, nodes: int, keys: Path | None, as_json: bool) -> int:
-    """Verify a run, show how far it is, and say what came out; gives the exit code."""
-    public = ledger_public(keys) if keys is not None else None
-    with counting(f"verifying {run}") as seen:
-        verdict = verify(run, nodes, seen, public)
-    same = verdict.first_other is None
+def verify_run(run: Path, nodes: int, keys: Path | None, as_json: bool) -> int:
+    """Verifies a run with a progress bar, prints the result, and returns the exit code."""
+    public = load_chain_public(keys) if keys is not None else None
+    with show_replay(f"verifying {run}") as show:
+        result = verify(run, nodes, show, public)
+    is_same = result.first_difference is None
     if as_json:
-        print(json.dumps({"same": same, "nodes": nodes, "run": str(run), **asdict(verdict)}))
-    counted = f"{verdict.compared:,} digests and {verdict.snapshots:,} snapshots"
-    carried = f"{nodes} node{'s' if nodes > 1 else ''}"
-    if same:
+        print(json.dumps({"same": is_same, "nodes": nodes, "run": str(run), **asdict(result)}))
+    counts = f"{result.compared:,} digests and {result.snapshots:,} snapshots"
+    if is_same:
         if not as_json:
-            print(f"{run}: the same, bit for bit, on {carried} up to tick {verdict.last_tick:,}: {counted} compared")
-            for line in verdict.ledger:
+            on_nodes = f"{nodes} node{'s' if nodes > 1 else ''}"
+            print(f"{run}: the same, bit for bit, on {on_nodes} up to tick {result.last_tick:,}: {counts} compared")
+            for line in result.ledger:
                 print(f"{run}: {line}")
         return 0
-    replayed = f"; {counted} before it are the same" if verdict.replayed else ""
-    print(f"umwelt: {run}: {verdict.line}{replayed}", file=sys.stderr)
-    return OTHERWISE
+    replayed = f"; {counts} before it are the same" if result.replayed else ""
+    print(f"umwelt: {run}: {result.line}{replayed}", file=sys.stderr)
+    return EXIT_DIFFERENT
 
 
-def held_against(run: Path, other: Path, keys: Path | None, as_json: bool) -> int:
-    """Say how the histories of two runs stand to each other; gives the exit code, 0 if they share anything."""
-    how, line = compare(run, other, ledger_public(keys) if keys is not None else None)
-    apart = how.relation in ("nothing", "forged")
+def compare_runs(run: Path, other: Path, keys: Path | None, as_json: bool) -> int:
+    """Prints which part of their history two runs share, and returns the exit code: 0 if they share anything."""
+    comparison, line = compare(run, other, load_chain_public(keys) if keys is not None else None)
+    shares_nothing = comparison.relation in ("nothing", "forged")
     if as_json:
-        print(json.dumps({"run": str(run), "against": str(other), "line": line, **asdict(how)}))
-    if apart:
+        print(json.dumps({"run": str(run), "against": str(other), "line": line, **asdict(comparison)}))
+    if shares_nothing:
         print(f"umwelt: {line}", file=sys.stderr)
-        return OTHERWISE
+        return EXIT_DIFFERENT
     if not as_json:
         print(line)
     return 0

@@ -1,4 +1,4 @@
-"""The window that `umwelt launch` opens beside the terminal, as a process of its own: closed, the world goes on."""
+"""The window that `umwelt launch` opens beside the terminal: another process, so that the world outlives it."""
 
 import subprocess
 import sys
@@ -9,74 +9,77 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from umwelt.client.window.app import has_display
-from umwelt.cluster.gateway.server import GATEWAY
-from umwelt.cluster.process import announced
+from umwelt.cluster.process import read_announcement
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 from umwelt.sandbox.errors import UmweltError
 
-ENDS_WITHIN_S = 3.0
-NEEDED = ("arcade", "imgui_bundle")
+CLOSE_S = 3.0
+REQUIRED_PACKAGES = ("arcade", "imgui_bundle")
 
 
-class Beside:
-    """The window's process, begun as soon as the world can be watched; `line` says why there is none (any more)."""
+class WindowProcess:
+    """Starts the window as soon as the run's gateway is there. `line` says why there is no window, or no more."""
 
     def __init__(self, folder: Path, keys: str):
         self._folder, self._keys = folder, keys
-        self._process: subprocess.Popen | None = None
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the window is open)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the window is)
         self.line = ""
 
     def turn(self) -> None:
-        """Begin it when the gateway is there; see how it ended."""
-        if self._process is None and not self.line and announced(self._folder / GATEWAY) is not None:
+        """Starts the process when it can be started, and notes how it ended. Called regularly."""
+        if self._process is None and not self.line and read_announcement(self._folder / GATEWAY_FILE) is not None:
             command = [sys.executable, "-m", "umwelt.client.commands.cli", "view", str(self._folder)]
             command += ["--keys", self._keys] if self._keys else []
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=self._said,
-                start_new_session=True,  # Ctrl-C in the terminal is for the world
+                stderr=self._errors,
+                start_new_session=True,  # Ctrl-C in the terminal is meant for the world
             )
         elif self._process is not None and not self.line and self._process.poll() not in (None, 0):
-            self._said.seek(0)
-            lines = self._said.read().decode("utf-8", "replace").strip().splitlines()
+            self._errors.seek(0)
+            lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
             self.line = lines[-1] if lines else f"the window ended with code {self._process.returncode}"
 
     def close(self) -> None:
-        """The world rests: there is nothing to see."""
+        """Closes the window: the world has stopped."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(ENDS_WITHIN_S)
+                self._process.wait(CLOSE_S)
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
-        self._said.close()
+        self._errors.close()
 
 
-def _missing() -> list[str]:
-    return [name for name in NEEDED if find_spec(name) is None]
+def _missing_packages() -> list[str]:
+    return [name for name in REQUIRED_PACKAGES if find_spec(name) is None]
 
 
-def refuse(wished: bool | None) -> None:
-    """Where a window is wished and none can be opened, say so before a world is made."""
-    if wished and (missing := _missing()):
+def check_window(wanted: bool | None) -> None:
+    """Raises UmweltError if a window is wanted and none can be opened; called before a world is made."""
+    if wanted and (missing := _missing_packages()):
         raise UmweltError(f"--window: {missing[0]} is not installed: pip install 'umwelt[viewer]'")
-    if wished and not has_display():
+    if wanted and not has_display():
         raise UmweltError("--window: no display here: set DISPLAY, or use --no-window")
 
 
 @contextmanager
-def beside(wished: bool | None, folder: Path, keys: str, interactive: bool) -> Iterator[Beside | None]:
-    """A window beside the terminal: where it is wished, or, without a wish, where a person sits before a display."""
-    refuse(wished)
-    if wished is None:
-        wished = interactive and has_display() and not _missing()
-    if not wished:
+def open_window(wanted: bool | None, folder: Path, keys: str, is_interactive: bool) -> Iterator[WindowProcess | None]:
+    """Opens a window on a run for the time of the context.
+
+    `wanted` None opens one where a person works at a terminal and there is a display.
+    """
+    check_window(wanted)
+    if wanted is None:
+        wanted = is_interactive and has_display() and not _missing_packages()
+    if not wanted:
         yield None
         return
-    window = Beside(folder, keys)
+    window = WindowProcess(folder, keys)
     try:
         yield window
     finally:

@@ -1,6 +1,6 @@
-"""Figures of a whole experiment: functions of all its runs, a row each with its point's values and its figures.
+"""Analyses of a whole experiment: functions of all its runs, one row each with the values of its point and its figures.
 
-Like an analysis, each tells the same figures always, NaN where it finds nothing.
+As the analyses of single runs, they always return the same names, with NaN for what cannot be determined.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +18,11 @@ SHAPES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     "third": lambda density, bend: density * density / (1 + bend * density * density),
     "plateau": lambda density, bend: np.minimum(density, 1 / bend),
 }
-"""Functional responses of an attack rate of 1; `bend` says how soon they level off."""
+"""Functional responses for an attack rate of 1; `bend` sets how soon they level off."""
 BENDS = 4000
+"""Bends that are tried in a fit."""
+MIN_PAIRS = 5
+MIN_MISFIT = 1e-12
 HOLLING_FIGURES = tuple(
     f"holling.{name}" for name in ("attack_rate", "handling_ticks", "linear_worse", "third_worse", "plateau_worse")
 )
@@ -27,55 +30,55 @@ MATCHING_FIGURES = ("matching.slope", "matching.slope_error")
 
 
 def holling(rows: Rows) -> Figures:
-    """Which functional response the intake of consumers follows, over the density of their food.
+    """Returns which functional response the intake of consumers follows, over the density of their food.
 
-    The disc equation, a N / (1 + a h N), has `holling.attack_rate` a, in cells searched a tick, and
-    `holling.handling_ticks` h, for a molecule of tissue: Holling, "Some characteristics of simple types of predation
-    and parasitism", Canadian Entomologist 91, 1959. `holling.linear_worse` says by how much the criterion of Akaike is
-    larger (worse) for a straight line than for the disc equation, `third_worse` for a response that begins with the
-    square of the density, and `plateau_worse` for a straight line up to a plateau. All are fitted to the logarithms of
-    the intakes, since their scatter goes with their size.
+    The disc equation, a N / (1 + a h N), has `holling.attack_rate` a, in cells searched per tick, and
+    `holling.handling_ticks` h, per molecule of tissue: Holling, "Some characteristics of simple types of predation
+    and parasitism", Canadian Entomologist 91, 1959. `holling.linear_worse` is by how much Akaike's criterion is larger
+    (worse) for a straight line than for the disc equation, `third_worse` for a response that begins with the square of
+    the density, and `plateau_worse` for a straight line up to a plateau. All are fitted to the logarithms of the
+    intakes, because their scatter grows with their size.
     """
     pairs = [(row.get("intake.fodder_count_per_cell", 0), row.get("intake.per_tick", 0)) for row in rows]
     known = np.array([pair for pair in pairs if pair[0] > 0 and pair[1] > 0], np.float64).reshape(-1, 2)
     density, intake = known.T
-    if len(known) < 5 or np.ptp(density) == 0:
+    if len(known) < MIN_PAIRS or np.ptp(density) == 0:
         return dict.fromkeys(HOLLING_FIGURES, np.nan)
     line = _misfit(density, intake)
-    fits = {name: _bent(shape, density, intake) for name, shape in SHAPES.items()}
+    fits = {name: _fit_bend(shape, density, intake) for name, shape in SHAPES.items()}
     best, bend = fits["second"]
     attack = float(np.exp(np.mean(np.log(intake / SHAPES["second"](density, bend)))))
-    least = _akaike(best, 2, len(known))
-    linear = _akaike(line, 1, len(known)) - least
-    third, plateau = (_akaike(fits[name][0], 2, len(known)) - least for name in ("third", "plateau"))
+    disc = _akaike(best, 2, len(known))
+    linear = _akaike(line, 1, len(known)) - disc
+    third, plateau = (_akaike(fits[name][0], 2, len(known)) - disc for name in ("third", "plateau"))
     return dict(zip(HOLLING_FIGURES, (attack, bend / attack, linear, third, plateau), strict=True))
 
 
-def _bent(
+def _fit_bend(
     shape: Callable[[np.ndarray, float], np.ndarray], density: np.ndarray, intake: np.ndarray
 ) -> tuple[float, float]:
-    """The least misfit of a shape, and the bend that has it, from a fine ladder of bends."""
+    """Returns the smallest misfit of a shape, and its bend, of many that are tried."""
     ladder = np.geomspace(1e-3 / density.max() ** 2, 1e3 / density.min(), BENDS)
     return min((_misfit(shape(density, bend), intake), float(bend)) for bend in ladder)
 
 
 def _misfit(shape: np.ndarray, intake: np.ndarray) -> float:
-    """Mean square of what is left of the logarithms, with the best attack rate."""
+    """The mean square of the residuals of the logarithms, with the best attack rate."""
     return float(np.var(np.log(intake / shape)))
 
 
 def _akaike(misfit: float, parameters: int, count: int) -> float:
-    return count * float(np.log(max(misfit, 1e-12))) + 2 * parameters
+    return count * float(np.log(max(misfit, MIN_MISFIT))) + 2 * parameters
 
 
 def matching(rows: Rows) -> Figures:
-    """How foragers match the food of two patches: the slope of their share in one over its share of what comes in.
+    """Returns how foragers match the food of two patches: the slope of their share in one over its share of the food.
 
-    The food that comes in is the counts of the first two treatments' deeds, west and east. A slope of 1 is the ideal
+    The food is the counts of the first two treatments' commands, west and east. A slope of 1 is the ideal
     free distribution: Fretwell and Lucas, "On territorial behavior and other factors influencing habitat distribution
     in birds", Acta Biotheoretica 19, 1970. `matching.slope_error` is the slope's standard error.
     """
-    west, east = (np.array([row[f"deeds.{at}.do.count"] for row in rows], np.float64) for at in (0, 1))
+    west, east = (np.array([row[f"commands.{at}.do.count"] for row in rows], np.float64) for at in (0, 1))
     share = np.array([row.get("foragers.east_share", np.nan) for row in rows])
     known = ~np.isnan(share)
     line = line_through((east / (east + west))[known], share[known])

@@ -1,4 +1,4 @@
-"""What came out of an experiment's runs, and whether it is what was expected. Pure."""
+"""Outcomes of an experiment's runs, and whether they are as expected. No I/O."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,41 +6,43 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.world_file import one_line
 from umwelt.client.experiments.across_runs import ACROSS
 from umwelt.client.experiments.analyses import ANALYSES
 from umwelt.client.experiments.plan import Experiment, Trial
-from umwelt.client.experiments.schema import STATISTICS, Expectation, Values, compared_points, partner_of
+from umwelt.client.experiments.schema import STATISTICS, Expectation, Values, find_partner, select_points
 from umwelt.sandbox.errors import WorldFileError
+from umwelt.sandbox.text import one_line
 
 Statistic = Callable[[np.ndarray], Any]
+FULL_FROM = 10_000
+"""Values from here on are printed without decimals."""
 
 ENDS: dict[str, Statistic] = {
     "start": lambda values: values[0],
     "end": lambda values: values[-1],
     "rise": lambda values: values[-1] - values[0],
 }
-"""NaN where there was nothing to be measured at that end."""
+"""Statistics of a column's first and last values; NaN where nothing was measured at that end."""
 OVERALL: dict[str, Statistic] = {
     "mean": np.mean,
-    "least": np.min,
-    "most": np.max,
+    "min": np.min,
+    "max": np.max,
     "range": np.ptp,
     "dispersion": lambda values: values.var() / values.mean() if values.mean() else np.nan,
 }
-"""Of what was measured between. The index of dispersion is about 1 where counts move by chance alone."""
+"""Statistics of all values but NaN. The index of dispersion is about 1 where counts vary by chance alone."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished trial: what was measured, a column each with NaN where there was nothing, and figures of the whole."""
+    """A finished trial: its measured columns, with NaN where nothing was measured, and the figures of the whole run."""
 
     trial: Trial
     columns: Mapping[str, np.ndarray]
     figures: Mapping[str, float]
 
     def value(self, name: str, first: int = 0, until: int | None = None) -> float:
-        """An outcome by name: a figure, or a column's statistic over the ticks from `first` to `until`."""
+        """Returns an outcome by name: a figure, or a statistic of a column over the ticks from `first` to `until`."""
         if name in self.figures:
             return float(self.figures[name])
         column, _, statistic = name.rpartition(".")
@@ -55,102 +57,104 @@ class Run:
         return float(OVERALL[statistic](chosen)) if len(chosen) else float("nan")
 
 
-def analysed(
-    trial: Trial, columns: Mapping[str, np.ndarray], figures: Mapping[str, float], names: Sequence[str]
-) -> Run:
-    """A run with the figures of its analyses."""
-    found = dict(figures)
+def analyse(trial: Trial, columns: Mapping[str, np.ndarray], figures: Mapping[str, float], names: Sequence[str]) -> Run:
+    """Returns a run with the figures of the analyses in `names`."""
+    all_figures = dict(figures)
     for name in names:
         try:
-            found |= ANALYSES[name](columns)
+            all_figures |= ANALYSES[name](columns)
         except KeyError as error:
-            line = f'analyses: "{name}" wants the column {one_line(error.args[0])}: add the measure that tells it'
+            line = f'analyses: "{name}" needs the column {one_line(error.args[0])}: add the measure that returns it'
             raise WorldFileError(line) from None
-    return Run(trial, columns, found)
+    return Run(trial, columns, all_figures)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of an expectation: the runs it is about, the value of each, and in how many it held.
+    """The result of an expectation: the runs that it judges, the value of each, and how many satisfy it.
 
-    A figure of all runs together is of none of them: there is one value then, and `runs` is empty.
+    A figure of all runs together has one value, and no runs.
     """
 
     expectation: Expectation
     runs: tuple[Run, ...]
     values: tuple[float, ...]
-    held: int
-    wanted: int
+    satisfied_count: int
+    needed_count: int
 
     @property
     def holds(self) -> bool:
-        """Whether it came out as expected."""
-        return bool(self.values) and self.held >= self.wanted
+        """Whether enough runs satisfy the expectation."""
+        return bool(self.values) and self.satisfied_count >= self.needed_count
 
     @property
     def bounds(self) -> str:
-        """The bounds, for people."""
-        one = self.expectation
-        if one.between is not None:
-            return f"{one.between[0]:g} to {one.between[1]:g}"
-        parts = [("above", one.above), ("below", one.below)]
+        """The bounds as a text."""
+        expectation = self.expectation
+        if expectation.between is not None:
+            return f"{expectation.between[0]:g} to {expectation.between[1]:g}"
+        parts = [("above", expectation.above), ("below", expectation.below)]
         return ", ".join(f"{word} {value:g}" for word, value in parts if value is not None)
 
     @property
-    def told(self) -> str:
-        """Median and range of the values."""
+    def summary(self) -> str:
+        """Median and range of the values as a text."""
         known = [value for value in self.values if not np.isnan(value)]
         if not known:
             return "nothing measured"
-        middle = _told(float(np.median(known)))
-        return middle if len(known) == 1 else f"{middle} ({_told(min(known))} to {_told(max(known))})"
+        median = _format(float(np.median(known)))
+        return median if len(known) == 1 else f"{median} ({_format(min(known))} to {_format(max(known))})"
 
 
-def _told(value: float) -> str:
-    """A value for people: four digits, or all there are before the point."""
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+def _format(value: float) -> str:
+    """Formats a value with four digits, or with all digits before the point."""
+    return f"{value:,.0f}" if abs(value) >= FULL_FROM else f"{value:.4g}"
 
 
-def compared(runs: Sequence[Run], names: Sequence[str]) -> dict[str, float]:
-    """Figures of all runs together."""
+def analyse_across(runs: Sequence[Run], names: Sequence[str]) -> dict[str, float]:
+    """Returns the figures of all runs together, of the analyses in `names`."""
     rows = [{**run.trial.values, **run.figures} for run in runs]
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for name in names:
         try:
-            found |= ACROSS[name](rows)
+            figures |= ACROSS[name](rows)
         except KeyError as error:
-            line = f'across: "{name}" wants {one_line(error.args[0])} of each point: add it to vary or points'
+            line = f'across: "{name}" needs {one_line(error.args[0])} at each point: add it to vary or points'
             raise WorldFileError(line) from None
-    return found
+    return figures
 
 
-def judged(experiment: Experiment, runs: Sequence[Run]) -> list[Finding]:
-    """What came of each expectation that is judged; of a quick form only those that say so."""
-    whole = compared(runs, experiment.file.across)
-    judged = [one for one in experiment.file.expect if one.quick or not experiment.quick]
-    return [_finding(one, runs, experiment.points, whole) for one in judged]
+def judge(experiment: Experiment, runs: Sequence[Run]) -> list[Finding]:
+    """Returns the result of each expectation; in the quick form, of those that are marked for it."""
+    across = analyse_across(runs, experiment.file.across)
+    expectations = [one for one in experiment.file.expect if one.quick or not experiment.quick]
+    return [_judge(expectation, runs, experiment.points, across) for expectation in expectations]
 
 
-def _finding(one: Expectation, runs: Sequence[Run], points: Sequence[Values], whole: Mapping[str, float]) -> Finding:
-    if one.value in whole:
-        return Finding(one, (), (whole[one.value],), int(one.holds(whole[one.value])), 1)
-    by_place = {(run.trial.point, run.trial.seed): run for run in runs}
-    about = compared_points(one, points)
-    chosen = [run for run in runs if run.trial.point in about]
+def _judge(
+    expectation: Expectation, runs: Sequence[Run], points: Sequence[Values], across: Mapping[str, float]
+) -> Finding:
+    if expectation.value in across:
+        value = across[expectation.value]
+        return Finding(expectation, (), (value,), int(expectation.holds(value)), 1)
+    run_by_trial = {(run.trial.point, run.trial.seed): run for run in runs}
+    selected = select_points(expectation, points)
+    judged_runs = [run for run in runs if run.trial.point in selected]
     values = []
-    for run in chosen:
-        value = run.value(one.value, one.first, one.until)
-        other = partner_of(one, points[run.trial.point], points) if one.against else None
-        if other is not None:
-            value -= by_place[other, run.trial.seed].value(one.value, one.first, one.until)
+    for run in judged_runs:
+        value = run.value(expectation.value, expectation.first, expectation.until)
+        partner = find_partner(expectation, points[run.trial.point], points) if expectation.against else None
+        if partner is not None:
+            other = run_by_trial[partner, run.trial.seed]
+            value -= other.value(expectation.value, expectation.first, expectation.until)
         values.append(value)
-    held = sum(not np.isnan(value) and one.holds(value) for value in values)
-    wanted = len(values) if one.in_runs is None else min(one.in_runs, len(values))
-    return Finding(one, tuple(chosen), tuple(values), held, wanted)
+    satisfied_count = sum(not np.isnan(value) and expectation.holds(value) for value in values)
+    needed_count = len(values) if expectation.in_runs is None else min(expectation.in_runs, len(values))
+    return Finding(expectation, tuple(judged_runs), tuple(values), satisfied_count, needed_count)
 
 
 def outcome_rows(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """A row a run: its point and seed, its figures, what is plotted, and each expectation's value by its words."""
+    """Returns a row for each run: point, seed, plotted outcomes, figures, and expectations by their texts."""
     plotted = list(dict.fromkeys(name for plot in experiment.file.plots for name in plot.outcomes))
     rows = {
         run.trial.name: {

@@ -1,4 +1,4 @@
-"""Experiments: from a file (experiment_file.py) to trials that can be run. A trial is one run: a point, and a seed."""
+"""From an experiment's file (schema.py) to trials: one run for each point of the varied keys and each seed."""
 
 import hashlib
 import itertools
@@ -12,74 +12,69 @@ from typing import Any
 
 import msgspec
 
-from umwelt.agents.commands import deeds
-from umwelt.agents.earth.genesis import species_of
-from umwelt.agents.earth.settings import EarthSettings
-from umwelt.agents.measures import measure_named, source_of
-from umwelt.agents.open_world import tried_small
-from umwelt.agents.world_file import (
-    WorldFile,
-    convert,
-    naming,
-    one_line,
-    one_of,
-    read_world,
-    set_value,
-)
+from umwelt.agents import commands
+from umwelt.agents.measures import find_measure, measure_source
+from umwelt.agents.open_world import try_small_world
+from umwelt.agents.world_file import WorldFile, convert, read_world, set_value
 from umwelt.client.experiments import validation
 from umwelt.client.experiments.across_runs import ACROSS
 from umwelt.client.experiments.analyses import ANALYSES
-from umwelt.client.experiments.duel import garden_world
+from umwelt.client.experiments.duel import make_garden_world
 from umwelt.client.experiments.schema import DuelStage, ExperimentFile, GardenStage, Values
-from umwelt.cluster.wire.protocol import Deed
+from umwelt.cluster.wire.protocol import ScheduledCommand
 from umwelt.sandbox import audit
 from umwelt.sandbox.dice import draw, purpose
 from umwelt.sandbox.errors import UmweltError, WorldFileError
 from umwelt.sandbox.step import advance
+from umwelt.sandbox.text import one_line, one_of, prefix_errors
 
-MAX_TRIALS, MAX_DEEDS = 10_000, 1_000_000
+MAX_TRIALS, MAX_COMMANDS = 10_000, 1_000_000
 FINGERPRINT_TICKS = 16
-"""So many ticks of a world in small tell one physics from another."""
+"""The state of a small world after so many ticks identifies its laws."""
 SCATTER = purpose("experiment.scatter")
-OF_DEEDS = "deeds."
-WRITTEN = "set, vary or points:"
+COMMANDS_PREFIX = "commands."
+KEYS_PLACE = "set, vary or points:"
+"""How error lines call the place of a key that a file sets."""
 STAGES = ("duel", "garden")
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One run of an experiment."""
+    """One run of an experiment: a point, a seed, and all that is done and measured."""
 
     point: int
+    """The number of the point, from 0."""
     values: Values
     seed: int
     world: WorldFile
     ticks: int
     every: int
     measures: tuple[str, ...]
-    due: tuple[Deed, ...] = field(repr=False)
+    due: tuple[ScheduledCommand, ...] = field(repr=False)
+    """The commands, in their order."""
     duel: DuelStage | None
     garden: GardenStage | None
     fingerprint: int
+    """Digest of a small world of these laws after some ticks."""
 
     @property
     def name(self) -> str:
-        """What its results are called."""
+        """The name of its results."""
         return f"{self.point}-{self.seed}"
 
     @property
     def key(self) -> str:
-        """What tells results of this trial from those of any other, or of other laws."""
+        """Identifies the trial and its laws: results with another key are not reused."""
         parts: tuple[Any, ...] = (self.world.text, self.ticks, self.every, self.measures, self.due, self.duel)
         measures = self.measures if self.garden is None else (*self.measures, *self.garden.measures)
-        parts += tuple(source for name in measures if (source := source_of(name)))
+        parts += tuple(source for name in measures if (source := measure_source(name)))
         parts += (self.fingerprint,) if self.garden is None else (self.garden, self.fingerprint)
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """A checked file: its trials in their order."""
+    """A checked experiment: its file, and its trials in order."""
 
     name: str
     source: str
@@ -90,13 +85,13 @@ class Experiment:
 
 
 def bundled_experiments() -> dict[str, Path]:
-    """The experiments that come with Umwelt, by name."""
+    """Returns the experiments that come with Umwelt, by name."""
     folder = Path(str(resources.files("umwelt.worlds"))) / "experiments"
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def read_experiment(name_or_path: str, quick: bool = False) -> Experiment:
-    """Read and check an experiment: a bundled name, or the path of a .toml file."""
+    """Reads and checks an experiment: a bundled name, or the path of a .toml file. Raises WorldFileError."""
     known = bundled_experiments()
     path = Path(name_or_path)
     if path.suffix != ".toml" and not path.is_file():
@@ -108,15 +103,18 @@ def read_experiment(name_or_path: str, quick: bool = False) -> Experiment:
         raise WorldFileError(one_line(line)) from None
     except (ValueError, RecursionError) as error:
         raise WorldFileError(one_line(f"{path}: not TOML: {error}")) from None
-    with naming(str(path)):
-        return checked(convert(content, ExperimentFile), path, quick)
+    with prefix_errors(str(path)):
+        return plan_experiment(convert(content, ExperimentFile), path, quick)
 
 
-def checked(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
-    """An experiment whose every trial can be run and judged; in its quick form, too, only if the whole one can."""
+def plan_experiment(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
+    """Returns the trials of a file, all of which can be run and judged. Raises WorldFileError for any mistake.
+
+    In the quick form, mistakes of the whole experiment are found too.
+    """
     if quick:
-        checked(file, path, quick=False)
-    whole, file = file, _quickly(file) if quick else file
+        plan_experiment(file, path, quick=False)
+    whole, file = file, _quick_form(file) if quick else file
     if file.ticks < 1 or file.every < 1:
         raise WorldFileError(f"ticks = {file.ticks}, every = {file.every}: use 1 or more")
     seeds = list(range(1, file.seeds + 1)) if isinstance(file.seeds, int) else file.seeds
@@ -125,16 +123,16 @@ def checked(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
     if min(seeds) < 0 or max(seeds) >= 1 << 63:
         raise WorldFileError(f"seeds = {file.seeds}: use 0 to 2^63 - 1")
     if not file.measures:
-        raise WorldFileError('measures: none is named: use "populations" or another of agents/measures')
+        raise WorldFileError('measures: is empty: use "populations" or another of agents/measures')
     for name in file.measures:
-        measure_named(name)
+        find_measure(name)
     for name in file.analyses:
         one_of(name, ANALYSES, "analyses")
     for name in file.across:
         one_of(name, ACROSS, "across")
-    for number, treatment in enumerate(file.deeds):
+    for number, treatment in enumerate(file.commands):
         if not quick and treatment.first >= min(file.ticks, treatment.until or file.ticks):
-            line = f"deeds[{number}]: first = {treatment.first}, until = {treatment.until}"
+            line = f"commands[{number}]: first = {treatment.first}, until = {treatment.until}"
             raise WorldFileError(f"{line}: no tick of {file.ticks} is between: do it sooner")
     points = _points(file, len(seeds))
     trials: list[Trial] = []
@@ -144,14 +142,14 @@ def checked(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
     for world in worlds:
         _check_stages(file, world)
     judged = file
-    if quick:  # of plots it draws what there is in small
-        expect = [one for one in file.expect if one.quick]
+    if quick:  # a quick form draws whatever plots it can
+        expect = [expectation for expectation in file.expect if expectation.quick]
         judged = msgspec.structs.replace(file, duel=whole.duel, garden=whole.garden, expect=expect, plots=[])
     validation.check(judged, points, None if quick else len(seeds), worlds)
     return Experiment(path.stem, str(path), file, quick, tuple(points), tuple(trials))
 
 
-def _quickly(file: ExperimentFile) -> ExperimentFile:
+def _quick_form(file: ExperimentFile) -> ExperimentFile:
     if file.quick is None:
         raise WorldFileError("quick: this experiment has no quick form: add a section [quick], or leave out --quick")
     own = {name: getattr(file.quick, name) for name in file.quick.__struct_fields__}
@@ -176,20 +174,20 @@ def _points(file: ExperimentFile, seeds: int) -> list[Values]:
         raise WorldFileError("seed: is set for every run: leave it out of set, vary and points, and name seeds")
     for number, point in enumerate(points):
         if point in points[:number]:
-            raise WorldFileError(f"vary, points: {point} is there twice: leave one out")
+            raise WorldFileError(f"vary, points: {point} is listed twice: leave one out")
     return points
 
 
 def _trials(file: ExperimentFile, path: Path, number: int, values: Values, seeds: Sequence[int]) -> Iterator[Trial]:
     beside = path.parent / f"{file.world}"
-    found = str(beside) if beside.suffix == ".toml" and beside.is_file() else file.world
-    here = {**file.set, **values}
-    file = _with_deeds(file, {key: value for key, value in here.items() if key.startswith(OF_DEEDS)})
-    here = {key: value for key, value in here.items() if not key.startswith(OF_DEEDS)}
-    worlds = [read_world(found, {**here, "seed": seed}, WRITTEN) for seed in seeds]
-    small = tried_small(worlds[0])
-    advance(small, worlds[0].laws, FINGERPRINT_TICKS)
-    fingerprint = audit.world_digest(small)
+    world_name = str(beside) if beside.suffix == ".toml" and beside.is_file() else file.world
+    keys = {**file.set, **values}
+    file = _with_commands(file, {key: value for key, value in keys.items() if key.startswith(COMMANDS_PREFIX)})
+    keys = {key: value for key, value in keys.items() if not key.startswith(COMMANDS_PREFIX)}
+    worlds = [read_world(world_name, {**keys, "seed": seed}, KEYS_PLACE) for seed in seeds]
+    small_region = try_small_world(worlds[0])
+    advance(small_region, worlds[0].laws, FINGERPRINT_TICKS)
+    fingerprint = audit.world_digest(small_region)
     measures = tuple(file.measures)
     for seed, world in zip(seeds, worlds, strict=True):
         due = tuple(_due(file, world))
@@ -207,65 +205,70 @@ def _check_stages(file: ExperimentFile, world: WorldFile) -> None:
         if not 0 <= stage.at <= file.ticks or stage.each < 1 or stage.ticks < 1 or every < 1:
             line = f"{name}: at = {stage.at}, each = {stage.each}, ticks = {stage.ticks}, every = {every}"
             raise WorldFileError(f"{line}: use a tick up to {file.ticks}, and at least 1 of the others")
-        if not isinstance(world.settings, EarthSettings):
+        if world.laws.replace_founders is None:
             raise WorldFileError(f"{name}: {world.laws.name} has no founders with genomes: leave it out")
         names = [stage.species] if isinstance(stage.species, str) else stage.species
         if not names or not getattr(stage, "measures", names):
-            raise WorldFileError(f"{name}: its species or measures are none: name at least one of each")
-        known = dict.fromkeys(group["name"] for group in species_of(world.settings))
+            raise WorldFileError(f"{name}: species or measures are empty: name at least one of each")
+        known = dict.fromkeys(group.species for group in world.laws.founders(world))
         for species in names:
             one_of(species, known, f"{name}.species")
     if file.garden is not None:
-        garden_world(world, file.garden)
+        make_garden_world(world, file.garden)
         for measure in file.garden.measures:
-            measure_named(measure, "garden.measures")
+            find_measure(measure, "garden.measures")
 
 
-def _with_deeds(file: ExperimentFile, values: Values) -> ExperimentFile:
-    """The file with other values in its deeds."""
+def _with_commands(file: ExperimentFile, values: Values) -> ExperimentFile:
+    """Returns the file with other values in its commands."""
     if not values:
         return file
     content = msgspec.to_builtins(file)
     for key, value in values.items():
-        set_value(content, key, value, WRITTEN)
+        set_value(content, key, value, KEYS_PLACE)
     return convert(content, ExperimentFile)
 
 
-def _due(file: ExperimentFile, world: WorldFile) -> list[Deed]:
-    """All deeds of a trial, in their order."""
+def _due(file: ExperimentFile, world: WorldFile) -> list[ScheduledCommand]:
+    """Returns all commands of a trial in their order, checked against its world."""
     planned: list[tuple[int, int, bytes]] = []
-    for number, treatment in enumerate(file.deeds):
-        place = f"deeds[{number}]"
+    """Tick, number of the treatment, encoded command."""
+    for number, treatment in enumerate(file.commands):
+        place = f"commands[{number}]"
         until = file.ticks if treatment.until is None else min(treatment.until, file.ticks)
         if treatment.every < 1 or treatment.first < 0:
             line = f"{place}: every = {treatment.every}, first = {treatment.first}: use 1 or more, from 0 on"
             raise WorldFileError(line)
-        many = treatment.do if isinstance(treatment.do, list) else [treatment.do]
-        if treatment.over is not None and any({"y", "x"} & set(content) for content in many):
+        contents = treatment.do if isinstance(treatment.do, list) else [treatment.do]
+        if treatment.over is not None and any({"y", "x"} & set(content) for content in contents):
             raise WorldFileError(f"{place}: its place is drawn from {list(treatment.over)}: leave out y and x, or over")
         ticks = range(treatment.first, until, treatment.every)
-        if len(planned) + len(ticks) * len(many) > MAX_DEEDS:
-            raise WorldFileError(f"{place}: more than {MAX_DEEDS} deeds: do them less often")
-        for content in many:
+        if len(planned) + len(ticks) * len(contents) > MAX_COMMANDS:
+            raise WorldFileError(f"{place}: more than {MAX_COMMANDS} commands: give them less often")
+        for content in contents:
             try:
                 if treatment.over is None:
-                    done = deeds.written(deeds.checked(world, deeds.read(msgspec.json.encode(content))))
-                    planned += [(tick, number, done) for tick in ticks]
+                    encoded = _encode_command(world, content)
+                    planned += [(tick, number, encoded) for tick in ticks]
                 else:
-                    over = treatment.over
-                    planned += [(tick, number, _scattered(world, over, content, tick, number)) for tick in ticks]
+                    area = treatment.over
+                    planned += [(tick, number, _scatter(world, area, content, tick, number)) for tick in ticks]
             except UmweltError as error:
                 raise WorldFileError(f"{place}: {error}") from None
-    planned.sort(key=lambda one: one[:2])
-    return [Deed(tick, number, content) for number, (tick, _, content) in enumerate(planned, 1)]
+    planned.sort(key=lambda command: command[:2])
+    return [ScheduledCommand(tick, number, content) for number, (tick, _, content) in enumerate(planned, 1)]
 
 
-def _scattered(world: WorldFile, over: tuple[int, int, int, int], content: Values, tick: int, number: int) -> bytes:
-    """A deed to a cell of an area that may reach over the seams; which of them, dice say."""
-    top, left, height, width = over
+def _encode_command(world: WorldFile, content: Values) -> bytes:
+    return commands.encode(commands.check(world, commands.decode(msgspec.json.encode(content))))
+
+
+def _scatter(world: WorldFile, area: tuple[int, int, int, int], content: Values, tick: int, number: int) -> bytes:
+    """Returns a command at a cell of an area, drawn by dice. The area may reach over the seams of the torus."""
+    top, left, height, width = area
     common = world.common
     if not (0 < height <= common.height and 0 < width <= common.width):
-        raise WorldFileError(f"over = {list(over)}: write y, x, and a height and a width that the world has")
+        raise WorldFileError(f"over = {list(area)}: write y, x, and a height and a width that the world has")
     down, across = divmod(draw(common.seed, tick, number, SCATTER, 0) % (height * width), width)
     place = {"y": (top + down) % common.height, "x": (left + across) % common.width}
-    return deeds.written(deeds.checked(world, deeds.read(msgspec.json.encode(content | place))))
+    return _encode_command(world, content | place)

@@ -1,4 +1,4 @@
-"""An experiment's pictures, all on one page, by matplotlib."""
+"""The plots of an experiment, all on one page, drawn with matplotlib."""
 
 import re
 from collections.abc import Sequence
@@ -13,37 +13,38 @@ from umwelt.client.experiments.schema import Plot, matches
 
 PALETTE = ("#1f7a8c", "#c8553d", "#7a9e3f", "#8a6d3b", "#5b5f97", "#b5838d", "#2f4858", "#d9a441")
 STYLES = ("-", "--", ":", "-.")
-WIDE, HIGH = 7.2, 3.0
+PLOT_WIDTH_INCHES, PLOT_HEIGHT_INCHES, TITLE_INCHES = 7.2, 3.0, 0.6
 RUN_ALPHA = 0.45
 
 
 def draw_page(path: Path, experiment: Experiment, runs: Sequence[Run]) -> None:
-    """Write the page of an experiment's plots as PNG."""
+    """Writes the page of an experiment's plots as a PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     plots = experiment.file.plots or [Plot("living", ["plants", "monsters"], log=True)]
-    across = 1 if len(plots) == 1 else 2
-    down = -(-len(plots) // across)
-    figure = Figure(figsize=(WIDE * across, HIGH * down + 0.6), layout="constrained")
+    columns = 1 if len(plots) == 1 else 2
+    rows = -(-len(plots) // columns)
+    size_inches = PLOT_WIDTH_INCHES * columns, PLOT_HEIGHT_INCHES * rows + TITLE_INCHES
+    figure = Figure(figsize=size_inches, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(down, across, squeeze=False).ravel()
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, plot in zip(axes, plots, strict=False):
         shown = [run for run in runs if matches(run.trial.values, plot.where)]
-        (_curves if plot.at else _outcomes if plot.outcomes else _columns)(axis, plot, experiment, shown)
-        _dress(axis, plot)
+        (_draw_curves if plot.at else _draw_outcomes if plot.outcomes else _draw_columns)(axis, plot, experiment, shown)
+        _label_axis(axis, plot)
     for axis in axes[len(plots) :]:
         axis.set_axis_off()
     quick = ", quick form" if experiment.quick else ""
-    title = _plain(f"{experiment.name}{quick}: {experiment.file.summary}")
+    title = _escape(f"{experiment.name}{quick}: {experiment.file.summary}")
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     figure.savefig(path, dpi=110, format="png")
 
 
-def _dress(axis: Any, plot: Plot) -> None:
-    axis.set_title(_plain(plot.title), fontsize=10, loc="left")
-    axis.set_xlabel(_plain(plot.x_label or ("" if plot.x == "tick" and plot.outcomes else plot.x)), fontsize=9)
-    axis.set_ylabel(_plain(plot.y_label), fontsize=9)
+def _label_axis(axis: Any, plot: Plot) -> None:
+    axis.set_title(_escape(plot.title), fontsize=10, loc="left")
+    axis.set_xlabel(_escape(plot.x_label or ("" if plot.x == "tick" and plot.outcomes else plot.x)), fontsize=9)
+    axis.set_ylabel(_escape(plot.y_label), fontsize=9)
     if plot.log:
         axis.set_yscale("symlog" if plot.x == "tick" and plot.columns else "log")
     if plot.log_x:
@@ -55,16 +56,18 @@ def _dress(axis: Any, plot: Plot) -> None:
         axis.legend(fontsize=8, framealpha=0.7, edgecolor="none")
 
 
-def _columns(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) -> None:
-    """A thin line for each run; colours tell columns apart, line styles points. Of a single column both tell points."""
-    said: set[str] = set()
+def _draw_columns(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) -> None:
+    """Draws a thin line for each run. Colours tell columns apart and line styles points; of one column, both points."""
+    labelled: set[str] = set()
     for run in runs:
         x = run.columns.get(plot.x)
         for at, name in enumerate(plot.columns):
             values = run.columns.get(name)
             if x is None or values is None:
                 continue
-            label = name if plot.where or len(experiment.points) == 1 else f"{name}, {_said(run.trial.values)}"
+            label = (
+                name if plot.where or len(experiment.points) == 1 else f"{name}, {_describe_point(run.trial.values)}"
+            )
             colour = PALETTE[(run.trial.point if len(plot.columns) == 1 else at) % len(PALETTE)]
             axis.plot(
                 x,
@@ -73,36 +76,36 @@ def _columns(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run])
                 color=colour,
                 alpha=RUN_ALPHA,
                 linewidth=1.0,
-                label=None if label in said else label,
+                label=None if label in labelled else label,
                 marker="." if len(x) < 4 or plot.x != "tick" else None,
                 markersize=3,
             )
-            said.add(label)
+            labelled.add(label)
 
 
-def _outcomes(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) -> None:
-    """A dot for each run over its point, or over another outcome; a dash for the median."""
+def _draw_outcomes(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) -> None:
+    """Draws a dot for each run over its point or over another outcome, and a dash for the median."""
     for at, name in enumerate(plot.outcomes):
         values = np.array([run.value(name) for run in runs])
         if plot.x != "tick":
             x = np.array([_number(run.trial.values.get(plot.x, run.value(plot.x))) for run in runs])
         else:
             x = np.array([float(run.trial.point) for run in runs])
-            said = [re.sub(", (?=[a-z])", "\n", _said(point)) or "all runs" for point in experiment.points]
-            axis.set_xticks(range(len(said)), said)
+            labels = [re.sub(", (?=[a-z])", "\n", _describe_point(point)) or "all runs" for point in experiment.points]
+            axis.set_xticks(range(len(labels)), labels)
         colour = PALETTE[at % len(PALETTE)]
         axis.plot(x, values, "o", color=colour, alpha=0.6, markersize=5, label=name)
-        for one in np.unique(x[~np.isnan(x)]):
-            known = values[(x == one) & ~np.isnan(values)]
+        for place in np.unique(x[~np.isnan(x)]):
+            known = values[(x == place) & ~np.isnan(values)]
             if len(known) > 1:
-                axis.plot([one], [np.median(known)], "_", color=colour, markersize=22, markeredgewidth=2)
+                axis.plot([place], [np.median(known)], "_", color=colour, markersize=22, markeredgewidth=2)
 
 
-def _curves(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) -> None:
-    """A line for each run through its outcomes; colours tell points apart."""
-    said: set[str] = set()
+def _draw_curves(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) -> None:
+    """Draws a line for each run through its outcomes. Colours tell points apart."""
+    labelled: set[str] = set()
     for run in runs:
-        label = _said(run.trial.values) or "a run each"
+        label = _describe_point(run.trial.values) or "a run each"
         axis.plot(
             plot.at,
             [run.value(name) for name in plot.outcomes],
@@ -111,13 +114,13 @@ def _curves(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) 
             alpha=RUN_ALPHA,
             linewidth=1.0,
             markersize=4,
-            label=None if label in said else label,
+            label=None if label in labelled else label,
         )
-        said.add(label)
+        labelled.add(label)
 
 
-def _plain(text: str) -> str:
-    """Text as it is: matplotlib takes what stands between two $ for a formula."""
+def _escape(text: str) -> str:
+    """Escapes $, which would begin a formula in matplotlib."""
     return text.replace("$", r"\$")
 
 
@@ -125,12 +128,12 @@ def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else float("nan")
 
 
-def _said(values: dict[str, Any]) -> str:
-    """A point, for people: keys that end alike are said once, and so are their values where they are the same."""
+def _describe_point(values: dict[str, Any]) -> str:
+    """Describes a point by the last words of its keys; keys with the same last word share one entry."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for key, value in values.items():
         groups.setdefault(key.rpartition(".")[2], []).append((key, str(value)))
-    return _plain(
+    return _escape(
         ", ".join(
             f"{pairs[0][0] if len(pairs) == 1 else last} {', '.join(dict.fromkeys(value for _, value in pairs))}"
             for last, pairs in groups.items()

@@ -1,6 +1,6 @@
-"""Whether what an experiment's file expects and draws can be judged and drawn: all that is wrong is said beforehand.
+"""Checks, before the first run, that the expectations of an experiment can be judged and its plots be drawn.
 
-Measures, analyses and gardens tell the same names at all times: what there will be is known from worlds at tick 0.
+Measures, analyses and gardens return the same names at all times, so worlds at tick 0 tell which names there will be.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,149 +8,151 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.measures import measured
+from umwelt.agents.measures import measure_region
 from umwelt.agents.open_world import begin
-from umwelt.agents.world_file import WorldFile, one_of
+from umwelt.agents.world_file import WorldFile
 from umwelt.client.experiments.across_runs import ACROSS
 from umwelt.client.experiments.analyses import ANALYSES
-from umwelt.client.experiments.duel import DUEL_FIGURES, garden_figures
+from umwelt.client.experiments.duel import DUEL_FIGURES, garden_figure_names
 from umwelt.client.experiments.schema import (
     STATISTICS,
     Expectation,
     ExperimentFile,
     Plot,
     Values,
-    compared_points,
+    find_partner,
     matches,
-    partner_of,
+    select_points,
 )
 from umwelt.sandbox.errors import WorldFileError
+from umwelt.sandbox.text import one_of
 
 SAMPLES = 20
-"""So many made-up measurements tell which columns an analysis reads."""
+"""An analysis is tried with so many made-up measurements, to see which columns it reads."""
 
 
 def check(
     file: ExperimentFile, points: Sequence[Values], runs_a_point: int | None, worlds: Sequence[WorldFile]
 ) -> None:
-    """Raise what is wrong in the analyses, plots and expectations of a file; `worlds` are one of each point.
+    """Raises WorldFileError for a mistake in the analyses, plots and expectations of a file.
 
-    Without `runs_a_point` it is not asked in how many runs something must hold.
+    `worlds` has one world for each point. Without `runs_a_point`, numbers of runs are not checked.
     """
-    known = Known(file, points, worlds)
+    known = KnownNames(file, points, worlds)
     for number, plot in enumerate(file.plots):
         _check_plot(plot, f"plots[{number}]", points, known)
-    for number, one in enumerate(file.expect):
+    for number, expectation in enumerate(file.expect):
         place = f"expect[{number}]"
-        _check_expectation(one, place, points, runs_a_point)
-        if one.value in known.figures_across:
-            if (one.where, one.against, one.in_runs) != ({}, {}, None):
-                line = f"{one.value} is of all runs together: leave out where, against and in_runs"
+        _check_expectation(expectation, place, points, runs_a_point)
+        if expectation.value in known.figures_across:
+            if (expectation.where, expectation.against, expectation.in_runs) != ({}, {}, None):
+                line = f"{expectation.value} is of all runs together: leave out where, against and in_runs"
                 raise WorldFileError(f"{place}: {line}")
         else:
-            known.need_outcome(one.value, f"{place}.value")
-        if one.value in known.figures:
-            if (one.first, one.until) != (0, None):
-                raise WorldFileError(f"{place}: {one.value} is of the whole run: leave out first and until")
+            known.need_outcome(expectation.value, f"{place}.value")
+        if expectation.value in known.figures:
+            if (expectation.first, expectation.until) != (0, None):
+                raise WorldFileError(f"{place}: {expectation.value} is of the whole run: leave out first and until")
         elif runs_a_point is not None:
-            _check_ticks(one, place, file)
-        if one.says in [other.says for other in file.expect[:number]]:
-            raise WorldFileError(f'{place}: "{one.says}" is said twice: results go by it: reword one')
-        if one.says in ("", "seed", *known.figures, *points[0]):
-            raise WorldFileError(f'{place}: says = "{one.says}": results go by it, which has a meaning: reword it')
+            _check_ticks(expectation, place, file)
+        says = expectation.says
+        if says in [other.says for other in file.expect[:number]]:
+            raise WorldFileError(f'{place}: "{says}" is there twice, but names a column of the results: reword one')
+        if says in ("", "seed", *known.figures, *points[0]):
+            raise WorldFileError(f'{place}: says = "{says}": the results have another column of that name: reword it')
 
 
-class Known:
-    """The names of columns and of figures; points' worlds are looked into one by one, as long as one is missing."""
+class KnownNames:
+    """The names of columns and figures. The points' worlds are measured one by one, as long as a name is missing."""
 
     def __init__(self, file: ExperimentFile, points: Sequence[Values], worlds: Sequence[WorldFile]):
         self._file, self._left = file, list(worlds)
         self._columns, self.figures, self.figures_across = {"tick"}, set[str](), set[str]()
-        self._look()
+        self._measure_next_world()
         if file.duel is not None:
             self.figures |= {f"duel.{species}.{one}" for species in file.duel.species for one in DUEL_FIGURES}
         if file.garden is not None:
-            self.figures |= {f"garden.{name}" for name in garden_figures(worlds[0], file.garden)}
+            self.figures |= {f"garden.{name}" for name in garden_figure_names(worlds[0], file.garden)}
         for name in file.analyses:
-            columns = _Asked(tick=np.arange(SAMPLES))
+            columns = _RecordingColumns(tick=np.arange(SAMPLES))
             with np.errstate(all="ignore"):
                 self.figures |= set(ANALYSES[name](columns))
             for column in columns:
-                self.need_column(column, f'analyses: "{name}" wants a column that no measure tells')
+                self.need_column(column, f'analyses: "{name}" needs a column that no measure returns')
         for name in file.across:
             self.figures_across |= set(_figures_across(name, points, self.figures))
 
     def need_column(self, name: str, place: str) -> None:
-        """Raise if nothing of that name is measured."""
+        """Raises WorldFileError if no measure returns this column."""
         while name not in self._columns and self._left:
-            self._look()
+            self._measure_next_world()
         one_of(name, sorted(self._columns), place)
 
     def need_outcome(self, name: str, place: str) -> None:
-        """Raise if it can neither be a figure nor a column's statistic."""
+        """Raises WorldFileError if this is neither a figure nor a statistic of a column."""
         stage = f"{name.partition('.')[0]}."
         column, _, last = name.rpartition(".")
         if name in self.figures_across:
-            raise WorldFileError(f"{place}: {name} is of all runs together, and none of a run: leave it out")
-        if alike := [figure for figure in self.figures if figure.startswith(stage)]:
-            one_of(name, sorted(alike), place)
+            raise WorldFileError(f"{place}: {name} is of all runs together, not of each run: leave it out")
+        if stage_figures := [figure for figure in self.figures if figure.startswith(stage)]:
+            one_of(name, sorted(stage_figures), place)
         elif last in STATISTICS or (last == "peak_tick" and "peaks" in self._file.analyses):
             self.need_column(column, place)
         else:
             line = f'"{name}" is neither a figure of its analyses nor ends in one of {", ".join(STATISTICS)}'
             raise WorldFileError(f"{place}: {line}: correct it, or add the analysis")
 
-    def _look(self) -> None:
+    def _measure_next_world(self) -> None:
         self._columns |= _columns_of(self._left.pop(0), self._file.measures)
 
 
 def _columns_of(world: WorldFile, measures: Sequence[str]) -> set[str]:
-    """The names of what is measured of a world."""
-    region, found = begin(world), set[str]()
+    """Returns the names of the columns that measures return of a world."""
+    region, columns = begin(world), set[str]()
     for name in measures:
         try:
-            found |= set(measured(world, region, [name]))
+            columns |= set(measure_region(world, region, [name]))
         except KeyError as error:
-            line = f'measures: "{name}" is not for {world.laws.name}, which has no {error}: leave it out'
+            line = f'measures: "{name}" cannot measure {world.laws.name}, which has no {error}: leave it out'
             raise WorldFileError(line) from None
-    return found
+    return columns
 
 
-class _Asked(dict[str, np.ndarray]):
-    """Columns of ones that remember what was asked for."""
+class _RecordingColumns(dict[str, np.ndarray]):
+    """Columns of ones, which come to hold every name that an analysis reads."""
 
     def __missing__(self, name: str) -> np.ndarray:
         self[name] = np.ones(SAMPLES)
         return self[name]
 
 
-class _AskedRow(dict[str, Any]):
-    """A point's values, which remember what else was asked for."""
+class _RecordingRow(dict[str, Any]):
+    """A point's values; the names of all others that are read are added to a set."""
 
-    def __init__(self, point: Values, asked: set[str]):
+    def __init__(self, point: Values, names_read: set[str]):
         super().__init__(point)
-        self._asked = asked
+        self._names_read = names_read
 
     def get(self, name: str, default: Any = None) -> Any:
-        self._asked.add(name)
+        self._names_read.add(name)
         return super().get(name, default)
 
 
 def _figures_across(name: str, points: Sequence[Values], figures: Iterable[str]) -> Iterable[str]:
-    asked: set[str] = set()
+    names_read: set[str] = set()
     try:
-        found = ACROSS[name]([_AskedRow(point, asked) for point in points])
+        names = ACROSS[name]([_RecordingRow(point, names_read) for point in points])
     except KeyError as error:
-        line = f'across: "{name}" wants {error.args[0]} of each point: add it to vary or points'
+        line = f'across: "{name}" needs {error.args[0]} at each point: add it to vary or points'
         raise WorldFileError(line) from None
-    for figure in sorted(asked.difference(figures, *points)):
-        raise WorldFileError(f'across: "{name}" wants the figure {figure}: add the analysis that tells it')
-    return found
+    for figure in sorted(names_read.difference(figures, *points)):
+        raise WorldFileError(f'across: "{name}" needs the figure {figure}: add the analysis that returns it')
+    return names
 
 
-def _check_plot(plot: Plot, place: str, points: Sequence[Values], known: Known) -> None:
+def _check_plot(plot: Plot, place: str, points: Sequence[Values], known: KnownNames) -> None:
     if bool(plot.columns) == bool(plot.outcomes):
-        raise WorldFileError(f"{place}: name columns, or outcomes, one of them")
+        raise WorldFileError(f"{place}: name columns or outcomes, and not both")
     if plot.at and len(plot.at) != len(plot.outcomes):
         line = f"{place}.at: {len(plot.at)} numbers for {len(plot.outcomes)} outcomes: give one for each"
         raise WorldFileError(line)
@@ -170,34 +172,40 @@ def _check_where(wanted: Values, place: str, points: Sequence[Values]) -> None:
         raise WorldFileError(f"{place}: no point has these values: use those of vary or points")
 
 
-def _check_ticks(one: Expectation, place: str, file: ExperimentFile) -> None:
-    """Something must be measured at ticks from `first` to `until`."""
+def _check_ticks(expectation: Expectation, place: str, file: ExperimentFile) -> None:
+    """Raises WorldFileError if nothing is measured at the ticks from `first` to `until`."""
     measured_at = {*range(0, file.ticks, file.every), file.ticks}
-    if not any(one.first <= tick <= (file.ticks if one.until is None else one.until) for tick in measured_at):
-        line = f"first = {one.first}, until = {one.until}: nothing is measured between, of {file.ticks} ticks"
+    first, until = expectation.first, expectation.until
+    if not any(first <= tick <= (file.ticks if until is None else until) for tick in measured_at):
+        line = f"first = {first}, until = {until}: nothing is measured between, of {file.ticks} ticks"
         raise WorldFileError(f"{place}: {line}: widen them")
 
 
-def _check_expectation(one: Expectation, place: str, points: Sequence[Values], runs_a_point: int | None) -> None:
-    if one.above is None and one.below is None and one.between is None:
-        raise WorldFileError(f"{place}: says no bound: add above, below or between")
-    if one.between is not None and one.between[0] > one.between[1]:
-        raise WorldFileError(f"{place}.between: {one.between[0]:g} is more than {one.between[1]:g}: turn them round")
-    if one.above is not None and one.below is not None and one.above >= one.below:
-        raise WorldFileError(f"{place}: nothing is above {one.above:g} and below {one.below:g}: turn them round")
-    if one.until is not None and one.until < one.first:
-        raise WorldFileError(f"{place}: until = {one.until} is before first = {one.first}: turn them round")
-    _check_where(one.where, f"{place}.where", points)
-    _check_where(one.against, f"{place}.against", points)
-    about = compared_points(one, points)
-    if not about:
+def _check_expectation(
+    expectation: Expectation, place: str, points: Sequence[Values], runs_a_point: int | None
+) -> None:
+    above, below, between = expectation.above, expectation.below, expectation.between
+    if above is None and below is None and between is None:
+        raise WorldFileError(f"{place}: has no bound: add above, below or between")
+    if between is not None and between[0] > between[1]:
+        raise WorldFileError(f"{place}.between: {between[0]:g} is more than {between[1]:g}: swap them")
+    if above is not None and below is not None and above >= below:
+        raise WorldFileError(f"{place}: nothing is above {above:g} and below {below:g}: swap them")
+    if expectation.until is not None and expectation.until < expectation.first:
+        line = f"until = {expectation.until} is before first = {expectation.first}"
+        raise WorldFileError(f"{place}: {line}: swap them")
+    _check_where(expectation.where, f"{place}.where", points)
+    _check_where(expectation.against, f"{place}.against", points)
+    selected = select_points(expectation, points)
+    if not selected:
         raise WorldFileError(f"{place}: where and against name the same points: there is none to compare")
-    for at in about if one.against else ():
-        if partner_of(one, points[at], points) is None:
-            line = f"several points, or none, are like {points[at]} otherwise"
+    for number in selected if expectation.against else ():
+        if find_partner(expectation, points[number], points) is None:
+            line = f"several points, or none, are like {points[number]} otherwise"
             raise WorldFileError(f"{place}.against: {line}: name more of its values")
-    if one.in_runs is None or runs_a_point is None:
+    if expectation.in_runs is None or runs_a_point is None:
         return
-    runs = len(about) * runs_a_point
-    if not 1 <= one.in_runs <= runs:
-        raise WorldFileError(f"{place}: in_runs = {one.in_runs}: it is about {runs} runs: use 1 to {runs}")
+    run_count = len(selected) * runs_a_point
+    if not 1 <= expectation.in_runs <= run_count:
+        line = f"in_runs = {expectation.in_runs}: {run_count} runs are judged"
+        raise WorldFileError(f"{place}: {line}: use 1 to {run_count}")

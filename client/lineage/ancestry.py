@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from umwelt.agents.body.genome import MARKER_A, MONSTER_GENES, P_MARKER_A, PLANT_GENES
-from umwelt.agents.world_file import WorldFile, one_of
+from umwelt.agents.world_file import WorldFile
 from umwelt.client.lineage.clades import BEGIN, DRIFT, MIN_BEINGS, NO_BIRTHS, GenomeClades, Known, apart, counted_in
 from umwelt.cluster.run.journal import Journal, damaged
 from umwelt.cluster.run.store import Entry, Store
 from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, TICK_BITS
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import Piece
+from umwelt.sandbox.text import one_of
 from umwelt.sandbox.units import SUBCELL_BITS
 
 PAGE_ROWS = 20_000
@@ -111,8 +112,8 @@ def read_descent(
     last_tick = newest.manifest.tick
     journal = Journal.reading(store.journal)
     try:
-        read, whole = 0, journal.birth_count(species)
-        for rows in journal.births_by_ticks(PAGE_ROWS, last_tick, species):
+        read, whole = 0, journal.lineage.birth_count(species)
+        for rows in journal.lineage.births_by_ticks(PAGE_ROWS, last_tick, species):
             try:
                 gathering.add_births(rows)
             except (ValueError, TypeError, OverflowError) as error:

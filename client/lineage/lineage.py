@@ -14,9 +14,9 @@ from umwelt.agents.earth.terrain import draws
 from umwelt.client.lineage.ancestry import CladeTable, Descent, Seen, read_descent
 from umwelt.client.lineage.newick import Lines, Tree, ancestry, newick, time_tree
 from umwelt.client.lineage.picture import draw_lineage
-from umwelt.cluster.run.remote_store import opened_store
-from umwelt.cluster.run.replay import described_world
-from umwelt.cluster.run.store import aside, writing
+from umwelt.cluster.run.remote_store import open_store
+from umwelt.cluster.run.replay import read_run_world
+from umwelt.cluster.run.store import replace_file, report_disk_errors
 from umwelt.sandbox.dice import purpose
 
 SAMPLE = purpose("lineage.sample")
@@ -36,8 +36,8 @@ def write_lineage(
     clades.nwk       the clades
     lineage.png      the clades over time
     """
-    store = opened_store(folder)
-    world = described_world(store)
+    store = open_store(folder)
+    world = read_run_world(store)
     with _progress(f"reading {folder}") as seen:
         descent = read_descent(store, world, species, drift, seen=seen)
     to = to or Path(f"lineage-{folder.resolve().name}")
@@ -55,10 +55,10 @@ def write_lineage(
     }
     if descent.unknown_count:
         print(f"{folder}: of {descent.unknown_count:,} of the living no birth is journalled: left out", file=sys.stderr)
-    with writing(to, "--to"), ExitStack() as finished:
+    with report_disk_errors(to, "--to"), ExitStack() as finished:
         to.mkdir(parents=True, exist_ok=True)
         # all are written before any takes its place: an older lineage is replaced as a whole
-        half = {name: finished.enter_context(aside(to / name)) for name in told}
+        half = {name: finished.enter_context(replace_file(to / name)) for name in told}
         write_beings(half["lineage.parquet"], descent)
         write_clades(half["clades.parquet"], descent)
         half["tree.nwk"].write_text(newick(beings), "utf-8")

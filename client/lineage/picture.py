@@ -122,7 +122,7 @@ def charted(descent: Descent, journal: Journal) -> Chart:
 
     counts, founders = counted(descent.born), counted(~descent.born).sum(axis=1)
     living = np.bincount(mine[descent.living], minlength=len(order))
-    moments = [one for one in journal.metrics_from(0, MAX_MOMENTS) if one.tick <= descent.last_tick]
+    moments = [one for one in journal.history.metrics_from(0, MAX_MOMENTS) if one.tick <= descent.last_tick]
     tables = {name: table for one in moments for table, found in one.populations.items() for name in found}
     growing = {schema.name for schema in descent.world.laws.layout(descent.world)[1] if _grows(schema)}
     rows: list[Row] = []

@@ -11,9 +11,9 @@ from umwelt.agents.world_file import parse_world
 from umwelt.client.pictures import bodies
 from umwelt.client.pictures.scene import Beings, Scene, ground_colour, rgb, scattered, scene_of
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.remote_store import opened_store
-from umwelt.cluster.run.replay import region_at
-from umwelt.cluster.run.store import WORLD, aside
+from umwelt.cluster.run.remote_store import open_store
+from umwelt.cluster.run.replay import restore_region
+from umwelt.cluster.run.store import WORLD, replace_file
 from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.region import Region
 
@@ -45,7 +45,7 @@ def draw_run(
         )
     if zoom is not None and not MIN_ZOOM <= zoom <= MAX_ZOOM:
         raise UmweltError(f"--zoom {zoom}: use {MIN_ZOOM:g} to {MAX_ZOOM:g} pixels a cell")
-    store = opened_store(folder)
+    store = open_store(folder)
     world = parse_world(store.world_text(), str(store.folder / WORLD), store.folder.name).common
     if at is not None and not (0 <= at[0] < world.width and 0 <= at[1] < world.height):
         raise UmweltError(
@@ -58,13 +58,13 @@ def draw_run(
         )
     if tick is not None:
         journal = Journal.reading(store.journal)
-        reached = max(journal.last_tick(), *(entry.tick for entry in store.entries()), 0)
+        reached = max(journal.history.last_tick(), *(entry.tick for entry in store.entries()), 0)
         journal.close()
         if tick > reached:
             raise RunError(
                 f"--tick {tick}: {folder} has reached tick {reached}: give an earlier one, or resume it first"
             )
-    _, region, _ = region_at(store, tick)
+    _, region, _ = restore_region(store, tick)
     write(draw(region, width, height, at, zoom), out)
 
 
@@ -73,7 +73,7 @@ def write(pixels: np.ndarray, out: Path) -> None:
     from PIL import Image
 
     try:
-        with aside(out) as half:
+        with replace_file(out) as half:
             Image.fromarray(pixels).save(half)
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or error

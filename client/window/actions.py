@@ -7,7 +7,7 @@ from umwelt.client.window.captures import Captures
 from umwelt.client.window.feed.looks import GROUND_LAYERS
 from umwelt.client.window.input.inhabit import Inhabiting
 from umwelt.client.window.input.keys import ACTIONS, PANS, SPEEDS, ZOOMS
-from umwelt.client.window.input.tools import SPECTATOR_LINE, Hands
+from umwelt.client.window.input.tools import SPECTATOR_LINE, Toolbox
 from umwelt.client.window.navigation import Navigation
 from umwelt.client.window.panels.dock import Dock
 from umwelt.client.window.session import Session
@@ -25,7 +25,7 @@ class Actions:
     def __init__(
         self,
         session: Session,
-        hands: Hands,
+        toolbox: Toolbox,
         inhabiting: Inhabiting,
         timeline: Timeline,
         navigation: Navigation,
@@ -33,7 +33,7 @@ class Actions:
         dock: Dock,
         toggle_fullscreen: Callable[[], None],
     ):
-        self.session, self.hands, self.inhabiting, self.timeline = session, hands, inhabiting, timeline
+        self.session, self.toolbox, self.inhabiting, self.timeline = session, toolbox, inhabiting, timeline
         self.navigation, self.captures, self.dock = navigation, captures, dock
         self.by_name: dict[str, Callable[[], None]] = {
             "whole": navigation.show_whole_world,
@@ -61,7 +61,7 @@ class Actions:
         digit = name.lstrip("_")
         if control:
             if name == "Z":
-                self.hands.undo()
+                self.toolbox.fork_dialog.offer_undo()
             elif name == "Q":
                 self.session.quitting = True
         elif self.inhabiting.being and action not in WHILE_INHABITING:
@@ -75,7 +75,7 @@ class Actions:
         elif name in SPEEDS:
             self.change_speed(SPEEDS[name])
         elif digit.isdecimal():
-            self.hands.choose(int(digit) - 1)
+            self.toolbox.choose(int(digit) - 1)
 
     def release_key(self, name: str) -> None:
         """End what a key did while it was held."""
@@ -101,8 +101,8 @@ class Actions:
         """Release the inhabited being, else put the tool away, else deselect."""
         if self.inhabiting.being:
             self.inhabiting.end()
-        elif self.hands.tool != "look" or self.hands.asking is not None:
-            self.hands.cancel()
+        elif self.toolbox.tool != "look" or self.toolbox.fork_dialog.question is not None:
+            self.toolbox.cancel()
         else:
             self.session.select(0)
 

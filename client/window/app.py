@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from umwelt.client.connection.promises import PromisedConnection
 from umwelt.client.window.feed.camera import MAX_SCALE, MIN_SCALE, Camera
-from umwelt.client.window.session import NEAR_BYTES_PER_S, PromisedConnection, Session
+from umwelt.client.window.session import NEAR_BYTES_PER_S, Session
 from umwelt.sandbox.errors import RunError, UmweltError
 
 SIZE = (1280, 800)
@@ -127,9 +128,9 @@ def open_session(place: str | Path | None, keys: Path | None, demo: bool, sight:
         world = Demo()
     else:
         from umwelt.client.commands.remote import place_of
-        from umwelt.client.connection.api import core_of
+        from umwelt.client.connection.api import open_link
 
-        core = core_of(place_of(None if place is None else str(place)), keys, NEAR_BYTES_PER_S)
+        core = open_link(place_of(None if place is None else str(place)), keys, NEAR_BYTES_PER_S)
         world = PromisedConnection(core, ANSWER_S)
     try:
         known = world.core.known

@@ -6,12 +6,10 @@ delivered in `turn`, in the window's own thread.
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
-from umwelt.client.connection.api import Connection, Moment
-from umwelt.client.connection.connection import Core, Reply
+from umwelt.client.connection.promises import Promise
 from umwelt.client.window.answers import MALFORMED, Answers
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.feed import Feed
@@ -22,7 +20,7 @@ from umwelt.client.window.selection import Selected, Selection
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import KEEPER, WORLD
 from umwelt.cluster.wire.viewer_protocol import LIVE
-from umwelt.sandbox.errors import RunError, UmweltError
+from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Torus
 
 NEAR_BYTES_PER_S, FAR_BYTES_PER_S = 2.8e6, 0.95e6
@@ -30,57 +28,6 @@ NEAR_BYTES_PER_S, FAR_BYTES_PER_S = 2.8e6, 0.95e6
 MISSHAPEN = MALFORMED
 STALE_S = 2.5
 """The connection counts as lost when the gateway has sent nothing for this many seconds."""
-
-
-class Promise:
-    """An answer that will come: `convert` makes of the reply what was asked for."""
-
-    def __init__(self, asked: "Future[Reply]", what: str, convert: Callable[[Reply], Any], timeout_s: float):
-        self._asked, self.what, self._convert = asked, what, convert
-        self._end_s = time.monotonic() + timeout_s
-
-    @property
-    def done(self) -> bool:
-        """Whether there is an answer, or will be none."""
-        return self._asked.done() or time.monotonic() > self._end_s
-
-    @property
-    def answered(self) -> bool:
-        """Whether there is an answer, a refusal too; of what was not answered nobody knows whether it was done."""
-        return self._asked.done()
-
-    def result(self) -> Any:
-        """The answer; `UmweltError` where it was refused or did not come."""
-        if not self._asked.done():
-            self._asked.cancel()
-            raise RunError(f"{self.what}: no answer came: see whether the world still runs")
-        reply = self._asked.result()
-        try:
-            return self._convert(reply)
-        except MISSHAPEN as error:
-            raise RunError(f"{self.what}: an answer that is none: {' '.join(repr(error).split())[:200]}") from None
-
-
-class PromisedConnection(Connection):
-    """A connection whose questions and commands give promises."""
-
-    @property
-    def core(self) -> Core:
-        """The line to the gateway."""
-        return self._core
-
-    def _do(self, asked: "Future[Reply]", what: str, convert: Callable[[Reply], Any], timeout_s: float = 0.0) -> Any:
-        return Promise(asked, what, convert, timeout_s or self.timeout_s)
-
-    def _moment(self, tick: int) -> "PromisedMoment":
-        return PromisedMoment(self, tick)
-
-
-class PromisedMoment(Moment):
-    """A moment of the past whose questions give promises."""
-
-    def _do(self, asked: "Future[Reply]", what: str, convert: Callable[[Reply], Any], timeout_s: float = 0.0) -> Any:
-        return Promise(asked, what, convert, timeout_s or self.timeout_s)
 
 
 class Session:
@@ -103,7 +50,7 @@ class Session:
         self.reconnecting = False
         self.quitting = False
         self.done: list[Any] = []
-        """The commands that were given in this window (`tools.Done`), oldest first."""
+        """The commands that were given in this window (`sending.Done`), oldest first."""
         self.at_close: list[Callable[[], None]] = []
         """Called before the connection closes, so that what is held can be released."""
         self.awaited = LIVE

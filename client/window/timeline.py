@@ -6,7 +6,7 @@ which the window keeps showing what it showed. `panels.timeline` draws the strip
 
 from typing import Any, NamedTuple
 
-from umwelt.client.window.input.tools import fork
+from umwelt.client.window.input.fork_dialog import fork_run
 from umwelt.client.window.session import Session
 from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.errors import UmweltError
@@ -172,7 +172,7 @@ class Timeline:
 
     def fork(self) -> None:
         """Start a new run from the tick that is shown."""
-        fork(self.session, self.position)
+        fork_run(self.session, self.position)
 
     # --- once a frame
 

@@ -11,7 +11,7 @@ from umwelt.client.window.draw.stage import Stage
 from umwelt.client.window.feed.sky import wind_at
 from umwelt.client.window.gui import Gui
 from umwelt.client.window.input.inhabit import Inhabiting
-from umwelt.client.window.input.tools import Hands
+from umwelt.client.window.input.tools import Toolbox
 from umwelt.client.window.navigation import Navigation, Pixel
 from umwelt.client.window.panels import legend, recordings
 from umwelt.client.window.panels.dock import Dock
@@ -49,15 +49,15 @@ class Window(arcade.Window):
         session.camera.resize(*self.get_framebuffer_size())
         self.stage = Stage(self.ctx, session.known)
         self.gui = Gui(self)
-        self.hands, self.inhabiting, self.timeline = Hands(session), Inhabiting(session), Timeline(session)
+        self.toolbox, self.inhabiting, self.timeline = Toolbox(session), Inhabiting(session), Timeline(session)
         self.navigation = Navigation(session, self.get_pixel_ratio)
-        self.pointer = Pointer(session, self.hands, self.navigation)
+        self.pointer = Pointer(session, self.toolbox, self.navigation)
         self.captures = Captures(session, self.pixels)
         self.dock, self.toolbar, self.timeline_strip = Dock(), Toolbar(), TimelineStrip(self.timeline)
         self.dock.visible = panels
         self.actions = Actions(
             session,
-            self.hands,
+            self.toolbox,
             self.inhabiting,
             self.timeline,
             self.navigation,
@@ -65,7 +65,7 @@ class Window(arcade.Window):
             self.dock,
             self.toggle_fullscreen,
         )
-        self.dock.hooks = Hooks(self.actions.inhabit, self.hands)
+        self.dock.hooks = Hooks(self.actions.inhabit, self.toolbox)
         self._panels_drawn = False
 
     # --- frames
@@ -76,7 +76,7 @@ class Window(arcade.Window):
         self.navigation.turn(seconds)
         self.session.turn(seconds)
         now_s = self.session.clock()
-        self.hands.turn(now_s)
+        self.toolbox.turn(now_s)
         self.inhabiting.turn(now_s)
         self.timeline.turn(now_s)
         self.captures.turn()
@@ -88,7 +88,7 @@ class Window(arcade.Window):
         self.clear()
         self._draw_world()
         self.captures.add_frame()
-        self._panels_drawn = self.dock.visible or self.hands.asking is not None
+        self._panels_drawn = self.dock.visible or self.toolbox.fork_dialog.question is not None
         if self._panels_drawn:
             self.gui.begin(1 / FRAMES_PER_S)
             self._draw_panels()
@@ -96,7 +96,7 @@ class Window(arcade.Window):
 
     def _draw_world(self) -> None:
         session, camera, overlay = self.session, self.session.camera, self.stage.overlay
-        rings, lines = self.hands.marks() if session.shown == LIVE else ([], [])
+        rings, lines = self.toolbox.marks() if session.shown == LIVE else ([], [])
         selected, place = session.selected, session.selected_place()
         if session.looks.senses and selected is not None and selected.being is not None and place is not None:
             sense_rings, sense_lines = sense_marks(selected.being, *place) if not selected.gone else ([], [])
@@ -109,10 +109,10 @@ class Window(arcade.Window):
     def _draw_panels(self) -> None:
         session = self.session
         if not self.dock.visible:
-            self.toolbar.draw_question(self.hands)
+            self.toolbar.draw_question(self.toolbox.fork_dialog)
             return
         self.dock.draw(session)
-        self.toolbar.draw(session, self.hands)
+        self.toolbar.draw(session, self.toolbox)
         self.timeline_strip.draw()
         self.inhabiting.draw()
         shown_legend = self.stage.legend(session.feed.frame, session.looks)
@@ -216,4 +216,4 @@ class Window(arcade.Window):
         """The window loses the keyboard: no key counts as held any more."""
         self.gui.on_focus(False)
         self.navigation.release_all_keys()
-        self.inhabiting.let_go()
+        self.inhabiting.release_keys()

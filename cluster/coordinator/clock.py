@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from umwelt.cluster.wire.protocol import Beat, Member
+from umwelt.cluster.wire.protocol import Heartbeat, Member
+from umwelt.sandbox.errors import CommandError
 from umwelt.sandbox.region import Torus
 
 EXCHANGES = (1, 2, 4, 8)
@@ -20,7 +21,7 @@ STRIDE_S = 1.0
 
 
 @dataclass
-class Pace:
+class WorldClock:
     """How far time may go."""
 
     last_tick: int | None = None
@@ -53,29 +54,28 @@ class Pace:
         self.reached = max(self.reached, through)
         return through
 
-    def order(self, what: str, value: float, granted: int, now_s: float) -> str:
-        """Do what a person asks of time; gives a line if it cannot be done."""
+    def order(self, what: str, value: float, granted: int, now_s: float) -> None:
+        """Pause, resume, step or change the speed; raises CommandError for an order that is not valid."""
         if what == "pause":
             self.paused, self.until = True, max(granted, self.reached)
         elif what == "go":
             self.paused = False
         elif what == "step":
             if not 1 <= value <= MAX_SPEED or value != int(value):
-                return f"step {value:g}: give a whole number of ticks, 1 or more"
+                raise CommandError(f"step {value:g}: give a whole number of ticks, 1 or more")
             resting = max(granted, self.reached, self.until if self.paused else 0)
             self.paused, self.until = True, resting + int(value)
         elif what == "speed":
             if not 0 <= value <= MAX_SPEED:
-                return f"speed {value:g}: give ticks a second, 0 for as fast as it goes"
+                raise CommandError(f"speed {value:g}: give ticks a second, 0 for as fast as it goes")
             self.speed = value
         else:
-            return f"{what}: nobody knows this order"
+            raise CommandError(f"{what}: nobody knows this order")
         self.begin(granted, now_s)
-        return ""
 
 
 @dataclass
-class Stride:
+class TickRate:
     """How long the whole world takes for a tick, as seen by the directory: with all that nodes wait for each other."""
 
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
@@ -111,7 +111,9 @@ def window_share(height: int, width: int, reach: int, ticks_per_exchange: int) -
     return sum((height + 2 * g) * (width + 2 * g) for g in grown) / len(grown) / (height * width)
 
 
-def exchange_ticks(current: int, beats: Sequence[Beat], members: Sequence[Member], torus: Torus, reach: int) -> int:
+def exchange_ticks(
+    current: int, beats: Sequence[Heartbeat], members: Sequence[Member], torus: Torus, reach: int
+) -> int:
     """The number of ticks an exchange that makes the slowest node's ticks shortest, by what was measured.
 
     A tick costs the work on the window, and its share of the way to the neighbours and back.

@@ -1,10 +1,10 @@
 """Who holds what, and until when: membership and time, without I/O. Events in, instructions out.
 
-Time is granted: every node gets the same grant, "run through tick T; these deeds at these ticks". Deeds are journalled
-before they are granted, and take effect at the first tick after all that was granted so far.
+Time is granted: every node gets the same grant, "run through tick T; these commands at these ticks". Commands are
+journalled before they are granted, and take effect at the first tick after all that was granted so far.
 
 Membership changes one way. A tick is chosen that is safe (the present one, with a snapshot taken there; or the last
-complete snapshot, after a death), the torus is cut anew, every node loads its rectangle, deeds are replayed, and the
+complete snapshot, after a death), the torus is cut anew, every node loads its rectangle, commands are replayed, and the
 world goes on. Each map has an epoch; what comes from an older one is dropped.
 
     gathering   waiting for nodes                        -> dividing
@@ -19,11 +19,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from umwelt.cluster import events
-from umwelt.cluster.coordinator.clock import Pace, Stride, exchange_ticks, threads_each
-from umwelt.cluster.coordinator.state import Known, Node, Taking, Wishes, merged, status
+from umwelt.cluster.coordinator.clock import TickRate, WorldClock, exchange_ticks, threads_each
+from umwelt.cluster.coordinator.state import NodeRecord, RunOptions, RunState, SnapshotRound, merged, status
 from umwelt.cluster.partition import imbalance
 from umwelt.cluster.run.hash_chain import GRID_TICKS
 from umwelt.cluster.wire import protocol as say
+from umwelt.sandbox.errors import BusyError, CommandError, RunError, UmweltError
 
 RECORD_EVERY_TICKS = GRID_TICKS
 AHEAD_S = 0.1
@@ -41,17 +42,17 @@ EVENTS_KEPT = 50
 MAX_WAITING_NODES = 1000
 MAX_ATTENDANTS = 256
 MAX_TICKETS = 10_000
-MAX_PENDING_DEEDS = 10_000
+MAX_PENDING_COMMANDS = 10_000
 FURTHEST_TICKS = 1_000_000
-"""How far ahead a deed may be wished, and how far beyond what we know a node may claim to have been."""
+"""How far ahead a command may be wished, and how far beyond what we know a node may claim to have been."""
 MAX_SPENT_KEYS = 10_000
 SAY_AGAIN_S = 1.0
 
 
-class Directory:
+class CoordinatorMachine:
     """See the page's top."""
 
-    def __init__(self, known: Known, wishes: Wishes, welcome: say.Welcome, seals: dict[str, str], protocol: str):
+    def __init__(self, known: RunState, wishes: RunOptions, welcome: say.Welcome, seals: dict[str, str], protocol: str):
         self.known, self.wishes, self.welcome, self.seals, self.protocol = known, wishes, welcome, seals, protocol
         self.phase = "gathering"
         self.epoch = known.epoch
@@ -64,22 +65,22 @@ class Directory:
         self.granted = known.tick
         self.horizon = max(known.horizon, known.tick)
         self.number = known.next_number
-        self.deeds = list(known.deeds)
+        self.commands = list(known.commands)
         self.tickets = {ticket: (tick, number) for ticket, tick, number in known.tickets}
         self.tickets = dict(sorted(self.tickets.items(), key=lambda item: item[1][1])[-MAX_TICKETS:])
-        self.nodes: dict[str, Node] = {}
+        self.nodes: dict[str, NodeRecord] = {}
         self.spent: dict[str, bool] = {}
         """Keys of nodes that are none any more, the latest of them, and whether they were let go."""
         self.map: list[say.Member] = []
         self.ticks_per_exchange = wishes.ticks_per_exchange or 1
-        self.records: dict[int, dict[str, say.Recorded]] = {}
-        self.latest: say.Recorded | None = None
+        self.records: dict[int, dict[str, say.TickRecord]] = {}
+        self.latest: say.TickRecord | None = None
         self.totals: dict[int, tuple[int, int]] = {}
-        self.taking: Taking | None = None
+        self.taking: SnapshotRound | None = None
         self.stopping = ""
         self.reason = "the world begins" if not known.epoch else "the world goes on"
-        self.pace = Pace(last_tick=wishes.last_tick)
-        self.stride = Stride()
+        self.pace = WorldClock(last_tick=wishes.last_tick)
+        self.stride = TickRate()
         self.attendants: dict[Any, float] = {}
         self.events: list[tuple[int, str]] = []
         self.names = 0
@@ -96,11 +97,11 @@ class Directory:
         """What is to be done because of an event."""
         return getattr(self, f"_on_{type(event).__name__.lower()}")(event)
 
-    def _on_arrived(self, event: events.Arrived) -> list[Any]:
+    def _on_messagereceived(self, event: events.MessageReceived) -> list[Any]:
         handler = getattr(self, f"_take_{type(event.message).__name__.lower()}", None)
         return handler(event) if handler is not None else []
 
-    def _on_clock(self, event: events.Clock) -> list[Any]:
+    def _on_timer(self, event: events.Timer) -> list[Any]:
         self.now_s = event.now_s
         if self._gathering_s < 0:
             self._gathering_s = self._marked_s = self._kept_s = self._judged_s = self._changed_s = self.now_s
@@ -123,14 +124,14 @@ class Directory:
 
     # --- coming and going
 
-    def _take_hello(self, event: events.Arrived) -> list[Any]:
+    def _take_hello(self, event: events.MessageReceived) -> list[Any]:
         hello: say.Hello = event.message  # type: ignore[assignment]
         if hello.protocol != self.protocol:
             line = "this node speaks another version of Umwelt: install the same one"
-            return [events.Send(event.sender, say.Refused(line))]
-        return [events.Send(event.sender, self.welcome)]
+            return [events.SendMessage(event.sender, say.Refused(line))]
+        return [events.SendMessage(event.sender, self.welcome)]
 
-    def _take_join(self, event: events.Arrived) -> list[Any]:
+    def _take_join(self, event: events.MessageReceived) -> list[Any]:
         join: say.Join = event.message  # type: ignore[assignment]
         if join.key in self.nodes:
             self._known_node(event)
@@ -144,11 +145,11 @@ class Directory:
                 line = f"the {what} of this node are not those of the world: install the same Umwelt and species"
                 said_lately, self._refused_s = self.now_s - self._refused_s < SAY_AGAIN_S, self.now_s
                 said = [] if said_lately else [self._say(f"{join.host[:80]}: refused: other {what[:80]}")]
-                return [events.Send(event.sender, say.Refused(line)), *said]
+                return [events.SendMessage(event.sender, say.Refused(line)), *said]
         before = [node for node in self.nodes.values() if node.join.address == join.address]
         gone = [instruction for node in before for instruction in self._died(node, "began anew")]
         name = self._name(join.name[:80])
-        self.nodes[join.key] = Node(join.key, name, event.sender, join, self.now_s)
+        self.nodes[join.key] = NodeRecord(join.key, name, event.sender, join, self.now_s)
         self.horizon = max(self.horizon, min(join.reached, max(self.known.horizon, self.granted) + FURTHEST_TICKS))
         said = [self._say(f"{name} joined")] if self.epoch > self.known.epoch else []
         return gone + said + self._place(f"{name} joined")
@@ -167,20 +168,20 @@ class Directory:
             wished = f"node-{self.names}"
         return wished
 
-    def _take_leave(self, event: events.Arrived) -> list[Any]:
+    def _take_leaverequest(self, event: events.MessageReceived) -> list[Any]:
         key = event.message.key  # type: ignore[attr-defined]
         node = self.nodes.get(key)
         if node is None:
             return [self._farewell(event.sender, key)]
         return self._let_go(node) if node.sender == event.sender else []
 
-    def _let_go(self, node: Node) -> list[Any]:
+    def _let_go(self, node: NodeRecord) -> list[Any]:
         node.going = True
         if not self._member(node):
             return [self._forget(node)]
         return self._place(f"{node.name} leaves")
 
-    def _forget(self, node: Node) -> events.Send:
+    def _forget(self, node: NodeRecord) -> events.SendMessage:
         """It is none of us any more."""
         del self.nodes[node.key]
         self.spent[node.key] = node.going
@@ -188,17 +189,17 @@ class Directory:
             del self.spent[next(iter(self.spent))]
         return self._farewell(node.sender, node.key)
 
-    def _farewell(self, sender: Any, key: str) -> events.Send:
+    def _farewell(self, sender: Any, key: str) -> events.SendMessage:
         """Who was let go ends; anybody else may come again under another key."""
-        return events.Send(
+        return events.SendMessage(
             sender, say.Stop("left the world, which goes on") if self.spent.get(key) else say.Fenced(key)
         )
 
-    def _member(self, node: Node) -> bool:
+    def _member(self, node: NodeRecord) -> bool:
         return any(member.key == node.key for member in self.map)
 
     @property
-    def members(self) -> list[Node]:
+    def members(self) -> list[NodeRecord]:
         """The nodes of the present map that live."""
         return [self.nodes[member.key] for member in self.map if member.key in self.nodes]
 
@@ -207,7 +208,7 @@ class Directory:
         dead = [node for node in self.nodes.values() if self.now_s - node.seen_s > self._patience_s(node)]
         return [instruction for node in dead for instruction in self._died(node, "was not heard of any more")]
 
-    def _patience_s(self, node: Node) -> float:
+    def _patience_s(self, node: NodeRecord) -> float:
         if not self._member(node) or not node.ready:
             return LOADING_DEAD_AFTER_S
         beat = node.beat
@@ -224,7 +225,7 @@ class Directory:
         found = [node for node in self.nodes.values() if (node.join.pid, node.join.host) == (pid, host)]
         return [instruction for node in found for instruction in self._died(node, "died")]
 
-    def _died(self, node: Node, how: str) -> list[Any]:
+    def _died(self, node: NodeRecord, how: str) -> list[Any]:
         if node.key not in self.nodes:
             return []
         was_member = self._member(node)
@@ -262,9 +263,9 @@ class Directory:
             return [self._forget(node) for node in list(self.nodes.values())]
         self.phase = "dividing"
         parts = min(len(staying), self.wishes.max_parts)
-        return [events.Divide(self.epoch, self.snapshot, parts, self.known.reach * self.ticks_per_exchange)]
+        return [events.DivideTorus(self.epoch, self.snapshot, parts, self.known.reach * self.ticks_per_exchange)]
 
-    def _on_divided(self, event: events.Divided) -> list[Any]:
+    def _on_torusdivided(self, event: events.TorusDivided) -> list[Any]:
         if event.epoch != self.epoch or self.phase != "dividing":
             return []
         staying = [node for node in self.nodes.values() if not node.going][: len(event.rectangles)]
@@ -283,16 +284,16 @@ class Directory:
         self._changed_s = self.now_s
         for node in staying:
             node.ready, node.tick, node.notes, node.beat, node.seen_s = False, self.tick, 0, None, self.now_s
-        out: list[Any] = [events.Open(self.epoch, self.tick, tuple(self.map), self.reason)]
+        out: list[Any] = [events.JournalMap(self.epoch, self.tick, tuple(self.map), self.reason)]
         out += fences
         out += [self._say(f"{node.name} left") for node in gone]
         return out + [self._assign(node) for node in staying]
 
-    def _assign(self, node: Node) -> events.Send:
+    def _assign(self, node: NodeRecord) -> events.SendMessage:
         which = next(i for i, member in enumerate(self.map) if member.key == node.key)
         node.assigned_s = self.now_s
         threads = threads_each(node.join.host, node.join.cores, [other.join.host for other in self.members])
-        assign = say.Assign(
+        assign = say.Assignment(
             self.epoch,
             self.pass_key,
             self.tick,
@@ -303,7 +304,7 @@ class Directory:
             threads,
             RECORD_EVERY_TICKS,
         )
-        return events.Send(node.sender, assign)
+        return events.SendMessage(node.sender, assign)
 
     def _assign_again(self) -> list[Any]:
         late = [n for n in self.members if not n.ready and self.now_s - n.assigned_s >= ASSIGN_AGAIN_S]
@@ -311,7 +312,7 @@ class Directory:
 
     # --- what nodes tell
 
-    def _known_node(self, event: events.Arrived) -> Node | None:
+    def _known_node(self, event: events.MessageReceived) -> NodeRecord | None:
         """Who says this; None for who is, or stands where, none of our nodes: a node calls from where it joined."""
         node = self.nodes.get(event.message.key)  # type: ignore[attr-defined]
         if node is None or node.sender != event.sender:
@@ -319,8 +320,8 @@ class Directory:
         node.seen_s = self.now_s
         return node
 
-    def _take_beat(self, event: events.Arrived) -> list[Any]:
-        beat: say.Beat = event.message  # type: ignore[assignment]
+    def _take_heartbeat(self, event: events.MessageReceived) -> list[Any]:
+        beat: say.Heartbeat = event.message  # type: ignore[assignment]
         node = self._known_node(event)
         if node is None:
             return [self._farewell(event.sender, event.message.key)]  # type: ignore[attr-defined]
@@ -329,8 +330,8 @@ class Directory:
         node.beat, node.tick = beat, max(node.tick, beat.tick)
         return self._grant() if self.phase == "running" and beat.tick >= self.granted else []
 
-    def _take_note(self, event: events.Arrived) -> list[Any]:
-        note: say.Note = event.message  # type: ignore[assignment]
+    def _take_numberedreport(self, event: events.MessageReceived) -> list[Any]:
+        note: say.NumberedReport = event.message  # type: ignore[assignment]
         node = self._known_node(event)
         if node is None:
             return [self._farewell(event.sender, event.message.key)]  # type: ignore[attr-defined]
@@ -340,13 +341,13 @@ class Directory:
         content = note.content
         if isinstance(content, say.Ready):
             return self._take_ready(node)
-        if isinstance(content, say.Recorded):
+        if isinstance(content, say.TickRecord):
             return self._take_recorded(node, content, event.raw)
-        if isinstance(content, say.Kept):
+        if isinstance(content, say.SnapshotPart):
             return self._take_kept(node, content, event.sender)
         return self._take_failed(node, content)
 
-    def _take_ready(self, node: Node) -> list[Any]:
+    def _take_ready(self, node: NodeRecord) -> list[Any]:
         node.ready = True
         if self.phase != "assigning" or not all(other.ready for other in self.members):
             return []
@@ -357,7 +358,7 @@ class Directory:
         out: list[Any] = [self._say(f"{self.reason}: {len(self.map)} node{'s' if len(self.map) > 1 else ''}")]
         return [*out, *self._grant()]
 
-    def _take_failed(self, node: Node, failed: say.Failed) -> list[Any]:
+    def _take_failed(self, node: NodeRecord, failed: say.Failure) -> list[Any]:
         if failed.fatal:
             return self.broken(failed.line)
         return self._died(node, f"failed ({failed.line})")
@@ -366,8 +367,8 @@ class Directory:
         """The world cannot go on: nothing that was saved is touched."""
         return [self._say(line), *self._rest(line)]
 
-    def _take_recorded(self, node: Node, recorded: say.Recorded, raw: Sequence[Any]) -> list[Any]:
-        out: list[Any] = [events.EnterBirths(raw)] if raw and len(raw[0]) else []
+    def _take_recorded(self, node: NodeRecord, recorded: say.TickRecord, raw: Sequence[Any]) -> list[Any]:
+        out: list[Any] = [events.JournalBirths(raw)] if raw and len(raw[0]) else []
         if not self.tick <= recorded.tick <= self.granted:
             return out
         node.tick = max(node.tick, recorded.tick)
@@ -382,8 +383,10 @@ class Directory:
         self.totals = {tick: found for tick, found in self.totals.items() if tick > recorded.tick - 4096}
         self.totals[recorded.tick] = (births, deaths)
         if self.latest is None or recorded.tick >= self.latest.tick:
-            self.latest = say.Recorded(whole.tick, whole.digest, 0, births, deaths, whole.populations, whole.substances)
-        out.append(events.Enter(recorded.tick, whole.digest, births, deaths, whole.populations, whole.substances))
+            self.latest = say.TickRecord(
+                whole.tick, whole.digest, 0, births, deaths, whole.populations, whole.substances
+            )
+        out.append(events.JournalTick(recorded.tick, whole.digest, births, deaths, whole.populations, whole.substances))
         return out
 
     # --- snapshots
@@ -405,33 +408,33 @@ class Directory:
             return []
         if tick == self.tick and (not kept or self.snapshot.startswith("tick-")):
             return self._changed(reason) if reason else []
-        self.taking = Taking(tick, kept, reason)
+        self.taking = SnapshotRound(tick, kept, reason)
         return [events.BeginSnapshot(self.epoch, tick, kept), *self._grant(force=True)]
 
-    def _take_kept(self, node: Node, kept: say.Kept, sender: Any) -> list[Any]:
+    def _take_kept(self, node: NodeRecord, kept: say.SnapshotPart, sender: Any) -> list[Any]:
         taking = self.taking
         if taking is None or (taking.tick, taking.kept) != (kept.tick, kept.kept):
             return []
         if kept.line:
-            return self._on_completed(events.Completed(self.epoch, taking.tick, taking.kept, kept.line))
+            return self._on_snapshotcompleted(events.SnapshotCompleted(self.epoch, taking.tick, taking.kept, kept.line))
         held = next(member.rectangle for member in self.map if member.key == node.key)
         if kept.part.get("rectangle") != list(held):
             return self._died(node, "sent another part than its own")
         self._mark_cost_s = kept.cost_s if not self._mark_cost_s else max(0.8 * self._mark_cost_s, kept.cost_s)
         if kept.files:
             taking.coming[node.key] = kept
-            return [events.Fetch(self.epoch, kept.tick, kept.kept, node.key, sender, held, tuple(kept.files))]
+            return [events.FetchPart(self.epoch, kept.tick, kept.kept, node.key, sender, held, tuple(kept.files))]
         taking.parts[node.key] = kept
         return self._complete()
 
-    def _on_fetched(self, event: events.Fetched) -> list[Any]:
+    def _on_partfetched(self, event: events.PartFetched) -> list[Any]:
         taking = self.taking
         if taking is None or not self._is_taken(event):
             return []
         taking.parts[event.key] = taking.coming[event.key]
         return self._complete()
 
-    def _is_taken(self, event: events.Fetched | events.Completed) -> bool:
+    def _is_taken(self, event: events.PartFetched | events.SnapshotCompleted) -> bool:
         """Whether this is about the snapshot that is being taken: a mark may give way to a kept one of its tick."""
         taking = self.taking
         return taking is not None and (event.epoch, event.tick, event.kept) == (self.epoch, taking.tick, taking.kept)
@@ -445,9 +448,9 @@ class Directory:
         parts = tuple(taking.parts[member.key].part for member in self.map)
         controls = taking.parts[self.map[0].key].controls
         births, deaths = self.totals[taking.tick]
-        return [events.Complete(self.epoch, taking.tick, taking.kept, parts, controls, births, deaths)]
+        return [events.CompleteSnapshot(self.epoch, taking.tick, taking.kept, parts, controls, births, deaths)]
 
-    def _on_completed(self, event: events.Completed) -> list[Any]:
+    def _on_snapshotcompleted(self, event: events.SnapshotCompleted) -> list[Any]:
         taking = self.taking
         if taking is None or not self._is_taken(event):
             return []
@@ -462,7 +465,7 @@ class Directory:
         self.tick = event.tick
         self.snapshot = ("tick-" if taking.kept else "mark-") + f"{event.tick:012d}"
         self.at_snapshot = self.totals[event.tick]
-        self.deeds = [deed for deed in self.deeds if deed.tick >= event.tick]
+        self.commands = [command for command in self.commands if command.tick >= event.tick]
         return self._changed(taking.reason) if taking.reason else []
 
     def _changed(self, reason: str) -> list[Any]:
@@ -473,8 +476,8 @@ class Directory:
 
     def _rest(self, line: str = "") -> list[Any]:
         self.phase = "resting"
-        lets = [events.Send(node.sender, say.Stop(line)) for node in self.nodes.values()]
-        return [*lets, *self._report(), events.Rest(line)]
+        lets = [events.SendMessage(node.sender, say.Stop(line)) for node in self.nodes.values()]
+        return [*lets, *self._report(), events.EndRun(line)]
 
     # --- time
 
@@ -501,10 +504,10 @@ class Directory:
         self.granted, self._granted_s = through, self.now_s
         self.horizon = max(self.horizon, through)
         out = []
-        snapshots = [say.Snapshot(self.taking.tick, self.taking.kept)] if self.taking is not None else []
+        snapshots = [say.SnapshotRequest(self.taking.tick, self.taking.kept)] if self.taking is not None else []
         for node in self.members:
-            deeds = [deed for deed in self.deeds if node.tick <= deed.tick < through]
-            out.append(events.Send(node.sender, say.Grant(self.epoch, through, deeds, snapshots, node.notes)))
+            commands = [command for command in self.commands if node.tick <= command.tick < through]
+            out.append(events.SendMessage(node.sender, say.Grant(self.epoch, through, commands, snapshots, node.notes)))
         return out
 
     def _judge(self) -> list[Any]:
@@ -529,38 +532,52 @@ class Directory:
 
     # --- people
 
-    def _take_submit(self, event: events.Arrived) -> list[Any]:
-        submit: say.Submit = event.message  # type: ignore[assignment]
+    def _take_submitcommands(self, event: events.MessageReceived) -> list[Any]:
+        submit: say.SubmitCommands = event.message  # type: ignore[assignment]
         known = self.tickets.get(submit.ticket)
         if known is not None:
-            return [events.Send(event.sender, say.Settled(submit.ticket, *known))]
+            return [events.SendMessage(event.sender, say.TicketResult(submit.ticket, *known))]
         if self.phase == "resting":
             return [
-                events.Send(event.sender, say.Settled(submit.ticket, -1, 0, "the world rests: umwelt resume wakes it"))
+                events.SendMessage(
+                    event.sender,
+                    say.TicketResult(submit.ticket, -1, 0, "the world rests: umwelt resume wakes it", "run"),
+                )
             ]
         tick, now = max(self.horizon, self.granted, submit.tick), max(self.horizon, self.granted)
-        if tick > now + FURTHEST_TICKS or len(self.deeds) + len(submit.deeds) > MAX_PENDING_DEEDS:
-            line = "too much at once: try again later" if tick == now else f"tick {tick} is too far ahead of tick {now}"
-            return [events.Send(event.sender, say.Settled(submit.ticket, -1, 0, line))]
-        deeds = tuple(say.Deed(tick, self.number + i, content) for i, content in enumerate(submit.deeds))
-        self.number += len(deeds)
-        self.deeds += deeds
-        self.tickets[submit.ticket] = (tick, deeds[0].number if deeds else 0)
+        if tick > now + FURTHEST_TICKS or len(self.commands) + len(submit.commands) > MAX_PENDING_COMMANDS:
+            refusal = (
+                CommandError(f"tick {tick} is too far ahead of tick {now}: give an earlier one")
+                if tick > now + FURTHEST_TICKS
+                else BusyError("too much at once: try again later")
+            )
+            return [
+                events.SendMessage(event.sender, say.TicketResult(submit.ticket, -1, 0, str(refusal), refusal.code))
+            ]
+        commands = tuple(
+            say.ScheduledCommand(tick, self.number + i, content) for i, content in enumerate(submit.commands)
+        )
+        self.number += len(commands)
+        self.commands += commands
+        self.tickets[submit.ticket] = (tick, commands[0].number if commands else 0)
         if len(self.tickets) > MAX_TICKETS:
             del self.tickets[next(iter(self.tickets))]
-        settled = say.Settled(submit.ticket, *self.tickets[submit.ticket])
-        return [events.EnterDeeds(submit.ticket, deeds), events.Send(event.sender, settled)]
+        settled = say.TicketResult(submit.ticket, *self.tickets[submit.ticket])
+        return [events.JournalCommands(submit.ticket, commands), events.SendMessage(event.sender, settled)]
 
-    def _take_order(self, event: events.Arrived) -> list[Any]:
+    def _take_order(self, event: events.MessageReceived) -> list[Any]:
         order: say.Order = event.message  # type: ignore[assignment]
-        line, out = "", []
+        error: UmweltError | None = None
+        out: list[Any] = []
         if order.what == "leave":
             found = [node for node in self.nodes.values() if node.name == order.name]
             if not found:
                 names = ", ".join(sorted(node.name for node in self.nodes.values()))
-                line = f"{order.name}: no node of that name: there are {names or 'none'}"
+                error = RunError(f"{order.name}: no node of that name: there are {names or 'none'}")
             elif len(self.nodes) == 1:
-                line = f"{order.name} holds the whole world: stop the world with umwelt stop, or let another join first"
+                error = RunError(
+                    f"{order.name} holds the whole world: stop the world with umwelt stop, or let another join first"
+                )
             else:
                 out = self._let_go(found[0])
         elif order.what == "stop":
@@ -569,14 +586,18 @@ class Directory:
                 out = self._rest()
         elif order.what == "save":
             out = self._take_snapshot(self.granted, True) if self.phase == "running" and not self.taking else []
-            line = "" if out else "the world is busy saving or changing: try again"
+            error = None if out else BusyError("the world is busy saving or changing: try again")
         else:
-            line = self.pace.order(order.what, order.value, self.granted, self.now_s)
+            try:
+                self.pace.order(order.what, order.value, self.granted, self.now_s)
+            except CommandError as refusal:
+                error = refusal
             self.stride.begin()
             out = self._grant()
-        return [events.Send(event.sender, say.Settled(order.ticket, self.granted, 0, line)), *out]
+        line, code = (str(error), error.code) if error is not None else ("", "")
+        return [events.SendMessage(event.sender, say.TicketResult(order.ticket, self.granted, 0, line, code)), *out]
 
-    def _take_attend(self, event: events.Arrived) -> list[Any]:
+    def _take_statussubscription(self, event: events.MessageReceived) -> list[Any]:
         if event.sender not in self.attendants:
             if len(self.attendants) >= MAX_ATTENDANTS:
                 return []
@@ -589,9 +610,9 @@ class Directory:
         self.attendants = {who: seen_s for who, seen_s in self.attendants.items() if self.now_s - seen_s < 10}
         if not self.attendants:
             return []
-        report = say.Report(status(self), self.epoch, self.pass_key, self.map)
-        return [events.Send(who, report) for who in self.attendants]
+        report = say.StatusReport(status(self), self.epoch, self.pass_key, self.map)
+        return [events.SendMessage(who, report) for who in self.attendants]
 
-    def _say(self, line: str) -> events.Say:
+    def _say(self, line: str) -> events.Announce:
         self.events = [*self.events[1 - EVENTS_KEPT :], (self.granted, line)]
-        return events.Say(line)
+        return events.Announce(line)

@@ -17,32 +17,32 @@ import msgspec
 
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.coordinator.driver import Steward
-from umwelt.cluster.coordinator.machine import Directory
-from umwelt.cluster.coordinator.state import Known, Wishes
-from umwelt.cluster.coordinator.storage import RunBooks, newest_good
+from umwelt.cluster.coordinator.driver import CoordinatorDriver
+from umwelt.cluster.coordinator.machine import CoordinatorMachine
+from umwelt.cluster.coordinator.state import RunOptions, RunState
+from umwelt.cluster.coordinator.storage import RunStorage, newest_good
 from umwelt.cluster.fingerprint import seals_of
 from umwelt.cluster.partition import max_parts
-from umwelt.cluster.process import Ending, announce, reported, settings_from_arguments
+from umwelt.cluster.process import StopSignal, announce, read_settings, report_errors
 from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.remote_store import FarStore, opened_store
-from umwelt.cluster.run.replay import described_world
+from umwelt.cluster.run.remote_store import RemoteStore, open_store
+from umwelt.cluster.run.replay import read_run_world
 from umwelt.cluster.run.store import Entry, Store
-from umwelt.cluster.run.verify import keep_ledger
-from umwelt.cluster.wire.keys import KEEPER, NODE, WORLD, Keys, ledger_secret
-from umwelt.cluster.wire.protocol import PROTOCOL, Order, Welcome
+from umwelt.cluster.run.verify import update_chain
+from umwelt.cluster.wire.keys import KEEPER, NODE, WORLD, Keys, load_chain_secret
+from umwelt.cluster.wire.protocol import PROTOCOL_VERSION, Order, Welcome
 from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.errors import RunError
 
-DIRECTORY, CLAIM = "directory.json", ".directory.lock"
+COORDINATOR_FILE, CLAIM = "directory.json", ".directory.lock"
 TURN_S = 0.02
 ORPHAN_S = 20.0
 """How long an orphaned directory tries to save before it ends."""
 
 
-class SeatSettings(msgspec.Struct):
+class CoordinatorSettings(msgspec.Struct):
     """What the directory's process is started with."""
 
     run: str
@@ -59,22 +59,22 @@ class SeatSettings(msgspec.Struct):
     """How long to wait for all nodes, where a run goes on."""
 
 
-def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, manifest: snapshot.Manifest) -> Known:
+def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, manifest: snapshot.Manifest) -> RunState:
     """What a run's folder tells a directory."""
     tick = manifest.tick
-    deeds = list(journal.deeds(tick))
-    return Known(
+    commands = list(journal.history.commands(tick))
+    return RunState(
         torus_of(world),
         world.laws.light_speed,
         tick,
         entry.name,
         manifest.counts["births"],
         manifest.counts["deaths"],
-        max(journal.last_epoch(), manifest.epoch),
-        1 + journal.last_number(),
-        max(tick, 1 + journal.last_tick()),
-        tuple(deed for _, deed in deeds),
-        tuple((ticket, deed.tick, deed.number) for ticket, deed in reversed(list(journal.deeds()))),
+        max(journal.history.last_epoch(), manifest.epoch),
+        1 + journal.history.last_number(),
+        max(tick, 1 + journal.history.last_tick()),
+        tuple(command for _, command in commands),
+        tuple((ticket, command.tick, command.number) for ticket, command in reversed(list(journal.history.commands()))),
     )
 
 
@@ -98,34 +98,34 @@ def claimed(folder: Path, within_s: float = ORPHAN_S + 5.0) -> TextIO:
             return file
 
 
-class Seat:
+class CoordinatorProcess:
     """The directory in its process."""
 
-    def __init__(self, settings: SeatSettings):
+    def __init__(self, settings: CoordinatorSettings):
         self.settings = settings
-        store = opened_store(Path(settings.run).resolve())
+        store = open_store(Path(settings.run).resolve())
         self._claim = claimed(store.folder)
-        world = described_world(store)
+        world = read_run_world(store)
         keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
         entry, manifest, passed = newest_good(store, world)
         for line in passed:
             print(f"umwelt: {line}", file=sys.stderr, flush=True)
-        store.tidy()
+        store.remove_unfinished()
         self.journal = Journal(store.journal)
-        secret = ledger_secret(Path(settings.keys)) if settings.keys else None
-        if secret is not None and not self.journal.head_stands():
+        secret = load_chain_secret(Path(settings.keys)) if settings.keys else None
+        if secret is not None and not self.journal.chain.has_last_head():
             raise RunError(
-                f"{store.journal}: its last head is not of this ledger: umwelt verify {store.folder} tells what was "
-                "changed: take it from a copy, or resume the run without keys"
+                f"{store.journal}: its last head does not belong to this hash chain: umwelt verify {store.folder} says "
+                "what was changed: take the journal from a copy, or resume the run without keys"
             )
-        keep_ledger(store, self.journal)
+        update_chain(store, self.journal)
         known = known_from(store, self.journal, world, entry, manifest)
         constants = snapshot.load_constants(store.path(*entry), manifest)
-        token = snapshot_transfer.offer(store.folder)
-        url = store.url if isinstance(store, FarStore) else ""
+        token = snapshot_transfer.write_token(store.folder)
+        url = store.url if isinstance(store, RemoteStore) else ""
         welcome = Welcome(world.text, world.name, str(store.folder), token, url, settings.checked)
         chosen = {name: getattr(settings, name) for name in ("mark_s", "kept_s", "dead_after_s", "gather_s")}
-        wishes = Wishes(
+        wishes = RunOptions(
             nodes=settings.nodes,
             ticks_per_exchange=settings.ticks_per_exchange,
             last_tick=settings.last_tick,
@@ -134,18 +134,18 @@ class Seat:
             **{name: value for name, value in chosen.items() if value > 0},
         )
         self.store = store
-        self.books = RunBooks(world, store, self.journal, constants, secret)
+        self.books = RunStorage(world, store, self.journal, constants, secret)
         self.transport = ZmqTransport(b"", settings.bind, keys, WORLD, frozenset({WORLD, NODE, KEEPER}))
-        directory = Directory(known, wishes, welcome, seals_of(world), PROTOCOL)
-        self.steward = Steward(directory, self.transport, self.books, time.monotonic, self._say)
-        announce(store.folder / DIRECTORY, {"address": self.transport.address, "pid": os.getpid()})
+        directory = CoordinatorMachine(known, wishes, welcome, seals_of(world), PROTOCOL_VERSION)
+        self.steward = CoordinatorDriver(directory, self.transport, self.books, time.monotonic, self._say)
+        announce(store.folder / COORDINATOR_FILE, {"address": self.transport.address, "pid": os.getpid()})
 
     def _say(self, line: str) -> None:
         print(f"umwelt: {line}", file=sys.stderr, flush=True)
 
     def live(self) -> int:
         """Until the world rests; gives the exit code."""
-        ending = Ending()
+        ending = StopSignal()
         asked_s = 0.0
         while self.steward.rested is None:
             self.steward.turn(TURN_S)
@@ -161,8 +161,8 @@ class Seat:
             self.steward.turn(TURN_S)
         line = self.steward.rested
         self.books.close()
-        snapshot_transfer.withdraw(self.store.folder)
-        (self.store.folder / DIRECTORY).unlink(missing_ok=True)
+        snapshot_transfer.remove_tokens(self.store.folder)
+        (self.store.folder / COORDINATOR_FILE).unlink(missing_ok=True)
         self.transport.close()
         if line:
             print(f"umwelt: {line}", file=sys.stderr, flush=True)
@@ -171,8 +171,8 @@ class Seat:
 
 def main() -> None:
     """The process' entry."""
-    with reported("directory"):
-        sys.exit(Seat(settings_from_arguments(SeatSettings)).live())
+    with report_errors("directory"):
+        sys.exit(CoordinatorProcess(read_settings(CoordinatorSettings)).live())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from umwelt.cluster.wire.protocol import Beat, Deed, Join, Kept, Recorded
+from umwelt.cluster.wire.protocol import Heartbeat, Join, ScheduledCommand, SnapshotPart, TickRecord
 from umwelt.sandbox.region import Torus
 
 DIGEST_MASK = (1 << 64) - 1
@@ -17,7 +17,7 @@ KEPT_S = 60.0
 
 
 @dataclass(frozen=True)
-class Known:
+class RunState:
     """What a run's folder tells: from it a directory begins, or begins again."""
 
     torus: Torus
@@ -30,14 +30,14 @@ class Known:
     epoch: int = 0
     next_number: int = 1
     horizon: int = 0
-    """No deed may take effect before this tick."""
-    deeds: tuple[Deed, ...] = ()
+    """No command may take effect before this tick."""
+    commands: tuple[ScheduledCommand, ...] = ()
     """Those from the snapshot's tick on."""
     tickets: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
-class Wishes:
+class RunOptions:
     """How a run is to go."""
 
     nodes: int = 1
@@ -54,7 +54,7 @@ class Wishes:
 
 
 @dataclass
-class Node:
+class NodeRecord:
     """A node as the directory sees it."""
 
     key: str
@@ -62,7 +62,7 @@ class Node:
     sender: Any
     join: Join
     seen_s: float
-    beat: Beat | None = None
+    beat: Heartbeat | None = None
     ready: bool = False
     tick: int = 0
     living: int = 0
@@ -73,19 +73,19 @@ class Node:
 
 
 @dataclass
-class Taking:
+class SnapshotRound:
     """A snapshot that is being taken."""
 
     tick: int
     kept: bool
     reason: str = ""
-    parts: dict[str, Kept] = field(default_factory=dict)
-    coming: dict[str, Kept] = field(default_factory=dict)
+    parts: dict[str, SnapshotPart] = field(default_factory=dict)
+    coming: dict[str, SnapshotPart] = field(default_factory=dict)
     """Parts whose files are on their way from another host."""
     completing: bool = False
 
 
-def merged(parts: Sequence[Recorded]) -> Recorded:
+def merged(parts: Sequence[TickRecord]) -> TickRecord:
     """The record of the whole world from those of its parts; the controls, which all share, count once."""
     populations: dict[str, dict[str, int]] = {}
     substances: dict[str, int] = {}
@@ -98,7 +98,7 @@ def merged(parts: Sequence[Recorded]) -> Recorded:
             substances[name] = substances.get(name, 0) + count
     controls = {part.controls_digest for part in parts}
     digest = (sum(part.digest for part in parts) + sum(controls)) & DIGEST_MASK
-    return Recorded(
+    return TickRecord(
         parts[0].tick,
         digest,
         0,
@@ -110,10 +110,10 @@ def merged(parts: Sequence[Recorded]) -> Recorded:
 
 
 def status(directory: Any) -> bytes:
-    """Where the world is, as JSON for people; `directory` is a `Directory`."""
+    """Where the world is, as JSON for people; `directory` is a `CoordinatorMachine`."""
     nodes = []
     for node in directory.nodes.values():
-        beat = node.beat or Beat(node.key, 0, node.tick)
+        beat = node.beat or Heartbeat(node.key, 0, node.tick)
         held = [member.rectangle for member in directory.map if member.key == node.key]
         nodes.append(
             {

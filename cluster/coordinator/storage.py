@@ -10,20 +10,29 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.events import BeginSnapshot, Complete, Divide, Enter, EnterDeeds, Fetch, Open
+from umwelt.cluster.events import (
+    BeginSnapshot,
+    CompleteSnapshot,
+    DivideTorus,
+    FetchPart,
+    JournalCommands,
+    JournalMap,
+    JournalTick,
+)
 from umwelt.cluster.partition import BLOCK_CELLS, cut
 from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.store import Entry, Store
-from umwelt.cluster.run.verify import papers_of
+from umwelt.cluster.run.verify import snapshot_record
 from umwelt.cluster.shard import unpack_births
-from umwelt.cluster.wire.protocol import Ask, Chunk
+from umwelt.cluster.wire.protocol import FileChunk, FileRequest
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError, UmweltError
+from umwelt.sandbox.region import Rectangle
 
 COMMIT_EVERY_S = 1.0
 CELL_WEIGHT, BEING_WEIGHT = 1, 6
@@ -38,15 +47,15 @@ class Fetching:
     receiver: snapshot_transfer.Receiver
     snapshot: str
     sender: Any
-    ask: Callable[[Ask], None]
+    ask: Callable[[FileRequest], None]
     done: Callable[[], None]
     heard_s: float = -1e9
     """When something was asked for or came, the last time."""
     awaited: set[tuple[str, int]] = field(default_factory=set)
 
 
-class RunBooks:
-    """See `steward.Books`. `constants` are the world's tables, as snapshots have them; `secret` signs the ledger."""
+class RunStorage:
+    """See `CoordinatorStorage`. `constants` are the world's tables; `secret` signs the ledger."""
 
     def __init__(
         self,
@@ -59,7 +68,7 @@ class RunBooks:
         self.world, self.store, self.journal, self.constants = world, store, journal, constants
         self._layout = world.laws.layout(world)
         self._species = list(world.laws.species(world)) if world.laws.species else []
-        first = next(journal.metrics(), None)
+        first = next(journal.history.metrics(), None)
         self._seen = first.populations if first is not None else {}
         self._secret = secret
         self._finished: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
@@ -70,19 +79,19 @@ class RunBooks:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="umwelt-store")
 
     def check(self, content: bytes) -> None:
-        """Refuse a deed that cannot be."""
-        deeds.checked(self.world, deeds.read(content))
+        """Refuse a command that cannot be."""
+        commands.check(self.world, commands.decode(content))
 
-    def divide(self, divide: Divide) -> list[tuple[int, int, int, int]]:
+    def divide(self, divide: DivideTorus) -> list[tuple[int, int, int, int]]:
         """Rectangles of about equal cost, by where beings are in the snapshot."""
-        entry = Entry.named(divide.snapshot)
+        entry = Entry.parse(divide.snapshot)
         assert entry is not None
         torus = torus_of(self.world)
-        beings = snapshot.density(self.store.path(*entry), self.store.manifest(entry), BLOCK_CELLS)
+        beings = snapshot.count_beings(self.store.path(*entry), self.store.manifest(entry), BLOCK_CELLS)
         weights = beings * BEING_WEIGHT + BLOCK_CELLS * BLOCK_CELLS * CELL_WEIGHT
         return [tuple(rectangle) for rectangle in cut(torus, weights, divide.parts, divide.halo_cells)]  # type: ignore[misc]
 
-    def open(self, opened: Open) -> None:
+    def open(self, opened: JournalMap) -> None:
         """Journal a map; what was being written for an older one is given up."""
         self._fetching.clear()
         if self._aside is not None:
@@ -90,9 +99,9 @@ class RunBooks:
             self._aside = None
         self.journal.enter_map(opened.epoch, opened.tick, opened.reason, opened.members)
 
-    def enter_deeds(self, entered: EnterDeeds) -> None:
-        """Journal deeds; they are durable after `commit`."""
-        self.journal.enter_deeds(entered.ticket, entered.deeds)
+    def enter_commands(self, entered: JournalCommands) -> None:
+        """Journal commands; they are durable after `commit`."""
+        self.journal.enter_commands(entered.ticket, entered.commands)
 
     def commit(self) -> None:
         """Make all that was journalled durable."""
@@ -104,7 +113,7 @@ class RunBooks:
             for record in unpack_births(raw[0]):
                 self.journal.enter_births(record, self._species, torus_of(self.world).width)
 
-    def enter(self, entered: Enter) -> None:
+    def enter(self, entered: JournalTick) -> None:
         """Journal a digest and metrics; species of tick 0 that died out are named with 0."""
         populations = {
             table: {**dict.fromkeys(self._seen.get(table, {}), 0), **found}
@@ -122,7 +131,7 @@ class RunBooks:
             self.store.abandon(self._aside)
         self._aside = self.store.begin_snapshot(begun.tick, begun.epoch, begun.kept)
 
-    def complete(self, complete: Complete, done: Callable[[str], None]) -> None:
+    def complete(self, complete: CompleteSnapshot, done: Callable[[str], None]) -> None:
         """Make the journal durable, then write constants and manifest beside the work of the directory."""
         self.journal.commit()
         aside, self._aside = self._aside, None
@@ -133,7 +142,7 @@ class RunBooks:
             try:
                 snapshot.write_constants(aside, self.constants)
                 manifest = self._manifest(complete)
-                papers = papers_of(manifest, aside) if complete.kept else ""
+                papers = snapshot_record(manifest, aside) if complete.kept else ""
                 self.store.complete(aside, manifest)
                 if papers:
                     self._finished.put((complete.tick, papers))
@@ -148,26 +157,26 @@ class RunBooks:
 
         self._writer.submit(finish)
 
-    def _manifest(self, complete: Complete) -> snapshot.Manifest:
+    def _manifest(self, complete: CompleteSnapshot) -> snapshot.Manifest:
         common = self.world.common
-        return snapshot.describe(
+        return snapshot.make_manifest(
             self.world.name,
             self.world.text,
             self._layout,
             torus_of(self.world),
             common.seed,
             complete.tick,
-            snapshot.seals_of(self.constants),
+            snapshot.hash_constants(self.constants),
             complete.parts,
             {"births": complete.births, "deaths": complete.deaths},
-            Controls.read(complete.controls),
+            Controls.from_json(complete.controls),
             complete.kept,
             complete.epoch,
         )
 
     # --- files to and from hosts that do not share the folder
 
-    def fetch(self, fetch: Fetch, ask: Callable[[Ask], None], done: Callable[[], None]) -> None:
+    def fetch(self, fetch: FetchPart, ask: Callable[[FileRequest], None], done: Callable[[], None]) -> None:
         """Fetch a part's files into the snapshot that is being written."""
         if self._aside is None:
             return
@@ -179,7 +188,7 @@ class RunBooks:
         name = f"{self._aside.name}/{part}"
         self._fetching[name] = Fetching(receiver, name, fetch.sender, ask, done)
 
-    def fetched(self, sender: Any, chunk: Chunk, raw: Sequence[Any]) -> None:
+    def fetched(self, sender: Any, chunk: FileChunk, raw: Sequence[Any]) -> None:
         """A piece of a file came."""
         fetching = self._fetching.get(chunk.snapshot)
         if fetching is None or sender != fetching.sender or len(raw) != 1:
@@ -194,17 +203,17 @@ class RunBooks:
             if not fetching.awaited:
                 self._ask(fetching)
 
-    def answer(self, ask: Ask) -> tuple[Chunk, list[Any]] | None:
+    def answer(self, ask: FileRequest) -> tuple[FileChunk, list[Any]] | None:
         """A piece of a file of a complete snapshot, or the list of its files."""
-        entry = Entry.named(ask.snapshot)
+        entry = Entry.parse(ask.snapshot)
         if entry is None:
             return None
         folder = self.store.path(*entry)
         try:
             if not ask.name:
-                return Chunk(ask.snapshot, "", 0, snapshot_transfer.files_of(folder)), []
-            chunk = snapshot_transfer.chunk_of(folder, ask.name, ask.offset)
-            return Chunk(ask.snapshot, ask.name, ask.offset), [chunk.data]
+                return FileChunk(ask.snapshot, "", 0, snapshot_transfer.list_files(folder)), []
+            chunk = snapshot_transfer.read_chunk(folder, ask.name, ask.offset)
+            return FileChunk(ask.snapshot, ask.name, ask.offset), [chunk.data]
         except (ValueError, OSError):
             return None
 
@@ -224,21 +233,21 @@ class RunBooks:
         fetching.heard_s = self._now_s
         fetching.awaited = set(fetching.receiver.batch())
         for name, offset in sorted(fetching.awaited):
-            fetching.ask(Ask(fetching.snapshot, name, offset))
+            fetching.ask(FileRequest(fetching.snapshot, name, offset))
 
     def _enter_snapshots(self) -> None:
         if self._finished.empty():
             return
         while not self._finished.empty():
-            self.journal.enter_snapshot(*self._finished.get())
-        self.journal.enter_head(self._secret)
+            self.journal.chain.enter_snapshot(*self._finished.get())
+        self.journal.chain.enter_head(self._secret)
 
     def close(self) -> None:
         """End: what was entered is durable, and signed."""
         self._writer.shutdown()
         try:
             self._enter_snapshots()
-            self.journal.enter_head(self._secret)
+            self.journal.chain.enter_head(self._secret)
         finally:
             self.journal.close()
 
@@ -247,7 +256,7 @@ def newest_good(
     store: Store, world: WorldFile, last_tick: int | None = None
 ) -> tuple[Entry, snapshot.Manifest, list[str]]:
     """The newest snapshot that is whole, read part by part; and a line for each one passed over."""
-    passed = [f"{path}: half written: passed over" for path in store.half_written()]
+    passed = [f"{path}: unfinished: skipped" for path in store.unfinished()]
     layout = world.laws.layout(world)
     for entry in store.entries(last_tick):
         path = store.path(*entry)
@@ -255,8 +264,8 @@ def newest_good(
             manifest = store.manifest(entry)
             snapshot.load_constants(path, manifest)
             for part in manifest.parts:
-                snapshot.load_parts(path, manifest, snapshot.Rectangle(*part["rectangle"]), torus_of(world), layout)
+                snapshot.load_parts(path, manifest, Rectangle(*part["rectangle"]), torus_of(world), layout)
             return entry, manifest, passed
         except SnapshotError as error:
-            passed.append(f"{error}: passed over")
-    raise store.none_left(passed)
+            passed.append(f"{error}: skipped")
+    raise store.no_snapshot_error(passed)

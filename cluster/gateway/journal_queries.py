@@ -1,7 +1,7 @@
-"""What a run's journal tells those who look: its metrics, its births, and who descends from whom.
+"""Queries to a run's journal: metrics, births, and the ancestors and children of a being.
 
-The journal may be large and its disk slow: it is read in a thread of its own, one question after another, so that the
-gateway goes on meanwhile. Every answer is bounded.
+The journal may be large and its disk slow: a thread reads it, one query after another, so that the gateway goes on
+meanwhile. The size of every answer is bounded.
 """
 
 from collections.abc import Callable
@@ -13,148 +13,163 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from umwelt.agents.body.genome import MARKER_A, MONSTER_GENES
-from umwelt.agents.earth.settings import EarthSettings
-from umwelt.agents.world_file import WorldFile, one_line, one_of
-from umwelt.cluster.gateway.welcome import species_of
+from umwelt.agents.world_file import WorldFile
+from umwelt.cluster.gateway.welcome import species_names
 from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.view.tiles import has_traits
 from umwelt.cluster.wire.viewer_protocol import History
-from umwelt.sandbox.errors import RunError, UmweltError
+from umwelt.sandbox.errors import BusyError, RunError, UmweltError, WorldFileError
+from umwelt.sandbox.text import one_line, one_of
 
-RECALLED = ("metrics", "births", "family")
+JOURNAL_QUERIES = ("metrics", "births", "family")
 MAX_UNDER_WAY = 100
 MAX_POINTS, MAX_NUMBERS = 2000, 200_000
 """Points of metrics in an answer, and numbers in all of them: where much is counted, the points are fewer."""
 MAX_BIRTHS = 20_000
 MARKERS = ("marker_a", "marker_b", "marker_c")
+"""Columns of births for the kinship markers that a world's laws name (`Laws.markers`); 0 where a being has none."""
 _COLUMNS = {"id": np.int64, "parent_id": np.int64, "tick": np.int32, "y": np.int32, "x": np.int32, "species": np.int16}
 
 
-class Found(NamedTuple):
-    """An answer's JSON and its raw frame."""
+class JournalAnswer(NamedTuple):
+    """The JSON and the raw frame of an answer."""
 
     content: dict[str, Any]
     raw: bytes = b""
 
 
-class Recall:
-    """See the page's top. `journal` is the file; `begin` asks, `turn` tells what was found."""
+OnAnswer = Callable[[JournalAnswer | UmweltError], None]
+
+
+class JournalQueries:
+    """The queries to the journal file `journal`. One for each gateway with a run; call `close` to end its thread."""
 
     def __init__(self, world: WorldFile, journal: Path):
         self.world, self.path = world, journal
-        self._species = {name: at for at, name in enumerate(species_of(world))}
+        self._species = {name: index for index, name in enumerate(species_names(world))}
         self._kinds = {schema.name: schema.kind for schema in world.laws.layout(world)[1]}
-        traits = any(has_traits(schema) for schema in world.laws.layout(world)[1])
-        self._genes = (MONSTER_GENES if traits else -1, MARKER_A, len(MARKERS))
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="umwelt-recall")
-        self._pending: list[tuple[Future[Found], Callable[[Found | None, str], None]]] = []
+        markers = world.laws.markers(world) if world.laws.ids_name_tables else {}
+        self._marker_genes = {self._kinds[table]: genes[: len(MARKERS)] for table, genes in markers.items()}
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="umwelt-journal")
+        self._pending: list[tuple[Future[JournalAnswer], OnAnswer]] = []
 
     def __len__(self) -> int:
         return len(self._pending)
 
-    def begin(self, message: History, done: Callable[[Found | None, str], None]) -> None:
-        """Look something up; `done` is told what was found, or why nothing was. `RunError` for what cannot be asked."""
+    def begin(self, message: History, on_answer: OnAnswer) -> None:
+        """Starts a query; `on_answer` is called by `turn`, with the answer or an error.
+
+        Raises UmweltError if the query is not valid, BusyError if too many are open.
+        """
         if not (0 <= message.tick < 1 << 62 and abs(message.being) < 1 << 63):
             raise RunError(f"{message.what}: tick {message.tick}, being {message.being}: give numbers from 0 on")
         if message.what == "births":
             kinds = self._kinds_of(message.table)
-            most = message.most if 1 <= message.most <= MAX_BIRTHS else MAX_BIRTHS
-            job: Callable[[Journal], Found] = partial(self._births, message=message, most=most, kinds=kinds)
+            limit = message.most if 1 <= message.most <= MAX_BIRTHS else MAX_BIRTHS
+            query: Callable[[Journal], JournalAnswer] = partial(
+                self._read_births, message=message, limit=limit, kinds=kinds
+            )
         elif message.what == "metrics":
-            job = partial(_metrics, since=message.tick)
+            query = partial(read_metrics, since=message.tick)
         else:
-            job = partial(_family, being=message.being)
+            query = partial(read_family, being=message.being)
         if len(self._pending) >= MAX_UNDER_WAY:
-            raise RunError("too many questions at once: wait for their answers")
-        self._pending.append((self._reader.submit(self._read, job), done))
+            raise BusyError("too many questions at once: wait for their answers")
+        self._pending.append((self._reader.submit(self._run, query), on_answer))
 
-    def _read(self, job: Callable[[Journal], Found]) -> Found:
+    def _run(self, query: Callable[[Journal], JournalAnswer]) -> JournalAnswer:
+        """Runs a query, in the reading thread."""
         journal = Journal.reading(self.path)
         try:
-            return job(journal)
+            return query(journal)
         finally:
             journal.close()
 
     def turn(self) -> None:
-        """Tell what was found."""
+        """Delivers the answers that are ready."""
         while self._pending and self._pending[0][0].done():
-            future, done = self._pending.pop(0)
+            future, on_answer = self._pending.pop(0)
+            outcome: JournalAnswer | UmweltError
             try:
-                found, line = future.result(), ""
+                outcome = future.result()
             except UmweltError as error:
-                found, line = None, str(error)
-            except (LookupError, ValueError, TypeError, OverflowError) as error:  # nothing that we entered
-                found, line = None, f"{self.path}: damaged: {one_line(error)}: the snapshots are whole"
-            done(found, line)
+                outcome = error
+            except (LookupError, ValueError, TypeError, OverflowError) as error:  # the journal holds foreign values
+                outcome = RunError(f"{self.path}: damaged: {one_line(error)}: the snapshots are whole")
+            on_answer(outcome)
 
     def _kinds_of(self, table: str) -> set[int] | None:
-        """The kinds of beings, as their ids tell them, that are in a table; None stands for all."""
+        """Returns the kinds in the ids of the beings of a table; None where births need no selection."""
         if not table:
             return None
-        one_of(one_line(table[:80]), self._kinds, "births: table")
-        if len(self._kinds) > 1 and not isinstance(self.world.settings, EarthSettings):
+        try:
+            one_of(one_line(table[:80]), self._kinds, "births: table")
+        except WorldFileError as error:
+            raise RunError(str(error)) from None
+        if len(self._kinds) == 1:
+            return None
+        if not self.world.laws.ids_name_tables:
             raise RunError(f"births: table {table}: in this world births do not tell their tables: ask for all of them")
-        return None if len(self._kinds) == 1 else {self._kinds[table]}
+        return {self._kinds[table]}
 
-    def _births(self, journal: Journal, message: History, most: int, kinds: set[int] | None) -> Found:
-        found = journal.births_from(message.tick, message.being or -1, most, kinds, self._genes)
-        by_column: list[Any] = list(zip(*found.rows, strict=True)) or [()] * 7
+    def _read_births(self, journal: Journal, message: History, limit: int, kinds: set[int] | None) -> JournalAnswer:
+        births = journal.lineage.births_from(message.tick, message.being or -1, limit, kinds, self._marker_genes)
+        by_column: list[Any] = list(zip(*births.rows, strict=True)) or [()] * 7
         by_column[5] = [self._species.get(name, -1) for name in by_column[5]]
         columns = {
             name: np.array([value or 0 for value in values], dtype)
             for (name, dtype), values in zip(_COLUMNS.items(), by_column, strict=False)
         }
-        genes = np.frombuffer(b"".join(one or bytes(len(MARKERS)) for one in by_column[6]), np.int8)
-        columns |= dict(zip(MARKERS, genes.reshape(-1, len(MARKERS)).T, strict=True))
-        told = [[name, array.dtype.name, 0] for name, array in columns.items()]
+        markers = b"".join((genes or b"").ljust(len(MARKERS), b"\0") for genes in by_column[6])
+        columns |= dict(zip(MARKERS, np.frombuffer(markers, np.int8).reshape(-1, len(MARKERS)).T, strict=True))
         content = {
-            "count": len(found.rows),
-            "columns": told,
-            "more": found.more,
-            "next": found.tick,
-            "after": max(0, found.after),
+            "count": len(births.rows),
+            "columns": [[name, array.dtype.name, 0] for name, array in columns.items()],
+            "more": births.more,
+            "next": births.tick,
+            "after": max(0, births.after),
         }
-        return Found(content, b"".join(array.tobytes() for array in columns.values()))
+        return JournalAnswer(content, b"".join(array.tobytes() for array in columns.values()))
 
     def close(self) -> None:
-        """Begin nothing more."""
+        """Waits for the query under way, and cancels the others."""
         self._reader.shutdown(wait=True, cancel_futures=True)
 
 
-def _metrics(journal: Journal, since: int) -> Found:
-    moments = journal.metrics_from(since, MAX_POINTS)
-    width = 3 + max((_width(one) for one in moments), default=0)
-    most = max(2, MAX_NUMBERS // width)
-    if len(moments) > most:
-        moments = [moments[at] for at in np.linspace(0, len(moments) - 1, most).astype(int).tolist()]
+def read_metrics(journal: Journal, since: int) -> JournalAnswer:
+    """Returns the metrics from a tick on as JSON in the raw frame, at even distances where they are too many."""
+    moments = journal.history.metrics_from(since, MAX_POINTS)
+    width = 3 + max((_count_numbers(moment) for moment in moments), default=0)
+    max_points = max(2, MAX_NUMBERS // width)
+    if len(moments) > max_points:
+        moments = [moments[index] for index in np.linspace(0, len(moments) - 1, max_points).astype(int).tolist()]
     species = {
-        table: dict.fromkeys(name for one in moments for name in one.populations.get(table, ()))
-        for table in dict.fromkeys(table for one in moments for table in one.populations)
+        table: dict.fromkeys(name for moment in moments for name in moment.populations.get(table, ()))
+        for table in dict.fromkeys(table for moment in moments for table in moment.populations)
     }
-    substances = dict.fromkeys(name for one in moments for name in one.substances)
+    substances = dict.fromkeys(name for moment in moments for name in moment.substances)
     content = {
-        "ticks": [one.tick for one in moments],
-        "births": [one.births for one in moments],
-        "deaths": [one.deaths for one in moments],
+        "ticks": [moment.tick for moment in moments],
+        "births": [moment.births for moment in moments],
+        "deaths": [moment.deaths for moment in moments],
         "populations": {
-            table: {name: [one.populations.get(table, {}).get(name, 0) for one in moments] for name in names}
+            table: {name: [moment.populations.get(table, {}).get(name, 0) for moment in moments] for name in names}
             for table, names in species.items()
         },
-        "substances": {name: [one.substances.get(name, 0) for one in moments] for name in substances},
+        "substances": {name: [moment.substances.get(name, 0) for moment in moments] for name in substances},
     }
-    return Found({}, msgspec.json.encode(content))
+    return JournalAnswer({}, msgspec.json.encode(content))
 
 
-def _width(moment: Metrics) -> int:
-    """How many numbers a moment has."""
+def _count_numbers(moment: Metrics) -> int:
+    """Returns how many numbers a moment has."""
     return len(moment.substances) + sum(map(len, moment.populations.values()))
 
 
-def _family(journal: Journal, being: int) -> Found:
+def read_family(journal: Journal, being: int) -> JournalAnswer:
+    """Returns the births of a being's ancestors, its parent's first, and of its children, the eldest first."""
     names = ("id", "parent_id", "tick", "species", "y", "x")
     ancestors, children = (
-        [dict(zip(names, (born[0], born[1] or 0, born[2], born[5] or "", *born[3:5]), strict=True)) for born in found]
-        for found in journal.family(being)
+        [dict(zip(names, (born[0], born[1] or 0, born[2], born[5] or "", *born[3:5]), strict=True)) for born in births]
+        for births in journal.lineage.family(being)
     )
-    return Found({"ancestors": ancestors, "children": children})
+    return JournalAnswer({"ancestors": ancestors, "children": children})

@@ -1,115 +1,145 @@
-"""What the gateway does with tasks that viewers ask for: who may, how many, and where their results go."""
+"""Tasks that viewers ask for: which are allowed, how many at once, and where their results go."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from msgspec import structs
 
 from umwelt.agents.open_world import torus_of
-from umwelt.agents.world_file import WorldFile, one_line
-from umwelt.cluster.gateway.requests import Asks, Send, Work
-from umwelt.cluster.gateway.task_scheduler import Placing
-from umwelt.cluster.gateway.tile_relay import Map
-from umwelt.cluster.tasks.registry import BUSY, FOR_EVERYONE, HERE_ALONE, MAX_ARGUMENT_BYTES, MAX_WITHIN_S, WITHIN_S
+from umwelt.agents.world_file import WorldFile
+from umwelt.cluster.gateway.node_map import NodeMap
+from umwelt.cluster.gateway.node_queries import NodeQueries, NodeTask, Send
+from umwelt.cluster.gateway.task_scheduler import TaskScheduler
+from umwelt.cluster.gateway.viewer_session import MAX_OPEN_QUERIES, MAX_TICKET, ViewerSession
+from umwelt.cluster.tasks.registry import (
+    FOR_SPECTATORS,
+    LOCAL_ONLY,
+    MAX_ARGUMENT_BYTES,
+    MAX_WITHIN_S,
+    WITHIN_S,
+)
 from umwelt.cluster.view import queries
-from umwelt.cluster.wire.keys import KEEPER, WORLD
-from umwelt.cluster.wire.protocol import Sight
+from umwelt.cluster.wire.protocol import QueryAnswer
 from umwelt.cluster.wire.viewer_protocol import LIVE, Task
-from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.errors import BusyError, RunError, UmweltError
+from umwelt.sandbox.text import one_line
 
 MAX_TASKS, MAX_TASKS_OF_ONE = 4096, 256
-MAX_OVER_DATA, MAX_OVER_DATA_OF_ONE = 200, 8
+"""Open tasks of all viewers, and of one."""
+MAX_OVER_DATA = 200
+"""Open tasks over data and queries of all viewers."""
+MAX_NAME = 80
 MAX_QUESTIONS = 8
-MAX_HELD_BYTES = 128 << 20
-"""Of arguments that wait."""
+MAX_ARGUMENTS_HELD_BYTES = 128 << 20
+"""Of all open tasks together."""
 MAX_RESULTS_BYTES = 3 << 20
 """Of one task over data, from all nodes together."""
+MAX_COORDINATE = 1 << 30
 
 
-class Tasking:
-    """See the page's top. `answer(viewer, ticket, tick, raw=, line=)` tells a viewer what came of a ticket."""
+class TaskRequests:
+    """Checks tasks and starts them: on idle nodes, or over the data of all nodes. One for each gateway."""
 
     def __init__(
-        self,
-        world: WorldFile,
-        send: Send,
-        asks: Asks,
-        map_of: Callable[[int], Map | None],
-        answer: Callable[..., None],
+        self, world: WorldFile, send: Send, node_queries: NodeQueries, map_of: Callable[[int], NodeMap | None]
     ):
-        self._world, self._asks, self._map_of, self._answer = world, asks, map_of, answer
-        self.placing = Placing(torus_of(world), send, lambda: map_of(LIVE))
-        self.resting = True
+        self._world, self._node_queries, self._map_of = world, node_queries, map_of
+        self.scheduler = TaskScheduler(torus_of(world), send, lambda: map_of(LIVE))
+        self._is_resting = True
 
     def turn(self, now_s: float, resting: bool) -> None:
-        """Place what waits; `resting`: no tick comes just now."""
-        self.resting = resting
-        self.placing.turn(now_s)
+        """Sends waiting tasks to nodes. `resting`: no tick is being computed at present."""
+        self._is_resting = resting
+        self.scheduler.turn(now_s)
 
-    def take(self, sight: Sight, raw: list[Any], sender: bytes) -> bool:
-        """A node has answered; gives whether it was about a task that was placed."""
-        return self.placing.take(sight, raw, sender)
+    def take(self, sight: QueryAnswer, raw: list[bytes], sender: bytes) -> bool:
+        """Takes the answer of a node; returns whether it concerned a task of the scheduler."""
+        return self.scheduler.take(sight, raw, sender)
 
-    def begin(self, viewer: Any, task: Task, now_s: float) -> None:
-        """Have a task done, if this viewer may; `RunError` if not."""
-        what = one_line(f'task "{task.name[:80]}"')
-        if task.name not in FOR_EVERYONE and viewer.role not in (KEEPER, WORLD):
-            may = ", ".join(FOR_EVERYONE)
-            raise RunError(f"{what}: a {viewer.role} may ask for {may} alone: come with a keeper's key")
-        if task.name in HERE_ALONE:
-            raise RunError(f"{what}: is not done from afar: use umwelt {task.name.partition('.')[0]}")
+    def begin_all(self, session: ViewerSession, tasks: Sequence[Task], now_s: float) -> int:
+        """Starts tasks, each ticket once; an error becomes its answer. Returns how many tickets are malformed."""
+        malformed = 0
+        for task in tasks[:MAX_TASKS_OF_ONE]:
+            if not 0 < len(task.ticket) <= MAX_TICKET:
+                malformed += 1
+            elif session.open_ticket(task.ticket):
+                try:
+                    self._begin(session, task, now_s)
+                except UmweltError as error:
+                    session.fail(task.ticket, error)
+        return malformed
+
+    def _begin(self, session: ViewerSession, task: Task, now_s: float) -> None:
+        name = one_line(f'task "{task.name[:MAX_NAME]}"')
         within_s = task.within_s or WITHIN_S
-        if not 0 < within_s <= MAX_WITHIN_S:  # nan neither
-            raise RunError(f"{what}: within {task.within_s:g} s: give it up to {MAX_WITHIN_S:g} s")
-        if len(task.arguments) > MAX_ARGUMENT_BYTES or len(task.name) > 80:
-            raise RunError(f"{what}: its arguments are too long: give {MAX_ARGUMENT_BYTES >> 10} KiB at most")
-        much = self.placing.held_bytes + len(task.arguments) > MAX_HELD_BYTES
-        if len(viewer.tasks) >= MAX_TASKS_OF_ONE or len(self.placing) >= MAX_TASKS or much:
-            raise RunError(f"{what}: too many tasks at once: {BUSY}")
+        self._check(session, task, name, within_s)
+        if len(session.tasks) >= MAX_TASKS_OF_ONE or len(self.scheduler) >= MAX_TASKS:
+            raise BusyError(f"{name}: too many tasks at once: wait for some of their results")
+        if self.scheduler.argument_bytes + len(task.arguments) > MAX_ARGUMENTS_HELD_BYTES:
+            raise BusyError(f"{name}: the arguments of open tasks are too large: wait for some of their results")
         if task.questions:
-            self._begin_over_data(viewer, task, Work(task.name, task.arguments, within_s), now_s)
-            return
-        if len(task.near) not in (0, 2) or any(abs(one) > 1 << 30 for one in task.near):
-            raise RunError(f"{what}: near {list(task.near)[:8]}: give y and x")
+            self._begin_over_data(session, task, NodeTask(task.name, task.arguments, within_s), now_s)
+        else:
+            self._begin_anywhere(session, structs.replace(task, within_s=within_s))
 
-        def done(found: bytes, line: str) -> None:
-            del viewer.tasks[task.ticket]
-            self._answer(viewer, task.ticket, -1, raw=found, line=line)
+    def _check(self, session: ViewerSession, task: Task, name: str, within_s: float) -> None:
+        """Raises RunError if the viewer may not have this task executed, or if it is not valid."""
+        if task.name not in FOR_SPECTATORS and not session.is_keeper:
+            allowed = ", ".join(FOR_SPECTATORS)
+            raise RunError(f"{name}: a {session.role} may ask for {allowed} only: connect with a keeper's key")
+        if task.name in LOCAL_ONLY:
+            raise RunError(f"{name}: does not run on a remote world: use umwelt {task.name.partition('.')[0]}")
+        if not 0 < within_s <= MAX_WITHIN_S:  # excludes nan
+            raise RunError(f"{name}: within {task.within_s:g} s: give up to {MAX_WITHIN_S:g} s")
+        if len(task.arguments) > MAX_ARGUMENT_BYTES or len(task.name) > MAX_NAME:
+            raise RunError(f"{name}: its arguments are too long: give {MAX_ARGUMENT_BYTES >> 10} KiB at most")
 
-        viewer.tasks[task.ticket] = done
-        self.placing.begin(viewer, structs.replace(task, within_s=within_s), done)
+    def _begin_anywhere(self, session: ViewerSession, task: Task) -> None:
+        if len(task.near) not in (0, 2) or any(abs(coordinate) > MAX_COORDINATE for coordinate in task.near):
+            raise RunError(f'task "{task.name}": near {list(task.near)[:8]}: give y and x')
 
-    def _begin_over_data(self, viewer: Any, task: Task, work: Work, now_s: float) -> None:
-        what = f'task "{work.task}"'
-        if viewer.asking >= MAX_OVER_DATA_OF_ONE or len(self._asks) >= MAX_OVER_DATA:
-            raise RunError(f"{what}: too many questions at once: {BUSY}")
-        if viewer.role not in (KEEPER, WORLD) and not viewer.questions.take(now_s):
-            raise RunError(f"{what}: too many questions a second: {BUSY}")
-        many = [queries.checked(self._world, one, True) for one in queries.read_many(task.questions)]
-        if not 0 < len(many) <= MAX_QUESTIONS:
-            raise RunError(f"{what}: {len(many)} questions: give 1 to {MAX_QUESTIONS}")
+        def on_result(outcome: bytes | UmweltError) -> None:
+            del session.tasks[task.ticket]
+            if isinstance(outcome, UmweltError):
+                session.fail(task.ticket, outcome)
+            else:
+                session.answer(task.ticket, -1, raw=outcome)
+
+        session.tasks[task.ticket] = on_result
+        self.scheduler.begin(session, task, on_result)
+
+    def _begin_over_data(self, session: ViewerSession, task: Task, node_task: NodeTask, now_s: float) -> None:
+        name = f'task "{node_task.name}"'
+        if session.open_queries >= MAX_OPEN_QUERIES or len(self._node_queries) >= MAX_OVER_DATA:
+            raise BusyError(f"{name}: too many questions at once: wait for some of their results")
+        if not session.is_keeper and not session.queries.try_take(now_s):
+            raise BusyError(f"{name}: too many questions a second: ask fewer")
+        questions = [queries.check(self._world, one, True) for one in queries.read_many(task.questions)]
+        if not 0 < len(questions) <= MAX_QUESTIONS:
+            raise RunError(f"{name}: {len(questions)} questions: give 1 to {MAX_QUESTIONS}")
         if self._map_of(task.shown) is None and task.shown != LIVE:
             raise RunError(f"tick {task.shown} is not shown: ask for it first")
 
-        def done(part: queries.Part | None, line: str) -> None:
-            viewer.asking -= 1
-            del viewer.tasks[task.ticket]
-            if part is not None and len(part.raw) > MAX_RESULTS_BYTES:
-                size, most = len(part.raw) >> 10, MAX_RESULTS_BYTES >> 10
-                part, line = None, f"{what}: results of {size} KiB: let the nodes give {most} KiB at most"
-            if part is None:
-                self._answer(viewer, task.ticket, -1, line=line)
+        def on_answer(outcome: queries.Part | UmweltError) -> None:
+            session.open_queries -= 1
+            del session.tasks[task.ticket]
+            if isinstance(outcome, UmweltError):
+                session.fail(task.ticket, outcome)
+            elif len(outcome.raw) > MAX_RESULTS_BYTES:
+                size, most = len(outcome.raw) >> 10, MAX_RESULTS_BYTES >> 10
+                line = f"{name}: results of {size} KiB: let the nodes return {most} KiB at most"
+                session.fail(task.ticket, RunError(line))
             else:
-                self._answer(viewer, task.ticket, part.tick, raw=part.raw)
+                session.answer(task.ticket, outcome.tick, raw=outcome.raw)
 
-        viewer.asking += 1
-        viewer.tasks[task.ticket] = done
-        self._asks.ask(many, task.shown, now_s, done, work, task.shown != LIVE or self.resting)
+        session.open_queries += 1
+        session.tasks[task.ticket] = on_answer
+        resting = task.shown != LIVE or self._is_resting
+        self._node_queries.begin(questions, task.shown, now_s, on_answer, node_task, resting)
 
-    def halt(self, viewer: Any, tickets: list[str]) -> None:
-        """Let go of tasks that a viewer does not want any more."""
-        gone = {ticket: viewer.tasks.pop(ticket) for ticket in tickets if ticket in viewer.tasks}
-        viewer.running -= gone.keys()
-        self.placing.drop(viewer, set(gone))
-        for done in gone.values():
-            viewer.asking -= self._asks.drop(done)
+    def cancel(self, session: ViewerSession, tickets: Sequence[str]) -> None:
+        """Ends tasks that a viewer no longer waits for; they are not answered."""
+        cancelled = {ticket: session.tasks.pop(ticket) for ticket in tickets if ticket in session.tasks}
+        session.open_tickets -= cancelled.keys()
+        self.scheduler.cancel(session, set(cancelled))
+        for callback in cancelled.values():
+            session.open_queries -= self._node_queries.cancel(callback)

@@ -1,8 +1,8 @@
-"""Tasks that need no data find their nodes: each goes to one that has little to do, and elsewhere if that one dies.
+"""Places tasks that need no data on nodes: each on the one with least to do, and on another one if that one dies.
 
-A node has a few tasks at a time: as many as keep it busy while messages travel, so that a faster one gets more.
-Whoever asks for tasks has a queue, and the queues have their turns. A task is said again until its node answers, which
-does it once. When a node has left the map, what it had goes to others, ahead of all that waits.
+A node is given a few tasks at a time, enough to keep it busy while messages travel, so that a faster node gets more.
+Each viewer has a queue of tasks, and the queues are served in turn. A task is sent again until its node answers; the
+node executes it once. When a node has left the map, its tasks go to others, ahead of those that wait.
 """
 
 import itertools
@@ -13,155 +13,159 @@ from typing import Any
 
 import msgspec
 
-from umwelt.cluster.gateway.tile_relay import Map
-from umwelt.cluster.wire.protocol import Halt, Look, Sight, encode
+from umwelt.cluster.gateway.node_map import NodeMap
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, encode
+from umwelt.cluster.wire.resender import Resender
 from umwelt.cluster.wire.viewer_protocol import Task
+from umwelt.sandbox.errors import RunError, UmweltError, error_for
 from umwelt.sandbox.region import Torus
 
-SAY_AGAIN_S, SAY_AGAIN_LATEST_S = 0.5, 8.0
-MAX_LIVES = 3
-"""So many nodes, or processes, may die of one task."""
+RESEND_AFTER_S, MAX_RESEND_AFTER_S = 1.0, 8.0
+MAX_DEATHS = 3
+"""After so many nodes or worker processes died of a task, the task is given up."""
 AHEAD_S, MAX_AHEAD = 0.05, 16
-"""A node is given work for so long beyond the task it is at."""
-LONG_S = 1.0
-"""Nobody should wait behind a task that takes longer."""
+"""A node gets work for this long beyond its present task, and at most so many tasks."""
+LONG_TASK_S = 1.0
+"""No task is queued on a node behind tasks that take longer than this."""
+TICKET_PREFIX = "task-"
 
-Done = Callable[[bytes, str], None]
+OnResult = Callable[[bytes | UmweltError], None]
 
 
 @dataclass(eq=False)
-class _Placed:
+class _ScheduledTask:
     owner: Hashable
     task: Task
-    done: Done
+    on_result: OnResult
     ticket: str
-    door: str = ""
-    said_s: float = -1e9
-    again_s: float = SAY_AGAIN_S
+    address: str = ""
+    """Of the node that has the task."""
     deaths: int = 0
 
 
 @dataclass
-class _Node:
-    """What a node has to do, and how long a task takes there of late."""
+class _NodeLoad:
+    """The tasks that a node has, and how long a task has taken there recently."""
 
-    which: int
-    under_way: OrderedDict[str, _Placed] = field(default_factory=OrderedDict)
+    tasks: OrderedDict[str, _ScheduledTask] = field(default_factory=OrderedDict)
     task_s: float = 0.0
-    filling: bool = True
+    is_filling: bool = True
 
     @property
-    def room(self) -> bool:
-        """Whether it is to take one more. Half of its tasks are done before it gets others, which then go together."""
-        if self.task_s == 0.0 or self.task_s > LONG_S:
-            return not self.under_way
-        has, most = len(self.under_way), min(MAX_AHEAD, 2 + int(AHEAD_S / self.task_s))
-        self.filling = has < most and (self.filling or has <= most // 2)
-        return self.filling
+    def has_room(self) -> bool:
+        """Whether the node is to get one more task. A full node first completes half of its tasks."""
+        if self.task_s == 0.0 or self.task_s > LONG_TASK_S:
+            return not self.tasks
+        count, max_count = len(self.tasks), min(MAX_AHEAD, 2 + int(AHEAD_S / self.task_s))
+        self.is_filling = count < max_count and (self.is_filling or count <= max_count // 2)
+        return self.is_filling
 
 
-class Placing:
-    """See the page's top. `send(door, frames)` reaches nodes, `map_of()` gives the present map."""
+class TaskScheduler:
+    """The open tasks of all viewers. One for each gateway.
 
-    def __init__(self, torus: Torus, send: Callable[[str, list[Any]], bool], map_of: Callable[[], Map | None]):
-        self.torus, self._send, self._map_of = torus, send, map_of
+    `send(address, frames)` reaches nodes; `map_of()` returns the present map of nodes, None while one is being made.
+    """
+
+    def __init__(self, torus: Torus, send: Callable[[str, list[Any]], bool], map_of: Callable[[], NodeMap | None]):
+        self.torus, self._send_to, self._map_of = torus, send, map_of
         self._numbers = itertools.count()
-        self._queues: OrderedDict[Hashable, deque[_Placed]] = OrderedDict()
-        self._nodes: dict[str, _Node] = {}
-        self._placed: dict[str, _Placed] = {}
-        self._map: Map | None = None
-        self.held_bytes = 0
-        """Of arguments."""
+        self._queues: OrderedDict[Hashable, deque[_ScheduledTask]] = OrderedDict()
+        self._loads: dict[str, _NodeLoad] = {}
+        """By the addresses of nodes."""
+        self._open: dict[str, _ScheduledTask] = {}
+        self._resender = Resender()
+        self._map: NodeMap | None = None
+        self.argument_bytes = 0
+        """Of all open tasks."""
 
     def __len__(self) -> int:
-        return len(self._placed)
+        return len(self._open)
 
-    def begin(self, owner: Hashable, task: Task, done: Done) -> None:
-        """Have a task done; `done` is called with what came out, or with why nothing did."""
-        placed = _Placed(owner, task, done, f"task-{next(self._numbers)}")
-        self._placed[placed.ticket] = placed
-        self.held_bytes += len(task.arguments)
-        self._queues.setdefault(owner, deque()).append(placed)
+    def begin(self, owner: Hashable, task: Task, on_result: OnResult) -> None:
+        """Queues a task; `on_result` is called once, with the packed result or an error."""
+        scheduled = _ScheduledTask(owner, task, on_result, f"{TICKET_PREFIX}{next(self._numbers)}")
+        self._open[scheduled.ticket] = scheduled
+        self.argument_bytes += len(task.arguments)
+        self._queues.setdefault(owner, deque()).append(scheduled)
 
-    def drop(self, owner: Hashable, tickets: set[str]) -> None:
-        """An owner waits no more for these tasks."""
-        gone = [one for one in self._placed.values() if one.owner is owner and one.task.ticket in tickets]
-        for placed in gone:
-            self._forget(placed)
-            node = self._nodes.get(placed.door)
-            if node is not None and placed.ticket in node.under_way:
-                del node.under_way[placed.ticket]
+    def cancel(self, owner: Hashable, tickets: set[str]) -> None:
+        """Drops tasks of an owner without calling back; nodes that have them are told to stop."""
+        cancelled = [one for one in self._open.values() if one.owner is owner and one.task.ticket in tickets]
+        for scheduled in cancelled:
+            self._remove(scheduled)
+            load = self._loads.get(scheduled.address)
+            if load is not None and scheduled.ticket in load.tasks:
+                del load.tasks[scheduled.ticket]
                 if self._map is not None:
-                    halt = Halt(self._map.epoch, self._map.pass_key, [placed.ticket])
-                    self._send(placed.door, encode(halt))
+                    halt = CancelTasks(self._map.epoch, self._map.pass_key, [scheduled.ticket])
+                    self._send_to(scheduled.address, encode(halt))
         if owner in self._queues:
-            self._queues[owner] = deque(one for one in self._queues[owner] if one.ticket in self._placed)
+            self._queues[owner] = deque(one for one in self._queues[owner] if one.ticket in self._open)
 
-    def take(self, sight: Sight, raw: list[Any], sender: bytes) -> bool:
-        """A node has answered; gives whether it was about a task of ours."""
-        placed = self._placed.get(sight.ticket)
-        if placed is None or placed.door.encode() != sender:
-            return sight.ticket.startswith("task-")
+    def take(self, sight: QueryAnswer, raw: list[Any], sender: bytes) -> bool:
+        """Takes the answer of a node; returns whether it concerned a task of this scheduler."""
+        scheduled = self._open.get(sight.ticket)
+        if scheduled is None or scheduled.address.encode() != sender:
+            return sight.ticket.startswith(TICKET_PREFIX)
         try:
             answer = msgspec.json.decode(sight.answer, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return True
-        node = self._nodes[placed.door]
-        del node.under_way[placed.ticket]
+        load = self._loads[scheduled.address]
+        del load.tasks[scheduled.ticket]
+        self._resender.end(scheduled.ticket)
         spent_s = answer.get("spent_s")
         if isinstance(spent_s, float):
-            node.task_s = spent_s if node.task_s == 0.0 else 0.8 * node.task_s + 0.2 * spent_s
+            load.task_s = spent_s if load.task_s == 0.0 else 0.8 * load.task_s + 0.2 * spent_s
         line = str(answer.get("line", ""))
         if line and answer.get("again"):
-            self._once_more(placed, line)
+            self._requeue(scheduled, line)
         else:
-            self._forget(placed)
-            placed.done(raw[0] if raw else b"", line)
+            self._remove(scheduled)
+            result = raw[0] if raw else b""
+            scheduled.on_result(error_for(str(answer.get("code", "")), line) if line else result)
         return True
 
-    def _forget(self, placed: _Placed) -> None:
-        del self._placed[placed.ticket]
-        self.held_bytes -= len(placed.task.arguments)
+    def _remove(self, scheduled: _ScheduledTask) -> None:
+        del self._open[scheduled.ticket]
+        self._resender.end(scheduled.ticket)
+        self.argument_bytes -= len(scheduled.task.arguments)
 
-    def _once_more(self, placed: _Placed, line: str) -> None:
-        """Its process or its node has died: elsewhere, unless it is the task that kills them."""
-        placed.deaths += 1
-        placed.door, placed.said_s, placed.again_s = "", -1e9, SAY_AGAIN_S
-        if placed.deaths >= MAX_LIVES:
-            self._forget(placed)
-            placed.done(b"", f"{line}, as {MAX_LIVES} times now: see whether it needs too much memory")
+    def _requeue(self, scheduled: _ScheduledTask, line: str) -> None:
+        """Queues a task again whose worker process or node has died, unless too many have died of it."""
+        self._resender.end(scheduled.ticket)
+        scheduled.deaths += 1
+        scheduled.address = ""
+        if scheduled.deaths >= MAX_DEATHS:
+            self._remove(scheduled)
+            scheduled.on_result(RunError(f"{line}, {MAX_DEATHS} times: see whether it needs too much memory"))
         else:
-            self._queues.setdefault(placed.owner, deque()).appendleft(placed)
-            self._queues.move_to_end(placed.owner, last=False)
+            self._queues.setdefault(scheduled.owner, deque()).appendleft(scheduled)
+            self._queues.move_to_end(scheduled.owner, last=False)
 
     def turn(self, now_s: float) -> None:
-        """Place what waits, and say again what was not answered."""
-        found = self._map_of()
-        if found != self._map:
-            self._take_map(found)
-        if self._map is None:
-            return
-        self._place(now_s)
-        for node in self._nodes.values():
-            for placed in node.under_way.values():
-                if now_s - placed.said_s >= placed.again_s:
-                    self._say(placed, self._map, now_s)
+        """Sends waiting tasks to nodes with room, and again those that were not answered."""
+        node_map = self._map_of()
+        if node_map != self._map:
+            self._take_map(node_map)
+        if self._map is not None:
+            self._place(self._map, now_s)
+            self._resender.turn(now_s)
 
-    def _take_map(self, found: Map | None) -> None:
-        self._map = found
-        if found is None:  # it is being made
+    def _take_map(self, node_map: NodeMap | None) -> None:
+        self._map = node_map
+        if node_map is None:
             return
-        before, self._nodes = self._nodes, {}
-        for which, door in enumerate(found.doors):
-            self._nodes[door] = before.pop(door, _Node(which))
-            self._nodes[door].which = which
-        for node in before.values():
-            for placed in reversed(node.under_way.values()):
-                self._once_more(placed, f'task "{placed.task.name}": its node was lost')
+        former, self._loads = self._loads, {}
+        for address in node_map.addresses:
+            self._loads[address] = former.pop(address, _NodeLoad())
+        for load in former.values():
+            for scheduled in reversed(load.tasks.values()):
+                self._requeue(scheduled, f'task "{scheduled.task.name}": its node was lost')
 
-    def _place(self, now_s: float) -> None:
-        """One task of each queue in turn, as long as there is room."""
-        assert self._map is not None
+    def _place(self, node_map: NodeMap, now_s: float) -> None:
+        """Sends one task of each queue in turn, as long as there is room."""
         blocked: set[Hashable] = set()
         while len(blocked) < len(self._queues):
             owner, waiting = next(iter(self._queues.items()))
@@ -170,29 +174,33 @@ class Placing:
                 del self._queues[owner]
                 blocked.discard(owner)
                 continue
-            node_door = self._door_for(waiting[0].task)
-            if node_door is None:
+            address = self._choose_node(node_map, waiting[0].task)
+            if address is None:
                 blocked.add(owner)
                 continue
             blocked.discard(owner)
-            placed = waiting.popleft()
-            placed.door = node_door
-            self._nodes[node_door].under_way[placed.ticket] = placed
-            self._say(placed, self._map, now_s)
+            scheduled = waiting.popleft()
+            scheduled.address = address
+            self._loads[address].tasks[scheduled.ticket] = scheduled
+            self._begin_sending(scheduled, now_s)
 
-    def _door_for(self, task: Task) -> str | None:
-        """The door of the node that is to do a task: the one that owns the place, or the one with least to do."""
-        assert self._map is not None
-        doors = self._map.doors
+    def _choose_node(self, node_map: NodeMap, task: Task) -> str | None:
+        """Returns the address of the node with least to do, of those that own `task.near`; None if none has room."""
+        addresses = node_map.addresses
         if task.near:
-            doors = tuple(doors[n] for n in self._map.owners((*task.near, 1, 1), self.torus))  # type: ignore[arg-type]
-        free = [door for door in doors if self._nodes[door].room]
-        return min(free, key=lambda door: (len(self._nodes[door].under_way), self._nodes[door].task_s), default=None)
+            y, x = task.near
+            addresses = tuple(addresses[index] for index in node_map.owners((y, x, 1, 1), self.torus))
+        free = [address for address in addresses if self._loads[address].has_room]
+        return min(free, key=lambda one: (len(self._loads[one].tasks), self._loads[one].task_s), default=None)
 
-    def _say(self, placed: _Placed, found: Map, now_s: float) -> None:
-        task = placed.task
-        look = Look(found.epoch, found.pass_key, placed.ticket, b"", -1, task.name, task.arguments, task.within_s)
-        if self._send(placed.door, encode(look)):
-            placed.said_s, placed.again_s = now_s, min(2 * placed.again_s, SAY_AGAIN_LATEST_S)
-        else:  # a first send mostly only opens the line
-            placed.said_s = now_s - placed.again_s + 0.05
+    def _begin_sending(self, scheduled: _ScheduledTask, now_s: float) -> None:
+        task = scheduled.task
+
+        def send() -> bool:
+            if self._map is None:
+                return False
+            epoch, pass_key = self._map.epoch, self._map.pass_key
+            look = QueryRequest(epoch, pass_key, scheduled.ticket, b"", -1, task.name, task.arguments, task.within_s)
+            return self._send_to(scheduled.address, encode(look))
+
+        self._resender.begin(scheduled.ticket, send, now_s, RESEND_AFTER_S, MAX_RESEND_AFTER_S)

@@ -1,73 +1,57 @@
-"""What the gateway tells a newcomer of the world: how large it is, what lives there, what can be watched and asked."""
+"""What a viewer is told of the world when it connects: its size, what lives there, what can be watched and asked."""
 
-from umwelt.agents.body.genome import PLANT_GENES, TRAIT
 from umwelt.agents.body.interface import DRIVES
-from umwelt.agents.earth.genesis import species_of as founding_species
-from umwelt.agents.earth.genesis import template_kind
-from umwelt.agents.earth.settings import EarthSettings
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.gateway.tile_relay import MAX_TILES
 from umwelt.cluster.view import queries
-from umwelt.cluster.view.tiles import LEVELS, SKY_UNITS, layers_of, looks_of
+from umwelt.cluster.view.tiles import LEVELS, SKY_UNITS, layers_of
 from umwelt.cluster.wire.keys import SPECTATOR
 from umwelt.cluster.wire.viewer_protocol import Welcome
 
+PLACE_COLUMNS = ("id", "y", "x")
+"""Of every table, before what its beings look like."""
 
-def greeting(world: WorldFile, role: str, directory: str) -> Welcome:
-    """The welcome of a world to somebody of a role; `directory` is where nodes join."""
+
+def compose_welcome(world: WorldFile, role: str, coordinator_address: str) -> Welcome:
+    """Returns the welcome for a viewer of a role.
+
+    `coordinator_address` is where nodes join; spectators are not told.
+    """
     fields, schemas = world.laws.layout(world)
-    units = {part: one.unit for one in fields for part in one.parts or (one.name,)}
+    units = {part: field.unit for field in fields for part in field.parts or (field.name,)}
+    units = SKY_UNITS | units
     layers = layers_of(world)
-    units |= {name: unit for name, unit in SKY_UNITS.items() if name not in units}
+    appearance = world.laws.appearance(world)
     return Welcome(
         role,
         world.name,
         world.common.height,
         world.common.width,
-        species_of(world),
+        species_names(world),
         layers,
         {name: units[name] for name in layers if name in units},
         list(LEVELS),
-        {schema.name: list(queries._known(schema)) for schema in schemas},
-        {schema.name: ["id", "y", "x", *(look.name for look in looks_of(schema))] for schema in schemas},
+        {schema.name: queries.column_names(schema) for schema in schemas},
+        {schema.name: [*PLACE_COLUMNS, *(look.name for look in appearance[schema.name].looks)] for schema in schemas},
         list(DRIVES),
         MAX_TILES,
-        directory if role != SPECTATOR else "",
-        climate_of(world),
+        coordinator_address if role != SPECTATOR else "",
+        dict(world.laws.climate(world)),
         list(world.chemistry.names) if world.chemistry is not None else [],
-        kinds_of(world),
-        hues_of(world),
+        species_tables(world),
+        {founders.species: founders.hue for founders in world.laws.founders(world)},
     )
 
 
-def species_of(world: WorldFile) -> list[str]:
-    """The names of species by their index; none where the laws know no species."""
+def species_names(world: WorldFile) -> list[str]:
+    """Returns the names of the species by their index; empty where the laws know no species."""
     return list(world.laws.species(world)) if world.laws.species else []
 
 
-def climate_of(world: WorldFile) -> dict[str, int]:
-    """The climate as integers, as `weather.Climate` has it; nothing for worlds without one."""
-    settings = world.settings
-    if not isinstance(settings, EarthSettings):
-        return {}
-    return settings.climate.table(settings.ground.soil_holds)._asdict()
-
-
-def kinds_of(world: WorldFile) -> dict[str, str]:
-    """The table in which the beings of a species are, by its name; nothing where the laws do not say."""
-    if isinstance(world.settings, EarthSettings):
-        groups = enumerate(world.settings.founders)
-        return {group.species: f"{template_kind(group, f'founders[{at}]')}s" for at, group in groups}
+def species_tables(world: WorldFile) -> dict[str, str]:
+    """Returns the table of the beings of each species, by its name; empty where the laws do not tell."""
+    founders = world.laws.founders(world)
+    if founders:
+        return {group.species: group.table for group in founders}
     tables = [schema.name for schema in world.laws.layout(world)[1]]
-    return dict.fromkeys(species_of(world), tables[0]) if len(tables) == 1 else {}
-
-
-def hues_of(world: WorldFile) -> dict[str, int]:
-    """The hue gene of a species' founders by its name; nothing where the laws know no such genes."""
-    if not isinstance(world.settings, EarthSettings):
-        return {}
-    found = {}
-    for species in founding_species(world.settings):
-        at = PLANT_GENES.index("hue") if species["kind"] == "plant" else TRAIT["hue"]
-        found[species["name"]] = int(species["genome"][at])
-    return found
+    return dict.fromkeys(species_names(world), tables[0]) if len(tables) == 1 else {}

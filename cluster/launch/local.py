@@ -1,8 +1,9 @@
-"""Starts a world's processes on this machine, watches them, and starts those again that die.
+"""Starts the processes of a world on this machine, watches them, and restarts those that die.
 
-    engine (in umwelt launch)  ->  seat (directory), gateway, nodes
+    engine (in umwelt launch)  ->  coordinator, gateway, nodes
 
-`Line` is a plain line to the directory: reports come in, orders go out.
+Processes are `subprocess.Popen` of the standard library. What to restart, when and how often is decided here: it
+depends on the coordinator, which must hear of a lost node before another one takes its place.
 """
 
 import os
@@ -17,51 +18,55 @@ from typing import Any
 
 import msgspec
 
-from umwelt.agents.open_world import opened, tick_zero, torus_of
+from umwelt.agents.open_world import generate_world, open_region, torus_of
 from umwelt.agents.world_file import WorldFile, parse_world
-from umwelt.cluster.coordinator.process import DIRECTORY, ORPHAN_S, SeatSettings
+from umwelt.cluster.coordinator.process import COORDINATOR_FILE, ORPHAN_S, CoordinatorSettings
+from umwelt.cluster.launch.coordinator_client import CoordinatorClient
 from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.partition import max_parts
-from umwelt.cluster.process import KEEP_MEMORY, announce, announced, lives
+from umwelt.cluster.process import KEEP_MEMORY, announce, is_alive, read_announcement
 from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.run.remote_store import created_store
+from umwelt.cluster.run.remote_store import create_store
 from umwelt.cluster.run.store import Store
-from umwelt.cluster.run.verify import keep_ledger
-from umwelt.cluster.shard import check_species, measured
+from umwelt.cluster.run.verify import update_chain
+from umwelt.cluster.shard import check_species, measure_populations
 from umwelt.cluster.wire.keys import WORLD, Keys
-from umwelt.cluster.wire.protocol import Attend, Order, Report, Settled, decode, encode
-from umwelt.cluster.wire.transport import ZmqTransport, check_door
+from umwelt.cluster.wire.transport import check_bind_address
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import crew
 
-CLUSTER, LOGS, GATEWAY = "cluster.json", "logs", "gateway.json"
+CLUSTER, LOGS = "cluster.json", "logs"
+COORDINATOR_NAME, GATEWAY_NAME, NODE_PREFIX = "coordinator", "gateway", "node-"
 START_S, CLOSE_S = 60.0, 5.0
 GATHER_S = 30.0
-"""How long nodes that we start may take to load and compile."""
-ATTEND_S = 2.0
+"""How long the nodes that the engine starts may take to load and compile."""
 REPLACE_AFTER_S = 3.0
-"""A node that starts takes a core for seconds; those that are left need it first, to catch up."""
+"""A starting node takes a core for seconds, which the remaining nodes first need to catch up."""
 MAX_RESTARTS, RESTARTS_WITHIN_S, SHORT_LIFE_S = 5, 30.0, 4.0
+USAGE_EXIT_CODE = 2
+"""A process exits with it after an error that a restart would repeat; its last line says what to fix."""
 
 
 def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = False, url: str = "") -> Store:
-    """A new run at tick 0: genesis, its snapshot, and the journal's first entry.
+    """Creates a run at tick 0: genesis, its snapshot, and the first row of the journal.
 
-    Nothing is written before genesis has succeeded; failing later, it leaves nothing behind.
+    Nothing is written before genesis has succeeded; if a later step fails, nothing is left behind.
     """
-    zero = tick_zero(world)
+    region = generate_world(world)
     if checked:
-        check_species(world, opened(world, [zero.cut(zero.owned)], zero.constants, 0))
-    store = created_store(world.name, world.text, folder, url)
+        check_species(world, open_region(world, [region.cut(region.owned)], region.constants, 0))
+    store = create_store(world.name, world.text, folder, url)
     try:
-        populations, substances = measured(world, zero, list(world.laws.species(world)) if world.laws.species else [])
+        species = list(world.laws.species(world)) if world.laws.species else []
+        populations, substances = measure_populations(world, region, species)
         journal = Journal(store.journal)
         try:
-            journal.enter(Metrics(0, 0, 0, populations, substances), audit.digest(zero))
+            journal.enter(Metrics(0, 0, 0, populations, substances), audit.digest(region))
             journal.commit()
-            store.save(zero, world.text, world.name)
-            keep_ledger(store, journal)
+            store.save(region, world.text, world.name)
+            update_chain(store, journal)
         finally:
             journal.close()
     except BaseException:
@@ -70,58 +75,9 @@ def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = Fals
     return store
 
 
-class Line:
-    """To a directory: its reports, and orders to it. One thread's."""
-
-    def __init__(self, address: str, keys: Keys | None = None):
-        self.address = address
-        self.report: Report | None = None
-        self.status: dict[str, Any] = {}
-        self.settled: dict[str, Settled] = {}
-        self._transport = ZmqTransport(b"", keys=keys, role=WORLD)
-        self._attended_s = -1e9
-        self._orders: dict[str, Order] = {}
-        self._said_s = 0.0
-        self._tickets = 0
-
-    def turn(self, wait_s: float) -> bool:
-        """Take in what came; gives whether there was a report."""
-        now_s = time.monotonic()
-        if now_s - self._attended_s > (ATTEND_S if self.report is not None else 0.1):
-            self._attended_s = now_s
-            self._transport.send(self.address, encode(Attend("engine")))
-        if self._orders and now_s - self._said_s > 0.2:
-            self._said_s = now_s
-            for order in self._orders.values():
-                self._transport.send(self.address, encode(order))
-        news = False
-        while (incoming := self._transport.receive(wait_s)) is not None:
-            wait_s = 0.0
-            with suppress(ValueError):
-                message, _ = decode(incoming.frames)
-                if isinstance(message, Report):
-                    self.report, self.status, news = message, msgspec.json.decode(message.status), True
-                elif isinstance(message, Settled):
-                    self._orders.pop(message.ticket, None)
-                    self.settled[message.ticket] = message
-        return news
-
-    def order(self, what: str, value: float = 0.0, name: str = "") -> str:
-        """Ask for something until it is answered; gives the ticket."""
-        self._tickets += 1
-        ticket = f"engine-{os.getpid()}-{self._tickets}"
-        self._orders[ticket] = Order(ticket, what, value, name)
-        self._said_s = 0.0
-        return ticket
-
-    def close(self) -> None:
-        """End the line."""
-        self._transport.close()
-
-
 @dataclass
-class Child:
-    """A process that we started."""
+class ManagedProcess:
+    """A process that the engine started."""
 
     name: str
     process: subprocess.Popen
@@ -129,24 +85,29 @@ class Child:
     command: list[str]
     started_s: float = field(default_factory=time.monotonic)
 
-    def last_words(self) -> str:
-        """The last line it said."""
+    def last_line(self) -> str:
+        """Returns the last line of its log, without the name of the process; empty if there is none."""
         try:
             lines = self.log.read_text("utf-8", "replace").strip().splitlines()
         except OSError:
             return ""
-        line = lines[-1].removeprefix("umwelt: ") if lines else ""
-        return line.split(": ", 1)[-1] if line.startswith("umwelt ") else line
+        return strip_process_name(lines[-1]) if lines else ""
+
+
+def strip_process_name(line: str) -> str:
+    """Returns an error line without "umwelt NAME: " before it."""
+    line = line.removeprefix("umwelt: ")
+    return line.split(": ", 1)[-1] if line.startswith("umwelt ") else line
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a run is to be carried."""
+    """The options with which a run is launched."""
 
     nodes: int = 0
-    """0: one a core."""
+    """0: one for each core."""
     bind: str = ""
-    """Where the world is open to others; empty: to this machine's own user only."""
+    """The address at which the world is open to others; empty: only for this user on this machine."""
     keys: str = ""
     ticks_per_exchange: int = 0
     last_tick: int | None = None
@@ -157,78 +118,80 @@ class Plan:
 
 
 def nodes_for(world: WorldFile, plan: Plan) -> int:
-    """How many nodes a plan means for a world: one a core unless it says so, and no more than there is room for.
+    """Returns the number of nodes: what the plan says, or one for each core, at most as many as the world has room for.
 
-    Raises `RunError` for a plan that cannot be: its keys, its door, its number of nodes.
+    Raises `RunError` for a plan that is not possible: its keys, its address, its number of nodes.
     """
     keys = Keys.load(Path(plan.keys), WORLD) if plan.keys else None
     if plan.bind:
-        check_door(plan.bind, keys)
+        check_bind_address(plan.bind, keys)
     torus = torus_of(world)
-    room = max_parts(torus)
-    if plan.nodes > room:
+    max_nodes = max_parts(torus)
+    if plan.nodes > max_nodes:
         raise RunError(
-            f"--nodes {plan.nodes}: a world of {torus.width} x {torus.height} cells has room for at most {room}: "
-            f"use --nodes {room}"
+            f"--nodes {plan.nodes}: a world of {torus.width} x {torus.height} cells has room for at most {max_nodes}: "
+            f"use --nodes {max_nodes}"
         )
-    return plan.nodes or min(crew.count, room)
+    return plan.nodes or min(crew.count, max_nodes)
 
 
-def refuse_running(store: Store) -> None:
-    """Refuse a run that is running already; one whose engine was killed saves itself, which is waited for."""
-    known = announced(store.folder / CLUSTER) or {}
-    if lives(known.get("pid")) and known.get("pid") != os.getpid():
-        raise RunError(f"{store.folder}: is running already (process {known['pid']}): umwelt stop {store.folder}")
+def check_not_running(store: Store) -> None:
+    """Raises `RunError` if a run is in progress. Waits for a coordinator without an engine, which saves and exits."""
+    announcement = read_announcement(store.folder / CLUSTER) or {}
+    pid = announcement.get("pid")
+    if is_alive(pid) and pid != os.getpid():
+        raise RunError(f"{store.folder}: is running already (process {pid}): umwelt stop {store.folder}")
     end_s = time.monotonic() + ORPHAN_S + 5.0
-    while lives((announced(store.folder / DIRECTORY) or {}).get("pid")) and time.monotonic() < end_s:
+    while is_alive((read_announcement(store.folder / COORDINATOR_FILE) or {}).get("pid")) and time.monotonic() < end_s:
         time.sleep(0.05)
 
 
 class Engine:
-    """The processes of one run on this machine."""
+    """The processes of one run on this machine. `start` once, `poll` until `finished`, then `close`."""
 
     def __init__(self, store: Store, plan: Plan):
         nodes_count = nodes_for(parse_world(store.world_text(), str(store.folder), store.folder.name), plan)
-        refuse_running(store)
+        check_not_running(store)
         self.store, self.plan = store, plan
         self.nodes_count = nodes_count
-        self.children: dict[str, Child] = {}
-        self.said: list[str] = []
+        self.children: dict[str, ManagedProcess] = {}
+        self.messages: list[str] = []
         """What happened to processes, for people."""
         self.keys = Keys.load(Path(plan.keys), WORLD) if plan.keys else None
-        self.line: Line | None = None
+        self.coordinator: CoordinatorClient | None = None
+        """None until `start`."""
         self._private = tempfile.TemporaryDirectory(prefix="umwelt-")
-        self._names = 0
-        self._restarts: list[float] = []
-        self._due_s: list[float] = []
+        self._node_number = 0
+        self._restarts_s: list[float] = []
+        self._replacements_s: list[float] = []
         """When nodes are to be started in place of those that died."""
         self._stopping = False
         (store.folder / LOGS).mkdir(exist_ok=True)
 
-    # --- beginning
+    # --- starting
 
     def start(self) -> None:
-        """Start directory, gateway and nodes."""
-        for name in (DIRECTORY, GATEWAY):
+        """Start coordinator, gateway and nodes."""
+        for name in (COORDINATOR_FILE, GATEWAY_FILE):
             (self.store.folder / name).unlink(missing_ok=True)
         announce(self.store.folder / CLUSTER, {"pid": os.getpid(), "nodes": self.nodes_count, "bind": self.plan.bind})
-        self._start_directory(self._bind("directory"))
+        self._start_coordinator(self._bind("directory"))
         for _ in range(self.nodes_count):
             self.add_node()
-        address = self._wait_for(DIRECTORY, "directory")["address"]
-        self.line = Line(address, self.keys)
+        address = self._wait_for(COORDINATOR_FILE, COORDINATOR_NAME)["address"]
+        self.coordinator = CoordinatorClient(address, self.keys)
         if self.plan.gateway:
             self._start_gateway()
 
-    def _bind(self, what: str) -> str:
-        """Where a door opens: in a folder of our own, or at any port of the interface that the world is open at."""
+    def _bind(self, name: str) -> str:
+        """Returns where a process binds: in a private folder, or at any port of the interface the world is open at."""
         if not self.plan.bind or self.plan.bind.startswith("ipc://"):
-            return f"ipc://{self._private.name}/{what}"
+            return f"ipc://{self._private.name}/{name}"
         return self.plan.bind.rpartition(":")[0] + ":*"
 
-    def _start_directory(self, bind: str) -> None:
+    def _start_coordinator(self, bind: str) -> None:
         plan = self.plan
-        settings = SeatSettings(
+        settings = CoordinatorSettings(
             str(self.store.folder.resolve()),
             bind,
             plan.keys,
@@ -240,142 +203,141 @@ class Engine:
             dead_after_s=plan.dead_after_s,
             gather_s=GATHER_S,
         )
-        self._start("directory", "umwelt.cluster.coordinator.process", settings)
+        self._start(COORDINATOR_NAME, "umwelt.cluster.coordinator.process", settings)
 
     def _start_gateway(self) -> None:
-        from umwelt.cluster.gateway.server import GatewaySettings
+        from umwelt.cluster.gateway.process import GatewaySettings
 
-        assert self.line is not None
+        assert self.coordinator is not None
         bind = self.plan.bind or f"ipc://{self._private.name}/gateway"
-        known = announced(self.store.folder / GATEWAY)
-        if known is not None and not self.plan.bind.endswith(":*"):
-            bind = self.plan.bind or bind
         settings = GatewaySettings(
-            bind=bind, directory=self.line.address, run=str(self.store.folder.resolve()), keys=self.plan.keys
+            bind=bind, coordinator=self.coordinator.address, run=str(self.store.folder.resolve()), keys=self.plan.keys
         )
-        self._start("gateway", "umwelt.cluster.gateway.server", settings)
+        self._start(GATEWAY_NAME, "umwelt.cluster.gateway.process", settings)
 
     def add_node(self) -> str:
-        """Start another node; gives its name."""
-        self._names += 1
-        name = f"node-{self._names}"
-        directory = self.line.address if self.line is not None else self._bind("directory")
-        if self.line is None and self.plan.bind and not self.plan.bind.startswith("ipc://"):
-            directory = self._wait_for(DIRECTORY, "directory")["address"]
-        bind = f"ipc://{self._private.name}/*" if directory.startswith("ipc://") else self._bind("node")
-        settings = NodeSettings(directory, bind, name, self.plan.keys)
-        self._start(name, "umwelt.cluster.node.process", settings)
+        """Start another node. Returns its name."""
+        self._node_number += 1
+        name = f"{NODE_PREFIX}{self._node_number}"
+        address = self.coordinator.address if self.coordinator is not None else self._bind("directory")
+        if self.coordinator is None and self.plan.bind and not self.plan.bind.startswith("ipc://"):
+            address = self._wait_for(COORDINATOR_FILE, COORDINATOR_NAME)["address"]
+        bind = f"ipc://{self._private.name}/*" if address.startswith("ipc://") else self._bind("node")
+        self._start(name, "umwelt.cluster.node.process", NodeSettings(address, bind, name, self.plan.keys))
         return name
 
     def _start(self, name: str, module: str, settings: Any) -> None:
         log = self.store.folder / LOGS / f"{name}.log"
         command = [sys.executable, "-m", module, msgspec.json.encode(settings).decode()]
-        with log.open("ab") as out:
-            # a group of its own: Ctrl-C in the terminal is ours to handle
+        with log.open("ab") as output:
+            # in a session of its own, so that Ctrl-C in the terminal reaches the engine alone
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
                 env={**KEEP_MEMORY, **os.environ},
             )
-        self.children[name] = Child(name, process, log, command)
+        self.children[name] = ManagedProcess(name, process, log, command)
 
     def _wait_for(self, file: str, name: str) -> dict[str, Any]:
-        """What a child announces; `RunError` with its last words if it ends first."""
+        """Returns what a process announces in a file. Raises `RunError` with its last line if it ends first."""
+        child = self.children[name]
         end_s = time.monotonic() + START_S
         while time.monotonic() < end_s:
-            found = announced(self.store.folder / file)
-            if found is not None and found.get("pid") == self.children[name].process.pid:
-                return found
-            if self.children[name].process.poll() is not None:
-                raise RunError(self.children[name].last_words() or f"the {name} ended at once")
+            announcement = read_announcement(self.store.folder / file)
+            if announcement is not None and announcement.get("pid") == child.process.pid:
+                return announcement
+            if child.process.poll() is not None:
+                raise RunError(child.last_line() or f"the {name} ended at once: see {child.log}")
             time.sleep(0.01)
-        raise RunError(f"the {name} did not start within {START_S:.0f} s: see {self.children[name].log}")
+        raise RunError(f"the {name} did not start within {START_S:.0f} s: see {child.log}")
 
     # --- watching
 
-    def turn(self, wait_s: float) -> bool:
-        """Look after the processes and listen to the directory; gives whether there was a report.
+    def poll(self, wait_s: float) -> bool:
+        """Restart what has died, and receive from the coordinator for up to `wait_s`. Returns whether a report came.
 
-        Raises `RunError` where the world cannot go on.
+        Raises `RunError` if the world cannot continue.
         """
-        assert self.line is not None
-        news = self.line.turn(wait_s)
+        assert self.coordinator is not None
+        has_report = self.coordinator.poll(wait_s)
         for child in list(self.children.values()):
             code = child.process.poll()
             if code is not None:
-                self._ended(child, code)
-        while self._due_s and self._due_s[0] <= time.monotonic() and not self._stopping:
-            self._due_s.pop(0)
+                self._handle_exit(child, code)
+        while self._replacements_s and self._replacements_s[0] <= time.monotonic() and not self._stopping:
+            self._replacements_s.pop(0)
             self.add_node()
-        return news
+        return has_report
 
     @property
-    def resting(self) -> bool:
-        """Whether the directory has saved all and ended."""
-        return "directory" not in self.children
+    def finished(self) -> bool:
+        """Whether the coordinator has saved the world and ended."""
+        return COORDINATOR_NAME not in self.children
 
-    def _ended(self, child: Child, code: int) -> None:
+    def _handle_exit(self, child: ManagedProcess, code: int) -> None:
         del self.children[child.name]
-        words = child.last_words()
-        if child.name == "directory":
+        line = child.last_line()
+        if child.name == COORDINATOR_NAME:
             if code == 0:
                 return
-            if code == 2:
-                raise RunError(words or "the directory ended")
-            self._restarted(child, "directory")
-            assert self.line is not None
+            if code == USAGE_EXIT_CODE:
+                raise RunError(line or f"the coordinator ended: see {child.log}")
+            self._note_restart(child)
             self._start_again(child)
-        elif child.name == "gateway":
+        elif child.name == GATEWAY_NAME:
             if not self._stopping and code != 0:
-                self._restarted(child, "gateway")
+                self._note_restart(child)
                 self._start_again(child)
-        elif code == 2 and not self._stopping:
-            if time.monotonic() - child.started_s < START_S and not self.line_ready:
-                raise RunError(words or f"{child.name} ended at once")
-            self.said.append(f"{child.name}: {words}")
+        elif code == USAGE_EXIT_CODE and not self._stopping:
+            if time.monotonic() - child.started_s < START_S and not self.is_running:
+                raise RunError(line or f"{child.name} ended at once: see {child.log}")
+            self.messages.append(f"{child.name}: {line}")
         elif code != 0 and not self._stopping:
-            assert self.line is not None
-            self.line.order("lost", float(child.process.pid), os.uname().nodename)
-            self._restarted(child, child.name)
-            others = any(name.startswith("node-") for name in self.children)
-            self._due_s.append(time.monotonic() + (REPLACE_AFTER_S if others else 0.0))
+            assert self.coordinator is not None
+            self.coordinator.order("lost", float(child.process.pid), os.uname().nodename)
+            self._note_restart(child)
+            has_nodes = any(name.startswith(NODE_PREFIX) for name in self.children)
+            self._replacements_s.append(time.monotonic() + (REPLACE_AFTER_S if has_nodes else 0.0))
 
     @property
-    def line_ready(self) -> bool:
-        """Whether the world has begun."""
-        return self.line is not None and self.line.status.get("phase") not in (None, "gathering")
+    def is_running(self) -> bool:
+        """Whether the nodes have gathered and the world runs."""
+        return self.coordinator is not None and self.coordinator.status.get("phase") not in (None, "gathering")
 
-    def _restarted(self, child: Child, what: str) -> None:
+    def _note_restart(self, child: ManagedProcess) -> None:
+        """Raises `RunError` after too many restarts of processes that died soon after they started."""
         now_s = time.monotonic()
-        if now_s - child.started_s < SHORT_LIFE_S:  # what dies at once will die again; what has lived was killed
-            self._restarts = [s for s in self._restarts if now_s - s < RESTARTS_WITHIN_S] + [now_s]
-        if len(self._restarts) > MAX_RESTARTS:
-            raise RunError(f"the {what} dies again and again: see {child.log}")
-        self.said.append(f"{what} died (process {child.process.pid}); another one takes its place")
+        if now_s - child.started_s < SHORT_LIFE_S:  # a process that ran for longer was killed, and may run again
+            recent_s = [time_s for time_s in self._restarts_s if now_s - time_s < RESTARTS_WITHIN_S]
+            self._restarts_s = [*recent_s, now_s]
+        if len(self._restarts_s) > MAX_RESTARTS:
+            raise RunError(f"the {child.name} dies again and again: see {child.log}")
+        self.messages.append(f"{child.name} died (process {child.process.pid}); another one takes its place")
 
-    def _start_again(self, child: Child) -> None:
-        """The same process once more, at the same address."""
-        known = announced(self.store.folder / (DIRECTORY if child.name == "directory" else GATEWAY)) or {}
+    def _start_again(self, child: ManagedProcess) -> None:
+        """Start the same process again, at the same address."""
+        file = COORDINATOR_FILE if child.name == COORDINATOR_NAME else GATEWAY_FILE
+        announcement = read_announcement(self.store.folder / file) or {}
         settings = msgspec.json.decode(child.command[-1])
         settings.pop("gather_s", None)  # the nodes are there already
-        if settings["bind"].startswith("tcp://") and known.get("address"):
-            port = known["address"].partition("#")[0].rpartition(":")[2]
+        if settings["bind"].startswith("tcp://") and announcement.get("address"):
+            port = announcement["address"].partition("#")[0].rpartition(":")[2]
             settings["bind"] = settings["bind"].rpartition(":")[0] + f":{port}"
         self._start(child.name, child.command[2], settings)
 
     # --- ending
 
     def stop(self) -> None:
-        """Ask for the world to be saved and to rest; go on with `turn` until `resting`."""
-        if not self._stopping and self.line is not None:
+        """Order the coordinator to save the world and end; continue to call `poll` until `finished`."""
+        if not self._stopping and self.coordinator is not None:
             self._stopping = True
-            self.line.order("stop")
+            self.coordinator.order("stop")
 
     def close(self, within_s: float = CLOSE_S) -> None:
-        """End what still runs, politely for so long."""
+        """Terminate what still runs, and kill what has not ended after `within_s`."""
         self._stopping = True
         for child in self.children.values():
             with suppress(OSError):
@@ -388,8 +350,8 @@ class Engine:
                 child.process.kill()
                 child.process.wait()
         self.children.clear()
-        if self.line is not None:
-            self.line.close()
-        for name in (CLUSTER, GATEWAY, DIRECTORY):
+        if self.coordinator is not None:
+            self.coordinator.close()
+        for name in (CLUSTER, GATEWAY_FILE, COORDINATOR_FILE):
             (self.store.folder / name).unlink(missing_ok=True)
         self._private.cleanup()

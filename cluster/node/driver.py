@@ -12,29 +12,39 @@ import numpy as np
 
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.events import (
-    Arrived,
-    Clock,
-    Cut,
-    Drop,
-    End,
-    Keep,
-    Load,
-    Loaded,
-    Misshapen,
-    Paste,
-    Prepare,
-    Prepared,
-    Record,
-    Send,
-    Step,
-    Stepped,
-    WasCut,
-    WasPasted,
-    Written,
+    CutHalo,
+    DropShard,
+    EndNode,
+    HaloCut,
+    HaloMalformed,
+    HaloPasted,
+    LoadShard,
+    MessageReceived,
+    PasteHalo,
+    PrepareWorld,
+    RecordTick,
+    ReportReady,
+    RunTick,
+    SendMessage,
+    ShardLoaded,
+    TickFinished,
+    Timer,
+    WorldPrepared,
+    WriteSnapshotPart,
 )
-from umwelt.cluster.node.machine import Machine
+from umwelt.cluster.node.machine import NodeMachine
 from umwelt.cluster.shard import MalformedHalo, Shard, pack_births
-from umwelt.cluster.wire.protocol import Assign, Failed, Kept, Ping, Pong, Want, Welcome, decode, encode
+from umwelt.cluster.wire.protocol import (
+    Assignment,
+    Failure,
+    HaloRequest,
+    Ping,
+    Pong,
+    SnapshotPart,
+    Welcome,
+    decode,
+    encode,
+)
 from umwelt.cluster.wire.transport import Incoming, Transport
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import UmweltError
@@ -47,7 +57,7 @@ LOOK_S = 0.01
 """How often a node looks at its door between laws."""
 
 
-class Opening(NamedTuple):
+class ShardContents(NamedTuple):
     """A rectangle's contents, as a snapshot has them."""
 
     pieces: list[Piece]
@@ -55,29 +65,29 @@ class Opening(NamedTuple):
     controls: Controls
 
 
-class Shelf(Protocol):
+class NodeStorage(Protocol):
     """Where snapshots lie, as a node sees it."""
 
-    def load(self, world: WorldFile, assign: Assign, alive: Callable[[], None]) -> Opening:
+    def load(self, world: WorldFile, assign: Assignment, alive: Callable[[], None]) -> ShardContents:
         """What the node's rectangle is loaded from; calls `alive` now and then."""
 
-    def keep(self, epoch: int, tick: int, kept: bool, portion: Shard, done: Callable[[Kept], None]) -> None:
+    def keep(self, epoch: int, tick: int, kept: bool, portion: Shard, done: Callable[[SnapshotPart], None]) -> None:
         """Write the portion's part of a snapshot as it is now; `done` may be called later, from another thread.
 
         The portion has just been recorded.
         """
 
 
-class Host:
+class NodeDriver:
     """See the page's top. `ended` holds the last line, once the node has left."""
 
     def __init__(
         self,
-        machine: Machine,
+        machine: NodeMachine,
         transport: Transport,
-        shelf: Shelf,
+        shelf: NodeStorage,
         clock: Callable[[], float],
-        prepare: Callable[[Welcome], tuple[WorldFile, Prepared]],
+        prepare: Callable[[Welcome], tuple[WorldFile, WorldPrepared]],
         resident_bytes: Callable[[], int] = lambda: 0,
         extra: Callable[[Incoming, Any, list[Any]], bool] = lambda incoming, message, raw: False,
     ):
@@ -85,12 +95,12 @@ class Host:
         self._prepared_from, self._resident_bytes, self._extra = prepare, resident_bytes, extra
         self.world: WorldFile | None = None
         self.portion: Shard | None = None
-        self.ended: End | None = None
+        self.ended: EndNode | None = None
         self.malformed = 0
         """Messages that were none."""
         self._queue: deque[Any] = deque()
         self._backlog: deque[tuple[Incoming, Any, list[Any]]] = deque()
-        self._later: queue.SimpleQueue[tuple[int, Kept | Failed]] = queue.SimpleQueue()
+        self._later: queue.SimpleQueue[tuple[int, SnapshotPart | Failure]] = queue.SimpleQueue()
         self._looked_s = 0.0
 
     @property
@@ -100,16 +110,16 @@ class Host:
 
     def turn(self, wait_s: float = 0.0) -> None:
         """Take in what came, then do what is to be done, up to the end of a tick."""
-        self._do(self.machine.handle(Clock(self.clock())))
+        self._do(self.machine.handle(Timer(self.clock())))
         while not self._later.empty():
             epoch, content = self._later.get()
-            self._do(self.machine.handle(Written(epoch, content)))
+            self._do(self.machine.handle(ReportReady(epoch, content)))
         self.listen(0.0 if self._queue else wait_s)
         while self._queue:
             instruction = self._queue.popleft()
             self._carry_out(instruction)
             self._alive()
-            if isinstance(instruction, Step):
+            if isinstance(instruction, RunTick):
                 break
 
     def listen(self, wait_s: float) -> None:
@@ -137,9 +147,9 @@ class Host:
             return None
 
     def _take(self, incoming: Incoming, message: Any, raw: list[Any]) -> None:
-        self._do(self.machine.handle(Clock(self.clock())))
+        self._do(self.machine.handle(Timer(self.clock())))
         if not self._extra(incoming, message, raw):
-            self._do(self.machine.handle(Arrived(message, raw, incoming.sender, incoming.on_line)))
+            self._do(self.machine.handle(MessageReceived(message, raw, incoming.sender, incoming.on_line)))
 
     def leave(self) -> None:
         """Ask to be let go."""
@@ -160,7 +170,7 @@ class Host:
                 self._put_off(incoming, *found)
 
     def _heeds(self, incoming: Incoming, message: Any, raw: list[Any]) -> bool:
-        return self.machine.heeds(Arrived(message, raw, incoming.sender, incoming.on_line))
+        return self.machine.heeds(MessageReceived(message, raw, incoming.sender, incoming.on_line))
 
     def _put_off(self, incoming: Incoming, message: Any, raw: list[Any]) -> None:
         """Keep a message for later, if it is to be heeded at all; what is lost here is said again."""
@@ -172,10 +182,10 @@ class Host:
 
     def _do(self, instructions: list[Any]) -> None:
         for instruction in instructions:
-            if isinstance(instruction, Send):
+            if isinstance(instruction, SendMessage):
                 if not self.transport.send(instruction.to, encode(instruction.message, instruction.raw)):
                     self.machine.unsent(instruction)
-            elif isinstance(instruction, Load | Drop | End):
+            elif isinstance(instruction, LoadShard | DropShard | EndNode):
                 self._queue.clear()  # what was to be done with the old map
                 self._queue.append(instruction)
             else:
@@ -188,7 +198,7 @@ class Host:
             self._fail(error, instruction)
             return
         if event is not None:
-            self._do(self.machine.handle(Clock(self.clock())))
+            self._do(self.machine.handle(Timer(self.clock())))
             self._do(self.machine.handle(event))
 
     def _fail(self, error: Exception, instruction: Any) -> None:
@@ -196,13 +206,13 @@ class Host:
         line = " ".join(str(error).split())[:2000] or type(error).__name__
         if not isinstance(error, UmweltError):
             line = f"{type(error).__name__}: {line}"
-        if isinstance(instruction, Prepare):
-            self.ended = End(line, refused=True)
+        if isinstance(instruction, PrepareWorld):
+            self.ended = EndNode(line, refused=True)
         elif self.machine.holding is not None:
-            failed = Failed(line, isinstance(instruction, Step) and not isinstance(error, MemoryError | OSError))
-            self._do(self.machine.handle(Written(self.machine.holding.assign.epoch, failed)))
+            failed = Failure(line, isinstance(instruction, RunTick) and not isinstance(error, MemoryError | OSError))
+            self._do(self.machine.handle(ReportReady(self.machine.holding.assign.epoch, failed)))
 
-    def _prepare(self, prepare: Prepare) -> Prepared:
+    def _prepareworld(self, prepare: PrepareWorld) -> WorldPrepared:
         self.world, prepared = self._prepared_from(prepare.welcome)
         return prepared
 
@@ -210,42 +220,42 @@ class Host:
         assert self.portion is not None
         return self.portion
 
-    def _load(self, load: Load) -> Loaded:
+    def _loadshard(self, load: LoadShard) -> ShardLoaded:
         assert self.world is not None
         self.portion = None
         opening = self.shelf.load(self.world, load.assign, self._alive)
         checked = self.machine.welcome is not None and self.machine.welcome.checked
         self.portion = Shard(self.world, load.assign, opening.pieces, opening.constants, opening.controls, checked)
-        return Loaded(load.assign.epoch, self.portion.living_count)
+        return ShardLoaded(load.assign.epoch, self.portion.living_count)
 
-    def _cut(self, cut: Cut) -> WasCut:
-        return WasCut(cut.tick, self._held().cut(cut.takers, cut.compressed))
+    def _cuthalo(self, cut: CutHalo) -> HaloCut:
+        return HaloCut(cut.tick, self._held().cut(cut.takers, cut.compressed))
 
-    def _paste(self, paste: Paste) -> WasPasted | Misshapen:
+    def _pastehalo(self, paste: PasteHalo) -> HaloPasted | HaloMalformed:
         try:
             self._held().paste(paste.strips)
         except MalformedHalo as bad:
-            return Misshapen(paste.tick, bad.source)
-        return WasPasted()
+            return HaloMalformed(paste.tick, bad.source)
+        return HaloPasted()
 
-    def _step(self, step: Step) -> Stepped:
+    def _runtick(self, step: RunTick) -> TickFinished:
         portion, began_s = self._held(), self.clock()
-        portion.step(step.deeds, self._between)
-        return Stepped(portion.tick, portion.held_count, self.clock() - began_s, self._resident_bytes())
+        portion.step(step.commands, self._between)
+        return TickFinished(portion.tick, portion.held_count, self.clock() - began_s, self._resident_bytes())
 
-    def _record(self, record: Record) -> Written:
+    def _recordtick(self, record: RecordTick) -> ReportReady:
         recorded, newborn = self._held().record()
         assert recorded.tick == record.tick
-        return Written(self.machine.epoch, recorded, [pack_births(newborn) if newborn else b""])
+        return ReportReady(self.machine.epoch, recorded, [pack_births(newborn) if newborn else b""])
 
-    def _keep(self, keep: Keep) -> None:
+    def _writesnapshotpart(self, keep: WriteSnapshotPart) -> None:
         epoch = self.machine.epoch
         self.shelf.keep(epoch, keep.tick, keep.kept, self._held(), lambda kept: self._later.put((epoch, kept)))
 
-    def _drop(self, drop: Drop) -> None:
+    def _dropshard(self, drop: DropShard) -> None:
         self.portion = None
 
-    def _end(self, end: End) -> None:
+    def _endnode(self, end: EndNode) -> None:
         self.ended = end
 
     # --- between laws
@@ -264,10 +274,10 @@ class Host:
             found = self._decoded(incoming)
             if found is None:
                 continue
-            if isinstance(found[0], Ping | Pong | Want):
-                self._do(self.machine.handle(Arrived(*found, incoming.sender, incoming.on_line)))
+            if isinstance(found[0], Ping | Pong | HaloRequest):
+                self._do(self.machine.handle(MessageReceived(*found, incoming.sender, incoming.on_line)))
             else:
                 self._put_off(incoming, *found)
 
     def _alive(self) -> None:
-        self._do(self.machine.handle(Clock(self.clock())))
+        self._do(self.machine.handle(Timer(self.clock())))

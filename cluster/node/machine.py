@@ -6,9 +6,9 @@ A node's life: it asks to join, is assigned a rectangle and a snapshot, loads it
     wait for theirs of the same tick; paste them
     step until the halo is used up, or until no more time is granted
 
-Whatever is lost on the way is sent again: what others wait for because they ask (`Want`), what the directory must know
-because it is numbered (`Note`). A new map (`Assign`) begins everything anew from a snapshot; what still comes from
-older maps is dropped. A node that was declared dead is told so (`Fenced`), forgets all, and may join as another.
+Whatever is lost on the way is sent again: halo messages on request (`HaloRequest`), reports until they are
+acknowledged (`NumberedReport`). A new map (`Assignment`) begins everything again from a snapshot; messages of older
+maps are dropped. A node that was declared dead receives `Fenced`, drops its shard and may join as another.
 """
 
 import math
@@ -37,12 +37,12 @@ SLOW_ROUND_TRIP_S = 0.005
 """Strips are compressed on slower lines; on faster ones that would take longer than it saves."""
 SLOWEST_BYTES_PER_S = 4 << 20
 """A strip may be under way as long as this takes; before that, asking for it again would only add to a full line."""
-FROM_DIRECTORY = (say.Welcome, say.Refused, say.Assign, say.Grant, say.Fenced, say.Stop, say.Chunk)
-FROM_NEIGHBOURS = (say.Strip, say.Want, say.Ping, say.Pong)
+FROM_DIRECTORY = (say.Welcome, say.Refused, say.Assignment, say.Grant, say.Fenced, say.Stop, say.FileChunk)
+FROM_NEIGHBOURS = (say.HaloMessage, say.HaloRequest, say.Ping, say.Pong)
 
 
 @dataclass
-class Waiting:
+class WaitMeter:
     """How long a node has waited for strips, lately."""
 
     since_s: float | None = None
@@ -66,10 +66,10 @@ class Waiting:
 
 
 @dataclass
-class Holding:
+class ShardState:
     """What a node knows of the present map."""
 
-    assign: say.Assign
+    assign: say.Assignment
     torus: Torus
     halo_cells: int
     loaded: bool = False
@@ -80,7 +80,7 @@ class Holding:
     exact_at: int = -1
     """The tick of the last paste."""
     busy: bool = False
-    deeds: dict[int, dict[int, say.Deed]] = field(default_factory=dict)
+    commands: dict[int, dict[int, say.ScheduledCommand]] = field(default_factory=dict)
     snapshots: dict[int, bool] = field(default_factory=dict)
     """Those still to be taken, by tick: kept or passing."""
     taken: dict[int, bool] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class Holding:
     """The neighbours' strips, by tick and source."""
     under_way: dict[tuple[int, int], float] = field(default_factory=dict)
     """Until when a strip that was sent may be on its way, by tick and neighbour."""
-    notes: dict[int, tuple[say.Note, Sequence[Any], float]] = field(default_factory=dict)
+    notes: dict[int, tuple[say.NumberedReport, Sequence[Any], float]] = field(default_factory=dict)
     last_note: int = 0
     wanted_s: float = 0.0
 
@@ -118,11 +118,11 @@ class Holding:
             for old in [t for t in kept if t <= oldest]:
                 del kept[old]
         self.under_way = {key: end_s for key, end_s in self.under_way.items() if key[0] > oldest}
-        for old in [t for t in self.deeds if t < tick]:
-            del self.deeds[old]
+        for old in [t for t in self.commands if t < tick]:
+            del self.commands[old]
 
 
-class Machine:
+class NodeMachine:
     """See the page's top. `new_key` makes the key of a new life."""
 
     def __init__(
@@ -143,11 +143,11 @@ class Machine:
         self._new_key, self._torus_and_reach = new_key, torus_and_reach
         self.key = new_key()
         self.welcome: say.Welcome | None = None
-        self.prepared: events.Prepared | None = None
-        self.holding: Holding | None = None
-        self.early: list[events.Arrived] = []
+        self.prepared: events.WorldPrepared | None = None
+        self.holding: ShardState | None = None
+        self.early: list[events.MessageReceived] = []
         """Strips of a map that has not reached us yet."""
-        self.waiting = Waiting()
+        self.waiting = WaitMeter()
         self.now_s = 0.0
         self.epoch = -1
         self.reached = 0
@@ -168,7 +168,7 @@ class Machine:
         """What is to be done because of an event."""
         return getattr(self, f"_on_{type(event).__name__.lower()}")(event)
 
-    def _on_clock(self, event: events.Clock) -> list[Any]:
+    def _on_timer(self, event: events.Timer) -> list[Any]:
         self.now_s = event.now_s
         if self.holding is None:
             return self._knock()
@@ -180,12 +180,12 @@ class Machine:
             out += self._want()
         return out + self._ping(2 * PING_S)
 
-    def _on_prepared(self, event: events.Prepared) -> list[Any]:
+    def _on_worldprepared(self, event: events.WorldPrepared) -> list[Any]:
         self.prepared = event
         self._asked_s = -1e9
         return self._knock()
 
-    def _on_loaded(self, event: events.Loaded) -> list[Any]:
+    def _on_shardloaded(self, event: events.ShardLoaded) -> list[Any]:
         held = self.holding
         if held is None or event.epoch != held.assign.epoch:
             return []
@@ -193,30 +193,30 @@ class Machine:
         early, self.early = self.early, []
         out = [self._note(say.Ready(held.tick)), self._beat()]
         for arrived in early:
-            out += self._on_arrived(arrived)
+            out += self._on_messagereceived(arrived)
         return out + self._go()
 
-    def _on_wascut(self, event: events.WasCut) -> list[Any]:
+    def _on_halocut(self, event: events.HaloCut) -> list[Any]:
         held = self._held()
         held.busy = False
         held.sent[event.tick] = event.strips
         return [*self._strips(event.tick, held.takers), *self._go()]
 
-    def _on_waspasted(self, event: events.WasPasted) -> list[Any]:
+    def _on_halopasted(self, event: events.HaloPasted) -> list[Any]:
         held = self._held()
         held.busy = False
         held.exact_at = held.tick
         held.forget_before(held.tick)
         return [*self._ping(), *self._go()]
 
-    def _on_misshapen(self, event: events.Misshapen) -> list[Any]:
+    def _on_halomalformed(self, event: events.HaloMalformed) -> list[Any]:
         held = self._held()
         held.busy = False
         self.dropped += 1
         held.here.get(event.tick, {}).pop(event.source, None)
         return [*self._want(), *self._go()]
 
-    def _on_stepped(self, event: events.Stepped) -> list[Any]:
+    def _on_tickfinished(self, event: events.TickFinished) -> list[Any]:
         held = self._held()
         held.busy = False
         held.tick, self.entities, self.resident_bytes = event.tick, event.entities, event.resident_bytes
@@ -231,21 +231,21 @@ class Machine:
             out.append(self._beat())
         return out + self._go()
 
-    def _on_written(self, event: events.Written) -> list[Any]:
+    def _on_reportready(self, event: events.ReportReady) -> list[Any]:
         if self.holding is None or event.epoch != self.holding.assign.epoch:
             return []
         return [self._note(event.content, event.raw)]
 
-    def heeds(self, event: events.Arrived) -> bool:
+    def heeds(self, event: events.MessageReceived) -> bool:
         """Whether a message comes from whom it should: the directory on our line to it, a neighbour with the key."""
         message = event.message
         if isinstance(message, FROM_DIRECTORY):
             return event.on_line and event.sender == self.directory.encode()
-        if isinstance(message, say.Strip) and message.epoch > self.epoch:
+        if isinstance(message, say.HaloMessage) and message.epoch > self.epoch:
             return True
         return self._ours(message) if isinstance(message, FROM_NEIGHBOURS) else not event.raw
 
-    def _on_arrived(self, event: events.Arrived) -> list[Any]:
+    def _on_messagereceived(self, event: events.MessageReceived) -> list[Any]:
         handler = getattr(self, f"_take_{type(event.message).__name__.lower()}", None)
         if handler is None or not self.heeds(event):
             self.dropped += 1
@@ -254,30 +254,30 @@ class Machine:
 
     # --- from the directory
 
-    def _take_welcome(self, event: events.Arrived) -> list[Any]:
+    def _take_welcome(self, event: events.MessageReceived) -> list[Any]:
         if self.welcome is not None or self.holding is not None:
             return []
         self.welcome = event.message  # type: ignore[assignment]
-        return [events.Prepare(event.message)]  # type: ignore[arg-type]
+        return [events.PrepareWorld(event.message)]  # type: ignore[arg-type]
 
-    def _take_refused(self, event: events.Arrived) -> list[Any]:
-        return [events.End(event.message.line, refused=True)]  # type: ignore[attr-defined]
+    def _take_refused(self, event: events.MessageReceived) -> list[Any]:
+        return [events.EndNode(event.message.line, refused=True)]  # type: ignore[attr-defined]
 
-    def _take_assign(self, event: events.Arrived) -> list[Any]:
-        assign: say.Assign = event.message  # type: ignore[assignment]
+    def _take_assignment(self, event: events.MessageReceived) -> list[Any]:
+        assign: say.Assignment = event.message  # type: ignore[assignment]
         mine = assign.members[assign.which].key if 0 <= assign.which < len(assign.members) else ""
         if assign.epoch <= self.epoch or mine != self.key:
             return []
         torus, reach = self._torus_and_reach()
         self.epoch, self.name = assign.epoch, assign.members[assign.which].name
-        self.holding = Holding(assign, torus, reach * assign.ticks_per_exchange)
-        self.waiting = Waiting(from_s=self.now_s)
+        self.holding = ShardState(assign, torus, reach * assign.ticks_per_exchange)
+        self.waiting = WaitMeter(from_s=self.now_s)
         self.tick_s = self.round_trip_s = 0.0
         self._round_trips_s = []
         self.early = [early for early in self.early if early.message.epoch >= assign.epoch]  # type: ignore[attr-defined]
-        return [events.Load(assign)]
+        return [events.LoadShard(assign)]
 
-    def _take_grant(self, event: events.Arrived) -> list[Any]:
+    def _take_grant(self, event: events.MessageReceived) -> list[Any]:
         grant: say.Grant = event.message  # type: ignore[assignment]
         held = self.holding
         if held is None or grant.epoch != held.assign.epoch:
@@ -285,9 +285,9 @@ class Machine:
             return []
         for number in [n for n in held.notes if n <= grant.acknowledged]:
             del held.notes[number]
-        for deed in grant.deeds:
-            if deed.tick >= held.tick:
-                held.deeds.setdefault(deed.tick, {})[deed.number] = deed
+        for command in grant.commands:
+            if command.tick >= held.tick:
+                held.commands.setdefault(command.tick, {})[command.number] = command
         for snapshot in grant.snapshots:
             known = held.taken.get(snapshot.tick)
             if snapshot.tick >= held.tick and (known is None or (snapshot.kept and not known)):
@@ -298,27 +298,27 @@ class Machine:
             return []
         return [*self._snapshot(), *self._go()]
 
-    def _take_fenced(self, event: events.Arrived) -> list[Any]:
+    def _take_fenced(self, event: events.MessageReceived) -> list[Any]:
         if event.message.key != self.key:  # type: ignore[attr-defined]
             return []
         if self.leaving:
-            return [events.End("left the world, which goes on")]
+            return [events.EndNode("left the world, which goes on")]
         if self.prepared is None and self.welcome is None:
             return []
         self.key = self._new_key()
         self.holding, self.early = None, []
         self._asked_s = -1e9
-        return [events.Drop(), *self._knock()]
+        return [events.DropShard(), *self._knock()]
 
-    def _take_stop(self, event: events.Arrived) -> list[Any]:
-        return [events.End(event.message.line)]  # type: ignore[attr-defined]
+    def _take_stop(self, event: events.MessageReceived) -> list[Any]:
+        return [events.EndNode(event.message.line)]  # type: ignore[attr-defined]
 
     def leave(self) -> list[Any]:
         """Ask to go; the world is taken over by others first."""
         self.leaving = True
         if self.holding is None:
-            return [events.End("left before joining")]
-        return [events.Send(self.directory, say.Leave(self.key))]
+            return [events.EndNode("left before joining")]
+        return [events.SendMessage(self.directory, say.LeaveRequest(self.key))]
 
     # --- from neighbours
 
@@ -328,8 +328,8 @@ class Machine:
             return False
         return 0 <= message.source < len(held.assign.members)
 
-    def _take_strip(self, event: events.Arrived) -> list[Any]:
-        strip: say.Strip = event.message  # type: ignore[assignment]
+    def _take_halomessage(self, event: events.MessageReceived) -> list[Any]:
+        strip: say.HaloMessage = event.message  # type: ignore[assignment]
         held = self.holding
         if strip.epoch > self.epoch or (held is not None and strip.epoch == self.epoch and not held.loaded):
             # the map has reached a neighbour before it reached us; it cannot be more than one exchange ahead
@@ -348,18 +348,18 @@ class Machine:
         held.here.setdefault(strip.tick, {}).setdefault(strip.source, list(event.raw))
         return self._go()
 
-    def _take_want(self, event: events.Arrived) -> list[Any]:
-        want: say.Want = event.message  # type: ignore[assignment]
+    def _take_halorequest(self, event: events.MessageReceived) -> list[Any]:
+        want: say.HaloRequest = event.message  # type: ignore[assignment]
         if self.now_s < self._held().under_way.get((want.tick, want.source), 0.0):
             return []
         return self._strips(want.tick, (want.source,))
 
-    def _take_ping(self, event: events.Arrived) -> list[Any]:
+    def _take_ping(self, event: events.MessageReceived) -> list[Any]:
         ping: say.Ping = event.message  # type: ignore[assignment]
         a = self._held().assign
-        return [events.Send(a.members[ping.source].address, say.Pong(a.epoch, a.pass_key, a.which, ping.sent_s))]
+        return [events.SendMessage(a.members[ping.source].address, say.Pong(a.epoch, a.pass_key, a.which, ping.sent_s))]
 
-    def _take_pong(self, event: events.Arrived) -> list[Any]:
+    def _take_pong(self, event: events.MessageReceived) -> list[Any]:
         pong: say.Pong = event.message  # type: ignore[assignment]
         if pong.sent_s < self._held().begun_s:  # it waited until the neighbour had loaded
             return []
@@ -369,16 +369,16 @@ class Machine:
             self.round_trip_s = min(self._round_trips_s)
         return []
 
-    def unsent(self, send: events.Send) -> None:
+    def unsent(self, send: events.SendMessage) -> None:
         """There was no connection: what somebody wants may be sent at once."""
-        if self.holding is not None and isinstance(send.message, say.Strip):
+        if self.holding is not None and isinstance(send.message, say.HaloMessage):
             for n, member in enumerate(self.holding.assign.members):
                 if member.address == send.to:
                     self.holding.under_way.pop((send.message.tick, n), None)
 
     # --- what is to be done next
 
-    def _held(self) -> Holding:
+    def _held(self) -> ShardState:
         assert self.holding is not None
         return self.holding
 
@@ -390,18 +390,18 @@ class Machine:
         if held.at_exchange:
             if held.tick not in held.sent:
                 held.busy = True
-                return [events.Cut(held.tick, held.takers, self.round_trip_s > SLOW_ROUND_TRIP_S)]
+                return [events.CutHalo(held.tick, held.takers, self.round_trip_s > SLOW_ROUND_TRIP_S)]
             here = held.here.get(held.tick, {})
             if all(source in here for source in held.sources):
                 self.waiting.end(self.now_s)
                 held.busy = True
-                return [events.Paste(held.tick, here)]
+                return [events.PasteHalo(held.tick, here)]
             self.waiting.begin(self.now_s)
             return []
         if held.tick < held.granted and held.tick not in held.snapshots:
             held.busy = True
-            deeds = held.deeds.get(held.tick, {})
-            return [events.Step(held.tick, tuple(deeds[number] for number in sorted(deeds)))]
+            commands = held.commands.get(held.tick, {})
+            return [events.RunTick(held.tick, tuple(commands[number] for number in sorted(commands)))]
         return []
 
     def _record(self) -> list[Any]:
@@ -409,7 +409,7 @@ class Machine:
         if held.recorded_at == held.tick:
             return []
         held.recorded_at = held.tick
-        return [events.Record(held.tick)]
+        return [events.RecordTick(held.tick)]
 
     def _snapshot(self) -> list[Any]:
         """The snapshot of the present tick, if one is wished; its record goes before it."""
@@ -418,7 +418,7 @@ class Machine:
             return []
         kept = held.snapshots.pop(held.tick)
         held.taken[held.tick] = kept
-        return [*self._record(), events.Keep(held.tick, kept)]
+        return [*self._record(), events.WriteSnapshotPart(held.tick, kept)]
 
     def _knock(self) -> list[Any]:
         """Ask to be let in, now and then."""
@@ -426,7 +426,7 @@ class Machine:
             return []
         self._asked_s = self.now_s
         if self.welcome is None:
-            return [events.Send(self.directory, say.Hello(self.key, self.protocol))]
+            return [events.SendMessage(self.directory, say.Hello(self.key, self.protocol))]
         if self.prepared is None:
             return []
         join = say.Join(
@@ -441,14 +441,14 @@ class Machine:
             self.reached,
             self.name,
         )
-        return [events.Send(self.directory, join)]
+        return [events.SendMessage(self.directory, join)]
 
-    def _beat(self) -> events.Send:
+    def _beat(self) -> events.SendMessage:
         held = self._held()
         if self._beat_s > 0:
             self._longest_s = max(0.98 * self._longest_s, self.now_s - self._beat_s)
         self._beat_s = self.now_s
-        beat = say.Beat(
+        beat = say.Heartbeat(
             self.key,
             held.assign.epoch,
             held.tick,
@@ -459,14 +459,14 @@ class Machine:
             self.round_trip_s,
             self._longest_s,
         )
-        return events.Send(self.directory, beat)
+        return events.SendMessage(self.directory, beat)
 
-    def _note(self, content: Any, raw: Sequence[Any] = ()) -> events.Send:
+    def _note(self, content: Any, raw: Sequence[Any] = ()) -> events.SendMessage:
         held = self._held()
         held.last_note += 1
-        note = say.Note(self.key, held.assign.epoch, held.last_note, content)
+        note = say.NumberedReport(self.key, held.assign.epoch, held.last_note, content)
         held.notes[held.last_note] = (note, raw, self.now_s)
-        return events.Send(self.directory, note, raw)
+        return events.SendMessage(self.directory, note, raw)
 
     def _ping(self, after_s: float = PING_S) -> list[Any]:
         """Measure the way to the neighbours: mostly just after their strips have come, when the line is free."""
@@ -476,7 +476,8 @@ class Machine:
         self._pinged_s = self.now_s
         a = held.assign
         return [
-            events.Send(a.members[n].address, say.Ping(a.epoch, a.pass_key, a.which, self.now_s)) for n in held.sources
+            events.SendMessage(a.members[n].address, say.Ping(a.epoch, a.pass_key, a.which, self.now_s))
+            for n in held.sources
         ]
 
     def _say_again(self) -> list[Any]:
@@ -485,7 +486,7 @@ class Machine:
         for number, (note, raw, said_s) in sorted(held.notes.items())[:8]:
             if self.now_s - said_s >= NOTE_AGAIN_S:
                 held.notes[number] = (note, raw, self.now_s)
-                out.append(events.Send(self.directory, note, raw))
+                out.append(events.SendMessage(self.directory, note, raw))
         return out
 
     def _want(self) -> list[Any]:
@@ -497,7 +498,7 @@ class Machine:
         held.wanted_s = self.now_s
         a, here = held.assign, held.here.get(held.tick, {})
         return [
-            events.Send(a.members[source].address, say.Want(a.epoch, a.pass_key, held.tick, a.which))
+            events.SendMessage(a.members[source].address, say.HaloRequest(a.epoch, a.pass_key, held.tick, a.which))
             for source in held.sources
             if source not in here
         ]
@@ -509,7 +510,7 @@ class Machine:
             way_s = self.round_trip_s / 2 + sum(len(frame) for frame in strips.get(n, ())) / SLOWEST_BYTES_PER_S
             held.under_way[tick, n] = self.now_s + way_s
         return [
-            events.Send(a.members[n].address, say.Strip(a.epoch, a.pass_key, tick, a.which, n), strips[n])
+            events.SendMessage(a.members[n].address, say.HaloMessage(a.epoch, a.pass_key, tick, a.which, n), strips[n])
             for n in takers
             if n in strips
         ]

@@ -15,20 +15,28 @@ from typing import Any
 
 import msgspec
 
-from umwelt.agents.open_world import torus_of, tried_small
+from umwelt.agents.open_world import torus_of, try_small_world
 from umwelt.agents.world_file import WorldFile, parse_world
-from umwelt.cluster.events import Prepared
+from umwelt.cluster.events import WorldPrepared
 from umwelt.cluster.fingerprint import seals_of
-from umwelt.cluster.node.driver import Host
-from umwelt.cluster.node.machine import Machine
-from umwelt.cluster.node.queries import Answers
-from umwelt.cluster.node.snapshots import FolderShelf
-from umwelt.cluster.node.tile_publisher import Publisher
-from umwelt.cluster.process import Ending, reported, resident_bytes, settings_from_arguments
+from umwelt.cluster.node.driver import NodeDriver
+from umwelt.cluster.node.machine import NodeMachine
+from umwelt.cluster.node.queries import QueryServer
+from umwelt.cluster.node.snapshots import SnapshotFolder
+from umwelt.cluster.node.tile_publisher import TilePublisher
+from umwelt.cluster.process import StopSignal, read_settings, report_errors, resident_bytes
 from umwelt.cluster.run import snapshot_transfer
-from umwelt.cluster.tasks.node_worker import Bench
+from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.wire.keys import Keys
-from umwelt.cluster.wire.protocol import PROTOCOL, Ask, Chunk, Halt, Look, Welcome, encode
+from umwelt.cluster.wire.protocol import (
+    PROTOCOL_VERSION,
+    CancelTasks,
+    FileChunk,
+    FileRequest,
+    QueryRequest,
+    Welcome,
+    encode,
+)
 from umwelt.cluster.wire.transport import Incoming, ZmqTransport
 from umwelt.sandbox import audit
 from umwelt.sandbox.kernel import crew
@@ -58,24 +66,24 @@ class NodeProcess:
         self.settings = settings
         keys = Keys.load(Path(settings.keys), "node") if settings.keys else None
         self.transport = ZmqTransport(b"", bind=place_for(settings.bind, "door"), keys=keys, role="node")
-        self.publisher = Publisher(place_for(settings.bind, "tiles"), keys)
-        self.answers = Answers(self.publisher, self.transport.send, Bench(wake=self.transport.wake))
+        self.publisher = TilePublisher(place_for(settings.bind, "tiles"), keys)
+        self.answers = QueryServer(self.publisher, self.transport.send, NodeWorker(wake=self.transport.wake))
         self._world: WorldFile | None = None
         self._temporary = tempfile.TemporaryDirectory(prefix="umwelt-node-")
-        self.machine = Machine(
+        self.machine = NodeMachine(
             settings.directory,
             self.transport.address,
             self.publisher.address,
             socket.gethostname(),
             os.getpid(),
             crew.count,
-            PROTOCOL,
+            PROTOCOL_VERSION,
             lambda: secrets.token_hex(16),
             self._torus_and_reach,
             settings.name,
         )
-        self.shelf = FolderShelf(snapshot_transfer.Carried(Path(self._temporary.name)), self._carry)
-        self.host = Host(
+        self.shelf = SnapshotFolder(snapshot_transfer.MessageTransfer(Path(self._temporary.name)), self._carry)
+        self.host = NodeDriver(
             self.machine, self.transport, self.shelf, time.monotonic, self._prepare, resident_bytes, self._extra
         )
 
@@ -83,41 +91,43 @@ class NodeProcess:
         assert self._world is not None
         return torus_of(self._world), self._world.laws.light_speed
 
-    def _prepare(self, welcome: Welcome) -> tuple[WorldFile, Prepared]:
+    def _prepare(self, welcome: Welcome) -> tuple[WorldFile, WorldPrepared]:
         """Read the world, compile its laws on a small piece of it, and see whether we share the run's folder."""
         self._world = world = parse_world(welcome.world_text, welcome.world_name, welcome.world_name)
-        audit.digest(tried_small(world, ticks=1))
+        audit.digest(try_small_world(world, ticks=1))
         folder = Path(welcome.folder)
-        shares = not self.settings.shares_nothing and snapshot_transfer.shares(folder, welcome.token)
+        shares = not self.settings.shares_nothing and snapshot_transfer.has_token(folder, welcome.token)
         if welcome.url:
-            self.shelf.depot = snapshot_transfer.Url(welcome.url, Path(self._temporary.name))
+            self.shelf.depot = snapshot_transfer.UrlTransfer(welcome.url, Path(self._temporary.name))
         elif shares:
-            self.shelf.depot = snapshot_transfer.SharedFolder(folder)
-        return world, Prepared(seals_of(world), shares)
+            self.shelf.depot = snapshot_transfer.SharedFolderTransfer(folder)
+        return world, WorldPrepared(seals_of(world), shares)
 
     def _extra(self, incoming: Incoming, message: Any, raw: list[Any]) -> bool:
         """What is neither of the directory nor of a neighbour: questions for files, and for what lives here."""
-        if isinstance(message, Ask):
+        if isinstance(message, FileRequest):
             # files are the directory's to ask for, on our line to it
             known = incoming.on_line and incoming.sender == self.settings.directory.encode()
             answer = self.shelf.answer(message) if known else None
             if answer is not None:
                 self.transport.send(self.settings.directory, encode(*answer))
             return True
-        if isinstance(message, Look | Halt):
+        if isinstance(message, QueryRequest | CancelTasks):
             self.answers.hear(incoming.sender, message, self.machine, self.host.portion)
             return True
-        return isinstance(message, Chunk)
+        return isinstance(message, FileChunk)
 
-    def _carry(self, asks: Sequence[Ask], take: Callable[[Chunk, list[Any]], None], most: int, within_s: float) -> None:
+    def _carry(
+        self, asks: Sequence[FileRequest], take: Callable[[FileChunk, list[Any]], None], most: int, within_s: float
+    ) -> None:
         """Ask the directory for pieces of files, and wait for them a little."""
         for ask in asks:
             self.transport.send(self.settings.directory, encode(ask))
-        self.host.wait_for(Chunk, take, most, within_s)
+        self.host.wait_for(FileChunk, take, most, within_s)
 
     def live(self) -> int:
         """Until the node is let go; gives the exit code."""
-        ending = Ending(self.settings.follow_parent)
+        ending = StopSignal(self.settings.follow_parent)
         left = False
         orphaned_s = 0.0
         threads = 0
@@ -157,8 +167,8 @@ def place_for(bind: str, what: str) -> str:
 
 def main() -> None:
     """The process' entry."""
-    with reported("node"):
-        process = NodeProcess(settings_from_arguments(NodeSettings))
+    with report_errors("node"):
+        process = NodeProcess(read_settings(NodeSettings))
         sys.exit(process.live())
 
 

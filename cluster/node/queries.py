@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from umwelt.cluster.node.machine import Machine
-from umwelt.cluster.node.tile_publisher import Publisher
-from umwelt.cluster.tasks.node_worker import Bench, Done
-from umwelt.cluster.tasks.worker import Errand
-from umwelt.cluster.view.queries import MAX_TASK_BYTES, Part, answered, read, read_many
-from umwelt.cluster.wire.protocol import Halt, Look, Sight, encode
+from umwelt.cluster.node.machine import NodeMachine
+from umwelt.cluster.node.tile_publisher import TilePublisher
+from umwelt.cluster.tasks.node_worker import NodeWorker, TaskOutcome
+from umwelt.cluster.tasks.worker import TaskCall
+from umwelt.cluster.view.queries import MAX_TASK_BYTES, Part, answer, read, read_many
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, encode
 from umwelt.sandbox.errors import UmweltError
 
 MAX_HELD, HELD_S = 256, 5.0
@@ -31,28 +31,28 @@ _encoder = msgspec.json.Encoder()
 @dataclass
 class _Held:
     sender: bytes
-    look: Look
+    look: QueryRequest
     until_s: float
 
 
 @dataclass
 class _Task:
     sender: bytes
-    look: Look
+    look: QueryRequest
     source: int
     tick: int
     frames: list[Any] | None = None
     """The answer, when there is one."""
 
 
-class Answers:
+class QueryServer:
     """See the page's top. Owned by the thread that runs the portion; `send(to, frames)` answers whoever looked."""
 
     def __init__(
         self,
-        publisher: Publisher,
+        publisher: TilePublisher,
         send: Callable[[bytes, list[Any]], bool],
-        bench: Bench,
+        bench: NodeWorker,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._publisher, self._send, self.bench, self._clock = publisher, send, bench, clock
@@ -62,19 +62,19 @@ class Answers:
         """Bytes of the answers that are kept, in the order in which they came."""
         self._kept_bytes = 0
 
-    def hear(self, sender: bytes, message: Look | Halt, machine: Machine, portion: Any) -> None:
+    def hear(self, sender: bytes, message: QueryRequest | CancelTasks, machine: NodeMachine, portion: Any) -> None:
         """What comes from the gateway, if it is of the present epoch; whoever else calls has not its key."""
         held = machine.holding
         if held is not None and (message.epoch, message.pass_key) == (held.assign.epoch, held.assign.pass_key):
             self.bench.where = machine.name
             self.take(sender, message, portion if held.loaded else None)
 
-    def take(self, sender: bytes, message: Look | Halt, portion: Any) -> None:
+    def take(self, sender: bytes, message: QueryRequest | CancelTasks, portion: Any) -> None:
         """The same of a message that is known to be of the present epoch; `portion` is None while it is loaded."""
-        if isinstance(message, Halt):
+        if isinstance(message, CancelTasks):
             for ticket in message.tickets:
                 self._let_go((sender, ticket))
-                self.bench.halt((sender, ticket))
+                self.bench.cancel((sender, ticket))
             self._held = [one for one in self._held if one.look.ticket not in message.tickets or one.sender != sender]
             return
         known = self._tasks.get((sender, message.ticket))
@@ -86,7 +86,7 @@ class Answers:
         elif portion is not None:
             self._look(sender, message, portion)
 
-    def _look(self, sender: bytes, look: Look, portion: Any) -> None:
+    def _look(self, sender: bytes, look: QueryRequest, portion: Any) -> None:
         if look.tick > portion.tick:
             others = [one for one in self._held if (one.sender, one.look.ticket) != (sender, look.ticket)]
             self._held = [*others[-MAX_HELD + 1 :], _Held(sender, look, self._clock() + HELD_S)]
@@ -98,21 +98,22 @@ class Answers:
         cutter = self._publisher.cutter(portion)
         try:
             if look.task:
-                parts = [answered(cutter, question, MAX_TASK_BYTES) for question in read_many(look.question)]
+                parts = [answer(cutter, question, MAX_TASK_BYTES) for question in read_many(look.question)]
                 self._begin(sender, look, portion.which, portion.tick, parts)
                 return
-            part = answered(cutter, read(look.question))
+            part = answer(cutter, read(look.question))
             self._say(sender, look, portion, _encoder.encode(part.answer), [part.raw])
         except (UmweltError, LookupError, ValueError, TypeError, ArithmeticError) as error:
-            self._say(sender, look, portion, _encoder.encode({"line": " ".join(str(error).split())}))
+            code = error.code if isinstance(error, UmweltError) else "usage"
+            self._say(sender, look, portion, _encoder.encode({"line": " ".join(str(error).split()), "code": code}))
 
-    def _say(self, sender: bytes, look: Look, portion: Any, answer: bytes, raw: Sequence[bytes] = ()) -> None:
-        sight = Sight(look.ticket, look.epoch, portion.which, portion.tick, answer)
+    def _say(self, sender: bytes, look: QueryRequest, portion: Any, answer: bytes, raw: Sequence[bytes] = ()) -> None:
+        sight = QueryAnswer(look.ticket, look.epoch, portion.which, portion.tick, answer)
         self._send(sender, encode(sight, raw))
 
-    def _begin(self, sender: bytes, look: Look, source: int, tick: int, parts: list[Part] | None) -> None:
+    def _begin(self, sender: bytes, look: QueryRequest, source: int, tick: int, parts: list[Part] | None) -> None:
         self._tasks[sender, look.ticket] = _Task(sender, look, source, tick)
-        self.bench.begin((sender, look.ticket), Errand(look.task, look.arguments, parts), look.within_s)
+        self.bench.begin((sender, look.ticket), TaskCall(look.task, look.arguments, parts), look.within_s)
 
     def turn(self, portion: Any, epoch: int) -> None:
         """Say what can be said at this tick, and what became of tasks."""
@@ -147,8 +148,8 @@ class Answers:
         self.bench.close()
 
 
-def _sight_of(task: _Task, done: Done) -> tuple[Sight, list[Any]]:
+def _sight_of(task: _Task, done: TaskOutcome) -> tuple[QueryAnswer, list[Any]]:
     look = task.look
-    told = {"line": done.line, "again": done.again} if done.line else {"spent_s": done.spent_s}
+    told = {"line": done.line, "code": done.code, "again": done.again} if done.line else {"spent_s": done.spent_s}
     answer = _encoder.encode(told)
-    return Sight(look.ticket, look.epoch, task.source, task.tick, answer), [] if done.line else [done.found]
+    return QueryAnswer(look.ticket, look.epoch, task.source, task.tick, answer), [] if done.line else [done.result]

@@ -9,11 +9,11 @@ from typing import Any
 
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.node.driver import Opening
+from umwelt.cluster.node.driver import ShardContents
 from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.run.store import Entry
 from umwelt.cluster.shard import Shard
-from umwelt.cluster.wire.protocol import Ask, Assign, Chunk, Kept
+from umwelt.cluster.wire.protocol import Assignment, FileChunk, FileRequest, SnapshotPart
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError
@@ -23,25 +23,25 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 ASK_AGAIN_S = 1.0
 GIVE_UP_S = 20.0
 
-Carry = Callable[[Sequence[Ask], Callable[[Chunk, list[Any]], None], int, float], None]
+Carry = Callable[[Sequence[FileRequest], Callable[[FileChunk, list[Any]], None], int, float], None]
 """Send questions for files, and hand over so many answers that come within a time; other messages wait meanwhile."""
 
 
-class FolderShelf:
-    """See `host.Shelf`. `carry` is how files come from a directory on another host."""
+class SnapshotFolder:
+    """See `host.NodeStorage`. `carry` is how files come from a directory on another host."""
 
-    def __init__(self, where: snapshot_transfer.Depot, carry: Carry | None = None):
+    def __init__(self, where: snapshot_transfer.SnapshotTransfer, carry: Carry | None = None):
         self.depot, self._carry = where, carry
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="umwelt-part")
         self._written = ""
         """What was written last: the directory takes one snapshot at a time, so what is older is fetched no more."""
 
-    def load(self, world: WorldFile, assign: Assign, alive: Callable[[], None]) -> Opening:
+    def load(self, world: WorldFile, assign: Assignment, alive: Callable[[], None]) -> ShardContents:
         """The parts of a snapshot that the node's rectangle touches."""
         rectangle = Rectangle(*assign.members[assign.which].rectangle)
-        if isinstance(self.depot, snapshot_transfer.Carried):
+        if isinstance(self.depot, snapshot_transfer.MessageTransfer):
             self._receive(self.depot, assign.snapshot, rectangle, alive)
-        path = self.depot.bring(assign.snapshot, rectangle)
+        path = self.depot.fetch(assign.snapshot, rectangle)
         manifest = snapshot.read_manifest(path)
         if manifest.tick != assign.tick:
             raise SnapshotError(f"{path}: its manifest says tick {manifest.tick}, not {assign.tick}")
@@ -49,93 +49,97 @@ class FolderShelf:
         constants = snapshot.load_constants(path, manifest)
         pieces = snapshot.load_parts(path, manifest, rectangle, torus_of(world), world.laws.layout(world))
         alive()
-        self.depot.let_go(assign.snapshot)
-        return Opening(pieces, constants, Controls.read(manifest.controls))
+        self.depot.discard(assign.snapshot)
+        return ShardContents(pieces, constants, Controls.from_json(manifest.controls))
 
-    def keep(self, epoch: int, tick: int, kept: bool, portion: Shard, done: Callable[[Kept], None]) -> None:
+    def keep(self, epoch: int, tick: int, kept: bool, portion: Shard, done: Callable[[SnapshotPart], None]) -> None:
         """Copy the portion, and write the copy in a thread of its own."""
         began_s = time.thread_time()
         region, entry = portion.region, Entry(tick, kept)
-        piece, digest, controls = region.cut(region.owned), portion.digest, region.controls.written()
+        piece, digest, controls = region.cut(region.owned), portion.digest, region.controls.to_json()
         cost_s = time.thread_time() - began_s
 
         def write() -> None:
             # a folder that is gone means that nobody wants the part any more; a part that is there was wanted twice
             try:
                 began_s = time.thread_time()
-                if self._written not in ("", entry.aside(epoch)):
-                    self.depot.let_go(self._written)
-                self._written = entry.aside(epoch)
-                folder = self.depot.place(self._written)
+                if self._written not in ("", entry.unfinished_name(epoch)):
+                    self.depot.discard(self._written)
+                self._written = entry.unfinished_name(epoch)
+                folder = self.depot.part_folder(self._written)
                 part = snapshot.write_part(folder, piece, region.torus, digest, compressed=kept)
-                files = self.depot.hand_in(entry.aside(epoch), part["folder"])
-                done(Kept(tick, kept, part, controls, cost_s + time.thread_time() - began_s, files))
+                files = self.depot.submit_part(entry.unfinished_name(epoch), part["folder"])
+                done(SnapshotPart(tick, kept, part, controls, cost_s + time.thread_time() - began_s, files))
             except (FileNotFoundError, FileExistsError, SnapshotError):
                 return
             except OSError as error:
                 why = "the disk is full: make room" if error.errno in FULL else str(error.strerror or error)
-                done(Kept(tick, kept, {}, {}, cost_s, [], f"the snapshot of tick {tick:,} cannot be written: {why}"))
+                done(
+                    SnapshotPart(
+                        tick, kept, {}, {}, cost_s, [], f"the snapshot of tick {tick:,} cannot be written: {why}"
+                    )
+                )
 
         self._writer.submit(write)
 
-    def answer(self, ask: Ask) -> tuple[Chunk, list[Any]] | None:
+    def answer(self, ask: FileRequest) -> tuple[FileChunk, list[Any]] | None:
         """A piece of a file that we have written and the directory fetches."""
         aside, _, part = ask.snapshot.partition("/")
         try:
-            chunk = snapshot_transfer.chunk_of(
-                self.depot.place(aside) / snapshot_transfer.plain(part), ask.name, ask.offset
+            chunk = snapshot_transfer.read_chunk(
+                self.depot.part_folder(aside) / snapshot_transfer.check_name(part), ask.name, ask.offset
             )
-            return Chunk(ask.snapshot, ask.name, ask.offset), [chunk.data]
+            return FileChunk(ask.snapshot, ask.name, ask.offset), [chunk.data]
         except (ValueError, OSError):
             return None
 
     def _receive(
-        self, carried: snapshot_transfer.Carried, name: str, rectangle: Rectangle, alive: Callable[[], None]
+        self, carried: snapshot_transfer.MessageTransfer, name: str, rectangle: Rectangle, alive: Callable[[], None]
     ) -> None:
         """Ask the directory for the files of a snapshot: its list first, then its manifest, then what we need of it."""
         assert self._carry is not None
         listed: dict[str, int] = {}
 
-        def take_list(chunk: Chunk, raw: list[Any]) -> None:
+        def take_list(chunk: FileChunk, raw: list[Any]) -> None:
             if chunk.snapshot == name and not chunk.name:
                 listed.update(chunk.files)
 
-        self._until(lambda: bool(listed), lambda: [Ask(name, "", 0)], take_list, alive)
-        room = carried.room(name)
+        self._until(lambda: bool(listed), lambda: [FileRequest(name, "", 0)], take_list, alive)
+        room = carried.receive_folder(name)
         room.mkdir()
         head = {file: listed[file] for file in (snapshot.MANIFEST,) if file in listed}
         self._files(snapshot_transfer.Receiver(room / "head", list(head.items())), name, alive)
         manifest = snapshot.read_manifest(room / "head")
-        wanted = snapshot_transfer.needed(manifest, rectangle)
+        wanted = snapshot_transfer.needed_names(manifest, rectangle)
         inside = [(f, size) for f, size in listed.items() if any(f == w or f.startswith(f"{w}/") for w in wanted)]
         (room / "head" / snapshot.MANIFEST).unlink()
         (room / "head").rmdir()
         room.rmdir()
-        self._files(snapshot_transfer.Receiver(carried.room(name), inside), name, alive)
+        self._files(snapshot_transfer.Receiver(carried.receive_folder(name), inside), name, alive)
 
     def _files(self, receiver: snapshot_transfer.Receiver, name: str, alive: Callable[[], None]) -> None:
-        def take(chunk: Chunk, raw: list[Any]) -> None:
+        def take(chunk: FileChunk, raw: list[Any]) -> None:
             if chunk.snapshot == name and chunk.name and len(raw) == 1:
                 with suppress(ValueError):
                     receiver.take(snapshot_transfer.Chunk(chunk.name, chunk.offset, bytes(raw[0]), False))
 
-        def missing() -> list[Ask]:
-            return [Ask(name, file, offset) for file, offset in receiver.batch()]
+        def missing() -> list[FileRequest]:
+            return [FileRequest(name, file, offset) for file, offset in receiver.batch()]
 
         self._until(lambda: receiver.complete, missing, take, alive)
 
     def _until(
         self,
         complete: Callable[[], bool],
-        missing: Callable[[], list[Ask]],
-        take: Callable[[Chunk, list[Any]], None],
+        missing: Callable[[], list[FileRequest]],
+        take: Callable[[FileChunk, list[Any]], None],
         alive: Callable[[], None],
     ) -> None:
         assert self._carry is not None
         last_s = time.monotonic()
         came = 0
 
-        def counted(chunk: Chunk, raw: list[Any]) -> None:
+        def counted(chunk: FileChunk, raw: list[Any]) -> None:
             nonlocal came
             take(chunk, raw)
             came += 1

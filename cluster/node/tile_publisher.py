@@ -16,10 +16,10 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from umwelt.cluster.shard import Shard
-from umwelt.cluster.view.tile_encoder import Cutter
+from umwelt.cluster.view.tile_encoder import TileEncoder
 from umwelt.cluster.view.tiles import Topic
-from umwelt.cluster.wire.keys import WORLD, Keys
-from umwelt.cluster.wire.transport import DOMAIN, Doorman, check_door, reachable, why_not_bound, written
+from umwelt.cluster.wire.keys import WORLD, Keys, key_to_hex
+from umwelt.cluster.wire.transport import DOMAIN, Doorman, check_bind_address, reachable, why_not_bound
 from umwelt.sandbox.errors import RunError
 
 TILE_EVERY_S = 0.05
@@ -32,20 +32,20 @@ QUEUED = 200
 SUBSCRIPTIONS_A_TURN = 2000
 
 
-class Publisher:
+class TilePublisher:
     """See the page's top. Owned by the thread that runs the portion; `address` is where gateways subscribe.
 
     Raises `RunError` where its door cannot open.
     """
 
     def __init__(self, bind: str, keys: Keys | None = None, clock: Callable[[], float] = time.monotonic):
-        check_door(bind, keys)
+        check_bind_address(bind, keys)
         self.clock = clock
         self.counts = {"tiles": 0, "bytes": 0, "dropped": 0}
         self.spent_s = 0.0
         self._due: OrderedDict[Topic, tuple[int, int, float]] = OrderedDict()
         """Subscribed tiles, the one sent longest ago first: the portion and tick it was sent of, and when."""
-        self._cutters: WeakKeyDictionary[Shard, Cutter] = WeakKeyDictionary()
+        self._cutters: WeakKeyDictionary[Shard, TileEncoder] = WeakKeyDictionary()
         """Weak: what the host drops is not held here."""
         self._life = 0
         """Grows with every portion: ticks of another life are other ticks."""
@@ -78,14 +78,14 @@ class Publisher:
             door.set(zmq.ZAP_DOMAIN, DOMAIN.encode())
             door.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
             door.set(zmq.CURVE_SERVER, 1)
-            door.curve_publickey, door.curve_secretkey = keys.door
+            door.curve_publickey, door.curve_secretkey = keys.server_pair
         try:
             door.bind(re.sub(r":0$", ":*", bind) if bind.startswith("tcp://") else bind)
         except zmq.ZMQError as error:
             raise RunError(why_not_bound(bind, error)) from None
         self.address = reachable(door.get_string(zmq.LAST_ENDPOINT).rstrip("\0"))
         if keys is not None and keys.world_secret is None:
-            self.address += "#" + written(keys.public)
+            self.address += "#" + key_to_hex(keys.public)
 
     @property
     def wanted(self) -> list[Topic]:
@@ -119,15 +119,15 @@ class Publisher:
             self._tile_s += 0.2 * (taken_s / len(topics) - self._tile_s)
         return sent
 
-    def cutter(self, portion: Shard) -> Cutter:
+    def cutter(self, portion: Shard) -> TileEncoder:
         """What cuts tiles from a portion, and answers questions about it."""
         known = self._cutters.get(portion)
         if known is None:
             self._life += 1
-            known = self._cutters[portion] = Cutter(portion.world, portion.region)
+            known = self._cutters[portion] = TileEncoder(portion.world, portion.region)
         return known
 
-    def _next(self, cutter: Cutter, now_s: float) -> list[Topic]:
+    def _next(self, cutter: TileEncoder, now_s: float) -> list[Topic]:
         """The tiles to be sent next, as many as may fit into what is allowed; of those we own something."""
         most = max(1, min(MAX_AT_ONCE, int(self._allowance_s / max(self._tile_s, 1e-5))))
         found: list[Topic] = []

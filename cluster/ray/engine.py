@@ -1,13 +1,13 @@
-"""The same processes as in `engine.py`, carried by Ray: over many hosts, and started again by it where one dies.
+"""Runs the processes of a world on the hosts of a Ray cluster, which places them and restarts those that die.
 
-    engine (in umwelt launch)  ->  actors of Ray: directory, gateway, nodes    (each one process, with the same entry)
+    engine (in umwelt launch)  ->  actors of Ray: coordinator, gateway, nodes (each one process, with the same entry)
 
-Ray places processes and brings them back; it is never asked where the world is, and no message of the world goes
-through it. An actor whose process is killed comes back on its host, one whose host is gone on another, if there is a
-core for it; until then the world goes on with the nodes that are left.
+Ray never knows where the world is, and no message of the world goes through it. An actor whose process is killed comes
+back on its host; one whose host is gone comes back on another host that has a free core. Until then the world continues
+with the remaining nodes.
 
-Directory and gateway stay on the host that launched, where the run's folder is. Without keys all doors open on loopback
-alone, so that a cluster of several hosts needs them; the folder of keys must be on every host, under the same path.
+Coordinator and gateway stay on the launching host, where the run's folder is. Without keys all sockets are bound to
+loopback, so a cluster of several hosts needs keys; their folder must be on every host, under the same path.
 """
 
 import contextlib
@@ -27,119 +27,136 @@ from typing import Any, cast
 
 import msgspec
 
-from umwelt.cluster.coordinator.process import DIRECTORY
-from umwelt.cluster.launch.local import CLOSE_S, MAX_RESTARTS, RESTARTS_WITHIN_S, START_S, Child, Engine, Plan
+from umwelt.cluster.coordinator.process import COORDINATOR_FILE
+from umwelt.cluster.launch.local import (
+    CLOSE_S,
+    COORDINATOR_NAME,
+    GATEWAY_NAME,
+    MAX_RESTARTS,
+    NODE_PREFIX,
+    RESTARTS_WITHIN_S,
+    START_S,
+    USAGE_EXIT_CODE,
+    Engine,
+    ManagedProcess,
+    Plan,
+    strip_process_name,
+)
 from umwelt.cluster.node.process import NodeSettings
-from umwelt.cluster.process import lives
-from umwelt.cluster.ray.connect import address_of_host, connected, cores_of, hosts_alive, imported, line_of
+from umwelt.cluster.process import is_alive
+from umwelt.cluster.ray.connect import address_of_host, connect_ray, cores_of, first_line, import_ray, live_hosts
 from umwelt.cluster.run.store import Store
 from umwelt.sandbox.errors import RunError
 
 HOST = "{host}"
-"""In an actor's settings: the address of the host that it came to."""
+"""In an actor's settings: replaced by the address of the host where Ray places the actor."""
+NODE_MODULE = "umwelt.cluster.node.process"
 DIED = -int(signal.SIGKILL)
+"""The exit code of a process that was killed, or whose host is gone."""
 POLL_S = 0.02
 CALL_AGAIN_S = 0.1
 
 
-class Words(io.TextIOBase):
-    """An error output that goes to a log as well, if there is one, and whose last line can be told."""
+class LogStream(io.TextIOBase):
+    """An error stream that also writes to a log file and remembers the last line."""
 
-    def __init__(self, out: Any, log: Path):
-        self.last = ""
-        self._outs = [out]
-        with contextlib.suppress(OSError):  # on a host that does not see the run's folder there is only Ray's own log
-            self._outs.append(log.open("a", encoding="utf-8"))
+    def __init__(self, stream: Any, log: Path):
+        self.last_line = ""
+        self._streams = [stream]
+        with contextlib.suppress(OSError):  # a host that does not see the run's folder has Ray's own log only
+            self._streams.append(log.open("a", encoding="utf-8"))
 
     def write(self, text: str) -> int:
-        """Write it everywhere."""
+        """Write to both streams."""
         lines = text.strip().splitlines()
-        self.last = lines[-1] if lines else self.last
-        for out in self._outs:
+        self.last_line = lines[-1] if lines else self.last_line
+        for stream in self._streams:
             with contextlib.suppress(OSError, ValueError):
-                out.write(text)
-                out.flush()
+                stream.write(text)
+                stream.flush()
         return len(text)
 
 
-class Carrier:
-    """An actor of Ray: a process that lives one life of ours. It is never handed another: Ray makes a new one."""
+class ProcessActor:
+    """An actor of Ray that runs the main function of one process, once: to run it again, Ray makes a new actor."""
 
     def __init__(self, module: str, folder: str):
-        if os.path.isdir(folder):  # species of one's own lie where one works
+        if os.path.isdir(folder):  # the user's own species are imported from the working folder
             os.chdir(folder)
         sys.path.append(os.getcwd())
         self._module = importlib.import_module(module)
-        self._end: tuple[int, str] | None = None
+        self._result: tuple[int, str] | None = None
 
-    def where(self) -> tuple[int, str]:
-        """Process id and name of the host."""
+    def location(self) -> tuple[int, str]:
+        """Returns process id and host name."""
         return os.getpid(), socket.gethostname()
 
-    def live(self, settings: str, log: str) -> tuple[int, str]:
-        """Until it ends; gives exit code and last words. Asked again, it tells the same."""
-        if self._end is None:
-            words = sys.stderr = Words(sys.stderr, Path(log))
+    def run(self, settings: str, log: str) -> tuple[int, str]:
+        """Runs the process until it ends. Returns exit code and last error line; the same if called again."""
+        if self._result is None:
+            stream = sys.stderr = LogStream(sys.stderr, Path(log))
             sys.argv = [self._module.__name__, settings.replace(HOST, address_of_host())]
             try:
                 self._module.main()
                 code = 0
-            except SystemExit as ended:
-                code = ended.code if isinstance(ended.code, int) else 0
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else 0
             except Exception:
                 traceback.print_exc()
                 code = 1
-            self._end = code, words.last
-        return self._end
+            self._result = code, stream.last_line
+        return self._result
 
 
 class RayProcess:
-    """A life in an actor, with what the engine asks of a process."""
+    """A process in an actor, with the methods of `subprocess.Popen` that the engine uses."""
 
     def __init__(self, ray: Any, actor: Any, settings: str, log: Path):
         self._ray, self.actor = ray, actor
-        self.pid, self.host, self.words = 0, "", ""
-        """Known once the actor has been placed; `words` once it has ended."""
-        self.gone_for_good = False
-        """Ray does not bring the actor back."""
-        self._told = settings, str(log)
+        self.pid, self.host = 0, ""
+        """Known once the actor has been placed."""
+        self.last_line = ""
+        """The last error line, known once the process has ended."""
+        self.is_lost = False
+        """Whether Ray does not bring the actor back."""
+        self._arguments = settings, str(log)
         self._code: int | None = None
         self._call()
 
     def _call(self) -> None:
         self._called_s = time.monotonic()
-        self._where = self.actor.where.remote()
-        self._life = self.actor.live.remote(*self._told)
+        self._location = self.actor.location.remote()
+        self._result = self.actor.run.remote(*self._arguments)
 
     def poll(self) -> int | None:
-        """The exit code, None while it lives or waits for its place; `DIED` where the process or its host is gone."""
+        """Returns the exit code; None while it runs or waits to be placed; `DIED` if the process or its host is gone."""
         if self._code is not None:
             return self._code
         errors = self._ray.exceptions
         try:
-            if not self.pid and self._came(self._where):
-                self.pid, self.host = self._ray.get(self._where)
-            if self._came(self._life):
-                self._code, self.words = self._ray.get(self._life)
+            if not self.pid and self._is_ready(self._location):
+                self.pid, self.host = self._ray.get(self._location)
+            if self._is_ready(self._result):
+                self._code, self.last_line = self._ray.get(self._result)
         except errors.ActorUnavailableError as error:
             if self.pid:
-                self._code, self.words = DIED, line_of(error)
-            elif time.monotonic() - self._called_s > CALL_AGAIN_S:  # refused as long as it is on its way back
+                self._code, self.last_line = DIED, first_line(error)
+            elif time.monotonic() - self._called_s > CALL_AGAIN_S:  # Ray refuses calls while it restarts the actor
                 self._call()
         except errors.RayError as error:
-            self._code, self.gone_for_good, self.words = DIED, True, line_of(error)
+            self._code, self.is_lost, self.last_line = DIED, True, first_line(error)
         return self._code
 
-    def _came(self, reference: Any) -> bool:
+    def _is_ready(self, reference: Any) -> bool:
         return bool(self._ray.wait([reference], timeout=0)[0])
 
     def terminate(self) -> None:
-        """Ask it to end, if it is on this host; elsewhere it ends when the directory lets it go."""
-        if self.pid and self.host == socket.gethostname() and lives(self.pid) and self.poll() is None:
+        """Ask the process to end if it is on this host; elsewhere it ends when the coordinator releases it."""
+        if self.pid and self.host == socket.gethostname() and is_alive(self.pid) and self.poll() is None:
             os.kill(self.pid, signal.SIGTERM)
 
     def wait(self, timeout_s: float | None = None) -> int:
-        """Wait until it has ended."""
+        """Wait until the process has ended. Returns its exit code."""
         end_s = time.monotonic() + (START_S if timeout_s is None else timeout_s)
         while (code := self.poll()) is None:
             if not self.pid or time.monotonic() > end_s:
@@ -148,139 +165,139 @@ class RayProcess:
         return code
 
     def kill(self) -> None:
-        """End the actor, for good."""
+        """End the actor; Ray does not restart it."""
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(self.actor)
         self._code = DIED if self._code is None else self._code
-        self.gone_for_good = True
+        self.is_lost = True
 
 
-class Life(Child):
-    """A child that is an actor."""
+class RayManagedProcess(ManagedProcess):
+    """A process of the engine that runs in an actor."""
 
     @property
-    def carried(self) -> RayProcess:
-        """What carries it."""
+    def in_actor(self) -> RayProcess:
+        """The process, with what only Ray knows of it."""
         return cast(RayProcess, self.process)
 
-    def last_words(self) -> str:
-        """The last line it said, or what Ray says of its death."""
-        words = self.carried.words
-        return words.removeprefix("umwelt: ").split(": ", 1)[-1] if words.startswith("umwelt ") else words
+    def last_line(self) -> str:
+        """Returns the last line that the process wrote, or what Ray says about its death."""
+        return strip_process_name(self.in_actor.last_line)
 
 
 class RayEngine(Engine):
-    """The processes of one run, on the hosts of a Ray cluster: the one at `RAY_ADDRESS`, else one of our own here."""
+    """The processes of one run on the hosts of the Ray cluster at `RAY_ADDRESS`, or of one that it starts here."""
 
     def __init__(self, store: Store, plan: Plan):
-        self._ray = imported()
+        self._ray = import_ray()
         if plan.keys:
             plan = dataclasses.replace(plan, keys=str(Path(plan.keys).resolve()))
         super().__init__(store, plan)
         self._actors: dict[str, Any] = {}
-        self._deaths: dict[str, list[float]] = {}
-        self._ours = False
-        """Whether we have connected to Ray, and end that."""
-        self._here = ""
+        self._deaths_s: dict[str, list[float]] = {}
+        self._must_shut_down = False
+        """Whether this engine has connected to Ray, and ends that."""
+        self._ray_node_id = ""
 
-    # --- beginning
+    # --- starting
 
     def start(self) -> None:
-        """Connect to Ray, or begin one here; start directory, gateway and nodes."""
+        """Connect to Ray, or start it here; start coordinator, gateway and nodes."""
         self._connect()
-        for number in range(self.nodes_count):  # these begin and import while the directory does
-            self._actor(f"node-{number + 1}", "umwelt.cluster.node.process")
+        for number in range(self.nodes_count):  # their processes start and import while the coordinator does
+            self._create_actor(f"{NODE_PREFIX}{number + 1}", NODE_MODULE)
         super().start()
 
     def _connect(self) -> None:
-        self._ours = connected(self._ray, self.nodes_count)
-        self._here = self._ray.get_runtime_context().get_node_id()
-        hosts = hosts_alive(self._ray)
+        self._must_shut_down = connect_ray(self._ray, self.nodes_count)
+        self._ray_node_id = self._ray.get_runtime_context().get_node_id()
+        hosts = live_hosts(self._ray)
         if len({host["NodeManagerAddress"] for host in hosts}) > 1 and not self.plan.keys:
             raise RunError(
-                "Ray's cluster has several hosts, and others could come in without keys: "
+                "Ray's cluster has several hosts, and without keys others could connect to the world: "
                 "make keys with: umwelt keys DIR, copy them to every host, then add --keys DIR"
             )
         if (cores := cores_of(hosts)) < self.nodes_count:
-            self.said.append(f"Ray's cluster has {cores} cores for {self.nodes_count} nodes: the others wait for one")
+            self.messages.append(
+                f"Ray's cluster has {cores} cores for {self.nodes_count} nodes: the others wait for one"
+            )
 
-    def _bind(self, what: str) -> str:
+    def _bind(self, name: str) -> str:
         return f"tcp://{HOST if self.plan.keys else '127.0.0.1'}:*"
 
     def add_node(self) -> str:
-        """Start another node, wherever Ray has a core for it; gives its name."""
-        self._names += 1
-        name = f"node-{self._names}"
-        directory = self.line.address if self.line is not None else self._wait_for(DIRECTORY, "directory")["address"]
-        self._start(
-            name, "umwelt.cluster.node.process", NodeSettings(directory, self._bind("node"), name, self.plan.keys)
-        )
+        """Start another node on any host that has a free core. Returns its name."""
+        self._node_number += 1
+        name = f"{NODE_PREFIX}{self._node_number}"
+        if self.coordinator is not None:
+            address = self.coordinator.address
+        else:
+            address = self._wait_for(COORDINATOR_FILE, COORDINATOR_NAME)["address"]
+        self._start(name, NODE_MODULE, NodeSettings(address, self._bind("node"), name, self.plan.keys))
         return name
 
     def _start(self, name: str, module: str, settings: Any) -> None:
-        actor = self._actors.get(name) or self._actor(name, module)
-        log = self._log(name)
-        told = msgspec.json.encode(settings).decode()
-        process = RayProcess(self._ray, actor, told, log)
-        self.children[name] = Life(name, cast(subprocess.Popen, process), log, ["ray", "-m", module, told])
+        actor = self._actors.get(name) or self._create_actor(name, module)
+        log = self.store.folder.resolve() / "logs" / f"{name}.log"
+        settings_json = msgspec.json.encode(settings).decode()
+        process = RayProcess(self._ray, actor, settings_json, log)
+        command = ["ray", "-m", module, settings_json]
+        self.children[name] = RayManagedProcess(name, cast(subprocess.Popen, process), log, command)
 
-    def _log(self, name: str) -> Path:
-        return self.store.folder.resolve() / "logs" / f"{name}.log"
-
-    def _actor(self, name: str, module: str) -> Any:
+    def _create_actor(self, name: str, module: str) -> Any:
         strategies = self._ray.util.scheduling_strategies
-        is_node = module == "umwelt.cluster.node.process"
-        # the directory must be placed here even where no core is free, or is meant for work
+        is_node = module == NODE_MODULE
+        # coordinator and gateway must be placed on this host even if none of its cores is free
         options = {
             "num_cpus": 1 if is_node else 0,
             "scheduling_strategy": "SPREAD"
             if is_node
-            else strategies.NodeAffinitySchedulingStrategy(self._here, soft=False),
+            else strategies.NodeAffinitySchedulingStrategy(self._ray_node_id, soft=False),
             "max_restarts": -1,
             "max_task_retries": 0,
         }
-        make: Callable = self._ray.remote(Carrier).options(**options).remote
-        self._actors[name] = actor = make(module, os.getcwd())
+        create: Callable = self._ray.remote(ProcessActor).options(**options).remote
+        self._actors[name] = actor = create(module, os.getcwd())
         return actor
 
     # --- watching
 
-    def _ended(self, child: Child, code: int) -> None:
-        assert isinstance(child, Life)
-        process = child.carried
-        if code != DIED or process.gone_for_good:
+    def _handle_exit(self, child: ManagedProcess, code: int) -> None:
+        assert isinstance(child, RayManagedProcess)
+        process = child.in_actor
+        if code != DIED or process.is_lost:
             process.kill()
             self._actors.pop(child.name, None)
-        if child.name in ("directory", "gateway") or code in (0, 2) or self._stopping:
-            super()._ended(child, code)
+        is_node = child.name not in (COORDINATOR_NAME, GATEWAY_NAME)
+        if not is_node or code in (0, USAGE_EXIT_CODE) or self._stopping:
+            super()._handle_exit(child, code)
             return
         del self.children[child.name]
-        assert self.line is not None
+        assert self.coordinator is not None
         if process.pid:
-            self.line.order("lost", float(process.pid), process.host)
-        self._restarted(child, child.name)
+            self.coordinator.order("lost", float(process.pid), process.host)
+        self._note_restart(child)
         self._start(child.name, child.command[2], msgspec.json.decode(child.command[-1]))
 
-    def _restarted(self, child: Child, what: str) -> None:
-        """One after the other may die with its host; the same one again and again may not."""
+    def _note_restart(self, child: ManagedProcess) -> None:
+        """Raises `RunError` if the same process dies too often; several may die at once with their host."""
         now_s = time.monotonic()
-        deaths = self._deaths[child.name] = [
-            s for s in self._deaths.get(child.name, ()) if now_s - s < RESTARTS_WITHIN_S
-        ] + [now_s]
-        if len(deaths) > MAX_RESTARTS:
-            raise RunError(f"the {what} dies again and again: {child.last_words()}: see {child.log}")
-        process = cast(Life, child).carried
-        where = f" (process {process.pid} on {process.host})" if process.pid else ""
-        self.said.append(f"{what} died{where}; Ray brings it back")
+        recent_s = [time_s for time_s in self._deaths_s.get(child.name, ()) if now_s - time_s < RESTARTS_WITHIN_S]
+        self._deaths_s[child.name] = [*recent_s, now_s]
+        if len(self._deaths_s[child.name]) > MAX_RESTARTS:
+            raise RunError(f"the {child.name} dies again and again: {child.last_line()}: see {child.log}")
+        process = cast(RayManagedProcess, child).in_actor
+        place = f" (process {process.pid} on {process.host})" if process.pid else ""
+        self.messages.append(f"{child.name} died{place}; Ray brings it back")
 
     # --- ending
 
     def close(self, within_s: float = CLOSE_S) -> None:
-        """End what still runs, politely for so long, and our part in Ray."""
+        """Terminate what still runs, kill what has not ended after `within_s`, and disconnect from Ray."""
         if self._ray.is_initialized():
-            alive = [cast(Life, child).carried for child in self.children.values()]
+            processes = [cast(RayManagedProcess, child).in_actor for child in self.children.values()]
             super().close(within_s)
-            for process in alive:
+            for process in processes:
                 process.kill()
             for actor in self._actors.values():
                 with contextlib.suppress(self._ray.exceptions.RayError):
@@ -289,6 +306,6 @@ class RayEngine(Engine):
             self.children.clear()
             super().close()
         self._actors.clear()
-        if self._ours:
-            self._ours = False
+        if self._must_shut_down:
+            self._must_shut_down = False
             self._ray.shutdown()

@@ -1,6 +1,6 @@
-"""Workers on the hosts of a Ray cluster: as those of `workers.py` here, each an actor of Ray that holds a core.
+"""Workers of a pool on the hosts of a Ray cluster: each is an actor of Ray that holds one core.
 
-A task whose worker dies goes to another, from its own checkpoint where that worker can read it.
+A task whose worker dies goes to another one, and starts from its own checkpoint if that worker can read it.
 """
 
 import contextlib
@@ -10,91 +10,94 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from umwelt.cluster.ray.connect import connected, cores_of, hosts_alive, imported, line_of
-from umwelt.cluster.tasks.pool import Workshop
-from umwelt.cluster.tasks.registry import task_named
-from umwelt.cluster.tasks.worker import Errand, Heard
+from umwelt.cluster.ray.connect import connect_ray, cores_of, first_line, import_ray
+from umwelt.cluster.tasks.pool import WorkerPool
+from umwelt.cluster.tasks.registry import find_task
+from umwelt.cluster.tasks.worker import TaskCall, WorkerReport
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.kernel import crew
 
-ASK_EVERY_S = 0.5
+RESULT_TIMEOUT_S = 0.5
 
 
 class Actor:
-    """Does one task after the other on one thread, and meanwhile says on another at which tick it is."""
+    """Executes tasks one after another on one thread; another thread answers at which tick the task is."""
 
     def __init__(self, folder: str):
-        if os.path.isdir(folder):  # species of one's own lie where one works
+        if os.path.isdir(folder):  # users keep their own species in the working directory
             os.chdir(folder)
         sys.path.append(os.getcwd())
         crew.resize(1)
         self._tick = -1
 
-    def do(self, name: str, arguments: bytes) -> tuple[bytes, str]:
-        """What comes of a task with packed arguments, or the line of the mistake that ended it."""
+    def execute(self, name: str, arguments: bytes) -> tuple[bytes, str, str]:
+        """Returns the packed result of a task, or the line and code of the error that ended it."""
         self._tick = -1
         try:
-            return task_named(name).run(arguments, say=self._say), ""
+            return find_task(name).run(arguments, say=self._set_tick), "", ""
         except UmweltError as error:
-            return b"", str(error)
+            return b"", str(error), error.code
 
     def tick(self) -> int:
-        """At which tick the task under way is."""
+        """Returns the tick that the present task has reached."""
         return self._tick
 
-    def _say(self, tick: int) -> None:
+    def _set_tick(self, tick: int) -> None:
         self._tick = tick
 
 
 class RayWorker:
-    """An actor as a workshop knows it."""
+    """An actor as a worker of a `WorkerPool`. Owned by the pool, which ends it."""
 
-    kind, lives = "a worker of Ray", 3
+    kind, max_deaths = "a worker of Ray", 3
 
     def __init__(self, ray: Any):
         options = {"num_cpus": 1, "scheduling_strategy": "SPREAD", "max_concurrency": 2}
         self._ray, self._actor = ray, ray.remote(Actor).options(**options).remote(os.getcwd())
-        self._doing: Any = None
+        self._result: Any = None
 
-    def begin(self, errand: Errand) -> None:
-        """Give it a task."""
-        self._doing = self._actor.do.remote(errand.name, errand.arguments)
+    def begin(self, call: TaskCall) -> None:
+        """Sends a task."""
+        self._result = self._actor.execute.remote(call.name, call.arguments)
 
-    def hear(self) -> Heard:
-        """What came out, or else, now and then, how far it is; `EOFError` where it has died."""
-        found = self._told(self._doing)
-        if found is not None:
-            return Heard(done=True, found=found[0], line=found[1])
-        tick = self._told(self._actor.tick.remote())
-        return Heard(-1 if tick is None else tick)
+    def receive(self) -> WorkerReport:
+        """Waits for the result, and returns the progress if it does not come soon; raises EOFError if it has died."""
+        outcome = self._get(self._result)
+        if outcome is not None:
+            result, line, code = outcome
+            return WorkerReport(is_done=True, result=result, line=line, code=code)
+        tick = self._get(self._actor.tick.remote())
+        return WorkerReport(-1 if tick is None else tick)
 
-    def _told(self, reference: Any) -> Any:
-        """What Ray gives for a reference; None where it does not soon."""
+    def _get(self, reference: Any) -> Any:
+        """Returns the value of a reference of Ray's; None if it does not come within `RESULT_TIMEOUT_S`."""
         try:
-            return self._ray.get(reference, timeout=ASK_EVERY_S)
+            return self._ray.get(reference, timeout=RESULT_TIMEOUT_S)
         except self._ray.exceptions.GetTimeoutError:
             return None
         except self._ray.exceptions.RayError as error:
-            raise EOFError(line_of(error)) from None
+            raise EOFError(first_line(error)) from None
 
     def end(self) -> None:
-        """End it at once."""
+        """Ends the actor at once."""
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(self._actor)
 
 
 @contextmanager
-def ray_workshop(tasks: int, processes: int, seen: Callable[[str, int], None] | None = None) -> Iterator[Workshop]:
-    """A workshop for so many tasks whose hands are on Ray's hosts, so many at once, or one for each core Ray has.
+def ray_worker_pool(
+    tasks: int, processes: int, on_tick: Callable[[str, int], None] | None = None
+) -> Iterator[WorkerPool]:
+    """A context manager: a pool for `tasks` tasks on Ray's hosts, `processes` at once (0: one for each core).
 
-    A Ray that is begun here has that many cores, and ends with the workshop.
+    A Ray that is started here has as many cores, and is shut down at the exit.
     """
-    ray = imported()
-    ours = connected(ray, processes or len(os.sched_getaffinity(0)))
+    ray = import_ray()
+    must_shut_down = connect_ray(ray, processes or len(os.sched_getaffinity(0)))
     try:
         count = max(1, min(processes or cores_of(hosts_alive(ray)), tasks))
-        with Workshop(count, lambda: RayWorker(ray), seen) as shop:
-            yield shop
+        with WorkerPool(count, lambda: RayWorker(ray), on_tick) as pool:
+            yield pool
     finally:
-        if ours:
+        if must_shut_down:
             ray.shutdown()

@@ -1,8 +1,8 @@
-"""The audit of a run: is its world closed, and how fast does matter go round in it? The run stays as it is.
+"""The audit of a run: whether its world is closed, and how fast matter cycles in it. The run is not changed.
 
-Closed: the atoms of each element are counted in every kept snapshot and in every journalled moment, and compared with
-those of the first one and what journalled deeds added. Cycles: the run is carried on in memory from its last good
-snapshot, and every flow between pools is measured (`agents/measures/cycles.py`).
+Closed: the atoms of each element are counted in every kept snapshot and at every journalled tick, and compared with the
+first count plus what journalled commands added. Cycles: the run is continued in memory from its last good snapshot, and
+every flow between pools is measured (`agents/measures/cycles.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,43 +12,45 @@ from operator import itemgetter
 
 import numpy as np
 
-from umwelt.agents.commands import deeds
-from umwelt.agents.measures.cycles import Cycle, Meter
-from umwelt.agents.measures.matter_budget import Ledger
+from umwelt.agents import commands
+from umwelt.agents.measures.cycles import Cycle, CycleMeter
+from umwelt.agents.measures.matter_budget import MatterBudget
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.run.journal import Journal, damaged
-from umwelt.cluster.run.replay import Replay, journalled_deeds, region_at
+from umwelt.cluster.run.replay import Replay, read_journalled_commands, restore_region
 from umwelt.cluster.run.store import Entry, Store
-from umwelt.cluster.wire.protocol import Deed
+from umwelt.cluster.wire.protocol import ScheduledCommand
 from umwelt.sandbox.chemistry import CHARGE, Chemistry
 from umwelt.sandbox.errors import RunError, SnapshotError
 from umwelt.sandbox.laws.weather import climate_of
 
 Moment = tuple[int, str, dict[str, int]]
-"""A tick, where its matter was counted, and the atoms of each element (and the charge, where a world has such)."""
+"""One count: tick, name of the snapshot ("" for the journal), atoms by element (and the charge, where there is any)."""
 
 
 @dataclass
-class Closure:
+class ClosureResult:
     """Whether a world kept its atoms."""
 
     first_tick: int = 0
     last_tick: int = 0
     snapshots: int = 0
+    """How many snapshots were counted."""
     moments: int = 0
-    """Journalled moments that were counted."""
+    """How many journalled ticks were counted."""
     atoms: dict[str, int] = field(default_factory=dict)
-    """At the last tick that was counted."""
+    """Atoms by element at the last tick that was counted."""
     damaged: list[str] = field(default_factory=list)
     """A line for each kept snapshot that cannot be counted."""
     touched_tick: int | None = None
-    """When people first added or took matter."""
+    """The first tick at which a command added or took matter."""
     open_tick: int | None = None
-    """When they first did so in an amount that the journal does not tell."""
+    """The first tick at which a command did so in an amount that the journal does not hold."""
     differs_tick: int | None = None
     differs_element: str = ""
     line: str = ""
+    """The first difference, for people."""
 
     @property
     def closed(self) -> bool:
@@ -57,69 +59,76 @@ class Closure:
 
 
 @dataclass
-class Round:
-    """How matter went round: all cycles, measured over `ticks` from a tick on."""
+class CycleResult:
+    """How matter cycled during some ticks: every cycle with its pools and flows."""
 
     from_tick: int
     ticks: int
     day_ticks: int
-    """0 where a world knows no day."""
+    """0 for a world without days."""
     cycles: list[Cycle]
     passed_over: list[str]
     """A line for each snapshot that could not be used."""
 
 
-def closure(store: Store, world: WorldFile) -> Closure:
-    """Count the atoms of a run's kept snapshots and journalled moments; the first difference ends it."""
+def check_closure(store: Store, world: WorldFile) -> ClosureResult:
+    """Count the atoms in a run's kept snapshots and at its journalled ticks, up to the first difference."""
     chemistry = world.chemistry
     assert chemistry is not None, "a world without substances has no atoms to count"
-    result = Closure()
+    result = ClosureResult()
     journal = Journal.reading(store.journal)
     try:
-        due = sorted((deed for _, deed in journal.deeds()), key=lambda deed: (deed.tick, deed.number))
-        moments = merge(_kept(store, world, chemistry, result), _journalled(journal, chemistry), key=itemgetter(0))
-        ledger, entered = None, 0
-        for tick, where, atoms in moments:
-            if ledger is None:
-                ledger, result.first_tick = Ledger(chemistry, torus_of(world), atoms), tick
-                entered = sum(deed.tick < tick for deed in due)
-            entered = _enter(ledger, due, entered, tick)
-            element = ledger.count(atoms)
+        due = sorted(
+            (command for _, command in journal.history.commands()), key=lambda command: (command.tick, command.number)
+        )
+        snapshot_counts = _count_snapshots(store, world, chemistry, result)
+        moments = merge(snapshot_counts, _count_journal(journal, chemistry), key=itemgetter(0))
+        budget, entered = None, 0
+        for tick, snapshot_name, atoms in moments:
+            if budget is None:
+                budget, result.first_tick = MatterBudget(chemistry, torus_of(world), atoms), tick
+                entered = sum(command.tick < tick for command in due)
+            entered = _enter_commands(budget, due, entered, tick)
+            element = budget.compare(atoms)
             if element is not None:
                 result.differs_tick, result.differs_element = tick, element
-                result.line = _difference(ledger, result, tick, where, element, atoms[element])
+                result.line = _difference_line(budget, result, tick, snapshot_name, element, atoms[element])
                 break
             result.last_tick, result.atoms = tick, atoms
-            if where:
+            if snapshot_name:
                 result.snapshots += 1
             else:
                 result.moments += 1
-        if ledger is None:
-            raise store.none_left(result.damaged)
-        result.touched_tick, result.open_tick = ledger.touched_tick, ledger.open_tick
+        if budget is None:
+            raise store.no_snapshot_error(result.damaged)
+        result.touched_tick, result.open_tick = budget.touched_tick, budget.open_tick
     finally:
         journal.close()
     return result
 
 
-def _enter(ledger: Ledger, due: Sequence[Deed], entered: int, tick: int) -> int:
-    """Enter the deeds in force before a tick was counted; gives how many are entered."""
+def _enter_commands(budget: MatterBudget, due: Sequence[ScheduledCommand], entered: int, tick: int) -> int:
+    """Enter the commands that took effect before the count at `tick`. Returns how many are entered in all."""
     while entered < len(due) and due[entered].tick < tick:
-        ledger.enter(due[entered].tick, deeds.read(due[entered].content))
+        budget.record(due[entered].tick, commands.decode(due[entered].content))
         entered += 1
     return entered
 
 
-def _difference(ledger: Ledger, result: Closure, tick: int, where: str, element: str, found: int) -> str:
-    least, most = ledger.least[element], ledger.most[element]
-    wanted = f"{most:,}" if least == most else f"{least:,} to {most:,}"
-    what = f"a charge of {found:,}" if element == CHARGE else f"{found:,} atoms of {element}"
-    told = "" if ledger.touched_tick is None else f" and of what people did from tick {ledger.touched_tick:,} on"
-    return f"tick {tick:,}: {what} in {where or 'the journal'}, not the {wanted} of tick {result.first_tick:,}{told}"
+def _difference_line(
+    budget: MatterBudget, result: ClosureResult, tick: int, snapshot_name: str, element: str, count: int
+) -> str:
+    low, high = budget.min_atoms[element], budget.max_atoms[element]
+    expected = f"{high:,}" if low == high else f"{low:,} to {high:,}"
+    amount = f"a charge of {count:,}" if element == CHARGE else f"{count:,} atoms of {element}"
+    touched = budget.touched_tick
+    commands = "" if touched is None else f" and of the commands from tick {touched:,} on"
+    place = snapshot_name or "the journal"
+    return f"tick {tick:,}: {amount} in {place}, not the {expected} of tick {result.first_tick:,}{commands}"
 
 
-def _kept(store: Store, world: WorldFile, chemistry: Chemistry, result: Closure) -> Iterator[Moment]:
-    """What the kept snapshots hold, in order; those that cannot be read are noted."""
+def _count_snapshots(store: Store, world: WorldFile, chemistry: Chemistry, result: ClosureResult) -> Iterator[Moment]:
+    """Yields the counts of the kept snapshots in order; adds a line to `result.damaged` for each unreadable one."""
     layout = world.laws.layout(world)
     for tick in store.ticks():
         entry = Entry(tick, True)
@@ -128,18 +137,18 @@ def _kept(store: Store, world: WorldFile, chemistry: Chemistry, result: Closure)
         except SnapshotError as error:
             result.damaged.append(str(error))
             continue
-        total = np.zeros(len(chemistry.names), np.int64)
+        molecules = np.zeros(len(chemistry.names), np.int64)
         for piece in pieces:
-            total += piece.fields["substance"].sum(axis=(1, 2), dtype=np.int64)
+            molecules += piece.fields["substance"].sum(axis=(1, 2), dtype=np.int64)
             for columns in piece.tables.values():
                 if "counts" in columns:
-                    total += columns["counts"].sum(axis=0, dtype=np.int64)
-        yield tick, entry.name, _atoms(chemistry, total.tolist())
+                    molecules += columns["counts"].sum(axis=0, dtype=np.int64)
+        yield tick, entry.name, _atoms(chemistry, molecules.tolist())
 
 
-def _journalled(journal: Journal, chemistry: Chemistry) -> Iterator[Moment]:
-    """What the journal says was there, in order."""
-    for metrics in journal.metrics():
+def _count_journal(journal: Journal, chemistry: Chemistry) -> Iterator[Moment]:
+    """Yields the counts of the journalled ticks in order."""
+    for metrics in journal.history.metrics():
         if set(metrics.substances) != set(chemistry.names):
             raise damaged(journal.path, ValueError(f"tick {metrics.tick}: its substances are not those of the world"))
         yield metrics.tick, "", _atoms(chemistry, [metrics.substances[name] for name in chemistry.names])
@@ -150,22 +159,22 @@ def _atoms(chemistry: Chemistry, molecules: list[int]) -> dict[str, int]:
     return dict(zip(chemistry.conserved, amounts.tolist(), strict=True))
 
 
-def measured_round(
+def measure_cycles(
     store: Store, ticks: int | None = None, seen: Callable[[int, int], None] = lambda tick, last: None
-) -> Round:
-    """Carry a run on in memory from its last good snapshot, a day unless told otherwise, and measure all flows.
+) -> CycleResult:
+    """Continue a run in memory from its last good snapshot for `ticks` (by default one day), and measure all flows.
 
-    `seen` is told each tick and the last one.
+    Calls `seen(tick, last_tick)` after each tick.
     """
-    world, region, passed_over = region_at(store)
+    world, region, skipped = restore_region(store)
     if "climate" not in region.constants and ticks is None:
-        raise RunError(f"--ticks: the laws of {world.laws.name} know no day: say how many ticks to measure")
+        raise RunError(f"--ticks: the laws of {world.laws.name} have no day: say how many ticks to measure")
     day_ticks = climate_of(region).day_ticks if "climate" in region.constants else 0
-    meter = Meter(world, region)
-    going = Replay(meter.world, region, journalled_deeds(store, region.tick))
-    first = region.tick
-    last = first + (ticks or day_ticks)
-    while region.tick < last:
-        going.step()
-        seen(region.tick, last)
-    return Round(first, last - first, day_ticks, meter.cycles(), passed_over)
+    meter = CycleMeter(world, region)
+    replay = Replay(meter.world, region, read_journalled_commands(store, region.tick))
+    first_tick = region.tick
+    last_tick = first_tick + (ticks or day_ticks)
+    while region.tick < last_tick:
+        replay.step()
+        seen(region.tick, last_tick)
+    return CycleResult(first_tick, last_tick - first_tick, day_ticks, meter.cycles(), skipped)

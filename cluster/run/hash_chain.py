@@ -1,23 +1,26 @@
-"""The ledger: two chains of BLAKE2b hashes in the journal, and what can be told of a run by them. Rows in, words out.
+"""The hash chain of a run: how it is computed, checked and compared. Works on rows, without files.
 
-**Links** chain the world's history, and nothing else: its text, what people did, and what came of it.
+It consists of two chains of BLAKE2b hashes in the journal, and heads that bind both.
 
-    the first    the world text, the digest of its tick
-    every other  the link before, the deeds in force since its tick (tick, number, content), the digest of its tick
+**Links** chain the world's history and nothing else: the world file, the commands, and the digests that resulted.
 
-There is one link every `GRID_TICKS`, at the multiples, where all nodes always report. Snapshots bring digests of ticks
-between, but when one is taken is a matter of timing: so those are no links. Hence the links are a function of the
-history alone: any number of nodes, kills, replays and resumes give the same, and whoever replays can compute them.
-Two runs share their past as far as they share links; a fork keeps those of its source.
+    the first    covers the world file and the digest of its tick
+    every other  covers the link before, the commands in force since its tick (tick, number, content), and its digest
 
-**Items** chain what else is in a run's folder, which is its own: deeds in the order of asking, and who asked; digests
-between the links; the manifests of kept snapshots (which carry hashes of their parts) and their constants. Two runs of
-one history have different items, and comparing runs skips them. The first item tells the hash of the world text, and
-the tick that was reached when the ledger was begun: 0, unless the run is a fork or older than ledgers.
+There is one link every `GRID_TICKS`, at the multiples, where all nodes always report. Digests of other ticks come with
+snapshots, and when a snapshot is taken depends on timing, so those are not links. Hence links are a function of the
+history alone: any number of nodes, kills, replays and resumes give the same links, and anyone who replays the run can
+compute them. Two runs share their past as far as they share links; a fork keeps the links of its source.
 
-**Heads** bind both: the last link and the last item at a moment, signed where the run has keys.
+**Items** chain what else is in the folder of this run: commands in the order in which they were requested and by whom,
+digests between links, and the manifests (which carry hashes of their parts) and constants of kept snapshots. Two runs
+of one history have different items, and comparing runs skips them. The first item holds the version of the chain, the
+hash of the world file, and the tick that was reached when the chain began: 0, unless the run is a fork or its journal
+was lost.
 
-Passing marks are in neither chain: they live for seconds, and are held against the digest of their tick.
+**Heads** hold the last link and the last item at one moment, signed if the run has keys.
+
+Passing marks are in neither chain: they exist for seconds, and are checked against the digest of their tick.
 """
 
 import hashlib
@@ -27,18 +30,21 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
+from umwelt.cluster.formats import CHAIN_FORMAT, unreadable_format
 from umwelt.cluster.wire import signing
 
 GRID_TICKS = 8
 """Another number makes other chains of the same histories."""
-BEGUN, DEED, MOMENT, SNAPSHOT = "begun", "deed", "moment", "snapshot"
-_PERSON = b"umwelt ledger 1"
-_HERE, _COPY = "journal.sqlite", "take the journal from a copy"
-_NUMBERED = re.compile(r"[0-9]{1,18} ")
+START, COMMAND, DIGEST, SNAPSHOT = "start", "command", "digest", "snapshot"
+"""The kinds of items."""
+_PERSON = b"umwelt chain %d" % CHAIN_FORMAT
+_JOURNAL, _FIX = "journal.sqlite", "take the journal from a copy"
+_STARTS_WITH_NUMBER = re.compile(r"[0-9]{1,18} ")
+_VERSION = re.compile(r"([1-9][0-9]{0,8}) [0-9a-f]{64}")
 
 
-class DeedRow(NamedTuple):
-    """A row of the journal's deeds."""
+class CommandRow(NamedTuple):
+    """A row of the journal's commands."""
 
     number: int
     tick: int
@@ -47,7 +53,7 @@ class DeedRow(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A link of the history; `covers` is the hash of the deeds since the link before, or of the world text."""
+    """A link of the history; `covers` is the hash of the commands since the link before, or of the world file."""
 
     tick: int
     covers: str
@@ -56,17 +62,17 @@ class Link(NamedTuple):
 
 
 class Item(NamedTuple):
-    """An entry of what else a run keeps."""
+    """An entry of the run's own chain; `kind` says what `content` holds."""
 
     number: int
     kind: str
     tick: int
-    what: str
+    content: str
     hash: str
 
 
 class Head(NamedTuple):
-    """The last link and the last item at a moment, with their hashes; key and signature are hex, or empty."""
+    """The last link and the last item at one moment, with their hashes; key and signature are hex, or empty."""
 
     tick: int
     link: str
@@ -78,194 +84,224 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True)
 class Rows:
-    """What a journal holds of all this, as it stands there."""
+    """The rows of a journal that the chain consists of or covers, as they are stored."""
 
     digests: Mapping[int, str]
-    deeds: Sequence[DeedRow]
+    commands: Sequence[CommandRow]
     links: Sequence[Link]
     items: Sequence[Item]
     heads: Sequence[Head]
 
     @property
-    def begun(self) -> bool:
-        """Whether there is a ledger."""
+    def exists(self) -> bool:
+        """Whether there is a chain."""
         return bool(self.links or self.items or self.heads)
 
 
 class Fault(NamedTuple):
-    """What was changed, at which tick, and what to do; as one line."""
+    """Something that was changed: the earliest tick that it affects, and one line that names it and the fix."""
 
     tick: int
     line: str
 
 
-# --- making
+# --- computing
 
 
-def hashed(*fields: str | bytes | int) -> str:
-    """The hash of some fields, each told apart by its length."""
-    found = hashlib.blake2b(digest_size=32, person=_PERSON)
-    for one in fields:
-        content = one if isinstance(one, bytes) else str(one).encode("utf-8", "surrogatepass")
-        found.update(len(content).to_bytes(8, "little"))
-        found.update(content)
-    return found.hexdigest()
+def hash_fields(*fields: str | bytes | int) -> str:
+    """Returns the hash of a sequence of fields; the length of each is hashed with it."""
+    state = hashlib.blake2b(digest_size=32, person=_PERSON)
+    for field in fields:
+        content = field if isinstance(field, bytes) else str(field).encode("utf-8", "surrogatepass")
+        state.update(len(content).to_bytes(8, "little"))
+        state.update(content)
+    return state.hexdigest()
 
 
-def hash_of_world(text: bytes) -> str:
-    """The hash of a frozen world file."""
-    return hashed("world", text)
+def hash_world(text: bytes) -> str:
+    """Returns the hash of a frozen world file."""
+    return hash_fields("world", text)
 
 
-def hash_of_deeds(deeds: Iterable[DeedRow]) -> str:
-    """The hash of deeds in the order in which they take effect; who asked for them is no part of history."""
-    fields: list[str | bytes | int] = ["deeds"]
-    for deed in deeds:
-        fields += [deed.tick, deed.number, deed.content]
-    return hashed(*fields)
+def hash_commands(commands: Iterable[CommandRow]) -> str:
+    """Returns the hash of commands in the order in which they take effect; tickets are not part of history."""
+    fields: list[str | bytes | int] = ["commands"]
+    for command in commands:
+        fields += [command.tick, command.number, command.content]
+    return hash_fields(*fields)
 
 
-def link_after(before: Link | None, tick: int, covers: str, digest: str) -> Link:
-    """The next link, or the first."""
-    previous = before.hash if before is not None else ""
-    return Link(tick, covers, digest, hashed("link", previous, tick, covers, digest))
+def next_link(previous: Link | None, tick: int, covers: str, digest: str) -> Link:
+    """Returns the link after `previous`, or the first link if that is None."""
+    previous_hash = previous.hash if previous is not None else ""
+    return Link(tick, covers, digest, hash_fields("link", previous_hash, tick, covers, digest))
 
 
-def item_after(before: Item | None, kind: str, tick: int, what: str) -> Item:
-    """The next item, or the first."""
-    number, previous = (before.number + 1, before.hash) if before is not None else (1, "")
-    return Item(number, kind, tick, what, hashed("item", previous, number, kind, tick, what))
+def next_item(previous: Item | None, kind: str, tick: int, content: str) -> Item:
+    """Returns the item after `previous`, or the first item if that is None."""
+    number, previous_hash = (previous.number + 1, previous.hash) if previous is not None else (1, "")
+    return Item(number, kind, tick, content, hash_fields("item", previous_hash, number, kind, tick, content))
 
 
-def what_of_deed(deed: DeedRow) -> str:
-    """What the item of a deed says: its number, and a hash of all of it."""
-    return f"{deed.number} {hashed('deed', *deed)}"
+def start_content(world: bytes) -> str:
+    """Returns the content of the first item: the version of the chain and the hash of the world file."""
+    return f"{CHAIN_FORMAT} {hash_world(world)}"
 
 
-def message_of(head: Head) -> bytes:
-    """What is signed of a head."""
-    return hashed("head", head.tick, head.link, head.number, head.item).encode("ascii")
+def world_hash_of(first: Item) -> str:
+    """Returns the hash of the world file that the first item holds."""
+    return first.content.partition(" ")[2]
 
 
-def signed_head(link: Link, item: Item, secret: bytes | None) -> Head:
-    """The head of both chains, signed if there is a key."""
+def command_content(command: CommandRow) -> str:
+    """Returns the content of a command's item: its number, and a hash of the whole row."""
+    return f"{command.number} {hash_fields('command', *command)}"
+
+
+def snapshot_content(manifest: bytes, constants: str) -> str:
+    """Returns the content of a snapshot's item: hashes of its manifest's text and of the files of its constants."""
+    return f"{hash_fields('manifest', manifest)} {constants}"
+
+
+def head_message(head: Head) -> bytes:
+    """Returns the bytes of a head that are signed."""
+    return hash_fields("head", head.tick, head.link, head.number, head.item).encode("ascii")
+
+
+def make_head(link: Link, item: Item, secret: bytes | None) -> Head:
+    """Returns the head of both chains, signed if there is a key."""
     head = Head(link.tick, link.hash, item.number, item.hash, "", "")
     if secret is None:
         return head
-    signature = signing.signed(secret, message_of(head))
-    return head._replace(public=signing.public_of(secret).hex(), signature=signature.hex())
-
-
-def papers(manifest: bytes, constants: str) -> str:
-    """What the item of a snapshot says: a hash of its manifest's text, and one of the files of its constants."""
-    return f"{hashed('manifest', manifest)} {constants}"
+    signature = signing.sign(secret, head_message(head))
+    return head._replace(public=signing.public_key(secret).hex(), signature=signature.hex())
 
 
 # --- checking
 
 
-def fault_in(rows: Rows, world: bytes) -> Fault | None:
-    """The first thing in a journal that does not fit its ledger, or the world text that does not; None if all fits."""
+def check_version(rows: Rows) -> None:
+    """Raises `RunError` for a chain of another format version."""
+    match = _VERSION.fullmatch(rows.items[0].content) if rows.items else None
+    if match is not None and rows.items[0].kind == START and int(match[1]) != CHAIN_FORMAT:
+        raise unreadable_format(_JOURNAL, "hash chain", int(match[1]), CHAIN_FORMAT)
+
+
+def find_fault(rows: Rows, world: bytes) -> Fault | None:
+    """Returns the first row that does not match the chain, or the world file if it does not; None if all match.
+
+    Raises `RunError` for a chain of another format version.
+    """
+    check_version(rows)
     return next(chain(_faults_of_items(rows, world), _faults_of_links(rows, world), _faults_of_heads(rows)), None)
 
 
 def _faults_of_items(rows: Rows, world: bytes) -> Iterator[Fault]:
     if not rows.items:
-        yield Fault(0, f"{_HERE}: all items of the ledger are missing: {_COPY}")
-    before = None
-    deeds, entered = {deed.number: deed for deed in rows.deeds}, set()
-    ticks = {link.tick for link in rows.links}
-    for at, item in enumerate(rows.items, 1):
-        if item.number != at:
-            yield Fault(item.tick, f"{_HERE}: item {at} of the ledger is missing: {_COPY}")
-        if item != item_after(before, item.kind, item.tick, item.what) or (item.kind == BEGUN) != (at == 1):
-            yield Fault(item.tick, f"{_HERE}: item {at} of the ledger (tick {item.tick}) was changed: {_COPY}")
-        if item.kind == BEGUN and item.what != hash_of_world(world):
-            yield Fault(0, "world.toml: is not the world that the ledger was begun with: put it back")
-        if item.kind == MOMENT:
-            ticks.add(item.tick)
-            yield from _faults_of_digest(item.tick, item.what, rows.digests)
-        if item.kind == DEED:
-            number = int(item.what.split(" ")[0]) if _NUMBERED.match(item.what) else -1
-            entered.add(number)
-            yield from _faults_of_deed(item, number, deeds.get(number))
-        before = item
-    for deed in rows.deeds:
-        if deed.number not in entered:
-            yield Fault(deed.tick, f"{_HERE}: deed {deed.number} (tick {deed.tick}) was never entered: {_COPY}")
+        yield Fault(0, f"{_JOURNAL}: all items of the hash chain are missing: {_FIX}")
+    previous = None
+    commands, entered_numbers = {command.number: command for command in rows.commands}, set()
+    chained_ticks = {link.tick for link in rows.links}
+    for number, item in enumerate(rows.items, 1):
+        if item.number != number:
+            yield Fault(item.tick, f"{_JOURNAL}: item {number} of the hash chain is missing: {_FIX}")
+        if item != next_item(previous, item.kind, item.tick, item.content) or (item.kind == START) != (number == 1):
+            yield Fault(
+                item.tick, f"{_JOURNAL}: item {number} of the hash chain (tick {item.tick}) was changed: {_FIX}"
+            )
+        if item.kind == START and item.content != start_content(world):
+            yield Fault(0, "world.toml: is not the world that the hash chain began with: restore it")
+        if item.kind == DIGEST:
+            chained_ticks.add(item.tick)
+            yield from _faults_of_digest(item.tick, item.content, rows.digests)
+        if item.kind == COMMAND:
+            command_number = int(item.content.split(" ")[0]) if _STARTS_WITH_NUMBER.match(item.content) else -1
+            entered_numbers.add(command_number)
+            yield from _faults_of_command(item, command_number, commands.get(command_number))
+        previous = item
+    for command in rows.commands:
+        if command.number not in entered_numbers:
+            yield Fault(
+                command.tick, f"{_JOURNAL}: command {command.number} (tick {command.tick}) was never entered: {_FIX}"
+            )
     for tick in rows.digests:
-        if tick not in ticks:
-            yield Fault(tick, f"{_HERE}: the digest of tick {tick} is not in the ledger: {_COPY}")
+        if tick not in chained_ticks:
+            yield Fault(tick, f"{_JOURNAL}: the digest of tick {tick} is not in the hash chain: {_FIX}")
 
 
-def _faults_of_deed(item: Item, number: int, deed: DeedRow | None) -> Iterator[Fault]:
-    if deed is None:
-        yield Fault(item.tick, f"{_HERE}: deed {number} (tick {item.tick}) is missing: {_COPY}")
-    elif what_of_deed(deed) != item.what or deed.tick != item.tick:
-        yield Fault(item.tick, f"{_HERE}: deed {number} (tick {item.tick}) is not what was entered: {_COPY}")
+def _faults_of_command(item: Item, number: int, command: CommandRow | None) -> Iterator[Fault]:
+    if command is None:
+        yield Fault(item.tick, f"{_JOURNAL}: command {number} (tick {item.tick}) is missing: {_FIX}")
+    elif command_content(command) != item.content or command.tick != item.tick:
+        yield Fault(item.tick, f"{_JOURNAL}: command {number} (tick {item.tick}) is not what was entered: {_FIX}")
 
 
-def _faults_of_digest(tick: int, known: str, digests: Mapping[int, str]) -> Iterator[Fault]:
-    found = digests.get(tick)
-    if found != known:
-        told = "missing" if found is None else f"{found!r}"
-        yield Fault(tick, f"{_HERE}: the digest of tick {tick} is {told}, was {known!r} when it was entered: {_COPY}")
+def _faults_of_digest(tick: int, chained: str, digests: Mapping[int, str]) -> Iterator[Fault]:
+    stored = digests.get(tick)
+    if stored != chained:
+        shown = "missing" if stored is None else f"{stored!r}"
+        yield Fault(
+            tick, f"{_JOURNAL}: the digest of tick {tick} is {shown}, was {chained!r} when it was entered: {_FIX}"
+        )
 
 
 def _faults_of_links(rows: Rows, world: bytes) -> Iterator[Fault]:
-    before: Link | None = None
-    deeds = sorted(rows.deeds, key=lambda deed: (deed.tick, deed.number))
-    at = 0
+    previous: Link | None = None
+    commands = sorted(rows.commands, key=lambda command: (command.tick, command.number))
+    next_command = 0
     for link in rows.links:
-        if before is not None and link.tick != before.tick + GRID_TICKS:
-            between = f"between ticks {before.tick} and {link.tick}"
-            yield Fault(before.tick + GRID_TICKS, f"{_HERE}: links of the ledger {between} are missing: {_COPY}")
-        if link != link_after(before, link.tick, link.covers, link.digest):
-            yield Fault(link.tick, f"{_HERE}: the ledger's link of tick {link.tick} was changed: {_COPY}")
+        if previous is not None and link.tick != previous.tick + GRID_TICKS:
+            between = f"between ticks {previous.tick} and {link.tick}"
+            yield Fault(
+                previous.tick + GRID_TICKS, f"{_JOURNAL}: links of the hash chain {between} are missing: {_FIX}"
+            )
+        if link != next_link(previous, link.tick, link.covers, link.digest):
+            yield Fault(link.tick, f"{_JOURNAL}: the link of tick {link.tick} in the hash chain was changed: {_FIX}")
         yield from _faults_of_digest(link.tick, link.digest, rows.digests)
         due = []
-        while at < len(deeds) and deeds[at].tick < link.tick:
-            due.append(deeds[at])
-            at += 1
-        if before is None and link.covers != hash_of_world(world):
-            yield Fault(link.tick, "world.toml: is not the world of the ledger's first link: put it back")
-        if before is not None and link.covers != hash_of_deeds(due):
-            ticks = f"{before.tick} to {link.tick - 1}"
-            yield Fault(before.tick, f"{_HERE}: deeds of ticks {ticks} are not those that were chained: {_COPY}")
-        before = link
+        while next_command < len(commands) and commands[next_command].tick < link.tick:
+            due.append(commands[next_command])
+            next_command += 1
+        if previous is None and link.covers != hash_world(world):
+            yield Fault(link.tick, "world.toml: is not the world of the first link in the hash chain: restore it")
+        if previous is not None and link.covers != hash_commands(due):
+            ticks = f"{previous.tick} to {link.tick - 1}"
+            yield Fault(previous.tick, f"{_JOURNAL}: commands of ticks {ticks} are not those in the hash chain: {_FIX}")
+        previous = link
 
 
 def _faults_of_heads(rows: Rows) -> Iterator[Fault]:
     links = {link.tick: link.hash for link in rows.links}
-    for at, head in enumerate(rows.heads, 1):
-        here = f"{_HERE}: head {at} of the ledger (tick {head.tick})"
+    for number, head in enumerate(rows.heads, 1):
+        place = f"{_JOURNAL}: head {number} of the hash chain (tick {head.tick})"
         if links.get(head.tick) != head.link:
             last = rows.links[-1].tick if rows.links else "none"
-            yield Fault(head.tick, f"{here}: its link is not there, the last is of tick {last}: {_COPY}")
+            yield Fault(head.tick, f"{place}: its link is missing, the last is of tick {last}: {_FIX}")
         if not 0 < head.number <= len(rows.items) or rows.items[head.number - 1].hash != head.item:
-            yield Fault(head.tick, f"{here}: its item is not there, the last is {len(rows.items)}: {_COPY}")
-        if (head.public or head.signature) and not _signature_holds(head):
-            yield Fault(head.tick, f"{here}: its signature is not of the key it names: {_COPY}")
+            yield Fault(head.tick, f"{place}: its item is missing, the last is {len(rows.items)}: {_FIX}")
+        if (head.public or head.signature) and not _is_signed(head):
+            yield Fault(head.tick, f"{place}: its signature is not of the key it names: {_FIX}")
 
 
-def _signature_holds(head: Head) -> bool:
+def _is_signed(head: Head) -> bool:
     try:
         public, signature = bytes.fromhex(head.public), bytes.fromhex(head.signature)
     except ValueError:
         return False
-    as_written = (public.hex(), signature.hex()) == (head.public, head.signature)
-    return as_written and signing.holds(public, message_of(head), signature)
+    is_canonical = (public.hex(), signature.hex()) == (head.public, head.signature)
+    return is_canonical and signing.verify(public, head_message(head), signature)
 
 
-def fault_in_signer(rows: Rows, public: bytes) -> Fault | None:
-    """Whether the heads of a run are signed, and by no other key than this; for rows in which nothing else is wrong."""
-    signed = [head for head in rows.heads if head.signature]
-    for head in signed:
+def find_signer_fault(rows: Rows, public: bytes) -> Fault | None:
+    """Returns a fault unless heads are signed, all by this key. `rows` must have no other fault (`find_fault`)."""
+    signed_heads = [head for head in rows.heads if head.signature]
+    for head in signed_heads:
         if head.public != public.hex():
-            by = f"is signed by another key, {head.public}"
-            return Fault(head.tick, f"{_HERE}: the head of tick {head.tick} {by}: ask whose it is, or do not trust it")
-    if not signed:
-        return Fault(0, f"{_HERE}: no head is signed by the key that was given: do not trust it")
+            signer = f"is signed by another key, {head.public}"
+            fix = "ask whose key that is, or do not trust the run"
+            return Fault(head.tick, f"{_JOURNAL}: the head of tick {head.tick} {signer}: {fix}")
+    if not signed_heads:
+        return Fault(0, f"{_JOURNAL}: no head is signed by the given key: do not trust the run")
     return None
 
 
@@ -274,41 +310,45 @@ def fault_in_signer(rows: Rows, public: bytes) -> Fault | None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How the histories of two runs, `one` and `other`, stand to each other.
+    """How the histories of two runs, `first` and `second`, relate.
 
-    `relation` is "same", "past" (one is the other's past), "future", "parted", or "nothing" (they share nothing).
+    `relation` is "same", "past" (the first is the past of the second), "future", "parted", "nothing" (they share
+    nothing), or "forged" (one does not match its own chain).
     """
 
     relation: str
     shared_tick: int = -1
-    """The last tick of which it is known that they share it."""
+    """The last tick that both are known to share."""
     parted_tick: int | None = None
-    """Where the first deed differs; else the first digest that does."""
-    by_deed: bool = False
+    """The tick of the first command that differs, or else of the first digest that does."""
+    by_command: bool = False
 
 
-def compared(one: Rows, other: Rows) -> Comparison:
-    """How two histories stand to each other, by their links; both have been found without fault."""
-    links, theirs = one.links, {link.tick: link for link in other.links}
-    shared = -1
+def compare_rows(first: Rows, second: Rows) -> Comparison:
+    """Returns how two histories relate by their links; both must have no fault (`find_fault`)."""
+    links, other_links = first.links, {link.tick: link for link in second.links}
+    shared_tick = -1
     for link in links:
-        if link.tick in theirs and theirs[link.tick].hash == link.hash:
-            shared = link.tick
-    if shared < 0:
+        if link.tick in other_links and other_links[link.tick].hash == link.hash:
+            shared_tick = link.tick
+    if shared_tick < 0:
         return Comparison("nothing")
-    ends = [max([shared, *rows.digests]) for rows in (one, other)]
-    end = min(ends)
-    by_number = [{(d.tick, d.number): d.content for d in rows.deeds if d.tick >= shared} for rows in (one, other)]
-    deed_ticks = [
+    ends = [max([shared_tick, *rows.digests]) for rows in (first, second)]
+    by_number = [
+        {(command.tick, command.number): command.content for command in rows.commands if command.tick >= shared_tick}
+        for rows in (first, second)
+    ]
+    differing_command_ticks = [
         key[0] for key in by_number[0].keys() | by_number[1].keys() if by_number[0].get(key) != by_number[1].get(key)
     ]
-    first_deed = min((tick for tick in deed_ticks if tick < end), default=None)
-    both = sorted(tick for tick in one.digests.keys() & other.digests.keys() if tick > shared)
-    same = [tick for tick in both if one.digests[tick] == other.digests[tick]]
-    differs = next((tick for tick in both if one.digests[tick] != other.digests[tick]), None)
-    if first_deed is not None and (differs is None or first_deed < differs):
-        return Comparison("parted", first_deed, first_deed, True)
-    if differs is not None:
-        return Comparison("parted", max([shared, *(tick for tick in same if tick < differs)]), differs)
+    first_command = min((tick for tick in differing_command_ticks if tick < min(ends)), default=None)
+    common_ticks = sorted(tick for tick in first.digests.keys() & second.digests.keys() if tick > shared_tick)
+    equal_ticks = [tick for tick in common_ticks if first.digests[tick] == second.digests[tick]]
+    first_digest = next((tick for tick in common_ticks if first.digests[tick] != second.digests[tick]), None)
+    if first_command is not None and (first_digest is None or first_command < first_digest):
+        return Comparison("parted", first_command, first_command, True)
+    if first_digest is not None:
+        last_equal = max([shared_tick, *(tick for tick in equal_ticks if tick < first_digest)])
+        return Comparison("parted", last_equal, first_digest)
     relation = "same" if ends[0] == ends[1] else "past" if ends[0] < ends[1] else "future"
-    return Comparison(relation, end)
+    return Comparison(relation, min(ends))

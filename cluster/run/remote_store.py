@@ -1,4 +1,4 @@
-"""A run whose snapshots lie at a URL: journal and world file are in its folder, and what is read is brought there."""
+"""A run whose snapshots are at a URL: its journal and world file are in its folder, snapshots are downloaded there."""
 
 import shutil
 import tempfile
@@ -6,116 +6,120 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from umwelt.cluster.run.snapshot_transfer import Url
-from umwelt.cluster.run.store import NEWEST_MARKS, Entry, Store, ladder, writing
+from umwelt.cluster.run.snapshot_transfer import UrlTransfer
+from umwelt.cluster.run.store import (
+    NEWEST_MARKS,
+    RUN_FILE,
+    Entry,
+    Store,
+    read_run_file,
+    report_disk_errors,
+    snapshots_to_drop,
+    write_run_file,
+)
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError, SnapshotError
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.snapshot import Manifest
 
-URL = "snapshots.url"
-"""The file of a run's folder that says where its snapshots are."""
+URL_SETTING = "snapshots"
+"""The key of `run.json` that says where the snapshots are."""
 
 
-class FarStore(Store):
-    """The folder of a run whose snapshots lie at a URL that fsspec opens."""
+class RemoteStore(Store):
+    """Reads and writes the folder of a run whose snapshots are at a URL that fsspec opens."""
 
     def __init__(self, folder: Path, url: str):
         super().__init__(folder)
         self.url = url
         self._temporary = tempfile.TemporaryDirectory(prefix="umwelt-store-")
-        self.far = Url(url, Path(self._temporary.name))
+        self.remote = UrlTransfer(url, Path(self._temporary.name))
 
     def entries(self, last_tick: int | None = None) -> list[Entry]:
-        """All snapshots at the URL (not after `last_tick`), newest first."""
+        """Returns all snapshots at the URL (not after `last_tick`), newest first."""
         try:
-            found = self.far.entries()
-        except Exception as error:  # every kind of store has its own
-            raise RunError(f"{self.url}: cannot be read: {error}: see that it can be reached") from None
-        return [one for one in found if last_tick is None or one.tick <= last_tick]
+            entries = self.remote.entries()
+        except Exception as error:  # each kind of storage raises its own exceptions
+            raise RunError(f"{self.url}: cannot be read: {error}: check that it can be reached") from None
+        return [entry for entry in entries if last_tick is None or entry.tick <= last_tick]
 
     def path(self, tick: int, kept: bool = True) -> Path:
-        """Where a snapshot lies, brought here if it is not yet; where it would lie, if there is none."""
+        """Returns the local folder of a snapshot, after downloading it if needed; it may not exist at the URL."""
         entry = Entry(tick, kept)
-        here = self.snapshots / entry.name
-        if not here.exists() and entry in self.entries():
-            with writing(self.folder):
-                brought = self.far.bring(entry.name)
-                shutil.move(brought, here)
+        local = self.snapshots / entry.name
+        if not local.exists() and entry in self.entries():
+            with report_disk_errors(self.folder):
+                downloaded = self.remote.fetch(entry.name)
+                shutil.move(downloaded, local)
             for old in super().entries()[2 * NEWEST_MARKS :]:
                 if old != entry:
                     shutil.rmtree(self.snapshots / old.name, ignore_errors=True)
-        return here
+        return local
 
     def manifest(self, entry: Entry) -> Manifest:
-        """The manifest of a snapshot."""
+        """Returns the manifest of a snapshot, after downloading the snapshot if needed."""
         self.path(*entry)
         return super().manifest(entry)
 
     def save(self, region: Region, world_text: str, name: str) -> None:
-        """Write a kept snapshot of a whole region, and upload it."""
+        """Save a kept snapshot of a region that owns the torus, and upload it."""
         entry = Entry(region.tick, True)
-        here = self.snapshots / entry.name
-        digest = (audit.digest(region) + region.controls.digest()) & audit.DIGEST_MASK
-        with writing(self.folder):
+        local = self.snapshots / entry.name
+        with report_disk_errors(self.folder):
             if entry in self.entries():
                 with suppress(SnapshotError):
-                    if self.manifest(entry).digest == f"{digest:016x}":
+                    if self.manifest(entry).digest == f"{audit.world_digest(region):016x}":
                         return
-                self.far.remove(entry.name)
-            shutil.rmtree(here, ignore_errors=True)
-            manifest = snapshot.save(here, region, world_text, name)
+                self.remote.remove(entry.name)
+            shutil.rmtree(local, ignore_errors=True)
+            manifest = snapshot.save(local, region, world_text, name)
             for part in manifest.parts:
-                self.far.put_part(here / part["folder"], f"{entry.name}/e{manifest.epoch}/{part['folder']}")
-            self.far.complete(here, manifest)
+                self.remote.put_part(local / part["folder"], f"{entry.name}/e{manifest.epoch}/{part['folder']}")
+            self.remote.complete(local, manifest)
             self._prune(region.tick)
 
-    def complete(self, aside: Path, manifest: Manifest) -> Path:
-        """Upload constants and manifest of a snapshot whose parts are there; then let others go."""
+    def complete(self, folder: Path, manifest: Manifest) -> Path:
+        """Upload constants and manifest of a snapshot whose parts are at the URL; then thin. Returns its local path."""
         entry = Entry(manifest.tick, manifest.kept)
-        with writing(self.folder):
-            self.far.complete(aside, manifest)
-            self._drop(aside)
+        with report_disk_errors(self.folder):
+            self.remote.complete(folder, manifest)
+            self._drop(folder)
             self._prune(manifest.tick)
         return self.snapshots / entry.name
 
     def discard_marks(self) -> None:
-        """Remove all passing marks."""
-        self._remove(one for one in self.entries() if not one.kept)
+        """Delete all passing marks."""
+        self._remove(entry for entry in self.entries() if not entry.kept)
 
-    def _prune(self, newest: int) -> None:
-        entries = self.entries(newest)
-        ticks = [one.tick for one in entries if one.kept]
-        self._remove(Entry(tick, True) for tick in set(ticks) - ladder(ticks))
-        self._remove([one for one in entries if not one.kept][NEWEST_MARKS:])
+    def _prune(self, newest_tick: int) -> None:
+        self._remove(snapshots_to_drop(self.entries(newest_tick)))
 
     def _remove(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            self.far.remove(entry.name)
+            self.remote.remove(entry.name)
             shutil.rmtree(self.snapshots / entry.name, ignore_errors=True)
 
 
-def opened_store(folder: Path) -> Store:
-    """The folder of a run that was begun before, its snapshots here or afar."""
+def open_store(folder: Path) -> Store:
+    """Opens the folder of an existing run, whether its snapshots are in it or at a URL."""
     store = Store.open(folder)
-    try:
-        return FarStore(folder, (folder / URL).read_text("utf-8").strip())
-    except FileNotFoundError:
-        return store
+    url = read_run_file(folder).get(URL_SETTING, "")
+    if not isinstance(url, str):
+        raise RunError(f'{folder / RUN_FILE}: "{URL_SETTING}" is not a URL: restore the file from a copy')
+    return RemoteStore(folder, url) if url else store
 
 
-def created_store(name: str, world_text: str, folder: Path | None, url: str = "") -> Store:
-    """A new run folder; its snapshots go to a URL if one is given, in a folder there of the run's own name."""
+def create_store(name: str, world_text: str, folder: Path | None, url: str = "") -> Store:
+    """Creates a run folder. If a URL is given, snapshots go to a folder there that has the name of the run's folder."""
     store = Store.create(name, world_text, folder)
     if not url:
         return store
     try:
-        far = FarStore(store.folder, f"{url.rstrip('/')}/{store.folder.resolve().name}")
-        if far.entries():
-            raise RunError(f"{far.url}: holds the snapshots of another run: choose another URL or --run")
-        (store.folder / URL).write_text(far.url, "utf-8")
+        remote = RemoteStore(store.folder, f"{url.rstrip('/')}/{store.folder.resolve().name}")
+        if remote.entries():
+            raise RunError(f"{remote.url}: holds the snapshots of another run: choose another URL or --run")
+        write_run_file(store.folder, **{URL_SETTING: remote.url})
     except BaseException:
-        (store.folder / URL).unlink(missing_ok=True)
         store.discard()
         raise
-    return far
+    return remote

@@ -1,11 +1,11 @@
 """How parts of snapshots travel between a node and the run's store.
 
-    SharedFolder    node and directory see the same folder: parts are written and read in place
-    Carried         hosts that share nothing: files travel in chunks as messages (who sends them is none of this page)
-    Url             a bucket, or whatever else fsspec opens
+    SharedFolderTransfer    node and coordinator see the same folder: parts are written and read in place
+    MessageTransfer         hosts that share no folder: files travel in chunks, as messages that others send
+    UrlTransfer             object storage, or whatever else fsspec opens
 
-A node does the same with each: it writes its part into `place(aside)`, says that it has with `hand_in`, and later reads
-what it needs from the folder that `bring` gives. What is no longer needed goes with `let_go`.
+A node does the same with each: it writes its part into `part_folder(name)` and calls `submit_part`. Later it reads what
+it needs from the folder that `fetch` returns, and deletes local files with `discard`.
 """
 
 import os
@@ -24,83 +24,83 @@ from umwelt.sandbox.region import Rectangle
 
 CHUNK_BYTES = 1 << 18
 BATCH_BYTES, BATCH_FILES = 2 << 20, 64
-"""Asked for at once: what a line of 20 MB/s and 0.1 s there and back holds. More would make other messages late."""
+"""Requested at once: what a line of 20 MB/s holds in a round trip of 0.1 s. More would delay other messages."""
 MAX_FILES, MAX_BYTES = 100_000, 1 << 40
-"""What a part may come to: a thousand times what any has been seen to."""
+"""Of one part: a thousand times the largest that has been measured."""
 MAX_NAME_CHARACTERS = 400
 _WORD = re.compile(r"\w[\w.-]*")
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
-class Depot(Protocol):
-    """What a node asks of the place where snapshots lie."""
+class SnapshotTransfer(Protocol):
+    """Moves parts between a node and the run's store. Names of unfinished snapshots: `Entry.unfinished_name`."""
 
-    def place(self, aside: str) -> Path:
-        """The folder in which to write a part of the snapshot that is begun under this name (`Entry.aside`)."""
+    def part_folder(self, unfinished: str) -> Path:
+        """Returns the folder in which to write a part of the unfinished snapshot of this name."""
 
-    def hand_in(self, aside: str, part: str) -> list[tuple[str, int]]:
-        """A part was written in that place: bring it to the store; gives the files that the store must fetch itself."""
+    def submit_part(self, unfinished: str, part: str) -> list[tuple[str, int]]:
+        """Hand a written part to the store. Returns (name, size) of the files that the store must still request."""
 
-    def bring(self, name: str, rectangle: Rectangle) -> Path:
-        """A folder with the manifest, the constants and all parts of a snapshot that a rectangle overlaps."""
+    def fetch(self, name: str, rectangle: Rectangle) -> Path:
+        """Returns a folder with the manifest, the constants and all parts of a snapshot that a rectangle overlaps."""
 
-    def let_go(self, name: str) -> None:
-        """Forget what lies here under a name, be it of a snapshot or of one that was begun; the store keeps its own."""
+    def discard(self, name: str) -> None:
+        """Delete the node's own files of a snapshot, finished or not; the store keeps its own."""
 
 
 # --- a folder that both see
 
 
-def offer(folder: Path) -> str:
-    """Put a token into the run's folder, by which nodes see that it is theirs too; those of before are withdrawn."""
-    withdraw(folder)
+def write_token(folder: Path) -> str:
+    """Write a new token into the run's folder and return it; nodes that see it share the folder. Removes older ones."""
+    remove_tokens(folder)
     token = secrets.token_hex(16)
     (folder / f"{TOKEN}{token}").write_text(token, "utf-8")
     return token
 
 
-def withdraw(folder: Path) -> None:
-    """Take the tokens out of the run's folder."""
+def remove_tokens(folder: Path) -> None:
+    """Delete the tokens in the run's folder."""
     for path in folder.glob(f"{TOKEN}*"):
         path.unlink(missing_ok=True)
 
 
-def shares(folder: Path, token: str) -> bool:
-    """Whether the folder of this name is, on this host, the one into which the token was put."""
+def has_token(folder: Path, token: str) -> bool:
+    """Whether the folder of this path on this host holds the token, so that it is the run's."""
     try:
         return bool(_TOKEN.fullmatch(token)) and (folder / f"{TOKEN}{token}").read_text("utf-8") == token
     except (OSError, UnicodeDecodeError):
         return False
 
 
-class SharedFolder:
-    """The run's folder, seen by node and directory alike."""
+class SharedFolderTransfer:
+    """A `SnapshotTransfer` through the run's folder, which node and coordinator both see."""
 
     def __init__(self, folder: Path):
         self.snapshots = folder / SNAPSHOTS
 
-    def place(self, aside: str) -> Path:
-        """Where the directory has made the folder; there is none (any more) if nobody wants the part."""
-        begun(aside)
-        return self.snapshots / aside
+    def part_folder(self, unfinished: str) -> Path:
+        """Returns the folder that the coordinator made; it does not exist if the part is no longer needed."""
+        parse_unfinished(unfinished)
+        return self.snapshots / unfinished
 
-    def hand_in(self, aside: str, part: str) -> list[tuple[str, int]]:
-        """It is there already."""
+    def submit_part(self, unfinished: str, part: str) -> list[tuple[str, int]]:
+        """No effect: the part is already in the store."""
         return []
 
-    def bring(self, name: str, rectangle: Rectangle) -> Path:
-        """It is there already."""
-        return self.snapshots / _named(name).name
+    def fetch(self, name: str, rectangle: Rectangle) -> Path:
+        """Returns the snapshot's folder in the store."""
+        return self.snapshots / _parse_finished(name).name
 
-    def let_go(self, name: str) -> None:
-        """Nothing was copied."""
+    def discard(self, name: str) -> None:
+        """No effect: nothing was copied."""
 
 
-# --- hosts that share nothing
+# --- hosts that share no folder
 
 
 class Chunk(NamedTuple):
-    """A piece of a file: `offset` is a multiple of `CHUNK_BYTES`, `last` says that the file ends with it."""
+    """A piece of a file. `offset` is a multiple of `CHUNK_BYTES`; the file ends with the `last` one."""
 
     name: str
     offset: int
@@ -108,26 +108,25 @@ class Chunk(NamedTuple):
     last: bool
 
 
-def needed(manifest: snapshot.Manifest, rectangle: Rectangle | None) -> list[str]:
-    """What of a snapshot's folder has to travel, for a rectangle (or the whole world) to be loaded."""
-    overlapped = manifest.parts if rectangle is None else snapshot.parts_for(manifest, rectangle)
-    parts = [part["folder"] for part in overlapped]
-    return [snapshot.MANIFEST, snapshot.CONSTANTS, *parts]
+def needed_names(manifest: snapshot.Manifest, rectangle: Rectangle | None) -> list[str]:
+    """Returns the files and folders of a snapshot that are needed to load a rectangle, or the whole world for None."""
+    parts = manifest.parts if rectangle is None else snapshot.select_parts(manifest, rectangle)
+    return [snapshot.MANIFEST, snapshot.CONSTANTS, *(part["folder"] for part in parts)]
 
 
-def files_of(folder: Path, under: Sequence[str] | None = None) -> list[tuple[str, int]]:
-    """The files in a folder (or only in some `under` it) with their sizes, named from there, in order."""
-    tops = [folder] if under is None else [folder / plain(name) for name in under]
-    found = [top for top in tops if top.is_file()]
-    found += [path for top in tops for path in top.rglob("*") if path.is_file()]
-    return sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in found)
+def list_files(folder: Path, under: Sequence[str] | None = None) -> list[tuple[str, int]]:
+    """Returns (name, size) of the files in a folder, or only of those `under` some names in it, in order."""
+    tops = [folder] if under is None else [folder / check_name(name) for name in under]
+    files = [top for top in tops if top.is_file()]
+    files += [path for top in tops for path in top.rglob("*") if path.is_file()]
+    return sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in files)
 
 
-def chunk_of(folder: Path, name: str, offset: int) -> Chunk:
-    """A chunk of a file in a folder; `ValueError` for what is not in it, as somebody else may have asked."""
-    path = folder / plain(name)
+def read_chunk(folder: Path, name: str, offset: int) -> Chunk:
+    """Returns a chunk of a file in a folder; raises ValueError for any name or offset that is not in it."""
+    path = folder / check_name(name)
     if os.path.realpath(path) != os.path.join(os.path.realpath(folder), name) or not path.is_file():
-        raise ValueError(f"{name[:99]!r} is no file here")
+        raise ValueError(f"{name[:99]!r} is not a file here")
     size = path.stat().st_size
     if offset not in _offsets(size):
         raise ValueError(f"{name}: no chunk begins at {offset}")
@@ -136,17 +135,17 @@ def chunk_of(folder: Path, name: str, offset: int) -> Chunk:
         return Chunk(name, offset, file.read(CHUNK_BYTES), offset + CHUNK_BYTES >= size)
 
 
-def chunks(folder: Path, under: Sequence[str] | None = None) -> Iterator[Chunk]:
-    """All chunks of the files in a folder."""
-    for name, size in files_of(folder, under):
+def read_chunks(folder: Path, under: Sequence[str] | None = None) -> Iterator[Chunk]:
+    """Yields all chunks of the files in a folder, or only of those `under` some names in it."""
+    for name, size in list_files(folder, under):
         for offset in _offsets(size):
-            yield chunk_of(folder, name, offset)
+            yield read_chunk(folder, name, offset)
 
 
-def plain(name: str) -> str:
-    """The name, if it is that of a file inside a folder and nowhere else; else `ValueError`."""
+def check_name(name: str) -> str:
+    """Returns the name if it is a relative path that cannot leave its folder; else raises ValueError."""
     if len(name) > MAX_NAME_CHARACTERS or not all(_WORD.fullmatch(word) for word in name.split("/")):
-        raise ValueError(f"{name[:99]!r} is no name of a file in a snapshot")
+        raise ValueError(f"{name[:99]!r} is not the name of a file in a snapshot")
     return name
 
 
@@ -155,55 +154,55 @@ def _offsets(size: int) -> range:
 
 
 class Receiver:
-    """Writes promised files into a new folder, chunk by chunk, in any order.
+    """Writes the files of a list into a new folder, chunk by chunk, in any order. Chunks are not trusted.
 
-    Raises `ValueError` for anything that was not promised or lies elsewhere, `FileExistsError` if the folder is there
-    already, and `FileNotFoundError` if it (or the one that it is to lie in) is gone: nobody wants the files any more.
+    Raises ValueError for chunks that are not of the list, FileExistsError if the folder exists already, and
+    FileNotFoundError if it or its parent is gone, which means that the files are no longer needed.
     """
 
-    def __init__(self, folder: Path, promised: Sequence[tuple[str, int]], max_bytes: int = MAX_BYTES):
-        sizes = {plain(name): size for name, size in promised}
-        inner = {parent.as_posix() for name in sizes for parent in PurePosixPath(name).parents} - {"."}
-        if len(sizes) != len(promised) or inner & sizes.keys():
-            raise ValueError("two of the promised files have one name")
+    def __init__(self, folder: Path, files: Sequence[tuple[str, int]], max_bytes: int = MAX_BYTES):
+        sizes = {check_name(name): size for name, size in files}
+        folders = {parent.as_posix() for name in sizes for parent in PurePosixPath(name).parents} - {"."}
+        if len(sizes) != len(files) or folders & sizes.keys():
+            raise ValueError("two files of the list have the same name")
         if len(sizes) > MAX_FILES or min(sizes.values(), default=0) < 0 or sum(sizes.values()) > max_bytes:
-            raise ValueError(f"{len(sizes)} files of {sum(sizes.values())} bytes are too much")
+            raise ValueError(f"{len(sizes)} files of {sum(sizes.values())} bytes are too many")
         self.folder, self.sizes = folder, sizes
         self._missing = {name: set(_offsets(size)) for name, size in sizes.items()}
         folder.mkdir()
-        # made now: a chunk that comes after the folder was given up must not make it again
-        for parent in sorted(inner):
+        # made now: a chunk that arrives after the folder was abandoned must not create it again
+        for parent in sorted(folders):
             (folder / parent).mkdir()
         self._root = os.path.realpath(folder)
 
     @property
     def complete(self) -> bool:
-        """Whether all that was promised is there."""
+        """Whether all files are complete."""
         return not self._missing
 
     def batch(self) -> list[tuple[str, int]]:
-        """The first of what is missing: as much as may be under way at once."""
-        found, size = [], 0
+        """Returns (name, offset) of the first missing chunks, as many as are requested at once."""
+        chunks, size = [], 0
         for name, offset in self.missing():
-            found.append((name, offset))
+            chunks.append((name, offset))
             size += min(CHUNK_BYTES, self.sizes[name] - offset)
-            if size >= BATCH_BYTES or len(found) >= BATCH_FILES:
+            if size >= BATCH_BYTES or len(chunks) >= BATCH_FILES:
                 break
-        return found
+        return chunks
 
     def missing(self) -> Iterator[tuple[str, int]]:
-        """Name and offset of each chunk that has not come."""
+        """Yields (name, offset) of each missing chunk."""
         for name, offsets in self._missing.items():
             for offset in sorted(offsets):
                 yield name, offset
 
     def take(self, chunk: Chunk) -> bool:
-        """Write a chunk; one that is there already is passed over. Gives whether all is complete now."""
+        """Write a chunk, unless it was written before. Returns whether all files are complete."""
         size = self.sizes.get(chunk.name)
         if size is None:
-            raise ValueError(f"{chunk.name[:99]!r} was not promised")
+            raise ValueError(f"{chunk.name[:99]!r} is not in the list of files")
         if chunk.offset not in _offsets(size) or len(chunk.data) != min(CHUNK_BYTES, size - chunk.offset):
-            raise ValueError(f"{chunk.name}: {len(chunk.data)} bytes at {chunk.offset} are no chunk of {size}")
+            raise ValueError(f"{chunk.name}: {len(chunk.data)} bytes at {chunk.offset} are not a chunk of {size}")
         if chunk.offset in self._missing.get(chunk.name, ()):
             self._write(chunk)
             self._missing[chunk.name].remove(chunk.offset)
@@ -214,56 +213,56 @@ class Receiver:
     def _write(self, chunk: Chunk) -> None:
         path = os.path.join(self._root, chunk.name)
         if os.path.exists(os.path.dirname(path)) and os.path.realpath(path) != path:
-            raise ValueError(f"{chunk.name}: a link leads elsewhere")
+            raise ValueError(f"{chunk.name}: a link leads out of the folder")
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         with open(handle, "wb") as file:
             file.seek(chunk.offset)
             file.write(chunk.data)
 
 
-class Carried:
-    """A folder of the node's own, from which and to which files travel by messages.
+class MessageTransfer:
+    """A `SnapshotTransfer` through a folder of the node's own, whose files travel as messages.
 
-    The store fetches what `hand_in` names: `chunk_of(depot.place(aside) / part, name, offset)` answers it. The other
-    way round, the node receives `files_of(folder, needed(...))` of the store into `room(name)`.
+    To upload, the store requests the files that `submit_part` lists; `read_chunk(part_folder(name) / part, ...)`
+    answers. To download, the node receives `list_files(folder, needed_names(...))` into `receive_folder(name)`.
     """
 
     def __init__(self, temporary: Path):
         self.temporary = temporary
 
-    def place(self, aside: str) -> Path:
-        """A folder here."""
-        begun(aside)
-        (self.temporary / aside).mkdir(parents=True, exist_ok=True)
-        return self.temporary / aside
+    def part_folder(self, unfinished: str) -> Path:
+        """Returns a local folder."""
+        parse_unfinished(unfinished)
+        (self.temporary / unfinished).mkdir(parents=True, exist_ok=True)
+        return self.temporary / unfinished
 
-    def hand_in(self, aside: str, part: str) -> list[tuple[str, int]]:
-        """The files of the part, named from its folder."""
-        return files_of(self.place(aside) / plain(part))
+    def submit_part(self, unfinished: str, part: str) -> list[tuple[str, int]]:
+        """Returns (name, size) of the files of the part, which the store requests."""
+        return list_files(self.part_folder(unfinished) / check_name(part))
 
-    def room(self, name: str) -> Path:
-        """Where to receive a snapshot's files: a folder that is not there yet, in one that is."""
-        self.let_go(name)
+    def receive_folder(self, name: str) -> Path:
+        """Returns the path for a `Receiver` of a snapshot's files: it does not exist, its parent does."""
+        self.discard(name)
         self.temporary.mkdir(parents=True, exist_ok=True)
         return self.temporary / name
 
-    def bring(self, name: str, rectangle: Rectangle) -> Path:
-        """Where they were received."""
-        return self.temporary / _named(name).name
+    def fetch(self, name: str, rectangle: Rectangle) -> Path:
+        """Returns the folder in which the files were received."""
+        return self.temporary / _parse_finished(name).name
 
-    def let_go(self, name: str) -> None:
-        """Remove what was written or received under a name."""
-        shutil.rmtree(self.temporary / _either(name), ignore_errors=True)
-
-
-# --- a bucket
+    def discard(self, name: str) -> None:
+        """Delete the files that were written or received under a name."""
+        shutil.rmtree(self.temporary / _check_either(name), ignore_errors=True)
 
 
-class Url:
-    """Snapshots at any URL that fsspec opens; parts pass through a folder of the node's own.
+# --- object storage
 
-    A bucket cannot rename, so parts and constants lie under `NAME/eEPOCH/`, and `NAME/manifest.json`, which says the
-    epoch, comes last: without it there is no snapshot, and what comes late from an older map is never looked at.
+
+class UrlTransfer:
+    """A `SnapshotTransfer` through any URL that fsspec opens, by way of a folder of the node's own.
+
+    Object storage cannot rename, so parts and constants are at `NAME/eEPOCH/`, and `NAME/manifest.json`, which holds
+    the epoch, is written last. Without it there is no snapshot, and late parts of an older map are never read.
     """
 
     def __init__(self, url: str, temporary: Path):
@@ -272,106 +271,106 @@ class Url:
         try:
             self.files, root = url_to_fs(url)
         except (ImportError, ValueError) as error:
-            raise RunError(f"{url}: cannot be opened: {error}: give another, or install what it needs") from None
-        self.url, self.root, self.own = url, str(root).rstrip("/"), Carried(temporary)
+            raise RunError(f"{url}: cannot be opened: {error}: give another URL, or install what it needs") from None
+        self.url, self.root, self.local = url, str(root).rstrip("/"), MessageTransfer(temporary)
 
-    # what nodes ask
+    # for nodes
 
-    def place(self, aside: str) -> Path:
-        """A folder here."""
-        return self.own.place(aside)
+    def part_folder(self, unfinished: str) -> Path:
+        """Returns a local folder."""
+        return self.local.part_folder(unfinished)
 
-    def hand_in(self, aside: str, part: str) -> list[tuple[str, int]]:
-        """Upload the part."""
-        entry, epoch = begun(aside)
-        self.put_part(self.place(aside) / plain(part), f"{entry.name}/e{epoch}/{part}")
+    def submit_part(self, unfinished: str, part: str) -> list[tuple[str, int]]:
+        """Upload the part. Returns an empty list: the store has nothing to request."""
+        entry, epoch = parse_unfinished(unfinished)
+        self.put_part(self.part_folder(unfinished) / check_name(part), f"{entry.name}/e{epoch}/{part}")
         return []
 
-    def bring(self, name: str, rectangle: Rectangle | None = None) -> Path:
-        """Download what the rectangle (or the whole world) needs; `SnapshotError` if it is not there."""
-        to = self.own.room(_named(name).name)
+    def fetch(self, name: str, rectangle: Rectangle | None = None) -> Path:
+        """Download what a rectangle (or the whole world) needs; raises SnapshotError if it is missing."""
+        folder = self.local.receive_folder(_parse_finished(name).name)
         try:
-            to.mkdir()
-            self.files.get_file(f"{self.root}/{name}/{snapshot.MANIFEST}", str(to / snapshot.MANIFEST))
-            manifest = snapshot.read_manifest(to)
-            for part in needed(manifest, rectangle)[1:]:
-                self.get_part(f"{name}/e{manifest.epoch}/{part}", to / part)
+            folder.mkdir()
+            self.files.get_file(f"{self.root}/{name}/{snapshot.MANIFEST}", str(folder / snapshot.MANIFEST))
+            manifest = snapshot.read_manifest(folder)
+            for part in needed_names(manifest, rectangle)[1:]:
+                self.get_part(f"{name}/e{manifest.epoch}/{part}", folder / part)
         except (OSError, ValueError) as error:
-            raise SnapshotError(f"{self.url}/{name}: cannot be read: {error}") from None
-        return to
+            raise SnapshotError(f"{self.url}/{name}: cannot be read: {error}: use an older snapshot") from None
+        return folder
 
-    def let_go(self, name: str) -> None:
-        """Remove what lies here under a name, not at the URL."""
-        self.own.let_go(name)
+    def discard(self, name: str) -> None:
+        """Delete the local files of a snapshot; those at the URL remain."""
+        self.local.discard(name)
 
-    # what it is made of, and what the directory asks
+    # for the store
 
     def put_part(self, folder: Path, name: str) -> None:
         """Upload a folder's files under a name."""
-        for file, _ in files_of(folder):
-            to = f"{self.root}/{name}/{file}"
-            self.files.makedirs(to.rpartition("/")[0], exist_ok=True)
-            self.files.put_file(str(folder / file), to)
+        for file, _ in list_files(folder):
+            target = f"{self.root}/{name}/{file}"
+            self.files.makedirs(target.rpartition("/")[0], exist_ok=True)
+            self.files.put_file(str(folder / file), target)
 
-    def get_part(self, name: str, to: Path) -> None:
-        """Download the files under a name into a folder that is not there yet."""
-        to.mkdir()
-        under = self.files._strip_protocol(f"{self.root}/{name}")
-        for found in self.files.find(under):
-            file = plain(found.removeprefix(under).lstrip("/"))
-            (to / file).parent.mkdir(parents=True, exist_ok=True)
-            self.files.get_file(found, str(to / file))
+    def get_part(self, name: str, folder: Path) -> None:
+        """Download the files under a name into a new folder."""
+        folder.mkdir()
+        prefix = self.files._strip_protocol(f"{self.root}/{name}")
+        for source in self.files.find(prefix):
+            file = check_name(source.removeprefix(prefix).lstrip("/"))
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            self.files.get_file(source, str(folder / file))
 
-    def complete(self, aside: Path, manifest: snapshot.Manifest) -> None:
-        """Upload the constants that lie in the folder aside, and last the manifest; all parts must be there by now."""
+    def complete(self, folder: Path, manifest: snapshot.Manifest) -> None:
+        """Upload the constants in a local folder, and then the manifest; all parts must be at the URL already."""
         name = Entry(manifest.tick, manifest.kept).name
-        self.put_part(aside / snapshot.CONSTANTS, f"{name}/e{manifest.epoch}/{snapshot.CONSTANTS}")
+        self.put_part(folder / snapshot.CONSTANTS, f"{name}/e{manifest.epoch}/{snapshot.CONSTANTS}")
         self.put_manifest(name, manifest)
 
     def put_manifest(self, name: str, manifest: snapshot.Manifest) -> None:
-        """Make what was uploaded under a name a snapshot."""
-        text = snapshot.text_of(manifest)
+        """Upload the manifest, which makes the uploaded parts of this name a snapshot."""
+        text = snapshot.manifest_text(manifest)
         self.files.makedirs(f"{self.root}/{name}", exist_ok=True)
         self.files.pipe_file(f"{self.root}/{name}/{snapshot.MANIFEST}", text.encode())
 
     def entries(self) -> list[Entry]:
-        """The snapshots that have a manifest, newest first."""
+        """Returns the snapshots that have a manifest, newest first."""
         try:
             self.files.invalidate_cache()
             paths = self.files.ls(self.root, detail=False)
         except FileNotFoundError:
             return []
-        found = [(path, Entry.named(path.rstrip("/").rpartition("/")[2])) for path in paths]
-        whole = [one for path, one in found if one and self.files.exists(f"{path}/{snapshot.MANIFEST}")]
+        entries = [(path, Entry.parse(path.rstrip("/").rpartition("/")[2])) for path in paths]
+        whole = [entry for path, entry in entries if entry and self.files.exists(f"{path}/{snapshot.MANIFEST}")]
         return sorted(whole, reverse=True)
 
     def remove(self, name: str) -> None:
-        """Remove a snapshot, its manifest first: what is left if that is interrupted is none."""
+        """Delete a snapshot at the URL, its manifest first, so that an interrupted deletion leaves no snapshot."""
         with suppress(FileNotFoundError):
-            self.files.rm_file(f"{self.root}/{_named(name).name}/{snapshot.MANIFEST}")
+            self.files.rm_file(f"{self.root}/{_parse_finished(name).name}/{snapshot.MANIFEST}")
         with suppress(FileNotFoundError):
             self.files.rm(f"{self.root}/{name}", recursive=True)
 
 
-# --- names that come from elsewhere
+# --- names that arrive in messages
 
 
-def begun(aside: str) -> tuple[Entry, int]:
-    """Which snapshot is begun under this name, and the epoch; `ValueError` for any other name."""
-    found = Entry.begun(aside)
-    if found is None:
-        raise ValueError(f"{aside[:99]!r} is no name of a snapshot that is being written")
-    return found
+def parse_unfinished(name: str) -> tuple[Entry, int]:
+    """Returns the snapshot and the epoch of an unfinished snapshot's name; raises ValueError for any other name."""
+    parsed = Entry.parse_unfinished(name)
+    if parsed is None:
+        raise ValueError(f"{name[:99]!r} is not the name of an unfinished snapshot")
+    return parsed
 
 
-def _named(name: str) -> Entry:
-    found = Entry.named(name)
-    if found is None:
-        raise ValueError(f"{name[:99]!r} is no name of a snapshot")
-    return found
+def _parse_finished(name: str) -> Entry:
+    entry = Entry.parse(name)
+    if entry is None:
+        raise ValueError(f"{name[:99]!r} is not the name of a snapshot")
+    return entry
 
 
-def _either(name: str) -> str:
-    if Entry.named(name) is None:
-        begun(name)
+def _check_either(name: str) -> str:
+    if Entry.parse(name) is None:
+        parse_unfinished(name)
     return name

@@ -1,40 +1,43 @@
-"""Where a run lies on disk.
+"""The folder of a run on disk.
 
     runs/meadow-1/
+        run.json          the format version of the folder, and where its snapshots are if they are at a URL
         world.toml        the frozen world file, overrides included
         journal.sqlite    see journal.py
-        snapshots/        one folder a snapshot, named by its tick
-            tick-000000000120    kept: compressed and durable; genesis and a ladder of ever sparser ones stay
-            mark-000000000123    passing: neither; the newest two stay, to go on from when a process was killed
+        snapshots/        one folder for each snapshot, named by its tick
+            tick-000000000120    kept: compressed and durable; genesis and a thinning series of older ones remain
+            mark-000000000123    passing: neither; the newest two remain, to resume from when a process was killed
             .writing-...-e7      being written under the map of epoch 7
 
-Nothing but what fell off the ladder, older marks and half-written snapshots is ever deleted; damaged ones are named,
-passed over, and left there.
+Only snapshots that thinning drops, older marks and unfinished snapshots are ever deleted. Damaged ones are reported,
+skipped, and left in place.
 """
 
 import errno
+import json
 import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from umwelt.cluster.formats import RUN_FORMAT, unreadable_format
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError, SnapshotError
 from umwelt.sandbox.region import Region
 
 RUNS = Path("runs")
-WORLD, JOURNAL, SNAPSHOTS = "world.toml", "journal.sqlite", "snapshots"
+RUN_FILE, WORLD, JOURNAL, SNAPSHOTS = "run.json", "world.toml", "journal.sqlite", "snapshots"
 NEWEST_KEPT = NEWEST_MARKS = 2
 DROPPING, TOKEN = ".dropping-", ".token-"
 _NAME = re.compile(r"(tick|mark)-([0-9]{12})")
-_ASIDE = re.compile(re.escape(snapshot.ASIDE) + r"(.+)-e([0-9]{1,18})")
+_UNFINISHED_NAME = re.compile(re.escape(snapshot.UNFINISHED) + r"(.+)-e([0-9]{1,18})")
 
 
 class Entry(NamedTuple):
-    """A snapshot by its proper name, whole or damaged; those of later ticks are larger, kept ones before marks."""
+    """Identifies a snapshot of a run, whole or damaged. Later ticks are larger, and kept ones larger than marks."""
 
     tick: int
     kept: bool
@@ -44,87 +47,110 @@ class Entry(NamedTuple):
         """The name of its folder."""
         return f"{'tick' if self.kept else 'mark'}-{self.tick:012d}"
 
-    def aside(self, epoch: int) -> str:
-        """The name of the folder in which it is written: what comes late from an older map has another."""
-        return f"{snapshot.ASIDE}{self.name}-e{epoch}"
+    def unfinished_name(self, epoch: int) -> str:
+        """Returns the name of the folder in which it is written; parts of an older map have another folder."""
+        return f"{snapshot.UNFINISHED}{self.name}-e{epoch}"
 
     @classmethod
-    def named(cls, name: str) -> "Entry | None":
-        """The snapshot that has this name, or None."""
+    def parse(cls, name: str) -> "Entry | None":
+        """Returns the snapshot that has this name, or None."""
         match = _NAME.fullmatch(name)
         return cls(int(match[2]), match[1] == "tick") if match else None
 
     @classmethod
-    def begun(cls, aside: str) -> "tuple[Entry, int] | None":
-        """The snapshot that is written in a folder of this name, and the epoch; or None."""
-        match = _ASIDE.fullmatch(aside)
-        entry = cls.named(match[1]) if match else None
+    def parse_unfinished(cls, name: str) -> "tuple[Entry, int] | None":
+        """Returns the snapshot that is written in a folder of this name, and its epoch; or None."""
+        match = _UNFINISHED_NAME.fullmatch(name)
+        entry = cls.parse(match[1]) if match else None
         return (entry, int(match[2])) if match and entry else None
 
 
-def ladder(ticks: Iterable[int], newest_kept: int = NEWEST_KEPT) -> set[int]:
-    """Which snapshots are kept: tick 0, the newest few, and the oldest of each age from 2^n to 2^(n+1) ticks."""
+def choose_kept_ticks(ticks: Iterable[int], newest_kept: int = NEWEST_KEPT) -> set[int]:
+    """Returns which snapshots remain: tick 0, the newest few, and the oldest of each age from 2^n to 2^(n+1) ticks."""
     ordered = sorted(ticks)
     kept = {0, *ordered[-newest_kept:]} & set(ordered)
-    rungs: dict[int, int] = {}
+    oldest_by_age: dict[int, int] = {}
     for tick in ordered:
-        rungs.setdefault((ordered[-1] - tick).bit_length(), tick)
-    return kept | set(rungs.values())
+        oldest_by_age.setdefault((ordered[-1] - tick).bit_length(), tick)
+    return kept | set(oldest_by_age.values())
 
 
 @contextmanager
-def writing(folder: Path, option: str = "--run") -> Iterator[None]:
-    """Turns what the disk reports while something is written under a folder, chosen by an option, into one line."""
+def report_disk_errors(folder: Path, option: str = "--run") -> Iterator[None]:
+    """Raises `RunError`, one line, for an `OSError` while writing to a folder that was chosen by an option."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            begun = option == "--run" and any((folder / SNAPSHOTS).glob("tick-*"))
-            again = f"go on from the last snapshot with: umwelt resume {folder}" if begun else "try again"
-            raise RunError(f"{folder}: the disk is full: make room, then {again}") from None
+            has_snapshots = option == "--run" and any((folder / SNAPSHOTS).glob("tick-*"))
+            fix = f"go on from the last snapshot with: umwelt resume {folder}" if has_snapshots else "try again"
+            raise RunError(f"{folder}: the disk is full: make room, then {fix}") from None
         raise RunError(
             f"{folder}: cannot be written: {error.strerror or error}: choose another folder with {option}"
         ) from None
 
 
 @contextmanager
-def aside(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to: what was written takes the place of `path` if all went well, else it goes."""
+def replace_file(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path` to write to; replaces `path` with it on success, else deletes it."""
     path = Path(os.path.realpath(path))
-    half = path.with_name(f"{snapshot.ASIDE}{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{snapshot.UNFINISHED}{os.getpid()}-{path.name}")
     try:
-        yield half
-        handle = os.open(half, os.O_RDONLY)
+        yield temporary
+        handle = os.open(temporary, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
-        os.replace(half, path)
+        os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
-            half.unlink()
+            temporary.unlink()
         raise
 
 
+def read_run_file(folder: Path) -> dict[str, Any]:
+    """Returns what `run.json` says. Raises `RunError` if it is missing, damaged or of another format version."""
+    path = folder / RUN_FILE
+    try:
+        settings = json.loads(path.read_text("utf-8"))
+        version = settings["format"]
+    except FileNotFoundError:
+        fix = "give a folder that umwelt launch made"
+        raise RunError(f"{folder}: is not a run: there is no {RUN_FILE} in it: {fix}") from None
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        fix = f'restore it from a copy, or write {{"format": {RUN_FORMAT}}}'
+        raise RunError(f"{path}: cannot be read: {reason}: {fix}") from None
+    if version != RUN_FORMAT:
+        raise unreadable_format(path, "run", version, RUN_FORMAT)
+    return settings
+
+
+def write_run_file(folder: Path, **settings: Any) -> None:
+    """Write `run.json` with the format version and further settings."""
+    (folder / RUN_FILE).write_text(json.dumps({"format": RUN_FORMAT, **settings}) + "\n", "utf-8")
+
+
 class Store:
-    """The folder of one run."""
+    """Reads and writes the folder of one run, whose snapshots are in it."""
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._made: list[Path] = []
+        self._created_folders: list[Path] = []
         """Folders that `create` made, the innermost first."""
-        self._claimed = False
+        self._is_new = False
 
     @classmethod
     def create(cls, name: str, world_text: str, folder: Path | None = None) -> "Store":
-        """A new run folder: the one given, which must be empty or not exist, or the next free number under `runs/`."""
+        """Creates a run in `folder`, which must be empty or not exist, or in the next free `runs/NAME-NUMBER`."""
         store = cls(folder or RUNS)
         try:
-            with writing(folder or RUNS):
-                store._made = [one for one in (store.folder, *store.folder.parents) if not one.exists()]
+            with report_disk_errors(folder or RUNS):
+                store._created_folders = [path for path in (store.folder, *store.folder.parents) if not path.exists()]
                 if folder is None:
                     store.folder = _next_free(name)
-                    store._made.insert(0, store.folder)
+                    store._created_folders.insert(0, store.folder)
                 chosen = store.folder
                 chosen.mkdir(parents=True, exist_ok=True)
                 if any(chosen.iterdir()):
@@ -132,7 +158,8 @@ class Store:
                         f"{chosen}: is not empty: choose another folder, or go on with: umwelt resume {chosen}"
                     )
                 store.snapshots.mkdir()
-                store._claimed = True
+                store._is_new = True
+                write_run_file(chosen)
                 (chosen / WORLD).write_text(world_text, "utf-8")
         except BaseException:
             store.discard()
@@ -140,130 +167,132 @@ class Store:
         return store
 
     def discard(self) -> None:
-        """Remove what `create` made, and the journal and snapshots in it: a run that was stopped before it began."""
-        if self._claimed:
+        """Delete what `create` made, and the journal and snapshots in it, of a run that failed to start."""
+        if self._is_new:
             shutil.rmtree(self.snapshots, ignore_errors=True)
-            names = (WORLD, JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}-journal")
+            names = (RUN_FILE, WORLD, JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}-journal")
             for path in [*(self.folder / name for name in names), *self.folder.glob(f"{TOKEN}*")]:
                 with suppress(OSError):
                     path.unlink()
-        for folder in self._made:
-            with suppress(OSError):  # what others have put there stays
+        for folder in self._created_folders:
+            with suppress(OSError):  # it is not empty if other programs wrote to it
                 folder.rmdir()
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
-        """The folder of a run that was begun before."""
+        """Opens the folder of an existing run. Raises `RunError` if it is not one, or of another format version."""
+        read_run_file(folder)
         if not os.path.isfile(folder / WORLD):
-            raise RunError(f"{folder}: is no run: there is no {WORLD} in it: give a folder that umwelt launch made")
+            raise RunError(f"{folder}: is not a run: there is no {WORLD} in it: give a folder that umwelt launch made")
         return cls(folder)
 
     @property
     def snapshots(self) -> Path:
+        """The folder of the snapshots."""
         return self.folder / SNAPSHOTS
 
     @property
     def journal(self) -> Path:
+        """The journal's file."""
         return self.folder / JOURNAL
 
     def world_text(self) -> str:
-        """The frozen world file."""
+        """Returns the frozen world file."""
         try:
             return (self.folder / WORLD).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"{self.folder / WORLD}: cannot be read: {error}") from None
+            raise RunError(f"{self.folder / WORLD}: cannot be read: {error}: restore it from a copy") from None
 
     def world_bytes(self) -> bytes:
-        """The frozen world file, byte for byte."""
+        """Returns the frozen world file, byte for byte."""
         try:
             return (self.folder / WORLD).read_bytes()
         except OSError as error:
-            raise RunError(f"{self.folder / WORLD}: cannot be read: {error}") from None
+            raise RunError(f"{self.folder / WORLD}: cannot be read: {error}: restore it from a copy") from None
 
     def entries(self, last_tick: int | None = None) -> list[Entry]:
-        """All snapshots (not after `last_tick`), whole or damaged, newest first; half-written ones have no name yet."""
+        """Returns all finished snapshots (not after `last_tick`), whole or damaged, newest first."""
         if not self.snapshots.is_dir():
             return []
-        found = (Entry.named(path.name) for path in self.snapshots.iterdir())
-        return sorted((one for one in found if one and (last_tick is None or one.tick <= last_tick)), reverse=True)
+        entries = (Entry.parse(path.name) for path in self.snapshots.iterdir())
+        return sorted((e for e in entries if e and (last_tick is None or e.tick <= last_tick)), reverse=True)
 
     def ticks(self) -> list[int]:
-        """The ticks of the kept snapshots, whole or damaged, in order."""
-        return sorted(one.tick for one in self.entries() if one.kept)
+        """Returns the ticks of the kept snapshots, whole or damaged, in order."""
+        return sorted(entry.tick for entry in self.entries() if entry.kept)
 
     def path(self, tick: int, kept: bool = True) -> Path:
-        """Where the snapshot of a tick lies."""
+        """Returns the folder of the snapshot of a tick, whether it exists or not."""
         return self.snapshots / Entry(tick, kept).name
 
-    def half_written(self) -> list[Path]:
-        """Snapshots that were never finished."""
-        return sorted(self.snapshots.glob(f"{snapshot.ASIDE}*")) if self.snapshots.is_dir() else []
+    def unfinished(self) -> list[Path]:
+        """Returns the folders of snapshots that were never finished."""
+        return sorted(self.snapshots.glob(f"{snapshot.UNFINISHED}*")) if self.snapshots.is_dir() else []
 
     # --- writing
 
-    def tidy(self) -> None:
-        """Remove what was half written or half deleted: for the one that opens the run to write to it."""
-        with writing(self.folder):
-            for path in [*self.half_written(), *self.snapshots.glob(f"{DROPPING}*")]:
+    def remove_unfinished(self) -> None:
+        """Delete unfinished and half deleted snapshots. Only for the process that opens the run for writing."""
+        with report_disk_errors(self.folder):
+            for path in [*self.unfinished(), *self.snapshots.glob(f"{DROPPING}*")]:
                 shutil.rmtree(path)
 
     def save(self, region: Region, world_text: str, name: str) -> None:
-        """Take a kept snapshot of the region's tick, then let those go that fell off the ladder.
+        """Save a kept snapshot of a region that owns the torus, then delete those that thinning drops.
 
-        One that is there already stays if it is good; a damaged one is put aside, not overwritten.
+        An existing snapshot of the tick is left if it is good; a damaged one is renamed, not overwritten.
         """
         entry = Entry(region.tick, True)
-        with writing(self.folder):
-            digest = (audit.digest(region) + region.controls.digest()) & audit.DIGEST_MASK
-            if not self._is_there(entry, f"{digest:016x}"):
+        with report_disk_errors(self.folder):
+            if not self._has_snapshot(entry, f"{audit.world_digest(region):016x}"):
                 snapshot.save(self.path(region.tick), region, world_text, name)
                 self._prune(region.tick)
 
     def begin_snapshot(self, tick: int, epoch: int, kept: bool) -> Path:
-        """Make the folder aside in which parts and constants of a snapshot are written, and empty it; gives it.
+        """Create the empty folder in which parts and constants of a snapshot are written, and return it.
 
-        Its name carries the epoch of the map, so that a part that comes late from an older one never mixes in.
+        Its name holds the epoch of the map, so that a late part of an older map never becomes part of the snapshot.
         """
-        folder = self.snapshots / Entry(tick, kept).aside(epoch)
-        with writing(self.folder):
+        folder = self.snapshots / Entry(tick, kept).unfinished_name(epoch)
+        with report_disk_errors(self.folder):
             if folder.exists():
                 self._drop(folder)
             folder.mkdir()
         return folder
 
-    def complete(self, aside: Path, manifest: snapshot.Manifest) -> Path:
-        """Finish a snapshot whose parts all lie in the folder that `begin_snapshot` gave; then let others go.
+    def complete(self, folder: Path, manifest: snapshot.Manifest) -> Path:
+        """Finish a snapshot whose parts are all in the folder from `begin_snapshot`; then thin. Returns its path.
 
-        The journal must be durable through its tick by now. A kept one waits for the disk. Gives where it lies. Raises
-        `SnapshotError` if parts are missing, or if the folder is that of another tick, kind or epoch.
+        The journal must be durable through its tick. A kept snapshot is made durable. Raises `SnapshotError` if parts
+        are missing, or if the folder is that of another tick, kind or epoch.
         """
         entry = Entry(manifest.tick, manifest.kept)
-        if aside.name != entry.aside(manifest.epoch):
-            raise SnapshotError(f"{aside}: is not where {entry.name} of epoch {manifest.epoch} was written")
+        if folder.name != entry.unfinished_name(manifest.epoch):
+            raise SnapshotError(f"{folder}: is not where {entry.name} of epoch {manifest.epoch} was written")
         path = self.snapshots / entry.name
-        with writing(self.folder):
-            if self._is_there(entry, manifest.digest):
-                self._drop(aside)
+        with report_disk_errors(self.folder):
+            if self._has_snapshot(entry, manifest.digest):
+                self._drop(folder)
             else:
-                snapshot.finish(aside, path, manifest, durable=manifest.kept)
+                snapshot.finish(folder, path, manifest, durable=manifest.kept)
             self._prune(manifest.tick)
         return path
 
-    def abandon(self, aside: Path) -> None:
-        """Give up a snapshot that was begun; parts that still come find no place."""
-        with writing(self.folder):
-            if aside.exists():
-                self._drop(aside)
+    def abandon(self, folder: Path) -> None:
+        """Delete the folder of an unfinished snapshot; writing further parts to it fails."""
+        with report_disk_errors(self.folder):
+            if folder.exists():
+                self._drop(folder)
 
     def discard_marks(self) -> None:
-        """Remove all passing marks, as when the run goes on from an earlier tick with other commands."""
-        with writing(self.folder):
+        """Delete all passing marks, as when the run continues from an earlier tick with other commands."""
+        with report_disk_errors(self.folder):
             for entry in self.entries():
                 if not entry.kept:
                     self._drop(self.snapshots / entry.name)
 
-    def _is_there(self, entry: Entry, digest: str) -> bool:
-        """Whether the very snapshot is there and good. Another one makes room: a mark goes, a kept one is put aside.
+    def _has_snapshot(self, entry: Entry, digest: str) -> bool:
+        """Whether a good snapshot with this digest exists. Any other one makes room: marks go, kept ones are renamed.
 
         One with another digest is of another history, from before the run was taken back to an earlier tick.
         """
@@ -273,75 +302,81 @@ class Store:
         try:
             if self.load(entry).manifest.digest == digest:
                 return True
-            what = "other"
+            suffix = "other"
         except SnapshotError:
-            what = "damaged"
+            suffix = "damaged"
         if entry.kept:
-            os.rename(path, _free(path.with_name(f"{path.name}.{what}")))
+            os.rename(path, _free(path.with_name(f"{path.name}.{suffix}")))
         else:
             self._drop(path)
         return False
 
-    def _prune(self, newest: int) -> None:
-        # what lies after the present was passed over as damaged, and is left for people to look at
-        entries = self.entries(newest)
-        ticks = [one.tick for one in entries if one.kept]
-        going = [Entry(tick, True) for tick in set(ticks) - ladder(ticks)]
-        going += [one for one in entries if not one.kept][NEWEST_MARKS:]
-        for entry in going:
+    def _prune(self, newest_tick: int) -> None:
+        for entry in snapshots_to_drop(self.entries(newest_tick)):
             self._drop(self.snapshots / entry.name)
 
     def _drop(self, path: Path) -> None:
-        # renamed first: a folder with its proper name is whole, even if deleting it is interrupted
-        going = _free(self.snapshots / f"{DROPPING}{path.name}")
-        os.rename(path, going)
-        shutil.rmtree(going)
+        # renamed first: a folder with a snapshot's name is whole, even if deleting it is interrupted
+        dropping = _free(self.snapshots / f"{DROPPING}{path.name}")
+        os.rename(path, dropping)
+        shutil.rmtree(dropping)
 
     # --- reading
 
     def newest(self, layout: snapshot.Layout, last_tick: int | None = None) -> tuple[snapshot.Snapshot, list[str]]:
-        """The newest good snapshot (not after `last_tick`), and a line for each one that was passed over."""
-        passed = [f"{path}: half written: passed over" for path in self.half_written()]
+        """Returns the newest good snapshot (not after `last_tick`), and a line for each one that was skipped."""
+        skipped = [f"{path}: unfinished: skipped" for path in self.unfinished()]
         for entry in self.entries(last_tick):
             try:
-                return self.load(entry, layout), passed
+                return self.load(entry, layout), skipped
             except SnapshotError as error:
-                passed.append(f"{error}: passed over")
-        raise self.none_left(passed)
+                skipped.append(f"{error}: skipped")
+        raise self.no_snapshot_error(skipped)
 
-    def none_left(self, passed: Iterable[str]) -> RunError:
-        """What to say when no snapshot can be used; `passed` are the reasons."""
-        reasons = "; ".join(passed) or "there is none"
-        mend = f"begin a new run with: umwelt launch {self.folder / WORLD}"
-        return RunError(f"{self.folder}: no snapshot can be used: {reasons}: {mend}")
+    def no_snapshot_error(self, skipped: Iterable[str]) -> RunError:
+        """Returns the error for a run of which no snapshot can be used; `skipped` are the reasons."""
+        reasons = "; ".join(skipped) or "there is none"
+        fix = f"start a new run with: umwelt launch {self.folder / WORLD}"
+        return RunError(f"{self.folder}: no snapshot can be used: {reasons}: {fix}")
 
     def load(self, entry: Entry, layout: snapshot.Layout | None = None) -> snapshot.Snapshot:
-        """A whole snapshot, checked; `SnapshotError` if it is damaged or not what its name says."""
+        """Returns a whole snapshot, checked. Raises `SnapshotError` if it is damaged or does not match its name."""
         self.manifest(entry)
         return snapshot.load(self.snapshots / entry.name, layout)
 
     def manifest(self, entry: Entry) -> snapshot.Manifest:
-        """The manifest of a snapshot; `SnapshotError` if it is damaged or not what its name says."""
+        """Returns the manifest of a snapshot. Raises `SnapshotError` if it is damaged or does not match its name."""
         path = self.snapshots / entry.name
-        found = snapshot.read_manifest(path)
-        if (found.tick, found.kept) != entry:
-            kind = "a kept snapshot" if found.kept else "a passing mark"
-            raise SnapshotError(f"{path}: damaged: its manifest is that of {kind} of tick {found.tick}")
-        return found
+        manifest = snapshot.read_manifest(path)
+        if (manifest.tick, manifest.kept) != entry:
+            kind = "a kept snapshot" if manifest.kept else "a passing mark"
+            raise SnapshotError(f"{path}: damaged: its manifest is that of {kind} of tick {manifest.tick}")
+        return manifest
 
     def newest_manifest(self) -> snapshot.Manifest | None:
-        """The newest manifest that can be read, its snapshot whole or not."""
+        """Returns the newest manifest that can be read, whether its snapshot is whole or not."""
         for entry in self.entries():
             with suppress(SnapshotError):
                 return self.manifest(entry)
         return None
 
 
+def snapshots_to_drop(entries: list[Entry]) -> list[Entry]:
+    """Returns which of the snapshots up to the present tick, newest first, are deleted.
+
+    Later snapshots were skipped as damaged, and stay for people to look at: do not include them.
+    """
+    kept_ticks = [entry.tick for entry in entries if entry.kept]
+    marks = [entry for entry in entries if not entry.kept]
+    thinned = set(kept_ticks) - choose_kept_ticks(kept_ticks)
+    return [*(Entry(tick, True) for tick in thinned), *marks[NEWEST_MARKS:]]
+
+
 def _next_free(name: str) -> Path:
-    """The next unused `runs/NAME-NUMBER`, made."""
+    """Creates and returns the next unused `runs/NAME-NUMBER`."""
     RUNS.mkdir(exist_ok=True)
-    taken = [re.fullmatch(re.escape(name) + r"-(\d+)", path.name) for path in RUNS.iterdir()]
-    number = 1 + max((int(match[1]) for match in taken if match), default=0)
+    matches = [re.fullmatch(re.escape(name) + r"-(\d+)", path.name) for path in RUNS.iterdir()]
+    number = 1 + max((int(match[1]) for match in matches if match), default=0)
     while True:
         try:
             (RUNS / f"{name}-{number}").mkdir()
@@ -351,7 +386,7 @@ def _next_free(name: str) -> Path:
 
 
 def _free(path: Path) -> Path:
-    """The path, or the first with a number behind it that is not taken."""
+    """Returns the path, or the first with a number appended that does not exist."""
     number, free = 1, path
     while free.exists():
         number, free = number + 1, path.with_name(f"{path.name}-{number}")

@@ -1,7 +1,7 @@
-"""A run's folder and its ledger: what is entered of snapshots, and whether all that lies there is what was kept.
+"""Checks the files of a run against its hash chain, enters snapshots into the chain, and compares two runs.
 
-Nothing is replayed here: a changed byte is found by reading. Whether the history itself is what the laws make of the
-world is for `recovery.verify` to say.
+Nothing is replayed here: a changed byte is found by reading. Whether the history is what the laws make of the world is
+checked by `replay.verify`.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pathlib import Path
 from umwelt.cluster.run import hash_chain
 from umwelt.cluster.run.hash_chain import Comparison, Fault, Rows
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.remote_store import opened_store
+from umwelt.cluster.run.remote_store import open_store
 from umwelt.cluster.run.store import JOURNAL, Entry, Store
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.errors import RunError, SnapshotError
@@ -19,149 +19,157 @@ from umwelt.sandbox.region import Rectangle, Torus
 from umwelt.sandbox.snapshot import CONSTANTS, GROUP, GROUP_FILE, MANIFEST, Manifest
 
 KEY_DIGITS = 16
-"""So many digits of a public key are told."""
-_ASIDE = "move the snapshot aside, the run goes on from another"
+"""How many digits of a public key are shown."""
+_FIX = "move the snapshot out of the run's folder, the run continues from another"
 
 
 # --- entering
 
 
-def papers_of(manifest: Manifest, folder: Path) -> str:
-    """What the ledger is told of a snapshot whose constants lie in a folder."""
-    return hash_chain.papers(snapshot.text_of(manifest).encode("utf-8"), snapshot.files_hash(folder / CONSTANTS))
+def snapshot_record(manifest: Manifest, folder: Path) -> str:
+    """Returns the content of the chain's item for a snapshot whose constants are in `folder`."""
+    return hash_chain.snapshot_content(
+        snapshot.manifest_text(manifest).encode("utf-8"), snapshot.hash_files(folder / CONSTANTS)
+    )
 
 
-def keep_ledger(store: Store, journal: Journal) -> None:
-    """Begin the ledger of a run that has none, and enter kept snapshots that it does not know.
+def update_chain(store: Store, journal: Journal) -> None:
+    """Begin the hash chain of a run that has none, and enter kept snapshots that are not in it.
 
-    Those are older than the ledger, or of a directory that was killed before it could enter them. One whose digest is
-    not that of the journal is left out.
+    A snapshot is not in the chain if the coordinator was killed before it could enter it, or if the journal was lost.
+    A snapshot whose digest differs from the journal's is not entered.
     """
-    journal.begin_ledger(store.world_bytes())
-    known, digests = journal.snapshot_ticks(), journal.digests()
+    journal.chain.begin(store.world_bytes())
+    known_ticks, digests = journal.chain.snapshot_ticks(), journal.history.digests()
     for entry in reversed(store.entries()):
-        path = store.snapshots / entry.name  # those that lie at a URL are not brought here for this
-        if not entry.kept or entry.tick in known or not path.is_dir():
+        path = store.snapshots / entry.name  # snapshots at a URL are not downloaded for this
+        if not entry.kept or entry.tick in known_ticks or not path.is_dir():
             continue
         try:
             manifest = store.manifest(entry)
             digest = digests.get(entry.tick)
             if digest is None or f"{digest:016x}" == manifest.digest:
-                constants = snapshot.files_hash(path / CONSTANTS)
-                journal.enter_snapshot(entry.tick, hash_chain.papers((path / MANIFEST).read_bytes(), constants))
+                constants = snapshot.hash_files(path / CONSTANTS)
+                content = hash_chain.snapshot_content((path / MANIFEST).read_bytes(), constants)
+                journal.chain.enter_snapshot(entry.tick, content)
         except (SnapshotError, OSError):
             continue
     journal.commit()
 
 
-# --- proving
+# --- checking
 
 
 @dataclass
-class Proof:
-    """What a run's folder is worth by its ledger."""
+class ChainCheck:
+    """The result of checking a run's files against its hash chain."""
 
     fault: Fault | None = None
     lines: list[str] = field(default_factory=list)
     """For people: what is proven, and what is not."""
 
 
-def proved(store: Store, public: bytes | None = None) -> Proof:
-    """Hold journal, world file and snapshots against the ledger; `public` is the key by which it has to be signed."""
+def check_chain(store: Store, public: bytes | None = None) -> ChainCheck:
+    """Check journal, world file and snapshots against the hash chain, which `public`, if given, must have signed."""
     entries = store.entries()
-    rows = _rows(store)
-    if not rows.begun:
+    rows = _read_rows(store)
+    if not rows.exists:
         if public is not None:
-            return Proof(Fault(0, f"{JOURNAL}: there is no ledger that could be signed: resume the run with its keys"))
-        return Proof(None, ["it has no ledger: nothing but its digests was compared"])
-    fault = hash_chain.fault_in(rows, store.world_bytes())
+            fix = "resume the run with its keys"
+            return ChainCheck(Fault(0, f"{JOURNAL}: there is no hash chain that could be signed: {fix}"))
+        return ChainCheck(None, ["it has no hash chain: only its digests are compared"])
+    fault = hash_chain.find_fault(rows, store.world_bytes())
     if fault is None and public is not None:
-        fault = hash_chain.fault_in_signer(rows, public)
+        fault = hash_chain.find_signer_fault(rows, public)
     if fault is not None:
-        return Proof(fault)
-    papers: dict[int, set[str]] = {}
+        return ChainCheck(fault)
+    contents: dict[int, set[str]] = {}
     for item in rows.items:
         if item.kind == hash_chain.SNAPSHOT:
-            papers.setdefault(item.tick, set()).add(item.what)
+            contents.setdefault(item.tick, set()).add(item.content)
     for entry in sorted(entries):
-        known = papers.get(entry.tick, set()) if entry.kept else set()
+        known = contents.get(entry.tick, set()) if entry.kept else set()
         line = _snapshot_fault(store, entry, known, rows.digests.get(entry.tick))
         if line:
-            return Proof(Fault(entry.tick, line))
-    kept = [entry.tick for entry in entries if entry.kept]
-    return Proof(None, _told(rows, len(kept), sum(tick not in papers for tick in kept)))
+            return ChainCheck(Fault(entry.tick, line))
+    kept_ticks = [entry.tick for entry in entries if entry.kept]
+    return ChainCheck(None, _summary(rows, len(kept_ticks), sum(tick not in contents for tick in kept_ticks)))
 
 
-def _rows(store: Store) -> Rows:
+def _read_rows(store: Store) -> Rows:
     journal = Journal.reading(store.journal)
     try:
-        return journal.ledger_rows()
+        return journal.chain.rows()
     finally:
         journal.close()
 
 
-def _snapshot_fault(store: Store, entry: Entry, papers: set[str], digest: str | None) -> str:
-    """What is wrong with a snapshot, as a line; empty if nothing is, or if it is gone meanwhile.
+def _snapshot_fault(store: Store, entry: Entry, contents: set[str], digest: str | None) -> str:
+    """Returns a line about what is wrong with a snapshot; empty if nothing is, or if it was deleted meanwhile.
 
-    One without papers, as passing marks are, is held against the journalled digest of its tick.
+    A snapshot that is not in the chain, such as a passing mark, is checked against the journalled digest of its tick.
     """
     path = store.path(*entry)
     if not path.is_dir():
         return ""
     try:
-        what = next(_changes(store, entry, path, papers, digest), "")
+        change = next(_find_changes(store, entry, path, contents, digest), "")
     except SnapshotError as error:
-        return f"{error}: {_ASIDE}" if path.is_dir() else ""
+        return f"{error}: {_FIX}" if path.is_dir() else ""
     except OSError as error:
-        line = f"snapshots/{entry.name}: cannot be read: {error.strerror or error}: {_ASIDE}"
+        line = f"snapshots/{entry.name}: cannot be read: {error.strerror or error}: {_FIX}"
         return line if path.is_dir() else ""
-    return f"snapshots/{entry.name}/{what}: {_ASIDE}" if what else ""
+    return f"snapshots/{entry.name}/{change}: {_FIX}" if change else ""
 
 
-def _changes(store: Store, entry: Entry, path: Path, papers: set[str], digest: str | None) -> Iterator[str]:
-    """What of a snapshot is not what was kept."""
-    if papers:
-        text, constants = (path / MANIFEST).read_bytes(), snapshot.files_hash(path / CONSTANTS)
-        if hash_chain.papers(text, "") not in {f"{one.partition(' ')[0]} " for one in papers}:
-            yield f"{MANIFEST}: is not what was kept"
-        elif hash_chain.papers(text, constants) not in papers:
-            yield f"{CONSTANTS}: are not what was kept"
+def _find_changes(store: Store, entry: Entry, path: Path, contents: set[str], digest: str | None) -> Iterator[str]:
+    """Yields what of a snapshot differs from what was saved."""
+    if contents:
+        text, constants = (path / MANIFEST).read_bytes(), snapshot.hash_files(path / CONSTANTS)
+        if hash_chain.snapshot_content(text, "") not in {f"{content.partition(' ')[0]} " for content in contents}:
+            yield f"{MANIFEST}: is not what was saved"
+        elif hash_chain.snapshot_content(text, constants) not in contents:
+            yield f"{CONSTANTS}: are not what was saved"
     manifest = store.manifest(entry)
-    if not papers:
+    if not contents:
         if digest not in (None, manifest.digest):
             yield f"{MANIFEST}: its digest is {manifest.digest}, not {digest} as in the journal"
         snapshot.load_constants(path, manifest)
     group = path / GROUP_FILE
     if group.exists() and group.read_bytes() != GROUP.encode("ascii"):
-        yield f"{GROUP_FILE}: is not what was kept"
-    known = {MANIFEST, CONSTANTS, GROUP_FILE, *[part["folder"] for part in manifest.parts]}
-    for other in sorted(one.name for one in path.iterdir() if one.name not in known):
-        yield f"{other}: was not kept"
+        yield f"{GROUP_FILE}: is not what was saved"
+    known_names = {MANIFEST, CONSTANTS, GROUP_FILE, *[part["folder"] for part in manifest.parts]}
+    for name in sorted(file.name for file in path.iterdir() if file.name not in known_names):
+        yield f"{name}: is not part of the snapshot"
     for part in manifest.parts:
         if "hash" not in part:
             snapshot.load_parts(path, manifest, Rectangle(*part["rectangle"]), Torus(*manifest.torus))
-        elif snapshot.files_hash(path / part["folder"]) != part["hash"]:
-            yield f"{part['folder']}: its files are not what was kept"
+        elif snapshot.hash_files(path / part["folder"]) != part["hash"]:
+            yield f"{part['folder']}: its files are not what was saved"
 
 
-def _told(rows: Rows, snapshots: int, unknown: int) -> list[str]:
-    """What is proven, and what is not."""
+def _summary(rows: Rows, snapshots: int, unchained: int) -> list[str]:
+    """Returns lines that say what is proven, and what is not."""
     last = f"up to tick {rows.links[-1].tick:,}" if rows.links else "none"
-    lines = [f"its ledger is whole: {len(rows.links):,} links, {last}; {snapshots:,} snapshots are what was kept"]
-    if unknown:
-        lines.append(f"{unknown:,} of them are not in the ledger: they were held against their own digests alone")
-    begun = rows.items[0].tick
-    if begun:
-        lines.append(f"its ledger was begun at tick {begun:,}: what was before was entered then")
+    lines = [
+        f"its hash chain is intact: {len(rows.links):,} links, {last}; {snapshots:,} snapshots are as they were saved"
+    ]
+    if unchained:
+        lines.append(
+            f"{unchained:,} of them are not in the hash chain: they were checked against their own digests only"
+        )
+    start_tick = rows.items[0].tick
+    if start_tick:
+        lines.append(f"its hash chain began at tick {start_tick:,}: what was before was entered then")
     if rows.links and rows.links[0].tick:
-        lines.append(f"its ledger knows nothing of what was before tick {rows.links[0].tick:,}")
-    signed = [head for head in rows.heads if head.signature]
-    if not signed:
-        return [*lines, "it is not signed: whoever can write its files could have made all of it anew"]
-    for key in dict.fromkeys(head.public for head in signed):
-        newest = max((head for head in signed if head.public == key), key=lambda head: head.number)
-        moments = [item.tick for item in rows.items[: newest.number] if item.kind == hash_chain.MOMENT]
-        lines.append(f"it is signed up to tick {max([newest.tick, *moments]):,} by the key {key[:KEY_DIGITS]}…")
+        lines.append(f"its hash chain does not cover what was before tick {rows.links[0].tick:,}")
+    signed_heads = [head for head in rows.heads if head.signature]
+    if not signed_heads:
+        return [*lines, "it is not signed: whoever can write its files could have made all of it again"]
+    for key in dict.fromkeys(head.public for head in signed_heads):
+        newest = max((head for head in signed_heads if head.public == key), key=lambda head: head.number)
+        digest_ticks = [item.tick for item in rows.items[: newest.number] if item.kind == hash_chain.DIGEST]
+        lines.append(f"it is signed up to tick {max([newest.tick, *digest_ticks]):,} by the key {key[:KEY_DIGITS]}…")
     return lines
 
 
@@ -169,40 +177,44 @@ def _told(rows: Rows, snapshots: int, unknown: int) -> list[str]:
 
 
 def compare(folder: Path, other: Path, public: bytes | None = None) -> tuple[Comparison, str]:
-    """How the histories of two runs stand to each other, and a line for people.
+    """Returns how the histories of two runs relate, and a line for people; `public` must have signed the first run.
 
-    Raises `RunError` where one has no ledger; where one does not fit its own ledger, the relation is "forged".
+    Raises `RunError` if a run has no hash chain. If one does not match its own chain, the relation is "forged".
     """
-    found = []
-    for where in (folder, other):
-        store = opened_store(where)
-        rows = _rows(store)
+    both_rows = []
+    for path in (folder, other):
+        store = open_store(path)
+        rows = _read_rows(store)
         if not rows.links:
-            raise RunError(f"{where}: has no ledger to compare: umwelt resume {where} begins one")
-        fault = hash_chain.fault_in(rows, store.world_bytes())
-        if fault is None and public is not None and where == folder:
-            fault = hash_chain.fault_in_signer(rows, public)
+            raise RunError(f"{path}: has no hash chain to compare: umwelt resume {path} begins one")
+        fault = hash_chain.find_fault(rows, store.world_bytes())
+        if fault is None and public is not None and path == folder:
+            fault = hash_chain.find_signer_fault(rows, public)
         if fault is not None:
-            return Comparison("forged", parted_tick=fault.tick), f"{where}: {fault.line}"
-        found.append(rows)
-    how = hash_chain.compared(*found)
-    return how, _line(how, folder, other, found)
+            return Comparison("forged", parted_tick=fault.tick), f"{path}: {fault.line}"
+        both_rows.append(rows)
+    comparison = hash_chain.compare_rows(*both_rows)
+    return comparison, _comparison_line(comparison, folder, other, both_rows)
 
 
-def _line(how: Comparison, folder: Path, other: Path, found: list[Rows]) -> str:
-    both, shared, parted = f"{folder} and {other}", f"{how.shared_tick:,}", f"{how.parted_tick or 0:,}"
-    first = [rows.links[0] for rows in found]
-    apart = f"one world file came out otherwise at tick {first[0].tick:,}, as by another Umwelt"
-    if first[0].covers != first[1].covers:
-        apart = "they are of different worlds"
-    elif first[0].tick != first[1].tick:
-        apart = f"their ledgers begin at ticks {first[0].tick:,} and {first[1].tick:,}, what was before is not known"
-    why = f"and have parted by tick {parted}: the same deeds came out otherwise: umwelt verify tells in which of them"
+def _comparison_line(comparison: Comparison, folder: Path, other: Path, both_rows: list[Rows]) -> str:
+    both, shared, parted = f"{folder} and {other}", f"{comparison.shared_tick:,}", f"{comparison.parted_tick or 0:,}"
+    first_links = [rows.links[0] for rows in both_rows]
+    reason = f"one world file gave different results at tick {first_links[0].tick:,}, as another Umwelt would"
+    if first_links[0].covers != first_links[1].covers:
+        reason = "they are of different worlds"
+    elif first_links[0].tick != first_links[1].tick:
+        ticks = " and ".join(f"{link.tick:,}" for link in first_links)
+        reason = f"their hash chains begin at ticks {ticks}, what was before is not known"
+    parting = (
+        "and part there because of their commands"
+        if comparison.by_command
+        else f"and have parted by tick {parted}: the same commands gave different results: run umwelt verify on both"
+    )
     return {
         "same": f"{both} have one history, up to tick {shared}",
         "past": f"{folder} is the past of {other}: all of its {shared} ticks are shared",
         "future": f"{other} is the past of {folder}: all of its {shared} ticks are shared",
-        "parted": f"{both} share their past up to tick {shared}, "
-        + ("and part there by what people did" if how.by_deed else why),
-        "nothing": f"{both} share nothing: {apart}",
-    }[how.relation]
+        "parted": f"{both} share their past up to tick {shared}, {parting}",
+        "nothing": f"{both} share nothing: {reason}",
+    }[comparison.relation]

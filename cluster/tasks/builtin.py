@@ -1,4 +1,4 @@
-"""The house's own tasks: parts of the queries of `client/connection/queries.py`, and some to try things out with."""
+"""The tasks that come with Umwelt: parts of the queries in client/connection/workflows.py, and some for experiments."""
 
 import operator
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from umwelt.agents.hocl.terms import MAX_BITS
 from umwelt.cluster.tasks.registry import task
-from umwelt.cluster.view.queries import Part, columns_of
+from umwelt.cluster.view.queries import Part, read_columns
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
@@ -18,7 +18,7 @@ ARITHMETIC = {"add": operator.add, "multiply": operator.mul, "divide": operator.
 
 @task("spin")
 def spin(steps: int) -> int:
-    """So many steps of a sequence of numbers: always the same amount of work, to measure with."""
+    """Computes `steps` steps of a linear congruential sequence: a fixed amount of work, for measurements."""
     value = 1
     for _ in range(steps):
         value = (value * 1103515245 + 12345) & 0x7FFFFFFF
@@ -27,10 +27,10 @@ def spin(steps: int) -> int:
 
 @task("arithmetic")
 def arithmetic(what: str, *numbers: int) -> int:
-    """Numbers added, multiplied, or divided one by the other as whole numbers: for programs that are tried out."""
+    """Adds, multiplies or divides whole numbers, from left to right; division rounds down."""
     if what not in ARITHMETIC:
         raise RunError(f'arithmetic: "{what[:40]}": use {", ".join(ARITHMETIC)}')
-    if not numbers or max(one.bit_length() for one in numbers) * len(numbers) > MAX_BITS:
+    if not numbers or max(number.bit_length() for number in numbers) * len(numbers) > MAX_BITS:
         raise RunError(f"arithmetic: {what} of {len(numbers)} numbers: give at least one, and none too large")
     if what == "divide" and 0 in numbers[1:]:
         raise RunError("arithmetic: divide by 0: give another number")
@@ -39,7 +39,7 @@ def arithmetic(what: str, *numbers: int) -> int:
 
 @task("arithmetic.or_zero")
 def arithmetic_or_zero(what: str, *numbers: int) -> int:
-    """The same, and 0 for what has no value."""
+    """As `arithmetic`, but returns 0 where that raises RunError."""
     try:
         return arithmetic(what, *numbers)
     except RunError:
@@ -48,38 +48,41 @@ def arithmetic_or_zero(what: str, *numbers: int) -> int:
 
 @task("census")
 def census(parts: list[Part]) -> list[dict[str, Any]]:
-    """For each question about a table: how many of each species there are by its number, and the sum of each column.
+    """Returns for each query about a table: counts by species index, and sums of each column by species index.
 
-    `whole` is false where there were too many to hand all of them over.
+    `whole` is false if the node had more rows than an answer holds.
     """
-    found = []
+    tables = []
     for part in parts:
-        columns = columns_of(part.answer, part.raw)
+        columns = read_columns(part.answer, part.raw)
         species = columns.pop("species").astype(np.int64)
         ids = columns.pop("id")
         sums = {
-            name: {int(at): int(values[species == at].sum(dtype=np.int64)) for at in np.unique(species)}
+            name: {int(index): int(values[species == index].sum(dtype=np.int64)) for index in np.unique(species)}
             for name, values in columns.items()
         }
-        counts = {int(at): int(count) for at, count in zip(*np.unique(species, return_counts=True), strict=True)}
-        found.append({"counts": counts, "sums": sums, "whole": len(ids) == part.answer["total"]})
-    return found
+        counts = {int(index): int(count) for index, count in zip(*np.unique(species, return_counts=True), strict=True)}
+        tables.append({"counts": counts, "sums": sums, "whole": len(ids) == part.answer["total"]})
+    return tables
 
 
 @task("heatmap")
 def heatmap(parts: list[Part], rectangle: tuple[int, int, int, int], torus: tuple[int, int], cell: int) -> np.ndarray:
-    """Beings, or the sum of a field, in squares of so many cells: `int64[ceil(height / cell), ceil(width / cell)]`."""
+    """Returns beings, or the sum of a field, in squares: `int64[ceil(height / cell), ceil(width / cell)]`.
+
+    `rectangle` (y, x, height, width) and `torus` (height, width) are in cells, as is the side `cell` of a square.
+    """
     top, left, height, width = rectangle
     sums = np.zeros((-(-height // cell), -(-width // cell)), np.int64)
     for part in parts:
         if "columns" in part.answer:
-            columns = columns_of(part.answer, part.raw)
+            columns = read_columns(part.answer, part.raw)
             _add(sums, [columns[axis].astype(np.int64) for axis in ("y", "x")], 1, (top, left), torus, cell)
             continue
-        at = 0
+        offset = 0
         for y, x, rows, columns_count in part.answer["parts"]:
-            values = np.frombuffer(part.raw, np.int32, rows * columns_count, at).reshape(rows, columns_count)
-            at += values.nbytes
+            values = np.frombuffer(part.raw, np.int32, rows * columns_count, offset).reshape(rows, columns_count)
+            offset += values.nbytes
             _add(sums, list(np.mgrid[y : y + rows, x : x + columns_count]), values, (top, left), torus, cell)
     return sums
 
@@ -92,35 +95,40 @@ def _add(
     torus: tuple[int, int],
     cell: int,
 ) -> None:
-    """Add values at cells of the world to the squares they lie in."""
+    """Adds values at cells of the world to the squares in which the cells lie."""
     y, x = ((axis - first) % size // cell for axis, first, size in zip(places, corner, torus, strict=True))
     np.add.at(sums, (y, x), values)
 
 
 @task("nearest")
 def nearest(parts: list[Part], y: float, x: float, torus: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """The nearest of these beings to a place on the torus: squared distance (in subcells), id, and its own place.
+    """Returns the being nearest to a place (in cells) on the torus: squared distance, id, y_fixed, x_fixed.
 
-    Of those equally near, the one with the smallest id.
+    The squared distance is in subcells; of beings equally near, the one with the smallest id is returned.
     """
     best: tuple[int, int, int, int] | None = None
     for part in parts:
-        columns = columns_of(part.answer, part.raw)
+        columns = read_columns(part.answer, part.raw)
         if not len(columns["id"]):
             continue
         squares = np.zeros(len(columns["id"]), np.int64)
-        for name, place, size in (("y_fixed", y, torus[0]), ("x_fixed", x, torus[1])):
-            whole = size << SUBCELL_BITS
-            away = (columns[name].astype(np.int64) - round(place * SUBCELL)) % whole
-            squares += np.minimum(away, whole - away) ** 2
-        first = np.lexsort((columns["id"], squares))[0]
-        found = tuple(int(one[first]) for one in (squares, columns["id"], columns["y_fixed"], columns["x_fixed"]))
-        best = min(best, found) if best is not None else found  # type: ignore[type-var, assignment]
+        for name, place, size_cells in (("y_fixed", y, torus[0]), ("x_fixed", x, torus[1])):
+            size = size_cells << SUBCELL_BITS
+            distance = (columns[name].astype(np.int64) - round(place * SUBCELL)) % size
+            squares += np.minimum(distance, size - distance) ** 2
+        row = np.lexsort((columns["id"], squares))[0]
+        candidate = (
+            int(squares[row]),
+            int(columns["id"][row]),
+            int(columns["y_fixed"][row]),
+            int(columns["x_fixed"][row]),
+        )
+        best = min(best, candidate) if best is not None else candidate
     return best
 
 
 @task("living")
 def living(parts: list[Part], ids: list[int]) -> list[int]:
-    """Which of these live."""
-    found = [columns_of(part.answer, part.raw)["id"] for part in parts]
-    return sorted({int(one) for one in np.intersect1d(np.concatenate(found), np.array(ids, np.int64))})
+    """Returns which of these ids are in the answers, sorted."""
+    present = [read_columns(part.answer, part.raw)["id"] for part in parts]
+    return sorted({int(one) for one in np.intersect1d(np.concatenate(present), np.array(ids, np.int64))})

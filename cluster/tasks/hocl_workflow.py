@@ -1,16 +1,17 @@
-"""Workflows as chemistry: a program in HOCL says which tasks there are and whom each serves, and their order comes out.
+"""Workflows as HOCL programs: a program states the tasks and which task each serves; their order follows by reactions.
 
     <"TASK":"far":<"SRC":<>, "DST":<"both">, "SRV":"own.look", "IN":<3>>,
      "TASK":"near":<"SRC":<>, "DST":<"both">, "SRV":"own.look", "IN":<1>>,
      "TASK":"both":<"SRC":<"far", "near">, "DST":<>, "SRV":"own.add", "IN":<>>>
 
-The vocabulary is GinFlow's: `SRC`, whom a task waits for; `DST`, whom it serves; `SRV`, the task of `tasks.py` that it
-runs; `IN`, what it is given; `PAR`, the same once all is there; `RES`, what came out: `"OK":<value>`, or `"FAILED"` and
-why. No list of tasks is kept in order anywhere: rules react. Guards stay pure; where a solution has come to rest with a
-`CALL` in it, the task is placed on a node, and its result is dropped in when it comes.
+The vocabulary is GinFlow's (Rojas Balderrama, Simonin and Tedeschi, "GinFlow: a decentralised adaptive workflow
+execution manager", IPDPS 2016): `SRC` lists the tasks that a task waits for; `DST` those that it serves; `SRV` is the
+name of the function that it runs (registry.py); `IN` its arguments; `PAR` the same once all of them are there; `RES`
+its result: `"OK":<value>`, or `"FAILED"` and the error line. No rule calls anything: when the solution has become inert
+with a `CALL` in it, the task is sent to a node, and its result is added to the solution when it comes.
 
-`"SPARE"` in the place of `"TASK"` stands by, and `"ADAPT":"one":"other"` says for whom: where the one fails, the rule
-by which it would have passed its result on is taken out of it and put into the other, with all that it was given.
+`"SPARE"` in place of `"TASK"` marks a replacement, and `"ADAPT":"one":"other"` names the task that it replaces: if that
+fails, the rule by which it would have passed its result on is moved to the replacement, with its arguments.
 """
 
 import asyncio
@@ -23,9 +24,9 @@ from umwelt.agents.hocl.machine import Dice, Limits, Machine
 from umwelt.agents.hocl.parser import Program, parse
 from umwelt.agents.hocl.programs import read_program
 from umwelt.agents.hocl.terms import MAX_BITS, MAX_LETTERS, Atom, Solution, key, text
-from umwelt.agents.world_file import one_line
 from umwelt.cluster.tasks.workflow import Flow
-from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.errors import RunError, UmweltError
+from umwelt.sandbox.text import one_line
 
 RULES = """
 let setup = replace-one "SRC":<>, "IN":<?i>, "PAR":<?p> by "SRC":<>, "IN":<>, "PAR":<i, p>, "READY" in
@@ -48,126 +49,133 @@ let instead = replace "INSTEAD":t::string:other::string, to::string:<"SRC":<t::s
 <dress, spare, place, answer, carry, adapt, instead>
 """
 LIMITS = Limits(reactions=100_000, tries=2_000_000)
-"""Where a workflow is stopped that reacts without end, all its reactions counted."""
+"""Of a whole workflow: one that reacts without end is stopped there."""
 
 
 def bundled_workflows() -> dict[str, Path]:
-    """The chemical workflows that come with Umwelt, by name."""
+    """Returns the paths of the HOCL workflows that come with Umwelt, by name."""
     folder = Path(str(resources.files("umwelt.worlds"))) / "workflows"
     return {path.stem: path for path in sorted(folder.glob("*.hocl"))}
 
 
 def read_workflow(name_or_path: str) -> Program:
-    """Read and check a chemical workflow: a bundled name, or the path of a .hocl file."""
+    """Reads and checks a workflow: a bundled name, or the path of a .hocl file."""
     return read_program(str(bundled_workflows().get(name_or_path, name_or_path)))
 
 
-async def reacted(flow: Flow, program: Program, seed: int = 1) -> dict[str, Any]:
-    """Let a workflow react, and its tasks run, until all is at rest; gives the result of each task by its name.
+async def run_program(flow: Flow, program: Program, seed: int = 1) -> dict[str, Any]:
+    """Runs a workflow until it is inert and no task is open; returns the result of each task by its name.
 
-    Raises `RunError` where a task fails that nothing stands in for, or one waits for what never comes, and
-    `ProgramError` for reactions without end.
+    Raises RunError if a task fails that has no replacement, or waits for what never comes, and ProgramError if the
+    program does not become inert within `LIMITS`.
     """
     machine = Machine(program, Dice(seed), LIMITS)
     for rule in parse(RULES, "the rules of workflows").start.atoms:
         machine.drop(rule)
-    under_way: dict[asyncio.Task[Atom], str] = {}
+    open_calls: dict[asyncio.Task[Atom], str] = {}
     begun: set[str] = set()
     try:
         while True:
             machine.react()
-            for _, name, service, given in found_in(machine.solution, "PLACED", 4):
+            for _, name, service, arguments in _select(machine.solution, "PLACED", 4):
                 if name not in begun:
                     begun.add(name)
-                    values = [_value(atom[1] if type(atom) is tuple else atom) for atom in sorted(given.atoms, key=key)]
-                    under_way[asyncio.ensure_future(_called(flow, service, values))] = name
-            if not under_way:
+                    atoms = sorted(arguments.atoms, key=key)
+                    values = [_to_value(atom[1] if type(atom) is tuple else atom) for atom in atoms]
+                    open_calls[asyncio.ensure_future(_call(flow, service, values))] = name
+            if not open_calls:
                 return _results(machine.solution, program.source)
-            done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            for one in done:
-                machine.drop(("DONE", under_way.pop(one), Solution([one.result()])))
+            done, _ = await asyncio.wait(open_calls, return_when=asyncio.FIRST_COMPLETED)
+            for call in done:
+                machine.drop(("DONE", open_calls.pop(call), Solution([call.result()])))
     finally:
-        for one in under_way:
-            one.cancel()
+        for call in open_calls:
+            call.cancel()
 
 
-async def _called(flow: Flow, service: str, values: list[Any]) -> Atom:
-    """What is dropped in for a task."""
+async def _call(flow: Flow, service: str, values: list[Any]) -> Atom:
+    """Executes a task and returns its outcome as an atom."""
     try:
-        return "OK", Solution([_atom(await flow.run(service, *values), service)])
-    except RunError as error:
-        if flow.exhausted:
+        return "OK", Solution([_to_atom(await flow.run(service, *values), service)])
+    except UmweltError as error:
+        if flow.is_exhausted:
             raise
         return "FAILED", str(error)[:MAX_LETTERS]
 
 
-def found_in(solution: Solution, word: str, size: int) -> list[tuple[Any, ...]]:
-    """The tuples of a size that begin with a word."""
+def _select(solution: Solution, word: str, size: int) -> list[tuple[Any, ...]]:
+    """Returns the tuples of a size whose first element is a word."""
     return [atom for atom in solution.atoms if type(atom) is tuple and len(atom) == size and atom[0] == word]
 
 
 def _results(solution: Solution, source: str) -> dict[str, Any]:
-    """What the tasks of a solution at rest came to."""
-    found: dict[str, Any] = {}
-    left = {name for _, name, _, _ in found_in(solution, "PLACED", 4)}
-    failed: dict[str, Any] = {}
-    adapted = {name for _, name, _ in found_in(solution, "INSTEAD", 3)}
-    spare = {other for _, _, other in found_in(solution, "ADAPT", 3)}
+    """Returns the results in an inert solution; raises RunError for failed tasks and for those that never began."""
+    results: dict[str, Any] = {}
+    failures: dict[str, Any] = {}
+    incomplete = {name for _, name, _, _ in _select(solution, "PLACED", 4)}
+    replaced = {name for _, name, _ in _select(solution, "INSTEAD", 3)}
+    replacements = {other for _, _, other in _select(solution, "ADAPT", 3)}
     for atom in solution.atoms:
         if type(atom) is not tuple or len(atom) != 2 or type(atom[0]) is not str or type(atom[1]) is not Solution:
             continue
         name, inside = atom
-        for _, outcome in [one for one in found_in(inside, "RES", 2) if type(one[1]) is Solution]:
-            for kind, what in found_in(outcome, "OK", 2) + found_in(outcome, "FAILED", 2):
-                (found if kind == "OK" else failed)[name] = what
-            if not outcome.atoms and name not in spare:
-                left.add(name)
-    for name, why in failed.items():
-        if name not in adapted:
-            raise RunError(one_line(f'{source}: task "{name}" failed: {why}: mend it, or give it an "ADAPT"'))
-    if left:
-        line = f'{source}: task "{min(left)}" never comes to its turn: see that its "SRC" and the "DST" of others fit'
-        raise RunError(one_line(f"{line}, and that its name is its own"))
-    if not found:
+        for _, outcome in [pair for pair in _select(inside, "RES", 2) if type(pair[1]) is Solution]:
+            for _, value in _select(outcome, "OK", 2):
+                results[name] = value
+            for _, line in _select(outcome, "FAILED", 2):
+                failures[name] = line
+            if not outcome.atoms and name not in replacements:
+                incomplete.add(name)
+    for name, line in failures.items():
+        if name not in replaced:
+            raise RunError(one_line(f'{source}: task "{name}" failed: {line}: correct it, or give it an "ADAPT"'))
+    if incomplete:
+        name = min(incomplete)
+        line = f'{source}: task "{name}" never begins: see that its "SRC" and the "DST" of other tasks match'
+        raise RunError(one_line(f"{line}, and that no other task has its name"))
+    if not results:
         raise RunError(f'{source}: holds no tasks: write "TASK":"name":<"SRC":<>, "DST":<>, "SRV":"spin", "IN":<1>>')
-    return {name: _value(found[name]) for name in sorted(found)}
+    return {name: _to_value(results[name]) for name in sorted(results)}
 
 
 # --- atoms and values
 
 
-def _atom(value: Any, service: str) -> Atom:
-    """A value as an atom: lists are solutions of index:value, dicts of name:value."""
+def _to_atom(value: Any, service: str) -> Atom:
+    """Converts a value to an atom: a list to a solution of index:value, a dict to one of name:value.
+
+    Raises RunError for other types and for values that are too large. `service` is for the error line.
+    """
     if isinstance(value, list):
-        return Solution([(at, _atom(one, service)) for at, one in enumerate(value)], inert=True)
+        return Solution([(index, _to_atom(one, service)) for index, one in enumerate(value)], inert=True)
     if isinstance(value, dict):
-        return Solution([(str(name), _atom(one, service)) for name, one in value.items()], inert=True)
+        return Solution([(str(name), _to_atom(one, service)) for name, one in value.items()], inert=True)
     if value is None:
         return Solution((), inert=True)
-    small = (
+    is_atom = (
         isinstance(value, bool)
         or (isinstance(value, int) and value.bit_length() <= MAX_BITS)
         or (isinstance(value, float) and math.isfinite(value))
         or (isinstance(value, str) and len(value) <= MAX_LETTERS)
     )
-    if not small:
-        raise RunError(f'task "{service}": gives what is no atom: let it give numbers, texts, lists or dicts')
+    if not is_atom:
+        raise RunError(f'task "{service}": its result is not an atom: return numbers, texts, lists or dicts')
     return value
 
 
-def _value(atom: Atom) -> Any:
-    """An atom as a value."""
+def _to_value(atom: Atom) -> Any:
+    """Converts an atom to a value; raises RunError if it is a rule."""
     if type(atom) is tuple:
-        return [_value(one) for one in atom]
+        return [_to_value(one) for one in atom]
     if type(atom) is not Solution:
         if not isinstance(atom, bool | int | float | str):
-            raise RunError(one_line(f"{text(atom)[:80]}: a rule cannot be given to a task: give values"))
+            raise RunError(one_line(f"{text(atom)[:80]}: a rule cannot be an argument of a task: give values"))
         return atom
     pairs = [one for one in sorted(atom.atoms, key=key) if type(one) is tuple and len(one) == 2]
     if len(pairs) == len(atom.atoms) and pairs:
         if [name for name, _ in pairs] == list(range(len(pairs))):
-            return [_value(one) for _, one in pairs]
+            return [_to_value(one) for _, one in pairs]
         if all(type(name) is str for name, _ in pairs):
-            return {name: _value(one) for name, one in pairs}
-    values = [_value(one) for one in sorted(atom.atoms, key=key)]
+            return {name: _to_value(one) for name, one in pairs}
+    values = [_to_value(one) for one in sorted(atom.atoms, key=key)]
     return values[0] if len(values) == 1 else values or None

@@ -1,7 +1,8 @@
-"""A node's bench: one process that does tasks, one after another. It begins with the first task.
+"""A node's worker: one process that executes tasks one after another, started with the first task.
 
-Whatever a task does, the node's own ticks go on: a thread hands tasks over and waits for the process, and a task that
-takes longer than it may is ended together with it. Another process does those that wait.
+The node's own ticks go on meanwhile: a thread passes tasks to the process and waits for it. A task that takes longer
+than it may is ended together with the process; a new process executes those that wait. Own code for the reasons given
+in worker.py.
 """
 
 import queue
@@ -12,157 +13,169 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from umwelt.agents.world_file import memory_at_hand
+from umwelt.agents.world_file import available_memory_bytes
 from umwelt.cluster.tasks.registry import MAX_RESULT_BYTES
-from umwelt.cluster.tasks.worker import Errand, Heard, Worker
+from umwelt.cluster.tasks.worker import TaskCall, Worker, WorkerReport
+from umwelt.sandbox.errors import RunError
 
 NICE = 10
 MEMORY_SHARE = 0.5
-"""Of what the machine has left when the process begins: a task may take no more."""
-STARTS_WITHIN_S, HALTS_WITHIN_S = 60.0, 0.5
+"""A task may use this share of the memory that the machine has left when the process starts."""
+STARTS_WITHIN_S, CANCELS_WITHIN_S = 60.0, 0.5
 
 
-class Done(NamedTuple):
-    """What became of a task; with `again`, it may do better elsewhere."""
+class TaskOutcome(NamedTuple):
+    """The outcome of a task: its packed result, or the `line` and `code` of an error.
+
+    `again`: the task may succeed elsewhere, because it was its process that ended.
+    """
 
     ticket: Hashable
-    found: bytes
-    line: str
+    result: bytes
+    line: str = ""
+    code: str = ""
     again: bool = False
     spent_s: float = 0.0
 
 
 @dataclass
-class _Waiting:
-    errand: Errand
+class _OpenTask:
+    call: TaskCall
     within_s: float
 
 
 @dataclass
-class _Line:
-    """A process, and what passes between the node's thread and the one that attends to it."""
+class _Process:
+    """A process, and what passes between the node's thread and the thread that attends to the process."""
 
     worker: Worker
     begun_s: float
-    """When the process was begun, then when it was given what it is at."""
-    at: Hashable = None
-    """The ticket of that."""
-    ready: bool = False
-    working: bool = False
-    ordered: "queue.SimpleQueue[tuple[Hashable, Errand] | None]" = field(default_factory=queue.SimpleQueue)
-    heard: "queue.SimpleQueue[tuple[Hashable, Heard | None]]" = field(default_factory=queue.SimpleQueue)
+    """When the process was started, then when its present task was sent to it."""
+    ticket: Hashable = None
+    """Of its present task."""
+    is_ready: bool = False
+    is_working: bool = False
+    calls: "queue.SimpleQueue[tuple[Hashable, TaskCall] | None]" = field(default_factory=queue.SimpleQueue)
+    """None ends the attending thread."""
+    reports: "queue.SimpleQueue[tuple[Hashable, WorkerReport | None]]" = field(default_factory=queue.SimpleQueue)
+    """None tells that the process has ended."""
 
 
-class Bench:
-    """See the page's top. Owned by the node's thread; `turn` gives what is done, `wake` is called when there is some.
+class NodeWorker:
+    """The open tasks of a node. Owned by the node's thread: `turn` returns outcomes, `close` ends the process.
 
-    As long as more waits, nobody is woken: what is done is taken at the node's next turn.
+    `wake` is called from another thread when the last of the waiting tasks is done; the outcomes of the others are
+    taken at the node's next turn. `where` is the node's name in error lines.
     """
 
     def __init__(
         self, where: str = "", clock: Callable[[], float] = time.monotonic, wake: Callable[[], None] = lambda: None
     ):
         self.where, self._clock, self._wake = where, clock, wake
-        self._waiting: OrderedDict[Hashable, _Waiting] = OrderedDict()
-        self._line: _Line | None = None
+        self._open: OrderedDict[Hashable, _OpenTask] = OrderedDict()
+        self._process: _Process | None = None
 
     @property
-    def busy(self) -> bool:
-        """Whether anything is to be done."""
-        return bool(self._waiting)
+    def is_busy(self) -> bool:
+        """Whether tasks are open."""
+        return bool(self._open)
 
-    def begin(self, ticket: Hashable, errand: Errand, within_s: float) -> None:
-        """Do a task when those before it are done."""
-        self._waiting[ticket] = _Waiting(errand, within_s)
-        if self._line is None:
-            self._open()
+    def begin(self, ticket: Hashable, call: TaskCall, within_s: float) -> None:
+        """Queues a task."""
+        self._open[ticket] = _OpenTask(call, within_s)
+        if self._process is None:
+            self._start_process()
         else:
-            self._line.ordered.put((ticket, errand))
+            self._process.calls.put((ticket, call))
 
-    def halt(self, ticket: Hashable) -> None:
-        """Nobody waits for a task any more. One under way has a moment left, so that its process may live on."""
-        if self._line is not None and self._line.working and self._line.at == ticket and ticket in self._waiting:
-            left_s = self._clock() - self._line.begun_s + HALTS_WITHIN_S
-            self._waiting[ticket].within_s = min(self._waiting[ticket].within_s, left_s)
+    def cancel(self, ticket: Hashable) -> None:
+        """Drops a task. One under way gets `CANCELS_WITHIN_S` to complete, so that its process may live on."""
+        process = self._process
+        if process is not None and process.is_working and process.ticket == ticket and ticket in self._open:
+            left_s = self._clock() - process.begun_s + CANCELS_WITHIN_S
+            self._open[ticket].within_s = min(self._open[ticket].within_s, left_s)
         else:
-            self._waiting.pop(ticket, None)
+            self._open.pop(ticket, None)
 
-    def turn(self) -> list[Done]:
-        """What has been done since."""
-        found: list[Done] = []
-        line = self._line
-        while line is not None and line is self._line and not line.heard.empty():
-            ticket, heard = line.heard.get()
-            if heard is None:
-                line.worker.end()
-                found += self._ended(f"ended its process (code {line.worker.code})", True)
-            elif heard.done and (done := self._waiting.pop(ticket, None)) is not None:
-                found.append(_outcome(ticket, done.errand, heard))
-        if self._line is not None and (self._line.working or not self._line.ready):
-            at = self._waiting.get(self._line.at)
-            # what was let go just as it began is at work without waiting for anything
-            within_s = at.within_s if at is not None else HALTS_WITHIN_S if self._line.ready else STARTS_WITHIN_S
-            if self._clock() - self._line.begun_s > within_s:
-                found += self._ended(f"was ended after {within_s:g} s: give it less to do, or more time", False)
-        return found
+    def turn(self) -> list[TaskOutcome]:
+        """Returns the outcomes since the last turn, and ends a task that takes too long."""
+        outcomes: list[TaskOutcome] = []
+        process = self._process
+        while process is not None and process is self._process and not process.reports.empty():
+            ticket, report = process.reports.get()
+            if report is None:
+                process.worker.end()
+                outcomes += self._end_process(f"ended its process (code {process.worker.exit_code})", True)
+            elif report.is_done and (task := self._open.pop(ticket, None)) is not None:
+                outcomes.append(_outcome_of(ticket, task.call, report))
+        if self._process is not None and (self._process.is_working or not self._process.is_ready):
+            task = self._open.get(self._process.ticket)
+            # a task that was cancelled just as it began is not open, but still has the process
+            within_s = task.within_s if task else CANCELS_WITHIN_S if self._process.is_ready else STARTS_WITHIN_S
+            if self._clock() - self._process.begun_s > within_s:
+                outcomes += self._end_process(
+                    f"was ended after {within_s:g} s: give it less to do, or more time", False
+                )
+        return outcomes
 
-    def _ended(self, what: str, again: bool) -> list[Done]:
-        """The process has ended, or must: what it was at is not done, and the others wait for another one."""
-        line = self._line
-        self._close_line()
-        if line is None:
+    def _end_process(self, reason: str, again: bool) -> list[TaskOutcome]:
+        """Ends the process with its present task; a new process gets those that wait."""
+        process = self._process
+        self._close_process()
+        if process is None:
             return []
-        # one that does not even begin would not the next time either
-        ticket = line.at if line.ready else next(iter(self._waiting), None)
-        gone = self._waiting.pop(ticket, None) if line.working or not line.ready else None
-        if self._waiting:
-            self._open()
-        if gone is None:
+        # where the process did not even start, the first task is given up, so that there is no loop
+        ticket = process.ticket if process.is_ready else next(iter(self._open), None)
+        task = self._open.pop(ticket, None) if process.is_working or not process.is_ready else None
+        if self._open:
+            self._start_process()
+        if task is None:
             return []
         where = f" on {self.where}" if self.where else ""
-        return [Done(ticket, b"", f'task "{gone.errand.name}"{where} {what}', again)]
+        return [TaskOutcome(ticket, b"", f'task "{task.call.name}"{where} {reason}', RunError.code, again)]
 
-    def _open(self) -> None:
-        line = self._line = _Line(Worker(NICE, int(MEMORY_SHARE * memory_at_hand())), self._clock())
-        for ticket, waiting in self._waiting.items():
-            line.ordered.put((ticket, waiting.errand))
-        threading.Thread(target=self._attend, args=(line,), name="umwelt-bench", daemon=True).start()
+    def _start_process(self) -> None:
+        process = self._process = _Process(Worker(NICE, int(MEMORY_SHARE * available_memory_bytes())), self._clock())
+        for ticket, task in self._open.items():
+            process.calls.put((ticket, task.call))
+        threading.Thread(target=self._attend, args=(process,), name="umwelt-node-worker", daemon=True).start()
 
-    def _close_line(self) -> None:
-        if self._line is not None:
-            self._line.ordered.put(None)
-            self._line.worker.end()
-            self._line = None
+    def _close_process(self) -> None:
+        if self._process is not None:
+            self._process.calls.put(None)
+            self._process.worker.end()
+            self._process = None
 
     def close(self) -> None:
-        """End the process."""
-        self._waiting.clear()
-        self._close_line()
+        """Drops all tasks and ends the process."""
+        self._open.clear()
+        self._close_process()
 
-    def _attend(self, line: _Line) -> None:
-        """In a thread: hand over one task after another and wait for each, until None is ordered or all has ended."""
+    def _attend(self, process: _Process) -> None:
+        """In a thread: sends one task after another and waits for each, until the process is closed or has ended."""
         try:
-            line.worker.hear()
-            line.ready = True
-            while (order := line.ordered.get()) is not None:
-                ticket, errand = order
-                if ticket not in self._waiting:
+            process.worker.receive()
+            process.is_ready = True
+            while (order := process.calls.get()) is not None:
+                ticket, call = order
+                if ticket not in self._open:
                     continue
-                line.begun_s, line.at, line.working = self._clock(), ticket, True
-                line.worker.begin(errand)
-                while not (heard := line.worker.hear()).done:
+                process.begun_s, process.ticket, process.is_working = self._clock(), ticket, True
+                process.worker.begin(call)
+                while not (report := process.worker.receive()).is_done:
                     pass
-                line.working = False
-                line.heard.put((ticket, heard))
-                if line.ordered.empty():
+                process.is_working = False
+                process.reports.put((ticket, report))
+                if process.calls.empty():
                     self._wake()
         except (EOFError, OSError, ValueError, TypeError):
-            line.heard.put((None, None))
+            process.reports.put((None, None))
             self._wake()
 
 
-def _outcome(ticket: Hashable, errand: Errand, heard: Heard) -> Done:
-    if len(heard.found) > MAX_RESULT_BYTES:
-        size, most = len(heard.found) >> 10, MAX_RESULT_BYTES >> 10
-        return Done(ticket, b"", f'task "{errand.name}": its result has {size} KiB: give back {most} KiB at most')
-    return Done(ticket, heard.found, heard.line, spent_s=heard.spent_s)
+def _outcome_of(ticket: Hashable, call: TaskCall, report: WorkerReport) -> TaskOutcome:
+    if len(report.result) > MAX_RESULT_BYTES:
+        size, limit = len(report.result) >> 10, MAX_RESULT_BYTES >> 10
+        line = f'task "{call.name}": its result has {size} KiB: return {limit} KiB at most'
+        return TaskOutcome(ticket, b"", line, RunError.code)
+    return TaskOutcome(ticket, report.result, report.line, report.code, spent_s=report.spent_s)

@@ -1,7 +1,8 @@
-"""A workshop: workers side by side that do tasks here, or on Ray's hosts, and end with it; none is left behind.
+"""A pool of workers on this machine, or on the hosts of Ray, for workflows that need no world: experiments and duels.
 
-To a workflow it is what the nodes of a world are to others: `post` has a task done, `halt` lets tasks go. A task takes
-as long as it takes. One whose worker dies is given to another as often as its kind of worker allows.
+To a workflow a pool is what the nodes of a world are to others: `post` has a task executed, `halt` ends tasks. A task
+may take any time. One whose worker dies is given to another one, as often as its kind of worker allows. Own code for
+the reasons given in worker.py.
 """
 
 import asyncio
@@ -14,134 +15,141 @@ from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from umwelt.agents.world_file import WorldFile, memory_at_hand, memory_needed
-from umwelt.cluster.tasks.worker import Errand, Heard, Worker
-from umwelt.cluster.tasks.workflow import Flow, carried_out
+from umwelt.agents.world_file import WorldFile, available_memory_bytes, needed_memory_bytes
+from umwelt.cluster.tasks.worker import TaskCall, Worker, WorkerReport
+from umwelt.cluster.tasks.workflow import Flow, run_workflow
 from umwelt.cluster.wire.viewer_protocol import Task
-from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.errors import RunError, error_for
 
 _T = TypeVar("_T")
 
 
-class Hand(Protocol):
-    """Who does one task after another."""
+class PoolWorker(Protocol):
+    """What a pool needs of a worker."""
 
     kind: str
-    """What it is called where it dies."""
-    lives: int
-    """So many of its kind may die of one task."""
+    """How it is called in error lines."""
+    max_deaths: int
+    """After so many workers died of a task, the task is given up."""
 
-    def begin(self, errand: Errand) -> None:
-        """Give it a task; `OSError` or `EOFError` where it has ended."""
+    def begin(self, call: TaskCall) -> None:
+        """Sends a task; raises OSError or EOFError if the worker has ended."""
 
-    def hear(self) -> Heard:
-        """What it tells next, as soon as it does; `OSError` or `EOFError` where it has ended."""
+    def receive(self) -> WorkerReport:
+        """Waits for the next message; raises OSError or EOFError if the worker has ended."""
 
     def end(self) -> None:
-        """End it at once."""
+        """Ends the worker at once."""
 
 
-class Made(NamedTuple):
-    """What came out of a task, packed; it is of no world's tick."""
+class PoolResult(NamedTuple):
+    """The packed result of a task. `tick` is 0: it is of no world."""
 
     tick: int
     raw: bytes
 
 
-class Workshop:
-    """See the page's top. Up to `count` hands are hired, as there is work for them.
+class WorkerPool:
+    """Up to `count` workers, started as there is work for them. A context manager: all are ended at its exit.
 
-    `seen` is told the ticket of a task and the tick that it has come to, by the thread that hears of it.
+    `start_worker` creates a worker. `on_tick(ticket, tick)` is called with the progress of a task, from the thread
+    that receives it.
     """
 
-    def __init__(self, count: int, hire: Callable[[], Hand] = Worker, seen: Callable[[str, int], None] | None = None):
-        self._hire, self._seen = hire, seen
-        self._threads = ThreadPoolExecutor(count, "umwelt-workshop")
-        self._idle: SimpleQueue[Hand] = SimpleQueue()
+    def __init__(
+        self,
+        count: int,
+        start_worker: Callable[[], PoolWorker] = Worker,
+        on_tick: Callable[[str, int], None] | None = None,
+    ):
+        self._start_worker, self._on_tick = start_worker, on_tick
+        self._threads = ThreadPoolExecutor(count, "umwelt-pool")
+        self._idle: SimpleQueue[PoolWorker] = SimpleQueue()
         self._lock = Lock()
-        self._hired: list[Hand] = []
-        self._at: dict[str, Hand] = {}
-        self._closed = False
+        self._workers: list[PoolWorker] = []
+        self._busy: dict[str, PoolWorker] = {}
+        """By the ticket of the task under way."""
+        self._is_closed = False
 
-    def __enter__(self) -> "Workshop":
+    def __enter__(self) -> "WorkerPool":
         return self
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._closed = True
-            for hand in self._hired:
-                hand.end()
+            self._is_closed = True
+            for worker in self._workers:
+                worker.end()
         self._threads.shutdown(cancel_futures=True)
 
-    def post(self, task: Task) -> "Future[Made]":
-        """Have a task done; the future raises `RunError` where it cannot be."""
-        return self._threads.submit(self._do, task)
+    def post(self, task: Task) -> "Future[PoolResult]":
+        """Has a task executed; the future raises the task's UmweltError, or RunError if its worker died."""
+        return self._threads.submit(self._execute, task)
 
     def halt(self, tickets: Sequence[str]) -> None:
-        """Nobody waits for these any more: whoever is at one ends with it. Those that wait are cancelled already."""
+        """Ends tasks under way together with their workers. Waiting ones are cancelled by their futures."""
         with self._lock:
             for ticket in tickets:
-                if (hand := self._at.pop(ticket, None)) is not None:
-                    hand.end()
+                if (worker := self._busy.pop(ticket, None)) is not None:
+                    worker.end()
 
-    def carry_out(self, workflow: Callable[..., Awaitable[_T]], *given: Any) -> _T:
-        """Await a workflow, which is given a flow and then these arguments, to its end, here in the main thread."""
-        return asyncio.run(carried_out(_Flow(self.post, self.halt), workflow, given, {}, math.inf))
+    def run_workflow(self, workflow: Callable[..., Awaitable[_T]], *given: Any) -> _T:
+        """Runs a workflow to its end in the calling thread. It is given a flow, then these arguments."""
+        return asyncio.run(run_workflow(_LocalFlow(self.post, self.halt), workflow, given, {}, math.inf))
 
-    def _do(self, task: Task) -> Made:
-        """In a thread: do a task with a hand that is idle, or with a new one."""
-        died = 0
+    def _execute(self, task: Task) -> PoolResult:
+        """In a thread: executes a task with an idle worker, or with a new one."""
+        deaths = 0
         while True:
-            hand = self._taken_by(task.ticket)
+            worker = self._take_worker(task.ticket)
             try:
-                hand.begin(Errand(task.name, task.arguments))
-                while not (heard := hand.hear()).done:
-                    if self._seen is not None and heard.tick >= 0:
-                        self._seen(task.ticket, heard.tick)
+                worker.begin(TaskCall(task.name, task.arguments))
+                while not (report := worker.receive()).is_done:
+                    if self._on_tick is not None and report.tick >= 0:
+                        self._on_tick(task.ticket, report.tick)
             except (EOFError, OSError) as error:
-                died += 1
-                self._died(task.ticket, hand, died, error)
+                deaths += 1
+                self._remove_dead(task.ticket, worker, deaths, error)
                 continue
             with self._lock:
-                if self._at.pop(task.ticket, None) is not None:  # else it was ended just now
-                    self._idle.put(hand)
-            if heard.line:
-                raise RunError(heard.line)
-            return Made(0, heard.found)
+                if self._busy.pop(task.ticket, None) is not None:  # else `halt` has just ended it
+                    self._idle.put(worker)
+            if report.line:
+                raise error_for(report.code, report.line)
+            return PoolResult(0, report.result)
 
-    def _taken_by(self, ticket: str) -> Hand:
+    def _take_worker(self, ticket: str) -> PoolWorker:
         with self._lock:
-            if self._closed:
-                raise RunError("the workshop is closed")
-            hand = None
+            if self._is_closed:
+                raise RunError("the pool of workers is closed")
+            worker = None
             with suppress(Empty):
-                hand = self._idle.get_nowait()
-            if hand is None:
-                hand = self._hire()
-                self._hired.append(hand)
-            self._at[ticket] = hand
-            return hand
+                worker = self._idle.get_nowait()
+            if worker is None:
+                worker = self._start_worker()
+                self._workers.append(worker)
+            self._busy[ticket] = worker
+            return worker
 
-    def _died(self, ticket: str, hand: Hand, died: int, error: BaseException) -> None:
-        """Whoever is awaited has another hand, unless too many have died of this task: then `RunError`."""
+    def _remove_dead(self, ticket: str, worker: PoolWorker, deaths: int, error: BaseException) -> None:
+        """Removes a dead worker; raises RunError if its task was cancelled, or too many workers have died of it."""
         with self._lock:
-            awaited = self._at.pop(ticket, None) is not None and not self._closed
-            self._hired.remove(hand)
-        hand.end()
-        if not awaited:
-            raise RunError("nobody waits for this task")
-        if died >= hand.lives:
-            times = f", {died} times ({error})" if died > 1 else ""
-            raise RunError(f"{hand.kind} ended before its run was done{times}: free some memory, and try again")
+            is_awaited = self._busy.pop(ticket, None) is not None and not self._is_closed
+            self._workers.remove(worker)
+        worker.end()
+        if not is_awaited:
+            raise RunError("this task was cancelled")
+        if deaths >= worker.max_deaths:
+            times = f", {deaths} times ({error})" if deaths > 1 else ""
+            raise RunError(f"{worker.kind} ended before its run was done{times}: free some memory, and try again")
 
 
-class _Flow(Flow):
+class _LocalFlow(Flow):
     max_argument_bytes = 1 << 31
-    """Nothing travels far: a world with the genomes of all its founders may be an argument."""
+    """A world with the genomes of all its founders may be an argument: it does not cross a network."""
 
 
-def processes_for(worlds: Sequence[WorldFile], asked: int = 0) -> int:
-    """How many worlds are run side by side: so many as were asked for, or one a core, as far as memory goes."""
-    needed = max((memory_needed(world) for world in worlds), default=1)
-    most = asked or min(len(os.sched_getaffinity(0)), memory_at_hand() // needed)
-    return max(1, min(most, len(worlds)))
+def choose_process_count(worlds: Sequence[WorldFile], asked: int = 0) -> int:
+    """Returns how many worlds to run side by side: `asked`, or one for each core as far as the memory suffices."""
+    needed_bytes = max((needed_memory_bytes(world) for world in worlds), default=1)
+    max_count = asked or min(len(os.sched_getaffinity(0)), available_memory_bytes() // needed_bytes)
+    return max(1, min(max_count, len(worlds)))

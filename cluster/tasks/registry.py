@@ -1,18 +1,18 @@
-"""Tasks: functions that every node knows by name; and what may be given to them and come back.
+"""Tasks: functions that every node knows by a name, and the encoding of their arguments and results.
 
     @task("own.mean")
     def mean(values: list[float]) -> float:
         return sum(values) / len(values)
 
-In a package of one's own, installed on every node, an entry point of the group `umwelt.tasks` gives the name:
+An installed package gives its tasks names by entry points of the group `umwelt.tasks`:
 
     [project.entry-points."umwelt.tasks"]
     "own.mean" = "own.tasks:mean"
 
-A task must depend on what it is given alone, for it may run anywhere, and again elsewhere where a node dies. What
-travels are plain values and numpy arrays, as msgpack; nothing is ever unpickled. A first parameter `parts` makes it a
-task over data: it is given what one node answers to questions (`questions.Part`, one for each). A parameter `say` is a
-function to be told how far it has come.
+The result of a task must depend on its arguments alone: it may run on any node, and again on another one if a node
+dies. Arguments and results are plain values and numpy arrays, encoded as msgpack; nothing is ever unpickled. A first
+parameter `parts` makes it a task over data: it is given the answers of one node (a list of `queries.Part`, one for each
+query). A parameter `say` is a function to be called with the tick that a long task has reached.
 """
 
 import difflib
@@ -26,11 +26,11 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 import numpy as np
 
-from umwelt.agents.world_file import load_object, one_line
 from umwelt.sandbox.errors import RunError, UmweltError
+from umwelt.sandbox.text import load_object, one_line
 
 GROUP = "umwelt.tasks"
-HOUSE = {
+BUILTIN = {
     "spin": "umwelt.cluster.tasks.builtin:spin",
     "arithmetic": "umwelt.cluster.tasks.builtin:arithmetic",
     "arithmetic.or_zero": "umwelt.cluster.tasks.builtin:arithmetic_or_zero",
@@ -41,32 +41,33 @@ HOUSE = {
     "experiment.run": "umwelt.client.experiments.trial:run_job",
     "duel.run": "umwelt.client.experiments.duel:duel_job",
 }
-"""The tasks of the house."""
-HERE_ALONE = ("experiment.run", "duel.run")
-"""Those that read worlds and write files where they are told to: nobody may have them done from afar."""
-FOR_EVERYONE = ("census", "heatmap", "living", "nearest")
-"""Those that spectators may ask for."""
+"""The tasks that come with Umwelt, and where their functions are."""
+LOCAL_ONLY = ("experiment.run", "duel.run")
+"""Tasks that read world files and write folders named in their arguments: a gateway refuses them."""
+FOR_SPECTATORS = ("census", "heatmap", "living", "nearest")
+"""Tasks that viewers without a keeper's key may ask for."""
 WITHIN_S, MAX_WITHIN_S = 10.0, 600.0
-"""How long a task may take if nothing is said, and at most."""
-BUSY = "wait for some of their results"
-"""So ends the line of a gateway that has enough to do: the same may be asked again a little later."""
+"""How long a task may take: default and limit."""
 MAX_ARGUMENT_BYTES = 256 << 10
 MAX_RESULT_BYTES = 1 << 20
-"""Of those that travel."""
-OUTER = ("flow", "parts", "say")
+"""Of tasks on remote nodes."""
+NOT_ARGUMENTS = ("flow", "parts", "say")
 """Parameters that the caller does not give."""
 _ARRAY = 1
+"""The msgpack extension type of an array."""
+_LIST_16 = b"\xdc"
+"""The msgpack header of a list with a length of 16 bits."""
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 _DTYPE = re.compile(r"[|<][biuf][1248]")
 
 
 def task(name: str) -> Callable[[Callable[..., Any]], "Task"]:
-    """Make a function a task."""
+    """Returns a decorator that makes a function a task of this name."""
     return lambda function: Task(name, function)
 
 
 class Task:
-    """A function and its name. Called as it is, it is the function."""
+    """A function with a name. Calling the task calls the function."""
 
     def __init__(self, name: str, function: Callable[..., Any]):
         self.name, self.function = name, function
@@ -84,118 +85,121 @@ class Task:
         return get_type_hints(self.function)
 
     @property
-    def over_data(self) -> bool:
-        """Whether it is given what a node answers."""
+    def is_over_data(self) -> bool:
+        """Whether the task is given the answers of a node."""
         return "parts" in self._parameters
 
-    def bound(self, given: Sequence[Any], named: dict[str, Any]) -> inspect.BoundArguments:
-        """Arguments as the function takes them, of their types; `RunError` for what does not fit."""
-        own = [one for name, one in self._parameters.items() if name not in OUTER]
+    def bind(self, given: Sequence[Any], named: dict[str, Any]) -> inspect.BoundArguments:
+        """Converts arguments to the types of the parameters; raises RunError if they do not fit."""
+        own = [parameter for name, parameter in self._parameters.items() if name not in NOT_ARGUMENTS]
         try:
-            found = inspect.Signature(own).bind(*given, **named)
-            for name, value in found.arguments.items():
-                many = self._parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
-                converted = [self._converted(name, one) for one in value] if many else self._converted(name, value)
-                found.arguments[name] = converted
-            return found
+            bound = inspect.Signature(own).bind(*given, **named)
+            for name, value in bound.arguments.items():
+                is_variadic = self._parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+                bound.arguments[name] = (
+                    [self._convert(name, one) for one in value] if is_variadic else self._convert(name, value)
+                )
+            return bound
         except (TypeError, ValueError, msgspec.ValidationError) as error:
-            wanted = ", ".join(str(one) for one in own) or "nothing"
-            raise RunError(one_line(f'task "{self.name}": {error}: give {wanted}')) from None
+            expected = ", ".join(str(parameter) for parameter in own) or "nothing"
+            raise RunError(one_line(f'task "{self.name}": {error}: give {expected}')) from None
 
-    def _converted(self, name: str, value: Any) -> Any:
-        wanted = self._types.get(name, Any)
-        return value if wanted is Any or isinstance(value, np.ndarray) else msgspec.convert(value, wanted)
+    def _convert(self, name: str, value: Any) -> Any:
+        """Converts a decoded value to the annotated type of a parameter, or of the result."""
+        annotation = self._types.get(name, Any)
+        return value if annotation is Any or isinstance(value, np.ndarray) else msgspec.convert(value, annotation)
 
     def run(
         self, arguments: bytes, parts: Sequence[Any] | None = None, say: Callable[[int], None] = lambda tick: None
     ) -> bytes:
-        """Do it: packed arguments in, the packed result out; `RunError` in one line, whatever goes wrong."""
-        given, named = _arguments_of(arguments)
-        if self.over_data and parts is None:
+        """Executes the task on packed arguments and returns its packed result.
+
+        Whatever goes wrong raises UmweltError with one line.
+        """
+        given, named = _unpack_arguments(arguments)
+        if self.is_over_data and parts is None:
             raise RunError(f'task "{self.name}": works on data: say which, with a question')
-        bound, first = self.bound(given, named), [parts] if self.over_data else []
-        told = {"say": say} if "say" in self._parameters else {}
+        bound, first = self.bind(given, named), [parts] if self.is_over_data else []
+        extra = {"say": say} if "say" in self._parameters else {}
         try:
-            found = self.function(*first, *bound.args, **bound.kwargs, **told)
+            result = self.function(*first, *bound.args, **bound.kwargs, **extra)
         except UmweltError:
             raise
         except MemoryError:
             raise RunError(f'task "{self.name}": not enough memory: give it less to do') from None
         except Exception as error:
             raise RunError(one_line(f'task "{self.name}": {type(error).__name__}: {str(error)[:500]}')) from None
-        return packed(found, f'what task "{self.name}" gives')
+        return pack(result, f'the result of task "{self.name}"')
 
-    def result(self, found: bytes) -> Any:
-        """A packed result as the function gave it, as far as its return type says so."""
-        wanted = self._types.get("return", Any)
-        value = unpacked(found)
-        return value if wanted is Any or isinstance(value, np.ndarray) else msgspec.convert(value, wanted)
+    def unpack_result(self, content: bytes) -> Any:
+        """Returns a packed result as the function returned it, as far as its return type tells."""
+        return self._convert("return", unpack(content))
 
 
 @cache
 def known_tasks() -> dict[str, str]:
-    """The names of all tasks known here, and where their functions are; those of the house cannot be replaced."""
-    return {one.name: one.value for one in metadata.entry_points(group=GROUP)} | HOUSE
+    """Returns the names of all installed tasks, and where their functions are. Built-in names cannot be replaced."""
+    return {one.name: one.value for one in metadata.entry_points(group=GROUP)} | BUILTIN
 
 
-def task_named(name: str) -> Task:
-    """The task of a name; `RunError` where none is known here."""
-    where = HOUSE.get(name) or known_tasks().get(name)
-    if where is None:
-        near = difflib.get_close_matches(name, known_tasks(), 1)
-        known = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(sorted(known_tasks()))}"
+def find_task(name: str) -> Task:
+    """Returns the task of a name; raises RunError if there is none here."""
+    location = BUILTIN.get(name) or known_tasks().get(name)
+    if location is None:
+        close = difflib.get_close_matches(name, known_tasks(), 1)
+        known = f'did you mean "{close[0]}"?' if close else f"known are {', '.join(sorted(known_tasks()))}"
         raise RunError(one_line(f'no task "{name[:80]}" here: {known}; own ones come by an entry point of {GROUP}'))
-    found = load_object(where, f'task "{name}"')
+    found = load_object(location, f'task "{name}"')
     if not isinstance(found, Task):
-        raise RunError(f'task "{name}": {where} is no task: put @task("{name}") before it')
+        raise RunError(f'task "{name}": {location} is not a task: put @task("{name}") before it')
     return found
 
 
-# --- what travels
+# --- encoding
 
 
-def packed(value: Any, what: str = "a value") -> bytes:
-    """A value as bytes; `RunError` for what cannot travel."""
+def pack(value: Any, what: str = "a value") -> bytes:
+    """Encodes a value; raises RunError if it is neither plain nor an array of numbers. `what` is for the error line."""
     try:
         return _encoder.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError, NotImplementedError) as error:
-        raise RunError(one_line(f"{what}: cannot travel: {error}: use plain values and arrays of numbers")) from None
+        raise RunError(one_line(f"{what}: cannot be sent: {error}: use plain values and arrays of numbers")) from None
 
 
-def packed_arguments(
+def pack_arguments(
     name: str, given: Sequence[Any], named: dict[str, Any], max_bytes: int = MAX_ARGUMENT_BYTES
 ) -> bytes:
-    """The arguments of a task as bytes, if they are not too many."""
-    found = packed([list(given), named], f'the arguments of task "{name}"')
-    if len(found) > max_bytes:
-        most = max_bytes >> 10
-        raise RunError(one_line(f'task "{name}": arguments of {len(found) >> 10} KiB: give {most} KiB at most'))
-    return found
+    """Encodes the arguments of a task; raises RunError if they are larger than `max_bytes`."""
+    content = pack([list(given), named], f'the arguments of task "{name}"')
+    if len(content) > max_bytes:
+        limit = max_bytes >> 10
+        raise RunError(one_line(f'task "{name}": arguments of {len(content) >> 10} KiB: give {limit} KiB at most'))
+    return content
 
 
-def unpacked(content: bytes) -> Any:
-    """A value from bytes; `RunError` for what is none."""
+def unpack(content: bytes) -> Any:
+    """Decodes a value; raises RunError if the bytes are not one."""
     try:
         return _decoder.decode(content)
     except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
-        raise RunError(one_line(f"a value that is none: {error}")) from None
+        raise RunError(one_line(f"a malformed value: {error}")) from None
 
 
-def _arguments_of(content: bytes) -> tuple[list[Any], dict[str, Any]]:
-    """What `packed_arguments` packed."""
+def _unpack_arguments(content: bytes) -> tuple[list[Any], dict[str, Any]]:
+    """Decodes what `pack_arguments` has encoded."""
     try:
-        return msgspec.convert(unpacked(content), tuple[list[Any], dict[str, Any]])
+        return msgspec.convert(unpack(content), tuple[list[Any], dict[str, Any]])
     except msgspec.ValidationError as error:
-        raise RunError(one_line(f"arguments that are none: {error}")) from None
+        raise RunError(one_line(f"malformed arguments: {error}")) from None
 
 
-def packed_list(parts: Sequence[bytes]) -> bytes:
-    """Packed values as one packed list of them."""
+def pack_list(parts: Sequence[bytes]) -> bytes:
+    """Joins packed values to one packed list of them."""
     assert len(parts) < 1 << 16
-    return b"\xdc" + len(parts).to_bytes(2, "big") + b"".join(parts)
+    return _LIST_16 + len(parts).to_bytes(2, "big") + b"".join(parts)
 
 
-def _outgoing(value: Any) -> Any:
+def _encode_numpy(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         dtype = value.dtype.newbyteorder("<").str
         if not _DTYPE.fullmatch(dtype):
@@ -207,13 +211,13 @@ def _outgoing(value: Any) -> Any:
     raise NotImplementedError(f"a {type(value).__name__}")
 
 
-def _incoming(code: int, content: memoryview) -> Any:
+def _decode_array(code: int, content: memoryview) -> Any:
     dtype, shape, values = _arrays.decode(content)
     if code != _ARRAY or not _DTYPE.fullmatch(dtype):
-        raise ValueError("an array that is none")
+        raise ValueError("a malformed array")
     return np.frombuffer(values, dtype).reshape(shape).copy()
 
 
-_encoder = msgspec.msgpack.Encoder(enc_hook=_outgoing)
-_decoder = msgspec.msgpack.Decoder(ext_hook=_incoming)
+_encoder = msgspec.msgpack.Encoder(enc_hook=_encode_numpy)
+_decoder = msgspec.msgpack.Decoder(ext_hook=_decode_array)
 _arrays = msgspec.msgpack.Decoder(tuple[str, tuple[NotNegative, ...], bytes])

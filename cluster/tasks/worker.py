@@ -1,7 +1,8 @@
-"""Processes that do tasks, each on one thread: side by side in a workshop, and one in each node.
+"""A worker process that executes tasks one after another: several side by side in a pool, and one in each node.
 
-A task and its arguments go to a process over a pipe, as `tasks.py` packs them; what it says on the way, and what comes
-out, come back the same way.
+Own code, and no pool of concurrent.futures or loky: those pickle arguments and results, and cannot end one task under
+way. Here a worker has a bound on its memory and a nice level, tasks travel as msgpack, and ending the process ends the
+task at once.
 """
 
 import multiprocessing
@@ -16,107 +17,114 @@ from multiprocessing.connection import Connection
 
 import msgspec
 
-from umwelt.cluster.tasks.registry import task_named
+from umwelt.cluster.tasks.registry import find_task
 from umwelt.cluster.view.queries import Part
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.kernel import crew
 
-SAID_EVERY_S = 0.2
+REPORT_EVERY_S = 0.2
 
 
-class Errand(msgspec.Struct, array_like=True):
-    """A task on its way to a process: its packed arguments and, where it is one over data, a node's answers."""
+class TaskCall(msgspec.Struct, array_like=True):
+    """A task on its way to a worker: its name, its packed arguments and, for a task over data, a node's answers."""
 
     name: str
     arguments: bytes
     parts: list[Part] | None = None
 
 
-class Heard(msgspec.Struct, array_like=True):
-    """What a process tells: that it is `ready`; the tick that it has come to; or, `done`, what came out, or why not."""
+class WorkerReport(msgspec.Struct, array_like=True):
+    """A message of a worker: at first that it is ready, during a task the tick it has reached, and the outcome.
+
+    With `is_done` there is the packed `result`, or the `line` and `code` of the error that ended the task.
+    """
 
     tick: int = -1
-    done: bool = False
-    found: bytes = b""
+    is_done: bool = False
+    result: bytes = b""
     line: str = ""
+    code: str = ""
     spent_s: float = 0.0
 
 
-_errands, _heard = msgspec.msgpack.Decoder(Errand), msgspec.msgpack.Decoder(Heard)
+_calls, _reports = msgspec.msgpack.Decoder(TaskCall), msgspec.msgpack.Decoder(WorkerReport)
 _encoder = msgspec.msgpack.Encoder()
 
 
 class Worker:
-    """A process that does one task after the other. `nice` and `max_bytes` of memory are for tasks of others."""
+    """A worker process. Owned by whoever creates it; runs until `end`, or until its creator's process ends.
 
-    kind, lives = "a process", 1
+    `nice` and `max_bytes` of memory (0: unbounded) protect the machine from the tasks of others.
+    """
+
+    kind, max_deaths = "a process", 1
 
     def __init__(self, nice: int = 0, max_bytes: int = 0):
-        fresh = multiprocessing.get_context("spawn")
+        spawning = multiprocessing.get_context("spawn")
         resource_tracker.ensure_running()
-        self.line, there = fresh.Pipe()
-        self._process = fresh.Process(target=_serve, args=(there, nice, max_bytes), daemon=True)
-        # it keeps this mask: Ctrl-C is for the one who waits, who then ends it
+        self._connection, child_connection = spawning.Pipe()
+        self._process = spawning.Process(target=_serve, args=(child_connection, nice, max_bytes), daemon=True)
+        # the process inherits this mask: Ctrl-C is for its creator, who then ends it
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        there.close()
+        child_connection.close()
 
-    def begin(self, errand: Errand) -> None:
-        """Give it a task; `OSError` where it has ended."""
-        self.line.send_bytes(_encoder.encode(errand))
+    def begin(self, call: TaskCall) -> None:
+        """Sends a task; raises OSError if the process has ended."""
+        self._connection.send_bytes(_encoder.encode(call))
 
-    def hear(self) -> Heard:
-        """What it tells next, as soon as it does; `EOFError` or `OSError` where it has ended."""
-        return _heard.decode(self.line.recv_bytes())
+    def receive(self) -> WorkerReport:
+        """Waits for the next message; raises EOFError or OSError if the process has ended."""
+        return _reports.decode(self._connection.recv_bytes())
 
     @property
-    def code(self) -> int | None:
-        """How it has ended, if it has."""
+    def exit_code(self) -> int | None:
+        """How the process has ended; None while it runs."""
         return self._process.exitcode
 
     def end(self) -> None:
-        """End it at once."""
+        """Kills the process, and with it the task under way."""
         self._process.kill()
         self._process.join()
 
 
-def _serve(line: Connection, nice: int, max_bytes: int) -> None:
-    """Do the tasks that come over a line, until it is closed or nobody waits any more."""
+def _serve(connection: Connection, nice: int, max_bytes: int) -> None:
+    """Executes the tasks that arrive, until the connection is closed."""
     crew.resize(1)
     os.nice(nice)
     if max_bytes:
-        with suppress(ValueError, OSError):  # a smaller bound holds already
+        with suppress(ValueError, OSError):  # a smaller bound is in force already
             resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    said_s = 0.0
+    reported_s = 0.0
 
-    def say(tick: int) -> None:
-        nonlocal said_s
-        if time.monotonic() - said_s >= SAID_EVERY_S:
-            said_s = time.monotonic()
-            line.send_bytes(_encoder.encode(Heard(tick)))
+    def report_tick(tick: int) -> None:
+        nonlocal reported_s
+        if time.monotonic() - reported_s >= REPORT_EVERY_S:
+            reported_s = time.monotonic()
+            connection.send_bytes(_encoder.encode(WorkerReport(tick)))
 
     try:
-        line.send_bytes(_encoder.encode(Heard()))
+        connection.send_bytes(_encoder.encode(WorkerReport()))
         while True:
-            errand = _errands.decode(line.recv_bytes())
-            began_s = time.perf_counter()
-            found, mistake = b"", ""
+            call = _calls.decode(connection.recv_bytes())
+            begun_s = time.perf_counter()
+            report = WorkerReport(is_done=True)
             try:
-                found = task_named(errand.name).run(errand.arguments, errand.parts, say)
+                report.result = find_task(call.name).run(call.arguments, call.parts, report_tick)
             except UmweltError as error:
-                mistake = str(error)
-            heard = Heard(done=True, found=found, line=mistake, spent_s=time.perf_counter() - began_s)
-            line.send_bytes(_encoder.encode(heard))
+                report.line, report.code = str(error), error.code
+            report.spent_s = time.perf_counter() - begun_s
+            connection.send_bytes(_encoder.encode(report))
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # nobody waits any more
+        return
 
 
 def _end_with_the_parent() -> None:
-    """A task that never ends must not outlive whoever began it."""
+    """Ends this process when its parent ends, even in the middle of a task."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,4 +1,4 @@
-"""Workflows: functions that await tasks. What they ask for next is decided by what came out before.
+"""Workflows: coroutine functions that await tasks, and decide by their results what to ask for next.
 
     async def busiest(flow: Flow) -> int:
         first = await flow.run("own.guess", 7)
@@ -6,9 +6,9 @@
             return first
         return max(await flow.map("own.look", range(first)))
 
-There is no plan and no coordinator: the function runs where it was called, its tasks run at the world's nodes, side by
-side, and a node that dies changes nothing but the time. A workflow that asks for more tasks than it may, or takes
-longer, ends with one line, and what it had under way is let go.
+The function runs where it was called; its tasks run side by side on the nodes of a world, or on the workers of a pool.
+A task whose node dies is executed by another one. A workflow that asks for too many tasks, or takes too long, ends with
+an error of one line, and its open tasks are cancelled.
 """
 
 import asyncio
@@ -19,36 +19,40 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from umwelt.cluster.tasks.registry import BUSY, MAX_ARGUMENT_BYTES, packed_arguments, unpacked
+from umwelt.cluster.tasks.registry import MAX_ARGUMENT_BYTES, pack_arguments, unpack
 from umwelt.cluster.view.queries import Question
 from umwelt.cluster.wire.viewer_protocol import LIVE, Task
-from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.errors import BusyError, RunError
 
 MAX_TASKS, WITHIN_S = 100_000, 3600.0
-"""How many tasks a workflow may ask for in all, and how long it may take, if nothing else is said."""
-UNDER_WAY, OVER_DATA_UNDER_WAY = 128, 6
-"""How many tasks of a workflow are under way at once, of all and of those over data: less than a gateway allows."""
-AGAIN_S = 0.2
-"""After so long a task is asked for again that a gateway had no room for."""
+"""Defaults: how many tasks a workflow may ask for in all, and how long it may take."""
+MAX_OPEN, MAX_OPEN_OVER_DATA = 128, 6
+"""How many tasks of a workflow are open at once, and how many over data: less than a gateway allows."""
+BUSY_RETRY_S = 0.2
+"""A task that a gateway had no room for is sent again after this time."""
 _T = TypeVar("_T")
 
 
-class Outcome(Protocol):
-    """What comes back: the tick of the data, and packed values."""
+class TaskReply(Protocol):
+    """The result of a task: the tick of the data, and a packed value."""
 
     tick: int
     raw: bytes
 
 
 class Parts(NamedTuple):
-    """What a task over data gave at each node that owns some of it, all at one tick."""
+    """The results of a task over data, one from each node that owns a part of the data, all at one tick."""
 
     tick: int
     values: list[Any]
 
 
 class Flow:
-    """What a workflow awaits its tasks with. `post(task)` has a task done, `halt(tickets)` lets tasks go."""
+    """What a workflow awaits its tasks with; created for one run of a workflow, and closed at its end.
+
+    `post(task)` has a task executed, `halt(tickets)` cancels tasks. `shown` is what tasks over data look at: the live
+    world, or a replayed tick.
+    """
 
     max_argument_bytes = MAX_ARGUMENT_BYTES
 
@@ -59,99 +63,98 @@ class Flow:
         max_tasks: int = MAX_TASKS,
         shown: int = LIVE,
     ):
-        self._post, self._halt, self._most_tasks, self._shown = post, halt, max_tasks, shown
+        self._post, self._halt, self._max_tasks, self._shown = post, halt, max_tasks, shown
         self.tasks = 0
         """How many tasks were asked for."""
-        self._gone: list[str] = []
-        self._room, self._room_over_data = asyncio.Semaphore(UNDER_WAY), asyncio.Semaphore(OVER_DATA_UNDER_WAY)
+        self._cancelled: list[str] = []
+        """Tickets that nobody awaits any more, and that `halt` has not been told."""
+        self._room, self._room_over_data = asyncio.Semaphore(MAX_OPEN), asyncio.Semaphore(MAX_OPEN_OVER_DATA)
 
     async def run(
         self, name: str, *given: Any, near: Sequence[int] = (), within_s: float = 0.0, ticket: str = "", **named: Any
     ) -> Any:
-        """Do a task at an idle node, or at the one that owns the cell `near`; gives what comes out.
+        """Executes a task on an idle node, or on the node that owns the cell `near`; returns its result.
 
-        It is ended after `within_s` (10 s if nothing is said). It has the `ticket` given, or a fresh one. Raises
-        `RunError` where it fails.
+        The task is ended after `within_s` seconds (default: 10). It has the `ticket` given, or a new one. Raises
+        UmweltError if it fails.
         """
-        arguments = packed_arguments(name, given, named, self.max_argument_bytes)
+        arguments = pack_arguments(name, given, named, self.max_argument_bytes)
         task = Task(ticket or secrets.token_hex(12), name, arguments, b"", tuple(near), within_s)
         async with self._room:
-            return unpacked((await self._done(task)).raw)
+            return unpack((await self._execute(task)).raw)
 
     async def over(
         self, name: str, asked: Question | Sequence[Question], *given: Any, within_s: float = 0.0, **named: Any
     ) -> Parts:
-        """Do a task at each node that owns something of what is asked about, on its answers, all at one tick."""
-        many = list(asked) if isinstance(asked, Sequence) else [asked]
-        arguments = packed_arguments(name, given, named, self.max_argument_bytes)
-        content = msgspec.json.encode(many)
+        """Executes a task over data: on every node that owns a part of what is asked about, all at one tick."""
+        questions = list(asked) if isinstance(asked, Sequence) else [asked]
+        arguments = pack_arguments(name, given, named, self.max_argument_bytes)
+        content = msgspec.json.encode(questions)
         task = Task(secrets.token_hex(12), name, arguments, content, (), within_s, self._shown)
         async with self._room_over_data:
-            found = await self._done(task)
-        return Parts(found.tick, unpacked(found.raw))
+            reply = await self._execute(task)
+        return Parts(reply.tick, unpack(reply.raw))
 
-    async def map(self, name: str, many: Iterable[Any], within_s: float = 0.0) -> list[Any]:
-        """Do a task for each of many arguments, side by side; gives what comes out, in their order."""
-        return await self.gather(self.run(name, one, within_s=within_s) for one in many)
+    async def map(self, name: str, arguments: Iterable[Any], within_s: float = 0.0) -> list[Any]:
+        """Executes a task for each of several arguments, side by side; returns the results in their order."""
+        return await self.gather(self.run(name, argument, within_s=within_s) for argument in arguments)
 
     async def as_done(self, coroutines: Iterable[Coroutine[Any, Any, _T]]) -> AsyncIterator[_T]:
-        """What comes out of several, in the order in which they are done."""
-        tasks = [asyncio.ensure_future(one) for one in coroutines]
+        """Yields the results of several coroutines in the order in which they complete."""
+        tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
         try:
-            for one in asyncio.as_completed(tasks):
-                yield await one
+            for result in asyncio.as_completed(tasks):
+                yield await result
         finally:
-            for each in tasks:
-                each.cancel()
+            for task in tasks:
+                task.cancel()
 
     async def gather(self, coroutines: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
-        """Await several side by side; the first that fails ends them all."""
-        tasks = [asyncio.ensure_future(one) for one in coroutines]
+        """Awaits several coroutines side by side; the first that fails cancels the others."""
+        tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
         try:
             return await asyncio.gather(*tasks)
         finally:
-            for each in tasks:
-                each.cancel()
+            for task in tasks:
+                task.cancel()
 
     @property
-    def exhausted(self) -> bool:
-        """Whether more tasks were asked for than there may be."""
-        return self.tasks > self._most_tasks
+    def is_exhausted(self) -> bool:
+        """Whether more tasks were asked for than the workflow may have."""
+        return self.tasks > self._max_tasks
 
-    async def _done(self, task: Task) -> Outcome:
+    async def _execute(self, task: Task) -> TaskReply:
         self.tasks += 1
-        if self.exhausted:
-            raise RunError(f"this workflow asks for more than {self._most_tasks:,} tasks: let it end, or allow more")
+        if self.is_exhausted:
+            raise RunError(f"this workflow asks for more than {self._max_tasks:,} tasks: let it end, or allow more")
         try:
             while True:
                 try:
                     return await asyncio.wrap_future(self._post(task))
-                except RunError as error:
-                    if not str(error).endswith(BUSY):
-                        raise
-                await asyncio.sleep(AGAIN_S)
-                task = msgspec.structs.replace(task, ticket=secrets.token_hex(12))
+                except BusyError:
+                    await asyncio.sleep(BUSY_RETRY_S)
+                    task = msgspec.structs.replace(task, ticket=secrets.token_hex(12))
         except asyncio.CancelledError:
-            if not self._gone:  # all that end together are let go together
+            if not self._cancelled:  # tasks that are cancelled together are reported together
                 asyncio.get_running_loop().call_soon(self.close)
-            self._gone.append(task.ticket)
+            self._cancelled.append(task.ticket)
             raise
 
     def close(self) -> None:
-        """Let go of what nobody awaits any more."""
-        gone, self._gone = self._gone, []
-        if gone:
-            self._halt(gone)
+        """Cancels the tasks that nobody awaits any more."""
+        tickets, self._cancelled = self._cancelled, []
+        if tickets:
+            self._halt(tickets)
 
 
-async def carried_out(
+async def run_workflow(
     flow: Flow,
     workflow: Callable[..., Awaitable[_T]],
     given: Sequence[Any],
     named: dict[str, Any],
     within_s: float = WITHIN_S,
 ) -> _T:
-    """Await a workflow to its end or its bounds; nothing of it is left under way."""
+    """Awaits a workflow and closes its flow. Raises RunError if it takes longer than `within_s` seconds."""
     try:
         return await asyncio.wait_for(workflow(flow, *given, **named), within_s)
     except TimeoutError:

@@ -1,55 +1,66 @@
-"""Tiles: pieces of the world as those who watch it get them. Pure: bytes in, arrays out, and the other way round.
+"""Tiles: the format in which viewers get the world, its encoder and its decoder. Pure: arrays to bytes, and back.
 
 The world is cut into squares: of 64 cells for single beings and cells, of 512 cells for densities, which count in bins
-of 8 x 8 cells. What is shown of a square is told by its topic: the level of detail, the layer, and where it lies.
+of 8 x 8 cells. A topic names what is shown of a square: the level of detail, the layer, and the place.
 
-    bodies      beings with all that shows of them          layer 0
-    dots        beings as place, species and size           layer 0
-    densities   how many of each species a bin holds        layer 0
-    bodies      a field, cell by cell                       layer 1, 2, ... (`layers_of`)
-    densities   a field, its mean over each bin             layer 1, 2, ...
+    level       layer       shown
+    bodies      0           beings with all their visible properties (`Laws.appearance`)
+    dots        0           beings as place, species and size
+    densities   0           the number of beings of each species in each bin
+    bodies      1, 2, ...   a field, cell by cell (`layers_of`)
+    densities   1, 2, ...   a field, its mean over each bin
 
-A square that lies on several nodes comes in pieces: each node sends what it owns, with its rectangle and its tick. A
-piece is one frame: the length of its head (uint32), its head (msgpack of `Head`), and its contents (zstd).
+A square that lies on several nodes comes in pieces: each node sends what it owns, with its rectangle and tick. A piece
+is one frame: the length of its head (uint32), its head (msgpack of `Head`), and its contents (zstd). The head names
+every column and its type, so a piece can be decoded without knowing the tables of the world.
+
+`tile_encoder.py` cuts pieces out of a region and encodes them; viewers decode and join them.
 """
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numcodecs import zstd
 
-from umwelt.agents.body.genome import MONSTER_GENES, TRAIT
 from umwelt.agents.world_file import WorldFile
-from umwelt.sandbox.columns import Schema
 from umwelt.sandbox.region import Rectangle, Torus, images
+from umwelt.sandbox.step import Appearance, Look
 
 VERSION = 1
 LEVELS = ("bodies", "dots", "densities")
 BODIES, DOTS, DENSITIES = range(3)
 BEINGS = 0
-"""The layer of beings; fields follow."""
+"""The layer of beings; the fields are the layers after it."""
 TILE_CELLS = (64, 64, 512)
 BIN_CELLS = 8
 PLACE_STEPS = (256, 4)
-"""Places of bodies and of dots are counted in this part of a cell from the square's corner."""
+"""Places of bodies and of dots are counted from the corner of the square, in so many steps a cell."""
 SKY_UNITS = {"light": "1/1024", "temperature": "1/100 degree Celsius", "rain": "1/1024 of what the air holds"}
 SKY = tuple(SKY_UNITS)
-"""Layers that are no fields, where there is a climate. Rain is the vapour beyond what the air holds."""
+"""Layers of worlds with a climate that are not fields. Rain is the vapour beyond what the air holds."""
 
 MAX_HEAD_BYTES = 1 << 16
 MAX_BYTES = 16 << 20
 MAX_BEINGS = 1 << 20
-MAX_TABLES, MAX_COLUMNS, MAX_PLANES, MAX_SHIFT = 16, 256, 1024, 32
+MAX_TABLES, MAX_COLUMNS, MAX_PLANES, MAX_SHIFT, MAX_LAYERS = 16, 256, 1024, 32, 256
+MAX_COUNT = 65535
+"""The largest number of beings of a species that a bin shows."""
+VALUE_BITS = 15
+"""Values of fields are kept to so many bits and a sign."""
+_LENGTH_BYTES = 4
 _TOPIC = struct.Struct(">BBHH")
 TOPIC_BYTES = _TOPIC.size
 _DTYPES = {name: np.dtype(name) for name in ("int8", "uint8", "int16", "uint16", "int32", "int64")}
+DOT_LOOKS = (Look("species", "uint8"), Look("size", "uint8"))
+DEFAULT_DOT_SIZE = 30
+"""The size of a dot of beings whose appearance has no size."""
 
 
 class Topic(NamedTuple):
-    """What is shown, and where: the square whose corner is the cell `y * side, x * side`."""
+    """What is shown, and where: the square whose corner is the cell `y * side_cells, x * side_cells`."""
 
     level: int
     layer: int
@@ -61,21 +72,21 @@ class Topic(NamedTuple):
         return TILE_CELLS[self.level]
 
     def packed(self) -> bytes:
-        """As subscriptions have it."""
+        """The topic as 6 bytes, as in subscriptions."""
         return _TOPIC.pack(*self)
 
     @classmethod
     def read(cls, packed: bytes) -> "Topic":
-        """A topic from its bytes; `ValueError` for what is none."""
+        """A topic from its 6 bytes. Raises ValueError for any others."""
         if len(packed) != TOPIC_BYTES:
             raise ValueError(f"a topic has {TOPIC_BYTES} bytes")
         topic = cls(*_TOPIC.unpack(packed))
         if topic.level >= len(LEVELS) or (topic.level == DOTS and topic.layer != BEINGS):
-            raise ValueError(f"{topic} is no topic")
+            raise ValueError(f"{topic} is not a valid topic")
         return topic
 
     def cells(self, torus: Torus) -> Rectangle | None:
-        """The cells of the square that the world has; None if it lies outside."""
+        """The cells of the square that exist in the world; None if it lies outside."""
         side = self.side_cells
         y, x = self.y * side, self.x * side
         if y >= torus.height or x >= torus.width:
@@ -83,71 +94,31 @@ class Topic(NamedTuple):
         return Rectangle(y, x, min(side, torus.height - y), min(side, torus.width - x))
 
 
-class Look(NamedTuple):
-    """A column of `bodies`: what is shown is `value >> shift`, held to what the dtype holds."""
-
-    name: str
-    dtype: str
-    shift: int = 0
-
-
-_GENES = ("hue", "flower_hue", "leaf", "shape", "height", "thorn", "shade", "pattern", "fangs", "glow")
-LOOKS = (
-    Look("species", "int16"),
-    Look("generation", "int16"),
-    Look("age_ticks", "uint16", 4),
-    Look("stage", "uint8"),
-    Look("stem_direction", "uint8"),
-    Look("stem_id", "int64"),
-    Look("heading", "uint8", 8),
-    Look("speed_fixed", "uint8", 2),
-    Look("tissue_count", "uint16"),
-    Look("sugar_count", "uint16"),
-    Look("water_count", "uint16"),
-    *(Look(f"{organ}_organs", "uint8") for organ in ("jaw", "gut", "leg", "eye", "armour", "spike", "store", "gland")),
-    Look("asleep", "uint8"),
-    Look("eyes_shut", "uint8"),
-    Look("fatigue", "uint8", 2),
-    Look("pain", "uint8", 2),
-    *(Look(f"gene_{name}", "int8") for name in (*_GENES, "marker_a", "marker_b", "marker_c")),
-)
-"""What shows of Earth's bodies, of the columns that a table has. Tables without a genome show all they carry."""
-DOT_LOOKS = (Look("species", "uint8"), Look("size", "uint8"))
-"""The size of a dot is its tissue; 30 where bodies have none."""
-DOT_SIZE_WITHOUT_TISSUE = 30
-
-
-def looks_of(schema: Schema) -> list[Look]:
-    """What `bodies` shows of a table's beings, besides `id`, `y` and `x`."""
-    names = {column.name: column for column in schema.own if not column.derived}
-    parts = {part for part, (column, _) in schema.places.items() if column in names}
-    genes = {f"gene_{name}" for name in TRAIT} if has_traits(schema) else set()
-    found = [look for look in LOOKS if look.name in names or look.name in parts or look.name in genes]
-    if "genome" not in names:
-        known = {look.name for look in found} | {"parent_id"}
-        plain = [column for column in names.values() if not column.entries and column.name not in known]
-        found += [Look(column.name, column.dtype) for column in plain if column.dtype in _DTYPES]
-    return found
-
-
-def has_traits(schema: Schema) -> bool:
-    """Whether genomes of this table are those of Earth's monsters, whose traits have places but no names."""
-    return any(c.name == "genome" and not c.parts and c.width == MONSTER_GENES for c in schema.own)
+def appearances_of(world: WorldFile) -> dict[str, Appearance]:
+    """What tiles of bodies show of each table's beings, besides `id`, `y` and `x`."""
+    return {
+        name: Appearance([look for look in appearance.looks if look.dtype in _DTYPES], appearance.size)
+        for name, appearance in world.laws.appearance(world).items()
+    }
 
 
 def layers_of(world: WorldFile) -> list[str]:
-    """The layers of a world by their number: its beings, its fields or their parts, and the sky."""
+    """The layers of a world by their number: beings, then the fields or their parts, then the sky."""
     fields = world.laws.layout(world)[0]
     names = [part for field in fields for part in field.parts or (field.name,)]
-    earthly = hasattr(world.settings, "climate") and {"elevation", "vapour"} <= set(names)
-    return ["beings", *names, *(SKY if earthly else ())][:256]
+    has_sky = bool(world.laws.climate(world))
+    return ["beings", *names, *(SKY if has_sky else ())][:MAX_LAYERS]
 
 
-# --- a piece of a tile
+# --- the format
 
 
 class Head(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """What a piece is. `tables`: name, count, columns (name, dtype, shift); `planes`: table and species (-1: all)."""
+    """The head of a piece.
+
+    `tables`: name, number of beings, and columns (name, dtype, shift); `planes`: table and species (-1: all of the
+    table). A field is shown as `value >> shift`.
+    """
 
     version: int
     epoch: int
@@ -160,7 +131,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=T
 
 
 class Piece(NamedTuple):
-    """A decoded piece: beings by table and column (as shown: see `whole`), counts by bin, or a field."""
+    """A decoded piece: beings by table and column (shifted as in the head: see `whole`), counts, or a field."""
 
     head: Head
     topic: Topic
@@ -169,7 +140,15 @@ class Piece(NamedTuple):
     counts: np.ndarray | None = None
     """`uint16[plane, bin, bin]`"""
     field: np.ndarray | None = None
-    """`int32`: cells, or bins"""
+    """`int32`, of cells or of bins"""
+
+
+class ShownTable(NamedTuple):
+    """The beings of a table in a piece: their columns, already narrowed to their looks, with `y` and `x` among them."""
+
+    name: str
+    looks: Sequence[Look]
+    columns: Mapping[str, np.ndarray]
 
 
 _head_encoder = msgspec.msgpack.Encoder()
@@ -177,94 +156,142 @@ _head_decoder = msgspec.msgpack.Decoder(Head)
 
 
 def bins(rectangle: Rectangle) -> tuple[slice, slice]:
-    """The bins (numbered over the world) that a rectangle touches, by rows and columns."""
+    """The bins that a rectangle touches, by rows and columns; bins are numbered over the world."""
     y, x, height, width = rectangle
     return slice(y // BIN_CELLS, -(-(y + height) // BIN_CELLS)), slice(x // BIN_CELLS, -(-(x + width) // BIN_CELLS))
 
 
-def _extent(topic: Topic, rectangle: Rectangle) -> tuple[int, int]:
-    """Rows and columns of what is told of cells."""
+def _shape(topic: Topic, rectangle: Rectangle) -> tuple[int, int]:
+    """The rows and columns of a field or of counts in a piece."""
     if topic.level != DENSITIES:
         return rectangle.height, rectangle.width
     rows, columns = bins(rectangle)
     return rows.stop - rows.start, columns.stop - columns.start
 
 
-def _packed(head: Head, contents: Any) -> bytes:
+def narrow(values: np.ndarray, look: Look) -> np.ndarray:
+    """A column as tiles show it: shifted, and clipped to the range of the look's dtype."""
+    values = values >> look.shift if look.shift else values
+    if values.dtype == look.dtype:
+        return values
+    shown, held = np.iinfo(look.dtype), np.iinfo(values.dtype)
+    if shown.min > held.min:
+        values = np.maximum(values, shown.min)
+    if shown.max < held.max:
+        values = np.minimum(values, shown.max)
+    return values.astype(look.dtype)
+
+
+def whole(piece: Piece, table: str, name: str) -> np.ndarray:
+    """A column of a decoded piece in the world's own units: the inverse of `narrow`, but for what it cut off."""
+    shown = piece.beings[table][name]
+    shift = next(s for t, _, columns in piece.head.tables if t == table for n, _, s in columns if n == name)
+    return shown.astype(np.int64) << shift if shift else shown
+
+
+# --- encode
+
+
+def encode(
+    topic: Topic,
+    rectangle: Rectangle,
+    epoch: int,
+    tick: int,
+    *,
+    tables: Sequence[ShownTable] = (),
+    counts: tuple[Sequence[tuple[str, int]], np.ndarray] | None = None,
+    field: np.ndarray | None = None,
+) -> bytes:
+    """Encode a piece: single beings (`tables`), or `counts`, or a `field`; `decode` is the inverse.
+
+    `counts` are planes (table and species) and `int[plane, bin, bin]`. A field, `int[row, column]`, is kept to 16 bits:
+    large values lose their lowest bits.
+    """
+    described: list[tuple[str, int, list[tuple[str, str, int]]]] = []
+    planes: list[tuple[str, int]] = []
+    shift, contents = 0, b""
+    if field is not None:
+        shift, contents = _encode_field(field)
+    elif counts is not None:
+        planes, contents = list(counts[0]), np.minimum(counts[1], MAX_COUNT).astype(np.uint16).tobytes()
+    else:
+        described = [
+            (name, len(columns["y"]), [(look.name, look.dtype, look.shift) for look in looks])
+            for name, looks, columns in tables
+        ]
+        contents = b"".join(table.columns[look.name].tobytes() for table in tables for look in table.looks)
+    head = Head(VERSION, epoch, tick, tuple(topic), tuple(rectangle), described, planes, shift)  # type: ignore[arg-type]
+    return pack(head, contents)
+
+
+def pack(head: Head, contents: bytes) -> bytes:
+    """A frame of a head and of contents, which are compressed here."""
     encoded = _head_encoder.encode(head)
-    return len(encoded).to_bytes(4, "little") + encoded + zstd.compress(contents, 1)
+    return len(encoded).to_bytes(_LENGTH_BYTES, "little") + encoded + zstd.compress(contents, 1)
 
 
-def encode_beings(
-    topic: Topic, rectangle: Rectangle, epoch: int, tick: int, tables: Sequence[tuple[str, list[Look], dict]]
-) -> bytes:
-    """A piece with beings: for each table its name, looks, and columns as shown; `y` and `x` among them."""
-    told, contents = [], []
-    for name, looks, columns in tables:
-        told.append((name, len(columns["y"]), [tuple(look) for look in looks]))
-        contents += [columns[look.name].tobytes() for look in looks]
-    head = Head(VERSION, epoch, tick, topic, rectangle, tables=told)  # type: ignore[arg-type]
-    return _packed(head, b"".join(contents))
-
-
-def encode_counts(
-    topic: Topic, rectangle: Rectangle, epoch: int, tick: int, planes: list[tuple[str, int]], counts: np.ndarray
-) -> bytes:
-    """A piece with how many of each species its bins hold, `counts: int[plane, bin, bin]`."""
-    held = np.minimum(counts, 65535).astype(np.uint16)
-    return _packed(Head(VERSION, epoch, tick, topic, rectangle, planes=planes), held.tobytes())
-
-
-def encode_field(topic: Topic, rectangle: Rectangle, epoch: int, tick: int, values: np.ndarray) -> bytes:
-    """A piece of a field, `values: int[rows, columns]`; kept to 16 bits, so large values lose their lowest bits."""
+def _encode_field(values: np.ndarray) -> tuple[int, bytes]:
+    """A field as shift and bytes: differences along the rows, their low bytes before their high ones."""
     values = values.astype(np.int32)
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
-    shift = max(0, max(high, ~low).bit_length() - 15)
+    shift = max(0, max(high, ~low).bit_length() - VALUE_BITS)
     steps = np.diff((values >> shift).astype(np.int16), axis=1, prepend=np.int16(0))
-    planes = steps.reshape(-1, 1).view(np.uint8).T  # low bytes, then high ones: these are mostly alike
-    return _packed(Head(VERSION, epoch, tick, topic, rectangle, shift=shift), np.ascontiguousarray(planes))
+    planes = steps.reshape(-1, 1).view(np.uint8).T  # the high bytes are mostly equal, so they compress well
+    return shift, planes.tobytes()
+
+
+# --- decode
 
 
 def read_head(frame: bytes) -> tuple[Head, int]:
-    """A piece's head, and where its contents begin; `ValueError` for anything else."""
-    size = int.from_bytes(frame[:4], "little")
-    if not 0 < size <= MAX_HEAD_BYTES or len(frame) < 4 + size or len(frame) > MAX_BYTES:
-        raise ValueError("no tile")
+    """The head of a frame and the position of its contents. Raises ValueError for a malformed frame."""
+    size = int.from_bytes(frame[:_LENGTH_BYTES], "little")
+    begin = _LENGTH_BYTES + size
+    if not 0 < size <= MAX_HEAD_BYTES or len(frame) < begin or len(frame) > MAX_BYTES:
+        raise ValueError("the frame is not a tile")
     try:
-        head = _head_decoder.decode(frame[4 : 4 + size])
+        head = _head_decoder.decode(frame[_LENGTH_BYTES:begin])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(str(error)) from None
     if head.version != VERSION:
         raise ValueError(f"a tile of version {head.version}, not {VERSION}")
-    return head, 4 + size
+    return head, begin
 
 
 def decode(frame: bytes, torus: Torus) -> Piece:
-    """A piece from its frame; `ValueError` for whatever is none, however it was made."""
-    head, at = read_head(frame)
+    """Decode a piece from its frame, which may come from anywhere. Raises ValueError for a malformed one."""
+    head, begin = read_head(frame)
     if min(head.topic) < 0 or max(head.topic[:2]) > 255 or max(head.topic[2:]) > 65535:
-        raise ValueError("no topic")
+        raise ValueError("the numbers of the topic are out of range")
     topic = Topic.read(_TOPIC.pack(*head.topic))
     cells, rectangle = topic.cells(torus), Rectangle(*head.rectangle)
     if cells is None or min(rectangle) < 0 or rectangle.cells < 1 or cells.shared(rectangle) != rectangle:
-        raise ValueError("a piece outside of its tile")
+        raise ValueError("the piece lies outside its tile")
     if topic.layer == BEINGS and topic.level != DENSITIES:
-        return Piece(head, topic, rectangle, _read_beings(head, topic, frame, at))
-    rows, columns = _extent(topic, rectangle)
+        return Piece(head, topic, rectangle, _decode_beings(head, topic, frame, begin))
+    shape = _shape(topic, rectangle)
     if topic.layer == BEINGS:
-        if len(head.planes) > MAX_PLANES:
-            raise ValueError("too many planes")
-        raw = _unpacked(frame, at, len(head.planes) * rows * columns * 2)
-        return Piece(head, topic, rectangle, {}, counts=raw.view("<u2").reshape(-1, rows, columns))
+        return Piece(head, topic, rectangle, {}, counts=_decode_counts(head, shape, frame, begin))
+    return Piece(head, topic, rectangle, {}, field=_decode_field(head, shape, frame, begin))
+
+
+def _decode_counts(head: Head, shape: tuple[int, int], frame: bytes, begin: int) -> np.ndarray:
+    if len(head.planes) > MAX_PLANES:
+        raise ValueError("too many planes")
+    raw = _decompress(frame, begin, len(head.planes) * shape[0] * shape[1] * 2)
+    return raw.view("<u2").reshape(-1, *shape)
+
+
+def _decode_field(head: Head, shape: tuple[int, int], frame: bytes, begin: int) -> np.ndarray:
     if not 0 <= head.shift <= MAX_SHIFT:
-        raise ValueError("no scale")
-    raw = _unpacked(frame, at, rows * columns * 2).reshape(2, -1)
-    steps = np.ascontiguousarray(raw.T).view("<i2").reshape(rows, columns)
+        raise ValueError("the shift is out of range")
+    raw = _decompress(frame, begin, shape[0] * shape[1] * 2).reshape(2, -1)
+    steps = np.ascontiguousarray(raw.T).view("<i2").reshape(shape)
     values = np.cumsum(steps, axis=1, dtype=np.int16).astype(np.int64) << head.shift
-    return Piece(head, topic, rectangle, {}, field=values.clip(-(1 << 31), (1 << 31) - 1).astype(np.int32))
+    return values.clip(-(1 << 31), (1 << 31) - 1).astype(np.int32)
 
 
-def _read_beings(head: Head, topic: Topic, frame: bytes, at: int) -> dict[str, dict[str, np.ndarray]]:
+def _decode_beings(head: Head, topic: Topic, frame: bytes, begin: int) -> dict[str, dict[str, np.ndarray]]:
     if len(head.tables) > MAX_TABLES:
         raise ValueError("too many tables")
     size = 0
@@ -272,50 +299,43 @@ def _read_beings(head: Head, topic: Topic, frame: bytes, at: int) -> dict[str, d
         if not 0 <= count <= MAX_BEINGS or len(columns) > MAX_COLUMNS:
             raise ValueError("too many beings or columns")
         if not all(dtype in _DTYPES and 0 <= shift <= MAX_SHIFT for _, dtype, shift in columns):
-            raise ValueError("a column of an unknown kind")
+            raise ValueError("a column of an unknown type")
         size += count * sum(_DTYPES[dtype].itemsize for _, dtype, _ in columns)
-    raw, begin = _unpacked(frame, at, size), 0
-    found: dict[str, dict[str, np.ndarray]] = {}
+    raw, start = _decompress(frame, begin, size), 0
+    beings: dict[str, dict[str, np.ndarray]] = {}
     for table, count, columns in head.tables:
-        read = found[table] = {}
+        arrays = beings[table] = {}
         for name, dtype, _ in columns:
-            end = begin + count * _DTYPES[dtype].itemsize
-            read[name] = raw[begin:end].view(_DTYPES[dtype])
-            begin = end
-        if not {"y", "x"} <= read.keys():
+            end = start + count * _DTYPES[dtype].itemsize
+            arrays[name] = raw[start:end].view(_DTYPES[dtype])
+            start = end
+        if not {"y", "x"} <= arrays.keys():
             raise ValueError("beings without places")
-        most = topic.side_cells * PLACE_STEPS[topic.level]
-        if count and max(int(read["y"].max()), int(read["x"].max())) >= most:
-            raise ValueError("a being outside of its tile")
-    return found
+        end_steps = topic.side_cells * PLACE_STEPS[topic.level]
+        if count and max(int(arrays["y"].max()), int(arrays["x"].max())) >= end_steps:
+            raise ValueError("a being outside its tile")
+    return beings
 
 
-def _unpacked(frame: bytes, at: int, size: int) -> np.ndarray:
-    """The contents, `uint8[size]`."""
+def _decompress(frame: bytes, begin: int, size: int) -> np.ndarray:
+    """The contents of a frame, `uint8[size]`."""
     if size > MAX_BYTES:
-        raise ValueError("too large a tile")
+        raise ValueError("the contents are too large")
     contents = np.zeros(max(1, size), np.uint8)
     try:
-        zstd.decompress(frame[at:], contents)
+        zstd.decompress(frame[begin:], contents)
     except (RuntimeError, ValueError, TypeError, MemoryError) as error:
         raise ValueError(str(error)) from None
     return contents[:size]
 
 
-# --- joining pieces
+# --- join decoded pieces
 
 
-def whole(piece: Piece, table: str, name: str) -> np.ndarray:
-    """A column in the world's own units, as far as it was told."""
-    shown = piece.beings[table][name]
-    shift = next(s for t, _, columns in piece.head.tables if t == table for n, _, s in columns if n == name)
-    return shown.astype(np.int64) << shift if shift else shown
+def join_beings(pieces: Iterable[Piece]) -> dict[str, dict[str, np.ndarray]]:
+    """The beings of many pieces by table and column; `y` and `x` are places in the world, in cells (`float64`).
 
-
-def joined_beings(pieces: Iterable[Piece]) -> dict[str, dict[str, np.ndarray]]:
-    """The beings of many pieces by table and column; `y` and `x` are the world's, in cells (`float64`).
-
-    Where pieces of different ticks hold the same being, the later one counts.
+    A being that pieces of different ticks hold is taken from the latest.
     """
     gathered: dict[str, dict[str, list[np.ndarray]]] = {}
     for piece in sorted(pieces, key=lambda piece: -piece.head.tick):
@@ -326,18 +346,21 @@ def joined_beings(pieces: Iterable[Piece]) -> dict[str, dict[str, np.ndarray]]:
                 into.setdefault(name, []).append(whole(piece, table, name))
             for axis, corner in (("y", piece.topic.y * side), ("x", piece.topic.x * side)):
                 into[axis][-1] = corner + (columns[axis] + 0.5) / steps
-    found = {}
+    beings = {}
     for table, by_name in gathered.items():
         columns = {name: np.concatenate(arrays) for name, arrays in by_name.items()}
         if "id" in columns:
             _, first = np.unique(columns["id"], return_index=True)
             columns = {name: array[first] for name, array in columns.items()}
-        found[table] = columns
-    return found
+        beings[table] = columns
+    return beings
 
 
-def seen_at(view: Rectangle, part: Rectangle, torus: Torus) -> list[tuple[slice, slice, slice, slice]]:
-    """Where a part shows in a view that may reach over the seams: its rows and columns, and the view's."""
+def overlaps(view: Rectangle, part: Rectangle, torus: Torus) -> list[tuple[slice, slice, slice, slice]]:
+    """The overlaps of a part with a view that may reach over the torus's seams.
+
+    Each is four slices: rows and columns of the part, then rows and columns of the view.
+    """
     return [
         (
             slice(seen.y - part.y, seen.y - part.y + seen.height),
@@ -349,18 +372,18 @@ def seen_at(view: Rectangle, part: Rectangle, torus: Torus) -> list[tuple[slice,
     ]
 
 
-def joined_field(pieces: Iterable[Piece], view: Rectangle, torus: Torus) -> np.ndarray:
-    """A field over a view, `int32[height, width]`: by cells, or (from densities) each cell its bin's mean."""
-    found = np.zeros((view.height, view.width), np.int32)
+def join_field(pieces: Iterable[Piece], view: Rectangle, torus: Torus) -> np.ndarray:
+    """A field over a view, `int32[height, width]`; from densities each cell has the mean of its bin."""
+    joined = np.zeros((view.height, view.width), np.int32)
     for piece in sorted(pieces, key=lambda piece: piece.head.tick):
         if piece.field is None:
             continue
         values = piece.field
         if piece.topic.level == DENSITIES:
             values = _by_cell(values, piece.rectangle)
-        for rows, columns, view_rows, view_columns in seen_at(view, piece.rectangle, torus):
-            found[view_rows, view_columns] = values[rows, columns]
-    return found
+        for rows, columns, view_rows, view_columns in overlaps(view, piece.rectangle, torus):
+            joined[view_rows, view_columns] = values[rows, columns]
+    return joined
 
 
 def _by_cell(values: np.ndarray, rectangle: Rectangle) -> np.ndarray:
@@ -370,14 +393,14 @@ def _by_cell(values: np.ndarray, rectangle: Rectangle) -> np.ndarray:
     return values[np.ix_(y, x)]
 
 
-def joined_counts(pieces: Iterable[Piece], view: Rectangle, torus: Torus) -> dict[str, dict[int, np.ndarray]]:
-    """How many beings each bin that a view touches holds, by table and species, `int32[bin, bin]`; -1: all of a table.
+def join_counts(pieces: Iterable[Piece], view: Rectangle, torus: Torus) -> dict[str, dict[int, np.ndarray]]:
+    """The number of beings in each bin that a view touches, by table and species, `int32[bin, bin]`.
 
-    Rows and columns of bins are in the view's order, which may go over the seams.
+    Species -1 stands for all beings of a table. Bins are in the order of the view, which may reach over the seams.
     """
     view_rows = _bins_along(view.y, view.height, torus.height)
     view_columns = _bins_along(view.x, view.width, torus.width)
-    found: dict[str, dict[int, np.ndarray]] = {}
+    joined: dict[str, dict[int, np.ndarray]] = {}
     for piece in pieces:
         if piece.counts is None:
             continue
@@ -386,9 +409,9 @@ def joined_counts(pieces: Iterable[Piece], view: Rectangle, torus: Torus) -> dic
         into_x, from_x = np.nonzero(view_columns[:, None] == np.arange(columns.start, columns.stop))
         for (table, species), counts in zip(piece.head.planes, piece.counts, strict=True):
             shape = (len(view_rows), len(view_columns))
-            plane = found.setdefault(table, {}).setdefault(species, np.zeros(shape, np.int32))
-            plane[np.ix_(into_y, into_x)] += counts[np.ix_(from_y, from_x)]  # bins on borders are counted in parts
-    return found
+            plane = joined.setdefault(table, {}).setdefault(species, np.zeros(shape, np.int32))
+            plane[np.ix_(into_y, into_x)] += counts[np.ix_(from_y, from_x)]  # bins on borders come in several pieces
+    return joined
 
 
 def _bins_along(first: int, count: int, size: int) -> np.ndarray:
@@ -398,16 +421,16 @@ def _bins_along(first: int, count: int, size: int) -> np.ndarray:
 
 def topics_over(view: Rectangle | None, level: str, layers: Iterable[int], torus: Torus) -> list[Topic]:
     """The topics that show layers of a view (None: the whole world), which may reach over the seams."""
-    at = LEVELS.index(level)
+    number = LEVELS.index(level)
     view = view or Rectangle(0, 0, *torus)
-    found: dict[Topic, None] = {}
+    topics: dict[Topic, None] = {}
     for layer in layers:
-        told = BODIES if at == DOTS and layer != BEINGS else at
-        side = TILE_CELLS[told]
+        shown = BODIES if number == DOTS and layer != BEINGS else number
+        side = TILE_CELLS[shown]
         for y in _squares(view.y, min(view.height, torus.height), torus.height, side):
             for x in _squares(view.x, min(view.width, torus.width), torus.width, side):
-                found[Topic(told, layer, y, x)] = None
-    return list(found)
+                topics[Topic(shown, layer, y, x)] = None
+    return list(topics)
 
 
 def _squares(first: int, count: int, size: int, side: int) -> list[int]:
@@ -415,8 +438,8 @@ def _squares(first: int, count: int, size: int, side: int) -> list[int]:
 
 
 def layer_numbers(names: Iterable[str], known: Sequence[str] | Mapping[str, int]) -> list[int]:
-    """The numbers of layers by name; `ValueError` names the one that is unknown."""
-    order = {name: at for at, name in enumerate(known)}
+    """The numbers of layers by name. Raises ValueError, which names it, for an unknown layer."""
+    order = {name: number for number, name in enumerate(known)}
     unknown = [name for name in names if name not in order]
     if unknown:
         raise ValueError(f'unknown layer "{unknown[0]}": use some of {", ".join(order)}')

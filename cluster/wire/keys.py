@@ -1,19 +1,23 @@
-"""Who may come in: CURVE key pairs with roles, in one folder.
+"""CURVE key pairs with roles, in one folder, and which role each public key has.
 
     keys/
-        world.public      world.secret        the world's own: the directory, the gateway and the doors of nodes show it
-        node.public       node.secret         those that compute
-        keeper.public     keeper.secret       those that may change the world
-        spectator.public  spectator.secret    those that may look
-        ledger.public     ledger.secret       signs the run's ledger (Ed25519; the others are CURVE); opens no door
-        roles.toml        "PUBLIC KEY" = "ROLE", one line a key: read by every door
+        world.public      world.secret        the world's own pair: shown by coordinator, gateway and node sockets
+        node.public       node.secret         for nodes
+        keeper.public     keeper.secret       for those who may change the world
+        spectator.public  spectator.secret    for those who may watch
+        chain.public      chain.secret        signs the run's hash chain (Ed25519; the others are CURVE); has no role
+        roles.toml        "PUBLIC KEY" = "ROLE", one line for each key: read by every server socket
 
-Whoever joins gets `world.public` and his own pair, nothing more. All who hold the same pair are one and the same to a
-door; one who is to be told apart makes keys of his own and has his public key added to `roles.toml`.
+Whoever joins needs `world.public` and the pair of its role, nothing more. All who hold the same pair are the same peer
+to a server. To tell one person apart, make a separate pair and add its public key to `roles.toml`.
+
+Key files are certificates of `zmq.auth`, which writes and reads them. It writes secret files readable by all and
+overwrites what exists, so `make_keys` writes into a private folder first, and moves the files when all are complete.
 """
 
-import os
 import re
+import shutil
+import struct
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,28 +25,37 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import zmq
+import zmq.auth
 from zmq.utils import z85
 
+from umwelt.cluster.formats import KEY_FORMAT, unreadable_format
 from umwelt.cluster.wire import signing
 from umwelt.sandbox.errors import RunError
 
 WORLD, NODE, KEEPER, SPECTATOR = ROLES = ("world", "node", "keeper", "spectator")
 TABLE = "roles.toml"
-LEDGER = "ledger"
+CHAIN = "chain"
+MAX_FILE_BYTES = 1 << 16
+"""Of a key file; a table of roles may have sixteen times as many."""
+Z85_CHARACTERS = 40
+"""Of a key of 32 bytes as ZeroMQ writes it."""
+_UNFINISHED = ".writing-keys"
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
-_TABLE_HEAD = """\
-# Who may come in, and as what: "public key" = "role". Roles: world, node, keeper, spectator.
-# A public key is the line in a file that ends in .public. Doors read this when they open.
+_FORMAT_LINE = re.compile(rb"^\s*format\s*=\s*\"?([^\"\s]*)\"?\s*$", re.MULTILINE)
+_TABLE_HEAD = f"""\
+# Public keys and their roles, "public key" = "role". Roles: world, node, keeper, spectator.
+# A public key is the value of public-key in a file that ends in .public. Servers read this file when they start.
+format = {KEY_FORMAT}
 """
 
 
-def written(key: bytes) -> str:
-    """A key as people and files have it, 64 hex digits: fit for shells, TOML and addresses. From ZeroMQ's Z85."""
+def key_to_hex(key: bytes) -> str:
+    """Returns a Z85 key as 64 hex digits, which need no quotes in shells and addresses."""
     return z85.decode(key).hex()
 
 
-def unwritten(text: str) -> bytes:
-    """A key as ZeroMQ takes it, Z85, from 64 hex digits; ValueError for anything else."""
+def key_from_hex(text: str) -> bytes:
+    """Returns the Z85 key of 64 hex digits; raises ValueError for any other text."""
     if not _HEX.fullmatch(text):
         raise ValueError("a key is 64 hex digits")
     return z85.encode(bytes.fromhex(text))
@@ -50,164 +63,227 @@ def unwritten(text: str) -> bytes:
 
 @dataclass(frozen=True)
 class Keys:
-    """What one process holds: its own pair, the world's public key, and whom its doors let in. Keys are Z85."""
+    """The keys of one process: its own pair, the world's public key, and the roles of its peers. Keys are Z85."""
 
     role: str
     public: bytes
     secret: bytes = field(repr=False)
     world_public: bytes
     world_secret: bytes | None = field(repr=False)
-    """Only where the folder has it; a door then shows the world's key, else our own."""
+    """None where the folder has no `world.secret`."""
     roles: Mapping[bytes, str]
-    """Public key -> role. Without `roles.toml`: only our own key and the world's."""
+    """Role by public key. Without `roles.toml`: only the process' own key and the world's."""
 
     @classmethod
     def load(cls, folder: Path, role: str) -> "Keys":
-        """The keys of a role from a folder that `make_keys` made, or from a copy with what that role needs."""
+        """Loads the keys of a role from a folder that `make_keys` made, or from a copy of the files the role needs."""
         if role not in ROLES:
             raise RunError(f"{folder}: there is no role {role!r}: choose {_choice()}")
-        _must_be_folder(folder)
-        world_public = _read(folder / f"{WORLD}.public")
-        public, secret = _pair(folder, role)
-        world_secret = _pair(folder, WORLD)[1] if (folder / f"{WORLD}.secret").exists() else None
+        _check_folder(folder)
+        world_public = _read_key(folder / f"{WORLD}.public")[0]
+        public, secret = _read_pair(folder, role)
+        world_secret = _read_pair(folder, WORLD)[1] if (folder / f"{WORLD}.secret").exists() else None
         roles = {world_public: WORLD, public: role}
         if (folder / TABLE).exists():
-            roles |= _roles(folder / TABLE)
+            roles |= _read_roles(folder / TABLE)
         return cls(role, public, secret, world_public, world_secret, roles)
 
     @property
-    def door(self) -> tuple[bytes, bytes]:
-        """The pair that our own door shows, public and secret."""
+    def server_pair(self) -> tuple[bytes, bytes]:
+        """The pair (public, secret) for server sockets: the world's where the folder has it, else the role's own."""
         return (self.world_public, self.world_secret) if self.world_secret else (self.public, self.secret)
 
 
 def make_keys(folder: Path) -> list[Path]:
-    """Make a pair for each role, one that signs, and the table of roles; says what was written. Overwrites no key."""
-    with _told(folder):
+    """Makes a pair for each role, one that signs, and the table of roles in a new or empty folder.
+
+    Returns the files. Never overwrites anything; if it fails, it leaves no keys behind.
+    """
+    with _report_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = sorted(path.name for path in folder.iterdir())
-        if found:
-            raise RunError(f"{folder}: is not empty ({found[0]}): choose another folder, keys are never overwritten")
-        folder.chmod(0o700)
-    made: list[Path] = []
-    table = _TABLE_HEAD
-    try:
-        for role in ROLES:
-            public, secret = zmq.curve_keypair()
-            _create(folder / f"{role}.secret", f"{written(secret)}\n", 0o600, made)
-            _create(folder / f"{role}.public", f"{written(public)}\n", 0o644, made)
-            table += f'"{written(public)}" = "{role}"\n'
-        public, secret = signing.new_pair()
-        _create(folder / f"{LEDGER}.secret", f"{secret.hex()}\n", 0o600, made)
-        _create(folder / f"{LEDGER}.public", f"{public.hex()}\n", 0o644, made)
-        _create(folder / TABLE, table, 0o644, made)
-    except BaseException:
-        for path in made:  # half a set of keys opens nothing
-            with suppress(OSError):
-                path.unlink()
-        raise
-    return made
+        unfinished = folder / _UNFINISHED
+        try:
+            unfinished.mkdir(mode=0o700)  # claims the folder: a second process fails here
+        except FileExistsError:
+            raise _not_empty(folder, _UNFINISHED) from None
+        moved: list[Path] = []
+        try:
+            existing = sorted(path.name for path in folder.iterdir() if path != unfinished)
+            if existing:
+                raise _not_empty(folder, existing[0])
+            folder.chmod(0o700)
+            _write_files(unfinished)
+            for path in sorted(unfinished.iterdir()):
+                moved.append(path.rename(folder / path.name))
+        except BaseException:
+            for path in moved:
+                with suppress(OSError):
+                    path.unlink()
+            raise
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return moved
 
 
-def ledger_secret(folder: Path) -> bytes | None:
-    """What a world's ledger is signed with; None where the keys were made before there were ledgers."""
-    _must_be_folder(folder)
-    if not (folder / f"{LEDGER}.secret").exists():
+def load_chain_secret(folder: Path) -> bytes | None:
+    """Returns the Ed25519 key that signs the hash chains of a world; None if the folder has none."""
+    _check_folder(folder)
+    if not (folder / f"{CHAIN}.secret").exists():
         return None
-    secret = bytes.fromhex(written(_read(folder / f"{LEDGER}.secret")))
-    if signing.public_of(secret) != ledger_public(folder):
-        raise RunError(f"{folder}: {LEDGER}.public and {LEDGER}.secret are of different pairs: copy both again")
+    secret = z85.decode(_read_secret(folder / f"{CHAIN}.secret"))
+    if signing.public_key(secret) != load_chain_public(folder):
+        raise RunError(f"{folder}: {CHAIN}.public and {CHAIN}.secret are of different pairs: copy both again")
     return secret
 
 
-def ledger_public(folder: Path) -> bytes:
-    """The key that the ledgers of a world are signed with, as those need it who verify."""
-    _must_be_folder(folder)
-    return bytes.fromhex(written(_read(folder / f"{LEDGER}.public")))
+def load_chain_public(folder: Path) -> bytes:
+    """Returns the Ed25519 key by which the signatures of a world's hash chains are verified."""
+    _check_folder(folder)
+    return z85.decode(_read_key(folder / f"{CHAIN}.public")[0])
 
 
 def best_role(folder: Path) -> str:
-    """The role in a folder that may do most, as those who give commands need it."""
-    _must_be_folder(folder)
+    """Returns the role with the most rights whose secret key is in a folder, for clients."""
+    _check_folder(folder)
     for role in (KEEPER, NODE, SPECTATOR):
         if (folder / f"{role}.secret").exists():
             return role
-    raise RunError(f"{folder}: there is no secret key of {_choice(KEEPER, NODE, SPECTATOR)}: {_mend(folder)}")
+    raise RunError(f"{folder}: there is no secret key of {_choice(KEEPER, NODE, SPECTATOR)}: {_fix(folder)}")
+
+
+def _write_files(folder: Path) -> None:
+    """Write all key files and the table of roles into a folder that only this user may open."""
+    table = _TABLE_HEAD
+    for role in ROLES:
+        public_file, secret_file = zmq.auth.create_certificates(folder, role, {"format": str(KEY_FORMAT)})
+        public, _ = zmq.auth.load_certificate(secret_file)
+        _finish_file(Path(public_file), folder / f"{role}.public", 0o644)
+        _finish_file(Path(secret_file), folder / f"{role}.secret", 0o600)
+        table += f'"{public.decode("ascii")}" = "{role}"\n'
+    signing_public, signing_secret = (z85.encode(key).decode("ascii") for key in signing.make_pair())
+    # zmq.auth makes CURVE pairs only, so the Ed25519 pair is written here, in the same layout
+    text = f'metadata\n    format = {KEY_FORMAT}\ned25519\n    public-key = "{signing_public}"\n'
+    for name, mode, content in (
+        (f"{CHAIN}.public", 0o644, text),
+        (f"{CHAIN}.secret", 0o600, f'{text}    secret-key = "{signing_secret}"\n'),
+        (TABLE, 0o644, table),
+    ):
+        (folder / name).touch(mode)
+        (folder / name).write_text(content, "ascii")
+        (folder / name).chmod(mode)
+
+
+def _finish_file(source: Path, target: Path, mode: int) -> None:
+    """Give a certificate its mode and name; a public one gets its format version, which zmq.auth leaves out."""
+    source.chmod(mode)
+    text = source.read_text("utf-8")
+    if not _FORMAT_LINE.search(text.encode()):
+        source.write_text(text.replace("metadata\n", f"metadata\n    format = {KEY_FORMAT}\n", 1), "utf-8")
+    source.rename(target)
+
+
+def _check_z85(key: bytes) -> None:
+    """Raises ValueError unless these bytes are a key of 32 bytes in Z85."""
+    try:
+        if len(key) != Z85_CHARACTERS or len(z85.decode(key)) != signing.KEY_BYTES:
+            raise ValueError("wrong length")
+    except (LookupError, struct.error) as error:
+        raise ValueError("not Z85") from error
 
 
 def _choice(*roles: str) -> str:
-    *most, last = roles or ROLES
-    return f"{', '.join(most)} or {last}"
+    *others, last = roles or ROLES
+    return f"{', '.join(others)} or {last}"
 
 
-def _mend(folder: Path) -> str:
-    return f"get it from who made the keys, or make keys with: umwelt keys {folder}"
+def _fix(folder: Path) -> str:
+    return f"get it from whoever made the keys, or make keys with: umwelt keys {folder}"
+
+
+def _not_empty(folder: Path, name: str) -> RunError:
+    return RunError(f"{folder}: is not empty ({name}): choose another folder, keys are never overwritten")
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _report_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(
-            f"{path}: cannot be read or written: {error.strerror or error}: see whose it is, or choose another folder"
-        ) from None
+        reason = error.strerror or error
+        fix = "check its permissions, or choose another folder"
+        raise RunError(f"{path}: cannot be read or written: {reason}: {fix}") from None
 
 
-def _create(path: Path, text: str, mode: int, made: list[Path]) -> None:
-    with _told(path):
-        # born with its mode: between creating and narrowing, others could open it
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        made.append(path)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(text)
-
-
-def _must_be_folder(folder: Path) -> None:
-    with _told(folder):
+def _check_folder(folder: Path) -> None:
+    with _report_errors(folder):
         if not folder.is_dir():
-            raise RunError(f"{folder}: is no folder with keys: {_mend(folder)}")
+            raise RunError(f"{folder}: is not a folder with keys: {_fix(folder)}")
 
 
-def _read(path: Path) -> bytes:
-    with _told(path):
+def _read_bounded(path: Path, max_bytes: int) -> bytes:
+    with _report_errors(path):
         try:
-            text = path.read_bytes()
+            with path.open("rb") as file:
+                content = file.read(max_bytes + 1)
         except FileNotFoundError:
-            raise RunError(f"{path}: is missing: {_mend(path.parent)}") from None
-    try:
-        return unwritten(text.decode("ascii").strip())
-    except ValueError:
-        raise RunError(f"{path}: is no key, which is one line of 64 hex digits: copy the file again") from None
+            raise RunError(f"{path}: is missing: {_fix(path.parent)}") from None
+    if len(content) > max_bytes:
+        raise RunError(f"{path}: has more than {max_bytes:,} bytes: copy the file again")
+    return content
 
 
-def _pair(folder: Path, role: str) -> tuple[bytes, bytes]:
-    public, secret = _read(folder / f"{role}.public"), _read(folder / f"{role}.secret")
+def _read_key(path: Path) -> tuple[bytes, bytes | None]:
+    """Returns the public and the secret key of a file, the secret one None if the file has none. Keys are Z85."""
+    version = _FORMAT_LINE.search(_read_bounded(path, MAX_FILE_BYTES))
+    if version is not None and version[1] != b"%d" % KEY_FORMAT:
+        raise unreadable_format(path, "key file", version[1].decode("ascii", "replace"), KEY_FORMAT)
+    with _report_errors(path):
+        try:
+            public, secret = zmq.auth.load_certificate(path)
+            for key in (public, *([secret] if secret is not None else [])):
+                _check_z85(key)
+        except ValueError:
+            raise RunError(f"{path}: is not a key file of umwelt keys: copy the file again") from None
+    return public, secret
+
+
+def _read_secret(path: Path) -> bytes:
+    secret = _read_key(path)[1]
+    if secret is None:
+        raise RunError(f"{path}: holds no secret key: copy the file again")
+    return secret
+
+
+def _read_pair(folder: Path, role: str) -> tuple[bytes, bytes]:
+    public, secret = _read_key(folder / f"{role}.public")[0], _read_secret(folder / f"{role}.secret")
     if zmq.curve_public(secret) != public:
         raise RunError(f"{folder}: {role}.public and {role}.secret are of different pairs: copy both again")
     return public, secret
 
 
-def _roles(path: Path) -> dict[bytes, str]:
-    with _told(path):
-        raw = path.read_bytes()
+def _read_roles(path: Path) -> dict[bytes, str]:
+    content = _read_bounded(path, 16 * MAX_FILE_BYTES)
     try:
-        text = raw.decode("utf-8")
+        text = content.decode("utf-8")
         table = tomllib.loads(text)
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise RunError(f'{path}: cannot be read: {reason}: each line is "PUBLIC KEY" = "ROLE"') from None
+    version = table.pop("format", "none")
+    if version != KEY_FORMAT:
+        raise unreadable_format(path, "table of roles", version, KEY_FORMAT)
     roles: dict[bytes, str] = {}
     for key, role in table.items():
-        line = next((n for n, one in enumerate(text.splitlines(), 1) if one.lstrip(" \t\"'[").startswith(key)), 1)
-        here = f"{path}: line {line}"
+        lines = enumerate(text.splitlines(), 1)
+        number = next((n for n, line in lines if line.lstrip(" \t\"'[").startswith(key)), 1)
+        place = f"{path}: line {number}"
         if role not in ROLES:
-            raise RunError(f"{here}: no role is called {role!r}: choose {_choice()}")
+            raise RunError(f"{place}: there is no role {role!r}: choose {_choice()}")
+        public = key.encode("utf-8")
         try:
-            public = unwritten(key)
+            _check_z85(public)
         except ValueError:
-            raise RunError(f"{here}: {key!r} is no public key, which is 64 hex digits: copy it again") from None
-        if roles.get(public, role) != role:
-            raise RunError(f"{here}: the key has the role {roles[public]!r} in an earlier line: keep one of them")
+            fix = "copy it again from a file that ends in .public"
+            raise RunError(f"{place}: {key!r} is not a public key of {Z85_CHARACTERS} characters: {fix}") from None
         roles[public] = role
     return roles

@@ -76,9 +76,10 @@ class Join(Message, frozen=True):
 
 
 class Refused(Message, frozen=True):
-    """No, and why."""
+    """The coordinator does not admit the node: `line` tells why, `code` is that of the error (sandbox/errors.py)."""
 
     line: Line
+    code: Name = "run"
 
 
 # --- who holds what, and until when
@@ -94,7 +95,7 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
     rectangle: tuple[int, int, int, int]
 
 
-class Assign(Message, frozen=True):
+class Assignment(Message, frozen=True):
     """A new map. Each member loads its rectangle from a snapshot and goes on from there.
 
     `pass_key` is known to the members alone, and stands in every message between them.
@@ -111,35 +112,35 @@ class Assign(Message, frozen=True):
     record_every_ticks: int
 
 
-class Deed(msgspec.Struct, array_like=True, frozen=True):
-    """A journalled command: `content` is a deed of the world's (agents/commands/deeds.py) as JSON."""
+class ScheduledCommand(msgspec.Struct, array_like=True, frozen=True):
+    """A journalled command: `content` is a command of the world's (agents/commands) as JSON."""
 
     tick: Tick
     number: Number
     content: bytes
 
 
-class Snapshot(msgspec.Struct, array_like=True, frozen=True):
-    """A snapshot to be taken when a tick is reached, before the deeds of that tick."""
+class SnapshotRequest(msgspec.Struct, array_like=True, frozen=True):
+    """A snapshot to be taken when a tick is reached, before the commands of that tick."""
 
     tick: Tick
     kept: bool
 
 
 class Grant(Message, frozen=True):
-    """Run until tick `through`; between the node's last reported tick and there, these are all the deeds."""
+    """Run until tick `through`; between the node's last reported tick and there, these are all the commands."""
 
     epoch: Number
     through: Tick
-    deeds: list[Deed]
-    snapshots: list[Snapshot]
+    commands: list[ScheduledCommand]
+    snapshots: list[SnapshotRequest]
     acknowledged: Number
 
 
 # --- what nodes tell
 
 
-class Beat(Message, frozen=True):
+class Heartbeat(Message, frozen=True):
     """I live, and this is where I am. Sent from within the simulation, between laws too."""
 
     key: Name
@@ -160,7 +161,7 @@ class Ready(msgspec.Struct, tag=True, array_like=True, frozen=True):
     tick: Tick
 
 
-class Recorded(msgspec.Struct, tag=True, array_like=True, frozen=True):
+class TickRecord(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """A node's part of the digest and metrics of a tick; births and deaths since the epoch began.
 
     Raw frame: the births since the last record (`pack_births`), empty where births are not kept.
@@ -175,7 +176,7 @@ class Recorded(msgspec.Struct, tag=True, array_like=True, frozen=True):
     substances: dict[Name, Count]
 
 
-class Kept(msgspec.Struct, tag=True, array_like=True, frozen=True):
+class SnapshotPart(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """A part of a snapshot was written: its entry in the manifest; `files` must be fetched if the host is another.
 
     Or it could not be written: then `line` says why, and there is none.
@@ -190,23 +191,23 @@ class Kept(msgspec.Struct, tag=True, array_like=True, frozen=True):
     line: Line = ""
 
 
-class Failed(msgspec.Struct, tag=True, array_like=True, frozen=True):
+class Failure(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """The world cannot go on here, and why; `fatal` where it could nowhere."""
 
     line: Line
     fatal: bool
 
 
-class Note(Message, frozen=True):
+class NumberedReport(Message, frozen=True):
     """Something that must not be lost: sent again until a grant acknowledges its number; numbers begin at 1."""
 
     key: Name
     epoch: Number
     number: Number
-    content: Ready | Recorded | Kept | Failed
+    content: Ready | TickRecord | SnapshotPart | Failure
 
 
-class Leave(Message, frozen=True):
+class LeaveRequest(Message, frozen=True):
     """I should like to go; I stay until you let me."""
 
     key: Name
@@ -227,7 +228,7 @@ class Stop(Message, frozen=True):
 # --- files of snapshots, between hosts that share no folder
 
 
-class Ask(Message, frozen=True):
+class FileRequest(Message, frozen=True):
     """Send me a piece of a file of a snapshot; an empty name asks for the list of files."""
 
     snapshot: Name
@@ -235,7 +236,7 @@ class Ask(Message, frozen=True):
     offset: Count
 
 
-class Chunk(Message, frozen=True):
+class FileChunk(Message, frozen=True):
     """A piece of a file (raw frame), or the list of files."""
 
     snapshot: Name
@@ -247,7 +248,7 @@ class Chunk(Message, frozen=True):
 # --- between neighbours
 
 
-class Strip(Message, frozen=True):
+class HaloMessage(Message, frozen=True):
     """The edges of `source` that the taker's window shows, at a tick (raw: sizes and contents, see portion.py).
 
     Another taker's may have the same size: which one it is for stands in it.
@@ -260,7 +261,7 @@ class Strip(Message, frozen=True):
     taker: Number
 
 
-class Want(Message, frozen=True):
+class HaloRequest(Message, frozen=True):
     """Your strip of this tick has not come; `source` is who asks."""
 
     epoch: Number
@@ -290,13 +291,13 @@ class Pong(Message, frozen=True):
 # --- people
 
 
-class Attend(Message, frozen=True):
+class StatusSubscription(Message, frozen=True):
     """A gateway that wants reports."""
 
     key: Name
 
 
-class Report(Message, frozen=True):
+class StatusReport(Message, frozen=True):
     """Where the world is: JSON for people (`status`), and the present map's members."""
 
     status: bytes
@@ -305,11 +306,11 @@ class Report(Message, frozen=True):
     members: list[Member]
 
 
-class Submit(Message, frozen=True):
+class SubmitCommands(Message, frozen=True):
     """A command on the world. The same ticket is journalled once, however often it comes."""
 
     ticket: Name
-    deeds: list[bytes]
+    commands: list[bytes]
     tick: Tick = -1
 
 
@@ -323,16 +324,20 @@ class Order(Message, frozen=True):
     name: Name = ""
 
 
-class Settled(Message, frozen=True):
-    """What became of a ticket: the tick at which it takes effect, or why it does not."""
+class TicketResult(Message, frozen=True):
+    """The outcome of a ticket: the tick at which it takes effect, or -1 with the reason.
+
+    `line` is one line for people and `code` the error's code (sandbox/errors.py), both empty where it succeeded.
+    """
 
     ticket: Name
     tick: Tick
     number: Number
     line: Line = ""
+    code: Name = ""
 
 
-class Look(Message, frozen=True):
+class QueryRequest(Message, frozen=True):
     """A question to a node (JSON, see questions.py), which answers between two ticks, or at `tick` if one is named.
 
     With a task's name the node does that task with the packed arguments: on its answers to the questions (a JSON list)
@@ -349,11 +354,12 @@ class Look(Message, frozen=True):
     within_s: Seconds = 0.0
 
 
-class Sight(Message, frozen=True):
+class QueryAnswer(Message, frozen=True):
     """The answer: JSON and raw frames; of a task, a raw frame with what came out.
 
-    In place of an answer there may be `line`, why there is none, with `again` where another node may have one; or
-    `passed`, where the tick that was named is over; or `waits`, where it has not come yet.
+    In place of an answer there may be `line`, why there is none, with its error's `code` (sandbox/errors.py), and with
+    `again` where another node may have one; or `passed`, where the tick that was named is over; or `waits`, where it
+    has not come yet.
     """
 
     ticket: Name
@@ -363,7 +369,7 @@ class Sight(Message, frozen=True):
     answer: bytes
 
 
-class Halt(Message, frozen=True):
+class CancelTasks(Message, frozen=True):
     """Nobody waits for these tasks any more."""
 
     epoch: Number
@@ -376,7 +382,7 @@ MESSAGES = tuple(
     for _, kind in inspect.getmembers(sys.modules[__name__], inspect.isclass)
     if issubclass(kind, Message) and kind is not Message
 )
-PROTOCOL = hashlib.blake2b(inspect.getsource(sys.modules[__name__]).encode(), digest_size=8).hexdigest()
+PROTOCOL_VERSION = hashlib.blake2b(inspect.getsource(sys.modules[__name__]).encode(), digest_size=8).hexdigest()
 """Stands for this whole page."""
 
 _encoder = msgspec.msgpack.Encoder()

@@ -1,32 +1,32 @@
-"""Signatures by Ed25519: keys and signatures are bytes, a secret key is its seed. The one file that knows PyNaCl."""
+"""Ed25519 signatures, by PyNaCl. Keys and signatures are bytes; a secret key is its 32-byte seed."""
 
 SIGNATURE_BYTES, KEY_BYTES = 64, 32
 
 
-def new_pair() -> tuple[bytes, bytes]:
-    """A new public key and its secret one."""
+def make_pair() -> tuple[bytes, bytes]:
+    """Returns a new public key and its secret key."""
     from nacl.signing import SigningKey
 
-    made = SigningKey.generate()
-    return bytes(made.verify_key), bytes(made)
+    key = SigningKey.generate()
+    return bytes(key.verify_key), bytes(key)
 
 
-def public_of(secret: bytes) -> bytes:
-    """The public key of a secret one."""
+def public_key(secret: bytes) -> bytes:
+    """Returns the public key of a secret key."""
     from nacl.signing import SigningKey
 
     return bytes(SigningKey(secret).verify_key)
 
 
-def signed(secret: bytes, message: bytes) -> bytes:
-    """The signature of a message."""
+def sign(secret: bytes, message: bytes) -> bytes:
+    """Returns the signature of a message."""
     from nacl.signing import SigningKey
 
     return SigningKey(secret).sign(message).signature
 
 
-def holds(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether a signature is that of a message by a key; what is no key or no signature does not hold."""
+def verify(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether a signature is that of a message by a key; False for bytes that are not a key or not a signature."""
     from nacl.exceptions import BadSignatureError
     from nacl.signing import VerifyKey
 

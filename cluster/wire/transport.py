@@ -33,7 +33,7 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils.monitor import recv_monitor_message
 
-from umwelt.cluster.wire.keys import KEEPER, NODE, WORLD, Keys, unwritten, written
+from umwelt.cluster.wire.keys import KEEPER, NODE, WORLD, Keys, key_from_hex, key_to_hex
 from umwelt.sandbox.errors import RunError
 
 Sendable = bytes | bytearray | memoryview
@@ -118,7 +118,7 @@ class ZmqTransport:
     ):
         assert len(identity) <= 255 and not identity.startswith(b"\0"), "an identity is short and begins with no 0"
         if bind is not None:
-            check_door(bind, keys)
+            check_bind_address(bind, keys)
         self.identity = identity or b"~" + secrets.token_hex(16).encode()
         self.address = ""
         self.role = keys.role if keys else role
@@ -301,7 +301,7 @@ class ZmqTransport:
             door.set(zmq.ZAP_DOMAIN, DOMAIN.encode())
             door.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # else any key gets in should the authenticator ever be gone
             door.set(zmq.CURVE_SERVER, 1)
-            door.curve_publickey, door.curve_secretkey = self._keys.door
+            door.curve_publickey, door.curve_secretkey = self._keys.server_pair
         if bind.startswith("tcp://") and _TCP_INFO != -1:
             self._guard = _Guard(door, self.limits.held_bytes, self.dropped)
         try:
@@ -311,14 +311,14 @@ class ZmqTransport:
         self.address = reachable(door.get_string(zmq.LAST_ENDPOINT).rstrip("\0"))
         if self._keys is not None and self._keys.world_secret is None:
             # those who come expect the world's key, which we do not hold: the address tells ours
-            self.address += "#" + written(self._keys.public)
+            self.address += "#" + key_to_hex(self._keys.public)
         self._register(door, b"", KEEPER)
 
     def _open_line(self, address: str) -> zmq.Socket | None:
         parts = WITH_KEY.fullmatch(address)
         endpoint, role, key = address, KEEPER, b""
         if parts:
-            endpoint, key = parts[1], unwritten(parts[2])
+            endpoint, key = parts[1], key_from_hex(parts[2])
         if self._keys is not None:
             key = key or self._keys.world_public
             role = self._keys.roles.get(key, "")
@@ -466,7 +466,7 @@ def check_address(address: str) -> None:
         raise RunError(f"{address}: is no address: give tcp://HOST:PORT or ipc://PATH")
 
 
-def check_door(bind: str, keys: Keys | None) -> None:
+def check_bind_address(bind: str, keys: Keys | None) -> None:
     """Raises `RunError` unless a door may open there: without keys, only for this machine."""
     if bind.startswith("ipc://") and len(bind) > len("ipc://"):
         _check_path(bind)

@@ -1,10 +1,10 @@
 """Every message between a viewer and the gateway, typed; nothing is ever unpickled. Frames as in `protocol.py`.
 
-    viewer -> gateway     Hello Watch Credit Alive Bye Command Order Query History Tasks Halt
+    viewer -> gateway     Hello Watch Credit Alive Bye CommandRequest Order Query History Tasks Halt
     gateway -> viewer     Welcome Unknown Tile Status Answer
 
 Whatever bears a ticket is said again until its `Answer` comes; the same ticket is done once. A gateway that does not
-know a viewer (any more) says `Unknown`: then the viewer says `Hello` and what it watches again.
+know a viewer (any more) says `UnknownViewer`: then the viewer says `Hello` and what it watches again.
 """
 
 import hashlib
@@ -20,6 +20,10 @@ import msgspec
 MAX_HEADER_BYTES = 1 << 20
 LIVE = -1
 """In place of a tick of the past: the running world."""
+GATEWAY_FILE = "gateway.json"
+"""The file in a run's folder in which the gateway announces its address."""
+MAX_PIECES = 60
+"""Raw frames of one `Tile` message."""
 
 
 class Message(msgspec.Struct, tag=True, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -53,16 +57,16 @@ class Credit(Message, frozen=True):
     tiles: int
 
 
-class Alive(Message, frozen=True):
+class KeepAlive(Message, frozen=True):
     """I am still here."""
 
 
-class Bye(Message, frozen=True):
+class Goodbye(Message, frozen=True):
     """I look no more."""
 
 
-class Command(Message, frozen=True):
-    """Something done to the world: a deed in people's terms, arguments as JSON (see `composing.py`)."""
+class CommandRequest(Message, frozen=True):
+    """Something done to the world: a request by name, its fields as JSON (see `agents/commands`)."""
 
     ticket: str
     what: str
@@ -130,7 +134,7 @@ class Tasks(Message, frozen=True):
     tasks: list[Task]
 
 
-class Halt(Message, frozen=True):
+class CancelTasks(Message, frozen=True):
     """What these tickets stand for need not be done."""
 
     tickets: list[str]
@@ -166,7 +170,7 @@ class Welcome(Message, frozen=True):
     hues: dict[str, int] = {}
 
 
-class Unknown(Message, frozen=True):
+class UnknownViewer(Message, frozen=True):
     """Who are you?"""
 
 
@@ -185,12 +189,16 @@ class Status(Message, frozen=True):
 
 
 class Answer(Message, frozen=True):
-    """To a ticket: the tick at which it takes effect or was true, why not (`line`), what was asked for (JSON, raw)."""
+    """The outcome of a ticket: the tick at which it takes effect or was true, and what was asked for (JSON, raw frame).
+
+    On failure `line` is one line for people and `code` the error's code (sandbox/errors.py); both are empty on success.
+    """
 
     ticket: str
     tick: int
     line: str = ""
     content: bytes = b"{}"
+    code: str = ""
 
 
 MESSAGES = tuple(
@@ -198,7 +206,7 @@ MESSAGES = tuple(
     for _, kind in inspect.getmembers(sys.modules[__name__], inspect.isclass)
     if issubclass(kind, Message) and kind is not Message
 )
-PROTOCOL = hashlib.blake2b(inspect.getsource(sys.modules[__name__]).encode(), digest_size=8).hexdigest()
+PROTOCOL_VERSION = hashlib.blake2b(inspect.getsource(sys.modules[__name__]).encode(), digest_size=8).hexdigest()
 """Stands for this whole page."""
 
 _encoder = msgspec.msgpack.Encoder()

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 from small import small_world
 
-from umwelt.agents.measures.cycles import SCENTED, Cycle, Meter
+from umwelt.agents.measures.cycles import SCENTED, Cycle, CycleMeter
 from umwelt.agents.open_world import begin
 from umwelt.agents.world_file import read_world
 from umwelt.sandbox.audit import world_digest
@@ -34,7 +34,7 @@ def plain_and_measured(world) -> tuple[int, int, list[Cycle]]:
     advance(plain, world.laws, WARM_TICKS + TICKS)
     region = begin(world)
     advance(region, world.laws, WARM_TICKS)
-    meter = Meter(world, region)
+    meter = CycleMeter(world, region)
     advance(region, meter.world.laws, TICKS)
     return world_digest(plain), world_digest(region), meter.cycles()
 

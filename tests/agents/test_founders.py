@@ -8,7 +8,7 @@ from small import TEXT
 
 from umwelt.agents.body.genome import BIRTH_ORGANS, MONSTER_GENES, PLANT_GENES
 from umwelt.agents.earth.genesis import organs_in, species_of
-from umwelt.agents.open_world import tick_zero
+from umwelt.agents.open_world import generate_world
 from umwelt.agents.world_file import WorldFile, parse_world
 from umwelt.sandbox.columns import Table
 
@@ -22,7 +22,7 @@ def world(before: str, after: str, seed: int = 5) -> WorldFile:
 
 
 def monsters(world: WorldFile) -> Table:
-    return tick_zero(world).tables["monsters"]
+    return generate_world(world).tables["monsters"]
 
 
 def genomes(count: int) -> list[np.ndarray]:
@@ -62,7 +62,7 @@ def test_one_genome_in_a_list_is_the_genome():
 def test_plants_have_genomes_too():
     listed = [bytes([number] * len(PLANT_GENES)).hex() for number in (1, 2, 3)]
     line = f'species = "weed"\nkind = "plant"\ncount = 30\ngenomes = {listed}'
-    plants = tick_zero(world('species = "reed"\ncount = 30', line)).tables["plants"]
+    plants = generate_world(world('species = "reed"\ncount = 30', line)).tables["plants"]
     genes, counts = np.unique(plants["genome"][plants["species"] == 1], return_counts=True)
     assert genes.tolist() == [1, 2, 3] and counts.tolist() == [10 * len(PLANT_GENES)] * 3
 

@@ -13,7 +13,7 @@ from test_life import only, open_ground, put, run_law
 from umwelt.agents.body.interface import MODULE, SEED_ALOFT
 from umwelt.agents.earth import parameters
 from umwelt.agents.earth.terrain import GroundSettings, elevation_of
-from umwelt.agents.open_world import begin, tick_zero
+from umwelt.agents.open_world import begin, generate_world
 from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.region import Torus
 from umwelt.sandbox.step import advance
@@ -70,7 +70,7 @@ def test_the_lie_of_the_land_is_a_pure_function_of_seed_and_settings():
     first, again, other = (elevation_of(Torus(80, 96), seed, ground) for seed in (4, 4, 5))
     assert (first == again).all() and (first != other).any()
     with pytest.raises(WorldFileError, match=r'ground.shape: unknown "iland": did you mean "islands"\?'):
-        tick_zero(golden(**{"ground.shape": "iland", "ground.channels": 2}))
+        generate_world(golden(**{"ground.shape": "iland", "ground.channels": 2}))
 
 
 def half_drowned(kind: str, x: float):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from carving import bundled
 
-from umwelt.agents.measures import MEASURES, measured
+from umwelt.agents.measures import MEASURES, measure_region
 from umwelt.agents.open_world import begin
 from umwelt.agents.world_file import read_world
 from umwelt.sandbox.step import advance
@@ -15,12 +15,12 @@ from umwelt.worlds import market
 def test_a_measure_tells_the_same_names_whoever_lives(measure):
     world = bundled("meadow", 64, 64, 1)
     region = begin(world)
-    first = measured(world, region, [measure])
+    first = measure_region(world, region, [measure])
     advance(region, world.laws, 20)
-    assert first and measured(world, region, [measure]).keys() == first.keys()
+    assert first and measure_region(world, region, [measure]).keys() == first.keys()
     for table in region.tables.values():
         table.keep(np.zeros(table.count, bool))
-    assert measured(world, region, [measure]).keys() == first.keys()
+    assert measure_region(world, region, [measure]).keys() == first.keys()
 
 
 def test_so_does_the_market_whether_anyone_trades_or_not():

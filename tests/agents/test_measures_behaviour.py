@@ -6,9 +6,9 @@ from carving import bundled
 from small import small_world
 
 from umwelt.agents.body.interface import STIMULI
-from umwelt.agents.measures import known
+from umwelt.agents.measures import without_nan
 from umwelt.agents.measures.behaviour import behaviour
-from umwelt.agents.measures.others import seen_by
+from umwelt.agents.measures.others import sensed_others
 from umwelt.agents.open_world import begin
 from umwelt.sandbox.laws.weather import DRYNESS
 from umwelt.sandbox.step import advance
@@ -70,7 +70,7 @@ def test_whom_one_saw_is_who_was_nearest_before_all_moved():
         advance(region, world.laws, 1)
         monsters = region.tables["monsters"]
         rows = np.flatnonzero(region.owned_rows("monsters") & (monsters["one"] == ONE))
-        others = seen_by(region, rows)
+        others = sensed_others(region, rows)
         for row, other in zip(rows.tolist(), others.tolist(), strict=True):
             (own,) = np.flatnonzero(ids == monsters["id"][row])
             away = (places - places[own] + sides // 2) % sides - sides // 2
@@ -129,7 +129,7 @@ def test_of_nobody_nothing_is_told_but_counts():
     world, region, _ = grazers_awake(0)
     found = behaviour(world, region)
     assert set(found) == set(behaviour(*grazers_awake(1)[:2])), "the same names as of somebody"
-    assert known(found) == {
+    assert without_nan(found) == {
         f"{species}.{name}": 0
         for species, other in (("grazer", "hunter"), ("hunter", "grazer"))
         for name in ("toward_food.count", "toward_strangers.count", f"toward_{other}.count", "falling_asleep")

@@ -90,7 +90,11 @@ def test_what_was_not_eaten_is_left_out_and_few_points_say_nothing():
 def test_the_slope_of_matching_and_its_error():
     food = [(12, 12), (8, 16), (6, 18), (5, 20)]
     rows = [
-        {"deeds.0.do.count": west, "deeds.1.do.count": east, "foragers.east_share": 0.1 + 0.8 * east / (west + east)}
+        {
+            "commands.0.do.count": west,
+            "commands.1.do.count": east,
+            "foragers.east_share": 0.1 + 0.8 * east / (west + east),
+        }
         for west, east in food
     ]
     found = matching(rows)

@@ -6,10 +6,10 @@ from small import small_world
 
 from umwelt.agents.body.genome import P_MARKER_A, P_MARKER_C
 from umwelt.agents.body.interface import MODULE, SEED_IN_GROUND, TISSUE
-from umwelt.agents.measures import known, measured
+from umwelt.agents.measures import measure_region, without_nan
 from umwelt.agents.measures.lines import line_through
 from umwelt.agents.measures.plant_figures import species_area, thinning
-from umwelt.agents.measures.plants import KIND_WIDTH, first_modules, sides_of
+from umwelt.agents.measures.plants import KIND_WIDTH, first_modules, square_sides
 from umwelt.agents.open_world import begin
 
 NOBODY = {f"founders.{at}.count": 0 for at in (1, 2, 3)}
@@ -53,7 +53,7 @@ def test_a_stand_is_told_by_plants_cells_and_tissue():
     plants["stem_id"][1], plants["stem_direction"][1] = plants["id"][0], 1
     plants["generation"][:] = [0, 1, 0, 0, 2, 0]
     plants["stage"][5] = SEED_IN_GROUND
-    found = measured(world, region, ["stand"])
+    found = measure_region(world, region, ["stand"])
     assert found == {
         "stand.plants": 4,
         "stand.density": 4 / 1536,
@@ -66,7 +66,7 @@ def test_a_stand_is_told_by_plants_cells_and_tissue():
 
 def test_a_bare_plot_has_no_mean_plant():
     world, region, _ = stood(0)
-    found = measured(world, region, ["stand", "kinds"])
+    found = measure_region(world, region, ["stand", "kinds"])
     assert found["stand.plants"] == found["stand.yield_count"] == found["kinds.8"] == found["placed.8"] == 0
     assert np.isnan(found["stand.mass_count"])
 
@@ -75,7 +75,7 @@ def test_kinds_are_counted_in_every_nested_square():
     world, region, plants = stood(4)
     plants["genome"][:, P_MARKER_A : P_MARKER_C + 1] = [[0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 127]]
     move(region, [0, 7, 8, 15], [0, 7, 8, 15])
-    found = measured(world, region, ["kinds"])
+    found = measure_region(world, region, ["kinds"])
     # of 24 squares of side 8 one holds two modules of a kind, one holds two of two kinds
     assert found["kinds.8"] == 3 / 24 and found["kinds.16"] == 2 / 6
     assert found["placed.8"] == pytest.approx(1 - (23 / 24) ** 3 + 1 / 24)
@@ -86,16 +86,16 @@ def test_a_kind_is_a_box_of_markers_in_which_all_are_kin():
     world, region, plants = stood(2)
     markers = slice(P_MARKER_A, P_MARKER_C + 1)
     plants["genome"][0, markers], plants["genome"][1, markers] = -128, KIND_WIDTH - 1 - 128
-    assert measured(world, region, ["kinds"])["kinds.16"] == 1 / 6
+    assert measure_region(world, region, ["kinds"])["kinds.16"] == 1 / 6
     plants["genome"][1, P_MARKER_C] += 1
-    assert measured(world, region, ["kinds"])["kinds.16"] == 2 / 6
+    assert measure_region(world, region, ["kinds"])["kinds.16"] == 2 / 6
     assert 3 * (KIND_WIDTH - 1) * 8 < 1024
     assert (plants["stage"] == MODULE).all()
 
 
 def test_squares_fill_the_world_without_a_rest():
-    assert list(sides_of(256, 256)) == [8, 16, 32, 64, 128, 256]
-    assert list(sides_of(48, 40)) == [8] and list(sides_of(30, 64)) == []
+    assert list(square_sides(256, 256)) == [8, 16, 32, 64, 128, 256]
+    assert list(square_sides(48, 40)) == [8] and list(square_sides(30, 64)) == []
 
 
 def test_a_line_is_found_with_its_error():
@@ -138,7 +138,7 @@ def test_yodas_stand_leaves_constant_yield_after_a_fall_of_less_than_a_quarter()
 def test_a_stand_that_died_out_and_one_that_never_was_have_figures_all_the_same():
     found = thinning(thinned(np.array([1.0, 0.5, 0.0]), np.array([4.0, 4.0, 0.0])))
     assert found["thinning.fall"] == 2 and np.isnan(found["thinning.slope"])
-    assert known(thinning(thinned(np.zeros(3), np.zeros(3)))) == {}
+    assert without_nan(thinning(thinned(np.zeros(3), np.zeros(3)))) == {}
 
 
 def areas(z, placed_z, first=3.0):
@@ -155,6 +155,6 @@ def test_z_is_the_power_of_area_at_the_end():
 
 
 def test_an_empty_world_has_no_z_and_a_forgotten_measure_is_named():
-    assert known(species_area({name: values * 0 for name, values in areas(0.25, 0.1).items()})) == {}
+    assert without_nan(species_area({name: values * 0 for name, values in areas(0.25, 0.1).items()})) == {}
     with pytest.raises(KeyError, match=r"kinds\.8"):
         species_area({"tick": np.arange(3.0)})

@@ -9,12 +9,12 @@ from umwelt.agents.body.genome import FIRST_WEIGHT
 from umwelt.agents.body.interface import DRIVES, STIMULI
 from umwelt.agents.hocl.programs import bundled_minds
 from umwelt.agents.open_world import begin
-from umwelt.agents.species.behaviour import check
-from umwelt.agents.species.hocl_behaviour import Mind, read_mind
+from umwelt.agents.species.behaviour import set_checking
+from umwelt.agents.species.hocl_behaviour import HoclBehaviour, read_hocl_behaviour
 from umwelt.agents.world_file import read_world
 from umwelt.cluster.fingerprint import seals_of
 from umwelt.cluster.launch.local import begin_run
-from umwelt.cluster.run.replay import step_together, together, whole_digest
+from umwelt.cluster.run.replay import digest_shards, load_shards, step_shards
 from umwelt.cluster.run.store import Entry
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import WorldFileError
@@ -42,7 +42,7 @@ def thought(region, program, **stimuli):
     table["stimuli"][rows] = 0
     for name, value in stimuli.items():
         table["stimuli"][rows, STIMULI.index(name)] = value
-    Mind(program, "tried").respond(region, rows)
+    HoclBehaviour(program, "tried").respond(region, rows)
     return {name: int(value) for name, value in zip(DRIVES, table["drives"][rows[0]], strict=True) if value}
 
 
@@ -54,12 +54,12 @@ def region():
 def program_of(tmp_path, text):
     path = tmp_path / "own.hocl"
     path.write_text(text)
-    read_mind.cache_clear()
-    return read_mind(str(path), "founders[5].behaviour")
+    read_hocl_behaviour.cache_clear()
+    return read_hocl_behaviour(str(path), "founders[5].behaviour")
 
 
 def test_what_is_sensed_is_dropped_in_and_what_is_left_is_done(region):
-    snail = read_mind("snail.hocl", "founders[5].behaviour")
+    snail = read_hocl_behaviour("snail.hocl", "founders[5].behaviour")
     assert thought(region, snail, hunger=400) == {"thrust": 18 << 3, "graze": 1024}
     assert thought(region, snail, thirst=80) == {
         "graze": 40 << 3,
@@ -72,7 +72,7 @@ def test_what_is_sensed_is_dropped_in_and_what_is_left_is_done(region):
 
 
 def test_a_founders_numbers_are_those_of_the_text_and_a_beings_own_decide(region):
-    snail = read_mind("snail.hocl", "founders[5].behaviour")
+    snail = read_hocl_behaviour("snail.hocl", "founders[5].behaviour")
     table = region.tables["monsters"]
     rows = np.flatnonzero(region.owned_rows("monsters"))
     count = len(snail.integers)
@@ -103,21 +103,21 @@ def test_drives_of_one_name_add_up_within_bounds_and_all_else_is_left_alone(regi
 def test_numbers_evolve_and_any_cut_gives_the_same_world(tmp_path):
     world = snails()
     region = begin(world)
-    check(region)  # asked again, in another order, one at a time
+    set_checking(region)  # asked again, in another order, one at a time
     advance(region, world.laws, 4)
     straight = begin(world)
     first = begin_run(world, tmp_path / "run").load(Entry(0, True), world.laws.layout(world))
-    one, three = together(world, first, 1), together(world, first, 3)
+    one, three = load_shards(world, first, 1), load_shards(world, first, 3)
     for _ in range(8):
         for portions in (one, three):
-            step_together(portions, [])
+            step_shards(portions, [])
     advance(straight, world.laws, 8)
-    assert whole_digest(one) == whole_digest(three)
-    assert audit.digest(straight) + straight.controls.digest() & audit.DIGEST_MASK == whole_digest(one)
+    assert digest_shards(one) == digest_shards(three)
+    assert audit.digest(straight) + straight.controls.digest() & audit.DIGEST_MASK == digest_shards(one)
     advance(straight, world.laws, 240)
     table = straight.tables["monsters"]
     born = straight.owned_rows("monsters") & (table["generation"] > 0)
-    numbers = read_mind("snail.hocl", "founders[5].behaviour").integers
+    numbers = read_hocl_behaviour("snail.hocl", "founders[5].behaviour").integers
     assert (table["genome"][born, FIRST_WEIGHT : FIRST_WEIGHT + len(numbers)] != numbers).any()
 
 
@@ -125,19 +125,19 @@ def test_numbers_evolve_and_any_cut_gives_the_same_world(tmp_path):
     ("reference", "said"),
     [
         ("nowhere.hocl", "nowhere.hocl: cannot be read: No such file or directory"),
-        ("wide.hocl", "wide.hocl: 300 in its rules: genes go from -128 to 127"),
+        ("wide.hocl", "wide.hocl: 300 in its rules: use -128 to 127, it is a gene"),
         ("bad.hocl", "bad.hocl:1:"),
     ],
 )
 def test_minds_that_cannot_be_are_one_line(tmp_path, monkeypatch, reference, said):
     monkeypatch.chdir(tmp_path)
-    read_mind.cache_clear()
+    read_hocl_behaviour.cache_clear()
     Path("wide.hocl").write_text('<replace-one "hunger":h::int by "thrust":300>')
     Path("bad.hocl").write_text("<replace x")
     with pytest.raises(WorldFileError, match=r"founders\[5\].behaviour: ") as refused:
         begin(read_world("pond", {**SMALL, "founders.5.behaviour": reference}))
     assert said in str(refused.value) and "\n" not in str(refused.value)
-    read_mind.cache_clear()
+    read_hocl_behaviour.cache_clear()
 
 
 def test_a_node_whose_file_of_a_mind_differs_is_told_from_the_others(tmp_path, monkeypatch):
@@ -145,13 +145,13 @@ def test_a_node_whose_file_of_a_mind_differs_is_told_from_the_others(tmp_path, m
     found = set()
     for number in (5, 6, 5):
         Path("own.hocl").write_text(f'<replace-one "hunger":h::int by "thrust":{number}>')
-        read_mind.cache_clear()
+        read_hocl_behaviour.cache_clear()
         found.add(seals_of(read_world("pond", {**SMALL, "founders.5.behaviour": "own.hocl"}))["species"])
-    read_mind.cache_clear()
+    read_hocl_behaviour.cache_clear()
     assert len(found) == 2
 
 
 def test_every_bundled_mind_can_be_read():
     assert "snail" in bundled_minds()
     for name in bundled_minds():
-        assert read_mind(f"{name}.hocl", "founders[0].behaviour").integers
+        assert read_hocl_behaviour(f"{name}.hocl", "founders[0].behaviour").integers

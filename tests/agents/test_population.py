@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from umwelt.agents import Agent, Monster, Plant, Population, World
-from umwelt.agents.mesa.agent_set import simple_names
+from umwelt.agents import Agent, AgentSet, Monster, Plant, World
+from umwelt.agents.mesa.column_functions import compared_attributes
 
 NAMES = ("unique_id", "sugar_count", "age_ticks", "species", "x_fixed")
 
@@ -105,12 +105,12 @@ def test_select_by_function_gives_what_objects_give(world, twin, function):
 
 
 def test_only_plain_comparisons_are_put_to_whole_columns():
-    assert simple_names(lambda a: (a.sugar_count > 50) | (a.species == 2)) == ["sugar_count", "species"]
-    assert simple_names(lambda a: a.sugar_count > LIMIT) == ["sugar_count"]
+    assert compared_attributes(lambda a: (a.sugar_count > 50) | (a.species == 2)) == ["sugar_count", "species"]
+    assert compared_attributes(lambda a: a.sugar_count > LIMIT) == ["sugar_count"]
     dice = Random(1)
-    assert simple_names(lambda a: a.sugar_count > dice.random()) == []
-    assert simple_names(lambda a: a.sugar_count > 1 and a.species) == []
-    assert simple_names(lambda a: a.sugar_count / a.species > 1) == []
+    assert compared_attributes(lambda a: a.sugar_count > dice.random()) == []
+    assert compared_attributes(lambda a: a.sugar_count > 1 and a.species) == []
+    assert compared_attributes(lambda a: a.sugar_count / a.species > 1) == []
 
 
 def test_a_function_with_dice_is_asked_for_each_being(world):
@@ -241,7 +241,7 @@ def test_populations_are_copied_but_never_pickled(world):
 
 def test_sets_of_handles_hold_them():
     world = World.load("golden", seed=4, width=32, height=32)
-    some = Population([world.agents[at] for at in (1, 4)])
+    some = AgentSet([world.agents[at] for at in (1, 4)])
     assert ids(some) == [ids(world.agents)[1], ids(world.agents)[4]]
     assert some["sugar_count"].tolist() == some.get("sugar_count")
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from umwelt.agents import Column, Drives, Monster, World, compiled, dot
 from umwelt.agents.body.interface import DRIVES, STIMULI
 from umwelt.agents.open_world import torus_of
-from umwelt.agents.species.behaviour import edges_of, register
+from umwelt.agents.species.column_access import window_bounds
+from umwelt.agents.species.references import register_class
 from umwelt.agents.world_file import parse_world
 from umwelt.sandbox.errors import SpeciesError, WorldFileError
 
@@ -100,7 +101,7 @@ def test_the_check_passes_honest_species_and_changes_nothing(cls):
 
 @pytest.mark.parametrize("cls", [Plain, Fast, Swarm])
 def test_species_run_the_same_in_four_regions_and_with_rows_shuffled(cls):
-    world = golden(32, 32, **{"founders.3.behaviour": register(cls)})
+    world = golden(32, 32, **{"founders.3.behaviour": register_class(cls)})
     alone = whole(world)
     quartered = carved(alone[0], world, quarters(torus_of(world)), 1)
     run_together(alone, world, 8, 1)
@@ -263,8 +264,8 @@ TEXT = 'width = 32\nheight = 32\nseed = 1\n[[founders]]\nspecies = "grass"\ncoun
         ("no_such_module:Shy", "cannot import no_such_module"),
         ("json:Shy", 'json has no "Shy"'),
         ("json", 'write "package.module:name"'),
-        ("json:dumps", "no Monster"),
-        ("umwelt.agents:World", "World is no Monster"),
+        ("json:dumps", "not a Monster"),
+        ("umwelt.agents:World", "World is not a Monster"),
         ("umwelt.agents:Monster", "Monster has no respond"),
     ],
 )
@@ -290,7 +291,7 @@ def test_columns_that_clash_are_named():
         small({"grazer": one})
     first = _species(answer_nothing, "First", columns={"fear": Column("int8")})
     second = _species(answer_nothing, "Second", columns={"fear": Column("int16")})
-    with pytest.raises(WorldFileError, match=r"founders\[4\].behaviour: Second.fear is declared otherwise by First"):
+    with pytest.raises(WorldFileError, match=r"founders\[4\].behaviour: Second.fear is declared differently by First"):
         small({"grazer": first, "hunter": second})
     shared = _species(answer_nothing, "Shared", columns={"fear": Column("int8")})
     assert "fear" in monsters(small({"grazer": first, "hunter": shared}))
@@ -431,9 +432,9 @@ def test_drives_are_rounded_to_1024ths_and_clamped(turns):
 
 
 def _behaviours(cls):
-    from umwelt.agents.species.behaviour import behaviours_for
+    from umwelt.agents.species.references import behaviours_for
 
-    return behaviours_for([register(cls)]).own[0]
+    return behaviours_for([register_class(cls)]).own[0]
 
 
 _REGION = World.load("golden", seed=2, width=32, height=32).region
@@ -442,11 +443,11 @@ _REGION = World.load("golden", seed=2, width=32, height=32).region
 @settings(max_examples=30, deadline=None)
 @given(st.dictionaries(st.sampled_from(STIMULI), st.integers(-(1 << 20), 1 << 20), max_size=8))
 def test_the_dot_product_is_exact_for_one_being_and_for_many(weights):
-    from umwelt.agents.species.species import Sight
+    from umwelt.agents.species.species import Stimuli
 
     monsters = _REGION.tables["monsters"]
     monsters["stimuli"][:] = np.arange(monsters["stimuli"].size).reshape(monsters["stimuli"].shape) % 2049 - 1024
-    many, one = Sight(), Sight()
+    many, one = Stimuli(), Stimuli()
     many.raw.values = monsters["stimuli"].T.astype(np.int64)
     one.raw.values = monsters["stimuli"][3].tolist()
     wanted = sum(weight * int(monsters["stimuli"][3, STIMULI.index(name)]) for name, weight in weights.items())
@@ -459,12 +460,12 @@ def test_the_dot_product_is_exact_for_one_being_and_for_many(weights):
 
 
 def test_the_dot_product_refuses_floats_and_unknown_names():
-    from umwelt.agents.species.species import Sight
+    from umwelt.agents.species.species import Stimuli
 
     with pytest.raises(SpeciesError, match="float64"):
         dot([0.5], [1])
     with pytest.raises(SpeciesError, match="hungre"):
-        Sight().dot({"hungre": 1})
+        Stimuli().dot({"hungre": 1})
 
 
 class Gambler(Monster):
@@ -500,7 +501,7 @@ def test_positions_are_told_in_the_coordinates_of_the_world():
     world.step()
     grazers = world.agents_by_type[Where].select(lambda being: being.age_ticks > 0)
     assert [being.at for being in grazers] == [before[being.unique_id] for being in grazers]
-    assert edges_of(world.region)[3] == 32 * 1024
+    assert window_bounds(world.region)[3] == 32 * 1024
     assert grazers["at"].max() < 32 * 1024
 
 
@@ -524,7 +525,7 @@ def test_a_drive_that_is_not_one_number_is_refused_at_every_speed(turn):
             return Drives(turn=turn)
 
     for cls in (answering(lambda: Drives(turn=turn)), AtOnce):
-        with pytest.raises(SpeciesError, match=r"its drive turn (is one number|has .* numbers for)"):
+        with pytest.raises(SpeciesError, match=r"its drive turn (is not a number|has shape .* for)"):
             run(small({"grazer": cls}), 1)
 
 
@@ -544,7 +545,7 @@ def test_whatever_an_answer_raises_becomes_one_line():
 def test_a_module_that_leaves_python_is_refused(tmp_path, monkeypatch):
     (tmp_path / "leaving_at_once.py").write_text("import sys\nsys.exit(0)\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(WorldFileError, match="cannot import leaving_at_once: SystemExit: 0: mend that module"):
+    with pytest.raises(WorldFileError, match="cannot import leaving_at_once: SystemExit: 0: fix that module"):
         World.load("golden", **SMALL, founders__3__behaviour="leaving_at_once:Shy")
 
 
@@ -559,11 +560,11 @@ def test_a_column_that_cannot_be_is_refused(wrong):
 @pytest.mark.parametrize(
     ("species", "expected"),
     [
-        ({"grazer": 5}, "5 is a int, no class"),
-        ({"grazer": object()}, "is a object, no class: give the class itself"),
+        ({"grazer": 5}, "5 is a int, not a class"),
+        ({"grazer": object()}, "is a object, not a class: give the class itself"),
         ([Monster], "name the founders"),
-        ({5: Monster}, "5 is no name of founders"),
-        ({"grazer": int}, "int is no Monster"),
+        ({5: Monster}, "5 is not a name of founders"),
+        ({"grazer": int}, "int is not a Monster"),
     ],
     ids=["number", "instance", "list", "number as name", "other class"],
 )

@@ -3,7 +3,7 @@
 from carving import golden
 
 from umwelt.agents.body.genome import FIRST_WEIGHT
-from umwelt.agents.earth.brain import wired
+from umwelt.agents.earth.brain import wire
 from umwelt.agents.earth.genesis import species_of
 
 HIDDEN, BITE = {"hunger": 110, "memory_3": -7}, {"1": 90}
@@ -15,7 +15,7 @@ def genome_of_hunters(**more):
 
 def test_wires_of_a_blank_are_its_whole_net():
     genome = genome_of_hunters(like="blank", wires={"1": HIDDEN, "bite": BITE})
-    assert (genome[FIRST_WEIGHT:] == wired([{}, HIDDEN], {"bite": {1: 90}})[FIRST_WEIGHT:]).all()
+    assert (genome[FIRST_WEIGHT:] == wire([{}, HIDDEN], {"bite": {1: 90}})[FIRST_WEIGHT:]).all()
 
 
 def test_wires_change_the_weights_that_they_name_and_no_others():

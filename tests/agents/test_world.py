@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from carving import golden
 
-from umwelt.agents import Agent, Column, Drives, Monster, Plant, Population, World
-from umwelt.agents.open_world import begin, tried_small
+from umwelt.agents import Agent, AgentSet, Column, Drives, Monster, Plant, World
+from umwelt.agents.open_world import begin, try_small_world
 from umwelt.agents.world_file import bundled_worlds, parse_world, read_world
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import SnapshotError, UmweltError, WorldFileError
@@ -387,7 +387,7 @@ def test_a_plain_model_takes_the_same_course_as_in_mesa_itself():
     theirs, wanted = economy(mesa.Model, MesaWalker)
     assert course == wanted
     assert ours.steps == theirs.steps == 10
-    assert type(ours.agents) is Population
+    assert type(ours.agents) is AgentSet
     assert ours.agents["wealth"].tolist() == theirs.agents.get("wealth")
     rich = ours.agents["wealth"] > 10
     assert ours.agents.select(rich).get("wealth") == [wealth for wealth in theirs.agents.get("wealth") if wealth > 10]
@@ -442,7 +442,7 @@ def test_what_the_package_offers_is_found():
         ("golden", {"seed": "x"}, 'seed = "x": write a whole number'),
         ("golden", {"seed": 1.5}, "seed = 1.5: write a whole number"),
         ("golden", {"width": np.float64(1.5)}, "width = 1.5: write a whole number"),
-        ("golden", {"width": None}, "width = None: world files know no such value"),
+        ("golden", {"width": None}, "width = None: world files have no such value"),
     ],
 )
 def test_what_describes_no_world_is_refused(world, more, expected):
@@ -451,7 +451,7 @@ def test_what_describes_no_world_is_refused(world, more, expected):
 
 
 def test_a_folder_that_is_no_snapshot_is_refused(tmp_path, monkeypatch):
-    with pytest.raises(WorldFileError, match="is no snapshot: give what"):
+    with pytest.raises(WorldFileError, match="is not a snapshot: give what"):
         World.load(tmp_path)
     (tmp_path / "golden").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -489,7 +489,7 @@ def test_matter_cannot_be_set_below_nothing():
 @pytest.mark.parametrize("name", bundled_worlds())
 def test_every_bundled_world_runs_in_small_and_loses_nothing(name):
     world = read_world(name)
-    before, after = tried_small(world), tried_small(world, 30)
+    before, after = try_small_world(world), try_small_world(world, 30)
     for table in after.tables.values():  # else its kernels would be compiled anew by every process
         record = table.schema.record
         assert getattr(sys.modules[table.schema.module], record.__name__) is record

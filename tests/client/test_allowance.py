@@ -8,8 +8,8 @@ from carving import golden
 from town import Town
 
 from umwelt.client.connection.api import connect
-from umwelt.client.connection.connection import Core
-from umwelt.client.connection.rate_limit import BURST_S, CREDIT, SILENT_S, Allowance
+from umwelt.client.connection.connection import GatewayLink
+from umwelt.client.connection.rate_limit import BURST_S, CREDIT, SILENT_S, CreditLimit
 from umwelt.cluster.view.tiles import BODIES, DENSITIES, Topic, read_head
 from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.errors import RunError
@@ -26,28 +26,28 @@ class Gateway:
         self.coming: list[tuple[float, int]] = []
         self.came: list[tuple[float, int]] = []
 
-    def turn(self, allowance: Allowance, now_s: float) -> None:
+    def turn(self, limit: CreditLimit, now_s: float) -> None:
         while self.credit > 0:
             self.credit -= 1
             self.coming.append((now_s + self.way_s, next(self.sizes)))
         while self.coming and self.coming[0][0] <= now_s:
             _, size = self.coming.pop(0)
-            allowance.took(size, now_s)
+            limit.record_tile(size, now_s)
             self.came.append((now_s, size))
 
     def bytes(self, from_s: float, to_s: float) -> int:
         return sum(size for at, size in self.came if from_s < at <= to_s)
 
 
-def lived(allowance: Allowance, gateway: Gateway, seconds: float, watch_every_s: float = 1e9) -> None:
+def lived(limit: CreditLimit, gateway: Gateway, seconds: float, watch_every_s: float = 1e9) -> None:
     now_s = watched_s = 0.0
-    gateway.credit = allowance.anew(now_s)
+    gateway.credit = limit.restart(now_s)
     while now_s < seconds:
-        gateway.turn(allowance, now_s)
+        gateway.turn(limit, now_s)
         now_s += TURN_S
-        gateway.credit += allowance.more(now_s)
-        if now_s - watched_s > watch_every_s or allowance.doubtful(now_s):
-            watched_s, gateway.credit = now_s, allowance.anew(now_s)
+        gateway.credit += limit.grant(now_s)
+        if now_s - watched_s > watch_every_s or limit.is_doubtful(now_s):
+            watched_s, gateway.credit = now_s, limit.restart(now_s)
 
 
 def tile_sizes(least: int, most: int, seed: int = 3):
@@ -60,8 +60,8 @@ def tile_sizes(least: int, most: int, seed: int = 3):
 @pytest.mark.parametrize("bytes_per_s", [3e4, 3e5, 2e6])
 @pytest.mark.parametrize("least", [500, 19_000])
 def test_as_many_bytes_come_as_are_allowed_and_no_more(bytes_per_s, least, way_s):
-    allowance, gateway = Allowance(bytes_per_s), Gateway(tile_sizes(least, 20_000), way_s)
-    lived(allowance, gateway, 30.0)
+    limit, gateway = CreditLimit(bytes_per_s), Gateway(tile_sizes(least, 20_000), way_s)
+    lived(limit, gateway, 30.0)
     assert 0.93 < gateway.bytes(2.0, 30.0) / (28.0 * bytes_per_s) < 1.05
     for begin_s in range(5, 28):
         most = (1.0 + BURST_S) * bytes_per_s + 2 * 20_000
@@ -79,8 +79,8 @@ def unlike_sizes(seed: int = 3):
 
 @pytest.mark.parametrize("watch_every_s", [0.15, 1e9])
 def test_tiles_that_are_large_only_now_and_then_come_as_evenly(watch_every_s):
-    allowance, gateway = Allowance(2e5), Gateway(unlike_sizes())
-    lived(allowance, gateway, 60.0, watch_every_s)
+    limit, gateway = CreditLimit(2e5), Gateway(unlike_sizes())
+    lived(limit, gateway, 60.0, watch_every_s)
     assert 0.9 < gateway.bytes(2.0, 60.0) / (58.0 * 2e5) < 1.05
     most = max(gateway.bytes(begin_s / 4, begin_s / 4 + 2.0) for begin_s in range(20, 230))
     assert most < (2.0 + 2 * BURST_S) * 2e5
@@ -89,58 +89,58 @@ def test_tiles_that_are_large_only_now_and_then_come_as_evenly(watch_every_s):
 @pytest.mark.parametrize("way_s", [0.0, 0.05, 0.3])
 @pytest.mark.parametrize("watch_every_s", [0.03, 0.2, 1.1])
 def test_who_looks_elsewhere_all_the_time_gets_no_more_either(watch_every_s, way_s):
-    allowance, gateway = Allowance(3e5), Gateway(tile_sizes(2000, 9000), way_s)
-    lived(allowance, gateway, 30.0, watch_every_s)
+    limit, gateway = CreditLimit(3e5), Gateway(tile_sizes(2000, 9000), way_s)
+    lived(limit, gateway, 30.0, watch_every_s)
     assert 0.8 < gateway.bytes(2.0, 30.0) / (28.0 * 3e5) < 1.05
 
 
 def test_credit_that_was_lost_is_given_again():
-    allowance = Allowance(1e5)
-    given = allowance.anew(0.0)
+    limit = CreditLimit(1e5)
+    given = limit.restart(0.0)
     assert given > 0
-    again = allowance.anew(0.01)  # in the place of the first, of which nobody knows whether it is under way
-    assert again == 0 and not allowance.doubtful(SILENT_S)
-    assert allowance.doubtful(SILENT_S + 0.05)
-    assert allowance.anew(SILENT_S + 0.05) == given and not allowance.doubtful(100.0)
+    again = limit.restart(0.01)  # in the place of the first, of which nobody knows whether it is under way
+    assert again == 0 and not limit.is_doubtful(SILENT_S)
+    assert limit.is_doubtful(SILENT_S + 0.05)
+    assert limit.restart(SILENT_S + 0.05) == given and not limit.is_doubtful(100.0)
 
 
 def test_without_a_bound_credit_is_for_so_many_tiles_at_once():
-    allowance = Allowance(None)
-    assert allowance.anew(0.0) == CREDIT
+    limit = CreditLimit(None)
+    assert limit.restart(0.0) == CREDIT
     for _ in range(CREDIT // 4 - 1):
-        allowance.took(10**9, 0.1)
-        assert allowance.more(0.1) == 0
-    allowance.took(10**9, 0.1)
-    assert allowance.more(0.1) == CREDIT // 4 and allowance.more(0.1) == 0
-    assert not allowance.doubtful(1e9)
-    allowance.not_given(CREDIT // 4)
-    assert allowance.more(0.1) == CREDIT // 4
+        limit.record_tile(10**9, 0.1)
+        assert limit.grant(0.1) == 0
+    limit.record_tile(10**9, 0.1)
+    assert limit.grant(0.1) == CREDIT // 4 and limit.grant(0.1) == 0
+    assert not limit.is_doubtful(1e9)
+    limit.revert(CREDIT // 4)
+    assert limit.grant(0.1) == CREDIT // 4
 
 
 def test_a_bound_may_change_at_any_time():
-    allowance, gateway = Allowance(1e6), Gateway(tile_sizes(5000, 9000))
-    lived(allowance, gateway, 5.0)
-    allowance.bound(1e5, 5.0)
-    gateway.credit, now_s = allowance.anew(5.0), 5.0
+    limit, gateway = CreditLimit(1e6), Gateway(tile_sizes(5000, 9000))
+    lived(limit, gateway, 5.0)
+    limit.set_limit(1e5, 5.0)
+    gateway.credit, now_s = limit.restart(5.0), 5.0
     while now_s < 15.0:
-        gateway.turn(allowance, now_s)
+        gateway.turn(limit, now_s)
         now_s += TURN_S
-        gateway.credit += allowance.more(now_s)
+        gateway.credit += limit.grant(now_s)
     assert 0.9 < gateway.bytes(6.0, 15.0) / (9.0 * 1e5) < 1.06
-    allowance.bound(None, now_s)
-    assert allowance.anew(now_s) == CREDIT
+    limit.set_limit(None, now_s)
+    assert limit.restart(now_s) == CREDIT
 
 
 @pytest.mark.parametrize("wrong", [0, -5.0, float("nan"), float("inf")])
 def test_bounds_that_are_none_are_one_line(tmp_path, wrong):
     with pytest.raises(RunError, match=r"bytes_per_s = .*: give more than 0, or None"):
-        Core(f"ipc://{tmp_path}/nobody", bytes_per_s=wrong)
+        GatewayLink(f"ipc://{tmp_path}/nobody", bytes_per_s=wrong)
 
 
 # --- over sockets
 
 
-def rate(core: Core, seconds: float) -> float:
+def rate(core: GatewayLink, seconds: float) -> float:
     """Bytes a second that come."""
     began, began_s = core.received_bytes, time.monotonic()
     time.sleep(seconds)
@@ -158,7 +158,7 @@ ALL = [Topic(BODIES, layer, y, x) for layer in range(15) for y in range(2) for x
 
 def test_a_gateway_sends_no_more_than_is_allowed_and_more_without_a_bound(town):
     with connect(town.address) as world:
-        core = world._core
+        core = world.link
         core.watch(LIVE, ALL)
         time.sleep(1.0)
         free = rate(core, 3.0)
@@ -173,7 +173,7 @@ def test_a_gateway_sends_no_more_than_is_allowed_and_more_without_a_bound(town):
                 break
         assert held > 0.9 * bound, (held, bound)
         newest = [max(read_head(frame)[0].tick for frame in core.tile(LIVE, topic)[1]) for topic in ALL]
-        behind_s = 2 * len(ALL) * core._allowance.tile_bytes / bound
+        behind_s = 2 * len(ALL) * core._tiles.limit.tile_bytes / bound
         assert town.tick() - max(newest) < 50 and town.tick() - min(newest) < 50 * (behind_s + 2)
         world.bytes_per_s = None
         time.sleep(0.5)
@@ -183,7 +183,7 @@ def test_a_gateway_sends_no_more_than_is_allowed_and_more_without_a_bound(town):
 @pytest.mark.parametrize("bytes_per_s", [None, 1e6])
 def test_what_is_dropped_and_wanted_again_at_once_comes_again_from_a_world_at_rest(town, bytes_per_s):
     with connect(town.address, bytes_per_s=bytes_per_s) as world:
-        core, few = world._core, ALL[:4]
+        core, few = world.link, ALL[:4]
         world.wait(world.pause(), 20)
         core.watch(LIVE, few)
         for _ in range(12):
@@ -199,7 +199,7 @@ def test_what_is_dropped_and_wanted_again_at_once_comes_again_from_a_world_at_re
 def test_a_bound_from_the_beginning_holds_while_one_looks_about(town):
     bound = 40_000.0
     with connect(town.address, bytes_per_s=bound) as world:
-        core = world._core
+        core = world.link
         began, began_s, shown = core.received_bytes, time.monotonic(), ALL[:20]
         core.watch(LIVE, shown)
         while time.monotonic() - began_s < 6.0:

@@ -10,13 +10,14 @@ import pytest
 from simulation import undisturbed
 from town import Town, attended
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
+from umwelt.agents.commands.drop import Drop
 from umwelt.client.connection.api import Connection, connect, connect_async
 from umwelt.cluster.process import announce
-from umwelt.cluster.run.replay import region_at
+from umwelt.cluster.run.replay import restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.wire.keys import make_keys
-from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.errors import CommandError, RunError, UmweltError
 
 HEIGHT, WIDTH = 96, 80  # as conftest.py has them
 
@@ -26,9 +27,9 @@ def some(world: Connection, table: str = "monsters") -> list[int]:
 
 
 def the_same_alone(town: Town) -> None:
-    """Every digest is that of a world of one with the journalled deeds."""
+    """Every digest is that of a world of one with the journalled commands."""
     last = max(town.disk.digests)
-    digests, _ = undisturbed(town.world, last, [deed for _, deed in town.disk.deeds])
+    digests, _ = undisturbed(town.world, last, [command for _, command in town.disk.commands])
     assert town.disk.digests == {tick: digests[tick] for tick in town.disk.digests} and last > 8
 
 
@@ -37,13 +38,13 @@ def the_same_alone(town: Town) -> None:
 
 def test_what_is_asked_is_what_one_region_would_say(resting, town):
     status = resting.status()
-    _, region = undisturbed(town.world, status["tick"], [deed for _, deed in town.disk.deeds])
+    _, region = undisturbed(town.world, status["tick"], [command for _, command in town.disk.commands])
     table, own = region.tables["monsters"], region.owned_rows("monsters")
     wanted = own & (table["sugar_count"] > 60)
     found = resting.query(where=[("sugar_count", ">", 60)], columns=["y", "x", "sugar_count", "organs"])
     order = np.flatnonzero(wanted)[np.argsort(table["id"][wanted])]
-    assert found["id"].tolist() == table["id"][order].tolist() and 0 < found["total"] < own.sum()
-    assert found["tick"] == status["tick"] == region.tick
+    assert found["id"].tolist() == table["id"][order].tolist() and 0 < found.total < own.sum()
+    assert found.tick == status["tick"] == region.tick
     assert (found["organs"] == table["organs"][order]).all()
     rim = region.halo_cells
     assert found["y"].tolist() == ((table["y_fixed"][order] >> 10) - rim).tolist()
@@ -51,7 +52,7 @@ def test_what_is_asked_is_what_one_region_would_say(resting, town):
     counts = resting.count()
     assert sum(counts["plants"].values()) == np.count_nonzero(region.owned_rows("plants"))
     being = resting.fetch(found["id"][0])
-    assert being["row"] == deeds.fetched(region, int(found["id"][0]))["row"] and resting.fetch(1) is None
+    assert being["row"] == commands.fetch(region, int(found["id"][0]))["row"] and resting.fetch(1) is None
 
 
 def test_a_view_joins_what_several_nodes_show(resting):
@@ -102,10 +103,10 @@ def test_mistakes_are_one_line(world):
         (lambda: world.move(1, 5, 5), "no such being"),
         (lambda: world.leave("nobody"), "no node of that name"),
         (lambda: world.step(0), "step 0"),
-        (lambda: world.show(1 << 40), "has reached tick|knows no run folder"),
+        (lambda: world.show(1 << 40), "has reached tick|has no run folder"),
         (lambda: world.wait(1 << 40, 0.3), "see whether the world is paused"),
     ):
-        with pytest.raises(RunError, match=said) as refused:
+        with pytest.raises(UmweltError, match=said) as refused:
             wrong()
         assert "\n" not in str(refused.value)
 
@@ -117,7 +118,7 @@ def test_every_command_changes_the_world_as_journalled_and_tells_the_tick(world,
     monsters, plants = some(world), some(world, "plants")
     genome = world.fetch(monsters[0])["row"]["genome"]
     hunter_genome = np.frombuffer(genome, np.int8)
-    before = len(town.disk.deeds)
+    before = len(town.disk.commands)
     said = [
         world.drop(3, 4, "water", 500),
         world.paint(10, 70, 20, 20, "mineral", 77),
@@ -130,13 +131,13 @@ def test_every_command_changes_the_world_as_journalled_and_tells_the_tick(world,
         world.wound(monsters[2], 9),
         world.drive(monsters[3], thrust=1.0, turn=-0.5),
         world.set_rate("decay", 0.5),
-        world.do(deeds.Drop(1, 1, "sugar", 5), deeds.Drop(1, 2, "sugar", 6)),
+        world.do(Drop(1, 1, "sugar", 5), Drop(1, 2, "sugar", 6)),
         world.release(monsters[3]),
         world.set_rate("decay", None),
     ]
-    journalled = [deed for _, deed in town.disk.deeds][before:]
-    assert [deed.tick for deed in journalled] == sorted([*said, said[11]])
-    kinds = [type(deeds.read(deed.content)).__name__ for deed in journalled]
+    journalled = [command for _, command in town.disk.commands][before:]
+    assert [command.tick for command in journalled] == sorted([*said, said[11]])
+    kinds = [type(commands.decode(command.content)).__name__ for command in journalled]
     assert kinds == [
         "Drop",
         "Paint",
@@ -270,10 +271,11 @@ def test_a_closed_connection_says_so(town):
 def test_an_answer_that_does_not_come_is_one_line(town):
     with connect(town.address, timeout_s=20) as world:
         world.timeout_s = 0.5
-        town.do(lambda: setattr(town.gateway, "_map", None) or setattr(town.gateway, "_take_report", lambda r: None))
+        link = town.gateway.coordinator
+        town.do(lambda: setattr(link, "node_map", None) or setattr(link, "take_report", lambda report, now_s: None))
         with pytest.raises(RunError, match=r"no answer to a question within 0\.5 s"):
             world.count()
-        town.do(lambda: delattr(town.gateway, "_take_report"))
+        town.do(lambda: delattr(link, "take_report"))
 
 
 # --- awaited
@@ -293,7 +295,7 @@ def test_the_same_can_be_awaited(town):
                 assert view.tick >= 0
                 if seen == 3:
                     break
-            with pytest.raises(RunError, match="gold"):
+            with pytest.raises(CommandError, match="gold"):
                 await world.drop(1, 1, "gold", 2)
 
     asyncio.run(life())
@@ -319,10 +321,10 @@ def test_a_moment_of_the_past_is_shown_beside_the_running_world(run):
         assert 0 in [one["tick"] for one in world.snapshots()]
         for at in (tick, tick + 1):
             moment = world.show(at)
-            _, region, _ = region_at(Store(folder), at)
+            _, region, _ = restore_region(Store(folder), at)
             found = moment.query(columns=["sugar_count"])
             table, own = region.tables["monsters"], region.owned_rows("monsters")
-            assert found["tick"] == at and sorted(table["id"][own].tolist()) == found["id"].tolist()
+            assert found.tick == at and sorted(table["id"][own].tolist()) == found["id"].tolist()
             assert (moment.field("sugar") == region.owned_view("sugar")).all()
             view = next(moment.watch((0, 0, 64, 64), layers=["sugar"]))
             assert view.tick == at and view.complete
@@ -333,7 +335,7 @@ def test_a_moment_of_the_past_is_shown_beside_the_running_world(run):
         with pytest.raises(RunError, match="has reached tick"):
             world.show(reached + 100_000)
         made = Path(world.fork(tick))
-        assert region_at(Store(made), None)[1].tick == tick
+        assert restore_region(Store(made), None)[1].tick == tick
         for path in sorted(made.rglob("*"), reverse=True):
             path.unlink() if path.is_file() else path.rmdir()
         made.rmdir()
@@ -355,6 +357,6 @@ def test_the_last_word_is_stop(run):
         world.save()
         world.stop()
     end_s = time.monotonic() + 60
-    while not engine.resting:
+    while not engine.finished:
         assert time.monotonic() < end_s
         time.sleep(0.05)

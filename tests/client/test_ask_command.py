@@ -8,7 +8,7 @@ import pytest
 from carving import golden
 from town import Town
 
-from umwelt.client.commands.ask import arguments_of
+from umwelt.client.commands.ask import read_arguments
 from umwelt.client.commands.cli import main
 from umwelt.client.connection.api import connect
 
@@ -92,4 +92,4 @@ def test_a_mistake_is_one_line(town, capsys, arguments, line):
 
 def test_values_are_json_where_they_can_be():
     given = ["3", "-1.5", "grazer", "1,2,3,4", '"5"', "[1, 2]", "a=1", "b=x=y", "c="]
-    assert arguments_of(given) == ([3, -1.5, "grazer", [1, 2, 3, 4], "5", [1, 2]], {"a": 1, "b": "x=y", "c": ""})
+    assert read_arguments(given) == ([3, -1.5, "grazer", [1, 2, 3, 4], "5", [1, 2]], {"a": 1, "b": "x=y", "c": ""})

@@ -9,11 +9,11 @@ from small import small_run
 
 from umwelt.agents.measures.cycles import Turnover
 from umwelt.agents.world_file import read_world
-from umwelt.client.commands.audit import _residence
+from umwelt.client.commands.audit import _format_residence
 from umwelt.client.commands.cli import main
 from umwelt.cluster.launch.local import begin_run
-from umwelt.cluster.run.audit import Round
-from umwelt.cluster.run.replay import region_at
+from umwelt.cluster.run.audit import CycleResult
+from umwelt.cluster.run.replay import restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.sandbox import snapshot
 
@@ -57,7 +57,7 @@ def test_json_is_one_object_with_all_of_it(run, capsys):
 def test_a_molecule_too_many_is_one_line_and_exit_code_1(run, capsys, tmp_path):
     folder = Path(shutil.copytree(run, tmp_path / "other"))
     store = Store(folder)
-    world, region, _ = region_at(store, 16)
+    world, region, _ = restore_region(store, 16)
     region.owned_view("mineral")[3, 3] += 1
     shutil.rmtree(store.path(16))
     snapshot.save(store.path(16), region, world.text, world.name)
@@ -85,7 +85,7 @@ def test_mistakes_are_one_line(capsys, arguments, line):
 
 
 def test_a_pool_that_nothing_left_is_said_to_hold_for_longer_than_was_measured():
-    went = Round(0, 90, 60, [], [])
-    assert _residence(Turnover("resin", 90, 5, 5, 450, 0, 0), went) == ("more than 90", "more than 1.5")
-    assert _residence(Turnover("resin", 90, 0, 0, 0, 0, 0), went) == ("", "")
-    assert _residence(Turnover("resin", 90, 0, 0, 4500, 5, 5), went) == ("900", "15")
+    went = CycleResult(0, 90, 60, [], [])
+    assert _format_residence(Turnover("resin", 90, 5, 5, 450, 0, 0), went) == ("more than 90", "more than 1.5")
+    assert _format_residence(Turnover("resin", 90, 0, 0, 0, 0, 0), went) == ("", "")
+    assert _format_residence(Turnover("resin", 90, 0, 0, 4500, 5, 5), went) == ("900", "15")

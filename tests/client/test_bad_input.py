@@ -9,7 +9,7 @@ import pytest
 from small import TEXT
 
 from umwelt.agents import world_file
-from umwelt.agents.open_world import begin, tried_small
+from umwelt.agents.open_world import begin, try_small_world
 from umwelt.agents.world_file import read_world
 from umwelt.client.commands.cli import main
 from umwelt.sandbox import region
@@ -69,8 +69,8 @@ BAD = {
         'laws = "no_such:laws": cannot import',
     ),
     "unknown founder": (instead(HUNTER, 'species = "huntr"'), 'unknown "huntr": did you mean "hunter"?'),
-    "size below 32": (instead("width = 48", "width = 31"), "width = 31: at least 32 cells are needed"),
-    "more cells than have ids": (instead("width = 48", "width = 1000000000"), "width = 1000000000: at most"),
+    "size below 32": (instead("width = 48", "width = 31"), "width = 31: use at least 32 cells"),
+    "more cells than have ids": (instead("width = 48", "width = 1000000000"), "width = 1000000000: use at most"),
     "negative count": (instead("count = 200", "count = -1"), "founders[0].count = -1: use 0 or more"),
     "negative molecules": (f"{TEXT}\n[ground]\nmineral = -4", "ground.mineral = -4: use 0 or more"),
     "negative molecules of one's own": (f"{TEXT}\n[chemistry.initial]\noxygen = -4", "chemistry.initial"),
@@ -96,7 +96,7 @@ BAD = {
     ),
     "genomes without any": (
         with_line(HUNTER, "genomes = []"),
-        "founders[3].genomes: none is listed: list at least one",
+        "founders[3].genomes: is empty: list at least one",
     ),
     "genomes of the wrong length": (
         with_line(HUNTER, 'genomes = ["00ff"]'),
@@ -112,7 +112,7 @@ BAD = {
     ),
     "genomes beside genes": (
         with_line(HUNTER, 'genomes = ["00"]\ngenes = {hue = 3}'),
-        "founders[3].genes: genomes are given in its place",
+        "founders[3].genes: genomes are given as well",
     ),
     "among nobody": (
         with_line(HUNTER, 'among = "grazr"'),
@@ -130,7 +130,7 @@ BAD = {
     ),
     "gene out of bounds": (
         with_line(HUNTER, "genes = {hue = 300}"),
-        "founders[3].genes.hue: 300 is no gene: use -128 to 127",
+        "founders[3].genes.hue = 300: use -128 to 127",
     ),
     "a wire to no unit and no drive": (
         with_line(HUNTER, "wires = {bit = {1 = 90}}"),
@@ -142,7 +142,7 @@ BAD = {
     ),
     "a wire too strong": (
         with_line(HUNTER, "wires = {bite = {1 = 128}}"),
-        "founders[3].wires.bite.1: 128 is no gene: use -128 to 127",
+        "founders[3].wires.bite.1 = 128: use -128 to 127",
     ),
     "a plant with wires": (
         instead("count = 200", "count = 200\nwires = {bite = {1 = 9}}"),
@@ -195,7 +195,7 @@ def test_a_world_that_does_not_fit_memory_is_refused_before_anything_is_allocate
         raise AssertionError("a region was made")
 
     Path("mine.toml").write_text(instead("width = 48", "width = 20000"))
-    monkeypatch.setattr(world_file, "memory_at_hand", lambda: 100 << 20)
+    monkeypatch.setattr(world_file, "available_memory_bytes", lambda: 100 << 20)
     monkeypatch.setattr(region.Region, "__init__", nothing)
     line = refused("launch", "mine.toml")
     assert "width = 20000, height = 40: needs about 0." in line and "use a smaller width, height or count" in line
@@ -209,7 +209,7 @@ def test_the_estimate_of_memory_is_near_what_a_world_takes():
         taken = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert 0.8 < world_file.memory_needed(world) / taken < 1.6
+    assert 0.8 < world_file.needed_memory_bytes(world) / taken < 1.6
 
 
 @pytest.mark.parametrize(
@@ -239,9 +239,9 @@ def test_the_estimate_of_memory_is_near_what_a_world_takes():
         (["launch", "golden", "--keys", "nowhere"], "nowhere: is no folder with keys"),
         (["launch", "golden", "--bind", "here"], "here"),
         (["launch", "golden", "--bind", "tcp://0.0.0.0:7700"], "umwelt keys"),
-        (["resume", "runs/nowhere"], "runs/nowhere: is no run"),
-        (["verify", "runs/nowhere"], "runs/nowhere: is no run"),
-        (["fork", "runs/nowhere", "--tick", "3"], "runs/nowhere: is no run"),
+        (["resume", "runs/nowhere"], "runs/nowhere: is not a run"),
+        (["verify", "runs/nowhere"], "runs/nowhere: is not a run"),
+        (["fork", "runs/nowhere", "--tick", "3"], "runs/nowhere: is not a run"),
         (["status"], "no world is running under runs/ here: give a run's folder, or tcp://HOST:PORT"),
         (["status", "runs/nowhere"], "runs/nowhere: no world is running there: give"),
         (["stop", "tcp://nowhere"], "tcp://nowhere"),
@@ -250,7 +250,7 @@ def test_the_estimate_of_memory_is_near_what_a_world_takes():
         (["picture", "runs/nowhere", "out.txt"], "out.txt: pictures end in .png"),
         (["picture", "runs/nowhere", "out.png", "--size", "big"], "--size big: write it as in --size 1280x720"),
         (["picture", "runs/nowhere", "out.png", "--size", "4x4"], "--size 4x4: use at least"),
-        (["export", "runs/nowhere", "--to", "out"], "runs/nowhere: is no run"),
+        (["export", "runs/nowhere", "--to", "out"], "runs/nowhere: is not a run"),
         (["new", "my-world"], "new my-world: use a name of letters"),
     ],
 )
@@ -285,7 +285,7 @@ def test_a_byte_order_mark_is_passed_over(tmp_path):
 def test_many_founders_are_tried_as_few():
     world = read_world("golden", {"width": 64, "height": 64, "founders.0.count": 10_000_000})
     began = time.monotonic()
-    tried_small(world)
+    try_small_world(world)
     assert time.monotonic() - began < 5
 
 

@@ -22,10 +22,10 @@ from small import TEXT, small_run, small_world
 from umwelt.agents.open_world import torus_of
 from umwelt.client.commands import dashboard
 from umwelt.client.commands.cli import main
-from umwelt.client.commands.running import newest
-from umwelt.cluster.process import announced
+from umwelt.client.commands.running import find_newest
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.replay import region_at, verify
+from umwelt.cluster.run.replay import restore_region, verify
 from umwelt.cluster.run.store import Store
 
 WANTED = {
@@ -91,7 +91,7 @@ def elements_stay_and_tables_hold_what_was_journalled(capsys, straight: dict) ->
     matter = parquet.read_table("out/matter.parquet").to_pylist()
     journal = Journal.reading(Path("runs/mine-1/journal.sqlite"))
     assert [row["count"] for row in matter if row["substance"] == "water"] == [
-        m.substances["water"] for m in journal.metrics()
+        m.substances["water"] for m in journal.history.metrics()
     ]
     journal.close()
     births = parquet.read_table("out/births.parquet").to_pylist()
@@ -108,7 +108,7 @@ def history_can_be_verified_and_forked(capsys) -> None:
 def said_of_another_digest(capsys, store: Store) -> str:
     """What is said of a run whose snapshot of tick 16 tells another digest than was kept."""
     path = store.path(16) / "manifest.json"
-    path.write_text(path.read_text().replace(f"{newest(store)[1]:016x}", "0123456789abcdef"))
+    path.write_text(path.read_text().replace(f"{find_newest(store)[1]:016x}", "0123456789abcdef"))
     with pytest.raises(SystemExit) as ended:
         main(["verify", "r", "--json"])
     said = capsys.readouterr()
@@ -152,7 +152,7 @@ def test_seed_and_set_change_the_world_and_are_frozen_with_it_and_species_can_be
     frozen = tomllib.loads(Path("r/world.toml").read_text())
     assert frozen["seed"] == 9 and frozen["founders"][2]["count"] == 7
     assert other["populations"]["monsters"]["grazer"] == 7
-    assert newest(Store.open(Path("r")))[1] != newest(small_run(Path("plain"), 2))[1]
+    assert find_newest(Store.open(Path("r")))[1] != find_newest(small_run(Path("plain"), 2))[1]
 
 
 def test_worlds_of_other_laws_run_show_and_export_too(capsys):
@@ -203,7 +203,7 @@ def running(*more: str) -> Iterator[subprocess.Popen]:
     """A world that has begun to go on."""
     process, end_s = started(*more), time.monotonic() + 60
     try:
-        while announced(Path("runs/mine-1/gateway.json")) is None:
+        while read_announcement(Path("runs/mine-1/gateway.json")) is None:
             assert process.poll() is None and time.monotonic() < end_s, process.communicate(timeout=5)
             time.sleep(0.05)
         yield process
@@ -257,7 +257,7 @@ def test_a_running_world_tells_where_it_is_takes_in_nodes_lets_them_go_and_stops
             guest.wait()
         said = process.communicate(timeout=60)[0]
     assert process.returncode == 0 and "guest joined" in said and "node-1 left" in said
-    assert verify(Path("runs/mine-1")).first_other is None
+    assert verify(Path("runs/mine-1")).first_difference is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -270,18 +270,18 @@ def test_ctrl_c_saves_the_world_and_says_how_to_go_on(number):
     assert "saving the world" in out and "go on with: umwelt resume runs/mine-1" in out
     tick = int(re.search(r"saved at tick ([\d,]+)", out)[1].replace(",", ""))
     store = Store.open(Path("runs/mine-1"))
-    assert region_at(store)[1].tick == newest(store)[0].tick == tick == store.ticks()[-1]
+    assert restore_region(store)[1].tick == find_newest(store)[0].tick == tick == store.ticks()[-1]
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_nothing_is_broken(capsys):
     with running("--nodes", "2") as process:
-        pids = [announced(Path("runs/mine-1/directory.json"))["pid"]]
+        pids = [read_announcement(Path("runs/mine-1/directory.json"))["pid"]]
         os.kill(pids[0], signal.SIGSTOP)  # the world will not be saved
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         out = process.communicate(timeout=30)[0]
-    assert process.returncode == 130 and out.endswith("umwelt: stopped at once; what was saved before is whole\n")
+    assert process.returncode == 130 and out.endswith("umwelt: stopped at once; what was saved before is complete\n")
     assert gone(pids[0])
     assert outcome(capsys, "resume", "runs/mine-1", "--ticks", "3")["tick"] >= 3
 
@@ -291,10 +291,10 @@ def test_a_launch_killed_outright_is_resumed_and_its_history_is_one(capsys):
         time.sleep(1.0)
         process.kill()
         process.wait()
-    reached = newest(Store.open(Path("runs/mine-1")))[0].tick
+    reached = find_newest(Store.open(Path("runs/mine-1")))[0].tick
     found = outcome(capsys, "resume", "runs/mine-1", "--ticks", "16")
     assert found["tick"] >= reached
-    assert verify(Path("runs/mine-1")).first_other is None
+    assert verify(Path("runs/mine-1")).first_difference is None
 
 
 # --- what is imported
@@ -321,7 +321,7 @@ def test_launch_imports_no_mesa_pandas_or_pyarrow():
 
 def report(tick: int, nodes: int = 2, **other: object) -> dict:
     """What a directory tells of the small world."""
-    metrics = newest(small_run(Path(f"told-{tick}"), tick))[0]
+    metrics = find_newest(small_run(Path(f"told-{tick}"), tick))[0]
     told = {
         "tick": tick,
         "digest": "0" * 16,
@@ -369,7 +369,7 @@ def screen(width: int, height: int, *reports: dict, **more: object) -> list[str]
     console = Console(record=True, width=width, height=height, force_terminal=True, file=io.StringIO())
     world = small_world()
     assert torus_of(world) == (40, 48)
-    board = dashboard.Dashboard(world, Path("runs/small-1"), newest(small_run(Path("begun")))[0], console, **more)
+    board = dashboard.Dashboard(world, Path("runs/small-1"), find_newest(small_run(Path("begun")))[0], console, **more)
     for one in reports:
         board.show(one)
     console.print(board.layout(), height=height)
@@ -398,11 +398,11 @@ def test_the_dashboard_tells_what_happens_and_more_nodes_than_fit_are_counted():
 def test_without_a_terminal_there_are_lines_and_each_event_is_told_once():
     out = io.StringIO()
     first, second = ({"tick": tick, "line": f"event {tick}"} for tick in (3, 5))
-    with dashboard.Lines(newest(small_run(Path("begun")))[0], Console(file=out, width=200)) as lines:
+    with dashboard.StatusLines(find_newest(small_run(Path("begun")))[0], Console(file=out, width=200)) as lines:
         lines.show(report(4, events=[first]))
         lines.show(report(6, events=[first, second]), ["node-1 died (process 7); another one takes its place"])
         lines.show(report(8, events=[second]))
-        lines._said_at = -1e9
+        lines._printed_s = -1e9
         lines.show(report(9, events=[second]))
     said = out.getvalue().splitlines()
     assert said[:3] == ["event 3", "event 5", "node-1 died (process 7); another one takes its place"]
@@ -410,7 +410,7 @@ def test_without_a_terminal_there_are_lines_and_each_event_is_told_once():
 
 
 def test_numbers_and_sparklines_are_short():
-    assert [dashboard.short(n) for n in (0, 7, 950, 1234, 45678, 123456, 7.25e6, 3e9)] == [
+    assert [dashboard.format_short(n) for n in (0, 7, 950, 1234, 45678, 123456, 7.25e6, 3e9)] == [
         "0",
         "7",
         "950",

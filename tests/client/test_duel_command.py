@@ -14,7 +14,14 @@ from pyarrow import parquet
 from small import small_run
 
 from umwelt.client.commands.cli import main
-from umwelt.client.experiments.duel import Genomes, duel_world, founding_genomes, genomes_of, moment_of, run_duel
+from umwelt.client.experiments.duel import (
+    Genomes,
+    load_moment,
+    make_duel_world,
+    run_duel,
+    sample_founder_genomes,
+    sample_living_genomes,
+)
 
 QUICK = ["--ticks", "24", "--seeds", "2"]
 
@@ -84,12 +91,12 @@ def test_what_it_runs_is_the_world_of_the_run_with_its_living_in_it(kept, capsys
     sizes = ("--each", "9", "--ticks", "16", "--seeds", "1")
     out, _ = umwelt(capsys, str(kept), "--species", "grazer", *sizes, "--json")
     outcome = json.loads(out)["duels"][0]
-    world, region = moment_of(kept, None, "--tick")
+    world, region = load_moment(kept, None, "--tick")
     sides = (
-        Genomes("grazer founders", founding_genomes(world, "grazer", 9, 1)),
-        Genomes("grazer descendants", genomes_of(world, region, "grazer", 9, 1)),
+        Genomes("grazer founders", sample_founder_genomes(world, "grazer", 9, 1)),
+        Genomes("grazer descendants", sample_living_genomes(world, region, "grazer", 9, 1)),
     )
-    rows = run_duel(duel_world(world, "grazer", *sides, 9, 1), 16, 16)[-5:]
+    rows = run_duel(make_duel_world(world, "grazer", *sides, 9, 1), 16, 16)[-5:]
     theirs = {row["group"]: (row["living"], row["births"]) for row in rows if row["group"].startswith("grazer ")}
     assert {side: (one["living"], one["births"]) for side, one in outcome["sides"].items()} == theirs
 
@@ -106,7 +113,7 @@ def test_plants_duel_where_named_and_other_ticks_take_the_founders_place(kept, c
     [
         (["--tick", "25"], "--tick 25: {run} has reached tick 24: give an earlier one, or resume it first"),
         (["--species", "grazr"], 'species: unknown "grazr": did you mean "grazer"?'),
-        (["--against", "nowhere"], "nowhere: is no run: there is no world.toml in it"),
+        (["--against", "nowhere"], "nowhere: is not a run: there is not a run.json in it"),
         (["--against", "{run}:99"], "--against {run}:99: {run} has reached tick 24"),
         (["--to", "{run}/world.toml"], "{run}/world.toml: no folder can be written there: choose another with --to"),
         (["--each", "0"], "'--each'"),
@@ -164,7 +171,7 @@ def test_ctrl_c_leaves_nothing_and_nobody_behind(kept, tmp_path):
         process.kill()
         process.wait()
     assert process.returncode == 130 and out == ""
-    assert err == "umwelt: stopped at once; what was saved before is whole\n"
+    assert err == "umwelt: stopped at once; what was saved before is complete\n"
     assert list(tmp_path.iterdir()) == []
     end_s = time.monotonic() + 60
     while session(process.pid):  # what counts resources goes when it notices that it is alone

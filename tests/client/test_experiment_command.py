@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from umwelt.agents.measures import known
+from umwelt.agents.measures import without_nan
 from umwelt.client.commands.cli import main
 from umwelt.client.experiments.analyses import hunters_lag, peaks
-from umwelt.client.experiments.outcomes import Run, judged
+from umwelt.client.experiments.outcomes import Run, judge
 from umwelt.client.experiments.plan import read_experiment
 
 TEXT = """
@@ -41,7 +41,7 @@ above = 0
 
 [[expect]]
 says = "more seeds than can be"
-value = "grass_seeds.most"
+value = "grass_seeds.max"
 above = 1e9
 
 [quick]
@@ -81,7 +81,7 @@ def runs_of(path: str, columns: dict[int, dict[str, list[float]]]) -> list[Run]:
 
 def test_outcomes_are_statistics_of_columns_or_figures(tmp_path):
     run = runs_of(made(tmp_path), {0: {"grass": [4, math.nan, 9]}, 1: {"grass": [1, 2, 3]}})[0]
-    statistics = ("start", "end", "rise", "mean", "least", "most", "range", "dispersion")
+    statistics = ("start", "end", "rise", "mean", "min", "max", "range", "dispersion")
     assert [run.value(f"grass.{how}") for how in statistics] == [5, 10, 5, 7.5, 5, 10, 5, 6.25 / 7.5]
     assert run.value("slope") == -0.5 and run.value("grass.mean", 20) == 10 and run.value("grass.end", 0, 5) == 5
     assert all(math.isnan(run.value(name)) for name in ("moss.end", "grass", "grass.middle"))
@@ -102,15 +102,15 @@ def test_outcomes_are_statistics_of_columns_or_figures(tmp_path):
 def test_expectations_hold_in_so_many_runs(tmp_path, bounds, held):
     text = TEXT.split("[[expect]]", maxsplit=1)[0] + f'[[expect]]\nsays = "so"\nvalue = "grass.end"\n{bounds}\n'
     runs = runs_of(made(tmp_path, text), {0: {"grass": [0, 0, 8]}, 1: {"grass": [0, 0, 11]}})  # 9, 10; 12, 13
-    finding = judged(read_experiment(made(tmp_path, text)), runs)[0]
-    assert finding.held == held and finding.holds == (held == len(finding.values) or "in_runs" in bounds)
+    finding = judge(read_experiment(made(tmp_path, text)), runs)[0]
+    assert finding.satisfied_count == held and finding.holds == (held == len(finding.values) or "in_runs" in bounds)
 
 
 def test_a_run_is_compared_with_the_one_that_is_the_same_otherwise(tmp_path):
     start = TEXT.split("[[expect]]", maxsplit=1)[0] + '"climate.wind" = [0.0, 1.0]\n'
     text = start + '[[expect]]\nsays = "so"\nvalue = "grass.end"\nabove = 5\nagainst = {"climate.light" = 0.0}\n'
     columns = {at: {"grass": [0, 0, end]} for at, end in enumerate([1, 100, 11, 110])}
-    finding = judged(read_experiment(made(tmp_path, text)), runs_of(made(tmp_path, text), columns))[0]
+    finding = judge(read_experiment(made(tmp_path, text)), runs_of(made(tmp_path, text), columns))[0]
     assert finding.values == (10, 10, 10, 10) and finding.holds
 
 
@@ -118,8 +118,8 @@ def test_what_was_not_measured_does_not_hold(tmp_path):
     expected = '[[expect]]\nsays = "so"\nvalue = "grazer.fatigue_more.end"\nbelow = 9\n'
     text = TEXT.split("[[expect]]", maxsplit=1)[0].replace('["populations"]', '["behaviour"]') + expected
     runs = runs_of(made(tmp_path, text), {0: {}, 1: {}})
-    finding = judged(read_experiment(made(tmp_path, text)), runs)[0]
-    assert not finding.holds and finding.told == "nothing measured"
+    finding = judge(read_experiment(made(tmp_path, text)), runs)[0]
+    assert not finding.holds and finding.summary == "nothing measured"
 
 
 def populations(grazers: np.ndarray, hunters: np.ndarray) -> dict[str, np.ndarray]:
@@ -156,14 +156,14 @@ def test_no_lag_is_told_where_hunters_die_out_or_a_run_is_short():
     cycle = np.sin(np.arange(300) / 5)
     dead = populations(cycle, np.roll(cycle, 6))
     dead["hunter"][200:] = 0
-    assert known(hunters_lag(dead)) == {} == known(hunters_lag(populations(cycle[:90], cycle[:90])))
+    assert without_nan(hunters_lag(dead)) == {} == without_nan(hunters_lag(populations(cycle[:90], cycle[:90])))
 
 
 def test_a_peak_is_the_first_tick_at_which_there_is_most():
     nan = float("nan")
     columns = {"tick": [0, 5, 10, 15], "a": [1, 7, 7, 2], "b": [nan, 2, 1, 3], "c": [nan] * 4}
     found = peaks({name: np.array(values, float) for name, values in columns.items()})
-    assert known(found) == {"tick.peak_tick": 15, "a.peak_tick": 5, "b.peak_tick": 15}
+    assert without_nan(found) == {"tick.peak_tick": 15, "a.peak_tick": 5, "b.peak_tick": 15}
 
 
 def test_an_experiment_writes_tables_plots_and_a_verdict_and_is_not_run_twice(tmp_path, capsys):
@@ -242,9 +242,9 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path, capsys
         assert running.wait(60) == 130
     done = {path: path.read_bytes() for path in folder.glob("runs/*.parquet")}
     assert 0 < len(done) < 4
-    assert f"{len(done)} of 4 runs are done; the same command goes on from here" in (tmp_path / "out").read_text()
+    assert f"{len(done)} of 4 runs are finished; the same command continues from here" in (tmp_path / "out").read_text()
     assert command(path, "--to", str(folder)) == 1
-    assert f"{len(done)} of 4 runs are done already" in capsys.readouterr().out
+    assert f"{len(done)} of 4 runs are finished already" in capsys.readouterr().out
     assert all(path.read_bytes() == content for path, content in done.items()) and (folder / "verdict.md").is_file()
 
 
@@ -253,8 +253,8 @@ def test_what_is_said_may_hold_any_sign_and_points_any_value(tmp_path, capsys):
     text = TEXT.replace("light or none", r"costs $\\foo$ [/b]")
     text = text.replace("plants live on for a while", "[/b] a | $\\\\b$")
     text = text.replace('title = "grass"', r'title = "$\\foo"').split("[vary]", maxsplit=1)
-    drop = '{deed = "drop", y = 1, x = 1, substance = "sugar", count = 1}'
-    points = f'[vary]\n"deeds.0.do" = [{drop}, [{drop}, {drop}]]\n[[deeds]]\ndo = {drop}\n'
+    drop = '{command = "drop", y = 1, x = 1, substance = "sugar", count = 1}'
+    points = f'[vary]\n"commands.0.do" = [{drop}, [{drop}, {drop}]]\n[[commands]]\ndo = {drop}\n'
     rest = text[1].split("\n", 2)[2].replace("climate.light", "tick").split('[[plots]]\ntitle = "at')[0]
     path, folder = made(tmp_path, text[0] + points + rest), tmp_path / "found"
     assert command(path, "--to", str(folder)) == 1

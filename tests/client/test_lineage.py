@@ -22,8 +22,8 @@ from umwelt.client.lineage.newick import Tree, newick
 from umwelt.client.lineage.picture import charted
 from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.remote_store import opened_store
-from umwelt.cluster.run.replay import described_world, region_at
+from umwelt.cluster.run.remote_store import open_store
+from umwelt.cluster.run.replay import read_run_world, restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.sandbox.columns import identity
 from umwelt.sandbox.errors import WorldFileError
@@ -48,12 +48,12 @@ def store(tmp_path_factory) -> Store:
 
 @pytest.fixture(scope="module")
 def descent(store) -> Descent:
-    return read_descent(store, described_world(store), drift=FINE, least=2)
+    return read_descent(store, read_run_world(store), drift=FINE, least=2)
 
 
 @pytest.fixture(scope="module")
 def living(store) -> set[int]:
-    _, region, _ = region_at(store)
+    _, region, _ = restore_region(store)
     return {int(one) for name in region.tables for one in region.tables[name]["id"][region.owned_rows(name)]}
 
 
@@ -118,7 +118,7 @@ def flat(tree: Tree) -> list[tuple[str, int, int, int]]:
 
 def test_every_chain_of_parents_ends_in_a_founder(descent, store, living):
     journal = Journal.reading(store.journal)
-    born = {row[0]: row for row in journal.births()}
+    born = {row[0]: row for row in journal.lineage.births()}
     journal.close()
     founders = set(descent.ids[~descent.born].tolist())
     assert len(born) > 1000 and len(founders) == 310 and len(descent) == len(born) + len(founders)
@@ -150,7 +150,7 @@ def test_clades_nest_and_begin_where_a_genome_drifted(descent, store):
         elif descent.clades[at] != descent.clades[parent]:  # one way in: a clade and what split off is one branch
             assert founder[being] == descent.clades[at] and table.parents[descent.clades[at]] == descent.clades[parent]
     journal = Journal.reading(store.journal)
-    genomes = {row[0]: np.frombuffer(row[6], np.int8) for row in journal.births()}
+    genomes = {row[0]: np.frombuffer(row[6], np.int8) for row in journal.lineage.births()}
     journal.close()
     founded = [genomes.get(one) for one in table.founders.tolist()]
     for root in roots.tolist():
@@ -172,7 +172,7 @@ def test_clades_nest_and_begin_where_a_genome_drifted(descent, store):
 @pytest.mark.parametrize("rows", [7, 500])
 def test_pages_do_not_matter(descent, store, monkeypatch, rows):
     monkeypatch.setattr(ancestry, "PAGE_ROWS", rows)
-    again = read_descent(store, described_world(store), drift=FINE, least=2)
+    again = read_descent(store, read_run_world(store), drift=FINE, least=2)
     for name in ("ids", "parents", "clades", "generations", "living"):
         np.testing.assert_array_equal(getattr(again, name), getattr(descent, name))
     np.testing.assert_array_equal(again.clade_table.founders, descent.clade_table.founders)
@@ -238,7 +238,7 @@ def test_who_was_placed_by_hand_begins_a_line_and_circles_are_cut(store):
     later = identity(2, 12, 3)
     circle = [(one, two, 5, *row), (two, one, 5, *row), (three, 99, 5, *row)]
     gathering.add_births([(later, hand, 12, *row), *circle])
-    found = gathering.descent(described_world(store), 20, np.array([later, 1 << 40]))
+    found = gathering.descent(read_run_world(store), 20, np.array([later, 1 << 40]))
     assert found.ids.tolist() == [one, two, three, hand, later] and found.parents.tolist() == [-1, -1, -1, -1, 3]
     assert found.unknown_count == 1 and found.clade_table.markers.tolist() == [[7, 0, 0]]
 
@@ -385,14 +385,14 @@ def test_what_lives_after_the_last_snapshot_waits(tmp_path):
         walk.go(100)
         walk.record()
         walk.journal.commit()
-    found = read_descent(opened_store(folder), small_world())
+    found = read_descent(open_store(folder), small_world())
     assert found.last_tick == 60 and found.ticks.max() == 60 and found.unknown_count == 0
 
 
 def test_the_picture_counts_who_lives_as_the_journal_does(store, descent):
     journal = Journal.reading(store.journal)
     chart = charted(descent, journal)
-    last = list(journal.metrics())[-1]
+    last = list(journal.history.metrics())[-1]
     journal.close()
     for number, name in enumerate(descent.species_names):
         mine = [at for at, row in enumerate(chart.rows) if row.species == number]
@@ -408,7 +408,7 @@ def test_runs_without_births_and_other_mistakes_are_one_line(store, tmp_path, mo
     silent = small_run(tmp_path / "silent", births=False)
     assert "umwelt launch ... --set births=true" in refused(capsys, str(silent.folder))
     assert 'did you mean "grazer"?' in refused(capsys, str(store.folder), "--species", "graser")
-    assert "is no run" in refused(capsys, "nowhere")
+    assert "is not a run" in refused(capsys, "nowhere")
     assert "--most" in refused(capsys, str(store.folder), "--most", "0")
     assert "--drift" in refused(capsys, str(store.folder), "--drift", "2")
     (tmp_path / "file").write_text("mine")
@@ -419,8 +419,8 @@ def test_runs_without_births_and_other_mistakes_are_one_line(store, tmp_path, mo
 def test_a_damaged_journal_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     folder = small_run(tmp_path / "small-1", 20).folder
-    journal = Journal(opened_store(folder).journal)
-    journal._database.execute("UPDATE births SET genome = 5 WHERE id = (SELECT max(id) FROM births)")
+    journal = Journal(open_store(folder).journal)
+    journal.database.connection.execute("UPDATE births SET genome = 5 WHERE id = (SELECT max(id) FROM births)")
     journal.close()
     assert "journal.sqlite: damaged: " in refused(capsys, "small-1")
     assert [path.name for path in tmp_path.iterdir()] == ["small-1"]
@@ -442,7 +442,7 @@ def test_ctrl_c_leaves_an_older_lineage_as_it_was(store, tmp_path, monkeypatch, 
 
 def test_the_births_of_monsters_alone_can_be_kept(tmp_path, capsys):
     store = small_run(tmp_path / "small-1", TICKS, births="monsters")
-    found = read_descent(store, described_world(store))
+    found = read_descent(store, read_run_world(store))
     assert {found.species_names[species] for species in found.species.tolist()} == {"grazer", "hunter"}
     assert found.born.sum() > 0 and found.unknown_count == 0
     assert 'no birth of "grass" is journalled' in refused(capsys, str(store.folder), "--species", "grass")

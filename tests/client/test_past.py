@@ -10,7 +10,7 @@ from town import Town
 
 from umwelt.client.connection.api import connect
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.replay import region_at
+from umwelt.cluster.run.replay import restore_region
 from umwelt.cluster.wire.keys import SPECTATOR, Keys, make_keys
 from umwelt.sandbox.errors import RunError
 
@@ -37,7 +37,7 @@ def world(town):
 
 def until(moment, tick: int) -> None:
     end_s = time.monotonic() + 60
-    while moment.query(columns=[], most=1)["tick"] < tick:
+    while moment.query(columns=[], max_rows=1).tick < tick:
         assert time.monotonic() < end_s
         time.sleep(0.02)
 
@@ -55,8 +55,8 @@ def test_a_moment_plays_rests_and_shows_what_was(world, store):
     at = moment.rest()
     assert 52 < at < LAST
     time.sleep(0.3)
-    _, region, _ = region_at(store, at)
-    assert moment.query(columns=[])["tick"] == at
+    _, region, _ = restore_region(store, at)
+    assert moment.query(columns=[]).tick == at
     assert (moment.field("water") == region.owned_view("water")).all()
     table, own = region.tables["monsters"], region.owned_rows("monsters")
     assert moment.query(columns=["tissue_count"])["tissue_count"].sum() == table["tissue_count"][own].sum()
@@ -64,8 +64,8 @@ def test_a_moment_plays_rests_and_shows_what_was(world, store):
     until(moment, LAST)
     time.sleep(0.3)
     assert moment.rest() == LAST  # the journal ends there, though the world has gone on
-    assert world.show(44).query(columns=[], most=1)["tick"] == 44
-    assert other.query(columns=[], most=1)["tick"] == 90
+    assert world.show(44).query(columns=[], max_rows=1).tick == 44
+    assert other.query(columns=[], max_rows=1).tick == 90
 
 
 @pytest.mark.parametrize("speed", [-1.0, 10_001.0, float("nan"), float("inf")])
@@ -80,11 +80,11 @@ def test_speeds_that_cannot_be_and_moments_that_are_not_shown_are_one_line(world
 
 def test_births_and_families_are_those_of_the_journal(world, store):
     journal = Journal.reading(store.journal)
-    true = {row[0]: row for row in journal.births() if row[2] < LAST}
+    true = {row[0]: row for row in journal.lineage.births() if row[2] < LAST}
     journal.close()
     gathered, since, after, pages = [], 0, 0, 0
     while True:
-        page = world.births(since, most=37, after=after)
+        page = world.births(since, max_rows=37, after=after)
         gathered.append(page["id"])
         assert len(page["id"]) <= 37 and set(page) > {"marker_a", "species", "parent_id"}
         since, after, pages = page["next"], page["after"], pages + 1
@@ -111,7 +111,7 @@ def test_births_and_families_are_those_of_the_journal(world, store):
 
 def test_a_census_and_a_line_of_descent_of_a_moment_are_of_its_tick(world, store):
     moment = world.show(90)
-    _, region, _ = region_at(store, 90)
+    _, region, _ = restore_region(store, 90)
     alive = {name: region.tables[name]["id"][region.owned_rows(name)].tolist() for name in ("plants", "monsters")}
     census = moment.census()
     assert census["tick"] == 90
@@ -131,7 +131,7 @@ def test_a_census_and_a_line_of_descent_of_a_moment_are_of_its_tick(world, store
 
 def test_metrics_are_those_of_the_journal(world, store):
     journal = Journal.reading(store.journal)
-    true = list(journal.metrics())
+    true = list(journal.history.metrics())
     journal.close()
     found = world.metrics()
     assert found["ticks"] == [one.tick for one in true] and found["births"] == [one.births for one in true]
@@ -153,13 +153,13 @@ def test_spectators_may_ask_for_all_of_it(store, tmp_path):
 
 def test_too_many_questions_to_the_journal_are_refused_and_the_world_goes_on(town, world):
     with connect(town.address) as greedy:
-        asked = [greedy._core.ask(_birth_question) for _ in range(120)]
+        asked = [greedy.link.ask(_birth_question) for _ in range(120)]
         before = town.tick()
         found = [one.exception(30) for one in asked]
     lines = [str(error) for error in found if error is not None]
     assert any(error is None for error in found) and any("too many questions" in line for line in lines)
     world.wait(before + 5, 30)
-    assert town.failed is None and len(town.do(lambda: town.gateway.recall)) == 0
+    assert town.failed is None and len(town.do(lambda: town.gateway.journal_queries)) == 0
 
 
 def _birth_question(ticket: str):
@@ -171,5 +171,5 @@ def _birth_question(ticket: str):
 def test_a_gateway_without_a_run_says_so():
     with Town(golden(64, 64), 1, tick_s=0.02) as town, connect(town.address) as world:
         for question in (world.metrics, world.births, lambda: world.family(5)):
-            with pytest.raises(RunError, match="knows no run folder"):
+            with pytest.raises(RunError, match="has no run folder"):
                 question()

@@ -123,15 +123,15 @@ def test_ctrl_c_while_a_world_is_made_is_one_line(refused, monkeypatch):
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(local, "begin_run", interrupted)
-    assert "stopped at once; what was saved before is whole" in refused("launch", "golden", code=130)
+    assert "stopped at once; what was saved before is complete" in refused("launch", "golden", code=130)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_launch_stopped_in_its_first_save_leaves_nothing(tmp_path, number):
     (tmp_path / "mine.toml").write_text(TEXT)
     script = (
-        "import time\nfrom umwelt.client.commands.cli import main\nfrom umwelt.sandbox import snapshot\n"
-        "snapshot._write = lambda *them: (print('writing', flush=True), time.sleep(60))\n"
+        "import time\nfrom umwelt.client.commands.cli import main\nfrom umwelt.sandbox.snapshot import writer\n"
+        "writer._write = lambda *them: (print('writing', flush=True), time.sleep(60))\n"
         "main(['launch', 'mine.toml', '--no-view'])"
     )
     running = subprocess.Popen(
@@ -143,5 +143,5 @@ def test_a_launch_stopped_in_its_first_save_leaves_nothing(tmp_path, number):
     _, said = running.communicate(timeout=60)
     assert time.monotonic() - began < 30
     assert running.returncode == 130
-    assert said.decode() == "umwelt: stopped at once; what was saved before is whole\n"
+    assert said.decode() == "umwelt: stopped at once; what was saved before is complete\n"
     assert [path.name for path in Path(tmp_path).iterdir()] == ["mine.toml"]

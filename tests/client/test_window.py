@@ -13,7 +13,7 @@ import pytest
 from window_stand import Stand, launched, needs_a_screen, screen
 
 from umwelt.client.connection.api import connect
-from umwelt.cluster.process import announced
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.wire.viewer_protocol import LIVE
 
@@ -62,8 +62,8 @@ def stand(whole):
     session, window = whole.session, whole.window
     window.dock.visible = False
     window.inhabiting.end()
-    window.hands.cancel()
-    window.hands.choose("look")
+    window.toolbox.cancel()
+    window.toolbox.choose("look")
     session.following = False
     session.select(0)
     session.camera.look(48, 48, 30.0, at_once=True)
@@ -72,15 +72,15 @@ def stand(whole):
 
 
 def journalled(run: Path, kind: str) -> list[dict]:
-    """The journal's deeds of a kind."""
+    """The journal's commands of a kind."""
     import msgspec
 
     journal = Journal.reading(run / "journal.sqlite")
     try:
-        found = [msgspec.json.decode(deed.content) for _, deed in journal.deeds()]
+        found = [msgspec.json.decode(command.content) for _, command in journal.history.commands()]
     finally:
         journal.close()
-    return [deed for deed in found if deed["deed"] == kind]
+    return [command for command in found if command["command"] == kind]
 
 
 def monster(stand: Stand) -> int:
@@ -235,19 +235,19 @@ def test_all_panels_open_and_the_help_tells_the_keys(stand):
 
 
 def touched(stand: Stand, run: Path, kind: str, count: int) -> dict:
-    """The newest deed of a kind, as soon as there are more than a count."""
+    """The newest command of a kind, as soon as there are more than a count."""
     stand.until(lambda: len(journalled(run, kind)) > count, 20)
     return journalled(run, kind)[-1]
 
 
 def test_matter_is_dropped_where_the_mouse_is(resting, run, world):
-    hands, count = resting.window.hands, len(journalled(run, "drop"))
-    hands.choose("drop")
+    toolbox, count = resting.window.toolbox, len(journalled(run, "drop"))
+    toolbox.choose("drop")
     before = world.field("water", (45, 50, 1, 1))[0, 0]
-    hands.settings.substance, hands.settings.drop_count = "water", 777
+    toolbox.settings["drop"] |= {"substance": "water", "count": 777}
     resting.click(*resting.at(45.5, 50.5))
-    deed = touched(resting, run, "drop", count)
-    assert (deed["y"], deed["x"], deed["substance"], deed["count"]) == (45, 50, "water", 777)
+    command = touched(resting, run, "drop", count)
+    assert (command["y"], command["x"], command["substance"], command["count"]) == (45, 50, "water", 777)
     world.step(1)
     resting.until(lambda: world.field("water", (45, 50, 1, 1))[0, 0] > before + 300, 20)
 
@@ -255,7 +255,7 @@ def test_matter_is_dropped_where_the_mouse_is(resting, run, world):
 @pytest.mark.parametrize(("tool", "kind"), [("rain", "rain"), ("water", "paint"), ("rock", "paint")])
 def test_rain_water_and_rock(resting, run, tool, kind):
     count = len(journalled(run, kind))
-    resting.window.hands.choose(tool)
+    resting.window.toolbox.choose(tool)
     resting.click(*resting.at(44.5, 44.5))
     touched(resting, run, kind, count)
 
@@ -263,28 +263,28 @@ def test_rain_water_and_rock(resting, run, tool, kind):
 @pytest.mark.parametrize(("tool", "table"), [("seed", "plants"), ("monster", "monsters")])
 def test_seeds_and_monsters_are_put_into_the_world(resting, run, world, tool, table):
     count = len(journalled(run, "spawn"))
-    resting.window.hands.choose(tool)
+    resting.window.toolbox.choose(tool)
     resting.click(*resting.at(50.5, 44.5))
-    deed = touched(resting, run, "spawn", count)
-    assert deed["kind"] == table and (deed["y_fixed"] >> 10, deed["x_fixed"] >> 10) == (50, 44)
+    command = touched(resting, run, "spawn", count)
+    assert command["kind"] == table and (command["y_fixed"] >> 10, command["x_fixed"] >> 10) == (50, 44)
 
 
 def test_a_being_is_moved_wounded_and_removed(resting, run, world):
-    hands, being = resting.window.hands, monster(resting)
-    hands.choose("wound")
+    toolbox, being = resting.window.toolbox, monster(resting)
+    toolbox.choose("wound")
     count = len(journalled(run, "wound"))
     resting.click(*placed_on(resting, being))
     assert touched(resting, run, "wound", count)["id"] == being
-    hands.choose("move")
+    toolbox.choose("move")
     count = len(journalled(run, "move"))
     to = [(place + 2.5) % 96 for place in (resting.session.camera.y, resting.session.camera.x)]
     resting.drag(placed_on(resting, being), resting.at(*to))
-    deed = touched(resting, run, "move", count)
-    assert deed["id"] == being and abs(deed["y_fixed"] / 1024 - to[0]) < 1
+    command = touched(resting, run, "move", count)
+    assert command["id"] == being and abs(command["y_fixed"] / 1024 - to[0]) < 1
     world.step(1)
     resting.until(lambda: abs(placed_on(resting, being)[0] - resting.at(*to)[0]) < 60)
     resting.frames(8)
-    hands.choose("remove")
+    toolbox.choose("remove")
     count = len(journalled(run, "remove"))
     resting.click(*placed_on(resting, being))
     gone = touched(resting, run, "remove", count)["id"]
@@ -300,7 +300,11 @@ def test_a_person_steers_a_body_and_gives_it_back(stand, run, world):
     count = len(journalled(run, "drive"))
     stand.hold("w", 20)
     drives = journalled(run, "drive")[count:]
-    assert drives and drives[-1]["id"] == being and any(deed["drives"] and deed["drives"][1] > 0 for deed in drives)
+    assert (
+        drives
+        and drives[-1]["id"] == being
+        and any(command["drives"] and command["drives"][1] > 0 for command in drives)
+    )
     stand.key("i")
     assert not stand.window.inhabiting.being
     stand.until(lambda: journalled(run, "drive")[-1].get("drives") is None, 20)
@@ -358,7 +362,7 @@ def test_a_screenshot_and_a_recording_are_saved(stand):
 
 def test_a_killed_gateway_shows_reconnecting_and_comes_back_by_itself(stand, run):
     session = stand.session
-    pid = announced(run / "gateway.json")["pid"]
+    pid = read_announcement(run / "gateway.json")["pid"]
     os.kill(pid, signal.SIGSTOP)
     stand.until(lambda: session.reconnecting, 20)
     stand.frames(3)

@@ -21,9 +21,9 @@ from window_stand import needs_a_screen, screen
 
 from umwelt.agents.world_file import read_world
 from umwelt.client.commands.cli import main
-from umwelt.client.commands.window_process import Beside
-from umwelt.client.connection.connection import Core
-from umwelt.cluster.gateway.welcome import greeting
+from umwelt.client.commands.window_process import WindowProcess
+from umwelt.client.connection.connection import GatewayLink
+from umwelt.cluster.gateway.welcome import compose_welcome
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import KEEPER
 from umwelt.cluster.wire.transport import ZmqTransport
@@ -185,7 +185,7 @@ def test_addresses_where_no_world_runs_are_one_line_each():
         "tcp://127.0.0.1:1": "tcp://127.0.0.1:1: no gateway answers: see that the world runs there",
         "http://127.0.0.1": "http://127.0.0.1: is no address: give tcp://HOST:PORT",
         "empty": "empty: no world is running there: give a run's folder, or tcp://HOST:PORT",
-        "resting": "resting: no world is running there: umwelt resume resting wakes it",
+        "resting": "resting: no world is running there: start it with: umwelt resume resting",
         "": "no world is running under runs/ here: give a run's folder, or tcp://HOST:PORT",
     }
     asked = {place: begun("view", *filter(None, [place]), "--screenshot", "a.png") for place in expected}
@@ -194,19 +194,19 @@ def test_addresses_where_no_world_runs_are_one_line_each():
     assert sorted(os.listdir()) == ["empty", "resting"]
 
 
-WELCOME = greeting(read_world("pond", {"width": 64, "height": 64}), KEEPER, "")
+WELCOME = compose_welcome(read_world("pond", {"width": 64, "height": 64}), KEEPER, "")
 NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
     "no height": ({"height": 0}, "a world of 64 x 0 cells"),
     "a negative width": ({"width": -64}, "a world of -64 x 64 cells"),
     "too high": ({"height": (1 << 63) - 1}, "a world of 64 x 9223372036854775807 cells"),
     "too many cells": ({"height": 1 << 20, "width": 1 << 20}, "a world of 1048576 x 1048576 cells"),
-    "no layers": ({"layers": []}, "layers that are none"),
-    "no beings": ({"layers": ["water"]}, "layers that are none"),
-    "many layers": ({"layers": ["beings"] * 999}, "layers that are none"),
+    "no layers": ({"layers": []}, "invalid layers"),
+    "no beings": ({"layers": ["water"]}, "invalid layers"),
+    "many layers": ({"layers": ["beings"] * 999}, "invalid layers"),
     "no looks": ({"looks": {}}, "tables without places"),
     "wrong columns": ({"looks": {**WELCOME.looks, "plants": ["x", "y"]}}, "tables without places"),
-    "wrong levels": ({"levels": ["near"]}, "tiles that are none"),
-    "no tiles": ({"most_tiles": 0}, "tiles that are none"),
+    "wrong levels": ({"levels": ["near"]}, "invalid tiles"),
+    "no tiles": ({"max_tiles": 0}, "invalid tiles"),
 }
 
 
@@ -226,7 +226,7 @@ def gateway(*welcomes: viewer_protocol.Welcome) -> Iterator[str]:
                     told = left.pop(0) if len(left) > 1 else left[0]
                     transport.send(incoming.sender, viewer_protocol.encode(told))
                 elif incoming is not None and len(welcomes) > 1:
-                    transport.send(incoming.sender, viewer_protocol.encode(viewer_protocol.Unknown()))
+                    transport.send(incoming.sender, viewer_protocol.encode(viewer_protocol.UnknownViewer()))
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -241,26 +241,27 @@ def gateway(*welcomes: viewer_protocol.Welcome) -> Iterator[str]:
 def test_a_server_that_tells_of_no_world_is_refused(kind):
     change, expected = NONSENSE[kind]
     with gateway(msgspec.structs.replace(WELCOME, **change)) as address:
-        core = Core(address)
+        core = GatewayLink(address)
         with pytest.raises(RunError) as raised:
             core.open(10)
-    assert str(raised.value) == f"{address}: tells of {expected}: see that a world of this umwelt runs there"
+    fix = "see that a world of this version of umwelt runs there"
+    assert str(raised.value) == f"{address}: the gateway announces {expected}: {fix}"
 
 
 def test_a_view_of_a_world_without_height_is_one_line():
     with gateway(msgspec.structs.replace(WELCOME, height=0)) as address:
         line = refused(begun("view", address, "--screenshot", "a.png"))
-    assert "tells of a world of 64 x 0 cells" in line and not os.listdir()
+    assert "announces a world of 64 x 0 cells" in line and not os.listdir()
 
 
 def test_another_world_at_the_same_address_does_not_take_the_place_of_the_first():
     other = msgspec.structs.replace(WELCOME, height=32, layers=["beings"])
     with gateway(WELCOME, other) as address:
-        core = Core(address)
+        core = GatewayLink(address)
         core.open(10)
-        waited(lambda: core._line, 10)
+        waited(lambda: core._refusal, 10)
         core.close()
-    assert "another world than before" in core._line and core.known == WELCOME
+    assert "another world than before" in core._refusal and core.known == WELCOME
 
 
 # --- windows
@@ -327,7 +328,7 @@ def test_why_the_window_beside_a_launch_did_not_open_is_told():
     folder = Path("gone")
     folder.mkdir()
     (folder / "gateway.json").write_text(json.dumps({"address": "tcp://127.0.0.1:1", "pid": 0}))
-    window = Beside(folder, "")
+    window = WindowProcess(folder, "")
     try:
         waited(lambda: window.turn() or window.line)  # type: ignore[func-returns-value]
         assert window.line.startswith("umwelt: view: there is no display")

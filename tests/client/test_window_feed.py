@@ -9,11 +9,12 @@ from carving import golden
 from town import Town
 
 from umwelt.client.connection.api import connect
-from umwelt.client.connection.connection import Core
+from umwelt.client.connection.connection import GatewayLink
+from umwelt.client.connection.promises import PromisedConnection
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.feed import drawn_places, nearest, place_of
 from umwelt.client.window.feed.gathering import TileBeings, cells_of, merge_pieces, swarm_of
-from umwelt.client.window.session import PromisedConnection, Session
+from umwelt.client.window.session import Session
 from umwelt.cluster.view.tiles import BEINGS, Head, Piece, Topic
 from umwelt.sandbox.region import Rectangle, Torus
 
@@ -28,7 +29,7 @@ def town():
 
 @pytest.fixture
 def session(town):
-    found = Session(PromisedConnection(Core(town.address)), Camera.over(HEIGHT, WIDTH, (640, 480)))
+    found = Session(PromisedConnection(GatewayLink(town.address)), Camera.over(HEIGHT, WIDTH, (640, 480)))
     yield found
     found.close()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from umwelt.agents.body.genome import FIRST_OUTPUT, FIRST_RECURRENT, FIRST_WEIGHT, INPUTS, MONSTER_GENES, OUTPUTS
 from umwelt.agents.body.interface import DRIVES, MEMORY, STIMULI
-from umwelt.agents.earth.brain import squash, wired
+from umwelt.agents.earth.brain import squash, wire
 from umwelt.agents.earth.founders import MONSTERS, monster_genome
 from umwelt.client.lineage.clades import Known
 from umwelt.client.window.panels import genes
@@ -65,7 +65,7 @@ def test_reasons_add_up_to_what_the_integer_net_gives(seed, widest):
 
 
 def test_without_a_limit_and_without_memory_each_stimulus_has_its_own_share():
-    genome = wired([{"plant_ahead": 32, "pain": -16}], {"graze": {0: 64}})
+    genome = wire([{"plant_ahead": 32, "pain": -16}], {"graze": {0: 64}})
     stimuli = np.zeros(INPUTS, int)
     stimuli[STIMULI.index("plant_ahead")], stimuli[STIMULI.index("pain")] = 1000, 512
     hidden, _, _ = thought(genome, stimuli, np.zeros(MEMORY, int))
@@ -75,7 +75,7 @@ def test_without_a_limit_and_without_memory_each_stimulus_has_its_own_share():
 
 
 def test_a_unit_at_its_limit_lays_nothing_to_stimuli():
-    genome = wired([{"hunger": 127}, {"thirst": 20}], {"bite": {0: 50, 1: 30}})
+    genome = wire([{"hunger": 127}, {"thirst": 20}], {"bite": {0: 50, 1: 30}})
     stimuli = np.zeros(INPUTS, int)
     stimuli[STIMULI.index("hunger")] = stimuli[STIMULI.index("thirst")] = ONE
     hidden, _, _ = thought(genome, stimuli, np.zeros(MEMORY, int))
@@ -85,7 +85,7 @@ def test_a_unit_at_its_limit_lays_nothing_to_stimuli():
 
 
 def test_what_came_of_memory_is_told_as_memory():
-    genome = wired([{"memory_0": 48, "one": 8}], {"turn": {0: 64}})
+    genome = wire([{"memory_0": 48, "one": 8}], {"turn": {0: 64}})
     stimuli, memory = np.zeros(INPUTS, int), np.zeros(MEMORY, int)
     stimuli[STIMULI.index("one")], memory[0] = ONE, 800
     hidden, _, _ = thought(genome, stimuli, memory)

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from umwelt.agents.open_world import begin
 from umwelt.agents.world_file import read_world
-from umwelt.client.connection.connection import Reply
+from umwelt.client.connection.pending import Reply
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.recording import make_demo, recording
 from umwelt.client.window.recording.demo import BUNDLED, UNTOUCHED, Demo
 from umwelt.client.window.session import Session
-from umwelt.cluster.view.tile_encoder import Cutter
-from umwelt.cluster.view.tiles import Look, Topic, decode, encode_beings, encode_counts, encode_field, joined_beings
+from umwelt.cluster.view.tile_encoder import TileEncoder
+from umwelt.cluster.view.tiles import Look, ShownTable, Topic, decode, encode, join_beings
 from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.sandbox.columns import Column
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Rectangle
 from umwelt.sandbox.step import advance
@@ -43,7 +44,7 @@ def world():
 def small(tmp_path_factory):
     """A recording of a small world."""
     path = tmp_path_factory.mktemp("recording") / "small.demo"
-    recording.write(make_demo.made(world(), FIRST_TICK, TICKS), path)
+    recording.write(make_demo.record(world(), FIRST_TICK, TICKS), path)
     return path
 
 
@@ -74,11 +75,11 @@ def test_what_is_played_is_what_a_node_would_have_shown(small):
     clock.now_s += 0.001
     for at in range(0, TICKS // make_demo.MOMENT_TICKS, make_demo.SLOW):
         topics = [Topic(0, 0, 0, 0), Topic(0, 1, 0, 0), Topic(2, 0, 0, 0)]
-        true = dict(Cutter(world(), region).tiles(topics, 0))
+        true = dict(TileEncoder(world(), region).tiles(topics, 0))
         demo.core.watch(LIVE, topics)
         torus = region.torus
         found = {t: [decode(piece, torus) for piece in demo.core.tile(LIVE, t)[1]] for t in topics}
-        wanted, seen = joined_beings([decode(true[topics[0]], torus)]), joined_beings(found[topics[0]])
+        wanted, seen = join_beings([decode(true[topics[0]], torus)]), join_beings(found[topics[0]])
         assert wanted["plants"].keys() == seen["plants"].keys()
         plants = {name: values[np.argsort(wanted["plants"]["id"])] for name, values in wanted["plants"].items()}
         assert np.array_equal(plants["id"], seen["plants"]["id"])
@@ -181,11 +182,11 @@ def test_it_tells_what_a_journal_tells(small):
     clock.now_s += 3.5
     counts = demo.count().result()
     assert counts["plants"] and counts["monsters"]
-    assert len(demo.query(columns=["y", "x", "species"], most=5).result()["id"]) == 5
+    assert len(demo.query(columns=["y", "x", "species"], max_rows=5).result()["id"]) == 5
     assert demo.field("water", (0, 0, 8, 8)).result().shape == (8, 8)
     told = demo.metrics().result()
     assert told["ticks"][0] == FIRST_TICK and told["populations"]["plants"]["grass"][0] > 0
-    page = demo.births(most=10).result()
+    page = demo.births(max_rows=10).result()
     assert page["more"] and len(page["id"]) == 10
     rest = demo.births(page["next"], after=page["after"]).result()
     assert not rest["more"] and not set(rest["id"].tolist()) & set(page["id"].tolist())
@@ -219,7 +220,7 @@ def test_a_file_that_is_no_recording_is_one_line(small, tmp_path, harm):
         "flipped": content[:5000] + b"??" + content[5002:],
         "empty": b"",
         "foreign": b"GIF89a" + bytes(500),
-        "newer": content.replace(b"recording 1", b"recording 9", 1),
+        "newer": content.replace(b"recording 2", b"recording 9", 1),
     }.get(harm)
     if harmed is not None:
         path.write_bytes(harmed)
@@ -238,7 +239,7 @@ def refused(path):
 
 
 def test_a_recording_may_not_name_code_nor_tell_nonsense(small, tmp_path):
-    told, arrays = recording.unpacked(small.read_bytes())
+    told, arrays = recording.unpack(small.read_bytes())
     kept = {name: (array, array.ndim == 1) for name, array in arrays.items()}
     path = tmp_path / "foreign.demo"
     changes = [
@@ -257,7 +258,7 @@ def test_a_recording_may_not_name_code_nor_tell_nonsense(small, tmp_path):
         {"steps": {"y_fixed": "x"}},
     ]
     for change in changes:
-        path.write_bytes(recording.packed({**told, **change}, kept))
+        path.write_bytes(recording.pack({**told, **change}, kept))
         assert refused(path), change
     names = ("plants/ids", "plants/fixed/genome", "monsters.moves/ids", "monsters.moves/moving/y_fixed", "fields/water")
     for name in names:
@@ -267,7 +268,7 @@ def test_a_recording_may_not_name_code_nor_tell_nonsense(small, tmp_path):
                 changed[name] = (array, False)
             elif name in ("monsters.moves/ids", "fields/water"):
                 continue
-            path.write_bytes(recording.packed(told, changed))
+            path.write_bytes(recording.pack(told, changed))
             assert refused(path), name
 
 
@@ -281,8 +282,23 @@ def test_a_recording_may_not_name_code_nor_tell_nonsense(small, tmp_path):
 def test_arrays_come_back_as_they_were(dtype, shape, differences, random):
     bounds = np.iinfo(dtype)
     array = np.array([random.randint(bounds.min, bounds.max) for _ in range(int(np.prod(shape)))], dtype).reshape(shape)
-    told, found = recording.unpacked(recording.packed({"a": 1}, {"x": (array, differences)}))
+    told, found = recording.unpack(recording.pack({"a": 1}, {"x": (array, differences)}))
     assert told == {"a": 1} and found["x"].dtype == array.dtype and np.array_equal(found["x"], array)
+
+
+def test_entries_are_found_by_name_and_what_was_added_has_its_default():
+    recorded = np.array([[1, 2], [3, 4]], np.int8)
+    now = Column("organs", "int8", ("wing", "leg", "jaw"), default=7)
+    assert recording.match_entries(recorded, ["jaw", "leg"], now).tolist() == [[7, 2, 1], [7, 4, 3]]
+    assert recording.match_entries(recorded, ["jaw", "tail"], now).tolist() == [[7, 7, 1], [7, 7, 3]]
+    assert recording.match_entries(recorded, [], Column("genome", "int8", width=3)).tolist() == [[1, 2, 0], [3, 4, 0]]
+    for names, column in (
+        (["jaw"], now),
+        ([], now),
+        ([], Column("genome", "int8", width=1)),
+    ):
+        with pytest.raises(ValueError, match=f"{column.name}: "):
+            recording.match_entries(recorded, names, column)
 
 
 # --- what a server may send
@@ -371,10 +387,10 @@ def beings(draw, topic, cells):
         by_name = {look.name: look for look in looks}
         tables.append((name, [*by_name.values(), *looks[:1]], columns))
     tables = [
-        (name, looks, {look.name: columns[look.name].astype(look.dtype) for look in looks})
+        ShownTable(name, looks, {look.name: columns[look.name].astype(look.dtype) for look in looks})
         for name, looks, columns in tables
     ]
-    return encode_beings(topic, cells, 0, draw(st.integers(-(1 << 63), (1 << 64) - 1)), tables)
+    return encode(topic, cells, 0, draw(st.integers(-(1 << 63), (1 << 64) - 1)), tables=tables)
 
 
 @settings(max_examples=60, deadline=None)
@@ -387,13 +403,14 @@ def test_no_well_formed_nonsense_stops_the_feed(small, data):
         )
         if topic.layer:
             shape = (part.height, part.width) if topic.level == 0 else (-(-part.height // 8), -(-part.width // 8))
-            return encode_field(topic, part, 0, 5, np.full(shape, data.draw(st.integers(-(1 << 31), (1 << 31) - 1))))
+            field = np.full(shape, data.draw(st.integers(-(1 << 31), (1 << 31) - 1)))
+            return encode(topic, part, 0, 5, field=field)
         if topic.level == 2:
             planes = data.draw(
                 st.lists(st.tuples(st.sampled_from(["plants", "?"]), st.integers(-9, 1 << 63)), max_size=4)
             )
             counts = np.full((len(planes), -(-part.height // 8), -(-part.width // 8)), 65535)
-            return encode_counts(topic, part, 0, data.draw(st.integers(0, 1 << 63)), planes, counts)
+            return encode(topic, part, 0, data.draw(st.integers(0, 1 << 63)), counts=(planes, counts))
         return data.draw(beings(topic, part))
 
     session, clock, _ = hostile_session(
@@ -457,7 +474,7 @@ def test_no_status_stops_the_session(small, values, random):
 def test_no_answer_stops_the_session(small, value, raw, random):
     session, clock = played(small)
     turned(session, clock, 0.1)
-    being = int(session.world.core.film.region.tables["monsters"]["id"][0])
+    being = int(session.world.core.recorded.region.tables["monsters"]["id"][0])
     true = session.world.fetch(being)._asked.result().content
     ask = session.world.core.ask
 

@@ -7,7 +7,7 @@ from umwelt.agents.open_world import begin
 from umwelt.agents.world_file import read_world
 from umwelt.client.window.feed.sky import under_one_sun
 from umwelt.cluster.view import tiles
-from umwelt.cluster.view.tile_encoder import Cutter
+from umwelt.cluster.view.tile_encoder import TileEncoder
 from umwelt.sandbox.laws.weather import climate_of
 from umwelt.sandbox.step import advance
 from umwelt.sandbox.units import ONE
@@ -22,7 +22,7 @@ def a_day(cloud):
     over = {"width": 128, "height": 64, "climate.day_ticks": DAY_TICKS, "climate.cloud": cloud, "climate.latitude": 0.6}
     world = read_world("golden", over)
     region = begin(world)
-    cutter, pieces = Cutter(world, region), {}
+    cutter, pieces = TileEncoder(world, region), {}
     layer = cutter.layers.index("light")
     for tick in range(0, DAY_TICKS, STEP_TICKS):
         advance(region, world.laws, tick - region.tick)

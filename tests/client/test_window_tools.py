@@ -1,4 +1,4 @@
-"""Hands, inhabiting and timeline: what a person does at the window is done to the world, journalled, and given back."""
+"""Tools, inhabiting and timeline: what a person does in the window is done to the world, journalled, and released."""
 
 import time
 from itertools import pairwise
@@ -9,16 +9,20 @@ import pytest
 from carving import golden
 from town import Town, attended
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
+from umwelt.agents.commands.drop import Drop
+from umwelt.agents.commands.wound import Wound
 from umwelt.client.connection.api import connect
-from umwelt.client.connection.connection import Core
+from umwelt.client.connection.connection import GatewayLink
+from umwelt.client.connection.promises import PromisedConnection
 from umwelt.client.window.feed.camera import Camera
-from umwelt.client.window.input.inhabit import KEYS, TELL_EVERY_S, TURN_A_TICK, TURNS_MAX_A_S, Inhabiting
+from umwelt.client.window.input.fork_dialog import SPECTATOR_LINE
+from umwelt.client.window.input.inhabit import KEYS, MAX_TURNS_A_S, SEND_EVERY_S, TURN_A_TICK, Inhabiting
 from umwelt.client.window.input.palette import TOOLS
-from umwelt.client.window.input.tools import PAST_LINE, SPECTATOR_LINE, Hands
-from umwelt.client.window.session import PromisedConnection, Session
+from umwelt.client.window.input.tools import PAST_LINE, Toolbox
+from umwelt.client.window.session import Session
 from umwelt.client.window.timeline import COMMAND, KEPT, Timeline
-from umwelt.cluster.run.replay import journalled_deeds, region_at
+from umwelt.cluster.run.replay import read_journalled_commands, restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.wire.keys import KEEPER, SPECTATOR, Keys, make_keys
 from umwelt.cluster.wire.viewer_protocol import LIVE
@@ -41,14 +45,14 @@ def town(keys):
 
 @pytest.fixture(scope="module")
 def world(town, keys):
-    """The same world by another line, to see what came of it."""
+    """The same world over another connection, to see the effects."""
     with connect(town.address, Keys.load(keys, KEEPER)) as found:
         found.wait(3, 60)
         yield found
 
 
 def opened(place, keys=None, scale: float = 20.0) -> Session:
-    found = Session(PromisedConnection(Core(place, keys)), Camera.over(HEIGHT, WIDTH, (640, 480)))
+    found = Session(PromisedConnection(GatewayLink(place, keys)), Camera.over(HEIGHT, WIDTH, (640, 480)))
     found.camera.look(40, 40, scale, at_once=True)
     turned(found, lambda: found.status and found.feed.complete)
     return found
@@ -62,12 +66,12 @@ def session(town, keys, world):
 
 
 @pytest.fixture
-def hands(session):
-    return Hands(session)
+def toolbox(session):
+    return Toolbox(session)
 
 
 def turned(session: Session, until, *more, within_s: float = 20.0) -> None:
-    """Turn by hand until something has come; `more` are turned along."""
+    """Turn the session, and `more` with it, until a condition holds."""
     end_s = time.monotonic() + within_s
     while not until():
         assert time.monotonic() < end_s, [notice.line for notice in session.notices]
@@ -77,19 +81,23 @@ def turned(session: Session, until, *more, within_s: float = 20.0) -> None:
         time.sleep(0.004)
 
 
-def used(hands: Hands, tool: str, y: float, x: float, being: int = 0, to: tuple[float, float] | None = None) -> None:
-    """Press, perhaps drag, release; wait until it is done and in force."""
-    session, count = hands.session, len(hands.done)
-    hands.choose(tool)
-    hands.press(y, x, being, "monsters" if being else "", 0)
+def used(
+    toolbox: Toolbox, tool: str, y: float, x: float, being: int = 0, to: tuple[float, float] | None = None
+) -> None:
+    """Press, perhaps drag, release; wait until the command is confirmed and in force."""
+    session, count = toolbox.session, len(toolbox.sender.done)
+    toolbox.choose(tool)
+    toolbox.press(y, x, being, "monsters" if being else "", 0)
     if to is not None:
-        hands.drag((y + to[0]) / 2, (x + to[1]) / 2)
-    hands.release(*(to or (y, x)))
-    turned(session, lambda: len(hands.done) > count and session.status["tick"] > hands.done[-1].tick + 1)
+        toolbox.drag((y + to[0]) / 2, (x + to[1]) / 2)
+    toolbox.release(*(to or (y, x)))
+    turned(
+        session, lambda: len(toolbox.sender.done) > count and session.status["tick"] > toolbox.sender.done[-1].tick + 1
+    )
 
 
-def journalled(town: Town, since: int) -> list[deeds.Deed]:
-    return [deeds.read(deed.content) for _, deed in town.disk.deeds[since:]]
+def journalled(town: Town, since: int) -> list[commands.Command]:
+    return [commands.decode(command.content) for _, command in town.disk.commands[since:]]
 
 
 def living(world, table: str = "monsters", count: int = 1) -> list[int]:
@@ -100,183 +108,191 @@ def living(world, table: str = "monsters", count: int = 1) -> list[int]:
 def held(town: Town) -> dict:
     found = {}
     for host in town.hosts:
-        found |= town.do(lambda host=host: dict(host.portion.region.controls.held))
+        controls = town.do(lambda host=host: host.portion.region.controls.copy())
+        found |= {being: controls.drives_of(being) for being in controls.overrides}
     return found
 
 
-# --- hands
+# --- tools
 
 
-def test_ground_tools_change_the_world_and_are_journalled(hands, town, world):
-    before = len(town.disk.deeds)
-    of = hands.settings
-    of.drop_count, of.rock_height, of.part, of.part_value, of.brush_cells = 50_000, 2222, "mineral", 4321, 3
-    used(hands, "drop", 20.5, 30.5)
+def test_ground_tools_change_the_world_and_are_journalled(toolbox, town, world):
+    before = len(town.disk.commands)
+    settings, brush = toolbox.settings, toolbox.brush
+    settings["drop"]["count"], settings["rock"]["value"], brush.side_cells = 50_000, 2222, 3
+    settings["paint"] |= {"part": "mineral", "value": 4321}
+    used(toolbox, "drop", 20.5, 30.5)
     assert world.field("sugar", (20, 30, 1, 1))[0, 0] > 5000
-    used(hands, "rock", 50.2, 79.9)  # a brush of 3 x 3 over the seam
+    used(toolbox, "rock", 50.2, 79.9)  # a brush of 3 x 3 over the seam
     assert (world.field("elevation", (49, 78, 3, 3)) == 2222).all()
     assert not (world.field("elevation", (48, 78, 5, 3)) == 2222).all()
-    of.rectangle, of.rock_height = True, 1111
-    used(hands, "rock", 92.5, 5.5, to=(99.5, 9.5))  # a rectangle over the other seam
+    brush.rectangle, settings["rock"]["value"] = True, 1111
+    used(toolbox, "rock", 92.5, 5.5, to=(99.5, 9.5))  # a rectangle over the other seam
     assert (world.field("elevation", (92, 5, 8, 5)) == 1111).all()
-    used(hands, "paint", 10, 10, to=(12, 12))
+    used(toolbox, "paint", 10, 10, to=(12, 12))
     assert world.field("mineral", (10, 10, 3, 3)).min() > 2000
-    of.water_count = 30_000
-    used(hands, "water", 70, 20)
+    settings["water"]["value"] = 30_000
+    used(toolbox, "water", 70, 20)
     assert world.field("water", (60, 10, 21, 21)).max() > 3000
     wet = world.field("water", (25, 45, 10, 10)).astype(int).sum()
-    of.rain_radius_cells, of.rain_count = 4, 5000
-    used(hands, "rain", 30, 50)
+    settings["rain"] |= {"radius_cells": 4, "count": 5000}
+    used(toolbox, "rain", 30, 50)
     assert world.field("water", (25, 45, 10, 10)).astype(int).sum() > wet + 10_000
-    kinds = [type(deed).__name__ for deed in journalled(town, before)]
+    kinds = [type(command).__name__ for command in journalled(town, before)]
     assert kinds == ["Drop", "Paint", "Paint", "Paint", "Paint", "Rain"]
-    assert len(hands.done) == 6 and all(f"(tick {done.tick})" in _said(hands, done.words) for done in hands.done)
+    assert len(toolbox.sender.done) == 6 and all(
+        f"(tick {done.tick})" in _said(toolbox, done.words) for done in toolbox.sender.done
+    )
 
 
-def _said(hands: Hands, words: str) -> str:
-    return next((notice.line for notice in hands.session.notices if words in notice.line), "")
+def _said(toolbox: Toolbox, words: str) -> str:
+    return next((notice.line for notice in toolbox.session.notices if words in notice.line), "")
 
 
-def test_a_stroke_is_poured_along_its_way_at_most_ten_times_a_second(hands, town):
-    before, session = len(town.disk.deeds), hands.session
-    hands.choose("drop")
-    hands.settings.drop_count = 7
+def test_a_stroke_is_poured_along_its_way_at_most_ten_times_a_second(toolbox, town):
+    before, session = len(town.disk.commands), toolbox.session
+    toolbox.choose("drop")
+    toolbox.settings["drop"]["count"] = 7
     began_s = time.monotonic()
-    hands.press(5.5, 78.5, 0, "", 0)
+    toolbox.press(5.5, 78.5, 0, "", 0)
     for step in range(60):
-        hands.drag(5.5 + step / 10, (78.5 + step / 5) % WIDTH)
-        hands.turn(session.clock())
+        toolbox.drag(5.5 + step / 10, (78.5 + step / 5) % WIDTH)
+        toolbox.turn(session.clock())
         session.turn(1 / 60)
         time.sleep(0.006)
-    asked = len({deed.tick for _, deed in town.disk.deeds[before:]})
+    asked = len({command.tick for _, command in town.disk.commands[before:]})
     took_s = time.monotonic() - began_s
-    hands.release(11.4, 10.3)
-    turned(session, lambda: hands.done and _said(hands, "dropped"))
+    toolbox.release(11.4, 10.3)
+    turned(session, lambda: toolbox.sender.done and _said(toolbox, "dropped"))
     done = journalled(town, before)
-    cells = [(deed.y, deed.x) for deed in done]
+    cells = [(command.y, command.x) for command in done]
     assert asked <= took_s * 10 + 2
-    assert {(deed.substance, deed.count) for deed in done} == {("sugar", 7)}
+    assert {(command.substance, command.count) for command in done} == {("sugar", 7)}
     assert cells[0] == (5, 78) and cells[-1] == (11, 10) and len(set(cells)) > 10
     apart = [max(abs(a[0] - b[0]), min((a[1] - b[1]) % WIDTH, (b[1] - a[1]) % WIDTH)) for a, b in pairwise(cells)]
     assert max(apart) == 1  # no hole in it, over the seam too
-    assert len(hands.done) == 1 and hands.done[0].words == f"dropped {7 * len(done)} sugar"
+    assert len(toolbox.sender.done) == 1 and toolbox.sender.done[0].words == f"dropped 7 sugar ({len(done)} times)"
 
 
-def test_life_is_made_moved_hurt_and_taken(hands, town, world):
-    before, session = len(town.disk.deeds), hands.session
+def test_life_is_made_moved_hurt_and_taken(toolbox, town, world):
+    before, session = len(town.disk.commands), toolbox.session
     first, second, third = living(world, count=3)
     plants, monsters = world.count()["plants"], world.count()["monsters"]
-    hands.settings.plant = "reed"
-    used(hands, "seed", 15.5, 15.5)
-    assert hands.species("monsters") == ["grazer", "hunter"] and hands.species("plants") == ["grass", "shrub", "reed"]
-    hands.settings.monster = "hunter"
-    used(hands, "monster", 33.5, 33.5)
-    assert hands.copy_genome(world.fetch(first)) and len(hands.genome) > 20 and hands.genome_species in monsters
-    used(hands, "monster", 60.5, 60.5)
-    genome = hands.genome
-    hands.copy_being(second)
-    used(hands, "monster", 44.25, 44.75)
-    used(hands, "move", 10, 10, first, to=(70.5, 11.5))
-    hands.settings.wound_count = 3
-    used(hands, "wound", 1, 1, second)
-    hands.settings.food_count = 900
-    used(hands, "feed", 2.5, 3.5)
-    used(hands, "remove", 1, 1, third)
-    hands.choose("look")
-    assert hands.copy_genome(world.fetch(living(world, "plants")[0])) and hands.tool == "seed"
-    used(hands, "seed", 80.5, 70.5)
-    hands.choose("monster")
-    hands.settings.source = "genome"
-    hands.press(1, 1)
+    toolbox.settings["seed"]["species"] = "reed"
+    used(toolbox, "seed", 15.5, 15.5)
+    assert toolbox.species("monsters") == ["grazer", "hunter"] and toolbox.species("plants") == [
+        "grass",
+        "shrub",
+        "reed",
+    ]
+    toolbox.settings["monster"]["species"] = "hunter"
+    used(toolbox, "monster", 33.5, 33.5)
+    assert toolbox.copy_genome(world.fetch(first)) and len(toolbox.genome) > 20 and toolbox.genome_species in monsters
+    used(toolbox, "monster", 60.5, 60.5)
+    genome = toolbox.genome
+    toolbox.copy_being(second)
+    used(toolbox, "monster", 44.25, 44.75)
+    used(toolbox, "move", 10, 10, first, to=(70.5, 11.5))
+    toolbox.settings["wound"]["tissue_count"] = 3
+    used(toolbox, "wound", 1, 1, second)
+    toolbox.settings["feed"]["count"] = 900
+    used(toolbox, "feed", 2.5, 3.5)
+    used(toolbox, "remove", 1, 1, third)
+    toolbox.choose("look")
+    assert toolbox.copy_genome(world.fetch(living(world, "plants")[0])) and toolbox.tool == "seed"
+    used(toolbox, "seed", 80.5, 70.5)
+    toolbox.choose("monster")
+    toolbox.settings["monster"]["source"] = "genome"
+    toolbox.press(1, 1)
     assert "is one of plants" in session.notices[-1].line
     refusal = session.notices[-1].line
     done = journalled(town, before)
-    kinds = [type(deed).__name__ for deed in done]
+    kinds = [type(command).__name__ for command in done]
     assert kinds == ["Spawn", "Spawn", "Spawn", "Spawn", "Move", "Wound", "Drop", "Remove", "Spawn"]
-    assert [deed.kind for deed in done[:4]] == ["plants", "monsters", "monsters", "monsters"]
+    assert [command.kind for command in done[:4]] == ["plants", "monsters", "monsters", "monsters"]
     assert np.frombuffer(done[2].row["genome"], np.int8).tolist() == genome
-    assert done[8].kind == "plants" and np.frombuffer(done[8].row["genome"], np.int8).tolist() == hands.genome
+    assert done[8].kind == "plants" and np.frombuffer(done[8].row["genome"], np.int8).tolist() == toolbox.genome
     assert (done[3].y_fixed, done[3].x_fixed) == (int(44.25 * 1024), int(44.75 * 1024))
     assert done[4].id == first and (done[4].y_fixed >> 10, done[4].x_fixed >> 10) == (70, 11)
-    assert done[5] == deeds.Wound(second, 3) and done[6] == deeds.Drop(2, 3, "sugar", 900) and done[7].id == third
+    assert done[5] == Wound(second, 3) and done[6] == Drop(2, 3, "sugar", 900) and done[7].id == third
     assert world.fetch(third) is None and sum(world.count()["plants"].values()) and sum(plants.values())
     assert [notice.line for notice in session.notices if notice.bad] == [refusal]
 
 
-def test_what_cannot_be_is_one_line_and_nothing_is_done(hands, town):
-    before, session = len(town.disk.deeds), hands.session
+def test_what_cannot_be_is_one_line_and_nothing_is_done(toolbox, town):
+    before, session = len(town.disk.commands), toolbox.session
     for tool, source, said in (
-        ("remove", "", "nobody is here"),
-        ("move", "", "nobody is here"),
+        ("remove", "", "no being is here"),
+        ("move", "", "no being is here"),
         ("monster", "genome", "no genome copied yet"),
-        ("monster", "copy", "nobody to copy"),
+        ("monster", "copy", "no being to copy"),
     ):
-        hands.choose(tool)
-        hands.settings.source = source or "founder"
-        hands.press(5, 5)
-        hands.release(5, 5)
+        toolbox.choose(tool)
+        toolbox.settings["monster"]["source"] = source or "founder"
+        toolbox.press(5, 5)
+        toolbox.release(5, 5)
         assert said in session.notices[-1].line and session.notices[-1].bad
-    hands.choose("drop")
-    hands.settings.substance = "gold"
-    hands.press(5, 5)
-    hands.drag(15, 5)
-    hands.release(15, 5)
+    toolbox.choose("drop")
+    toolbox.settings["drop"]["substance"] = "gold"
+    toolbox.press(5, 5)
+    toolbox.drag(15, 5)
+    toolbox.release(15, 5)
     turned(session, lambda: 'unknown "gold"' in session.notices[-1].line)
-    assert len(town.disk.deeds) == before and not hands.done
-    hands.undo()
-    assert hands.asking is None and "nothing was done" in session.notices[-1].line
+    assert len(town.disk.commands) == before and not toolbox.sender.done
+    toolbox.fork_dialog.offer_undo()
+    assert toolbox.fork_dialog.question is None and "nothing was done" in session.notices[-1].line
 
 
-def test_marks_show_where_a_tool_works(hands):
-    session = hands.session
-    assert hands.marks() == ([], [])
+def test_marks_show_where_a_tool_works(toolbox):
+    session = toolbox.session
+    assert toolbox.marks() == ([], [])
     for tool in TOOLS:
-        hands.choose(tool.name)
-        hands.hover(95.9, 0.1)
-        rings, lines = hands.marks()
+        toolbox.choose(tool.name)
+        toolbox.hover(95.9, 0.1)
+        rings, lines = toolbox.marks()
         assert (rings or lines) if tool.name != "look" else not (rings or lines)
         assert all(len(ring) == 4 and len(ring[3]) == 4 for ring in rings)
         assert all(len(line) == 6 and abs(line[2] - line[0]) + abs(line[3] - line[1]) <= 16 for line in lines)
-    hands.choose("water")
-    hands.settings.rectangle = True
-    hands.press(90.5, 75.5)
+    toolbox.choose("water")
+    toolbox.brush.rectangle = True
+    toolbox.press(90.5, 75.5)
     for step in range(1, 40):
-        hands.drag(90.5 + step, 75.5 + 2 * step)
-    assert hands.rectangle() == (90, 75, 40, 79)  # more than half of the world, over both seams
-    hands.cancel()
-    assert hands.rectangle() is None and hands.tool == "water"
-    hands.cancel()
-    assert hands.tool == "look" and not session.done
-    hands.choose(7)
-    assert hands.tool == TOOLS[7].name
-    hands.choose(99)
-    assert hands.tool == TOOLS[7].name
+        toolbox.drag(90.5 + step, 75.5 + 2 * step)
+    assert toolbox.rectangle() == (90, 75, 40, 79)  # more than half of the world, over both seams
+    toolbox.cancel()
+    assert toolbox.rectangle() is None and toolbox.tool == "water"
+    toolbox.cancel()
+    assert toolbox.tool == "look" and not session.done
+    toolbox.choose(7)
+    assert toolbox.tool == TOOLS[7].name
+    toolbox.choose(99)
+    assert toolbox.tool == TOOLS[7].name
 
 
-def test_a_click_with_the_look_tool_selects(hands, world):
+def test_a_click_with_the_look_tool_selects(toolbox, world):
     being = living(world)[0]
-    hands.press(1, 1, being, "monsters", 0)
-    assert hands.session.selected.id == being
-    hands.press(1, 1, 0, "", 0)
-    assert hands.session.selected is None
+    toolbox.press(1, 1, being, "monsters", 0)
+    assert toolbox.session.selected.id == being
+    toolbox.press(1, 1, 0, "", 0)
+    assert toolbox.session.selected is None
 
 
 def test_spectators_are_told_once_and_change_nothing(town, keys, world):
     session = opened(town.address, Keys.load(keys, SPECTATOR))
     try:
-        hands, inhabiting, before = Hands(session), Inhabiting(session), len(town.disk.deeds)
+        toolbox, inhabiting, before = Toolbox(session), Inhabiting(session), len(town.disk.commands)
         for tool in TOOLS[1:]:
-            hands.choose(tool.name)
-            hands.press(5, 5, living(world)[0], "monsters", 0)
-            hands.drag(9, 9)
-            hands.release(9, 9)
-        hands.undo()
+            toolbox.choose(tool.name)
+            toolbox.press(5, 5, living(world)[0], "monsters", 0)
+            toolbox.drag(9, 9)
+            toolbox.release(9, 9)
+        toolbox.fork_dialog.offer_undo()
         turned(session, lambda: True)
         assert [notice.line for notice in session.notices] == [SPECTATOR_LINE]
         assert not inhabiting.begin(living(world)[0]) and not inhabiting.being
         Timeline(session).fork()
         assert "only keepers may fork" in session.notices[-1].line
-        assert len(town.disk.deeds) == before and not hands.done
+        assert len(town.disk.commands) == before and not toolbox.sender.done
     finally:
         session.close()
 
@@ -293,7 +309,7 @@ def test_keys_are_the_drives_of_whoever_is_inhabited(session, town, world):
     inhabiting, being = Inhabiting(session), living(world)[0]
     assert inhabiting.begin(being) and session.following and session.selected.id == being
     turned(session, lambda: held(town).get(being) == (0,) * 11, inhabiting)
-    before = len(town.disk.deeds)
+    before = len(town.disk.commands)
     inhabiting.on_key("W", True)
     inhabiting.on_key("D", True)
     began_s = time.monotonic()
@@ -303,7 +319,7 @@ def test_keys_are_the_drives_of_whoever_is_inhabited(session, town, world):
         drives = inhabiting.drives()
         turn, thrust = drives.get("turn", 0.0), drives.get("thrust", 0.0)
         turns_a_s = turn * TURN_A_TICK * inhabiting.ticks_per_s
-        return thrust == 1.0 and (turn == 1.0 or abs(turns_a_s - TURNS_MAX_A_S) < 0.03)
+        return thrust == 1.0 and (turn == 1.0 or abs(turns_a_s - MAX_TURNS_A_S) < 0.03)
 
     turned(session, grown, inhabiting)
     first = world.fetch(being)
@@ -316,10 +332,10 @@ def test_keys_are_the_drives_of_whoever_is_inhabited(session, town, world):
         heading = found["row"]["heading"]
         way += np.hypot(*((found[axis] - first[axis] + 20480) % 40960 - 20480 for axis in ("y_fixed", "x_fixed")))
     assert way > 200 and found["drives"]["thrust"] == 1024 and found["drives"]["turn"] > 0
-    told = [(deed.tick, deeds.read(deed.content)) for _, deed in town.disk.deeds[before:]]
-    assert 4 <= len(told) <= 4 + (time.monotonic() - began_s) / TELL_EVERY_S
-    assert all(deed.id == being for _, deed in told)
-    thrusts = [deed.drives[1] for _, deed in told]
+    told = [(command.tick, commands.decode(command.content)) for _, command in town.disk.commands[before:]]
+    assert 4 <= len(told) <= 4 + (time.monotonic() - began_s) / SEND_EVERY_S
+    assert all(command.id == being for _, command in told)
+    thrusts = [command.drives[1] for _, command in told]
     assert 0 < thrusts[0] < 1024 and thrusts[-1] == 1024 and thrusts == sorted(thrusts)
     inhabiting.on_key("W", False)
     inhabiting.on_key("D", False)
@@ -328,8 +344,8 @@ def test_keys_are_the_drives_of_whoever_is_inhabited(session, town, world):
     turned(session, lambda: (held(town).get(being) or (0,) * 11)[2:5] == (1024, 0, 1024), inhabiting)
     assert inhabiting.drives() == {"bite": 1.0, "drink": 1.0}
     inhabiting.end()
-    assert not inhabiting.being and inhabiting.owed == {being}
-    turned(session, lambda: not inhabiting.owed and not held(town), inhabiting)
+    assert not inhabiting.being and inhabiting.unreleased == {being}
+    turned(session, lambda: not inhabiting.unreleased and not held(town), inhabiting)
     assert not inhabiting.on_key("W", True) and {drive for drive, _ in KEYS.values()} == set(session.known.drives)
 
 
@@ -343,7 +359,7 @@ def test_a_body_is_given_back_when_the_window_closes(town, keys, world):
     end_s = time.monotonic() + 5
     while held(town) and time.monotonic() < end_s:
         time.sleep(0.02)
-    assert held(town) == {} and not inhabiting.owed
+    assert held(town) == {} and not inhabiting.unreleased
 
 
 def test_a_body_is_given_back_when_it_dies_and_when_the_past_is_looked_at(session, town, world):
@@ -351,14 +367,14 @@ def test_a_body_is_given_back_when_it_dies_and_when_the_past_is_looked_at(sessio
     inhabiting.begin(first)
     turned(session, lambda: first in held(town), inhabiting)
     world.remove(first)
-    turned(session, lambda: not inhabiting.being and not inhabiting.owed and not held(town), inhabiting)
+    turned(session, lambda: not inhabiting.being and not inhabiting.unreleased and not held(town), inhabiting)
     assert "it died" in session.notices[-1].line
     inhabiting.begin(second)
     turned(session, lambda: second in held(town), inhabiting)
     session.feed.shown = 3
     turned(session, lambda: not inhabiting.being, inhabiting)
     session.feed.shown = LIVE
-    turned(session, lambda: not inhabiting.owed and not held(town), inhabiting)
+    turned(session, lambda: not inhabiting.unreleased and not held(town), inhabiting)
     plant = living(world, "plants")[0]
     session.select(plant, "plants")
     assert not inhabiting.begin(plant) and "no drives" in session.notices[-1].line
@@ -372,8 +388,8 @@ def test_a_body_is_given_back_after_the_line_was_lost(session, town, world):
     town.do(town.end_gateway)
     turned(session, lambda: session.reconnecting, inhabiting)
     town.do(town.begin_gateway)
-    turned(session, lambda: not inhabiting.being and not inhabiting.owed and not held(town), inhabiting)
-    assert any("the line was lost" in notice.line for notice in session.notices)
+    turned(session, lambda: not inhabiting.being and not inhabiting.unreleased and not held(town), inhabiting)
+    assert any("the connection was lost" in notice.line for notice in session.notices)
 
 
 # --- undo and the past, in a real run
@@ -386,22 +402,25 @@ def run(tmp_path_factory):
         yield folder
 
 
-def test_undo_forks_a_run_without_the_deed_and_the_past_is_shown_at_its_tick(run):
+def test_undo_forks_a_run_without_the_command_and_the_past_is_shown_at_its_tick(run):
     session = opened(run)
     session.command("speed", 40)
-    hands, timeline = Hands(session), Timeline(session)
-    hands.settings.drop_count = 9000
-    used(hands, "drop", 8.5, 9.5)
-    used(hands, "drop", 30.5, 31.5)
-    first, last = hands.done
-    hands.undo()
-    assert f"tick {last.tick}" in hands.asking.text and "without this deed" in hands.asking.text
-    hands.answer(True)
+    toolbox, timeline = Toolbox(session), Timeline(session)
+    toolbox.settings["drop"]["count"] = 9000
+    used(toolbox, "drop", 8.5, 9.5)
+    used(toolbox, "drop", 30.5, 31.5)
+    first, last = toolbox.sender.done
+    toolbox.fork_dialog.offer_undo()
+    assert (
+        f"tick {last.tick}" in toolbox.fork_dialog.question.text
+        and "without this command" in toolbox.fork_dialog.question.text
+    )
+    toolbox.fork_dialog.answer(True)
     turned(session, lambda: "umwelt resume" in session.notices[-1].line, within_s=40)
     made = Path(session.notices[-1].line.split("umwelt resume ")[1])
-    done = [deeds.read(deed.content) for deed in journalled_deeds(Store(made))]
-    assert [(deed.y, deed.x) for deed in done] == [(8, 9)]  # the one before is in it, the last is not
-    forked = region_at(Store(made), None)[1]
+    done = [commands.decode(command.content) for command in read_journalled_commands(Store(made))]
+    assert [(command.y, command.x) for command in done] == [(8, 9)]  # the one before is in it, the last is not
+    forked = restore_region(Store(made), None)[1]
     assert forked.owned_view("sugar")[8, 9] > 1000 and forked.owned_view("sugar")[30, 31] < 1000
     assert forked.tick <= last.tick < session.status["tick"]
 
@@ -416,10 +435,13 @@ def test_undo_forks_a_run_without_the_deed_and_the_past_is_shown_at_its_tick(run
     assert timeline.waiting and session.shown == LIVE
     turned(session, lambda: session.shown == first.tick and session.feed.complete, timeline, within_s=40)
     assert session.tick == first.tick == timeline.position and not timeline.waiting
-    hands.press(5, 5)
-    assert PAST_LINE in [notice.line for notice in session.notices] and f"Tick {first.tick}" in hands.asking.text
-    hands.cancel()
-    assert len(hands.done) == 2
+    toolbox.press(5, 5)
+    assert (
+        PAST_LINE in [notice.line for notice in session.notices]
+        and f"Tick {first.tick}" in toolbox.fork_dialog.question.text
+    )
+    toolbox.cancel()
+    assert len(toolbox.sender.done) == 2
 
     timeline.toggle()
     turned(session, lambda: session.tick > first.tick + 3, timeline, within_s=40)

@@ -32,10 +32,11 @@ from typing import Any
 import msgspec
 
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.coordinator.process import DIRECTORY, SeatSettings
-from umwelt.cluster.launch.local import Line, begin_run
+from umwelt.cluster.coordinator.process import COORDINATOR_FILE, CoordinatorSettings
+from umwelt.cluster.launch.coordinator_client import CoordinatorClient
+from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.node.process import NodeSettings
-from umwelt.cluster.process import announced, lives
+from umwelt.cluster.process import is_alive, read_announcement
 from umwelt.cluster.wire.keys import WORLD, Keys, make_keys
 
 TUN, TUNSETIFF, IFF_TAP, IFF_NO_PI = "/dev/net/tun", 0x400454CA, 0x2, 0x1000
@@ -165,7 +166,7 @@ class Lan:
 
     def __enter__(self) -> "Lan":
         for path in Path("/run/netns").glob(f"{PREFIX}-*-*"):  # of tests that were killed
-            if not lives(int(path.name.split("-")[2])):
+            if not is_alive(int(path.name.split("-")[2])):
                 with suppress(OSError, subprocess.TimeoutExpired):
                     _ip("netns", "delete", path.name)
         self._thread.start()
@@ -259,7 +260,7 @@ class LanRun:
         self.store = begin_run(world, folder / "run")
         self.keys = folder / "keys"
         make_keys(self.keys)
-        self.line: Line | None = None
+        self.line: CoordinatorClient | None = None
         self.directory: subprocess.Popen | None = None
         self.nodes: dict[str, subprocess.Popen] = {}
         self.address = ""
@@ -267,14 +268,16 @@ class LanRun:
     def start_directory(self, **settings: Any) -> None:
         """Start the directory, and wait until its door is open."""
         host = self.lan.hosts[self.seat_on]
-        chosen = SeatSettings(str(self.store.folder.resolve()), f"tcp://{host.address}:*", str(self.keys), **settings)
+        chosen = CoordinatorSettings(
+            str(self.store.folder.resolve()), f"tcp://{host.address}:*", str(self.keys), **settings
+        )
         self.directory = self._start(host, "directory", "umwelt.cluster.coordinator.process", chosen, None)
         end_s = time.monotonic() + START_S
-        while (found := announced(self.store.folder / DIRECTORY)) is None:
+        while (found := read_announcement(self.store.folder / COORDINATOR_FILE)) is None:
             assert self.directory.poll() is None and time.monotonic() < end_s, self.log("directory")
             time.sleep(0.02)
         self.address = found["address"]
-        self.line = Line(self.address, Keys.load(self.keys, WORLD))
+        self.line = CoordinatorClient(self.address, Keys.load(self.keys, WORLD))
         with host.inside():
             self.line.turn(0.0)  # opens the sockets
 

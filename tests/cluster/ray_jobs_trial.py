@@ -33,6 +33,6 @@ def strike(worker: Any) -> Any:
 
 
 pool.RayWorker.hear = strike  # type: ignore[method-assign]
-code = experiment.experimented(sys.argv[1], False, Path(sys.argv[2]), "ray", 2, False)
+code = experiment.run_experiment(sys.argv[1], False, Path(sys.argv[2]), "ray", 2, False)
 print(json.dumps({"code": code, "killed": killed}), flush=True)
 sys.exit(code)

@@ -16,9 +16,9 @@ from typing import Any
 from ray.cluster_utils import Cluster
 
 from umwelt.agents.world_file import read_world
-from umwelt.cluster.coordinator.process import DIRECTORY
+from umwelt.cluster.coordinator.process import COORDINATOR_FILE
 from umwelt.cluster.launch.local import Plan, begin_run
-from umwelt.cluster.process import announced
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.ray.connect import OBJECT_STORE_BYTES
 from umwelt.cluster.ray.engine import RayEngine
 from umwelt.cluster.wire.keys import make_keys
@@ -69,34 +69,36 @@ class Trial:
 
     @property
     def nodes(self) -> list[dict[str, Any]]:
-        assert self.engine.line is not None
-        return self.engine.line.status.get("nodes", [])
+        assert self.engine.coordinator is not None
+        return self.engine.coordinator.status.get("nodes", [])
 
     @property
     def tick(self) -> int:
-        assert self.engine.line is not None
-        return self.engine.line.status.get("tick", 0)
+        assert self.engine.coordinator is not None
+        return self.engine.coordinator.status.get("tick", 0)
 
     @property
     def speed(self) -> float:
-        assert self.engine.line is not None
-        return self.engine.line.status.get("speed", 0.0)
+        assert self.engine.coordinator is not None
+        return self.engine.coordinator.status.get("speed", 0.0)
 
     def until(self, what: str, met: Callable[[], bool]) -> float:
         """Look after the world until then; gives how long that took."""
         began_s = time.monotonic()
         while not met():
-            self.engine.turn(0.02)
-            if self.engine.resting or time.monotonic() - began_s > PATIENCE_S:
-                assert self.engine.line is not None
-                raise SystemExit(f"waited in vain until {what}: {self.engine.said} {self.engine.line.status}")
+            self.engine.poll(0.02)
+            if self.engine.finished or time.monotonic() - began_s > PATIENCE_S:
+                assert self.engine.coordinator is not None
+                raise SystemExit(
+                    f"waited in vain until {what}: {self.engine.messages} {self.engine.coordinator.status}"
+                )
         return time.monotonic() - began_s
 
     def whole(self, without: int = 0) -> bool:
         """Whether all nodes run, none of them in a process that is gone."""
-        assert self.engine.line is not None
+        assert self.engine.coordinator is not None
         pids = {node["pid"] for node in self.nodes if node["state"] == "ready"}
-        return self.engine.line.status.get("phase") == "running" and len(pids) == NODES and without not in pids
+        return self.engine.coordinator.status.get("phase") == "running" and len(pids) == NODES and without not in pids
 
     def host_of(self, pid: int) -> Any:
         raylets = {host.all_processes["raylet"][0].process.pid: host for host in self.hosts}
@@ -104,29 +106,29 @@ class Trial:
 
     def strike(self, name: str, pid: int, kill: Callable[[], None]) -> None:
         """Kill something, and measure until the world goes on, and until it is carried by as many as before."""
-        assert self.engine.line is not None
-        epoch, tick = self.engine.line.status["epoch"], self.tick
+        assert self.engine.coordinator is not None
+        epoch, tick = self.engine.coordinator.status["epoch"], self.tick
         self.seen[f"{name}_at"] = tick
-        self.engine.line.order("speed", SLOW_TICKS_PER_S)
+        self.engine.coordinator.order("speed", SLOW_TICKS_PER_S)
         self.until("it is slow", lambda: self.speed == SLOW_TICKS_PER_S)
         kill()
         goes_on = self.until(f"{name}: the world goes on", lambda: self._later(epoch))
         self.seen[f"{name}_goes_on_s"] = goes_on
         self.seen[f"{name}_whole_s"] = goes_on + self.until(f"{name}: all are back", lambda: self.whole(pid))
-        self.engine.line.order("speed", TICKS_PER_S)
+        self.engine.coordinator.order("speed", TICKS_PER_S)
 
     def _later(self, epoch: int) -> bool:
-        assert self.engine.line is not None
-        status = self.engine.line.status
+        assert self.engine.coordinator is not None
+        status = self.engine.coordinator.status
         return status["epoch"] > epoch and status["phase"] == "running"
 
     def run(self) -> None:
         began_s = time.monotonic()
         self.engine.start()
-        assert self.engine.line is not None
+        assert self.engine.coordinator is not None
         self.until("the world begins", self.whole)
         self.seen["start_s"] = time.monotonic() - began_s
-        self.engine.line.order("speed", TICKS_PER_S)
+        self.engine.coordinator.order("speed", TICKS_PER_S)
         self.seen["hosts"] = len({id(self.host_of(node["pid"])) for node in self.nodes})
         self.until("tick 40", lambda: self.tick >= 40)
 
@@ -138,15 +140,15 @@ class Trial:
         self.strike("host", there, lambda: self.kill_host(there))
         self.until("tick 120", lambda: self.tick >= 120)
 
-        address = (announced(self.folder / DIRECTORY) or {})["address"]
-        directory = (announced(self.folder / DIRECTORY) or {})["pid"]
+        address = (read_announcement(self.folder / COORDINATOR_FILE) or {})["address"]
+        directory = (read_announcement(self.folder / COORDINATOR_FILE) or {})["pid"]
         self.strike("directory", directory, lambda: os.kill(directory, signal.SIGKILL))
-        self.seen["same_address"] = (announced(self.folder / DIRECTORY) or {})["address"] == address
+        self.seen["same_address"] = (read_announcement(self.folder / COORDINATOR_FILE) or {})["address"] == address
 
         end_s = time.monotonic() + PATIENCE_S
-        while not self.engine.resting and time.monotonic() < end_s:
-            self.engine.turn(0.05)
-        self.seen |= {"rests": self.engine.resting, "tick": self.tick, "said": self.engine.said}
+        while not self.engine.finished and time.monotonic() < end_s:
+            self.engine.poll(0.05)
+        self.seen |= {"rests": self.engine.finished, "tick": self.tick, "said": self.engine.messages}
 
     def kill_host(self, pid: int) -> None:
         """All its processes at once."""

@@ -6,19 +6,19 @@ import pytest
 from carving import golden
 
 from umwelt.cluster.launch.local import begin_run
-from umwelt.cluster.run.remote_store import FarStore, created_store, opened_store
-from umwelt.cluster.run.replay import fork, region_at, replay
-from umwelt.cluster.run.store import Entry, ladder
+from umwelt.cluster.run.remote_store import RemoteStore, create_store, open_store
+from umwelt.cluster.run.replay import fork, replay, restore_region
+from umwelt.cluster.run.store import Entry, choose_kept_ticks
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError
 
 
 @pytest.fixture
-def far(tmp_path: Path) -> FarStore:
+def far(tmp_path: Path) -> RemoteStore:
     """A run of golden with snapshots at ticks 0, 4 and 8, at a URL."""
     store = begin_run(golden(), tmp_path / "run", url=f"file://{tmp_path}/far")
-    assert isinstance(store, FarStore)
-    world, region, _ = region_at(store)
+    assert isinstance(store, RemoteStore)
+    world, region, _ = restore_region(store)
     for tick in (4, 8):
         replay(world, region, tick, ())
         store.save(region, world.text, world.name)
@@ -32,11 +32,11 @@ def test_its_snapshots_are_at_the_url_and_are_brought_when_they_are_read(far, tm
     ]
     for path in list(far.snapshots.iterdir()):
         path.rename(tmp_path / f"gone-{path.name}")
-    again = opened_store(far.folder)
-    _, region, passed = region_at(again, 6)
+    again = open_store(far.folder)
+    _, region, passed = restore_region(again, 6)
     assert (region.tick, passed) == (6, [])
     plain = begin_run(golden(), tmp_path / "plain")
-    assert audit.digest(region) == audit.digest(region_at(plain, 6)[1])
+    assert audit.digest(region) == audit.digest(restore_region(plain, 6)[1])
 
 
 def test_what_is_damaged_there_is_passed_over(far, tmp_path):
@@ -46,23 +46,23 @@ def test_what_is_damaged_there_is_passed_over(far, tmp_path):
     chunks = [path for path in there.rglob("*") if path.is_file() and path.suffix != ".json"]
     largest = max(chunks, key=lambda path: path.stat().st_size)
     largest.write_bytes(largest.read_bytes()[:-9])
-    _, region, passed = region_at(opened_store(far.folder))
+    _, region, passed = restore_region(open_store(far.folder))
     assert region.tick == 4
-    assert len(passed) == 1 and "passed over" in passed[0]
+    assert len(passed) == 1 and "skipped" in passed[0]
 
 
 def test_forks_of_it_lie_in_folders(far, tmp_path):
     made = fork(far.folder, 5, tmp_path / "fork")
-    assert not isinstance(opened_store(made), FarStore)
-    assert opened_store(made).ticks() == [0, 4, 5]
+    assert not isinstance(open_store(made), RemoteStore)
+    assert open_store(made).ticks() == [0, 4, 5]
 
 
 def test_marks_and_the_ladder_are_kept_there_too(far):
-    world, region, _ = region_at(far, 8)
+    world, region, _ = restore_region(far, 8)
     for tick in range(9, 15):
         replay(world, region, tick, ())
         far.save(region, world.text, world.name)
-    assert far.ticks() == sorted(ladder(far.ticks())) != list(range(15))
+    assert far.ticks() == sorted(choose_kept_ticks(far.ticks())) != list(range(15))
     assert {0, 13, 14} <= set(far.ticks())
     far.abandon(far.begin_snapshot(15, 3, False))
     far.discard_marks()
@@ -71,8 +71,8 @@ def test_marks_and_the_ladder_are_kept_there_too(far):
 
 def test_a_url_that_cannot_be_or_is_taken_is_one_line(far, tmp_path):
     with pytest.raises(RunError, match=r"nothing://there/x: cannot be opened: .*give another"):
-        created_store("golden", "", tmp_path / "x", "nothing://there")
+        create_store("golden", "", tmp_path / "x", "nothing://there")
     assert not (tmp_path / "x").exists()
     with pytest.raises(RunError, match="holds the snapshots of another run"):
         (tmp_path / "other").mkdir()
-        created_store("golden", "", tmp_path / "other" / "run", f"file://{tmp_path}/far")
+        create_store("golden", "", tmp_path / "other" / "run", f"file://{tmp_path}/far")

@@ -5,12 +5,12 @@ import pytest
 from small import small_world
 
 from umwelt.agents.open_world import begin
-from umwelt.cluster.gateway.replay_process import Moment
-from umwelt.cluster.node.queries import MAX_HELD, Answers
-from umwelt.cluster.tasks.node_worker import Done
-from umwelt.cluster.tasks.worker import Errand
-from umwelt.cluster.view.tile_encoder import Cutter
-from umwelt.cluster.wire.protocol import Halt, Look, Sight, decode
+from umwelt.cluster.gateway.replay_process import ReplayShard
+from umwelt.cluster.node.queries import MAX_HELD, QueryServer
+from umwelt.cluster.tasks.node_worker import TaskOutcome
+from umwelt.cluster.tasks.worker import TaskCall
+from umwelt.cluster.view.tile_encoder import TileEncoder
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, decode
 
 COUNT, MANY = b'{"ask":"count"}', b'[{"ask":"count"},{"ask":"select","table":"monsters","columns":[]}]'
 
@@ -22,39 +22,39 @@ class Node:
 
     def __init__(self) -> None:
         world = small_world()
-        self.portion = Moment(world, begin(world))
-        self.said: list[tuple[bytes, Sight, list[bytes]]] = []
-        self.begun: list[tuple[tuple, Errand, float]] = []
-        self.halted: list[tuple] = []
-        self.done: list[Done] = []
+        self.portion = ReplayShard(world, begin(world))
+        self.said: list[tuple[bytes, QueryAnswer, list[bytes]]] = []
+        self.begun: list[tuple[tuple, TaskCall, float]] = []
+        self.cancelled: list[tuple] = []
+        self.done: list[TaskOutcome] = []
         self.now_s = 0.0
-        self.answers = Answers(self, self._send, self, lambda: self.now_s)  # type: ignore[arg-type]
+        self.answers = QueryServer(self, self._send, self, lambda: self.now_s)  # type: ignore[arg-type]
 
-    def cutter(self, portion: Moment) -> Cutter:
-        return Cutter(portion.world, portion.region)
+    def cutter(self, portion: ReplayShard) -> TileEncoder:
+        return TileEncoder(portion.world, portion.region)
 
     def _send(self, to: bytes, frames: list) -> bool:
         sight, raw = decode(frames)
-        assert isinstance(sight, Sight)
+        assert isinstance(sight, QueryAnswer)
         self.said.append((to, sight, raw))
         return True
 
     # the bench
 
-    def begin(self, ticket: tuple, errand: Errand, within_s: float) -> None:
-        self.begun.append((ticket, errand, within_s))
+    def begin(self, ticket: tuple, call: TaskCall, within_s: float) -> None:
+        self.begun.append((ticket, call, within_s))
 
-    def halt(self, ticket: tuple) -> None:
-        self.halted.append(ticket)
+    def cancel(self, ticket: tuple) -> None:
+        self.cancelled.append(ticket)
 
-    def turn(self) -> list[Done]:
+    def turn(self) -> list[TaskOutcome]:
         done, self.done = self.done, []
         return done
 
     # the gateway
 
     def look(self, ticket: str, question: bytes = COUNT, tick: int = -1, task: str = "", sender: bytes = b"me") -> None:
-        self.answers.take(sender, Look(1, b"", ticket, question, tick, task, b"abc", 7.0), self.portion)
+        self.answers.take(sender, QueryRequest(1, b"", ticket, question, tick, task, b"abc", 7.0), self.portion)
 
     def at(self, tick: int, epoch: int = 1) -> None:
         self.portion.region.tick = tick
@@ -88,7 +88,7 @@ def test_what_waits_is_bounded_dropped_with_its_map_and_let_go(node):
         node.look(f"n{number}", tick=5)
         node.look(f"n{number}", tick=5)
     assert len(node.answers._held) == MAX_HELD
-    node.answers.take(b"me", Halt(1, b"", [f"n{2 * MAX_HELD - 1}"]), node.portion)
+    node.answers.take(b"me", CancelTasks(1, b"", [f"n{2 * MAX_HELD - 1}"]), node.portion)
     assert len(node.answers._held) == MAX_HELD - 1
     node.at(0, epoch=2)
     assert node.answers._held == []
@@ -98,11 +98,11 @@ def test_a_task_over_data_gets_the_node_s_answers_of_the_tick(node):
     node.look("a", MANY, 2, "census")
     assert node.begun == []
     node.at(2)
-    ((ticket, errand, within_s),) = node.begun
-    assert [part.tick for part in errand.parts] == [2, 2] and errand.parts[1].answer["total"] > 0
-    assert (errand.name, errand.arguments, within_s) == ("census", b"abc", 7.0)
+    ((ticket, call, within_s),) = node.begun
+    assert [part.tick for part in call.parts] == [2, 2] and call.parts[1].answer["total"] > 0
+    assert (call.name, call.arguments, within_s) == ("census", b"abc", 7.0)
     node.at(4)
-    node.done = [Done(ticket, b"out", "", spent_s=0.5)]
+    node.done = [TaskOutcome(ticket, b"out", "", spent_s=0.5)]
     node.at(5)
     assert (node.said[-1][1].tick, node.said[-1][2], node.answer) == (2, [b"out"], {"spent_s": 0.5})
 
@@ -111,7 +111,7 @@ def test_a_task_is_done_once_however_often_it_is_said_and_its_result_is_kept(nod
     for _ in range(3):
         node.look("a", b"", task="spin")
     assert len(node.begun) == 1 and node.said == []
-    node.done = [Done(node.begun[0][0], b"out", "")]
+    node.done = [TaskOutcome(node.begun[0][0], b"out", "")]
     node.at(1)
     node.look("a", b"", task="spin")
     assert [raw for _, _, raw in node.said] == [[b"out"]] * 2 and len(node.begun) == 1
@@ -121,7 +121,7 @@ def test_a_gateway_that_takes_another_s_place_does_not_get_what_was_meant_for_th
     node.look("task-0", b"", task="spin")
     node.look("task-0", b"", task="spin", sender=b"other")
     assert len(node.begun) == 2
-    node.done = [Done(node.begun[1][0], b"second", ""), Done(node.begun[0][0], b"first", "")]
+    node.done = [TaskOutcome(node.begun[1][0], b"second", ""), TaskOutcome(node.begun[0][0], b"first", "")]
     node.at(1)
     assert [(to, raw) for to, _, raw in node.said] == [(b"other", [b"second"]), (b"me", [b"first"])]
 
@@ -130,22 +130,22 @@ def test_results_are_kept_for_a_while_only(node, monkeypatch):
     monkeypatch.setattr("umwelt.cluster.node.queries.MAX_KEPT_BYTES", 2500)
     for number in range(5):
         node.look(f"n{number}", b"", task="spin")
-        node.done = [Done(node.begun[-1][0], b"x" * 1000, "")]
+        node.done = [TaskOutcome(node.begun[-1][0], b"x" * 1000, "")]
         node.at(1)
     assert list(node.answers._tasks) == [(b"me", "n3"), (b"me", "n4")]
 
 
 def test_what_is_let_go_is_let_go_at_the_bench_too(node):
     node.look("a", b"", task="spin")
-    node.answers.take(b"me", Halt(1, b"", ["a"]), node.portion)
-    node.done = [Done(node.begun[0][0], b"out", "")]
+    node.answers.take(b"me", CancelTasks(1, b"", ["a"]), node.portion)
+    node.done = [TaskOutcome(node.begun[0][0], b"out", "")]
     node.at(1)
-    assert node.halted == [(b"me", "a")] and node.said == []
+    assert node.cancelled == [(b"me", "a")] and node.said == []
 
 
 def test_a_task_is_taken_while_the_rectangle_is_loaded_a_question_is_not(node):
-    node.answers.take(b"me", Look(1, b"", "a", b"", -1, "spin", b"", 7.0), None)
-    node.answers.take(b"me", Look(1, b"", "b", COUNT), None)
+    node.answers.take(b"me", QueryRequest(1, b"", "a", b"", -1, "spin", b"", 7.0), None)
+    node.answers.take(b"me", QueryRequest(1, b"", "b", COUNT), None)
     assert len(node.begun) == 1 and node.said == []
 
 

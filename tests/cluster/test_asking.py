@@ -3,41 +3,48 @@
 import msgspec
 import pytest
 
-from umwelt.cluster.gateway.requests import COMES_S, MAX_ROUNDS, RESTS_S, Asks, Work
-from umwelt.cluster.gateway.tile_relay import Map
-from umwelt.cluster.tasks.registry import packed, unpacked
-from umwelt.cluster.view.queries import Count, Fetch
-from umwelt.cluster.wire.protocol import Halt, Look, Sight, decode
+from umwelt.cluster.gateway.node_map import NodeMap
+from umwelt.cluster.gateway.node_queries import (
+    MAX_ROUNDS,
+    TICK_WITHIN_RESTING_S,
+    TICK_WITHIN_S,
+    NodeQueries,
+    NodeTask,
+)
+from umwelt.cluster.tasks.registry import pack, unpack
+from umwelt.cluster.view.queries import Count, Fetch, Part
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, decode
+from umwelt.sandbox.errors import CommandError, RunError, UmweltError
 from umwelt.sandbox.region import Torus
 
-MAP = Map(1, b"pass", ("west", "east"), (), ((0, 0, 64, 32), (0, 32, 64, 32)))
+MAP = NodeMap(1, b"pass", ("west", "east"), (), ((0, 0, 64, 32), (0, 32, 64, 32)))
 ONE = b'{"counts":{"monsters":{"grazer":1}}}'
 
 
 class Asked:
     """A gateway's questions, and two nodes at ticks of their own."""
 
-    def __init__(self, question, work: Work | None = None, resting: bool = True):
+    def __init__(self, question, task: NodeTask | None = None, resting: bool = True):
         self.now_s, self.map = 0.0, MAP
-        self.said: list[tuple[str, Look | Halt]] = []
-        self.found: list[tuple] = []
-        self.asks = Asks(Torus(64, 64), self._send, lambda shown: self.map)
-        self.asks.ask(question, -1, 0.0, lambda part, line: self.found.append((part, line)), work, resting)
+        self.said: list[tuple[str, QueryRequest | CancelTasks]] = []
+        self.outcomes: list[Part | UmweltError] = []
+        self.queries = NodeQueries(Torus(64, 64), self._send, lambda shown: self.map)
+        self.queries.begin(question, -1, 0.0, self.outcomes.append, task, resting)
 
     def _send(self, door: str, frames: list) -> bool:
         self.said.append((door, decode(frames)[0]))
         return True
 
     @property
-    def look(self) -> Look:
-        return next(said for _, said in reversed(self.said) if isinstance(said, Look))
+    def look(self) -> QueryRequest:
+        return next(said for _, said in reversed(self.said) if isinstance(said, QueryRequest))
 
     def answer(self, source: int, tick: int, answer: bytes = ONE, raw: bytes = b"") -> None:
-        self.asks.take(Sight(self.look.ticket, self.map.epoch, source, tick, answer), [raw], self.now_s)
+        self.queries.take(QueryAnswer(self.look.ticket, self.map.epoch, source, tick, answer), [raw], self.now_s)
 
     def turn(self, seconds: float, resting: bool = False) -> None:
         self.now_s += seconds
-        self.asks.turn(self.now_s, resting)
+        self.queries.turn(self.now_s, resting)
 
 
 def test_nodes_at_one_tick_answer_at_once():
@@ -45,18 +52,18 @@ def test_nodes_at_one_tick_answer_at_once():
     assert [door for door, _ in asked.said] == ["west", "east"] and asked.look.tick == -1
     asked.answer(0, 7)
     asked.answer(1, 7)
-    ((part, line),) = asked.found
-    assert (part.tick, part.answer["ticks"], part.answer["counts"]["monsters"], line) == (7, [7], {"grazer": 2}, "")
+    (part,) = asked.outcomes
+    assert (part.tick, part.answer["ticks"], part.answer["counts"]["monsters"]) == (7, [7], {"grazer": 2})
 
 
 def test_nodes_at_several_ticks_are_asked_for_one_that_all_have_before_them():
     asked = Asked(Count())
     asked.answer(0, 7)
     asked.answer(1, 9)
-    assert asked.found == [] and asked.look.tick == 10
+    assert asked.outcomes == [] and asked.look.tick == 10
     for source in (0, 1):
         asked.answer(source, 10)
-    assert asked.found[0][0].tick == 10
+    assert asked.outcomes[0].tick == 10
 
 
 def test_a_tick_that_has_passed_when_they_hear_of_it_is_followed_by_one_twice_as_far_ahead_as_they_came():
@@ -67,18 +74,18 @@ def test_a_tick_that_has_passed_when_they_hear_of_it_is_followed_by_one_twice_as
     asked.answer(0, 8, b'{"passed":true}')
     assert asked.look.tick == 8 + 1 + 2 * 7
     asked.answer(1, 30, b'{"passed":true}')
-    assert asked.look.tick == 30 + 1 + 2 * 22 and asked.found == []
+    assert asked.look.tick == 30 + 1 + 2 * 22 and asked.outcomes == []
 
 
 def test_nodes_that_never_meet_get_a_line():
     asked = Asked(Count())
     for at in range(MAX_ROUNDS + 1):
         asked.answer(0, 1000 * at, b'{"passed":true}')
-    ((part, line),) = asked.found
-    assert part is None and "do not come to one tick" in line and len(asked.asks) == 0
+    (error,) = asked.outcomes
+    assert isinstance(error, RunError) and "do not come to one tick" in str(error) and len(asked.queries) == 0
 
 
-@pytest.mark.parametrize(("resting", "late_s"), [(True, RESTS_S), (False, COMES_S)])
+@pytest.mark.parametrize(("resting", "late_s"), [(True, TICK_WITHIN_RESTING_S), (False, TICK_WITHIN_S)])
 def test_a_tick_that_does_not_come_is_given_up_sooner_where_the_world_rests(resting, late_s):
     asked = Asked(Count())
     asked.answer(0, 7)
@@ -91,11 +98,11 @@ def test_a_tick_that_does_not_come_is_given_up_sooner_where_the_world_rests(rest
     assert asked.look.tick == -1
     for source in (0, 1):
         asked.answer(source, 9)
-    assert asked.found[0][0].tick == 9
+    assert asked.outcomes[0].tick == 9
 
 
 def test_a_task_that_takes_long_is_no_tick_that_does_not_come():
-    asked = Asked(Count(), Work("census", b"", 60.0), resting=False)
+    asked = Asked(Count(), NodeTask("census", b"", 60.0), resting=False)
     asked.answer(0, 3, b'{"passed":true}')
     look = asked.look
     for _ in range(20):
@@ -104,14 +111,14 @@ def test_a_task_that_takes_long_is_no_tick_that_does_not_come():
 
 
 def test_work_in_a_world_that_goes_on_begins_by_asking_where_it_is():
-    asked = Asked([Count(), Count()], Work("census", b"abc", 5.0), resting=False)
+    asked = Asked([Count(), Count()], NodeTask("census", b"abc", 5.0), resting=False)
     assert (asked.look.tick, asked.look.task, asked.look.arguments, asked.look.within_s) == (0, "census", b"abc", 5.0)
     asked.answer(1, 20, b'{"passed":true}')
     assert asked.look.tick == 21
-    asked.answer(1, 21, b"{}", packed("east"))
-    asked.answer(0, 21, b"{}", packed("west"))
-    part = asked.found[0][0]
-    assert part.tick == 21 and unpacked(part.raw) == ["west", "east"]
+    asked.answer(1, 21, b"{}", pack("east"))
+    asked.answer(0, 21, b"{}", pack("west"))
+    part = asked.outcomes[0]
+    assert part.tick == 21 and unpack(part.raw) == ["west", "east"]
 
 
 def test_only_those_who_own_something_of_a_rectangle_are_asked():
@@ -120,34 +127,42 @@ def test_only_those_who_own_something_of_a_rectangle_are_asked():
     asked = Asked(Count((0, 40, 4, 10)))
     assert [door for door, _ in asked.said] == ["east"]
     asked.answer(0, 7)
-    assert asked.found == []
+    assert asked.outcomes == []
     asked.answer(1, 7)
-    assert asked.found[0][0].tick == 7
+    assert asked.outcomes[0].tick == 7
 
 
 def test_a_being_that_one_has_is_found_wherever_the_others_are_and_none_is_missed_between_two_ticks():
     asked = Asked(Fetch(5))
     asked.answer(0, 7, b'{"being":{"kind":"monsters"}}')
     asked.answer(1, 9, b'{"being":null}')
-    assert asked.found[0][0].answer["being"]
+    assert asked.outcomes[0].answer["being"]
     asked = Asked(Fetch(5))
     asked.answer(0, 7, b'{"being":null}')
     asked.answer(1, 9, b'{"being":null}')
-    assert asked.found == [] and asked.look.tick == 10  # it may have crossed the border from the one to the other
+    assert asked.outcomes == [] and asked.look.tick == 10  # it may have crossed the border from the one to the other
 
 
 def test_a_process_that_dies_of_work_is_tried_again_some_times():
-    asked = Asked(Count(), Work("own.crash", b"", 5.0))
+    asked = Asked(Count(), NodeTask("own.crash", b"", 5.0))
     for _ in range(3):
-        assert asked.found == []
-        asked.answer(0, 7, b'{"line":"ended its process","again":true}')
-    assert asked.found == [(None, "ended its process")]
+        assert asked.outcomes == []
+        asked.answer(0, 7, b'{"line":"ended its process","code":"run","again":true}')
+    (error,) = asked.outcomes
+    assert (str(error), error.code) == ("ended its process", "run")
+
+
+def test_an_error_of_a_node_keeps_its_code():
+    asked = Asked(Count())
+    asked.answer(0, 7, b'{"line":"unknown column","code":"command"}')
+    (error,) = asked.outcomes
+    assert isinstance(error, CommandError) and str(error) == "unknown column"
 
 
 def test_work_that_nobody_waits_for_is_let_go():
-    asked = Asked(Count(), Work("census", b"", 5.0))
+    asked = Asked(Count(), NodeTask("census", b"", 5.0))
     ticket = asked.look.ticket
     asked.map = MAP._replace(epoch=2)
     asked.turn(0.1)
-    assert ("west", Halt(1, b"pass", [ticket])) in asked.said and asked.look.epoch == 2
+    assert ("west", CancelTasks(1, b"pass", [ticket])) in asked.said and asked.look.epoch == 2
     assert msgspec.json.decode(asked.look.question) == [{"ask": "count", "rectangle": None}]

@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 from small import small_run, small_world, walking
 
-from umwelt.agents.commands import deeds
-from umwelt.agents.commands.deeds import Deed as Done
+from umwelt.agents import commands
+from umwelt.agents.commands import Command as Done
+from umwelt.agents.commands.drop import Drop
+from umwelt.agents.commands.paint import Paint
+from umwelt.agents.commands.rain import Rain
+from umwelt.agents.commands.rate import compose_rate
+from umwelt.agents.commands.spawn import compose_founder
+from umwelt.agents.commands.wound import Wound
 from umwelt.agents.measures.cycles import GIVEN, TAKEN
-from umwelt.cluster.run.audit import closure, measured_round
+from umwelt.cluster.run.audit import check_closure, measure_cycles
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.replay import described_world, region_at
+from umwelt.cluster.run.replay import read_run_world, restore_region
 from umwelt.cluster.run.store import Store
-from umwelt.cluster.wire.protocol import Deed
+from umwelt.cluster.wire.protocol import ScheduledCommand
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError
 
@@ -37,12 +43,12 @@ def store(kept, tmp_path) -> Store:
 
 
 def found(store: Store):
-    return closure(store, described_world(store))
+    return check_closure(store, read_run_world(store))
 
 
 def tampered(store: Store, tick: int, substance: str, count: int) -> None:
     """Put molecules into a kept snapshot, which is whole and hashes to what it says all the same."""
-    world, region, _ = region_at(store, tick)
+    world, region, _ = restore_region(store, tick)
     plane = region.owned_view(substance)
     plane[np.unravel_index(plane.argmax(), plane.shape)] += count
     shutil.rmtree(store.path(tick))
@@ -50,9 +56,11 @@ def tampered(store: Store, tick: int, substance: str, count: int) -> None:
 
 
 def enter(store: Store, *done: tuple[int, Done]) -> None:
-    """Journal deeds of a run that has not come so far yet."""
+    """Journal commands of a run that has not come so far yet."""
     journal = Journal(store.journal)
-    journal.enter_deeds("t", [Deed(tick, at, deeds.written(deed)) for at, (tick, deed) in enumerate(done, 1)])
+    journal.enter_commands(
+        "t", [ScheduledCommand(tick, at, commands.encode(command)) for at, (tick, command) in enumerate(done, 1)]
+    )
     journal.close()
 
 
@@ -68,7 +76,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_run_is_closed_and_goes_round_and_nothing_is_written(store):
     before = files(store.folder)
     closed, seen = found(store), []
-    went = measured_round(store, None, lambda tick, last: seen.append((tick, last)))
+    went = measure_cycles(store, None, lambda tick, last: seen.append((tick, last)))
     assert files(store.folder) == before
     assert closed.closed and (closed.snapshots, closed.moments) == (3, 6) and closed.last_tick == 40
     assert closed.touched_tick is None and closed.line == "" and set(closed.atoms) == {"C", "H", "N", "O"}
@@ -77,7 +85,7 @@ def test_a_run_is_closed_and_goes_round_and_nothing_is_written(store):
     for cycle in went.cycles:
         for pool in cycle.pools:
             assert pool.ticks == DAY_TICKS and pool.inflow - pool.outflow == pool.stock_last - pool.stock_first
-    world, region, _ = region_at(store)
+    world, region, _ = restore_region(store)
     carbon = next(cycle for cycle in went.cycles if cycle.name == "carbon")
     atoms = audit.element_totals(audit.substance_totals(region, world.chemistry), world.chemistry)
     assert sum(pool.stock_first for pool in carbon.pools) == sum(pool.stock_last for pool in carbon.pools) == atoms["C"]
@@ -100,7 +108,7 @@ def test_a_snapshot_with_one_molecule_more_or_less_is_found(store, tick, count, 
 
 def test_a_journalled_moment_that_lost_a_molecule_is_found(store):
     journal = Journal(store.journal)
-    last = list(journal.metrics())[-1]
+    last = list(journal.history.metrics())[-1]
     substances = dict(last.substances) | {"mineral": last.substances["mineral"] - 1}
     journal.enter(replace(last, tick=44, substances=substances), 7)
     journal.close()
@@ -110,7 +118,7 @@ def test_a_journalled_moment_that_lost_a_molecule_is_found(store):
 
 def test_moments_of_other_substances_are_one_line(store):
     journal = Journal(store.journal)
-    last = list(journal.metrics())[-1]
+    last = list(journal.history.metrics())[-1]
     journal.enter(replace(last, tick=44, substances={"gold": 3}), 7)
     journal.close()
     with pytest.raises(RunError, match="damaged: tick 44: its substances are not those"):
@@ -124,15 +132,15 @@ def test_a_damaged_snapshot_is_named_and_the_others_are_counted(store):
     told = found(store)
     assert not told.closed and told.differs_tick is None and (told.snapshots, told.moments) == (2, 6)
     assert len(told.damaged) == 1 and "tick-000000000024: damaged" in told.damaged[0]
-    went = measured_round(store, 5)
-    assert went.from_tick == 16 and went.passed_over == [f"{told.damaged[0]}: passed over"]
+    went = measure_cycles(store, 5)
+    assert went.from_tick == 16 and went.passed_over == [f"{told.damaged[0]}: skipped"]
 
 
 def test_a_run_without_its_journal_says_so(store):
-    world = described_world(store)
+    world = read_run_world(store)
     store.journal.unlink()
     with pytest.raises(RunError, match=r"journal\.sqlite: is missing"):
-        closure(store, world)
+        check_closure(store, world)
 
 
 def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
@@ -140,11 +148,11 @@ def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
     world = small_world()
     enter(
         store,
-        (3, deeds.Drop(1, 2, "mineral", 40)),
-        (5, deeds.Rain(39, 0, 4, 70)),
-        (8, deeds.founder(world, "grazer", 7, 7)),
-        (9, deeds.Wound(1, 3)),
-        (12, deeds.rate(world, "decay", 0.5)),
+        (3, Drop(1, 2, "mineral", 40)),
+        (5, Rain(39, 0, 4, 70)),
+        (8, compose_founder(world, "grazer", 7, 7)),
+        (9, Wound(1, 3)),
+        (12, compose_rate(world, "decay", 0.5)),
     )
     with walking(store.folder) as walk:
         walk.go(16)
@@ -153,12 +161,12 @@ def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
     assert told.closed and (told.touched_tick, told.open_tick) == (3, None) and told.last_tick == 16
     tampered(store, 16, "mineral", 1)
     told = found(store)
-    assert told.differs_tick == 16 and told.line.endswith("of tick 0 and of what people did from tick 3 on")
+    assert told.differs_tick == 16 and told.line.endswith("of tick 0 and of the commands from tick 3 on")
 
 
 def test_what_the_journal_does_not_tell_is_said_and_what_follows_is_held_against_the_next_count(tmp_path):
     store = small_run(tmp_path / "run")
-    enter(store, (3, deeds.Drop(1, 2, "mineral", 40)), (10, deeds.Paint(0, 0, 9, 9, "mineral", 3)))
+    enter(store, (3, Drop(1, 2, "mineral", 40)), (10, Paint(0, 0, 9, 9, "mineral", 3)))
     with walking(store.folder) as walk:
         walk.go(24)
         walk.save()
@@ -168,10 +176,10 @@ def test_what_the_journal_does_not_tell_is_said_and_what_follows_is_held_against
     assert (found(store).differs_tick, found(store).differs_element) == (24, "N")
 
 
-def test_deeds_ahead_of_the_last_snapshot_are_done_again_and_measured_as_what_people_gave(tmp_path):
+def test_commands_ahead_of_the_last_snapshot_are_done_again_and_measured_as_what_people_gave(tmp_path):
     store = small_run(tmp_path / "run", 8)
-    enter(store, (10, deeds.Drop(1, 2, "mineral", 40)), (11, deeds.Paint(0, 0, 40, 48, "mineral", 0)))
-    went = measured_round(store, 10)
+    enter(store, (10, Drop(1, 2, "mineral", 40)), (11, Paint(0, 0, 40, 48, "mineral", 0)))
+    went = measure_cycles(store, 10)
     nitrogen = next(cycle for cycle in went.cycles if cycle.name == "nitrogen")
     flows = {flow.process: flow for flow in nitrogen.flows if flow.process in (GIVEN, TAKEN)}
     assert flows[GIVEN].inflow == 40 and flows[GIVEN].pool == flows[TAKEN].pool == "soil mineral"

@@ -1,4 +1,4 @@
-"""The ledger: one history has one chain, however it was carried; a changed byte is named; signatures hold."""
+"""The hash chain: one history has one chain, however it was carried; a changed byte is named; signatures hold."""
 
 import shutil
 import sqlite3
@@ -13,59 +13,59 @@ from carving import golden
 from simulation import MemoryBooks, Simulation, undisturbed
 from small import small_run, small_world, walking
 
-from umwelt.agents.commands import deeds
-from umwelt.agents.commands.deeds import Rain
+from umwelt.agents import commands
+from umwelt.agents.commands.rain import Rain
 from umwelt.client.commands.cli import main
-from umwelt.cluster.coordinator.process import Seat, SeatSettings
-from umwelt.cluster.coordinator.storage import RunBooks
-from umwelt.cluster.events import BeginSnapshot, Complete
+from umwelt.cluster.coordinator.process import CoordinatorProcess, CoordinatorSettings
+from umwelt.cluster.coordinator.storage import RunStorage
+from umwelt.cluster.events import BeginSnapshot, CompleteSnapshot
 from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.run import hash_chain
-from umwelt.cluster.run.hash_chain import DeedRow, Link, Rows
+from umwelt.cluster.run.hash_chain import CommandRow, Link, Rows
 from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.run.remote_store import opened_store
-from umwelt.cluster.run.replay import fork, region_at, verify
+from umwelt.cluster.run.remote_store import open_store
+from umwelt.cluster.run.replay import fork, restore_region, verify
 from umwelt.cluster.run.store import Store
-from umwelt.cluster.run.verify import compare, keep_ledger, proved
+from umwelt.cluster.run.verify import check_chain, compare, update_chain
 from umwelt.cluster.wire import signing
-from umwelt.cluster.wire.keys import ledger_public, ledger_secret, make_keys
-from umwelt.cluster.wire.protocol import Deed
+from umwelt.cluster.wire.keys import load_chain_public, load_chain_secret, make_keys
+from umwelt.cluster.wire.protocol import ScheduledCommand
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError, UmweltError
 
-RAIN = deeds.written(Rain(10, 12, 4, 900))
+RAIN = commands.encode(Rain(10, 12, 4, 900))
 
 
 def rows_of(store: Store) -> Rows:
     journal = Journal.reading(store.journal)
     try:
-        return journal.ledger_rows()
+        return journal.chain.rows()
     finally:
         journal.close()
 
 
-def enter_deeds(store: Store, *ticks: int) -> None:
-    """Journal rain at some ticks, each deed by somebody else."""
+def enter_commands(store: Store, *ticks: int) -> None:
+    """Journal rain at some ticks, each command by somebody else."""
     journal = Journal(store.journal)
-    first = journal.last_number() + 1
+    first = journal.history.last_number() + 1
     for number, tick in enumerate(ticks, first):
-        journal.enter_deeds(f"ticket-{number}", [Deed(tick, number, RAIN)])
+        journal.enter_commands(f"ticket-{number}", [ScheduledCommand(tick, number, RAIN)])
     journal.close()
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory) -> Path:
-    """A run of 16 ticks: deeds at ticks 3 and 9 and one not yet in force, snapshots at 0, 8 and 12, a signed end."""
+    """A run of 16 ticks: commands at ticks 3 and 9 and one not yet in force, snapshots at 0, 8 and 12, a signed end."""
     folder = tmp_path_factory.mktemp("runs")
     make_keys(folder / "keys")
     store = small_run(folder / "run")
-    enter_deeds(store, 3, 9, 40)
+    enter_commands(store, 3, 9, 40)
     with walking(store.folder) as walk:
         for tick in (8, 12):
             walk.go(tick)
             walk.save()
         walk.go(16)
-        walk.journal.enter_head(ledger_secret(folder / "keys"))
+        walk.journal.chain.enter_head(load_chain_secret(folder / "keys"))
     database = sqlite3.connect(store.journal)
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
@@ -88,7 +88,7 @@ def execute(store: Store, *statements: str) -> None:
 # --- one history, one chain
 
 
-class LedgerBooks(MemoryBooks):
+class ChainBooks(MemoryBooks):
     """Books in memory that keep a real journal besides; what was not committed dies with the directory."""
 
     folder = Path()
@@ -96,15 +96,15 @@ class LedgerBooks(MemoryBooks):
 
     def __init__(self, world, disk):
         super().__init__(world, disk)
-        if LedgerBooks.journal is not None:
-            LedgerBooks.journal._database.close()
-        LedgerBooks.journal = self.kept = Journal(self.folder / "journal.sqlite")
-        self.kept.begin_ledger(world.text.encode())
+        if ChainBooks.journal is not None:
+            ChainBooks.journal.database.connection.close()
+        ChainBooks.journal = self.kept = Journal(self.folder / "journal.sqlite")
+        self.kept.chain.begin(world.text.encode())
         self.kept.enter(Metrics(0, 0, 0, {}, {}), undisturbed(world, 0, [])[0][0])
 
-    def enter_deeds(self, entered):
-        super().enter_deeds(entered)
-        self.kept.enter_deeds(entered.ticket, entered.deeds)
+    def enter_commands(self, entered):
+        super().enter_commands(entered)
+        self.kept.enter_commands(entered.ticket, entered.commands)
 
     def enter(self, entered):
         super().enter(entered)
@@ -121,9 +121,9 @@ class LedgerBooks(MemoryBooks):
 def carried(world, folder: Path, nodes: int, misfortune: Callable[[Simulation], None], monkeypatch) -> tuple[Rows, int]:
     """What the ledger of a simulated run says, and how many maps the run had."""
     folder.mkdir()
-    monkeypatch.setattr(LedgerBooks, "folder", folder)
-    monkeypatch.setattr(LedgerBooks, "journal", None)
-    monkeypatch.setattr(simulation, "MemoryBooks", LedgerBooks)
+    monkeypatch.setattr(ChainBooks, "folder", folder)
+    monkeypatch.setattr(ChainBooks, "journal", None)
+    monkeypatch.setattr(simulation, "MemoryBooks", ChainBooks)
     run = Simulation(world, nodes, seed=nodes, last_tick=40)
     run.run(until=lambda: run.directory.phase == "running")
     for number, tick in enumerate((14, 23, 23), 1):
@@ -132,8 +132,8 @@ def carried(world, folder: Path, nodes: int, misfortune: Callable[[Simulation], 
             run.pass_time()
     misfortune(run)
     run.run()
-    rows = LedgerBooks.journal.ledger_rows()
-    LedgerBooks.journal.close()
+    rows = ChainBooks.journal.chain.rows()
+    ChainBooks.journal.close()
     return rows, len(run.disk.maps)
 
 
@@ -154,22 +154,22 @@ def test_the_links_are_one_for_any_number_of_nodes_after_kills_and_for_who_repla
     several, maps_of_several = carried(world, tmp_path / "three", 3, killed, monkeypatch)
     assert maps == 1 and maps_of_several >= 3
     assert [link.tick for link in alone.links] == [0, 8, 16, 24, 32, 40]
-    assert several.links == alone.links and len(alone.deeds) == 3
+    assert several.links == alone.links and len(alone.commands) == 3
     for rows in (alone, several):
-        assert hash_chain.fault_in(rows, world.text.encode()) is None
-    replayed = [Deed(deed.tick, deed.number, deed.content) for deed in alone.deeds]
+        assert hash_chain.find_fault(rows, world.text.encode()) is None
+    replayed = [ScheduledCommand(command.tick, command.number, command.content) for command in alone.commands]
     digests, _ = undisturbed(world, 40, replayed)
-    assert chained(world.text.encode(), digests, alone.deeds) == alone.links
+    assert chained(world.text.encode(), digests, alone.commands) == alone.links
 
 
-def chained(world: bytes, digests: dict[int, int], done: list[DeedRow]) -> list[Link]:
+def chained(world: bytes, digests: dict[int, int], done: list[CommandRow]) -> list[Link]:
     """The links of a history, as anybody computes them who has replayed it."""
     links: list[Link] = []
     for tick in sorted(digests):
         if tick % hash_chain.GRID_TICKS == 0:
-            due = [deed for deed in done if links and links[-1].tick <= deed.tick < tick]
-            covers = hash_chain.hash_of_deeds(due) if links else hash_chain.hash_of_world(world)
-            links.append(hash_chain.link_after(links[-1] if links else None, tick, covers, f"{digests[tick]:016x}"))
+            due = [command for command in done if links and links[-1].tick <= command.tick < tick]
+            covers = hash_chain.hash_commands(due) if links else hash_chain.hash_world(world)
+            links.append(hash_chain.next_link(links[-1] if links else None, tick, covers, f"{digests[tick]:016x}"))
     return links
 
 
@@ -191,18 +191,18 @@ def test_a_fork_shares_its_past_and_parts_by_what_people_do(store, tmp_path):
     assert compare(source, source)[0].relation == "same"
     made = Store(fork(source, 11, tmp_path / "fork"))
     links = rows_of(made).links
-    assert links == rows_of(store).links[:2] and proved(made).fault is None
+    assert links == rows_of(store).links[:2] and check_chain(made).fault is None
     how, line = compare(made.folder, source)
     assert (how.relation, how.shared_tick) == ("past", 11)
     assert line == f"{made.folder} is the past of {source}: all of its 11 ticks are shared"
     assert compare(source, made.folder)[0].relation == "future"
-    enter_deeds(made, 13)
+    enter_commands(made, 13)
     with walking(made.folder) as walk:
         walk.go(16)
-    assert verify(made.folder).first_other is None
+    assert verify(made.folder).first_difference is None
     how, line = compare(source, made.folder)
-    assert (how.relation, how.shared_tick, how.parted_tick, how.by_deed) == ("parted", 13, 13, True)
-    assert line.endswith("share their past up to tick 13, and part there by what people did")
+    assert (how.relation, how.shared_tick, how.parted_tick, how.by_command) == ("parted", 13, 13, True)
+    assert line.endswith("share their past up to tick 13, and part there because of their commands")
 
 
 def test_other_worlds_and_other_outcomes_are_told_apart(store, tmp_path):
@@ -214,7 +214,7 @@ def test_other_worlds_and_other_outcomes_are_told_apart(store, tmp_path):
     assert compare(store.folder, forged.folder)[0].relation == "forged"
     chain_anew(forged)
     how, line = compare(store.folder, forged.folder)
-    assert (how.relation, how.shared_tick, how.parted_tick) == ("parted", 12, 16) and "the same deeds" in line
+    assert (how.relation, how.shared_tick, how.parted_tick) == ("parted", 12, 16) and "the same commands" in line
 
 
 # --- forgeries
@@ -224,17 +224,17 @@ def chain_anew(store: Store) -> None:
     """What a forger does who knows how ledgers are made, but has no key."""
     execute(store, *[f"DELETE FROM {table}" for table in ("links", "items", "heads")])
     journal = Journal(store.journal)
-    keep_ledger(store, journal)
+    update_chain(store, journal)
     journal.close()
 
 
 COLUMNS = [
     ("digests", "tick"),
     ("digests", "digest"),
-    ("deeds", "number"),
-    ("deeds", "tick"),
-    ("deeds", "ticket"),
-    ("deeds", "content"),
+    ("commands", "number"),
+    ("commands", "tick"),
+    ("commands", "ticket"),
+    ("commands", "content"),
     ("links", "tick"),
     ("links", "covers"),
     ("links", "digest"),
@@ -242,7 +242,7 @@ COLUMNS = [
     ("items", "number"),
     ("items", "kind"),
     ("items", "tick"),
-    ("items", "what"),
+    ("items", "content"),
     ("items", "hash"),
     ("heads", "tick"),
     ("heads", "link"),
@@ -267,28 +267,28 @@ def test_a_changed_value_in_any_row_is_named(store, table, column):
             at = chance.randrange(len(value))
             other = f"'{value[:at]}{chr(ord(value[at]) ^ 1)}{value[at + 1 :]}'"
         execute(store, f"UPDATE {table} SET {column} = {other} WHERE rowid = {row}")
-        fault = proved(store).fault
+        fault = check_chain(store).fault
         assert fault is not None and "\n" not in fault.line and ": take the journal from a copy" in fault.line
         assert fault.line.startswith("journal.sqlite: ")
         store.journal.write_bytes(pristine)
-    assert proved(store).fault is None
+    assert check_chain(store).fault is None
 
 
-@pytest.mark.parametrize("table", ["digests", "deeds", "links", "items"])
+@pytest.mark.parametrize("table", ["digests", "commands", "links", "items"])
 def test_a_row_that_is_gone_or_was_added_is_named(store, table):
     pristine = store.journal.read_bytes()
     for chosen in ("min(rowid)", "max(rowid)"):
         execute(store, f"DELETE FROM {table} WHERE rowid = (SELECT {chosen} FROM {table})")
-        assert proved(store).fault is not None
+        assert check_chain(store).fault is not None
         store.journal.write_bytes(pristine)
     values = {
         "digests": "15, 'ab'",
-        "deeds": "9, 2, 'x', 'y'",
+        "commands": "9, 2, 'x', 'y'",
         "links": "24, 'a', 'b', 'c'",
         "items": "99, 'a', 9, 'b', 'c'",
     }
     execute(store, f"INSERT INTO {table} VALUES ({values[table]})")
-    assert proved(store).fault is not None
+    assert check_chain(store).fault is not None
 
 
 def flipped(path: Path, chance: Random) -> None:
@@ -306,15 +306,15 @@ def test_a_flipped_bit_in_any_file_of_a_snapshot_or_in_the_world_file_is_named(s
         if not pristine:
             continue
         flipped(path, chance)
-        fault = proved(store).fault
+        fault = check_chain(store).fault
         assert fault is not None and "\n" not in fault.line, path
         assert fault.tick == (0 if path.name == "world.toml" else 12)
         assert fault.line.startswith("world.toml: " if path.name == "world.toml" else "snapshots/tick-000000000012/")
         path.write_bytes(pristine)
     (store.path(12) / "more").write_text("by somebody else")
-    assert "tick-000000000012/more: was not kept" in proved(store).fault.line
+    assert "tick-000000000012/more: is not part of the snapshot" in check_chain(store).fault.line
     (store.path(12) / "more").unlink()
-    assert proved(store).fault is None
+    assert check_chain(store).fault is None
 
 
 def test_a_flipped_bit_anywhere_in_the_journals_file_is_one_line_or_touches_nothing_that_is_chained(store):
@@ -323,7 +323,7 @@ def test_a_flipped_bit_anywhere_in_the_journals_file_is_one_line_or_touches_noth
     for _ in range(150):
         flipped(store.journal, chance)
         try:
-            fault = proved(store).fault
+            fault = check_chain(store).fault
             assert fault is not None or rows_of(store) == sound
             told += fault is not None
         except UmweltError as error:
@@ -337,44 +337,46 @@ def test_a_flipped_bit_anywhere_in_the_journals_file_is_one_line_or_touches_noth
     "statement",
     [
         "UPDATE digests SET digest = '0123456789abcdef' WHERE tick = 16",
-        f"UPDATE deeds SET content = '{deeds.written(Rain(10, 12, 4, 901)).decode()}' WHERE number = 1",
+        f"UPDATE commands SET content = '{commands.encode(Rain(10, 12, 4, 901)).decode()}' WHERE number = 1",
     ],
 )
 def test_a_forgery_that_fits_its_chain_is_found_by_the_replay(store, kept, statement):
     execute(store, statement)
     chain_anew(store)
-    assert proved(store).fault is None
+    assert check_chain(store).fault is None
     verdict = verify(store.folder)
-    assert verdict.replayed and verdict.first_other in (8, 16) and "came out as" in verdict.line
-    assert verify(store.folder, public=ledger_public(kept / "keys")).replayed is False  # and nobody else can sign it
+    assert verdict.replayed and verdict.first_difference in (8, 16) and "came out as" in verdict.line
+    assert (
+        verify(store.folder, public=load_chain_public(kept / "keys")).replayed is False
+    )  # and nobody else can sign it
 
 
 # --- signatures
 
 
 def test_heads_are_held_against_their_keys(store, kept, tmp_path):
-    public = ledger_public(kept / "keys")
-    proof = proved(store, public)
+    public = load_chain_public(kept / "keys")
+    proof = check_chain(store, public)
     assert proof.fault is None and proof.lines[-1] == f"it is signed up to tick 16 by the key {public.hex()[:16]}…"
     make_keys(tmp_path / "others")
-    fault = proved(store, ledger_public(tmp_path / "others")).fault
+    fault = check_chain(store, load_chain_public(tmp_path / "others")).fault
     assert fault.tick == 16 and "is signed by another key" in fault.line
     execute(store, "DELETE FROM heads WHERE signature != ''")
-    assert proved(store).lines[-1].startswith("it is not signed")
-    assert "no head is signed by the key that was given" in proved(store, public).fault.line
+    assert check_chain(store).lines[-1].startswith("it is not signed")
+    assert "no head is signed by the given key" in check_chain(store, public).fault.line
 
 
 def test_a_head_of_rows_that_are_gone_is_named(store):
     execute(store, "DELETE FROM links WHERE tick = 16", "DELETE FROM digests WHERE tick = 16")
-    assert "its link is not there, the last is of tick 8" in proved(store).fault.line
+    assert "its link is missing, the last is of tick 8" in check_chain(store).fault.line
 
 
 def test_signatures_hold_for_their_key_and_message_alone():
-    public, secret = signing.new_pair()
-    signature = signing.signed(secret, b"a")
-    assert signing.public_of(secret) == public and signing.holds(public, b"a", signature)
-    assert not signing.holds(public, b"b", signature) and not signing.holds(signing.new_pair()[0], b"a", signature)
-    assert not signing.holds(public, b"a", signature[:-1]) and not signing.holds(b"", b"a", signature)
+    public, secret = signing.make_pair()
+    signature = signing.sign(secret, b"a")
+    assert signing.public_key(secret) == public and signing.verify(public, b"a", signature)
+    assert not signing.verify(public, b"b", signature) and not signing.verify(signing.make_pair()[0], b"a", signature)
+    assert not signing.verify(public, b"a", signature[:-1]) and not signing.verify(b"", b"a", signature)
 
 
 def snapshot_by_a_directory(store: Store, tick: int, kept: bool, secret: bytes) -> str:
@@ -383,99 +385,101 @@ def snapshot_by_a_directory(store: Store, tick: int, kept: bool, secret: bytes) 
         walk.go(tick)
         walk.record()
         world, region = walk.world, walk.region
-    books = RunBooks(world, store, Journal(store.journal), region.constants, secret)
+    books = RunStorage(world, store, Journal(store.journal), region.constants, secret)
     books.begin_snapshot(BeginSnapshot(7, tick, kept))
     assert books._aside is not None
     part = snapshot.write_part(books._aside, region.cut(region.owned), region.torus, audit.digest(region), kept)
     lines: list[str] = []
     counts = region.counts["births"], region.counts["deaths"]
-    books.complete(Complete(7, tick, kept, (part,), region.controls.written(), *counts), lines.append)
+    books.complete(CompleteSnapshot(7, tick, kept, (part,), region.controls.to_json(), *counts), lines.append)
     books.close()
     assert lines == [""]
     return part["folder"]
 
 
 def test_a_directory_enters_and_signs_each_snapshot_that_it_keeps(store, kept):
-    secret = ledger_secret(kept / "keys")
+    secret = load_chain_secret(kept / "keys")
     before = rows_of(store)
     part = snapshot_by_a_directory(store, 20, True, secret)
     after = rows_of(store)
-    assert [item.kind for item in after.items[len(before.items) :]] == ["moment", "snapshot"]
+    assert [item.kind for item in after.items[len(before.items) :]] == ["digest", "snapshot"]
     head = after.heads[-1]
-    assert (head.tick, head.number) == (16, len(after.items)) and head.public == signing.public_of(secret).hex()
-    told = proved(store, signing.public_of(secret))
+    assert (head.tick, head.number) == (16, len(after.items)) and head.public == signing.public_key(secret).hex()
+    told = check_chain(store, signing.public_key(secret))
     assert told.fault is None and told.lines[-1].startswith("it is signed up to tick 20 by the key ")
     flipped(store.path(20) / part / "cells" / "substance" / "zarr.json", Random(1))
-    assert f"tick-000000000020/{part}: its files are not what was kept" in proved(store).fault.line
+    assert f"tick-000000000020/{part}: its files are not what was saved" in check_chain(store).fault.line
 
 
 def test_a_passing_mark_is_held_against_the_digest_of_its_tick(store, kept):
-    part = snapshot_by_a_directory(store, 20, False, ledger_secret(kept / "keys"))
-    assert proved(store).fault is None and [item.kind for item in rows_of(store).items].count("snapshot") == 3
+    part = snapshot_by_a_directory(store, 20, False, load_chain_secret(kept / "keys"))
+    assert check_chain(store).fault is None and [item.kind for item in rows_of(store).items].count("snapshot") == 3
     mark = store.path(20, False)
     flipped(mark / part / "cells" / "substance" / "c" / "0" / "0" / "0", Random(1))
-    assert f"mark-000000000020: damaged: the digest of {part}" in proved(store).fault.line
-    world, region, _ = region_at(store, 12)
+    assert f"mark-000000000020: damaged: the digest of {part}" in check_chain(store).fault.line
+    world, region, _ = restore_region(store, 12)
     shutil.rmtree(mark)
     region.tick = 20  # another moment, whole in itself
     manifest = snapshot.save(mark, region, world.text, world.name)
     text = (mark / "manifest.json").read_text().replace('"kept": true', '"kept": false')
     (mark / "manifest.json").write_text(text)
     expected = f"snapshots/mark-000000000020/manifest.json: its digest is {manifest.digest}, not "
-    assert proved(store).fault.line.startswith(expected)
+    assert check_chain(store).fault.line.startswith(expected)
 
 
 def test_a_directory_signs_no_ledger_whose_last_head_was_changed(store, kept):
     journal = Journal(store.journal)
-    assert journal.head_stands()
+    assert journal.chain.has_last_head()
     journal.close()
-    enter_deeds(store, 41)
+    enter_commands(store, 41)
     journal = Journal(store.journal)
-    assert journal.head_stands()
+    assert journal.chain.has_last_head()
     journal.close()
     execute(store, "UPDATE links SET hash = 'ab' WHERE tick = 16")
-    with pytest.raises(RunError, match="is not of this ledger: umwelt verify"):
-        Seat(SeatSettings(str(store.folder), "ipc://nowhere", str(kept / "keys")))
+    with pytest.raises(RunError, match="does not belong to this hash chain: umwelt verify"):
+        CoordinatorProcess(CoordinatorSettings(str(store.folder), "ipc://nowhere", str(kept / "keys")))
 
 
 def test_snapshots_at_a_url_are_held_against_the_ledger(tmp_path):
     store = begin_run(small_world(), tmp_path / "run", url=f"file://{tmp_path}/bucket")
-    assert proved(opened_store(store.folder)).fault is None
+    assert check_chain(open_store(store.folder)).fault is None
     (part,) = (tmp_path / "bucket").glob("run/tick-000000000000/e0/part-0-0/cells/substance/zarr.json")
     flipped(part, Random(2))
     shutil.rmtree(store.snapshots / "tick-000000000000")
-    line = proved(opened_store(store.folder)).fault.line
-    assert line.startswith("snapshots/tick-000000000000/part-0-0: its files are not what was kept: move the snapshot")
+    line = check_chain(open_store(store.folder)).fault.line
+    assert line.startswith("snapshots/tick-000000000000/part-0-0: its files are not what was saved: move the snapshot")
 
 
 # --- old runs, and what people see
 
 
 def test_an_old_run_has_none_and_gets_one_when_it_goes_on(store, kept):
-    execute(store, *[f"DROP TABLE {table}" for table in ("links", "items", "heads")])
+    execute(store, *[f"DELETE FROM {table}" for table in ("links", "items", "heads")])
     verdict = verify(store.folder)
-    assert verdict.first_other is None and verdict.ledger == ["it has no ledger: nothing but its digests was compared"]
-    assert "resume the run with its keys" in proved(store, bytes(32)).fault.line
-    with pytest.raises(RunError, match="has no ledger to compare"):
+    assert verdict.first_difference is None and verdict.chain_lines == [
+        "it has no hash chain: only its digests are compared"
+    ]
+    assert "resume the run with its keys" in check_chain(store, bytes(32)).fault.line
+    with pytest.raises(RunError, match="has no hash chain to compare"):
         compare(store.folder, kept / "run")
     journal = Journal(store.journal)
-    keep_ledger(store, journal)
-    keep_ledger(store, journal)
+    update_chain(store, journal)
+    update_chain(store, journal)
     journal.close()
     assert rows_of(store).links == rows_of(Store(kept / "run")).links
-    told = proved(store)
-    assert told.fault is None and "its ledger was begun at tick 16: what was before was entered then" in told.lines
+    told = check_chain(store)
+    assert told.fault is None and "its hash chain began at tick 16: what was before was entered then" in told.lines
     assert compare(store.folder, kept / "run")[0].relation == "same"
 
 
 def test_a_journal_that_was_lost_is_begun_again_where_the_run_is(store, kept):
     store.journal.unlink()
     with walking(store.folder) as walk:
-        keep_ledger(store, walk.journal)
+        update_chain(store, walk.journal)
         walk.go(24)
-    told = proved(store)
-    assert told.fault is None and "its ledger knows nothing of what was before tick 16" in told.lines
-    assert "their ledgers begin at ticks 16 and 0" in compare(store.folder, kept / "run")[1]
+    told = check_chain(store)
+    assert told.fault is None and "its hash chain does not cover what was before tick 16" in told.lines
+    assert "their hash chains begin at ticks 16 and 0" in compare(store.folder, kept / "run")[1]
 
 
 def ended(capsys, *arguments: str) -> SimpleNamespace:
@@ -489,15 +493,15 @@ def test_the_command_tells_what_is_proven_and_what_was_forged(store, kept, tmp_p
     run = str(store.folder)
     told = ended(capsys, "verify", run, "--keys", str(kept / "keys"))
     assert told.code == 0 and "up to tick 16: 4 digests and 3 snapshots compared" in told.out
-    assert f"{run}: its ledger is whole: 3 links, up to tick 16; 3 snapshots are what was kept\n" in told.out
+    assert f"{run}: its hash chain is intact: 3 links, up to tick 16; 3 snapshots are as they were saved\n" in told.out
     against = ended(capsys, "verify", run, "--against", str(kept / "run"))
     assert against.code == 0 and against.out.endswith("have one history, up to tick 16\n")
     as_json = ended(capsys, "verify", run, "--against", str(kept / "run"), "--json")
     assert as_json.code == 0 and '"relation": "same"' in as_json.out
-    execute(store, "UPDATE deeds SET ticket = 'mine' WHERE number = 2")
+    execute(store, "UPDATE commands SET ticket = 'mine' WHERE number = 2")
     told = ended(capsys, "verify", run)
     assert told.code == 1 and told.out == ""
-    expected = "journal.sqlite: deed 2 (tick 9) is not what was entered: take the journal from a copy"
+    expected = "journal.sqlite: command 2 (tick 9) is not what was entered: take the journal from a copy"
     assert told.err == f"umwelt: {run}: {expected}\n"
     against = ended(capsys, "verify", str(kept / "run"), "--against", run)
     assert against.code == 1 and against.err == f"umwelt: {run}: {expected}\n"

@@ -9,8 +9,8 @@ import pytest
 from umwelt.agents.hocl.machine import Dice, Machine
 from umwelt.agents.hocl.parser import parse
 from umwelt.agents.hocl.terms import Solution, text
-from umwelt.cluster.tasks.hocl_workflow import RULES, _atom, _value, bundled_workflows, reacted, read_workflow
-from umwelt.cluster.tasks.registry import task_named
+from umwelt.cluster.tasks.hocl_workflow import RULES, _to_atom, _to_value, bundled_workflows, read_workflow, run_program
+from umwelt.cluster.tasks.registry import find_task
 from umwelt.sandbox.errors import RunError, UmweltError
 
 
@@ -23,25 +23,25 @@ class Here:
         self.under_way = self.max_under_way = 0
 
     @property
-    def exhausted(self) -> bool:
+    def is_exhausted(self) -> bool:
         return len(self.called) > self.most
 
     async def run(self, name: str, *given: object) -> object:
         self.called.append((name, given))
-        if self.exhausted:
+        if self.is_exhausted:
             raise RunError("too many tasks")
         self.under_way += 1
         self.max_under_way = max(self.max_under_way, self.under_way)
         for _ in range(3 + (len(self.called) * 7) % 5):
             await asyncio.sleep(0)
         self.under_way -= 1
-        task = task_named(name)
-        return task.function(*task.bound(given, {}).args)
+        task = find_task(name)
+        return task.function(*task.bind(given, {}).args)
 
 
 def come_to(program: str, seed: int = 1, most: int = 1000) -> tuple[dict, Here]:
     flow = Here(most)
-    return asyncio.run(reacted(flow, parse(program, "here"), seed)), flow  # type: ignore[arg-type]
+    return asyncio.run(run_program(flow, parse(program, "here"), seed)), flow  # type: ignore[arg-type]
 
 
 def task(
@@ -60,7 +60,7 @@ def task(
 @pytest.mark.parametrize("seed", range(12))
 def test_a_diamond_comes_to_the_same_whatever_the_dice(seed):
     flow = Here()
-    found = asyncio.run(reacted(flow, read_workflow("diamond"), seed))
+    found = asyncio.run(run_program(flow, read_workflow("diamond"), seed))
     assert found == {"first": 21, "left": 121, "right": 63, "last": 184}
     assert flow.max_under_way == 2 and len(flow.called) == 4
 
@@ -68,7 +68,7 @@ def test_a_diamond_comes_to_the_same_whatever_the_dice(seed):
 @pytest.mark.parametrize("seed", range(12))
 def test_a_spare_takes_the_place_of_what_failed_with_all_that_it_was_given(seed):
     flow = Here()
-    found = asyncio.run(reacted(flow, read_workflow("adapted"), seed))
+    found = asyncio.run(run_program(flow, read_workflow("adapted"), seed))
     assert found == {"careful": 0, "last": 7}
     assert flow.called[1] == ("arithmetic.or_zero", ("divide", 42, 0))
 
@@ -102,26 +102,26 @@ def test_what_one_gives_is_given_to_the_next_in_the_order_of_names():
 
 @pytest.mark.parametrize("value", [1, -2.5, True, "x", [1, [2, "y"]], {"a": [3], "b": {"c": 4}}, [5], list(range(12))])
 def test_values_become_atoms_and_values_again(value):
-    assert _value(_atom(value, "here")) == value
+    assert _to_value(_to_atom(value, "here")) == value
 
 
 @pytest.mark.parametrize(
     "value", [float("nan"), 1 << 20_000, "x" * 200_000, b"bytes"], ids=lambda one: type(one).__name__
 )
 def test_what_is_no_atom_is_refused(value):
-    with pytest.raises(RunError, match="gives what is no atom"):
-        _atom(value, "own.add")
+    with pytest.raises(RunError, match="its result is not an atom"):
+        _to_atom(value, "own.add")
 
 
 WRONG = {
     "a failing task": (f"<{task('a', service='own.fail')}>", 'task "a" failed: 1: cannot be'),
-    "one that waits for nobody": (f"<{task('a', ('a',))}>", 'task "a" never comes to its turn'),
+    "one that waits for nobody": (f"<{task('a', ('a',))}>", 'task "a" never begins'),
     "an unknown task": (f"<{task('a', service='own.ad')}>", 'did you mean "own.add"'),
-    "the same name twice": (f"<{task('a')}, {task('a')}>", "never comes to its turn"),
+    "the same name twice": (f"<{task('a')}, {task('a')}>", "never begins"),
     "no task": ("<1, 2>", "holds no tasks"),
     "reactions without end": ("<(replace x::int by x + 1), 1>", "no rest after"),
     "no program": ('<"TASK":', "here"),
-    "a rule for a value": (f"<{task('a', given='1:(replace 1 by 2)')}>", "a rule cannot be given"),
+    "a rule for a value": (f"<{task('a', given='1:(replace 1 by 2)')}>", "a rule cannot be an argument"),
 }
 
 

@@ -13,17 +13,18 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from deeds_script import LAST_TICK as LAST_SCRIPTED
-from deeds_script import deeds_at
+from commands_script import LAST_TICK as LAST_SCRIPTED
+from commands_script import commands_at
 from simulation import Simulation
 from test_golden import GOLDEN_DIGESTS
 from together import TCP, Together, digests_alone, gone, journalled
 
-from umwelt.agents.commands import deeds
+from umwelt.agents.commands.rate import Rate, compose_rate
 from umwelt.agents.world_file import read_world
-from umwelt.cluster.coordinator.process import DIRECTORY
-from umwelt.cluster.launch.local import CLUSTER, Line
-from umwelt.cluster.process import announced
+from umwelt.cluster.coordinator.process import COORDINATOR_FILE
+from umwelt.cluster.launch.coordinator_client import CoordinatorClient
+from umwelt.cluster.launch.local import CLUSTER
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.run.replay import verify
 from umwelt.cluster.run.store import Store
 
@@ -66,7 +67,7 @@ def test_the_world_comes_out_the_same(case, tmp_path):
 
 
 def in_processes(world, nodes, k, network, misfortune, chance, folder):
-    """Carry a world through its misfortunes with real processes; gives digests, deeds, and the undisturbed digests."""
+    """Carry a world through failures of real processes; returns digests, commands, and the undisturbed digests."""
     bind = TCP if network == "tcp" else ""
     with Together(world, folder, nodes, bind=bind, ticks_per_exchange=k, last_tick=LAST_TICK, mark_s=0.3) as run:
         if misfortune != "none":
@@ -78,7 +79,7 @@ def in_processes(world, nodes, k, network, misfortune, chance, folder):
 
 
 def disturb(run, misfortune, chance):
-    """Deeds at borders all the time, a rate changed before the snapshot that is fallen back to; who comes or goes."""
+    """Commands at borders all the time, a rate changed before the snapshot that is restored; nodes join and leave."""
     what = ["join", "leave", "kill"] if misfortune == "all" else [misfortune]
     chance.shuffle(what)
     run.line.order("speed", SPEED)
@@ -88,7 +89,7 @@ def disturb(run, misfortune, chance):
         for at in itertools.islice(script, most):
             run.submit(f"script-{at}", scripted(at, run.world))
 
-    run.submit("rate", [deeds.rate(run.world, "decay", 0.9)])
+    run.submit("rate", [compose_rate(run.world, "decay", 0.9)])
     do_something(5)
     run.until(lambda: "rate" in run.person.settled)
     run.until(lambda: run.status.get("snapshot_tick", 0) > run.person.settled["rate"].tick)
@@ -102,8 +103,8 @@ def disturb(run, misfortune, chance):
 
 
 def scripted(at, world):
-    """Deeds of every kind; but the light stays on, or there is little to compare after hundreds of ticks."""
-    return [deed for deed in deeds_at(at, world) if not (isinstance(deed, deeds.Rate) and deed.rate_q24 == 0)]
+    """Commands of every kind; but the light stays on, or there is little to compare after hundreds of ticks."""
+    return [command for command in commands_at(at, world) if not (isinstance(command, Rate) and command.rate_q24 == 0)]
 
 
 def befall(run, what, chance):
@@ -128,7 +129,7 @@ def in_one_process(world, nodes, k, network, misfortune, chance, folder):
     """The same over loopback."""
     run = Simulation(world, nodes, chance.randint(0, 999), last_tick=LAST_TICK, ticks_per_exchange=k)
     if misfortune != "none":
-        script = [("rate", [deeds.rate(world, "decay", 0.9)])]
+        script = [("rate", [compose_rate(world, "decay", 0.9)])]
         script += [(f"script-{at}", found) for at in range(LAST_SCRIPTED + 1) if (found := scripted(at, world))]
         at_ticks = sorted(chance.sample(range(60, HOLD_AT), 3))
         what = ["join", "leave", "kill"] if misfortune == "all" else [misfortune]
@@ -148,7 +149,7 @@ def in_one_process(world, nodes, k, network, misfortune, chance, folder):
             elif len(living) > 1:
                 run.hosts[chance.choice(living)].leave()
     run.run(max_s=600)
-    due = tuple(deed for _, deed in run.disk.deeds)
+    due = tuple(command for _, command in run.disk.commands)
     alone = digests_alone(world, LAST_TICK, due)
     assert {tick: found for tick, found in run.disk.digests.items() if alone[tick] != found} == {}
     return run.disk.digests, due, alone
@@ -176,13 +177,13 @@ def test_a_killed_directory_comes_back_and_nodes_rejoin_by_themselves(tmp_path):
     world = read_world("golden")
     with Together(world, tmp_path / "run", 3, bind=TCP, last_tick=LAST_TICK, mark_s=0.3) as run:
         run.line.order("speed", SPEED)
-        run.submit("script", [deed for at in (0, 3, 5) for deed in scripted(at, world)])
+        run.submit("script", [command for at in (0, 3, 5) for command in scripted(at, world)])
         run.wait_for_tick(60)
         run.until(lambda: run.person.answered)
-        nodes, pid = set(run.members.values()), announced(run.store.folder / DIRECTORY)["pid"]
+        nodes, pid = set(run.members.values()), read_announcement(run.store.folder / COORDINATOR_FILE)["pid"]
         reached = run.tick
-        run.kill("directory")
-        run.until(lambda: (announced(run.store.folder / DIRECTORY) or {}).get("pid", pid) != pid)
+        run.kill("coordinator")
+        run.until(lambda: (read_announcement(run.store.folder / COORDINATOR_FILE) or {}).get("pid", pid) != pid)
         run.line.order("speed", SPEED)  # the new one was not told
         run.until(lambda: run.running and set(run.members.values()) == nodes and run.tick > reached)
         run.submit("after", scripted(1, world))
@@ -203,13 +204,13 @@ def test_a_killed_engine_leaves_nothing_behind_and_the_run_goes_on_where_it_was_
     try:
         store, line = Store.open(folder), None
         while line is None:
-            found = announced(folder / DIRECTORY)
-            line = Line(found["address"]) if found and announced(folder / CLUSTER) else None
+            found = read_announcement(folder / COORDINATOR_FILE)
+            line = CoordinatorClient(found["address"]) if found and read_announcement(folder / CLUSTER) else None
             assert engine.poll() is None, (tmp_path / "log").read_text()
         while line.status.get("tick", 0) < 120:
             line.turn(0.05)
         reached = line.status["tick"]
-        pids = [announced(folder / DIRECTORY)["pid"], *(node["pid"] for node in line.status["nodes"])]
+        pids = [read_announcement(folder / COORDINATOR_FILE)["pid"], *(node["pid"] for node in line.status["nodes"])]
         line.close()
     finally:
         engine.send_signal(signal.SIGKILL)
@@ -220,4 +221,4 @@ def test_a_killed_engine_leaves_nothing_behind_and_the_run_goes_on_where_it_was_
         run.rest()
         run.assert_undisturbed(run.engine.plan.last_tick)
     verdict = verify(folder, nodes=2)
-    assert verdict.first_other is None and verdict.compared > 10
+    assert verdict.first_difference is None and verdict.compared > 10

@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 from carving import carved, golden, quarters, torus_of, whole
 
-from umwelt.agents.open_world import opened
+from umwelt.agents.open_world import open_region
 from umwelt.cluster.run import snapshot_transfer
-from umwelt.cluster.run.snapshot_transfer import CHUNK_BYTES, Carried, Chunk, Receiver, SharedFolder, Url
+from umwelt.cluster.run.snapshot_transfer import (
+    CHUNK_BYTES,
+    Chunk,
+    MessageTransfer,
+    Receiver,
+    SharedFolderTransfer,
+    UrlTransfer,
+)
 from umwelt.cluster.run.store import Entry, Store
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.controls import Controls
@@ -41,8 +48,8 @@ def store(tmp_path, world) -> Store:
 
 
 def manifest_of(world, regions, parts) -> snapshot.Manifest:
-    first, seals = regions[0], snapshot.seals_of(regions[0].constants)
-    return snapshot.describe(
+    first, seals = regions[0], snapshot.hash_constants(regions[0].constants)
+    return snapshot.make_manifest(
         "golden",
         world.text,
         world.laws.layout(world),
@@ -63,12 +70,12 @@ def loaded_digests(world, folder: Path, constants) -> int:
     manifest, layout = snapshot.read_manifest(folder), world.laws.layout(world)
     pieces = snapshot.load_parts(folder, manifest, LEFT, torus_of(world), layout)
     assert snapshot.load_constants(folder, manifest).keys() == constants.keys()
-    return audit.digest(opened(world, pieces, constants, 3, owned=LEFT))
+    return audit.digest(open_region(world, pieces, constants, 3, owned=LEFT))
 
 
 def left_digest(world, regions) -> int:
     pieces = [region.cut(region.owned) for region in regions]
-    return audit.digest(opened(world, pieces, regions[0].constants, 3, owned=LEFT))
+    return audit.digest(open_region(world, pieces, regions[0].constants, 3, owned=LEFT))
 
 
 def write(place: Path, region) -> dict:
@@ -81,27 +88,27 @@ def write(place: Path, region) -> dict:
 def test_a_shared_folder_is_known_by_its_token(tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
     one.mkdir(), other.mkdir()
-    first = snapshot_transfer.offer(one)
+    first = snapshot_transfer.write_token(one)
     assert (
-        snapshot_transfer.shares(one, first)
-        and not snapshot_transfer.shares(other, first)
-        and not snapshot_transfer.shares(tmp_path / "none", first)
+        snapshot_transfer.has_token(one, first)
+        and not snapshot_transfer.has_token(other, first)
+        and not snapshot_transfer.has_token(tmp_path / "none", first)
     )
-    second = snapshot_transfer.offer(one)
-    assert snapshot_transfer.shares(one, second) and not snapshot_transfer.shares(one, first)
-    snapshot_transfer.withdraw(one)
-    assert not snapshot_transfer.shares(one, second) and list(one.iterdir()) == []
+    second = snapshot_transfer.write_token(one)
+    assert snapshot_transfer.has_token(one, second) and not snapshot_transfer.has_token(one, first)
+    snapshot_transfer.remove_tokens(one)
+    assert not snapshot_transfer.has_token(one, second) and list(one.iterdir()) == []
     (one / ".token-..").write_text("..")
-    assert not snapshot_transfer.shares(one, "..")
+    assert not snapshot_transfer.has_token(one, "..")
 
 
 def test_parts_written_into_a_shared_folder_are_read_in_place(store, world, regions):
-    shared, aside = SharedFolder(store.folder), store.begin_snapshot(*ENTRY[:1], EPOCH, ENTRY.kept)
-    parts = [write(shared.place(aside.name), region) for region in regions]
-    assert [shared.hand_in(aside.name, part["folder"]) for part in parts] == [[]] * 4
+    shared, aside = SharedFolderTransfer(store.folder), store.begin_snapshot(*ENTRY[:1], EPOCH, ENTRY.kept)
+    parts = [write(shared.part_folder(aside.name), region) for region in regions]
+    assert [shared.submit_part(aside.name, part["folder"]) for part in parts] == [[]] * 4
     snapshot.write_constants(aside, regions[0].constants)
     store.complete(aside, manifest_of(world, regions, parts))
-    there = shared.bring(ENTRY.name, LEFT)
+    there = shared.fetch(ENTRY.name, LEFT)
     assert loaded_digests(world, there, regions[0].constants) == left_digest(world, regions)
 
 
@@ -109,11 +116,11 @@ def test_parts_travel_in_chunks_of_any_order_there_and_back(tmp_path, store, wor
     dice, aside = random.Random(7), store.begin_snapshot(3, EPOCH, True)
     parts = []
     for at, region in enumerate(regions):
-        node = Carried(tmp_path / f"node-{at}")
-        part = write(node.place(aside.name), region)
-        receiver = Receiver(aside / part["folder"], node.hand_in(aside.name, part["folder"]))
-        carry(node.place(aside.name) / part["folder"], receiver, dice)
-        node.let_go(aside.name)
+        node = MessageTransfer(tmp_path / f"node-{at}")
+        part = write(node.part_folder(aside.name), region)
+        receiver = Receiver(aside / part["folder"], node.submit_part(aside.name, part["folder"]))
+        carry(node.part_folder(aside.name) / part["folder"], receiver, dice)
+        node.discard(aside.name)
         assert list(node.temporary.iterdir()) == []
         parts.append(part)
     snapshot.write_constants(aside, regions[0].constants)
@@ -121,26 +128,26 @@ def test_parts_travel_in_chunks_of_any_order_there_and_back(tmp_path, store, wor
     assert sum(audit.digest(region) for region in regions) & audit.DIGEST_MASK == int(
         snapshot.load(path).manifest.digest, 16
     )
-    node = Carried(tmp_path / "node")
-    wanted = snapshot_transfer.needed(store.manifest(ENTRY), LEFT)
+    node = MessageTransfer(tmp_path / "node")
+    wanted = snapshot_transfer.needed_names(store.manifest(ENTRY), LEFT)
     assert wanted == ["manifest.json", "constants", "part-0-0", "part-32-0"]
-    files = snapshot_transfer.files_of(path, wanted)
+    files = snapshot_transfer.list_files(path, wanted)
     assert all("-32/" not in name for name, _ in files)
-    receiver = Receiver(node.room(ENTRY.name), files)
+    receiver = Receiver(node.receive_folder(ENTRY.name), files)
     while not receiver.complete:
-        assert receiver.take(snapshot_transfer.chunk_of(path, *next(receiver.missing()))) == receiver.complete
-    assert loaded_digests(world, node.bring(ENTRY.name, LEFT), regions[0].constants) == left_digest(world, regions)
+        assert receiver.take(snapshot_transfer.read_chunk(path, *next(receiver.missing()))) == receiver.complete
+    assert loaded_digests(world, node.fetch(ENTRY.name, LEFT), regions[0].constants) == left_digest(world, regions)
 
 
 def carry(folder: Path, receiver: Receiver, dice: random.Random) -> None:
     """Send all chunks of a folder, out of order, some twice."""
-    sent = list(snapshot_transfer.chunks(folder))
+    sent = list(snapshot_transfer.read_chunks(folder))
     sent += dice.sample(sent, len(sent) // 2)
     dice.shuffle(sent)
     for chunk in sent:
         receiver.take(chunk)
     assert receiver.complete and list(receiver.missing()) == []
-    assert snapshot_transfer.files_of(receiver.folder) == snapshot_transfer.files_of(folder)
+    assert snapshot_transfer.list_files(receiver.folder) == snapshot_transfer.list_files(folder)
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -148,39 +155,39 @@ def url(request, tmp_path) -> str:
     return f"file://{tmp_path}/bucket" if request.param == "file" else f"memory://bucket-{next(_memories)}/runs"
 
 
-def put_at(url: str, tmp_path: Path, world, regions, epoch: int = EPOCH, late: bool = False) -> Url:
-    node = Url(url, tmp_path / "node")
-    aside = ENTRY.aside(epoch)
-    parts = [write(node.place(aside), region) for region in regions]
-    snapshot.write_constants(node.place(aside), regions[0].constants)
+def put_at(url: str, tmp_path: Path, world, regions, epoch: int = EPOCH, late: bool = False) -> UrlTransfer:
+    node = UrlTransfer(url, tmp_path / "node")
+    aside = ENTRY.unfinished_name(epoch)
+    parts = [write(node.part_folder(aside), region) for region in regions]
+    snapshot.write_constants(node.part_folder(aside), regions[0].constants)
     for part in parts:
-        assert node.hand_in(aside, part["folder"]) == []
+        assert node.submit_part(aside, part["folder"]) == []
     if not late:
         assert node.entries() == []
-        node.complete(node.place(aside), manifest_of(world, regions, parts))
-    node.let_go(aside)
+        node.complete(node.part_folder(aside), manifest_of(world, regions, parts))
+    node.discard(aside)
     return node
 
 
 def test_snapshots_lie_at_urls_under_the_same_names(url, tmp_path, world, regions):
     node = put_at(url, tmp_path, world, regions)
     assert [entry.name for entry in node.entries()] == ["tick-000000000003"]
-    there = node.bring(ENTRY.name, LEFT)
+    there = node.fetch(ENTRY.name, LEFT)
     assert sorted(path.name for path in there.iterdir()) == ["constants", "manifest.json", "part-0-0", "part-32-0"]
     assert loaded_digests(world, there, regions[0].constants) == left_digest(world, regions)
-    assert len(snapshot.load(node.bring(ENTRY.name, Rectangle(0, 0, 64, 64))).pieces) == 4
+    assert len(snapshot.load(node.fetch(ENTRY.name, Rectangle(0, 0, 64, 64))).pieces) == 4
     node.remove(ENTRY.name)
     node.remove(ENTRY.name)
     assert node.entries() == []
     with pytest.raises(SnapshotError, match="cannot be read"):
-        node.bring(ENTRY.name, LEFT)
+        node.fetch(ENTRY.name, LEFT)
 
 
 def test_late_parts_of_an_older_epoch_never_mix_in_at_urls(url, tmp_path, world, regions):
     node = put_at(url, tmp_path, world, regions)
     other = golden(seed=2)
     put_at(url, tmp_path, other, carved(whole(other)[0], other, quarters(torus_of(other)), 1), EPOCH - 1, late=True)
-    there = node.bring(ENTRY.name, LEFT)
+    there = node.fetch(ENTRY.name, LEFT)
     assert loaded_digests(world, there, regions[0].constants) == left_digest(world, regions)
 
 
@@ -190,10 +197,10 @@ def test_a_file_that_is_lost_or_cut_at_a_url_is_seen(tmp_path, world, regions):
     big = max(part.rglob("c/**/*"), key=lambda path: path.stat().st_size if path.is_file() else 0)
     big.write_bytes(big.read_bytes()[:-5])
     with pytest.raises(SnapshotError, match="damaged"):
-        loaded_digests(world, node.bring(ENTRY.name, LEFT), regions[0].constants)
+        loaded_digests(world, node.fetch(ENTRY.name, LEFT), regions[0].constants)
     shutil.rmtree(part)
     with pytest.raises(SnapshotError):
-        loaded_digests(world, node.bring(ENTRY.name, LEFT), regions[0].constants)
+        loaded_digests(world, node.fetch(ENTRY.name, LEFT), regions[0].constants)
 
 
 # --- chunks from those who mean ill
@@ -225,16 +232,16 @@ BAD_NAMES = [
 def test_names_that_leave_the_folder_are_refused_everywhere(tmp_path, name):
     (tmp_path / "x").write_text("secret")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ValueError, match="is no name of a file"):
+    with pytest.raises(ValueError, match="is not the name of a file"):
         Receiver(tmp_path / "new", [("good", 1), (name, 1)])
     with pytest.raises(ValueError):
-        snapshot_transfer.chunk_of(tmp_path / "folder", name, 0)
+        snapshot_transfer.read_chunk(tmp_path / "folder", name, 0)
     with pytest.raises(ValueError):
-        snapshot_transfer.files_of(tmp_path / "folder", [name])
-    with pytest.raises(ValueError, match="was not promised"):
+        snapshot_transfer.list_files(tmp_path / "folder", [name])
+    with pytest.raises(ValueError, match="is not in the list of files"):
         Receiver(tmp_path / "new", [("good", 1)]).take(Chunk(name, 0, b"x", True))
-    for place in (SharedFolder(tmp_path), Carried(tmp_path / "own")):
-        for ask in (place.place, lambda name, place=place: place.bring(name, LEFT)):
+    for place in (SharedFolderTransfer(tmp_path), MessageTransfer(tmp_path / "own")):
+        for ask in (place.part_folder, lambda name, place=place: place.fetch(name, LEFT)):
             with pytest.raises(ValueError):
                 ask(name)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["folder", "new", "x"]
@@ -285,10 +292,10 @@ def test_links_lead_nowhere(tmp_path, which):
     else:
         (tmp_path / "new" / "in").rmdir()
         os.symlink(tmp_path / "outside", tmp_path / "new" / "in")
-    with pytest.raises(ValueError, match="a link leads elsewhere"):
+    with pytest.raises(ValueError, match="a link leads out of the folder"):
         receiver.take(Chunk("in/a", 0, b"bad", True))
-    with pytest.raises(ValueError, match="is no file here"):
-        snapshot_transfer.chunk_of(tmp_path / "new", "in/a", 0)
+    with pytest.raises(ValueError, match="is not a file here"):
+        snapshot_transfer.read_chunk(tmp_path / "new", "in/a", 0)
     assert (tmp_path / "outside" / "a").read_text() == "precious"
 
 
@@ -299,7 +306,7 @@ def test_large_and_empty_files_arrive_in_any_order(tmp_path):
     (source / "deep" / "large").write_bytes(content)
     (source / "empty").write_bytes(b"")
     (source / "exact").write_bytes(content[:CHUNK_BYTES])
-    sent = list(snapshot_transfer.chunks(source))
+    sent = list(snapshot_transfer.read_chunks(source))
     assert [(c.name, c.offset // CHUNK_BYTES, c.last) for c in sent] == [
         ("deep/large", 0, False),
         ("deep/large", 1, False),
@@ -307,11 +314,12 @@ def test_large_and_empty_files_arrive_in_any_order(tmp_path):
         ("empty", 0, True),
         ("exact", 0, True),
     ]
-    receiver = Receiver(tmp_path / "new", snapshot_transfer.files_of(source))
+    receiver = Receiver(tmp_path / "new", snapshot_transfer.list_files(source))
     done = [receiver.take(chunk) for chunk in [*sent[:0:-1], sent[-1], sent[0]]]
     assert done == [False] * 5 + [True]
     assert all(
-        (tmp_path / "new" / n).read_bytes() == (source / n).read_bytes() for n, _ in snapshot_transfer.files_of(source)
+        (tmp_path / "new" / n).read_bytes() == (source / n).read_bytes()
+        for n, _ in snapshot_transfer.list_files(source)
     )
 
 

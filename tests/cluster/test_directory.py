@@ -7,8 +7,8 @@ import pytest
 from umwelt.cluster import events
 from umwelt.cluster.coordinator import machine
 from umwelt.cluster.coordinator.clock import exchange_ticks
-from umwelt.cluster.coordinator.machine import Directory
-from umwelt.cluster.coordinator.state import Known, Wishes
+from umwelt.cluster.coordinator.machine import CoordinatorMachine
+from umwelt.cluster.coordinator.state import RunOptions, RunState
 from umwelt.cluster.wire import protocol
 from umwelt.sandbox.region import Torus
 
@@ -18,12 +18,12 @@ SEALS = {"laws": "same"}
 class Town:
     """A directory, and nodes that do what they are told at once: `said` is all that was sent, `done` all else."""
 
-    def __init__(self, nodes: int = 2, known: Known | None = None, **wishes: Any):
+    def __init__(self, nodes: int = 2, known: RunState | None = None, **wishes: Any):
         passes = iter(bytes([number]) * 16 for number in range(99))
-        known = known or Known(Torus(64, 64), 16, 0, "tick-000000000000", 0, 0)
+        known = known or RunState(Torus(64, 64), 16, 0, "tick-000000000000", 0, 0)
         chosen = {"ticks_per_exchange": 1, "mark_s": 1e9, "kept_s": 1e9, **wishes}
-        all_wishes = Wishes(nodes=nodes, new_pass=lambda: next(passes), **chosen)
-        self.directory = Directory(known, all_wishes, protocol.Welcome("", "world", "", ""), SEALS, "p")
+        all_wishes = RunOptions(nodes=nodes, new_pass=lambda: next(passes), **chosen)
+        self.directory = CoordinatorMachine(known, all_wishes, protocol.Welcome("", "world", "", ""), SEALS, "p")
         self.said: list[tuple[Any, Any]] = []
         self.done: list[Any] = []
         self.order_of: list[str] = []
@@ -31,7 +31,7 @@ class Town:
         self.numbers: dict[str, int] = {}
         self.obeying: set[str] = set()
         self.disk_is_slow = False
-        self.written: list[events.Completed] = []
+        self.written: list[events.SnapshotCompleted] = []
         """What a slow disk has still to say."""
         self.wait(0)
         for number in range(nodes):
@@ -41,25 +41,25 @@ class Town:
         waiting = list(instructions)
         while waiting:
             one = waiting.pop(0)
-            if isinstance(one, events.Send):
+            if isinstance(one, events.SendMessage):
                 self.said.append((one.to, one.message))
                 self.order_of.append(type(one.message).__name__)
                 waiting += self.answer(one)
                 continue
             self.done.append(one)
             self.order_of.append(type(one).__name__)
-            if isinstance(one, events.Divide):
+            if isinstance(one, events.DivideTorus):
                 width = 64 // one.parts
                 strips = [(0, at * width, 64, width) for at in range(one.parts)]
-                waiting += self.directory.handle(events.Divided(one.epoch, strips))
-            elif isinstance(one, events.Complete):
-                self.written.append(events.Completed(one.epoch, one.tick, one.kept))
+                waiting += self.directory.handle(events.TorusDivided(one.epoch, strips))
+            elif isinstance(one, events.CompleteSnapshot):
+                self.written.append(events.SnapshotCompleted(one.epoch, one.tick, one.kept))
                 if not self.disk_is_slow:
                     waiting += self.directory.handle(self.written.pop())
 
-    def answer(self, send: events.Send) -> list[Any]:
+    def answer(self, send: events.SendMessage) -> list[Any]:
         """What an obedient node says to an assignment."""
-        if not isinstance(send.message, protocol.Assign) or send.to.decode() not in self.obeying:
+        if not isinstance(send.message, protocol.Assignment) or send.to.decode() not in self.obeying:
             return []
         key = send.to.decode()
         self.numbers[key] = 0
@@ -67,14 +67,14 @@ class Town:
 
     def noted(self, key: str, content: Any) -> list[Any]:
         self.numbers[key] += 1
-        note = protocol.Note(key, self.directory.epoch, self.numbers[key], content)
-        return self.directory.handle(events.Arrived(note, (), key.encode()))
+        note = protocol.NumberedReport(key, self.directory.epoch, self.numbers[key], content)
+        return self.directory.handle(events.MessageReceived(note, (), key.encode()))
 
     def note(self, key: str, content: Any) -> None:
         self.carry_out(self.noted(key, content))
 
     def heard(self, message: Any, sender: str = "person") -> None:
-        self.carry_out(self.directory.handle(events.Arrived(message, (), sender.encode())))
+        self.carry_out(self.directory.handle(events.MessageReceived(message, (), sender.encode())))
 
     def join(self, key: str, seals: Any = SEALS, obeys: bool = True, **other: Any) -> None:
         self.obeying |= {key} if obeys else set()
@@ -82,11 +82,11 @@ class Town:
 
     def beat(self, tick: int, *keys: str, **other: Any) -> None:
         for key in keys or [member.key for member in self.directory.map]:
-            self.heard(protocol.Beat(key, self.directory.epoch, tick, 1, **{"tick_s": 0.05, **other}), key)
+            self.heard(protocol.Heartbeat(key, self.directory.epoch, tick, 1, **{"tick_s": 0.05, **other}), key)
 
     def wait(self, seconds: float = 0.01) -> None:
         self.now_s += seconds
-        self.carry_out(self.directory.handle(events.Clock(self.now_s)))
+        self.carry_out(self.directory.handle(events.Timer(self.now_s)))
 
     def live(self, seconds: float, step_s: float = 0.1, **beat: Any) -> None:
         """Time passes; nodes reach what is granted, record it and keep what is wished."""
@@ -105,11 +105,11 @@ class Town:
             return
         for member in list(directory.map):
             if directory.epoch == epoch:
-                self.note(member.key, protocol.Recorded(taking.tick, 1, 0, 0, 0, {}, {}))
+                self.note(member.key, protocol.TickRecord(taking.tick, 1, 0, 0, 0, {}, {}))
         for member in list(directory.map):
             if directory.epoch == epoch:
                 part = {"rectangle": list(member.rectangle)}
-                self.note(member.key, protocol.Kept(taking.tick, taking.kept, part, {}, 0.001))
+                self.note(member.key, protocol.SnapshotPart(taking.tick, taking.kept, part, {}, 0.001))
 
     def granted(self, key: str) -> list[protocol.Grant]:
         return [message for to, message in self.said if isinstance(message, protocol.Grant) and to == key.encode()]
@@ -127,7 +127,7 @@ def test_a_world_begins_when_all_are_here():
     town = Town(2)
     town.wait()
     assert town.directory.phase == "running" and town.keys == ["k0", "k1"]
-    assert town.order_of.index("Open") < town.order_of.index("Assign") < town.order_of.index("Grant")
+    assert town.order_of.index("JournalMap") < town.order_of.index("Assignment") < town.order_of.index("Grant")
 
 
 def test_other_seals_and_protocols_are_refused():
@@ -139,37 +139,42 @@ def test_other_seals_and_protocols_are_refused():
     assert town.last(protocol.Refused, "y") is not None
     town.heard(protocol.Hello("z", "another"), "z")
     assert "another version" in town.last(protocol.Refused, "z").line
-    said = [one.line for one in town.done if isinstance(one, events.Say) and "refused" in one.line]
+    said = [one.line for one in town.done if isinstance(one, events.Announce) and "refused" in one.line]
     assert len(said) == 1  # the log is not filled
 
 
-def test_deeds_are_journalled_before_they_are_granted_and_never_in_the_past():
-    town = Town(2, known=Known(Torus(64, 64), 16, 0, "tick-000000000000", 0, 0, horizon=7))
+def test_commands_are_journalled_before_they_are_granted_and_never_in_the_past():
+    town = Town(2, known=RunState(Torus(64, 64), 16, 0, "tick-000000000000", 0, 0, horizon=7))
     town.live(1)
     town.order_of.clear()
     for number in range(20):
         ahead = max(town.directory.granted, *(grant.through for grant in town.granted("k0")))
-        town.heard(protocol.Submit(f"t{number}", [b"a", b"b"], tick=number * 3))
-        settled = town.last(protocol.Settled)
+        town.heard(protocol.SubmitCommands(f"t{number}", [b"a", b"b"], tick=number * 3))
+        settled = town.last(protocol.TicketResult)
         assert settled.tick >= max(ahead, 7, number * 3)
         town.live(0.2)
-    grants = [grant for grant in town.granted("k0") if grant.deeds]
+    grants = [grant for grant in town.granted("k0") if grant.commands]
     for grant in grants:
-        assert all(deed.tick < grant.through for deed in grant.deeds)
-    told = {deed.number: deed.tick for grant in grants for deed in grant.deeds}
-    entered = {deed.number: deed.tick for one in town.done if isinstance(one, events.EnterDeeds) for deed in one.deeds}
+        assert all(command.tick < grant.through for command in grant.commands)
+    told = {command.number: command.tick for grant in grants for command in grant.commands}
+    entered = {
+        command.number: command.tick
+        for one in town.done
+        if isinstance(one, events.JournalCommands)
+        for command in one.commands
+    }
     assert told and told.items() <= entered.items()
-    assert town.order_of.index("EnterDeeds") == 0
+    assert town.order_of.index("JournalDeeds") == 0
 
 
 def test_the_same_ticket_is_journalled_once():
     town = Town(1)
     for _ in range(3):
-        town.heard(protocol.Submit("t", [b"a"]))
-    assert len([one for one in town.done if isinstance(one, events.EnterDeeds)]) == 1
-    again = Town(1, known=Known(Torus(64, 64), 16, 0, "tick-000000000000", 0, 0, tickets=(("t", 5, 9),)))
-    again.heard(protocol.Submit("t", [b"a"]))
-    assert again.last(protocol.Settled) == protocol.Settled("t", 5, 9)
+        town.heard(protocol.SubmitCommands("t", [b"a"]))
+    assert len([one for one in town.done if isinstance(one, events.JournalCommands)]) == 1
+    again = Town(1, known=RunState(Torus(64, 64), 16, 0, "tick-000000000000", 0, 0, tickets=(("t", 5, 9),)))
+    again.heard(protocol.SubmitCommands("t", [b"a"]))
+    assert again.last(protocol.TicketResult) == protocol.TicketResult("t", 5, 9)
 
 
 def test_who_joined_where_the_world_was_further_moves_the_horizon_but_not_without_bound():
@@ -201,12 +206,14 @@ def test_a_node_that_is_told_to_leave_ends_and_the_last_one_may_not():
     town.heard(protocol.Order("o", "leave", name=name))
     town.live(0.3)
     assert town.keys == ["k0"] and town.last(protocol.Stop, "k1") is not None
-    town.heard(protocol.Beat("k1", 1, 5), "k1")  # it did not hear: it is told again, and not that it may come again
+    town.heard(
+        protocol.Heartbeat("k1", 1, 5), "k1"
+    )  # it did not hear: it is told again, and not that it may come again
     assert town.last(protocol.Fenced, "k1") is None
     last = town.directory.nodes["k0"].name
     town.heard(protocol.Order("p", "leave", name=last))
-    assert "holds the whole world" in town.last(protocol.Settled).line and town.directory.phase == "running"
-    town.heard(protocol.Leave("k0"), "k0")  # of its own will it may: the world waits for others
+    assert "holds the whole world" in town.last(protocol.TicketResult).line and town.directory.phase == "running"
+    town.heard(protocol.LeaveRequest("k0"), "k0")  # of its own will it may: the world waits for others
     town.live(0.3)
     assert town.directory.phase == "gathering" and town.last(protocol.Stop, "k0") is not None
     town.join("heir")
@@ -226,7 +233,7 @@ def test_a_silent_node_is_dead_and_history_is_granted_again():
             break
     assert town.keys == ["k0"] and town.directory.tick == saved
     assert town.granted("k0")[-1].through > saved
-    town.heard(protocol.Beat("k1", 1, reached), "k1")
+    town.heard(protocol.Heartbeat("k1", 1, reached), "k1")
     assert town.last(protocol.Fenced, "k1") is not None
     town.heard(protocol.Join("k1", "ipc:///k1", "", "host", 1, 2, True, SEALS), "k1")  # an old word of it
     assert "k1" not in town.directory.nodes
@@ -254,15 +261,15 @@ def test_a_part_that_cannot_be_written_is_said_and_the_world_goes_on_or_ends_as_
     town.heard(protocol.Order("save", "save"))
     taking = town.directory.taking
     assert taking is not None
-    town.note("k0", protocol.Kept(taking.tick, True, {}, {}, 0.1, [], "the disk is full: make room"))
+    town.note("k0", protocol.SnapshotPart(taking.tick, True, {}, {}, 0.1, [], "the disk is full: make room"))
     assert town.directory.taking is None and town.directory.phase == "running" and town.directory.tick == 0
-    assert events.Say("the disk is full: make room") in town.done
+    assert events.Announce("the disk is full: make room") in town.done
     town.heard(protocol.Order("stop", "stop"))
     town.wait()
     taking = town.directory.taking
     assert taking is not None
-    town.note("k0", protocol.Kept(taking.tick, True, {}, {}, 0.1, [], "the disk is full: make room"))
-    assert events.Rest("the disk is full: make room") in town.done
+    town.note("k0", protocol.SnapshotPart(taking.tick, True, {}, {}, 0.1, [], "the disk is full: make room"))
+    assert events.EndRun("the disk is full: make room") in town.done
 
 
 def test_what_a_node_says_counts_from_where_it_joined_only():
@@ -270,9 +277,9 @@ def test_what_a_node_says_counts_from_where_it_joined_only():
     town.live(0.5)
     epoch = town.directory.epoch
     for message in (
-        protocol.Beat("k0", epoch, 1 << 20),
-        protocol.Leave("k0"),
-        protocol.Note("k0", epoch, 2, protocol.Failed("broken", True)),
+        protocol.Heartbeat("k0", epoch, 1 << 20),
+        protocol.LeaveRequest("k0"),
+        protocol.NumberedReport("k0", epoch, 2, protocol.Failure("broken", True)),
         protocol.Join("k0", "ipc:///elsewhere", "", "", 1, 1, True, SEALS),
     ):
         town.heard(message, "stranger")
@@ -294,7 +301,7 @@ def test_pause_step_and_speed():
     assert town.directory.granted == held + 5
     for bad in (0.0, 1.5, -3.0):
         town.heard(protocol.Order(f"bad{bad}", "step", bad))
-        assert town.last(protocol.Settled).line
+        assert town.last(protocol.TicketResult).line
     town.heard(protocol.Order("d", "speed", 5.0))
     town.heard(protocol.Order("e", "go"))
     town.live(4)
@@ -304,7 +311,7 @@ def test_pause_step_and_speed():
     town.live(2)
     assert town.directory.granted >= before + 20
     town.heard(protocol.Order("g", "fly"))
-    assert "nobody knows" in town.last(protocol.Settled).line
+    assert "nobody knows" in town.last(protocol.TicketResult).line
 
 
 def test_a_stop_after_a_fall_back_reaches_what_was_reached_before():
@@ -317,7 +324,7 @@ def test_a_stop_after_a_fall_back_reaches_what_was_reached_before():
     assert town.directory.granted < reached
     town.heard(protocol.Order("s", "stop"))
     town.live(5)
-    rests = [one for one in town.done if isinstance(one, events.Rest)]
+    rests = [one for one in town.done if isinstance(one, events.EndRun)]
     assert [one.line for one in rests] == [""] and town.directory.tick >= reached
     assert town.directory.snapshot == f"tick-{town.directory.tick:012d}"
     assert town.last(protocol.Stop, "k0") is not None
@@ -326,7 +333,7 @@ def test_a_stop_after_a_fall_back_reaches_what_was_reached_before():
 def test_the_last_tick_is_the_last():
     town = Town(2, last_tick=17)
     town.live(5)
-    assert [type(one) for one in town.done][-1] is events.Rest
+    assert [type(one) for one in town.done][-1] is events.EndRun
     assert town.directory.snapshot == f"tick-{17:012d}"
     assert max(grant.through for grant in town.granted("k0")) == 17
 
@@ -387,7 +394,7 @@ def test_slow_ways_make_exchanges_rarer_and_only_for_a_real_gain():
     torus = Torus(256, 256)
 
     def best(current: int, way_s: float, tick_s: float = 0.01) -> int:
-        beats = [protocol.Beat("k", 1, 1, 9, tick_s, round_trip_s=2 * way_s)] * 2
+        beats = [protocol.Heartbeat("k", 1, 1, 9, tick_s, round_trip_s=2 * way_s)] * 2
         return exchange_ticks(current, beats, members, torus, 16)
 
     assert best(1, 0.0001) == 1
@@ -406,19 +413,19 @@ def test_nothing_grows_without_bound():
         town.heard(protocol.Hello(f"h{number}", "p"), f"h{number}")
     assert len(directory.nodes) <= machine.MAX_WAITING_NODES + 1
     for number in range(machine.MAX_ATTENDANTS * 2):
-        town.heard(protocol.Attend("a"), f"a{number}")
+        town.heard(protocol.StatusSubscription("a"), f"a{number}")
     assert len(directory.attendants) == machine.MAX_ATTENDANTS
     for number in range(30):
-        town.heard(protocol.Submit(f"many{number}", [b"x"] * 1000))
-    assert len(directory.deeds) <= machine.MAX_PENDING_DEEDS
-    assert "too much at once" in town.last(protocol.Settled).line
-    town.heard(protocol.Submit("far", [b"x"], 1 << 28))
-    assert town.last(protocol.Settled).tick == -1
+        town.heard(protocol.SubmitCommands(f"many{number}", [b"x"] * 1000))
+    assert len(directory.commands) <= machine.MAX_PENDING_COMMANDS
+    assert "too much at once" in town.last(protocol.TicketResult).line
+    town.heard(protocol.SubmitCommands("far", [b"x"], 1 << 28))
+    assert town.last(protocol.TicketResult).tick == -1
     for number in range(machine.MAX_TICKETS + 100):
-        town.heard(protocol.Submit(f"none{number}", []))
+        town.heard(protocol.SubmitCommands(f"none{number}", []))
     assert len(directory.tickets) == machine.MAX_TICKETS
     for tick in range(-1, 5000):
-        town.note("k0", protocol.Recorded(tick, 1, 0, 0, 0, {}, {}))
+        town.note("k0", protocol.TickRecord(tick, 1, 0, 0, 0, {}, {}))
     assert len(directory.records) <= directory.granted + 1
 
 
@@ -428,7 +435,7 @@ def test_a_part_that_is_not_the_node_s_own_ends_the_node_and_not_the_world():
     town.heard(protocol.Order("save", "save"))
     taking = town.directory.taking
     assert taking is not None
-    town.note("k1", protocol.Kept(taking.tick, True, {"rectangle": [0, 0, 1, 1]}, {}, 0.1))
+    town.note("k1", protocol.SnapshotPart(taking.tick, True, {"rectangle": [0, 0, 1, 1]}, {}, 0.1))
     assert town.keys == ["k0"]
 
 
@@ -436,7 +443,7 @@ def test_a_part_that_is_not_the_node_s_own_ends_the_node_and_not_the_world():
 def test_what_fails_everywhere_ends_the_world_and_what_fails_here_the_node(fatal):
     town = Town(2)
     town.live(0.5)
-    town.note("k1", protocol.Failed("no room", fatal))
-    rests = [one.line for one in town.done if isinstance(one, events.Rest)]
+    town.note("k1", protocol.Failure("no room", fatal))
+    rests = [one.line for one in town.done if isinstance(one, events.EndRun)]
     assert rests == (["no room"] if fatal else [])
     assert fatal or town.keys == ["k0"]

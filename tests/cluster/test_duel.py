@@ -9,24 +9,24 @@ from small import small_run, small_world
 
 from umwelt.agents.body.genome import FIRST_WEIGHT
 from umwelt.agents.earth.genesis import species_of
-from umwelt.agents.open_world import begin, tick_zero
+from umwelt.agents.open_world import begin, generate_world
 from umwelt.agents.world_file import parse_world, read_world
 from umwelt.client.experiments.duel import (
     Duel,
     Genomes,
-    duel_world,
-    duelling_species,
-    founders_count,
-    founding_genomes,
-    genomes_of,
-    moment_of,
-    odds_by_chance,
-    outcome_of,
+    count_founders,
+    find_duelling_species,
+    load_moment,
+    make_duel_world,
     run_duel,
     run_duels,
+    sample_founder_genomes,
+    sample_living_genomes,
+    sign_test_chance,
+    summarize_side,
 )
 from umwelt.cluster.launch.local import begin_run
-from umwelt.cluster.run.replay import step_together, together, whole_digest
+from umwelt.cluster.run.replay import digest_shards, load_shards, step_shards
 from umwelt.cluster.run.store import Entry
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError, WorldFileError
@@ -46,9 +46,9 @@ def crippled() -> list[bytes]:
 
 
 def births(first: list[bytes], second: list[bytes], seed: int) -> tuple[int, int]:
-    world = duel_world(POND, "grazer", Genomes("first", first), Genomes("second", second), EACH, seed)
+    world = make_duel_world(POND, "grazer", Genomes("first", first), Genomes("second", second), EACH, seed)
     rows = run_duel(world, TICKS, TICKS)
-    return outcome_of(rows, "first")["births"], outcome_of(rows, "second")["births"]
+    return summarize_side(rows, "first")["births"], summarize_side(rows, "second")["births"]
 
 
 def test_founders_against_founders_have_no_significant_side():
@@ -56,7 +56,7 @@ def test_founders_against_founders_have_no_significant_side():
     first, second = (int(total) for total in found.sum(axis=0))
     assert min(first, second) > 20 * len(SEEDS) // 4
     more, fewer = (int((found[:, at] > found[:, 1 - at]).sum()) for at in (0, 1))
-    assert odds_by_chance(more, fewer) > 0.01
+    assert sign_test_chance(more, fewer) > 0.01
     # births as if each fell to either side by a fair coin: four standard deviations, for litters come in families
     assert abs(first - second) < 4 * (first + second) ** 0.5
 
@@ -72,7 +72,7 @@ def test_who_is_crippled_loses_in_every_world_in_either_order(crippled_first):
 
 def test_sides_of_one_genome_that_change_places_change_nothing_but_their_names():
     def rows(first: str, second: str) -> list[tuple]:
-        world = duel_world(POND, "grazer", Genomes(first, GRAZER), Genomes(second, GRAZER), EACH, 4)
+        world = make_duel_world(POND, "grazer", Genomes(first, GRAZER), Genomes(second, GRAZER), EACH, 4)
         return [(row["tick"], row["group"], row["living"], row["births"]) for row in run_duel(world, 60, 30)]
 
     names = {"a": "b", "b": "a"}
@@ -80,7 +80,7 @@ def test_sides_of_one_genome_that_change_places_change_nothing_but_their_names()
 
 
 def test_every_birth_is_counted_in_its_group():
-    world = duel_world(POND, "grazer", Genomes("a", GRAZER), Genomes("b", crippled()), EACH, 2)
+    world = make_duel_world(POND, "grazer", Genomes("a", GRAZER), Genomes("b", crippled()), EACH, 2)
     rows, ticks = run_duel(world, 90, 25), [0, 25, 50, 75, 90]
     groups = ["grass", "shrub", "reed", "a", "hunter", "snail", "b"]
     assert [(row["tick"], row["group"]) for row in rows] == [(tick, group) for tick in ticks for group in groups]
@@ -109,64 +109,64 @@ def test_what_became_of_a_side_is_read_off_its_rows():
         for tick in (0, 1, 2)
         for group in ("a", "b")
     ]
-    assert outcome_of(rows, "a") == {"living": 7, "births": 4, "generation": 3}
+    assert summarize_side(rows, "a") == {"living": 7, "births": 4, "generation": 3}
 
 
 @pytest.mark.parametrize(
     ("more", "fewer", "odds"), [(0, 0, 1), (5, 0, 1 / 16), (0, 5, 1 / 16), (3, 3, 1), (4, 1, 3 / 8)]
 )
 def test_the_sign_test_is_that_of_the_books(more, fewer, odds):
-    assert odds_by_chance(more, fewer) == pytest.approx(odds)
+    assert sign_test_chance(more, fewer) == pytest.approx(odds)
 
 
 # --- worlds
 
 
 def test_a_duel_is_the_same_world_but_for_the_species_and_the_seed():
-    duel = duel_world(POND, "grazer", Genomes("a", GRAZER), Genomes("b", crippled()), 7, 9)
+    duel = make_duel_world(POND, "grazer", Genomes("a", GRAZER), Genomes("b", crippled()), 7, 9)
     assert duel.common == read_world("pond", {"width": 48, "height": 48, "seed": 9}).common
     before, after = POND.settings, duel.settings
     assert after.climate == before.climate and after.ground == before.ground
     assert [at for at, group in enumerate(before.founders) if after.founders[at] != group] == [3]
     assert [(group.species, group.count) for group in after.founders[3::3]] == [("a", 7), ("b", 7)]
     assert parse_world(duel.text, "again.toml", duel.name).settings == after
-    table = tick_zero(duel).tables["monsters"]
+    table = generate_world(duel).tables["monsters"]
     for at, genome in ((3, GRAZER[0]), (6, crippled()[0])):
         own = table["genome"][table["species"] == at]
         assert len(own) == 7 and all(row.tobytes() == genome for row in own)
 
 
 def test_any_cut_of_a_duel_comes_to_the_same_digest(tmp_path):
-    world = duel_world(POND, "grazer", Genomes("a", GRAZER), Genomes("b", crippled()), EACH, 3)
+    world = make_duel_world(POND, "grazer", Genomes("a", GRAZER), Genomes("b", crippled()), EACH, 3)
     first = begin_run(world, tmp_path / "run").load(Entry(0, True), world.laws.layout(world))
-    one, three = together(world, first, 1), together(world, first, 3)
+    one, three = load_shards(world, first, 1), load_shards(world, first, 3)
     assert len(three) == 3
     for _ in range(12):
         for portions in (one, three):
-            step_together(portions, [])
-        assert whole_digest(one) == whole_digest(three)
+            step_shards(portions, [])
+        assert digest_shards(one) == digest_shards(three)
     straight = begin(world)
     advance(straight, world.laws, 12)
-    assert audit.digest(straight) + straight.controls.digest() & audit.DIGEST_MASK == whole_digest(one)
+    assert audit.digest(straight) + straight.controls.digest() & audit.DIGEST_MASK == digest_shards(one)
 
 
 def test_a_duel_can_be_had_in_a_duel_and_among_groups_of_one_name():
-    duel = duel_world(POND, "grazer", Genomes("a", GRAZER), Genomes("b", crippled()), 20, 3)
-    again = duel_world(duel, "b", Genomes("c", GRAZER), Genomes("d", GRAZER), 5, 4)
+    duel = make_duel_world(POND, "grazer", Genomes("a", GRAZER), Genomes("b", crippled()), 20, 3)
+    again = make_duel_world(duel, "b", Genomes("c", GRAZER), Genomes("d", GRAZER), 5, 4)
     assert [(group.species, group.among) for group in again.settings.founders[6:]] == [("c", "a"), ("d", "a")]
-    other = duel_world(duel, "a", Genomes("c", GRAZER), Genomes("d", GRAZER), 5, 4)
+    other = make_duel_world(duel, "a", Genomes("c", GRAZER), Genomes("d", GRAZER), 5, 4)
     assert [(group.species, group.among) for group in other.settings.founders[6:]] == [("b", "c"), ("d", "c")]
     others = sum(group.count for group in POND.settings.founders[4:])
-    assert len(tick_zero(again).tables["monsters"]["id"]) == others + 20 + 10
+    assert len(generate_world(again).tables["monsters"]["id"]) == others + 20 + 10
     twice = read_world("pond", {"width": 48, "height": 48, "founders.4.species": "grazer"})
-    both = duel_world(twice, "grazer", Genomes("a", GRAZER), Genomes("b", GRAZER), 5, 4)
+    both = make_duel_world(twice, "grazer", Genomes("a", GRAZER), Genomes("b", GRAZER), 5, 4)
     assert [group.count for group in both.settings.founders[3:]] == [5, 0, 20, 5]
-    assert founders_count(twice, "grazer") == sum(group.count for group in POND.settings.founders[3:5])
+    assert count_founders(twice, "grazer") == sum(group.count for group in POND.settings.founders[3:5])
 
 
 def test_sides_need_names_of_their_own():
     with pytest.raises(WorldFileError, match='both sides are called "a": give them names of their own'):
-        duel_world(POND, "grazer", Genomes("a", GRAZER), Genomes("a", GRAZER), 7, 9)
+        make_duel_world(POND, "grazer", Genomes("a", GRAZER), Genomes("a", GRAZER), 7, 9)
 
 
 # --- genomes
@@ -176,7 +176,7 @@ def test_sides_need_names_of_their_own():
 def moment(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     small_run(folder, 24, births=False)
-    return folder, *moment_of(folder, None, "--tick")
+    return folder, *load_moment(folder, None, "--tick")
 
 
 def test_genomes_are_those_of_the_living_drawn_without_favour(moment):
@@ -185,10 +185,10 @@ def test_genomes_are_those_of_the_living_drawn_without_favour(moment):
     rows = np.flatnonzero(region.owned_rows("monsters") & (table["species"] == 2))
     table["genome"][rows, 30] = np.arange(len(rows)) - 64  # so that each is told from all others
     own = [genome.tobytes() for genome in table["genome"][rows]]
-    assert sorted(genomes_of(world, region, "grazer", 10_000, 1)) == sorted(own)
-    drawn = [genomes_of(world, region, "grazer", 5, seed) for seed in range(200)]
+    assert sorted(sample_living_genomes(world, region, "grazer", 10_000, 1)) == sorted(own)
+    drawn = [sample_living_genomes(world, region, "grazer", 5, seed) for seed in range(200)]
     assert all(len(set(one)) == 5 and set(one) <= set(own) for one in drawn)
-    assert drawn[7] == genomes_of(world, region, "grazer", 5, 7) and drawn[7] != drawn[8]
+    assert drawn[7] == sample_living_genomes(world, region, "grazer", 5, 7) and drawn[7] != drawn[8]
     often = np.bincount([own.index(genome) for one in drawn for genome in one], minlength=len(own))
     mean = 1000 / len(own)
     assert often.min() > 0 and often.max() < mean + 5 * mean**0.5
@@ -196,7 +196,7 @@ def test_genomes_are_those_of_the_living_drawn_without_favour(moment):
     region.sort()
     order = np.random.default_rng(1).permutation(table.count)
     table.reorder(order)
-    assert genomes_of(world, region, "grazer", 5, 3) == before
+    assert sample_living_genomes(world, region, "grazer", 5, 3) == before
 
 
 def test_plants_have_each_different_genome_once(moment):
@@ -204,33 +204,33 @@ def test_plants_have_each_different_genome_once(moment):
     plants = region.tables["plants"]
     rows = np.flatnonzero(region.owned_rows("plants") & (plants["species"] == 0) & (plants["stage"] == 2))
     kinds = {genome.tobytes() for genome in plants["genome"][rows]}
-    found = genomes_of(world, region, "grass", 10_000, 1)
+    found = sample_living_genomes(world, region, "grass", 10_000, 1)
     assert sorted(found) == sorted(kinds) and len(found) < len(rows)
 
 
 def test_founders_genomes_are_those_of_tick_zero(moment):
     _, world, _ = moment
-    table = tick_zero(world).tables["monsters"]
+    table = generate_world(world).tables["monsters"]
     own = [genome.tobytes() for genome in table["genome"][table["species"] == 2]]
-    found = founding_genomes(world, "grazer", 10_000, 1)
+    found = sample_founder_genomes(world, "grazer", 10_000, 1)
     assert sorted(found) == sorted(own) and len(set(found)) > 1
-    assert founding_genomes(world, "grazer", 5, 1) == found[:5] != founding_genomes(world, "grazer", 5, 2)
-    assert founding_genomes(small_world(founders__2__variation=0), "grazer", 30, 1) == [GRAZER[0]]
+    assert sample_founder_genomes(world, "grazer", 5, 1) == found[:5] != sample_founder_genomes(world, "grazer", 5, 2)
+    assert sample_founder_genomes(small_world(founders__2__variation=0), "grazer", 30, 1) == [GRAZER[0]]
 
 
 def test_species_that_duel_are_monsters_that_live_and_had_founders(moment):
     _, world, region = moment
-    assert duelling_species(world, region) == ["grazer", "hunter"]
-    assert duelling_species(small_world(founders__3__count=0), region) == ["grazer"]
-    gone = tick_zero(small_world(founders__2__count=0))
-    assert duelling_species(world, gone) == ["hunter"]
+    assert find_duelling_species(world, region) == ["grazer", "hunter"]
+    assert find_duelling_species(small_world(founders__3__count=0), region) == ["grazer"]
+    gone = generate_world(small_world(founders__2__count=0))
+    assert find_duelling_species(world, gone) == ["hunter"]
 
 
 def test_moments_that_were_never_reached_are_one_line(moment):
     folder, *_ = moment
-    assert moment_of(folder, 10, "--tick 10")[1].tick == 10
+    assert load_moment(folder, 10, "--tick 10")[1].tick == 10
     with pytest.raises(RunError, match=r"--tick 25: .*has reached tick 24: give an earlier one, or resume it first"):
-        moment_of(folder, 25, "--tick 25")
+        load_moment(folder, 25, "--tick 25")
 
 
 # --- many at once
@@ -238,12 +238,14 @@ def test_moments_that_were_never_reached_are_one_line(moment):
 
 def some_duels(count: int) -> list[Duel]:
     sides = Genomes("a", GRAZER), Genomes("b", crippled())
-    return [Duel("grazer", duel_world(POND, "grazer", *sides, 10, seed), ("a", "b")) for seed in range(1, count + 1)]
+    return [
+        Duel("grazer", make_duel_world(POND, "grazer", *sides, 10, seed), ("a", "b")) for seed in range(1, count + 1)
+    ]
 
 
 def test_side_by_side_duels_come_to_what_they_come_to_one_by_one():
     duels, told = some_duels(3), set()
-    found = run_duels(duels, 40, 10, processes=2, seen=lambda which, tick: told.add((which, tick)))
+    found = run_duels(duels, 40, 10, processes=2, on_tick=lambda which, tick: told.add((which, tick)))
     assert found == [run_duel(duel.world, 40, 10) for duel in duels]
     assert told and told <= {(which, tick) for which in range(3) for tick in range(41)}
 
@@ -259,5 +261,5 @@ def test_a_duel_whose_world_cannot_be_is_one_line_and_a_killed_process_too():
             child.kill()
 
     with pytest.raises(RunError, match="a process ended before its run was done: free some memory, and try again"):
-        run_duels(some_duels(1), 5000, 5000, seen=kill)
+        run_duels(some_duels(1), 5000, 5000, on_tick=kill)
     assert multiprocessing.active_children() == []

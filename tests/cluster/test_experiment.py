@@ -8,14 +8,15 @@ import msgspec
 import own_measures
 import pytest
 
-from umwelt.agents.commands import deeds
-from umwelt.agents.measures import MEASURES, measure_named
+from umwelt.agents import commands
+from umwelt.agents.commands.drop import Drop
+from umwelt.agents.measures import MEASURES, find_measure
 from umwelt.agents.open_world import begin
 from umwelt.client.experiments import schema
 from umwelt.client.experiments.plan import bundled_experiments, read_experiment
-from umwelt.client.experiments.trial import ROWS, Result, all_runs, job_of, run_job
+from umwelt.client.experiments.trial import ROWS, Result, all_runs, make_job, run_job
 from umwelt.cluster.run.replay import Replay
-from umwelt.cluster.tasks.pool import Workshop
+from umwelt.cluster.tasks.pool import WorkerPool
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import UmweltError
 
@@ -33,7 +34,7 @@ height = 40
 """
 
 
-DROP = 'do = {deed = "drop", y = 3, x = 3, substance = "sugar", count = 50}'
+DROP = 'do = {command = "drop", y = 3, x = 3, substance = "sugar", count = 50}'
 
 
 def written(folder: Path, text: str) -> Path:
@@ -43,7 +44,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def run(path: Path, folder: Path, **changes):
-    job = job_of(read_experiment(str(path)).trials[0], folder)
+    job = make_job(read_experiment(str(path)).trials[0], folder)
     return run_job(msgspec.structs.replace(job, **changes), lambda tick: None)
 
 
@@ -89,7 +90,7 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_and_comes_out_the_sa
         if tick == 17:
             raise Stop
 
-    job = job_of(read_experiment(str(path)).trials[0], folder)
+    job = make_job(read_experiment(str(path)).trials[0], folder)
     with pytest.raises(Stop):
         run_job(msgspec.structs.replace(job, checkpoint_every_s=0.0), stop_at_17)
     assert msgspec.json.decode((folder / ROWS).read_bytes())["tick"] == 16
@@ -103,7 +104,7 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_and_comes_out_the_sa
 def test_a_checkpoint_that_is_damaged_or_of_another_trial_is_not_used(tmp_path, harm):
     path, folder = written(tmp_path, SMALL), tmp_path / "under_way"
     whole = run(path, tmp_path / "other")
-    job = job_of(read_experiment(str(path)).trials[0], folder)
+    job = make_job(read_experiment(str(path)).trials[0], folder)
     with pytest.raises(Stop):
         run_job(
             msgspec.structs.replace(job, checkpoint_every_s=0.0),
@@ -120,12 +121,12 @@ def test_a_checkpoint_that_is_damaged_or_of_another_trial_is_not_used(tmp_path, 
     assert run_job(job, ticks.append) == whole and ticks[0] == 0
 
 
-def test_deeds_are_done_on_schedule(tmp_path):
-    text = f"{SMALL}[[deeds]]\nfirst = 4\nuntil = 20\nevery = 8\n{DROP}\n"
+def test_commands_are_done_on_schedule(tmp_path):
+    text = f"{SMALL}[[commands]]\nfirst = 4\nuntil = 20\nevery = 8\n{DROP}\n"
     path = written(tmp_path, text)
     due = read_experiment(str(path)).trials[0].due
-    assert [(deed.tick, deed.number) for deed in due] == [(4, 1), (12, 2)]
-    assert all(isinstance(deeds.read(deed.content), deeds.Drop) for deed in due)
+    assert [(command.tick, command.number) for command in due] == [(4, 1), (12, 2)]
+    assert all(isinstance(commands.decode(command.content), Drop) for command in due)
     plain, treated = run(written(tmp_path, SMALL), tmp_path / "a"), run(written(tmp_path, text), tmp_path / "b")
     added = {name: treated.rows[-1][name] - plain.rows[-1][name] for name in plain.rows[-1] if name.endswith("_atoms")}
     assert added == {"C_atoms": 100, "H_atoms": 200, "N_atoms": 0, "O_atoms": 100}
@@ -150,11 +151,11 @@ def test_a_garden_measures_descendants_beside_founders(tmp_path):
 
 def test_runs_side_by_side_come_out_as_alone(tmp_path):
     path = written(tmp_path, SMALL)
-    jobs = [job_of(trial, tmp_path / trial.name) for trial in read_experiment(str(path)).trials]
+    jobs = [make_job(trial, tmp_path / trial.name) for trial in read_experiment(str(path)).trials]
     seen: dict[str, int] = {}
     found: dict[int, Result] = {}
-    with Workshop(2, seen=seen.__setitem__) as shop:
-        shop.carry_out(all_runs, jobs, found.__setitem__)
+    with WorkerPool(2, on_tick=seen.__setitem__) as shop:
+        shop.run_workflow(all_runs, jobs, found.__setitem__)
     assert set(seen) <= {"0", "1"}
     assert found[0] == run(path, tmp_path / "alone") and found[1].digest != found[0].digest
 
@@ -175,9 +176,9 @@ FLOCKS = SMALL.replace("golden", "flocking").replace('"founders.0.count" = 60', 
 MATCHED = (
     "analyses = ['foragers']\nacross = ['matching']\n"
     + SMALL.replace('"elements"', '"patches"')
-    + f"[[deeds]]\n{DROP}\n" * 2
-    + '[[points]]\n"deeds.0.do.count" = 5\n"deeds.1.do.count" = 9\n'
-    '[[points]]\n"deeds.0.do.count" = 8\n"deeds.1.do.count" = 6\n'
+    + f"[[commands]]\n{DROP}\n" * 2
+    + '[[points]]\n"commands.0.do.count" = 5\n"commands.1.do.count" = 9\n'
+    '[[points]]\n"commands.0.do.count" = 8\n"commands.1.do.count" = 6\n'
     + EXPECT.replace("grazer.end", "matching.slope")
     + "above = 0\n"
 )
@@ -194,10 +195,10 @@ WRONG = {
     "a value that one point cannot have": (SMALL + '[vary]\n"climate.light" = [1.0, 9.0]\n', "climate.light = 9"),
     "a grid and points": (SMALL + "[vary]\nseed = [1]\n[[points]]\nseed = 2\n", "use one of them"),
     "an empty list to vary": (SMALL + '[vary]\n"climate.light" = []\n', "at least one value"),
-    "a deed that cannot be": (f"{SMALL}[[deeds]]\n{DROP.replace('y = 3', 'y = 99')}\n", "deeds[0]"),
-    "too many deeds": (f"{LONG}[[deeds]]\n{DROP}\n", "do them less often"),
-    "an expectation without bounds": (SMALL + EXPECT, "says no bound"),
-    "words said twice": (f"{SMALL}{EXPECT}above = 0\n{EXPECT}above = 1\n", "is said twice"),
+    "a command that cannot be": (f"{SMALL}[[commands]]\n{DROP.replace('y = 3', 'y = 99')}\n", "commands[0]"),
+    "too many commands": (f"{LONG}[[commands]]\n{DROP}\n", "do them less often"),
+    "an expectation without bounds": (SMALL + EXPECT, "has no bound"),
+    "words said twice": (f"{SMALL}{EXPECT}above = 0\n{EXPECT}above = 1\n", "is there twice"),
     "an expectation of no point": (f"{SMALL}{EXPECT}above = 0\nwhere = {{width = 3}}\n", "no point has"),
     "a plot of nothing": (SMALL + '[[plots]]\ntitle = "none"\n', "name columns, or outcomes"),
     "a plot of no point": (SMALL + '[[plots]]\ntitle = "a"\ncolumns = ["grass"]\nwhere = {width = 3}\n', "no point"),
@@ -226,10 +227,10 @@ WRONG = {
         'mean "grazer.toward_hunter"',
     ),
     "a plot over nothing": (SMALL + '[[plots]]\ntitle = "a"\ncolumns = ["grass"]\nx = "tik"\n', 'mean "tick"'),
-    "a comparison without its points": ("across = ['matching']\n" + SMALL, "wants deeds.0.do.count of each point"),
+    "a comparison without its points": ("across = ['matching']\n" + SMALL, "needs commands.0.do.count at each point"),
     "a measure of other laws": (FLOCKS.replace("elements", "state"), "is not for"),
-    "bounds turned round": (f"{SMALL}{EXPECT}between = [5, 1]\n", "turn them round"),
-    "an end before its beginning": (f"{SMALL}{EXPECT}above = 0\nfirst = 9\nuntil = 3\n", "turn them round"),
+    "bounds turned round": (f"{SMALL}{EXPECT}between = [5, 1]\n", "swap them"),
+    "an end before its beginning": (f"{SMALL}{EXPECT}above = 0\nfirst = 9\nuntil = 3\n", "swap them"),
     "more runs than there are": (f"{SMALL}{EXPECT}above = 0\nin_runs = 3\n", "use 1 to 2"),
     "in no run": (f"{SMALL}{EXPECT}above = 0\nin_runs = 0\n", "use 1 to 2"),
     "no one to be compared with": (
@@ -249,15 +250,15 @@ WRONG = {
     ),
     "no such entry": (SMALL + '"founders.9.count" = 3\n', "set, vary or points: founders.9.count: no entry"),
     "a garden measured never": (SMALL + GARDEN.replace("every = 2", "every = 0"), "every = 0"),
-    "a garden of no measure": (SMALL + GARDEN.replace('["state"]', "[]"), "garden: its species or measures are none"),
-    "a duel of nobody": (with_duel("at = 5, species = []"), "duel: its species or measures are none"),
-    "deeds after the end": (SMALL + f"[[deeds]]\nfirst = 24\n{DROP}\n", "no tick of 24 is between"),
-    "deeds that have a place and are scattered": (
-        SMALL + f"[[deeds]]\n{DROP}\nover = [0, 0, 4, 4]\n",
+    "a garden of no measure": (SMALL + GARDEN.replace('["state"]', "[]"), "garden: species or measures are empty"),
+    "a duel of nobody": (with_duel("at = 5, species = []"), "duel: species or measures are empty"),
+    "commands after the end": (SMALL + f"[[commands]]\nfirst = 24\n{DROP}\n", "no tick of 24 is between"),
+    "commands that have a place and are scattered": (
+        SMALL + f"[[commands]]\n{DROP}\nover = [0, 0, 4, 4]\n",
         "leave out y and x, or over",
     ),
-    "a figure that is wanted of each run": ("across = ['holling']\n" + SMALL, "wants the figure intake."),
-    "a figure of all runs of a few": (MATCHED + 'where = {"deeds.0.do.count" = 5}\n', "is of all runs together"),
+    "a figure that is wanted of each run": ("across = ['holling']\n" + SMALL, "needs the figure intake."),
+    "a figure of all runs of a few": (MATCHED + 'where = {"commands.0.do.count" = 5}\n', "is of all runs together"),
     "a figure of all runs drawn of each": (
         MATCHED + '[[plots]]\ntitle = "a"\noutcomes = ["matching.slope"]\n',
         "is of all runs together",
@@ -277,10 +278,10 @@ WRONG = {
     "words that are a column's": (SMALL + EXPECT.replace('"so"', '"seed"') + "above = 5\n", 'says = "seed"'),
     "a measure that fails": (SMALL.replace('"elements"', '"own_measures:failing"'), "0: RuntimeError: broken in two"),
     "a measure that misses a key": (SMALL.replace('"elements"', '"own_measures:missing"'), "fails at tick 0: KeyError"),
-    "a measure that tells nothing": (SMALL.replace('"elements"', '"own_measures:silent"'), "tells NoneType"),
-    "a measure that tells words": (SMALL.replace('"elements"', '"own_measures:wordy"'), "tells 'a' = 'word'"),
-    "a measure that tells the tick": (SMALL.replace('"elements"', '"own_measures:timely"'), "tells 'tick' = 5"),
-    "a measure that is none": (SMALL.replace('"elements"', '"own_measures:NUMBER"'), "is no function"),
+    "a measure that tells nothing": (SMALL.replace('"elements"', '"own_measures:silent"'), "returns NoneType"),
+    "a measure that tells words": (SMALL.replace('"elements"', '"own_measures:wordy"'), "returns 'a' = 'word'"),
+    "a measure that tells the tick": (SMALL.replace('"elements"', '"own_measures:timely"'), "returns 'tick' = 5"),
+    "a measure that is none": (SMALL.replace('"elements"', '"own_measures:NUMBER"'), "is not a function"),
     "a duel without genomes": (FLOCKS + "[duel]\nat = 5\nspecies = ['bird']\n", "no founders with genomes"),
 }
 
@@ -319,8 +320,8 @@ def test_the_example_of_all_that_a_file_can_say_is_one(tmp_path):
 
 
 def test_measures_have_names_and_others_are_loaded_by_theirs():
-    assert measure_named("populations") is MEASURES["populations"]
-    assert measure_named("umwelt.agents.measures.census:matter") is MEASURES["matter"]
+    assert find_measure("populations") is MEASURES["populations"]
+    assert find_measure("umwelt.agents.measures.census:matter") is MEASURES["matter"]
 
 
 def test_a_measure_of_ones_own_is_one_and_results_are_of_another_where_it_changed(tmp_path, monkeypatch):

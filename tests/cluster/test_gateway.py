@@ -12,10 +12,11 @@ import pytest
 from carving import golden
 from town import Town
 
-from umwelt.agents.commands.requests import composed, drives_of, spoken
-from umwelt.cluster.gateway.server import DOOR_LIMITS, Bucket, GatewaySettings
+from umwelt.agents.commands import compose, decode_request
+from umwelt.agents.commands.drive import drives_from_shares
+from umwelt.cluster.gateway.process import DOOR_LIMITS, GatewaySettings
 from umwelt.cluster.gateway.tile_relay import MAX_TILES
-from umwelt.cluster.process import announced
+from umwelt.cluster.process import read_announcement
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.view import tiles
 from umwelt.cluster.view.tiles import BODIES, DENSITIES, Topic
@@ -24,17 +25,17 @@ from umwelt.cluster.wire.keys import KEEPER, Keys, make_keys
 from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.cluster.wire.viewer_protocol import (
     LIVE,
-    Alive,
     Answer,
-    Bye,
-    Command,
+    CommandRequest,
     Credit,
+    Goodbye,
     Hello,
+    KeepAlive,
     Order,
     Query,
     Status,
     Tile,
-    Unknown,
+    UnknownViewer,
 )
 from umwelt.sandbox.errors import CommandError
 
@@ -47,7 +48,7 @@ class Eye:
         self.address = address
         self.heard: list[tuple[viewer_protocol.Message, list[bytes]]] = []
         if hello:
-            self.say(Hello(viewer_protocol.PROTOCOL))
+            self.say(Hello(viewer_protocol.PROTOCOL_VERSION))
             self.until(viewer_protocol.Welcome)
 
     def send(self, frames: list[bytes], seconds: float = 10.0) -> None:
@@ -85,7 +86,7 @@ class Eye:
         return self.until(Answer, ticket=ticket)[0]
 
     def close(self) -> None:
-        if self.transport.send(self.address, viewer_protocol.encode(Bye())):
+        if self.transport.send(self.address, viewer_protocol.encode(Goodbye())):
             time.sleep(0.05)
         self.transport.close()
 
@@ -93,7 +94,7 @@ class Eye:
 def nobody_watches(town: Town) -> bool:
     """Whether nothing is subscribed to any more, a little later."""
     end_s = time.monotonic() + 3
-    while town.do(lambda: len(town.gateway.desk.sources[LIVE].tiles)):
+    while town.do(lambda: len(town.gateway.relay.sources[LIVE].tiles)):
         if time.monotonic() > end_s:
             return False
         time.sleep(0.02)
@@ -144,9 +145,9 @@ def test_a_slow_viewer_gets_the_newest_only_and_nothing_is_queued_for_it(town, e
     eye.listen(0.5)
     quick.listen(2.0)
     quick.say(Credit(1000))
-    sender = town.gateway.viewers[eye.transport.identity]
-    assert sender.eye.credit == 0
-    assert town.do(lambda: len(sender.eye.waiting)) <= len(ALL)
+    session = town.gateway.sessions.by_identity[eye.transport.identity]
+    assert session.tiles.credit == 0
+    assert town.do(lambda: len(session.tiles.waiting)) <= len(ALL)
     now = town.tick()
     eye.say(Credit(10))
     ticks = [
@@ -155,7 +156,7 @@ def test_a_slow_viewer_gets_the_newest_only_and_nothing_is_queued_for_it(town, e
         if isinstance(message, Tile)
     ]
     assert len(ticks) == 10 and min(ticks) >= now - 60 > 10
-    kept = town.do(lambda: town.gateway.desk.sources[LIVE].tiles)
+    kept = town.do(lambda: town.gateway.relay.sources[LIVE].tiles)
     assert len(kept) == len(ALL) and all(len(one.pieces) <= 4 for one in kept.values())
     quick.close()
 
@@ -196,13 +197,13 @@ def test_watches_are_bounded_and_checked(town, eye):
 
 def test_the_same_ticket_is_done_once(town, eye):
     arguments = msgspec.json.encode({"y": 1, "x": 1, "substance": "water", "count": 3})
-    before = len(town.disk.deeds)
+    before = len(town.disk.commands)
     for _ in range(5):
-        eye.say(Command("only-once", "drop", arguments))
+        eye.say(CommandRequest("only-once", "drop", arguments))
     first, _ = eye.until(Answer, ticket="only-once")
-    eye.say(Command("only-once", "drop", arguments))
+    eye.say(CommandRequest("only-once", "drop", arguments))
     again, _ = eye.until(Answer, ticket="only-once")
-    assert first == again and first.line == "" and len(town.disk.deeds) == before + 1
+    assert first == again and first.line == "" and len(town.disk.commands) == before + 1
 
 
 def test_step_is_said_once_to_the_directory_however_often_the_viewer_says_it(town, eye):
@@ -228,20 +229,20 @@ BAD_COMMANDS = [
     ("spawn", {"y": 1, "x": -1, "like": 7}, "no such being"),
     ("drive", {"id": 5, "drives": {"fly": 1}}, "fly"),
     ("rate", {"reaction": "decay", "rate": -1}, "use 0 to"),
-    ("deeds", {"deeds": []}, "none are given"),
+    ("batch", {"commands": []}, "send 1 to 64"),
 ]
 
 
 @pytest.mark.parametrize(("what", "arguments", "said"), BAD_COMMANDS, ids=lambda one: str(one)[:20])
 def test_bad_commands_are_refused_in_one_line_and_change_nothing(town, eye, what, arguments, said):
-    before = len(town.disk.deeds)
-    answer = eye.ask(Command, what, msgspec.json.encode(arguments))
+    before = len(town.disk.commands)
+    answer = eye.ask(CommandRequest, what, msgspec.json.encode(arguments))
     assert said in answer.line and answer.tick == -1 and "\n" not in answer.line
-    assert len(town.disk.deeds) == before
+    assert len(town.disk.commands) == before
 
 
 def test_unknown_orders_and_leaving_nodes_get_a_line(town, eye):
-    assert "nobody knows" in eye.ask(Order, "dance", 0.0, "").line
+    assert "unknown order" in eye.ask(Order, "dance", 0.0, "").line
     assert "no node of that name" in eye.ask(Order, "leave", 0.0, "nobody").line
     assert "number" in eye.ask(Order, "speed", float("nan"), "").line
 
@@ -253,14 +254,14 @@ def test_spectators_look_and_change_nothing(keyring):
         assert eye.until(Tile)[1]
         assert eye.ask(Query, b'{"ask":"count"}').line == ""
         drop = msgspec.json.encode({"y": 1, "x": 1, "substance": "water", "count": 3})
-        for answer in (eye.ask(Command, "drop", drop), eye.ask(Order, "stop", 0.0, "")):
+        for answer in (eye.ask(CommandRequest, "drop", drop), eye.ask(Order, "stop", 0.0, "")):
             assert "a spectator may look" in answer.line
-        assert town.disk.deeds == [] and not town.steward.directory.stopping
+        assert town.disk.commands == [] and not town.steward.directory.stopping
         node = Eye(town.address, Keys.load(keyring, "node"), hello=False)  # who is no viewer does not get in
         with pytest.raises(AssertionError):
-            node.send(viewer_protocol.encode(Hello(viewer_protocol.PROTOCOL)), 1.5)
+            node.send(viewer_protocol.encode(Hello(viewer_protocol.PROTOCOL_VERSION)), 1.5)
         keeper = Eye(town.address, Keys.load(keyring, "keeper"))
-        assert keeper.ask(Command, "drop", drop).line == ""
+        assert keeper.ask(CommandRequest, "drop", drop).line == ""
         for one in (eye, node, keeper):
             one.close()
 
@@ -276,16 +277,16 @@ def test_a_flood_of_bad_messages_changes_nothing_for_others(town, eye):
         viewer_protocol.encode(Tile(b"x", 0)),
         viewer_protocol.encode(Credit(-5)),
         viewer_protocol.encode(Answer("a", 1)),
-        viewer_protocol.encode(Command("", "drop", b"")),
-        viewer_protocol.encode(Command("t" * 500, "drop", b"")),
-        viewer_protocol.encode(Command("u", "drop", b"[[[[")),
+        viewer_protocol.encode(CommandRequest("", "drop", b"")),
+        viewer_protocol.encode(CommandRequest("t" * 500, "drop", b"")),
+        viewer_protocol.encode(CommandRequest("u", "drop", b"[[[[")),
         viewer_protocol.encode(Query("q", b"\xff")),
         viewer_protocol.encode(viewer_protocol.Watch([b""] * 5000, 1 << 40)),
         viewer_protocol.encode(viewer_protocol.History("h", "burn", 1 << 50)),
     ]
     eye.say(viewer_protocol.Watch(packed(Topic(BODIES, 0, 0, 0)), 1000))
     eye.until(Tile)
-    malformed, before = town.gateway.malformed, len(town.disk.deeds)
+    malformed, before = town.gateway.sessions.malformed, len(town.disk.commands)
     at, end_s, tiles_seen = town.tick(), time.monotonic() + 2.5, 0
     while time.monotonic() < end_s:
         for _ in range(200):
@@ -294,8 +295,8 @@ def test_a_flood_of_bad_messages_changes_nothing_for_others(town, eye):
         tiles_seen += sum(isinstance(message, Tile) for message, _ in eye.listen(0.01))
         while bad.transport.receive(0.0) is not None:
             pass
-    assert town.failed is None and len(town.disk.deeds) == before
-    assert town.gateway.malformed > malformed + 50 and town.gateway.refused > 50
+    assert town.failed is None and len(town.disk.commands) == before
+    assert town.gateway.sessions.malformed > malformed + 50 and town.gateway.sessions.over_budget > 50
     assert tiles_seen >= 3 and town.tick() > at + 10
     assert eye.ask(Query, b'{"ask":"count"}').line == ""
     bad.close()
@@ -303,22 +304,24 @@ def test_a_flood_of_bad_messages_changes_nothing_for_others(town, eye):
 
 def test_those_who_never_said_hello_are_asked_who_they_are(town):
     stranger = Eye(town.address, hello=False)
-    stranger.say(Alive())
-    assert stranger.until(Unknown)
-    stranger.say(Hello("another version"))
-    assert "another version of Umwelt" in stranger.until(Answer)[0].line
-    assert len([s for s in town.gateway.viewers if s == stranger.transport.identity]) == 0
+    stranger.say(KeepAlive())
+    assert stranger.until(UnknownViewer)
+    stranger.say(Hello("version-0\nof Umwelt" + "x" * 5000))
+    line = stranger.until(Answer)[0].line
+    assert "protocol version-0 of Umwelt" in line and viewer_protocol.PROTOCOL in line
+    assert "\n" not in line and len(line) < 300
+    assert len([s for s in town.gateway.sessions.by_identity if s == stranger.transport.identity]) == 0
     stranger.close()
 
 
 def test_who_is_silent_is_forgotten(town, monkeypatch):
-    monkeypatch.setattr("umwelt.cluster.gateway.server.IDLE_AFTER_S", 1.5)
+    monkeypatch.setattr("umwelt.cluster.gateway.viewer_session.IDLE_AFTER_S", 1.5)
     silent, lively = Eye(town.address), Eye(town.address)
     silent.say(viewer_protocol.Watch(packed(ALL[0]), 10))
     for _ in range(8):
-        lively.say(Alive())
+        lively.say(KeepAlive())
         lively.listen(0.4)
-    identities = town.do(lambda: list(town.gateway.viewers))
+    identities = town.do(lambda: list(town.gateway.sessions.by_identity))
     assert silent.transport.identity not in identities and lively.transport.identity in identities
     assert nobody_watches(town)
     silent.close()
@@ -341,20 +344,14 @@ def test_the_status_comes_by_itself(eye):
 
 
 def test_the_tile_cache_holds_one_cut_of_the_world():
-    from umwelt.cluster.gateway.tile_relay import Kept
+    from umwelt.cluster.gateway.tile_source import CachedTile
 
-    kept = Kept(b"topic!", LIVE)
-    kept.take((0, 0, 32, 64), b"a")
-    kept.take((32, 0, 32, 64), b"b")
-    kept.take((0, 0, 64, 32), b"c")  # another map: its rectangles overlap both
-    kept.take((0, 32, 64, 32), b"d")
+    kept = CachedTile(b"topic!", LIVE)
+    kept.put((0, 0, 32, 64), b"a")
+    kept.put((32, 0, 32, 64), b"b")
+    kept.put((0, 0, 64, 32), b"c")  # another map: its rectangles overlap both
+    kept.put((0, 32, 64, 32), b"d")
     assert kept.pieces == {(0, 0, 64, 32): b"c", (0, 32, 64, 32): b"d"}
-
-
-def test_buckets_fill_with_time():
-    bucket = Bucket(10, 5)
-    assert [bucket.take(1.0) for _ in range(7)] == [True] * 5 + [False] * 2
-    assert [bucket.take(1.25) for _ in range(4)] == [True, True, False, False]
 
 
 def test_door_limits_leave_room_for_the_largest_answer():
@@ -367,13 +364,13 @@ def test_commands_are_composed_from_what_people_say():
     world = golden(64, 64)
     for what, arguments in (("explode", b"{}"), ("drop", b"{"), ("drop", b'{"y":1,"z":1}')):
         with pytest.raises(CommandError):
-            spoken(what, arguments)
-    assert drives_of({"turn": -1, "thrust": 0.5})[:3] == (-1024, 512, 0)
+            decode_request(what, arguments)
+    assert drives_from_shares({"turn": -1, "thrust": 0.5})[:3] == (-1024, 512, 0)
     with pytest.raises(CommandError, match="use -1 to 1"):
-        drives_of({"turn": 1.5})
-    many = spoken("deeds", b'{"deeds":[' + b",".join([b'{"deed":"remove","id":5}'] * 65) + b"]}")
-    with pytest.raises(CommandError, match="at most 64"):
-        composed(world, many)
+        drives_from_shares({"turn": 1.5})
+    many = decode_request("batch", b'{"commands":[' + b",".join([b'{"command":"remove","id":5}'] * 65) + b"]}")
+    with pytest.raises(CommandError, match="send 1 to 64"):
+        compose(world, many)
 
 
 # --- the process
@@ -387,13 +384,13 @@ def test_the_process_announces_itself_and_ends_when_asked_or_orphaned(tmp_path):
     store.save(begin(world), world.text, "golden")
     for ends in ("asked", "orphaned"):
         settings = GatewaySettings(f"ipc://{tmp_path}/door", f"ipc://{tmp_path}/nobody", str(tmp_path / "run"))
-        command = [sys.executable, "-m", "umwelt.cluster.gateway.server", msgspec.json.encode(settings).decode()]
+        command = [sys.executable, "-m", "umwelt.cluster.gateway.process", msgspec.json.encode(settings).decode()]
         if ends == "orphaned":  # a shell between us and the gateway, which then goes
             script = "import subprocess,sys,time; subprocess.Popen(sys.argv[1:]); time.sleep(60)"
             command = [sys.executable, "-c", script, *command]
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
         end_s = time.monotonic() + 30
-        while (found := announced(tmp_path / "run" / "gateway.json")) is None:
+        while (found := read_announcement(tmp_path / "run" / "gateway.json")) is None:
             assert process.poll() is None and time.monotonic() < end_s
             time.sleep(0.02)
         eye = Eye(found["address"])
@@ -409,6 +406,6 @@ def test_the_process_announces_itself_and_ends_when_asked_or_orphaned(tmp_path):
 
 def test_a_run_that_is_none_is_one_line(tmp_path):
     settings = GatewaySettings(f"ipc://{tmp_path}/door", f"ipc://{tmp_path}/nobody", str(tmp_path))
-    command = [sys.executable, "-m", "umwelt.cluster.gateway.server", msgspec.json.encode(settings).decode()]
+    command = [sys.executable, "-m", "umwelt.cluster.gateway.process", msgspec.json.encode(settings).decode()]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and "is no run" in ended.stderr
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and "is not a run" in ended.stderr

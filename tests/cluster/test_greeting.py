@@ -6,14 +6,14 @@ from carving import golden
 
 from umwelt.agents.open_world import begin
 from umwelt.agents.world_file import bundled_worlds, read_world
-from umwelt.cluster.gateway.welcome import greeting, kinds_of
+from umwelt.cluster.gateway.welcome import compose_welcome, species_tables
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.sandbox.laws.weather import climate_of
 
 
 def test_earth_tells_its_climate_its_substances_and_whose_table_each_species_is_in():
     world = golden(64, 64, **{"climate.cloud": 0.75})
-    said = greeting(world, "spectator", "tcp://directory:1")
+    said = compose_welcome(world, "spectator", "tcp://directory:1")
     region = begin(world)
     assert said.climate == climate_of(region)._asdict() and said.climate["cloud_q10"] == 768
     assert said.substances == list(world.chemistry.names) and "vapour" in said.substances
@@ -23,7 +23,9 @@ def test_earth_tells_its_climate_its_substances_and_whose_table_each_species_is_
     )
     for name, table in said.kinds.items():
         assert said.species.index(name) in np.unique(region.tables[table]["species"])
-    assert said.directory == "" and greeting(world, "keeper", "tcp://directory:1").directory == "tcp://directory:1"
+    assert (
+        said.directory == "" and compose_welcome(world, "keeper", "tcp://directory:1").directory == "tcp://directory:1"
+    )
     assert viewer_protocol.decode(viewer_protocol.encode(said))[0] == said
 
 
@@ -38,13 +40,13 @@ def test_species_with_names_of_their_own_have_the_kind_of_what_they_are_like():
             "founders.4.kind": "monster",
         },
     )
-    assert kinds_of(world)["moss"] == "plants" and kinds_of(world)["lynx"] == "monsters"
+    assert species_tables(world)["moss"] == "plants" and species_tables(world)["lynx"] == "monsters"
 
 
 @pytest.mark.parametrize("name", ["flocking", "market", "wolf_sheep"])
 def test_worlds_of_other_laws_have_no_climate_and_no_substances(name):
     world = read_world(bundled_worlds()[name])
-    said = greeting(world, "keeper", "")
+    said = compose_welcome(world, "keeper", "")
     assert said.climate == {} and said.substances == [] and "rain" not in said.layers
     if said.species and len(said.columns) == 1:
         assert set(said.kinds) == set(said.species)
@@ -59,7 +61,7 @@ def test_an_older_welcome_can_be_made_without_what_came_later():
 
 def test_newcomers_are_told_the_colours_of_species():
     world = read_world("meadow")
-    hues = greeting(world, "keeper", "").hues
+    hues = compose_welcome(world, "keeper", "").hues
     assert set(hues) == {founder.species for founder in world.settings.founders}
     assert hues["grazer"] == 30 and hues["hunter"] == -110 and hues["grass"] == -20
-    assert greeting(read_world("wolf_sheep"), "keeper", "").hues == {}
+    assert compose_welcome(read_world("wolf_sheep"), "keeper", "").hues == {}

@@ -18,11 +18,11 @@ import pytest
 from small import TEXT, small_run, small_world, walking
 
 from umwelt.client.commands.export import export_run
-from umwelt.client.commands.running import newest
-from umwelt.cluster.launch.local import Engine, Plan, begin_run, refuse_running
+from umwelt.client.commands.running import find_newest
+from umwelt.cluster.launch.local import Engine, Plan, begin_run, check_not_running
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.replay import described_world, region_at, verify
-from umwelt.cluster.run.store import Store, aside
+from umwelt.cluster.run.replay import read_run_world, restore_region, verify
+from umwelt.cluster.run.store import Store, replace_file
 from umwelt.cluster.run.verify import compare
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import RunError, SnapshotError
@@ -57,9 +57,9 @@ def test_a_world_file_that_was_changed_after_launch_is_refused(folder, before, a
     assert before in text
     world.write_text(text.replace(before, after))
     with pytest.raises(RunError, match=rf"world\.toml: is not the world the run began with \({said}\): put it back"):
-        described_world(Store.open(folder))
+        read_run_world(Store.open(folder))
     world.write_text("# put back, in other words\n" + TEXT)
-    assert region_at(Store.open(folder))[1].tick == 8
+    assert restore_region(Store.open(folder))[1].tick == 8
 
 
 # --- manifests
@@ -96,7 +96,7 @@ DAMAGED = {
 def test_a_damaged_manifest_is_passed_over(folder, damage):
     manifest = Store(folder).path(8) / snapshot.MANIFEST
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | DAMAGED[damage]))
-    _, region, passed_over = region_at(Store.open(folder))
+    _, region, passed_over = restore_region(Store.open(folder))
     assert region.tick == 0
     assert len(passed_over) == 1 and "tick-000000000008: " in passed_over[0] and "\n" not in passed_over[0]
 
@@ -105,7 +105,7 @@ def test_a_damaged_manifest_is_passed_over(folder, damage):
 def test_a_manifest_that_is_no_object_is_refused(folder, text):
     path = Store(folder).path(8)
     (path / snapshot.MANIFEST).write_text(text)
-    with pytest.raises(SnapshotError, match="damaged or half written"):
+    with pytest.raises(SnapshotError, match="damaged or unfinished"):
         snapshot.load(path)
 
 
@@ -140,14 +140,14 @@ def test_damaged_contents_of_the_journal_are_one_line_with_the_mend(folder, how)
     assert list(out.iterdir()) == []
     if "births" not in SPOILT[how]:
         with pytest.raises(RunError, match="move it aside and resume the run"):
-            newest(Store.open(folder))
+            find_newest(Store.open(folder))
 
 
 def test_a_journal_moved_aside_is_begun_anew(folder):
     (folder / "journal.sqlite").rename(folder / "journal.damaged")
     with pytest.raises(RunError, match="is missing: resume the run first"):
         export_run(folder, folder.parent / "out")
-    assert newest(Store.open(folder))[0].tick == 8
+    assert find_newest(Store.open(folder))[0].tick == 8
     with walking(folder) as walk:
         assert walk.tick == 8
         walk.save()
@@ -203,11 +203,11 @@ def test_a_launch_that_fails_touches_nothing_of_others(tmp_path, monkeypatch):
 def test_what_fails_while_it_is_written_destroys_nothing_older(tmp_path, monkeypatch):
     old = tmp_path / "old.txt"
     old.write_text("precious")
-    with pytest.raises(OSError, match="No space"), aside(old) as half:
+    with pytest.raises(OSError, match="No space"), replace_file(old) as half:
         half.write_text("ha")
         full()
     assert [path.name for path in tmp_path.iterdir()] == ["old.txt"] and old.read_text() == "precious"
-    with aside(old) as half:
+    with replace_file(old) as half:
         half.write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["old.txt"] and old.read_text() == "new"
 
@@ -243,9 +243,9 @@ def carried(engine: Engine, until: Callable[[dict], bool], within_s: float = 90.
     """Look after an engine's processes until its directory reports what is waited for."""
     end_s = time.monotonic() + within_s
     while time.monotonic() < end_s:
-        if engine.turn(0.05) and until(engine.line.status):
-            return engine.line.status
-    raise AssertionError(f"not within {within_s} s: {engine.line.status}")
+        if engine.poll(0.05) and until(engine.coordinator.status):
+            return engine.coordinator.status
+    raise AssertionError(f"not within {within_s} s: {engine.coordinator.status}")
 
 
 def killed(engine: Engine, name: str) -> None:
@@ -257,25 +257,25 @@ def test_a_world_whose_processes_are_killed_is_the_same_world(tmp_path):
     engine = Engine(store, Plan(nodes=2, gateway=False, mark_s=0.3))
     try:
         engine.start()
-        engine.line.order("speed", SPEED)
+        engine.coordinator.order("speed", SPEED)
         began = carried(engine, lambda now: now["tick"] >= 40)
         killed(engine, "node-1")
         after = carried(engine, lambda now: now["epoch"] > began["epoch"] and now["tick"] > began["tick"])
         assert any(event["line"].startswith("node-1 died: back to tick ") for event in after["events"])
         both = carried(engine, lambda now: len([node for node in now["nodes"] if node["rectangle"]]) == 2)
-        killed(engine, "directory")
-        engine.line.order("speed", SPEED)
+        killed(engine, "coordinator")
+        engine.coordinator.order("speed", SPEED)
         carried(engine, lambda now: now["epoch"] > both["epoch"] and now["tick"] > both["tick"])
-        assert [line.split(" (")[0] for line in engine.said] == ["node-1 died", "directory died"]
+        assert [line.split(" (")[0] for line in engine.messages] == ["node-1 died", "coordinator died"]
         engine.stop()
-        while not engine.resting:
-            engine.turn(0.05)
+        while not engine.finished:
+            engine.poll(0.05)
     finally:
         engine.close()
     assert not engine.children and not (store.folder / "directory.json").exists()
-    last = newest(store)[0]
+    last = find_newest(store)[0]
     found = verify(store.folder)
-    assert found.first_other is None and found.compared > last.tick // 8 and found.last_tick == last.tick
+    assert found.first_difference is None and found.compared > last.tick // 8 and found.last_tick == last.tick
     straight = small_run(tmp_path / "straight", last.tick)
     assert compare(store.folder, straight.folder)[0].relation == "same"
     journals = [Journal.reading(one.journal) for one in (store, straight)]
@@ -285,7 +285,7 @@ def test_a_world_whose_processes_are_killed_is_the_same_world(tmp_path):
 
 def test_a_run_is_run_once_at_a_time(folder):
     (folder / "cluster.json").write_text(json.dumps({"pid": os.getppid()}))
-    for begin in (refuse_running, lambda store: Engine(store, Plan())):
+    for begin in (check_not_running, lambda store: Engine(store, Plan())):
         with pytest.raises(RunError, match=r"small-1: is running already \(process \d+\): umwelt stop"):
             begin(Store.open(folder))
 
@@ -299,9 +299,9 @@ def test_a_species_that_fails_ends_the_world_with_its_line(tmp_path, monkeypatch
     try:
         engine.start()
         with pytest.raises(RunError, match=r"Brittle.*glass") as failed:
-            while not engine.resting:
-                engine.turn(0.05)
+            while not engine.finished:
+                engine.poll(0.05)
     finally:
         engine.close()
     assert "\n" not in str(failed.value)
-    assert region_at(Store.open(tmp_path / "run"))[1].tick == 0
+    assert restore_region(Store.open(tmp_path / "run"))[1].tick == 0

@@ -19,33 +19,33 @@ from umwelt.agents.world_file import read_world
 from umwelt.cluster.process import PAGE_BYTES
 from umwelt.cluster.wire.loopback import Faults
 from umwelt.cluster.wire.protocol import (
-    Ask,
-    Assign,
-    Attend,
-    Beat,
-    Chunk,
-    Deed,
-    Failed,
+    Assignment,
+    Failure,
     Fenced,
+    FileChunk,
+    FileRequest,
     Grant,
+    HaloMessage,
+    HaloRequest,
+    Heartbeat,
     Hello,
     Join,
-    Kept,
-    Leave,
-    Look,
+    LeaveRequest,
     Member,
-    Note,
+    NumberedReport,
     Order,
     Ping,
     Pong,
+    QueryRequest,
     Ready,
-    Recorded,
     Refused,
-    Snapshot,
+    ScheduledCommand,
+    SnapshotPart,
+    SnapshotRequest,
+    StatusSubscription,
     Stop,
-    Strip,
-    Submit,
-    Want,
+    SubmitCommands,
+    TickRecord,
     Welcome,
     _checksum,
     decode,
@@ -76,49 +76,57 @@ def flipped(frames: list[bytes], chance: Random) -> list[bytes]:
 def lies(epoch: int, pass_key: bytes, members: list[Member], chance: Random) -> list[tuple]:
     """What somebody may say who knows all but whom to be: messages of every kind, with their raw frames."""
     key, other = members[0].key, secrets.token_bytes(16)
-    recorded = Recorded(8, 1, 2, 3, 4, {"plants": {"grass": 5}}, {"water": 6})
+    recorded = TickRecord(8, 1, 2, 3, 4, {"plants": {"grass": 5}}, {"water": 6})
     found: list[tuple] = [
         (Welcome("width = 1", "golden", "/", "", "http://127.0.0.1:9/"),),
         (Refused("go away"),),
         (Fenced(key),),
         (Stop("go away"),),
         (Stop(),),
-        (Chunk("tick-0", "x", 0), [b"x" * 100]),
-        (Assign(epoch + 1, other, 0, "tick-0", members, 0, 1, 1, 8),),
-        (Grant(epoch, 1 << 28, [Deed(9, 9, b'{"deed": "remove", "being": 1}')], [Snapshot(9, True)], 99),),
-        (Beat(key, epoch, 1 << 28, 1, 1e-9, 1.0, 1, 1e9, 1e9),),
-        (Beat("nobody", epoch, 5),),
-        (Leave(key),),
-        (Note(key, epoch, 1, Failed("broken", True)),),
-        (Note(key, epoch, 2, Ready(0)),),
-        *[(Note(key, epoch, number, recorded), [b"\xff" * 9]) for number in range(1, 40)],
-        (Note(key, epoch, 3, Kept(8, True, {"rectangle": [0, 0, 1, 1]}, {}, 0.1, [("../x", 9)])),),
+        (FileChunk("tick-0", "x", 0), [b"x" * 100]),
+        (Assignment(epoch + 1, other, 0, "tick-0", members, 0, 1, 1, 8),),
+        (
+            Grant(
+                epoch,
+                1 << 28,
+                [ScheduledCommand(9, 9, b'{"command": "remove", "being": 1}')],
+                [SnapshotRequest(9, True)],
+                99,
+            ),
+        ),
+        (Heartbeat(key, epoch, 1 << 28, 1, 1e-9, 1.0, 1, 1e9, 1e9),),
+        (Heartbeat("nobody", epoch, 5),),
+        (LeaveRequest(key),),
+        (NumberedReport(key, epoch, 1, Failure("broken", True)),),
+        (NumberedReport(key, epoch, 2, Ready(0)),),
+        *[(NumberedReport(key, epoch, number, recorded), [b"\xff" * 9]) for number in range(1, 40)],
+        (NumberedReport(key, epoch, 3, SnapshotPart(8, True, {"rectangle": [0, 0, 1, 1]}, {}, 0.1, [("../x", 9)])),),
         (Hello("stranger", "another protocol"),),
-        (Attend("stranger"),),
+        (StatusSubscription("stranger"),),
         (Join("stranger", "tcp://127.0.0.1:1", "", "h", 1, 1, True, {"laws": "others"}, 1 << 28),),
         (Join(key, members[0].address, "", "h", 1, 1, True, {}, 0),),
-        (Ask("tick-000000000000", "../../journal.sqlite", 0),),
-        (Ask("../..", "", 0),),
-        (Ask("x" * 4000, "/etc/passwd", 9),),
-        (Submit("bad", [b"{" * 5000]),),
-        (Submit("huge", [b"{}"] * 5000),),
-        (Submit("big", [b" " * 300_000] * 4),),
+        (FileRequest("tick-000000000000", "../../journal.sqlite", 0),),
+        (FileRequest("../..", "", 0),),
+        (FileRequest("x" * 4000, "/etc/passwd", 9),),
+        (SubmitCommands("bad", [b"{" * 5000]),),
+        (SubmitCommands("huge", [b"{}"] * 5000),),
+        (SubmitCommands("big", [b" " * 300_000] * 4),),
         (Order("odd", "nothing", 3.0),),
         (Order("far", "speed", -1.0),),
         (Order("lost", "lost", -7.5, "nowhere"),),
-        (Look(epoch, other, "t", b"{}"),),
-        (Look(epoch, pass_key, "t", b"[" * 900),),
+        (QueryRequest(epoch, other, "t", b"{}"),),
+        (QueryRequest(epoch, pass_key, "t", b"[" * 900),),
     ]
     for source in range(len(members)):
         for tick in (0, 1, 7, 1000, 1 << 28):
             found += [
-                (Strip(epoch, other, tick, source, 0), [b"\0" * 12, b"\0" * 900]),
-                (Strip(epoch - 1, pass_key, tick, source, 0), [b"\0" * 12, b"\0" * 900]),
-                (Strip(epoch + 1, other, tick, source, 0), [b"\0" * 12, b"\0" * 2000]),
-                (Want(epoch, other, tick, source),),
+                (HaloMessage(epoch, other, tick, source, 0), [b"\0" * 12, b"\0" * 900]),
+                (HaloMessage(epoch - 1, pass_key, tick, source, 0), [b"\0" * 12, b"\0" * 900]),
+                (HaloMessage(epoch + 1, other, tick, source, 0), [b"\0" * 12, b"\0" * 2000]),
+                (HaloRequest(epoch, other, tick, source),),
                 (Ping(epoch, other, source, 1.0),),
                 (Pong(epoch, other, 1 << 39, 1.0),),
-                (Want(epoch, pass_key, tick, 1 << 39),),
+                (HaloRequest(epoch, pass_key, tick, 1 << 39),),
             ]
     chance.shuffle(found)
     return found
@@ -147,13 +155,13 @@ def noise(epoch: int, pass_key: bytes, members: list[Member], chance: Random) ->
             pack([]),
             pack(None),
             pack(["Nothing", 1]),
-            pack(["Beat"]),
-            pack(["Beat", "k", 1, -5]),
-            pack(["Beat", members[0].key, epoch, 1 << 63]),
+            pack(["Heartbeat"]),
+            pack(["Heartbeat", "k", 1, -5]),
+            pack(["Heartbeat", members[0].key, epoch, 1 << 63]),
             pack(["Order", "t", "lost", float("nan"), "h"]),
             pack(["Order", "t", "step", float("inf")]),
-            pack(["Submit", "t", [b"{}"], 1 << 40]),
-            pack(["Strip", epoch, pass_key, 1 << 62, 0]),
+            pack(["SubmitCommands", "t", [b"{}"], 1 << 40]),
+            pack(["HaloMessage", epoch, pass_key, 1 << 62, 0]),
             pack({"type": "Stop"}),
         )
     ]
@@ -181,7 +189,7 @@ def flood(run: Together, doors: list[str], frames: list[list[bytes]], messages: 
             while stranger.receive(0.0) is not None:
                 pass
             run.turn()
-            assert not run.engine.resting and time.monotonic() < end_s, f"{left}\n{run.said}"
+            assert not run.engine.finished and time.monotonic() < end_s, f"{left}\n{run.said}"
 
 
 def subscribed(run: Together, doors: list[str], messages: int, chance: Random) -> None:
@@ -218,7 +226,7 @@ def subscribed(run: Together, doors: list[str], messages: int, chance: Random) -
                 socket.send(b"\1" + b"x" * 100_000)
                 socket.close(linger=100)
             run.turn()
-            assert not run.engine.resting and time.monotonic() < end_s, f"{left}\n{run.said}"
+            assert not run.engine.finished and time.monotonic() < end_s, f"{left}\n{run.said}"
     finally:
         context.destroy(linger=0)
 
@@ -232,7 +240,7 @@ def test_a_world_runs_on_under_a_flood_of_lies_at_every_door(bind, tmp_path):
         report = run.line.report
         assert report is not None
         doors = [run.line.address, *(member.address for member in report.members)]
-        pids = [*run.members.values(), run.engine.children["directory"].process.pid]
+        pids = [*run.members.values(), run.engine.children["coordinator"].process.pid]
         frames = noise(report.epoch, report.pass_key, report.members, chance)
         watched = [member.tiles_address for member in report.members]
         flood(run, doors, frames, MESSAGES // 5)
@@ -244,12 +252,12 @@ def test_a_world_runs_on_under_a_flood_of_lies_at_every_door(bind, tmp_path):
         run.wait_for_tick(run.tick + 10)
         grown = [resident(pid) - at_first for pid, at_first in zip(pids, before, strict=True)]
         assert max(grown) < MAX_GROWTH_BYTES, grown
-        assert run.tick > tick and (run.status["epoch"], run.engine.said) == (report.epoch, [])
+        assert run.tick > tick and (run.status["epoch"], run.engine.messages) == (report.epoch, [])
         assert sorted(run.members.values()) == sorted(pids[:2])
         run.stop()
         run.person.settled.clear()
         run.assert_undisturbed(run.store.ticks()[-1])
-        assert not re.search("Traceback|Error", run.said.partition("directory.log")[2])
+        assert not re.search("Traceback|Error", run.said.partition("coordinator.log")[2])
 
 
 @pytest.mark.parametrize("seed", range(3))

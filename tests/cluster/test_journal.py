@@ -35,14 +35,14 @@ def test_what_is_entered_is_read_back_in_order(journal):
     for tick in (0, 8, 16):
         journal.enter(moment(tick), 2**64 - 1 - tick)
     journal.commit()
-    assert list(journal.metrics()) == [moment(tick) for tick in (0, 8, 16)]
-    assert journal.digests() == {tick: 2**64 - 1 - tick for tick in (0, 8, 16)}
-    assert journal.last_tick() == 16
+    assert list(journal.history.metrics()) == [moment(tick) for tick in (0, 8, 16)]
+    assert journal.history.digests() == {tick: 2**64 - 1 - tick for tick in (0, 8, 16)}
+    assert journal.history.last_tick() == 16
 
 
 def test_births_are_entered_by_id_with_tick_place_and_genome(journal):
     journal.enter_births(newborn(9, [105, 7]), ["grazer"], 50)
-    assert [row[1:] for row in journal.births()] == [
+    assert [row[1:] for row in journal.lineage.births()] == [
         (5, 9, 0, 7, "grazer", bytes([4, 5, 6, 7])),
         (5, 9, 2, 5, "grazer", bytes([0, 1, 2, 3])),
     ]
@@ -54,13 +54,13 @@ def test_births_come_by_ticks_with_all_of_a_tick_at_once(journal, most):
         journal.enter_births(newborn(tick, [3, 1]), ["grazer"], 50)
         plants = {**newborn(tick, [9]), "id": identity(1, tick, np.array([9])), "species": np.array([1])}
         journal.enter_births(plants, ["grazer", "grass"], 50)
-    pages = [{row[2] for row in rows} for rows in journal.births_by_ticks(most, 41)]
+    pages = [{row[2] for row in rows} for rows in journal.lineage.births_by_ticks(most, 41)]
     assert [min(page) for page in pages] == sorted(min(page) for page in pages)
     assert sum(map(len, pages)) == 4  # no tick is torn apart, and what is later waits
-    told = [row for rows in journal.births_by_ticks(most, 900) for row in rows]
-    assert sorted(told) == sorted(journal.births()) and journal.birth_count() == len(told) == 15
-    grass = [row for rows in journal.births_by_ticks(most, 900, "grass") for row in rows]
-    assert len(grass) == journal.birth_count("grass") == 5 and {row[5] for row in grass} == {"grass"}
+    told = [row for rows in journal.lineage.births_by_ticks(most, 900) for row in rows]
+    assert sorted(told) == sorted(journal.lineage.births()) and journal.lineage.birth_count() == len(told) == 15
+    grass = [row for rows in journal.lineage.births_by_ticks(most, 900, "grass") for row in rows]
+    assert len(grass) == journal.lineage.birth_count("grass") == 5 and {row[5] for row in grass} == {"grass"}
 
 
 def test_replaying_twice_changes_nothing(journal):
@@ -68,8 +68,8 @@ def test_replaying_twice_changes_nothing(journal):
         journal.enter(moment(8), 77)
         journal.enter_births(newborn(9, [1, 2, 3]), ["grazer"], 50)
         journal.commit()
-    assert len(list(journal.births())) == 3
-    assert list(journal.metrics()) == [moment(8)]
+    assert len(list(journal.lineage.births())) == 3
+    assert list(journal.history.metrics()) == [moment(8)]
 
 
 def test_a_replay_with_another_digest_is_refused_with_its_tick(journal):
@@ -83,7 +83,7 @@ def test_only_what_was_committed_survives(tmp_path, journal):
     journal.commit()
     journal.enter(moment(16), 2)
     other = Journal.reading(journal.path)
-    assert other.last_tick() == 8
+    assert other.history.last_tick() == 8
     other.close()
 
 
@@ -95,8 +95,8 @@ def test_a_file_that_is_no_journal_is_named(tmp_path):
 
 
 def test_a_full_disk_is_said_in_one_line(journal):
-    page_count = journal._database.execute("PRAGMA page_count").fetchone()[0]
-    journal._database.execute(f"PRAGMA max_page_count = {page_count + 1}")
+    page_count = journal.database.connection.execute("PRAGMA page_count").fetchone()[0]
+    journal.database.connection.execute(f"PRAGMA max_page_count = {page_count + 1}")
     with pytest.raises(RunError, match="the disk is full: make room"):
         for tick in range(10_000):
             journal.enter(moment(tick), tick)
@@ -104,6 +104,6 @@ def test_a_full_disk_is_said_in_one_line(journal):
 
 
 def test_the_journal_is_in_wal_mode_and_syncs_fully(journal):
-    database: sqlite3.Connection = journal._database
+    database: sqlite3.Connection = journal.database.connection
     assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert database.execute("PRAGMA synchronous").fetchone() == (2,)

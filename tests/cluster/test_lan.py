@@ -39,10 +39,10 @@ def rested(run: LanRun, within_s: float = 60.0) -> None:
     assert run.directory is not None and run.directory.returncode == 0, run.logs()
     run.close()
     verdict = verify(run.store.folder)
-    assert verdict.first_other is None, verdict.line
+    assert verdict.first_difference is None, verdict.line
     journal = Journal.reading(run.store.journal)
     try:
-        ticks = sorted(journal.digests())
+        ticks = sorted(journal.history.digests())
     finally:
         journal.close()
     assert ticks[0] == 0 and ticks[-1] == verdict.last_tick and verdict.compared == len(ticks) > 3

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from umwelt.cluster import events
-from umwelt.cluster.node.machine import EARLY_KEPT, MAX_EARLY_BYTES, WANT_AFTER_S, Machine
+from umwelt.cluster.node.machine import EARLY_KEPT, MAX_EARLY_BYTES, WANT_AFTER_S, NodeMachine
 from umwelt.cluster.wire import protocol
 from umwelt.sandbox.region import Torus
 
@@ -20,7 +20,7 @@ class Node:
 
     def __init__(self, k: int = 1, granted: int = 0):
         self.keys = iter(f"key-{number}" for number in range(9))
-        self.machine = Machine(
+        self.machine = NodeMachine(
             DIRECTORY, "ipc:///a", "", "host", 1, 2, "protocol", lambda: next(self.keys), lambda: (Torus(32, 64), 8)
         )
         self.now_s = 10.0
@@ -29,73 +29,73 @@ class Node:
             protocol.Member("key-0", "a", "ipc:///a", "", LEFT),
             protocol.Member("other", "b", "ipc:///b", "", RIGHT),
         ]
-        self.assign = protocol.Assign(EPOCH, PASS, 0, "tick-0", members, 0, k, 1, 8)
+        self.assign = protocol.Assignment(EPOCH, PASS, 0, "tick-0", members, 0, k, 1, 8)
         self.told(protocol.Welcome("", "world", "", ""))
-        self.machine.handle(events.Prepared({}, True))
-        assert self.told(self.assign) == [events.Load(self.assign)]
-        self.machine.handle(events.Loaded(EPOCH, 5))
-        self.machine.handle(events.WasCut(0, {1: [b"cells", b"beings"]}))
+        self.machine.handle(events.WorldPrepared({}, True))
+        assert self.told(self.assign) == [events.LoadShard(self.assign)]
+        self.machine.handle(events.ShardLoaded(EPOCH, 5))
+        self.machine.handle(events.HaloCut(0, {1: [b"cells", b"beings"]}))
         if granted:
             self.grant(granted)
 
     def told(self, message: Any, *raw: bytes) -> list[Any]:
         """The directory says something."""
-        return self.machine.handle(events.Arrived(message, raw, DIRECTORY.encode(), on_line=True))
+        return self.machine.handle(events.MessageReceived(message, raw, DIRECTORY.encode(), on_line=True))
 
     def heard(self, message: Any, *raw: bytes, sender: bytes = b"ipc:///b") -> list[Any]:
         """Somebody says something at the door."""
-        return self.machine.handle(events.Arrived(message, raw, sender))
+        return self.machine.handle(events.MessageReceived(message, raw, sender))
 
-    def grant(self, through: int, deeds: Any = (), snapshots: Any = (), acknowledged: int = 0) -> list[Any]:
-        return self.told(protocol.Grant(EPOCH, through, list(deeds), list(snapshots), acknowledged))
+    def grant(self, through: int, commands: Any = (), snapshots: Any = (), acknowledged: int = 0) -> list[Any]:
+        return self.told(protocol.Grant(EPOCH, through, list(commands), list(snapshots), acknowledged))
 
     def strip(self, tick: int, content: bytes = b"x", **other: Any) -> list[Any]:
         named = {"epoch": EPOCH, "pass_key": PASS, "source": 1, "taker": 0, **other}
-        return self.heard(protocol.Strip(tick=tick, **named), content)
+        return self.heard(protocol.HaloMessage(tick=tick, **named), content)
 
     def wait(self, seconds: float) -> list[Any]:
         self.now_s += seconds
-        return self.machine.handle(events.Clock(self.now_s))
+        return self.machine.handle(events.Timer(self.now_s))
 
     def stepped(self, tick: int) -> list[Any]:
-        return self.machine.handle(events.Stepped(tick, 5, 0.01, 1))
+        return self.machine.handle(events.TickFinished(tick, 5, 0.01, 1))
 
     def exchange(self, tick: int) -> list[Any]:
         """The halo of a tick, there and back."""
-        self.machine.handle(events.WasCut(tick, {1: [b"%d" % tick]}))
-        assert [type(one) for one in self.strip(tick)] == [events.Paste]
-        return self.machine.handle(events.WasPasted())
+        self.machine.handle(events.HaloCut(tick, {1: [b"%d" % tick]}))
+        assert [type(one) for one in self.strip(tick)] == [events.PasteHalo]
+        return self.machine.handle(events.HaloPasted())
 
 
 def acts(found: list[Any]) -> list[Any]:
     """What is to be done besides talking."""
-    return [one for one in found if not isinstance(one, events.Send)]
+    return [one for one in found if not isinstance(one, events.SendMessage)]
 
 
 def kinds(found: list[Any]) -> list[Any]:
-    return [type(one.message) if isinstance(one, events.Send) else type(one) for one in found]
+    return [type(one.message) if isinstance(one, events.SendMessage) else type(one) for one in found]
 
 
 def test_a_tick_needs_the_halo_and_a_grant_in_whatever_order():
     first, second = Node(), Node()
-    assert first.strip(0) == [events.Paste(0, {1: [b"x"]})]
-    assert acts(first.machine.handle(events.WasPasted())) == []
-    assert first.grant(1) == [events.Step(0, ())]
+    assert first.strip(0) == [events.PasteHalo(0, {1: [b"x"]})]
+    assert acts(first.machine.handle(events.HaloPasted())) == []
+    assert first.grant(1) == [events.RunTick(0, ())]
     assert second.grant(1) == []
-    assert second.strip(0) == [events.Paste(0, {1: [b"x"]})]
-    assert acts(second.machine.handle(events.WasPasted())) == [events.Step(0, ())]
+    assert second.strip(0) == [events.PasteHalo(0, {1: [b"x"]})]
+    assert acts(second.machine.handle(events.HaloPasted())) == [events.RunTick(0, ())]
 
 
 def test_late_repeated_and_future_strips_are_not_pasted_twice():
     node = Node(granted=9)
-    assert kinds(node.strip(0, b"first")) == [events.Paste]
+    assert kinds(node.strip(0, b"first")) == [events.PasteHalo]
     assert node.strip(0, b"second") == []  # while pasting
     assert node.strip(1, b"next") == []  # a neighbour may be an exchange ahead
     assert node.strip(7, b"far") == []
-    node.machine.handle(events.WasPasted())
+    node.machine.handle(events.HaloPasted())
     assert node.strip(0, b"late") == []
-    assert kinds(node.stepped(1))[-1] is events.Cut
-    assert node.machine.handle(events.WasCut(1, {1: [b"ours"]}))[-1] == events.Paste(1, {1: [b"next"]})
+    assert kinds(node.stepped(1))[-1] is events.CutHalo
+    assert node.machine.handle(events.HaloCut(1, {1: [b"ours"]}))[-1] == events.PasteHalo(1, {1: [b"next"]})
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_strips_of_other_maps_strangers_and_for_others_are_dropped(other):
     node = Node(granted=1)
     assert node.strip(0, **other) == []
     assert node.machine.dropped == 1
-    assert kinds(node.strip(0)) == [events.Paste]
+    assert kinds(node.strip(0)) == [events.PasteHalo]
 
 
 def test_strips_of_a_map_that_has_not_come_are_kept_a_few():
@@ -120,84 +120,86 @@ def test_strips_of_a_map_that_has_not_come_are_kept_a_few():
 
 def test_a_strip_that_does_not_come_is_asked_for_and_sent_again():
     node = Node(granted=1)
-    assert protocol.Want not in kinds(node.wait(WANT_AFTER_S / 2))
-    asked = [one for one in node.wait(2 * WANT_AFTER_S) if isinstance(one.message, protocol.Want)]
-    assert [(one.to, one.message) for one in asked] == [("ipc:///b", protocol.Want(EPOCH, PASS, 0, 0))]
-    again = node.heard(protocol.Want(EPOCH, PASS, 0, 1))
-    assert again == [events.Send("ipc:///b", protocol.Strip(EPOCH, PASS, 0, 0, 1), [b"cells", b"beings"])]
-    assert node.heard(protocol.Want(EPOCH, PASS, 99, 1)) == []
-    assert node.heard(protocol.Want(EPOCH, b"other", 0, 1)) == []
+    assert protocol.HaloRequest not in kinds(node.wait(WANT_AFTER_S / 2))
+    asked = [one for one in node.wait(2 * WANT_AFTER_S) if isinstance(one.message, protocol.HaloRequest)]
+    assert [(one.to, one.message) for one in asked] == [("ipc:///b", protocol.HaloRequest(EPOCH, PASS, 0, 0))]
+    again = node.heard(protocol.HaloRequest(EPOCH, PASS, 0, 1))
+    assert again == [events.SendMessage("ipc:///b", protocol.HaloMessage(EPOCH, PASS, 0, 0, 1), [b"cells", b"beings"])]
+    assert node.heard(protocol.HaloRequest(EPOCH, PASS, 99, 1)) == []
+    assert node.heard(protocol.HaloRequest(EPOCH, b"other", 0, 1)) == []
 
 
 def test_a_misshapen_strip_may_come_again():
     node = Node(granted=1)
     node.strip(0, b"bad")
-    node.machine.handle(events.Misshapen(0, 1))
-    assert node.strip(0, b"good") == [events.Paste(0, {1: [b"good"]})]
+    node.machine.handle(events.HaloMalformed(0, 1))
+    assert node.strip(0, b"good") == [events.PasteHalo(0, {1: [b"good"]})]
 
 
 def test_ticks_between_two_exchanges_need_no_strips():
     node = Node(k=4, granted=9)
     node.strip(0)
-    assert acts(node.machine.handle(events.WasPasted())) == [events.Step(0, ())]
+    assert acts(node.machine.handle(events.HaloPasted())) == [events.RunTick(0, ())]
     for tick in (1, 2, 3):
         assert node.strip(tick) == []  # there is no exchange at this tick
-        assert node.stepped(tick)[-1] == events.Step(tick, ())
-    assert node.stepped(4)[-1] == events.Cut(4, (1,))
+        assert node.stepped(tick)[-1] == events.RunTick(tick, ())
+    assert node.stepped(4)[-1] == events.CutHalo(4, (1,))
 
 
-def test_deeds_come_once_in_the_order_of_numbers_however_grants_arrive():
-    deeds = [protocol.Deed(0, number, b"%d" % number) for number in (3, 1, 2)]
+def test_commands_come_once_in_the_order_of_numbers_however_grants_arrive():
+    commands = [protocol.ScheduledCommand(0, number, b"%d" % number) for number in (3, 1, 2)]
     node = Node()
-    node.grant(2, deeds[:1])
-    node.grant(1, deeds)  # an older one, later
-    node.grant(2, [*deeds, protocol.Deed(1, 4, b"4")])
+    node.grant(2, commands[:1])
+    node.grant(1, commands)  # an older one, later
+    node.grant(2, [*commands, protocol.ScheduledCommand(1, 4, b"4")])
     assert node.machine.holding.granted == 2
     node.strip(0)
-    step = node.machine.handle(events.WasPasted())[-1]
-    assert [deed.number for deed in step.deeds] == [1, 2, 3]
+    step = node.machine.handle(events.HaloPasted())[-1]
+    assert [command.number for command in step.commands] == [1, 2, 3]
     node.stepped(1)
-    node.grant(2, deeds)  # of a tick that is past
-    assert [deed.number for deed in node.exchange(1)[-1].deeds] == [4]
-    assert list(node.machine.holding.deeds) == [1]
+    node.grant(2, commands)  # of a tick that is past
+    assert [command.number for command in node.exchange(1)[-1].commands] == [4]
+    assert list(node.machine.holding.commands) == [1]
 
 
 def test_a_snapshot_of_the_present_tick_is_taken_at_once_and_once():
     node = Node(granted=1)
     node.strip(0)
-    node.machine.handle(events.WasPasted())
+    node.machine.handle(events.HaloPasted())
     node.stepped(1)
-    node.machine.handle(events.WasCut(1, {1: [b""]}))
-    wish = protocol.Snapshot(1, False)
-    assert node.grant(1, snapshots=[wish]) == [events.Record(1), events.Keep(1, False)]
+    node.machine.handle(events.HaloCut(1, {1: [b""]}))
+    wish = protocol.SnapshotRequest(1, False)
+    assert node.grant(1, snapshots=[wish]) == [events.RecordTick(1), events.WriteSnapshotPart(1, False)]
     assert node.grant(1, snapshots=[wish]) == []
-    assert node.grant(1, snapshots=[protocol.Snapshot(1, True)]) == [events.Keep(1, True)]  # recorded once
-    assert node.grant(1, snapshots=[protocol.Snapshot(1, True), wish]) == []
-    assert node.grant(1, snapshots=[protocol.Snapshot(0, True)]) == []  # past
+    assert node.grant(1, snapshots=[protocol.SnapshotRequest(1, True)]) == [
+        events.WriteSnapshotPart(1, True)
+    ]  # recorded once
+    assert node.grant(1, snapshots=[protocol.SnapshotRequest(1, True), wish]) == []
+    assert node.grant(1, snapshots=[protocol.SnapshotRequest(0, True)]) == []  # past
 
 
-def test_a_snapshot_is_taken_before_the_deeds_of_its_tick():
+def test_a_snapshot_is_taken_before_the_commands_of_its_tick():
     node = Node()
-    node.grant(5, [protocol.Deed(1, 1, b"")], [protocol.Snapshot(1, False)])
+    node.grant(5, [protocol.ScheduledCommand(1, 1, b"")], [protocol.SnapshotRequest(1, False)])
     node.strip(0)
-    node.machine.handle(events.WasPasted())
-    assert [one for one in kinds(node.stepped(1)) if one is not protocol.Beat] == [
-        events.Record,
-        events.Keep,
-        events.Cut,
+    node.machine.handle(events.HaloPasted())
+    assert [one for one in kinds(node.stepped(1)) if one is not protocol.Heartbeat] == [
+        events.RecordTick,
+        events.WriteSnapshotPart,
+        events.CutHalo,
     ]
 
 
 def test_notes_are_said_again_until_a_grant_acknowledges_them():
     node = Node()
-    record = protocol.Recorded(8, 1, 2, 3, 4, {}, {})
-    sent = node.machine.handle(events.Written(EPOCH, record))
+    record = protocol.TickRecord(8, 1, 2, 3, 4, {}, {})
+    sent = node.machine.handle(events.ReportReady(EPOCH, record))
     assert [one.message.number for one in sent] == [2]  # the first one was Ready
-    said = [one.message.number for one in node.wait(1) if isinstance(one.message, protocol.Note)]
+    said = [one.message.number for one in node.wait(1) if isinstance(one.message, protocol.NumberedReport)]
     assert said == [1, 2]
     node.grant(0, acknowledged=1)
-    assert [one.message.number for one in node.wait(1) if isinstance(one.message, protocol.Note)] == [2]
-    assert node.machine.handle(events.Written(EPOCH - 1, record)) == []  # of an older map
+    assert [one.message.number for one in node.wait(1) if isinstance(one.message, protocol.NumberedReport)] == [2]
+    assert node.machine.handle(events.ReportReady(EPOCH - 1, record)) == []  # of an older map
 
 
 ORDERS = [
@@ -205,7 +207,7 @@ ORDERS = [
     protocol.Fenced("key-0"),
     protocol.Refused("no"),
     protocol.Grant(EPOCH, 99, [], [], 0),
-    protocol.Assign(EPOCH + 1, PASS, 0, "s", [protocol.Member("key-0", "a", "", "", LEFT)], 0, 1, 1, 8),
+    protocol.Assignment(EPOCH + 1, PASS, 0, "s", [protocol.Member("key-0", "a", "", "", LEFT)], 0, 1, 1, 8),
 ]
 
 
@@ -214,7 +216,7 @@ def test_only_the_directory_on_our_own_line_is_obeyed(order):
     node = Node()
     before = node.machine.holding
     assert node.heard(order, sender=DIRECTORY.encode()) == []  # at the door, by that name
-    on_another = events.Arrived(order, (), b"ipc:///b", on_line=True)
+    on_another = events.MessageReceived(order, (), b"ipc:///b", on_line=True)
     assert node.machine.handle(on_another) == []
     assert node.machine.holding is before and before.granted == 0
     assert node.told(order) != [] or before.granted == 99
@@ -224,7 +226,7 @@ def test_a_fenced_node_forgets_all_and_knocks_under_another_key():
     node = Node(granted=5)
     assert node.told(protocol.Fenced("somebody")) == []
     out = node.told(protocol.Fenced("key-0"))
-    assert kinds(out) == [events.Drop, protocol.Join] and out[1].message.key == "key-1"
+    assert kinds(out) == [events.DropShard, protocol.Join] and out[1].message.key == "key-1"
     assert node.strip(0) == [] and node.grant(9) == []
     assert node.told(self_assign := node.assign) == [] and self_assign.members[0].key == "key-0"  # the old life's map
 
@@ -232,18 +234,24 @@ def test_a_fenced_node_forgets_all_and_knocks_under_another_key():
 def test_maps_come_once_and_only_newer_ones_count():
     node = Node()
     assert node.told(node.assign) == []
-    newer = protocol.Assign(EPOCH + 2, b"n" * 16, 0, "s", node.assign.members, 0, 2, 1, 8)
+    newer = protocol.Assignment(EPOCH + 2, b"n" * 16, 0, "s", node.assign.members, 0, 2, 1, 8)
     node.strip(0, b"early", epoch=EPOCH + 2, pass_key=b"n" * 16)
-    assert node.told(newer) == [events.Load(newer)]
+    assert node.told(newer) == [events.LoadShard(newer)]
     assert node.strip(0) == []  # of the old map
-    node.machine.handle(events.Loaded(EPOCH, 1))  # the old load ends late
+    node.machine.handle(events.ShardLoaded(EPOCH, 1))  # the old load ends late
     assert not node.machine.holding.loaded
-    assert kinds(node.machine.handle(events.Loaded(EPOCH + 2, 1))) == [protocol.Note, protocol.Beat, events.Cut]
-    assert kinds(node.machine.handle(events.WasCut(0, {1: [b""]})))[-1] is events.Paste  # what came early was not lost
+    assert kinds(node.machine.handle(events.ShardLoaded(EPOCH + 2, 1))) == [
+        protocol.NumberedReport,
+        protocol.Heartbeat,
+        events.CutHalo,
+    ]
+    assert (
+        kinds(node.machine.handle(events.HaloCut(0, {1: [b""]})))[-1] is events.PasteHalo
+    )  # what came early was not lost
 
 
 def test_a_node_that_leaves_stays_until_it_is_let_go():
     node = Node()
-    assert kinds(node.machine.leave()) == [protocol.Leave]
+    assert kinds(node.machine.leave()) == [protocol.LeaveRequest]
     assert node.machine.holding is not None
-    assert node.told(protocol.Stop("left")) == [events.End("left")]
+    assert node.told(protocol.Stop("left")) == [events.EndNode("left")]

@@ -1,11 +1,14 @@
 """Where tasks go: pure, with a clock of our own and nodes that answer as they are told."""
 
+from functools import partial
+
 import pytest
 
-from umwelt.cluster.gateway.task_scheduler import MAX_AHEAD, MAX_LIVES, Placing
-from umwelt.cluster.gateway.tile_relay import Map
-from umwelt.cluster.wire.protocol import Halt, Look, Sight, decode
+from umwelt.cluster.gateway.node_map import NodeMap
+from umwelt.cluster.gateway.task_scheduler import MAX_AHEAD, MAX_DEATHS, TaskScheduler
+from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest, decode
 from umwelt.cluster.wire.viewer_protocol import Task
+from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Torus
 
 TORUS = Torus(64, 64)
@@ -17,17 +20,17 @@ class Nodes:
     def __init__(self, count: int = 3):
         self.now_s = 0.0
         self.sent: list[tuple[str, object]] = []
-        self.done: dict[str, tuple[bytes, str]] = {}
+        self.done: dict[str, bytes | str] = {}
         self.deaf: set[str] = set()
-        self.map: Map | None = self.of(count)
-        self.placing = Placing(TORUS, self._send, lambda: self.map)
+        self.map: NodeMap | None = self.of(count)
+        self.scheduler = TaskScheduler(TORUS, self._send, lambda: self.map)
 
     @staticmethod
-    def of(count: int, epoch: int = 1, without: tuple[str, ...] = ()) -> Map:
+    def of(count: int, epoch: int = 1, without: tuple[str, ...] = ()) -> NodeMap:
         doors = [f"door-{n}" for n in range(count) if f"door-{n}" not in without]
         size = 64 // len(doors)
         rectangles = tuple((0, n * size, 64, 64 - n * size if n == len(doors) - 1 else size) for n in range(len(doors)))
-        return Map(epoch, b"pass", tuple(doors), (), rectangles)
+        return NodeMap(epoch, b"pass", tuple(doors), (), rectangles)
 
     def _send(self, door: str, frames: list) -> bool:
         if door in self.deaf:
@@ -38,17 +41,20 @@ class Nodes:
     def begin(self, *names: str, owner: str = "me", near: tuple[int, ...] = ()) -> None:
         for name in names:
             task = Task(name, "own.add", b"", near=near, within_s=10.0)
-            self.placing.begin(owner, task, lambda found, line, name=name: self.done.__setitem__(name, (found, line)))
+            self.scheduler.begin(owner, task, partial(self._take, name))
 
-    def turn(self, seconds: float = 0.01) -> list[tuple[str, Look]]:
+    def _take(self, name: str, outcome: bytes | UmweltError) -> None:
+        self.done[name] = str(outcome) if isinstance(outcome, UmweltError) else outcome
+
+    def turn(self, seconds: float = 0.01) -> list[tuple[str, QueryRequest]]:
         """A little later; gives what was sent meanwhile."""
         before = len(self.sent)
         self.now_s += seconds
-        self.placing.turn(self.now_s)
-        return [(door, said) for door, said in self.sent[before:] if isinstance(said, Look)]
+        self.scheduler.turn(self.now_s)
+        return [(door, said) for door, said in self.sent[before:] if isinstance(said, QueryRequest)]
 
-    def answer(self, door: str, look: Look, found: bytes = b"1", answer: bytes = b'{"spent_s":0.005}') -> bool:
-        return self.placing.take(Sight(look.ticket, 1, 0, 5, answer), [found], door.encode())
+    def answer(self, door: str, look: QueryRequest, found: bytes = b"1", answer: bytes = b'{"spent_s":0.005}') -> bool:
+        return self.scheduler.take(QueryAnswer(look.ticket, 1, 0, 5, answer), [found], door.encode())
 
 
 def test_the_first_tasks_go_to_nodes_that_have_none():
@@ -75,7 +81,7 @@ def test_what_comes_out_reaches_whoever_asked_once():
     assert not nodes.answer("door-9", look) or nodes.done == {}  # another door than the one that was asked
     nodes.answer(door, look, b"7")
     nodes.answer(door, look, b"8")
-    assert nodes.done == {"a": (b"7", "")} and len(nodes.placing) == 0
+    assert nodes.done == {"a": b"7"} and len(nodes.scheduler) == 0
 
 
 def test_a_task_near_a_place_goes_to_the_node_that_owns_it():
@@ -117,16 +123,16 @@ def test_what_a_node_had_when_it_left_goes_to_others_ahead_of_what_waits():
 
 
 def test_a_task_that_kills_every_node_is_given_up_in_one_line():
-    nodes = Nodes(MAX_LIVES + 1)
+    nodes = Nodes(MAX_DEATHS + 1)
     nodes.begin("a")
     lost: tuple[str, ...] = ()
-    for life in range(MAX_LIVES):
+    for life in range(MAX_DEATHS):
         ((door, _),) = nodes.turn()
         lost = (*lost, door)
-        nodes.map = Nodes.of(MAX_LIVES + 1, epoch=2 + life, without=lost)
+        nodes.map = Nodes.of(MAX_DEATHS + 1, epoch=2 + life, without=lost)
     nodes.turn()
-    assert "its node was lost" in nodes.done["a"][1] and "\n" not in nodes.done["a"][1]
-    assert len(nodes.placing) == 0
+    assert "its node was lost" in nodes.done["a"] and "\n" not in nodes.done["a"]
+    assert len(nodes.scheduler) == 0
 
 
 def test_a_process_that_dies_of_a_task_is_no_end_but_a_mistake_is():
@@ -136,7 +142,7 @@ def test_a_process_that_dies_of_a_task_is_no_end_but_a_mistake_is():
     nodes.answer(door, look, answer=b'{"line":"ended","again":true}')
     ((door, look),) = nodes.turn()
     nodes.answer(door, look, answer=b'{"line":"cannot be"}')
-    assert nodes.done == {"a": (b"1", "cannot be")}
+    assert nodes.done == {"a": "cannot be"}
 
 
 def test_who_asks_for_many_does_not_hold_up_another():
@@ -157,8 +163,8 @@ def test_tasks_that_nobody_wants_any_more_are_let_go_everywhere():
     nodes.begin("a", "b", "c")
     nodes.begin("d", owner="other")
     ((_, look),) = nodes.turn()
-    nodes.placing.drop("me", {"a", "b", "c"})
-    assert nodes.sent[-1] == ("door-0", Halt(1, b"pass", [look.ticket]))
+    nodes.scheduler.cancel("me", {"a", "b", "c"})
+    assert nodes.sent[-1] == ("door-0", CancelTasks(1, b"pass", [look.ticket]))
     ((_, following),) = nodes.turn()
     nodes.answer("door-0", look)
     nodes.answer("door-0", following)

@@ -9,14 +9,16 @@ import msgspec
 import pytest
 from small import small_run, walking
 
-from umwelt.agents.commands import deeds
-from umwelt.cluster.gateway import replay_process
-from umwelt.cluster.gateway.replay_process import LATE_S, MAX_TICKS_PER_S, PLAY_TURN_S, Past, Player
+from umwelt.agents import commands
+from umwelt.agents.commands.drop import Drop
+from umwelt.cluster.gateway import replay_launcher
+from umwelt.cluster.gateway.replay_launcher import ReplayProcesses
+from umwelt.cluster.gateway.replay_process import MAX_LATE_S, MAX_TICKS_PER_S, PLAY_TURN_S, REPLAY_FILE, ReplayPlayer
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.replay import region_at
+from umwelt.cluster.run.replay import restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.wire.keys import WORLD
-from umwelt.cluster.wire.protocol import Deed, Order, Settled, decode
+from umwelt.cluster.wire.protocol import Order, ScheduledCommand, TicketResult, decode
 from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError
@@ -29,7 +31,7 @@ def run(tmp_path_factory) -> Store:
     """A run up to tick 48, in which something is done at tick 20."""
     store = small_run(tmp_path_factory.mktemp("runs") / "run", 8)
     journal = Journal(store.journal)
-    journal.enter_deeds("ticket", [Deed(DONE_AT, 1, deeds.written(deeds.Drop(3, 4, "sugar", 5000)))])
+    journal.enter_commands("ticket", [ScheduledCommand(DONE_AT, 1, commands.encode(Drop(3, 4, "sugar", 5000)))])
     journal.close()
     with walking(store.folder) as walk:
         walk.go(LAST)
@@ -46,7 +48,7 @@ class Clock:
     def __call__(self) -> float:
         return self.now_s
 
-    def slowed(self, player: Player) -> None:
+    def slowed(self, player: ReplayPlayer) -> None:
         made = player._replay.step
 
         def step() -> None:
@@ -56,7 +58,7 @@ class Clock:
         player._replay.step = step
 
 
-def played(player: Player, clock: Clock, seconds: float) -> None:
+def played(player: ReplayPlayer, clock: Clock, seconds: float) -> None:
     """Let a moment live for so long."""
     end_s = clock.now_s + seconds
     while clock.now_s < end_s:
@@ -71,78 +73,78 @@ def digest(region) -> int:
 def journalled_digests(store: Store) -> dict[int, int]:
     journal = Journal.reading(store.journal)
     try:
-        return journal.digests()
+        return journal.history.digests()
     finally:
         journal.close()
 
 
-def test_it_goes_on_as_the_run_did_with_its_deeds_and_stops_where_the_journal_ends(run):
-    player, clock = Player(run, 16), Clock()
+def test_it_goes_on_as_the_run_did_with_its_commands_and_stops_where_the_journal_ends(run):
+    player, clock = ReplayPlayer(run, 16), Clock()
     digests = journalled_digests(run)
     player.play(100, clock())
     seen = {}
-    while player.moment.tick < LAST:
+    while player.shard.tick < LAST:
         played(player, clock, 0.0101)
-        if player.moment.tick in digests:
-            seen[player.moment.tick] = digest(player.moment.region)
+        if player.shard.tick in digests:
+            seen[player.shard.tick] = digest(player.shard.region)
     played(player, clock, 3.0)
-    assert player.moment.tick == LAST
+    assert player.shard.tick == LAST
     assert seen == {tick: digests[tick] for tick in range(24, LAST + 1, 8)}
 
 
 def test_it_goes_on_when_the_run_has_gone_on(tmp_path):
     store = small_run(tmp_path / "run", 16)
-    player, clock = Player(store, 12), Clock()
+    player, clock = ReplayPlayer(store, 12), Clock()
     player.play(1000, clock())
     played(player, clock, 2.0)
-    assert player.moment.tick == 16
+    assert player.shard.tick == 16
     with walking(store.folder) as walk:
-        at = Deed(18, 1, deeds.written(deeds.Drop(3, 4, "sugar", 5000)))
-        walk.journal.enter_deeds("ticket", [at])
+        at = ScheduledCommand(18, 1, commands.encode(Drop(3, 4, "sugar", 5000)))
+        walk.journal.enter_commands("ticket", [at])
         walk.journal.commit()
         walk.go(24)
         walk.record()
     played(player, clock, 2.0)
-    assert player.moment.tick == 24 and digest(player.moment.region) == journalled_digests(store)[24]
+    assert player.shard.tick == 24 and digest(player.shard.region) == journalled_digests(store)[24]
 
 
 @pytest.mark.parametrize("speed", [0.5, 4, 7.5])
 def test_it_keeps_the_speed_that_it_is_told(run, speed):
-    player, clock = Player(run, 8), Clock(0.001)
+    player, clock = ReplayPlayer(run, 8), Clock(0.001)
     player.play(speed, clock())
     clock.slowed(player)
     played(player, clock, 4.0)
-    assert abs(player.moment.tick - 8 - 4 * speed) <= 1
+    assert abs(player.shard.tick - 8 - 4 * speed) <= 1
 
 
 def test_what_it_is_late_by_is_not_made_up_for_and_it_still_listens(run):
-    player, clock = Player(run, 8), Clock(0.1)
+    player, clock = ReplayPlayer(run, 8), Clock(0.1)
     player.play(1000, clock())
     clock.slowed(player)
     began_s = clock.now_s
     player.turn(clock)
     assert clock.now_s - began_s <= PLAY_TURN_S + 0.1
     played(player, clock, 1.0)
-    assert 8 + 9 <= player.moment.tick <= 8 + 13  # as fast as it can
-    at, clock.tick_s = player.moment.tick, 0.0
+    assert 8 + 9 <= player.shard.tick <= 8 + 13  # as fast as it can
+    at, clock.tick_s = player.shard.tick, 0.0
     player.ticks_per_s = 8
     played(player, clock, 1.0)
-    assert player.moment.tick - at <= 8 + 1 + LATE_S * 8
+    assert player.shard.tick - at <= 8 + 1 + MAX_LATE_S * 8
 
 
 def test_it_rests_and_begins_again(run):
-    player, clock = Player(run, 16), Clock()
+    player, clock = ReplayPlayer(run, 16), Clock()
     player.order(Order("a", "play", 10.0), clock)
     played(player, clock, 1.0)
     rested = player.order(Order("b", "play", 0.0), clock)
-    assert rested == Settled("b", player.moment.tick, 0) and 25 <= rested.tick <= 27
+    assert rested == TicketResult("b", player.shard.tick, 0) and 25 <= rested.tick <= 27
     played(player, clock, 1.0)
-    assert player.moment.tick == rested.tick
-    assert player.order(Order("c", "show"), clock) == Settled("c", 16, 0)
+    assert player.shard.tick == rested.tick
+    assert player.order(Order("c", "show"), clock) == TicketResult("c", 16, 0)
     played(player, clock, 1.0)
-    assert player.moment.tick == 16 and digest(player.moment.region) == digest(region_at(run, 16)[1])
+    assert player.shard.tick == 16 and digest(player.shard.region) == digest(restore_region(run, 16)[1])
     for order in (Order("d", "stop"), Order("e", "play", -1.0), Order("f", "play", 1e9)):
-        assert "no order" in player.order(order, clock).line
+        assert "not an order for a replay" in player.order(order, clock).line
     assert player.ticks_per_s == 0
 
 
@@ -166,20 +168,22 @@ def past(tmp_path, monkeypatch):
 
     def start(self, what, tick):
         made = begun(self, what, tick)
-        (Path(made.folder.name) / "moment.json").write_text('{"door": "ipc:///d", "tiles": "ipc:///t", "tick": 5}')
+        (Path(made.folder.name) / REPLAY_FILE).write_text(
+            '{"address": "ipc:///d", "tiles_address": "ipc:///t", "tick": 5}'
+        )
         return made
 
-    begun = Past._start
-    monkeypatch.setattr(Past, "_start", start)
-    monkeypatch.setattr(replay_process.sys, "executable", "/bin/sh")
+    begun = ReplayProcesses._start
+    monkeypatch.setattr(ReplayProcesses, "_start", start)
+    monkeypatch.setattr(replay_launcher.sys, "executable", "/bin/sh")
     popen = subprocess.Popen
-    monkeypatch.setattr(replay_process.subprocess, "Popen", lambda command, **more: popen(["sleep", "60"], **more))
+    monkeypatch.setattr(replay_launcher.subprocess, "Popen", lambda command, **more: popen(["sleep", "60"], **more))
     line = Line()
-    made = Past(tmp_path, "", lambda tick, found: None, lambda tick: None, line)
+    made = ReplayProcesses(tmp_path, "", lambda tick, found: None, lambda tick: None, line)
     done: list = []
-    made.begin("show", 5, 0.0, lambda found, line: done.append(line))
+    made.begin("show", 5, 0.0, done.append)
     made.turn(0.1)
-    assert done == [""] and made.shown() == [5]
+    assert [one["tick"] for one in done] == [5] and made.shown() == [5]
     yield made, line
     made.close()
 
@@ -188,15 +192,15 @@ def test_orders_go_one_after_another_until_they_are_settled(past):
     made, line = past
     told: list = []
     for speed in (5.0, 0.0):
-        made.play(5, speed, 0.1, lambda tick, why: told.append((tick, why)))
+        made.play(5, speed, 0.1, told.append)
     for at in (0.2, 0.3, 0.9):
         made.turn(at)
     assert [order.value for order in line.said] == [5.0, 5.0]  # said again, and the next one waits
-    made.take(Settled("another", 9, 0))
+    made.take(TicketResult("another", 9, 0))
     assert told == []
-    made.take(Settled(line.said[0].ticket, 9, 0))
-    made.take(Settled(line.said[0].ticket, 9, 0))
-    assert told == [(9, "")]
+    made.take(TicketResult(line.said[0].ticket, 9, 0))
+    made.take(TicketResult(line.said[0].ticket, 9, 0))
+    assert told == [9]
     made.turn(1.0)
     assert line.said[-1].value == 0.0 and len(line.said) == 3
 
@@ -204,57 +208,57 @@ def test_orders_go_one_after_another_until_they_are_settled(past):
 def test_a_moment_that_was_played_is_taken_back_when_it_is_shown_again(past):
     made, line = past
     shown: list = []
-    made.begin("show", 5, 0.2, lambda found, why: shown.append(why))
-    assert shown == [""] and line.said == []
-    made.play(5, 3.0, 0.3, lambda tick, why: None)
-    made.begin("show", 5, 0.4, lambda found, why: shown.append(why))
+    made.begin("show", 5, 0.2, shown.append)
+    assert len(shown) == 1 and line.said == []
+    made.play(5, 3.0, 0.3, lambda outcome: None)
+    made.begin("show", 5, 0.4, shown.append)
     made.turn(0.5)
-    made.take(Settled(line.said[-1].ticket, 8, 0))
+    made.take(TicketResult(line.said[-1].ticket, 8, 0))
     made.turn(0.6)
-    assert [order.what for order in line.said] == ["play", "show"] and shown == [""]
-    made.take(Settled(line.said[-1].ticket, 5, 0))
-    assert shown == ["", ""]
+    assert [order.what for order in line.said] == ["play", "show"] and len(shown) == 1
+    made.take(TicketResult(line.said[-1].ticket, 5, 0))
+    assert [one["tick"] for one in shown] == [5, 5]
 
 
 def test_orders_to_a_moment_are_bounded_and_end_with_it(past):
     made, _ = past
     told: list = []
     with pytest.raises(RunError, match="tick 6 is not shown"):
-        made.play(6, 1.0, 0.1, lambda tick, why: None)
-    for _ in range(replay_process.MAX_ORDERS):
-        made.play(5, 1.0, 0.1, lambda tick, why: told.append(why))
-    with pytest.raises(RunError, match="too much to do"):
-        made.play(5, 1.0, 0.1, lambda tick, why: None)
+        made.play(6, 1.0, 0.1, lambda outcome: None)
+    for _ in range(replay_launcher.MAX_ORDERS):
+        made.play(5, 1.0, 0.1, told.append)
+    with pytest.raises(RunError, match="too many open orders"):
+        made.play(5, 1.0, 0.1, lambda outcome: None)
     made.close()
-    assert len(told) == replay_process.MAX_ORDERS and all(told)
+    assert len(told) == replay_launcher.MAX_ORDERS and all(isinstance(one, RunError) for one in told)
 
 
 def test_the_process_plays_for_those_with_its_pass_key_only(run, tmp_path):
-    past = Past(run.folder, "", lambda tick, found: None, lambda tick: None, lambda address, frames: True)
+    past = ReplayProcesses(run.folder, "", lambda tick, found: None, lambda tick: None, lambda address, frames: True)
     done: list = []
-    past.begin("show", 16, 0.0, lambda found, line: done.append(line))
+    past.begin("show", 16, 0.0, done.append)
     end_s = time.monotonic() + 60
     while not done:
         past.turn(time.monotonic())
         assert time.monotonic() < end_s
         time.sleep(0.02)
-    assert done == [""]
-    (errand,) = past.errands
-    niceness = os.getpriority(os.PRIO_PROCESS, errand.process.pid)
+    assert done[0]["tick"] == 16
+    (process,) = past.processes
+    niceness = os.getpriority(os.PRIO_PROCESS, process.process.pid)
     assert niceness >= 10  # the world that runs goes first
 
-    def told(order: Order) -> Settled:
+    def told(order: Order) -> TicketResult:
         while True:
-            lines.send(errand.map.doors[0], replay_process.encode(order))
+            lines.send(process.map.addresses[0], replay_launcher.encode(order))
             incoming = lines.receive(0.3)
             if incoming is not None:
                 return decode(incoming.frames)[0]
-            if order.name != errand.pass_key.hex():
-                return Settled("", -1, 0)
+            if order.name != process.pass_key.hex():
+                return TicketResult("", -1, 0)
             assert time.monotonic() < end_s
 
     with ZmqTransport(b"", None, None, WORLD) as lines:
-        key = errand.pass_key.hex()
+        key = process.pass_key.hex()
         assert told(Order("a", "play", 0.0, key)).tick == 16
         assert told(Order("b", "play", MAX_TICKS_PER_S, "00")).tick == -1
         assert told(Order("c", "play", 0.0, key)).tick == 16
@@ -265,4 +269,4 @@ def test_the_process_plays_for_those_with_its_pass_key_only(run, tmp_path):
             assert time.monotonic() < end_s
         assert told(Order("f", "show", 0.0, key)).tick == 16
     past.close()
-    assert msgspec.json.encode(past.errands) == b"[]"
+    assert msgspec.json.encode(past.processes) == b"[]"

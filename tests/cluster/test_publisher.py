@@ -11,18 +11,18 @@ from small import small_world
 
 from umwelt.agents.open_world import begin, torus_of
 from umwelt.agents.world_file import read_world
-from umwelt.cluster.gateway.replay_process import Moment
-from umwelt.cluster.node.queries import Answers
-from umwelt.cluster.node.tile_publisher import Publisher
-from umwelt.cluster.tasks.node_worker import Bench
+from umwelt.cluster.gateway.replay_process import ReplayShard
+from umwelt.cluster.node.queries import QueryServer
+from umwelt.cluster.node.tile_publisher import TilePublisher
+from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.view import queries, tiles
-from umwelt.cluster.view.tile_encoder import Cutter
+from umwelt.cluster.view.tile_encoder import TileEncoder
 from umwelt.cluster.view.tiles import BEINGS, BODIES, DENSITIES, DOTS, LEVELS, Topic
 from umwelt.cluster.wire.keys import Keys, make_keys
-from umwelt.cluster.wire.protocol import Look, Sight, decode
+from umwelt.cluster.wire.protocol import QueryAnswer, QueryRequest, decode
 from umwelt.sandbox.errors import CommandError
 from umwelt.sandbox.laws.weather import weather
-from umwelt.sandbox.region import Rectangle, Torus, hand_over
+from umwelt.sandbox.region import Rectangle, Torus, exchange_halos
 from umwelt.sandbox.step import advance, step
 from umwelt.sandbox.units import SUBCELL
 
@@ -42,7 +42,7 @@ def every(world, level: str, layers) -> list[Topic]:
 
 
 def pieces_of(world, regions, topics) -> list[tiles.Piece]:
-    cut = [found for region in regions for found in Cutter(world, region).tiles(topics, 1)]
+    cut = [found for region in regions for found in TileEncoder(world, region).tiles(topics, 1)]
     assert all(tiles.decode(frame, torus_of(world)).topic == topic for topic, frame in cut)
     return [tiles.decode(frame, torus_of(world)) for _, frame in cut]
 
@@ -55,7 +55,7 @@ def test_bodies_show_every_being_with_its_own_columns(lived, split):
     world, region, parts = lived
     pieces = pieces_of(world, parts if split else [region], every(world, "bodies", [BEINGS]))
     assert sum(piece.rectangle.cells for piece in pieces) == region.torus.cells
-    found = tiles.joined_beings(pieces)
+    found = tiles.join_beings(pieces)
     for name, table in region.tables.items():
         own = np.flatnonzero(region.owned_rows(name))
         order = own[np.argsort(table["id"][own])]
@@ -83,8 +83,8 @@ def test_fields_show_every_cell(lived, split):
     pieces = pieces_of(world, parts if split else [region], every(world, "bodies", layers))
     view = Rectangle(-5, -9, 160, 136)
     for name, layer in zip(names, layers, strict=True):
-        whole = Cutter(world, region).values(name, Rectangle(0, 0, 160, 136))
-        seen = tiles.joined_field([piece for piece in pieces if piece.topic.layer == layer], view, region.torus)
+        whole = TileEncoder(world, region).values(name, Rectangle(0, 0, 160, 136))
+        seen = tiles.join_field([piece for piece in pieces if piece.topic.layer == layer], view, region.torus)
         shifted = np.roll(whole, (5, 9), (0, 1))
         most = max(piece.head.shift for piece in pieces if piece.topic.layer == layer)
         assert np.abs(seen - shifted).max() < 1 << most and np.ptp(whole) > 0
@@ -101,7 +101,7 @@ def test_the_sky_is_that_of_the_weather(lived, name, plane):
     try:
         weather(region)
         made = region.scratch("environment", "int16", 4)[plane, rim:-rim, rim:-rim]
-        assert (Cutter(world, region).values(name, Rectangle(0, 0, 160, 136)) == made).all()
+        assert (TileEncoder(world, region).values(name, Rectangle(0, 0, 160, 136)) == made).all()
         assert made.min() == 0 and made.max() > 0 and len(np.unique(made)) > 20
         assert name != "rain" or made.max() == 8 * 1024
     finally:
@@ -114,7 +114,7 @@ def test_densities_count_every_being_once_and_average_fields(lived, split):
     water = tiles.layers_of(world).index("water")
     pieces = pieces_of(world, parts if split else [region], every(world, "densities", [BEINGS, water]))
     view = Rectangle(0, 0, *region.torus)
-    counts = tiles.joined_counts([piece for piece in pieces if piece.topic.layer == BEINGS], view, region.torus)
+    counts = tiles.join_counts([piece for piece in pieces if piece.topic.layer == BEINGS], view, region.torus)
     for name, table in region.tables.items():
         own = region.owned_rows(name)
         y = (table["y_fixed"][own] >> 10) - region.halo_cells
@@ -125,7 +125,7 @@ def test_densities_count_every_being_once_and_average_fields(lived, split):
             np.add.at(wanted, (y[chosen] // 8, x[chosen] // 8), 1)
             assert (counts[name][species] == wanted).all()
     if not split:  # where nodes meet within a bin, each tells the mean of its own part
-        field = tiles.joined_field([piece for piece in pieces if piece.topic.layer == water], view, region.torus)
+        field = tiles.join_field([piece for piece in pieces if piece.topic.layer == water], view, region.torus)
         means = region.owned_view("water").reshape(20, 8, 17, 8).sum(axis=(1, 3)) // 64
         assert (field == means.repeat(8, 0).repeat(8, 1)).all()
 
@@ -133,10 +133,10 @@ def test_densities_count_every_being_once_and_average_fields(lived, split):
 def test_dots_show_less_and_cost_less(lived):
     world, region, _ = lived
     dots, bodies = (every(world, level, [BEINGS]) for level in ("dots", "bodies"))
-    cutter = Cutter(world, region)
+    cutter = TileEncoder(world, region)
     small, large = (sum(len(frame) for _, frame in cutter.tiles(found, 1)) for found in (dots, bodies))
     assert small * 3 < large
-    found = tiles.joined_beings(pieces_of(world, [region], dots))
+    found = tiles.join_beings(pieces_of(world, [region], dots))
     assert set(found["plants"]) == {"y", "x", "species", "size"}
     assert len(found["plants"]["y"]) == np.count_nonzero(region.owned_rows("plants"))
 
@@ -150,12 +150,12 @@ def test_worlds_of_other_laws_are_shown_too(name):
         layers = range(len(tiles.layers_of(world))) if level != "dots" else [BEINGS]
         pieces = pieces_of(world, [region], every(world, level, layers))
         if level == "densities":
-            counts = tiles.joined_counts(pieces, Rectangle(0, 0, 72, 96), region.torus)
+            counts = tiles.join_counts(pieces, Rectangle(0, 0, 72, 96), region.torus)
             assert {n: sum(int(p.sum()) for p in planes.values()) for n, planes in counts.items() if planes} == {
                 n: int(np.count_nonzero(region.owned_rows(n))) for n in region.tables if region.owned_rows(n).any()
             }
             continue
-        found = tiles.joined_beings([piece for piece in pieces if piece.topic.layer == BEINGS])
+        found = tiles.join_beings([piece for piece in pieces if piece.topic.layer == BEINGS])
         for table in region.tables:
             assert len(found[table]["y"]) == np.count_nonzero(region.owned_rows(table))
         if level == "bodies" and name == "wolf_sheep":
@@ -165,7 +165,7 @@ def test_worlds_of_other_laws_are_shown_too(name):
 @pytest.mark.parametrize("values", [[[0]], [[-32768, 32767]], [[1 << 30, -(1 << 30)], [5, -7]], [[70000, 3]]])
 def test_a_field_keeps_its_values_up_to_the_told_scale(values):
     array, topic = np.array(values), Topic(BODIES, 1, 0, 0)
-    frame = tiles.encode_field(topic, Rectangle(0, 0, *array.shape), 1, 7, array)
+    frame = tiles.encode(topic, Rectangle(0, 0, *array.shape), 1, 7, field=array)
     piece = tiles.decode(frame, Torus(64, 64))
     assert (piece.field == array >> piece.head.shift << piece.head.shift).all() and piece.head.tick == 7
     assert piece.head.shift == max(0, max(int(array.max()), ~int(array.min())).bit_length() - 15)
@@ -177,7 +177,7 @@ def test_hostile_tiles_are_value_errors_and_nothing_else(lived):
     frames = [
         frame
         for level, layer in ((BODIES, 0), (DOTS, 0), (DENSITIES, 0), (BODIES, 2), (DENSITIES, 3))
-        for _, frame in Cutter(world, region).tiles([Topic(level, layer, 0, 0)], 1)
+        for _, frame in TileEncoder(world, region).tiles([Topic(level, layer, 0, 0)], 1)
     ]
     garbage = [b"", b"\0", b"\xff" * 40, *(frame[:n] for frame in frames for n in (3, 9, 40, len(frame) - 1))]
     for frame in frames:
@@ -196,7 +196,7 @@ def test_hostile_tiles_are_value_errors_and_nothing_else(lived):
     head = tiles.Head(1, 1, 1, (0, 0, 0, 0), (0, 0, 64, 64), [("a", 1 << 20, [("y", "int64", 0)] * 255)])
     began_s = time.perf_counter()
     with pytest.raises(ValueError, match="too large"):  # a small frame that claims to be gigabytes
-        tiles.decode(tiles._packed(head, b"x"), torus)
+        tiles.decode(tiles.pack(head, b"x"), torus)
     assert time.perf_counter() - began_s < 0.1
     for packed in (b"", b"12345", b"\x03\0\0\0\0\0", b"\x01\1\0\0\0\0"):
         with pytest.raises(ValueError, match="topic"):
@@ -209,7 +209,7 @@ def test_hostile_tiles_are_value_errors_and_nothing_else(lived):
 class Ear:
     """A gateway's end of a line to a publisher."""
 
-    def __init__(self, publisher: Publisher, keys: Keys | None = None):
+    def __init__(self, publisher: TilePublisher, keys: Keys | None = None):
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.SUB)
         if keys is not None:
@@ -238,7 +238,7 @@ class Ear:
 
 @pytest.fixture
 def publisher(tmp_path):
-    made = Publisher(f"ipc://{tmp_path}/tiles")
+    made = TilePublisher(f"ipc://{tmp_path}/tiles")
     yield made
     made.close()
 
@@ -246,13 +246,15 @@ def publisher(tmp_path):
 @pytest.fixture
 def moment():
     world = golden(128, 128)
-    return Moment(world, begin(world))
+    return ReplayShard(world, begin(world))
 
 
 def test_only_watched_tiles_are_computed(publisher, moment, monkeypatch):
     computed = []
-    cut = Cutter.tiles
-    monkeypatch.setattr(Cutter, "tiles", lambda self, found, epoch: computed.extend(found) or cut(self, found, epoch))
+    cut = TileEncoder.tiles
+    monkeypatch.setattr(
+        TileEncoder, "tiles", lambda self, found, epoch: computed.extend(found) or cut(self, found, epoch)
+    )
     ear = Ear(publisher)
     assert ear.heard(moment) == [] and computed == []
     wanted = {Topic(BODIES, 0, 0, 1), Topic(BODIES, 1, 1, 1), Topic(DENSITIES, 0, 0, 0)}
@@ -274,7 +276,7 @@ def test_only_watched_tiles_are_computed(publisher, moment, monkeypatch):
 
 def step_once(moment) -> None:
     if moment.region.margin_cells < moment.world.laws.light_speed:
-        hand_over([moment.region])
+        exchange_halos([moment.region])
     step(moment.region, moment.world.laws)
 
 
@@ -325,7 +327,7 @@ def test_a_gateway_that_does_not_read_holds_nobody_up(publisher, moment):
 
 def test_only_the_world_may_subscribe(tmp_path, moment):
     make_keys(tmp_path / "keys")
-    publisher = Publisher(f"ipc://{tmp_path}/tiles", Keys.load(tmp_path / "keys", "node"))
+    publisher = TilePublisher(f"ipc://{tmp_path}/tiles", Keys.load(tmp_path / "keys", "node"))
     heard = {}
     for role in ("keeper", "spectator", "node", "world"):
         ear = Ear(publisher, Keys.load(tmp_path / "keys", role))
@@ -363,14 +365,14 @@ def test_answers_of_many_nodes_are_those_of_one(lived, asked):
     import msgspec
 
     world, region, parts = lived
-    question = queries.checked(world, queries.read(msgspec.json.encode(asked)))
-    alone = queries.merged(question, [queries.answered(Cutter(world, region), question)], region.torus)
-    shared = [queries.answered(Cutter(world, part), question) for part in parts]
-    together = queries.merged(question, shared[::-1], region.torus)
+    question = queries.check(world, queries.read(msgspec.json.encode(asked)))
+    alone = queries.merge(question, [queries.answer(TileEncoder(world, region), question)], region.torus)
+    shared = [queries.answer(TileEncoder(world, part), question) for part in parts]
+    together = queries.merge(question, shared[::-1], region.torus)
     assert together == alone
     if asked["ask"] == "patch":
         y, x, height, width = asked["rectangle"]
-        whole = np.roll(Cutter(world, region).values(asked["name"], Rectangle(0, 0, 160, 136)), (-y, -x), (0, 1))
+        whole = np.roll(TileEncoder(world, region).values(asked["name"], Rectangle(0, 0, 160, 136)), (-y, -x), (0, 1))
         assert (np.frombuffer(alone.raw, np.int32).reshape(height, width) == whole[:height, :width]).all()
     if "where" in asked and asked["where"][0][0] != "x":
         assert 0 < alone.answer["count"] < region.tables[asked["table"]].count
@@ -379,8 +381,8 @@ def test_answers_of_many_nodes_are_those_of_one(lived, asked):
 def test_conditions_choose_exactly_who_meets_them(lived):
     world, region, _ = lived
     asked = queries.Select("monsters", ["sugar_count", "y"], [("sugar_count", ">", 80), ("species", "==", "hunter")])
-    part = queries.answered(Cutter(world, region), queries.checked(world, asked))
-    found = queries.columns_of(part.answer, part.raw)
+    part = queries.answer(TileEncoder(world, region), queries.check(world, asked))
+    found = queries.read_columns(part.answer, part.raw)
     table, own = region.tables["monsters"], region.owned_rows("monsters")
     hunter = list(world.laws.species(world)).index("hunter")
     wanted = own & (table["sugar_count"] > 80) & (table["species"] == hunter)
@@ -390,7 +392,7 @@ def test_conditions_choose_exactly_who_meets_them(lived):
 def test_a_fetched_being_is_whole_and_only_its_owner_tells_it(lived):
     world, region, parts = lived
     being = int(region.tables["monsters"]["id"][region.owned_rows("monsters")][0])
-    told = [queries.answered(Cutter(world, part), queries.Fetch(being)).answer["being"] for part in parts]
+    told = [queries.answer(TileEncoder(world, part), queries.Fetch(being)).answer["being"] for part in parts]
     assert sum(one is not None for one in told) == 1
     found = next(one for one in told if one is not None)
     assert found["id"] == being and len(found["stimuli"]) > 30 and "turn" in found["drives"]
@@ -403,8 +405,8 @@ def test_an_answer_that_is_too_large_is_cut_where_it_stays_true():
     for first, count, total in ((0, 5, 9), (100, 3, 3)):
         raw = np.arange(first, first + count, dtype=np.int64).tobytes()
         parts.append(queries.Part(1, {"total": total, "count": count, "columns": [["id", "int64", 0]]}, raw))
-    merged = queries.merged(asked, parts, Torus(64, 64))
-    assert queries.columns_of(merged.answer, merged.raw)["id"].tolist() == [0, 1, 2, 3, 4]
+    merged = queries.merge(asked, parts, Torus(64, 64))
+    assert queries.read_columns(merged.answer, merged.raw)["id"].tolist() == [0, 1, 2, 3, 4]
     assert merged.answer["total"] == 12
 
 
@@ -429,15 +431,15 @@ BAD_QUESTIONS = {
 @pytest.mark.parametrize("content", BAD_QUESTIONS, ids=lambda content: content.decode())
 def test_bad_questions_are_refused_in_one_line(content):
     with pytest.raises(CommandError) as refused:
-        queries.checked(small_world(), queries.read(content))
+        queries.check(small_world(), queries.read(content))
     assert BAD_QUESTIONS[content] in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_a_question_that_a_node_cannot_answer_gets_a_line(publisher, moment):
-    said: list[tuple[Sight, list[bytes]]] = []
-    answers = Answers(publisher, lambda to, frames: bool(said.append(decode(frames))) or True, Bench())
-    answers.take(b"me", Look(3, b"", "t", b'{"ask":"select","table":"gold","columns":[]}'), moment)
-    answers.take(b"me", Look(3, b"", "u", b'{"ask":"count"}'), moment)
+    said: list[tuple[QueryAnswer, list[bytes]]] = []
+    answers = QueryServer(publisher, lambda to, frames: bool(said.append(decode(frames))) or True, NodeWorker())
+    answers.take(b"me", QueryRequest(3, b"", "t", b'{"ask":"select","table":"gold","columns":[]}'), moment)
+    answers.take(b"me", QueryRequest(3, b"", "u", b'{"ask":"count"}'), moment)
     (refused, _), (answered, raw) = said
     assert b'"line"' in refused.answer and (refused.ticket, refused.epoch) == ("t", 3)
     assert b"grazer" in answered.answer and raw == [b""]

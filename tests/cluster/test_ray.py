@@ -16,7 +16,7 @@ from simulation import undisturbed
 from small import TEXT
 
 from umwelt.agents.world_file import read_world
-from umwelt.client.commands.experiment import experimented
+from umwelt.client.commands.experiment import run_experiment
 from umwelt.cluster.launch.local import Plan
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.store import Store
@@ -90,12 +90,12 @@ def test_a_world_outlives_its_hosts_on_ray(tmp_path):
     print(seen)
     assert seen["hosts"] == 3, "nodes are spread"
     assert seen["rests"] and seen["tick"] == LAST_TICK and seen["same_address"]
-    for died in ("node-", "directory "):
+    for died in ("node-", "coordinator "):
         assert any(line.startswith(died) for line in seen["said"])
 
     journal = Journal.reading(Store.open(run).journal)
     try:
-        journalled, done_by_people = journal.digests(), list(journal.deeds())
+        journalled, done_by_people = journal.history.digests(), list(journal.history.commands())
     finally:
         journal.close()
     assert not done_by_people and max(journalled) == LAST_TICK and len(journalled) > LAST_TICK / 16
@@ -108,7 +108,7 @@ def test_an_experiment_on_ray_finds_what_it_finds_here_though_a_worker_dies(tmp_
     trial = Path(__file__).with_name("ray_jobs_trial.py")
     said = json.loads(alone_with_ray(str(trial), str(tmp_path / "mine.toml"), str(there)).splitlines()[-1])
     assert said["killed"]
-    assert experimented(str(tmp_path / "mine.toml"), False, here, "local", 2, False) == 0
+    assert run_experiment(str(tmp_path / "mine.toml"), False, here, "local", 2, False) == 0
     found = sorted(path.name for path in (here / "runs").iterdir())
     assert found == ["0-5.parquet", "0-6.parquet", "0-7.parquet"]
     for name in found:

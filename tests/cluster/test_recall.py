@@ -8,17 +8,18 @@ import pytest
 from carving import golden
 from small import small_run, small_world
 
-from umwelt.agents.body.genome import MONSTER_GENES, TRAIT
+from umwelt.agents.body.genome import MONSTER_GENES, PLANT_GENES, TRAIT
 from umwelt.agents.world_file import bundled_worlds, read_world
 from umwelt.cluster.gateway import journal_queries
-from umwelt.cluster.gateway.journal_queries import Recall
+from umwelt.cluster.gateway.journal_queries import JournalQueries
 from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.view.queries import columns_of
+from umwelt.cluster.view.queries import read_columns
 from umwelt.cluster.wire.viewer_protocol import History
 from umwelt.sandbox.columns import identity
-from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.errors import BusyError, RunError, UmweltError
 
-GENES = (MONSTER_GENES, TRAIT["marker_a"], 3)
+MARKERS = ("marker_a", "marker_b", "marker_c")
+GENES = {1: [PLANT_GENES.index(name) for name in MARKERS], 2: [TRAIT[name] for name in MARKERS]}
 
 
 def moment(tick: int, **substances: int) -> Metrics:
@@ -50,16 +51,15 @@ def journal(tmp_path):
 
 def asked(world, path, *arguments, **more) -> tuple[dict, bytes]:
     """What a gateway's thread finds."""
-    recall, found = Recall(world, path), []
-    recall.begin(History("ticket", *arguments, **more), lambda one, line: found.append((one, line)))
-    while not found:
-        recall.turn()
+    queries, outcomes = JournalQueries(world, path), []
+    queries.begin(History("ticket", *arguments, **more), outcomes.append)
+    while not outcomes:
+        queries.turn()
         time.sleep(0.001)
-    recall.close()
-    assert found[0][1] == "" or found[0][0] is None
-    if found[0][0] is None:
-        raise RunError(found[0][1])
-    return found[0][0]
+    queries.close()
+    if isinstance(outcomes[0], UmweltError):
+        raise outcomes[0]
+    return outcomes[0]
 
 
 def test_births_come_by_pages_in_order_and_each_once(journal):
@@ -73,7 +73,7 @@ def test_births_come_by_pages_in_order_and_each_once(journal):
     for most in (1, 3, 10, 47, 1000):
         told, since, after, ticks = [], 0, -1, []
         for _ in range(2000):
-            page = journal.births_from(since, after, most, None, GENES)
+            page = journal.lineage.births_from(since, after, most, None, GENES)
             assert len(page.rows) <= most
             told += [row[0] for row in page.rows]
             ticks += [row[2] for row in page.rows]
@@ -87,15 +87,15 @@ def test_births_come_by_pages_in_order_and_each_once(journal):
 def test_births_of_a_tick_that_is_not_yet_journalled_whole_wait(journal):
     early, late = entered(journal, 7, [1, 2]), entered(journal, 8, [4])
     journal.enter(moment(8), 1)
-    page = journal.births_from(0, -1, 100, None, GENES)
+    page = journal.lineage.births_from(0, -1, 100, None, GENES)
     assert [row[0] for row in page.rows] == early and not page.more and page.tick == 8
     late = sorted(late + entered(journal, 8, [3]))  # another node tells its births of the same tick
     journal.enter(moment(16), 2)
-    again = journal.births_from(page.tick, page.after, 100, None, GENES)
+    again = journal.lineage.births_from(page.tick, page.after, 100, None, GENES)
     assert [row[0] for row in again.rows] == late and again.tick == 16
 
 
-def test_births_are_told_as_columns_with_species_by_index_and_markers_of_monsters(journal):
+def test_births_are_told_as_columns_with_species_by_index_and_kinship_markers(journal):
     entered(journal, 3, [60, 75], 2, 9)
     entered(journal, 3, [51], 1)
     journal.enter_births({"id": identity(1, 4, np.array([8])), "cell": np.array([8])}, [], 50)
@@ -103,17 +103,17 @@ def test_births_are_told_as_columns_with_species_by_index_and_markers_of_monster
     journal.commit()
     world = golden(64, 64, **{"founders.1.species": "grazer", "founders.1.like": "shrub"})  # grass is 0, grazer 3
     content, raw = asked(world, journal.path, "births", 0)
-    found = columns_of(content, raw)
+    found = read_columns(content, raw)
     assert found["tick"].tolist() == [3, 3, 3, 4] and found["parent_id"].tolist() == [5, 9, 9, 0]
     assert (found["y"].tolist(), found["x"].tolist()) == ([1, 1, 1, 0], [1, 10, 25, 8])
     assert found["species"].tolist() == [0, 3, 3, -1] and found["species"].dtype == np.int16
-    assert found["marker_a"].tolist() == [0, 60, 75, 0] and found["marker_c"].tolist() == [0, 58, 73, 0]
+    assert found["marker_a"].tolist() == [51, 60, 75, 0] and found["marker_c"].tolist() == [49, 58, 73, 0]
     assert (content["more"], content["next"], content["after"]) == (False, 9, 0)
-    plants = columns_of(*asked(world, journal.path, "births", 0, table="plants"))
-    monsters = columns_of(*asked(world, journal.path, "births", 0, table="monsters", most=1))
+    plants = read_columns(*asked(world, journal.path, "births", 0, table="plants"))
+    monsters = read_columns(*asked(world, journal.path, "births", 0, table="monsters", most=1))
     assert plants["x"].tolist() == [1, 8] and monsters["x"].tolist() == [10]
     assert monsters.keys() == found.keys()
-    nothing = columns_of(*asked(world, journal.path, "births", 9))
+    nothing = read_columns(*asked(world, journal.path, "births", 9))
     assert all(len(column) == 0 for column in nothing.values()) and nothing.keys() == found.keys()
 
 
@@ -132,8 +132,8 @@ def test_a_page_of_a_million_births_costs_the_page_and_no_more(journal):
     for tick in range(0, count // 1000):
         ids = identity(1 + tick % 2, tick, np.arange(1000))
         rows = [(one, 5, tick, 0, 0, "grass", bytes(100)) for one in ids.tolist()]
-        journal._begin()
-        journal._database.executemany("INSERT INTO births VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        journal.database.begin()
+        journal.database.connection.executemany("INSERT INTO births VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     journal.enter(moment(count), 1)
     journal.commit()
     steps = 0
@@ -143,12 +143,12 @@ def test_a_page_of_a_million_births_costs_the_page_and_no_more(journal):
         steps += 1
         return 0
 
-    journal._database.set_progress_handler(step, 100)
-    page = journal.births_from(250, -1, 1000, None, GENES)
+    journal.database.connection.set_progress_handler(step, 100)
+    page = journal.lineage.births_from(250, -1, 1000, None, GENES)
     assert page.more and len(page.rows) == 1000 and page.rows[0][2] == 250
     assert steps * 100 < 100_000, "it reads what it does not tell"
     steps = 0
-    ancestors, children = journal.family(5)
+    ancestors, children = journal.lineage.family(5)
     assert (len(ancestors), len(children)) == (0, 256) and steps * 100 < 20_000, "children are not found by an index"
 
 
@@ -200,9 +200,9 @@ def test_what_a_run_journalled_is_what_is_told(tmp_path):
     store = small_run(tmp_path / "run", 96)
     world = small_world()
     content, raw = asked(world, store.journal, "births", 0)
-    found = columns_of(content, raw)
+    found = read_columns(content, raw)
     reading = Journal.reading(store.journal)
-    true = [row for row in reading.births() if row[2] < 96]
+    true = [row for row in reading.lineage.births() if row[2] < 96]
     reading.close()
     assert found["id"].tolist() == [row[0] for row in true] and len(true) > 50
     born = [row for row in true if row[5] in ("grazer", "hunter")]
@@ -237,7 +237,7 @@ def test_other_worlds_tell_births_of_all_or_of_their_only_table(journal):
     with pytest.raises(RunError, match="ask for all of them"):
         asked(wolves, journal.path, "births", 0, table="sheep")
     assert asked(wolves, journal.path, "births", 0)[0]["count"] == 2
-    assert columns_of(*asked(wolves, journal.path, "births", 0))["marker_a"].tolist() == [0, 0]
+    assert read_columns(*asked(wolves, journal.path, "births", 0))["marker_a"].tolist() == [0, 0]
     (table,) = (schema.name for schema in boids.laws.layout(boids)[1])
     assert asked(boids, journal.path, "births", 0, table=table)[0]["count"] == 2
 
@@ -251,23 +251,23 @@ def test_a_journal_that_is_none_or_is_not_there_is_one_line(tmp_path):
 
 
 def test_an_older_journal_gets_the_index_when_it_is_opened(journal):
-    journal._database.execute("DROP INDEX births_by_parent")
+    journal.database.connection.execute("DROP INDEX births_by_parent")
     again = Journal(journal.path)
-    names = [row[0] for row in again._database.execute("SELECT name FROM sqlite_master WHERE type = 'index'")]
+    names = [row[0] for row in again.database.connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")]
     again.close()
     assert "births_by_parent" in names
 
 
 def test_no_more_is_taken_on_than_can_be_held(journal, monkeypatch):
     monkeypatch.setattr(journal_queries, "MAX_UNDER_WAY", 2)
-    recall = Recall(small_world(), journal.path)
-    told: list = []
+    queries = JournalQueries(small_world(), journal.path)
+    outcomes: list = []
     for _ in range(2):
-        recall.begin(History("a", "metrics"), lambda found, line: told.append(line))
-    with pytest.raises(RunError, match="too many questions"):
-        recall.begin(History("a", "metrics"), lambda found, line: told.append(line))
-    while len(told) < 2:
-        recall.turn()
-    recall.begin(History("a", "metrics"), lambda found, line: told.append(line))
-    recall.close()
-    assert told == ["", ""]
+        queries.begin(History("a", "metrics"), outcomes.append)
+    with pytest.raises(BusyError, match="too many questions"):
+        queries.begin(History("a", "metrics"), outcomes.append)
+    while len(outcomes) < 2:
+        queries.turn()
+    queries.begin(History("a", "metrics"), outcomes.append)
+    queries.close()
+    assert len(outcomes) == 2 and not any(isinstance(one, UmweltError) for one in outcomes)

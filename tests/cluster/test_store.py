@@ -12,8 +12,8 @@ from small import Walk, small_run, small_world, walking
 from umwelt.cluster.coordinator.storage import newest_good
 from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.replay import described_world, region_at
-from umwelt.cluster.run.store import Entry, Store, ladder
+from umwelt.cluster.run.replay import read_run_world, restore_region
+from umwelt.cluster.run.store import Entry, Store, choose_kept_ticks
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import RunError, SnapshotError
@@ -39,7 +39,7 @@ def damage(folder: Path, tick: int) -> None:
 def test_the_ladder_keeps_genesis_the_newest_and_ever_sparser_ones():
     kept: set[int] = set()
     for tick in range(0, 100_000, 50):
-        kept = ladder(kept | {tick})
+        kept = choose_kept_ticks(kept | {tick})
         assert 0 in kept and tick in kept
     assert {99_950, 99_900} <= kept
     assert len(kept) < 20
@@ -54,7 +54,7 @@ def test_snapshots_that_fall_off_the_ladder_go_and_nothing_else(tmp_path):
         for tick in range(1, 14):
             walk.go(tick)
             walk.save()
-    assert set(store.ticks()) == ladder(store.ticks()) and len(store.ticks()) < 10
+    assert set(store.ticks()) == choose_kept_ticks(store.ticks()) and len(store.ticks()) < 10
     assert (store.snapshots / "notes.txt").exists()
     assert not list(store.snapshots.glob(".dropping-*"))
 
@@ -70,7 +70,7 @@ def test_runs_are_numbered_and_never_overwritten(tmp_path, monkeypatch):
 
 def births(store: Store) -> list[tuple]:
     journal = Journal.reading(store.journal)
-    found = list(journal.births())
+    found = list(journal.lineage.births())
     journal.close()
     return found
 
@@ -92,7 +92,7 @@ def test_a_damaged_snapshot_is_named_passed_over_and_the_one_before_used(folder,
         damage(folder, tick)
     before = {1: 16, 2: 8}[len(broken)]
     store = Store.open(folder)
-    entry, _, told = newest_good(store, described_world(store))
+    entry, _, told = newest_good(store, read_run_world(store))
     with walking(folder) as walk:
         for tick, passed_over in ((entry.tick, told), (walk.tick, walk.passed_over)):
             assert tick == before
@@ -101,7 +101,7 @@ def test_a_damaged_snapshot_is_named_passed_over_and_the_one_before_used(folder,
             )
         walk.go(24)
         walk.save()
-    assert region_at(store)[1].tick == 24
+    assert restore_region(store)[1].tick == 24
 
 
 def test_a_damaged_snapshot_of_the_same_tick_is_put_aside_and_written_again(folder):
@@ -114,10 +114,10 @@ def test_a_damaged_snapshot_of_the_same_tick_is_put_aside_and_written_again(fold
 
 
 def test_a_half_written_snapshot_is_named_and_never_read(folder):
-    half = folder / "snapshots" / f"{snapshot.ASIDE}tick-000000000024-1"
+    half = folder / "snapshots" / f"{snapshot.UNFINISHED}tick-000000000024-1"
     shutil.copytree(Store(folder).path(20), half)
     store = Store.open(folder)
-    assert str(half) in newest_good(store, described_world(store))[2][0]
+    assert str(half) in newest_good(store, read_run_world(store))[2][0]
     with walking(folder) as walk:
         assert walk.tick == 20 and str(half) in walk.passed_over[0]
     assert not half.exists(), "the run was opened for writing"
@@ -126,9 +126,9 @@ def test_a_half_written_snapshot_is_named_and_never_read(folder):
 def test_looking_at_a_run_leaves_half_written_snapshots_to_their_writer(folder):
     half = Store(folder).begin_snapshot(24, 1, True)
     (folder / "snapshots" / ".dropping-tick-000000000004").mkdir()
-    region_at(Store.open(folder), 8)
+    restore_region(Store.open(folder), 8)
     assert half.exists()
-    Store(folder).tidy()
+    Store(folder).remove_unfinished()
     assert [path.name[:4] for path in (folder / "snapshots").iterdir()] == ["tick"] * 4
 
 
@@ -136,13 +136,13 @@ def test_a_run_without_any_good_snapshot_says_how_to_begin_anew(folder):
     for tick in Store(folder).ticks():
         (Store(folder).path(tick) / snapshot.MANIFEST).unlink()
     store = Store.open(folder)
-    for read in (lambda: region_at(store), lambda: newest_good(store, described_world(store))):
+    for read in (lambda: restore_region(store), lambda: newest_good(store, read_run_world(store))):
         with pytest.raises(RunError, match=r"umwelt launch .*world\.toml"):
             read()
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(RunError, match="is no run"):
+    with pytest.raises(RunError, match="is not a run"):
         Store.open(tmp_path)
 
 
@@ -156,15 +156,15 @@ def test_a_full_disk_is_one_line_and_the_last_snapshot_stays_whole(folder, monke
         with pytest.raises(RunError, match=r"the disk is full: make room, then go on .* umwelt resume"):
             walk.save()
         monkeypatch.undo()
-    assert region_at(Store.open(folder))[1].tick == 20
+    assert restore_region(Store.open(folder))[1].tick == 20
 
 
 def test_any_tick_that_was_reached_can_be_reached_again(folder):
     journal = Journal.reading(Store.open(folder).journal)
-    digests = journal.digests()
+    digests = journal.history.digests()
     journal.close()
     for tick in (0, 8, 16, 20):
-        _, region, _ = region_at(Store.open(folder), tick)
+        _, region, _ = restore_region(Store.open(folder), tick)
         assert audit.digest(region) == digests[tick]
 
 
@@ -187,7 +187,7 @@ def fill(aside: Path, walk: Walk, kept: bool, epoch: int, controls: Controls | N
     region, world = walk.region, walk.world
     part = snapshot.write_part(aside, region.cut(region.owned), region.torus, audit.digest(region), kept)
     seals, layout = snapshot.write_constants(aside, region.constants), world.laws.layout(world)
-    return snapshot.describe(
+    return snapshot.make_manifest(
         world.name,
         world.text,
         layout,
@@ -222,7 +222,7 @@ def test_the_newest_two_marks_stay_and_runs_go_on_from_them(folder):
         assert again.tick == 25 and again.digest() == walk.digest()
         again.store.discard_marks()
     assert names(again.store) == [f"tick-{tick:012d}" for tick in (0, 8, 16, 20)]
-    assert region_at(walk.store)[1].tick == 20
+    assert restore_region(walk.store)[1].tick == 20
 
 
 def test_a_damaged_mark_is_passed_over_for_what_is_older(folder):
@@ -235,7 +235,7 @@ def test_a_damaged_mark_is_passed_over_for_what_is_older(folder):
         with walking(folder) as again:
             assert again.tick == 21 and "mark-000000000022: damaged" in again.passed_over[0]
         take(walk.store, walk, False)
-    assert region_at(walk.store)[1].tick == 22 and not [name for name in names(walk.store) if "damaged" in name]
+    assert restore_region(walk.store)[1].tick == 22 and not [name for name in names(walk.store) if "damaged" in name]
 
 
 def test_a_mark_under_the_name_of_a_kept_snapshot_is_not_believed(folder):
@@ -278,7 +278,7 @@ def test_a_snapshot_begun_again_begins_empty_and_parts_missing_are_named(folder)
     shutil.rmtree(aside / "part-0-0")
     with pytest.raises(SnapshotError, match="part-0-0 is missing"):
         store.complete(aside, manifest)
-    assert region_at(store)[1].tick == 20
+    assert restore_region(store)[1].tick == 20
 
 
 def test_a_tick_reached_again_with_other_commands_has_another_snapshot(folder):
@@ -289,14 +289,14 @@ def test_a_tick_reached_again_with_other_commands_has_another_snapshot(folder):
         changed = Controls({"rot": 3})
         take(walk.store, walk, True, 3, changed)
     assert (folder / "snapshots" / "tick-000000000020.other").is_dir()
-    _, region, _ = region_at(walk.store)
+    _, region, _ = restore_region(walk.store)
     assert region.tick == 20 and region.controls == changed
 
 
 def test_names_of_snapshots_are_read_as_they_are_written():
     for entry in (Entry(0, True), Entry(123, False), Entry((1 << 29) - 1, True)):
-        assert Entry.named(entry.name) == entry
-        assert Entry.begun(entry.aside(17)) == (entry, 17)
+        assert Entry.parse(entry.name) == entry
+        assert Entry.parse_unfinished(entry.unfinished_name(17)) == (entry, 17)
     for name in (
         "tick-12",
         "mark-00000000000x",
@@ -304,7 +304,7 @@ def test_names_of_snapshots_are_read_as_they_are_written():
         "tick-000000000001.damaged",
         "tick-٠٠٠٠٠٠٠٠٠٠٠٠",
     ):
-        assert Entry.named(name) is None and Entry.begun(f"{snapshot.ASIDE}{name}-e1") is None
+        assert Entry.parse(name) is None and Entry.parse_unfinished(f"{snapshot.UNFINISHED}{name}-e1") is None
     for name in (".writing-tick-000000000001", ".writing-tick-000000000001-e", ".writing-tick-000000000001-e-1"):
-        assert Entry.begun(name) is None
+        assert Entry.parse_unfinished(name) is None
     assert max(Entry(5, True), Entry(5, False), Entry(4, True)) == Entry(5, True)

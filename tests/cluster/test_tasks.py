@@ -7,34 +7,34 @@ import numpy as np
 import pytest
 
 from umwelt.cluster.tasks import registry
-from umwelt.cluster.tasks.node_worker import Bench
-from umwelt.cluster.tasks.registry import packed, packed_arguments, packed_list, task_named, unpacked
-from umwelt.cluster.tasks.worker import Errand
+from umwelt.cluster.tasks.node_worker import NodeWorker
+from umwelt.cluster.tasks.registry import find_task, pack, pack_arguments, pack_list, unpack
+from umwelt.cluster.tasks.worker import TaskCall
 from umwelt.sandbox.errors import RunError, UmweltError
 
 
 def test_values_come_out_as_they_went_in():
     value = {"a": [1, -2.5, None, True, "x", b"\0"], "b": {"c": (1 << 64) - 1}}
-    assert unpacked(packed(value)) == value
+    assert unpack(pack(value)) == value
     arrays = [np.arange(6).reshape(2, 3).astype(dtype) for dtype in ("u1", "i8", ">i4", "f4", "bool")]
-    for array, found in zip(arrays, unpacked(packed(arrays)), strict=True):
+    for array, found in zip(arrays, unpack(pack(arrays)), strict=True):
         assert np.array_equal(array, found) and found.dtype == array.dtype.newbyteorder("<")
-    assert unpacked(packed(np.int16(7))) == 7 and unpacked(packed_list([packed(1), packed("b")])) == [1, "b"]
+    assert unpack(pack(np.int16(7))) == 7 and unpack(pack_list([pack(1), pack("b")])) == [1, "b"]
 
 
 @pytest.mark.parametrize("value", [{1: print}, object(), np.array(["a"]), np.array([object()]), 1 << 80, lambda: 1])
 def test_what_cannot_travel_is_refused_in_one_line(value):
-    with pytest.raises(RunError, match="cannot travel") as refused:
-        packed([value])
+    with pytest.raises(RunError, match="cannot be sent") as refused:
+        pack([value])
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\xc1", b"\x91" * 5000, b"\xc7\x05\x01hello", b"\xc7\x01\x07x", b"\xd9\x05ab", packed(1) + b"x"]
+    "content", [b"", b"\xc1", b"\x91" * 5000, b"\xc7\x05\x01hello", b"\xc7\x01\x07x", b"\xd9\x05ab", pack(1) + b"x"]
 )
 def test_bytes_that_are_no_value_are_refused(content):
-    with pytest.raises(RunError, match="a value that is none"):
-        unpacked(content)
+    with pytest.raises(RunError, match="a malformed value"):
+        unpack(content)
 
 
 @pytest.mark.parametrize(
@@ -52,28 +52,33 @@ def test_bytes_that_are_no_value_are_refused(content):
 def test_arrays_that_are_none_are_refused(dtype, shape, values):
     forged = msgspec.msgpack.encode(msgspec.msgpack.Ext(1, msgspec.msgpack.encode([dtype, shape, values])))
     with pytest.raises(RunError):
-        unpacked(forged)
+        unpack(forged)
 
 
 def test_a_task_of_one_s_own_is_known_by_its_entry_point():
-    assert task_named("own.add")(3, 4) == 7
-    assert unpacked(task_named("own.add").run(packed_arguments("own.add", [3], {"other": 4}))) == 7
+    assert find_task("own.add")(3, 4) == 7
+    assert unpack(find_task("own.add").run(pack_arguments("own.add", [3], {"other": 4}))) == 7
 
 
 @pytest.mark.parametrize(
     ("name", "line"),
-    [("own.ad", 'did you mean "own.add"'), ("os:system", "no task"), ("own.none", "is no task"), ("a\nb", "no task")],
+    [
+        ("own.ad", 'did you mean "own.add"'),
+        ("os:system", "no task"),
+        ("own.none", "is not a task"),
+        ("a\nb", "no task"),
+    ],
 )
 def test_only_tasks_are_found_and_only_by_their_names(name, line):
     with pytest.raises(UmweltError, match=line) as refused:
-        task_named(name)
+        find_task(name)
     assert "\n" not in str(refused.value)
 
 
 def test_a_name_of_the_house_cannot_be_taken(monkeypatch):
-    monkeypatch.setitem(registry.HOUSE, "own.add", "umwelt.cluster.tasks.builtin:spin")
+    monkeypatch.setitem(registry.BUILTIN, "own.add", "umwelt.cluster.tasks.builtin:spin")
     registry.known_tasks.cache_clear()
-    assert task_named("own.add").name == "spin"
+    assert find_task("own.add").name == "spin"
 
 
 @pytest.mark.parametrize(
@@ -88,29 +93,29 @@ def test_a_name_of_the_house_cannot_be_taken(monkeypatch):
 )
 def test_arguments_that_do_not_fit_are_refused_in_one_line(given, named, line):
     with pytest.raises(RunError, match=line) as refused:
-        task_named("own.add").run(packed_arguments("own.add", given, named))
+        find_task("own.add").run(pack_arguments("own.add", given, named))
     assert 'task "own.add"' in str(refused.value) and "give one: int, other: int = 0" in str(refused.value)
 
 
 @pytest.mark.parametrize("content", [[], [1, 2], [[1]], [[1], {2: 3}], {"a": 1}, None])
 def test_arguments_that_are_none_are_refused_in_one_line(content):
-    with pytest.raises(RunError, match="arguments that are none"):
-        task_named("own.add").run(packed(content))
+    with pytest.raises(RunError, match="malformed arguments"):
+        find_task("own.add").run(pack(content))
 
 
 def test_too_long_arguments_do_not_travel():
     with pytest.raises(RunError, match="KiB at most"):
-        packed_arguments("own.outer", [np.zeros(1 << 18)], {})
+        pack_arguments("own.outer", [np.zeros(1 << 18)], {})
 
 
 def test_what_goes_wrong_in_a_task_is_one_line():
     with pytest.raises(RunError, match=r'task "own\.outer": ') as refused:
-        task_named("own.outer").run(packed_arguments("own.outer", [{"a": 1}], {}))
+        find_task("own.outer").run(pack_arguments("own.outer", [{"a": 1}], {}))
     assert "\n" not in str(refused.value)
 
 
-def test_a_bench_does_one_after_another_ends_what_takes_too_long_and_goes_on():
-    bench, found = Bench("here"), []
+def test_a_worker_does_one_after_another_ends_what_takes_too_long_and_goes_on():
+    worker, found = NodeWorker("here"), []
     try:
         for ticket, name, given in (
             ("a", "own.add", [1]),
@@ -119,16 +124,16 @@ def test_a_bench_does_one_after_another_ends_what_takes_too_long_and_goes_on():
             ("d", "own.nobody", []),
             ("e", "own.add", [2]),
         ):
-            bench.begin(ticket, Errand(name, packed_arguments(name, given, {})), 0.3 if ticket == "b" else 30.0)
-        bench.begin("f", Errand("own.forever", packed_arguments("own.forever", [], {})), 30.0)
-        bench.halt("f")
+            worker.begin(ticket, TaskCall(name, pack_arguments(name, given, {})), 0.3 if ticket == "b" else 30.0)
+        worker.begin("f", TaskCall("own.forever", pack_arguments("own.forever", [], {})), 30.0)
+        worker.cancel("f")
         end_s = time.monotonic() + 60
-        while bench.busy and time.monotonic() < end_s:
-            found += bench.turn()
+        while worker.is_busy and time.monotonic() < end_s:
+            found += worker.turn()
             time.sleep(0.005)
     finally:
-        bench.close()
+        worker.close()
     assert [done.ticket for done in found] == ["a", "b", "c", "d", "e"]
-    assert [unpacked(found[at].found) for at in (0, 4)] == [1, 2]
+    assert [unpack(found[at].result) for at in (0, 4)] == [1, 2]
     assert 'task "own.forever" on here was ended after 0.3 s' in found[1].line and not found[1].again
     assert "1024 KiB at most" in found[2].line and "no task" in found[3].line

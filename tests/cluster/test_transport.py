@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 import zmq
 
-from umwelt.cluster.wire.keys import Keys, make_keys, written
+from umwelt.cluster.wire.keys import Keys, key_to_hex, make_keys
 from umwelt.cluster.wire.loopback import Faults, Network
 from umwelt.cluster.wire.transport import Limits, ZmqTransport, check_address
 from umwelt.sandbox.errors import RunError
@@ -478,7 +478,7 @@ def test_nodes_without_the_worlds_secret_have_doors_too(keyring, tmp_path):
         assert b.receive(5) == (a.address.encode(), "node", [b"halo"], True)
         assert sent(a, b.address, [b"halo"]) and b.receive(5).role == "node"
         assert not sent(c, a.address, [b"halo"], within_s=0.5)
-        stranger = f"{b.address}#{written(zmq.curve_keypair()[0])}"
+        stranger = f"{b.address}#{key_to_hex(zmq.curve_keypair()[0])}"
         assert b.send(stranger, [b"x"]) is False and b.dropped["address with an unknown key"] == 1
         assert a.receive(0) is None
 

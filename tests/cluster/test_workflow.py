@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from carving import golden
@@ -14,14 +15,14 @@ from simulation import undisturbed
 from together import gone
 from town import Town, attended
 
-from umwelt.agents.species.behaviour import own_values
+from umwelt.agents.species.column_access import read_column
 from umwelt.client.connection.api import connect, connect_async
-from umwelt.client.connection.flows import WorldFlow
+from umwelt.client.connection.workflows import WorldFlow
 from umwelt.cluster.gateway.task_requests import MAX_TASKS_OF_ONE
-from umwelt.cluster.tasks.registry import packed_arguments
+from umwelt.cluster.tasks.registry import pack_arguments
 from umwelt.cluster.view.queries import Count
 from umwelt.cluster.wire.keys import Keys, make_keys
-from umwelt.cluster.wire.viewer_protocol import Task
+from umwelt.cluster.wire.viewer_protocol import Query, Task
 from umwelt.sandbox.errors import RunError
 
 HEIGHT, WIDTH = 96, 80  # as conftest.py has them
@@ -73,7 +74,7 @@ def test_arrays_go_in_and_come_out(world):
 
 def test_all_parts_of_an_answer_are_of_one_tick_while_the_world_runs(town, world):
     for _ in range(5):
-        counted = world._ask(Count(), lambda reply: reply)
+        counted = world.link.ask(lambda ticket: Query(ticket, msgspec.json.encode(Count()))).result(20)
         assert counted.content["ticks"] == [counted.tick]
     assert town.tick() > 5
 
@@ -96,7 +97,7 @@ def test_an_answer_of_nodes_that_run_is_that_of_the_world_in_one_piece_at_its_ti
         if "values" in one:
             grazers = rows[beings["species"][rows] == world.species.index("grazer")]
             bins = np.zeros((8, 8), np.int64)
-            np.add.at(bins, tuple(own_values(region, beings, f"{axis}_fixed", grazers) >> 13 for axis in "yx"), 1)
+            np.add.at(bins, tuple(read_column(region, beings, f"{axis}_fixed", grazers) >> 13 for axis in "yx"), 1)
             assert np.array_equal(one["values"], bins)
             continue
         counts = np.bincount(beings["species"][rows], minlength=len(world.species))
@@ -182,17 +183,17 @@ def test_queries_can_be_awaited_side_by_side(town):
 WRONG = [
     (("own.nothing",), {}, "no task"),
     (("os:system", "true"), {}, "no task"),
-    (("own.none",), {}, "is no task"),
+    (("own.none",), {}, "is not a task"),
     (("own.fail", 3), {}, "3: cannot be"),
     (("own.add", "x"), {}, "Expected `int`"),
     (("own.large", 2 << 20), {}, "1024 KiB at most"),
     (("own.outer", np.zeros(1 << 18)), {}, "256 KiB at most"),
     (("experiment.run", {}), {}, "use umwelt experiment"),
-    (("duel.run", []), {}, "not done from afar"),
+    (("duel.run", []), {}, "does not run on a remote world"),
     (("own.add", 1), {"within_s": 1e9}, "up to 600 s"),
     (("own.add", 1), {"near": (1,)}, "give y and x"),
     (("census",), {}, "works on data"),
-    (("own.add", print), {}, "cannot travel"),
+    (("own.add", print), {}, "cannot be sent"),
 ]
 
 
@@ -238,7 +239,7 @@ def test_what_a_workflow_had_under_way_when_it_failed_is_let_go(town, world):
     with pytest.raises(RunError, match="1: cannot be"):
         world.workflow(failing)
     end_s = time.monotonic() + 5
-    while (left := town.do(lambda: len(town.gateway.tasking.placing))) and time.monotonic() < end_s:
+    while (left := town.do(lambda: len(town.gateway.tasks.scheduler))) and time.monotonic() < end_s:
         time.sleep(0.05)
     assert left == 0 and world.task("own.add", 1, 1) == 2  # the processes are free again
 
@@ -246,23 +247,23 @@ def test_what_a_workflow_had_under_way_when_it_failed_is_let_go(town, world):
 def test_the_tasks_of_a_viewer_that_leaves_are_let_go(town, world):
     with connect(town.address) as other:
         for number in range(30):
-            other._core.do(_slow_task(number))
+            other.link.do(_slow_task(number))
         end_s = time.monotonic() + 5
-        while not town.do(lambda: len(town.gateway.tasking.placing)) and time.monotonic() < end_s:
+        while not town.do(lambda: len(town.gateway.tasks.scheduler)) and time.monotonic() < end_s:
             time.sleep(0.02)
     end_s = time.monotonic() + 5
-    while (left := town.do(lambda: len(town.gateway.tasking.placing))) and time.monotonic() < end_s:
+    while (left := town.do(lambda: len(town.gateway.tasks.scheduler))) and time.monotonic() < end_s:
         time.sleep(0.05)
     assert left == 0
 
 
 def _slow_task(number: int) -> Task:
-    return Task(f"slow-{number}", "own.slow", packed_arguments("own.slow", [30.0, number], {}), within_s=60.0)
+    return Task(f"slow-{number}", "own.slow", pack_arguments("own.slow", [30.0, number], {}), within_s=60.0)
 
 
 def test_a_viewer_s_tasks_are_bounded(town, world):
     with connect(town.address) as other:
-        asked = [other._core.do(_slow_task(number)) for number in range(MAX_TASKS_OF_ONE + 20)]
+        asked = [other.link.do(_slow_task(number)) for number in range(MAX_TASKS_OF_ONE + 20)]
         with pytest.raises(RunError, match="too many tasks at once"):
             asked[-1].result(10)
         assert sum(one.done() for one in asked) == 20
@@ -282,7 +283,7 @@ def test_spectators_may_ask_what_changes_nothing_and_have_no_tasks_of_their_own_
     with Town(golden(64, 64), 2, tmp_path / "keys", tick_s=0.02) as town, connect(town.address, spectator) as world:
         assert world.role == "spectator"
         assert world.census()["species"] and world.heatmap()["values"].sum() > 0
-        with pytest.raises(RunError, match=r"a spectator may ask for census.* alone"):
+        with pytest.raises(RunError, match=r"a spectator may ask for census.* only"):
             world.task("spin", 5)
 
 

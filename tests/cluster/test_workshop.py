@@ -5,9 +5,9 @@ import multiprocessing
 
 import pytest
 
-from umwelt.cluster.tasks.pool import Workshop
-from umwelt.cluster.tasks.registry import packed, unpacked
-from umwelt.cluster.tasks.worker import Heard
+from umwelt.cluster.tasks.pool import WorkerPool
+from umwelt.cluster.tasks.registry import pack, unpack
+from umwelt.cluster.tasks.worker import WorkerReport
 from umwelt.sandbox.errors import RunError
 
 
@@ -26,8 +26,8 @@ def test_tasks_are_done_side_by_side_and_come_out_in_order():
     async def many(flow):
         return await flow.map("own.add", range(9)), set(await flow.gather(flow.run("own.where") for _ in range(9)))
 
-    with Workshop(2) as shop:
-        found, processes = shop.carry_out(many)
+    with WorkerPool(2) as pool:
+        found, processes = pool.run_workflow(many)
     assert found == list(range(9)) and 1 <= len(processes) <= 2
 
 
@@ -43,8 +43,8 @@ def test_what_goes_wrong_is_one_line_and_ends_what_is_under_way(name, line):
     async def beside(flow):
         await flow.gather([flow.run("own.forever"), flow.run(name, 7)])
 
-    with pytest.raises(RunError, match=line) as raised, Workshop(2) as shop:
-        shop.carry_out(beside)
+    with pytest.raises(RunError, match=line) as raised, WorkerPool(2) as pool:
+        pool.run_workflow(beside)
     assert "\n" not in str(raised.value)
 
 
@@ -54,26 +54,26 @@ def test_who_is_let_go_ends_and_the_workshop_goes_on():
             await asyncio.wait_for(flow.run("own.forever"), 1.0)
         return await flow.map("own.add", range(4))
 
-    with Workshop(1) as shop:
-        assert shop.carry_out(hasty) == list(range(4))
+    with WorkerPool(1) as pool:
+        assert pool.run_workflow(hasty) == list(range(4))
 
 
 class Mortal:
     """Dies of its first tasks, as often as is wished; so often it has `died`."""
 
-    kind, lives, died = "a mortal", 3, 0
+    kind, max_deaths, died = "a mortal", 3, 0
 
     def __init__(self, deaths):
         self.deaths, self.ended = deaths, False
 
-    def begin(self, errand):
-        self.errand = errand
+    def begin(self, call):
+        self.call = call
 
-    def hear(self):
+    def receive(self):
         if type(self).died < self.deaths:
             type(self).died += 1
             raise EOFError("struck")
-        return Heard(done=True, found=packed(unpacked(self.errand.arguments)[0][0]))
+        return WorkerReport(is_done=True, result=pack(unpack(self.call.arguments)[0][0]))
 
     def end(self):
         self.ended = True
@@ -88,11 +88,11 @@ def test_a_task_whose_worker_dies_is_given_to_another_but_not_for_ever(deaths):
         return hired[-1]
 
     Mortal.died = 0
-    with Workshop(1, hire) as shop:
-        if deaths < Mortal.lives:
-            assert shop.carry_out(run, "own.add", 5) == 5
+    with WorkerPool(1, hire) as pool:
+        if deaths < Mortal.max_deaths:
+            assert pool.run_workflow(run, "own.add", 5) == 5
         else:
             line = r"a mortal ended before its run was done, 3 times \(struck\): free some memory, and try again"
             with pytest.raises(RunError, match=line):
-                shop.carry_out(run, "own.add", 5)
-    assert len(hired) == min(deaths + 1, Mortal.lives) and all(one.ended for one in hired)
+                pool.run_workflow(run, "own.add", 5)
+    assert len(hired) == min(deaths + 1, Mortal.max_deaths) and all(one.ended for one in hired)

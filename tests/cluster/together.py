@@ -19,13 +19,13 @@ from typing import Any
 
 from simulation import undisturbed
 
-from umwelt.agents.commands import deeds
+from umwelt.agents import commands
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.launch.local import Engine, Plan, begin_run
-from umwelt.cluster.process import lives
+from umwelt.cluster.process import is_alive
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.store import Entry, Store
-from umwelt.cluster.wire.protocol import Settled, Submit, decode, encode
+from umwelt.cluster.wire.protocol import SubmitCommands, TicketResult, decode, encode
 from umwelt.cluster.wire.transport import ZmqTransport
 
 WITHIN_S = 120.0
@@ -38,14 +38,14 @@ class Person:
 
     def __init__(self, address: str):
         self.address = address
-        self.settled: dict[str, Settled] = {}
-        self._unanswered: dict[str, Submit] = {}
+        self.settled: dict[str, TicketResult] = {}
+        self._unanswered: dict[str, SubmitCommands] = {}
         self._transport = ZmqTransport(b"", role="keeper")
         self._said_s = 0.0
 
     def submit(self, ticket: str, contents: Sequence[Any], tick: int = -1) -> None:
-        """Ask for deeds, together under one ticket."""
-        self._unanswered[ticket] = Submit(ticket, [deeds.written(content) for content in contents], tick)
+        """Ask for commands, together under one ticket."""
+        self._unanswered[ticket] = SubmitCommands(ticket, [commands.encode(content) for content in contents], tick)
         self._said_s = 0.0
 
     def turn(self) -> None:
@@ -56,7 +56,7 @@ class Person:
                 self._transport.send(self.address, encode(submit))
         while (incoming := self._transport.receive(0.0)) is not None:
             message, _ = decode(incoming.frames)
-            if isinstance(message, Settled):
+            if isinstance(message, TicketResult):
                 self.settled[message.ticket] = message
                 self._unanswered.pop(message.ticket, None)
 
@@ -87,8 +87,8 @@ class Together:
         except BaseException:
             self.engine.close()
             raise
-        assert self.engine.line is not None
-        self.line = self.engine.line
+        assert self.engine.coordinator is not None
+        self.line = self.engine.coordinator
         self.person = Person(self.line.address)
 
     def __enter__(self) -> "Together":
@@ -129,13 +129,13 @@ class Together:
     def said(self) -> str:
         """What the directory and the engine have said, and the processes' logs."""
         logs = [f"{path.name}: {path.read_text()}" for path in sorted((self.store.folder / "logs").glob("*.log"))]
-        return "\n".join([str(self.status)[:2000], *self.engine.said, *logs])
+        return "\n".join([str(self.status)[:2000], *self.engine.messages, *logs])
 
     # --- time
 
     def turn(self) -> None:
         """A little while."""
-        if self.engine.turn(0.01):
+        if self.engine.poll(0.01):
             self.seen.append((time.monotonic(), self.tick))
         assert self.person is not None
         self.person.turn()
@@ -148,7 +148,7 @@ class Together:
             if not_beyond is not None and self.tick >= not_beyond and not held:
                 held = True
                 self.line.order("pause")
-            assert not self.engine.resting, f"the world rests already\n{self.said}"
+            assert not self.engine.finished, f"the world rests already\n{self.said}"
             assert time.monotonic() < end_s, f"it did not come\n{self.said}"
         if held:
             self.line.order("go")
@@ -160,7 +160,7 @@ class Together:
     def rest(self, within_s: float = WITHIN_S) -> None:
         """Until the last tick is reached and saved, and all processes have ended."""
         end_s = time.monotonic() + within_s
-        while not self.engine.resting:
+        while not self.engine.finished:
             self.turn()
             assert time.monotonic() < end_s, f"the world does not come to rest\n{self.said}"
 
@@ -199,19 +199,19 @@ class Together:
     # --- afterwards
 
     def assert_undisturbed(self, last_tick: int) -> dict[int, int]:
-        """Each journalled digest is the undisturbed world's with the same deeds, and what was acknowledged is there.
+        """Each journalled digest is the undisturbed world's with the same commands, and what was acknowledged is there.
 
         Gives the undisturbed world's digests.
         """
         digests, found = journalled(self.store)
-        alone = digests_alone(self.world, last_tick, tuple(deed for _, deed in found))
+        alone = digests_alone(self.world, last_tick, tuple(command for _, command in found))
         assert last_tick in digests
         assert {tick: digest for tick, digest in digests.items() if alone[tick] != digest} == {}
         manifest = self.store.manifest(Entry(last_tick, True))
         assert int(manifest.digest, 16) == alone[last_tick]
         first: dict[str, Any] = {}
-        for ticket, deed in found:
-            first.setdefault(ticket, deed)
+        for ticket, command in found:
+            first.setdefault(ticket, command)
         assert self.person is not None
         for ticket, settled in self.person.settled.items():
             assert not settled.line, settled.line
@@ -223,7 +223,7 @@ _alone: dict[tuple, dict[int, int]] = {}
 
 
 def digests_alone(world: WorldFile, last_tick: int, due: tuple[Any, ...]) -> dict[int, int]:
-    """Every digest of a world that nobody disturbs, with deeds."""
+    """Every digest of a world that nobody disturbs, with commands."""
     known = (world.text, last_tick, due)
     if known not in _alone:
         _alone[known] = undisturbed(world, last_tick, due)[0]
@@ -231,10 +231,10 @@ def digests_alone(world: WorldFile, last_tick: int, due: tuple[Any, ...]) -> dic
 
 
 def journalled(store: Store) -> tuple[dict[int, int], list[tuple[str, Any]]]:
-    """Digests by tick, and deeds with their tickets, of a run that rests."""
+    """Digests by tick, and commands with their tickets, of a run that rests."""
     journal = Journal.reading(store.journal)
     try:
-        return journal.digests(), list(journal.deeds())
+        return journal.history.digests(), list(journal.history.commands())
     finally:
         journal.close()
 
@@ -242,9 +242,9 @@ def journalled(store: Store) -> tuple[dict[int, int], list[tuple[str, Any]]]:
 def gone(pids: Sequence[int], within_s: float) -> bool:
     """Whether processes have ended by themselves within a time."""
     end_s = time.monotonic() + within_s
-    while any(lives(pid) for pid in pids) and time.monotonic() < end_s:
+    while any(is_alive(pid) for pid in pids) and time.monotonic() < end_s:
         time.sleep(0.05)
-    return not any(lives(pid) for pid in pids)
+    return not any(is_alive(pid) for pid in pids)
 
 
 def main() -> None:
@@ -252,8 +252,8 @@ def main() -> None:
     engine = Engine(Store.open(Path(sys.argv[1])), Plan(nodes=int(sys.argv[2]), gateway=False, mark_s=0.3))
     try:
         engine.start()
-        while not engine.resting:
-            engine.turn(0.05)
+        while not engine.finished:
+            engine.poll(0.05)
     finally:
         engine.close()
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from umwelt.sandbox.columns import Column, Schema
 from umwelt.sandbox.errors import LawError
-from umwelt.sandbox.region import Field, Rectangle, Region, Torus, hand_over, images
+from umwelt.sandbox.region import Field, Rectangle, Region, Torus, exchange_halos, images
 
 THINGS = Schema("things", 1, (Column("mark", "int32"),))
 FIELDS = (Field("stuff", "int32", parts=("a", "b")), Field("ground", "int16"))
@@ -42,7 +42,7 @@ def test_halos_hold_every_periodic_image_exactly(height, width, halo, y_cut, x_c
     parts = [Rectangle(0, 0, y_cut, width), Rectangle(y_cut, x_cut, height - y_cut, width - x_cut)]
     parts.append(Rectangle(y_cut, width, height - y_cut, x_cut))
     regions = [filled(torus, part, halo, beings) for part in parts]
-    hand_over(regions)
+    exchange_halos(regions)
     for region in regions:
         y, x = np.indices(region["a"].shape)
         y, x = y + region.window.y, x + region.window.x

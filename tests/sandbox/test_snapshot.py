@@ -13,11 +13,12 @@ import zarr
 from carving import carved, carved_anew, golden, ninths, quarters, torus_of, whole, whole_digest
 from small import small_world
 
-from umwelt.agents.open_world import begin, opened
+from umwelt.agents.open_world import begin, open_region
 from umwelt.sandbox import audit, snapshot
-from umwelt.sandbox.controls import Controls
+from umwelt.sandbox.controls import Controls, Override
 from umwelt.sandbox.errors import SnapshotError
 from umwelt.sandbox.region import Rectangle, Region, Torus
+from umwelt.sandbox.snapshot import reader, writer
 from umwelt.sandbox.step import advance
 
 
@@ -43,7 +44,7 @@ def test_save_load_continue_gives_the_digest_of_the_run_that_never_stopped(tmp_p
     straight = begin(world)
     advance(straight, world.laws, tick)
     kept = snapshot.load(saved(tmp_path / "s", straight, world), world.laws.layout(world))
-    again = opened(world, kept.pieces, kept.constants, kept.manifest.tick)
+    again = open_region(world, kept.pieces, kept.constants, kept.manifest.tick)
     assert audit.digest(again) == audit.digest(straight)
     for _ in range(4):
         advance(straight, world.laws, 5)
@@ -70,10 +71,10 @@ def test_derived_columns_are_left_out_and_constants_kept(tmp_path, world, region
 
 def test_positions_are_the_worlds_own_wherever_the_region_lies(tmp_path, world, region):
     whole = begin(world)
-    shifted = opened(world, [whole.cut(whole.owned)], whole.constants, 0, owned=Rectangle(-7, 30, 40, 48))
+    shifted = open_region(world, [whole.cut(whole.owned)], whole.constants, 0, owned=Rectangle(-7, 30, 40, 48))
     kept = snapshot.load(saved(tmp_path / "s", shifted, world), world.laws.layout(world))
     assert kept.manifest.parts[0]["rectangle"] == [33, 30, 40, 48]
-    again = opened(world, kept.pieces, kept.constants, 0)
+    again = open_region(world, kept.pieces, kept.constants, 0)
     assert audit.digest(again) == audit.digest(whole)
 
 
@@ -82,7 +83,7 @@ def test_a_world_without_any_beings_is_saved_too(tmp_path):
     region = begin(world)
     kept = snapshot.load(saved(tmp_path / "s", region, world), world.laws.layout(world))
     assert all(len(rows["id"]) == 0 for rows in kept.pieces[0].tables.values())
-    advance(opened(world, kept.pieces, kept.constants, 0), world.laws, 2)
+    advance(open_region(world, kept.pieces, kept.constants, 0), world.laws, 2)
 
 
 def biggest_chunk(path: Path, under: str) -> Path:
@@ -110,10 +111,12 @@ def test_a_manifest_that_is_missing_cut_or_of_another_schema_is_refused(tmp_path
     manifest = path / snapshot.MANIFEST
     whole = manifest.read_text("utf-8")
     manifest.write_text(whole[: len(whole) // 2], "utf-8")
-    with pytest.raises(SnapshotError, match="half written"):
+    with pytest.raises(SnapshotError, match="unfinished"):
         snapshot.load(path)
-    manifest.write_text(json.dumps(json.loads(whole) | {"schema": 99}), "utf-8")
-    with pytest.raises(SnapshotError, match="schema 99"):
+    manifest.write_text(json.dumps(json.loads(whole) | {"format": 99}), "utf-8")
+    with pytest.raises(
+        SnapshotError, match=f"snapshot format 99, this Umwelt reads format {snapshot.FORMAT_VERSION}: use the Umwelt"
+    ):
         snapshot.load(path)
     manifest.unlink()
     with pytest.raises(SnapshotError, match=str(path)):
@@ -154,7 +157,7 @@ def regions(world_in_parts):
     advance(source, world_in_parts.laws, 3)
     made = carved(source, world_in_parts, quarters(torus_of(world_in_parts)), 1)
     for region in made:
-        region.controls = Controls({"rot": 7}, {12: (1, -2)})
+        region.controls = Controls({"rot": 7}, {12: {"drive": Override((1, -2))}})
     return made
 
 
@@ -164,14 +167,14 @@ def part_of(aside: Path, region: Region, compressed: bool) -> dict:
 
 def described(world, regions, parts, kept: bool) -> snapshot.Manifest:
     first = regions[0]
-    return snapshot.describe(
+    return snapshot.make_manifest(
         "golden",
         world.text,
         world.laws.layout(world),
         first.torus,
         first.seed,
         first.tick,
-        snapshot.seals_of(first.constants),
+        snapshot.hash_constants(first.constants),
         parts,
         {"births": 5, "deaths": 2},
         first.controls,
@@ -182,7 +185,7 @@ def described(world, regions, parts, kept: bool) -> snapshot.Manifest:
 
 def written(folder: Path, world, regions, kept: bool) -> Path:
     """A snapshot of regions, each of which wrote its part."""
-    aside, path = folder / f"{snapshot.ASIDE}x", folder / "snapshot"
+    aside, path = folder / f"{snapshot.UNFINISHED}x", folder / "snapshot"
     aside.mkdir()
     snapshot.write_constants(aside, regions[0].constants)
     parts = [part_of(aside, region, kept) for region in reversed(regions)]
@@ -200,7 +203,7 @@ def test_parts_written_apart_are_loaded_as_one_world(path, world_in_parts, regio
     kept = snapshot.load(path, world_in_parts.laws.layout(world_in_parts))
     assert len(kept.pieces) == 4 and kept.controls == regions[0].controls
     assert (kept.manifest.tick, kept.manifest.epoch, kept.manifest.counts) == (3, 9, {"births": 5, "deaths": 2})
-    again = opened(world_in_parts, kept.pieces, kept.constants, 3)
+    again = open_region(world_in_parts, kept.pieces, kept.constants, 3)
     assert audit.digest(again) == whole_digest(regions)
     total = (whole_digest(regions) + regions[0].controls.digest()) & audit.DIGEST_MASK
     assert kept.manifest.digest == f"{total:016x}" != f"{whole_digest(regions):016x}"
@@ -218,7 +221,7 @@ def test_every_part_of_another_cut_is_loaded_from_the_parts_it_overlaps(path, wo
     read = []
     for region, rectangle in zip(expected, parts, strict=True):
         pieces = snapshot.load_parts(path, manifest, rectangle, torus, world_in_parts.laws.layout(world_in_parts))
-        again = opened(world_in_parts, pieces, constants, 3, owned=rectangle)
+        again = open_region(world_in_parts, pieces, constants, 3, owned=rectangle)
         assert audit.digest(again) == audit.digest(region)
         read.append(len(pieces))
     assert min(read) < 4
@@ -257,11 +260,15 @@ def test_torn_parts_are_never_taken_for_whole(path, under, how):
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("controls", {"rates": {"rot": 8}, "held": {"12": [1, -2]}}, "add up to another"),
-        ("controls", {"rates": [], "held": {}}, "half written"),
+        (
+            "controls",
+            {"rates": {"rot": 8}, "overrides": {"12": {"drive": {"drives": [1, -2], "end_tick": None}}}},
+            "not the sum",
+        ),
+        ("controls", {"rates": [], "overrides": {}}, "unfinished"),
         ("kept", 1, "kept"),
         ("epoch", None, "epoch"),
-        ("constants", {"../x": "00"}, "is no name"),
+        ("constants", {"../x": "00"}, "is not a valid name"),
         ("counts", {"births": 1, "deaths": -1}, "deaths"),
     ],
 )
@@ -294,7 +301,7 @@ def test_parts_that_cannot_be_are_refused(path, change):
     content = json.loads(manifest.read_text())
     content["parts"][0] |= change
     manifest.write_text(json.dumps(content))
-    with pytest.raises(SnapshotError, match="half written"):
+    with pytest.raises(SnapshotError, match="unfinished"):
         snapshot.read_manifest(path)
 
 
@@ -322,7 +329,7 @@ def test_a_part_finds_no_place_where_nobody_wants_it_or_one_is_there(tmp_path, r
     def full(folder, values):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(snapshot, "_put_plain", full)
+    monkeypatch.setattr(writer, "write_plain_array", full)
     with pytest.raises(OSError, match="No space left"):
         part_of(tmp_path, regions[1], False)
     assert sorted(tmp_path.rglob("*")) == before
@@ -339,7 +346,7 @@ def test_a_part_is_written_in_the_background_while_the_region_runs_on(tmp_path, 
     writer.join()
     seals = snapshot.write_constants(tmp_path, region.constants)
     layout, counts = world.laws.layout(world), {"births": 0, "deaths": 0}
-    manifest = snapshot.describe("", world.text, layout, region.torus, 5, 0, seals, entries, counts, Controls())
+    manifest = snapshot.make_manifest("", world.text, layout, region.torus, 5, 0, seals, entries, counts, Controls())
     snapshot.finish(tmp_path, tmp_path.parent / "done", manifest, durable=False)
     assert f"{digest:016x}" == snapshot.load(tmp_path.parent / "done").manifest.digest
 
@@ -353,15 +360,15 @@ def test_every_array_is_one_that_zarr_opens(path, regions):
         assert part["plants/id"].dtype == np.int64 and part["monsters/genome"].ndim == 2
     for dtype, shape in (("bool", (3,)), ("uint8", (2, 3)), ("int64", (0, 4)), ("uint64", (0,)), (">i4", (3,))):
         values = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
-        snapshot._put_plain(path / "more", values)
-        again = snapshot._read(path / "more")
+        writer.write_plain_array(path / "more", values)
+        again = reader.read_array(path / "more")
         assert np.array_equal(again, values) and again.dtype == values.dtype.newbyteorder("=")
         shutil.rmtree(path / "more")
 
 
 @pytest.mark.parametrize("block_cells", [1, 10, 32, 100])
 def test_density_counts_the_beings_of_each_block(path, regions, block_cells):
-    found = snapshot.density(path, snapshot.read_manifest(path), block_cells)
+    found = snapshot.count_beings(path, snapshot.read_manifest(path), block_cells)
     expected = np.zeros_like(found)
     for region in regions:
         for name in region.tables:
@@ -371,4 +378,4 @@ def test_density_counts_the_beings_of_each_block(path, regions, block_cells):
     assert np.array_equal(found, expected) and found.sum() > 100
     shutil.rmtree(path / "part-0-0" / "plants" / "x_fixed")
     with pytest.raises(SnapshotError, match="damaged"):
-        snapshot.density(path, snapshot.read_manifest(path), block_cells)
+        snapshot.count_beings(path, snapshot.read_manifest(path), block_cells)

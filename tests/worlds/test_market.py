@@ -29,8 +29,8 @@ from carving import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from umwelt.agents.measures import known
-from umwelt.agents.open_world import begin, opened, tick_zero
+from umwelt.agents.measures import without_nan
+from umwelt.agents.open_world import begin, generate_world, open_region
 from umwelt.agents.world_file import read_world
 from umwelt.sandbox.dice import draw, pair
 from umwelt.sandbox.errors import WorldFileError
@@ -74,7 +74,7 @@ def places(region):
 def placed(traders, described=None, **fields):
     """A world with nobody but these traders (`y`, `x` and columns), and these values all over its fields."""
     described = described or world(32, 32)
-    source = tick_zero(described)
+    source = generate_world(described)
     table = source.tables["traders"]
     table.keep(np.zeros(table.count, bool))
     for number, trader in enumerate(traders):
@@ -86,7 +86,7 @@ def placed(traders, described=None, **fields):
         source[name][:] = 0
     for name, value in fields.items():
         source[name][:] = value
-    return opened(described, [source.cut(source.owned)], source.constants, 0)
+    return open_region(described, [source.cut(source.owned)], source.constants, 0)
 
 
 def traded(region):
@@ -141,14 +141,14 @@ def test_thin_rectangles_in_a_crowd_agree_tick_by_tick(upright):
 def test_several_put_into_one_cell_come_out_alike_over_cuts_and_part():
     """People may put a being anywhere, with any numbers."""
     described = world(48, 64, 100)
-    source = tick_zero(described)
+    source = generate_world(described)
     table = source.tables["traders"]
     more = table.rows(np.repeat(np.arange(50), 3))
     more["id"] = more["id"] + (1 << 40) * (1 + np.arange(150) % 3)
     more["sugar_count"][:20], more["spice_count"][20:40] = (1 << 31) - 1, -5
     more["sugar_metabolism"][:40], more["vision_cells"][:60] = np.arange(40) * 700 - 14_000, np.arange(60) - 30
     table.append(150, more)
-    alone = [opened(described, [source.cut(source.owned)], source.constants, 0)]
+    alone = [open_region(described, [source.cut(source.owned)], source.constants, 0)]
     parts = carved(source, described, sixths(torus_of(described)), 1)
     for seed in range(12):
         run_together(alone, described, 1, 1)
@@ -200,7 +200,7 @@ def lived_in(seed):
 def disturbed(described, region, y, x, reach, seed):
     """The region with all that is further than `reach` from a window cell changed."""
     random = np.random.default_rng(seed)
-    loud = opened(described, [region.cut(region.owned)], region.constants, region.tick)
+    loud = open_region(described, [region.cut(region.owned)], region.constants, region.tick)
     loud.wrap()
     height, width = loud.window.height, loud.window.width
     far = np.maximum(np.abs(np.arange(height) - y)[:, None], np.abs(np.arange(width) - x)[None, :]) > reach
@@ -480,7 +480,7 @@ def test_who_has_spent_either_dies(name):
 
 
 def test_land_grows_back_by_one_up_to_what_it_bears():
-    region = tick_zero(world())
+    region = generate_world(world())
     for name in ("sugar", "spice"):
         assert (region[name] == region[f"{name}_capacity"]).all()
         assert np.bincount(region[name].ravel()).argmax() == 2 and set(np.unique(region[name])) == set(range(5))
@@ -505,7 +505,7 @@ def test_cells_remember_prices_and_forget_them():
     told = {tuple(at) for at in np.argwhere(region.owned_view("price")).tolist()}
     assert told == {(8, 7), (8, 8), (8, 9), (8, 10), (7, 8), (9, 8), (7, 9), (9, 9)}
     assert paid > 1024 and {int(region.owned_view("price")[at]) for at in told} == {paid}
-    assert known(market.prices(None, region)) == {"exchanges": 0}
+    assert without_nan(market.prices(None, region)) == {"exchanges": 0}
     region.tick += 1
     seen = market.prices(None, region)
     assert seen["exchanges"] > 1 and seen["log_price"] == pytest.approx(math.log(2) * paid / 1024, rel=0.2)
@@ -547,4 +547,4 @@ def test_without_trade_there_are_no_prices_and_fewer_live():
 )
 def test_wrong_settings_are_named(key, value, line):
     with pytest.raises(WorldFileError, match=line):
-        tick_zero(world(**{key: value}))
+        generate_world(world(**{key: value}))

@@ -20,11 +20,12 @@ from carving import (
 from small import walking
 
 from umwelt.agents.body.interface import SEED_IN_GROUND, SUBSTANCES
-from umwelt.agents.commands.deeds import Drop, Paint
+from umwelt.agents.commands.drop import Drop
+from umwelt.agents.commands.paint import Paint
 from umwelt.agents.earth.parameters import BUD_SUGAR_COUNT, BUD_TISSUE_COUNT
-from umwelt.agents.measures import known, measured
-from umwelt.agents.measures.matter_budget import Ledger
-from umwelt.agents.open_world import tick_zero
+from umwelt.agents.measures import measure_region, without_nan
+from umwelt.agents.measures.matter_budget import MatterBudget
+from umwelt.agents.open_world import generate_world
 from umwelt.agents.world_file import read_world
 from umwelt.client.commands.cli import main
 from umwelt.cluster.launch.local import begin_run
@@ -49,7 +50,7 @@ def fertile(height=48, width=40, **more):
 
 def test_at_the_start_there_are_quarks_and_electrons_and_nothing_else():
     world = particles()
-    region = tick_zero(world)
+    region = generate_world(world)
     totals = audit.substance_totals(region, world.chemistry)
     assert {name for name, count in totals.items() if count} == {"up", "down", "electron"}
     assert all(table.count == 0 for table in region.tables.values())
@@ -71,19 +72,19 @@ def test_elements_and_charge_are_conserved_exactly_while_plants_come_to_be():
     for _ in range(4):
         advance(region, world.laws, 20)
         assert whole_elements([region], world) == before
-        assert measured(world, region, ["elements"])["charge"] == before["charge"]
+        assert measure_region(world, region, ["elements"])["charge"] == before["charge"]
     assert region.counts["births"] > 100
 
 
-def test_the_ledger_knows_the_charge_that_people_add():
+def test_the_budget_knows_the_charge_that_people_add():
     world = particles(**{f"chemistry.initial.{name}": 0 for name in ("up", "down", "electron")})
-    ledger = Ledger(world.chemistry, torus_of(world), whole_elements([begin(world)], world))
-    ledger.enter(3, Drop(1, 2, "electron", 5))
-    assert ledger.least["charge"] == ledger.most["charge"] == -15
-    held = dict(ledger.most)
-    assert ledger.count(held | {"charge": 0}) == "charge"
-    ledger.enter(4, Paint(0, 0, 2, 2, "electron", 7))
-    assert ledger.least["charge"] == -15 - 3 * 28 and ledger.most["charge"] > 1 << 80
+    budget = MatterBudget(world.chemistry, torus_of(world), whole_elements([begin(world)], world))
+    budget.record(3, Drop(1, 2, "electron", 5))
+    assert budget.min_atoms["charge"] == budget.max_atoms["charge"] == -15
+    held = dict(budget.max_atoms)
+    assert budget.compare(held | {"charge": 0}) == "charge"
+    budget.record(4, Paint(0, 0, 2, 2, "electron", 7))
+    assert budget.min_atoms["charge"] == -15 - 3 * 28 and budget.max_atoms["charge"] > 1 << 80
 
 
 def test_a_spore_is_made_of_the_detritus_and_sugar_of_its_cell():
@@ -100,7 +101,7 @@ def test_a_spore_is_made_of_the_detritus_and_sugar_of_its_cell():
     plants = region.tables["plants"]
     assert region.owned_rows("plants").sum() == region.torus.cells - 1, "one in every cell that has enough"
     assert (plants["stage"] == SEED_IN_GROUND).all() and (plants["parent_id"] == 0).all()
-    assert known(measured(world, region, ["descent"])) == {"plants.born_share": 0}
+    assert without_nan(measure_region(world, region, ["descent"])) == {"plants.born_share": 0}
     for name, had, count in zip(("detritus", "sugar"), food, (BUD_TISSUE_COUNT, BUD_SUGAR_COUNT), strict=True):
         took = had - region.owned_view(name)
         assert took[3, 4] == 0 and (np.delete(took, 3 * 40 + 4) == count).all()
@@ -114,7 +115,7 @@ def test_cuts_and_the_order_of_rows_change_nothing(cut, k):
     alone = begin(world)
     advance(alone, world.laws, 24)
     assert alone.counts["births"] > 200
-    regions = carved(tick_zero(world), world, cut(torus_of(world)), k)
+    regions = carved(generate_world(world), world, cut(torus_of(world)), k)
     run_together(regions, world, 24, k, shuffle_seed=k)
     assert_unique_ids(regions)
     assert whole_digest(regions) == audit.digest(alone)
@@ -160,7 +161,7 @@ def test_a_run_is_audited_and_its_spores_are_journalled_without_a_parent(tmp_pat
         ("chemistry.symbols.E", "U", 'symbol "E": stands in a symbol above it: write it before that one'),
         ("founders.0.spores", 1.5, "founders[0].spores = 1.5: use 0, or 2^-24 to 1"),
         ("founders.0.spores", 1e-9, "founders[0].spores = 1e-09: use 0, or 2^-24 to 1"),
-        ("founders.0.like", "grazer", "founders[0].spores: only plants come of spores: leave it out"),
+        ("founders.0.like", "grazer", "founders[0].spores: only plants grow from spores: leave it out"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(key, value, line):

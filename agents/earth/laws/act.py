@@ -1,8 +1,11 @@
-"""Act: take and give. Bodies trade with their own cell, monsters graze on modules and bite each other.
+"""The law `act`: bodies trade matter with their own cell, monsters graze on modules and bite each other. Reach 3.
 
-All who take from one being at the same time share what it held at the start: the demands are summed, each gets
-`have * demand // total`, and the remainder goes to the one with the largest draw. Reach 3: a biter reads its victim,
-the victim sums its rivals, and the rivals chose among their own neighbours.
+All who take from one being in the same tick share what it held at the start: the demands are summed, each eater gets
+`held * demand // total`, and the remainder goes to the eater with the largest draw. A cell shares its matter likewise,
+but keeps the remainder. Amounts are molecules, drives are in 1/1024.
+
+The reach is 3 because a biter reads its victim, the victim sums the demands on it, and the other biters chose their
+victims among their own neighbours.
 """
 
 import numpy as np
@@ -37,54 +40,65 @@ from umwelt.agents.earth.laws.sense import max_sugar
 from umwelt.sandbox.dice import bits, draw, pair, purpose
 from umwelt.sandbox.kernel import kernel, small
 from umwelt.sandbox.region import Region
-from umwelt.sandbox.units import ONE
+from umwelt.sandbox.units import ONE, ONE_BITS, SINE_ONE_BITS, SUBCELL_BITS
 
 GRAZE_SHARE = purpose("act.graze")
 BITE_SHARE = purpose("act.bite")
 SMELL = purpose("act.smell")
 MOUTHFUL = purpose("act.mouthful")
+GRAZED, BITTEN = 0, 1
+"""The draws of `MOUTHFUL`."""
+MOUTH_SHIFT = SINE_ONE_BITS - SUBCELL_BITS + 1
+"""The mouth is half a cell ahead: from a sine (scaled by 16384) to half as many 1/1024 cells."""
 
 TRADED = (OXYGEN, CARBON_DIOXIDE, WATER, MINERAL, DETRITUS, SUGAR)
-"""What bodies ask of their cell, in this order."""
+"""The substances that bodies take from their cell, in this order."""
+
+
+FOURTH_POWER_SHIFT = 4 * parameters.TRAIT_BITS - ONE_BITS
+"""From the fourth power of a trait (8 bits each) to 1/1024."""
+CHEW_SHIFT = 2 * ONE_BITS
+"""From a product with two factors in 1/1024 to molecules."""
 
 
 @small
 def plant_asks(plants, row, substance):
-    """How much of a substance a module asks of its cell."""
+    """Molecules of a substance that a module asks of its cell."""
     if plants.stage[row] != MODULE:
         return np.int64(0)
     have = np.int64(plants.counts[row, substance])
     if substance == OXYGEN:
-        return max(0, 4 - have)
+        return max(0, parameters.PLANT_OXYGEN_MIN_COUNT - have)
     if substance == CARBON_DIOXIDE:
         return max(0, parameters.PLANT_GAS_COUNT - have)
-    root = 64 + genes.trait(plants.genome, row, genes.P_ROOT)
+    root = parameters.ROOT_BASE + genes.trait(plants.genome, row, genes.P_ROOT)
     if substance == WATER:
-        return min(max(0, parameters.PLANT_WATER_COUNT - have), 1 + (root >> 4))
+        return min(max(0, parameters.PLANT_WATER_COUNT - have), 1 + (root >> parameters.ROOT_WATER_SHIFT))
     if substance == MINERAL:
-        return min(max(0, parameters.PLANT_MINERAL_COUNT - have), 1 + (root >> 7))
+        return min(max(0, parameters.PLANT_MINERAL_COUNT - have), 1 + (root >> parameters.ROOT_MINERAL_SHIFT))
     return np.int64(0)
 
 
 @small
 def gut_room(monsters, row):
-    """How much more a monster's gut holds."""
-    most = parameters.GUT_BASE_COUNT + parameters.GUT_PER_ORGAN_COUNT * np.int64(monsters.organs[row, GUT])
-    return max(0, most - monsters.counts[row, DETRITUS])
+    """Molecules that still fit into a monster's gut."""
+    capacity = parameters.GUT_BASE_COUNT + parameters.GUT_PER_ORGAN_COUNT * np.int64(monsters.organs[row, GUT])
+    return max(0, capacity - monsters.counts[row, DETRITUS])
 
 
 @small
 def mouthful(monsters, row):
-    """Leaves or dead matter that wholly blunt jaws take in a tick at full drive."""
+    """Molecules of leaf or detritus that entirely blunt jaws take in a tick at full drive."""
     return parameters.GRAZE_COUNT_BASE + parameters.GRAZE_COUNT_PER_JAW * np.int64(monsters.organs[row, JAW])
 
 
 @small
 def grinding(genome, row):
-    """How well jaws grind leaves and dead matter, in 1/1024: blunt ones all, fangs nothing, those between little.
+    """How well jaws grind leaves and detritus, in 1/1024: blunt jaws fully, fangs not at all, intermediate ones little.
 
-    Where a mixture does neither well, specialists stay apart: Levins, "Theory of fitness in a heterogeneous
-    environment. I", American Naturalist 96, 1962, pp. 361-373. With squares hunters became eaters of all.
+    Where intermediate forms do neither well, specialists persist: Levins, "Theory of fitness in a heterogeneous
+    environment. I", American Naturalist 96, 1962, pp. 361-373. With squares in place of fourth powers hunters became
+    omnivores.
     """
     return _steep(255 - genes.trait(genome, row, genes.FANGS))
 
@@ -97,32 +111,32 @@ def tearing(genome, row):
 
 @small
 def _steep(trait):
-    """The fourth power of a trait (0 to 255), in 1/1024."""
-    return (trait * trait * trait * trait) >> 22
+    """The fourth power of a trait (0 to 255 stands for 0 to 1), in 1/1024."""
+    return (trait * trait * trait * trait) >> FOURTH_POWER_SHIFT
 
 
 @small
 def monster_asks(monsters, row, substance):
-    """How much of a substance a monster asks of its cell."""
+    """Molecules of a substance that a monster asks of its cell."""
     have = np.int64(monsters.counts[row, substance])
     if substance == OXYGEN:
         return max(0, parameters.OXYGEN_HELD_COUNT - have)
     if substance == WATER:
-        drinks = (max(0, np.int64(monsters.drives[row, DRINK])) * parameters.DRINK_COUNT) >> 10
+        drinks = (max(0, np.int64(monsters.drives[row, DRINK])) * parameters.DRINK_COUNT) >> ONE_BITS
         return min(max(0, parameters.WATER_HELD_COUNT - have), drinks)
     if substance == DETRITUS and monsters.asleep[row] == 0:
         chews = max(0, np.int64(monsters.drives[row, GRAZE])) * mouthful(monsters, row) * grinding(monsters.genome, row)
-        eats = (chews + (1 << 19)) >> 20
+        eats = (chews + (1 << (CHEW_SHIFT - 1))) >> CHEW_SHIFT
         return min(gut_room(monsters, row), eats)
     if substance == SUGAR and monsters.asleep[row] == 0:
-        licks = (max(0, np.int64(monsters.drives[row, GRAZE])) * parameters.LICK_COUNT) >> 10
+        licks = (max(0, np.int64(monsters.drives[row, GRAZE])) * parameters.LICK_COUNT) >> ONE_BITS
         return min(max(0, max_sugar(monsters, row) - have), licks)
     return np.int64(0)
 
 
 @small
 def give(counts, row, substance, kept, cell_substance, y, x):
-    """Give back what is above `kept`."""
+    """Move what a body holds of a substance beyond `kept` into its cell."""
     over = np.int64(counts[row, substance]) - kept
     if over > 0:
         counts[row, substance] -= over
@@ -131,8 +145,12 @@ def give(counts, row, substance, kept, cell_substance, y, x):
 
 @small
 def emit(place, identity, counts, row, scent, amount_256, cell_substance, y, x):
-    """Turn sugar into a scent on the air; both are the same matter. Amounts are rounded by dice."""
-    amount = (amount_256 + bits(draw(place.seed, place.tick, identity, SMELL, scent), 8)) >> 8
+    """Turn sugar of a body into a scent in its cell (both have the same formula), `amount_256` in 1/256 molecule.
+
+    The amount is rounded up or down by dice, so that its mean is exact.
+    """
+    chance = bits(draw(place.seed, place.tick, identity, SMELL, scent), parameters.SCENT_BITS)
+    amount = (amount_256 + chance) >> parameters.SCENT_BITS
     amount = min(amount, np.int64(counts[row, SUGAR]))
     if amount > 0:
         counts[row, SUGAR] -= amount
@@ -141,13 +159,13 @@ def emit(place, identity, counts, row, scent, amount_256, cell_substance, y, x):
 
 @small
 def share(have, demand, total):
-    """What one of several gets, without the remainder."""
+    """The share that one demand gets of what is there, rounded down; `total` is the sum of all demands."""
     return demand if total <= have else have * demand // total
 
 
 @kernel
 def trade(y_low, y_high, place, plant_index, monster_index, plants, monsters, substance):
-    """Each cell trades with the bodies in it: first they give, then they take; what cannot be shared stays."""
+    """Let the bodies in each cell give to it, then take from it. A remainder that cannot be shared stays there."""
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
             cell = y * place.width + x
@@ -158,11 +176,11 @@ def trade(y_low, y_high, place, plant_index, monster_index, plants, monsters, su
             for k in range(plant_first, plant_last):
                 row = plant_index.rows[k]
                 if plants.stage[row] == MODULE:
-                    give(plants.counts, row, OXYGEN, 16, substance, y, x)
+                    give(plants.counts, row, OXYGEN, parameters.PLANT_OXYGEN_KEPT_COUNT, substance, y, x)
                     give(plants.counts, row, MINERAL, 2 * parameters.PLANT_MINERAL_COUNT, substance, y, x)
                     give(plants.counts, row, WATER, 2 * parameters.PLANT_WATER_COUNT, substance, y, x)
                     if plants.counts[row, SUGAR] > 2 * parameters.PLANT_SUGAR_KEPT_COUNT:
-                        scent = genes.trait(plants.genome, row, genes.P_SCENT) >> 2
+                        scent = genes.trait(plants.genome, row, genes.P_SCENT) >> parameters.AROMA_SHIFT
                         emit(place, plants.id[row], plants.counts, row, AROMA, scent, substance, y, x)
             for k in range(monster_first, monster_last):
                 row = monster_index.rows[k]
@@ -170,9 +188,9 @@ def trade(y_low, y_high, place, plant_index, monster_index, plants, monsters, su
                 give(monsters.counts, row, WATER, parameters.WATER_HELD_COUNT, substance, y, x)
                 give(monsters.counts, row, MINERAL, parameters.MINERAL_KEPT_COUNT, substance, y, x)
                 strength = parameters.SCENT_256 + parameters.SCENT_PER_GLAND_256 * np.int64(monsters.organs[row, GLAND])
-                musk = max(0, np.int64(monsters.drives[row, MUSK_DRIVE])) * strength >> 10
+                musk = max(0, np.int64(monsters.drives[row, MUSK_DRIVE])) * strength >> ONE_BITS
                 emit(place, monsters.id[row], monsters.counts, row, MUSK, musk, substance, y, x)
-                alarm = max(0, np.int64(monsters.drives[row, ALARM_DRIVE])) * strength >> 10
+                alarm = max(0, np.int64(monsters.drives[row, ALARM_DRIVE])) * strength >> ONE_BITS
                 emit(place, monsters.id[row], monsters.counts, row, ALARM, alarm, substance, y, x)
             for s in TRADED:
                 have = np.int64(substance[s, y, x])
@@ -199,7 +217,7 @@ def trade(y_low, y_high, place, plant_index, monster_index, plants, monsters, su
 
 @small
 def choose_module(place, index, plants, y, x):
-    """The module of a cell: the largest, then the one with the smaller id; -1 for none."""
+    """The row of the module that is grazed in a cell: the largest, then that of the smaller id; -1 if there is none."""
     best = np.int64(-1)
     if within(place, y, x):
         cell = y * place.width + x
@@ -218,7 +236,10 @@ def choose_module(place, index, plants, y, x):
 
 @small
 def choose_victim(place, index, monsters, row, y, x):
-    """The nearest other body before one's jaws, then the smaller id, then the first by cell; -1 for none."""
+    """The row of the nearest other monster within reach, then that of the smaller id; -1 if there is none.
+
+    Several images of one monster have the same id: the first in the order of cells counts.
+    """
     best, best_square, best_id = np.int64(-1), np.int64(parameters.REACH_FIXED * parameters.REACH_FIXED), np.int64(0)
     for ny in range(max(y - 1, 0), min(y + 2, place.height)):
         line = ny * place.width
@@ -236,9 +257,9 @@ def choose_victim(place, index, monsters, row, y, x):
 
 @kernel
 def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monsters, sine_table):
-    """Write whom each monster grazes and bites, how much it asks for, and mark those who are asked.
+    """Write the targets that each monster grazes and bites and its demands, and mark the targets in `claimed`.
 
-    Marks are the same whoever sets them, so bands may set them side by side.
+    All write the same mark, so bands may do it side by side.
     """
     for y in range(y_low, y_high):
         first = monster_index.start[y * place.width + place.x_low]
@@ -249,18 +270,20 @@ def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monste
             monsters.bite_target[row] = -1
             if monsters.asleep[row] != 0:
                 continue
-            x = monsters.x_fixed[row] >> 10
+            x = monsters.x_fixed[row] >> SUBCELL_BITS
             room = gut_room(monsters, row)
             grazes = np.int64(monsters.drives[row, GRAZE])
             if grazes > 0 and room > 0:
                 heading = np.int64(monsters.heading[row])
-                mouth_y = (monsters.y_fixed[row] + (sine(sine_table, heading) >> 5)) >> 10
-                mouth_x = (monsters.x_fixed[row] + (cosine(sine_table, heading) >> 5)) >> 10
+                mouth_y = (monsters.y_fixed[row] + (sine(sine_table, heading) >> MOUTH_SHIFT)) >> SUBCELL_BITS
+                mouth_x = (monsters.x_fixed[row] + (cosine(sine_table, heading) >> MOUTH_SHIFT)) >> SUBCELL_BITS
                 target = choose_module(place, plant_index, plants, mouth_y, mouth_x)
                 if target >= 0:
-                    asks = (grazes * mouthful(monsters, row) * grinding(monsters.genome, row)) >> 10
-                    asks = asks * 128 // (128 + genes.trait(plants.genome, target, genes.P_THORN))
-                    asks = (asks + bits(draw(place.seed, place.tick, monsters.id[row], MOUTHFUL, 0), 10)) >> 10
+                    asks = (grazes * mouthful(monsters, row) * grinding(monsters.genome, row)) >> ONE_BITS
+                    thorn = genes.trait(plants.genome, target, genes.P_THORN)
+                    asks = asks * parameters.THORN_HALVES // (parameters.THORN_HALVES + thorn)
+                    chance = bits(draw(place.seed, place.tick, monsters.id[row], MOUTHFUL, GRAZED), ONE_BITS)
+                    asks = (asks + chance) >> ONE_BITS
                     monsters.graze_target[row] = target
                     plants.claimed[target] = 1
                     monsters.graze_demand[row] = min(asks, room)
@@ -269,9 +292,11 @@ def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monste
                 target = choose_victim(place, monster_index, monsters, row, y, x)
                 if target >= 0:
                     asks = bites * parameters.BITE_COUNT_PER_JAW * monsters.organs[row, JAW]
-                    asks = (asks * tearing(monsters.genome, row)) >> 10
-                    asks = asks * 4 // (4 + np.int64(monsters.organs[target, ARMOUR]))
-                    asks = (asks + bits(draw(place.seed, place.tick, monsters.id[row], MOUTHFUL, 1), 10)) >> 10
+                    asks = (asks * tearing(monsters.genome, row)) >> ONE_BITS
+                    armour = np.int64(monsters.organs[target, ARMOUR])
+                    asks = asks * parameters.ARMOUR_HALVES // (parameters.ARMOUR_HALVES + armour)
+                    chance = bits(draw(place.seed, place.tick, monsters.id[row], MOUTHFUL, BITTEN), ONE_BITS)
+                    asks = (asks + chance) >> ONE_BITS
                     monsters.bite_target[row] = target
                     monsters.claimed[target] = 1
                     monsters.bite_demand[row] = min(asks, room)
@@ -281,9 +306,9 @@ def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monste
 def sum_demands(
     y_low, y_high, place, prey_index, prey, eater_index, eater_id, eater_target, eater_demand, kept, share_purpose
 ):
-    """Each one that may be eaten sums what its neighbours ask of it, and finds who gets the remainder.
+    """Write, for each marked being, the sum of the demands on it and the row of the eater that gets the remainder.
 
-    `kept` is out of reach.
+    Also writes what it holds; tissue up to `kept` cannot be eaten.
     """
     for y in range(y_low, y_high):
         for k in range(
@@ -292,7 +317,7 @@ def sum_demands(
             row = prey_index.rows[k]
             if prey.claimed[row] == 0:
                 continue
-            x = prey.x_fixed[row] >> 10
+            x = prey.x_fixed[row] >> SUBCELL_BITS
             total, top, top_draw = np.int64(0), np.int64(-1), np.int64(-1)
             for ny in range(max(y - 1, 0), min(y + 2, place.height)):
                 line = ny * place.width
@@ -314,7 +339,7 @@ def sum_demands(
 
 @small
 def eaten(prey, target, demand):
-    """Tissue that an eater gets of its target, without the remainder."""
+    """Tissue that an eater gets of its target, rounded down."""
     have, total = np.int64(prey.held[target]), np.int64(prey.claimed[target])
     if total <= have:
         return demand
@@ -322,8 +347,11 @@ def eaten(prey, target, demand):
 
 
 @kernel
-def take_portions(y_low, y_high, place, plant_index, monster_index, plants, monsters):
-    """Eaters swallow their portions; spikes hurt those who bite. Reads only what was held at the start."""
+def take_shares(y_low, y_high, place, plant_index, monster_index, plants, monsters):
+    """Add to each eater its share of its targets; spikes of a target hurt the biter.
+
+    Reads only what the targets held at the start, so the order of the rows does not matter.
+    """
     for y in range(y_low, y_high):
         first = monster_index.start[y * place.width + place.x_low]
         last = monster_index.start[y * place.width + place.x_high]
@@ -348,11 +376,11 @@ def take_portions(y_low, y_high, place, plant_index, monster_index, plants, mons
 
 @small
 def left_over(place, eater_index, eater_target, eater_demand, prey, target):
-    """What remains of a being after all portions were rounded down."""
+    """Tissue of a being that is left because all shares were rounded down."""
     have, total = np.int64(prey.held[target]), np.int64(prey.claimed[target])
     if total <= have:
         return np.int64(0)
-    y, x = prey.y_fixed[target] >> 10, prey.x_fixed[target] >> 10
+    y, x = prey.y_fixed[target] >> SUBCELL_BITS, prey.x_fixed[target] >> SUBCELL_BITS
     rest = have
     for ny in range(max(y - 1, 0), min(y + 2, place.height)):
         line = ny * place.width
@@ -367,15 +395,15 @@ def left_over(place, eater_index, eater_target, eater_demand, prey, target):
 
 @small
 def blood(prey, target, got):
-    """Sugar that comes with a bite: its share of the victim's, rounded down."""
+    """Sugar that comes with a bite of `got` tissue: the same share of the victim's sugar, rounded down."""
     return np.int64(prey.held_sugar[target]) * got // max(1, np.int64(prey.held[target]))
 
 
 @small
 def blood_lost(place, index, monsters, victim):
-    """Sugar that a victim's biters take together."""
+    """Sugar that all biters of a victim take together."""
     lost = np.int64(0)
-    y, x = monsters.y_fixed[victim] >> 10, monsters.x_fixed[victim] >> 10
+    y, x = monsters.y_fixed[victim] >> SUBCELL_BITS, monsters.x_fixed[victim] >> SUBCELL_BITS
     rest = left_over(place, index, monsters.bite_target, monsters.bite_demand, monsters, victim)
     for ny in range(max(y - 1, 0), min(y + 2, place.height)):
         line = ny * place.width
@@ -389,7 +417,7 @@ def blood_lost(place, index, monsters, victim):
 
 @kernel
 def lose_tissue(y_low, y_high, place, plant_index, monster_index, plants, monsters):
-    """Those who were eaten lose what was taken; monsters feel it."""
+    """Take from each target what its eaters got; bites hurt monsters."""
     for y in range(y_low, y_high):
         first = plant_index.start[y * place.width + place.x_low]
         last = plant_index.start[y * place.width + place.x_high]
@@ -411,7 +439,7 @@ def lose_tissue(y_low, y_high, place, plant_index, monster_index, plants, monste
 
 
 def act(region: Region) -> None:
-    """Trade with the cell, then graze and bite at the same time."""
+    """Trade with the cell, then graze and bite simultaneously."""
     plants, monsters = region.tables["plants"].record(), region.tables["monsters"].record()
     plant_index, monster_index = region.index("plants"), region.index("monsters")
     both = (plant_index, monster_index, plants, monsters)
@@ -441,5 +469,5 @@ def act(region: Region) -> None:
         BITE_SHARE,
         grown=1,
     )
-    region.run(take_portions, *both)
+    region.run(take_shares, *both)
     region.run(lose_tissue, *both)

@@ -1,12 +1,15 @@
-"""Small geometry in integers that several laws share."""
+"""Integer geometry that several laws share: sines, directions to the eight neighbours of a cell, and vectors."""
 
 import numpy as np
 
 from umwelt.sandbox.kernel import small
-from umwelt.sandbox.units import ONE, SINE_STEPS, TURN
+from umwelt.sandbox.units import ONE, SINE_ONE_BITS, SINE_STEPS, TURN
 
-SINE_SHIFT = 6  # 65536 angle units over 1024 steps of the sine
+SINE_SHIFT = 6
+"""From angles (65536 a turn) to steps of the sine table (1024 a turn)."""
 QUARTER = TURN // 4
+DIRECTIONS = 8
+"""Directions to the neighbours of a cell: 0 is east (along x), then clockwise."""
 
 
 @small
@@ -19,6 +22,12 @@ def sine(table, angle):
 def cosine(table, angle):
     """Cosine of an angle in 1/65536 turns, scaled by 16384."""
     return np.int64(table[((angle + QUARTER) & (TURN - 1)) >> SINE_SHIFT])
+
+
+@small
+def along(component, length):
+    """A length along one axis: `component` is the sine or cosine of the direction, scaled by 16384."""
+    return (component * length) >> SINE_ONE_BITS
 
 
 @small
@@ -40,7 +49,7 @@ def angle_to(table, dy, dx):
 
 @small
 def step_y(direction):
-    """Rows to the neighbour in one of eight directions: 0 is east, then clockwise."""
+    """Rows to the neighbour in one of eight directions."""
     if direction == 0 or direction == 4:  # noqa: PLR1714
         return 0
     return 1 if direction < 4 else -1
@@ -55,8 +64,14 @@ def step_x(direction):
 
 
 @small
+def opposite(direction):
+    """The direction from the neighbour back."""
+    return (direction + DIRECTIONS // 2) & (DIRECTIONS - 1)
+
+
+@small
 def within(place, y, x):
-    """Whether a window cell exists."""
+    """Whether a cell of the window exists."""
     return 0 <= y < place.height and 0 <= x < place.width
 
 

@@ -1,6 +1,7 @@
-"""Grow: modules share along their stems, seeds sprout, monsters build organs.
+"""The law `grow`: modules share matter along their stems, seeds sprout, monsters build organs. Reach 1.
 
-Reach 1: a module reads its neighbours.
+Along a stem a module gains a share of the difference between both ends, as in diffusion. The law also sets the
+catalysts of bodies for the reactions of the next tick, in 1/64 molecule a tick.
 """
 
 import numpy as np
@@ -22,35 +23,45 @@ from umwelt.agents.body.interface import (
     WATER,
 )
 from umwelt.agents.earth import parameters
-from umwelt.agents.earth.laws.geometry import step_x, step_y, within
+from umwelt.agents.earth.laws.geometry import DIRECTIONS, opposite, step_x, step_y, within
 from umwelt.sandbox.dice import bits, draw, purpose
 from umwelt.sandbox.kernel import kernel, small
-from umwelt.sandbox.laws.weather import WARMTH
+from umwelt.sandbox.laws.weather import ENVIRONMENT, WARMTH
 from umwelt.sandbox.region import Region
+from umwelt.sandbox.units import ONE_BITS, SUBCELL, SUBCELL_BITS
 
 SPROUT = purpose("grow.sprout")
 
 SHARED = (SUGAR, WATER, MINERAL)
-"""What flows along stems."""
+"""The substances that flow along stems."""
+
+CONDUCTANCE_BITS = 8
+STEM_FLOW_SHIFT = 4 + CONDUCTANCE_BITS
+"""A sixteenth of the difference flows in a tick at full conductance."""
+SPROUT_FIRST, SPROUT_NOW = 0, 1
+"""The draws of `SPROUT`: which seed of a cell comes first, and whether it sprouts in this tick."""
 
 
 @small
-def stem_flow(mine, theirs, conductance):
-    """What comes to me along a stem: a sixteenth of the difference, times the stem's conductance in 1/256."""
-    if theirs > mine:
-        return ((theirs - mine) * conductance) >> 12
-    return -(((mine - theirs) * conductance) >> 12)
+def stem_flow(own, other, conductance):
+    """The inflow along a stem: a sixteenth of the difference, times the stem's conductance in 1/256.
+
+    Both ends compute it with exchanged arguments, so one gains exactly what the other loses.
+    """
+    if other > own:
+        return ((other - own) * conductance) >> STEM_FLOW_SHIFT
+    return -(((own - other) * conductance) >> STEM_FLOW_SHIFT)
 
 
 @small
 def conductance_of(plants, child):
-    """A stem conducts as its child's genes say, 1 to 256."""
+    """The conductance of a stem, 1 to 256, from the gene `share` of the module at its young end."""
     return 1 + genome.trait(plants.genome, child, genome.P_SHARE)
 
 
 @kernel
 def find_stem_flows(y_low, y_high, place, index, plants, inflow):
-    """Write what each module gains or loses along its stems, `inflow: int32[row, 3]`."""
+    """Write what each module gains or loses along its stems, `inflow: int32[row, 3]` (see `SHARED`)."""
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
         last = index.start[y * place.width + place.x_high]
@@ -60,8 +71,8 @@ def find_stem_flows(y_low, y_high, place, index, plants, inflow):
                 inflow[row, i] = 0
             if plants.stage[row] != MODULE:
                 continue
-            x = plants.x_fixed[row] >> 10
-            for direction in range(8):
+            x = plants.x_fixed[row] >> SUBCELL_BITS
+            for direction in range(DIRECTIONS):
                 ny, nx = y + step_y(direction), x + step_x(direction)
                 if not within(place, ny, nx):
                     continue
@@ -71,9 +82,9 @@ def find_stem_flows(y_low, y_high, place, index, plants, inflow):
                     if plants.stage[other] != MODULE:
                         continue
                     is_stem = plants.stem_direction[row] == direction + 1 and plants.stem_id[row] == plants.id[other]
-                    # the neighbour's stem points back at me from the opposite side
+                    # the neighbour's stem points back to this module
                     is_child = (
-                        plants.stem_direction[other] == ((direction + 4) & 7) + 1
+                        plants.stem_direction[other] == opposite(direction) + 1
                         and plants.stem_id[other] == plants.id[row]
                     )
                     if not (is_stem or is_child):
@@ -88,7 +99,7 @@ def find_stem_flows(y_low, y_high, place, index, plants, inflow):
 
 @kernel
 def grow_plants(y_low, y_high, place, index, plants, inflow, environment):
-    """Take in what the stems bring, sprout seeds, and set the body's catalysts for the next reactions."""
+    """Apply the inflow along stems, let seeds sprout, and set the catalysts of modules."""
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
             cell = y * place.width + x
@@ -109,27 +120,29 @@ def grow_plants(y_low, y_high, place, index, plants, inflow, environment):
 
 @small
 def set_plant_catalysts(plants, row, warmth):
-    """Leaf, upkeep, growth and starvation of a module."""
+    """Set the catalysts of a module: leaf, upkeep, growth and starvation."""
     tissue, sugar = np.int64(plants.counts[row, TISSUE]), np.int64(plants.counts[row, SUGAR])
-    leaf_gene = 128 + genome.trait(plants.genome, row, genome.P_LEAF)
-    leaf = min(tissue, parameters.LEAF_FULL_COUNT) * parameters.LEAF_64_PER_TISSUE * leaf_gene >> 8
-    leaf = (leaf * plants.lit[row]) >> 10
+    leaf_gene = parameters.LEAF_BASE + genome.trait(plants.genome, row, genome.P_LEAF)
+    area = min(tissue, parameters.LEAF_FULL_COUNT) * parameters.LEAF_64_PER_TISSUE * leaf_gene
+    leaf = ((area >> parameters.TRAIT_BITS) * plants.lit[row]) >> ONE_BITS
     if sugar >= parameters.PLANT_SUGAR_MAX_COUNT:
         leaf = np.int64(0)
-    plants.catalysts[row, LEAF] = min((leaf * min(warmth, 2048)) >> 10, 16384)
+    leaf = (leaf * min(warmth, parameters.LEAF_WARMTH_MAX)) >> ONE_BITS
+    plants.catalysts[row, LEAF] = min(leaf, parameters.CATALYST_MAX_64)
     costs = (
         leaf_gene + genome.trait(plants.genome, row, genome.P_ROOT) + genome.trait(plants.genome, row, genome.P_THORN)
     )
     costs += genome.trait(plants.genome, row, genome.P_HEIGHT) >> 1
-    upkeep = parameters.PLANT_UPKEEP_MIN_64 + ((tissue * parameters.PLANT_UPKEEP_64_PER_TISSUE * costs) >> 8)
-    plants.catalysts[row, MUSCLE] = min(upkeep, 16384)
+    costs = tissue * parameters.PLANT_UPKEEP_64_PER_TISSUE * costs
+    upkeep = parameters.PLANT_UPKEEP_MIN_64 + (costs >> parameters.TRAIT_BITS)
+    plants.catalysts[row, MUSCLE] = min(upkeep, parameters.CATALYST_MAX_64)
     plants.catalysts[row, BUILDER] = parameters.PLANT_BUILDER_64 if sugar > parameters.PLANT_SUGAR_KEPT_COUNT else 0
     plants.catalysts[row, HUNGER] = parameters.PLANT_STARVING_64 if sugar == 0 else 0
 
 
 @small
 def sprout(place, index, plants, cell):
-    """One seed of a cell without a module may sprout: the one with the largest draw, then the smaller id."""
+    """Let one seed of a cell without a module sprout: that of the largest draw, then that of the smaller id."""
     best, best_draw = np.int64(-1), np.int64(-1)
     for k in range(index.start[cell], index.start[cell + 1]):
         row = np.int64(index.rows[k])
@@ -137,18 +150,20 @@ def sprout(place, index, plants, cell):
             plants.genome, row, genome.P_SEED_WAIT
         ):
             continue
-        drawn = draw(place.seed, place.tick, plants.id[row], SPROUT, 0)
+        drawn = draw(place.seed, place.tick, plants.id[row], SPROUT, SPROUT_FIRST)
         if drawn > best_draw or (drawn == best_draw and plants.id[row] < plants.id[best]):
             best, best_draw = row, drawn
-    if best >= 0 and bits(draw(place.seed, place.tick, plants.id[best], SPROUT, 1), 4) == 0:
+    if best < 0:
+        return
+    if bits(draw(place.seed, place.tick, plants.id[best], SPROUT, SPROUT_NOW), parameters.SPROUT_ODDS_BITS) == 0:
         plants.stage[best] = MODULE
-        plants.y_fixed[best] = (plants.y_fixed[best] & ~1023) + 512
-        plants.x_fixed[best] = (plants.x_fixed[best] & ~1023) + 512
+        plants.y_fixed[best] = (plants.y_fixed[best] & ~(SUBCELL - 1)) + SUBCELL // 2
+        plants.x_fixed[best] = (plants.x_fixed[best] & ~(SUBCELL - 1)) + SUBCELL // 2
 
 
 @kernel
-def grow_monsters(y_low, y_high, place, index, monsters, organ_counts):
-    """Build or lose an organ as tissue allows, and set the catalysts for the next reactions."""
+def grow_monsters(y_low, y_high, place, index, monsters):
+    """Build or lose an organ as the tissue allows, and set the catalysts of monsters."""
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
         last = index.start[y * place.width + place.x_high]
@@ -159,20 +174,21 @@ def grow_monsters(y_low, y_high, place, index, monsters, organ_counts):
                 tissue >= parameters.CORE_TISSUE_COUNT + (built + 1) * parameters.ORGAN_TISSUE_COUNT
                 and built < genome.ORGAN_SLOTS
             ):
-                code = genome.organ_code(monsters.genome, row, built)
-                if code < organ_counts:
-                    monsters.organs[row, code] += 1
+                organ = genome.organ_in_slot(monsters.genome, row, built)
+                if organ != genome.NO_ORGAN:
+                    monsters.organs[row, organ] += 1
                 monsters.organs_built[row] = built + 1
             elif tissue < parameters.CORE_TISSUE_COUNT + (built - 1) * parameters.ORGAN_TISSUE_COUNT and built > 0:
-                code = genome.organ_code(monsters.genome, row, built - 1)
-                if code < organ_counts:
-                    monsters.organs[row, code] -= 1
+                organ = genome.organ_in_slot(monsters.genome, row, built - 1)
+                if organ != genome.NO_ORGAN:
+                    monsters.organs[row, organ] -= 1
                 monsters.organs_built[row] = built - 1
             sugar = np.int64(monsters.counts[row, SUGAR])
             grows = max(np.int64(0), np.int64(monsters.drives[row, GROW]))
-            monsters.catalysts[row, BUILDER] = (grows * parameters.BUILDER_64) >> 10
+            monsters.catalysts[row, BUILDER] = (grows * parameters.BUILDER_64) >> ONE_BITS
             monsters.catalysts[row, HUNGER] = parameters.STARVING_64 if sugar == 0 else 0
-            quick = (genome.trait(monsters.genome, row, genome.FANGS) * parameters.DIGEST_64_PER_8_FANGS) >> 3
+            fangs = genome.trait(monsters.genome, row, genome.FANGS)
+            quick = (fangs * parameters.DIGEST_64_PER_8_FANGS) >> parameters.EIGHTH_SHIFT
             guts = np.int64(monsters.organs[row, GUT])
             monsters.catalysts[row, GUT_CATALYST] = (
                 parameters.DIGEST_BASE_64 + parameters.DIGEST_64_PER_GUT * guts + quick
@@ -180,10 +196,10 @@ def grow_monsters(y_low, y_high, place, index, monsters, organ_counts):
 
 
 def grow(region: Region) -> None:
-    """Share, sprout and build."""
+    """Share along stems, sprout, and build organs."""
     plants, monsters = region.tables["plants"], region.tables["monsters"]
     inflow = np.empty((plants.count, len(SHARED)), np.int32)
-    environment = region.scratch("environment", "int16", 4)
+    environment = region.scratch("environment", "int16", len(ENVIRONMENT))
     region.run(find_stem_flows, region.index("plants"), plants.record(), inflow)
     region.run(grow_plants, region.index("plants"), plants.record(), inflow, environment)
-    region.run(grow_monsters, region.index("monsters"), monsters.record(), monsters["organs"].shape[1])
+    region.run(grow_monsters, region.index("monsters"), monsters.record())

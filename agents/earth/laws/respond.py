@@ -1,17 +1,16 @@
-"""Respond: stimuli become drives, by the default net or by what a species brings; people may hold a body. Reach 0."""
-
-from collections.abc import Mapping
+"""Respond: stimuli become drives, by the default net or a species' behaviour; commands may replace them. Reach 0."""
 
 import numpy as np
 
 from umwelt.agents.earth.brain import think
 from umwelt.agents.species.behaviour import Behaviours
 from umwelt.sandbox.columns import Table
+from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.region import Region
 
 
 def respond(region: Region) -> None:
-    """Fill the drives of every monster."""
+    """Compute the drives of every monster."""
     behaviours: Behaviours = region.derived["behaviours"]  # type: ignore[assignment]
     monsters = region.tables["monsters"]
     if not monsters.count:
@@ -29,16 +28,17 @@ def respond(region: Region) -> None:
         )
     for species, behaviour in behaviours.own.items():
         behaviour.respond(region, (monsters["species"] == species).nonzero()[0])
-    if region.controls.held:
-        hold(monsters, region.controls.held)
+    if region.controls.overrides:
+        override_drives(monsters, region.controls)
 
 
-def hold(monsters: Table, held: Mapping[int, tuple[int, ...]]) -> None:
-    """Put the drives that people chose in the place of those that held bodies have found, in all images of them.
+def override_drives(monsters: Table, controls: Controls) -> None:
+    """Replace drives of the bodies that commands hold, in all their images.
 
-    Its net or species goes on as ever: it senses, and remembers what it would have done.
+    The net or species of such a body still runs: it senses, and its memory is what it would have been.
     """
-    ids = np.array(sorted(held), np.int64)
-    drives = np.array([held[identity] for identity in ids.tolist()], np.int16)
-    rows = np.flatnonzero(np.isin(monsters["id"], ids))
-    monsters["drives"][rows] = drives[np.searchsorted(ids, monsters["id"][rows])]
+    for row in np.flatnonzero(np.isin(monsters["id"], list(controls.overrides))).tolist():
+        drives = controls.drives_of(int(monsters["id"][row])) or ()
+        for index, value in enumerate(drives):
+            if value is not None:
+                monsters["drives"][row, index] = value

@@ -1,7 +1,8 @@
-"""Sense: what every being meets.
+"""The law `sense`: writes what plants and monsters sense of their surroundings and of themselves. Reach 4.
 
-Modules learn how much light falls on their leaf, and in which direction they would rather grow (reach 1). Monsters read
-the cells at the tips of their antennae and look for the nearest other body within sight: reach 4.
+A module senses the light on its leaf, and the neighbouring cell that it would best grow into (reach 1). A monster
+senses the cells at the tips of its antennae, the nearest other monster within sight (at most 4 cells), and its own
+state. Stimuli are in 1/1024 (`interface.STIMULI`).
 """
 
 import numpy as np
@@ -9,11 +10,11 @@ import numpy as np
 from umwelt.agents.body import genome as genes
 from umwelt.agents.body.interface import (
     ALARM,
+    ANTENNA_SENSES,
     ANTENNAE,
     AROMA,
     DETRITUS,
     EYE,
-    FIRST_SELF,
     MODULE,
     MUSK,
     OTHER_BEARING,
@@ -21,6 +22,24 @@ from umwelt.agents.body.interface import (
     OTHER_KINSHIP,
     OTHER_SIZE,
     OXYGEN,
+    SELF_AGE,
+    SELF_BREATH,
+    SELF_DRY_EYES,
+    SELF_FATIGUE,
+    SELF_HUNGER,
+    SELF_ONE,
+    SELF_PAIN,
+    SELF_THIRST,
+    SELF_WARMTH,
+    SENSE_ALARM,
+    SENSE_AROMA,
+    SENSE_BODY,
+    SENSE_CARRION,
+    SENSE_HEAT,
+    SENSE_LIGHT,
+    SENSE_MUSK,
+    SENSE_PLANT,
+    SENSE_WATER,
     STORE,
     SUGAR,
     TISSUE,
@@ -28,24 +47,32 @@ from umwelt.agents.body.interface import (
     WATER,
 )
 from umwelt.agents.earth import parameters
-from umwelt.agents.earth.laws.geometry import angle_to, cosine, sine, step_x, step_y, within
+from umwelt.agents.earth.laws.geometry import DIRECTIONS, along, angle_to, cosine, sine, step_x, step_y, within
 from umwelt.sandbox.dice import bits, draw, purpose
 from umwelt.sandbox.kernel import kernel, small
-from umwelt.sandbox.laws.weather import LIGHT, WARMTH
+from umwelt.sandbox.laws.weather import ENVIRONMENT, LIGHT, WARMTH
 from umwelt.sandbox.region import Region
-from umwelt.sandbox.units import ONE, TURN
+from umwelt.sandbox.units import ONE, ONE_BITS, SUBCELL, SUBCELL_BITS, TURN
 
 BUD_TASTE = purpose("sense.bud")
 
 SIGHT_CELLS = 4
-SENSES_EACH = 9
+SENSES_EACH = len(ANTENNA_SENSES)
+AHEAD = ANTENNAE.index("ahead")
+TASTE_BITS = 12
+TASTE_SHIFT = 3
+TASTE_PER_ROOM = 16
 DEEP_TASTE = -(1 << 20)
-"""How deep water tastes to a module: worse by far than any ground, and half of it is too bad to bud into."""
+"""The score of deep water for a bud, far below that of any ground; no bud goes to a cell of half this score or less."""
+
+WATER_SHIFT, BODY_SHIFT, TOUCH_SHIFT, BEARING_SHIFT, AGE_SHIFT = 1, 8, 9, 5, 2
+PLANT_SHIFT, CARRION_SHIFT, SCENT_SHIFT = 4, 3, 5
+"""How stimuli scale what they measure to 1/1024: molecules of water by a half, tissue by 2^4, and so on."""
 
 
 @kernel
 def cover_cells(y_low, y_high, place, index, stage, counts, cover):
-    """Tissue of modules in each cell, `cover: int32[height, width]`."""
+    """Write the tissue of the modules in each cell, `cover: int32[height, width]`."""
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
             cell = y * place.width + x
@@ -58,13 +85,14 @@ def cover_cells(y_low, y_high, place, index, stage, counts, cover):
 
 @small
 def height_of(plants, row):
-    """How high a module's leaf stands: tissue times the height it is built for."""
-    return np.int64(plants.counts[row, TISSUE]) * (64 + genes.trait(plants.genome, row, genes.P_HEIGHT))
+    """The height of a module's leaf, in arbitrary units: its tissue times its gene for height."""
+    tissue = np.int64(plants.counts[row, TISSUE])
+    return tissue * (parameters.HEIGHT_BASE + genes.trait(plants.genome, row, genes.P_HEIGHT))
 
 
 @kernel
 def sense_plants(y_low, y_high, place, index, plants, environment, water, cover):
-    """Write `lit` and `bud_direction` of every module."""
+    """Write `lit` (light less the shade of taller neighbours, 1/1024) and `bud_direction` of every module."""
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
         last = index.start[y * place.width + place.x_high]
@@ -74,7 +102,7 @@ def sense_plants(y_low, y_high, place, index, plants, environment, water, cover)
             plants.lit[row] = 0
             if plants.stage[row] != MODULE:
                 continue
-            x = plants.x_fixed[row] >> 10
+            x = plants.x_fixed[row] >> SUBCELL_BITS
             own_height = height_of(plants, row)
             light = np.int64(environment[LIGHT, y, x])
             if water[y, x] > parameters.DROWNING_COUNT:
@@ -84,7 +112,7 @@ def sense_plants(y_low, y_high, place, index, plants, environment, water, cover)
             wants_bud = plants.counts[row, TISSUE] >= bud_size(plants.genome, row) and (
                 plants.counts[row, SUGAR] >= parameters.BUD_SUGAR_COUNT + parameters.PLANT_SUGAR_KEPT_COUNT
             )
-            for direction in range(8):
+            for direction in range(DIRECTIONS):
                 ny, nx = y + step_y(direction), x + step_x(direction)
                 if not within(place, ny, nx):
                     continue
@@ -96,52 +124,51 @@ def sense_plants(y_low, y_high, place, index, plants, environment, water, cover)
                             shade += np.int64(plants.counts[other, TISSUE]) * parameters.SHADE_PER_TISSUE
                 elif wants_bud:
                     score = taste(plants.genome, row, place, environment, water, cover, ny, nx)
-                    score += bits(draw(place.seed, place.tick, plants.id[row], BUD_TASTE, direction), 12)
+                    score += bits(draw(place.seed, place.tick, plants.id[row], BUD_TASTE, direction), TASTE_BITS)
                     if score > best_score:
                         best, best_score = np.int64(direction + 1), score
-            plants.lit[row] = (light * max(ONE // 16, ONE - shade)) >> 10
+            plants.lit[row] = (light * max(parameters.LIT_MIN, ONE - shade)) >> ONE_BITS
             plants.bud_direction[row] = best
 
 
 @small
 def bud_size(genome, row):
-    """Tissue at which a module buds."""
-    return 2 * parameters.BUD_TISSUE_COUNT + (genes.trait(genome, row, genes.P_BUD_SIZE) >> 3)
+    """Tissue from which on a module buds."""
+    return 2 * parameters.BUD_TISSUE_COUNT + (genes.trait(genome, row, genes.P_BUD_SIZE) >> parameters.EIGHTH_SHIFT)
 
 
 @small
 def taste(genome, row, place, environment, water, cover, y, x):
-    """How much a module would like to grow into a cell: light, water and room, weighed by its genes."""
-    score = np.int64(genome[row, genes.P_LIGHT_WEIGHT]) * environment[LIGHT, y, x] >> 3
+    """The score of a cell for a bud: its light, water and free neighbours, weighted by the module's genes."""
+    score = np.int64(genome[row, genes.P_LIGHT_WEIGHT]) * environment[LIGHT, y, x] >> TASTE_SHIFT
     if water[y, x] > parameters.DROWNING_COUNT:
         return score + DEEP_TASTE
-    score += np.int64(genome[row, genes.P_WATER_WEIGHT]) * min(np.int64(water[y, x]), ONE) >> 3
+    score += np.int64(genome[row, genes.P_WATER_WEIGHT]) * min(np.int64(water[y, x]), ONE) >> TASTE_SHIFT
     room = np.int64(0)
-    for direction in range(8):
+    for direction in range(DIRECTIONS):
         ny, nx = y + step_y(direction), x + step_x(direction)
         if within(place, ny, nx) and cover[ny, nx] == 0:
             room += 1
-    return score + np.int64(genome[row, genes.P_ROOM_WEIGHT]) * room * 16
+    return score + np.int64(genome[row, genes.P_ROOM_WEIGHT]) * room * TASTE_PER_ROOM
 
 
 @small
 def sight_of(monsters, row):
-    """How far a monster sees, in 1/1024 cell; nothing with its eyes shut."""
+    """The range of sight of a monster, in 1/1024 cell: 0 with shut eyes, less with dry eyes."""
     if monsters.eyes_shut[row] != 0:
         return np.int64(0)
     far = parameters.SIGHT_BASE_FIXED + parameters.SIGHT_PER_EYE_FIXED * np.int64(monsters.organs[row, EYE])
-    return (min(far, parameters.SIGHT_MAX_FIXED) * (ONE + 256 - min(np.int64(monsters.dryness[row]), ONE))) // (
-        ONE + 256
-    )
+    clear = ONE + parameters.SIGHT_DRY - min(np.int64(monsters.dryness[row]), ONE)
+    return (min(far, parameters.SIGHT_MAX_FIXED) * clear) // (ONE + parameters.SIGHT_DRY)
 
 
 @small
 def kinship(genome, one, other):
-    """1024 for equal markers, falling to 0 as they drift apart."""
+    """1024 for equal marker genes, less by 8 for each unit of difference, at least 0."""
     apart = np.int64(0)
     for gene in range(genes.MARKER_A, genes.MARKER_C + 1):
         apart += abs(np.int64(genome[one, gene]) - np.int64(genome[other, gene]))
-    return max(0, ONE - apart * 8)
+    return max(0, ONE - apart * parameters.KINSHIP_PER_STEP)
 
 
 @kernel
@@ -155,40 +182,44 @@ def sense_monsters(y_low, y_high, place, index, monsters, sine_table, arctangent
             row = index.rows[k]
             own_y, own_x = np.int64(monsters.y_fixed[row]), np.int64(monsters.x_fixed[row])
             heading = np.int64(monsters.heading[row])
-            x = own_x >> 10
+            x = own_x >> SUBCELL_BITS
             for antenna in range(len(ANTENNAE)):
-                angle = heading + (antenna - 1) * parameters.ANTENNA_ANGLE
-                ty = (own_y + ((sine(sine_table, angle) * parameters.ANTENNA_FIXED) >> 14)) >> 10
-                tx = (own_x + ((cosine(sine_table, angle) * parameters.ANTENNA_FIXED) >> 14)) >> 10
-                at = antenna * SENSES_EACH
+                angle = heading + (antenna - AHEAD) * parameters.ANTENNA_ANGLE
+                ty = (own_y + along(sine(sine_table, angle), parameters.ANTENNA_FIXED)) >> SUBCELL_BITS
+                tx = (own_x + along(cosine(sine_table, angle), parameters.ANTENNA_FIXED)) >> SUBCELL_BITS
+                first_sense = antenna * SENSES_EACH
                 if not within(place, ty, tx):
                     for i in range(SENSES_EACH):
-                        stimuli[row, at + i] = 0
+                        stimuli[row, first_sense + i] = 0
                     continue
                 cell = ty * place.width + tx
-                stimuli[row, at] = min(ONE, np.int64(environment[LIGHT, ty, tx]))
-                stimuli[row, at + 1] = min(ONE, np.int64(substance[WATER, ty, tx]) >> 1)
-                stimuli[row, at + 2] = min(ONE, np.int64(cover[ty, tx]) << 4)
-                stimuli[row, at + 3] = min(ONE, np.int64(substance[DETRITUS, ty, tx]) << 3)
-                stimuli[row, at + 4] = min(ONE, np.int64(substance[AROMA, ty, tx]) << 5)
-                stimuli[row, at + 5] = min(ONE, np.int64(substance[MUSK, ty, tx]) << 5)
-                stimuli[row, at + 6] = min(ONE, np.int64(substance[ALARM, ty, tx]) << 5)
-                stimuli[row, at + 7] = min(ONE, max(-ONE, np.int64(environment[WARMTH, ty, tx]) - ONE))
-                stimuli[row, at + 8] = min(ONE, np.int64(index.start[cell + 1] - index.start[cell]) << 8)
-            here = y * place.width + x
-            stimuli[row, TOUCH] = min(ONE, np.int64(index.start[here + 1] - index.start[here] - 1) << 9)
+                bodies = np.int64(index.start[cell + 1] - index.start[cell])
+                light, warmth = np.int64(environment[LIGHT, ty, tx]), np.int64(environment[WARMTH, ty, tx])
+                carrion, plant = np.int64(substance[DETRITUS, ty, tx]), np.int64(cover[ty, tx])
+                stimuli[row, first_sense + SENSE_LIGHT] = min(ONE, light)
+                stimuli[row, first_sense + SENSE_WATER] = min(ONE, np.int64(substance[WATER, ty, tx]) >> WATER_SHIFT)
+                stimuli[row, first_sense + SENSE_PLANT] = min(ONE, plant << PLANT_SHIFT)
+                stimuli[row, first_sense + SENSE_CARRION] = min(ONE, carrion << CARRION_SHIFT)
+                stimuli[row, first_sense + SENSE_AROMA] = min(ONE, np.int64(substance[AROMA, ty, tx]) << SCENT_SHIFT)
+                stimuli[row, first_sense + SENSE_MUSK] = min(ONE, np.int64(substance[MUSK, ty, tx]) << SCENT_SHIFT)
+                stimuli[row, first_sense + SENSE_ALARM] = min(ONE, np.int64(substance[ALARM, ty, tx]) << SCENT_SHIFT)
+                stimuli[row, first_sense + SENSE_HEAT] = min(ONE, max(-ONE, warmth - ONE))
+                stimuli[row, first_sense + SENSE_BODY] = min(ONE, bodies << BODY_SHIFT)
+            cell = y * place.width + x
+            others = np.int64(index.start[cell + 1] - index.start[cell] - 1)
+            stimuli[row, TOUCH] = min(ONE, others << TOUCH_SHIFT)
             look(place, index, monsters, row, y, x, sight_of(monsters, row), arctangent)
             feel(monsters, row, np.int64(environment[WARMTH, y, x]))
 
 
 @small
 def look(place, index, monsters, row, y, x, sight, arctangent):
-    """Find the nearest other body within sight, and write where, how large and how close of kin it is."""
+    """Write the bearing, distance, size and kinship of the nearest other monster within sight (1/1024 cell)."""
     stimuli = monsters.stimuli
     own_y, own_x = np.int64(monsters.y_fixed[row]), np.int64(monsters.x_fixed[row])
     nearest = np.int64(-1)
     nearest_square, nearest_id = sight * sight, np.int64(0)
-    cells = (sight + 1023) >> 10
+    cells = (sight + SUBCELL - 1) >> SUBCELL_BITS
     x_first, x_last = max(x - cells, 0), min(x + cells, place.width - 1)
     for ny in range(max(y - cells, 0), min(y + cells, place.height - 1) + 1 if cells > 0 else 0):
         line = ny * place.width
@@ -198,7 +229,7 @@ def look(place, index, monsters, row, y, x, sight, arctangent):
             square = dy * dy + dx * dx
             if square > nearest_square or monsters.id[other] == monsters.id[row]:
                 continue
-            # nearest first, then the smaller id, then the first in order of rows and columns of cells
+            # the nearest, then that of the smaller id, then the first image in the order of cells
             if nearest < 0 or square < nearest_square or monsters.id[other] < nearest_id:
                 nearest, nearest_square, nearest_id = np.int64(other), square, monsters.id[other]
     if nearest < 0:
@@ -211,45 +242,45 @@ def look(place, index, monsters, row, y, x, sight, arctangent):
     bearing = (angle_to(arctangent, dy, dx) - monsters.heading[row]) & (TURN - 1)
     if bearing > TURN // 2:
         bearing -= TURN
-    stimuli[row, OTHER_BEARING] = bearing >> 5
+    stimuli[row, OTHER_BEARING] = bearing >> BEARING_SHIFT
     stimuli[row, OTHER_DISTANCE] = min(ONE, max(abs(dy), abs(dx)) * ONE // max(sight, 1))
-    mine, its = np.int64(monsters.counts[row, TISSUE]), np.int64(monsters.counts[nearest, TISSUE])
-    stimuli[row, OTHER_SIZE] = its * ONE // max(1, mine + its)
+    own_tissue, other_tissue = np.int64(monsters.counts[row, TISSUE]), np.int64(monsters.counts[nearest, TISSUE])
+    stimuli[row, OTHER_SIZE] = other_tissue * ONE // max(1, own_tissue + other_tissue)
     stimuli[row, OTHER_KINSHIP] = kinship(monsters.genome, row, nearest)
 
 
 @small
 def max_sugar(monsters, row):
-    """Sugar that a monster can hold."""
+    """Molecules of sugar that a monster can hold."""
     return parameters.SUGAR_BASE_COUNT + parameters.SUGAR_PER_STORE_COUNT * np.int64(monsters.organs[row, STORE])
 
 
 @small
-def lack(count, most):
-    """1024 when empty, 0 when full."""
-    return max(0, ONE - count * ONE // most)
+def lack(count, capacity):
+    """How empty a store is: 1024 with nothing in it, 0 when it is full."""
+    return max(0, ONE - count * ONE // capacity)
 
 
 @small
 def feel(monsters, row, warmth):
-    """Write what a monster feels in itself."""
+    """Write what a monster senses of itself; `warmth` is that of its cell, 1024 at 20 degrees Celsius."""
     stimuli = monsters.stimuli
-    stimuli[row, FIRST_SELF] = lack(np.int64(monsters.counts[row, SUGAR]), max_sugar(monsters, row))
-    stimuli[row, FIRST_SELF + 1] = lack(np.int64(monsters.counts[row, WATER]), parameters.WATER_HELD_COUNT)
-    stimuli[row, FIRST_SELF + 2] = lack(np.int64(monsters.counts[row, OXYGEN]), parameters.OXYGEN_HELD_COUNT)
-    stimuli[row, FIRST_SELF + 3] = monsters.fatigue[row]
-    stimuli[row, FIRST_SELF + 4] = monsters.dryness[row]
-    stimuli[row, FIRST_SELF + 5] = monsters.pain[row]
-    stimuli[row, FIRST_SELF + 6] = min(ONE, max(-ONE, warmth - ONE))
-    stimuli[row, FIRST_SELF + 7] = min(ONE, np.int64(monsters.age_ticks[row]) >> 2)
-    stimuli[row, FIRST_SELF + 8] = ONE
+    stimuli[row, SELF_HUNGER] = lack(np.int64(monsters.counts[row, SUGAR]), max_sugar(monsters, row))
+    stimuli[row, SELF_THIRST] = lack(np.int64(monsters.counts[row, WATER]), parameters.WATER_HELD_COUNT)
+    stimuli[row, SELF_BREATH] = lack(np.int64(monsters.counts[row, OXYGEN]), parameters.OXYGEN_HELD_COUNT)
+    stimuli[row, SELF_FATIGUE] = monsters.fatigue[row]
+    stimuli[row, SELF_DRY_EYES] = monsters.dryness[row]
+    stimuli[row, SELF_PAIN] = monsters.pain[row]
+    stimuli[row, SELF_WARMTH] = min(ONE, max(-ONE, warmth - ONE))
+    stimuli[row, SELF_AGE] = min(ONE, np.int64(monsters.age_ticks[row]) >> AGE_SHIFT)
+    stimuli[row, SELF_ONE] = ONE
 
 
 def sense(region: Region) -> None:
-    """Fill the stimuli of monsters, and what modules know of light and room."""
+    """Write the stimuli of monsters, and light and bud direction of modules."""
     plants, monsters = region.tables["plants"].record(), region.tables["monsters"].record()
     plant_index, monster_index = region.index("plants"), region.index("monsters")
-    environment, cover = region.scratch("environment", "int16", 4), region.scratch("cover")
+    environment, cover = region.scratch("environment", "int16", len(ENVIRONMENT)), region.scratch("cover")
     substance = region.fields["substance"]
     region.run(cover_cells, plant_index, plants.stage, plants.counts, cover, grown=SIGHT_CELLS)
     region.run(sense_plants, plant_index, plants, environment, region["water"], cover)

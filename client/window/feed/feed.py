@@ -25,7 +25,7 @@ from umwelt.cluster.view.tiles import (
     Piece,
     Topic,
     decode,
-    joined_counts,
+    join_counts,
     topics_over,
 )
 from umwelt.cluster.wire.viewer_protocol import LIVE, Welcome
@@ -273,7 +273,7 @@ class Feed:
     def _densities(self) -> Densities:
         view = aligned(self.frame.rectangle, BIN_CELLS, self.torus)
         pieces = [piece for _, kept in self._of(DENSITIES, BEINGS) for piece in kept.pieces]
-        counts = joined_counts(pieces, view, self.torus)
+        counts = join_counts(pieces, view, self.torus)
         flat = {(table, species): plane for table, planes in counts.items() for species, plane in planes.items()}
         return Densities(view, flat, self.number)
 

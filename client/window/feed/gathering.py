@@ -7,8 +7,8 @@ import numpy as np
 
 from umwelt.client.window.feed.frame import Dots, Frame, Swarm
 from umwelt.client.window.feed.torus import shortest
-from umwelt.cluster.gateway.tile_relay import MAX_PIECES
-from umwelt.cluster.view.tiles import BIN_CELLS, DENSITIES, PLACE_STEPS, Piece, bins, joined_field, whole
+from umwelt.cluster.view.tiles import BIN_CELLS, DENSITIES, PLACE_STEPS, Piece, bins, join_field, whole
+from umwelt.cluster.wire.viewer_protocol import MAX_PIECES
 from umwelt.sandbox.region import Rectangle, Torus
 from umwelt.sandbox.units import TURN
 
@@ -170,7 +170,7 @@ def dots_of(pieces: Sequence[Piece], frame: Frame, torus: Torus) -> Dots:
 def plane_of(pieces: Sequence[Piece], view: Rectangle, step: int, torus: Torus) -> np.ndarray:
     """A field over a view, `int32[rows, columns]`: by cells where `step` is 1, else by bins."""
     if step == 1:
-        return joined_field(pieces, view, torus)
+        return join_field(pieces, view, torus)
     rows, columns = -(-view.height // step), -(-view.width // step)
     values = np.zeros((rows, columns), np.int32)
     high, wide = -(-torus.height // BIN_CELLS), -(-torus.width // BIN_CELLS)

@@ -1,7 +1,7 @@
-"""Inhabiting a monster: a person's keys stand in the place of its drives, until it is given back.
+"""Inhabiting a monster: a person's keys set its drives until it is released.
 
-A held body stays held in the world's controls until somebody gives it back, beyond its death even. So whoever was held
-is owed to the world from the first drive on, and a release is said again until it is answered after every drive.
+The world's controls keep a held body until it is released, even beyond its death. So a body must be released from the
+first drive on that may have reached the world, and the release is resent until it is confirmed after every drive.
 """
 
 import time
@@ -9,25 +9,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from umwelt.agents.body.interface import DRIVES
-from umwelt.client.window.input.tools import SPECTATOR_LINE
+from umwelt.client.window.input.fork_dialog import SPECTATOR_LINE
 from umwelt.client.window.session import Promise, Session
 from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.errors import UmweltError
+from umwelt.sandbox.units import ONE
 
-TELL_EVERY_S, TELL_AGAIN_S = 0.1, 1.0
-SEE_EVERY_S = 0.4
+SEND_EVERY_S, REPEAT_EVERY_S = 0.1, 1.0
+"""How often changed drives are sent, and unchanged ones repeated."""
+FETCH_EVERY_S = 0.4
 RELEASE_AGAIN_S, MAX_RELEASES = 1.0, 120
 CLOSE_WITHIN_S = 3.0
-MAX_FLYING = 4
+MAX_UNANSWERED = 4
 """Drives without an answer yet; more would only queue up."""
-TURNS_MIN_A_S, TURNS_MAX_A_S, TURN_RAMP_S = 0.12, 0.6, 0.9
+MIN_TURNS_A_S, MAX_TURNS_A_S, TURN_RAMP_S = 0.12, 0.6, 0.9
 TURN_A_TICK = 1 / 8
-"""What a turn of 1 is, in whole turns (see `contract.DRIVES`): how far that goes in a second depends on the pace."""
-THRUST_FROM, THRUST_RAMP_S = 0.4, 0.35
+"""What a turn drive of 1 is in whole turns (see `interface.DRIVES`); turns a second depend on the world's pace."""
+MIN_THRUST, THRUST_RAMP_S = 0.4, 0.35
 STEPS = 256
-"""Drives are told in steps of 1/256, so that a ramp ends in something that does not change."""
-PACE_OVER_S, USUAL_TICKS_A_S = 1.5, 20.0
-SEEN_SCALE = 26.0
+"""Drives are sent in steps of 1/256, so that a ramp ends in a value that does not change any more."""
+PACE_OVER_S, DEFAULT_TICKS_A_S = 1.5, 20.0
+MIN_SCALE = 26.0
+"""Pixels a cell that the camera zooms to at least."""
+MAX_FRAME_S = 0.2
+"""A slower frame counts as this long, so that ramps do not jump."""
+PERCENT = ONE / 100
 
 KEYS: dict[str, tuple[str, float]] = {
     "W": ("thrust", 1.0),
@@ -46,7 +52,7 @@ KEYS: dict[str, tuple[str, float]] = {
     "M": ("musk_drive", 1.0),
     "N": ("alarm_drive", 1.0),
 }
-"""What a held key does, by pyglet's name of it."""
+"""The drive that a key sets while it is down, by pyglet's name of the key."""
 HINTS = (
     ("thrust", "W", "run"),
     ("turn", "A D", "turn"),
@@ -60,47 +66,53 @@ HINTS = (
     ("musk_drive", "M", "musk"),
     ("alarm_drive", "N", "alarm"),
 )
-"""Drives, their keys and their words, for the HUD and for help."""
+"""Drives, their keys and their labels, as the window shows them."""
 
 
 @dataclass
-class _Owed:
-    """A body to be given back."""
+class _Release:
+    """A body that must be released."""
 
     promise: Promise | None = None
-    clean: bool = False
-    """Whether every drive had been answered before the release was said: then none can come after it."""
+    """The answer to the last release that was sent."""
+    is_last: bool = False
+    """Whether every drive had been answered before that release was sent: then no drive can come after it."""
     due_s: float = -1e9
-    said: int = 0
+    sent: int = 0
 
 
 class Inhabiting:
-    """See the page's top. `being` is who is inhabited, 0 if nobody; `told` the drives that were sent last."""
+    """Steers at most one body of a session by the keyboard; the window owns it and calls `turn` once a frame.
+
+    `being` is the id of the inhabited body, 0 if none; `sent_drives` are the drives that were sent last; `body` is the
+    body as it was fetched last; `ticks_per_s` is the world's measured pace.
+    """
 
     def __init__(self, session: Session):
         self.session = session
         self.being = 0
-        self.told: dict[str, float] = {}
+        self.sent_drives: dict[str, float] = {}
         self.body: dict[str, Any] | None = None
-        """The body as it was fetched last."""
-        self.ticks_per_s = USUAL_TICKS_A_S
-        self._held: dict[str, None] = {}
+        self.ticks_per_s = DEFAULT_TICKS_A_S
+        self._keys_down: dict[str, None] = {}
+        """In the order in which they were pressed: of two that turn, the later counts."""
         self._turn, self._thrust = 0.0, 0.0
-        self._flying: list[tuple[int, Promise]] = []
-        self._owed: dict[int, _Owed] = {}
-        self._touched: set[int] = set()
-        """Whom a drive may have reached; whoever was refused from the first one on is not held."""
-        self._seeing: Promise | None = None
-        self._seen_s = self._told_s = -1e9
+        self._unanswered: list[tuple[int, Promise]] = []
+        """Bodies and the answers to drives sent to them."""
+        self._releases: dict[int, _Release] = {}
+        self._reached: set[int] = set()
+        """Bodies that a drive may have reached; one whose every drive was refused is not held."""
+        self._fetch: Promise | None = None
+        self._fetched_s = self._sent_s = -1e9
         self._turned_s: float | None = None
         self._pace_from: tuple[float, int] | None = None
-        self._lost = False
+        self._lost_connection = False
         session.at_close.append(self.close)
 
     # --- beginning and ending
 
     def begin(self, being: int) -> bool:
-        """Hold a being from now on; gives whether it can be."""
+        """Hold a body from now on; return whether it can be held."""
         session, being = self.session, int(being)
         if being == self.being:
             return bool(being)
@@ -109,34 +121,35 @@ class Inhabiting:
             session.say(line, bad=True)
             return False
         self.end()
-        self._owed.pop(being, None)  # it is ours again: what was said to give it back comes before our drives
-        self.being, self.told, self.body = being, {}, None
-        self._held, self._turn, self._thrust = {}, 0.0, 0.0
-        self._told_s, self._seen_s, self._lost = -1e9, session.clock(), False
+        self._releases.pop(being, None)  # a release that was sent takes effect before the drives that follow
+        self.being, self.sent_drives, self.body = being, {}, None
+        self._keys_down, self._turn, self._thrust = {}, 0.0, 0.0
+        self._sent_s, self._fetched_s, self._lost_connection = -1e9, session.clock(), False
         session.select(being, self._table(being))
         session.following = True
         known = session.selected.being if session.selected is not None else None
         if known is not None and known.get("held"):
-            session.say("somebody held it already: now you do")
+            session.say("another viewer held it: now you hold it")
         place = session.selected_place()
         if place is not None:
-            session.camera.look(place[0], place[1], max(session.camera.target[2], SEEN_SCALE))
-        session.say("you are its drives now: W A D to go, Space bites, G grazes, E drinks; I or Esc gives it back")
+            session.camera.look(place[0], place[1], max(session.camera.target[2], MIN_SCALE))
+        session.say("you steer it now: W A D to move, Space bites, G grazes, E drinks; I or Esc releases it")
         return True
 
     def _why_not(self, being: int) -> str:
+        """Return why a body cannot be held, or ""."""
         session = self.session
         if not session.keeper:
             return SPECTATOR_LINE
         if session.shown != LIVE:
-            return "nobody of the past can be steered: come back to now"
+            return "a being of the past cannot be steered: return to the present"
         if session.reconnecting:
-            return "the line is lost: wait until it is back"
+            return "the connection is lost: wait until it is back"
         if being <= 0:
-            return "nobody to steer: select a monster first"
+            return "no being to steer: select a monster first"
         table = self._table(being)
         if table and "drives" not in session.known.columns.get(table, ["drives"]):
-            return f"one of {table} has no drives: select a monster"
+            return f"beings of {table} have no drives: select a monster"
         return ""
 
     def _table(self, being: int) -> str:
@@ -147,93 +160,93 @@ class Inhabiting:
         return tables[0] if tables else ""
 
     def end(self, why: str = "") -> None:
-        """Give the body back to itself."""
+        """Release the body."""
         if not self.being:
             return
         being, self.being = self.being, 0
-        self.told, self._held, self._turn, self._thrust, self._seeing = {}, {}, 0.0, 0.0, None
-        self._owed[being] = _Owed()
-        self._settle()
-        self.session.say(f"{why + ': ' if why else ''}it is given back to itself")
+        self.sent_drives, self._keys_down, self._turn, self._thrust, self._fetch = {}, {}, 0.0, 0.0, None
+        self._releases[being] = _Release()
+        self._take_answers()
+        self.session.say(f"{why + ': ' if why else ''}the body is released")
 
     def close(self, within_s: float = CLOSE_WITHIN_S) -> None:
-        """Give back whoever is held, and wait until the world has heard it; the session calls it before it closes."""
+        """Release the body and wait for the confirmation; the session calls it before it closes."""
         self.end()
         end_s = time.monotonic() + within_s
-        while self._owed and time.monotonic() < end_s:
-            self._settle()
+        while self._releases and time.monotonic() < end_s:
+            self._take_answers()
             time.sleep(0.004)
 
     @property
-    def owed(self) -> frozenset[int]:
-        """Who is not known to have been given back yet."""
-        return frozenset(self._owed)
+    def unreleased(self) -> frozenset[int]:
+        """The bodies whose release is not confirmed yet."""
+        return frozenset(self._releases)
 
     # --- keys
 
     def on_key(self, symbol: str, pressed: bool) -> bool:
-        """A key by pyglet's name of it goes down or up; gives whether it means something."""
+        """A key, by pyglet's name of it, goes down or up; return whether it steers."""
         if not self.being or symbol not in KEYS:
             return False
-        self._held.pop(symbol, None)
+        self._keys_down.pop(symbol, None)
         if pressed:
-            self._held[symbol] = None  # the one that went down last turns
+            self._keys_down[symbol] = None
         return True
 
-    def let_go(self) -> None:
-        """All keys are up: another window has the keyboard."""
-        self._held.clear()
+    def release_keys(self) -> None:
+        """All keys count as up, as when another window gets the keyboard."""
+        self._keys_down.clear()
 
     def drives(self) -> dict[str, float]:
-        """What the keys mean now, -1 to 1; drives that rest are not named."""
-        wanted = {KEYS[key][0]: KEYS[key][1] for key in self._held}
+        """Return the drives that the keys set now, -1 to 1; drives of 0 are left out."""
+        wanted = {KEYS[key][0]: KEYS[key][1] for key in self._keys_down}
         wanted["thrust"] = self._thrust
         wanted["turn"] = self._turn / TURN_A_TICK / max(0.1, self.ticks_per_s)
-        found = {name: round(min(1.0, max(-1.0, value)) * STEPS) / STEPS for name, value in wanted.items()}
-        if self._turn and not found["turn"]:
-            found["turn"] = (1 if self._turn > 0 else -1) / STEPS
-        return {name: value for name in DRIVES if (value := found.get(name, 0.0))}
+        rounded = {name: round(min(1.0, max(-1.0, value)) * STEPS) / STEPS for name, value in wanted.items()}
+        if self._turn and not rounded["turn"]:
+            rounded["turn"] = (1 if self._turn > 0 else -1) / STEPS
+        return {name: value for name in DRIVES if (value := rounded.get(name, 0.0))}
 
     def _ramp(self, seconds: float) -> None:
-        """Turning (turns a second) and running grow while keys are held, and end when they are let go."""
-        sides = [KEYS[key][1] for key in self._held if KEYS[key][0] == "turn"]
+        """Let turning (turns a second) and thrust grow while their keys are down, and end when they are up."""
+        sides = [KEYS[key][1] for key in self._keys_down if KEYS[key][0] == "turn"]
         if not sides:
             self._turn = 0.0
         else:
-            size = abs(self._turn) if self._turn * sides[-1] > 0 else TURNS_MIN_A_S
-            size += (TURNS_MAX_A_S - TURNS_MIN_A_S) * seconds / TURN_RAMP_S
-            self._turn = sides[-1] * min(TURNS_MAX_A_S, size)
-        if any(KEYS[key][0] == "thrust" for key in self._held):
-            self._thrust = min(1.0, max(THRUST_FROM, self._thrust) + (1 - THRUST_FROM) * seconds / THRUST_RAMP_S)
+            size = abs(self._turn) if self._turn * sides[-1] > 0 else MIN_TURNS_A_S
+            size += (MAX_TURNS_A_S - MIN_TURNS_A_S) * seconds / TURN_RAMP_S
+            self._turn = sides[-1] * min(MAX_TURNS_A_S, size)
+        if any(KEYS[key][0] == "thrust" for key in self._keys_down):
+            self._thrust = min(1.0, max(MIN_THRUST, self._thrust) + (1 - MIN_THRUST) * seconds / THRUST_RAMP_S)
         else:
             self._thrust = 0.0
 
-    # --- turns
+    # --- time
 
     def turn(self, now_s: float) -> None:
-        """Let time pass: once a frame."""
-        seconds = 0.0 if self._turned_s is None else min(0.2, max(0.0, now_s - self._turned_s))
+        """Called once a frame: take answers, send drives, look after the body."""
+        seconds = 0.0 if self._turned_s is None else min(MAX_FRAME_S, max(0.0, now_s - self._turned_s))
         self._turned_s = now_s
-        self._note_pace(now_s)
-        self._settle()
+        self._measure_pace(now_s)
+        self._take_answers()
         if not self.being:
             return
         if self.session.shown != LIVE:
-            self.end("you look at the past")
+            self.end("the past is shown")
             return
         if self.session.reconnecting:
-            self._lost = True
-            self._held.clear()
+            self._lost_connection = True
+            self._keys_down.clear()
             return
-        if self._lost:
-            self.end("the line was lost and is back")
+        if self._lost_connection:
+            self.end("the connection was lost")
             return
         self._ramp(seconds)
-        self._see(now_s)
+        self._fetch_body(now_s)
         if self.being:
-            self._tell(now_s)
+            self._send_drives(now_s)
 
-    def _note_pace(self, now_s: float) -> None:
+    def _measure_pace(self, now_s: float) -> None:
         tick = int(self.session.status.get("tick", 0))
         if self._pace_from is None or tick < self._pace_from[1]:
             self._pace_from = (now_s, tick)
@@ -243,92 +256,92 @@ class Inhabiting:
                 self.ticks_per_s = (tick - since) / (now_s - since_s)
             self._pace_from = (now_s, tick)
 
-    def _tell(self, now_s: float) -> None:
-        """Tell the world the drives, when they have changed or now and then."""
+    def _send_drives(self, now_s: float) -> None:
+        """Send the drives when they have changed, and repeat them now and then."""
         drives, being = self.drives(), self.being
-        if drives == self.told and self.session.status.get("paused"):
-            return  # nothing moves: saying it again would only fill the journal
-        wait_s = TELL_EVERY_S if drives != self.told else TELL_AGAIN_S
-        if now_s - self._told_s < wait_s or len(self._flying) >= MAX_FLYING:
+        if drives == self.sent_drives and self.session.status.get("paused"):
+            return  # nothing moves: a repetition would only fill the journal
+        wait_s = SEND_EVERY_S if drives != self.sent_drives else REPEAT_EVERY_S
+        if now_s - self._sent_s < wait_s or len(self._unanswered) >= MAX_UNANSWERED:
             return
-        self._told_s, self.told = now_s, drives
+        self._sent_s, self.sent_drives = now_s, drives
         try:
-            self._flying.append((being, self.session.world.drive(being, **drives)))
+            self._unanswered.append((being, self.session.world.drive(being, **drives)))
         except UmweltError as error:
             self.end(str(error))
 
-    def _see(self, now_s: float) -> None:
-        """Look whether the body still lives."""
-        if self._seeing is None:
-            if now_s - self._seen_s >= SEE_EVERY_S:
-                self._seen_s = now_s
-                self._seeing = self.session.world.fetch(self.being)
+    def _fetch_body(self, now_s: float) -> None:
+        """Fetch the body now and then, to notice its death."""
+        if self._fetch is None:
+            if now_s - self._fetched_s >= FETCH_EVERY_S:
+                self._fetched_s = now_s
+                self._fetch = self.session.world.fetch(self.being)
             return
-        if not self._seeing.done:
+        if not self._fetch.done:
             return
-        seeing, self._seeing = self._seeing, None
+        fetch, self._fetch = self._fetch, None
         try:
-            self.body = seeing.result()
+            self.body = fetch.result()
         except UmweltError:
-            return  # it is asked again; whether the line is lost, the session knows
+            return  # it is fetched again; the session notices a lost connection
         if self.body is None:
             self.end("it died")
 
-    def _settle(self) -> None:
-        """Hear what came of drives and releases, and say again what has to be."""
-        flying, self._flying = self._flying, []
-        for being, promise in flying:
+    def _take_answers(self) -> None:
+        """Take the answers to drives and releases, and resend releases that are not confirmed."""
+        unanswered, self._unanswered = self._unanswered, []
+        for being, promise in unanswered:
             if not promise.done:
-                self._flying.append((being, promise))
+                self._unanswered.append((being, promise))
                 continue
             answered = promise.answered
             try:
                 promise.result()
-                self._touched.add(being)
+                self._reached.add(being)
             except UmweltError as error:
                 if not answered:
-                    self._touched.add(being)
+                    self._reached.add(being)
                 if being == self.being:
                     self.session.say(str(error), bad=True)
                     self.end()
-        for being, owed in list(self._owed.items()):
-            self._give_back(being, owed)
+        for being, release in list(self._releases.items()):
+            self._send_release(being, release)
 
-    def _give_back(self, being: int, owed: _Owed) -> None:
+    def _send_release(self, being: int, release: _Release) -> None:
         now_s = time.monotonic()
-        if owed.promise is not None and owed.promise.done:
-            promise, owed.promise = owed.promise, None
+        if release.promise is not None and release.promise.done:
+            promise, release.promise = release.promise, None
             try:
                 promise.result()
             except UmweltError:
-                owed.due_s = now_s + RELEASE_AGAIN_S
+                release.due_s = now_s + RELEASE_AGAIN_S
             else:
-                if owed.clean:
+                if release.is_last:
                     self._forget(being)
                     return
-        clean = all(other != being for other, _ in self._flying)
-        if clean and being not in self._touched:
+        is_last = all(other != being for other, _ in self._unanswered)
+        if is_last and being not in self._reached:
             self._forget(being)
             return
-        if owed.promise is not None or now_s < owed.due_s or (owed.said and not clean):
+        if release.promise is not None or now_s < release.due_s or (release.sent and not is_last):
             return
-        if owed.said >= MAX_RELEASES:
+        if release.sent >= MAX_RELEASES:
             self._forget(being)
             return
-        owed.said, owed.clean = owed.said + 1, clean
+        release.sent, release.is_last = release.sent + 1, is_last
         try:
-            owed.promise = self.session.world.release(being)
+            release.promise = self.session.world.release(being)
         except UmweltError:
-            owed.due_s = now_s + RELEASE_AGAIN_S
+            release.due_s = now_s + RELEASE_AGAIN_S
 
     def _forget(self, being: int) -> None:
-        self._owed.pop(being, None)
-        self._touched.discard(being)
+        self._releases.pop(being, None)
+        self._reached.discard(being)
 
-    # --- what is seen
+    # --- drawing
 
     def draw(self) -> None:
-        """A faint line over the world: which drives are active."""
+        """Draw the keys over the world, those of active drives bright, and the state of the body."""
         if not self.being:
             return
         from imgui_bundle import imgui
@@ -343,19 +356,19 @@ class Inhabiting:
         )
         if imgui.begin("##inhabited", None, shape | flags.no_focus_on_appearing)[0]:
             drives = self.drives()
-            for at, (name, key, word) in enumerate(HINTS):
+            for index, (name, key, label) in enumerate(HINTS):
                 strength = abs(drives.get(name, 0.0))
-                if at:
+                if index:
                     imgui.same_line(0, 14)
                 lit = imgui.ImVec4(1.0, 0.86, 0.45, 1.0) if strength else imgui.ImVec4(0.75, 0.82, 0.85, 0.5)
-                imgui.text_colored(lit, f"{key} {word}")
+                imgui.text_colored(lit, f"{key} {label}")
             imgui.text_disabled(self._state())
         imgui.end()
 
     def _state(self) -> str:
         row = (self.body or {}).get("row") or {}
-        told = [f"you are {self.being}"]
-        for name, unit in (("fatigue", "tired"), ("pain", "pain"), ("dryness", "eyes dry")):
+        words = [f"you steer {self.being}"]
+        for name, label in (("fatigue", "fatigue"), ("pain", "pain"), ("dryness", "dry eyes")):
             if name in row:
-                told.append(f"{unit} {row[name] / 10.24:.0f} %")
-        return "   ".join([*told, "I or Esc gives it back"])
+                words.append(f"{label} {row[name] / PERCENT:.0f} %")
+        return "   ".join([*words, "I or Esc releases it"])

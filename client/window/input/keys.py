@@ -1,10 +1,10 @@
-"""What the window's keys do: one table, for the window and for its help."""
+"""The window's keys: one table, used by the window and by its help."""
 
 from typing import NamedTuple
 
 
 class Binding(NamedTuple):
-    """`keys` as people read them, `names` as pyglet calls the symbols, `action` as the window does it."""
+    """A line of the help: `keys` as shown, `names` as pyglet calls the symbols, `action` as the window calls it."""
 
     keys: str
     names: tuple[str, ...]
@@ -13,28 +13,28 @@ class Binding(NamedTuple):
 
 
 BINDINGS = (
-    Binding("drag, arrows, WASD", (), "", "look elsewhere"),
-    Binding("wheel, + and -", (), "", "nearer, farther: at the cursor"),
+    Binding("drag, arrows, WASD", (), "", "move the view"),
+    Binding("wheel, + and -", (), "", "zoom in and out at the cursor"),
     Binding("Home", ("HOME",), "whole", "see the whole world"),
     Binding("click", (), "", "select a being"),
     Binding("F", ("F",), "follow", "follow the selected being"),
-    Binding("I", ("I",), "inhabit", "steer the selected monster yourself; I or Esc gives it back"),
-    Binding("Space", ("SPACE",), "pause", "pause the world, or let it go on"),
+    Binding("I", ("I",), "inhabit", "steer the selected monster; I or Esc releases it"),
+    Binding("Space", ("SPACE",), "pause", "pause or continue the world"),
     Binding(".", ("PERIOD",), "step", "one tick"),
     Binding("[ and ]", (), "", "slower, faster"),
     Binding("1 to 9", (), "", "choose a tool"),
-    Binding("Esc", ("ESCAPE",), "cancel", "put the tool away; select nothing"),
-    Binding("Ctrl Z", (), "", "undo: fork the run from before your last deed"),
-    Binding("Backspace", ("BACKSPACE",), "now", "from the past back to now"),
+    Binding("Esc", ("ESCAPE",), "cancel", "put the tool away; clear the selection"),
+    Binding("Ctrl Z", (), "", "undo: fork the run before your last command"),
+    Binding("Backspace", ("BACKSPACE",), "now", "return from the past to the present"),
     Binding("L", ("L",), "layer", "the next layer"),
     Binding("N", ("N",), "nodes", "borders of nodes"),
-    Binding("C", ("C",), "clades", "bodies in the colours of their clades"),
+    Binding("C", ("C",), "clades", "colour bodies by their clades"),
     Binding("Tab", ("TAB",), "panels", "hide or show all panels"),
     Binding("H, F1", ("H", "F1"), "help", "this help"),
-    Binding("F2", ("F2",), "screenshot", "keep a picture"),
-    Binding("F3", ("F3",), "record", "record a GIF; with Shift an MP4; again to end"),
-    Binding("F11", ("F11",), "fullscreen", "the whole screen"),
-    Binding("Ctrl Q", (), "", "close the window; the world goes on"),
+    Binding("F2", ("F2",), "screenshot", "save a picture"),
+    Binding("F3", ("F3",), "record", "record a GIF, with Shift an MP4; press again to stop"),
+    Binding("F11", ("F11",), "fullscreen", "full screen"),
+    Binding("Ctrl Q", (), "", "close the window; the world continues"),
 )
 
 ACTIONS = {name: binding.action for binding in BINDINGS for name in binding.names}
@@ -48,6 +48,6 @@ PANS = {
     "W": (0, -1),
     "S": (0, 1),
 }
-"""Keys that move the view while they are held: right, down."""
+"""Keys that move the view while they are down: right, down."""
 ZOOMS = {"PLUS": 1, "EQUAL": 1, "NUM_ADD": 1, "PAGEUP": 1, "MINUS": -1, "NUM_SUBTRACT": -1, "PAGEDOWN": -1}
 SPEEDS = {"BRACKETLEFT": 0.5, "BRACKETRIGHT": 2.0}

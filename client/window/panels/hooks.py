@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from umwelt.client.window.input.tools import Hands
+from umwelt.client.window.input.tools import Toolbox
 
 
 class Hooks(NamedTuple):
@@ -11,5 +11,5 @@ class Hooks(NamedTuple):
 
     inhabit: Callable[[int], None] | None = None
     """Steer a being, by its id."""
-    hands: Hands | None = None
+    toolbox: Toolbox | None = None
     """The tools that change the world."""

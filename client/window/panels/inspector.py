@@ -137,7 +137,7 @@ class Inspector:
 
     def _buttons(self, session: Any, selected: Any, being: dict[str, Any], hooks: Hooks) -> None:
         able = may_command(session) and session.shown == LIVE and not selected.gone
-        hands = hooks.hands
+        toolbox = hooks.toolbox
         width = (imgui.get_content_region_avail().x - 4 * 6) / 5
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(6, 6))
         if tile_button(
@@ -157,21 +157,21 @@ class Inspector:
         imgui.same_line()
         if tile_button(f"{ICON.ICON_FA_DNA}##copy", "copy its genome, for the tools that place beings", width=width):
             imgui.set_clipboard_text(" ".join(str(gene) for gene in np.frombuffer(being["row"]["genome"], np.int8)))
-            if hands is not None:
-                hands.copy_genome(being)
+            if toolbox is not None:
+                toolbox.copy_genome(being)
         imgui.same_line()
-        can_change = able and hands is not None
+        can_change = able and toolbox is not None
         hint = f"wound it: {WOUND_COUNT} of its tissue fall to the ground"
-        if tile_button(f"{ICON.ICON_FA_HEART_CRACK}##wound", hint, can_change, width=width) and hands is not None:
-            hands.wound(selected.id, WOUND_COUNT)
+        if tile_button(f"{ICON.ICON_FA_HEART_CRACK}##wound", hint, can_change, width=width) and toolbox is not None:
+            toolbox.use("wound", id=selected.id, tissue_count=WOUND_COUNT)
         imgui.same_line()
         if tile_button(f"{ICON.ICON_FA_TRASH}##remove", "remove it from the world", can_change, width=width):
             imgui.open_popup("sure")
         imgui.pop_style_var()
-        if hands is not None and imgui.begin_popup("sure"):
+        if toolbox is not None and imgui.begin_popup("sure"):
             imgui.text("Remove it from the world, with all matter in it?")
             if imgui.button("Remove"):
-                hands.remove(selected.id)
+                toolbox.use("remove", id=selected.id)
                 imgui.close_current_popup()
             imgui.same_line()
             if imgui.button("Keep"):

@@ -1,6 +1,7 @@
-"""The palette over the world: the tools, what the chosen one is set to, what was done, and the question that is asked.
+"""The toolbar over the world: the tools, the settings of the chosen one, what was done, and the fork dialog.
 
-Inside a frame of imgui; all it does is done by `tools.Hands`.
+Drawn inside a frame of imgui. It changes a `tools.Toolbox` and draws settings by their descriptions; only the tools
+with the gestures `area` and `spawn` show more.
 """
 
 from collections.abc import Sequence
@@ -8,39 +9,27 @@ from collections.abc import Sequence
 from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from umwelt.agents.commands.deeds import MAX_ELEVATION, MAX_IN_CELL_COUNT, MAX_RADIUS_CELLS, MAX_SIDE_CELLS
-from umwelt.client.window.input.palette import BY_NAME, TOOLS
-from umwelt.client.window.input.tools import PAST_LINE, SPECTATOR_LINE, Hands
+from umwelt.agents.commands.paint import MAX_SIDE_CELLS
+from umwelt.agents.commands.tool import Choice, Number, Tool
+from umwelt.client.window.input.fork_dialog import SPECTATOR_LINE, ForkDialog
+from umwelt.client.window.input.icons import look_of
+from umwelt.client.window.input.palette import BY_NAME, LOOK, TOOLS
+from umwelt.client.window.input.tools import PAST_LINE, Toolbox
 from umwelt.client.window.panels.layout import LEFT_PX, RIGHT_PX
 from umwelt.client.window.session import Session
 from umwelt.cluster.wire.viewer_protocol import LIVE
 
-ICONS = {
-    "look": icons.ICON_FA_ARROW_POINTER,
-    "drop": icons.ICON_FA_FILL_DRIP,
-    "feed": icons.ICON_FA_UTENSILS,
-    "water": icons.ICON_FA_WATER,
-    "rock": icons.ICON_FA_MOUNTAIN,
-    "paint": icons.ICON_FA_PAINTBRUSH,
-    "rain": icons.ICON_FA_CLOUD_RAIN,
-    "seed": icons.ICON_FA_SEEDLING,
-    "monster": icons.ICON_FA_SPIDER,
-    "move": icons.ICON_FA_UP_DOWN_LEFT_RIGHT,
-    "wound": icons.ICON_FA_BURST,
-    "remove": icons.ICON_FA_TRASH_CAN,
-}
-BUTTON_PX, FIELD_PX = 34.0, 96.0
+BUTTON_PX, FIELD_PX, CHOICE_PX = 34.0, 96.0, 120.0
 TOP_PX = 10.0
-DEEDS_SHOWN = 12
-FOODS = ("sugar", "detritus")
-SOURCES = (("founder", "founder"), ("genome", "copied genome"), ("copy", "copy of a being"))
+MAX_DONE_SHOWN = 12
+SOURCE_LABELS = {"founder": "founder", "genome": "copied genome", "copy": "copy of a being"}
 
 
 class Toolbar:
-    """See the page's top."""
+    """Draws the tools of a toolbox; has no state of its own."""
 
-    def draw(self, session: Session, hands: Hands) -> None:
-        """The palette, and the question if there is one; between the columns of panels."""
+    def draw(self, session: Session, toolbox: Toolbox) -> None:
+        """Draw the toolbar between the columns of panels, and the question if there is one."""
         view, flags = imgui.get_main_viewport(), imgui.WindowFlags_
         width = view.work_size.x
         left = min(LEFT_PX, width * 0.31)
@@ -51,149 +40,135 @@ class Toolbar:
         shape = flags.no_decoration | flags.always_auto_resize | flags.no_docking | flags.no_saved_settings
         imgui.push_style_var(imgui.StyleVar_.window_padding, ImVec2(7, 6))
         if imgui.begin("##tools", None, shape | flags.no_nav | flags.no_focus_on_appearing)[0]:
-            self._buttons(hands)
-            if hands.tool != "look":
-                self._settings(session, hands)
+            self._buttons(toolbox)
+            if toolbox.tool != LOOK.name:
+                self._settings(session, toolbox)
         imgui.end()
         imgui.pop_style_var()
-        self.draw_question(hands)
+        self.draw_question(toolbox.fork_dialog)
 
-    def _buttons(self, hands: Hands) -> None:
+    def _buttons(self, toolbox: Toolbox) -> None:
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(3, 4))
-        for at, tool in enumerate(TOOLS):
-            if at:
+        for index, tool in enumerate(TOOLS):
+            if index:
                 imgui.same_line()
-            chosen = tool.name == hands.tool
+            look, chosen = look_of(tool.name), tool.name == toolbox.tool
             if chosen:
-                red, green, blue, _ = tool.colour
+                red, green, blue, _ = look.colour
                 imgui.push_style_color(imgui.Col_.button, ImVec4(red * 0.5, green * 0.5, blue * 0.5, 1))
-            if imgui.button(f"{ICONS[tool.name]}##{tool.name}", ImVec2(BUTTON_PX, 0)):
-                hands.choose(tool.name)
+            if imgui.button(f"{look.icon}##{tool.name}", ImVec2(BUTTON_PX, 0)):
+                toolbox.choose(tool.name)
             if chosen:
                 imgui.pop_style_color()
-            key = f"   ({at + 1})" if at < 9 else ""
-            imgui.set_item_tooltip(f"{tool.words}{key}\n{tool.hint}")
+            key = f"   ({index + 1})" if index < 9 else ""
+            imgui.set_item_tooltip(f"{tool.label}{key}\n{tool.hint}")
         imgui.same_line(0, 10)
         if imgui.button(f"{icons.ICON_FA_ROTATE_LEFT}##undo", ImVec2(BUTTON_PX, 0)):
-            hands.undo()
-        imgui.set_item_tooltip("undo (Ctrl Z): a new run from just before what you did last")
+            toolbox.fork_dialog.offer_undo()
+        imgui.set_item_tooltip("undo (Ctrl Z): a new run from just before your last command")
         imgui.same_line()
-        if imgui.button(f"{icons.ICON_FA_CLOCK_ROTATE_LEFT}##deeds", ImVec2(BUTTON_PX, 0)):
-            imgui.open_popup("deeds")
+        if imgui.button(f"{icons.ICON_FA_CLOCK_ROTATE_LEFT}##done", ImVec2(BUTTON_PX, 0)):
+            imgui.open_popup("done")
         imgui.set_item_tooltip("what you did")
-        self._deeds(hands)
+        self._done(toolbox)
         imgui.pop_style_var()
 
-    def _deeds(self, hands: Hands) -> None:
-        if not imgui.begin_popup("deeds"):
+    def _done(self, toolbox: Toolbox) -> None:
+        if not imgui.begin_popup("done"):
             return
-        if not hands.done:
-            imgui.text_disabled("nothing was done from here yet")
-        first = max(0, len(hands.done) - DEEDS_SHOWN)
-        for at, done in reversed(list(enumerate(hands.done[first:], first))):
-            if imgui.small_button(f"{icons.ICON_FA_CODE_BRANCH}##{at}"):
-                hands.undo(at)
+        done = toolbox.sender.done
+        if not done:
+            imgui.text_disabled("nothing was done from this window yet")
+        first = max(0, len(done) - MAX_DONE_SHOWN)
+        for index, entry in reversed(list(enumerate(done[first:], first))):
+            if imgui.small_button(f"{icons.ICON_FA_CODE_BRANCH}##{index}"):
+                toolbox.fork_dialog.offer_undo(index)
                 imgui.close_current_popup()
             imgui.set_item_tooltip("a new run from just before this")
             imgui.same_line()
-            imgui.text_disabled(f"{done.tick:,}")
+            imgui.text_disabled(f"{entry.tick:,}")
             imgui.same_line()
-            imgui.text(done.words)
+            imgui.text(entry.words)
         imgui.end_popup()
 
     # --- settings
 
-    def _settings(self, session: Session, hands: Hands) -> None:
-        tool, of = BY_NAME[hands.tool], hands.settings
+    def _settings(self, session: Session, toolbox: Toolbox) -> None:
+        tool = BY_NAME[toolbox.tool]
         imgui.align_text_to_frame_padding()
-        imgui.text_colored(ImVec4(*tool.colour), tool.words)
+        imgui.text_colored(ImVec4(*look_of(tool.name).colour), tool.label)
         if not session.keeper or session.shown != LIVE:
             imgui.same_line()
             imgui.text_disabled(PAST_LINE if session.keeper else SPECTATOR_LINE)
             return
-        match tool.name:
-            case "drop":
-                of.substance = _chosen("substance", of.substance, hands.substances)
-                of.drop_count = _number("molecules", of.drop_count, 1, MAX_IN_CELL_COUNT)
-            case "feed":
-                of.food = _chosen("food", of.food, [name for name in FOODS if name in hands.substances])
-                of.food_count = _number("molecules", of.food_count, 1, MAX_IN_CELL_COUNT)
-            case "water":
-                of.water_count = _number("molecules", of.water_count, 0, MAX_IN_CELL_COUNT)
-            case "rock":
-                of.rock_height = _number("height", of.rock_height, 0, MAX_ELEVATION)
-            case "paint":
-                of.part = _chosen("field", of.part, hands.parts)
-                of.part_value = _number("value", of.part_value, 0, MAX_IN_CELL_COUNT)
-                unit = session.known.units.get(of.part, "")
-                if unit:
-                    imgui.same_line()
-                    imgui.text_disabled(unit)
-            case "rain":
-                of.rain_radius_cells = _number("radius", of.rain_radius_cells, 0, MAX_RADIUS_CELLS)
-                of.rain_count = _number("molecules a cell", of.rain_count, 1, MAX_IN_CELL_COUNT)
-            case "seed":
-                self._seed(hands)
-            case "monster":
-                self._monster(session, hands)
-            case "wound":
-                of.wound_count = _number("tissue", of.wound_count, 1, 1000)
-        if tool.use == "area":
-            self._brush(hands)
-        elif tool.name in ("move", "remove"):
+        for setting in tool.settings:
+            if tool.gesture == "spawn":
+                self._spawn_setting(toolbox, tool, setting)
+            else:
+                self._setting(session, toolbox, tool, setting)
+        if tool.gesture == "spawn":
+            self._copied(session, toolbox, tool)
+        elif tool.gesture == "area":
+            self._brush(toolbox)
+        elif not tool.settings:
             imgui.same_line()
             imgui.text_disabled(tool.hint)
 
-    def _brush(self, hands: Hands) -> None:
-        of = hands.settings
-        imgui.same_line()
-        _, of.rectangle = imgui.checkbox("rectangle", of.rectangle)
-        imgui.set_item_tooltip("drag a rectangle instead of brushing; Shift is the other way")
-        if not of.rectangle:
-            of.brush_cells = _number("cells wide", of.brush_cells, 1, MAX_SIDE_CELLS)
-
-    def _seed(self, hands: Hands) -> None:
-        of = hands.settings
-        for name, words in SOURCES[:2]:
-            imgui.same_line()
-            if imgui.radio_button(words, of.plant_source == name):
-                of.plant_source = name
-        if of.plant_source == "founder":
-            of.plant = _chosen("species", of.plant, hands.species("plants"))
-        else:
-            imgui.same_line()
-            imgui.text_disabled(_genome_words(hands, "plants"))
-
-    def _monster(self, session: Session, hands: Hands) -> None:
-        of = hands.settings
-        for name, words in SOURCES:
-            imgui.same_line()
-            if imgui.radio_button(words, of.source == name):
-                of.source = name
-        if of.source == "founder":
-            of.monster = _chosen("species", of.monster, hands.species("monsters"))
+    def _setting(self, session: Session, toolbox: Toolbox, tool: Tool, setting: Number | Choice) -> None:
+        values = toolbox.settings[tool.name]
+        if isinstance(setting, Choice):
+            values[setting.name] = _choose(setting.label, values[setting.name], toolbox.choices(setting))
             return
-        told = {
-            "genome": f"of {hands.genome_species}" if hands.genome else "none yet",
-            "copy": str(hands.like or "none"),
-        }
+        values[setting.name] = _edit_number(setting.label, values[setting.name], setting.minimum, setting.maximum)
+        unit = session.known.units.get(values[setting.unit_of], "") if setting.unit_of else ""
+        if unit:
+            imgui.same_line()
+            imgui.text_disabled(unit)
+
+    def _brush(self, toolbox: Toolbox) -> None:
+        brush = toolbox.brush
         imgui.same_line()
-        imgui.text_disabled(told[of.source])
+        _, brush.rectangle = imgui.checkbox("rectangle", brush.rectangle)
+        imgui.set_item_tooltip("drag a rectangle instead of brushing; Shift switches between both")
+        if not brush.rectangle:
+            brush.side_cells = _edit_number("cells wide", brush.side_cells, 1, MAX_SIDE_CELLS)
+
+    def _spawn_setting(self, toolbox: Toolbox, tool: Tool, setting: Number | Choice) -> None:
+        """Draw the source as buttons, and the species only for founders."""
+        values = toolbox.settings[tool.name]
+        if isinstance(setting, Choice) and setting.name == "source":
+            for name in setting.only:
+                imgui.same_line()
+                if imgui.radio_button(SOURCE_LABELS[name], values["source"] == name):
+                    values["source"] = name
+        elif isinstance(setting, Choice) and values["source"] == "founder":
+            values[setting.name] = _choose(setting.label, values[setting.name], toolbox.choices(setting))
+
+    def _copied(self, session: Session, toolbox: Toolbox, tool: Tool) -> None:
+        """Show what would be copied, and offer the selected being."""
+        source = toolbox.settings[tool.name]["source"]
+        if source == "founder":
+            return
+        imgui.same_line()
+        if source == "copy":
+            imgui.text_disabled(str(toolbox.like or "none chosen"))
+        else:
+            imgui.text_disabled(f"of {toolbox.genome_species}" if toolbox.genome else "none copied")
         selected = session.selected
         if selected is None:
             return
         imgui.same_line()
-        if imgui.button("take the selected one's"):
-            if of.source == "genome":
-                hands.copy_genome(selected.being)
+        if imgui.button("from the selected being"):
+            if source == "genome":
+                toolbox.copy_genome(selected.being)
             else:
-                hands.copy_being(selected.id)
+                toolbox.copy_being(selected.id)
 
-    # --- the question
+    # --- the fork dialog
 
-    def draw_question(self, hands: Hands) -> None:
-        """The question that waits for an answer, in the middle of the window."""
-        question = hands.asking
+    def draw_question(self, dialog: ForkDialog) -> None:
+        """Draw the question that waits for an answer, in the middle of the window."""
+        question = dialog.question
         if question is None:
             return
         view, flags = imgui.get_main_viewport(), imgui.WindowFlags_
@@ -213,37 +188,33 @@ class Toolbar:
             if imgui.button(question.no) or imgui.is_key_pressed(imgui.Key.escape):
                 answer = False
             if answer is not None:
-                hands.answer(answer)
-            if hands.asking is not question:
+                dialog.answer(answer)
+            if dialog.question is not question:
                 imgui.close_current_popup()
             imgui.end_popup()
 
 
-def _genome_words(hands: Hands, table: str) -> str:
-    return f"of {hands.genome_species}" if hands.genome and hands.genome_table == table else "none yet"
-
-
-def _chosen(words: str, now: str, names: Sequence[str]) -> str:
-    """One of several names."""
+def _choose(label: str, value: str, names: Sequence[str]) -> str:
+    """Draw a list of names; return the chosen one."""
     imgui.same_line()
-    imgui.set_next_item_width(FIELD_PX + 24)
-    found = now if now in names else next(iter(names), "")
-    if imgui.begin_combo(f"##{words}", found):
+    imgui.set_next_item_width(CHOICE_PX)
+    chosen = value if value in names else next(iter(names), "")
+    if imgui.begin_combo(f"##{label}", chosen):
         for name in names:
-            if imgui.selectable(name, name == found)[0]:
-                found = name
+            if imgui.selectable(name, name == chosen)[0]:
+                chosen = name
         imgui.end_combo()
-    imgui.set_item_tooltip(words)
-    return found
+    imgui.set_item_tooltip(label)
+    return chosen
 
 
-def _number(words: str, now: int, least: int, most: int) -> int:
-    """A number: dragged, faster where it is large, or typed after a double click."""
+def _edit_number(label: str, value: int, minimum: int, maximum: int) -> int:
+    """Draw a number that is dragged (faster if it is large) or typed after a double click; return it."""
     imgui.same_line()
     imgui.set_next_item_width(FIELD_PX)
-    speed = max(0.15, abs(now) / 80)
-    found = imgui.drag_int(f"##{words}", now, speed, least, most, flags=imgui.SliderFlags_.always_clamp)[1]
-    imgui.set_item_tooltip(f"{words}: drag, or double click to type")
+    speed = max(0.15, abs(value) / 80)
+    edited = imgui.drag_int(f"##{label}", value, speed, minimum, maximum, flags=imgui.SliderFlags_.always_clamp)[1]
+    imgui.set_item_tooltip(f"{label}: drag, or double click to type")
     imgui.same_line(0, 4)
-    imgui.text_disabled(words)
-    return min(most, max(least, found))
+    imgui.text_disabled(label)
+    return min(maximum, max(minimum, edited))

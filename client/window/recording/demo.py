@@ -1,7 +1,7 @@
-"""A recorded minute of a world, played as if it ran: the window's session and feed see no difference.
+"""Plays a recording in place of a connection to a running world: the window's session and feed see no difference.
 
-What was recorded is put back into a region, moment by moment, and nodes' own code cuts tiles out of it and answers
-questions about it. Time may be paused and go on, faster or slower; the world itself cannot be touched.
+The recorded beings and fields of a moment are put into a region, and the nodes' own code encodes its tiles and answers
+queries about it. Playback can be paused and its speed changed; commands that would change the world are refused.
 """
 
 import time
@@ -17,29 +17,36 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from umwelt.agents.body.genome import TRAIT
-from umwelt.agents.earth.genesis import chemistry, constants_of
 from umwelt.agents.hocl.programs import bundled_minds
-from umwelt.agents.open_world import empty, torus_of
+from umwelt.agents.open_world import empty_region, torus_of
 from umwelt.agents.species.hocl_behaviour import SUFFIX
-from umwelt.agents.world_file import EARTH, WorldFile, one_of, parse_world
-from umwelt.client.connection.connection import Reply
-from umwelt.client.window.recording import recording
-from umwelt.client.window.recording.recording import Recording, Tracks
-from umwelt.client.window.session import PromisedConnection
+from umwelt.agents.world_file import EARTH, WorldFile, parse_world
+from umwelt.client.connection.pending import Reply
+from umwelt.client.connection.promises import PromisedConnection
+from umwelt.client.window.recording.recording import (
+    MEND,
+    Recording,
+    Tracks,
+    birthplaces,
+    from_parents,
+    match_entries,
+    read,
+)
 from umwelt.cluster.gateway import journal_queries
 from umwelt.cluster.gateway.journal_queries import MARKERS, MAX_BIRTHS
-from umwelt.cluster.gateway.welcome import greeting, species_of
-from umwelt.cluster.run.journal import MAX_ANCESTORS, MAX_CHILDREN, Metrics
+from umwelt.cluster.gateway.welcome import compose_welcome, species_names
+from umwelt.cluster.run.journal import Metrics
+from umwelt.cluster.run.journal_lineage import MAX_ANCESTORS, MAX_CHILDREN
 from umwelt.cluster.view import queries
-from umwelt.cluster.view.tile_encoder import Cutter
-from umwelt.cluster.view.tiles import BEINGS, SKY, Topic, has_traits
+from umwelt.cluster.view.tile_encoder import TileEncoder
+from umwelt.cluster.view.tiles import BEINGS, SKY, Topic
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import KEEPER
 from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.columns import PLACE_BITS, TICK_BITS, Table
 from umwelt.sandbox.errors import RunError, UmweltError
-from umwelt.sandbox.region import Rectangle
+from umwelt.sandbox.region import Rectangle, Torus
+from umwelt.sandbox.text import one_of
 from umwelt.sandbox.units import SUBCELL_BITS
 
 BUNDLED = Path(__file__).with_name("pond.demo")
@@ -51,85 +58,91 @@ WAIT_S = 0.005
 _BORN = ("id", "parent_id", "tick", "y", "x", "species")
 
 
-def world_of(told: Recording) -> WorldFile:
-    """The world that was recorded. Recordings come from anywhere: none may name code to be imported."""
-    content = tomllib.loads(told.text)
-    ours = {"net", *(f"{name}{SUFFIX}" for name in bundled_minds())}
+def recorded_world(recording: Recording) -> WorldFile:
+    """The world file of a recording. Raises ValueError if it names code: recordings may come from anywhere."""
+    content = tomllib.loads(recording.text)
+    allowed = {"net", *(f"{name}{SUFFIX}" for name in bundled_minds())}
     behaviours = {group.get("behaviour", "net") for group in content.get("founders", ())}
-    if content.get("laws", EARTH) != EARTH or not behaviours <= ours:
+    if content.get("laws", EARTH) != EARTH or not behaviours <= allowed:
         raise ValueError("a world with laws or species of its own cannot be played")
-    return parse_world(told.text, "its world", told.name)
+    return parse_world(recording.text, "its world", recording.name)
 
 
-class Film:
-    """What was recorded, as regions that nodes' code reads: `show` puts them to a moment."""
+class RecordedWorld:
+    """A recording as regions that the nodes' code reads; `show` puts them to a moment.
 
-    def __init__(self, told: Recording):
-        self.told, self.world = told, world_of(told)
-        self.species = species_of(self.world)
+    `region` holds everything. `fast` and `slow` share its fields and split its tables: those that are sampled at every
+    moment, and all others.
+    """
+
+    def __init__(self, recording: Recording):
+        self.recording, self.world = recording, recorded_world(recording)
+        self.species = species_names(self.world)
         torus = torus_of(self.world)
-        self.region = empty(self.world, Rectangle(0, 0, *torus), 0, told.first_tick)
-        self.region.constants = constants_of(self.world.settings, chemistry(self.world))
+        self.region = empty_region(self.world, Rectangle(0, 0, *torus), 0, recording.first_tick)
+        self.region.constants = dict(self.world.laws.constants(self.world))
         self.fast, self.slow = copy(self.region), copy(self.region)
         tables = self.region.tables
-        self.fast.tables = {name: table for name, table in tables.items() if name + MOVES in told.tracks}
+        self.fast.tables = {name: table for name, table in tables.items() if name + MOVES in recording.tracks}
         self.slow.tables = {name: table for name, table in tables.items() if name not in self.fast.tables}
         self.moment = self._sample = -1
         self._layers: dict[str, int] = {}
         self.columns = {
-            name: _Columns.of(told, name, table, torus) for name, table in tables.items() if name in told.tracks
+            name: _Columns.of(recording, name, table, torus)
+            for name, table in tables.items()
+            if name in recording.tracks
         }
         shape = tuple(torus)
-        if not all(values.shape[1:] == shape for values in told.fields.values()):
-            raise ValueError("its fields are of another size than its world")
+        if not all(values.shape[1:] == shape for values in recording.fields.values()):
+            raise ValueError("its fields are not of the size of its world")
 
     def tick(self, moment: int) -> int:
         """The tick of a moment."""
-        return self.told.first_tick + moment * self.told.moment_ticks
+        return self.recording.first_tick + moment * self.recording.moment_ticks
 
     def show(self, moment: int) -> None:
-        """Put beings to a moment; fields follow when they are asked for (`show_layer`)."""
+        """Put the beings of a moment into the regions. Fields follow when they are needed (`show_layer`)."""
         if moment == self.moment:
             return
-        sample = moment // self.told.slow
+        sample = moment // self.recording.slow
         self.region.tick = self.fast.tick = self.slow.tick = self.tick(moment)
         for name in self.fast.tables:
             self.columns[name].fill(self.fast.tables[name], moment, sample, self.tick(moment))
         if sample != self._sample:
             for name in [name for name in self.slow.tables if name in self.columns]:
-                self.columns[name].fill(self.slow.tables[name], moment, sample, self.tick(sample * self.told.slow))
+                self.columns[name].fill(self.slow.tables[name], moment, sample, self.tick(sample * self.recording.slow))
         self.moment, self._sample = moment, sample
 
     def show_layer(self, layer: str) -> None:
-        """Put a layer to the moment: mixed from the planes before and after it."""
+        """Put a layer of the moment into the region, interpolated between the samples before and after it."""
         if layer in SKY:
             for source in SKY_FROM:
                 self.show_layer(source)
             return
-        if self._layers.get(layer) == self.moment or layer not in self.told.fields:
+        if self._layers.get(layer) == self.moment or layer not in self.recording.fields:
             return
         self._layers[layer] = self.moment
-        planes, step = self.told.fields[layer], self.told.steps.get(f"fields/{layer}", 1)
+        planes, step = self.recording.fields[layer], self.recording.steps.get(f"fields/{layer}", 1)
         into = self.region.owned_view(layer)
         if len(planes) == 1:
             into[:] = planes[0].astype(np.int32) * step
             return
-        at, rest = divmod(self.moment, self.told.field)
-        before, after = planes[at].astype(np.int32), planes[at + 1].astype(np.int32)
-        into[:] = (before * (self.told.field - rest) + after * rest) * step // self.told.field
+        index, rest = divmod(self.moment, self.recording.field)
+        before, after = planes[index].astype(np.int32), planes[index + 1].astype(np.int32)
+        into[:] = (before * (self.recording.field - rest) + after * rest) * step // self.recording.field
 
-    def answered(self, question: queries.Question) -> queries.Part:
-        """What the world says to a question."""
-        checked = queries.checked(self.world, question)
+    def answer(self, query: queries.Question) -> queries.Part:
+        """The answer to a query at the moment that is shown."""
+        checked = queries.check(self.world, query)
         if isinstance(checked, queries.Patch):
             self.show_layer(checked.name)
-        part = queries.answered(Cutter(self.world, self.region), checked)
-        return queries.merged(checked, [part], self.region.torus)
+        part = queries.answer(TileEncoder(self.world, self.region), checked)
+        return queries.merge(checked, [part], self.region.torus)
 
 
 @dataclass
 class _Columns:
-    """The columns of a table as its tracks tell them, in the world's units."""
+    """The recorded columns of a table, in the world's units, with the entries that its schema has now."""
 
     tracks: Tracks
     moves: Tracks | None
@@ -139,126 +152,137 @@ class _Columns:
     sizes: dict[str, int]
     steps: dict[str, int]
     levels: dict[str, np.ndarray]
-    parts: list[tuple[Tracks, str]]
+    moving: list[tuple[Tracks, str, np.ndarray]]
 
     @classmethod
-    def of(cls, told: Recording, name: str, table: Table, torus: Any) -> "_Columns":
-        tracks, moves = told.tracks[name], told.tracks.get(name + MOVES)
+    def of(cls, recording: Recording, name: str, table: Table, torus: Torus) -> "_Columns":
+        """The columns of a table. Raises ValueError if they do not fit it."""
+        tracks, moves = recording.tracks[name], recording.tracks.get(name + MOVES)
         if moves is not None and not np.array_equal(moves.ids, tracks.ids):
-            raise ValueError(f"{name}: moves of others")
+            raise ValueError(f"{name}: the ids of its moves are others")
+        entries = recording.entries.get(name, {})
+        schema = {column.name: column for column in table.schema.columns if column.entries}
+
+        def matched(column: str, values: np.ndarray) -> np.ndarray:
+            return match_entries(values, entries.get(column, []), schema[column]) if column in schema else values
+
         fixed = dict(tracks.fixed)
-        fixed["genome"] = recording.from_parents(tracks.ids, fixed["parent_id"], fixed["genome"])
+        fixed["genome"] = from_parents(tracks.ids, fixed["parent_id"], fixed["genome"])
         fixed["species"] = np.maximum(fixed["species"], 0)
-        births = dict(zip(("y_fixed", "x_fixed"), recording.birthplaces(tracks.ids, *torus), strict=True))
-        sizes = {"y_fixed": torus.height << SUBCELL_BITS, "x_fixed": torus.width << SUBCELL_BITS}
-        parts = [(one, column) for one in (tracks, moves) if one is not None for column in one.moving]
-        parts = [(one, column) for one, column in parts if column in table]
         born_tick = fixed.pop("born_tick")
+        fixed = {column: matched(column, values) for column, values in fixed.items() if column in table}
+        births = dict(zip(("y_fixed", "x_fixed"), birthplaces(tracks.ids, *torus), strict=True))
+        sizes = {"y_fixed": torus.height << SUBCELL_BITS, "x_fixed": torus.width << SUBCELL_BITS}
+        moving = [
+            (source, column, matched(column, values))
+            for source in (tracks, moves)
+            if source is not None
+            for column, values in source.moving.items()
+            if column in table
+        ]
         probe = Table(table.schema, 1)
         probe.count = 1
-        columns = {**fixed, **{column: one.moving[column] for one, column in parts}}
-        if any(columns[c].shape[1:] != probe[c].shape[1:] for c in columns if c in probe) or not sizes.keys() <= {
-            column for _, column in parts
-        }:
+        columns = {**fixed, **{column: values for _, column, values in moving}}
+        if any(values.shape[1:] != probe[column].shape[1:] for column, values in columns.items()):
             raise ValueError(f"{name}: columns do not fit")
-        fixed = {column: values for column, values in fixed.items() if column in table}
-        levels = {column: np.array(values) for column, values in told.levels.items()}
-        return cls(tracks, moves, fixed, born_tick, births, sizes, told.steps, levels, parts)
+        if not sizes.keys() <= {column for _, column, _ in moving}:
+            raise ValueError(f"{name}: places are missing")
+        levels = {column: np.array(values) for column, values in recording.levels.items()}
+        return cls(tracks, moves, fixed, born_tick, births, sizes, recording.steps, levels, moving)
 
     def fill(self, table: Table, moment: int, sample: int, tick: int) -> None:
-        """Let the table hold those who live at a moment."""
+        """Replace the rows of the table by the beings that live at a moment."""
         living = self.moves.living(moment) if self.moves is not None else self.tracks.living(sample)
         slow = self.tracks.rows(living, sample)
         fast = self.moves.rows(living, moment) if self.moves is not None else slow
-        values: dict[str, np.ndarray] = {"id": self.tracks.ids[living]}
-        values |= {column: array[living] for column, array in self.fixed.items()}
-        values["age_ticks"] = np.maximum(0, tick - self.born_tick[living])
-        for tracks, column in self.parts:
-            found = tracks.moving[column][slow if tracks is self.tracks else fast]
+        columns: dict[str, np.ndarray] = {"id": self.tracks.ids[living]}
+        columns |= {column: array[living] for column, array in self.fixed.items()}
+        columns["age_ticks"] = np.maximum(0, tick - self.born_tick[living])
+        for tracks, column, recorded in self.moving:
+            values = recorded[slow if tracks is self.tracks else fast]
             step = self.steps.get(column, 1)
             if column in self.sizes:
-                found = (found.astype(np.int64) * step + self.births[column][living]) % self.sizes[column]
+                values = (values.astype(np.int64) * step + self.births[column][living]) % self.sizes[column]
             elif column in self.levels:
-                found = self.levels[column].take(found, mode="clip")
+                values = self.levels[column].take(values, mode="clip")
             elif step > 1:
-                found = found.astype(np.int32) * step
-            values[column] = found
+                values = values.astype(np.int32) * step
+            columns[column] = values
         table.count = 0
-        table.append(len(living), values)
+        table.append(len(living), columns)
 
 
-class Annals:
-    """What a journal would tell of a recording, read as `cluster.recall` reads journals; `reached` is the tick now."""
+class RecordedJournal:
+    """The births and metrics of a recording, read as a `Journal` is; `reached` is the present tick of the playback."""
 
-    def __init__(self, film: Film):
-        self.film, self.reached = film, 0
-        known: dict[str, list[np.ndarray]] = {}
-        for name, columns in film.columns.items():
-            tracks, genome = columns.tracks, columns.fixed["genome"]
-            told = {"id": tracks.ids, "tick": (tracks.ids >> PLACE_BITS) & ((1 << TICK_BITS) - 1)}
-            told |= {"parent_id": columns.fixed["parent_id"], "species": columns.fixed["species"]}
-            told |= {axis[0]: cells >> SUBCELL_BITS for axis, cells in columns.births.items()}
-            traits = has_traits(film.region.tables[name].schema)
-            for marker in MARKERS:
-                told[marker] = genome[:, TRAIT[marker]] if traits else np.zeros(len(tracks.ids), np.int8)
-            told["table"] = np.full(len(tracks.ids), list(film.columns).index(name))
-            for column, values in told.items():
-                known.setdefault(column, []).append(values)
-        joined = {column: np.concatenate(parts) for column, parts in known.items()}
-        born = np.flatnonzero(joined["tick"] > 0)  # founders were not
+    def __init__(self, recorded: RecordedWorld):
+        self.recorded, self.reached = recorded, 0
+        parts: dict[str, list[np.ndarray]] = {}
+        markers = recorded.world.laws.markers(recorded.world)
+        for name, columns in recorded.columns.items():
+            ids, genome = columns.tracks.ids, columns.fixed["genome"]
+            births = {"id": ids, "tick": (ids >> PLACE_BITS) & ((1 << TICK_BITS) - 1)}
+            births |= {"parent_id": columns.fixed["parent_id"], "species": columns.fixed["species"]}
+            births |= {axis[0]: cells >> SUBCELL_BITS for axis, cells in columns.births.items()}
+            births |= {marker: genome[:, gene] for marker, gene in zip(MARKERS, markers[name], strict=True)}
+            births["table"] = np.full(len(ids), list(recorded.columns).index(name))
+            for column, values in births.items():
+                parts.setdefault(column, []).append(values)
+        joined = {column: np.concatenate(arrays) for column, arrays in parts.items()}
+        born = np.flatnonzero(joined["tick"] > 0)  # without the founders
         order = born[np.lexsort((joined["id"][born], joined["tick"][born]))]
         self._births = {column: values[order] for column, values in joined.items()}
 
     def metrics_from(self, since: int, most: int) -> list[Metrics]:
-        """The numbers of the world from a tick to now."""
-        return [Metrics(**one) for one in self.film.told.statuses if since <= one["tick"] <= self.reached][-most:]
+        """The world's numbers from a tick up to the present one, at most the last `most`."""
+        statuses = self.recorded.recording.statuses
+        return [Metrics(**status) for status in statuses if since <= status["tick"] <= self.reached][-most:]
 
     def births(self, message: viewer_protocol.History) -> tuple[dict[str, Any], bytes]:
-        """A page of births, as `Connection.births` wants it."""
-        found, end = self._births, max(message.tick, self.reached)
-        later = (found["tick"] > message.tick) | ((found["tick"] == message.tick) & (found["id"] > message.being))
-        chosen = later & (found["tick"] < end)
+        """A page of births: the content and the raw frame of the answer."""
+        births, end = self._births, max(message.tick, self.reached)
+        later = (births["tick"] > message.tick) | ((births["tick"] == message.tick) & (births["id"] > message.being))
+        chosen = later & (births["tick"] < end)
         if message.table:
-            tables = list(self.film.columns)
-            chosen &= found["table"] == tables.index(one_of(message.table[:80], tables, "births: table"))
+            tables = list(self.recorded.columns)
+            chosen &= births["table"] == tables.index(one_of(message.table[:80], tables, "births: table"))
         rows = np.flatnonzero(chosen)
         most = message.most if 1 <= message.most <= MAX_BIRTHS else MAX_BIRTHS
         more, rows = len(rows) > most, rows[:most]
-        columns = {name: found[name][rows] for name in (*_BORN, *MARKERS)}
-        told = {
+        columns = {name: births[name][rows] for name in (*_BORN, *MARKERS)}
+        content = {
             "count": len(rows),
             "columns": [[name, array.dtype.name, 0] for name, array in columns.items()],
             "more": more,
-            "next": int(found["tick"][rows[-1]]) if more else end,
-            "after": int(found["id"][rows[-1]]) if more else 0,
+            "next": int(births["tick"][rows[-1]]) if more else end,
+            "after": int(births["id"][rows[-1]]) if more else 0,
         }
-        return told, b"".join(array.tobytes() for array in columns.values())
+        return content, b"".join(array.tobytes() for array in columns.values())
 
     def family(self, being: int) -> tuple[list[tuple], list[tuple]]:
-        """The births of a being's recorded ancestors, its parent's first, and of its children."""
-        found = self._births
+        """The births of a being's recorded ancestors, its parent first, and of its children."""
+        births, species = self._births, self.recorded.species
 
-        def rows(column: str, number: int) -> list[tuple]:
-            at = np.flatnonzero((found[column] == number) & (found["tick"] <= self.reached))
-            species = self.film.species
+        def find(column: str, number: int) -> list[tuple]:
+            rows = np.flatnonzero((births[column] == number) & (births["tick"] <= self.reached))[:MAX_CHILDREN]
             return [
                 (
-                    *(int(found[name][row]) for name in ("id", "parent_id", "tick", "y", "x")),
-                    species[found["species"][row]] if found["species"][row] < len(species) else "",
+                    *(int(births[name][row]) for name in ("id", "parent_id", "tick", "y", "x")),
+                    species[births["species"][row]] if births["species"][row] < len(species) else "",
                 )
-                for row in at[:MAX_CHILDREN]
+                for row in rows
             ]
 
         ancestors: list[tuple] = []
-        one = rows("id", being)
-        while one and len(ancestors) < MAX_ANCESTORS and (one := rows("id", one[0][1])):
-            ancestors += one
-        return ancestors, rows("parent_id", being)
+        born = find("id", being)
+        while born and len(ancestors) < MAX_ANCESTORS and (born := find("id", born[0][1])):
+            ancestors += born
+        return ancestors, find("parent_id", being)
 
 
 @dataclass
-class _Kept:
-    """The newest pieces of a tile: of what moves, and of all else."""
+class _CachedTile:
+    """The newest pieces of a watched tile: those of fast tables, and those of slow tables and fields."""
 
     arrival: int = 0
     moment: int = -9
@@ -268,21 +292,26 @@ class _Kept:
 
 
 class Playback:
-    """Plays a film by a clock, over and over: in the place of `connection.Core`."""
+    """Plays a recording by a clock, again and again, with the interface of `connection.GatewayLink`.
 
-    def __init__(self, told: Recording, clock: Callable[[], float] = time.monotonic):
-        self.told, self.clock = told, clock
-        self.film = Film(told)
-        self.annals = Annals(self.film)
-        self.known = greeting(self.film.world, KEEPER, "")
+    A `Demo` owns it. `close` has nothing to release.
+    """
+
+    def __init__(self, recording: Recording, clock: Callable[[], float] = time.monotonic):
+        self.recording, self.clock = recording, clock
+        self.recorded = RecordedWorld(recording)
+        self.journal = RecordedJournal(self.recorded)
+        self.known = compose_welcome(self.recorded.world, KEEPER, "")
         self.address = "a recording"
         self.bytes_per_s: float | None = None
         self.received_bytes = 0
         self.paused, self.speed = False, 0.0
         self._ticks, self._since_s = 0.0, clock()
-        self._fast, self._slow = (Cutter(self.film.world, region) for region in (self.film.fast, self.film.slow))
+        self._fast, self._slow = (
+            TileEncoder(self.recorded.world, region) for region in (self.recorded.fast, self.recorded.slow)
+        )
         self._watched: Counter[Topic] = Counter()
-        self._kept: dict[Topic, _Kept] = {}
+        self._kept: dict[Topic, _CachedTile] = {}
         self._arrivals = 0
         self._new = False
         self._status: tuple[Any, dict[str, Any]] = (None, {})
@@ -290,112 +319,115 @@ class Playback:
     # --- time
 
     def _now(self) -> float:
-        """Ticks since the recording began, over and over."""
+        """Ticks since the recording began; it starts again at its end."""
         if not self.paused:
             now_s = self.clock()
-            self._ticks += max(0.0, now_s - self._since_s) * (self.speed or self.told.ticks_per_s)
+            self._ticks += max(0.0, now_s - self._since_s) * (self.speed or self.recording.ticks_per_s)
             self._since_s = now_s
-        self._ticks %= self.told.moments * self.told.moment_ticks
+        self._ticks %= self.recording.moments * self.recording.moment_ticks
         return self._ticks
 
     @property
     def moment(self) -> int:
-        """The moment that is shown now."""
-        return min(int(self._now() // self.told.moment_ticks), self.told.moments - 1)
+        """The number of the present moment."""
+        return min(int(self._now() // self.recording.moment_ticks), self.recording.moments - 1)
 
     def order(self, what: str, value: float) -> None:
-        """Pause, go, step, speed: as one orders a running world, done to the playing."""
+        """Pause, go, step or speed: the orders to a running world, applied to the playback."""
         self._now()
         if what in ("pause", "step"):
             self.paused = True
         elif what == "go":
             self.paused = False
         if what == "step":
-            moments = max(1, -(-int(min(value, 1e6)) // self.told.moment_ticks))
-            self._ticks = float((self.moment + moments) * self.told.moment_ticks)
+            moments = max(1, -(-int(min(value, 1e6)) // self.recording.moment_ticks))
+            self._ticks = float((self.moment + moments) * self.recording.moment_ticks)
         if what == "speed":
             self.speed = min(max(0.0, value), MAX_TICKS_A_S)
         self._since_s = self.clock()
 
-    # --- as connections do
+    # --- the interface of connections
 
     def open(self, timeout_s: float) -> None:
-        """Nothing is to be waited for."""
+        """Do nothing: a recording is open at once."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to release."""
 
     def wake(self) -> None:
-        """Nobody waits."""
+        """Do nothing: no thread waits."""
 
     def watch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Watch these tiles too."""
+        """Add tiles to those that are watched."""
         self._watched.update(topics)
         self._new = True
 
     def unwatch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Watch these tiles no more."""
+        """Remove tiles from those that are watched."""
         self._watched.subtract(topics)
         for topic in [topic for topic, count in self._watched.items() if count <= 0]:
             del self._watched[topic]
             self._kept.pop(topic, None)
 
     def tile(self, shown: int, topic: Topic) -> tuple[int, list[bytes]] | None:
-        """The newest pieces of a tile, and the number of their arrival."""
-        self._cut()
+        """The number of the newest arrival of a tile, and its pieces; None before the first arrival."""
+        self._encode()
         kept = self._kept.get(topic)
         if shown != LIVE or kept is None:
             return None
         return kept.arrival, [*kept.slow, *kept.fast]
 
-    def _cut(self) -> None:
-        """Cut anew what is watched and has changed; what changes slowly not all at the same moment."""
+    def _encode(self) -> None:
+        """Encode the watched tiles that have changed. Slow tiles take turns, so that not all fall on one moment."""
         moment = self.moment
-        if moment == self.film.moment and not self._new:
+        if moment == self.recorded.moment and not self._new:
             return
         self._new = False
-        self.film.show(moment)
-        sample, since = divmod(moment, self.told.slow)
+        self.recorded.show(moment)
+        sample, since = divmod(moment, self.recording.slow)
         fast, slow = [], []
         for topic in self._watched:
-            kept = self._kept.setdefault(topic, _Kept())
+            kept = self._kept.setdefault(topic, _CachedTile())
             if topic.layer == BEINGS and kept.moment != moment:
                 fast.append(topic)
-            # the first moment of a sample is for filling tables
-            turn = min(1 + (2 * topic.y + topic.x + topic.layer) % max(1, self.told.slow - 1), self.told.slow - 1)
+            # the first moment of a sample is spent on filling the slow tables
+            turn = min(
+                1 + (2 * topic.y + topic.x + topic.layer) % max(1, self.recording.slow - 1), self.recording.slow - 1
+            )
             if kept.sample != sample and (since >= turn or sample - kept.sample != 1):
                 slow.append(topic)
         for topic in slow:
             if topic.layer != BEINGS and topic.layer < len(self._slow.layers):
-                self.film.show_layer(self._slow.layers[topic.layer])
-        found = {False: self._pieces(self._fast, fast), True: self._pieces(self._slow, slow)}
+                self.recorded.show_layer(self._slow.layers[topic.layer])
+        fast_pieces, slow_pieces = self._pieces(self._fast, fast), self._pieces(self._slow, slow)
         for topic in dict.fromkeys([*fast, *slow]):
             kept = self._kept[topic]
-            self.received_bytes += sum(len(piece) for pieces in found.values() for piece in pieces.get(topic, ()))
+            new = [*fast_pieces.get(topic, ()), *slow_pieces.get(topic, ())]
+            self.received_bytes += sum(map(len, new))
             self._arrivals += 1
             kept.arrival = self._arrivals
-            if topic in found[False]:
-                kept.moment, kept.fast = moment, found[False][topic]
-            if topic in found[True]:
-                kept.sample, kept.slow = sample, found[True][topic]
+            if topic in fast_pieces:
+                kept.moment, kept.fast = moment, fast_pieces[topic]
+            if topic in slow_pieces:
+                kept.sample, kept.slow = sample, slow_pieces[topic]
 
-    def _pieces(self, cutter: Cutter, topics: Sequence[Topic]) -> dict[Topic, list[bytes]]:
-        found: dict[Topic, list[bytes]] = {topic: [] for topic in topics}
-        for topic, piece in cutter.tiles(topics, 0) if topics else ():
-            found[topic].append(piece)
-        return found
+    def _pieces(self, encoder: TileEncoder, topics: Sequence[Topic]) -> dict[Topic, list[bytes]]:
+        pieces: dict[Topic, list[bytes]] = {topic: [] for topic in topics}
+        for topic, piece in encoder.tiles(topics, 0) if topics else ():
+            pieces[topic].append(piece)
+        return pieces
 
     def latest(self) -> tuple[dict[str, Any], float]:
-        """The status, as a directory tells it; it is never old."""
+        """The status, as a coordinator sends it, and its age in seconds, which is 0."""
         moment = self.moment
         key = moment, self.paused, self.speed
         if self._status[0] != key:
-            metrics = {"digest": "", **self.told.statuses[moment // self.told.slow]}
-            tick = self.film.tick(moment)
+            metrics = {"digest": "", **self.recording.statuses[moment // self.recording.slow]}
+            tick = self.recorded.tick(moment)
             self._status = (
                 key,
                 {
-                    "world": self.told.name,
+                    "world": self.recording.name,
                     "run": "",
                     "phase": "running",
                     "tick": tick,
@@ -414,32 +446,35 @@ class Playback:
         return self._status[1], 0.0
 
     def wait_for_status(self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float | None) -> dict[str, Any]:
-        """The status, as soon as it is as wanted."""
+        """Wait until the status is as wanted, and return it. Raises RunError after `timeout_s`."""
         return self._wait(lambda: self.latest()[0], wanted, timeout_s)
 
     def wait_for_tiles(
         self, shown: int, topics: Sequence[Topic], after: int, timeout_s: float | None, settle_s: float
     ) -> int:
-        """Until one of these tiles is newer than an arrival; gives the last one."""
-        self._cut()
+        """Wait until one of these tiles is newer than the arrival `after`, and return the number of the newest.
+
+        Raises RunError after `timeout_s`.
+        """
+        self._encode()
 
         def newest() -> int:
-            return max((found[0] for topic in topics if (found := self.tile(shown, topic)) is not None), default=0)
+            return max((tile[0] for topic in topics if (tile := self.tile(shown, topic)) is not None), default=0)
 
         return self._wait(newest, lambda arrival: arrival > after, timeout_s)
 
     def _wait(self, look: Callable[[], Any], wanted: Callable[[Any], bool], timeout_s: float | None) -> Any:
         end_s = time.monotonic() + (1e9 if timeout_s is None else timeout_s)
-        while not wanted(found := look()):
+        while not wanted(seen := look()):
             if time.monotonic() > end_s:
-                raise RunError(f"{self.address}: not within {timeout_s:g} s: see whether it is paused")
+                raise RunError(f"{self.address}: no change within {timeout_s:g} s: check whether it is paused")
             time.sleep(WAIT_S)
-        return found
+        return seen
 
-    # --- questions and commands
+    # --- queries and commands
 
     def ask(self, made: Callable[[str], viewer_protocol.Message], once: bool = False) -> "Future[Reply]":
-        """The answer to a message, at once."""
+        """Answer a message at once. Commands are refused with RunError."""
         future: Future[Reply] = Future()
         try:
             future.set_result(self._reply(made("recording")))
@@ -449,50 +484,49 @@ class Playback:
 
     def _reply(self, message: viewer_protocol.Message) -> Reply:
         if isinstance(message, viewer_protocol.Query) and message.shown == LIVE:
-            self.film.show(self.moment)
-            self._new = True  # tiles are as old as before
-            part = self.film.answered(queries.read(message.question))
+            self.recorded.show(self.moment)
+            self._new = True  # the tiles of this moment are still to be encoded
+            part = self.recorded.answer(queries.read(message.question))
             return Reply(part.tick, _as_json(part.answer), part.raw)
         if isinstance(message, viewer_protocol.Order) and message.what in ("pause", "go", "step", "speed"):
             self.order(message.what, message.value)
-            return Reply(self.film.tick(self.moment), {}, b"")
+            return Reply(self.recorded.tick(self.moment), {}, b"")
         if isinstance(message, viewer_protocol.History):
-            return self._recalled(message)
+            return self._read_history(message)
         raise RunError(UNTOUCHED)
 
-    def _recalled(self, message: viewer_protocol.History) -> Reply:
-        annals = self.annals
-        tick = annals.reached = self.film.tick(self.moment)
+    def _read_history(self, message: viewer_protocol.History) -> Reply:
+        journal: Any = self.journal
+        tick = journal.reached = self.recorded.tick(self.moment)
         if message.what == "list":
             return Reply(tick, {"snapshots": [], "reached": tick, "shown": []}, b"")
         if message.what == "births":
-            return Reply(tick, *annals.births(message))
-        if message.what in ("metrics", "family"):
-            asked: Any = annals
-            told = message.what == "metrics"
-            found = (
-                journal_queries._metrics(asked, message.tick) if told else journal_queries._family(asked, message.being)
-            )
-            return Reply(tick, found.content, found.raw)
-        raise RunError(UNTOUCHED)
+            return Reply(tick, *journal.births(message))
+        if message.what == "metrics":
+            answer = journal_queries.read_metrics(journal, message.tick)
+        elif message.what == "family":
+            answer = journal_queries.read_family(journal, message.being)
+        else:
+            raise RunError(UNTOUCHED)
+        return Reply(tick, answer.content, answer.raw)
 
 
 def _as_json(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer as it comes over a line: genomes become text there."""
+    """An answer as it arrives over a socket: bytes (genomes) become text."""
     return msgspec.json.decode(msgspec.json.encode(answer))
 
 
 class Demo(PromisedConnection):
-    """A recording in the place of a running world, with all that a connection can be asked; commands fail kindly.
+    """A connection to a recording instead of a running world; commands that would change the world are refused.
 
-    `path` is a file that `make_demo` made; whatever is none raises `UmweltError`, one line.
+    `path` is a file that `make_demo` wrote. Raises UmweltError, in one line, if it is not a valid recording.
     """
 
     def __init__(self, path: Path = BUNDLED, clock: Callable[[], float] = time.monotonic):
         try:
-            core: Any = Playback(recording.read(path), clock)
-            core.film.show(0)
+            core: Any = Playback(read(path), clock)
+            core.recorded.show(0)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             line = " ".join(str(error).split())
-            raise UmweltError(f"{path}: no recording that can be shown: {line}: {recording.MEND}") from None
+            raise UmweltError(f"{path}: not a valid recording: {line}: {MEND}") from None
         super().__init__(core)

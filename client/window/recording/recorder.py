@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from umwelt.client.pictures import picture
-from umwelt.cluster.run.store import aside
+from umwelt.cluster.run.store import replace_file
 from umwelt.sandbox.errors import UmweltError
 
 SUFFIXES = (".gif", ".mp4")
@@ -169,7 +169,7 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            with aside(self.path) as half:
+            with replace_file(self.path) as half:
                 encoder = self._encoder_type(half, self.size, self.frames_per_s)
                 try:
                     for frame in self._incoming():

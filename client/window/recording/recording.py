@@ -1,16 +1,19 @@
-"""The file of a recorded world: what its beings and fields were at each moment, small enough to come with Umwelt.
+"""The file format of recordings: the beings and fields of a world over time, small enough to come with Umwelt.
 
-A recording has three clocks. Its moments lie `moment_ticks` apart: then monsters have moved. After `slow` moments all
-else of beings is told anew, and after `field` moments what cells hold; in between, fields are mixed from both sides.
+A recording has three clocks. Its moments are `moment_ticks` apart: the places of monsters are sampled at each. All else
+of beings is sampled every `slow` moments, and fields every `field` moments; in between, fields are interpolated.
 
-Beings are kept as tracks: a being's samples lie side by side, ordered by id, so that a column's steps are small. Each
-block of the file is an array: differences along its first axis, their bytes sorted by significance, zstd.
+Beings are kept as tracks: the samples of a being lie side by side, ordered by id, so that the steps of a column are
+small. Each block of the file is an array: differences along its first axis, their bytes by significance, zstd.
+
+The file begins with its version (`MAGIC`), and names the entries of its columns (`Recording.entries`): it still opens
+when columns, organs or stimuli were added since, and those have their defaults then (`match_entries`).
 """
 
 import hashlib
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -20,23 +23,24 @@ import numpy as np
 from numcodecs import zstd
 
 from umwelt.client.window.feed.series import Metrics, fits
-from umwelt.cluster.run.store import aside
-from umwelt.sandbox.columns import PLACE_BITS
+from umwelt.cluster.run.store import replace_file
+from umwelt.sandbox.columns import PLACE_BITS, Column
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
-MAGIC = b"umwelt recording 1\n"
+MAGIC = b"umwelt recording 2\n"
 ZSTD_LEVEL = 22
 MAX_FILE_BYTES, MAX_HEAD_BYTES = 64 << 20, 1 << 20
 MAX_RAW_BYTES, MAX_BLOCKS, MAX_MOMENTS = 512 << 20, 500, 100_000
 SEAL_BYTES = 16
+"""The BLAKE2b hash of what follows it, by which a damaged file is known."""
 MEND = "make one with: python -m umwelt.client.window.recording.make_demo FILE"
 _SIZES = struct.Struct("<II")
 _DTYPES = {name: np.dtype(name) for name in ("int8", "uint8", "int16", "uint16", "int32", "int64")}
 
 
 class Block(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """An array of the file; `differences` says whether each entry is told by how far it is from the one before."""
+    """An array of the file; `differences` says whether each row is stored as its difference from the one before."""
 
     name: str
     dtype: str
@@ -46,18 +50,18 @@ class Block(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands before the blocks; `told` is what a recording says of itself."""
+    """The head of a file, before the blocks; `values` are those of `_HeadValues`."""
 
-    told: dict[str, Any]
+    values: dict[str, Any]
     blocks: list[Block]
 
 
 @dataclass
 class Tracks:
-    """Beings of one table over time. A track has `counts[i]` samples from sample `firsts[i]` on, from row `starts[i]`.
+    """Beings of one table over time. Track `i` has `counts[i]` samples, from number `firsts[i]` and row `starts[i]` on.
 
     `fixed[column]` has a row a track, `moving[column]` a row a sample: `int[row]` or `int[row, entry]`. Places are
-    counted from `birthplaces`, genomes as they differ from parents', and `born_tick` stands for ages.
+    relative to `birthplaces`, genomes are differences from the parents', and `born_tick` stands for ages.
     """
 
     ids: np.ndarray
@@ -70,20 +74,21 @@ class Tracks:
         self.starts = np.cumsum(self.counts, dtype=np.int64) - self.counts
 
     def living(self, sample: int) -> np.ndarray:
-        """The tracks that have a sample."""
+        """The tracks that have a sample of this number: `int64[track]`."""
         return np.flatnonzero((self.firsts <= sample) & (sample < self.firsts.astype(np.int64) + self.counts))
 
     def rows(self, tracks: np.ndarray, sample: int) -> np.ndarray:
-        """Where the samples of some tracks are: their first or last one where they have not that one."""
+        """The rows of a sample of some tracks; of their first or last sample where they lack that one."""
         return self.starts[tracks] + np.clip(sample - self.firsts[tracks].astype(np.int64), 0, self.counts[tracks] - 1)
 
 
 @dataclass
 class Recording:
-    """See the page's top. `text` is the frozen world file.
+    """A recorded world; `make_demo` makes it, `demo.Playback` plays it.
 
-    `tracks` are the tables' slow ones, and `<table>.moves` those of every moment. `fields[layer]`: `int32[sample, y,
-    x]`. `statuses`: for each slow sample what `Status` tells of the world's numbers.
+    `text` is the frozen world file. `tracks` has the slow samples of each table by its name, and those of every moment
+    as `<table>.moves`. `fields[layer]` is `int32[sample, y, x]`. `statuses` has the world's numbers for each slow
+    sample, as in `Status`.
     """
 
     name: str
@@ -94,17 +99,19 @@ class Recording:
     moments: int
     slow: int
     field: int
+    entries: dict[str, dict[str, list[str]]]
+    """The names of the entries of columns that have such, by table and column, in the order of the arrays."""
     steps: dict[str, int]
-    """Columns, and layers as `fields/<layer>`, are told in steps of so many units."""
+    """The units of one step, for columns (and layers, as `fields/<layer>`) that are stored in coarser steps."""
     levels: dict[str, list[int]]
-    """Columns that are told as numbers of levels."""
+    """The levels of columns that are stored as the number of the nearest level."""
     statuses: list[dict[str, Any]]
     tracks: dict[str, Tracks]
     fields: dict[str, np.ndarray]
 
 
-class _Told(TypedDict):
-    """What a recording says of itself."""
+class _HeadValues(TypedDict):
+    """The values in the head of a file: those of `Recording` that are not arrays."""
 
     name: str
     text: str
@@ -114,62 +121,86 @@ class _Told(TypedDict):
     moments: int
     slow: int
     field: int
+    entries: dict[str, dict[str, list[str]]]
     steps: dict[str, Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]]
     levels: dict[str, Annotated[list[Annotated[int, msgspec.Meta(ge=0, le=1 << 15)]], msgspec.Meta(min_length=1)]]
     statuses: list[Metrics]
 
 
 _ORDERS = ("ids", "firsts", "counts")
-TOLD = tuple(_Told.__annotations__)
+HEAD_VALUES = tuple(_HeadValues.__annotations__)
 
 
-# --- what is told by what else is known
+# --- columns that are stored relative to others
 
 
 def birthplaces(ids: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """The middles of the cells that ids were born in, `int64[being]` twice: most plants never leave it."""
+    """The middles of the cells in which beings were born, from their ids: `y` and `x`, `int64[being]`."""
     place = (ids & ((1 << PLACE_BITS) - 1)) % (height * width)
     return (place // width << SUBCELL_BITS) + SUBCELL // 2, (place % width << SUBCELL_BITS) + SUBCELL // 2
 
 
 def _parents(ids: np.ndarray, parent_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The row of each being's parent, and whether it is among those before it."""
+    """The row of each being's parent, and whether the parent is among the rows before it."""
     at = np.minimum(np.searchsorted(ids, parent_ids), max(0, len(ids) - 1))
     return at, (ids[at] == parent_ids) & (at < np.arange(len(ids)))
 
 
 def against_parents(ids: np.ndarray, parent_ids: np.ndarray, genomes: np.ndarray) -> np.ndarray:
-    """Genomes as they differ from the parents' (where those are among them), `int8[being, gene]`; ids are ordered."""
+    """Genomes as differences from the parents', where those are recorded, `int8[being, gene]`; `ids` are sorted."""
     at, known = _parents(ids, parent_ids)
     return np.where(known[:, None], genomes - genomes[at], genomes)
 
 
-def from_parents(ids: np.ndarray, parent_ids: np.ndarray, told: np.ndarray) -> np.ndarray:
-    """The inverse of `against_parents`."""
+def from_parents(ids: np.ndarray, parent_ids: np.ndarray, differences: np.ndarray) -> np.ndarray:
+    """The genomes whose differences `against_parents` gave."""
     at, known = _parents(ids, parent_ids)
     depths = [0] * len(ids)
     for row, (parent, has_one) in enumerate(zip(at.tolist(), known.tolist(), strict=True)):
         if has_one:
             depths[row] = depths[parent] + 1
-    depth, genomes = np.array(depths, np.int64), told.copy()
-    for one in range(1, int(depth.max(initial=0)) + 1):
-        rows = np.flatnonzero(depth == one)
+    depth, genomes = np.array(depths, np.int64), differences.copy()
+    for generation in range(1, int(depth.max(initial=0)) + 1):
+        rows = np.flatnonzero(depth == generation)
         genomes[rows] += genomes[at[rows]]
     return genomes
+
+
+def match_entries(values: np.ndarray, names: Sequence[str], column: Column) -> np.ndarray:
+    """A recorded column, `int[row, entry]`, with the entries that the column has now, in its order.
+
+    Named entries are found by their names. A column without names (`names` is empty) may have got more entries at its
+    end. Entries that were not recorded have the column's default, those that are gone are left out. Raises ValueError
+    if the array does not fit.
+    """
+    if values.ndim != 2 or (column.parts and len(names) != values.shape[1]):
+        raise ValueError(f"{column.name}: entries do not fit")
+    if column.parts == tuple(names) and values.shape[1] == column.entries:
+        return values
+    matched = np.full((len(values), column.entries), column.default, values.dtype)
+    if column.parts:
+        for index, name in enumerate(column.parts):
+            if name in names:
+                matched[:, index] = values[:, names.index(name)]
+    elif values.shape[1] < column.width:
+        matched[:, : values.shape[1]] = values
+    else:
+        raise ValueError(f"{column.name}: {values.shape[1]} entries, this Umwelt knows {column.width}")
+    return matched
 
 
 # --- arrays and bytes
 
 
-def _packed(name: str, array: np.ndarray, differences: bool) -> tuple[Block, bytes]:
+def _pack_array(name: str, array: np.ndarray, differences: bool) -> tuple[Block, bytes]:
     values = np.ascontiguousarray(array)
     block = Block(name, values.dtype.name, list(values.shape), differences, 0)
     if differences:
         steps = np.diff(values, axis=0, prepend=np.zeros((1, *values.shape[1:]), values.dtype))
-        if values.ndim == 3:  # the first plane of a field is told along its rows
+        if values.ndim == 3:  # the first plane of a field is stored as differences along its rows
             steps[:1] = np.diff(values[:1], axis=2, prepend=values.dtype.type(0))
         values = steps
-    values = values.reshape(len(values), math.prod(values.shape[1:])).T  # entries of one kind side by side
+    values = values.reshape(len(values), math.prod(values.shape[1:])).T  # the values of an entry side by side
     signed = np.ascontiguousarray(values).view(f"i{values.dtype.itemsize}")
     folded = (signed << 1) ^ (signed >> (8 * signed.itemsize - 1))  # small steps either way become small numbers
     planes = np.ascontiguousarray(folded).reshape(-1, 1).view(np.uint8).T
@@ -177,10 +208,10 @@ def _packed(name: str, array: np.ndarray, differences: bool) -> tuple[Block, byt
     return msgspec.structs.replace(block, size_bytes=len(content)), content
 
 
-def _unpacked(block: Block, content: bytes) -> np.ndarray:
+def _unpack_array(block: Block, content: bytes) -> np.ndarray:
     dtype = _DTYPES[block.dtype]
     count = math.prod(block.shape)
-    raw = _expanded(content, count * dtype.itemsize)
+    raw = _decompress(content, count * dtype.itemsize)
     folded = np.ascontiguousarray(raw.reshape(dtype.itemsize, -1).T).view(f"u{dtype.itemsize}").reshape(-1)
     one = folded.dtype.type(1)
     signed = ((folded >> one) ^ (np.zeros_like(folded) - (folded & one))).view(dtype)
@@ -194,12 +225,12 @@ def _unpacked(block: Block, content: bytes) -> np.ndarray:
     return values
 
 
-def packed(told: Mapping[str, Any], arrays: Mapping[str, tuple[np.ndarray, bool]]) -> bytes:
-    """A file's bytes: what it says of itself, and arrays by name, each with whether its differences are told."""
-    found = [_packed(name, array, differences) for name, (array, differences) in arrays.items()]
-    head = msgspec.msgpack.encode(Head(dict(told), [block for block, _ in found]))
+def pack(values: Mapping[str, Any], arrays: Mapping[str, tuple[np.ndarray, bool]]) -> bytes:
+    """The bytes of a file: its head's values, and arrays by name, each with whether it is stored as differences."""
+    blocks = [_pack_array(name, array, differences) for name, (array, differences) in arrays.items()]
+    head = msgspec.msgpack.encode(Head(dict(values), [block for block, _ in blocks]))
     small = zstd.compress(head, ZSTD_LEVEL)
-    rest = _SIZES.pack(len(small), len(head)) + small + b"".join(content for _, content in found)
+    rest = _SIZES.pack(len(small), len(head)) + small + b"".join(content for _, content in blocks)
     return MAGIC + _seal(rest) + rest
 
 
@@ -207,10 +238,10 @@ def _seal(rest: bytes) -> bytes:
     return hashlib.blake2b(rest, digest_size=SEAL_BYTES).digest()
 
 
-def unpacked(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What `packed` was given; `ValueError` for whatever is no such file."""
+def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The values and arrays of a file: the inverse of `pack`. Raises ValueError for a malformed file."""
     if content[: len(MAGIC)] != MAGIC:
-        raise ValueError("no recording of this version of Umwelt")
+        raise ValueError(f"it is not a recording of version {MAGIC.split()[-1].decode()}")
     rest = content[len(MAGIC) + SEAL_BYTES :]
     if len(rest) < _SIZES.size or _seal(rest) != content[len(MAGIC) : len(MAGIC) + SEAL_BYTES]:
         raise ValueError("it is cut short or damaged")
@@ -220,27 +251,27 @@ def unpacked(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     begin = _SIZES.size + small_bytes
     arrays: dict[str, np.ndarray] = {}
     try:
-        head = msgspec.msgpack.decode(_expanded(rest[_SIZES.size : begin], head_bytes).tobytes(), type=Head)
-        _check(head)
+        head = msgspec.msgpack.decode(_decompress(rest[_SIZES.size : begin], head_bytes).tobytes(), type=Head)
+        _check_head(head)
         for block in head.blocks:
-            arrays[block.name] = _unpacked(block, rest[begin : begin + block.size_bytes])
+            arrays[block.name] = _unpack_array(block, rest[begin : begin + block.size_bytes])
             begin += block.size_bytes
     except (RuntimeError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(f"it is damaged: {error}") from None
-    return head.told, arrays
+    return head.values, arrays
 
 
-def _check(head: Head) -> None:
+def _check_head(head: Head) -> None:
     raw_bytes = 0
     for block in head.blocks:
         if block.dtype not in _DTYPES or not 1 <= len(block.shape) <= 3 or min(block.shape) < 0 or block.size_bytes < 0:
-            raise ValueError(f"{block.name} is no array")
+            raise ValueError(f"{block.name} is not an array")
         raw_bytes += math.prod(block.shape) * _DTYPES[block.dtype].itemsize
     if len(head.blocks) > MAX_BLOCKS or raw_bytes > MAX_RAW_BYTES:
         raise ValueError("it is too large")
 
 
-def _expanded(content: bytes, size_bytes: int) -> np.ndarray:
+def _decompress(content: bytes, size_bytes: int) -> np.ndarray:
     raw = np.zeros(max(1, size_bytes), np.uint8)
     if size_bytes:
         zstd.decompress(content, raw)
@@ -250,8 +281,8 @@ def _expanded(content: bytes, size_bytes: int) -> np.ndarray:
 # --- recordings
 
 
-def encoded(recording: Recording) -> bytes:
-    """A recording's file."""
+def encode(recording: Recording) -> bytes:
+    """The bytes of a recording's file."""
     arrays: dict[str, tuple[np.ndarray, bool]] = {}
     for table, tracks in recording.tracks.items():
         arrays |= {f"{table}/{name}": (getattr(tracks, name), True) for name in _ORDERS}
@@ -259,34 +290,33 @@ def encoded(recording: Recording) -> bytes:
             for column, values in getattr(tracks, kind).items():
                 arrays[f"{table}/{kind}/{column}"] = (values, kind == "moving" or values.ndim == 1)
     arrays |= {f"fields/{layer}": (values, True) for layer, values in recording.fields.items()}
-    return packed({name: getattr(recording, name) for name in TOLD}, arrays)
+    return pack({name: getattr(recording, name) for name in HEAD_VALUES}, arrays)
 
 
 def write(recording: Recording, path: Path) -> None:
-    """Write a recording's file."""
+    """Write a recording's file. Raises UmweltError if the disk refuses."""
     try:
-        with aside(path) as half:
-            half.write_bytes(encoded(recording))
+        with replace_file(path) as half:
+            half.write_bytes(encode(recording))
     except OSError as error:
         raise UmweltError(f"{path}: cannot be written: {error.strerror or error}: choose another place") from None
 
 
 def read(path: Path) -> Recording:
-    """A recording from its file; `UmweltError`, one line, for whatever is none."""
-
+    """Read a recording's file. Raises UmweltError, in one line, if it cannot be read or is not a valid recording."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ValueError("it is too large")
-        return decoded(path.read_bytes())
+        return decode(path.read_bytes())
     except OSError as error:
         raise UmweltError(f"{path}: cannot be read: {error.strerror or error}: {MEND}") from None
     except (ValueError, LookupError, TypeError, msgspec.MsgspecError) as error:
-        raise UmweltError(f"{path}: no recording that can be shown: {' '.join(str(error).split())}: {MEND}") from None
+        raise UmweltError(f"{path}: not a valid recording: {' '.join(str(error).split())}: {MEND}") from None
 
 
-def decoded(content: bytes) -> Recording:
-    """A recording from its file's bytes; `ValueError`, `LookupError` or `TypeError` for whatever is none."""
-    told, arrays = unpacked(content)
+def decode(content: bytes) -> Recording:
+    """A recording from the bytes of its file. Raises ValueError, LookupError or TypeError for malformed ones."""
+    values, arrays = unpack(content)
     parts: dict[str, dict[str, Any]] = {}
     fields = {}
     for name, array in arrays.items():
@@ -297,26 +327,26 @@ def decoded(content: bytes) -> Recording:
             parts.setdefault(table, {})[rest[0]] = array
         else:
             parts.setdefault(table, {}).setdefault(rest[0], {})[rest[1]] = array
-    tracks = {table: Tracks(**found) for table, found in parts.items()}
-    recording = Recording(**told, tracks=tracks, fields=fields)
+    tracks = {table: Tracks(**columns) for table, columns in parts.items()}
+    recording = Recording(**values, tracks=tracks, fields=fields)
     _check_recording(recording)
     return recording
 
 
 def _check_recording(recording: Recording) -> None:
-    if not fits({name: getattr(recording, name) for name in TOLD}, _Told):
-        raise ValueError("it tells something else of itself than recordings do")
+    if not fits({name: getattr(recording, name) for name in HEAD_VALUES}, _HeadValues):
+        raise ValueError("the values in its head are not those of a recording")
     clocks = recording.moment_ticks, recording.moments, recording.slow, recording.field
     if not all(isinstance(count, int) and 1 <= count <= MAX_MOMENTS for count in clocks):
-        raise ValueError("its clocks do not run")
+        raise ValueError("its clocks are out of range")
     if not 0 < recording.ticks_per_s < 1e4 or not 0 <= recording.first_tick < 1 << 28:
-        raise ValueError("its clocks do not run")
+        raise ValueError("its clocks are out of range")
     if len(recording.statuses) < -(-recording.moments // recording.slow):
-        raise ValueError("it does not tell how its world went")
+        raise ValueError("statuses are missing")
     for table, tracks in recording.tracks.items():
         beings, samples = len(tracks.ids), int(tracks.counts.sum(dtype=np.int64))
         if {tracks.ids.ndim, tracks.firsts.ndim, tracks.counts.ndim} != {1} or (np.diff(tracks.ids) <= 0).any():
-            raise ValueError(f"{table}: beings are out of order")
+            raise ValueError(f"{table}: beings are not sorted by id")
         if len(tracks.firsts) != beings or len(tracks.counts) != beings or (beings and int(tracks.counts.min()) < 1):
             raise ValueError(f"{table}: tracks do not fit")
         lengths = {len(values) for values in tracks.fixed.values()} - {beings}

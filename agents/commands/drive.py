@@ -1,0 +1,57 @@
+"""The command `drive`: a person's drives replace those of a body, until it is released."""
+
+from collections.abc import Mapping
+
+from umwelt.agents.body.interface import DRIVES
+from umwelt.agents.commands.checks import check_driven, check_override
+from umwelt.agents.commands.command import Being, Command, CommandKind, Request
+from umwelt.agents.world_file import WorldFile, one_line, one_of
+from umwelt.sandbox.controls import Override
+from umwelt.sandbox.errors import CommandError, WorldFileError
+from umwelt.sandbox.region import Region
+from umwelt.sandbox.units import ONE
+
+
+class Drive(Command, tag="drive", frozen=True):
+    """Hold a body: these drives (1/1024) replace its own until it is released by the same command with None.
+
+    A body stays held beyond its death: release it, so that the world's controls do not keep its entry forever.
+    """
+
+    id: int
+    drives: tuple[int, ...] | None = None
+
+    def check(self, world: WorldFile) -> None:
+        if self.drives is None:
+            check_driven(world, "drive", self.id)
+        else:
+            check_override(world, "drive", self.id, Override(self.drives))
+
+    def apply(self, region: Region, number: int) -> None:
+        override = None if self.drives is None else Override(tuple(self.drives))
+        region.controls.set_override(self.id, "drive", override)
+
+
+class DriveRequest(Request, frozen=True):
+    """Drives by name, -1 to 1, in place of a body's own; None releases it."""
+
+    id: int
+    drives: dict[str, float] | None = None
+
+    def compose(self, world: WorldFile, being: Being | None) -> list[Command]:
+        return [Drive(self.id, None if self.drives is None else drives_from_shares(self.drives))]
+
+
+def drives_from_shares(shares: Mapping[str, float]) -> tuple[int, ...]:
+    """Return all drives in their order as integers (1/1024) from some by name as -1 to 1; the others are 0."""
+    try:
+        for name, value in shares.items():
+            one_of(one_line(name[:40]), DRIVES, "drive")
+            if not -1 <= value <= 1:
+                raise CommandError(f"drive: {name} = {value}: use -1 to 1")
+    except WorldFileError as error:
+        raise CommandError(str(error)) from None
+    return tuple(round(shares.get(name, 0.0) * ONE) for name in DRIVES)
+
+
+DRIVE = CommandKind(Drive, DriveRequest)

@@ -1,0 +1,124 @@
+"""All commands, one line each; encoding, checking, composing and applying follow from these lines."""
+
+from collections.abc import Mapping
+from typing import Any, Union
+
+import msgspec
+
+from umwelt.agents.commands.checks import check_override, check_rate
+from umwelt.agents.commands.command import Being, Command, CommandKind, Request
+from umwelt.agents.commands.drive import DRIVE
+from umwelt.agents.commands.drop import DROP
+from umwelt.agents.commands.move import MOVE
+from umwelt.agents.commands.paint import PAINT
+from umwelt.agents.commands.rain import RAIN
+from umwelt.agents.commands.rate import RATE
+from umwelt.agents.commands.remove import REMOVE
+from umwelt.agents.commands.spawn import SPAWN
+from umwelt.agents.commands.wound import WOUND
+from umwelt.agents.world_file import WorldFile, one_line, one_of
+from umwelt.sandbox.controls import Controls
+from umwelt.sandbox.errors import CommandError, WorldFileError
+from umwelt.sandbox.region import Region
+
+KINDS: tuple[CommandKind, ...] = (
+    DROP,
+    PAINT,
+    RAIN,
+    SPAWN,
+    MOVE,
+    WOUND,
+    REMOVE,
+    DRIVE,
+    RATE,
+)
+"""Every command; the order is that of the window's tools."""
+
+MAX_BATCH_COMMANDS = 64
+BATCH = "batch"
+
+COMMANDS: Mapping[str, CommandKind] = {kind.name: kind for kind in KINDS}
+UNION: Any = Union[tuple(kind.command for kind in KINDS)]  # noqa: UP007
+"""The type of any command, for msgspec."""
+
+_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(UNION)
+
+
+class Batch(Request, frozen=True):
+    """Several commands as they are journalled, applied at the same tick in their order."""
+
+    commands: list[msgspec.Raw]
+
+    def compose(self, world: WorldFile, being: Being | None) -> list[Command]:
+        if not 1 <= len(self.commands) <= MAX_BATCH_COMMANDS:
+            raise CommandError(f"batch: {len(self.commands)} commands: send 1 to {MAX_BATCH_COMMANDS} at once")
+        return [decode(bytes(content)) for content in self.commands]
+
+
+REQUESTS: Mapping[str, type[Request]] = {kind.name: kind.request or kind.command for kind in KINDS} | {BATCH: Batch}
+"""What people can ask for, by name."""
+
+
+def encode(command: Command) -> bytes:
+    """Return a command as JSON."""
+    return msgspec.json.encode(command)
+
+
+def decode(content: bytes) -> Command:
+    """Return a command from its JSON, not checked yet. Raises CommandError if it is malformed."""
+    try:
+        return _decoder.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CommandError(one_line(f"command: {error}: see the fields in agents/commands")) from None
+
+
+def check(world: WorldFile, command: Command) -> Command:
+    """Return the command if this world can execute it; else raise CommandError, in one line that names the fix."""
+    if type(command) not in [kind.command for kind in KINDS]:
+        shown = str(command)[:60]
+        raise CommandError(one_line(f"{shown} is not a command: use one of {', '.join(COMMANDS)}"))
+    try:
+        command.check(world)
+    except WorldFileError as error:
+        raise CommandError(str(error)) from None
+    return command
+
+
+def check_controls(world: WorldFile, controls: Controls) -> Controls:
+    """Return the controls if commands of this world can have made them; else raise CommandError."""
+    try:
+        for being_id, overrides in controls.overrides.items():
+            for name, override in overrides.items():
+                check_override(world, one_of(name, COMMANDS, "controls"), being_id, override)
+        for reaction, rate_q24 in controls.rates.items():
+            check_rate(world, reaction, rate_q24)
+    except WorldFileError as error:
+        raise CommandError(str(error)) from None
+    return controls
+
+
+def apply(region: Region, command: Command, number: int) -> None:
+    """Apply a checked command to all that a region's window holds of its place or being, at the start of a tick.
+
+    `number` is the command's place in the journal; the id of a spawned being follows from it.
+    """
+    command.apply(region, number)
+
+
+def decode_request(name: str, arguments: bytes) -> Request:
+    """Return a request from its name and its fields as JSON. Raises CommandError if either is not valid."""
+    try:
+        request_type = REQUESTS[one_of(one_line(name[:40]), REQUESTS, "command")]
+        return msgspec.json.decode(arguments, type=request_type)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CommandError(one_line(f"{name[:40]}: {error}")) from None
+    except WorldFileError as error:
+        raise CommandError(str(error)) from None
+
+
+def compose(world: WorldFile, request: Request, being: Being | None = None) -> list[Command]:
+    """Return the checked commands of a request; `being` is the being of `request.being_id()`, if it lives.
+
+    Raises CommandError, in one line that names the fix.
+    """
+    return [check(world, command) for command in request.compose(world, being)]

@@ -1,0 +1,123 @@
+"""Behaviours of species that are written in Python, at three speeds.
+
+`respond` in plain Python answers for one being at a time, `@compiled respond` is the same body compiled, and
+`respond_all` takes and gives columns of all beings. All three give the same world for the same rule.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from umwelt.agents.body.interface import DRIVES
+from umwelt.agents.species.answers import response_error, round_drive
+from umwelt.agents.species.behaviour import Behaviour
+from umwelt.agents.species.column_access import BeingColumns, LazyStimuli, as_slice, bind_class, window_bounds
+from umwelt.agents.species.compiler import CompiledLoop
+from umwelt.agents.species.species import Column, Dice, DiceColumns, Drives, Stimuli, StimulusColumns, dice_purpose
+from umwelt.sandbox.errors import SpeciesError
+from umwelt.sandbox.region import Region
+
+
+class _PythonBehaviour:
+    """What the three speeds share: the class, the columns that it declares, and the purpose of its dice."""
+
+    is_vectorised = False
+
+    def __init__(self, cls: Any, own: Mapping[str, Column[Any]]):
+        self.cls, self.own, self.name = cls, dict(own), str(cls.__name__)
+        self.columns = tuple(own)
+        self.purpose = dice_purpose(cls)
+
+
+class PlainBehaviour(_PythonBehaviour):
+    """Calls `respond` for one being after another."""
+
+    def __init__(self, cls: Any, own: Mapping[str, Column[Any]]):
+        super().__init__(cls, own)
+        self.bound_class = bind_class(cls)
+
+    def respond(self, region: Region, rows: np.ndarray) -> None:
+        """Sets drives and own columns of the rows."""
+        table = region.tables["monsters"]
+        dice = Dice(region.seed, region.tick, self.purpose)
+        me, see = self.bound_class.begin(region, table, dice, self.own), Stimuli()
+        respond = self.cls.respond
+        stimuli, ids = table["stimuli"][rows].tolist(), table["id"][rows].tolist()
+        answers = []
+        for row, values, identity in zip(rows.tolist(), stimuli, ids, strict=True):
+            me.__dict__["_row"] = row
+            dice.reset(identity)
+            see.raw.values = values
+            try:
+                answer = respond(me, see)
+            except SpeciesError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise response_error(self.name, error) from error
+            if not isinstance(answer, Drives):
+                if answer is not None:
+                    line = f"respond must return Drives(...), not {type(answer).__name__}"
+                    raise SpeciesError(f"species {self.name}: {line}")
+                answer = Drives()
+            answers.append(answer)
+        for drive, values in enumerate(zip(*answers, strict=True)):
+            table["drives"][rows, drive] = round_drive(values, self.name, drive, len(rows))
+
+
+class CompiledBehaviour(_PythonBehaviour):
+    """Runs the body of `respond` as a compiled loop; one loop is compiled for each layout of the table."""
+
+    def __init__(self, cls: Any, own: Mapping[str, Column[Any]]):
+        super().__init__(cls, own)
+        self._loops: dict[Any, CompiledLoop] = {}
+
+    def respond(self, region: Region, rows: np.ndarray) -> None:
+        """Sets drives and own columns of the rows."""
+        table = region.tables["monsters"]
+        layout = table.schema.columns
+        if layout not in self._loops:
+            self._loops[layout] = CompiledLoop(self.cls, self.cls.respond, table.schema, self.own)
+        self._loops[layout].run(table, rows, (region.seed, region.tick, self.purpose), window_bounds(region))
+
+
+class ColumnBehaviour(_PythonBehaviour):
+    """Calls `respond_all` for all beings at once."""
+
+    is_vectorised = True
+
+    def respond(self, region: Region, rows: np.ndarray) -> None:
+        """Sets drives and own columns of the rows."""
+        if not len(rows):
+            return
+        table = region.tables["monsters"]
+        dice = DiceColumns(region.seed, region.tick, self.purpose)
+        dice.reset(table["id"][rows])
+        see = StimulusColumns()
+        places = as_slice(rows)
+        see.raw.values = LazyStimuli(table["stimuli"], places)
+        me = BeingColumns(region, rows, self.name, self.own, dice)
+        try:
+            answer = self.cls.respond_all(me, see)
+        except SpeciesError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise response_error(self.name, error) from error
+        answer = Drives() if answer is None else answer
+        if not isinstance(answer, Drives):
+            line = f"respond_all must return Drives(...), not {type(answer).__name__}"
+            raise SpeciesError(f"species {self.name}: {line}")
+        drives = np.zeros((len(rows), len(DRIVES)), np.int16)
+        for drive, values in enumerate(answer):
+            drives[:, drive] = round_drive(values, self.name, drive, len(rows))
+        table["drives"][places] = drives
+        for name, values in me._assigned.items():
+            table[name][rows] = values
+
+
+BEHAVIOUR_CLASSES: dict[str, Callable[[type, Mapping[str, Column[Any]]], Behaviour]] = {
+    "plain": PlainBehaviour,
+    "compiled": CompiledBehaviour,
+    "columns": ColumnBehaviour,
+}
+"""The class of a behaviour by the form in which its species responds."""

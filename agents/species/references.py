@@ -1,0 +1,136 @@
+"""From the references of a world file (`behaviour = "..."` of founders) to classes, programs, columns and behaviours.
+
+A reference is "net" for the default net, the name or path of a HOCL program, or `"package.module:Class"` for a subclass
+of `Monster`. A class that was handed over in Python (`World.load(..., species=...)`) is registered here under a
+reference of its own. Errors name the founders: `founders[2].behaviour`.
+"""
+
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from umwelt.agents.body.schema import MONSTERS
+from umwelt.agents.hocl.parser import Program
+from umwelt.agents.species.behaviour import Behaviours
+from umwelt.agents.species.hocl_behaviour import HoclBehaviour, is_hocl_behaviour, read_hocl_behaviour
+from umwelt.agents.species.python_behaviour import BEHAVIOUR_CLASSES
+from umwelt.agents.species.species import declared_columns
+from umwelt.sandbox.columns import Column, Table
+from umwelt.sandbox.errors import WorldFileError
+from umwelt.sandbox.text import load_object, one_line
+
+NET = "net"
+
+_registered: "weakref.WeakValueDictionary[str, type]" = weakref.WeakValueDictionary()
+"""Classes that were handed over in Python, by reference."""
+
+
+def behaviours_for(references: Sequence[str]) -> Behaviours:
+    """Returns the behaviours of a world's species; `references` holds one for each species, by index."""
+    behaviours = Behaviours(np.array([reference == NET for reference in references] or [True], np.int8))
+    for species, program in programs_for(references).items():
+        behaviours.own[species] = HoclBehaviour(program, references[species])
+    for species, cls in _classes(references):
+        form = respond_form(cls, _place(species))
+        behaviours.own[species] = BEHAVIOUR_CLASSES[form](cls, declared_columns(cls))
+    return behaviours
+
+
+def columns_for(references: Sequence[str]) -> tuple[Column, ...]:
+    """Returns the columns that the classes of a world's species declare.
+
+    Species may share a column if they declare it alike. Raises WorldFileError if they do not, or if every monster has a
+    column of that name.
+    """
+    columns: dict[str, tuple[Column, str]] = {}
+    for species, cls in _classes(references):
+        for name, declared in declared_columns(cls).items():
+            column = declared.table_column()
+            if name in Table(MONSTERS):
+                line = f"{cls.__name__}.{name}: every monster has that column: use another name"
+                raise WorldFileError(f"{_place(species)}: {line}")
+            other, owner = columns.setdefault(name, (column, cls.__name__))
+            if other != column:
+                line = f"{cls.__name__}.{name} is declared differently by {owner}: declare both alike"
+                raise WorldFileError(f"{_place(species)}: {line}")
+    return tuple(column for column, _ in columns.values())
+
+
+def programs_for(references: Sequence[str]) -> dict[int, Program]:
+    """Returns the HOCL programs among the references, by index of the species."""
+    return {
+        species: read_hocl_behaviour(reference, _place(species))
+        for species, reference in enumerate(references)
+        if is_hocl_behaviour(reference)
+    }
+
+
+def classes_for(references: Sequence[str]) -> dict[int, type]:
+    """Returns the classes among the references, by index of the species."""
+    return dict(_classes(references))
+
+
+def register_class(cls: type) -> str:
+    """Returns a reference for a class: `"module:Class"`, with a number behind it if another class has that already."""
+    reference = f"{cls.__module__}:{cls.__qualname__}"
+    number = 1
+    while (known := _registered.get(reference)) is not None and known is not cls:
+        number += 1
+        reference = f"{cls.__module__}:{cls.__qualname__}#{number}"
+    _registered[reference] = cls
+    return reference
+
+
+def _place(species: int) -> str:
+    return f"founders[{species}].behaviour"
+
+
+def _classes(references: Sequence[str]) -> Iterator[tuple[int, type]]:
+    for species, reference in enumerate(references):
+        if reference != NET and not is_hocl_behaviour(reference):
+            yield species, load_species_class(reference, _place(species))
+
+
+def load_species_class(reference: str, place: str) -> type:
+    """Returns the class that a reference names.
+
+    Raises WorldFileError, which begins with `place`, if there is no such class, if it is not a Monster, or if it does
+    not respond in exactly one form.
+    """
+    from umwelt.agents.species.entity import Monster  # imports Mesa: only worlds with Python species need it
+
+    cls: Any = _registered.get(reference)
+    if cls is None:
+        try:
+            cls = load_object(reference, place)
+        except WorldFileError:
+            raise
+        except Exception as error:
+            line = one_line(f"{type(error).__name__}: {error}")
+            raise WorldFileError(f'{place} = "{reference}": cannot be imported: {line}') from None
+    if not (isinstance(cls, type) and issubclass(cls, Monster)):
+        what = cls.__name__ if isinstance(cls, type) else f"a {type(cls).__name__}"
+        raise WorldFileError(f'{place} = "{reference}": {what} is not a Monster: write class Name(Monster)')
+    respond_form(cls, place)
+    return cls
+
+
+def respond_form(cls: type, place: str) -> str:
+    """Returns in which form a species responds: "plain", "compiled" or "columns".
+
+    The form that is written in the class itself counts, or else that of its nearest base class. Raises WorldFileError,
+    which begins with `place`, if there is none or if one class has two.
+    """
+    for base in cls.__mro__:
+        forms = [name for name in ("respond", "respond_all") if name in vars(base)]
+        if len(forms) == 2:
+            raise WorldFileError(f"{place}: {base.__name__} has respond and respond_all: keep one of them")
+        if forms == ["respond_all"]:
+            if not isinstance(vars(base)["respond_all"], classmethod):
+                raise WorldFileError(f"{place}: {base.__name__}.respond_all: write @classmethod before it")
+            return "columns"
+        if forms == ["respond"]:
+            return "compiled" if getattr(vars(base)["respond"], "umwelt_compiled", False) else "plain"
+    raise WorldFileError(f"{place}: {cls.__name__} has no respond: write def respond(self, see) or respond_all")

@@ -1,0 +1,136 @@
+"""A connection for programs with a main loop of their own, such as the window: methods return promises at once.
+
+The request is sent when the method is called; between two frames the program asks the promise whether the answer has
+arrived. Such a program watches tiles itself, with the connection's `link`: `watch`, then `tile` in each frame.
+"""
+
+import functools
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Concatenate, Generic, ParamSpec, TypeVar
+
+from umwelt.client.connection import requests
+from umwelt.client.connection.api import Place, RunningWorld
+from umwelt.client.connection.connection import GatewayLink
+from umwelt.client.connection.pending import Reply
+from umwelt.client.connection.requests import Request, Target
+from umwelt.sandbox.errors import RunError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Promise(Generic[T]):
+    """The answer to a request, which may not have arrived yet. Nothing here waits."""
+
+    def __init__(self, asked: "Future[Reply]", what: str, read: Callable[[Reply], T], timeout_s: float):
+        self._asked, self.what, self._read = asked, what, read
+        self._end_s = time.monotonic() + timeout_s
+
+    @property
+    def done(self) -> bool:
+        """Whether `result` can be called: an answer has arrived, or the time for it is over."""
+        return self._asked.done() or time.monotonic() > self._end_s
+
+    @property
+    def answered(self) -> bool:
+        """Whether an answer has arrived, be it a refusal. Without one, the request may or may not have taken effect."""
+        return self._asked.done()
+
+    def result(self) -> T:
+        """Returns the answer. Raises the error of a refused request, and RunError if no answer has arrived."""
+        if not self._asked.done():
+            self._asked.cancel()
+            raise RunError(f"{self.what}: no answer came: see whether the world still runs")
+        return self._read(self._asked.result())
+
+
+class PromisingPlace(Place):
+    """What can be asked of a world or of a moment, by methods that return promises."""
+
+    def _answer(self, request: Request[T]) -> Promise[T]:
+        timeout_s = self.timeout_s if request.timeout_s is None else request.timeout_s
+        return Promise(self.link.ask(request.compose, request.once), request.name, request.read, timeout_s)
+
+    @property
+    def core(self) -> GatewayLink:
+        """The link to the gateway."""
+        return self.link
+
+
+def _promise(
+    build: Callable[Concatenate[Target, P], Request[T]],
+) -> Callable[Concatenate[PromisingPlace, P], Promise[T]]:
+    """Returns a method that sends a request and returns a promise of its answer."""
+
+    @functools.wraps(build)
+    def method(self: PromisingPlace, *args: P.args, **kwargs: P.kwargs) -> Promise[T]:
+        return self._answer(build(self._target, *args, **kwargs))
+
+    return method
+
+
+class PromisedQuestions(PromisingPlace):
+    """The questions that a running world and a moment of its past answer alike."""
+
+    query = _promise(requests.query)
+    count = _promise(requests.count)
+    fetch = _promise(requests.fetch)
+    field = _promise(requests.field)
+
+
+class PromisedConnection(RunningWorld, PromisedQuestions):
+    """A connection to a running world whose methods return promises. The link is opened when it is made."""
+
+    def close(self) -> None:
+        """Disconnects; the world runs on."""
+        self.link.close()
+
+    def show(self, tick: int) -> Promise["PromisedMoment"]:
+        """Promises a moment of the past; see `Connection.show`."""
+        request = requests.show(self._target, tick)
+
+        def moment(reply: Reply) -> PromisedMoment:
+            return PromisedMoment(self.link, request.read(reply), self.timeout_s)
+
+        timeout_s = self.timeout_s if request.timeout_s is None else request.timeout_s
+        return Promise(self.link.ask(request.compose, request.once), request.name, moment, timeout_s)
+
+    command = _promise(requests.command)
+    drop = _promise(requests.drop)
+    paint = _promise(requests.paint)
+    rain = _promise(requests.rain)
+    spawn = _promise(requests.spawn)
+    remove = _promise(requests.remove)
+    move = _promise(requests.move)
+    wound = _promise(requests.wound)
+    drive = _promise(requests.drive)
+    release = _promise(requests.release)
+    set_rate = _promise(requests.set_rate)
+    do = _promise(requests.do)
+
+    pause = _promise(requests.pause)
+    go = _promise(requests.go)
+    step = _promise(requests.step)
+    speed = _promise(requests.speed)
+    save = _promise(requests.save)
+    leave = _promise(requests.leave)
+    stop = _promise(requests.stop)
+
+    snapshots = _promise(requests.snapshots)
+    fork = _promise(requests.fork)
+    metrics = _promise(requests.metrics)
+    births = _promise(requests.births)
+    family = _promise(requests.family)
+
+
+class PromisedMoment(PromisedQuestions):
+    """A tick of the past whose methods return promises; `PromisedConnection.show` makes one."""
+
+    def __init__(self, link: GatewayLink, tick: int, timeout_s: float):
+        super().__init__(link, tick, timeout_s)
+        self.tick = tick
+
+    play = _promise(requests.play)
+    rest = _promise(requests.rest)

@@ -1,0 +1,114 @@
+"""Requests of viewers that change the world: commands on it, and orders on its time and nodes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from umwelt.agents.commands import deeds
+from umwelt.agents.commands.requests import composed, needed, spoken
+from umwelt.agents.world_file import WorldFile
+from umwelt.cluster.gateway.coordinator_requests import CoordinatorRequests
+from umwelt.cluster.gateway.node_queries import NodeQueries
+from umwelt.cluster.gateway.viewer_session import ViewerSession
+from umwelt.cluster.view import queries
+from umwelt.cluster.wire import protocol, viewer_protocol
+from umwelt.cluster.wire.protocol import Settled, Submit
+from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.sandbox.errors import BusyError, CommandError, UmweltError
+
+MAX_OPEN = 2000
+"""Commands and orders of all viewers that are not settled."""
+BUSY_WITHIN_S, BUSY_RETRY_S = 10.0, 0.1
+"""An order that finds the coordinator busy is sent again for so long, and this often."""
+ORDERS = ("pause", "go", "step", "speed", "save", "leave", "stop")
+
+
+class CommandSubmitter:
+    """Checks commands and orders, and passes them to the coordinator. One for each gateway.
+
+    A command that concerns a being (a move, for example) needs its present row: that is fetched from the nodes first.
+    """
+
+    def __init__(
+        self,
+        world: WorldFile,
+        coordinator: CoordinatorRequests,
+        node_queries: NodeQueries,
+        clock: Callable[[], float],
+    ):
+        self._world, self._coordinator, self._node_queries, self._clock = world, coordinator, node_queries, clock
+        self._delayed: list[tuple[float, Callable[[], None]]] = []
+        """Orders that found the coordinator busy: when each is sent again, and how."""
+
+    def turn(self, now_s: float) -> None:
+        """Sends orders again that found the coordinator busy."""
+        due = [send for due_s, send in self._delayed if due_s <= now_s]
+        self._delayed = [(due_s, send) for due_s, send in self._delayed if due_s > now_s]
+        for send in due:
+            send()
+
+    def command(self, session: ViewerSession, message: viewer_protocol.Command, now_s: float) -> None:
+        """Submits a command; raises UmweltError if the viewer may not give it, or if it is not valid."""
+        session.require_keeper(message.what)
+        if len(self._coordinator) + len(self._node_queries) >= MAX_OPEN or not session.commands.try_take(now_s):
+            raise BusyError("too many commands at once: give fewer a second")
+        command = spoken(message.what, message.arguments)
+        if not needed(command):
+            self._submit(session, message.ticket, command, None)
+            return
+
+        def on_answer(outcome: queries.Part | UmweltError) -> None:
+            if isinstance(outcome, UmweltError):
+                session.fail(message.ticket, outcome)
+                return
+            try:
+                self._submit(session, message.ticket, command, queries.read_being(outcome.answer))
+            except UmweltError as error:
+                session.fail(message.ticket, error)
+            except ValueError as error:
+                session.fail(message.ticket, CommandError(str(error)))
+
+        self._node_queries.begin(queries.Fetch(needed(command)), LIVE, now_s, on_answer)
+
+    def _submit(self, session: ViewerSession, ticket: str, command: Any, being: dict[str, Any] | None) -> None:
+        contents = [deeds.written(deed) for deed in composed(self._world, command, being)]
+        if not contents:
+            raise CommandError("deeds: none are given: give at least one")
+        self._coordinator.submit(Submit(ticket, contents), self._clock(), _answer_with(session, ticket))
+
+    def order(self, session: ViewerSession, message: viewer_protocol.Order, now_s: float) -> None:
+        """Passes an order on; raises UmweltError if the viewer may not give it, or if it is not valid."""
+        session.require_keeper(message.what)
+        if len(self._coordinator) >= MAX_OPEN or not session.commands.try_take(now_s):
+            raise BusyError("too many orders at once: give fewer a second")
+        if message.what not in ORDERS:
+            raise CommandError(f"{message.what[:40]}: unknown order: use {', '.join(ORDERS)}")
+        if not abs(message.value) < 1e9:  # excludes nan
+            raise CommandError(f"{message.what} {message.value}: give a finite number")
+        order = protocol.Order(message.ticket, message.what, message.value, message.name[:200])
+        self._send_order(order, _answer_with(session, message.ticket), now_s, now_s + BUSY_WITHIN_S)
+
+    def _send_order(
+        self, order: protocol.Order, on_settled: Callable[[Settled | UmweltError], None], now_s: float, end_s: float
+    ) -> None:
+        def on_outcome(outcome: Settled | UmweltError) -> None:
+            retry_s = self._clock() + BUSY_RETRY_S
+            if isinstance(outcome, BusyError) and retry_s < end_s:
+                self._delayed.append((retry_s, lambda: self._send_order(order, on_settled, retry_s, end_s)))
+            else:
+                on_settled(outcome)
+
+        self._coordinator.submit(order, now_s, on_outcome)
+
+
+def _answer_with(session: ViewerSession, ticket: str) -> Callable[[Settled | UmweltError], None]:
+    """Returns a callback that answers a viewer's ticket with the outcome."""
+
+    def on_settled(outcome: Settled | UmweltError) -> None:
+        if isinstance(outcome, UmweltError):
+            session.fail(ticket, outcome)
+        else:
+            session.answer(ticket, outcome.tick, msgspec.json.encode({"number": outcome.number}))
+
+    return on_settled

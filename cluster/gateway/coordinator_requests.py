@@ -1,0 +1,91 @@
+"""Commands and orders on their way to the coordinator, sent again until they are settled."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from umwelt.cluster.wire.protocol import Order, Settled, Submit, encode
+from umwelt.cluster.wire.resender import Resender
+from umwelt.sandbox.errors import RunError, UmweltError, error_for
+
+RESEND_AFTER_S = 0.25
+ENDS_AFTER_S = 20.0
+BATCH_EVERY_S = 0.05
+MAX_SENT = 512
+"""Commands that the coordinator has not settled. They are sent in batches: it makes all of a batch durable at once."""
+NOT_REPEATABLE = ("step", "save")
+"""Orders that would do more when executed twice."""
+
+OnSettled = Callable[[Settled | UmweltError], None]
+
+
+@dataclass
+class _Request:
+    message: Submit | Order
+    on_settled: OnSettled
+    end_s: float
+
+
+class CoordinatorRequests:
+    """The commands and orders that the coordinator has not settled. One for each gateway.
+
+    `send(frames)` reaches the coordinator. It journals a command's ticket once, however often it is sent; it does not
+    recognise the tickets of orders.
+    """
+
+    def __init__(self, send: Callable[[list[Any]], bool]):
+        self._send = send
+        self._sent: dict[str, _Request] = {}
+        self._queued: dict[str, _Request] = {}
+        self._resender = Resender()
+        self._batched_s = -1e9
+
+    def __len__(self) -> int:
+        return len(self._sent) + len(self._queued)
+
+    def submit(self, message: Submit | Order, now_s: float, on_settled: OnSettled) -> None:
+        """Sends a message until it is settled; `on_settled` is called once, with the outcome or an error."""
+        request = _Request(message, on_settled, now_s + ENDS_AFTER_S)
+        if isinstance(message, Submit) and self._sent:
+            self._queued[message.ticket] = request
+        else:
+            self._begin(request, now_s)
+
+    def _begin(self, request: _Request, now_s: float) -> None:
+        message = request.message
+        self._sent[message.ticket] = request
+        self._resender.begin(
+            message.ticket,
+            lambda: self._send(encode(message)),
+            now_s,
+            RESEND_AFTER_S,
+            end_s=request.end_s,
+            on_timeout=lambda: self._time_out(self._sent.pop(message.ticket)),
+            once=isinstance(message, Order) and message.what in NOT_REPEATABLE,
+        )
+
+    def take(self, settled: Settled) -> None:
+        """Takes an answer of the coordinator."""
+        request = self._sent.pop(settled.ticket, None)
+        if request is not None:
+            self._resender.end(settled.ticket)
+            request.on_settled(error_for(settled.code, settled.line) if settled.line else settled)
+
+    def _time_out(self, request: _Request) -> None:
+        line = "the coordinator does not answer: see whether the world still runs: umwelt status"
+        request.on_settled(RunError(line))
+
+    def turn(self, now_s: float) -> None:
+        """Sends again what was not answered, and the next batch of commands."""
+        for ticket in [ticket for ticket, request in self._queued.items() if now_s > request.end_s]:
+            self._time_out(self._queued.pop(ticket))
+        self._resender.turn(now_s)
+        self._send_batch(now_s)
+
+    def _send_batch(self, now_s: float) -> None:
+        """Leaves the coordinator time for the nodes in between."""
+        if not self._queued or now_s - self._batched_s < BATCH_EVERY_S:
+            return
+        self._batched_s = now_s
+        for ticket in list(self._queued)[: max(0, MAX_SENT - len(self._sent))]:
+            self._begin(self._queued.pop(ticket), now_s)

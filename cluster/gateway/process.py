@@ -1,0 +1,73 @@
+"""The gateway's process, one for each run beside the coordinator.
+
+python -m umwelt.cluster.gateway.process SETTINGS      (umwelt launch and umwelt resume start it)
+"""
+
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from umwelt.cluster.gateway.server import Gateway
+from umwelt.cluster.process import Ending, announce, reported, settings_from_arguments
+from umwelt.cluster.run.store import Store
+from umwelt.cluster.wire.keys import KEEPER, NODE, SPECTATOR, WORLD, Keys
+from umwelt.cluster.wire.transport import Limits, ZmqTransport
+from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
+
+TURN_S = 0.004
+NICE = 5
+DOOR_LIMITS = Limits(message_bytes=4 << 20, queued=128, held_bytes=8 << 20)
+ADMITTED = frozenset({KEEPER, NODE, SPECTATOR, WORLD})
+"""Nodes connect, too: they ask where to join."""
+
+
+class GatewaySettings(msgspec.Struct):
+    """What the process is started with. `bind` is the address for viewers, `run` the run's folder."""
+
+    bind: str
+    coordinator: str
+    run: str
+    keys: str = ""
+    follow_parent: bool = True
+
+
+def serve(settings: GatewaySettings) -> None:
+    """Runs a gateway until the process is asked to end, or its parent has ended."""
+    from umwelt.cluster.run.replay import described_world
+
+    ending = Ending(settings.follow_parent)
+    run = Path(settings.run)
+    world = described_world(Store.open(run))
+    keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
+    lines = ZmqTransport(b"", None, keys, WORLD)
+    with lines, ZmqTransport(b"", settings.bind, keys, WORLD, ADMITTED, DOOR_LIMITS) as door:
+        gateway = Gateway(
+            world, door, lines, settings.coordinator, run, keys, settings.keys, processor_s=time.process_time
+        )
+        announce(
+            run / GATEWAY_FILE,
+            {"address": door.address, "pid": os.getpid(), "keys": keys is not None, "world": world.name},
+        )
+        try:
+            while not ending.asked and not ending.orphaned:
+                gateway.turn(TURN_S)
+        finally:
+            with suppress(OSError):
+                (run / GATEWAY_FILE).unlink()
+            gateway.close()
+
+
+def main(settings: GatewaySettings | None = None) -> None:
+    """The entry of the process."""
+    with reported("gateway"):
+        os.nice(NICE)
+        serve(settings or settings_from_arguments(GatewaySettings))
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""The replay processes of a gateway: starts them, passes orders on to them, and ends those that nobody uses."""
+
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from umwelt.cluster.gateway.node_map import NodeMap
+from umwelt.cluster.gateway.replay_process import REPLAY_FILE, ReplaySettings
+from umwelt.cluster.process import announced
+from umwelt.cluster.wire.protocol import Order, Settled, encode
+from umwelt.cluster.wire.resender import Resender
+from umwelt.sandbox.errors import BusyError, RunError, UmweltError, error_for
+
+MAX_PROCESSES = 3
+MAX_ORDERS = 64
+"""Orders to one replay that wait for those before them."""
+RESEND_AFTER_S = 0.5
+IDLE_S = 60.0
+"""A replay that nobody watches or asks is ended after this time."""
+POLL_EVERY_S = 0.02
+END_WITHIN_S = 0.5
+"""A process that has not ended after this time is killed."""
+
+OnReady = Callable[[dict[str, Any] | UmweltError], None]
+OnSettled = Callable[[int | UmweltError], None]
+
+
+@dataclass
+class PendingOrder:
+    """An order to a replay, and the callback for its outcome."""
+
+    order: Order
+    on_settled: OnSettled
+
+
+@dataclass
+class ReplayProcess:
+    """A process that shows a tick or forks a run, and the callbacks that wait for it."""
+
+    what: str
+    tick: int
+    process: subprocess.Popen
+    folder: tempfile.TemporaryDirectory
+    pass_key: bytes
+    on_ready: list[OnReady] = field(default_factory=list)
+    announcement: dict[str, Any] | None = None
+    """None until it is ready."""
+    map: NodeMap | None = None
+    used_s: float = 0.0
+    was_played: bool = False
+    """Whether it was told to play since it last stood at its tick."""
+    orders: deque[PendingOrder] = field(default_factory=deque)
+    """Executed one after another: the first has been sent, the others wait for its answer."""
+
+    @property
+    def log(self) -> Path:
+        """The file of its error output."""
+        return Path(self.folder.name) / "log"
+
+
+class ReplayProcesses:
+    """The replays that are shown, and forks that are under way. One for each gateway with a run.
+
+    `on_shown(tick, map)` and `on_closed(tick)` are called when a replay becomes ready and when it ends.
+    `send(address, frames)` reaches replays; their answers are given to `take`.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        keys: str,
+        on_shown: Callable[[int, NodeMap], None],
+        on_closed: Callable[[int], None],
+        send: Callable[[str, list[Any]], bool],
+    ):
+        self.run, self.keys, self._on_shown, self._on_closed, self._send = run, keys, on_shown, on_closed, send
+        self.processes: list[ReplayProcess] = []
+        self._resender = Resender()
+        self._polled_s = 0.0
+
+    def _find(self, tick: int) -> ReplayProcess | None:
+        return next((one for one in self.processes if (one.what, one.tick) == ("show", tick)), None)
+
+    def map_of(self, tick: int) -> NodeMap | None:
+        """Returns where the replay of a tick can be asked; None if it is not shown."""
+        process = self._find(tick)
+        return process.map if process is not None else None
+
+    def shown(self) -> list[int]:
+        """Returns the ticks that can be watched now, in order."""
+        return sorted(process.tick for process in self.processes if process.map is not None)
+
+    def begin(self, what: str, tick: int, now_s: float, on_ready: OnReady) -> None:
+        """Shows a tick, or forks the run from it. A replay that was played is taken back to its tick.
+
+        `on_ready` is called once, with the announcement of the process or an error. Raises BusyError if too many
+        processes run.
+        """
+        known = self._find(tick) if what == "show" else None
+        if known is not None:
+            announcement, known.used_s = known.announcement, now_s
+            if announcement is None:
+                known.on_ready.append(on_ready)
+            elif known.was_played:
+                self._order(known, "show", 0.0, lambda out: on_ready(announcement if isinstance(out, int) else out))
+            else:
+                on_ready(announcement)
+            return
+        if len(self.processes) >= MAX_PROCESSES and not self._make_room():
+            line = f"{MAX_PROCESSES} ticks of the past are being shown: wait until one is no longer watched"
+            raise BusyError(line)
+        process = self._start(what, tick)
+        process.used_s, process.on_ready = now_s, [on_ready]
+        self.processes.append(process)
+
+    def _make_room(self) -> bool:
+        """Ends the replay that was used longest ago; returns whether there was one that is ready."""
+        ready = [process for process in self.processes if process.announcement is not None]
+        if ready:
+            self._end(min(ready, key=lambda process: process.used_s))
+        return bool(ready)
+
+    def _start(self, what: str, tick: int) -> ReplayProcess:
+        folder = tempfile.TemporaryDirectory(prefix="umwelt-replay-")
+        pass_key = secrets.token_bytes(16)
+        settings = ReplaySettings(str(self.run), what, tick, folder.name, self.keys, pass_key.hex())
+        content = msgspec.json.encode(settings).decode()
+        command = [sys.executable, "-m", "umwelt.cluster.gateway.replay_process", content]
+        with (Path(folder.name) / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return ReplayProcess(what, tick, process, folder, pass_key)
+
+    def play(self, tick: int, ticks_per_s: float, now_s: float, on_settled: OnSettled) -> None:
+        """Lets a replay go on at a speed (0: rest); `on_settled` gets the tick from which it does, or an error.
+
+        Raises RunError if the tick is not shown.
+        """
+        process = self._find(tick)
+        if process is None or process.map is None:
+            raise RunError(f"tick {tick} is not shown: ask for it first")
+        process.used_s = now_s
+        self._order(process, "play", ticks_per_s, on_settled)
+
+    def _order(self, process: ReplayProcess, what: str, value: float, on_settled: OnSettled) -> None:
+        if len(process.orders) >= MAX_ORDERS:
+            raise BusyError(f"tick {process.tick}: has too many open orders: wait for its answers")
+        process.was_played = what == "play" and (process.was_played or value > 0)
+        ticket = secrets.token_hex(16)  # unlike any that a viewer may choose
+        process.orders.append(PendingOrder(Order(ticket, what, value, process.pass_key.hex()), on_settled))
+
+    def take(self, settled: Settled) -> None:
+        """Takes the answer of a replay to an order; other answers are ignored."""
+        for process in self.processes:
+            if process.orders and process.orders[0].order.ticket == settled.ticket:
+                self._resender.end(settled.ticket)
+                pending = process.orders.popleft()
+                pending.on_settled(error_for(settled.code, settled.line) if settled.line else settled.tick)
+                return
+
+    def _send_order(self, process: ReplayProcess, now_s: float) -> None:
+        """Begins to send the first order, if that was not done before."""
+        if process.map is None or not process.orders or process.orders[0].order.ticket in self._resender:
+            return
+        address, order = process.map.addresses[0], process.orders[0].order
+        self._resender.begin(order.ticket, lambda: self._send(address, encode(order)), now_s, RESEND_AFTER_S)
+
+    def use(self, tick: int, now_s: float) -> None:
+        """Notes that a viewer watches or asks a replay."""
+        process = self._find(tick)
+        if process is not None:
+            process.used_s = now_s
+
+    def turn(self, now_s: float) -> None:
+        """Polls the processes, sends orders, and ends the processes that nobody uses or that have failed."""
+        if now_s - self._polled_s < POLL_EVERY_S:
+            return
+        self._polled_s = now_s
+        self._resender.turn(now_s)
+        for process in list(self.processes):
+            self._send_order(process, now_s)
+            if process.announcement is None:
+                process.announcement = announced(Path(process.folder.name) / REPLAY_FILE)
+                if process.announcement is not None:
+                    self._make_ready(process, process.announcement, now_s)
+            code = process.process.poll()
+            if code is not None or (process.announcement is not None and now_s - process.used_s > IDLE_S):
+                line = _last_line(process.log) or f"{process.what} tick {process.tick}: its process ended (code {code})"
+                self._end(process, line)
+
+    def _make_ready(self, process: ReplayProcess, announcement: dict[str, Any], now_s: float) -> None:
+        process.used_s = now_s
+        if process.what == "show":
+            addresses, tiles = (announcement["address"],), (announcement["tiles_address"],)
+            process.map = NodeMap(0, process.pass_key, addresses, tiles)
+            self._on_shown(process.tick, process.map)
+        callbacks, process.on_ready = process.on_ready, []
+        for on_ready in callbacks:
+            on_ready(announcement)
+
+    def _end(self, process: ReplayProcess, line: str = "") -> None:
+        error = RunError(line or f"tick {process.tick} is no longer shown: ask for it again")
+        self.processes.remove(process)
+        with suppress(OSError):
+            process.process.terminate()
+        if process.map is not None:
+            self._on_closed(process.tick)
+        for on_ready in process.on_ready:
+            on_ready(error)
+        for pending in process.orders:
+            self._resender.end(pending.order.ticket)
+            pending.on_settled(error)
+        deadline_s = time.monotonic() + END_WITHIN_S
+        while process.process.poll() is None and time.monotonic() < deadline_s:
+            time.sleep(0.005)
+        if process.process.poll() is None:
+            process.process.kill()
+        process.process.wait()
+        process.folder.cleanup()
+
+    def close(self) -> None:
+        """Ends all processes."""
+        for process in list(self.processes):
+            self._end(process, "the gateway ends")
+
+
+def _last_line(log: Path) -> str:
+    """Returns the last line of a process' error output, which tells why it failed."""
+    try:
+        lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    except OSError:
+        return ""
+    return lines[-1].removeprefix("umwelt replay: ")[:500] if lines else ""

@@ -1,0 +1,155 @@
+"""The tiles that some viewer watches, received from the publishers of the nodes and cached once for all viewers."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import zmq
+
+from umwelt.cluster.token_bucket import TokenBucket
+from umwelt.cluster.view.tiles import MAX_BYTES, read_head
+from umwelt.cluster.wire.keys import NODE, WORLD, Keys, unwritten
+from umwelt.cluster.wire.transport import WITH_KEY, check_address
+from umwelt.cluster.wire.viewer_protocol import MAX_PIECES, Tile, encode
+from umwelt.sandbox.errors import RunError
+from umwelt.sandbox.region import Rectangle
+
+VIEWER_BYTES_A_S, VIEWER_BYTES_AT_ONCE = 8e6, 16e6
+
+
+@dataclass(eq=False)
+class CachedTile:
+    """The newest pieces of a tile, one from each node that owns a part of it, and the subscribers of the tile."""
+
+    topic: bytes
+    shown: int
+    subscribers: dict["TileSubscriber", None] = field(default_factory=dict)
+    pieces: dict[tuple[int, int, int, int], bytes] = field(default_factory=dict)
+    frames: list[bytes] | None = None
+    """The encoded message, kept until a piece changes."""
+    size_bytes: int = 0
+    """Of the encoded message."""
+
+    def put(self, rectangle: tuple[int, int, int, int], frame: bytes) -> None:
+        """Stores a piece and removes the pieces that it overlaps: a new partition has other rectangles."""
+        if rectangle not in self.pieces:
+            new = Rectangle(*rectangle)
+            for old in [old for old in self.pieces if new.shared(Rectangle(*old))]:
+                del self.pieces[old]
+        self.pieces[rectangle] = frame
+        self.frames = None
+
+    def message(self) -> list[bytes]:
+        """Returns the frames of the tile as sent to viewers."""
+        if self.frames is None:
+            pieces = list(self.pieces.values())[:MAX_PIECES]
+            self.frames = encode(Tile(self.topic, self.shown), pieces)
+            self.size_bytes = sum(map(len, self.frames))
+        return self.frames
+
+
+@dataclass(eq=False)
+class TileSubscriber:
+    """What one viewer watches, and what it may still receive. Created and dropped with its `ViewerSession`."""
+
+    identity: bytes
+    credit: int = 0
+    """How many tiles the viewer has said it can take."""
+    watched: dict[int, dict[bytes, None]] = field(default_factory=dict)
+    """Topics by what is shown: `LIVE` or a replayed tick."""
+    waiting: OrderedDict[CachedTile, None] = field(default_factory=OrderedDict)
+    """Tiles of which the cache has newer pieces than the viewer."""
+    stalled_until_s: float = 0.0
+    byte_budget: TokenBucket = field(default_factory=lambda: TokenBucket(VIEWER_BYTES_A_S, VIEWER_BYTES_AT_ONCE))
+
+    @property
+    def count(self) -> int:
+        """How many tiles are watched."""
+        return sum(map(len, self.watched.values()))
+
+
+class TileSource:
+    """A subscription to the publishers of one node map, and the cache of what they sent. Owned by `TileRelay`."""
+
+    def __init__(self, context: zmq.Context, keys: Keys | None, shown: int):
+        self.shown, self._keys = shown, keys
+        self.tiles: dict[bytes, CachedTile] = {}
+        self.malformed = 0
+        self._endpoints: dict[str, str] = {}
+        """The connected endpoint of each address."""
+        self._socket = context.socket(zmq.SUB)
+        for option, value in (
+            (zmq.LINGER, 0),
+            (zmq.RCVHWM, 1000),
+            (zmq.MAXMSGSIZE, MAX_BYTES),
+            (zmq.RECONNECT_IVL, 50),
+            (zmq.RECONNECT_IVL_MAX, 500),
+            (zmq.HANDSHAKE_IVL, 2000),
+        ):
+            self._socket.set(option, value)
+
+    def connect_to(self, addresses: Iterable[str]) -> None:
+        """Connects to these publishers and disconnects from all others."""
+        wanted = {address for address in addresses if address}
+        for address in [address for address in self._endpoints if address not in wanted]:
+            self._disconnect(address)
+        for address in wanted - self._endpoints.keys():
+            self._connect(address)
+
+    def _connect(self, address: str) -> None:
+        parts = WITH_KEY.fullmatch(address)
+        endpoint, key = (parts[1], unwritten(parts[2])) if parts else (address, b"")
+        if self._keys is not None:
+            key = key or self._keys.world_public
+            if self._keys.roles.get(key) not in (NODE, WORLD):
+                return
+            self._socket.curve_publickey, self._socket.curve_secretkey = self._keys.public, self._keys.secret
+            self._socket.curve_serverkey = key
+        try:
+            check_address(endpoint)
+            self._socket.set(zmq.IPV6, int("[" in endpoint))
+            self._socket.connect(endpoint)
+        except (RunError, zmq.ZMQError):
+            return
+        self._endpoints[address] = endpoint
+
+    def _disconnect(self, address: str) -> None:
+        with suppress(zmq.ZMQError):  # it is closed already
+            self._socket.disconnect(self._endpoints.pop(address))
+
+    def subscribe(self, topic: bytes) -> CachedTile:
+        """Returns the cached tile of a topic, and subscribes to the topic if nobody watched it before."""
+        if topic not in self.tiles:
+            self.tiles[topic] = CachedTile(topic, self.shown)
+            self._socket.subscribe(topic)
+        return self.tiles[topic]
+
+    def unsubscribe(self, tile: CachedTile) -> None:
+        """Drops a tile that nobody watches."""
+        del self.tiles[tile.topic]
+        self._socket.unsubscribe(tile.topic)
+
+    def receive(self) -> CachedTile | None:
+        """Receives one piece into the cache and returns its tile; None if nothing has arrived.
+
+        A malformed or unwanted piece is dropped; an empty tile without subscribers is returned for it.
+        """
+        try:
+            frames = self._socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.ZMQError:
+            return None
+        tile = self.tiles.get(frames[0])
+        try:
+            if tile is None or len(frames) != 2:
+                raise ValueError("not subscribed, or not one piece")
+            head, _ = read_head(frames[1])
+            tile.put(head.rectangle, frames[1])
+        except ValueError:
+            self.malformed += tile is not None
+            return CachedTile(b"", self.shown)
+        return tile
+
+    def close(self) -> None:
+        """Closes the socket."""
+        self._socket.close(linger=0)

@@ -1,0 +1,182 @@
+"""Connected viewers: who is admitted, what each may ask for, and which of its requests are open.
+
+No viewer is trusted. Every message counts against the budget of its sender, malformed messages are dropped, and a
+viewer that is silent for `IDLE_AFTER_S` is removed.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from umwelt.agents.world_file import one_line
+from umwelt.cluster.gateway.tile_source import TileSubscriber
+from umwelt.cluster.token_bucket import TokenBucket
+from umwelt.cluster.wire import viewer_protocol
+from umwelt.cluster.wire.keys import KEEPER, WORLD
+from umwelt.cluster.wire.transport import Incoming
+from umwelt.cluster.wire.viewer_protocol import Answer, Hello, Message, Unknown, Welcome
+from umwelt.sandbox.errors import BusyError, RunError, UmweltError
+
+MAX_VIEWERS = 5000
+IDLE_AFTER_S = 10.0
+SWEEP_EVERY_S = 1.0
+MAX_TICKET = 64
+MAX_OPEN_QUERIES = 8
+"""Of one viewer."""
+ANSWERS_KEPT, MAX_KEPT_ANSWER_BYTES = 64, 1 << 16
+"""Recent answers of a viewer that are sent again for a repeated ticket; larger ones are computed again."""
+UNKNOWN_MESSAGES_A_S = 200.0
+"""From all senders together that have no session."""
+
+Send = Callable[[bytes, list[Any]], bool]
+
+
+@dataclass(eq=False)
+class ViewerSession:
+    """One connected viewer. Created by its `Hello`, owned by `ViewerSessions`, dropped by `Bye` or silence."""
+
+    identity: bytes
+    role: str
+    seen_s: float
+    send_frames: Send
+    tiles: TileSubscriber
+    messages: TokenBucket = field(default_factory=lambda: TokenBucket(500, 1000))
+    received_bytes: TokenBucket = field(default_factory=lambda: TokenBucket(1e6, 4e6))
+    commands: TokenBucket = field(default_factory=lambda: TokenBucket(250, 500))
+    queries: TokenBucket = field(default_factory=lambda: TokenBucket(20, 40))
+    open_queries: int = 0
+    open_tickets: set[str] = field(default_factory=set)
+    tasks: dict[str, Callable[..., None]] = field(default_factory=dict)
+    """The callbacks of open tasks by their tickets."""
+    answers: OrderedDict[str, list[Any]] = field(default_factory=OrderedDict)
+    """Encoded recent answers by ticket, oldest first."""
+    status_sent_s: float = -1e9
+
+    @property
+    def is_keeper(self) -> bool:
+        """Whether this viewer may change the world."""
+        return self.role in (KEEPER, WORLD)
+
+    def require_keeper(self, what: str) -> None:
+        """Raises RunError if this viewer may not change the world."""
+        if not self.is_keeper:
+            raise RunError(f"{what[:40]}: a {self.role} may look, not change the world: connect with a keeper's key")
+
+    def require_query(self, now_s: float) -> None:
+        """Raises BusyError if this viewer has too many open queries, or has sent too many a second."""
+        if self.open_queries >= MAX_OPEN_QUERIES:
+            raise BusyError("too many questions at once: wait for their answers")
+        self.take_query_tokens(now_s)
+
+    def take_query_tokens(self, now_s: float, tokens: float = 1.0) -> None:
+        """Charges a request to the budget of queries; raises BusyError if the budget is used up."""
+        if not self.queries.try_take(now_s, tokens):
+            raise BusyError("too many questions a second: ask fewer")
+
+    def open_ticket(self, ticket: str) -> bool:
+        """Registers a request; returns whether it is a new one. A repeated one is answered again if it was answered."""
+        if ticket in self.answers:
+            self.send_frames(self.identity, self.answers[ticket])
+            return False
+        if ticket in self.open_tickets:
+            return False
+        self.open_tickets.add(ticket)
+        return True
+
+    def answer(self, ticket: str, tick: int, content: bytes = b"{}", raw: bytes = b"") -> None:
+        """Answers a ticket: the tick of the data or effect, JSON, and a raw frame."""
+        self._close_ticket(Answer(ticket, tick, "", content), raw)
+
+    def fail(self, ticket: str, error: UmweltError) -> None:
+        """Answers a ticket with an error."""
+        self._close_ticket(Answer(ticket, -1, str(error), code=error.code), b"")
+
+    def _close_ticket(self, answer: Answer, raw: bytes) -> None:
+        frames = viewer_protocol.encode(answer, [raw] if raw else [])
+        self.open_tickets.discard(answer.ticket)
+        if len(raw) + len(answer.content) < MAX_KEPT_ANSWER_BYTES:
+            self.answers[answer.ticket] = frames
+            while len(self.answers) > ANSWERS_KEPT:
+                self.answers.popitem(last=False)
+        self.send_frames(self.identity, frames)
+
+
+class ViewerSessions:
+    """All connected viewers by the identity of their connection. One for each gateway.
+
+    `send_frames(identity, frames)` never blocks. `compose_welcome(role)` returns what a new viewer is sent.
+    """
+
+    def __init__(self, send_frames: Send, compose_welcome: Callable[[str], Welcome]):
+        self._send_frames, self._compose_welcome = send_frames, compose_welcome
+        self.by_identity: dict[bytes, ViewerSession] = {}
+        self.malformed = self.over_budget = 0
+        """Messages that were dropped."""
+        self._unknown = TokenBucket(UNKNOWN_MESSAGES_A_S, UNKNOWN_MESSAGES_A_S)
+        self._swept_s = 0.0
+
+    def __len__(self) -> int:
+        return len(self.by_identity)
+
+    def accept(self, incoming: Incoming, now_s: float) -> tuple[ViewerSession, Message] | None:
+        """Decodes a message of a connected viewer, within its budget.
+
+        Returns None if nothing is left to do: for a message that was dropped, for `Hello`, and for a sender without a
+        session, which is told to say `Hello`.
+        """
+        session = self.by_identity.get(incoming.sender)
+        if not self._is_within_budget(session, incoming, now_s):
+            self.over_budget += 1
+            return None
+        try:
+            message, _ = viewer_protocol.decode(incoming.frames)
+        except ValueError:
+            self.malformed += 1
+            return None
+        if isinstance(message, Hello):
+            self._admit(incoming, message, now_s)
+            return None
+        if session is None:
+            self._send_frames(incoming.sender, viewer_protocol.encode(Unknown()))
+            return None
+        session.seen_s, session.role = now_s, incoming.role
+        return session, message
+
+    def _is_within_budget(self, session: ViewerSession | None, incoming: Incoming, now_s: float) -> bool:
+        if session is None:
+            return self._unknown.try_take(now_s)
+        size_bytes = sum(map(len, incoming.frames))
+        return session.messages.try_take(now_s) and session.received_bytes.try_take(now_s, size_bytes)
+
+    def _admit(self, incoming: Incoming, hello: Hello, now_s: float) -> None:
+        session = self.by_identity.get(incoming.sender)
+        if hello.protocol != viewer_protocol.PROTOCOL:
+            theirs, ours = one_line(hello.protocol[:40]), viewer_protocol.PROTOCOL
+            line = f"this viewer speaks protocol {theirs}, this run's gateway {ours}: install the same Umwelt for both"
+            self._refuse(incoming.sender, RunError(line))
+            return
+        if session is not None:
+            session.seen_s, session.role = now_s, incoming.role
+        elif len(self.by_identity) < MAX_VIEWERS:
+            self.by_identity[incoming.sender] = ViewerSession(
+                incoming.sender, incoming.role, now_s, self._send_frames, TileSubscriber(incoming.sender)
+            )
+        else:
+            self._refuse(incoming.sender, BusyError(f"{MAX_VIEWERS} viewers are connected already: try again later"))
+            return
+        self._send_frames(incoming.sender, viewer_protocol.encode(self._compose_welcome(incoming.role)))
+
+    def _refuse(self, identity: bytes, error: UmweltError) -> None:
+        self._send_frames(identity, viewer_protocol.encode(Answer("", -1, str(error), code=error.code)))
+
+    def remove(self, session: ViewerSession) -> None:
+        """Drops a session."""
+        self.by_identity.pop(session.identity, None)
+
+    def idle(self, now_s: float) -> list[ViewerSession]:
+        """Returns the sessions whose viewers have been silent for too long; looks once every `SWEEP_EVERY_S`."""
+        if now_s - self._swept_s < SWEEP_EVERY_S:
+            return []
+        self._swept_s = now_s
+        return [session for session in self.by_identity.values() if now_s - session.seen_s > IDLE_AFTER_S]

@@ -1,0 +1,154 @@
+"""The SQLite file of a journal: its tables, its format version, its transactions, and its errors as one line each."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from umwelt.cluster.formats import JOURNAL_FORMAT, unreadable_format
+from umwelt.sandbox.errors import RunError
+
+Row = tuple[Any, ...]
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS digests (tick INTEGER PRIMARY KEY, digest TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS metrics (
+    tick INTEGER PRIMARY KEY,
+    births INTEGER NOT NULL,        -- since tick 0
+    deaths INTEGER NOT NULL,        -- since tick 0
+    populations TEXT NOT NULL,      -- JSON: {table: {species: beings}}
+    substances TEXT NOT NULL        -- JSON: {substance: molecules}
+);
+CREATE TABLE IF NOT EXISTS births (
+    id INTEGER PRIMARY KEY, parent_id INTEGER, tick INTEGER NOT NULL, y INTEGER NOT NULL, x INTEGER NOT NULL,
+    species TEXT, genome BLOB       -- genome: int8 genes
+);
+CREATE INDEX IF NOT EXISTS births_by_parent ON births (parent_id);
+CREATE TABLE IF NOT EXISTS commands (   -- in force from the start of `tick`, applied in the order of their numbers
+    number INTEGER PRIMARY KEY, tick INTEGER NOT NULL, ticket TEXT NOT NULL, content TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS commands_by_tick ON commands (tick);
+CREATE TABLE IF NOT EXISTS maps (       -- which node owned which rectangle, from which tick on
+    epoch INTEGER PRIMARY KEY, tick INTEGER NOT NULL, reason TEXT NOT NULL, members TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS links (      -- the hash chain, see hash_chain.py
+    tick INTEGER PRIMARY KEY, covers TEXT NOT NULL, digest TEXT NOT NULL, hash TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS items (
+    number INTEGER PRIMARY KEY, kind TEXT NOT NULL, tick INTEGER NOT NULL, content TEXT NOT NULL, hash TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS heads (
+    tick INTEGER NOT NULL, link TEXT NOT NULL, number INTEGER NOT NULL, item TEXT NOT NULL, public TEXT NOT NULL,
+    signature TEXT NOT NULL
+);
+"""
+_FIX = "move it to another folder and resume the run, which starts a new journal; the snapshots are intact"
+
+
+class JournalDatabase:
+    """The open file of a journal. All methods raise `RunError`, one line, for whatever SQLite reports.
+
+    A new file gets all tables and the format version; a file of another version is refused.
+    """
+
+    def __init__(self, path: Path, read_only: bool = False):
+        self.path = path
+        with translate_sqlite_errors(self.path):
+            uri = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
+            self.connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+            try:
+                self._check_format(read_only)
+                if not read_only:
+                    self.connection.execute("PRAGMA journal_mode=WAL")
+                    self.connection.execute("PRAGMA synchronous=FULL")
+                    version = f"PRAGMA user_version = {JOURNAL_FORMAT};"
+                    self.connection.executescript(f"BEGIN; {_TABLES} {version} COMMIT;")
+            except BaseException:
+                self.connection.close()
+                raise
+
+    def _check_format(self, read_only: bool) -> None:
+        version = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        is_new = not read_only and not self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if version != JOURNAL_FORMAT and not (version == 0 and is_new):
+            raise unreadable_format(self.path, "journal", version, JOURNAL_FORMAT)
+
+    def begin(self) -> None:
+        """Begin a transaction, unless one is open already."""
+        with translate_sqlite_errors(self.path):
+            if not self.connection.in_transaction:
+                self.connection.execute("BEGIN")
+
+    def commit(self) -> None:
+        """Make everything that was written durable."""
+        with translate_sqlite_errors(self.path):
+            if self.connection.in_transaction:
+                self.connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Commit and close."""
+        try:
+            self.commit()
+        finally:
+            self.connection.close()
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> None:
+        """Execute one statement."""
+        with translate_sqlite_errors(self.path):
+            self.connection.execute(statement, values)
+
+    def execute_many(self, statement: str, rows: Iterable[Row]) -> None:
+        """Execute a statement once for each row of values."""
+        with translate_sqlite_errors(self.path):
+            self.connection.executemany(statement, rows)
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[Row]:
+        """Yields the rows of a query as SQLite finds them."""
+        with translate_sqlite_errors(self.path):
+            yield from self.connection.execute(query, values)
+
+    def row(self, query: str, values: Sequence[Any] = ()) -> Row | None:
+        """Returns the first row of a query, or None."""
+        with translate_sqlite_errors(self.path):
+            return self.connection.execute(query, values).fetchone()
+
+    def value(self, query: str, values: Sequence[Any] = ()) -> Any:
+        """Returns the first value of the first row of a query; None if there is no row."""
+        row = self.row(query, values)
+        return None if row is None else row[0]
+
+    @contextmanager
+    def check_content(self) -> Iterator[None]:
+        """Raises `RunError` where values cannot be decoded into what the journal writes."""
+        try:
+            yield
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise damaged(self.path, error) from None
+
+
+@contextmanager
+def translate_sqlite_errors(path: Path) -> Iterator[None]:
+    """Raises `RunError`, one line that names `path`, in place of an error of SQLite."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _error_for(path, error) from None
+
+
+def _error_for(path: Path, error: sqlite3.Error) -> RunError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return RunError(f"{path}: the disk is full: make room, then try again")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return RunError(f"{path}: another process has this run open: stop it first")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+        return damaged(path, error)
+    return RunError(f"{path}: cannot be used: {error}: check that the folder can be written, and try again")
+
+
+def damaged(path: Path, error: Exception) -> RunError:
+    """Returns the error for a journal whose content is not what the journal writes."""
+    reason = str(error).replace("\n", " ")
+    return RunError(f"{path}: damaged: {reason}: {_FIX}")

@@ -1,0 +1,85 @@
+"""Sends requests again until they are answered: connections lose messages, and receivers are replaced.
+
+A receiver recognises a repeated request by its ticket and executes it once.
+"""
+
+import math
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+RETRY_UNSENT_S = 0.05
+"""A send fails mostly because the connection is only being opened: it is tried again after this time."""
+
+
+@dataclass
+class _Request:
+    send: Callable[[], bool]
+    interval_s: float
+    max_interval_s: float
+    end_s: float
+    on_timeout: Callable[[], None] | None
+    once: bool
+    due_s: float = -math.inf
+
+
+class Resender:
+    """The requests of one process that wait for an answer, by a key of the caller's. Owned by the caller's thread.
+
+    `send` transmits a request and returns whether the transport accepted it. `begin` calls it at once, `turn` calls it
+    again when it is due, `end` removes an answered request.
+    """
+
+    def __init__(self) -> None:
+        self._requests: dict[Hashable, _Request] = {}
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._requests
+
+    def begin(
+        self,
+        key: Hashable,
+        send: Callable[[], bool],
+        now_s: float,
+        interval_s: float,
+        max_interval_s: float = 0.0,
+        end_s: float = math.inf,
+        on_timeout: Callable[[], None] | None = None,
+        once: bool = False,
+    ) -> None:
+        """Sends a request, and again after `interval_s` for as long as it is not ended.
+
+        The interval doubles with each send up to `max_interval_s` where that is larger. After `end_s` the request is
+        removed and `on_timeout` is called. With `once`, the request is not repeated after a send was accepted: for
+        requests that the receiver would execute twice.
+        """
+        request = _Request(send, interval_s, max(interval_s, max_interval_s), end_s, on_timeout, once)
+        self._requests[key] = request
+        self._send(request, now_s)
+
+    def end(self, key: Hashable) -> bool:
+        """Stops repeating a request; returns whether it was waiting."""
+        return self._requests.pop(key, None) is not None
+
+    def turn(self, now_s: float) -> None:
+        """Repeats the requests that are due, and removes those whose time is over."""
+        for key, request in list(self._requests.items()):
+            if self._requests.get(key) is not request:
+                continue  # a callback has ended it
+            if now_s > request.end_s:
+                del self._requests[key]
+                if request.on_timeout is not None:
+                    request.on_timeout()
+            elif now_s >= request.due_s:
+                self._send(request, now_s)
+
+    def _send(self, request: _Request, now_s: float) -> None:
+        if not request.send():
+            request.due_s = now_s + RETRY_UNSENT_S
+        elif request.once:
+            request.due_s = math.inf
+        else:
+            request.due_s = now_s + request.interval_s
+            request.interval_s = min(2 * request.interval_s, request.max_interval_s)

@@ -1,0 +1,241 @@
+"""The manifest of a snapshot: its content, its format version, and the checks of everything that it says."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from umwelt.sandbox import audit
+from umwelt.sandbox.columns import TICK_BITS, Column, Schema
+from umwelt.sandbox.controls import Controls
+from umwelt.sandbox.errors import SnapshotError
+from umwelt.sandbox.region import Field, Rectangle, Torus, images
+
+FORMAT_VERSION = 3
+"""Changes with the manifest's keys, the names of folders, and what the digest covers; see `docs/versions.md`."""
+MANIFEST = "manifest.json"
+CONSTANTS = "constants"
+GROUP_FILE, GROUP = "zarr.json", json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}})
+"""The file that makes a folder a group for Zarr, and its content."""
+UNFINISHED = ".writing-"
+"""Names of folders that are being written begin so; they are never read."""
+Layout = tuple[Sequence[Field], Sequence[Schema]]
+
+INVALID = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
+"""The exceptions that reading a damaged or edited manifest may raise."""
+_TYPES = {
+    "name": str,
+    "tick": int,
+    "epoch": int,
+    "kept": bool,
+    "seed": int,
+    "digest": str,
+    "torus": list,
+    "counts": dict,
+    "controls": dict,
+    "world": str,
+    "fields": list,
+    "tables": dict,
+    "constants": dict,
+    "parts": list,
+}
+_NAME = re.compile(r"\w[\w.-]*")
+_PART_KEYS = {"folder", "rectangle", "digest", "beings"}
+_DIGEST = re.compile(r"[0-9a-f]{16}")
+_FILES_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a snapshot holds, without its arrays.
+
+    `parts` are what `write_part` returns. `digest` is the sum of theirs and of the controls', modulo 2^64. `counts` are
+    the world's births and deaths since tick 0. `epoch` is that of the map under which the parts were written.
+    """
+
+    format: int
+    name: str
+    tick: int
+    epoch: int
+    kept: bool
+    seed: int
+    digest: str
+    torus: tuple[int, int]
+    counts: dict[str, int]
+    controls: dict[str, Any]
+    world: str
+    fields: list[dict[str, Any]]
+    tables: dict[str, dict[str, Any]]
+    constants: dict[str, str]
+    parts: list[dict[str, Any]]
+
+
+def make_manifest(
+    name: str,
+    world_text: str,
+    layout: Layout,
+    torus: Torus,
+    seed: int,
+    tick: int,
+    constants: Mapping[str, str],
+    parts: Iterable[Mapping[str, Any]],
+    counts: Mapping[str, int],
+    controls: Controls,
+    kept: bool = True,
+    epoch: int = 0,
+) -> Manifest:
+    """Returns the manifest of a snapshot whose parts were written; `constants` are what `hash_constants` returns."""
+    entries = sorted((dict(part) for part in parts), key=lambda part: part["rectangle"][:2])
+    fields, schemas = layout
+    tables = {
+        schema.name: {
+            "kind": schema.kind,
+            "columns": [_to_json(column) for column in schema.columns if not column.derived],
+        }
+        for schema in schemas
+    }
+    digest = (sum(int(part["digest"], 16) for part in entries) + controls.digest()) & audit.DIGEST_MASK
+    return Manifest(
+        FORMAT_VERSION,
+        name,
+        tick,
+        epoch,
+        kept,
+        seed,
+        f"{digest:016x}",
+        (torus.height, torus.width),
+        dict(counts),
+        controls.to_json(),
+        world_text,
+        [_to_json(field) for field in fields],
+        tables,
+        dict(constants),
+        entries,
+    )
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """Returns the text of `manifest.json`; raises `SnapshotError` if reading would refuse it (parts leave gaps)."""
+    text = json.dumps(asdict(manifest), indent=1)
+    try:
+        _check(json.loads(text))
+    except INVALID as error:
+        raise SnapshotError(f"tick {manifest.tick}: cannot be finished: {error_line(error)}: take it again") from None
+    return text
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Returns the manifest of a snapshot. Raises `SnapshotError` if it is damaged or of another format version."""
+    try:
+        content = json.loads((path / MANIFEST).read_text("utf-8"))
+        version = content["format"]
+        if version == FORMAT_VERSION:
+            return _check(content)
+    except INVALID as error:
+        raise SnapshotError(f"{path}: damaged or unfinished: {MANIFEST}: {error_line(error)}") from None
+    raise SnapshotError(
+        f"{path}: snapshot format {str(version)[:20]}, this Umwelt reads format {FORMAT_VERSION}: "
+        "use the Umwelt that wrote it"
+    )
+
+
+def select_parts(manifest: Manifest, rectangle: Rectangle) -> list[dict[str, Any]]:
+    """Returns the entries of the parts that a rectangle overlaps."""
+    torus = Torus(*manifest.torus)
+    return [
+        part for part in manifest.parts if any(True for _ in images(rectangle, Rectangle(*part["rectangle"]), torus))
+    ]
+
+
+def hash_constants(constants: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Returns a hash of each of the world's integer tables, as the manifest holds them."""
+    return {name: hash_array(array) for name, array in constants.items()}
+
+
+def hash_array(array: np.ndarray) -> str:
+    """Returns the BLAKE2b hash of an array's bytes, 32 hex digits."""
+    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
+
+
+def hash_files(folder: Path) -> str:
+    """Returns BLAKE2b over the files of a folder in the order of their names: relative names, sizes and contents."""
+    state = hashlib.blake2b(digest_size=32)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix().encode("utf-8", "surrogateescape")
+        state.update(b"%d %d\n%b\n" % (len(name), path.stat().st_size, name))
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                state.update(block)
+    return state.hexdigest()
+
+
+def error_line(error: BaseException) -> str:
+    """Returns an exception as one line."""
+    return f"{type(error).__name__}: {error}".replace("\n", " ")
+
+
+def _to_json(item: Field | Column) -> dict[str, Any]:
+    content: dict[str, Any] = {"name": item.name, "dtype": item.dtype, "parts": list(item.parts), "unit": item.unit}
+    if isinstance(item, Column):
+        content["width"] = item.width
+    return content
+
+
+def _check(content: Mapping[str, Any]) -> Manifest:
+    """Returns the manifest; raises ValueError or TypeError, naming the key, if a value is not valid."""
+    manifest = Manifest(**content)
+    for key, kind in _TYPES.items():
+        if type(content[key]) is not kind:
+            raise TypeError(f'"{key}" is not a {kind.__name__}')
+    if not 0 <= manifest.tick < 1 << TICK_BITS:
+        raise ValueError(f'"tick" is {manifest.tick}')
+    if not 0 <= manifest.seed < 1 << 63:
+        raise ValueError(f'"seed" is {manifest.seed}')
+    if [type(size) for size in manifest.torus] != [int, int] or min(manifest.torus) < 1:
+        raise ValueError(f'"torus" is {manifest.torus}')
+    for event in ("births", "deaths"):
+        if type(manifest.counts[event]) is not int or manifest.counts[event] < 0:
+            raise ValueError(f'"counts": "{event}" is {manifest.counts[event]!r}')
+    if manifest.counts.keys() != {"births", "deaths"}:
+        raise ValueError(f'"counts" are {", ".join(manifest.counts)}')
+    columns = [column for table in manifest.tables.values() for column in table["columns"]]
+    names = [*manifest.constants, *manifest.tables, *[item["name"] for item in [*manifest.fields, *columns]]]
+    for name in names:  # they become paths
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not a valid name")
+    _check_parts(manifest.parts, Torus(*manifest.torus), manifest.tables.keys())
+    total = sum(int(part["digest"], 16) for part in manifest.parts) + Controls.from_json(manifest.controls).digest()
+    if manifest.digest != f"{total & audit.DIGEST_MASK:016x}":
+        raise ValueError(f'"digest" is {manifest.digest}, not the sum of those of parts and controls')
+    return manifest
+
+
+def _check_parts(parts: Sequence[Mapping[str, Any]], torus: Torus, tables: Iterable[str]) -> None:
+    """Raises ValueError unless parts are as `write_part` returns them and cover the torus exactly once."""
+    boxes = []
+    for part in parts:
+        y, x, height, width = part["rectangle"]
+        if any(type(value) is not int for value in part["rectangle"]) or not (
+            0 <= y < torus.height and 0 <= x < torus.width and 0 < height <= torus.height and 0 < width <= torus.width
+        ):
+            raise ValueError(f'"parts": the rectangle {part["rectangle"]} is not of this world')
+        if part["folder"] != f"part-{y}-{x}" or not _DIGEST.fullmatch(part["digest"]):
+            raise ValueError(f'"parts": {part["folder"]!r} is not as it was written')
+        counts = [part["beings"][name] for name in tables]
+        if "hash" in part and not _FILES_HASH.fullmatch(part["hash"]):
+            raise ValueError(f'"parts": the hash of {part["folder"]!r} is not valid')
+        if part.keys() - {"hash"} != _PART_KEYS or any(type(count) is not int or count < 0 for count in counts):
+            raise ValueError(f'"parts": {part["folder"]!r} is not as it was written')
+        rows = [(y, min(y + height, torus.height)), (0, y + height - torus.height)]
+        columns = [(x, min(x + width, torus.width)), (0, x + width - torus.width)]
+        boxes += [(top, left, bottom, right) for top, bottom in rows for left, right in columns]
+    array = np.array([box for box in boxes if box[0] < box[2] and box[1] < box[3]], np.int64).reshape(-1, 4)
+    top, left, bottom, right = array.T
+    overlap = (top[:, None] < bottom) & (top < bottom[:, None]) & (left[:, None] < right) & (left < right[:, None])
+    if int(((bottom - top) * (right - left)).sum()) != torus.cells or np.count_nonzero(overlap) != len(array):
+        raise ValueError('"parts": they do not cover the world exactly once')

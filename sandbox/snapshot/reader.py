@@ -1,0 +1,168 @@
+"""Reads snapshots, and refuses whatever differs from what the manifest says."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from umwelt.sandbox import audit
+from umwelt.sandbox.columns import PLACE_COLUMNS, Column, Schema
+from umwelt.sandbox.controls import Controls
+from umwelt.sandbox.errors import SnapshotError
+from umwelt.sandbox.layout import check_layout, widen
+from umwelt.sandbox.region import Field, Piece, Rectangle, Region, Torus
+from umwelt.sandbox.snapshot.manifest import (
+    CONSTANTS,
+    Layout,
+    Manifest,
+    error_line,
+    hash_array,
+    read_manifest,
+    select_parts,
+)
+from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A loaded snapshot: its pieces cover the world, and open as a region at `manifest.tick`."""
+
+    manifest: Manifest
+    pieces: list[Piece]
+    constants: dict[str, np.ndarray]
+    controls: Controls
+
+
+def load(path: Path, layout: Layout | None = None) -> Snapshot:
+    """Read a snapshot and check it: format, digests, and the world's `layout` (fields and schemas) if it is given."""
+    path = Path(path)
+    manifest = read_manifest(path)
+    constants = load_constants(path, manifest)
+    pieces = load_parts(path, manifest, Rectangle(0, 0, *manifest.torus), Torus(*manifest.torus), layout)
+    return Snapshot(manifest, pieces, constants, Controls.from_json(manifest.controls))
+
+
+def load_constants(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:
+    """Returns the world's integer tables of a snapshot, each checked against its hash."""
+    with _report_damage(path):
+        constants = {name: read_array(path / CONSTANTS / name) for name in manifest.constants}
+    if unknown := {folder.name for folder in (path / CONSTANTS).glob("*/")} - set(manifest.constants):
+        raise SnapshotError(f"{path}: damaged: the table {min(unknown)!r} is not in the manifest")
+    for name, expected in manifest.constants.items():
+        if hash_array(constants[name]) != expected:
+            raise SnapshotError(f"{path}: damaged: the table {name!r} is not what was written")
+    return constants
+
+
+def load_parts(
+    path: Path, manifest: Manifest, rectangle: Rectangle, torus: Torus, layout: Layout | None = None
+) -> list[Piece]:
+    """Returns the parts of a snapshot that a rectangle overlaps, each checked: what `region.load` needs to own it.
+
+    Other parts need not exist and are not read. With a `layout` (fields and schemas) the pieces have all of its columns,
+    also those that were added later. Raises `SnapshotError` for any damage, and for a layout that does not open.
+    """
+    if tuple(torus) != tuple(manifest.torus):
+        raise SnapshotError(
+            f"{path}: is of a world of {manifest.torus} cells, not of {tuple(torus)}: use its own world"
+        )
+    with _report_damage(path):
+        if layout is not None:
+            _check_layout(path, manifest, *layout)
+        pieces = [_load_part(path, manifest, part) for part in select_parts(manifest, rectangle)]
+        return pieces if layout is None else [widen(piece, layout[1]) for piece in pieces]
+
+
+def count_beings(path: Path, manifest: Manifest, block_cells: int) -> np.ndarray:
+    """Counts beings by block of `block_cells` by `block_cells`: `int64[ceil(height/block), ceil(width/block)]`.
+
+    Reads positions only and checks no digest; for dividing a world by load.
+    """
+    height, width = (-(-size // block_cells) for size in manifest.torus)
+    counts = np.zeros(height * width, np.int64)
+    with _report_damage(path):
+        for part in manifest.parts:
+            for name in manifest.tables:
+                columns = path / part["folder"] / name
+                y = (read_array(columns / "y_fixed") >> SUBCELL_BITS) // block_cells
+                x = (read_array(columns / "x_fixed") >> SUBCELL_BITS) // block_cells
+                if len(y) and (min(y.min(), x.min()) < 0 or y.max() >= height or x.max() >= width):
+                    raise ValueError(f"{part['folder']}: {name} lie outside the world")
+                counts += np.bincount(y.astype(np.int64) * width + x, minlength=len(counts))
+    return counts.reshape(height, width)
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Returns a Zarr array."""
+    import zarr
+
+    return np.asarray(zarr.open_array(store=str(path), mode="r", zarr_format=3)[...])
+
+
+@contextmanager
+def _report_damage(path: Path) -> Iterator[None]:
+    """Raises `SnapshotError`, one line, for whatever a damaged array fails with: each codec has its own exceptions."""
+    try:
+        yield
+    except SnapshotError:
+        raise
+    except Exception as error:
+        raise SnapshotError(f"{path}: damaged: {error_line(error)}") from None
+
+
+def _load_part(path: Path, manifest: Manifest, part: Mapping[str, Any]) -> Piece:
+    """Returns a part of a snapshot, if its digest is what was written."""
+    region = _read_part(path, manifest, part)
+    digest = f"{audit.digest(region):016x}"
+    if digest != part["digest"]:
+        raise SnapshotError(f"{path}: damaged: the digest of {part['folder']} is {digest}, was {part['digest']}")
+    return _as_piece(region)
+
+
+def _read_part(path: Path, manifest: Manifest, part: Mapping[str, Any]) -> Region:
+    """Returns a part of the world as a region without a halo, with the layout that the manifest describes."""
+    rectangle, torus = Rectangle(*part["rectangle"]), Torus(*manifest.torus)
+    fields = [Field(f["name"], f["dtype"], tuple(f["parts"]), f["unit"]) for f in manifest.fields]
+    schemas = [
+        Schema(name, table["kind"], tuple(_columns(table["columns"][len(PLACE_COLUMNS) :])))
+        for name, table in manifest.tables.items()
+    ]
+    region = Region(torus, rectangle, 0, fields, schemas, manifest.seed, manifest.tick)
+    folder = path / part["folder"]
+    for field in fields:
+        region.fields[field.name][...] = read_array(folder / "cells" / field.name)
+    corners = {"y_fixed": (rectangle.y, torus.height), "x_fixed": (rectangle.x, torus.width)}
+    for name, table in region.tables.items():
+        table.append(part["beings"][name])
+        for column in table.schema.columns:
+            values = read_array(folder / name / column.name)
+            if column.name in corners:
+                corner, size = corners[column.name]
+                values = (values.astype(np.int64) - corner * SUBCELL) % (size * SUBCELL)
+            table[column.name][...] = values
+    return region
+
+
+def _columns(entries: Iterable[Mapping[str, Any]]) -> Iterable[Column]:
+    for entry in entries:
+        yield Column(entry["name"], entry["dtype"], tuple(entry["parts"]), entry["unit"], entry["width"])
+
+
+def _as_piece(region: Region) -> Piece:
+    """Returns the whole region as a piece, without copying."""
+    tables = {
+        name: {column.name: table[column.name] for column in table.schema.columns}
+        for name, table in region.tables.items()
+    }
+    return Piece(region.owned, dict(region.fields), tables)
+
+
+def _check_layout(path: Path, manifest: Manifest, fields: Sequence[Field], schemas: Sequence[Schema]) -> None:
+    """Raises `SnapshotError` unless the snapshot opens with these fields and schemas."""
+    try:
+        check_layout(manifest.fields, manifest.tables, fields, schemas)
+    except ValueError as error:
+        raise SnapshotError(f"{path}: another layout: {error}: use the Umwelt that wrote it") from None

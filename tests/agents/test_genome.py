@@ -1,0 +1,128 @@
+"""Genes keep their meaning: that of version 1 is pinned, and a ninth organ and a new stimulus only append genes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import small_world
+
+from umwelt.agents.body import genome as genes
+from umwelt.agents.body.interface import DRIVES, FIRST_ORGANS, FIRST_STIMULI, MEMORY, ORGANS, STIMULI
+from umwelt.agents.earth.founders import given_genome, lengthened
+from umwelt.agents.open_world import tick_zero
+from umwelt.sandbox import snapshot
+from umwelt.sandbox.errors import WorldFileError
+
+
+def test_the_genes_of_version_1_are_where_they_were():
+    assert FIRST_ORGANS == ("jaw", "gut", "leg", "eye", "armour", "spike", "store", "gland")
+    assert ORGANS[: len(FIRST_ORGANS)] == FIRST_ORGANS and STIMULI[: len(FIRST_STIMULI)] == FIRST_STIMULI
+    assert (genes.FIRST_TRAIT, genes.FIRST_WEIGHT, genes.FIRST_RECURRENT) == (12, 24, 352)
+    assert (genes.FIRST_OUTPUT, genes.FIRST_ADDED) == (416, 504)
+    for name, gene in (
+        ("light_left", 24),
+        ("water_ahead", 104),
+        ("other_bearing", 248),
+        ("one", 344),
+        ("memory_3", 376),
+    ):
+        assert genes.INPUT_GENES[genes.INPUT_NAMES.index(name)] == gene, name
+    assert genes.DRIVE_GENES[DRIVES.index("breed")] == 416 + 6 * MEMORY
+
+
+def test_every_gene_of_a_slot_asks_for_the_organ_that_it_always_asked_for():
+    genomes = np.zeros((256, genes.MONSTER_GENES), np.int8)
+    genomes[:, 5] = np.arange(-128, 128)
+    asked = [FIRST_ORGANS[code] if (code := value % 9) < 8 else "none" for value in range(256)]
+    for row, name in enumerate(asked):
+        organ = genes.organ_in_slot(genomes, row, 5)
+        assert (ORGANS[organ] if organ != genes.NO_ORGAN else "none") == name
+        assert genes.organs_in_slots(genomes)[row, 5] == organ
+
+
+@pytest.mark.parametrize("name", [*ORGANS, "none"])
+def test_a_slot_is_set_to_any_organ(name):
+    genome = np.zeros(genes.MONSTER_GENES, np.int8)
+    genes.set_organ(genome, 3, name)
+    organ = int(genes.organs_in_slots(genome[None])[0, 3])
+    assert (ORGANS[organ] if organ != genes.NO_ORGAN else "none") == name
+
+
+def test_older_genomes_are_lengthened_and_unknown_lengths_refused():
+    assert lengthened(np.ones(genes.FIRST_ADDED, np.int8), "monster").shape == (genes.MONSTER_GENES,)
+    assert given_genome([1] * genes.FIRST_ADDED, "monster", "x")[: genes.FIRST_ADDED].sum() == genes.FIRST_ADDED
+    with pytest.raises(WorldFileError, match=r"x.genome: 503 genes are listed: a monster has"):
+        given_genome([1] * 503, "monster", "x")
+
+
+WITH_A_NINTH_ORGAN = """
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+NAME = "umwelt.agents.body.interface"
+folder, text = Path(sys.argv[1]), sys.argv[2]
+import umwelt.agents.body
+source = Path(umwelt.agents.body.__path__[0], "interface.py").read_text("utf-8")
+line = "ADDED: tuple[tuple[str, str], ...] = ()"
+assert line in source
+added = 'ADDED = (("organ", "fin"), ("stimulus", "hum"), ("organ", "horn"))'
+module = sys.modules[NAME] = ModuleType(NAME)
+exec(source.replace(line, added), module.__dict__)
+
+from umwelt.agents.body import genome as genes
+from umwelt.agents.earth.earth import laws
+from umwelt.agents.open_world import begin, opened
+from umwelt.agents.world_file import parse_world
+from umwelt.client.window.recording.demo import Demo
+from umwelt.sandbox import snapshot
+from umwelt.sandbox.step import advance
+
+# genes: what was there keeps its place and meaning
+assert genes.MONSTER_LENGTHS == (504, 516, 524, 536) and genes.MONSTER_GENES == 536
+assert genes.INPUT_GENES[genes.INPUT_NAMES.index("hum")] == 516
+assert genes.INPUT_GENES[genes.INPUT_NAMES.index("memory_3")] == 376
+rows = np.zeros((1, 536), np.int8)
+before = genes.organs_in_slots(rows)[0, 2]
+genes.set_organ(rows[0], 2, "horn")
+assert before != genes.organs_in_slots(rows)[0, 2] == genes.organ_in_slot(rows, 0, 2) == 9
+
+# a snapshot of before opens, and lives on
+world = parse_world(Path(text).read_text("utf-8"), "small.toml", "small")
+kept = snapshot.load(folder, world.laws.layout(world))
+region = opened(world, kept.pieces, kept.constants, kept.manifest.tick)
+monsters = region.tables["monsters"]
+assert monsters["organs"].shape[1] == 10 and not monsters["organs"][:, 8:].any() and monsters["organs"].any()
+assert monsters["genome"].shape[1] == 536 and not monsters["genome"][:, 504:].any()
+genomes = {int(i): g.tobytes() for i, g in zip(monsters["id"], monsters["genome"])}
+advance(region, laws, 2)
+old = [g for i, g in zip(monsters["id"].tolist(), monsters["genome"]) if i in genomes]
+assert old and all(g.tobytes() in genomes.values() for g in old)
+
+# so does the bundled recording
+table = Demo().core.recorded.region.tables["monsters"]
+assert table["organs"].shape[1] == 10 and table["organs"][:, :8].any() and not table["organs"][:, 8:].any()
+assert table["stimuli"].shape[1] == 42 and table["stimuli"][:, :41].any() and not table["stimuli"][:, 41].any()
+assert table["genome"].shape[1] == 536 and table["jaw_organs"].any()
+print("opened")
+"""
+
+
+def test_snapshots_and_recordings_open_after_organs_and_stimuli_were_added(tmp_path):
+    world = small_world(width=32, height=32)
+    snapshot.save(tmp_path / "before", tick_zero(world), world.text, world.name)
+    (tmp_path / "small.toml").write_text(world.text, "utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-c", WITH_A_NINTH_ORGAN, str(tmp_path / "before"), str(tmp_path / "small.toml")],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
+    assert ran.stdout.strip() == "opened", ran.stderr

@@ -1,0 +1,62 @@
+"""A small world for tests of single commands, and what they look at in it."""
+
+import numpy as np
+from carving import begin, golden
+
+from umwelt.agents import commands
+from umwelt.agents.commands import Command
+from umwelt.agents.world_file import WorldFile
+from umwelt.sandbox.region import Region
+
+
+def ready(size: int = 32, k: int = 1) -> tuple[Region, WorldFile]:
+    """Return a small world with its halo; the window holds nine images of every cell, and more."""
+    world = golden(size, size)
+    region = begin(world, k)
+    region.wrap()
+    return region, world
+
+
+def apply(region: Region, world: WorldFile, command: Command, number: int = 1) -> None:
+    """Check a command, send it through JSON as the journal does, and apply it."""
+    commands.apply(region, commands.decode(commands.encode(commands.check(world, command))), number)
+
+
+def owned(region: Region, name: str) -> np.ndarray:
+    return region.owned_view(name).astype(np.int64)
+
+
+def images(region: Region, name: str, being: int) -> int:
+    return int(np.count_nonzero(region.tables[name]["id"] == being))
+
+
+def column_by_id(region: Region, name: str) -> dict[int, list[int]]:
+    """Return a column of the monsters that the region owns."""
+    table, mine = region.tables["monsters"], region.owned_rows("monsters")
+    return dict(zip(table["id"][mine].tolist(), table[name][mine].tolist(), strict=True))
+
+
+def assert_halo_is_fresh(region: Region) -> None:
+    """What commands made of the ghosts is what an exchange would bring."""
+
+    def content() -> tuple:
+        rows = {}
+        for name, table in region.tables.items():
+            columns = [column.name for column in table.carried()]
+            order = np.lexsort((table["x_fixed"], table["y_fixed"], table["id"]))
+            rows[name] = [table[column][order].tolist() for column in columns]
+        return {name: array.tolist() for name, array in region.fields.items()}, rows
+
+    before = content()
+    region.wrap()
+    assert content() == before
+
+
+def substance_change(region: Region, world: WorldFile, command: Command) -> dict[str, int]:
+    """Apply a command; return by how many molecules each substance of the world has changed, cells and bodies."""
+    from umwelt.sandbox import audit
+
+    before = audit.substance_totals(region, world.chemistry)
+    apply(region, world, command)
+    after = audit.substance_totals(region, world.chemistry)
+    return {name: after[name] - before[name] for name in after}
