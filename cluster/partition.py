@@ -60,7 +60,7 @@ def overlaps(taker: Rectangle, giver: Rectangle, halo_cells: int, torus: Torus) 
     taker's window. Left out is only what the taker owns itself: its own image at home.
     """
     home = (halo_cells, halo_cells)
-    seen = images(taker.grown(halo_cells), giver, torus)
+    seen = images(taker.expand(halo_cells), giver, torus)
     return [image for image in seen if giver != taker or image[1:] != home]
 
 

@@ -183,7 +183,7 @@ def unpacked(region: Region, parts: Sequence[Rectangle], frames: Sequence[Any]) 
         raise ValueError("not as many parts as were to come")
     counts = np.frombuffer(frames[0], np.int32).reshape(len(parts), len(tables))
     cells = sum(field.cell_bytes for field in region.field_list) * sum(part.cells for part in parts)
-    row_bytes = [sum(column.row_bytes for column in table.carried()) for table in tables.values()]
+    row_bytes = [sum(column.row_bytes for column in table.stored_columns()) for table in tables.values()]
     expected = cells + int(np.dot(counts.sum(axis=0, dtype=np.int64), np.array(row_bytes, np.int64)))
     whole = frames[1] if len(frames) == 2 else _decompressed(frames, expected)
     if (counts < 0).any() or len(whole) != expected:
@@ -201,7 +201,7 @@ def unpacked(region: Region, parts: Sequence[Rectangle], frames: Sequence[Any]) 
         fields = {field.name: taken(field.dtype, field.shape(part.height, part.width)) for field in region.field_list}
         beings = {}
         for (name, table), count in zip(tables.items(), rows, strict=True):
-            columns = {c.name: taken(c.dtype, c.shape(count)) for c in table.carried()}
+            columns = {c.name: taken(c.dtype, c.shape(count)) for c in table.stored_columns()}
             for axis, size in (("y_fixed", part.height), ("x_fixed", part.width)):
                 if count and not 0 <= columns[axis].min() <= columns[axis].max() < size * SUBCELL:
                     raise ValueError(f"{name}: {axis} lies outside of the part")

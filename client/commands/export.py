@@ -37,7 +37,7 @@ def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:
             "populations": _population_rows(journal),
             "matter": _matter_rows(journal),
             "life": _life_rows(journal),
-            "births": journal.births(),
+            "births": journal.lineage.births(),
         }
         with report_disk_errors(to, "--to"):
             to.mkdir(parents=True, exist_ok=True)
@@ -54,20 +54,20 @@ def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:
 
 
 def _population_rows(journal: Journal) -> Iterator[tuple[Any, ...]]:
-    for metrics in journal.metrics():
+    for metrics in journal.history.metrics():
         for kind, counts in metrics.populations.items():
             for species, count in counts.items():
                 yield metrics.tick, kind, species, count
 
 
 def _matter_rows(journal: Journal) -> Iterator[tuple[Any, ...]]:
-    for metrics in journal.metrics():
+    for metrics in journal.history.metrics():
         for substance, count in metrics.substances.items():
             yield metrics.tick, substance, count
 
 
 def _life_rows(journal: Journal) -> Iterator[tuple[Any, ...]]:
-    for metrics in journal.metrics():
+    for metrics in journal.history.metrics():
         yield metrics.tick, metrics.births, metrics.deaths
 
 

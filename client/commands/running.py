@@ -238,7 +238,7 @@ def find_newest(store: Store) -> tuple[Metrics, int]:
     if store.journal.is_file():  # a damaged journal is moved aside until the coordinator begins another
         journal = Journal.reading(store.journal)
         try:
-            last, digests = deque(journal.metrics(), maxlen=1), journal.digests()
+            last, digests = deque(journal.history.metrics(), maxlen=1), journal.history.digests()
             for metrics in last:
                 newest = (metrics, digests[metrics.tick]) if metrics.tick in digests else None
         finally:
@@ -257,7 +257,7 @@ def summarize(world: WorldFile, store: Store, rates: Rates) -> dict[str, Any]:
     totals = {table: sum(counts.values()) for table, counts in metrics.populations.items()}
     journal = Journal.reading(store.journal)
     try:
-        epochs = journal.last_epoch()
+        epochs = journal.history.last_epoch()
     finally:
         journal.close()
     return {

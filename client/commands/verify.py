@@ -48,7 +48,7 @@ def verify_run(run: Path, nodes: int, keys: Path | None, as_json: bool) -> int:
         if not as_json:
             on_nodes = f"{nodes} node{'s' if nodes > 1 else ''}"
             print(f"{run}: the same, bit for bit, on {on_nodes} up to tick {result.last_tick:,}: {counts} compared")
-            for line in result.ledger:
+            for line in result.chain_lines:
                 print(f"{run}: {line}")
         return 0
     replayed = f"; {counts} before it are the same" if result.replayed else ""

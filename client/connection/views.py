@@ -14,9 +14,9 @@ from umwelt.cluster.view.tiles import (
     Piece,
     Topic,
     decode,
-    joined_beings,
-    joined_counts,
-    joined_field,
+    join_beings,
+    join_counts,
+    join_field,
     layer_numbers,
     topics_over,
 )
@@ -153,13 +153,13 @@ def _join(
     view = View(max(ticks, default=0), min(ticks, default=0), rectangle, level, complete=covered == wanted)
     beings = [piece for piece in pieces if piece.topic.layer == BEINGS]
     if level == "densities":
-        view.counts = joined_counts(beings, rectangle, torus)
+        view.counts = join_counts(beings, rectangle, torus)
     else:
-        for table, columns in joined_beings(beings).items():
+        for table, columns in join_beings(beings).items():
             inside = ((columns["y"] - rectangle.y) % torus.height < rectangle.height) & (
                 (columns["x"] - rectangle.x) % torus.width < rectangle.width
             )
             view.beings[table] = {name: array[inside] for name, array in columns.items()}
     for name, number in layers.items():
-        view.fields[name] = joined_field([piece for piece in pieces if piece.topic.layer == number], rectangle, torus)
+        view.fields[name] = join_field([piece for piece in pieces if piece.topic.layer == number], rectangle, torus)
     return view

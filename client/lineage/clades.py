@@ -1,12 +1,12 @@
-"""Clades, the branches of the tree of life: who belongs to which, and in which order they are drawn. Pure.
+"""Clades, the branches of the tree of life: which being belongs to which, and in which order they are drawn. No I/O.
 
 A child belongs to its parent's clade until its genome is further than `DRIFT` from that of the clade's founder; then it
-founds a clade that split off there. So a clade and all that split off from it are one branch, cut off by one cut. The
-distance is the mean difference of genes as a share of what they range over: Gower, "A General Coefficient of Similarity
-and Some of Its Properties", Biometrics 27, 1971. Most branches end soon: one that left fewer than `MIN_BEINGS` counts
-in the clade that it split off from.
+founds a new clade, which split off there. So a clade with all that split off from it is one branch, and one cut would
+cut it off. The distance is the mean difference of genes as a share of their range: Gower, "A General Coefficient of
+Similarity and Some of Its Properties", Biometrics 27, 1971. Most branches end soon: a branch with fewer than
+`MIN_BEINGS` beings counts as part of the clade that it split off from.
 
-The window is told three genes of each birth only, and tells clades apart by them alone (`window/panels/clades.py`).
+The window receives three genes of each birth only, and tells clades apart by those (`window/panels/clades.py`).
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,20 @@ from umwelt.client.pictures.scene import GOLDEN
 GENE_RANGE = 255
 DRIFT = 0.001
 MIN_BEINGS = 12
-WIDEST, THINNEST = 0.46, 0.09
-"""Half the width of spindles, in rows; the thinnest as a share of the widest."""
-BEGIN = "begin a world with umwelt launch ... --set births=true"
-NO_BIRTHS = f"no births are journalled: {BEGIN}"
+MAX_HALF_WIDTH, MIN_HALF_SHARE = 0.46, 0.09
+"""Half the width of the widest spindle in rows, and that of the thinnest as a share of it."""
+FIRST_HUE = 0.43
+START_WITH_BIRTHS = "begin a world with umwelt launch ... --set births=true"
+NO_BIRTHS = f"no births are recorded: {START_WITH_BIRTHS}"
 
 
 def clade_hue(number: int) -> float:
-    """The hue (turns) of a clade by its number."""
-    return (0.43 + GOLDEN * number) % 1.0
+    """Returns the hue (turns) of a clade by its number."""
+    return (FIRST_HUE + GOLDEN * number) % 1.0
 
 
-class Known:
-    """Numbers of many ids, `int64 -> int32`, in sorted runs that are merged as they grow."""
+class IdIndex:
+    """A map of many ids to numbers, `int64 -> int32`: sorted runs, which are merged as they grow."""
 
     def __init__(self) -> None:
         self._runs: list[tuple[np.ndarray, np.ndarray]] = []
@@ -40,31 +41,31 @@ class Known:
         return sum(len(ids) for ids, _ in self._runs)
 
     def add(self, ids: np.ndarray, numbers: np.ndarray) -> None:
-        """Take in ids that are not known yet."""
+        """Adds ids that are not in the map yet."""
         order = np.argsort(ids, kind="stable")
         run = ids[order].astype(np.int64), numbers[order].astype(np.int32)
         while self._runs and len(self._runs[-1][0]) <= 2 * len(run[0]):
             before = self._runs.pop()
             ids, numbers = np.concatenate([before[0], run[0]]), np.concatenate([before[1], run[1]])
-            order = np.argsort(ids, kind="stable")  # a merge of two sorted runs, for a stable sort
+            order = np.argsort(ids, kind="stable")  # a stable sort of two sorted runs is a merge
             run = ids[order], numbers[order]
         if len(run[0]):
             self._runs.append(run)
 
     def find(self, ids: np.ndarray) -> np.ndarray:
-        """The numbers of ids, -1 where one is not known."""
-        found = np.full(len(ids), -1, np.int32)
-        for keys, numbers in self._runs:
-            at = np.minimum(np.searchsorted(keys, ids), len(keys) - 1)
-            found = np.where(keys[at] == ids, numbers[at], found)
-        return found
+        """Returns the numbers of ids, -1 for those that are not in the map."""
+        numbers = np.full(len(ids), -1, np.int32)
+        for run_ids, run_numbers in self._runs:
+            places = np.minimum(np.searchsorted(run_ids, ids), len(run_ids) - 1)
+            numbers = np.where(run_ids[places] == ids, run_numbers[places], numbers)
+        return numbers
 
 
 # --- clades by whole genomes
 
 
-class Growing:
-    """An array that rows are added to."""
+class GrowingArray:
+    """An array that rows can be added to."""
 
     def __init__(self, dtype: Any, *shape: int):
         self._rows = np.empty((16, *shape), dtype)
@@ -72,11 +73,11 @@ class Growing:
 
     @property
     def rows(self) -> np.ndarray:
-        """What was added, a view."""
+        """The rows so far, a view."""
         return self._rows[: self.count]
 
     def add(self, rows: np.ndarray) -> np.ndarray:
-        """Add rows; gives their numbers, `int32`."""
+        """Adds rows; returns their numbers, `int32[n]`."""
         first, self.count = self.count, self.count + len(rows)
         if self.count > len(self._rows):
             longer = np.empty((2 * self.count, *self._rows.shape[1:]), self._rows.dtype)
@@ -87,27 +88,27 @@ class Growing:
 
 
 class GenomeClades:
-    """Clades by whole genomes; those who have no genes are of one clade with all of their species.
+    """Clades by whole genomes. Beings without genes are of one clade with all others of their species.
 
-    Clades are numbered as they are found, parents before what split off from them. If those placed later did not begin
-    before those placed sooner, none began before its parent.
+    Clades are numbered in the order in which they are found, parents before those that split off from them. As long as
+    beings are placed in order of birth, no clade begins before its parent.
     """
 
     def __init__(self, drift: float = DRIFT):
         self._drift = drift
-        self._parents, self._founders = Growing(np.int32), Growing(np.int64)
-        self._gene_counts, self._places = Growing(np.int32), Growing(np.int32)
-        self._genomes: dict[int, Growing] = {}
-        """Of founders, by the number of their genes; `_places` says where."""
+        self._parents, self._founders = GrowingArray(np.int32), GrowingArray(np.int64)
+        self._gene_counts, self._places = GrowingArray(np.int32), GrowingArray(np.int32)
+        self._genomes: dict[int, GrowingArray] = {}
+        """The genomes of founders, by the number of their genes; `_places` has the row of each clade."""
         self._roots: dict[tuple[int, int], list[int]] = {}
-        """The clades of those without parents, by species and number of genes; all split off from the first."""
+        """The clades of beings without parents, by species and number of genes; all others split off from the first."""
 
     def __len__(self) -> int:
         return self._parents.count
 
     @property
     def parents(self) -> np.ndarray:
-        """The clade that each split off from, -1 for none: `int32[clade]`."""
+        """The clade that each clade split off from, -1 for none: `int32[clade]`."""
         return self._parents.rows
 
     @property
@@ -116,126 +117,131 @@ class GenomeClades:
         return self._founders.rows
 
     def genome(self, clade: int) -> np.ndarray:
-        """The genome of a clade's founder: `int8[genes]`."""
+        """Returns the genome of a clade's founder: `int8[genes]`."""
         return self._genomes[int(self._gene_counts.rows[clade])].rows[self._places.rows[clade]]
 
     def place(
         self, parents: np.ndarray, ids: np.ndarray, ticks: np.ndarray, species: np.ndarray, genomes: np.ndarray
     ) -> np.ndarray:
-        """The clades of beings of which none descends from another, by their parents' clades (-1: not known).
+        """Returns the clades of beings, none of which descends from another, by their parents' clades (-1: unknown).
 
-        `genomes: int8[n, genes]`; a parent with another number of genes is no kin. `ticks` are of their births.
+        `genomes: int8[n, genes]`; a parent with another number of genes does not count. `ticks` are those of birth.
         """
         gene_count = genomes.shape[1]
-        kin = parents >= 0
-        kin[kin] = self._gene_counts.rows[parents[kin]] == gene_count
-        found = np.where(kin, parents, -1).astype(np.int32)
-        strangers, children = np.flatnonzero(~kin), np.flatnonzero(kin)
+        has_parent = parents >= 0
+        has_parent[has_parent] = self._gene_counts.rows[parents[has_parent]] == gene_count
+        clades = np.where(has_parent, parents, -1).astype(np.int32)
+        orphans, children = np.flatnonzero(~has_parent), np.flatnonzero(has_parent)
         if len(children):
-            theirs = self._genomes[gene_count].rows[self._places.rows[parents[children]]]
-            far = children[_apart(genomes[children], theirs) > self._limit(gene_count)]
+            founder_genomes = self._genomes[gene_count].rows[self._places.rows[parents[children]]]
+            far = children[_gene_difference(genomes[children], founder_genomes) > self._max_difference(gene_count)]
             if len(far):
-                found[far] = self._found(parents[far], ids[far], genomes[far])
-        if len(strangers):
-            found[strangers] = self._settle(ids[strangers], ticks[strangers], species[strangers], genomes[strangers])
-        return found
+                clades[far] = self._found(parents[far], ids[far], genomes[far])
+        if len(orphans):
+            clades[orphans] = self._place_orphans(ids[orphans], ticks[orphans], species[orphans], genomes[orphans])
+        return clades
 
-    def _limit(self, gene_count: int) -> float:
+    def _max_difference(self, gene_count: int) -> float:
         return self._drift * GENE_RANGE * gene_count
 
-    def _settle(self, ids: np.ndarray, ticks: np.ndarray, species: np.ndarray, genomes: np.ndarray) -> np.ndarray:
-        """Those without known parents are of one tree with all of their species.
+    def _place_orphans(
+        self, ids: np.ndarray, ticks: np.ndarray, species: np.ndarray, genomes: np.ndarray
+    ) -> np.ndarray:
+        """Returns the clades of beings without known parents, which are in one tree with all of their species.
 
-        Its root is the genome that most of those have who began at the first tick; who is further from it than the
-        drift, and from all that are already, splits off from it. A world's founders have few genomes, so that few are
-        looked at one by one.
+        Its root is the most common genome of the first tick. A genome that is further than the drift from the root and
+        from all clades so far splits off from the root. The founders of a world have few different genomes, so this
+        goes genome by genome.
         """
-        whole = np.concatenate([np.ascontiguousarray(species, "<i4").view(np.int8).reshape(-1, 4), genomes], axis=1)
-        _, firsts, which, counts = np.unique(whole, axis=0, return_index=True, return_inverse=True, return_counts=True)
-        found = np.empty(len(firsts), np.int32)
-        for at in np.lexsort((firsts, -counts, ticks[firsts])).tolist():
-            first, gene_count = int(firsts[at]), genomes.shape[1]
-            own = self._roots.setdefault((int(species[first]), gene_count), [])
-            away = [int(_apart(genomes[first], self.genome(clade))) for clade in own]
-            if own and min(away) <= self._limit(gene_count):
-                found[at] = own[away.index(min(away))]
+        keys = np.concatenate([np.ascontiguousarray(species, "<i4").view(np.int8).reshape(-1, 4), genomes], axis=1)
+        _, firsts, which, counts = np.unique(keys, axis=0, return_index=True, return_inverse=True, return_counts=True)
+        clades = np.empty(len(firsts), np.int32)
+        for number in np.lexsort((firsts, -counts, ticks[firsts])).tolist():
+            first, gene_count = int(firsts[number]), genomes.shape[1]
+            roots = self._roots.setdefault((int(species[first]), gene_count), [])
+            differences = [int(_gene_difference(genomes[first], self.genome(clade))) for clade in roots]
+            if roots and min(differences) <= self._max_difference(gene_count):
+                clades[number] = roots[differences.index(min(differences))]
             else:
                 only = slice(first, first + 1)
-                found[at] = self._found(np.array([own[0] if own else -1]), ids[only], genomes[only])[0]
-                own.append(int(found[at]))
-        return found[which.ravel()]
+                parents = np.array([roots[0] if roots else -1])
+                clades[number] = self._found(parents, ids[only], genomes[only])[0]
+                roots.append(int(clades[number]))
+        return clades[which.ravel()]
 
     def _found(self, parents: np.ndarray, ids: np.ndarray, genomes: np.ndarray) -> np.ndarray:
-        """A clade for each of these founders; gives their numbers."""
+        """Adds a clade for each of these founders; returns their numbers."""
         gene_count = genomes.shape[1]
         self._gene_counts.add(np.full(len(ids), gene_count))
-        self._places.add(self._genomes.setdefault(gene_count, Growing(np.int8, gene_count)).add(genomes))
+        self._places.add(self._genomes.setdefault(gene_count, GrowingArray(np.int8, gene_count)).add(genomes))
         self._founders.add(ids)
         return self._parents.add(parents)
 
 
-def _apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The sum of the differences of genes, `int64[n]`."""
-    return np.abs(one.astype(np.int16) - other).sum(axis=-1, dtype=np.int64)
+def _gene_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Returns the sum of the differences of genes, `int64[n]`."""
+    return np.abs(first.astype(np.int16) - second).sum(axis=-1, dtype=np.int64)
 
 
-def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The distance of genomes, from 0 to 1: see the page's top."""
-    return _apart(one, other) / max(1, GENE_RANGE * one.shape[-1])
+def genetic_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Returns the distance of genomes, 0 to 1: the mean difference of genes as a share of their range."""
+    return _gene_difference(first, second) / max(1, GENE_RANGE * first.shape[-1])
 
 
-def counted_in(parents: np.ndarray, beings: np.ndarray, least: int = MIN_BEINGS) -> np.ndarray:
-    """The clade that each counts in: itself, if it and all that split off have enough beings, else its parent's.
+def merge_small_clades(parents: np.ndarray, beings: np.ndarray, min_beings: int = MIN_BEINGS) -> np.ndarray:
+    """Returns the clade that each clade counts as: itself if its branch has enough beings, else that of its parent.
 
-    `parents: int32[clade]`, smaller than their clades or -1; `beings: int[clade]`, each in its own clade alone.
+    `parents: int32[clade]`, smaller than their clades, or -1; `beings: int[clade]`, without those of clades that split
+    off.
     """
-    whole = beings.astype(np.int64).tolist()
+    branch_sizes = beings.astype(np.int64).tolist()
     above = parents.tolist()
-    for number in range(len(whole) - 1, -1, -1):
+    for number in range(len(branch_sizes) - 1, -1, -1):
         if above[number] >= 0:
-            whole[above[number]] += whole[number]
-    found = list(range(len(whole)))
+            branch_sizes[above[number]] += branch_sizes[number]
+    merged = list(range(len(branch_sizes)))
     for number, parent in enumerate(above):
-        if parent >= 0 and whole[number] < least:
-            found[number] = found[parent]
-    return np.array(found, np.int32)
+        if parent >= 0 and branch_sizes[number] < min_beings:
+            merged[number] = merged[parent]
+    return np.array(merged, np.int32)
 
 
 # --- how they are drawn
 
 
-def drawn_rows(parents: Sequence[int], species: Sequence[Any], chosen: set[int]) -> tuple[list[int], np.ndarray]:
-    """The clades to draw, parents before what split off from them, and for each clade the row that it counts in.
+def lay_out_rows(parents: Sequence[int], species: Sequence[Any], chosen: set[int]) -> tuple[list[int], np.ndarray]:
+    """Returns the clades to draw in order, parents before children, and for each clade the row that it is drawn in.
 
-    Clades that are not chosen count in their nearest ancestor that is drawn; those that split off from none are drawn.
-    What split off last comes first, so that no branch crosses another.
+    A clade that is not chosen is drawn with its nearest ancestor that is; clades without a parent are always drawn. The
+    clade that split off last comes first, so that branches do not cross.
     """
-    below: dict[int, list[int]] = {}
+    children: dict[int, list[int]] = {}
     shown_as = np.full(len(parents), -1, np.int32)
     for number, parent in enumerate(parents):  # parents have smaller numbers
         above = int(shown_as[parent]) if parent >= 0 else -1
         if number in chosen or above < 0:
             shown_as[number] = number
-            below.setdefault(above, []).append(number)
+            children.setdefault(above, []).append(number)
         else:
             shown_as[number] = above
     order: list[int] = []
-    stack = sorted(below.get(-1, []), key=lambda number: (str(species[number]), number))[::-1]
+    stack = sorted(children.get(-1, []), key=lambda number: (str(species[number]), number))[::-1]
     while stack:
         number = stack.pop()
         order.append(number)
-        stack += below.get(number, [])
-    row = {number: at for at, number in enumerate(order)}
+        stack += children.get(number, [])
+    row = {number: place for place, number in enumerate(order)}
     return order, np.array([row[int(number)] for number in shown_as], np.int32)
 
 
-def spindles(counts: np.ndarray, most: np.ndarray | float | None = None) -> np.ndarray:
-    """Half the widths of spindles in rows, `float64[row, bin]`, from births: their area grows with births.
+def spindle_widths(births: np.ndarray, max_births: np.ndarray | float | None = None) -> np.ndarray:
+    """Returns half the widths of spindles in rows, `float64[row, bin]`, from births: areas are proportional to births.
 
-    `most` births make the widest; without it, the most that there are.
+    `max_births` have the largest width; by default, the highest number there is.
     """
-    padded = np.pad(counts.astype(np.float64), ((0, 0), (1, 1)), mode="edge")
+    padded = np.pad(births.astype(np.float64), ((0, 0), (1, 1)), mode="edge")
     smooth = 0.25 * padded[:, :-2] + 0.5 * padded[:, 1:-1] + 0.25 * padded[:, 2:]
-    widths = np.sqrt(smooth / np.maximum(1.0, smooth.max(initial=0.0) if most is None else most))
-    widths[smooth > 0] = np.maximum(widths[smooth > 0], THINNEST)
-    return widths * WIDEST
+    highest = smooth.max(initial=0.0) if max_births is None else max_births
+    widths = np.sqrt(smooth / np.maximum(1.0, highest))
+    widths[smooth > 0] = np.maximum(widths[smooth > 0], MIN_HALF_SHARE)
+    return widths * MAX_HALF_WIDTH

@@ -1,4 +1,4 @@
-"""The tree of life of a run: tables of beings and clades, trees as text, and a picture."""
+"""umwelt lineage: the tree of life of a run as tables of beings and clades, as trees in text files, as a picture."""
 
 import sys
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from umwelt.agents.earth.terrain import draws
-from umwelt.client.lineage.ancestry import CladeTable, Descent, Seen, read_descent
-from umwelt.client.lineage.newick import Lines, Tree, ancestry, newick, time_tree
+from umwelt.client.lineage.ancestry import NO_MARKER, CladeTable, Descent, OnProgress, read_descent
+from umwelt.client.lineage.newick import Lines, Tree, find_lines, format_newick, make_time_tree
 from umwelt.client.lineage.picture import draw_lineage
 from umwelt.cluster.run.remote_store import open_store
 from umwelt.cluster.run.replay import read_run_world
@@ -20,56 +20,60 @@ from umwelt.cluster.run.store import replace_file, report_disk_errors
 from umwelt.sandbox.dice import purpose
 
 SAMPLE = purpose("lineage.sample")
-ROWS_AT_ONCE = 1 << 17
+BATCH_ROWS = 1 << 17
 
 
 def write_lineage(
-    folder: Path, to: Path | None, species: str, drift: float, most: int, all_beings: bool
+    folder: Path, to: Path | None, species: str, drift: float, max_tips: int, all_beings: bool
 ) -> list[tuple[Path, str]]:
-    """Write the tree of life of a run up to its last snapshot; gives the files, and what is in each.
+    """Writes the tree of life of a run up to its last snapshot; returns the files, with a line about each.
 
-    lineage.parquet  a row a being: id, parent_id (null: nobody bore it), species, birth_tick, generation, y, x (cells),
+    lineage.parquet  a row a being: id, parent_id (null: none known), species, birth_tick, generation, y, x (cells),
                      clade, children_count, living
+    phylogeny.csv    the same beings in the ALife data standard, see `write_phylogeny`
     clades.parquet   a row a clade: clade, parent_clade, species, first_tick, last_birth_tick, births, living,
                      founder_id, marker_a, marker_b, marker_c, distance (of its founder from its parent's)
-    tree.nwk         the ancestry of the living, at most `most` of them, or of all beings that ever were
+    tree.nwk         the ancestry of the living, or of all beings that ever lived: a sample of at most `max_tips`
     clades.nwk       the clades
     lineage.png      the clades over time
     """
     store = open_store(folder)
     world = read_run_world(store)
-    with _progress(f"reading {folder}") as seen:
-        descent = read_descent(store, world, species, drift, seen=seen)
+    with _show_progress(f"reading {folder}") as on_progress:
+        descent = read_descent(store, world, species, drift, on_progress=on_progress)
     to = to or Path(f"lineage-{folder.resolve().name}")
-    tips = sampled(descent, most, all_beings)
-    beings, clades = beings_tree(descent, tips), clades_tree(descent)
-    whole = len(descent) if all_beings else int(descent.living.sum())
-    of_whole = f" of {whole:,}" if len(tips) < whole else ""
+    tips = sample_tips(descent, max_tips, all_beings)
+    beings_tree, clades_tree = make_beings_tree(descent, tips), make_clades_tree(descent)
+    tip_count = len(descent) if all_beings else int(descent.living.sum())
+    of_all = f" of {tip_count:,}" if len(tips) < tip_count else ""
     clade_count = f"{len(descent.clade_table):,} clade{'s' * (len(descent.clade_table) != 1)}"
-    told = {
+    lines = {
         "lineage.parquet": f"{len(descent):,} beings",
+        "phylogeny.csv": f"{len(descent):,} beings, in the ALife data standard",
         "clades.parquet": clade_count,
-        "tree.nwk": f"{len(tips):,}{of_whole} {'beings' if all_beings else 'living beings'} and whom they descend from",
+        "tree.nwk": f"{len(tips):,}{of_all} {'beings' if all_beings else 'living beings'} and their ancestors",
         "clades.nwk": clade_count,
         "lineage.png": "the clades over time",
     }
     if descent.unknown_count:
-        print(f"{folder}: of {descent.unknown_count:,} of the living no birth is journalled: left out", file=sys.stderr)
-    with report_disk_errors(to, "--to"), ExitStack() as finished:
+        line = f"{descent.unknown_count:,} of the living have no journalled birth: left out"
+        print(f"{folder}: {line}", file=sys.stderr)
+    with report_disk_errors(to, "--to"), ExitStack() as replacing:
         to.mkdir(parents=True, exist_ok=True)
-        # all are written before any takes its place: an older lineage is replaced as a whole
-        half = {name: finished.enter_context(replace_file(to / name)) for name in told}
-        write_beings(half["lineage.parquet"], descent)
-        write_clades(half["clades.parquet"], descent)
-        half["tree.nwk"].write_text(newick(beings), "utf-8")
-        half["clades.nwk"].write_text(newick(clades), "utf-8")
-        draw_lineage(half["lineage.png"], store, descent)
-    return [(to / name, line) for name, line in told.items()]
+        # all files are complete before any of them replaces an older one
+        unfinished = {name: replacing.enter_context(replace_file(to / name)) for name in lines}
+        write_beings(unfinished["lineage.parquet"], descent)
+        write_phylogeny(unfinished["phylogeny.csv"], descent)
+        write_clades(unfinished["clades.parquet"], descent)
+        unfinished["tree.nwk"].write_text(format_newick(beings_tree), "utf-8")
+        unfinished["clades.nwk"].write_text(format_newick(clades_tree), "utf-8")
+        draw_lineage(unfinished["lineage.png"], store, descent)
+    return [(to / name, line) for name, line in lines.items()]
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Seen]:
-    """A bar for the births that are read, where somebody sees it."""
+def _show_progress(text: str) -> Iterator[OnProgress]:
+    """Shows a bar for the births that are read, where there is a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -78,60 +82,60 @@ def _progress(what: str) -> Iterator[Seen]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=1)
-        yield lambda read, whole: progress.update(task, completed=read, total=whole)
+        task = progress.add_task(text, total=1)
+        yield lambda count, total: progress.update(task, completed=count, total=total)
 
 
 # --- trees
 
 
-def sampled(descent: Descent, most: int, all_beings: bool) -> np.ndarray:
-    """The rows that the tree is of: the living, or all; where they are more than `most`, so many, chosen by dice."""
+def sample_tips(descent: Descent, max_tips: int, all_beings: bool) -> np.ndarray:
+    """Returns the rows of the living, or of all beings; of more than `max_tips`, a random sample (by dice)."""
     rows = np.arange(len(descent)) if all_beings else np.flatnonzero(descent.living)
-    if len(rows) <= most:
+    if len(rows) <= max_tips:
         return rows
     drawn = draws(descent.ids[rows], descent.world.common.seed, SAMPLE)
-    return np.sort(rows[np.lexsort((descent.ids[rows], drawn))[:most]])
+    return np.sort(rows[np.lexsort((descent.ids[rows], drawn))[:max_tips]])
 
 
-def beings_tree(descent: Descent, tips: np.ndarray) -> Tree:
-    """The tree of some beings and those they descend from; of the dead it is known that they were born, no more."""
-    lines = ancestry(descent.parents, descent.ticks, tips)
+def make_beings_tree(descent: Descent, tips: np.ndarray) -> Tree:
+    """Returns the tree of some beings and their ancestors. The branch of a dead being ends at its birth."""
+    lines = find_lines(descent.parents, descent.ticks, tips)
     is_tip = np.zeros(len(descent), bool)
     is_tip[tips] = True
     names, ends, groups = [], [], []
     for row in lines.rows.tolist():
         groups.append(descent.species_names[descent.species[row]])
         names.append(f"{groups[-1]} {descent.ids[row]}")
-        last = descent.last_tick if descent.living[row] else int(descent.ticks[row])
-        ends.append(last if is_tip[row] else None)
-    return time_tree(lines, names, ends, groups, descent.world.name)
+        last_tick = descent.last_tick if descent.living[row] else int(descent.ticks[row])
+        ends.append(last_tick if is_tip[row] else None)
+    return make_time_tree(lines, names, ends, groups, descent.world.name)
 
 
-def clades_tree(descent: Descent) -> Tree:
-    """The tree of clades: those that live reach the last tick, others their last birth."""
+def make_clades_tree(descent: Descent) -> Tree:
+    """Returns the tree of clades: living ones reach the last tick, others their last birth."""
     table = descent.clade_table
     lines = Lines(np.arange(len(table)), table.parents.astype(np.int64), table.first_ticks.astype(np.int64))
     ends = np.where(table.living > 0, descent.last_tick, table.last_ticks).tolist()
     groups = [descent.species_names[species] for species in table.species.tolist()]
-    return time_tree(lines, clade_names(descent), ends, groups, descent.world.name)
+    return make_time_tree(lines, clade_names(descent), ends, groups, descent.world.name)
 
 
 def clade_names(descent: Descent) -> list[str]:
-    """What clades are called: their species, and their number, counted from 1."""
+    """Returns the names of clades: their species, and their number from 1."""
     species = descent.clade_table.species.tolist()
-    return [f"{descent.species_names[kind]} {number}" for number, kind in enumerate(species, 1)]
+    return [f"{descent.species_names[index]} {number}" for number, index in enumerate(species, 1)]
 
 
 # --- tables
 
 
 def write_beings(path: Path, descent: Descent) -> None:
-    """Write a row a being, in the order of births."""
+    """Writes a row a being, in order of birth, as Parquet."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    children = descent.children_counts
+    children_counts = descent.children_counts
     schema = pa.schema(
         [
             ("id", pa.int64()),
@@ -147,42 +151,85 @@ def write_beings(path: Path, descent: Descent) -> None:
         ]
     )
     with parquet.ParquetWriter(path, schema, compression="zstd") as out:
-        for first in range(0, len(descent), ROWS_AT_ONCE):
-            part = slice(first, first + ROWS_AT_ONCE)
-            parents = descent.parents[part]
+        for first in range(0, len(descent), BATCH_ROWS):
+            batch = slice(first, first + BATCH_ROWS)
+            parents = descent.parents[batch]
             columns: list[Any] = [
-                descent.ids[part],
+                descent.ids[batch],
                 pa.array(descent.ids[parents], mask=parents < 0),
-                pa.DictionaryArray.from_arrays(descent.species[part], descent.species_names),
-                descent.ticks[part],
-                descent.generations[part],
-                descent.y[part],
-                descent.x[part],
-                descent.clades[part] + 1,
-                children[part].astype(np.int32),
-                descent.living[part],
+                pa.DictionaryArray.from_arrays(descent.species[batch], descent.species_names),
+                descent.ticks[batch],
+                descent.generations[batch],
+                descent.y[batch],
+                descent.x[batch],
+                descent.clades[batch] + 1,
+                children_counts[batch].astype(np.int32),
+                descent.living[batch],
+            ]
+            out.write_table(pa.table([*map(pa.array, columns)], schema=schema))
+
+
+def write_phylogeny(path: Path, descent: Descent) -> None:
+    """Writes a row a being, in order of birth, as CSV in the ALife data standard for phylogenies.
+
+    id, ancestor_list ("[none]" for founders), origin_time (tick of birth), destruction_time ("inf" for the living,
+    empty for the dead: a run records no deaths), taxon_label (species), and clade, generation, y and x of Umwelt.
+    Lalejini et al., "Data Standards for Artificial Life Software", ALIFE 2019, pp. 507-514.
+    """
+    import pyarrow as pa
+    from pyarrow import compute, csv
+
+    schema = pa.schema(
+        [
+            ("id", pa.int64()),
+            ("ancestor_list", pa.string()),
+            ("origin_time", pa.int32()),
+            ("destruction_time", pa.string()),
+            ("taxon_label", pa.string()),
+            ("clade", pa.int32()),
+            ("generation", pa.int32()),
+            ("y", pa.int32()),
+            ("x", pa.int32()),
+        ]
+    )
+    with csv.CSVWriter(path, schema, write_options=csv.WriteOptions(quoting_style="needed")) as out:
+        for first in range(0, len(descent), BATCH_ROWS):
+            batch = slice(first, first + BATCH_ROWS)
+            parents = descent.parents[batch]
+            parent_ids = pa.array(descent.ids[parents], mask=parents < 0).cast(pa.string()).fill_null("none")
+            is_living = pa.array(descent.living[batch])
+            columns: list[Any] = [
+                descent.ids[batch],
+                compute.binary_join_element_wise("[", parent_ids, "]", ""),
+                descent.ticks[batch],
+                compute.if_else(is_living, "inf", pa.scalar(None, pa.string())),
+                pa.array(descent.species_names).take(pa.array(descent.species[batch])),
+                descent.clades[batch] + 1,
+                descent.generations[batch],
+                descent.y[batch],
+                descent.x[batch],
             ]
             out.write_table(pa.table([*map(pa.array, columns)], schema=schema))
 
 
 def write_clades(path: Path, descent: Descent) -> None:
-    """Write a row a clade, in the order of their founders' births."""
+    """Writes a row a clade, in order of its founder's birth, as Parquet."""
     import pyarrow as pa
     from pyarrow import parquet
 
     table: CladeTable = descent.clade_table
-    roots, no_markers = table.parents < 0, table.markers[:, 0] < -128
+    is_root, has_no_markers = table.parents < 0, table.markers[:, 0] == NO_MARKER
     columns = {
         "clade": pa.array(np.arange(1, len(table) + 1, dtype=np.int32)),
-        "parent_clade": pa.array((table.parents + 1).astype(np.int32), mask=roots),
-        "species": pa.array([descent.species_names[kind] for kind in table.species.tolist()], pa.string()),
+        "parent_clade": pa.array((table.parents + 1).astype(np.int32), mask=is_root),
+        "species": pa.array([descent.species_names[index] for index in table.species.tolist()], pa.string()),
         "first_tick": pa.array(table.first_ticks.astype(np.int32)),
         "last_birth_tick": pa.array(table.last_ticks.astype(np.int32)),
         "births": pa.array(table.births.astype(np.int64)),
         "living": pa.array(table.living.astype(np.int64)),
         "founder_id": pa.array(table.founders),
     }
-    for at, marker in enumerate(("marker_a", "marker_b", "marker_c")):
-        columns[marker] = pa.array(table.markers[:, at], mask=no_markers)
-    columns["distance"] = pa.array(table.distances, mask=roots)
+    for index, marker in enumerate(("marker_a", "marker_b", "marker_c")):
+        columns[marker] = pa.array(table.markers[:, index], mask=has_no_markers)
+    columns["distance"] = pa.array(table.distances, mask=is_root)
     parquet.write_table(pa.table(columns), path, compression="zstd")

@@ -1,7 +1,7 @@
-"""The tree of life of a run as a picture: a spindle for each clade over time, and below it how many live of each.
+"""The tree of life of a run as a picture: a spindle for each clade over time, and below it the living of each.
 
-Who dies is not journalled, so that nobody knows which of a species lived at a tick, only how many: as many as are
-counted are taken from its last born. The numbers at the right are counted in the last snapshot.
+Deaths are not journalled, so it is known how many of a species lived at a tick, but not which: those born last are
+taken for the living. The numbers at the right are counted in the last snapshot.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from umwelt.client.lineage.ancestry import Descent
-from umwelt.client.lineage.clades import drawn_rows, spindles
+from umwelt.client.lineage.clades import lay_out_rows, spindle_widths
 from umwelt.client.pictures.scene import GOLDEN, hsv, species_hue
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.store import Store
@@ -19,34 +19,34 @@ from umwelt.sandbox.columns import Schema
 BINS = 240
 MAX_ROWS, MAX_MOMENTS = 36, 2000
 GAP_ROWS = 0.9
-"""Between species."""
+"""Space between species."""
 PAPER, INK, DIM, RULE = "#0c1216", "#e2efed", "#8ba0a2", "#1d2a30"
 WIDTH_INCHES, ROW_INCHES, STACK_INCHES, SPACE_INCHES, DOTS_PER_INCH = 13.0, 0.235, 1.75, 0.25, 130
 LEFT, RIGHT, TOP_INCHES, BOTTOM_INCHES = 0.075, 0.80, 0.75, 0.60
 HUES_APART = {True: 0.10, False: 0.13}
-"""How far the clades of a species of plants, or of others, are from its hue at most (turns)."""
+"""How far the hues of clades are from that of their species at most (turns); for plants (True) and others."""
 SHADES = ((0.58, 0.80), (0.42, 0.95), (0.70, 0.62), (0.50, 0.70))
-"""Saturation and value, one after the other."""
+"""Saturation and value of clades in turn."""
 
 
 class Row(NamedTuple):
-    """A clade that is drawn, with the small ones below it that are not."""
+    """A clade that is drawn, together with those below it that are not."""
 
     name: str
     clade: int
     species: int
     table: str
-    at: float
-    """Its middle, in rows from the top."""
-    above: int
-    """The row it split off from, -1 for none."""
+    middle: float
+    """In rows from the top."""
+    parent: int
+    """The number of the row that it split off from; -1 for none."""
     colour: tuple[float, float, float]
     births: int
     living: int
 
 
 class Chart(NamedTuple):
-    """All that is drawn, in numbers."""
+    """The numbers that are drawn."""
 
     rows: list[Row]
     edges: np.ndarray
@@ -54,21 +54,21 @@ class Chart(NamedTuple):
     counts: np.ndarray
     """Births by row and bin."""
     living: np.ndarray
-    """The living by row and edge."""
+    """The living by row and edge of a bin."""
 
 
 def draw_lineage(path: Path, store: Store, descent: Descent) -> None:
-    """Write the picture as PNG."""
+    """Writes the picture as a PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     journal = Journal.reading(store.journal)
     try:
-        chart = charted(descent, journal)
+        chart = make_chart(descent, journal)
     finally:
         journal.close()
     tables = list(dict.fromkeys(row.table for row in chart.rows))
-    tree_inches = max(2.0, ROW_INCHES * (chart.rows[-1].at + 2))
+    tree_inches = max(2.0, ROW_INCHES * (chart.rows[-1].middle + 2))
     height = TOP_INCHES + tree_inches + (STACK_INCHES + SPACE_INCHES) * len(tables) + BOTTOM_INCHES
     panel_inches = (tree_inches + STACK_INCHES * len(tables)) / (1 + len(tables))
     figure = Figure((WIDTH_INCHES, height), DOTS_PER_INCH, facecolor=PAPER)
@@ -107,31 +107,36 @@ def draw_lineage(path: Path, store: Store, descent: Descent) -> None:
 # --- what is drawn
 
 
-def charted(descent: Descent, journal: Journal) -> Chart:
-    """Choose the clades to draw, and count births and the living of each over time."""
+def make_chart(descent: Descent, journal: Journal) -> Chart:
+    """Returns the clades to draw, with their births and their living over time."""
     table = descent.clade_table
     species = table.species.tolist()
-    order, row_of = drawn_rows(table.parents.tolist(), species, _chosen(descent))
+    order, row_of = lay_out_rows(table.parents.tolist(), species, _choose_clades(descent))
     edges = np.linspace(0, max(1, descent.last_tick + 1), BINS + 1)
-    mine = row_of[descent.clades].astype(np.int64)
+    row_of_being = row_of[descent.clades].astype(np.int64)
     bins = np.minimum(np.searchsorted(edges, descent.ticks, side="right") - 1, BINS - 1)
 
-    def counted(which: np.ndarray) -> np.ndarray:
-        flat = np.bincount(mine[which] * BINS + bins[which], minlength=len(order) * BINS)
+    def count_by_bin(chosen: np.ndarray) -> np.ndarray:
+        flat = np.bincount(row_of_being[chosen] * BINS + bins[chosen], minlength=len(order) * BINS)
         return flat.reshape(len(order), BINS)
 
-    counts, founders = counted(descent.born), counted(~descent.born).sum(axis=1)
-    living = np.bincount(mine[descent.living], minlength=len(order))
-    moments = [one for one in journal.history.metrics_from(0, MAX_MOMENTS) if one.tick <= descent.last_tick]
-    tables = {name: table for one in moments for table, found in one.populations.items() for name in found}
-    growing = {schema.name for schema in descent.world.laws.layout(descent.world)[1] if _grows(schema)}
+    counts, founders = count_by_bin(descent.born), count_by_bin(~descent.born).sum(axis=1)
+    living = np.bincount(row_of_being[descent.living], minlength=len(order))
+    moments = [metrics for metrics in journal.history.metrics_from(0, MAX_MOMENTS) if metrics.tick <= descent.last_tick]
+    tables = {
+        name: table_name
+        for metrics in moments
+        for table_name, populations in metrics.populations.items()
+        for name in populations
+    }
+    plant_tables = {schema.name for schema in descent.world.laws.layout(descent.world)[1] if _holds_plants(schema)}
     rows: list[Row] = []
-    within: dict[int, int] = {}
-    at = -1.0
+    numbers_within: dict[int, int] = {}
+    middle = -1.0
     for row, clade in enumerate(order):
         name = descent.species_names[species[clade]]
-        nth = within[species[clade]] = within.get(species[clade], -1) + 1
-        at += 1.0 if nth or not rows else 1.0 + GAP_ROWS
+        nth = numbers_within[species[clade]] = numbers_within.get(species[clade], -1) + 1
+        middle += 1.0 if nth or not rows else 1.0 + GAP_ROWS
         parent = int(table.parents[clade])
         rows.append(
             Row(
@@ -139,19 +144,19 @@ def charted(descent: Descent, journal: Journal) -> Chart:
                 clade,
                 species[clade],
                 tables.get(name, "beings"),
-                at,
+                middle,
                 int(row_of[parent]) if parent >= 0 else -1,
-                _colour(species[clade], nth, tables.get(name) in growing),
+                _colour(species[clade], nth, tables.get(name) in plant_tables),
                 int(counts[row].sum()),
                 int(living[row]),
             )
         )
     born = np.concatenate([np.zeros((len(order), 1)), founders[:, None], counts], axis=1).cumsum(axis=1)
-    return Chart(rows, edges, counts, _living(descent, rows, edges, born, moments))
+    return Chart(rows, edges, counts, _estimate_living(descent, rows, edges, born, moments))
 
 
-def _chosen(descent: Descent) -> set[int]:
-    """The clades with the most births, as many of each species as there is room for."""
+def _choose_clades(descent: Descent) -> set[int]:
+    """Returns the clades with the most births, in turn from each species, as many as there is room for."""
     table = descent.clade_table
     births = np.lexsort((np.arange(len(table)), -table.births))
     ranks: list[tuple[int, int]] = []
@@ -160,46 +165,46 @@ def _chosen(descent: Descent) -> set[int]:
     return {clade for _, clade in sorted(ranks)[:MAX_ROWS]}
 
 
-def _grows(schema: Schema) -> bool:
+def _holds_plants(schema: Schema) -> bool:
     return any(column.name == "stage" for column in schema.own)
 
 
 def _colour(species: int, nth: int, plant: bool) -> tuple[float, float, float]:
-    """A species' first clade has its hue, the others hues near it."""
+    """Returns red, green and blue of a clade: the first of a species has its hue, the others hues near it."""
     spread = ((nth * GOLDEN + 0.5) % 1.0 - 0.5) * 2 * HUES_APART[plant]
     saturation, value = SHADES[nth % len(SHADES)]
     red, green, blue = hsv((float(species_hue(species, plant)) + spread) % 1.0, saturation, value).tolist()
     return red, green, blue
 
 
-def _living(
+def _estimate_living(
     descent: Descent, rows: list[Row], edges: np.ndarray, born: np.ndarray, moments: list[Metrics]
 ) -> np.ndarray:
-    """About how many live of each row at each edge: of all that were born of its species, the last.
+    """Returns about how many of each row live at each edge: those of its species that were born last.
 
-    `born[row]`: how many there were before founders were placed, before any was born, and at the end of each bin.
+    `born[row]`: how many there were before the founders, before the first birth, and at the end of each bin.
     """
-    ticks = [one.tick for one in moments]
-    found = np.zeros((len(rows), len(edges)))
+    ticks = [metrics.tick for metrics in moments]
+    living = np.zeros((len(rows), len(edges)))
     places = np.arange(born.shape[1], dtype=float)
     for species in {row.species for row in rows}:
-        mine = [at for at, row in enumerate(rows) if row.species == species]
-        table, name = rows[mine[0]].table, descent.species_names[species]
-        counts = [one.populations.get(table, {}).get(name, 0) for one in moments]
+        members = [number for number, row in enumerate(rows) if row.species == species]
+        table, name = rows[members[0]].table, descent.species_names[species]
+        counts = [metrics.populations.get(table, {}).get(name, 0) for metrics in moments]
         if not counts:
             continue
-        whole = born[mine].sum(axis=0)
-        dead = np.clip(whole[1:] - np.interp(edges, ticks, counts), 0, whole[1:])
-        until = np.interp(dead, whole, places)
-        for at in mine:
-            found[at] = born[at, 1:] - np.interp(until, places, born[at])
-    return np.maximum(found, 0)
+        born_of_species = born[members].sum(axis=0)
+        dead = np.clip(born_of_species[1:] - np.interp(edges, ticks, counts), 0, born_of_species[1:])
+        last_dead = np.interp(dead, born_of_species, places)
+        for number in members:
+            living[number] = born[number, 1:] - np.interp(last_dead, places, born[number])
+    return np.maximum(living, 0)
 
 
 # --- drawing
 
 
-def _dress(axis: Any, last_tick: float) -> None:
+def _style_axis(axis: Any, last_tick: float) -> None:
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     axis.set_facecolor(PAPER)
@@ -214,28 +219,33 @@ def _dress(axis: Any, last_tick: float) -> None:
 
 
 def _draw_tree(axis: Any, chart: Chart, descent: Descent) -> None:
-    """Spindles, where they split off, and what they are called."""
+    """Draws spindles, where they split off, and their names and numbers."""
     table, last = descent.clade_table, float(chart.edges[-1])
-    _dress(axis, last)
-    axis.set_ylim(chart.rows[-1].at + 0.9, -0.9)
+    _style_axis(axis, last)
+    axis.set_ylim(chart.rows[-1].middle + 0.9, -0.9)
     axis.set_yticks([])
     middles = (chart.edges[:-1] + chart.edges[1:]) / 2
-    most = {kind: 1.0 for kind in {row.table for row in chart.rows}}
-    for at, row in enumerate(chart.rows):
-        most[row.table] = max(most[row.table], float(chart.counts[at].max()))
-    widths = spindles(chart.counts, np.array([[most[row.table]] for row in chart.rows]))
+    max_births = {table_name: 1.0 for table_name in {row.table for row in chart.rows}}
+    for number, row in enumerate(chart.rows):
+        max_births[row.table] = max(max_births[row.table], float(chart.counts[number].max()))
+    widths = spindle_widths(chart.counts, np.array([[max_births[row.table]] for row in chart.rows]))
     species = [row.species for row in chart.rows]
-    for at, row in enumerate(chart.rows):
+    for number, row in enumerate(chart.rows):
         first = float(table.first_ticks[row.clade])
-        alive = np.flatnonzero(widths[at])
+        alive = np.flatnonzero(widths[number])
         end = last if row.living else max(first, float(middles[alive[-1]]) if len(alive) else first)
-        if row.above >= 0:
-            axis.plot([first, first], [chart.rows[row.above].at, row.at], color=row.colour, alpha=0.55, linewidth=0.9)
-            axis.plot([first], [chart.rows[row.above].at], "o", color=row.colour, markersize=2.6)
-        axis.plot([first, end], [row.at, row.at], color=row.colour, linewidth=0.8, alpha=0.7)
+        if row.parent >= 0:
+            origin = chart.rows[row.parent].middle
+            axis.plot([first, first], [origin, row.middle], color=row.colour, alpha=0.55, linewidth=0.9)
+            axis.plot([first], [origin], "o", color=row.colour, markersize=2.6)
+        axis.plot([first, end], [row.middle, row.middle], color=row.colour, linewidth=0.8, alpha=0.7)
         inside = (middles >= first) & (middles <= end)
         axis.fill_between(
-            middles[inside], row.at - widths[at][inside], row.at + widths[at][inside], color=row.colour, linewidth=0
+            middles[inside],
+            row.middle - widths[number][inside],
+            row.middle + widths[number][inside],
+            color=row.colour,
+            linewidth=0,
         )
         shade = row.colour if row.living else DIM
         for place, text, side in (
@@ -244,10 +254,17 @@ def _draw_tree(axis: Any, chart: Chart, descent: Descent) -> None:
             (1.235, f"{row.living:,}" if row.living else "–", "right"),
         ):
             axis.text(
-                place, row.at, text, color=shade, fontsize=8, va="center", ha=side, transform=axis.get_yaxis_transform()
+                place,
+                row.middle,
+                text,
+                color=shade,
+                fontsize=8,
+                va="center",
+                ha=side,
+                transform=axis.get_yaxis_transform(),
             )
-        if at == 0 or species[at - 1] != row.species:
-            rows = [one.at for one in chart.rows if one.species == row.species]
+        if number == 0 or species[number - 1] != row.species:
+            rows = [other.middle for other in chart.rows if other.species == row.species]
             axis.text(
                 -0.012,
                 (rows[0] + rows[-1]) / 2,
@@ -259,26 +276,30 @@ def _draw_tree(axis: Any, chart: Chart, descent: Descent) -> None:
                 ha="right",
                 transform=axis.get_yaxis_transform(),
             )
-            if at:
-                axis.axhline(row.at - (1 + GAP_ROWS) / 2, color=RULE, linewidth=0.8)
+            if number:
+                axis.axhline(row.middle - (1 + GAP_ROWS) / 2, color=RULE, linewidth=0.8)
     for place, text, side in ((1.012, "clade", "left"), (1.165, "born", "right"), (1.235, "living", "right")):
         axis.text(place, 1.0, text, color=DIM, fontsize=8, va="bottom", ha=side, transform=axis.transAxes)
 
 
 def _draw_living(axis: Any, chart: Chart, table: str) -> None:
-    """The living of a table, one clade on the other."""
+    """Draws the living of a table, stacked by clade."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-    _dress(axis, float(chart.edges[-1]))
-    mine = [at for at, row in enumerate(chart.rows) if row.table == table]
+    _style_axis(axis, float(chart.edges[-1]))
+    members = [number for number, row in enumerate(chart.rows) if row.table == table]
     axis.stackplot(
-        chart.edges, chart.living[mine], colors=[chart.rows[at].colour for at in mine], linewidth=0.2, edgecolor=PAPER
+        chart.edges,
+        chart.living[members],
+        colors=[chart.rows[number].colour for number in members],
+        linewidth=0.2,
+        edgecolor=PAPER,
     )
     axis.set_ylim(0, None)
     axis.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axis.grid(axis="y", color=RULE, linewidth=0.8)
-    species = {chart.rows[at].name.rpartition(" ")[0] for at in mine}
+    species = {chart.rows[number].name.rpartition(" ")[0] for number in members}
     what = species.pop() if len(species) == 1 else table
     axis.text(1.012, 1, f"living {what}", color=INK, fontsize=9, va="top", transform=axis.transAxes)
     axis.text(

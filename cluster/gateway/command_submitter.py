@@ -5,15 +5,14 @@ from typing import Any
 
 import msgspec
 
-from umwelt.agents.commands import deeds
-from umwelt.agents.commands.requests import composed, needed, spoken
+from umwelt.agents import commands
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.gateway.coordinator_requests import CoordinatorRequests
 from umwelt.cluster.gateway.node_queries import NodeQueries
 from umwelt.cluster.gateway.viewer_session import ViewerSession
 from umwelt.cluster.view import queries
 from umwelt.cluster.wire import protocol, viewer_protocol
-from umwelt.cluster.wire.protocol import Settled, Submit
+from umwelt.cluster.wire.protocol import SubmitCommands, TicketResult
 from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.errors import BusyError, CommandError, UmweltError
 
@@ -48,14 +47,14 @@ class CommandSubmitter:
         for send in due:
             send()
 
-    def command(self, session: ViewerSession, message: viewer_protocol.Command, now_s: float) -> None:
+    def command(self, session: ViewerSession, message: viewer_protocol.CommandRequest, now_s: float) -> None:
         """Submits a command; raises UmweltError if the viewer may not give it, or if it is not valid."""
         session.require_keeper(message.what)
         if len(self._coordinator) + len(self._node_queries) >= MAX_OPEN or not session.commands.try_take(now_s):
             raise BusyError("too many commands at once: give fewer a second")
-        command = spoken(message.what, message.arguments)
-        if not needed(command):
-            self._submit(session, message.ticket, command, None)
+        request = commands.decode_request(message.what, message.arguments)
+        if not request.being_id():
+            self._submit(session, message.ticket, request, None)
             return
 
         def on_answer(outcome: queries.Part | UmweltError) -> None:
@@ -63,19 +62,21 @@ class CommandSubmitter:
                 session.fail(message.ticket, outcome)
                 return
             try:
-                self._submit(session, message.ticket, command, queries.read_being(outcome.answer))
+                self._submit(session, message.ticket, request, queries.read_being(outcome.answer))
             except UmweltError as error:
                 session.fail(message.ticket, error)
             except ValueError as error:
                 session.fail(message.ticket, CommandError(str(error)))
 
-        self._node_queries.begin(queries.Fetch(needed(command)), LIVE, now_s, on_answer)
+        self._node_queries.begin(queries.Fetch(request.being_id()), LIVE, now_s, on_answer)
 
-    def _submit(self, session: ViewerSession, ticket: str, command: Any, being: dict[str, Any] | None) -> None:
-        contents = [deeds.written(deed) for deed in composed(self._world, command, being)]
+    def _submit(
+        self, session: ViewerSession, ticket: str, request: commands.Request, being: dict[str, Any] | None
+    ) -> None:
+        contents = [commands.encode(command) for command in commands.compose(self._world, request, being)]
         if not contents:
-            raise CommandError("deeds: none are given: give at least one")
-        self._coordinator.submit(Submit(ticket, contents), self._clock(), _answer_with(session, ticket))
+            raise CommandError("commands: none are given: give at least one")
+        self._coordinator.submit(SubmitCommands(ticket, contents), self._clock(), _answer_with(session, ticket))
 
     def order(self, session: ViewerSession, message: viewer_protocol.Order, now_s: float) -> None:
         """Passes an order on; raises UmweltError if the viewer may not give it, or if it is not valid."""
@@ -90,9 +91,13 @@ class CommandSubmitter:
         self._send_order(order, _answer_with(session, message.ticket), now_s, now_s + BUSY_WITHIN_S)
 
     def _send_order(
-        self, order: protocol.Order, on_settled: Callable[[Settled | UmweltError], None], now_s: float, end_s: float
+        self,
+        order: protocol.Order,
+        on_settled: Callable[[TicketResult | UmweltError], None],
+        now_s: float,
+        end_s: float,
     ) -> None:
-        def on_outcome(outcome: Settled | UmweltError) -> None:
+        def on_outcome(outcome: TicketResult | UmweltError) -> None:
             retry_s = self._clock() + BUSY_RETRY_S
             if isinstance(outcome, BusyError) and retry_s < end_s:
                 self._delayed.append((retry_s, lambda: self._send_order(order, on_settled, retry_s, end_s)))
@@ -102,10 +107,10 @@ class CommandSubmitter:
         self._coordinator.submit(order, now_s, on_outcome)
 
 
-def _answer_with(session: ViewerSession, ticket: str) -> Callable[[Settled | UmweltError], None]:
+def _answer_with(session: ViewerSession, ticket: str) -> Callable[[TicketResult | UmweltError], None]:
     """Returns a callback that answers a viewer's ticket with the outcome."""
 
-    def on_settled(outcome: Settled | UmweltError) -> None:
+    def on_settled(outcome: TicketResult | UmweltError) -> None:
         if isinstance(outcome, UmweltError):
             session.fail(ticket, outcome)
         else:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from umwelt.cluster.gateway.node_map import NodeMap
-from umwelt.cluster.wire.protocol import Attend, Report, encode
+from umwelt.cluster.wire.protocol import StatusReport, StatusSubscription, encode
 from umwelt.cluster.wire.transport import Transport
 
 ATTEND_EVERY_S, ATTEND_FIRST_EVERY_S = 2.0, 0.1
@@ -45,10 +45,10 @@ class CoordinatorLink:
             self._lines.forget(self.address)
             self.reported_s = -1.0
         self._attended_s = now_s
-        if not self._lines.send(self.address, encode(Attend("gateway"))):
+        if not self._lines.send(self.address, encode(StatusSubscription("gateway"))):
             self._attended_s = now_s - 0.95 * ATTEND_EVERY_S  # the connection is only being opened
 
-    def take_report(self, report: Report, now_s: float) -> None:
+    def take_report(self, report: StatusReport, now_s: float) -> None:
         """Stores a report."""
         self.reported_s, self.status_json = now_s, report.status
         try:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from umwelt.cluster.wire.protocol import Order, Settled, Submit, encode
+from umwelt.cluster.wire.protocol import Order, SubmitCommands, TicketResult, encode
 from umwelt.cluster.wire.resender import Resender
 from umwelt.sandbox.errors import RunError, UmweltError, error_for
 
@@ -16,12 +16,12 @@ MAX_SENT = 512
 NOT_REPEATABLE = ("step", "save")
 """Orders that would do more when executed twice."""
 
-OnSettled = Callable[[Settled | UmweltError], None]
+OnSettled = Callable[[TicketResult | UmweltError], None]
 
 
 @dataclass
 class _Request:
-    message: Submit | Order
+    message: SubmitCommands | Order
     on_settled: OnSettled
     end_s: float
 
@@ -43,10 +43,10 @@ class CoordinatorRequests:
     def __len__(self) -> int:
         return len(self._sent) + len(self._queued)
 
-    def submit(self, message: Submit | Order, now_s: float, on_settled: OnSettled) -> None:
+    def submit(self, message: SubmitCommands | Order, now_s: float, on_settled: OnSettled) -> None:
         """Sends a message until it is settled; `on_settled` is called once, with the outcome or an error."""
         request = _Request(message, on_settled, now_s + ENDS_AFTER_S)
-        if isinstance(message, Submit) and self._sent:
+        if isinstance(message, SubmitCommands) and self._sent:
             self._queued[message.ticket] = request
         else:
             self._begin(request, now_s)
@@ -64,7 +64,7 @@ class CoordinatorRequests:
             once=isinstance(message, Order) and message.what in NOT_REPEATABLE,
         )
 
-    def take(self, settled: Settled) -> None:
+    def take(self, settled: TicketResult) -> None:
         """Takes an answer of the coordinator."""
         request = self._sent.pop(settled.ticket, None)
         if request is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from umwelt.cluster.gateway.server import Gateway
-from umwelt.cluster.process import Ending, announce, reported, settings_from_arguments
+from umwelt.cluster.process import StopSignal, announce, read_settings, report_errors
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.wire.keys import KEEPER, NODE, SPECTATOR, WORLD, Keys
 from umwelt.cluster.wire.transport import Limits, ZmqTransport
@@ -37,11 +37,11 @@ class GatewaySettings(msgspec.Struct):
 
 def serve(settings: GatewaySettings) -> None:
     """Runs a gateway until the process is asked to end, or its parent has ended."""
-    from umwelt.cluster.run.replay import described_world
+    from umwelt.cluster.run.replay import read_run_world
 
-    ending = Ending(settings.follow_parent)
+    ending = StopSignal(settings.follow_parent)
     run = Path(settings.run)
-    world = described_world(Store.open(run))
+    world = read_run_world(Store.open(run))
     keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
     lines = ZmqTransport(b"", None, keys, WORLD)
     with lines, ZmqTransport(b"", settings.bind, keys, WORLD, ADMITTED, DOOR_LIMITS) as door:
@@ -63,9 +63,9 @@ def serve(settings: GatewaySettings) -> None:
 
 def main(settings: GatewaySettings | None = None) -> None:
     """The entry of the process."""
-    with reported("gateway"):
+    with report_errors("gateway"):
         os.nice(NICE)
-        serve(settings or settings_from_arguments(GatewaySettings))
+        serve(settings or read_settings(GatewaySettings))
         sys.exit(0)
 
 

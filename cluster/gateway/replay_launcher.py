@@ -16,8 +16,8 @@ import msgspec
 
 from umwelt.cluster.gateway.node_map import NodeMap
 from umwelt.cluster.gateway.replay_process import REPLAY_FILE, ReplaySettings
-from umwelt.cluster.process import announced
-from umwelt.cluster.wire.protocol import Order, Settled, encode
+from umwelt.cluster.process import read_announcement
+from umwelt.cluster.wire.protocol import Order, TicketResult, encode
 from umwelt.cluster.wire.resender import Resender
 from umwelt.sandbox.errors import BusyError, RunError, UmweltError, error_for
 
@@ -158,7 +158,7 @@ class ReplayProcesses:
         ticket = secrets.token_hex(16)  # unlike any that a viewer may choose
         process.orders.append(PendingOrder(Order(ticket, what, value, process.pass_key.hex()), on_settled))
 
-    def take(self, settled: Settled) -> None:
+    def take(self, settled: TicketResult) -> None:
         """Takes the answer of a replay to an order; other answers are ignored."""
         for process in self.processes:
             if process.orders and process.orders[0].order.ticket == settled.ticket:
@@ -189,7 +189,7 @@ class ReplayProcesses:
         for process in list(self.processes):
             self._send_order(process, now_s)
             if process.announcement is None:
-                process.announcement = announced(Path(process.folder.name) / REPLAY_FILE)
+                process.announcement = read_announcement(Path(process.folder.name) / REPLAY_FILE)
                 if process.announcement is not None:
                     self._make_ready(process, process.announcement, now_s)
             code = process.process.poll()

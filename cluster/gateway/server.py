@@ -7,6 +7,7 @@ gateway that serves its kind. Spectators may look; commands and orders need a ke
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
@@ -32,7 +33,9 @@ from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.errors import RunError, UmweltError
 
 MESSAGES_A_TURN = 512
-_Request = viewer_protocol.Command | viewer_protocol.Order | viewer_protocol.Query | viewer_protocol.History
+_Request: TypeAlias = (
+    viewer_protocol.CommandRequest | viewer_protocol.Order | viewer_protocol.Query | viewer_protocol.History
+)
 """Messages with a ticket, each of which is executed once."""
 
 
@@ -114,13 +117,13 @@ class Gateway:
         except ValueError:
             return
         match message:
-            case protocol.Report():
+            case protocol.StatusReport():
                 self.coordinator.take_report(message, self._clock())
-            case protocol.Settled():
+            case protocol.TicketResult():
                 self.coordinator_requests.take(message)
                 if self.replays is not None:
                     self.replays.take(message)
-            case protocol.Sight():
+            case protocol.QueryAnswer():
                 if not self.tasks.take(message, raw, incoming.sender):
                     self.node_queries.take(message, raw, self._clock())
 
@@ -131,9 +134,9 @@ class Gateway:
             return
         session, message = accepted
         match message:
-            case viewer_protocol.Alive():
+            case viewer_protocol.KeepAlive():
                 pass
-            case viewer_protocol.Bye():
+            case viewer_protocol.Goodbye():
                 self._remove(session)
             case viewer_protocol.Credit():
                 self.relay.add_credit(session.tiles, max(0, message.tiles))
@@ -141,10 +144,10 @@ class Gateway:
                 self._watch(session, message)
             case viewer_protocol.Tasks():
                 self.sessions.malformed += self.tasks.begin_all(session, message.tasks, now_s)
-            case viewer_protocol.Halt():
+            case viewer_protocol.CancelTasks():
                 self.tasks.cancel(session, message.tickets)
             case (
-                viewer_protocol.Command()
+                viewer_protocol.CommandRequest()
                 | viewer_protocol.Order()
                 | viewer_protocol.Query()
                 | viewer_protocol.History()
@@ -162,7 +165,7 @@ class Gateway:
             return
         try:
             match message:
-                case viewer_protocol.Command():
+                case viewer_protocol.CommandRequest():
                     self.commands.command(session, message, now_s)
                 case viewer_protocol.Order():
                     self.commands.order(session, message, now_s)

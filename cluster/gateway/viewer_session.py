@@ -15,7 +15,7 @@ from umwelt.cluster.token_bucket import TokenBucket
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import KEEPER, WORLD
 from umwelt.cluster.wire.transport import Incoming
-from umwelt.cluster.wire.viewer_protocol import Answer, Hello, Message, Unknown, Welcome
+from umwelt.cluster.wire.viewer_protocol import Answer, Hello, Message, UnknownViewer, Welcome
 from umwelt.sandbox.errors import BusyError, RunError, UmweltError
 
 MAX_VIEWERS = 5000
@@ -34,7 +34,7 @@ Send = Callable[[bytes, list[Any]], bool]
 
 @dataclass(eq=False)
 class ViewerSession:
-    """One connected viewer. Created by its `Hello`, owned by `ViewerSessions`, dropped by `Bye` or silence."""
+    """One connected viewer. Created by its `Hello`, owned by `ViewerSessions`, dropped by `Goodbye` or silence."""
 
     identity: bytes
     role: str
@@ -138,7 +138,7 @@ class ViewerSessions:
             self._admit(incoming, message, now_s)
             return None
         if session is None:
-            self._send_frames(incoming.sender, viewer_protocol.encode(Unknown()))
+            self._send_frames(incoming.sender, viewer_protocol.encode(UnknownViewer()))
             return None
         session.seen_s, session.role = now_s, incoming.role
         return session, message
@@ -151,8 +151,8 @@ class ViewerSessions:
 
     def _admit(self, incoming: Incoming, hello: Hello, now_s: float) -> None:
         session = self.by_identity.get(incoming.sender)
-        if hello.protocol != viewer_protocol.PROTOCOL:
-            theirs, ours = one_line(hello.protocol[:40]), viewer_protocol.PROTOCOL
+        if hello.protocol != viewer_protocol.PROTOCOL_VERSION:
+            theirs, ours = one_line(hello.protocol[:40]), viewer_protocol.PROTOCOL_VERSION
             line = f"this viewer speaks protocol {theirs}, this run's gateway {ours}: install the same Umwelt for both"
             self._refuse(incoming.sender, RunError(line))
             return

@@ -129,7 +129,7 @@ class RayProcess:
         self._result = self.actor.run.remote(*self._arguments)
 
     def poll(self) -> int | None:
-        """Returns the exit code; None while it runs or waits to be placed; `DIED` if the process or its host is gone."""
+        """Returns the exit code; None while it runs or waits for a host; `DIED` if process or host is gone."""
         if self._code is not None:
             return self._code
         errors = self._ray.exceptions

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from umwelt.cluster.ray.connect import connect_ray, cores_of, first_line, import_ray
+from umwelt.cluster.ray.connect import connect_ray, cores_of, first_line, import_ray, live_hosts
 from umwelt.cluster.tasks.pool import WorkerPool
 from umwelt.cluster.tasks.registry import find_task
 from umwelt.cluster.tasks.worker import TaskCall, WorkerReport
@@ -95,7 +95,7 @@ def ray_worker_pool(
     ray = import_ray()
     must_shut_down = connect_ray(ray, processes or len(os.sched_getaffinity(0)))
     try:
-        count = max(1, min(processes or cores_of(hosts_alive(ray)), tasks))
+        count = max(1, min(processes or cores_of(live_hosts(ray)), tasks))
         with WorkerPool(count, lambda: RayWorker(ray), on_tick) as pool:
             yield pool
     finally:

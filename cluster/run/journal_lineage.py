@@ -4,7 +4,8 @@ The id of a being begins with its origin and kind, then the tick of its birth (`
 within each such prefix births lie in the order of their ticks, and are read by tick through the primary key alone.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import partial
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
@@ -17,7 +18,7 @@ from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, TICK_BITS
 MAX_ANCESTORS, MAX_CHILDREN = 64, 256
 ID_PREFIXES = 1 << (KIND_BITS + 1)
 """How many prefixes of origin and kind an id may have."""
-_ID, _TICK = 0, 2
+_ID, _TICK, _GENOME = 0, 2, 6
 """Positions in a row of births: id, parent_id, tick, y, x, species, genome."""
 _FIRST_TICKS = 64
 """How many ticks `births_by_ticks` reads at first; it adapts the number to the births that it finds."""
@@ -53,26 +54,35 @@ class Lineage:
         return self._database.value("SELECT count(*) FROM births")
 
     def births_from(
-        self, tick: int, after: int, max_rows: int, kinds: Container[int] | None, genes: tuple[int, int, int]
+        self, tick: int, after: int, max_rows: int, kinds: Container[int] | None, genes: Mapping[int, Sequence[int]]
     ) -> Births:
         """Returns up to `max_rows` births from `tick` on (of `tick`: ids above `after`); `kinds` None stands for all.
 
-        Only ticks before the last journalled one are read, so that no birth is added to a page later. `genes` is
-        (genome length, first gene, count): rows hold that slice of genomes of that length, and None of others.
+        Only ticks before the last journalled one are read, so that no birth is added to a page later. In place of a
+        genome, a row has the genes (one byte each) at the positions that `genes` gives for the kind in its id; None if
+        it gives no positions, or if the genome is too short.
         """
-        genome_length, first_gene, gene_count = genes
         query = (
-            "SELECT id, parent_id, tick, y, x, species, CASE WHEN length(genome) = ? THEN substr(genome, ?, ?) END "
-            "FROM births WHERE id >= ? AND id < ? ORDER BY id"
+            "SELECT id, parent_id, tick, y, x, species, "
+            "CASE WHEN :count > 0 AND length(genome) >= :first + :count THEN substr(genome, :first + 1, :count) END "
+            "FROM births WHERE id >= :min_id AND id < :end_id ORDER BY id"
         )
         with self._database.check_content():
             end_tick = max(tick, self._history.last_tick())
             by_prefix = []
             for prefix in self._id_prefixes():
-                if kinds is None or prefix % (1 << KIND_BITS) in kinds:
-                    first_id = min(max(_min_id(prefix, tick), after + 1), _min_id(prefix, tick + 1))
-                    values = (genome_length, first_gene + 1, gene_count, first_id, _min_id(prefix, end_tick))
-                    by_prefix.append(self._database.rows(query, values))
+                kind = prefix % (1 << KIND_BITS)
+                if kinds is None or kind in kinds:
+                    positions = genes.get(kind, ())
+                    first = min(positions, default=0)
+                    values = {
+                        "first": first,
+                        "count": max(positions, default=first - 1) - first + 1,
+                        "min_id": min(max(_min_id(prefix, tick), after + 1), _min_id(prefix, tick + 1)),
+                        "end_id": _min_id(prefix, end_tick),
+                    }
+                    offsets = [position - first for position in positions]
+                    by_prefix.append(map(partial(_pick_genes, offsets), self._database.rows(query, values)))
             rows = list(islice(merge(*by_prefix, key=itemgetter(_TICK, _ID)), max_rows + 1))
         if len(rows) <= max_rows:
             return Births(rows, False, end_tick, -1)
@@ -90,7 +100,8 @@ class Lineage:
         query = f"SELECT * FROM births WHERE id >= ? AND id < ? {condition} LIMIT ?"
         prefixes, tick, ticks = list(self._id_prefixes()), 0, _FIRST_TICKS
         while tick <= last_tick:
-            end_tick, rows = min(tick + ticks, last_tick + 1), []
+            rows: list[Row] = []
+            end_tick = min(tick + ticks, last_tick + 1)
             limit = 2 * target_rows + 1 if ticks > 1 else -1
             for prefix in prefixes:
                 bounds = (_min_id(prefix, tick), _min_id(prefix, end_tick))
@@ -127,6 +138,11 @@ class Lineage:
                 return
             prefix = first_id >> (TICK_BITS + PLACE_BITS)
             yield prefix
+
+
+def _pick_genes(offsets: Sequence[int], row: Row) -> Row:
+    """Returns a row of births whose last value, a slice of a genome, is reduced to the genes at some offsets."""
+    return row if row[_GENOME] is None else (*row[:_GENOME], bytes(row[_GENOME][offset] for offset in offsets))
 
 
 def _min_id(prefix: int, tick: int) -> int:

@@ -15,9 +15,8 @@ import numpy as np
 from umwelt.agents import commands
 from umwelt.agents.species.column_access import read_column
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.view.tiles import layers_of
 from umwelt.cluster.view.tile_encoder import TileEncoder
-from umwelt.cluster.view.tiles import overlaps
+from umwelt.cluster.view.tiles import layers_of, overlaps
 from umwelt.sandbox.columns import Schema, Table
 from umwelt.sandbox.errors import CommandError, WorldFileError
 from umwelt.sandbox.region import Rectangle, Region, Torus, images
@@ -105,7 +104,7 @@ def _decode(decoder: Any, content: bytes) -> Any:
     try:
         return decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CommandError(one_line(f"query: {error}: write it as cluster/view/queries.py says")) from None
+        raise CommandError(one_line(f"question: {error}: write it as cluster/view/queries.py says")) from None
 
 
 def check(world: WorldFile, question: Question, for_task: bool = False) -> Question:
@@ -284,7 +283,7 @@ def _fetch(world: WorldFile, region: Region, being: int) -> dict[str, Any] | Non
     row = int(np.flatnonzero((table["id"] == being) & region.owned_rows(fetched["kind"]))[0])
     names = list(world.laws.species(world)) if world.laws.species else []
     columns: dict[str, Any] = {}
-    for column in table.carried():
+    for column in table.stored_columns():
         if column.name in ("genome", *PLACES):
             continue
         value = table[column.name][row].tolist()
@@ -295,7 +294,7 @@ def _fetch(world: WorldFile, region: Region, being: int) -> dict[str, Any] | Non
     for column in table.schema.own:
         if column.name in LAST:
             fetched[column.name] = dict(zip(column.parts, table[column.name][row].tolist(), strict=True))
-    held, own = region.controls.drives_of(being), table["drives"][at].tolist() if "drives" in table else []
+    held, own = region.controls.drives_of(being), table["drives"][row].tolist() if "drives" in table else []
     fetched["held"] = (
         None if held is None else [mine if new is None else new for mine, new in zip(own, held, strict=True)]
     )

@@ -17,8 +17,7 @@ from umwelt.agents.commands.rate import Rate, compose_rate
 from umwelt.agents.commands.remove import Remove
 from umwelt.agents.commands.spawn import Spawn, compose_founder
 from umwelt.agents.commands.wound import Wound
-from umwelt.agents.open_world import generate_world
-from umwelt.agents.open_world import open_region
+from umwelt.agents.open_world import generate_world, open_region
 from umwelt.agents.world_file import read_world
 from umwelt.sandbox import audit
 from umwelt.sandbox.columns import identity

@@ -12,7 +12,7 @@ from small import small_world
 from umwelt.agents.body import genome as genes
 from umwelt.agents.body.interface import DRIVES, FIRST_ORGANS, FIRST_STIMULI, MEMORY, ORGANS, STIMULI
 from umwelt.agents.earth.founders import given_genome, lengthened
-from umwelt.agents.open_world import tick_zero
+from umwelt.agents.open_world import generate_world
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.errors import WorldFileError
 
@@ -115,7 +115,7 @@ print("opened")
 
 def test_snapshots_and_recordings_open_after_organs_and_stimuli_were_added(tmp_path):
     world = small_world(width=32, height=32)
-    snapshot.save(tmp_path / "before", tick_zero(world), world.text, world.name)
+    snapshot.save(tmp_path / "before", generate_world(world), world.text, world.name)
     (tmp_path / "small.toml").write_text(world.text, "utf-8")
     ran = subprocess.run(
         [sys.executable, "-c", WITH_A_NINTH_ORGAN, str(tmp_path / "before"), str(tmp_path / "small.toml")],

@@ -1,5 +1,7 @@
 """The tree of life of a run: chains of parents, clades that nest, trees that are read back, tables, and a picture."""
 
+import csv
+import json
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -15,11 +17,11 @@ from umwelt.agents.earth.genesis import species_of
 from umwelt.agents.world_file import read_world
 from umwelt.client.commands.cli import main
 from umwelt.client.lineage import ancestry
-from umwelt.client.lineage.ancestry import Descent, Gathering, read_descent
-from umwelt.client.lineage.clades import GENE_RANGE, GenomeClades, apart, counted_in, drawn_rows
-from umwelt.client.lineage.lineage import beings_tree, clade_names, clades_tree, sampled, write_lineage
-from umwelt.client.lineage.newick import Tree, newick
-from umwelt.client.lineage.picture import charted
+from umwelt.client.lineage.ancestry import Descent, DescentBuilder, read_descent
+from umwelt.client.lineage.clades import GENE_RANGE, GenomeClades, genetic_distance, lay_out_rows, merge_small_clades
+from umwelt.client.lineage.lineage import clade_names, make_beings_tree, make_clades_tree, sample_tips, write_lineage
+from umwelt.client.lineage.newick import Tree, format_newick
+from umwelt.client.lineage.picture import make_chart
 from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.remote_store import open_store
@@ -38,7 +40,7 @@ WILD: dict = {
     **{f"founders__{at}__variation": 0 for at in range(4)},
 }
 """A world whose grass and grazers mutate often."""
-FILES = ["clades.nwk", "clades.parquet", "lineage.parquet", "lineage.png", "tree.nwk"]
+FILES = ["clades.nwk", "clades.parquet", "lineage.parquet", "lineage.png", "phylogeny.csv", "tree.nwk"]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def store(tmp_path_factory) -> Store:
 
 @pytest.fixture(scope="module")
 def descent(store) -> Descent:
-    return read_descent(store, read_run_world(store), drift=FINE, least=2)
+    return read_descent(store, read_run_world(store), drift=FINE, min_beings=2)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ class Read:
 
     def __init__(self) -> None:
         self.name, self.length = "", 0
-        self.below: list[Read] = []
+        self.children: list[Read] = []
 
     @classmethod
     def of(cls, text: str) -> "Read":
@@ -74,10 +76,10 @@ class Read:
             if token == "(":
                 stack.append(node)
                 node = cls()
-                stack[-1].below.append(node)
+                stack[-1].children.append(node)
             elif token == ",":
                 node = cls()
-                stack[-1].below.append(node)
+                stack[-1].children.append(node)
             elif token == ")":
                 node = stack.pop()
             elif token == ":":
@@ -98,8 +100,8 @@ class Read:
         waiting = [(self, 0, -1)]
         while waiting:
             node, tick, above = waiting.pop()
-            found.append((node.name, tick + node.length, len(node.below), above))
-            waiting += [(child, tick + node.length, len(found) - 1) for child in node.below[::-1]]
+            found.append((node.name, tick + node.length, len(node.children), above))
+            waiting += [(child, tick + node.length, len(found) - 1) for child in node.children[::-1]]
         return found
 
 
@@ -108,8 +110,8 @@ def flat(tree: Tree) -> list[tuple[str, int, int, int]]:
     waiting = [(len(tree.names) - 1, -1)]
     while waiting:
         number, above = waiting.pop()
-        found.append((tree.names[number], tree.ticks[number], len(tree.below[number]), above))
-        waiting += [(child, len(found) - 1) for child in tree.below[number][::-1]]
+        found.append((tree.names[number], tree.ticks[number], len(tree.children[number]), above))
+        waiting += [(child, len(found) - 1) for child in tree.children[number][::-1]]
     return found
 
 
@@ -157,10 +159,10 @@ def test_clades_nest_and_begin_where_a_genome_drifted(descent, store):
         founded[root] = species_of(descent.world.settings)[table.species[root]]["genome"]
     for clade, above in enumerate(table.parents.tolist()):
         if above >= 0:
-            assert apart(founded[clade], founded[above]) == pytest.approx(table.distances[clade])
+            assert genetic_distance(founded[clade], founded[above]) == pytest.approx(table.distances[clade])
             assert table.distances[clade] > FINE
     strayed = [  # none but those whose own clades were small
-        apart(genomes[being], founded[clade]) > FINE
+        genetic_distance(genomes[being], founded[clade]) > FINE
         for being, clade in zip(descent.ids.tolist(), descent.clades.tolist(), strict=True)
         if being in genomes
     ]
@@ -172,7 +174,7 @@ def test_clades_nest_and_begin_where_a_genome_drifted(descent, store):
 @pytest.mark.parametrize("rows", [7, 500])
 def test_pages_do_not_matter(descent, store, monkeypatch, rows):
     monkeypatch.setattr(ancestry, "PAGE_ROWS", rows)
-    again = read_descent(store, read_run_world(store), drift=FINE, least=2)
+    again = read_descent(store, read_run_world(store), drift=FINE, min_beings=2)
     for name in ("ids", "parents", "clades", "generations", "living"):
         np.testing.assert_array_equal(getattr(again, name), getattr(descent, name))
     np.testing.assert_array_equal(again.clade_table.founders, descent.clade_table.founders)
@@ -193,7 +195,7 @@ def test_a_child_stays_until_it_is_further_from_the_founder_than_the_threshold()
     assert clades.parents.tolist() == [-1, 0] and clades.founders.tolist() == [5, 7]
     assert clades.place(none, ids + 3, ticks, species, near) == root
     assert clades.place(none, ids + 3, ticks, species + 1, near) == 2
-    assert apart(genome[0], far[0]) == pytest.approx(256 / (10 * GENE_RANGE))
+    assert genetic_distance(genome[0], far[0]) == pytest.approx(256 / (10 * GENE_RANGE))
 
 
 def test_founders_that_differ_are_of_one_tree_whose_root_most_of_them_have():
@@ -210,25 +212,25 @@ def test_founders_that_differ_are_of_one_tree_whose_root_most_of_them_have():
 
 def test_the_commonest_founders_need_not_have_the_lowest_ids():
     """The tree's root is the commonest genome; whoever is listed before it splits off from it all the same."""
-    gathering = Gathering(["grazer"], ["monsters"], 0.1)
+    gathering = DescentBuilder(["grazer"], ["monsters"], 0.1)
     genomes = np.zeros((4, 10), np.int8)
     genomes[0] = 100
     founders = {"id": np.arange(1, 5), "species": np.zeros(4, np.int64), "genome": genomes}
     gathering.add_founders("monsters", founders | {"y": np.zeros(4), "x": np.zeros(4)}, "grazer")
-    descent = gathering.descent(small_world(), 10, np.arange(1, 5), least=1)
+    descent = gathering.build(small_world(), 10, np.arange(1, 5), min_beings=1)
     assert descent.clade_table.parents.tolist() == [-1, 0] and descent.clade_table.founders.tolist() == [2, 1]
-    assert newick(clades_tree(descent)).startswith("(")
+    assert format_newick(make_clades_tree(descent)).startswith("(")
 
 
 def test_small_clades_count_in_what_they_split_off_from():
     parents = np.array([-1, 0, 1, 0, 3, -1])
-    assert counted_in(parents, np.array([50, 2, 3, 1, 9, 1]), 10).tolist() == [0, 0, 0, 3, 3, 5]
-    order, row_of = drawn_rows([-1, 0, 0, 1], ["b", "b", "b", "b"], {0, 1, 2})
+    assert merge_small_clades(parents, np.array([50, 2, 3, 1, 9, 1]), 10).tolist() == [0, 0, 0, 3, 3, 5]
+    order, row_of = lay_out_rows([-1, 0, 0, 1], ["b", "b", "b", "b"], {0, 1, 2})
     assert order == [0, 2, 1] and row_of.tolist() == [0, 2, 1, 2]
 
 
 def test_who_was_placed_by_hand_begins_a_line_and_circles_are_cut(store):
-    gathering = ancestry.Gathering(["grazer"], ["monsters"], FINE)
+    gathering = ancestry.DescentBuilder(["grazer"], ["monsters"], FINE)
     hand, born = identity(2, 9, 1, by_hand=True), identity(2, 5, np.array([3, 4, 5]))
     genes = np.zeros(MONSTER_GENES, np.int8)
     genes[MARKER_A] = 7
@@ -238,7 +240,7 @@ def test_who_was_placed_by_hand_begins_a_line_and_circles_are_cut(store):
     later = identity(2, 12, 3)
     circle = [(one, two, 5, *row), (two, one, 5, *row), (three, 99, 5, *row)]
     gathering.add_births([(later, hand, 12, *row), *circle])
-    found = gathering.descent(read_run_world(store), 20, np.array([later, 1 << 40]))
+    found = gathering.build(read_run_world(store), 20, np.array([later, 1 << 40]))
     assert found.ids.tolist() == [one, two, three, hand, later] and found.parents.tolist() == [-1, -1, -1, -1, 3]
     assert found.unknown_count == 1 and found.clade_table.markers.tolist() == [[7, 0, 0]]
 
@@ -248,11 +250,11 @@ def test_who_was_placed_by_hand_begins_a_line_and_circles_are_cut(store):
 
 @pytest.mark.parametrize(("most", "all_beings"), [(2000, False), (40, False), (5000, True), (100, True)])
 def test_newick_is_read_back_as_the_same_tree(descent, most, all_beings):
-    tips = sampled(descent, most, all_beings)
-    tree = beings_tree(descent, tips)
+    tips = sample_tips(descent, most, all_beings)
+    tree = make_beings_tree(descent, tips)
     whole = len(descent) if all_beings else int(descent.living.sum())
-    read = Read.of(newick(tree)).flat()
-    assert read == flat(tree) and len(tips) == min(most, whole) == sum(not below for below in tree.below)
+    read = Read.of(format_newick(tree)).flat()
+    assert read == flat(tree) and len(tips) == min(most, whole) == sum(not below for below in tree.children)
     ends = {name: tick for name, tick, below, _ in read if not below}
     for row in tips.tolist():
         name = f"{descent.species_names[descent.species[row]]} {descent.ids[row]}"
@@ -261,8 +263,8 @@ def test_newick_is_read_back_as_the_same_tree(descent, most, all_beings):
 
 
 def test_two_beings_part_where_one_of_their_lines_was_born(descent):
-    tips = sampled(descent, 60, False)
-    read = Read.of(newick(beings_tree(descent, tips))).flat()
+    tips = sample_tips(descent, 60, False)
+    read = Read.of(format_newick(make_beings_tree(descent, tips))).flat()
     node = {name: at for at, (name, _, below, _) in enumerate(read) if not below}
 
     def line(row: int) -> list[int]:
@@ -293,7 +295,7 @@ def test_two_beings_part_where_one_of_their_lines_was_born(descent):
 
 
 def test_the_tree_of_clades_has_all_of_them(descent):
-    read = Read.of(newick(clades_tree(descent))).flat()
+    read = Read.of(format_newick(make_clades_tree(descent))).flat()
     ends = {name: tick for name, tick, below, _ in read if not below}
     table = descent.clade_table
     assert ends == dict(
@@ -306,7 +308,7 @@ def test_names_and_lengths_are_written_as_newick_wants_them():
     tips = [tree.add(name, tick) for name, tick in (("a b", 9), ("it's", 7), ("plain-1.x", 5), ("under_score", 5))]
     fork = tree.add("", 4, tips[:2])
     tree.add("all", 2, [fork, *tips[2:]])
-    assert newick(tree) == "(('a b':5,'it''s':3):2,plain-1.x:3,'under_score':3)all:2;\n"
+    assert format_newick(tree) == "(('a b':5,'it''s':3):2,plain-1.x:3,'under_score':3)all:2;\n"
 
 
 # --- the command
@@ -350,6 +352,19 @@ def test_tables_trees_and_a_picture_lie_beside_where_one_works(store, descent, t
     assert f"50 of {sum(beings['living']):,} living beings" in said
     with Image.open(folder / "lineage.png") as picture:
         assert picture.size[0] > 1200 and len(set(picture.convert("RGB").getdata())) > 100
+    check_phylogeny(folder / "phylogeny.csv", beings)
+
+
+def check_phylogeny(path: Path, beings: dict) -> None:
+    """A phylogeny in the ALife data standard has the same beings, parents, births and living as the table of beings."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["id"]) for row in rows] == beings["id"]
+    parents = [json.loads(row["ancestor_list"].replace("none", "null")) for row in rows]
+    assert parents == [[parent] for parent in beings["parent_id"]] and [None] in parents
+    assert [int(row["origin_time"]) for row in rows] == beings["birth_tick"]
+    assert [row["destruction_time"] for row in rows] == ["inf" if living else "" for living in beings["living"]]
+    assert [row["taxon_label"] for row in rows] == beings["species"] and "inf" in rows[-1]["destruction_time"]
 
 
 def test_one_species_alone_and_all_that_ever_were(store, descent, tmp_path, capsys):
@@ -391,7 +406,7 @@ def test_what_lives_after_the_last_snapshot_waits(tmp_path):
 
 def test_the_picture_counts_who_lives_as_the_journal_does(store, descent):
     journal = Journal.reading(store.journal)
-    chart = charted(descent, journal)
+    chart = make_chart(descent, journal)
     last = list(journal.history.metrics())[-1]
     journal.close()
     for number, name in enumerate(descent.species_names):

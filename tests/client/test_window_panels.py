@@ -14,7 +14,7 @@ from umwelt.agents.body.genome import FIRST_OUTPUT, FIRST_RECURRENT, FIRST_WEIGH
 from umwelt.agents.body.interface import DRIVES, MEMORY, STIMULI
 from umwelt.agents.earth.brain import squash, wire
 from umwelt.agents.earth.founders import MONSTERS, monster_genome
-from umwelt.client.lineage.clades import Known
+from umwelt.client.lineage.clades import IdIndex
 from umwelt.client.window.panels import genes
 from umwelt.client.window.panels.clades import BINS, DRIFT, Clades
 from umwelt.client.window.panels.layout import Spot, places
@@ -203,7 +203,7 @@ def test_every_birth_is_in_a_bin_and_in_a_row_however_long_it_goes():
 
 
 def test_known_numbers_are_found_in_any_run():
-    found, dice = Known(), np.random.default_rng(1)
+    found, dice = IdIndex(), np.random.default_rng(1)
     ids = dice.permutation(10_000).astype(np.int64) << 20
     for first in range(0, 9000, 300):
         found.add(ids[first : first + 300], np.arange(first, first + 300))

@@ -506,7 +506,7 @@ def test_the_command_tells_what_is_proven_and_what_was_forged(store, kept, tmp_p
     against = ended(capsys, "verify", str(kept / "run"), "--against", run)
     assert against.code == 1 and against.err == f"umwelt: {run}: {expected}\n"
     wrong = ended(capsys, "verify", run, "--keys", str(tmp_path / "nowhere"))
-    assert wrong.code == 2 and wrong.err.count("\n") == 1 and "is no folder with keys" in wrong.err
+    assert wrong.code == 2 and wrong.err.count("\n") == 1 and "is not a folder with keys" in wrong.err
 
 
 def test_a_small_world_has_the_text_that_its_run_was_begun_with(store):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.client.lineage.clades import Known, clade_hue, drawn_rows
+from umwelt.client.lineage.clades import IdIndex, clade_hue, lay_out_rows
 
 DRIFT = 24
 BINS = 96
@@ -37,7 +37,7 @@ class Clades:
 
     def __init__(self) -> None:
         self.clades: list[Clade] = []
-        self.known = Known()
+        self.known = IdIndex()
         self.first_tick, self.last_tick = 0, 0
         self.bin_ticks = 8
         self._counts = np.zeros((16, BINS), np.int32)
@@ -160,7 +160,9 @@ class Clades:
             return [], np.empty(0, np.int32)
         births = np.array([clade.births for clade in self.clades])
         strongest = set(np.argsort(-births, kind="stable")[:max_count].tolist())
-        return drawn_rows([clade.parent for clade in self.clades], [clade.species for clade in self.clades], strongest)
+        return lay_out_rows(
+            [clade.parent for clade in self.clades], [clade.species for clade in self.clades], strongest
+        )
 
     def row_counts(self, order: list[int], row_of: np.ndarray) -> np.ndarray:
         """Births by row and time, `int64[row, bin]`."""

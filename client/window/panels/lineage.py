@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from imgui_bundle import ImVec2, imgui, implot
 
-from umwelt.client.lineage.clades import NO_BIRTHS, spindles
+from umwelt.client.lineage.clades import NO_BIRTHS, spindle_widths
 from umwelt.client.window.panels.clades import BINS, Clades
 from umwelt.client.window.panels.events import clade_name
 from umwelt.client.window.panels.hooks import Hooks
@@ -145,7 +145,7 @@ class Lineage:
         self._stamp = stamp
         self._family = frozenset(self._below(self.chosen) if self.chosen >= 0 else ())
         self._order, self._row_of = self.clades.rows(MAX_ROWS)
-        self._widths = spindles(self.clades.row_counts(self._order, self._row_of))
+        self._widths = spindle_widths(self.clades.row_counts(self._order, self._row_of))
         self._ticks = self.clades.first_tick + self.clades.bin_ticks * (np.arange(BINS) + 0.5)
 
     def _tree(self, session: Any) -> None:

@@ -6,7 +6,7 @@ from command_world import apply, ready
 from umwelt.agents import commands
 from umwelt.agents.commands.rate import Rate, RateRequest, compose_rate
 from umwelt.agents.earth.laws.metabolism import reactions_of
-from umwelt.agents.open_world import opened
+from umwelt.agents.open_world import open_region
 from umwelt.sandbox import audit
 from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.step import advance
@@ -14,7 +14,7 @@ from umwelt.sandbox.step import advance
 
 def test_a_rate_is_changed_in_one_region_and_given_back():
     region, world = ready()
-    other = opened(world, [region.cut(region.owned)], region.constants, 0)
+    other = open_region(world, [region.cut(region.owned)], region.constants, 0)
     before = {site: reactions_of(region, site).rate_q24.tolist() for site in ("cell", "plants", "monsters")}
     apply(region, world, compose_rate(world, "respiration", 0.25), 1)
     names = [r.name for r in world.chemistry.reactions if r.site == "monsters"]

@@ -8,7 +8,7 @@ from commands_script import cast
 
 from umwelt.agents import commands
 from umwelt.agents.commands.spawn import Spawn, SpawnRequest, compose_founder
-from umwelt.agents.open_world import tick_zero
+from umwelt.agents.open_world import generate_world
 from umwelt.sandbox.columns import identity
 from umwelt.sandbox.errors import CommandError
 from umwelt.sandbox.step import step
@@ -33,7 +33,7 @@ def test_a_spawn_appears_once_in_every_image_with_an_id_of_its_own():
 @pytest.mark.parametrize("species", ["grass", "shrub", "grazer", "hunter"])
 def test_a_founder_is_as_genesis_makes_them(species):
     world = golden(32, 32, **{f"founders.{at}.variation": 0 for at in range(5)})
-    region = tick_zero(world)
+    region = generate_world(world)
     command = compose_founder(world, species, 3, 4)
     at = [group.species for group in world.settings.founders].index(species)
     table = region.tables[command.kind]
