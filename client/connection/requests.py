@@ -221,7 +221,7 @@ def set_rate(target: Target, reaction: str, rate: float | None) -> Request[int]:
 
 def do(target: Target, *given: commands.Command) -> Request[int]:
     """Carries out several commands at one tick, as `umwelt.agents.commands` has them."""
-    return command(target, "commands", commands=[msgspec.Raw(commands.encode(one)) for one in given])
+    return command(target, commands.BATCH, commands=[msgspec.Raw(commands.encode(one)) for one in given])
 
 
 def _plain(value: Any) -> Any:
