@@ -25,9 +25,7 @@ from umwelt.client.connection.answers import (
     check_shape,
 )
 from umwelt.client.connection.pending import Reply
-from umwelt.cluster.view import queries
-from umwelt.cluster.wire import viewer_protocol
-from umwelt.cluster.wire.viewer_protocol import LIVE, Message, Welcome
+from umwelt.cluster import LIVE, ViewerMessage, Welcome, queries, viewer_protocol
 from umwelt.sandbox.errors import RunError
 
 T = TypeVar("T")
@@ -53,7 +51,7 @@ class Request(Generic[T]):
     """A message that is answered once. `name` stands in error lines."""
 
     name: str
-    compose: Callable[[str], Message]
+    compose: Callable[[str], ViewerMessage]
     """Returns the message with a ticket."""
     interpret: Callable[[Reply], T]
     """Returns the result that an answer holds."""

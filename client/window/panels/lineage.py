@@ -17,7 +17,7 @@ from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.populations import PLOT_FLAGS
 from umwelt.client.window.panels.theme import DIM, TEXT, Colour, vector
 from umwelt.client.window.panels.widgets import dim, short
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import LIVE
 
 MAX_ROWS = 28
 ASK_EVERY_S, HUES_EVERY_S = 1.0, 0.5

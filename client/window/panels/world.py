@@ -8,7 +8,7 @@ from imgui_bundle import ImVec2, icons_fontawesome_6, imgui
 from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.theme import ACCENT, BAD, GOOD, TEXT, WARN, packed, species_colour, vector
 from umwelt.client.window.panels.widgets import dim, heading, short, text_px, tile_button, told_by_world
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import LIVE
 
 SLOWEST, FASTEST = 1.0, 240.0
 SNAPSHOTS_EVERY_S = 10.0
