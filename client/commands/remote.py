@@ -12,11 +12,8 @@ from rich.text import Text
 from umwelt.client.commands.dashboard import NODE_COLUMNS, describe_node, sort_nodes
 from umwelt.client.connection.answers import Status
 from umwelt.client.connection.api import Connection, connect
-from umwelt.cluster.settings import CLUSTER_FILE
-from umwelt.cluster.settings import COORDINATOR_FILE
 from umwelt.client.connection.places import place_of
-from umwelt.cluster import COORDINATOR_FILE
-from umwelt.cluster import read_announcement
+from umwelt.cluster import COORDINATOR_FILE, read_announcement
 from umwelt.sandbox.errors import RunError
 
 ANSWER_S = 10.0

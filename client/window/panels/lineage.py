@@ -17,7 +17,6 @@ from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.populations import PLOT_FLAGS
 from umwelt.client.window.panels.theme import DIM, TEXT, Colour, vector
 from umwelt.client.window.panels.widgets import dim, short
-from umwelt.cluster import LIVE
 
 MAX_ROWS = 28
 FETCH_PERIOD_S, HUES_PERIOD_S = 1.0, 0.5
