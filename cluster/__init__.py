@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from umwelt.cluster.launch.local import check_not_running as check_not_running
     from umwelt.cluster.launch.local import nodes_for as choose_node_count
     from umwelt.cluster.node.process import NodeProcess as NodeProcess
-    from umwelt.cluster.node.process import NodeSettings as NodeSettings
+    from umwelt.cluster.settings import NodeSettings as NodeSettings
     from umwelt.cluster.process import is_alive as is_alive
     from umwelt.cluster.process import read_announcement as read_announcement
     from umwelt.cluster.ray.engine import RayEngine as RayEngine
@@ -141,7 +141,7 @@ _HOMES = {
     "RayEngine": "ray.engine:RayEngine",
     "COORDINATOR_FILE": "settings:COORDINATOR_FILE",
     "NodeProcess": "node.process:NodeProcess",
-    "NodeSettings": "node.process:NodeSettings",
+    "NodeSettings": "settings:NodeSettings",
     "is_alive": "process:is_alive",
     "read_announcement": "process:read_announcement",
     "check_species": "shard:check_species",

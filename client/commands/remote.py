@@ -127,8 +127,7 @@ def coordinator_address(address: str, keys: Path | None) -> str:
 
 def join(address: str, keys: Path | None, name: str, bind: str) -> int:
     """Runs a node of a world in this process, until Ctrl-C or until the world stops; returns the exit code."""
-    from umwelt.cluster import NodeProcess
-    from umwelt.cluster.settings import NodeSettings
+    from umwelt.cluster import NodeProcess, NodeSettings
 
     def report(line: str) -> None:
         print(line, flush=True)
