@@ -59,7 +59,8 @@ def test_every_public_module_class_and_function_says_what_it_is():
             silent.append(named(path))
         for node in module.body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                if not ast.get_docstring(node):
+                is_overload = any(getattr(one, "id", "") == "overload" for one in node.decorator_list)
+                if not ast.get_docstring(node) and not is_overload:
                     silent.append(f"{named(path)}: {node.name}")
     assert silent == []
 
