@@ -10,22 +10,20 @@ from contextlib import suppress
 from typing import Any
 
 from umwelt.client.connection.promises import Promise
-from umwelt.client.window.answers import MALFORMED, Answers
+from umwelt.client.window.answers import Answers
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.feed import Feed
 from umwelt.client.window.feed.looks import Looks
 from umwelt.client.window.feed.series import Series, Status, fits
 from umwelt.client.window.notices import Notice, Notices
 from umwelt.client.window.selection import Selected, Selection
-from umwelt.cluster.wire import viewer_protocol
-from umwelt.cluster.wire.keys import KEEPER, WORLD
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import KEEPER, LIVE, viewer_protocol
+from umwelt.cluster import WORLD_ROLE as WORLD
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Torus
 
 NEAR_BYTES_PER_S, FAR_BYTES_PER_S = 2.8e6, 0.95e6
 """The most that the window asks the gateway to send, in bytes a second: near by, and when it shows densities only."""
-MISSHAPEN = MALFORMED
 STALE_S = 2.5
 """The connection counts as lost when the gateway has sent nothing for this many seconds."""
 

@@ -18,6 +18,7 @@ from together import TCP, Together
 from umwelt.agents.world_file import read_world
 from umwelt.cluster.process import resident_bytes
 from umwelt.cluster.wire.loopback import Faults
+from umwelt.cluster.wire.messages import checksum
 from umwelt.cluster.wire.protocol import (
     Assignment,
     Failure,
@@ -47,7 +48,6 @@ from umwelt.cluster.wire.protocol import (
     SubmitCommands,
     TickRecord,
     Welcome,
-    _checksum,
     decode,
     encode,
 )
@@ -61,7 +61,7 @@ MAX_GROWTH_BYTES = 512 * MESSAGES
 
 def sealed(header: bytes, raw: list[bytes] | None = None) -> list[bytes]:
     """Frames whose checksum is right, whatever they say."""
-    return [_checksum(header, raw or []) + header, *(raw or [])]
+    return [checksum(header, raw or []) + header, *(raw or [])]
 
 
 def flipped(frames: list[bytes], chance: Random) -> list[bytes]:
