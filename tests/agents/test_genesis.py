@@ -138,7 +138,9 @@ def test_genes_of_founders_vary_with_the_odds_that_the_world_file_gives(variatio
     count = 2000
     world = world_with(f'species = "grass"\ncount = {count}\nvariation = {variation}')
     genomes = generate_world(world).tables["plants"]["genome"].astype(np.int64)
-    given_genome = generate_world(world_with('species = "grass"\ncount = 1')).tables["plants"]["genome"][0].astype(np.int64)
+    given_genome = (
+        generate_world(world_with('species = "grass"\ncount = 1')).tables["plants"]["genome"][0].astype(np.int64)
+    )
     middle = np.abs(given_genome) < 90  # steps from here are never cut off at the end of the range
     changed = genomes[:, middle] != given_genome[middle]
     if not variation:
