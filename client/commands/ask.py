@@ -18,8 +18,7 @@ from rich.text import Text
 from umwelt.client.commands.remote import connect_to
 from umwelt.client.connection.answers import Census, Heatmap, Lineage, Nearest
 from umwelt.client.connection.workflows import ORGANS_SUFFIX, QUERIES
-from umwelt.cluster.tasks.registry import Task
-from umwelt.cluster.tasks.workflow import WITHIN_S
+from umwelt.cluster import WORKFLOW_WITHIN_S, Task
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.text import one_line
 
@@ -40,7 +39,7 @@ def ask_world(
     values, named = read_arguments(given)
     program = None
     if workflow is not None:
-        from umwelt.cluster.tasks.hocl_workflow import read_workflow
+        from umwelt.cluster import read_workflow
 
         program = read_workflow(str(workflow))
         if values or named:
@@ -48,9 +47,9 @@ def ask_world(
     with connect_to(address, keys) as world:
         answer: Any
         if program is not None:
-            from umwelt.cluster.tasks.hocl_workflow import run_program
+            from umwelt.cluster import run_chemical_workflow
 
-            answer = world.workflow(run_program, program, within_s=within_s or WITHIN_S)
+            answer = world.workflow(run_chemical_workflow, program, within_s=within_s or WORKFLOW_WITHIN_S)
         elif what in QUERIES:
             bound = Task(what, QUERIES[what]).bind(values, named)
             answer = world.workflow(QUERIES[what], *bound.args, within_s=within_s or QUERY_S, **bound.kwargs)

@@ -11,9 +11,7 @@ from rich.table import Table
 from umwelt.agents.measures.cycles import Cycle, Turnover
 from umwelt.client.commands.running import compile_laws, show_spinner
 from umwelt.client.commands.verify import EXIT_DIFFERENT, show_replay
-from umwelt.cluster.run.audit import ClosureResult, CycleResult, check_closure, measure_cycles
-from umwelt.cluster.run.remote_store import open_store
-from umwelt.cluster.run.replay import read_run_world
+from umwelt.cluster import ClosureResult, CycleResult, check_closure, measure_cycles, open_store, read_run_world
 from umwelt.sandbox.chemistry import CHARGE
 from umwelt.sandbox.kernel import cached
 

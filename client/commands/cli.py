@@ -99,7 +99,7 @@ def launch(
     world_file = read_world(world, overrides)
     from umwelt.client.commands.running import StopRequest, prepare, run_world, show_spinner
     from umwelt.client.commands.window_process import check_window
-    from umwelt.cluster.launch.local import Plan, begin_run
+    from umwelt.cluster import Plan, begin_run
 
     check_window(window)
     plan = Plan(nodes, bind, str(keys or ""), ticks_per_exchange, ticks, check)
@@ -127,10 +127,7 @@ def resume(
     """Continue a run from its newest complete snapshot."""
     from umwelt.client.commands.running import StopRequest, prepare, run_world, show_spinner
     from umwelt.client.commands.window_process import check_window
-    from umwelt.cluster.coordinator.storage import newest_good
-    from umwelt.cluster.launch.local import Plan, check_not_running
-    from umwelt.cluster.run.remote_store import open_store
-    from umwelt.cluster.run.replay import read_run_world
+    from umwelt.cluster import Plan, check_not_running, find_newest_good, open_store, read_run_world
 
     check_window(window)
     with StopRequest.listen() as stop_request:
@@ -138,7 +135,7 @@ def resume(
         with show_spinner(f"reading {run}"):
             check_not_running(store)
             world_file = read_run_world(store)
-            newest, _, skipped = newest_good(store, world_file)
+            newest, _, skipped = find_newest_good(store, world_file)
         for line in skipped:
             print(line, file=sys.stderr)
         last_tick = None if ticks is None else newest.tick + ticks
@@ -310,7 +307,7 @@ def keys(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the keys.")],
 ) -> None:
     """Make the keys of a world that is open to other machines. Only holders of a key can connect to it."""
-    from umwelt.cluster.wire.keys import make_keys
+    from umwelt.cluster import make_keys
 
     for path in make_keys(folder):
         print(path)
@@ -335,9 +332,11 @@ def verify(
     json: Json = False,
 ) -> None:
     """Check a run's hash chain, then replay its whole history and compare every digest. Exit code 1: they differ."""
-    from umwelt.client.commands.verify import compare_runs, verify_run
+    from umwelt.client.commands.verify import show_comparison, show_verification
 
-    sys.exit(verify_run(run, nodes, keys, json) if against is None else compare_runs(run, against, keys, json))
+    sys.exit(
+        show_verification(run, nodes, keys, json) if against is None else show_comparison(run, against, keys, json)
+    )
 
 
 @app.command(rich_help_panel=RUNS)
@@ -368,7 +367,7 @@ def fork(
 ) -> None:
     """Make a new run that shares a run's history up to a tick."""
     from umwelt.client.commands.running import show_spinner
-    from umwelt.cluster.run.replay import fork as fork_run
+    from umwelt.cluster import fork_run
 
     with show_spinner(f"replaying {run} up to tick {tick:,}"):
         folder = fork_run(run, tick, to)

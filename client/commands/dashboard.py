@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.run.journal import Metrics
+from umwelt.cluster import Metrics
 
 FRAMES_PER_S = 5
 LINE_EVERY_S = 5.0

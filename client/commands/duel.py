@@ -29,7 +29,7 @@ from umwelt.client.experiments.duel import (
     sign_test_chance,
     summarize_side,
 )
-from umwelt.cluster.run.store import replace_file, report_disk_errors
+from umwelt.cluster import replace_file, report_disk_errors
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import cached
 from umwelt.sandbox.region import Region

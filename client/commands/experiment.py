@@ -25,9 +25,7 @@ from umwelt.client.experiments.outcomes import Finding, Run, analyse, analyse_ac
 from umwelt.client.experiments.plan import Experiment, Trial, bundled_experiments, read_experiment
 from umwelt.client.experiments.plots import draw_page
 from umwelt.client.experiments.trial import Result, all_runs, make_job
-from umwelt.cluster.ray.pool import ray_worker_pool
-from umwelt.cluster.run.store import replace_file, report_disk_errors
-from umwelt.cluster.tasks.pool import WorkerPool, choose_process_count
+from umwelt.cluster import WorkerPool, choose_process_count, ray_worker_pool, replace_file, report_disk_errors
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import cached
 

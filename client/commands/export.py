@@ -6,9 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from umwelt.cluster.run.journal import Journal, damaged
-from umwelt.cluster.run.remote_store import open_store
-from umwelt.cluster.run.store import replace_file, report_disk_errors
+from umwelt.cluster import Journal, journal_error, open_store, replace_file, report_disk_errors
 
 BATCH_ROWS = 100_000
 
@@ -84,7 +82,7 @@ def _write_rows(path: Path, columns: list[tuple[str, Any]], rows: Iterable[tuple
             try:
                 arrays = [pa.array(values, column.type) for values, column in by_column]
             except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-                raise damaged(source, error) from None
+                raise journal_error(source, error) from None
             out.write_table(pa.Table.from_arrays(arrays, schema=schema))
             count += len(batch)
     return count

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -13,59 +12,17 @@ from rich.text import Text
 from umwelt.client.commands.dashboard import NODE_COLUMNS, describe_node, sort_nodes
 from umwelt.client.connection.answers import Status
 from umwelt.client.connection.api import Connection, connect
-from umwelt.cluster.coordinator.process import COORDINATOR_FILE
-from umwelt.cluster.launch.local import CLUSTER
-from umwelt.cluster.process import is_alive, read_announcement
-from umwelt.cluster.run.store import RUNS, WORLD
-from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
+from umwelt.client.connection.places import place_of
+from umwelt.cluster import COORDINATOR_FILE, read_announcement
 from umwelt.sandbox.errors import RunError
 
 ANSWER_S = 10.0
-START_S = 20.0
-"""How long a run that is being started is waited for."""
 SAVE_S = 120.0
 """How long saving the world, or removing a node, may take."""
 POLL_S = 0.1
 MAX_EVENTS_SHOWN = 5
 DISCARD_PORT = 9
 """Any port will do to learn the route to a host; nothing is sent."""
-
-
-def running_runs() -> list[Path]:
-    """Returns the runs under `runs/` that are running on this machine."""
-    folders = sorted(RUNS.iterdir()) if RUNS.is_dir() else []
-    return [folder for folder in folders if _is_running(folder)]
-
-
-def _is_running(folder: Path) -> bool:
-    """Whether a run's coordinator, or the process that starts it, runs on this machine."""
-    return any(is_alive((read_announcement(folder / name) or {}).get("pid")) for name in (CLUSTER, COORDINATOR_FILE))
-
-
-def place_of(address: str | None) -> str | Path:
-    """Returns where to connect: the address of a gateway, a run's folder, or without one the only run there is.
-
-    Waits for a run that is just being started. Raises RunError if there is no such running world.
-    """
-    if address is not None and "://" in address:
-        return address
-    if address is None:
-        running = running_runs()
-        if not running:
-            raise RunError(f"no world is running under {RUNS}/ here: give a run's folder, or tcp://HOST:PORT")
-        if len(running) > 1:
-            raise RunError(f"{len(running)} worlds are running: say which one: {', '.join(map(str, running))}")
-        folder = running[0]
-    else:
-        folder = Path(address)
-    end_s = time.monotonic() + START_S
-    while _is_running(folder) and read_announcement(folder / GATEWAY_FILE) is None and time.monotonic() < end_s:
-        time.sleep(POLL_S)
-    if read_announcement(folder / GATEWAY_FILE) is None or not _is_running(folder):
-        is_run = (folder / WORLD).is_file()
-        fix = f"start it with: umwelt resume {folder}" if is_run else "give a run's folder, or tcp://HOST:PORT"
-        raise RunError(f"{folder}: no world is running there: {fix}")
-    return folder
 
 
 @contextmanager
@@ -170,57 +127,16 @@ def coordinator_address(address: str, keys: Path | None) -> str:
 
 def join(address: str, keys: Path | None, name: str, bind: str) -> int:
     """Runs a node of a world in this process, until Ctrl-C or until the world stops; returns the exit code."""
-    from umwelt.cluster.node.process import NodeProcess, NodeSettings
-
-    class ReportingNode(NodeProcess):
-        """A node that prints what happens to it."""
-
-        reported: tuple[int, bool] = (-1, False)
-
-        def _prepare(self, welcome: Any) -> Any:
-            report(f"{welcome.world_name}: reading the world and compiling its laws")
-            prepared = super()._prepare(welcome)
-            report("ready; waiting for a part of the world")
-            return prepared
-
-        def report_changes(self) -> None:
-            """Prints a line if the node was given cells, or lost them."""
-            held = self.machine.holding
-            state = (held.assign.epoch, held.loaded) if held is not None else (-1, False)
-            if state == self.reported:
-                return
-            before, self.reported = self.reported, state
-            if held is None:
-                report("its cells were given to other nodes")
-            elif held.loaded:
-                member = held.assign.members[held.assign.which]
-                y, x, height, width = member.rectangle
-                others = len(held.assign.members) - 1
-                report(
-                    f"{member.name}: holds {width} × {height} cells at {x},{y} since tick {held.assign.tick:,}, "
-                    f"beside {others} other{'s' if others != 1 else ''}"
-                )
-            elif before[0] != state[0]:
-                report(f"loading its part from the snapshot of tick {held.assign.tick:,}")
+    from umwelt.cluster import NodeProcess, NodeSettings
 
     def report(line: str) -> None:
         print(line, flush=True)
 
     coordinator = coordinator_address(address, keys)
     settings = NodeSettings(coordinator, bind or _bind_beside(coordinator), name, str(keys or ""), follow_parent=False)
-    process = ReportingNode(settings)
-    turn = process.host.turn
-
-    def turn_and_report(wait_s: float) -> None:
-        turn(wait_s)
-        process.report_changes()
-
-    process.host.turn = turn_and_report  # type: ignore[method-assign, assignment]
+    process = NodeProcess(settings, report)
     report(f"asking {coordinator.partition('#')[0]} to join; Ctrl-C leaves the world in order")
-    code = process.live()
-    if process.host.ended is not None and not process.host.ended.line:
-        report("left; the world runs on without this node, or has stopped")
-    return code
+    return process.run()
 
 
 def _bind_beside(coordinator: str) -> str:

@@ -17,10 +17,7 @@ from umwelt.agents.open_world import try_small_world
 from umwelt.agents.world_file import WorldFile
 from umwelt.client.commands.dashboard import Dashboard, StatusLines, colour_parts, species_tints
 from umwelt.client.commands.window_process import WindowProcess, open_window
-from umwelt.cluster.launch.local import Engine, Plan, nodes_for
-from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.run.store import Store
-from umwelt.cluster.shard import check_species
+from umwelt.cluster import Engine, Journal, Metrics, Plan, Store, check_species, choose_node_count
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import cached, kernels
@@ -76,7 +73,7 @@ def make_engine(kind: str, store: Store, plan: Plan) -> Engine:
     """Returns the engine that starts a run's processes: on this machine ("local"), or by Ray."""
     if kind == "local":
         return Engine(store, plan)
-    from umwelt.cluster.ray.engine import RayEngine
+    from umwelt.cluster import RayEngine
 
     return RayEngine(store, plan)
 
@@ -86,7 +83,7 @@ def prepare(world: WorldFile, plan: Plan, kind: str = "local") -> None:
 
     The processes that run the world then only load the kernels that were compiled here.
     """
-    nodes_for(world, plan)
+    choose_node_count(world, plan)
     if kind not in ("local", "ray"):
         raise RunError(f"--engine {kind}: choose local or ray")
     if kind == "ray" and find_spec("ray") is None:

@@ -10,9 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from umwelt.cluster.run.replay import verify
-from umwelt.cluster.run.verify import compare
-from umwelt.cluster.wire.keys import load_chain_public
+from umwelt.cluster import compare_runs, load_chain_public, verify_run
 
 EXIT_DIFFERENT = 1
 """Exit code where nothing went wrong, but the result is not what it should be."""
@@ -35,11 +33,11 @@ def show_replay(text: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda tick, last: progress.update(task, completed=tick, total=last)
 
 
-def verify_run(run: Path, nodes: int, keys: Path | None, as_json: bool) -> int:
+def show_verification(run: Path, nodes: int, keys: Path | None, as_json: bool) -> int:
     """Verifies a run with a progress bar, prints the result, and returns the exit code."""
     public = load_chain_public(keys) if keys is not None else None
     with show_replay(f"verifying {run}") as show:
-        result = verify(run, nodes, show, public)
+        result = verify_run(run, nodes, show, public)
     is_same = result.first_difference is None
     if as_json:
         print(json.dumps({"same": is_same, "nodes": nodes, "run": str(run), **asdict(result)}))
@@ -56,9 +54,9 @@ def verify_run(run: Path, nodes: int, keys: Path | None, as_json: bool) -> int:
     return EXIT_DIFFERENT
 
 
-def compare_runs(run: Path, other: Path, keys: Path | None, as_json: bool) -> int:
+def show_comparison(run: Path, other: Path, keys: Path | None, as_json: bool) -> int:
     """Prints which part of their history two runs share, and returns the exit code: 0 if they share anything."""
-    comparison, line = compare(run, other, load_chain_public(keys) if keys is not None else None)
+    comparison, line = compare_runs(run, other, load_chain_public(keys) if keys is not None else None)
     shares_nothing = comparison.relation in ("nothing", "forged")
     if as_json:
         print(json.dumps({"run": str(run), "against": str(other), "line": line, **asdict(comparison)}))

@@ -9,8 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from umwelt.client.window.app import has_display
-from umwelt.cluster.process import read_announcement
-from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
+from umwelt.cluster import GATEWAY_FILE, read_announcement
 from umwelt.sandbox.errors import UmweltError
 
 CLOSE_S = 3.0

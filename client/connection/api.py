@@ -33,9 +33,7 @@ from umwelt.client.connection.connection import GatewayLink
 from umwelt.client.connection.requests import Request, Target
 from umwelt.client.connection.views import View, Watcher
 from umwelt.client.connection.workflows import WorldFlow, run_world_workflow
-from umwelt.cluster.tasks.workflow import MAX_TASKS, WITHIN_S
-from umwelt.cluster.wire.keys import Keys, best_role
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import LIVE, MAX_WORKFLOW_TASKS, WORKFLOW_WITHIN_S, Keys, best_role
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import Torus
 
@@ -205,8 +203,8 @@ class AsyncPlace(Place):
         self,
         function: Callable[..., Awaitable[T]],
         *arguments: Any,
-        max_tasks: int = MAX_TASKS,
-        within_s: float = WITHIN_S,
+        max_tasks: int = MAX_WORKFLOW_TASKS,
+        within_s: float = WORKFLOW_WITHIN_S,
         **named: Any,
     ) -> T:
         """Awaits a workflow; see `Connection.workflow`."""
@@ -371,8 +369,8 @@ class WaitingPlace(Place):
         self,
         function: Callable[..., Awaitable[T]],
         *arguments: Any,
-        max_tasks: int = MAX_TASKS,
-        within_s: float = WITHIN_S,
+        max_tasks: int = MAX_WORKFLOW_TASKS,
+        within_s: float = WORKFLOW_WITHIN_S,
         **named: Any,
     ) -> T:
         """Runs a workflow to its end: a coroutine function, which is given a `WorldFlow` and then these arguments.

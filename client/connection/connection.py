@@ -19,12 +19,18 @@ from umwelt.agents.world_file import MAX_CELLS, MAX_SIDE_CELLS
 from umwelt.client.connection.pending import NEVER_S, PendingRequests, Reply
 from umwelt.client.connection.rate_limit import CreditLimit
 from umwelt.client.connection.subscriptions import Subscriptions
-from umwelt.cluster.process import read_announcement
-from umwelt.cluster.view.tiles import LEVELS, Topic
-from umwelt.cluster.wire import viewer_protocol
-from umwelt.cluster.wire.keys import KEEPER, Keys
-from umwelt.cluster.wire.transport import Limits, ZmqTransport, check_address
-from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
+from umwelt.cluster import (
+    GATEWAY_FILE,
+    KEEPER,
+    LEVELS,
+    Keys,
+    Topic,
+    TransportLimits,
+    ZmqTransport,
+    check_address,
+    read_announcement,
+    viewer_protocol,
+)
 from umwelt.sandbox.errors import RunError
 
 TURN_S = 0.02
@@ -36,7 +42,7 @@ MAX_MESSAGES_A_TURN = 256
 MAX_LAYERS = 256
 MAX_BYTES_PER_S = 1e15
 PLACE_COLUMNS = ["id", "y", "x"]
-LIMITS = Limits(message_bytes=64 << 20, queued=1000)
+LIMITS = TransportLimits(message_bytes=64 << 20, queued=1000)
 
 
 class GatewayLink:

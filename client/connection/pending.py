@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from umwelt.cluster.wire import viewer_protocol
+from umwelt.cluster import viewer_protocol
 from umwelt.sandbox.errors import RunError, UmweltError, error_for
 
 RESEND_S = 1.0

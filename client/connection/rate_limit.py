@@ -6,7 +6,7 @@ and a tile that is still to come counts as large as most have been lately. What 
 is granted until it is paid. On average the limit holds, whatever sizes tiles have.
 """
 
-from umwelt.cluster.token_bucket import TokenBucket
+from umwelt.cluster import TokenBucket
 
 CREDIT = 128
 """Tiles under way at once, at most."""

@@ -25,9 +25,7 @@ from umwelt.client.connection.answers import (
     check_shape,
 )
 from umwelt.client.connection.pending import Reply
-from umwelt.cluster.view import queries
-from umwelt.cluster.wire import viewer_protocol
-from umwelt.cluster.wire.viewer_protocol import LIVE, Message, Welcome
+from umwelt.cluster import LIVE, ViewerMessage, Welcome, queries, viewer_protocol
 from umwelt.sandbox.errors import RunError
 
 T = TypeVar("T")
@@ -53,7 +51,7 @@ class Request(Generic[T]):
     """A message that is answered once. `name` stands in error lines."""
 
     name: str
-    compose: Callable[[str], Message]
+    compose: Callable[[str], ViewerMessage]
     """Returns the message with a ticket."""
     interpret: Callable[[Reply], T]
     """Returns the result that an answer holds."""
@@ -221,7 +219,7 @@ def set_rate(target: Target, reaction: str, rate: float | None) -> Request[int]:
 
 def do(target: Target, *given: commands.Command) -> Request[int]:
     """Carries out several commands at one tick, as `umwelt.agents.commands` has them."""
-    return command(target, "commands", commands=[msgspec.Raw(commands.encode(one)) for one in given])
+    return command(target, commands.BATCH, commands=[msgspec.Raw(commands.encode(one)) for one in given])
 
 
 def _plain(value: Any) -> Any:

@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from umwelt.client.connection.rate_limit import CreditLimit
-from umwelt.cluster.view.tiles import Topic
-from umwelt.cluster.wire import viewer_protocol
+from umwelt.cluster import Topic, viewer_protocol
 from umwelt.sandbox.errors import RunError
 
 FIRST_SETTLE_FACTOR = 20

@@ -9,11 +9,11 @@ import numpy as np
 
 from umwelt.client.connection.answers import Cells
 from umwelt.client.connection.connection import GatewayLink
-from umwelt.cluster.view.tiles import (
+from umwelt.cluster import (
     BEINGS,
     Piece,
     Topic,
-    decode,
+    decode_tile,
     join_beings,
     join_counts,
     join_field,
@@ -134,7 +134,7 @@ def _decode(frames: Sequence[bytes], torus: Torus) -> list[Piece]:
     pieces = []
     for frame in frames:
         with suppress(ValueError):  # a malformed piece leaves its cells empty
-            pieces.append(decode(frame, torus))
+            pieces.append(decode_tile(frame, torus))
     return pieces
 
 

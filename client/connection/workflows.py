@@ -24,10 +24,7 @@ from umwelt.client.connection.answers import (
     check_shape,
 )
 from umwelt.client.connection.connection import GatewayLink
-from umwelt.cluster.tasks.workflow import Flow, run_workflow
-from umwelt.cluster.view.queries import MAX_TASK_ROWS, Patch, Select
-from umwelt.cluster.wire import viewer_protocol
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import LIVE, MAX_TASK_ROWS, Flow, Patch, Select, run_workflow, viewer_protocol
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.text import one_of
 from umwelt.sandbox.units import SUBCELL

@@ -23,11 +23,7 @@ from umwelt.agents.measures.census import mean_of
 from umwelt.agents.open_world import begin, generate_world
 from umwelt.agents.world_file import WorldFile, parse_world, set_value, to_toml
 from umwelt.client.experiments.schema import GardenStage
-from umwelt.cluster.run.remote_store import open_store
-from umwelt.cluster.run.replay import find_last_tick, restore_region
-from umwelt.cluster.tasks.pool import WorkerPool, choose_process_count
-from umwelt.cluster.tasks.registry import task
-from umwelt.cluster.tasks.workflow import Flow
+from umwelt.cluster import Flow, WorkerPool, choose_process_count, find_last_tick, open_store, restore_region, task
 from umwelt.sandbox.dice import purpose
 from umwelt.sandbox.errors import RunError, WorldFileError
 from umwelt.sandbox.region import Region

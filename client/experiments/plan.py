@@ -21,7 +21,7 @@ from umwelt.client.experiments.across_runs import ACROSS
 from umwelt.client.experiments.analyses import ANALYSES
 from umwelt.client.experiments.duel import make_garden_world
 from umwelt.client.experiments.schema import DuelStage, ExperimentFile, GardenStage, Values
-from umwelt.cluster.wire.protocol import ScheduledCommand
+from umwelt.cluster import ScheduledCommand
 from umwelt.sandbox import audit
 from umwelt.sandbox.dice import draw, purpose
 from umwelt.sandbox.errors import UmweltError, WorldFileError

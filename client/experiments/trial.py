@@ -27,11 +27,7 @@ from umwelt.client.experiments.duel import (
 )
 from umwelt.client.experiments.plan import Trial
 from umwelt.client.experiments.schema import DuelStage, GardenStage
-from umwelt.cluster.run.replay import Replay
-from umwelt.cluster.run.store import replace_file, report_disk_errors
-from umwelt.cluster.tasks.registry import task
-from umwelt.cluster.tasks.workflow import Flow
-from umwelt.cluster.wire.protocol import ScheduledCommand
+from umwelt.cluster import Flow, Replay, ScheduledCommand, replace_file, report_disk_errors, task
 from umwelt.sandbox import audit, snapshot
 from umwelt.sandbox.errors import SnapshotError
 from umwelt.sandbox.region import Region

@@ -24,8 +24,7 @@ from umwelt.client.lineage.clades import (
     genetic_distance,
     merge_small_clades,
 )
-from umwelt.cluster.run.journal import Journal, damaged
-from umwelt.cluster.run.store import Entry, Store
+from umwelt.cluster import Journal, SnapshotEntry, Store, journal_error
 from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, TICK_BITS
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import Piece
@@ -120,7 +119,7 @@ def read_descent(
         one_of(species, names, "--species")
     newest, _ = store.newest(layout)
     builder = DescentBuilder(names, tables, drift)
-    for table, beings in _beings_by_table(store.load(Entry(0, True), layout).pieces, tables):
+    for table, beings in _beings_by_table(store.load(SnapshotEntry(0, True), layout).pieces, tables):
         builder.add_founders(table, beings, species)
     last_tick = newest.manifest.tick
     journal = Journal.reading(store.journal)
@@ -130,7 +129,7 @@ def read_descent(
             try:
                 builder.add_births(rows)
             except (ValueError, TypeError, OverflowError) as error:
-                raise damaged(journal.path, error) from None
+                raise journal_error(journal.path, error) from None
             count += len(rows)
             on_progress(count, max(count, total))
     finally:

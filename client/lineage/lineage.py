@@ -14,9 +14,7 @@ from umwelt.agents.earth.terrain import draws
 from umwelt.client.lineage.ancestry import NO_MARKER, CladeTable, Descent, OnProgress, read_descent
 from umwelt.client.lineage.newick import Lines, Tree, find_lines, format_newick, make_time_tree
 from umwelt.client.lineage.picture import draw_lineage
-from umwelt.cluster.run.remote_store import open_store
-from umwelt.cluster.run.replay import read_run_world
-from umwelt.cluster.run.store import replace_file, report_disk_errors
+from umwelt.cluster import open_store, read_run_world, replace_file, report_disk_errors
 from umwelt.sandbox.dice import purpose
 
 SAMPLE = purpose("lineage.sample")

@@ -12,8 +12,7 @@ import numpy as np
 from umwelt.client.lineage.ancestry import Descent
 from umwelt.client.lineage.clades import lay_out_rows, spindle_widths
 from umwelt.client.pictures.scene import GOLDEN, hsv, species_hue
-from umwelt.cluster.run.journal import Journal, Metrics
-from umwelt.cluster.run.store import Store
+from umwelt.cluster import Journal, Metrics, Store
 from umwelt.sandbox.columns import Schema
 
 BINS = 240

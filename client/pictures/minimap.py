@@ -11,7 +11,7 @@ import numpy as np
 from umwelt.agents.world_file import WorldFile
 from umwelt.client.connection.api import View, connect
 from umwelt.client.pictures.scene import DETRITUS_MUCH_COUNT, WATER_DEEP_COUNT, Crowd, crowded, ground_colour
-from umwelt.cluster.view.tiles import BIN_CELLS
+from umwelt.cluster import BIN_CELLS
 from umwelt.sandbox.errors import UmweltError
 
 GROUND = ("water", "elevation", "detritus")

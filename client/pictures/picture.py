@@ -10,10 +10,7 @@ import numpy as np
 from umwelt.agents.world_file import parse_world
 from umwelt.client.pictures import bodies
 from umwelt.client.pictures.scene import Beings, Scene, ground_colour, rgb, scattered, scene_of
-from umwelt.cluster.run.journal import Journal
-from umwelt.cluster.run.remote_store import open_store
-from umwelt.cluster.run.replay import restore_region
-from umwelt.cluster.run.store import WORLD, replace_file
+from umwelt.cluster import WORLD_FILE, Journal, open_store, replace_file, restore_region
 from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.region import Region
 
@@ -46,7 +43,7 @@ def draw_run(
     if zoom is not None and not MIN_ZOOM <= zoom <= MAX_ZOOM:
         raise UmweltError(f"--zoom {zoom}: use {MIN_ZOOM:g} to {MAX_ZOOM:g} pixels a cell")
     store = open_store(folder)
-    world = parse_world(store.world_text(), str(store.folder / WORLD), store.folder.name).common
+    world = parse_world(store.world_text(), str(store.folder / WORLD_FILE), store.folder.name).common
     if at is not None and not (0 <= at[0] < world.width and 0 <= at[1] < world.height):
         raise UmweltError(
             f"--at {at[0]},{at[1]}: the world is {world.width} x {world.height} cells: "

@@ -12,7 +12,7 @@ from umwelt.client.window.navigation import Navigation
 from umwelt.client.window.panels.dock import Dock
 from umwelt.client.window.session import Session
 from umwelt.client.window.timeline import Timeline
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import LIVE
 
 WHILE_INHABITING = frozenset({"inhabit", "cancel", "panels", "screenshot", "record"})
 """Actions whose keys keep their meaning while a being is inhabited; all other keys steer it."""

@@ -127,8 +127,8 @@ def open_session(place: str | Path | None, keys: Path | None, demo: bool, sight:
 
         world = Demo()
     else:
-        from umwelt.client.commands.remote import place_of
         from umwelt.client.connection.api import open_link
+        from umwelt.client.connection.places import place_of
 
         core = open_link(place_of(None if place is None else str(place)), keys, NEAR_BYTES_PER_S)
         world = PromisedConnection(core, ANSWER_S)

@@ -17,9 +17,8 @@ from umwelt.client.window.feed.looks import Looks
 from umwelt.client.window.feed.series import Series, Status, fits
 from umwelt.client.window.notices import Notice, Notices
 from umwelt.client.window.selection import Selected, Selection
-from umwelt.cluster.wire import viewer_protocol
-from umwelt.cluster.wire.keys import KEEPER, WORLD
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import KEEPER, LIVE, viewer_protocol
+from umwelt.cluster import WORLD_ROLE as WORLD
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Torus
 

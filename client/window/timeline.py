@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from umwelt.client.window.input.fork_dialog import fork_run
 from umwelt.client.window.session import Session
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import LIVE
 from umwelt.sandbox.errors import UmweltError
 
 LIST_PERIOD_S = 5.0

@@ -22,7 +22,7 @@ from umwelt.client.window.panels.toolbar import Toolbar
 from umwelt.client.window.pointer import Pointer
 from umwelt.client.window.session import Session
 from umwelt.client.window.timeline import Timeline
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import LIVE
 
 FRAMES_PER_S = 60
 MAX_FRAME_S = 0.25

@@ -12,10 +12,10 @@ from umwelt.cluster.gateway.task_scheduler import TaskScheduler
 from umwelt.cluster.gateway.viewer_session import MAX_OPEN_QUERIES, MAX_TICKET, ViewerSession
 from umwelt.cluster.tasks.registry import (
     FOR_SPECTATORS,
-    LOCAL_ONLY,
     MAX_ARGUMENT_BYTES,
     MAX_WITHIN_S,
     WITHIN_S,
+    local_tasks,
 )
 from umwelt.cluster.view import queries
 from umwelt.cluster.wire.protocol import QueryAnswer
@@ -51,9 +51,9 @@ class TaskRequests:
         self._is_resting = resting
         self.scheduler.turn(now_s)
 
-    def take(self, sight: QueryAnswer, raw: list[bytes], sender: bytes) -> bool:
+    def take(self, message: QueryAnswer, raw: list[bytes], sender: bytes) -> bool:
         """Takes the answer of a node; returns whether it concerned a task of the scheduler."""
-        return self.scheduler.take(sight, raw, sender)
+        return self.scheduler.take(message, raw, sender)
 
     def begin_all(self, session: ViewerSession, tasks: Sequence[Task], now_s: float) -> int:
         """Starts tasks, each ticket once; an error becomes its answer. Returns how many tickets are malformed."""
@@ -86,7 +86,7 @@ class TaskRequests:
         if task.name not in FOR_SPECTATORS and not session.is_keeper:
             allowed = ", ".join(FOR_SPECTATORS)
             raise RunError(f"{name}: a {session.role} may ask for {allowed} only: connect with a keeper's key")
-        if task.name in LOCAL_ONLY:
+        if task.name in local_tasks():
             raise RunError(f"{name}: does not run on a remote world: use umwelt {task.name.partition('.')[0]}")
         if not 0 < within_s <= MAX_WITHIN_S:  # excludes nan
             raise RunError(f"{name}: within {task.within_s:g} s: give up to {MAX_WITHIN_S:g} s")

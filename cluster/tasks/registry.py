@@ -30,6 +30,9 @@ from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.text import load_object, one_line
 
 GROUP = "umwelt.tasks"
+LOCAL_GROUP = "umwelt.local_tasks"
+"""Entry points of tasks that read world files and write folders named in their arguments: for workers of this machine
+(`pool.py`) only. A gateway refuses them by their names, without importing them."""
 BUILTIN = {
     "spin": "umwelt.cluster.tasks.builtin:spin",
     "arithmetic": "umwelt.cluster.tasks.builtin:arithmetic",
@@ -38,12 +41,8 @@ BUILTIN = {
     "heatmap": "umwelt.cluster.tasks.builtin:heatmap",
     "nearest": "umwelt.cluster.tasks.builtin:nearest",
     "living": "umwelt.cluster.tasks.builtin:living",
-    "experiment.run": "umwelt.client.experiments.trial:run_job",
-    "duel.run": "umwelt.client.experiments.duel:duel_job",
 }
 """The tasks that come with Umwelt, and where their functions are."""
-LOCAL_ONLY = ("experiment.run", "duel.run")
-"""Tasks that read world files and write folders named in their arguments: a gateway refuses them."""
 FOR_SPECTATORS = ("census", "heatmap", "living", "nearest")
 """Tasks that viewers without a keeper's key may ask for."""
 WITHIN_S, MAX_WITHIN_S = 10.0, 600.0
@@ -139,7 +138,13 @@ class Task:
 @cache
 def known_tasks() -> dict[str, str]:
     """Returns the names of all installed tasks, and where their functions are. Built-in names cannot be replaced."""
-    return {one.name: one.value for one in metadata.entry_points(group=GROUP)} | BUILTIN
+    return {one.name: one.value for one in metadata.entry_points(group=GROUP)} | local_tasks() | BUILTIN
+
+
+@cache
+def local_tasks() -> dict[str, str]:
+    """Returns the names of the tasks that no gateway accepts, and where their functions are."""
+    return {one.name: one.value for one in metadata.entry_points(group=LOCAL_GROUP)}
 
 
 def find_task(name: str) -> Task:
@@ -149,10 +154,10 @@ def find_task(name: str) -> Task:
         close = difflib.get_close_matches(name, known_tasks(), 1)
         known = f'did you mean "{close[0]}"?' if close else f"known are {', '.join(sorted(known_tasks()))}"
         raise RunError(one_line(f'no task "{name[:80]}" here: {known}; own ones come by an entry point of {GROUP}'))
-    found = load_object(location, f'task "{name}"')
-    if not isinstance(found, Task):
+    loaded = load_object(location, f'task "{name}"')
+    if not isinstance(loaded, Task):
         raise RunError(f'task "{name}": {location} is not a task: put @task("{name}") before it')
-    return found
+    return loaded
 
 
 # --- encoding

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from small import TEXT, small_run, small_world
 
+import umwelt.cluster
 from umwelt.agents.open_world import begin
 from umwelt.client.commands.cli import main
 from umwelt.client.pictures import bodies, picture
-from umwelt.cluster.launch import local
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_ctrl_c_while_a_world_is_made_is_one_line(refused, monkeypatch):
     def interrupted(*arguments):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(local, "begin_run", interrupted)
+    monkeypatch.setattr(umwelt.cluster, "begin_run", interrupted)
     assert "stopped at once; what was saved before is complete" in refused("launch", "golden", code=130)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from umwelt.cluster.partition import BLOCK_CELLS, NARROWEST_CELLS, cut, imbalance, max_parts, neighbours, overlaps
+from umwelt.cluster.partition import BLOCK_CELLS, MIN_SIDE_CELLS, cut, imbalance, max_parts, neighbours, overlaps
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import Rectangle, Torus
 
@@ -57,7 +57,7 @@ def check(torus: Torus, rectangles: list[Rectangle], parts: int) -> None:
     for y, x, height, width in rectangles:
         assert min(y, x) >= 0 and y + height <= torus.height and x + width <= torus.width
         assert y % BLOCK_CELLS == 0 and x % BLOCK_CELLS == 0
-        assert height >= min(NARROWEST_CELLS, torus.height) and width >= min(NARROWEST_CELLS, torus.width)
+        assert height >= min(MIN_SIDE_CELLS, torus.height) and width >= min(MIN_SIDE_CELLS, torus.width)
         cover[y : y + height, x : x + width] += 1
     assert (cover == 1).all()
 

@@ -12,7 +12,7 @@ from umwelt.client.window.draw.ground import GRAIN_UNIT, Spread, half_view, set_
 from umwelt.client.window.draw.programs import CLOCK_WRAP_S, give, lay_over, place, program
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.frame import Densities, Dots, Frame
-from umwelt.cluster.view.tiles import BIN_CELLS
+from umwelt.cluster import BIN_CELLS
 
 KINDS = 4
 """How many species of plants, and of other beings, have their own colour in densities; the rarest share the last."""

@@ -16,19 +16,20 @@ from umwelt.client.window.feed.gathering import TileBeings, cells_of, dots_of, m
 from umwelt.client.window.feed.looks import GROUND_LAYERS, Looks
 from umwelt.client.window.feed.sky import under_one_sun
 from umwelt.client.window.feed.torus import aligned, shortest
-from umwelt.cluster.view.tiles import (
+from umwelt.cluster import (
     BEINGS,
     BIN_CELLS,
     BODIES,
     DENSITIES,
     DOTS,
+    LIVE,
     Piece,
     Topic,
-    decode,
+    Welcome,
     join_counts,
     topics_over,
 )
-from umwelt.cluster.wire.viewer_protocol import LIVE, Welcome
+from umwelt.cluster import decode_tile as decode
 from umwelt.sandbox.region import Rectangle, Torus
 
 MARGIN_SHARE = 0.12

@@ -7,8 +7,9 @@ import numpy as np
 
 from umwelt.client.window.feed.frame import Dots, Frame, Swarm
 from umwelt.client.window.feed.torus import shortest
-from umwelt.cluster.view.tiles import BIN_CELLS, DENSITIES, PLACE_STEPS, Piece, bins, join_field, whole
-from umwelt.cluster.wire.viewer_protocol import MAX_PIECES
+from umwelt.cluster import BIN_CELLS, DENSITIES, MAX_PIECES, PLACE_STEPS, Piece, join_field
+from umwelt.cluster import full_column as whole
+from umwelt.cluster import tile_bins as bins
 from umwelt.sandbox.region import Rectangle, Torus
 from umwelt.sandbox.units import TURN
 

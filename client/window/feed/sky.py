@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from umwelt.cluster.view.tiles import BIN_CELLS, DENSITIES, Piece, bins
+from umwelt.cluster import BIN_CELLS, DENSITIES, Piece
+from umwelt.cluster import tile_bins as bins
 from umwelt.sandbox.region import Torus
 from umwelt.sandbox.units import ONE
 

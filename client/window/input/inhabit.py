@@ -11,7 +11,7 @@ from typing import Any
 from umwelt.agents.body.interface import DRIVES
 from umwelt.client.window.input.fork_dialog import SPECTATOR_LINE
 from umwelt.client.window.session import Promise, Session
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import LIVE
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.units import ONE
 

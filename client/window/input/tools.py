@@ -21,7 +21,7 @@ from umwelt.client.window.input.marks import outline, pieces
 from umwelt.client.window.input.palette import BY_NAME, KIND_BY_TOOL, LOOK, TOOLS, Brush, default_settings
 from umwelt.client.window.input.sending import CommandSender, Stroke
 from umwelt.client.window.session import Session
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import LIVE
 
 REACH_PIXELS, REACH_CELLS = 26.0, 0.8
 """How far from the mouse a being may be to be meant by a click: whichever is more."""

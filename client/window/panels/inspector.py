@@ -37,7 +37,7 @@ from umwelt.client.window.panels.widgets import (
     text_px,
     tile_button,
 )
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import LIVE
 from umwelt.sandbox.units import ONE, SUBCELL, TURN
 
 ICON = icons_fontawesome_6

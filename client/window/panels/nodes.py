@@ -7,7 +7,7 @@ from imgui_bundle import ImVec2, imgui
 from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.theme import ACCENT, BAD, DIM, GOOD, WARN, packed, vector
 from umwelt.client.window.panels.widgets import dim, short
-from umwelt.cluster.wire.keys import KEEPER
+from umwelt.cluster import KEEPER
 
 COLUMNS = (
     ("node", 1.5),

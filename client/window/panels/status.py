@@ -9,7 +9,7 @@ from umwelt.client.window.notices import SHOWN_S
 from umwelt.client.window.panels.theme import ACCENT, BAD, DIM, TEXT, WARN, Colour, packed, species_colour
 from umwelt.client.window.panels.widgets import short, text_px
 from umwelt.client.window.panels.world import Rates
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import LIVE
 
 PART_GAP = 16.0
 MOONLIGHT: Colour = (0.62, 0.70, 0.98, 1.0)

@@ -6,7 +6,7 @@ from imgui_bundle import icons_fontawesome_6 as icons
 from umwelt.client.window.panels.theme import ACCENT, WARN, vector
 from umwelt.client.window.panels.widgets import tile_button
 from umwelt.client.window.timeline import COMMAND, EVENT, KEPT, SNAPSHOT, Timeline
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import LIVE
 
 STRIP_PX, MARK_PX = 40.0, 5.0
 """The strip's height, and how far from the mouse a mark may be to be named."""

@@ -17,7 +17,7 @@ from umwelt.client.window.input.palette import BY_NAME, LOOK, TOOLS
 from umwelt.client.window.input.tools import PAST_LINE, Toolbox
 from umwelt.client.window.panels.layout import LEFT_PX, RIGHT_PX
 from umwelt.client.window.session import Session
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import LIVE
 
 BUTTON_PX, FIELD_PX, CHOICE_PX = 34.0, 96.0, 120.0
 TOP_PX = 10.0

@@ -8,7 +8,7 @@ from imgui_bundle import ImVec2, icons_fontawesome_6, imgui
 from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.theme import ACCENT, BAD, GOOD, TEXT, WARN, packed, species_colour, vector
 from umwelt.client.window.panels.widgets import dim, heading, may_command, short, text_px, tile_button
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import LIVE
 
 MIN_TICKS_PER_S, MAX_TICKS_PER_S = 1.0, 240.0
 """The range of the speed slider."""

@@ -32,17 +32,24 @@ from umwelt.client.window.recording.recording import (
     match_entries,
     read,
 )
-from umwelt.cluster.gateway import journal_queries
-from umwelt.cluster.gateway.journal_queries import MARKERS, MAX_BIRTHS
-from umwelt.cluster.gateway.welcome import compose_welcome, species_names
-from umwelt.cluster.run.journal import Metrics
-from umwelt.cluster.run.journal_lineage import MAX_ANCESTORS, MAX_CHILDREN
-from umwelt.cluster.view import queries
-from umwelt.cluster.view.tile_encoder import TileEncoder
-from umwelt.cluster.view.tiles import BEINGS, SKY, Topic
-from umwelt.cluster.wire import viewer_protocol
-from umwelt.cluster.wire.keys import KEEPER
-from umwelt.cluster.wire.viewer_protocol import LIVE
+from umwelt.cluster import (
+    BEINGS,
+    KEEPER,
+    LIVE,
+    MARKERS,
+    MAX_ANCESTORS,
+    MAX_BIRTHS,
+    MAX_CHILDREN,
+    SKY,
+    Metrics,
+    TileEncoder,
+    Topic,
+    compose_welcome,
+    journal_queries,
+    queries,
+    species_names,
+    viewer_protocol,
+)
 from umwelt.sandbox.columns import PLACE_BITS, TICK_BITS, Table
 from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.region import Rectangle, Torus

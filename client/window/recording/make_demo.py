@@ -16,9 +16,8 @@ from umwelt.agents.species.column_access import read_column
 from umwelt.agents.world_file import WorldFile, read_world
 from umwelt.client.window.recording.demo import BUNDLED
 from umwelt.client.window.recording.recording import Recording, Tracks, against_parents, birthplaces, write
-from umwelt.cluster.gateway.welcome import species_names
-from umwelt.cluster.shard import measure_populations
-from umwelt.cluster.view.queries import LAST
+from umwelt.cluster import LAST_TICK_COLUMNS as LAST
+from umwelt.cluster import measure_populations, species_names
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import advance

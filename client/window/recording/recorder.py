@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from umwelt.client.pictures import picture
-from umwelt.cluster.run.store import replace_file
+from umwelt.cluster import replace_file
 from umwelt.sandbox.errors import UmweltError
 
 SUFFIXES = (".gif", ".mp4")

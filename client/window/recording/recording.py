@@ -23,7 +23,7 @@ import numpy as np
 from numcodecs import zstd
 
 from umwelt.client.window.feed.series import Metrics, fits
-from umwelt.cluster.run.store import replace_file
+from umwelt.cluster import replace_file
 from umwelt.sandbox.columns import PLACE_BITS, Column
 from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
