@@ -236,7 +236,7 @@ def test_the_estimate_of_memory_is_near_what_a_world_takes():
         (["launch", "wolf_sheep", "--check", "--ticks", "1"], "--check: the laws of this world have no species"),
         (["launch", "golden", "--nodes", "99"], "--nodes 99: a world of 64 x 64 cells has room for at most 16: use"),
         (["launch", "golden", "--engine", "rya"], "--engine rya: choose local or ray"),
-        (["launch", "golden", "--keys", "nowhere"], "nowhere: is no folder with keys"),
+        (["launch", "golden", "--keys", "nowhere"], "nowhere: is not a folder with keys"),
         (["launch", "golden", "--bind", "here"], "here"),
         (["launch", "golden", "--bind", "tcp://0.0.0.0:7700"], "umwelt keys"),
         (["resume", "runs/nowhere"], "runs/nowhere: is not a run"),
