@@ -31,9 +31,9 @@ from umwelt.cluster.coordinator.state import RunOptions, RunState
 from umwelt.cluster.events import MessageReceived, Timer, TorusDivided
 from umwelt.cluster.launch.local import Engine, Plan, begin_run
 from umwelt.cluster.partition import cut
+from umwelt.cluster.run.store import Entry
 from umwelt.cluster.shard import Shard
 from umwelt.cluster.wire.protocol import (
-    PROTOCOL_VERSION,
     Assignment,
     Heartbeat,
     Join,
@@ -153,8 +153,8 @@ def directory_cost(nodes: int) -> float:
     side = 16 * int(np.ceil(nodes**0.5))
     torus = Torus(side, side)
     rectangles = cut(torus, np.ones((side // 8, side // 8), np.int64), nodes, 13)
-    known = RunState(torus, 13, 0, "tick-000000000000", 0, 0)
-    directory = CoordinatorMachine(known, RunOptions(nodes=nodes), Welcome("", "", "", ""), {}, PROTOCOL_VERSION)
+    known = RunState(torus, 13, Entry(0, True), 0, 0)
+    directory = CoordinatorMachine(known, RunOptions(nodes=nodes), Welcome("", "", "", ""), {})
     now_s = 0.0
 
     def tell(key: str, message: Any) -> None:

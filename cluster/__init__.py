@@ -8,21 +8,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from umwelt.cluster.coordinator.process import COORDINATOR_FILE as COORDINATOR_FILE
     from umwelt.cluster.coordinator.storage import newest_good as find_newest_good
     from umwelt.cluster.gateway import journal_queries as journal_queries
     from umwelt.cluster.gateway.journal_queries import MARKERS as MARKERS
     from umwelt.cluster.gateway.journal_queries import MAX_BIRTHS as MAX_BIRTHS
     from umwelt.cluster.gateway.welcome import compose_welcome as compose_welcome
     from umwelt.cluster.gateway.welcome import species_names as species_names
-    from umwelt.cluster.launch.local import CLUSTER as CLUSTER_FILE
     from umwelt.cluster.launch.local import Engine as Engine
     from umwelt.cluster.launch.local import Plan as Plan
     from umwelt.cluster.launch.local import begin_run as begin_run
     from umwelt.cluster.launch.local import check_not_running as check_not_running
     from umwelt.cluster.launch.local import nodes_for as choose_node_count
     from umwelt.cluster.node.process import NodeProcess as NodeProcess
-    from umwelt.cluster.node.process import NodeSettings as NodeSettings
+    from umwelt.cluster.settings import NodeSettings as NodeSettings
     from umwelt.cluster.process import is_alive as is_alive
     from umwelt.cluster.process import read_announcement as read_announcement
     from umwelt.cluster.ray.engine import RayEngine as RayEngine
@@ -50,6 +48,8 @@ if TYPE_CHECKING:
     from umwelt.cluster.run.store import replace_file as replace_file
     from umwelt.cluster.run.store import report_disk_errors as report_disk_errors
     from umwelt.cluster.run.verify import compare as compare_runs
+    from umwelt.cluster.settings import CLUSTER_FILE as CLUSTER_FILE
+    from umwelt.cluster.settings import COORDINATOR_FILE as COORDINATOR_FILE
     from umwelt.cluster.shard import check_species as check_species
     from umwelt.cluster.shard import measure_populations as measure_populations
     from umwelt.cluster.tasks.hocl_workflow import read_workflow as read_workflow
@@ -132,16 +132,16 @@ _HOMES = {
     "find_newest_good": "coordinator.storage:newest_good",
     "ScheduledCommand": "wire.protocol:ScheduledCommand",
     # starting and finding the processes of a world
-    "CLUSTER_FILE": "launch.local:CLUSTER",
+    "CLUSTER_FILE": "settings:CLUSTER_FILE",
     "Engine": "launch.local:Engine",
     "Plan": "launch.local:Plan",
     "begin_run": "launch.local:begin_run",
     "check_not_running": "launch.local:check_not_running",
     "choose_node_count": "launch.local:nodes_for",
     "RayEngine": "ray.engine:RayEngine",
-    "COORDINATOR_FILE": "coordinator.process:COORDINATOR_FILE",
+    "COORDINATOR_FILE": "settings:COORDINATOR_FILE",
     "NodeProcess": "node.process:NodeProcess",
-    "NodeSettings": "node.process:NodeSettings",
+    "NodeSettings": "settings:NodeSettings",
     "is_alive": "process:is_alive",
     "read_announcement": "process:read_announcement",
     "check_species": "shard:check_species",

@@ -1,48 +1,46 @@
-"""What happens to nodes and to the directory, and what they want done: the words between thought and command.
+"""Events: the input of the two machines (`node/machine.py`, `coordinator/machine.py`).
 
-`machine.py` and `directory.py` take events and give instructions. Who carries them out (`host.py`, `steward.py`, a
-simulation) may lose, repeat and delay messages as it likes.
+The machines do no I/O: they take events and return instructions (`instructions.py`). A driver, or a simulation,
+carries the instructions out and reports what came of them as events. It may lose, repeat and delay messages.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from umwelt.cluster.wire.protocol import (
-    Assignment,
-    Failure,
-    Member,
-    Message,
-    ScheduledCommand,
-    SnapshotPart,
-    TickRecord,
-    Welcome,
-)
+from umwelt.cluster.wire.messages import Message
+from umwelt.cluster.wire.protocol import ReportContent
 
-# --- what happens to a node
-
-
-@dataclass(frozen=True)
-class MessageReceived:
-    """A message came."""
-
-    message: Message
-    raw: Sequence[Any] = ()
-    sender: Any = b""
-    on_line: bool = False
-    """Whether it is an answer on our line to the address `sender`; else it came through our door."""
+# --- of both machines
 
 
 @dataclass(frozen=True)
 class Timer:
-    """It is `now`."""
+    """`now_s` is monotonic time in seconds. The driver sends it often: before other events, and while nothing comes."""
 
     now_s: float
 
 
 @dataclass(frozen=True)
+class MessageReceived:
+    """A message arrived, with its raw frames.
+
+    `on_own_connection` tells whether it is an answer on a connection that this process opened to the address
+    `sender`. Otherwise it came in at the listening socket, and `sender` is what the peer calls itself.
+    """
+
+    message: Message
+    raw: Sequence[Any] = ()
+    sender: Any = b""
+    on_own_connection: bool = False
+
+
+# --- of a node
+
+
+@dataclass(frozen=True)
 class WorldPrepared:
-    """The world of the `Welcome` is compiled; `seals` are the hashes to show."""
+    """The world of the `Welcome` is read and compiled; `seals` are the hashes to show when joining."""
 
     seals: dict[str, str]
     shares_folder: bool
@@ -50,7 +48,7 @@ class WorldPrepared:
 
 @dataclass(frozen=True)
 class ShardLoaded:
-    """The rectangle is here."""
+    """The shard of this epoch's assignment is loaded; `entities` counts its living beings."""
 
     epoch: int
     entities: int
@@ -58,20 +56,20 @@ class ShardLoaded:
 
 @dataclass(frozen=True)
 class HaloCut:
-    """The edges of a tick, as frames for each neighbour."""
+    """What each neighbour's window shows of the shard at a tick, as raw frames by the neighbour's index."""
 
     tick: int
-    strips: dict[int, list[Any]]
+    contents: dict[int, list[Any]]
 
 
 @dataclass(frozen=True)
 class HaloPasted:
-    """The halo is exact again."""
+    """The shard's halo is exact again."""
 
 
 @dataclass(frozen=True)
 class HaloMalformed:
-    """A strip was none; it has to come again."""
+    """The frames of a neighbour's halo message have the wrong sizes or positions; nothing was pasted."""
 
     tick: int
     source: int
@@ -79,7 +77,7 @@ class HaloMalformed:
 
 @dataclass(frozen=True)
 class TickFinished:
-    """A tick is done."""
+    """A tick was computed in `step_s` seconds: the shard is at `tick` and holds `entities` beings, ghosts included."""
 
     tick: int
     entities: int
@@ -89,116 +87,39 @@ class TickFinished:
 
 @dataclass(frozen=True)
 class ReportReady:
-    """Something that the directory must know came out: a record, a part of a snapshot, a failure."""
+    """A report for the coordinator: a record, a part of a snapshot, or a failure, of the map of `epoch`."""
 
     epoch: int
-    content: TickRecord | SnapshotPart | Failure
+    content: ReportContent
     raw: Sequence[Any] = ()
 
 
-# --- what a node wants done
+NodeEvent = (
+    Timer
+    | MessageReceived
+    | WorldPrepared
+    | ShardLoaded
+    | HaloCut
+    | HaloPasted
+    | HaloMalformed
+    | TickFinished
+    | ReportReady
+)
 
-
-@dataclass(frozen=True)
-class SendMessage:
-    """Send a message to an address; it may get lost."""
-
-    to: Any
-    message: Message
-    raw: Sequence[Any] = ()
-
-
-@dataclass(frozen=True)
-class PrepareWorld:
-    """Read and compile the world; answer with `WorldPrepared`."""
-
-    welcome: Welcome
-
-
-@dataclass(frozen=True)
-class LoadShard:
-    """Load a rectangle; answer with `ShardLoaded`."""
-
-    assign: Assignment
-
-
-@dataclass(frozen=True)
-class CutHalo:
-    """Cut what these neighbours see; answer with `HaloCut`."""
-
-    tick: int
-    takers: tuple[int, ...]
-    compressed: bool = False
-
-
-@dataclass(frozen=True)
-class PasteHalo:
-    """Rebuild the halo from the neighbours' strips and one's own; answer with `HaloPasted` or `HaloMalformed`."""
-
-    tick: int
-    strips: dict[int, list[Any]]
-
-
-@dataclass(frozen=True)
-class RunTick:
-    """Apply the commands of this tick, then run it; answer with `TickFinished`."""
-
-    tick: int
-    commands: tuple[ScheduledCommand, ...]
-
-
-@dataclass(frozen=True)
-class RecordTick:
-    """Add up the owned part; answer with `ReportReady`."""
-
-    tick: int
-
-
-@dataclass(frozen=True)
-class WriteSnapshotPart:
-    """Write a part of a snapshot; answer with `ReportReady`, later if need be."""
-
-    tick: int
-    kept: bool
-
-
-@dataclass(frozen=True)
-class DropShard:
-    """Forget the rectangle: it is somebody else's."""
-
-
-@dataclass(frozen=True)
-class EndNode:
-    """Leave."""
-
-    line: str
-    refused: bool = False
-
-
-# --- what happens to the directory, besides messages (`MessageReceived`) and time (`Timer`)
+# --- of the coordinator
 
 
 @dataclass(frozen=True)
 class TorusDivided:
-    """The torus was cut by weight."""
+    """The torus is cut into rectangles (y, x, height, width) for the map of `epoch`."""
 
     epoch: int
     rectangles: list[tuple[int, int, int, int]]
 
 
 @dataclass(frozen=True)
-class SnapshotCompleted:
-    """A snapshot is complete; or it is not, and why."""
-
-    epoch: int
-    tick: int
-    kept: bool
-    line: str = ""
-
-
-@dataclass(frozen=True)
 class PartFetched:
-    """The files of a part have come from another host."""
+    """All files of the snapshot part that the node `key` wrote have arrived from its host."""
 
     epoch: int
     tick: int
@@ -206,100 +127,14 @@ class PartFetched:
     key: str
 
 
-# --- what the directory wants done, besides `SendMessage`
-
-
 @dataclass(frozen=True)
-class DivideTorus:
-    """Cut the torus for so many nodes by the weights in a snapshot; answer with `TorusDivided`."""
-
-    epoch: int
-    snapshot: str
-    parts: int
-    halo_cells: int
-
-
-@dataclass(frozen=True)
-class JournalMap:
-    """Journal a new map before anybody hears of it."""
-
-    epoch: int
-    tick: int
-    members: tuple[Member, ...]
-    reason: str
-
-
-@dataclass(frozen=True)
-class JournalCommands:
-    """Journal commands, durably, before anybody hears of them."""
-
-    ticket: str
-    commands: tuple[ScheduledCommand, ...]
-
-
-@dataclass(frozen=True)
-class JournalBirths:
-    """Journal births."""
-
-    raw: Sequence[Any]
-
-
-@dataclass(frozen=True)
-class JournalTick:
-    """Journal a tick's digest and metrics."""
-
-    tick: int
-    digest: int
-    births: int
-    deaths: int
-    populations: dict[str, dict[str, int]]
-    substances: dict[str, int]
-
-
-@dataclass(frozen=True)
-class BeginSnapshot:
-    """Make room for a snapshot."""
+class SnapshotCompleted:
+    """A snapshot is complete. On failure `line` tells why, and the snapshot before it remains the last one."""
 
     epoch: int
     tick: int
     kept: bool
-
-
-@dataclass(frozen=True)
-class FetchPart:
-    """Fetch the files of a part from a node that does not share the run's folder; answer with `PartFetched`."""
-
-    epoch: int
-    tick: int
-    kept: bool
-    key: str
-    sender: Any
-    rectangle: tuple[int, int, int, int]
-    files: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True)
-class CompleteSnapshot:
-    """Make the journal durable, then write the manifest; answer with `SnapshotCompleted`."""
-
-    epoch: int
-    tick: int
-    kept: bool
-    parts: tuple[dict[str, Any], ...]
-    controls: dict[str, Any]
-    births: int
-    deaths: int
-
-
-@dataclass(frozen=True)
-class Announce:
-    """Tell people."""
-
-    line: str
-
-
-@dataclass(frozen=True)
-class EndRun:
-    """All is saved (or cannot go on, which `line` tells): end."""
-
     line: str = ""
+
+
+CoordinatorEvent = Timer | MessageReceived | TorusDivided | PartFetched | SnapshotCompleted

@@ -1,28 +1,35 @@
-"""What the cluster's processes share: settings from the command line, polite ends, and not outliving their parent."""
+"""What the cluster's processes have in common: settings, addresses in files, error lines, and when to end."""
 
 import contextlib
+import functools
 import json
 import os
-import resource
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import psutil
 
 from umwelt.sandbox.errors import RunError, UmweltError
 
-PAGE_BYTES = resource.getpagesize()
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
-"""Nodes take and give back large arrays in every tick: glibc is to keep them at hand, which saves a twentieth."""
+"""Environment of a node: glibc keeps the large arrays that every tick frees and allocates again, which saves 5 %."""
+
+S = TypeVar("S")
 
 
 class StopSignal:
-    """Whether this process was asked to end, or its parent is gone."""
+    """Tells a process when to end: on SIGTERM or SIGINT, or when the process that started it is gone.
+
+    Made once by the main thread of a process; installs the signal handlers.
+    """
 
     def __init__(self, follow_parent: bool = True):
         self.asked = False
+        """Whether a signal has come."""
         self._parent = os.getppid() if follow_parent else 0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask)
@@ -32,56 +39,54 @@ class StopSignal:
 
     @property
     def orphaned(self) -> bool:
-        """Whether the process that started us is gone."""
+        """Whether the process that started this one is gone."""
         return bool(self._parent) and os.getppid() != self._parent
 
 
-def resident_bytes() -> int:
-    """Memory that this process holds."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * PAGE_BYTES
-    except (OSError, ValueError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def resident_bytes(pid: int | None = None) -> int:
+    """Returns the resident memory of a process, by default of this one."""
+    process = _own_process(os.getpid()) if pid is None else psutil.Process(pid)
+    return int(process.memory_info().rss)
 
 
-def announce(path: Path, content: dict[str, Any]) -> None:
-    """Write where a process can be reached, whole or not at all."""
-    handle, half = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(content, file)
-    os.replace(half, path)
-
-
-def read_announcement(path: Path) -> dict[str, Any] | None:
-    """What was announced, None if nothing was."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+@functools.cache
+def _own_process(pid: int) -> psutil.Process:
+    return psutil.Process(pid)
 
 
 def is_alive(pid: Any) -> bool:
-    """Whether a process of this number runs here."""
+    """Whether a process of this id runs on this host. Zombies do not count, nor does anything but an int above 1."""
     if type(pid) is not int or pid <= 1:
         return False
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    except (OSError, IndexError):
-        with contextlib.suppress(OSError):
-            os.kill(pid, 0)
-            return True
-        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def announce(path: Path, content: dict[str, Any]) -> None:
+    """Writes how a process can be reached to a JSON file, atomically."""
+    handle, half_written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(content, file)
+    os.replace(half_written, path)
+
+
+def read_announcement(path: Path) -> dict[str, Any] | None:
+    """Returns what `announce` wrote; None if the file is missing or malformed."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 @contextlib.contextmanager
 def report_errors(name: str) -> Iterator[None]:
-    """A mistake becomes one line on the error output (the process' log), and exit code 2."""
-    sys.path.append(os.getcwd())  # species and laws of one's own lie where one works
+    """Prints an `UmweltError` as one line to standard error, which is the process's log, and exits with status 2."""
+    sys.path.append(os.getcwd())  # so that species and laws in the working directory can be imported
     try:
         yield
     except UmweltError as error:
@@ -89,8 +94,8 @@ def report_errors(name: str) -> Iterator[None]:
         sys.exit(2)
 
 
-def read_settings(kind: Any) -> Any:
-    """The settings that the engine wrote on the command line."""
+def read_settings(kind: type[S]) -> S:
+    """Returns the settings that the launcher wrote on the command line. Raises RunError if there are none."""
     import msgspec
 
     try:

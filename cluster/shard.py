@@ -1,15 +1,16 @@
-"""What a node holds of the world: a rectangle that runs, the strips it gives to neighbours and takes from them.
+"""A shard: the rectangle of the world that a node computes, with the halo around it.
 
-A strip holds all that one neighbour's window shows of our rectangle, every image of it (`partition.overlaps`): both
-sides work out the same list of parts, so that only contents travel. Raw frames of a strip:
+Neighbours exchange *halo contents*: all that one neighbour's window shows of a rectangle, every image of it
+(`partition.overlaps`). Both sides derive the same list of parts from the map, so that only contents travel, as raw
+frames of a `HaloMessage`:
 
     int32[part, table]      how many beings each part holds
-    bytes                   part by part: fields in their order, then the carried columns of each table
-    b"zstd"                 only where the bytes are compressed
+    bytes                   part by part: the fields in their order, then the carried columns of each table
+    b"zstd"                 only if the bytes are compressed
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -28,19 +29,45 @@ from umwelt.sandbox.step import Law, step
 from umwelt.sandbox.units import SUBCELL
 
 ZSTD = b"zstd"
-MAX_STRIP_BYTES = 1 << 30
+ZSTD_LEVEL = 1
+MAX_CONTENT_BYTES = 1 << 30
 
 
 class MalformedHalo(ValueError):
-    """What came as a strip is none."""
+    """The halo contents of a neighbour have the wrong sizes or positions. `source` is its index in the map."""
 
-    def __init__(self, source: int, what: str):
-        super().__init__(what)
+    def __init__(self, source: int, reason: str):
+        super().__init__(reason)
         self.source = source
 
 
+class ShardView(Protocol):
+    """What tiles and answers are made from: a node's `Shard`, or a moment of the past."""
+
+    @property
+    def world(self) -> WorldFile:
+        """The world that it belongs to."""
+
+    @property
+    def region(self) -> Region:
+        """Its cells and beings."""
+
+    @property
+    def which(self) -> int:
+        """The index of its rectangle in the map."""
+
+    @property
+    def tick(self) -> int:
+        """The tick that it is at."""
+
+
 class Shard:
-    """A rectangle of the world, ready to run."""
+    """A rectangle of the world, loaded from a snapshot and ready to run. Owned by the thread that steps it.
+
+    `pieces` are the contents of the rectangle, `constants` the world's frozen tables. With `checked`, species are
+    tested for answers that depend on more than they may. `digest` is that of the owned cells when they were recorded
+    last.
+    """
 
     def __init__(
         self,
@@ -62,32 +89,32 @@ class Shard:
         self.region.sort()
         self._sorted_at = assign.tick
         self.digest = 0
-        """Of the owned part, when it was last recorded."""
 
     @property
     def tick(self) -> int:
+        """The tick that the shard is at."""
         return self.region.tick
 
-    # --- strips
+    # --- halo
 
     def cut(self, takers: Sequence[int], compressed: bool = False) -> dict[int, list[Any]]:
-        """The strips for these neighbours."""
-        return {taker: packed(self.region, self._parts(taker, self.which), compressed) for taker in takers}
+        """Returns the halo contents for these neighbours."""
+        return {taker: pack_halo(self.region, self._parts(taker, self.which), compressed) for taker in takers}
 
-    def paste(self, strips: Mapping[int, Sequence[Any]]) -> None:
-        """Rebuild the halo from the neighbours' strips and from our own far side.
+    def paste(self, contents: Mapping[int, Sequence[Any]]) -> None:
+        """Rebuilds the halo from the neighbours' halo contents, and from the shard's own cells on its other side.
 
-        Raises `MalformedHalo` where a strip does not hold what it should; the region is then as before.
+        Raises MalformedHalo if contents have the wrong sizes or positions; the region is then unchanged.
         """
         region = self.region
         if region.tick - self._sorted_at >= SORT_EVERY_TICKS:
             region.sort()
             self._sorted_at = region.tick
         placed = []
-        for source, frames in strips.items():
+        for source, frames in contents.items():
             places = self._parts(self.which, source)
             try:
-                pieces = unpacked(region, [part for part, _, _ in places], frames)
+                pieces = unpack_halo(region, [part for part, _, _ in places], frames)
             except ValueError as error:
                 raise MalformedHalo(source, str(error)) from None
             placed += [(piece, y, x) for piece, (_, y, x) in zip(pieces, places, strict=True)]
@@ -101,48 +128,53 @@ class Shard:
     # --- time
 
     def step(self, due: Sequence[ScheduledCommand], between: Callable[[Law], None] | None = None) -> None:
-        """Apply the commands of this tick, then run it."""
+        """Applies the commands of this tick, then runs the laws; calls `between` after each law."""
         for command in due:
             commands.apply(self.region, commands.decode(command.content), command.number)
         step(self.region, self.world.laws, between)
 
     def record(self) -> tuple[TickRecord, list[dict[str, np.ndarray]]]:
-        """The owned part in numbers, and the births since the last record."""
+        """Returns digest and metrics of the owned cells, and the births since the last record."""
         region = self.region
         births, deaths = region.counts["births"], region.counts["deaths"]
         populations, substances = measure_populations(self.world, region, self._species)
-        newborn = region.births or []
+        births_since = region.births or []
         if region.births is not None:
             region.births = []
         self.digest = audit.digest(region)
         recorded = TickRecord(
             region.tick, self.digest, region.controls.digest(), births, deaths, populations, substances
         )
-        return recorded, newborn
+        return recorded, births_since
 
     @property
     def living_count(self) -> int:
-        """Beings in the owned rectangle."""
+        """The number of beings in the owned rectangle."""
         return sum(int(np.count_nonzero(self.region.owned_rows(name))) for name in self.region.tables)
 
     @property
     def held_count(self) -> int:
-        """Beings in the window, ghosts too; costs nothing to know."""
+        """The number of beings in the window, ghosts included. Unlike `living_count` it costs no time."""
         return sum(table.count for table in self.region.tables.values())
 
 
 def check_species(world: WorldFile, region: Region) -> None:
-    """Turn on the check of species: rows permuted, batches split, called twice."""
+    """Turns on the checks of species: rows permuted, batches split, every call repeated.
+
+    Raises SpeciesError if the world's laws have no species.
+    """
     behaviours = region.derived.get("behaviours")
     if not hasattr(behaviours, "checked"):
-        raise SpeciesError(f"{world.source}: --check: the laws of this world have no species to check: leave it out")
+        raise SpeciesError(
+            f"{world.source}: --check: the laws of this world have no species to check: leave --check out"
+        )
     behaviours.checked = True  # type: ignore[union-attr]
 
 
 def measure_populations(
     world: WorldFile, region: Region, species: Sequence[str]
 ) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
-    """Beings by table and species, and molecules by substance, in what a region owns."""
+    """Counts the beings by table and species, and the molecules by substance, in the owned cells of a region."""
     populations: dict[str, dict[str, int]] = {}
     for table_name, table in region.tables.items():
         owned = region.owned_rows(table_name)
@@ -159,61 +191,61 @@ def measure_populations(
     return populations, substances
 
 
-# --- strips as bytes
+# --- halo contents as frames
 
 
-def packed(region: Region, places: Sequence[tuple[Rectangle, int, int]], compressed: bool = False) -> list[Any]:
-    """Cells and beings of parts of the owned rectangle as raw frames."""
+def pack_halo(region: Region, places: Sequence[tuple[Rectangle, int, int]], compressed: bool = False) -> list[Any]:
+    """Returns cells and beings of parts of the owned rectangle as raw frames."""
     counts = np.zeros((len(places), len(region.tables)), np.int32)
     contents: list[Any] = []
-    for at, (part, _, _) in enumerate(places):
+    for index, (part, _, _) in enumerate(places):
         piece = region.cut(part)
         contents += [np.ascontiguousarray(array).data.cast("B") for array in piece.fields.values()]
-        for which, rows in enumerate(piece.tables.values()):
-            counts[at, which] = len(rows["id"])
+        for table_index, rows in enumerate(piece.tables.values()):
+            counts[index, table_index] = len(rows["id"])
             contents += [array.data.cast("B") for array in rows.values() if array.size]
     whole = b"".join(contents)
-    return [counts.tobytes(), zstd.compress(whole, 1), ZSTD] if compressed else [counts.tobytes(), whole]
+    return [counts.tobytes(), zstd.compress(whole, ZSTD_LEVEL), ZSTD] if compressed else [counts.tobytes(), whole]
 
 
-def unpacked(region: Region, parts: Sequence[Rectangle], frames: Sequence[Any]) -> list[Piece]:
-    """The pieces of a strip; `ValueError` where sizes or positions cannot be."""
+def unpack_halo(region: Region, parts: Sequence[Rectangle], frames: Sequence[Any]) -> list[Piece]:
+    """Returns the pieces that `pack_halo` packed. Raises ValueError if sizes or positions are not valid."""
     tables = region.tables
     if len(frames) not in (2, 3) or len(frames[0]) != 4 * len(parts) * len(tables):
-        raise ValueError("not as many parts as were to come")
+        raise ValueError("the number of parts is wrong")
     counts = np.frombuffer(frames[0], np.int32).reshape(len(parts), len(tables))
     cells = sum(field.cell_bytes for field in region.field_list) * sum(part.cells for part in parts)
-    row_bytes = [sum(column.row_bytes for column in table.carried()) for table in tables.values()]
+    row_bytes = [sum(column.row_bytes for column in table.stored_columns()) for table in tables.values()]
     expected = cells + int(np.dot(counts.sum(axis=0, dtype=np.int64), np.array(row_bytes, np.int64)))
-    whole = frames[1] if len(frames) == 2 else _decompressed(frames, expected)
+    whole = frames[1] if len(frames) == 2 else _decompress(frames, expected)
     if (counts < 0).any() or len(whole) != expected:
         raise ValueError(f"{len(whole)} bytes, not {expected}")
-    at = 0
+    offset = 0
 
-    def taken(dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-        nonlocal at
-        array = np.frombuffer(whole, dtype, int(np.prod(shape)), at).reshape(shape)
-        at += array.nbytes
+    def read(dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+        nonlocal offset
+        array = np.frombuffer(whole, dtype, int(np.prod(shape)), offset).reshape(shape)
+        offset += array.nbytes
         return array
 
     pieces = []
     for part, rows in zip(parts, counts.tolist(), strict=True):
-        fields = {field.name: taken(field.dtype, field.shape(part.height, part.width)) for field in region.field_list}
+        fields = {field.name: read(field.dtype, field.shape(part.height, part.width)) for field in region.field_list}
         beings = {}
         for (name, table), count in zip(tables.items(), rows, strict=True):
-            columns = {c.name: taken(c.dtype, c.shape(count)) for c in table.carried()}
+            columns = {c.name: read(c.dtype, c.shape(count)) for c in table.stored_columns()}
             for axis, size in (("y_fixed", part.height), ("x_fixed", part.width)):
                 if count and not 0 <= columns[axis].min() <= columns[axis].max() < size * SUBCELL:
-                    raise ValueError(f"{name}: {axis} lies outside of the part")
+                    raise ValueError(f"{name}: {axis} lies outside the part")
             beings[name] = columns
         pieces.append(Piece(part, fields, beings))
     return pieces
 
 
-def _decompressed(frames: Sequence[Any], size: int) -> np.ndarray:
-    """`uint8[size]`, read only, as what was not compressed is."""
-    if bytes(frames[2]) != ZSTD or not 0 < size <= MAX_STRIP_BYTES:
-        raise ValueError(f"{size} bytes cannot be in it")
+def _decompress(frames: Sequence[Any], size: int) -> np.ndarray:
+    """Returns `uint8[size]`, read-only as contents that were not compressed are."""
+    if bytes(frames[2]) != ZSTD or not 0 < size <= MAX_CONTENT_BYTES:
+        raise ValueError(f"not {size} bytes in zstd")
     whole = np.zeros(size, np.uint8)
     try:
         zstd.decompress(bytes(frames[1]), whole)
@@ -226,30 +258,33 @@ def _decompressed(frames: Sequence[Any], size: int) -> np.ndarray:
 # --- births as bytes
 
 
-def pack_births(newborn: Sequence[Mapping[str, np.ndarray]]) -> bytes:
-    """Births as `Region.record_births` remembers them, for the journal."""
+def pack_births(births: Sequence[Mapping[str, np.ndarray]]) -> bytes:
+    """Encodes births, as `Region.record_births` keeps them, for the journal."""
     records = [
         {name: (array.dtype.str, list(array.shape), np.ascontiguousarray(array).tobytes()) for name, array in r.items()}
-        for r in newborn
+        for r in births
     ]
     return msgspec.msgpack.encode(records)
 
 
 def unpack_births(content: Any) -> list[dict[str, np.ndarray]]:
-    """What `pack_births` packed; `ValueError` for anything else."""
+    """Decodes what `pack_births` encoded. Raises ValueError if the bytes are anything else."""
     kind = list[dict[str, tuple[str, list[int], bytes]]]
     try:
         records = msgspec.msgpack.decode(content, type=kind)
         return [
-            {name: np.frombuffer(data, _plain(dtype)).reshape(shape) for name, (dtype, shape, data) in record.items()}
+            {
+                name: np.frombuffer(data, _integer_dtype(dtype)).reshape(shape)
+                for name, (dtype, shape, data) in record.items()
+            }
             for record in records
         ]
     except (msgspec.DecodeError, TypeError) as error:
         raise ValueError(str(error)) from None
 
 
-def _plain(dtype: str) -> np.dtype:
-    found = np.dtype(dtype)
-    if found.kind not in "iu":
-        raise ValueError(f"{dtype} is no integer")
-    return found
+def _integer_dtype(name: str) -> np.dtype:
+    dtype = np.dtype(name)
+    if dtype.kind not in "iu":
+        raise ValueError(f"{name} is not an integer type")
+    return dtype

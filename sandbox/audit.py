@@ -1,8 +1,8 @@
-"""The audit: what a region holds, exactly, and a digest of it.
+"""Digests of regions, and exact counts of the matter in them.
 
 The digest is the wrapping 64-bit sum of a hash of every owned being (keyed by its id) and of every owned cell (keyed by
-its global place). Sums of parts are the sum of the whole, however the torus is cut; the world's controls, which every
-part has, are added once. It finds divergence; it is no seal.
+its global index). The digests of parts add up to that of the whole, however the torus is divided; the world's controls,
+which every part has, are added once. It finds divergence, but does not prevent forgery.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,9 +20,9 @@ DIGEST_MASK = (1 << 64) - 1
 _SEED = np.uint64(0x5851F42D4C957F2D)
 _ODD = np.uint64(0xDA942042E4DD58B5)
 _ONE = np.uint64(1)
-ROWS_A_PASS = 65_536
+ROWS_PER_BAND = 65_536
 CELLS = "cells"
-"""Where matter is that no body holds."""
+"""The key of matter that is in cells rather than in bodies."""
 
 
 def _salt(name: str) -> np.uint64:
@@ -31,7 +31,7 @@ def _salt(name: str) -> np.uint64:
 
 @kernel
 def _add_column(values, salt, total):
-    """Add a column (unsigned) to each row's running sum; entries are told apart by odd factors made from the salt."""
+    """Add a column (unsigned) to each row's sum, each entry times an odd factor of its own, made from the salt."""
     rows, entries = values.shape
     for row in range(rows):
         factor = mix(salt) | _ONE
@@ -44,7 +44,7 @@ def _add_column(values, salt, total):
 
 @kernel
 def _finish(keys, chosen, total):
-    """Sum of the scrambled running sums of the chosen rows."""
+    """Returns the sum of the mixed sums of the chosen rows."""
     digest = np.uint64(0)
     for row in range(len(total)):
         if chosen[row]:
@@ -53,45 +53,45 @@ def _finish(keys, chosen, total):
 
 
 def table_digest(region: Region, name: str) -> int:
-    """The digest of the owned beings of one kind."""
+    """Returns the digest of the owned beings of one kind."""
     table = region.tables[name]
     owned = region.owned_rows(name)
     total = np.zeros(table.count, np.uint64)
-    for column in table.carried():
+    for column in table.stored_columns():
         values = table[column.name]
         if column.name in ("y_fixed", "x_fixed"):
             continue
-        _spread_column(as_words(values), _salt(column.name), total)
-    for name_of, edge, size in (
+        _add_column_in_bands(as_words(values), _salt(column.name), total)
+    for position, edge, size in (
         ("y_fixed", region.window.y, region.torus.height),
         ("x_fixed", region.window.x, region.torus.width),
     ):
-        # Python's and numpy's % is that of the floor, so positions wrap to the world's own
-        values = (table[name_of].astype(np.int64) + (edge << SUBCELL_BITS)) % (size << SUBCELL_BITS)
-        _spread_column(as_words(values), _salt(name_of), total)
+        # % in Python and numpy is never negative here, so positions become positions in the world
+        values = (table[position].astype(np.int64) + (edge << SUBCELL_BITS)) % (size << SUBCELL_BITS)
+        _add_column_in_bands(as_words(values), _salt(position), total)
     return int(call(_finish, table["id"], owned, total)) & DIGEST_MASK
 
 
 def as_words(values: np.ndarray) -> np.ndarray:
-    """The bits of each row as unsigned words, `[row, word]`: eight bytes a word where a row has a multiple of them."""
+    """Returns the bits of each row as unsigned words, `[row, word]`, of 8 bytes if a row is a multiple of 8 long."""
     rows = np.ascontiguousarray(values).reshape(len(values), int(np.prod(values.shape[1:])))
     row_bytes = rows.shape[1] * rows.itemsize
     return rows.view("<u8" if row_bytes % 8 == 0 else f"<u{rows.itemsize}")
 
 
-def _spread_column(values: np.ndarray, salt: np.uint64, total: np.ndarray) -> None:
-    """Add a column's hashes, band by band."""
+def _add_column_in_bands(values: np.ndarray, salt: np.uint64, total: np.ndarray) -> None:
+    """Run `_add_column` on bands of rows, in threads."""
 
     def band(at: int) -> None:
-        part = slice(at, at + ROWS_A_PASS)
+        part = slice(at, at + ROWS_PER_BAND)
         call(_add_column, values[part], salt, total[part])
 
-    jobs: list[Callable[[], None]] = [partial(band, at) for at in range(0, len(total), ROWS_A_PASS)]
+    jobs: list[Callable[[], None]] = [partial(band, at) for at in range(0, len(total), ROWS_PER_BAND)]
     crew.together(*jobs or [lambda: None])
 
 
 def cells_digest(region: Region) -> int:
-    """The digest of the owned cells, all fields together."""
+    """Returns the digest of the owned cells, all fields together."""
     rim, owned = region.halo_cells, region.owned
     rows = np.arange(owned.height)
 
@@ -108,44 +108,44 @@ def cells_digest(region: Region) -> int:
         keys = (y[:, None] * region.torus.width + x[None, :]).astype(np.int64).ravel()
         return int(call(_finish, keys, np.ones(len(keys), bool), total))
 
-    height = max(1, ROWS_A_PASS // owned.width)
+    height = max(1, ROWS_PER_BAND // owned.width)
     bands = [(a, min(a + height, owned.height)) for a in range(0, owned.height, height)]
-    found = crew.together(*[lambda a=a, b=b: band(a, b) for a, b in bands])  # type: ignore[misc]
-    return sum(found) & DIGEST_MASK
+    digests = crew.together(*[lambda a=a, b=b: band(a, b) for a, b in bands])  # type: ignore[misc]
+    return sum(digests) & DIGEST_MASK
 
 
 def digest(region: Region) -> int:
-    """The digest of what a region owns.
+    """Returns the digest of what a region owns.
 
-    The digests of regions that share a torus add up, modulo 2^64, to the world's.
+    The digests of regions that together own the torus add up, modulo 2^64, to the world's without its controls.
     """
     parts = [cells_digest(region), *[table_digest(region, name) for name in region.tables]]
     return sum(parts) & DIGEST_MASK
 
 
 def world_digest(region: Region) -> int:
-    """The digest of a world whose one region owns the torus: what it owns, and once what people changed for all."""
+    """Returns the digest of a world from the one region that owns the torus, its controls included."""
     return (digest(region) + region.controls.digest()) & DIGEST_MASK
 
 
 def matter_of(region: Region) -> dict[str, np.ndarray]:
-    """Molecules of each substance in what a region owns, by where they are: in its cells, or in the bodies of a table.
+    """Counts the molecules of each substance that a region owns, by where they are.
 
-    `int64[substance]` under `CELLS` and under the name of each table whose bodies hold matter.
+    Returns `int64[substance]` under `CELLS`, and under the name of each table whose bodies hold matter.
     """
-    found = {CELLS: region.owned_view("substance").sum(axis=(1, 2), dtype=np.int64)}
+    counts = {CELLS: region.owned_view("substance").sum(axis=(1, 2), dtype=np.int64)}
     for name, table in region.tables.items():
         if "counts" in table:
-            found[name] = region.owned_rows(name).astype(np.int64) @ table["counts"]
-    return found
+            counts[name] = region.owned_rows(name).astype(np.int64) @ table["counts"]
+    return counts
 
 
 def substance_totals(region: Region, chemistry: Chemistry) -> dict[str, int]:
-    """Molecules of each substance in what a region owns, cells and bodies together."""
+    """Counts the molecules of each substance that a region owns, in cells and bodies together."""
     return dict(zip(chemistry.names, sum(matter_of(region).values()).tolist(), strict=True))  # type: ignore[union-attr]
 
 
 def element_totals(substances: Mapping[str, int], chemistry: Chemistry) -> dict[str, int]:
-    """Atoms of each element in amounts of substances, and their charge where a world has such."""
+    """Returns the atoms of each element in amounts of substances, and their charge if the world has charges."""
     amounts = np.array([substances[name] for name in chemistry.names], np.int64)
     return dict(zip(chemistry.conserved, (chemistry.composition() @ amounts).tolist(), strict=True))

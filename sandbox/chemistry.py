@@ -1,16 +1,16 @@
-"""Elements, substances and reactions: data, checked for balance, compiled into tables of integers.
+"""Elements, substances and reactions: checked for balance, and compiled into tables of integers.
 
-A substance is a formula over elements (`"H2O"`), a reaction a balanced equation over substances with a rate a tick.
-Where a world gives symbols, what looks like an element may stand for a formula of its own (`H = "PE"`: a proton and an
-electron); where it gives charges, reactions balance in charge besides. The expected extent of a reaction in a tick
-follows the law of mass action (Guldberg and Waage, 1864-1879):
+A substance is a formula over elements (`"H2O"`), a reaction a balanced equation over substances with a rate per tick. A
+world may define symbols, which stand for formulas in other formulas (`H = "PE"`: a proton and an electron), and
+charges, in which reactions must then balance too. The expected extent of a reaction in a tick follows the law of mass
+action (Guldberg and Waage, 1864-1879):
 
     extent = rate * catalyst_1 * ... * count_1^order_1 * count_2^order_2 * ... / 1024^(orders - 1)
 
-so 1024 molecules of a second reactant, or a catalyst of 1024, are the unit of concentration. Orders default to the
-equation's coefficients (an elementary reaction); `order = 0` makes the extent depend on catalysts alone. Extents are
-rounded up or down by dice so that the mean is exact, and never exceed what the reactants allow. Reactions of one place
-happen one after another, in the order in which they are written.
+so the unit of concentration is 1024 molecules of a second reactant, or a catalyst of 1024. Orders default to the
+equation's coefficients (an elementary reaction); with `order = 0` the extent depends on catalysts alone. Extents are
+rounded up or down by dice so that the mean is exact, and never exceed what the reactants allow. The reactions of a cell
+or body happen one after another, in the order in which they are listed.
 """
 
 import re
@@ -30,7 +30,7 @@ MAX_COEFFICIENT = 1000
 MAX_ATOMS = 1000
 MAX_CHARGE = 1000
 CHARGE = "charge"
-"""What is conserved beside the atoms of each element, where a world gives charges."""
+"""The name of the charge among what is conserved, in a world that defines charges."""
 
 _FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*)")
 _SYMBOL = re.compile(r"^[A-Z][a-z]?$")
@@ -40,7 +40,7 @@ _TERM = re.compile(r"^(?:(\d+)\s+)?([a-z][a-z0-9_]*)$")
 
 @dataclass(frozen=True)
 class Reaction:
-    """One reaction as people write it; `site` says where it runs (`cell`, or the name of a table of bodies)."""
+    """One reaction as a world file has it; `site` says where it runs (`cell`, or the name of a table of bodies)."""
 
     name: str
     equation: str
@@ -54,18 +54,18 @@ ReactionTable = namedtuple(
     "ReactionTable",
     ["rate_q24", "dice_index", "reactant", "taken", "order", "product", "made", "catalyst", "by_substance"],
 )
-"""Reactions of one site as arrays with a row a reaction: `rate_q24, dice_index: int64[r]`; `reactant, taken, order,
-product, made: int64[r, 4]` (index -1 where unused); `catalyst: int64[r, 2]` (index among the site's catalysts, or among
-substances where `by_substance: int64[r, 2]` is 1; -1 where unused)."""
+"""Reactions of one site as arrays with a row for each reaction: `rate_q24, dice_index: int64[r]`; `reactant, taken,
+order, product, made: int64[r, 4]` (substance index, -1 if unused); `catalyst: int64[r, 2]` (index among the site's
+catalysts, or among substances where `by_substance: int64[r, 2]` is 1; -1 if unused)."""
 
 
 @dataclass(frozen=True)
 class Chemistry:
-    """Substances over elements, and the reactions between them.
+    """The substances of a world, and the reactions between them. Raises `ChemistryError` unless all are valid.
 
-    `symbols` are formulas by what stands for them in others, each over elements and the symbols before it; `charges`
-    are those of the charged substances, in a unit of the world's own. `conserved` are the elements, and the charge
-    where there is any; `content` is how much of these a molecule of each substance holds.
+    `symbols` maps symbols to formulas over elements and earlier symbols; `charges` maps charged substances to their
+    charge, in any unit. `conserved` are the elements, and the charge if there is any; `content` is how much of these a
+    molecule of each substance holds.
     """
 
     substances: Mapping[str, str]
@@ -80,12 +80,12 @@ class Chemistry:
     def __post_init__(self) -> None:
         for name in self.substances:
             if not _NAME.match(name):
-                raise ChemistryError(f'substance "{name}": write its name in small letters, digits and "_"')
-        content = {name: self.parsed(formula, f'substance "{name}"') for name, formula in self.substances.items()}
+                raise ChemistryError(f'substance "{name}": write its name in lower case letters, digits and "_"')
+        content = {name: self.parse(formula, f'substance "{name}"') for name, formula in self.substances.items()}
         elements = tuple(sorted({e for formula in content.values() for e in formula}))
         for symbol in self.symbols:
             if symbol in elements:
-                raise ChemistryError(f'symbol "{symbol}": stands in a symbol above it: write it before that one')
+                raise ChemistryError(f'symbol "{symbol}": is used by a symbol above it: define it before that one')
         for name, charge in self.charges.items():
             if name not in content:
                 known = ", ".join(self.substances)
@@ -100,44 +100,44 @@ class Chemistry:
         seen: set[str] = set()
         for reaction in self.reactions:
             if reaction.name in seen:
-                raise ChemistryError(f'reaction "{reaction.name}" is written twice: rename one of them')
+                raise ChemistryError(f'reaction "{reaction.name}" is defined twice: rename one of them')
             seen.add(reaction.name)
             left, right = self.sides(reaction)
-            for one in self.conserved:
+            for unit in self.conserved:
                 before, after = (
-                    sum(count * content[name].get(one, 0) for name, count in side.items()) for side in (left, right)
+                    sum(count * content[name].get(unit, 0) for name, count in side.items()) for side in (left, right)
                 )
                 if before != after:
-                    found = f"charge {before}" if one == CHARGE else f"{before} {one}"
+                    amount = f"charge {before}" if unit == CHARGE else f"{before} {unit}"
                     raise ChemistryError(
-                        f'reaction "{reaction.name}": {found} on the left, {after} on the right: balance it'
+                        f'reaction "{reaction.name}": {amount} on the left, {after} on the right: balance it'
                     )
 
-    def parsed(self, formula: str, place: str) -> dict[str, int]:
-        """Atoms by element, symbols spelled out; `place` is named where the formula is wrong."""
-        spelled: dict[str, dict[str, int]] = {}
+    def parse(self, formula: str, place: str) -> dict[str, int]:
+        """Returns atoms by element, with symbols expanded; errors begin with `place`."""
+        expanded: dict[str, dict[str, int]] = {}
         for symbol, text in self.symbols.items():
             if not _SYMBOL.match(symbol):
                 raise ChemistryError(f'symbol "{symbol}": write it as an element, like "C" or "Cl"')
-            spelled[symbol] = parse_formula(f'symbol "{symbol}"', text, spelled)
-        return parse_formula(place, formula, spelled)
+            expanded[symbol] = parse_formula(f'symbol "{symbol}"', text, expanded)
+        return parse_formula(place, formula, expanded)
 
     def index(self, substance: str) -> int:
-        """The place of a substance among the names."""
+        """Returns the index of a substance among the names."""
         return self.names.index(substance)
 
     def composition(self) -> np.ndarray:
-        """What is conserved in each substance, `int64[conserved, substance]`."""
-        return np.array([[held.get(one, 0) for held in self.content.values()] for one in self.conserved], np.int64)
+        """Returns how much a molecule holds of what is conserved, `int64[conserved, substance]`."""
+        return np.array([[held.get(unit, 0) for held in self.content.values()] for unit in self.conserved], np.int64)
 
     def sides(self, reaction: Reaction) -> tuple[dict[str, int], dict[str, int]]:
-        """What a reaction takes and what it makes, by substance."""
+        """Returns the coefficients of a reaction's reactants and of its products, by substance."""
         halves = reaction.equation.split("->")
         if len(halves) != 2:
             raise ChemistryError(f'reaction "{reaction.name}": write the equation as "a + 2 b -> c"')
         left, right = (self._terms(reaction, half) for half in halves)
         if not left:
-            raise ChemistryError(f'reaction "{reaction.name}": nothing on the left: matter cannot come from nothing')
+            raise ChemistryError(f'reaction "{reaction.name}": nothing on the left: name what it is made from')
         return left, right
 
     def _terms(self, reaction: Reaction, text: str) -> dict[str, int]:
@@ -159,7 +159,7 @@ class Chemistry:
         return terms
 
     def compile(self, site: str, catalysts: Sequence[str]) -> ReactionTable:
-        """The reactions of one site as integer tables; `catalysts` are the names that the site offers."""
+        """Returns the reactions of one site as integer tables; `catalysts` are the names of the site's catalysts."""
         chosen = [reaction for reaction in self.reactions if reaction.site == site]
         rows = len(chosen)
         table = ReactionTable(  # type: ignore[call-arg]
@@ -173,7 +173,9 @@ class Chemistry:
             left, right = self.sides(reaction)
             for name in reaction.order if isinstance(reaction.order, Mapping) else ():
                 if name not in left:
-                    raise ChemistryError(f'reaction "{reaction.name}": order of "{name}", which it does not take')
+                    raise ChemistryError(
+                        f'reaction "{reaction.name}": order of "{name}", which is not on its left side: leave it out'
+                    )
             table.rate_q24[row] = self._rate(reaction)
             table.dice_index[row] = purpose("reaction." + reaction.name)
             for at, (name, count) in enumerate(left.items()):
@@ -188,8 +190,8 @@ class Chemistry:
                     table.catalyst[row, at], table.by_substance[row, at] = self.index(name), 1
                 else:
                     raise ChemistryError(
-                        f'reaction "{reaction.name}": unknown catalyst "{name}": here are {", ".join(catalysts)}, '
-                        "and every substance"
+                        f'reaction "{reaction.name}": unknown catalyst "{name}": use one of {", ".join(catalysts)}, '
+                        "or a substance"
                     )
         return table
 
@@ -221,7 +223,7 @@ class Chemistry:
 
 
 def parse_formula(place: str, formula: str, symbols: Mapping[str, Mapping[str, int]] | None = None) -> dict[str, int]:
-    """Atoms by element: `"CH2O"` gives `{"C": 1, "H": 2, "O": 1}`; of a symbol, the atoms it stands for."""
+    """Returns atoms by element: `{"C": 1, "H": 2, "O": 1}` for `"CH2O"`; for a symbol, the atoms of its formula."""
     atoms: dict[str, int] = {}
     if not formula or "".join(m[0] for m in _FORMULA_PART.finditer(formula)) != formula:
         raise ChemistryError(f'{place}: cannot read the formula "{formula}": write it like "CH2O"')

@@ -1,6 +1,6 @@
-"""Beings as arrays: a table holds one column a property, one row a being.
+"""Tables of beings: one row for each being, one column for each property.
 
-The order of rows means nothing: laws may not depend on it, and tables reorder rows as they like.
+The order of rows has no meaning: laws must not depend on it, and tables reorder rows at any time.
 """
 
 import sys
@@ -20,9 +20,10 @@ KIND_BITS, TICK_BITS, PLACE_BITS = 3, 29, 30
 
 
 def identity(kind: int, tick: int, place, by_hand: bool = False):
-    """The 63-bit id of a being: origin 1 bit, kind 3, tick 29, place 30; `place` may be an array.
+    """Returns the 63-bit id of a being: origin 1 bit, kind 3, tick 29, place 30; `place` may be an array.
 
-    Born by a law: place is the global cell, tick the one at which it first lives. Placed by hand: place is its number.
+    For a being born by a law, `place` is its global cell and `tick` the first one of its life. For a being placed by
+    hand (founders, commands), `place` is its number.
     """
     if not (0 <= kind < 1 << KIND_BITS and 0 <= tick < 1 << TICK_BITS):
         raise LawError(f"no id for kind {kind} at tick {tick}: kinds end at 7, ticks at {(1 << TICK_BITS) - 1}")
@@ -32,7 +33,7 @@ def identity(kind: int, tick: int, place, by_hand: bool = False):
 
 @small
 def birth_id(kind, tick, place):
-    """The id of a being born by a law in global cell `place`, alive from `tick` on."""
+    """Returns the id of a being that a law creates in global cell `place`, alive from `tick` on."""
     return (np.int64(kind) << (TICK_BITS + PLACE_BITS)) | (np.int64(tick) << PLACE_BITS) | place
 
 
@@ -40,9 +41,9 @@ def birth_id(kind, tick, place):
 class Column:
     """One property of a kind of being.
 
-    `parts` names the entries of a column with several entries a row; each is a column to those who ask by name.
-    `derived` columns are computed anew in each tick before they are read: no snapshot, halo or digest carries them.
-    `fixed` columns never change after birth. `inherited` ones pass from parent to child.
+    `parts` names the entries of a column with several entries a row; each part can be accessed by its name.
+    `derived` columns are computed in each tick before they are read: no snapshot, halo or digest contains them.
+    `fixed` columns never change after birth. `inherited` columns are copied from parent to child.
     """
 
     name: str
@@ -57,14 +58,16 @@ class Column:
 
     @property
     def entries(self) -> int:
-        """Entries a row; 0 means a plain column of numbers."""
+        """Entries a row; 0 for a column of single numbers."""
         return len(self.parts) or self.width
 
     def shape(self, rows: int) -> tuple[int, ...]:
+        """Returns the shape of the array of so many rows."""
         return (rows, self.entries) if self.entries else (rows,)
 
     @property
     def row_bytes(self) -> int:
+        """Bytes a row."""
         return np.dtype(self.dtype).itemsize * max(1, self.entries)
 
 
@@ -77,11 +80,11 @@ PLACE_COLUMNS = (
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a kind of being; `id`, `y_fixed` and `x_fixed` come first by themselves.
+    """The columns of a kind of being; `id`, `y_fixed` and `x_fixed` always come first.
 
-    `record` is the named tuple of arrays that kernels take. Columns added by species (`extended`) stay out of it, so
-    that kernels need not be compiled again for them. Its type is put into `module`, the one that makes the schema
-    (`__name__`): only what can be found by its name is known again in the cache of compiled kernels.
+    `record` is the type of the named tuple of arrays that kernels take. Columns that species add (`extend`) are not in
+    it, so that kernels need not be compiled again for them. The type becomes an attribute of `module`, the module that
+    makes the schema (`__name__`): the cache of compiled kernels recognises only types that it can import by name.
     """
 
     name: str
@@ -100,36 +103,38 @@ class Schema:
                 setattr(sys.modules[self.module], record.__name__, record)
         for column in self.columns:
             for at, part in enumerate(column.parts):
-                if part not in names:  # a column goes before a part of the same name
+                if part not in names:  # a column has precedence over a part of the same name
                     self.places[part] = (column.name, at)
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise LawError(f"table {self.name}: column {twice[0]!r} is declared twice")
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise LawError(f"table {self.name}: column {duplicates[0]!r} is declared twice: rename one of them")
 
     @property
     def columns(self) -> tuple[Column, ...]:
+        """All columns, those of the place first."""
         return PLACE_COLUMNS + self.own
 
-    def extended(self, more: Iterable[Column]) -> "Schema":
-        """The same kind of being with the columns of species added."""
+    def extend(self, more: Iterable[Column]) -> "Schema":
+        """Returns the schema of the same kind of being with more columns."""
         return Schema(self.name, self.kind, self.own + tuple(more), self.module, self.record)
 
     @property
     def row_bytes(self) -> int:
+        """Bytes a row, all columns."""
         return sum(column.row_bytes for column in self.columns)
 
 
 class Table:
-    """The beings of one kind in a window: `table["sugar_count"]` is an array with an entry a being.
+    """The beings of one kind in a window: `table["sugar_count"]` is an array with one entry for each being.
 
-    What comes back is a view: writing into it writes into the world. Views die when rows are added or removed.
+    It is a view: writing to it changes the world. Views are invalid after rows were added, removed or reordered.
     """
 
     def __init__(self, schema: Schema, capacity: int = 0):
         self.schema = schema
         self.count = 0
         self.epoch = 0
-        """Raised whenever rows move: row numbers remembered from before mean nothing after."""
+        """Incremented whenever rows move, which makes row numbers from before invalid."""
         self._arrays = {column.name: np.zeros(column.shape(capacity), column.dtype) for column in schema.columns}
 
     def __len__(self) -> int:
@@ -146,23 +151,25 @@ class Table:
 
     @property
     def capacity(self) -> int:
+        """Rows for which memory is allocated."""
         return len(self._arrays["id"])
 
     @property
     def resident_bytes(self) -> int:
+        """Bytes of the allocated arrays."""
         return sum(array.nbytes for array in self._arrays.values())
 
     def record(self) -> Any:
-        """The columns as the named tuple that kernels take."""
+        """Returns the columns as the named tuple that kernels take."""
         record = self.schema.record
         return record(**{name: self._arrays[name][: self.count] for name in record._fields})  # type: ignore
 
-    def carried(self) -> list[Column]:
-        """The columns that travel and are kept: all but the derived ones."""
+    def stored_columns(self) -> list[Column]:
+        """Returns the columns that snapshots, halos and digests contain: all but the derived ones."""
         return [column for column in self.schema.columns if not column.derived]
 
     def append(self, count: int, values: Mapping[str, np.ndarray] | None = None) -> slice:
-        """Add rows, set from `values` (columns or parts by name) and else to their defaults; give their slice."""
+        """Append `count` rows with `values` (columns or parts by name), else default values. Returns their slice."""
         new = slice(self.count, self.count + count)
         if not count:
             return new
@@ -177,7 +184,7 @@ class Table:
         return new
 
     def keep(self, mask: np.ndarray) -> None:
-        """Drop the rows where `mask` is false; the last rows move into the holes."""
+        """Drop the rows where `mask` is false; the last rows take their places."""
         kept = int(np.count_nonzero(mask))
         if kept == self.count:
             return
@@ -191,7 +198,7 @@ class Table:
             self._resize(self.count * GROWTH_PERCENT // 100)
 
     def reorder(self, order: np.ndarray) -> None:
-        """Put the rows into the given order (a permutation)."""
+        """Reorder the rows by a permutation."""
         for name, old in self._arrays.items():
             new = np.empty_like(old)
             np.take(old[: self.count], order, axis=0, out=new[: self.count], mode="clip")  # the other modes copy twice
@@ -199,8 +206,8 @@ class Table:
         self.epoch += 1
 
     def rows(self, chosen: np.ndarray) -> dict[str, np.ndarray]:
-        """Copies of the carried columns of the chosen rows."""
-        return {column.name: self[column.name][chosen] for column in self.carried()}
+        """Returns copies of the stored columns of the chosen rows."""
+        return {column.name: self[column.name][chosen] for column in self.stored_columns()}
 
     def _resize(self, capacity: int) -> None:
         for name, old in self._arrays.items():
@@ -210,7 +217,7 @@ class Table:
 
 
 CellIndex = namedtuple("CellIndex", ["start", "rows"])
-"""Rows by cell: the beings of window cell `c` are `rows[start[c] : start[c + 1]]`; both `int32`."""
+"""Rows by cell: the beings in window cell `c` are `rows[start[c] : start[c + 1]]`; both arrays are `int32`."""
 
 
 @kernel
@@ -224,7 +231,7 @@ def _fill_index(y_fixed, x_fixed, width, start, rows):
     for back in range(count):
         row = count - 1 - back
         cell = (y_fixed[row] >> SUBCELL_BITS) * width + (x_fixed[row] >> SUBCELL_BITS)
-        # start[cell + 1] walks down from the end of the cell to its beginning, and is put right below
+        # start[cell + 1] decreases from the end of the cell to its beginning; the loop below shifts it into place
         start[cell + 1] -= 1
         rows[start[cell + 1]] = row
     for cell in range(len(start) - 1):
@@ -233,7 +240,7 @@ def _fill_index(y_fixed, x_fixed, width, start, rows):
 
 
 def index_rows(table: Table, height: int, width: int) -> CellIndex:
-    """Sort the rows of a table by window cell; every row must lie inside the window."""
+    """Returns the rows of a table by window cell; every row must lie inside the window."""
     start = np.zeros(height * width + 1, np.int32)
     rows = np.empty(table.count, np.int32)
     call(_fill_index, table["y_fixed"], table["x_fixed"], width, start, rows)

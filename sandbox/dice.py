@@ -1,8 +1,8 @@
-"""The keyed draw: randomness without a generator and without an order.
+"""Counter-based random numbers: no generator, and no order in which they are drawn.
 
 `draw(seed, tick, key, purpose, index)` depends on its five arguments alone. The key is the id of a being or the
-*global* index of a cell, the purpose a constant made by `purpose("room.what")`, the index tells several draws of one
-purpose apart. One draw more in a law changes no other draw.
+*global* index of a cell, the purpose a constant made by `purpose("folder.what")`, and the index distinguishes several
+draws of one purpose. Another draw in a law changes no other draw.
 
 The mixing function is the finaliser of SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number
 generators", OOPSLA 2014), applied once for seed and tick, once for the key, once for purpose and index.
@@ -17,7 +17,7 @@ from umwelt.sandbox.kernel import small
 
 DRAW_BITS = 63
 _KEPT_BITS = int(os.environ.get("UMWELT_DICE_BITS", "0")) or DRAW_BITS
-"""Tests cut the dice down to a few bits, so that ties happen."""
+"""Tests reduce draws to a few bits, so that ties happen."""
 
 _MASK = np.uint64(((1 << _KEPT_BITS) - 1) << (64 - _KEPT_BITS))
 _START = np.uint64(0x6A09E667F3BCC909)
@@ -34,13 +34,13 @@ _S1 = np.uint64(1)
 
 
 def purpose(name: str) -> int:
-    """The constant of a purpose, from its name: 31 bits, the same everywhere."""
+    """Returns the constant of a purpose, a 31-bit hash of its name."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest(), "little") >> 1
 
 
 @small
 def mix(value):
-    """Scramble 64 bits (`uint64 -> uint64`)."""
+    """Returns 64 mixed bits (`uint64 -> uint64`, bijective)."""
     value = (value ^ (value >> _S30)) * _FIRST
     value = (value ^ (value >> _S27)) * _SECOND
     return value ^ (value >> _S31)
@@ -48,7 +48,7 @@ def mix(value):
 
 @small
 def draw(seed, tick, key, purpose, index):
-    """A number between 0 and 2^63 - 1, as `int64`; all arguments are non-negative integers."""
+    """Returns a number from 0 to 2^63 - 1, as `int64`; all arguments are non-negative integers."""
     value = mix(mix(np.uint64(seed) + np.uint64(tick) * _TICK + _START) + np.uint64(key) * _KEY)
     value = mix(value + np.uint64(purpose) * _PURPOSE + np.uint64(index) * _INDEX)
     return np.int64((value & _MASK) >> _S1)
@@ -56,17 +56,17 @@ def draw(seed, tick, key, purpose, index):
 
 @small
 def pair(first, second):
-    """A key for an ordered pair of keys: `pair(a, b)` is not `pair(b, a)`."""
+    """Returns a key for an ordered pair of keys: `pair(a, b)` differs from `pair(b, a)`."""
     return np.int64(mix(np.uint64(first) * _KEY + mix(np.uint64(second))) >> _S1)
 
 
 @small
 def bits(drawn, count):
-    """The top `count` bits of a draw: evenly spread over 0 .. 2^count - 1."""
+    """Returns the top `count` bits of a draw, uniform over 0 .. 2^count - 1."""
     return drawn >> (63 - count)
 
 
 @small
 def below(drawn, limit):
-    """A draw as a number from 0 to `limit - 1`, for limits up to 2^31."""
+    """Returns a draw as a number from 0 to `limit - 1`, for limits up to 2^31."""
     return ((drawn >> 32) * limit) >> 31

@@ -1,10 +1,10 @@
-"""A rectangle of the torus with a halo around it: its fields, its beings, and the cutting and pasting of edges.
+"""A rectangle of the torus with a halo around it: its fields, its beings, and how halos are cut and pasted.
 
-A region owns a rectangle and holds a *window*: the rectangle and `halo_cells` more on every side. What lies in the
-halo is a copy (ghosts) that the same laws carry on for as many ticks as the halo is deep. Where the halo is wider than
+A region owns a rectangle and holds a *window*: the rectangle and `halo_cells` more on every side. Cells and beings in
+the halo are copies (ghosts), computed by the same laws for as many ticks as the halo is deep. If the halo is wider than
 a neighbour or than the world, the window holds several images of the same cells and beings.
 
-Positions in a window count from the window's corner. A `Piece` counts from its own corner, so that it fits anywhere.
+Positions in a window are relative to the window's corner; positions in a `Piece` to the piece's own corner.
 """
 
 from collections import namedtuple
@@ -21,7 +21,7 @@ from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
 SORT_EVERY_TICKS = 4
-"""How often rows are put in the order of their cells, so that neighbours lie near each other in memory."""
+"""How often rows are sorted by cell, so that neighbours are close to each other in memory."""
 
 
 class Torus(NamedTuple):
@@ -32,11 +32,12 @@ class Torus(NamedTuple):
 
     @property
     def cells(self) -> int:
+        """The number of cells."""
         return self.height * self.width
 
 
 class Rectangle(NamedTuple):
-    """Cells `y .. y + height - 1`, `x .. x + width - 1`; unwrapped, so it may reach over the torus' seam."""
+    """Cells `y .. y + height - 1`, `x .. x + width - 1`; not wrapped, so it may extend over the seam of the torus."""
 
     y: int
     x: int
@@ -45,14 +46,15 @@ class Rectangle(NamedTuple):
 
     @property
     def cells(self) -> int:
+        """The number of cells."""
         return self.height * self.width
 
-    def grown(self, cells: int) -> "Rectangle":
-        """The rectangle with a rim of `cells` added on every side."""
+    def expand(self, cells: int) -> "Rectangle":
+        """Returns the rectangle with `cells` more on every side."""
         return Rectangle(self.y - cells, self.x - cells, self.height + 2 * cells, self.width + 2 * cells)
 
-    def shared(self, other: "Rectangle") -> "Rectangle | None":
-        """What both cover, or None."""
+    def intersect(self, other: "Rectangle") -> "Rectangle | None":
+        """Returns the rectangle that both cover, or None."""
         y, x = max(self.y, other.y), max(self.x, other.x)
         height = min(self.y + self.height, other.y + other.height) - y
         width = min(self.x + self.width, other.x + other.width) - x
@@ -60,17 +62,17 @@ class Rectangle(NamedTuple):
 
 
 def images(window: Rectangle, source: Rectangle, torus: Torus) -> Iterator[tuple[Rectangle, int, int]]:
-    """Every image of `source` in `window`: the part of the source that is seen, and where its corner comes to lie.
+    """Yields every image of `source` in `window` as `(part, y, x)`.
 
-    Gives `(part, y, x)`: `part` in the coordinates of `source`, `y, x` counted from the window's corner. A source may
-    be seen several times where the window is wider than the torus.
+    `part` is the visible part, in the coordinates of `source`; `y, x` is where its corner lies, relative to the
+    window's corner. A window that is wider than the torus holds several images of a source.
     """
     first_y, last_y = window.y - source.y - source.height, window.y + window.height
     first_x, last_x = window.x - source.x - source.width, window.x + window.width
     for i in range(first_y // torus.height, 2 + last_y // torus.height):
         for j in range(first_x // torus.width, 2 + last_x // torus.width):
             shifted = Rectangle(source.y + i * torus.height, source.x + j * torus.width, source.height, source.width)
-            seen = window.shared(shifted)
+            seen = window.intersect(shifted)
             if seen is not None:
                 part = Rectangle(seen.y - i * torus.height, seen.x - j * torus.width, seen.height, seen.width)
                 yield part, seen.y - window.y, seen.x - window.x
@@ -87,23 +89,25 @@ class Field:
     fixed: bool = False
 
     def shape(self, height: int, width: int) -> tuple[int, ...]:
+        """Returns the shape of the array of a window of this size."""
         return (len(self.parts), height, width) if self.parts else (height, width)
 
     @property
     def cell_bytes(self) -> int:
+        """Bytes per cell."""
         return np.dtype(self.dtype).itemsize * max(1, len(self.parts))
 
 
 @dataclass
 class Piece:
-    """Cells and beings cut out of a region; positions of beings count from the piece's corner."""
+    """Cells and beings copied from a region; positions of beings are relative to the piece's corner."""
 
     rectangle: Rectangle
     fields: dict[str, np.ndarray]
     tables: dict[str, dict[str, np.ndarray]]
 
     def part(self, inner: Rectangle) -> "Piece":
-        """The piece of a smaller rectangle inside this one's."""
+        """Returns the piece of a smaller rectangle inside this one's."""
         y, x = inner.y - self.rectangle.y, inner.x - self.rectangle.x
         fields = {name: a[..., y : y + inner.height, x : x + inner.width] for name, a in self.fields.items()}
         tables = {}
@@ -120,15 +124,17 @@ Place = namedtuple(
     "Place",
     ["seed", "tick", "height", "width", "x_low", "x_high", "world_height", "world_width", "y_global", "x_global"],
 )
-"""What every kernel is told: the dice's seed and tick, the window's size, the columns it has to compute (`x_low` to
-`x_high`; the rows are its band), the world's size, and the global row and column of each window row and column."""
+"""An argument of every kernel: the seed and tick of the dice, the window's size, the columns to compute (`x_low` to
+`x_high`; the rows are the kernel's band), the world's size, and the global row and column of each row and column of the
+window."""
 
 
 class Region:
-    """One rectangle of the world with its halo; what laws run on.
+    """One rectangle of the world with its halo, on which laws run. A shard or a loaded world owns it.
 
     `fields[name]` is the window's array, `tables[name]` its beings, `constants` integer tables that never change (sines
-    and the like), `controls` what people changed for the whole world, `scratch` what laws compute anew in each tick.
+    and others), `controls` what commands changed for the whole world, `derived` and `scratch` what laws compute again
+    in each tick. `margin_cells` is how much of the halo is still exact.
     """
 
     def __init__(
@@ -142,7 +148,7 @@ class Region:
         tick: int = 0,
     ):
         self.torus, self.owned, self.halo_cells, self.seed, self.tick = torus, owned, halo_cells, seed, tick
-        self.window = owned.grown(halo_cells)
+        self.window = owned.expand(halo_cells)
         self.field_list = tuple(fields)
         height, width = self.window.height, self.window.width
         self.fields = {field.name: np.zeros(field.shape(height, width), field.dtype) for field in fields}
@@ -153,7 +159,7 @@ class Region:
         self.derived: dict[str, object] = {}
         self.births: list[dict[str, np.ndarray]] | None = None
         self.births_of = frozenset(self.tables)
-        """The tables whose births are remembered."""
+        """The tables whose births are recorded."""
         self.counts = {"births": 0, "deaths": 0}
         self.margin_cells = 0
         self._scratch: dict[str, np.ndarray] = {}
@@ -162,21 +168,21 @@ class Region:
         self._x_global = ((np.arange(width) + self.window.x) % torus.width).astype(np.int32)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """A field, or one part of a field, over the whole window."""
+        """Returns a field, or one part of a field, over the whole window."""
         if name in self.fields:
             return self.fields[name]
         field_name, part = self._parts[name]
         return self.fields[field_name][part]
 
     def owned_view(self, name: str) -> np.ndarray:
-        """A field or part of one over the owned rectangle."""
+        """Returns a field, or one part of a field, over the owned rectangle."""
         rim = self.halo_cells
         return self[name][..., rim : rim + self.owned.height, rim : rim + self.owned.width]
 
-    # --- what laws use
+    # --- for laws
 
     def place(self, grown: int = 0) -> Place:
-        """The place and moment that kernels are told."""
+        """Returns the `Place` of kernels that compute `grown` cells more on every side than is exact afterwards."""
         rim = self.halo_cells - self.margin_cells - grown
         return Place(
             self.seed,
@@ -194,41 +200,42 @@ class Region:
     def run(self, kernel: Callable, *arguments, grown: int = 0) -> None:
         """Run `kernel(y_low, y_high, place, *arguments)` over the part of the window that is exact after the law.
 
-        The early phases of a law run over more: `grown` cells on every side, so that later ones find what they read.
+        Earlier phases of a law run over `grown` cells more on every side, which later phases read. Raises `LawError` if
+        that exceeds the window.
         """
         rim = self.halo_cells - self.margin_cells - grown
         if rim < 0:
             raise LawError(
-                f"{kernel.__name__} looks {-rim} cells over the window's edge: its law reaches further than it says"
+                f"{kernel.__name__} reads {-rim} cells beyond the window's edge: declare a larger reach for its law"
             )
         crew.bands(kernel, rim, self.window.height - rim, self.window.width, self.place(grown), *arguments)
 
     def scratch(self, name: str, dtype: str = "int32", planes: int = 0) -> np.ndarray:
-        """An array over the window, kept between ticks but never carried; holds anything until it is written."""
+        """Returns an array over the window that no snapshot or halo carries; its content is undefined until written."""
         if name not in self._scratch:
             shape = (self.window.height, self.window.width)
             self._scratch[name] = np.zeros((planes, *shape) if planes else shape, dtype)
         return self._scratch[name]
 
     def index(self, name: str) -> CellIndex:
-        """The rows of a table by cell."""
+        """Returns the rows of a table by cell."""
         if name not in self._indices:
             self.reindex(name)
         return self._indices[name]
 
     def reindex(self, *names: str) -> None:
-        """Sort the rows of tables by cell again, after their beings moved."""
+        """Index the rows of tables by cell again, after their beings moved."""
         for name in names:
             self._drop_strays(name)
 
-        def indexed(name: str) -> CellIndex:
+        def make_index(name: str) -> CellIndex:
             return index_rows(self.tables[name], self.window.height, self.window.width)
 
-        found = crew.together(*[lambda n=n: indexed(n) for n in names])  # type: ignore[misc]
-        self._indices.update(zip(names, found, strict=True))
+        indices = crew.together(*[lambda n=n: make_index(n) for n in names])  # type: ignore[misc]
+        self._indices.update(zip(names, indices, strict=True))
 
     def _drop_strays(self, name: str) -> None:
-        """Drop rows that stepped out of the window: they are somebody else's."""
+        """Drop rows that moved out of the window: other regions compute them."""
         table = self.tables[name]
         inside = _inside(table["y_fixed"], table["x_fixed"], 0, 0, self.window.height, self.window.width)
         table.keep(inside)
@@ -236,7 +243,7 @@ class Region:
     # --- births and deaths
 
     def record_births(self, name: str, rows: slice) -> None:
-        """Count the newborn in what the region owns, and remember them where somebody asked for births."""
+        """Count the newborn rows in the owned rectangle, and add them to `births` unless that is None."""
         owned = self.owned_rows(name)[rows]
         self.counts["births"] += int(np.count_nonzero(owned))
         if self.births is not None and name in self.births_of and owned.any():
@@ -246,7 +253,7 @@ class Region:
             self.births.append({**record, "cell": self.global_cells(name, chosen)})
 
     def remove_dead(self, name: str, dead: np.ndarray) -> None:
-        """Drop the rows marked dead (`uint8[rows]`), and count those in what the region owns."""
+        """Drop the rows marked dead (`uint8[rows]`), and count those in the owned rectangle."""
         gone = dead != 0
         if gone.any():
             self.counts["deaths"] += int(np.count_nonzero(gone & self.owned_rows(name)))
@@ -256,14 +263,14 @@ class Region:
     # --- cut and paste
 
     def owned_rows(self, name: str) -> np.ndarray:
-        """Which rows of a table lie in the owned rectangle, `bool[rows]`."""
+        """Returns which rows of a table lie in the owned rectangle, `bool[rows]`."""
         table, rim = self.tables[name], self.halo_cells
         return _inside(table["y_fixed"], table["x_fixed"], rim, rim, self.owned.height, self.owned.width)
 
     def cut(self, rectangle: Rectangle) -> Piece:
-        """Copy out the cells and beings of a rectangle inside the owned one (global, unwrapped like `owned`)."""
-        if self.owned.shared(rectangle) != rectangle:
-            raise LawError(f"{rectangle} is not inside {self.owned}: only what is owned can be cut out")
+        """Returns a copy of the cells and beings of a rectangle inside the owned one, in the same coordinates."""
+        if self.owned.intersect(rectangle) != rectangle:
+            raise LawError(f"{rectangle} is not inside {self.owned}: only the owned rectangle can be cut")
         y, x = rectangle.y - self.window.y, rectangle.x - self.window.x
         rows = slice(y, y + rectangle.height)
         columns = slice(x, x + rectangle.width)
@@ -279,10 +286,10 @@ class Region:
         return Piece(rectangle, fields, tables)
 
     def paste(self, pieces: Iterable[tuple[Piece, int, int]]) -> None:
-        """Rebuild the halo from pieces and the places where their corners come to lie in the window.
+        """Replace the halo by pieces, each with the position `y, x` of its corner in the window.
 
-        Beings outside the owned rectangle are dropped first. Every cell of the halo must be covered exactly once, else
-        `LawError`. Afterwards the whole window is exact.
+        Beings outside the owned rectangle are dropped first. Afterwards the whole window is exact. Raises `LawError`
+        unless every cell of the halo is covered exactly once.
         """
         rim = self.halo_cells
         for name in self.tables:
@@ -308,15 +315,18 @@ class Region:
         self._indices.clear()
 
     def wrap(self) -> None:
-        """Be one's own neighbour: paste the halo of a region that owns the whole torus from its own edges."""
+        """Paste the halo of a region that owns the whole torus from its own edges."""
         if (self.owned.height, self.owned.width) != self.torus:
-            raise LawError("only a region that owns the whole torus is its own neighbour")
+            raise LawError("only a region that owns the whole torus has itself as its neighbour")
         home = (self.halo_cells, self.halo_cells)
         parts = [part for part in images(self.window, self.owned, self.torus) if part[1:] != home]
         self.paste([(self.cut(part), y, x) for part, y, x in parts])
 
     def load(self, pieces: Iterable[Piece]) -> None:
-        """Take over what the region owns from pieces of the world (wrapped coordinates) that cover it."""
+        """Fill the owned rectangle from pieces of the world (wrapped coordinates) that cover it.
+
+        Raises `LawError` unless every owned cell is covered exactly once.
+        """
         for name in self.tables:
             self.tables[name].keep(np.zeros(self.tables[name].count, bool))
         covered = 0
@@ -338,7 +348,7 @@ class Region:
         self._indices.clear()
 
     def sort(self) -> None:
-        """Put rows in the order of their cells. Changes speed, never the outcome."""
+        """Sort rows by cell. This affects speed only."""
         for table in self.tables.values():
             cell = (table["y_fixed"] >> SUBCELL_BITS).astype(np.int64) * self.window.width
             cell += table["x_fixed"] >> SUBCELL_BITS
@@ -346,14 +356,14 @@ class Region:
         self._indices.clear()
 
     def global_cells(self, name: str, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """The global cell index of each being, `int64[rows]`."""
+        """Returns the global cell index of each being, `int64[rows]`."""
         table = self.tables[name]
         y = self._y_global[table["y_fixed"][rows] >> SUBCELL_BITS].astype(np.int64)
         return y * self.torus.width + self._x_global[table["x_fixed"][rows] >> SUBCELL_BITS]
 
     @property
     def resident_bytes(self) -> int:
-        """Bytes held by fields, tables and scratch."""
+        """Bytes of fields, tables and scratch arrays."""
         arrays: list[np.ndarray] = [*self.fields.values(), *self._scratch.values()]
         return sum(a.nbytes for a in arrays) + sum(table.resident_bytes for table in self.tables.values())
 
@@ -368,7 +378,7 @@ def _inside(y_fixed, x_fixed, y: int, x: int, height: int, width: int) -> np.nda
 
 
 def exchange_halos(regions: Sequence[Region]) -> None:
-    """Exchange the halos of regions that together own the torus: cut from each, paste into each."""
+    """Exchange the halos of regions that together own the torus."""
     plans = []
     for taker in regions:
         own = (taker.halo_cells, taker.halo_cells)

@@ -1,6 +1,6 @@
-"""A whole cluster in one process, from one seed: the directory's and the nodes' own code over a network in memory.
+"""A whole cluster in one process, from one seed: the coordinator's and the nodes' own code over a network in memory.
 
-Time is virtual. What is kept of a run lies in `SnapshotPart`, which survives the directory as a disk would.
+Time is virtual. What a run keeps lies in `Disk`, which survives the coordinator as a disk would.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,9 @@ from umwelt.cluster.coordinator.state import RunOptions, RunState
 from umwelt.cluster.events import WorldPrepared
 from umwelt.cluster.node.driver import NodeDriver, ShardContents
 from umwelt.cluster.node.machine import NodeMachine
+from umwelt.cluster.node.membership import NodeProfile
 from umwelt.cluster.partition import BLOCK_CELLS, cut, max_parts
+from umwelt.cluster.run.store import Entry
 from umwelt.cluster.wire.loopback import Faults, Network
 from umwelt.cluster.wire.protocol import (
     Order,
@@ -40,7 +42,7 @@ TURN_S = 0.002
 
 @dataclass
 class Disk:
-    """What a directory leaves behind when it dies."""
+    """What a coordinator leaves behind when it dies."""
 
     snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: dict[tuple[int, int, bool], list[tuple[Any, Controls]]] = field(default_factory=dict)
@@ -51,16 +53,16 @@ class Disk:
     maps: list[Any] = field(default_factory=list)
 
 
-class MemoryBooks:
-    """Journal and snapshots in memory, for a directory."""
+class MemoryStorage:
+    """Journal and snapshots in memory, for a coordinator."""
 
     def __init__(self, world: WorldFile, disk: Disk):
         self.world, self.disk = world, disk
 
-    def check(self, content: bytes) -> None:
+    def check_command(self, content: bytes) -> None:
         commands.check(self.world, commands.decode(content))
 
-    def divide(self, divide: Any) -> list[tuple[int, int, int, int]]:
+    def divide_torus(self, divide: Any) -> list[tuple[int, int, int, int]]:
         torus = torus_of(self.world)
         blocks = np.ones((-(-torus.height // BLOCK_CELLS), -(-torus.width // BLOCK_CELLS)), np.int64)
         for piece in self.disk.snapshots[divide.snapshot]["pieces"]:
@@ -70,35 +72,35 @@ class MemoryBooks:
                 np.add.at(blocks, (y, x), 1)
         return [tuple(r) for r in cut(torus, blocks, divide.parts, divide.halo_cells)]
 
-    def open(self, opened: Any) -> None:
+    def journal_map(self, opened: Any) -> None:
         assert opened.epoch > self.disk.epoch
         self.disk.epoch = opened.epoch
         self.disk.maps.append(opened)
 
-    def enter_commands(self, entered: Any) -> None:
-        self.disk.commands += [(entered.ticket, command) for command in entered.commands]
+    def journal_commands(self, entered: Any) -> None:
+        self.disk.deeds += [(entered.ticket, deed) for deed in entered.deeds]
 
     def commit(self) -> None:
         pass
 
-    def enter_births(self, raw: Any) -> None:
+    def journal_births(self, raw: Any) -> None:
         pass
 
-    def enter(self, entered: Any) -> None:
+    def journal_tick(self, entered: Any) -> None:
         known = self.disk.digests.setdefault(entered.tick, entered.digest)
         assert known == entered.digest, f"tick {entered.tick} came out otherwise"
 
     def begin_snapshot(self, begun: Any) -> None:
         self.disk.parts[begun.epoch, begun.tick, begun.kept] = []
 
-    def complete(self, complete: Any, done: Callable[[str], None]) -> None:
+    def complete_snapshot(self, complete: Any, done: Callable[[str], None]) -> None:
         found = self.disk.parts.pop((complete.epoch, complete.tick, complete.kept))
         chosen = {tuple(part["rectangle"]) for part in complete.parts}
         pieces = [piece for piece, _ in found if tuple(piece.rectangle) in chosen]
         assert len(pieces) == len(chosen)
-        name = ("tick-" if complete.kept else "mark-") + f"{complete.tick:012d}"
-        self.disk.snapshots[name] = {
-            "tick": complete.tick,
+        entry = Entry(complete.tick, complete.kept)
+        self.disk.snapshots[entry.name] = {
+            "entry": entry,
             "pieces": pieces,
             "controls": Controls.from_json(complete.controls),
             "births": complete.births,
@@ -106,32 +108,32 @@ class MemoryBooks:
         }
         done("")
 
-    def fetch(self, fetch: Any, ask: Any, done: Any) -> None:
+    def fetch_part(self, fetch: Any, request: Any, done: Any) -> None:
         raise AssertionError("all share the folder here")
 
-    def fetched(self, sender: Any, chunk: Any, raw: Any) -> None:
+    def take_chunk(self, sender: Any, chunk: Any, raw: Any) -> None:
         raise AssertionError
 
-    def answer(self, ask: Any) -> None:
+    def read_chunk(self, request: Any) -> None:
         return None
 
     def turn(self, now_s: float) -> None:
         pass
 
 
-class MemoryShelf:
+class MemorySnapshots:
     """Snapshots in memory, for a node."""
 
     def __init__(self, disk: Disk):
         self.disk = disk
 
-    def load(self, world: WorldFile, assign: Any, alive: Callable[[], None]) -> ShardContents:
+    def load(self, world: WorldFile, assign: Any, heartbeat: Callable[[], None]) -> ShardContents:
         found = self.disk.snapshots[assign.snapshot]
-        assert found["tick"] == assign.tick
+        assert found["entry"].tick == assign.tick
         return ShardContents(found["pieces"], self.disk.constants, found["controls"].copy())
 
-    def keep(self, epoch: int, tick: int, kept: bool, portion: Any, done: Callable[[SnapshotPart], None]) -> None:
-        region = portion.region
+    def write_part(self, epoch: int, tick: int, kept: bool, shard: Any, done: Callable[[SnapshotPart], None]) -> None:
+        region = shard.region
         piece = region.cut(region.owned)
         into = self.disk.parts.get((epoch, tick, kept))
         if into is None:  # nobody waits for it any more
@@ -141,7 +143,7 @@ class MemoryShelf:
 
 
 class Simulation:
-    """Directory, nodes and a person who sends commands, in virtual time.
+    """Coordinator, nodes and a person who sends commands, in virtual time.
 
     `compute_s` gives how long a node takes for a tick.
     """
@@ -155,37 +157,37 @@ class Simulation:
         last_tick: int | None = None,
         ticks_per_exchange: int = 1,
         compute_s: float = 0.01,
-        **wishes: Any,
+        **options: Any,
     ):
         self.world, self.seed, self.compute_s = world, seed, compute_s
         self.network = Network(seed, faults or Faults(delay_s=(0.0005, 0.002)))
         self.disk = Disk()
         zero = generate_world(world)
         self.disk.constants = zero.constants
-        self.disk.snapshots[f"tick-{0:012d}"] = {
-            "tick": 0,
+        self.disk.snapshots[Entry(0, True).name] = {
+            "entry": Entry(0, True),
             "pieces": [zero.cut(zero.owned)],
             "controls": Controls(),
             "births": 0,
             "deaths": 0,
         }
-        self.wishes = RunOptions(
+        self.options = RunOptions(
             nodes=nodes,
             last_tick=last_tick,
             ticks_per_exchange=ticks_per_exchange,
             max_parts=max_parts(torus_of(world)),
             new_pass=self._new_pass,
-            **{"mark_s": 0.3, "kept_s": 2.0, **wishes},
+            **{"mark_s": 0.3, "kept_s": 2.0, **options},
         )
         self._number = 0
-        self.steward: CoordinatorDriver | None = None
-        self.hosts: dict[str, NodeDriver] = {}
+        self.coordinator: CoordinatorDriver | None = None
+        self.nodes: dict[str, NodeDriver] = {}
         self.free_at_s: dict[str, float] = {}
         self.frozen: dict[str, list[Any]] = {}
         self.said: list[str] = []
         self.answers: dict[str, TicketResult] = {}
         self.person = self.network.transport("loop://person", role="keeper")
-        self.begin_directory()
+        self.begin_coordinator()
         for _ in range(nodes):
             self.join()
 
@@ -193,42 +195,41 @@ class Simulation:
         self._number += 1
         return self._number.to_bytes(16, "big")
 
-    # --- who comes and goes
+    # --- processes
 
-    def begin_directory(self) -> None:
-        """Start the directory, or start it again from what is on the disk."""
+    def begin_coordinator(self) -> None:
+        """Start the coordinator, or start it again from what is on the disk."""
         torus, reach = torus_of(self.world), self.world.laws.light_speed
-        name = max(self.disk.snapshots, key=lambda name: (self.disk.snapshots[name]["tick"], name))
-        newest = self.disk.snapshots[name]
+        newest = max(self.disk.snapshots.values(), key=lambda found: found["entry"])
         journalled = self.disk.commands
-        known = RunState(
+        state = RunState(
             torus,
             reach,
-            newest["tick"],
-            name,
+            newest["entry"],
             newest["births"],
             newest["deaths"],
             self.disk.epoch,
             1 + max((command.number for _, command in journalled), default=0),
             1 + max(self.disk.digests, default=-1),
-            tuple(command for _, command in journalled if command.tick >= newest["tick"]),
+            tuple(command for _, command in journalled if command.tick >= newest["entry"].tick),
             tuple((ticket, command.tick, command.number) for ticket, command in reversed(journalled)),
         )
         welcome = Welcome("", self.world.name, "", "")
-        directory = CoordinatorMachine(known, self.wishes, welcome, {"laws": "same"}, "protocol")
-        transport = self.network.transport("loop://directory", role="world")
-        self.steward = CoordinatorDriver(
-            directory, transport, MemoryBooks(self.world, self.disk), self.clock, self.said.append
+        machine = CoordinatorMachine(state, self.options, welcome, {"laws": "same"})
+        transport = self.network.transport("loop://coordinator", role="world")
+        self.coordinator = CoordinatorDriver(
+            machine, transport, MemoryStorage(self.world, self.disk), self.clock, self.said.append
         )
 
     @property
-    def directory(self) -> CoordinatorMachine:
-        assert self.steward is not None
-        return self.steward.directory
+    def machine(self) -> CoordinatorMachine:
+        """The coordinator's machine."""
+        assert self.coordinator is not None
+        return self.coordinator.machine
 
-    def kill_directory(self) -> None:
-        self.network.kill("loop://directory")
-        self.steward = None
+    def kill_coordinator(self) -> None:
+        self.network.kill("loop://coordinator")
+        self.coordinator = None
 
     def join(self) -> str:
         """A new node."""
@@ -241,20 +242,15 @@ class Simulation:
             return torus_of(self.world), self.world.laws.light_speed
 
         machine = NodeMachine(
-            "loop://directory",
-            address,
-            "",
-            f"host-{number}",
-            number,
-            1,
-            "protocol",
+            "loop://coordinator",
+            NodeProfile(address, "", f"host-{number}", number, 1),
             lambda: f"key-{number}-{next(keys)}",
             torus_and_reach,
         )
         transport = self.network.transport(address, role="node")
         prepared = (self.world, WorldPrepared({"laws": "same"}, True))
-        self.hosts[address] = NodeDriver(
-            machine, transport, MemoryShelf(self.disk), self.clock, lambda welcome: prepared
+        self.nodes[address] = NodeDriver(
+            machine, transport, MemorySnapshots(self.disk), self.clock, lambda welcome: prepared
         )
         self.free_at_s[address] = self.network.now
         return address
@@ -262,16 +258,16 @@ class Simulation:
     def kill(self, address: str) -> None:
         """End a node as kill -9 does."""
         self.network.kill(address)
-        del self.hosts[address], self.free_at_s[address]
+        del self.nodes[address], self.free_at_s[address]
         self.frozen.pop(address, None)
 
     def freeze(self, address: str) -> None:
         self.frozen[address] = []
 
     def thaw(self, address: str) -> None:
-        host = self.hosts[address]
+        node = self.nodes[address]
         for incoming in self.frozen.pop(address):
-            host.take(incoming)
+            node.take(incoming)
 
     # --- time and people
 
@@ -281,47 +277,47 @@ class Simulation:
     def submit(self, ticket: str, contents: Sequence[Any], tick: int = -1) -> None:
         """A person's command; say it again until it is answered."""
         message = SubmitCommands(ticket, [commands.encode(content) for content in contents], tick)
-        self.person.send("loop://directory", encode(message))
+        self.person.send("loop://coordinator", encode(message))
 
     def order(self, what: str, value: float = 0.0, name: str = "") -> None:
-        self.person.send("loop://directory", encode(Order(f"{what}-{self.network.now}", what, value, name)))
+        self.person.send("loop://coordinator", encode(Order(f"{what}-{self.network.now}", what, value, name)))
 
     def pass_time(self) -> None:
         """A little while."""
         for address, incoming in self.network.step(TURN_S):
-            if address == "loop://directory" and self.steward is not None:
-                self.steward.take(incoming)
+            if address == "loop://coordinator" and self.coordinator is not None:
+                self.coordinator.take(incoming)
             elif address == "loop://person":
                 message, _ = decode(incoming.frames)
                 assert isinstance(message, TicketResult)
                 self.answers[message.ticket] = message
             elif address in self.frozen:
                 self.frozen[address].append(incoming)
-            elif address in self.hosts:
-                self.hosts[address].take(incoming)
-        if self.steward is not None:
-            self.steward.turn(0.0)
-        for address, host in list(self.hosts.items()):
+            elif address in self.nodes:
+                self.nodes[address].take(incoming)
+        if self.coordinator is not None:
+            self.coordinator.turn(0.0)
+        for address, node in list(self.nodes.items()):
             if address in self.frozen or self.free_at_s[address] > self.network.now:
                 continue
-            before = host.portion.tick if host.portion is not None else -1
-            host.turn()
-            if host.portion is not None and host.portion.tick != before:
+            before = node.shard.tick if node.shard is not None else -1
+            node.turn()
+            if node.shard is not None and node.shard.tick != before:
                 self.free_at_s[address] = self.network.now + self.compute_s
-            if host.ended is not None:
+            if node.ended is not None:
                 self.network.kill(address)
-                del self.hosts[address]
+                del self.nodes[address]
 
     def run(self, max_s: float = 120.0, until: Callable[[], bool] = lambda: False) -> None:
         """Until the world rests, or `until`."""
         end_s = self.network.now + max_s
-        while not until() and not (self.steward is not None and self.steward.rested is not None):
+        while not until() and not (self.coordinator is not None and self.coordinator.ended is not None):
             self.pass_time()
-            assert self.network.now < end_s, (self.directory.phase, self.directory.granted, self.said[-8:])
+            assert self.network.now < end_s, (self.machine.phase, self.machine.grants.granted, self.said[-8:])
 
     def tick(self) -> int:
         """What all nodes have reached."""
-        ticks = [host.portion.tick for host in self.hosts.values() if host.portion is not None]
+        ticks = [node.shard.tick for node in self.nodes.values() if node.shard is not None]
         return min(ticks, default=0)
 
 

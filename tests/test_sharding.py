@@ -292,5 +292,5 @@ def test_ties_are_settled_without_rows_and_no_kernel_knows_a_float(tmp_path):
 def test_only_what_is_owned_can_be_cut_out():
     world = golden(32, 32)
     region = begin(world)
-    with pytest.raises(Exception, match="only what is owned"):
+    with pytest.raises(Exception, match="only the owned rectangle can be cut"):
         region.cut(Rectangle(-1, 0, 4, 4))

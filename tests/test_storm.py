@@ -55,9 +55,9 @@ class Storm:
         """Run to the last tick, with a misfortune now and then."""
         s = self.simulation
         said_s = 0.0
-        while s.steward is None or s.steward.rested is None:
+        while s.coordinator is None or s.coordinator.ended is None:
             s.pass_time()
-            assert s.network.now < 600, (s.directory.phase, s.tick(), s.said[-6:], self.misfortunes[-6:])
+            assert s.network.now < 600, (s.machine.phase, s.tick(), s.said[-6:], self.misfortunes[-6:])
             self.recover()
             if s.network.now - said_s > 0.05:
                 said_s = s.network.now
@@ -79,33 +79,33 @@ class Storm:
 
     def misfortune(self) -> None:
         s = self.simulation
-        living = [address for address in s.hosts if address not in s.frozen]
-        what = self.chance.choice(("join", "leave", "kill", "kill", "freeze", "directory", "cut"))
+        living = [address for address in s.nodes if address not in s.frozen]
+        what = self.chance.choice(("join", "leave", "kill", "kill", "freeze", "coordinator", "cut"))
         self.misfortunes.append(f"{s.network.now:.2f} {what}")
-        if what == "join" and len(s.hosts) < 6:
+        if what == "join" and len(s.nodes) < 6:
             s.join()
-        elif what == "leave" and living and s.steward is not None:
-            self.simulation.hosts[self.chance.choice(living)].leave()
+        elif what == "leave" and living and s.coordinator is not None:
+            self.simulation.nodes[self.chance.choice(living)].leave()
         elif what == "kill" and living:
             s.kill(self.chance.choice(living))
         elif what == "freeze" and living:
             address = self.chance.choice(living)
             s.freeze(address)
             self.thaw_s[address] = s.network.now + self.chance.choice((0.3, 3.0))
-        elif what == "directory" and s.steward is not None:
-            s.kill_directory()
-            self.back_s["directory"] = s.network.now + self.chance.random() * 2
+        elif what == "coordinator" and s.coordinator is not None:
+            s.kill_coordinator()
+            self.back_s["coordinator"] = s.network.now + self.chance.random() * 2
         elif what == "cut" and len(living) > 1:
-            a, b = self.chance.sample([*living, "loop://directory"], 2)
+            a, b = self.chance.sample([*living, "loop://coordinator"], 2)
             s.network.cut(a, b)
             self.back_s["network"] = s.network.now + self.chance.choice((0.2, 2.0))
 
     def recover(self) -> None:
         s = self.simulation
         now = s.network.now
-        if now > self.back_s.get("directory", 1e9):
-            del self.back_s["directory"]
-            s.begin_directory()
+        if now > self.back_s.get("coordinator", 1e9):
+            del self.back_s["coordinator"]
+            s.begin_coordinator()
         if now > self.back_s.get("network", 1e9):
             del self.back_s["network"]
             s.network.heal()
@@ -113,7 +113,7 @@ class Storm:
             del self.thaw_s[address]
             if address in s.frozen:
                 s.thaw(address)
-        if not s.hosts:
+        if not s.nodes:
             s.join()
 
 

@@ -1,4 +1,4 @@
-"""A cluster with a gateway in one thread over real sockets: directory, nodes, publishers, gateway. For tests.
+"""A cluster with a gateway in one thread over real sockets: coordinator, nodes, publishers, gateway. For tests.
 
     with Town(world, nodes=3) as town, connect(town.address) as world:
         ...
@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from carving import golden
-from simulation import Disk, MemoryBooks, MemoryShelf
+from simulation import Disk, MemorySnapshots, MemoryStorage
 
 from umwelt.agents.open_world import begin, generate_world, torus_of
 from umwelt.agents.world_file import WorldFile
@@ -31,10 +31,11 @@ from umwelt.cluster.gateway.server import Gateway
 from umwelt.cluster.launch.local import Engine, Plan
 from umwelt.cluster.node.driver import NodeDriver
 from umwelt.cluster.node.machine import NodeMachine
+from umwelt.cluster.node.membership import NodeProfile
 from umwelt.cluster.node.queries import QueryServer
 from umwelt.cluster.node.tile_publisher import TilePublisher
 from umwelt.cluster.partition import max_parts
-from umwelt.cluster.run.store import Store
+from umwelt.cluster.run.store import Entry, Store
 from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.wire.keys import KEEPER, SPECTATOR, WORLD, Keys
 from umwelt.cluster.wire.protocol import CancelTasks, QueryRequest, Welcome
@@ -62,15 +63,15 @@ class Town:
         self.disk = Disk()
         zero = generate_world(world)
         self.disk.constants = zero.constants
-        self.disk.snapshots[f"tick-{0:012d}"] = {
-            "tick": 0,
+        self.disk.snapshots[Entry(0, True).name] = {
+            "entry": Entry(0, True),
             "pieces": [zero.cut(zero.owned)],
             "controls": Controls(),
             "births": 0,
             "deaths": 0,
         }
         self._numbers = itertools.count(1)
-        self.wishes = RunOptions(
+        self.options = RunOptions(
             nodes=nodes,
             last_tick=last_tick,
             ticks_per_exchange=1,
@@ -80,11 +81,11 @@ class Town:
             new_pass=lambda: next(self._numbers).to_bytes(16, "big"),
             dead_after_s=10.0,
         )
-        self.hosts: list[NodeDriver] = []
+        self.nodes: list[NodeDriver] = []
         self.publishers: dict[int, TilePublisher] = {}
         self.answers: dict[int, QueryServer] = {}
         self.open: list[Any] = []
-        self.begin_directory()
+        self.begin_coordinator()
         for _ in range(nodes):
             self.add_node()
         self.gateway: Gateway | None = None
@@ -102,36 +103,32 @@ class Town:
         self.open.append(made)
         return made
 
-    def begin_directory(self) -> None:
-        """Start the directory, or start it again from what is on the disk."""
+    def begin_coordinator(self) -> None:
+        """Start the coordinator, or start it again from what is on the disk."""
         torus, reach = torus_of(self.world), self.world.laws.light_speed
-        name = max(self.disk.snapshots, key=lambda name: (self.disk.snapshots[name]["tick"], name))
-        newest, journalled = self.disk.snapshots[name], self.disk.commands
-        known = RunState(
+        newest, journalled = max(self.disk.snapshots.values(), key=lambda found: found["entry"]), self.disk.commands
+        state = RunState(
             torus,
             reach,
-            newest["tick"],
-            name,
+            newest["entry"],
             newest["births"],
             newest["deaths"],
             self.disk.epoch,
             1 + max((command.number for _, command in journalled), default=0),
             max([1 + max(self.disk.digests, default=-1), *(command.tick for _, command in journalled)]),
-            tuple(command for _, command in journalled if command.tick >= newest["tick"]),
+            tuple(command for _, command in journalled if command.tick >= newest["entry"].tick),
             tuple((ticket, command.tick, command.number) for ticket, command in reversed(journalled)),
         )
-        directory = CoordinatorMachine(
-            known, self.wishes, Welcome("", self.world.name, "", ""), {"laws": "same"}, "protocol"
-        )
-        self.directory_transport = self._transport("directory", "world")
-        books = MemoryBooks(self.world, self.disk)
-        self.steward = CoordinatorDriver(directory, self.directory_transport, books, time.monotonic)
+        machine = CoordinatorMachine(state, self.options, Welcome("", self.world.name, "", ""), {"laws": "same"})
+        self.coordinator_transport = self._transport("coordinator", "world")
+        storage = MemoryStorage(self.world, self.disk)
+        self.coordinator = CoordinatorDriver(machine, self.coordinator_transport, storage, time.monotonic)
 
-    def restart_directory(self) -> None:
-        """Kill the directory; another takes its place."""
-        self.directory_transport.close()
-        self.open.remove(self.directory_transport)
-        self.begin_directory()
+    def restart_coordinator(self) -> None:
+        """Kill the coordinator; another takes its place."""
+        self.coordinator_transport.close()
+        self.open.remove(self.coordinator_transport)
+        self.begin_coordinator()
 
     def add_node(self) -> None:
         """A new node, which joins by itself."""
@@ -140,35 +137,30 @@ class Town:
         publisher = TilePublisher(f"ipc://{self.folder}/tiles-{number}", self.keys["node"])
         keys = itertools.count()
         machine = NodeMachine(
-            f"ipc://{self.folder}/directory",
-            transport.address,
-            publisher.address,
-            "host",
-            number,
-            1,
-            "protocol",
+            f"ipc://{self.folder}/coordinator",
+            NodeProfile(transport.address, publisher.address, "host", number, 1),
             lambda: f"key-{number}-{next(keys)}",
             lambda: (torus_of(self.world), self.world.laws.light_speed),
         )
         prepared = (self.world, WorldPrepared({"laws": "same"}, True))
-        host: Any = NodeDriver(
+        node: Any = NodeDriver(
             machine,
             transport,
-            MemoryShelf(self.disk),
+            MemorySnapshots(self.disk),
             time.monotonic,
             lambda welcome: prepared,
-            extra=lambda incoming, message, raw: self._looked(host, incoming, message),
+            handle_other=lambda incoming, message, raw: self._looked(node, incoming, message),
         )
-        self.hosts.append(host)
-        self.publishers[id(host)] = publisher
-        self.answers[id(host)] = QueryServer(publisher, transport.send, NodeWorker(f"node-{number}"))
+        self.nodes.append(node)
+        self.publishers[id(node)] = publisher
+        self.answers[id(node)] = QueryServer(publisher, transport.send, NodeWorker(f"node-{number}"))
 
-    def _looked(self, host: NodeDriver, incoming: Any, message: Any) -> bool:
+    def _looked(self, node: NodeDriver, incoming: Any, message: Any) -> bool:
         """What a node does with what comes from the gateway."""
         if not isinstance(message, QueryRequest | CancelTasks):
             return False
         if incoming.role in ("world", "keeper"):
-            self.answers[id(host)].hear(incoming.sender, message, host.machine, host.portion)
+            self.answers[id(node)].receive(incoming.sender, message, node.machine, node.shard)
         return True
 
     def begin_gateway(self) -> None:
@@ -177,7 +169,7 @@ class Town:
         admitted = frozenset({KEEPER, SPECTATOR, WORLD})
         self.door = ZmqTransport(b"", self.bind, self.keys["world"], WORLD, admitted, DOOR_LIMITS)
         self.gateway = Gateway(
-            self.world, self.door, self.lines, f"ipc://{self.folder}/directory", self.run_folder, self.keys["world"]
+            self.world, self.door, self.lines, f"ipc://{self.folder}/coordinator", self.run_folder, self.keys["world"]
         )
 
     def end_gateway(self) -> None:
@@ -210,22 +202,22 @@ class Town:
 
     def turn(self) -> None:
         """A little while."""
-        self.steward.turn(0.0)
+        self.coordinator.turn(0.0)
         now_s = time.monotonic()
-        for host in list(self.hosts):
-            before = host.portion.tick if host.portion is not None else -1
+        for node in list(self.nodes):
+            before = node.shard.tick if node.shard is not None else -1
             if not self.tick_s or now_s - self._ticked_s >= self.tick_s:
-                host.turn()
+                node.turn()
             else:
-                host.listen(0.0)
-            if host.portion is not None and host.portion.tick != before:
+                node.listen(0.0)
+            if node.shard is not None and node.shard.tick != before:
                 self._stepped = True
-            held = host.machine.holding
-            if host.portion is not None and held is not None and held.loaded:
-                self.publishers[id(host)].turn(host.portion)
-                self.answers[id(host)].turn(host.portion, held.assign.epoch)
-            if host.ended is not None:
-                self.hosts.remove(host)
+            held = node.machine.assigned
+            if node.shard is not None and held is not None and held.loaded:
+                self.publishers[id(node)].turn(node.shard)
+                self.answers[id(node)].turn(node.shard, held.assignment.epoch)
+            if node.ended is not None:
+                self.nodes.remove(node)
         if self.tick_s and now_s - self._ticked_s >= self.tick_s:
             self._ticked_s = now_s
         if self.gateway is not None:
@@ -267,7 +259,7 @@ class Town:
 
     def tick(self) -> int:
         """What all nodes have reached."""
-        return min((host.portion.tick for host in self.hosts if host.portion is not None), default=0)
+        return min((node.shard.tick for node in self.nodes if node.shard is not None), default=0)
 
 
 @contextmanager

@@ -1,80 +1,81 @@
-"""Who barters with whom, and for how much: the trade of Sugarscape, exact and in integers.
+"""The trade of Sugarscape in exact integers: which neighbours barter, and at what price.
 
 The rules are those of Epstein and Axtell, "Growing Artificial Societies", 1996, chapter IV. A trader with `w1` sugar
-and `w2` spice that burns `m1` and `m2` of them a tick has the welfare `w1^(m1/mT) * w2^(m2/mT)`, `mT = m1 + m2`. Its
-marginal rate of substitution (MRS) is what a sugar is worth to it in spice, `(w2/m2) / (w1/m1)`.
+and `w2` spice that burns `m1` and `m2` of them per tick has the welfare `w1^(m1/mT) * w2^(m2/mT)`, `mT = m1 + m2`. Its
+marginal rate of substitution (MRS) is the value of one sugar in spice, `(w2/m2) / (w1/m1)`.
 
-Which of two welfares of one trader is greater follows from `w1^m1 * w2^m2`, whole numbers of up to `LIMBS` limbs of 30
-bits: they are multiplied out, so equal is equal and greater is greater. An MRS is a fraction of two whole numbers below
-2^30, so products of two fit 64 bits, and the price, the geometric mean of two MRS, is cut to whole units exactly. Only
-its logarithm, which is kept for people and steers nothing, is rounded: it is right to 1/1024 of a doubling.
+Two welfares of one trader compare as `w1^m1 * w2^m2`, integers of up to `LIMBS` limbs of 30 bits, which are computed in
+full, so that the comparison is exact. An MRS is a fraction of two integers below 2^30, so products of two fit 64 bits,
+and the price, the geometric mean of two MRS, is truncated to whole units exactly. Only its logarithm, which is stored
+for people and affects nothing, is rounded: it is correct to 1/1024 of a doubling.
 """
 
 import numpy as np
 
 from umwelt.sandbox.dice import draw, pair, purpose
 from umwelt.sandbox.kernel import kernel, small
+from umwelt.sandbox.units import SUBCELL_BITS
 
 MEET = purpose("market.meet")
 NONE = -1
 EAST, SOUTH = 0, 1
-"""A pair belongs to the one of its traders on the left, or on top."""
+"""A pair is stored with its left or upper trader, under the direction of the other one."""
 DIRECTIONS = 4
 
 MAX_COUNT = 1 << 27
-"""A pocket holds no more of sugar or of spice."""
+"""The most sugar, or spice, that a trader can hold."""
 MAX_METABOLISM = 8
-"""Times `MAX_COUNT` it is 2^30."""
+"""`MAX_COUNT * MAX_METABOLISM` is 2^30."""
 LIMB_BITS = 30
 LIMB_MASK = (1 << LIMB_BITS) - 1
 LIMBS = 16
 """Enough for sixteen factors below 2^28."""
 LOG_BITS = 13
-"""Logarithms are made in 1/8192 of a doubling; half of one is an eighth of that of a price."""
+"""Logarithms are computed in 1/8192 of a doubling, eight times as fine as prices are stored."""
 
 
 @small
-def between(value, least, most):
-    """A number held within bounds: people may put beings with any numbers into a world."""
-    return min(max(value, least), most)
+def between(value, low, high):
+    """Returns a number limited to `low..high`: commands may place beings with any values."""
+    return min(max(value, low), high)
 
 
 @small
 def square_root(value):
-    """The whole part of a square root, for 0 to 2^62: one bit after the other."""
+    """Returns the integer part of the square root of 0 to 2^62, computed bit by bit."""
     root = 0
     for bit in range(31):
-        more = root | 1 << (30 - bit)
-        if more * more <= value:
-            root = more
+        candidate = root | 1 << (30 - bit)
+        if candidate * candidate <= value:
+            root = candidate
     return root
 
 
 @small
 def logarithm(value):
-    """The binary logarithm of 1 to 2^62 in 1/8192, never too high and less than two too low.
+    """Returns the binary logarithm of 1 to 2^62 in 1/8192: never too high, and less than two too low.
 
-    Squaring doubles a logarithm, so its bits come out one after the other (Knuth, "The Art of Computer Programming",
+    Squaring a number doubles its logarithm, which yields the bits one by one (Knuth, "The Art of Computer Programming",
     volume 1, section 1.2.2).
     """
     whole = 0
     for bit in range(6):
         if value >> whole >= 1 << (32 >> bit):
             whole += 32 >> bit
-    found = whole
+    result = whole
     part = value >> (whole - LIMB_BITS) if whole > LIMB_BITS else value << (LIMB_BITS - whole)
     for _ in range(LOG_BITS):
         part = part * part >> LIMB_BITS
-        found <<= 1
+        result <<= 1
         if part >> (LIMB_BITS + 1):
-            found += 1
+            result += 1
             part >>= 1
-    return found
+    return result
 
 
 @small
 def log_price(above, below):
-    """The binary logarithm of the square root of a fraction, in 1/1024 of a doubling, to the nearest."""
+    """Returns the binary logarithm of the square root of a fraction, in 1/1024 of a doubling, rounded."""
     return (logarithm(above) - logarithm(below) + 8) >> 4
 
 
@@ -82,8 +83,8 @@ def log_price(above, below):
 
 
 @small
-def multiplied(limbs, side, sugar, spice, sugar_power, spice_power):
-    """Write `sugar^sugar_power * spice^spice_power` into `limbs[side]`, lowest first, and give how many there are."""
+def multiply(limbs, side, sugar, spice, sugar_power, spice_power):
+    """Write `sugar^sugar_power * spice^spice_power` into `limbs[side]`, lowest first. Returns the number of limbs."""
     limbs[side, 0] = 1
     count = 1
     for turn in range(sugar_power + spice_power):
@@ -100,14 +101,14 @@ def multiplied(limbs, side, sugar, spice, sugar_power, spice_power):
 
 
 @small
-def compared(limbs, sugar, spice, other_sugar, other_spice, sugar_metabolism, spice_metabolism):
-    """1, 0 or -1: whether the first two give more, as much or less welfare than the other two. All are at least 1."""
+def compare(limbs, sugar, spice, other_sugar, other_spice, sugar_metabolism, spice_metabolism):
+    """Returns 1, 0 or -1 if `sugar, spice` give more, equal or less welfare than the others. All are at least 1."""
     if sugar >= other_sugar and spice >= other_spice:
         return 1 if sugar > other_sugar or spice > other_spice else 0
     if sugar <= other_sugar and spice <= other_spice:
         return -1
-    count = multiplied(limbs, 0, sugar, spice, sugar_metabolism, spice_metabolism)
-    other_count = multiplied(limbs, 1, other_sugar, other_spice, sugar_metabolism, spice_metabolism)
+    count = multiply(limbs, 0, sugar, spice, sugar_metabolism, spice_metabolism)
+    other_count = multiply(limbs, 1, other_sugar, other_spice, sugar_metabolism, spice_metabolism)
     if count != other_count:
         return 1 if count > other_count else -1
     for back in range(count):
@@ -121,16 +122,16 @@ def compared(limbs, sugar, spice, other_sugar, other_spice, sugar_metabolism, sp
 
 
 @small
-def worth(sugar, spice, sugar_metabolism, spice_metabolism):
-    """A trader's MRS as a fraction: `(above, below)`."""
+def rate_of_substitution(sugar, spice, sugar_metabolism, spice_metabolism):
+    """Returns a trader's MRS as a fraction, `(numerator, denominator)`."""
     return spice * sugar_metabolism, sugar * spice_metabolism
 
 
 @small
 def whole_price(above, below):
-    """What changes hands at the price `sqrt(above / below)`, cut to whole units: `(sugar, spice)`, one of them 1.
+    """Returns the amounts `(sugar, spice)` exchanged at the price `sqrt(above / below)`, one of them 1.
 
-    Above a price of 1, so many spice for 1 sugar; below it, so many sugar for 1 spice (trade rule T).
+    At a price of 1 or more, the price in spice for 1 sugar; below, 1 spice for its inverse in sugar (trade rule T).
     """
     if above >= below:
         return 1, square_root(above // below)
@@ -142,13 +143,13 @@ def whole_price(above, below):
 
 @small
 def cell_of(place, traders, row):
-    """The window cell of a trader."""
-    return np.int64(traders.y_fixed[row] >> 10) * place.width + (traders.x_fixed[row] >> 10)
+    """Returns the window cell of a trader."""
+    return np.int64(traders.y_fixed[row] >> SUBCELL_BITS) * place.width + (traders.x_fixed[row] >> SUBCELL_BITS)
 
 
 @small
 def precedes(traders, drawn, row, side, other, other_side):
-    """Whether one pair comes before another: by the larger draw, then the smaller id, then the direction."""
+    """Whether one pair precedes another: by the larger draw, then the smaller id, then the direction."""
     if drawn[side, row] != drawn[other_side, other]:
         return drawn[side, row] > drawn[other_side, other]
     if row != other:
@@ -158,7 +159,7 @@ def precedes(traders, drawn, row, side, other, other_side):
 
 @small
 def must_wait(place, traders, holder, waiting, drawn, row, side, end):
-    """Whether a pair of the trader in cell `end` still waits that comes before pair `row, side`."""
+    """Whether the trader in cell `end` has another waiting pair that precedes pair `row, side`."""
     y, x = end // place.width, end % place.width
     for which in range(DIRECTIONS):
         its = which & 1
@@ -176,7 +177,7 @@ def must_wait(place, traders, holder, waiting, drawn, row, side, end):
 
 @kernel
 def pair_up(place, traders, holder, waiting, drawn):
-    """Let each trader and its neighbours to the east and south wait for each other, in the order of dice."""
+    """Mark each trader and its neighbours to the east and south as waiting pairs, and draw their order."""
     for row in range(len(traders.id)):
         here = cell_of(place, traders, row)
         for side in range(2):
@@ -191,7 +192,7 @@ def pair_up(place, traders, holder, waiting, drawn):
 
 @kernel
 def call_pairs(place, traders, holder, waiting, drawn, called):
-    """Call the pairs that wait for nobody; no two of them share a trader. Gives how many."""
+    """Mark the pairs that no waiting pair precedes; no two of them share a trader. Returns how many."""
     count = 0
     for row in range(len(traders.id)):
         here = cell_of(place, traders, row)
@@ -211,7 +212,7 @@ def call_pairs(place, traders, holder, waiting, drawn, called):
 
 @small
 def enter(place, traders, row, price):
-    """Keep the price of an exchange with a trader."""
+    """Store the price of an exchange with a trader."""
     if traders.traded_tick[row] != place.tick:
         traders.traded_tick[row] = place.tick
         traders.exchange_count[row], traders.price_total[row], traders.price_square_total[row] = 0, 0, 0
@@ -223,7 +224,7 @@ def enter(place, traders, row, price):
 
 @small
 def needs(traders, row):
-    """What a trader burns of sugar and of spice."""
+    """Returns how much sugar and spice a trader burns per tick."""
     return (
         between(np.int64(traders.sugar_metabolism[row]), 1, MAX_METABOLISM),
         between(np.int64(traders.spice_metabolism[row]), 1, MAX_METABOLISM),
@@ -232,32 +233,34 @@ def needs(traders, row):
 
 @small
 def gains(traders, limbs, row, sugar, spice):
-    """Whether a trader would be better off with so much more sugar and spice."""
+    """Whether `sugar` and `spice` more would increase a trader's welfare."""
     sugar_metabolism, spice_metabolism = needs(traders, row)
     old_sugar, old_spice = np.int64(traders.sugar_count[row]), np.int64(traders.spice_count[row])
     new_sugar, new_spice = old_sugar + sugar, old_spice + spice
     if min(new_sugar, new_spice) < 1 or max(new_sugar, new_spice) > MAX_COUNT:
         return False
-    return compared(limbs, new_sugar, new_spice, old_sugar, old_spice, sugar_metabolism, spice_metabolism) > 0
+    return compare(limbs, new_sugar, new_spice, old_sugar, old_spice, sugar_metabolism, spice_metabolism) > 0
 
 
 @small
 def mrs(traders, row, sugar, spice):
-    """What a sugar is worth to a trader with so much more sugar and spice, as a fraction."""
+    """Returns the MRS of a trader with `sugar` and `spice` more than it has, as a fraction."""
     sugar_metabolism, spice_metabolism = needs(traders, row)
-    return worth(traders.sugar_count[row] + sugar, traders.spice_count[row] + spice, sugar_metabolism, spice_metabolism)
+    return rate_of_substitution(
+        traders.sugar_count[row] + sugar, traders.spice_count[row] + spice, sugar_metabolism, spice_metabolism
+    )
 
 
 @small
 def has_both(traders, row):
-    """Whether a trader has sugar and spice, and no more than pockets hold: people may put any into the world."""
+    """Whether a trader has sugar and spice within the bounds: commands may place beings with any values."""
     sugar, spice = traders.sugar_count[row], traders.spice_count[row]
     return min(sugar, spice) >= 1 and max(sugar, spice) <= MAX_COUNT
 
 
 @small
 def exchange(place, traders, limbs, one, other):
-    """One exchange between two traders, if both gain by it and afterwards still want what they wanted of each other."""
+    """Let two traders exchange once, if both gain by it and their MRS do not cross. Returns whether they did."""
     one_above, one_below = mrs(traders, one, 0, 0)
     other_above, other_below = mrs(traders, other, 0, 0)
     if one_above * other_below == other_above * one_below:
@@ -285,13 +288,13 @@ def exchange(place, traders, limbs, one, other):
 
 @kernel
 def barter(place, traders, holder, waiting, called, limbs):
-    """Each pair that is called trades for as long as both gain; then it waits no more."""
+    """Let each called pair trade for as long as both gain; then it no longer waits."""
     for row in range(len(traders.id)):
         here = cell_of(place, traders, row)
         for side in range(2):
             if called[side, row]:
                 waiting[side, row] = 0
                 other = np.int64(holder[here + 1 if side == EAST else here + place.width])
-                going = has_both(traders, row) and has_both(traders, other)
-                while going:
-                    going = exchange(place, traders, limbs, row, other)
+                can_trade = has_both(traders, row) and has_both(traders, other)
+                while can_trade:
+                    can_trade = exchange(place, traders, limbs, row, other)

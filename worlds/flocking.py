@@ -1,11 +1,11 @@
-"""Flocking: Reynolds' boids with the weights of Mesa's example `boid_flockers`, as a law of Umwelt in integers.
+"""Flocking: Reynolds' boids with the weights of Mesa's example `boid_flockers`, as an integer law.
 
-Each boid steers toward its neighbours, away from those too near, and the way they fly; so flocks form that nobody
-leads (Reynolds, "Flocks, herds and schools: a distributed behavioral model", SIGGRAPH 1987). As in Mesa's example the
-three pulls are sums over the neighbours, weighted, divided by their number, and added to the unit vector of one's
-heading. Here all boids look at the same moment, before any has moved, and a boid's heading is an angle.
+Each boid steers towards its neighbours, away from those that are too near, and in their direction; so flocks form
+without a leader (Reynolds, "Flocks, herds and schools: a distributed behavioral model", SIGGRAPH 1987). As in Mesa's
+example the three pulls are sums over the neighbours, weighted, divided by their number, and added to the unit vector of
+the boid's heading. Here all boids read the same state, from before any has moved, and a heading is an angle.
 
-A boid looks `MAX_VISION_CELLS` far and then goes at most a cell: reach 11.
+A boid sees `MAX_VISION_CELLS` far and moves at most one cell: reach 11.
 """
 
 from collections import namedtuple
@@ -24,8 +24,10 @@ from umwelt.sandbox.kernel import kernel, small
 from umwelt.sandbox.region import Field, Region
 from umwelt.sandbox.step import Law, Laws
 from umwelt.sandbox.units import (
+    SINE_ONE_BITS,
     SINE_STEPS,
     SUBCELL,
+    SUBCELL_BITS,
     TURN,
     arctangent_table,
     fixed_from_cells,
@@ -40,13 +42,15 @@ SCATTER_X = purpose("flocking.scatter_x")
 HEADING = purpose("flocking.heading")
 
 DELTA_TO_UNIT_BITS = 4
-"""From 1/1024 cell to the 1/16384 in which sines are held."""
+"""Converts 1/1024 cell to the unit of sines, 1/16384."""
 WEIGHT_BITS = 24
-HALF_A_STEP = TURN // SINE_STEPS // 2
+HALF_STEP = TURN // SINE_STEPS // 2
+"""Added to an angle, it makes the table lookup round to the nearest entry."""
+HALF = 1 << (SINE_ONE_BITS - 1)
 
 
 class BoidSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """How many boids there are and how they steer; lengths in cells, weights as in Mesa's example."""
+    """The number of boids and how they steer; lengths in cells, weights as in Mesa's example."""
 
     count: Annotated[int, Meta(ge=0, lt=1 << 30)]
     speed: Annotated[float, Meta(ge=0, le=1)] = 1.0
@@ -78,38 +82,38 @@ BOIDS = Schema(
 
 
 @small
-def rounded(value, divisor):
-    """The nearest whole quotient, so that headings do not lean one way as they would by flooring."""
+def round_quotient(value, divisor):
+    """Returns the nearest integer quotient: floor division would bias headings to one side."""
     return (2 * value + divisor) // (2 * divisor)
 
 
 @small
 def unit_y(sine_table, angle):
-    """The part along y of the unit vector of an angle, in 1/16384, by the nearest entry of the table."""
-    return sine(sine_table, angle + HALF_A_STEP)
+    """Returns the y component of the unit vector of an angle, in 1/16384."""
+    return sine(sine_table, angle + HALF_STEP)
 
 
 @small
 def unit_x(sine_table, angle):
-    """The part along x."""
-    return cosine(sine_table, angle + HALF_A_STEP)
+    """Returns the x component of the unit vector of an angle, in 1/16384."""
+    return cosine(sine_table, angle + HALF_STEP)
 
 
 @small
 def pull(rules, together, apart, along):
-    """The three pulls along one axis, weighted, in 1/16384 of 2^-24."""
+    """Returns the weighted sum of the three pulls along one axis, in 1/16384 of 2^-24."""
     near = rules.cohere * together - rules.separate * apart
     return (near << DELTA_TO_UNIT_BITS) + rules.match * along
 
 
 @kernel
 def steer(y_low, y_high, place, index, boids, rules, sine_table, arctangent, heading):
-    """Write the new heading of each boid from where its neighbours are and how they fly at this moment."""
-    cells = (rules.vision + SUBCELL - 1) >> 10
+    """Write the new heading of each boid, from the positions and headings of its neighbours."""
+    cells = (rules.vision + SUBCELL - 1) >> SUBCELL_BITS
     for y in range(y_low, y_high):
         for k in range(index.start[y * place.width + place.x_low], index.start[y * place.width + place.x_high]):
             row = index.rows[k]
-            x = boids.x_fixed[row] >> 10
+            x = boids.x_fixed[row] >> SUBCELL_BITS
             count = np.int64(0)
             together_y, together_x, apart_y, apart_x = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
             along_y, along_x = np.int64(0), np.int64(0)
@@ -136,27 +140,27 @@ def steer(y_low, y_high, place, index, boids, rules, sine_table, arctangent, hea
             # weights of 24 bits times sums of lengths stay below 2^63 for a million neighbours
             share = count << WEIGHT_BITS
             own_y, own_x = unit_y(sine_table, own), unit_x(sine_table, own)
-            turned_y = own_y + rounded(pull(rules, together_y, apart_y, along_y), share)
-            turned_x = own_x + rounded(pull(rules, together_x, apart_x, along_x), share)
-            # the angle between the old and the new vector, so that one who is not pulled does not turn by rounding
+            turned_y = own_y + round_quotient(pull(rules, together_y, apart_y, along_y), share)
+            turned_x = own_x + round_quotient(pull(rules, together_x, apart_x, along_x), share)
+            # the angle between the old and the new vector, so that rounding never turns a boid without a pull
             across, onward = own_x * turned_y - own_y * turned_x, own_x * turned_x + own_y * turned_y
             heading[row] = (own + angle_to(arctangent, across, onward)) & (TURN - 1)
 
 
 @kernel
 def fly(y_low, y_high, place, index, boids, rules, sine_table, heading):
-    """Turn to the new heading and go."""
+    """Set the new heading of each boid, and move it."""
     for y in range(y_low, y_high):
         for k in range(index.start[y * place.width + place.x_low], index.start[y * place.width + place.x_high]):
             row = index.rows[k]
             angle = np.int64(heading[row])
             boids.heading[row] = angle
-            boids.y_fixed[row] += (unit_y(sine_table, angle) * rules.speed + (1 << 13)) >> 14
-            boids.x_fixed[row] += (unit_x(sine_table, angle) * rules.speed + (1 << 13)) >> 14
+            boids.y_fixed[row] += (unit_y(sine_table, angle) * rules.speed + HALF) >> SINE_ONE_BITS
+            boids.x_fixed[row] += (unit_x(sine_table, angle) * rules.speed + HALF) >> SINE_ONE_BITS
 
 
 def flock(region: Region) -> None:
-    """All look, then all fly."""
+    """Compute all headings, then move all boids."""
     boids, index = region.tables["boids"], region.index("boids")
     rules, sines = Rules(*region.constants["rules"].tolist()), region.constants["sine"]
     heading = np.empty(boids.count, np.int32)
@@ -166,19 +170,19 @@ def flock(region: Region) -> None:
 
 
 def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
-    """Boids in an empty sky."""
+    """Returns no fields, and the table of boids."""
     return (), [BOIDS]
 
 
 def rules_from(settings: Settings) -> Rules:
-    """The settings as integers."""
+    """Returns the settings as integers."""
     boids = settings.boids
     lengths = [fixed_from_cells(length) for length in (boids.speed, boids.vision, boids.separation)]
     return Rules(*lengths, *[rate_from_float(weight) for weight in (boids.cohere, boids.separate, boids.match)])
 
 
 def genesis(world: WorldFile, region: Region) -> None:
-    """Boids anywhere, headed anywhere."""
+    """Place boids at random positions with random headings."""
     region.constants = {
         "rules": np.array(rules_from(world.settings), np.int64),
         "sine": sine_table(),
@@ -197,7 +201,7 @@ def genesis(world: WorldFile, region: Region) -> None:
 
 
 def species(world: WorldFile) -> list[str]:
-    """The names of the species by their index."""
+    """Returns the names of the species in order of their index."""
     return ["boid"]
 
 

@@ -1,24 +1,24 @@
-"""Sugarscape with spice and trade, as laws of Umwelt in integers: prices that nobody sets.
+"""Sugarscape with spice and trade, as integer laws: prices emerge from bilateral barter.
 
 The model is Epstein and Axtell's ("Growing Artificial Societies", 1996, chapter IV). Sugar and spice grow back in
-cells. A trader goes where its welfare would be greatest of all free cells that it sees along the four directions, to
-the nearest of equals; it gathers all that lies there, burns some of both, and dies when either is spent. Traders side
-by side barter, one pair after the other, for as long as both gain: sugar for spice at the geometric mean of what a
-sugar is worth to each. There is no auctioneer, no order book and no money.
+cells. A trader moves to the free cell in sight along the four directions where its welfare would be greatest, the
+nearest of equals; it gathers everything there, burns some of both, and dies when either is exhausted. Neighbouring
+traders barter, one pair after another, for as long as both gain: sugar for spice at the geometric mean of their
+valuations of sugar. There is no auctioneer, no order book and no money.
 
-In the book traders act one after another, in an order drawn anew in each tick. Here all act at the same time:
+In the book traders act one after another, in a random order. Here all act at the same time:
 
-- **Pairs.** In each tick dice give the pairs of neighbours an order. A pair meets in the first of `ROUNDS` in which all
-  pairs that share a trader with it and come before it have met. So it is as if pairs met one by one; but a pair that
-  would still wait after `ROUNDS` does not meet in this tick.
-- **Places.** All list at the same time which of the free cells they would rather be in. Each cell takes one of those
-  who list it highest, by dice; a trader goes to the best cell that takes it, and else stays. So two traders are never
-  in one cell. Who is refused by the first has a good chance of the second, since the order is turned round there.
+- **Pairs.** In each tick dice order the pairs of neighbours. A pair trades in the first of `ROUNDS` rounds in which all
+  pairs that share a trader with it and precede it have traded. The result is as if pairs traded one by one, except that
+  a pair that still waits after `ROUNDS` does not trade in this tick.
+- **Places.** All traders list the free cells that they prefer to staying. Each cell accepts one of those that rank it
+  highest, by dice; a trader moves to the best cell that accepts it, or else stays. So two traders are never in one
+  cell. A trader that its first choice refuses has a good chance at its second, where the order of draws is reversed.
 
-A tick begins with the trade, which in the book ends it. The reach is that of one law, not a sum: barter changes pockets
-and no cell, and whoever looks for a place looks at cells, and into no pocket but its own. After `ROUNDS` a pocket
-depends on what was within `ROUNDS + 1` cells, and a list of places on `MAX_VISION_CELLS`; 5 both. Which of the places
-one gets depends on the lists of rivals up to twice as far away as one sees: 5 + 10.
+A tick begins with the trade, which in the book ends it. The reach is not a sum: barter changes what traders hold and no
+cell, and a trader that looks for a place reads cells, and of the traders' holdings only its own. After `ROUNDS` a
+trader's holding depends on what was within `ROUNDS + 1` cells, and its list of places on `MAX_VISION_CELLS`; both are
+5. Which place a trader gets depends on the lists of rivals up to twice its vision away: 5 + 10.
 """
 
 from collections import namedtuple
@@ -36,7 +36,7 @@ from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.kernel import call, kernel, small
 from umwelt.sandbox.region import Field, Region
 from umwelt.sandbox.step import Law, Laws
-from umwelt.sandbox.units import ONE, SUBCELL
+from umwelt.sandbox.units import ONE, SUBCELL, SUBCELL_BITS
 from umwelt.worlds.bargain import (
     DIRECTIONS,
     EAST,
@@ -48,7 +48,7 @@ from umwelt.worlds.bargain import (
     between,
     call_pairs,
     cell_of,
-    compared,
+    compare,
     needs,
     pair_up,
 )
@@ -59,7 +59,7 @@ REACH = max(MAX_VISION_CELLS, ROUNDS + 1) + 2 * MAX_VISION_CELLS
 
 TRADER = 1
 CHOICES = 4
-"""So many cells one lists, the best first."""
+"""How many cells a trader lists, the best first."""
 WISH_ENTRIES = 5
 CELL, SUGAR, SPICE, DISTANCE, DRAWN = range(WISH_ENTRIES)
 DRAWN_MAX = (1 << 63) - 1
@@ -70,13 +70,13 @@ STEER = purpose("market.steer")
 CLAIM = purpose("market.claim")
 
 TERRACES_PERMILLE = (363, 314, 222, 120)
-"""How far from a peak the land bears 1/4, 2/4, 3/4 and all of what it can: as many cells as on the book's map."""
+"""The distances from a peak within which the land bears 1/4, 2/4, 3/4 and all of its maximum: areas as in the book."""
 UNIT_BITS = 12
-"""Lengths on the map are counted in 1/4096 of its side."""
+"""Lengths on the map are measured in 1/4096 of its side."""
 
 
 class LandSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What the cells bear: `peak` of sugar or spice at most, on `repeat` x `repeat` maps of the book side by side."""
+    """The land: at most `peak` sugar or spice in a cell, and `repeat` x `repeat` copies of the book's map."""
 
     peak: Annotated[int, Meta(ge=1, le=1000)] = 4
     repeat: Annotated[int, Meta(ge=1, le=1024)] = 1
@@ -88,7 +88,7 @@ Endowment = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class TraderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """How many traders there are, at most one a cell, and between which bounds dice draw what they are."""
+    """The number of traders, at most one in a cell, and the bounds of their randomly drawn properties."""
 
     count: Annotated[int, Meta(ge=0, lt=1 << 30)]
     metabolism: tuple[Metabolism, Metabolism] = (1, 5)
@@ -97,7 +97,7 @@ class TraderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class TradeSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Whether there is trade, and in how many ticks the price that cells remember falls to a third of itself."""
+    """Whether there is trade, and the time in which the price that a cell shows decays to about a third."""
 
     enabled: bool = True
     fade_ticks: Annotated[int, Meta(ge=1, le=1000)] = 32
@@ -141,12 +141,12 @@ FIELDS = (
 )
 
 
-# --- who is where, and what is known
+# --- cells and their traders
 
 
 @kernel
 def settle(place, traders, holder):
-    """Write who holds each cell: its trader, or the one with the smallest id where people put several into it."""
+    """Write which trader holds each cell: the one with the smallest id, if commands placed several in it."""
     for row in range(len(traders.id)):
         cell = cell_of(place, traders, row)
         if holder[cell] < 0 or traders.id[row] < traders.id[holder[cell]]:
@@ -155,10 +155,10 @@ def settle(place, traders, holder):
 
 @kernel
 def spread(place, traders, total, count):
-    """Tell the prices that were paid just now to the traders' cells and the four around them."""
+    """Add the prices of this tick to the cells of the traders and their four neighbours."""
     for row in range(len(traders.id)):
         if traders.traded_tick[row] == place.tick:
-            y, x = traders.y_fixed[row] >> 10, traders.x_fixed[row] >> 10
+            y, x = traders.y_fixed[row] >> SUBCELL_BITS, traders.x_fixed[row] >> SUBCELL_BITS
             for dy, dx in ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0)):
                 if 0 <= y + dy < place.height and 0 <= x + dx < place.width:
                     total[y + dy, x + dx] += traders.price[row]
@@ -169,8 +169,8 @@ def spread(place, traders, total, count):
 
 
 @small
-def seen(place, here, direction, distance):
-    """The window cell so far east, south, west or north, or none where the window ends."""
+def cell_towards(place, here, direction, distance):
+    """Returns the window cell at a distance east, south, west or north; `NONE` outside the window."""
     y, x = here // place.width, here % place.width
     step = distance if direction < 2 else -distance
     if direction & 1 == EAST:
@@ -179,15 +179,15 @@ def seen(place, here, direction, distance):
 
 
 @small
-def pocketed(have, lies):
-    """What one has after gathering what lies there, as much as a pocket holds."""
+def after_gathering(have, lies):
+    """Returns a trader's holding after it gathers what lies in a cell, limited to `MAX_COUNT`."""
     return between(have + lies, 1, MAX_COUNT)
 
 
 @small
-def preferred(limbs, wishes, one, other, sugar_metabolism, spice_metabolism):
-    """Whether one wish goes before another: by welfare, then the shorter way, then dice."""
-    better = compared(
+def is_preferred(limbs, wishes, one, other, sugar_metabolism, spice_metabolism):
+    """Whether one wish is preferred to another: by welfare, then by distance, then by dice."""
+    better = compare(
         limbs,
         wishes[one, SUGAR],
         wishes[one, SPICE],
@@ -204,7 +204,7 @@ def preferred(limbs, wishes, one, other, sugar_metabolism, spice_metabolism):
 
 
 @small
-def moved(wishes, source, into):
+def copy_wish(wishes, source, into):
     """Copy a wish."""
     for entry in range(WISH_ENTRIES):
         wishes[into, entry] = wishes[source, entry]
@@ -212,10 +212,10 @@ def moved(wishes, source, into):
 
 @kernel
 def choose(place, traders, holder, sugar, spice, limbs, wishes, target):
-    """Each trader lists the best of the free cells in sight, up to `CHOICES`, that are better than to stay.
+    """Let each trader list the best free cells in sight, up to `CHOICES`, that it prefers to staying.
 
-    `target: int32[CHOICES, rows]`, -1 where nothing is listed. `wishes: int64[CHOICES + 2, WISH_ENTRIES]` is to work
-    in: first to stay, then the list, and last the cell that is looked at.
+    `target: int32[CHOICES, rows]` gets the list, -1 where it is shorter. `wishes: int64[CHOICES + 2, WISH_ENTRIES]` is
+    working memory: first the wish to stay, then the list, then the cell that is being considered.
     """
     new = CHOICES + 1
     for row in range(len(traders.id)):
@@ -223,42 +223,45 @@ def choose(place, traders, holder, sugar, spice, limbs, wishes, target):
         own_sugar, own_spice = np.int64(traders.sugar_count[row]), np.int64(traders.spice_count[row])
         sugar_metabolism, spice_metabolism = needs(traders, row)
         wishes[0, DISTANCE] = 0
-        wishes[0, SUGAR], wishes[0, SPICE] = 0, 0  # who was put into a cell of another goes anywhere rather than stay
+        wishes[0, SUGAR], wishes[0, SPICE] = 0, 0  # a trader that was placed in another's cell moves to any free cell
         if holder[here] == row:
-            wishes[0, SUGAR], wishes[0, SPICE] = pocketed(own_sugar, sugar[here]), pocketed(own_spice, spice[here])
+            wishes[0, SUGAR], wishes[0, SPICE] = (
+                after_gathering(own_sugar, sugar[here]),
+                after_gathering(own_spice, spice[here]),
+            )
         listed = 0
         for distance in range(1, between(traders.vision_cells[row], 1, MAX_VISION_CELLS) + 1):
             for direction in range(DIRECTIONS):
-                cell = seen(place, here, direction, distance)
+                cell = cell_towards(place, here, direction, distance)
                 if cell < 0 or holder[cell] >= 0:
                     continue
                 wishes[new, CELL], wishes[new, DISTANCE] = cell, distance
                 wishes[new, DRAWN] = draw(place.seed, place.tick, traders.id[row], STEER, direction)
-                wishes[new, SUGAR] = pocketed(own_sugar, sugar[cell])
-                wishes[new, SPICE] = pocketed(own_spice, spice[cell])
-                if not preferred(limbs, wishes, new, 0, sugar_metabolism, spice_metabolism):
+                wishes[new, SUGAR] = after_gathering(own_sugar, sugar[cell])
+                wishes[new, SPICE] = after_gathering(own_spice, spice[cell])
+                if not is_preferred(limbs, wishes, new, 0, sugar_metabolism, spice_metabolism):
                     continue
                 at = listed + 1
-                while at > 1 and preferred(limbs, wishes, new, at - 1, sugar_metabolism, spice_metabolism):
+                while at > 1 and is_preferred(limbs, wishes, new, at - 1, sugar_metabolism, spice_metabolism):
                     at -= 1
                 if at <= CHOICES:
                     listed = min(listed + 1, CHOICES)
                     for back in range(listed - at):
-                        moved(wishes, listed - back - 1, listed - back)
-                    moved(wishes, new, at)
+                        copy_wish(wishes, listed - back - 1, listed - back)
+                    copy_wish(wishes, new, at)
         for rank in range(CHOICES):
             target[rank, row] = wishes[rank + 1, CELL] if rank < listed else NONE
 
 
 @small
-def turn_of(drawn, rank):
-    """A trader's draw where it lists its first, second and further choices: who is last there is first in the next."""
+def draw_at_rank(drawn, rank):
+    """Returns a trader's draw for its choice of a rank; the order is reversed from one rank to the next."""
     return drawn if rank & 1 == 0 else DRAWN_MAX - drawn
 
 
 @kernel
 def claim(place, traders, target, drawn, first, first_rank):
-    """Each cell takes, of those who list it, one who lists it highest; of these, dice say which."""
+    """Let each cell accept one of the traders that rank it highest, by dice."""
     for row in range(len(traders.id)):
         for rank in range(CHOICES):
             cell = np.int64(target[rank, row])
@@ -268,7 +271,7 @@ def claim(place, traders, target, drawn, first, first_rank):
             rival = np.int64(first[cell])
             wins = rival < 0 or rank < first_rank[cell]
             if not wins and rank == first_rank[cell]:
-                own, its = turn_of(drawn[row], rank), turn_of(drawn[rival], rank)
+                own, its = draw_at_rank(drawn[row], rank), draw_at_rank(drawn[rival], rank)
                 wins = own > its or (own == its and traders.id[row] < traders.id[rival])
             if wins:
                 first[cell], first_rank[cell] = row, rank
@@ -276,21 +279,21 @@ def claim(place, traders, target, drawn, first, first_rank):
 
 @kernel
 def go(place, traders, target, first):
-    """Go to the best cell that takes one, or stay."""
+    """Move each trader to the best cell that accepts it, or let it stay."""
     for row in range(len(traders.id)):
         for rank in range(CHOICES):
             cell = np.int64(target[rank, row])
             if cell < 0:
                 break
             if first[cell] == row:
-                traders.y_fixed[row] = ((cell // place.width) << 10) + 512
-                traders.x_fixed[row] = ((cell % place.width) << 10) + 512
+                traders.y_fixed[row] = ((cell // place.width) << SUBCELL_BITS) + SUBCELL // 2
+                traders.x_fixed[row] = ((cell % place.width) << SUBCELL_BITS) + SUBCELL // 2
                 break
 
 
 @kernel
 def gather_and_burn(place, traders, holder, sugar, spice, dead):
-    """Take all that lies in one's cell, burn what one needs, and die when either is spent."""
+    """Let traders gather all in their cells and burn what they need; mark those that have exhausted either as dead."""
     for row in range(len(traders.id)):
         cell = cell_of(place, traders, row)
         if holder[cell] == row:
@@ -311,12 +314,12 @@ def gather_and_burn(place, traders, holder, sugar, spice, dead):
 
 
 def rules_of(region: Region) -> Rules:
-    """The rules that a region keeps from genesis on."""
+    """Returns the rules, from the region's constants."""
     return Rules(*region.constants["rules"].tolist())
 
 
 def holders(region: Region) -> np.ndarray:
-    """Whose each window cell is, `int32[cells]`: a row, or -1; scratch."""
+    """Returns the trader of each window cell, `int32[cells]`: a row, or -1; scratch."""
     holder = region.scratch("holder").reshape(-1)
     holder.fill(NONE)
     call(settle, region.place(), region.tables["traders"].record(), holder)
@@ -324,7 +327,7 @@ def holders(region: Region) -> np.ndarray:
 
 
 def trade(region: Region) -> int:
-    """Let neighbours barter. Gives how many pairs of the window still wait and do not meet in this tick."""
+    """Let neighbours barter. Returns how many pairs in the window did not get to trade in this tick."""
     place, table, holder = region.place(), region.tables["traders"], holders(region)
     traders, limbs = table.record(), np.zeros((2, LIMBS + 1), np.int64)
     waiting, called = np.empty((2, table.count), np.uint8), np.empty((2, table.count), np.uint8)
@@ -336,27 +339,27 @@ def trade(region: Region) -> int:
     return int(waiting.sum())
 
 
-def remember(region: Region) -> None:
-    """Cells take the mean of the last prices paid in them or beside them in this tick; others slowly forget theirs."""
+def update_prices(region: Region) -> None:
+    """Set each cell's price to the mean of those paid in or beside it in this tick; others decay towards 0."""
     total, count = region.scratch("price_total"), region.scratch("price_count")
     total.fill(0)
     count.fill(0)
     call(spread, region.place(), region.tables["traders"].record(), total, count)
     price, fade_ticks = region["price"], rules_of(region).fade_ticks
-    known = price.astype(np.int32)
-    forgotten = np.sign(known) * ((np.abs(known) + fade_ticks - 1) // fade_ticks)
-    price[:] = np.where(count > 0, total // np.maximum(count, 1), known - forgotten)
+    old = price.astype(np.int32)
+    decay = np.sign(old) * ((np.abs(old) + fade_ticks - 1) // fade_ticks)
+    price[:] = np.where(count > 0, total // np.maximum(count, 1), old - decay)
 
 
 def grow_back(region: Region) -> None:
-    """One unit a tick of each substance, up to what the cell bears."""
+    """Add one unit per tick of each substance, up to the cell's capacity."""
     for name in ("sugar", "spice"):
         field = region[name]
         field += field < region[f"{name}_capacity"]
 
 
 def travel(region: Region) -> None:
-    """All choose places, those who get them go there; all gather, burn, and live or die."""
+    """Let traders choose places and move; then gather, burn, and die if either is exhausted."""
     place, table, holder = region.place(), region.tables["traders"], holders(region)
     traders, limbs = table.record(), np.zeros((2, LIMBS + 1), np.int64)
     sugar, spice = region["sugar"].reshape(-1), region["spice"].reshape(-1)
@@ -373,10 +376,10 @@ def travel(region: Region) -> None:
 
 
 def live(region: Region) -> None:
-    """A tick: barter, and then growth, travel, meals and death."""
+    """Run a tick: barter, then growth, movement, consumption and death."""
     if rules_of(region).enabled:
         trade(region)
-    remember(region)
+    update_prices(region)
     grow_back(region)
     travel(region)
 
@@ -385,44 +388,45 @@ def live(region: Region) -> None:
 
 
 def capacities(region: Region, peak: int, repeat: int, mirrored: bool) -> np.ndarray:
-    """What the land bears of one substance, `int64[height, width]`: four terraces round peaks in two opposite corners.
+    """Returns the land's capacity for a substance, `int64[height, width]`: four terraces round peaks in opposite
+    corners.
 
-    Sugar has its peaks in the north-east and the south-west, spice where the map is mirrored.
+    Sugar has its peaks in the north-east and the south-west, spice in the other two corners (`mirrored`).
     """
     side = 1 << UNIT_BITS
     y, x = (np.arange(size, dtype=np.int64) * side * repeat // size % side for size in region.torus)
-    found = np.zeros(region.torus, np.int64)
+    terraces = np.zeros(region.torus, np.int64)
     for north in (True, False):
         east = north != mirrored
         dy, dx = (np.abs(at - (side // 4 if low else side * 3 // 4)) for at, low in ((y, north), (x, not east)))
         dy, dx = np.minimum(dy, side - dy), np.minimum(dx, side - dx)
         square = dy[:, None] ** 2 + dx[None, :] ** 2
         height = sum((square < (permille * side // 1000) ** 2).astype(np.int64) for permille in TERRACES_PERMILLE)
-        found = np.maximum(found, height)
-    return found * peak // len(TERRACES_PERMILLE)
+        terraces = np.maximum(terraces, height)
+    return terraces * peak // len(TERRACES_PERMILLE)
 
 
 def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
-    """Land with sugar and spice, and traders."""
+    """Returns the fields (sugar, spice, capacities, price) and the table of traders."""
     return FIELDS, [TRADERS]
 
 
-def drawn_between(ids: np.ndarray, seed: int, bounds: tuple[int, int], index: int, key: str) -> np.ndarray:
-    """A number between two bounds for each trader, all as likely."""
-    least, most = bounds
-    if least > most:
-        raise WorldFileError(f"traders.{key} = [{least}, {most}]: put the smaller number first")
-    return least + draws(ids, seed, BODY, index) % (most - least + 1)
+def draw_between(ids: np.ndarray, seed: int, bounds: tuple[int, int], index: int, key: str) -> np.ndarray:
+    """Draws a uniform number between two bounds (inclusive) for each trader."""
+    low, high = bounds
+    if low > high:
+        raise WorldFileError(f"traders.{key} = [{low}, {high}]: put the smaller number first")
+    return low + draws(ids, seed, BODY, index) % (high - low + 1)
 
 
 def genesis(world: WorldFile, region: Region) -> None:
-    """Land that bears all it can, and traders anywhere, at most one in a cell."""
+    """Fill the land to its capacity, and place traders at random, at most one in a cell."""
     land, traders, rules = world.settings.land, world.settings.traders, world.settings.trade
     region.constants = {"rules": np.array(Rules(int(rules.enabled), rules.fade_ticks), np.int64)}
     for name, mirrored in (("sugar", False), ("spice", True)):
-        bears = capacities(region, land.peak, land.repeat, mirrored)
-        region[name][:] = bears
-        region[f"{name}_capacity"][:] = bears
+        capacity = capacities(region, land.peak, land.repeat, mirrored)
+        region[name][:] = capacity
+        region[f"{name}_capacity"][:] = capacity
     cells = np.arange(region.torus.cells, dtype=np.int64)
     home = np.lexsort((cells, draws(cells, region.seed, SCATTER)))[: traders.count]
     ids = identity(TRADER, 0, np.arange(len(home)), by_hand=True)
@@ -432,25 +436,26 @@ def genesis(world: WorldFile, region: Region) -> None:
             "id": ids,
             "y_fixed": home // region.torus.width * SUBCELL + SUBCELL // 2,
             "x_fixed": home % region.torus.width * SUBCELL + SUBCELL // 2,
-            "sugar_metabolism": drawn_between(ids, region.seed, traders.metabolism, 0, "metabolism"),
-            "spice_metabolism": drawn_between(ids, region.seed, traders.metabolism, 1, "metabolism"),
-            "vision_cells": drawn_between(ids, region.seed, traders.vision, 2, "vision"),
-            "sugar_count": drawn_between(ids, region.seed, traders.endowment, 3, "endowment"),
-            "spice_count": drawn_between(ids, region.seed, traders.endowment, 4, "endowment"),
+            "sugar_metabolism": draw_between(ids, region.seed, traders.metabolism, 0, "metabolism"),
+            "spice_metabolism": draw_between(ids, region.seed, traders.metabolism, 1, "metabolism"),
+            "vision_cells": draw_between(ids, region.seed, traders.vision, 2, "vision"),
+            "sugar_count": draw_between(ids, region.seed, traders.endowment, 3, "endowment"),
+            "spice_count": draw_between(ids, region.seed, traders.endowment, 4, "endowment"),
         },
     )
 
 
 def species(world: WorldFile) -> list[str]:
-    """The names of the species by their index."""
+    """Returns the names of the species in order of their index."""
     return ["trader"]
 
 
 def prices(world: WorldFile, region: Region) -> dict[str, float]:
-    """For experiments: the exchanges of the last tick, and mean and spread of the natural logarithms of their prices.
+    """A measure: the exchanges of the last tick, and mean and standard deviation of the natural logarithms of their
+    prices.
 
-    An exchange is known to both who made it, and counted once; what only the dead knew is lost. There is no mean of no
-    price, and no spread of a single one.
+    Both traders of an exchange store it, and it is counted once; exchanges of traders that died are lost by half. The
+    mean of no price is NaN, as is the standard deviation of a single one.
     """
     table = region.tables["traders"]
     rows = region.owned_rows("traders") & (table["traded_tick"] == region.tick - 1)
@@ -467,7 +472,7 @@ def prices(world: WorldFile, region: Region) -> dict[str, float]:
 
 laws = Laws(
     name="market",
-    order=(Law("live", REACH, live),),  # barter, and then growth, travel, meals and death
+    order=(Law("live", REACH, live),),  # barter, then growth, movement, consumption and death
     settings=Settings,
     layout=layout,
     genesis=genesis,

@@ -1,17 +1,17 @@
-"""Wolf-Sheep predation, as Mesa's example `wolf_sheep` has it, written as laws of Umwelt.
+"""Wolf-Sheep predation as in Mesa's example `wolf_sheep`, as integer laws.
 
 The model is Wilensky's (NetLogo Wolf Sheep Predation, Center for Connected Learning, Northwestern University, 1997). In
-a tick each sheep goes to one of the four neighbouring cells without a wolf, one with grown grass where there is one,
-loses 1 of energy, eats the patch if it is grown, dies below 0 and else bears a lamb by dice, giving it half of its
-energy. Then the wolves do the same, going where there are sheep and eating one each.
+a tick each sheep moves to one of the four neighbouring cells without a wolf, preferably one with grown grass, loses 1
+energy, eats the grass if it is grown, dies below 0, and otherwise may bear a lamb, by dice, to which it gives half of
+its energy. Then the wolves do the same: they move to where sheep are and eat one each.
 
-Mesa lets the animals act one after another, so that a late one sees what is left. Here they act at the same time, in
-`ROUNDS`: all who seek food choose a cell and queue there by dice; those at the head get it, and the others choose again
-among what is left. Which animal comes first differs from Mesa's order, what they eat together does not.
+In Mesa animals act one after another, so that later ones find what is left. Here they act at the same time, in `ROUNDS`
+rounds: all that seek food choose a cell and queue there in an order by dice; the first get it, and the others choose
+again among what is left. Which animal is first differs from Mesa's order; how much they eat in all does not.
 
-What a cell holds after `ROUNDS` of choosing (1 cell) and queueing (1 cell) depends on cells at most `2 * ROUNDS` away.
-Nothing here needs the rows by cell: each pass runs once over the rows and leaves marks on cells, which are counts or
-queues in the order of dice, so that the order of rows does not matter.
+The state of a cell after `ROUNDS` of choosing (1 cell) and queueing (1 cell) depends on cells up to `2 * ROUNDS` away.
+No index by cell is needed: each pass runs once over the rows and updates counts of cells, or queues in the order of
+dice, so that the order of rows does not matter.
 """
 
 from collections import namedtuple
@@ -28,12 +28,12 @@ from umwelt.sandbox.dice import below, bits, draw, purpose
 from umwelt.sandbox.kernel import call, kernel, small
 from umwelt.sandbox.region import Field, Region
 from umwelt.sandbox.step import Law, Laws
-from umwelt.sandbox.units import ONE, RATE_BITS, fraction_from_float, rate_from_float
+from umwelt.sandbox.units import ONE, RATE_BITS, SUBCELL, SUBCELL_BITS, fraction_from_float, rate_from_float
 
 ROUNDS = 2
 SHEEP, WOLF = 1, 2
 LITTER = 3
-"""Births of a kind that a cell has room for in a tick: ids tell them apart by the kinds 1, 3, 5 and 2, 4, 6."""
+"""The most births of a kind in one cell and tick: their ids have the kinds 1, 3, 5 (sheep) and 2, 4, 6 (wolves)."""
 
 SCATTER = purpose("wolf_sheep.scatter")
 VIGOUR = purpose("wolf_sheep.vigour")
@@ -55,7 +55,7 @@ class GrassSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class AnimalSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A kind of animal: how many there are at tick 0, its odds of a birth a tick, and what a meal gives."""
+    """A kind of animal: its number at tick 0, its probability of a birth per tick, and the energy of a meal."""
 
     count: Annotated[int, Meta(ge=0, lt=1 << 30)]
     reproduce: Annotated[float, Meta(ge=0, le=1)]
@@ -71,7 +71,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 Rules = namedtuple("Rules", ["regrowth_ticks", "sheep_gain", "sheep_births", "wolf_gain", "wolf_births"])
-"""The settings as integers: energies in 1/1024, births as odds of 2^-24."""
+"""The settings as integers: energies in 1/1024, probabilities of births in 2^-24."""
 
 _ANIMAL = (
     Column("parent_id", "int64", unit="identity", fixed=True),
@@ -83,7 +83,7 @@ WOLF_TABLE = Schema("wolves", WOLF, _ANIMAL, __name__)
 
 
 def rules_of(region: Region) -> Rules:
-    """The rules that a region keeps from genesis on."""
+    """Returns the rules, from the region's constants."""
     return Rules(*region.constants["rules"].tolist())
 
 
@@ -92,27 +92,27 @@ def rules_of(region: Region) -> Rules:
 
 @small
 def cell_of(place, beings, row):
-    """The window cell of a being."""
-    return np.int64(beings.y_fixed[row] >> 10) * place.width + (beings.x_fixed[row] >> 10)
+    """Returns the window cell of a being."""
+    return np.int64(beings.y_fixed[row] >> SUBCELL_BITS) * place.width + (beings.x_fixed[row] >> SUBCELL_BITS)
 
 
 @small
 def inside(place, beings, row):
-    """Whether all four neighbours of a being's cell are in the window; those on its rim stand still."""
-    y, x = beings.y_fixed[row] >> 10, beings.x_fixed[row] >> 10
+    """Whether all four neighbours of a being's cell are in the window; beings on its rim do not move."""
+    y, x = beings.y_fixed[row] >> SUBCELL_BITS, beings.x_fixed[row] >> SUBCELL_BITS
     return 0 < y < place.height - 1 and 0 < x < place.width - 1
 
 
 @small
 def neighbour(place, cell, direction):
-    """The next window cell east, south, west or north."""
+    """Returns the next window cell east, south, west or north."""
     step = 1 if direction & 1 == 0 else place.width
     return cell + step if direction < 2 else cell - step
 
 
 @small
 def join(head, behind, drawn, ids, cell, row):
-    """Take one's place in the queue of a cell: larger draws first, then smaller ids, whoever joins first."""
+    """Insert a being into the queue of a cell, ordered by larger draws, then smaller ids."""
     ahead, at = np.int64(-1), np.int64(head[cell])
     while at >= 0 and (drawn[at] > drawn[row] or (drawn[at] == drawn[row] and ids[at] < ids[row])):
         ahead, at = at, np.int64(behind[at])
@@ -136,7 +136,7 @@ def is_among_first(head, behind, cell, row, count):
 
 @small
 def pick(options, drawn):
-    """One of the directions in a set of bits, all with the same odds."""
+    """Returns one of the directions in a set of bits, uniformly."""
     count = (options & 1) + (options >> 1 & 1) + (options >> 2 & 1) + (options >> 3 & 1)
     skip = below(drawn, count)
     for direction in range(DIRECTIONS):
@@ -151,15 +151,15 @@ def pick(options, drawn):
 
 
 @kernel
-def mark(place, beings, count):
-    """Add the beings to the count of their cells."""
+def count_in_cells(place, beings, count):
+    """Count the beings in each cell."""
     for row in range(len(beings.id)):
         count[cell_of(place, beings, row)] += 1
 
 
 @kernel
 def seek_grass(place, turn, sheep, wolf_count, ripe_tick, state, target, drawn, head, behind):
-    """Each sheep that still seeks chooses a cell; where there is grass to eat it joins the queue."""
+    """Let each seeking sheep choose a cell; if there is grown grass it joins the cell's queue."""
     for row in range(len(sheep.id)):
         if state[row] != SEEKING:
             continue
@@ -186,7 +186,7 @@ def seek_grass(place, turn, sheep, wolf_count, ripe_tick, state, target, drawn, 
 
 @kernel
 def eat_grass(place, regrowth_ticks, last, ripe_tick, state, target, head):
-    """The first in each queue eats; the others seek again, or stay hungry in the last round."""
+    """Let the first in each queue eat; the others seek again, or get nothing after the last round."""
     for row in range(len(state)):
         if state[row] == SEEKING:
             if head[target[row]] == row:
@@ -198,7 +198,7 @@ def eat_grass(place, regrowth_ticks, last, ripe_tick, state, target, head):
 
 @kernel
 def seek_sheep(place, turn, wolves, sheep_count, eaten, state, target, drawn, head, behind):
-    """Each wolf that still seeks chooses a cell; where there are sheep left it joins the queue."""
+    """Let each seeking wolf choose a cell; if there are sheep left it joins the cell's queue."""
     for row in range(len(wolves.id)):
         if state[row] != SEEKING:
             continue
@@ -223,7 +223,7 @@ def seek_sheep(place, turn, wolves, sheep_count, eaten, state, target, drawn, he
 
 @kernel
 def catch_sheep(last, sheep_count, eaten, state, target, head, behind):
-    """As many in each queue as there are sheep left catch one; the others seek again, or go hungry at last."""
+    """Let as many in each queue as there are sheep left catch one; the others seek again, or get nothing at last."""
     for row in range(len(state)):
         if state[row] == SEEKING:
             cell = target[row]
@@ -235,15 +235,15 @@ def catch_sheep(last, sheep_count, eaten, state, target, head, behind):
 
 @kernel
 def count_caught(before, state, target, eaten):
-    """Add this round's catch to what is eaten in each cell."""
+    """Add the catch of this round to the number eaten in each cell."""
     for row in range(len(state)):
         if state[row] == EATING and before[row] == SEEKING:
             eaten[target[row]] += 1
 
 
 @kernel
-def offer_prey(place, sheep, sheep_count, eaten, drawn, head, behind):
-    """Where some but not all sheep of a cell are eaten, they queue for it."""
+def queue_prey(place, sheep, sheep_count, eaten, drawn, head, behind):
+    """Queue the sheep of cells where some but not all are eaten, in an order by dice."""
     for row in range(len(sheep.id)):
         cell = cell_of(place, sheep, row)
         if 0 < eaten[cell] < sheep_count[cell]:
@@ -252,8 +252,8 @@ def offer_prey(place, sheep, sheep_count, eaten, drawn, head, behind):
 
 
 @kernel
-def fall_prey(place, sheep, sheep_count, eaten, head, behind, dead):
-    """Mark the sheep that are eaten."""
+def mark_eaten(place, sheep, sheep_count, eaten, head, behind, dead):
+    """Mark the eaten sheep as dead."""
     for row in range(len(sheep.id)):
         cell = cell_of(place, sheep, row)
         if eaten[cell] > 0:
@@ -263,15 +263,16 @@ def fall_prey(place, sheep, sheep_count, eaten, head, behind, dead):
 
 @kernel
 def arrive(place, gain, births, beings, state, target, drawn, head, behind, dead, parents):
-    """Go to the chosen cell, lose 1 of energy, gain by a meal, die below 0, and else queue to give birth by dice.
+    """Move animals to their chosen cells, take 1 energy, add the gain of a meal, mark those below 0 as dead.
 
-    Gives the number of those who would, written to `parents`.
+    The others join their cell's queue for births with the given probability. Returns how many do, and writes their rows
+    to `parents`.
     """
     count = 0
     for row in range(len(beings.id)):
         cell = np.int64(target[row])
-        beings.y_fixed[row] = ((cell // place.width) << 10) + 512
-        beings.x_fixed[row] = ((cell % place.width) << 10) + 512
+        beings.y_fixed[row] = ((cell // place.width) << SUBCELL_BITS) + SUBCELL // 2
+        beings.x_fixed[row] = ((cell % place.width) << SUBCELL_BITS) + SUBCELL // 2
         energy = np.int64(beings.energy[row]) - ONE
         if state[row] == EATING:
             energy += gain
@@ -288,7 +289,7 @@ def arrive(place, gain, births, beings, state, target, drawn, head, behind, dead
 
 @kernel
 def bear(place, kind, first_child, beings, parents, target, head, behind):
-    """Make the children of the first of each cell's queue; the rest stay as they were. Gives the number born."""
+    """Create a child of each of the first `LITTER` in a cell's queue; others do not breed. Returns the number born."""
     count = 0
     for i in range(len(parents)):
         parent = np.int64(parents[i])
@@ -313,7 +314,7 @@ def bear(place, kind, first_child, beings, parents, target, head, behind):
 
 
 class _Walk:
-    """What a law writes down of each animal and each cell while its animals choose; of this tick alone."""
+    """Working arrays of a law for each animal and each cell; made by the law, and used for one tick."""
 
     def __init__(self, region: Region, name: str):
         rows = region.tables[name].count
@@ -331,38 +332,39 @@ class _Walk:
 
     @property
     def queues(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The arrays of the queues: draws by row, first rows by cell, next rows by row."""
         return self.drawn, self.head, self.behind
 
     def live(self, kind: int, gain: int, births: int) -> None:
-        """Let the animals arrive where they chose to go, and breed and die there."""
+        """Let the animals move to their chosen cells, and breed and die there."""
         place, table = self.region.place(), self.table
         dead = np.zeros(len(self.state), np.uint8)
         parents = np.empty(len(self.state), np.int32)
         self.clear()
-        wish = call(arrive, place, gain, births, table.record(), self.state, self.target, *self.queues, dead, parents)
-        if wish:
-            new = table.append(wish)
+        wanted = call(arrive, place, gain, births, table.record(), self.state, self.target, *self.queues, dead, parents)
+        if wanted:
+            new = table.append(wanted)
             born = call(
-                bear, place, kind, new.start, table.record(), parents[:wish], self.target, self.head, self.behind
+                bear, place, kind, new.start, table.record(), parents[:wanted], self.target, self.head, self.behind
             )
-            # the few who found the cell's litter full leave rows at the end that nobody was born into
+            # parents beyond a cell's `LITTER` leave unused rows at the end
             self.region.record_births(self.name, slice(new.start, new.start + born))
             dead = np.concatenate([dead, np.zeros(born, np.uint8)])
-            if born < wish:
+            if born < wanted:
                 table.keep(np.arange(table.count) < new.start + born)
         self.region.remove_dead(self.name, dead)
 
 
 def count_animals(region: Region, name: str) -> np.ndarray:
-    """Animals of a kind in each window cell, `int32[cells]`; scratch."""
+    """Returns the number of animals of a kind in each window cell, `int32[cells]`; scratch."""
     count = region.scratch(f"{name}_count").reshape(-1)
     count.fill(0)
-    call(mark, region.place(), region.tables[name].record(), count)
+    call(count_in_cells, region.place(), region.tables[name].record(), count)
     return count
 
 
 def graze(region: Region) -> None:
-    """The sheep's part of a tick: flee the wolves, find grass, eat, breed, die."""
+    """Run the sheep's part of a tick: avoid wolves, find grass, eat, breed, die."""
     rules, place, walk = rules_of(region), region.place(), _Walk(region, "sheep")
     wolf_count = count_animals(region, "wolves")
     ripe_tick, sheep = region.fields["ripe_tick"].reshape(-1), walk.table.record()
@@ -374,7 +376,7 @@ def graze(region: Region) -> None:
 
 
 def hunt(region: Region) -> None:
-    """The wolves' part of a tick: go where sheep are, catch one, breed, die."""
+    """Run the wolves' part of a tick: move to sheep, catch one, breed, die."""
     rules, place, walk = rules_of(region), region.place(), _Walk(region, "wolves")
     sheep_count = count_animals(region, "sheep")
     eaten = region.scratch("eaten").reshape(-1)
@@ -387,15 +389,15 @@ def hunt(region: Region) -> None:
         call(catch_sheep, turn == ROUNDS - 1, sheep_count, eaten, walk.state, walk.target, walk.head, walk.behind)
         call(count_caught, before, walk.state, walk.target, eaten)
     walk.live(WOLF, rules.wolf_gain, rules.wolf_births)
-    devour(region, sheep_count, eaten)
+    remove_eaten(region, sheep_count, eaten)
 
 
-def devour(region: Region, sheep_count: np.ndarray, eaten: np.ndarray) -> None:
-    """Take the sheep that were caught out of the world; which of a cell's, the dice say."""
+def remove_eaten(region: Region, sheep_count: np.ndarray, eaten: np.ndarray) -> None:
+    """Remove the sheep that were caught; dice choose which of a cell's."""
     place, prey = region.place(), _Walk(region, "sheep")
     sheep, dead = prey.table.record(), np.zeros(prey.table.count, np.uint8)
-    call(offer_prey, place, sheep, sheep_count, eaten, *prey.queues)
-    call(fall_prey, place, sheep, sheep_count, eaten, prey.head, prey.behind, dead)
+    call(queue_prey, place, sheep, sheep_count, eaten, *prey.queues)
+    call(mark_eaten, place, sheep, sheep_count, eaten, prey.head, prey.behind, dead)
     region.remove_dead("sheep", dead)
 
 
@@ -403,12 +405,12 @@ def devour(region: Region, sheep_count: np.ndarray, eaten: np.ndarray) -> None:
 
 
 def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
-    """A field of grass, sheep and wolves."""
+    """Returns the field of grass, and the tables of sheep and wolves."""
     return (Field("ripe_tick", "int32", unit="tick from which on the grass is grown"),), [SHEEP_TABLE, WOLF_TABLE]
 
 
 def rules_from(settings: Settings) -> Rules:
-    """The settings as integers."""
+    """Returns the settings as integers."""
     sheep, wolves = settings.sheep, settings.wolves
     return Rules(
         settings.grass.regrowth_ticks,
@@ -420,21 +422,21 @@ def rules_from(settings: Settings) -> Rules:
 
 
 def genesis(world: WorldFile, region: Region) -> None:
-    """Half of the grass grown, the rest at any stage; animals anywhere, with up to two meals' worth of energy."""
+    """Grow half of the grass, the rest to random stages; place animals at random, with up to two meals of energy."""
     rules = rules_from(world.settings)
     region.constants = {"rules": np.array(rules, np.int64)}
     cells = np.arange(region.torus.cells, dtype=np.int64)
-    grown = draws(cells, region.seed, GRASS, 0) % 2
+    is_grown = draws(cells, region.seed, GRASS, 0) % 2
     stage = draws(cells, region.seed, GRASS, 1) % rules.regrowth_ticks
-    region["ripe_tick"][:] = np.where(grown == 1, 0, stage).reshape(region.torus)
+    region["ripe_tick"][:] = np.where(is_grown == 1, 0, stage).reshape(region.torus)
     for kind, name, gain in ((SHEEP, "sheep", rules.sheep_gain), (WOLF, "wolves", rules.wolf_gain)):
         count = getattr(world.settings, name).count
         ids = identity(kind, 0, np.arange(count), by_hand=True)
         home = draws(ids, region.seed, SCATTER) % region.torus.cells
         columns = {
             "id": ids,
-            "y_fixed": (home // region.torus.width * 1024 + 512).astype(np.int32),
-            "x_fixed": (home % region.torus.width * 1024 + 512).astype(np.int32),
+            "y_fixed": (home // region.torus.width * SUBCELL + SUBCELL // 2).astype(np.int32),
+            "x_fixed": (home % region.torus.width * SUBCELL + SUBCELL // 2).astype(np.int32),
             "energy": draws(ids, region.seed, VIGOUR) % max(1, 2 * gain),
             "species": kind - 1,
         }
@@ -442,15 +444,15 @@ def genesis(world: WorldFile, region: Region) -> None:
 
 
 def species(world: WorldFile) -> list[str]:
-    """The names of the species by their index."""
+    """Returns the names of the species in order of their index."""
     return ["sheep", "wolf"]
 
 
 laws = Laws(
     name="wolf_sheep",
     order=(
-        Law("graze", 2 * ROUNDS, graze),  # sheep: flee, seek grass, eat, breed, die
-        Law("hunt", 2 * ROUNDS, hunt),  # wolves: seek sheep, eat, breed, die
+        Law("graze", 2 * ROUNDS, graze),  # sheep: avoid wolves, find grass, eat, breed, die
+        Law("hunt", 2 * ROUNDS, hunt),  # wolves: find sheep, eat, breed, die
     ),
     settings=Settings,
     layout=layout,

@@ -312,7 +312,7 @@ def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
     own = own_columns(world.settings)
     plants = Schema("plants", PLANT_KIND, plant_columns(names), PLANTS.module, PLANTS.record)
     monsters = Schema("monsters", MONSTER_KIND, monster_columns(names), MONSTERS.module, MONSTERS.record)
-    return cell_fields(names), [plants, monsters.extended(own)]
+    return cell_fields(names), [plants, monsters.extend(own)]
 
 
 def genesis(world: WorldFile, region: Region) -> None:

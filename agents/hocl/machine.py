@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from umwelt.agents.hocl.active_solution import Vessel
 from umwelt.agents.hocl.matching import Choose
 from umwelt.agents.hocl.parser import Program, prefix_errors
 from umwelt.agents.hocl.terms import Atom, Rule, Solution, check_extent
-from umwelt.agents.hocl.vessel import Vessel
 from umwelt.sandbox.dice import draw, purpose
 from umwelt.sandbox.errors import ProgramError
 from umwelt.sandbox.kernel import call, kernel

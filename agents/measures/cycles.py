@@ -108,7 +108,7 @@ def cycle_weights(chemistry: Chemistry) -> tuple[list[tuple[str, str]], np.ndarr
     Cycles are pairs of name and unit; weights (`int64[cycles, substances]`) tell how many of each a molecule holds.
     """
     contents = chemistry.content.values()
-    same = [[content == chemistry.parsed(formula, name) for content in contents] for name, formula in MOLECULES.items()]
+    same = [[content == chemistry.parse(formula, name) for content in contents] for name, formula in MOLECULES.items()]
     names = [(name, "molecules") for name in MOLECULES]
     names += [(ELEMENTS.get(element, element), "atoms") for element in chemistry.elements]
     return names, np.concatenate([np.array(same, np.int64), chemistry.composition()[: len(chemistry.elements)]])

@@ -7,7 +7,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from umwelt.agents.mesa.base import MesaAgentSet
+from umwelt.agents.species.mesa_types import MesaAgentSet
 from umwelt.agents.species.entity import Being
 
 NO_LIMIT = float("inf")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from umwelt.agents.mesa.agent_set import AgentSet
-from umwelt.agents.mesa.base import MesaModel
+from umwelt.agents.species.mesa_types import MesaModel
 from umwelt.agents.mesa.being_set import BeingSet
 from umwelt.agents.mesa.handles import Handles, Kind
 from umwelt.agents.mesa.loading import load_region, save_snapshot

@@ -8,7 +8,7 @@ the being's death its last values stay readable.
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from umwelt.agents.mesa.base import MesaAgent
+from umwelt.agents.species.mesa_types import MesaAgent
 from umwelt.sandbox.units import cells_from_fixed
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,10 +13,7 @@ from umwelt.client.commands.dashboard import NODE_COLUMNS, describe_node, sort_n
 from umwelt.client.connection.answers import Status
 from umwelt.client.connection.api import Connection, connect
 from umwelt.client.connection.places import place_of
-from umwelt.cluster import (
-    COORDINATOR_FILE,
-    read_announcement,
-)
+from umwelt.cluster import COORDINATOR_FILE, read_announcement
 from umwelt.sandbox.errors import RunError
 
 ANSWER_S = 10.0
@@ -133,55 +129,14 @@ def join(address: str, keys: Path | None, name: str, bind: str) -> int:
     """Runs a node of a world in this process, until Ctrl-C or until the world stops; returns the exit code."""
     from umwelt.cluster import NodeProcess, NodeSettings
 
-    class ReportingNode(NodeProcess):
-        """A node that prints what happens to it."""
-
-        reported: tuple[int, bool] = (-1, False)
-
-        def _prepare(self, welcome: Any) -> Any:
-            report(f"{welcome.world_name}: reading the world and compiling its laws")
-            prepared = super()._prepare(welcome)
-            report("ready; waiting for a part of the world")
-            return prepared
-
-        def report_changes(self) -> None:
-            """Prints a line if the node was given cells, or lost them."""
-            held = self.machine.holding
-            state = (held.assign.epoch, held.loaded) if held is not None else (-1, False)
-            if state == self.reported:
-                return
-            before, self.reported = self.reported, state
-            if held is None:
-                report("its cells were given to other nodes")
-            elif held.loaded:
-                member = held.assign.members[held.assign.which]
-                y, x, height, width = member.rectangle
-                others = len(held.assign.members) - 1
-                report(
-                    f"{member.name}: holds {width} × {height} cells at {x},{y} since tick {held.assign.tick:,}, "
-                    f"beside {others} other{'s' if others != 1 else ''}"
-                )
-            elif before[0] != state[0]:
-                report(f"loading its part from the snapshot of tick {held.assign.tick:,}")
-
     def report(line: str) -> None:
         print(line, flush=True)
 
     coordinator = coordinator_address(address, keys)
     settings = NodeSettings(coordinator, bind or _bind_beside(coordinator), name, str(keys or ""), follow_parent=False)
-    process = ReportingNode(settings)
-    turn = process.host.turn
-
-    def turn_and_report(wait_s: float) -> None:
-        turn(wait_s)
-        process.report_changes()
-
-    process.host.turn = turn_and_report  # type: ignore[method-assign, assignment]
+    process = NodeProcess(settings, report)
     report(f"asking {coordinator.partition('#')[0]} to join; Ctrl-C leaves the world in order")
-    code = process.live()
-    if process.host.ended is not None and not process.host.ended.line:
-        report("left; the world runs on without this node, or has stopped")
-    return code
+    return process.run()
 
 
 def _bind_beside(coordinator: str) -> str:

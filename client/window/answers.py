@@ -1,27 +1,13 @@
 """Answers that have been asked for and have not arrived, and what to do with each when it arrives."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
+from umwelt.client.connection.promises import Promise
 from umwelt.sandbox.errors import UmweltError
 
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """What handling an answer may raise if the server sent something of another shape than was asked for."""
-
-
-class Promise(Protocol):
-    """An answer that will arrive, as far as `Answers` uses it."""
-
-    @property
-    def what(self) -> str:
-        """What was asked for, as error lines name it."""
-
-    @property
-    def done(self) -> bool:
-        """Whether the answer has arrived or will not arrive any more."""
-
-    def result(self) -> Any:
-        """The answer; raises UmweltError if it was refused or did not arrive."""
 
 
 class Answers:

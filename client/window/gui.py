@@ -1,7 +1,7 @@
-"""Dear ImGui on arcade.gl: takes the window's events, and draws into the framebuffer that is bound.
+"""Dear ImGui on arcade.gl: takes the window's events and draws into the framebuffer that is bound.
 
-imgui 1.92's textures come and grow as glyphs are needed, so its requests for them are served in every frame. Vertices
-and indices of all lists go to two streaming buffers, straight from imgui's own memory.
+Since version 1.92 imgui creates and extends its textures when glyphs are first used, so its requests are handled in
+every frame. Vertices and indices of all draw lists are copied from imgui's memory into two streaming buffers.
 """
 
 import ctypes
@@ -15,12 +15,14 @@ from imgui_bundle import imgui, implot
 from pyglet import gl
 from pyglet.window import key, mouse
 
-from umwelt.client.window.panels.theme import dress
+from umwelt.client.window.panels.theme import apply_style
 
 FONTS = Path(imgui_bundle.__file__).parent / "assets" / "fonts"
 TEXT_FONT, ICON_FONT = FONTS / "Roboto" / "Roboto-Regular.ttf", FONTS / "Font_Awesome_6_Free-Solid-900.otf"
 TEXT_PX, ICON_PX = 15.5, 13.0
 MIN_BYTES = 1 << 16
+NO_MOUSE = -float(np.finfo(np.float32).max)
+"""The position that means to imgui that there is no mouse."""
 
 VERTEX = """#version 330
 uniform vec2 size;
@@ -83,7 +85,7 @@ _NAMED = {
     "SLASH": "slash",
 }
 KEYS = {
-    **{getattr(key, name): getattr(imgui.Key, to) for name, to in _NAMED.items()},
+    **{getattr(key, name): getattr(imgui.Key, imgui_name) for name, imgui_name in _NAMED.items()},
     **{getattr(key, letter): getattr(imgui.Key, letter.lower()) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"},
     **{getattr(key, f"_{digit}"): getattr(imgui.Key, f"_{digit}") for digit in range(10)},
     **{getattr(key, f"NUM_{digit}"): getattr(imgui.Key, f"keypad{digit}") for digit in range(10)},
@@ -102,14 +104,15 @@ CURSORS: dict[int, str] = {
 
 
 class Gui:
-    """See the page's top.
+    """One imgui context. Draw panels between `begin` and `end`; call `close` when the window closes.
 
-    `shown_in` is an `arcade.Window`, or a context alone (then call `resize`, and there is no clipboard nor cursor).
+    `owner` is an `arcade.Window`, or an `arcade.gl.Context` alone: then call `resize`, and there is no clipboard and no
+    cursor.
     """
 
-    def __init__(self, shown_in: Any, size: tuple[int, int] | None = None, pixel_ratio: float | None = None):
-        self._window = None if isinstance(shown_in, Context) else shown_in
-        self.ctx: Context = shown_in if self._window is None else shown_in.ctx
+    def __init__(self, owner: Any, size: tuple[int, int] | None = None, pixel_ratio: float | None = None):
+        self._window = None if isinstance(owner, Context) else owner
+        self.ctx: Context = owner if self._window is None else owner.ctx
         self._context, self._plots = imgui.create_context(), implot.create_context()
         self._use()
         io = imgui.get_io()
@@ -120,11 +123,11 @@ class Gui:
         io.config_flags |= imgui.ConfigFlags_.docking_enable
         io.config_windows_move_from_title_bar_only = True
         self.io = io
-        most = self.ctx.info.MAX_TEXTURE_SIZE
-        imgui.get_platform_io().renderer_texture_max_width = most
-        imgui.get_platform_io().renderer_texture_max_height = most
+        max_side = self.ctx.info.MAX_TEXTURE_SIZE
+        imgui.get_platform_io().renderer_texture_max_width = max_side
+        imgui.get_platform_io().renderer_texture_max_height = max_side
         _load_fonts(io)
-        dress()
+        apply_style()
         self._clipboard()
         self._textures: dict[int, Any] = {}
         self._program = self.ctx.program(vertex_shader=VERTEX, fragment_shader=FRAGMENT)
@@ -145,26 +148,26 @@ class Gui:
     def _clipboard(self) -> None:
         window, platform = self._window, imgui.get_platform_io()
         if window is None or window.headless:
-            return  # imgui keeps a clipboard of its own
+            return  # imgui has a clipboard of its own
         platform.platform_get_clipboard_text_fn = lambda _: window.get_clipboard_text()
         platform.platform_set_clipboard_text_fn = lambda _, text: window.set_clipboard_text(text)
 
     # --- a frame
 
     def begin(self, seconds: float) -> None:
-        """Panels may be drawn from now on."""
+        """Start a frame; `seconds` have passed since the last one."""
         self._use()
         self.io.delta_time = min(max(seconds, 1e-4), 0.25)
         imgui.new_frame()
 
     def end(self) -> None:
-        """Draw what was said since `begin` into the framebuffer that is bound."""
+        """End the frame and draw it into the framebuffer that is bound."""
         self._use()
         imgui.render()
         data = imgui.get_draw_data()
         for texture in imgui.get_platform_io().textures:
             if texture.status != imgui.ImTextureStatus.ok:
-                self._serve(texture)
+                self._update_texture(texture)
         if data.total_idx_count:
             self._draw(data)
         self._show_cursor()
@@ -194,34 +197,36 @@ class Gui:
                 gl.glScissor(round(left), round(height * ratio - bottom), round(right - left), round(bottom - top))
                 array.render(gl.GL_TRIANGLES, first_index + command.idx_offset, command.elem_count)
             first_index += commands.idx_buffer.size()
-        # the driver's own scissor was set past arcade: its value is said anew
+        # the loop set the driver's scissor without arcade: set arcade's value again
         target.scissor = scissor
         ctx.blend_func = blend_func
         if not blends:
             ctx.disable(ctx.BLEND)
 
     def _fill(self, lists: list[Any], vertex_count: int, index_count: int) -> None:
-        """All lists' vertices and indices, one after the other; indices count from the first list's first vertex."""
+        """Write the vertices and indices of all lists into the buffers, one list after the other.
+
+        Indices then count from the first vertex of the first list.
+        """
         vertices = np.empty(vertex_count * imgui.VERTEX_SIZE, np.uint8)
         indices = np.empty(index_count, np.uint32)
         vertex_at = index_at = 0
         for commands in lists:
-            count, of = commands.vtx_buffer.size(), commands.idx_buffer.size()
-            if not of:
-                vertex_at += count
+            list_vertices, list_indices = commands.vtx_buffer.size(), commands.idx_buffer.size()
+            if not list_indices:
+                vertex_at += list_vertices
                 continue
             from_byte = vertex_at * imgui.VERTEX_SIZE
-            vertices[from_byte : from_byte + count * imgui.VERTEX_SIZE] = _bytes_at(
-                commands.vtx_buffer.data_address(), count * imgui.VERTEX_SIZE
-            )
-            found = _bytes_at(commands.idx_buffer.data_address(), of * imgui.INDEX_SIZE)
-            found = found.view(np.uint32 if imgui.INDEX_SIZE == 4 else np.uint16)
-            np.add(found, vertex_at, out=indices[index_at : index_at + of], casting="unsafe")
+            vertex_bytes = list_vertices * imgui.VERTEX_SIZE
+            vertices[from_byte : from_byte + vertex_bytes] = _bytes_at(commands.vtx_buffer.data_address(), vertex_bytes)
+            raw = _bytes_at(commands.idx_buffer.data_address(), list_indices * imgui.INDEX_SIZE)
+            own_indices = raw.view(np.uint32 if imgui.INDEX_SIZE == 4 else np.uint16)
+            np.add(own_indices, vertex_at, out=indices[index_at : index_at + list_indices], casting="unsafe")
             for command in commands.cmd_buffer:
                 if command.vtx_offset:
                     first = index_at + command.idx_offset
                     indices[first : first + command.elem_count] += np.uint32(command.vtx_offset)
-            vertex_at, index_at = vertex_at + count, index_at + of
+            vertex_at, index_at = vertex_at + list_vertices, index_at + list_indices
         if self._geometry is None or self._vertices.size < vertices.nbytes or self._indices.size < indices.nbytes:
             self._allocate(vertices.nbytes, indices.nbytes)
         else:
@@ -231,35 +236,35 @@ class Gui:
         self._indices.write(indices)
 
     def _allocate(self, vertex_bytes: int, index_bytes: int) -> None:
-        whole = -(-max(MIN_BYTES, 2 * vertex_bytes) // imgui.VERTEX_SIZE) * imgui.VERTEX_SIZE
-        self._vertices = self.ctx.buffer(reserve=whole, usage="stream")
+        size_bytes = -(-max(MIN_BYTES, 2 * vertex_bytes) // imgui.VERTEX_SIZE) * imgui.VERTEX_SIZE
+        self._vertices = self.ctx.buffer(reserve=size_bytes, usage="stream")
         self._indices = self.ctx.buffer(reserve=max(MIN_BYTES, 2 * index_bytes), usage="stream")
         content = [BufferDescription(self._vertices, "2f 2f 4f1", ["in_place", "in_uv", "in_colour"], ["in_colour"])]
         self._geometry = self.ctx.geometry(content, index_buffer=self._indices, index_element_size=4)
 
-    def _serve(self, texture: Any) -> None:
-        """Make, fill or drop a texture, as imgui wants it."""
-        status, of = texture.status, imgui.ImTextureStatus
-        if status == of.want_create:
-            made: Any = self.ctx.texture((texture.width, texture.height), components=4)
-            made.filter = self.ctx.LINEAR, self.ctx.LINEAR
-            made.wrap_x = made.wrap_y = self.ctx.CLAMP_TO_EDGE
-            made.write(np.ascontiguousarray(texture.get_pixels_array()))
-            self._textures[made.glo.value] = made
-            texture.set_tex_id(made.glo.value)
-            texture.set_status(of.ok)
-        elif status == of.want_updates:
+    def _update_texture(self, texture: Any) -> None:
+        """Create, update or delete a texture, as imgui requests."""
+        status, statuses = texture.status, imgui.ImTextureStatus
+        if status == statuses.want_create:
+            gl_texture: Any = self.ctx.texture((texture.width, texture.height), components=4)
+            gl_texture.filter = self.ctx.LINEAR, self.ctx.LINEAR
+            gl_texture.wrap_x = gl_texture.wrap_y = self.ctx.CLAMP_TO_EDGE
+            gl_texture.write(np.ascontiguousarray(texture.get_pixels_array()))
+            self._textures[gl_texture.glo.value] = gl_texture
+            texture.set_tex_id(gl_texture.glo.value)
+            texture.set_status(statuses.ok)
+        elif status == statuses.want_updates:
             pixels = texture.get_pixels_array().reshape(texture.height, texture.width, 4)
-            made, part = self._textures[texture.tex_id], texture.update_rect
+            gl_texture, part = self._textures[texture.tex_id], texture.update_rect
             changed = np.ascontiguousarray(pixels[part.y : part.y + part.h, part.x : part.x + part.w])
-            made.write(changed.reshape(-1), viewport=(part.x, part.y, part.w, part.h))
-            texture.set_status(of.ok)
-        elif status == of.want_destroy and texture.unused_frames > 0:
-            made = self._textures.pop(texture.tex_id, None)
-            if made is not None:
-                made.delete()
+            gl_texture.write(changed.reshape(-1), viewport=(part.x, part.y, part.w, part.h))
+            texture.set_status(statuses.ok)
+        elif status == statuses.want_destroy and texture.unused_frames > 0:
+            gl_texture = self._textures.pop(texture.tex_id, None)
+            if gl_texture is not None:
+                gl_texture.delete()
             texture.set_tex_id(0)
-            texture.set_status(of.destroyed)
+            texture.set_status(statuses.destroyed)
 
     def _show_cursor(self) -> None:
         wanted = imgui.get_mouse_cursor()
@@ -269,30 +274,30 @@ class Gui:
         name = CURSORS.get(wanted, "CURSOR_DEFAULT")
         self._window.set_mouse_cursor(self._window.get_system_mouse_cursor(getattr(self._window, name)))
 
-    # --- events, as pyglet tells them (logical pixels, y up)
+    # --- events, as pyglet reports them: logical pixels, y upward
 
     @property
     def wants_mouse(self) -> bool:
-        """Whether the mouse is over a panel, or held by one."""
+        """Whether the mouse is over a panel or dragging one."""
         return self.io.want_capture_mouse
 
     @property
     def wants_keyboard(self) -> bool:
-        """Whether what is typed goes into a panel."""
+        """Whether a field of a panel has the keyboard."""
         return self.io.want_text_input
 
     def on_mouse_motion(self, x: float, y: float, *_: Any) -> None:
-        """The mouse moves; dragging too."""
+        """The mouse moves, with or without a button pressed."""
         self.io.add_mouse_pos_event(x, self.io.display_size.y - y)
 
     def on_mouse_press(self, x: float, y: float, button: int, modifiers: int = 0) -> None:
-        """A button goes down."""
+        """A button is pressed."""
         self.on_mouse_motion(x, y)
         if button in BUTTONS:
             self.io.add_mouse_button_event(BUTTONS[button], True)
 
     def on_mouse_release(self, x: float, y: float, button: int, modifiers: int = 0) -> None:
-        """A button comes up."""
+        """A button is released."""
         self.on_mouse_motion(x, y)
         if button in BUTTONS:
             self.io.add_mouse_button_event(BUTTONS[button], False)
@@ -304,41 +309,40 @@ class Gui:
 
     def on_mouse_leave(self, *_: Any) -> None:
         """The mouse leaves the window."""
-        far = -3.4028234663852886e38
-        self.io.add_mouse_pos_event(far, far)
+        self.io.add_mouse_pos_event(NO_MOUSE, NO_MOUSE)
 
     def on_key_press(self, symbol: int, modifiers: int = 0) -> None:
-        """A key goes down."""
+        """A key is pressed."""
         self._key(symbol, modifiers, True)
 
     def on_key_release(self, symbol: int, modifiers: int = 0) -> None:
-        """A key comes up."""
+        """A key is released."""
         self._key(symbol, modifiers, False)
 
     def _key(self, symbol: int, modifiers: int, down: bool) -> None:
         (self._down.add if down else self._down.discard)(symbol)
-        for mod, own, of in (
+        for imgui_key, modifier, symbols in (
             (imgui.Key.mod_ctrl, key.MOD_CTRL, (key.LCTRL, key.RCTRL)),
             (imgui.Key.mod_shift, key.MOD_SHIFT, (key.LSHIFT, key.RSHIFT)),
             (imgui.Key.mod_alt, key.MOD_ALT, (key.LALT, key.RALT)),
             (imgui.Key.mod_super, key.MOD_COMMAND, (key.LCOMMAND, key.RCOMMAND)),
         ):
-            held = bool(modifiers & own) if symbol not in of else down
-            self.io.add_key_event(mod, held or any(one in self._down for one in of))
+            held = bool(modifiers & modifier) if symbol not in symbols else down
+            self.io.add_key_event(imgui_key, held or any(other in self._down for other in symbols))
         if symbol in KEYS:
             self.io.add_key_event(KEYS[symbol], down)
 
     def on_text(self, text: str) -> None:
-        """Something is typed."""
+        """Text is typed."""
         self.io.add_input_characters_utf8(text)
 
     def on_focus(self, focused: bool) -> None:
-        """The window comes to the front, or loses it: then no key is held any more."""
+        """The window gets or loses the keyboard; no key counts as held any more."""
         self._down.clear()
         self.io.add_focus_event(focused)
 
     def resize(self, width: int, height: int, pixel_ratio: float | None = None) -> None:
-        """The window has another size, in logical pixels; a logical pixel is `pixel_ratio` of the framebuffer's."""
+        """The window has another size, in logical pixels, of which each is `pixel_ratio` framebuffer pixels wide."""
         if pixel_ratio is None:
             pixel_ratio = self._window.get_pixel_ratio() if self._window is not None else 1.0
         self.pixel_ratio = max(0.25, float(pixel_ratio))
@@ -346,25 +350,25 @@ class Gui:
         self.io.display_framebuffer_scale = imgui.ImVec2(self.pixel_ratio, self.pixel_ratio)
 
     def close(self) -> None:
-        """Give everything back."""
+        """Delete the context and all GPU resources."""
         self._use()
         for texture in imgui.get_platform_io().textures:
             texture.set_tex_id(0)
             texture.set_status(imgui.ImTextureStatus.destroyed)
-        for made in self._textures.values():
-            made.delete()
+        for gl_texture in self._textures.values():
+            gl_texture.delete()
         self._textures.clear()
         implot.destroy_context(self._plots)
         imgui.destroy_context(self._context)
 
 
 def _bytes_at(address: int, count: int) -> np.ndarray:
-    """Memory of imgui's, as it is."""
+    """A view of imgui's memory, `uint8[count]`."""
     return np.ctypeslib.as_array((ctypes.c_ubyte * count).from_address(address))
 
 
 def _load_fonts(io: Any) -> None:
-    """The text's font, and icons in the same."""
+    """Load the text font, and merge the icons into it."""
     io.fonts.add_font_from_file_ttf(str(TEXT_FONT), TEXT_PX)
     config = imgui.ImFontConfig()
     config.merge_mode = True

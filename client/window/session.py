@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from umwelt.client.connection.promises import Promise
-from umwelt.client.window.answers import MALFORMED, Answers
+from umwelt.client.window.answers import Answers
 from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.feed import Feed
 from umwelt.client.window.feed.looks import Looks
@@ -24,7 +24,6 @@ from umwelt.sandbox.region import Torus
 
 NEAR_BYTES_PER_S, FAR_BYTES_PER_S = 2.8e6, 0.95e6
 """The most that the window asks the gateway to send, in bytes a second: near by, and when it shows densities only."""
-MISSHAPEN = MALFORMED
 STALE_S = 2.5
 """The connection counts as lost when the gateway has sent nothing for this many seconds."""
 

@@ -1,18 +1,29 @@
-"""Carries out what the directory wants: messages, the journal, snapshots.
+"""Carries out what the coordinator's machine decides: messages, the journal, snapshots.
 
-The same steward lives in the directory's process and in simulations: transport, clock and books are handed in.
+The same driver runs in the coordinator's process (`process.py`) and in simulations: transport, clock and storage are
+passed in.
 """
 
 import queue
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
 from umwelt.cluster.coordinator.machine import CoordinatorMachine
 from umwelt.cluster.events import (
+    CoordinatorEvent,
+    MessageReceived,
+    PartFetched,
+    SnapshotCompleted,
+    Timer,
+    TorusDivided,
+)
+from umwelt.cluster.instructions import (
     Announce,
     BeginSnapshot,
     CompleteSnapshot,
+    CoordinatorAction,
+    CoordinatorInstruction,
     DivideTorus,
     EndRun,
     FetchPart,
@@ -20,12 +31,7 @@ from umwelt.cluster.events import (
     JournalCommands,
     JournalMap,
     JournalTick,
-    MessageReceived,
-    PartFetched,
     SendMessage,
-    SnapshotCompleted,
-    Timer,
-    TorusDivided,
 )
 from umwelt.cluster.wire.protocol import (
     FileChunk,
@@ -42,76 +48,90 @@ from umwelt.cluster.wire.protocol import (
 from umwelt.cluster.wire.transport import Incoming, Transport
 from umwelt.sandbox.errors import CommandError, UmweltError
 
-MESSAGES_A_TURN, MAX_TURN_S = 1024, 0.05
-MAX_SUBMIT_COMMANDS, MAX_COMMAND_BYTES = 1000, 1 << 20
-NODES_ROLE, KEEPERS_ROLE = frozenset({"node", "world", "keeper"}), frozenset({"world", "keeper"})
+MAX_MESSAGES_A_TURN, MAX_TURN_S = 1024, 0.05
+MAX_COMMANDS, MAX_COMMAND_BYTES = 1000, 1 << 20
+"""Of one ticket."""
+NODE_ROLES, KEEPER_ROLES = frozenset({"node", "world", "keeper"}), frozenset({"world", "keeper"})
 
 
 class CoordinatorStorage(Protocol):
-    """The run's folder: journal and snapshots. What cannot be done raises an `UmweltError`."""
+    """Journal and snapshots of a run, as a coordinator reads and writes them. Failures raise an `UmweltError`."""
 
-    def check(self, content: bytes) -> None:
-        """Refuse a command that cannot be."""
+    def check_command(self, content: bytes) -> None:
+        """Raises an UmweltError if a command is not valid in this world."""
 
-    def divide(self, divide: DivideTorus) -> list[tuple[int, int, int, int]]:
-        """Rectangles of about equal load."""
+    def divide_torus(self, divide: DivideTorus) -> list[tuple[int, int, int, int]]:
+        """Returns rectangles of about equal load."""
 
-    def open(self, opened: JournalMap) -> None:
-        """Journal a map, durably."""
+    def journal_map(self, opened: JournalMap) -> None:
+        """Journals a map, durably."""
 
-    def enter_commands(self, entered: JournalCommands) -> None:
-        """Journal commands; nobody hears of them before `commit`."""
+    def journal_commands(self, entered: JournalCommands) -> None:
+        """Journals commands; they are durable after `commit`."""
+
+    def journal_births(self, raw: Sequence[Any]) -> None:
+        """Journals births (`shard.pack_births`)."""
+
+    def journal_tick(self, record: JournalTick) -> None:
+        """Journals digest and metrics of a tick."""
 
     def commit(self) -> None:
-        """Make all that was journalled durable."""
+        """Makes everything that was journalled durable."""
 
-    def enter_births(self, raw: Sequence[Any]) -> None:
-        """Journal births."""
+    def begin_snapshot(self, begin: BeginSnapshot) -> None:
+        """Makes the folder in which nodes write their parts of a snapshot."""
 
-    def enter(self, entered: JournalTick) -> None:
-        """Journal a digest and metrics."""
+    def complete_snapshot(self, complete: CompleteSnapshot, done: Callable[[str], None]) -> None:
+        """Makes the journal durable and writes the manifest. Calls `done`, perhaps from another thread, with an empty
+        line, or with one that tells why it failed."""
 
-    def begin_snapshot(self, begun: BeginSnapshot) -> None:
-        """Make room for a snapshot."""
+    def fetch_part(self, fetch: FetchPart, request: Callable[[FileRequest], None], done: Callable[[], None]) -> None:
+        """Fetches a part's files from another host, with requests that `take_chunk` gets the answers to."""
 
-    def complete(self, complete: CompleteSnapshot, done: Callable[[str], None]) -> None:
-        """Make the journal durable and write the manifest; `done`, perhaps from another thread, with a line if not."""
+    def take_chunk(self, sender: Any, chunk: FileChunk, raw: Sequence[Any]) -> None:
+        """Takes in a chunk of a file."""
 
-    def fetch(self, fetch: FetchPart, ask: Callable[[FileRequest], None], done: Callable[[], None]) -> None:
-        """Fetch a part's files by asking for them."""
-
-    def fetched(self, sender: Any, chunk: FileChunk, raw: Sequence[Any]) -> None:
-        """A piece of a file came."""
-
-    def answer(self, ask: FileRequest) -> tuple[FileChunk, list[Any]] | None:
-        """A piece of a file of a snapshot."""
+    def read_chunk(self, request: FileRequest) -> tuple[FileChunk, list[Any]] | None:
+        """Returns a chunk of a file of a complete snapshot, or the list of its files; None if there is none."""
 
     def turn(self, now_s: float) -> None:
-        """What has to be done now and then: commit, ask again."""
+        """Does what is due: commits, requests files again."""
 
 
 class CoordinatorDriver:
-    """See the page's top. `rested` is the last line, once all is saved; None before."""
+    """Carries out the instructions of a `CoordinatorMachine`. One thread owns it and calls `turn` again and again.
+
+    `announce` prints a line for people. `ended` is None until the run has ended; then it is empty, or the line of the
+    error that ended it.
+    """
 
     def __init__(
         self,
-        directory: CoordinatorMachine,
+        machine: CoordinatorMachine,
         transport: Transport,
-        books: CoordinatorStorage,
+        storage: CoordinatorStorage,
         clock: Callable[[], float],
-        say: Callable[[str], None] = lambda line: None,
+        announce: Callable[[str], None] = lambda line: None,
     ):
-        self.directory, self.transport, self.books, self.clock, self._tell = directory, transport, books, clock, say
-        self.rested: str | None = None
+        self.machine, self.transport, self.storage, self.clock = machine, transport, storage, clock
+        self.ended: str | None = None
         self.malformed = 0
-        self._later: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        """Messages that did not decode, or came from a role that may not send them."""
+        self._announce = announce
+        self._events: queue.SimpleQueue[CoordinatorEvent] = queue.SimpleQueue()
+        """Events from other threads."""
         self._held_back: list[SendMessage] | None = None
-        """What waits for the disk: from the first command that is not durable yet, nothing goes out before it is."""
+        """Messages that wait until journalled commands are durable; None while none has to wait."""
+
+    # --- turns
 
     def turn(self, wait_s: float) -> None:
-        """Take in what came, for a while; make its commands durable, all at once; then let time pass."""
+        """Handles the messages that have come, makes their commands durable all at once, then lets time pass.
+
+        With nothing to do it waits up to `wait_s` seconds for a message.
+        """
         end_s = self.clock() + wait_s + MAX_TURN_S
-        for _ in range(MESSAGES_A_TURN):
+        for _ in range(MAX_MESSAGES_A_TURN):
             incoming = self.transport.receive(wait_s)
             if incoming is None:
                 break
@@ -119,124 +139,138 @@ class CoordinatorDriver:
             self.take(incoming)
             if self.clock() > end_s:
                 break
-        while not self._later.empty():
-            self._do(self.directory.handle(self._later.get()))
-        self._let_out()
+        while not self._events.empty():
+            self._handle(self._events.get())
+        self._commit()
         now_s = self.clock()
-        self._do(self.directory.handle(Timer(now_s)))
-        self.books.turn(now_s)
+        self._handle(Timer(now_s))
+        self.storage.turn(now_s)
 
     def take(self, incoming: Incoming) -> None:
-        """Take in one message; who may say what is decided by role."""
+        """Handles one message, if the sender's role may send it."""
         try:
             message, raw = decode(incoming.frames)
         except ValueError:
             self.malformed += 1
             return
-        allowed = KEEPERS_ROLE if isinstance(message, SubmitCommands | Order | StatusSubscription) else NODES_ROLE
+        allowed = KEEPER_ROLES if isinstance(message, SubmitCommands | Order | StatusSubscription) else NODE_ROLES
         if incoming.role not in allowed:
             self.malformed += 1
-        elif isinstance(message, FileRequest):
-            answer = self.books.answer(message)
-            if answer is not None:
-                self.transport.send(incoming.sender, encode(*answer))
-        elif isinstance(message, FileChunk):
-            self.directory.heard(incoming.sender)
-            self.books.fetched(incoming.sender, message, raw)
-        elif isinstance(message, Order) and message.what == "lost":
-            self._do(self.directory.lost(int(message.value), message.name))
-            self.transport.send(incoming.sender, encode(TicketResult(message.ticket, 0, 0)))
-        elif isinstance(message, SubmitCommands) and (error := self._refused(message)) is not None:
-            self.transport.send(incoming.sender, encode(TicketResult(message.ticket, -1, 0, str(error), error.code)))
-        else:
-            if isinstance(message, Hello | Join):  # the clock may be old where nothing went on
-                self.directory.now_s = self.clock()
-            self._do(self.directory.handle(MessageReceived(message, raw, incoming.sender)))
+            return
+        match message:
+            case FileRequest():
+                answer = self.storage.read_chunk(message)
+                if answer is not None:
+                    self.transport.send(incoming.sender, encode(*answer))
+                return
+            case FileChunk():
+                self.machine.mark_seen(incoming.sender)
+                self.storage.take_chunk(incoming.sender, message, raw)
+                return
+            case SubmitCommands():
+                error = self._check(message)
+                if error is not None:
+                    result = TicketResult(message.ticket, -1, 0, str(error), error.code)
+                    self.transport.send(incoming.sender, encode(result))
+                    return
+            case Hello() | Join():
+                self.machine.set_time(self.clock())  # it can be old if the last turn took long
+        self._handle(MessageReceived(message, raw, incoming.sender))
 
     def order(self, order: Order) -> None:
-        """Somebody on this machine asks."""
-        self._do(self.directory.handle(MessageReceived(order, (), b"")))
+        """Carries out an order of this process itself."""
+        self._handle(MessageReceived(order))
 
-    def _refused(self, submit: SubmitCommands) -> UmweltError | None:
-        if len(submit.commands) > MAX_SUBMIT_COMMANDS or sum(map(len, submit.commands)) > MAX_COMMAND_BYTES:
+    def _check(self, submit: SubmitCommands) -> UmweltError | None:
+        if len(submit.commands) > MAX_COMMANDS or sum(map(len, submit.commands)) > MAX_COMMAND_BYTES:
             return CommandError(
-                f"too much at once: at most {MAX_SUBMIT_COMMANDS} commands and {MAX_COMMAND_BYTES:,} bytes"
+                f"too much at once: give at most {MAX_COMMANDS} commands and {MAX_COMMAND_BYTES:,} bytes"
             )
         try:
             for content in submit.commands:
-                self.books.check(content)
+                self.storage.check_command(content)
         except UmweltError as error:
             return error
         return None
 
-    def _do(self, instructions: Sequence[Any]) -> None:
+    # --- instructions
+
+    def _handle(self, event: CoordinatorEvent) -> None:
+        self._carry_out(self.machine.handle(event))
+
+    def _carry_out(self, instructions: Sequence[CoordinatorInstruction]) -> None:
+        """Carries out instructions in order, each followed by what its event leads to after the ones before it."""
         waiting = deque(instructions)
         while waiting:
             instruction = waiting.popleft()
             if isinstance(instruction, SendMessage):
-                if self._held_back is not None:
-                    self._held_back.append(instruction)
-                else:
-                    self.transport.send(instruction.to, encode(instruction.message, instruction.raw))
+                self._send(instruction)
                 continue
             try:
-                event = getattr(self, f"_{type(instruction).__name__.lower()}")(instruction)
+                event = self._execute(instruction)
             except UmweltError as error:
                 waiting.clear()
-                waiting.extend(self.directory.broken(str(error)))
+                waiting.extend(self.machine.fail(str(error)))
                 continue
             if event is not None:
-                waiting.extend(self.directory.handle(event))
+                waiting.extend(self.machine.handle(event))
 
-    def _let_out(self) -> None:
-        """Make commands durable, then send what waited for that."""
+    def _send(self, instruction: SendMessage) -> None:
+        if self._held_back is not None:
+            self._held_back.append(instruction)
+        else:
+            self.transport.send(instruction.to, encode(instruction.message, instruction.raw))
+
+    def _commit(self) -> None:
+        """Makes journalled commands durable, then sends the messages that waited for that."""
         if self._held_back is None:
             return
-        held_back: list[Any] = self._held_back
+        waiting: Sequence[CoordinatorInstruction] = self._held_back
         self._held_back = None
         try:
-            self.books.commit()
-        except UmweltError as error:  # nobody hears of what is not on the disk
-            held_back = self.directory.broken(str(error))
-        self._do(held_back)
+            self.storage.commit()
+        except UmweltError as error:  # nobody may learn of commands that are not on the disk
+            waiting = self.machine.fail(str(error))
+        self._carry_out(waiting)
 
-    def _dividetorus(self, divide: DivideTorus) -> TorusDivided:
-        return TorusDivided(divide.epoch, self.books.divide(divide))
+    def _execute(self, action: CoordinatorAction) -> CoordinatorEvent | None:
+        """Carries out an action; returns the event that answers it, if there is one now."""
+        match action:
+            case DivideTorus():
+                return TorusDivided(action.epoch, self.storage.divide_torus(action))
+            case JournalMap():
+                self.storage.journal_map(action)
+            case JournalCommands():
+                self.storage.journal_commands(action)
+                self._held_back = self._held_back if self._held_back is not None else []
+            case JournalBirths():
+                self.storage.journal_births(action.raw)
+            case JournalTick():
+                self.storage.journal_tick(action)
+            case BeginSnapshot():
+                self.storage.begin_snapshot(action)
+            case FetchPart():
+                self._fetch_part(action)
+            case CompleteSnapshot():
+                self._complete_snapshot(action)
+            case Announce():
+                self._announce(action.line)
+            case EndRun():
+                self.ended = action.line
+            case _:
+                assert_never(action)
+        return None
 
-    def _journalmap(self, opened: JournalMap) -> None:
-        self.books.open(opened)
-
-    def _journalcommands(self, entered: JournalCommands) -> None:
-        self.books.enter_commands(entered)
-        self._held_back = self._held_back if self._held_back is not None else []
-
-    def _journalbirths(self, entered: JournalBirths) -> None:
-        self.books.enter_births(entered.raw)
-
-    def _journaltick(self, entered: JournalTick) -> None:
-        self.books.enter(entered)
-
-    def _beginsnapshot(self, begun: BeginSnapshot) -> None:
-        self.books.begin_snapshot(begun)
-
-    def _fetchpart(self, fetch: FetchPart) -> None:
-        self.books.fetch(
+    def _fetch_part(self, fetch: FetchPart) -> None:
+        fetched = PartFetched(fetch.epoch, fetch.tick, fetch.kept, fetch.key)
+        self.storage.fetch_part(
             fetch,
-            lambda ask: self._send(fetch.sender, ask),
-            lambda: self._later.put(PartFetched(fetch.epoch, fetch.tick, fetch.kept, fetch.key)),
+            lambda request: self._send(SendMessage(fetch.sender, request)),
+            lambda: self._events.put(fetched),
         )
 
-    def _completesnapshot(self, complete: CompleteSnapshot) -> None:
-        self.books.complete(
-            complete,
-            lambda line: self._later.put(SnapshotCompleted(complete.epoch, complete.tick, complete.kept, line)),
+    def _complete_snapshot(self, complete: CompleteSnapshot) -> None:
+        epoch, tick, kept = complete.epoch, complete.tick, complete.kept
+        self.storage.complete_snapshot(
+            complete, lambda line: self._events.put(SnapshotCompleted(epoch, tick, kept, line))
         )
-
-    def _announce(self, say: Announce) -> None:
-        self._tell(say.line)
-
-    def _endrun(self, rest: EndRun) -> None:
-        self.rested = rest.line
-
-    def _send(self, to: Any, message: Any) -> None:
-        self.transport.send(to, encode(message))

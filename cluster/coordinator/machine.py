@@ -1,618 +1,593 @@
-"""Who holds what, and until when: membership and time, without I/O. Events in, instructions out.
+"""The life of a run, as its coordinator decides it. No I/O: events in, instructions out.
 
-Time is granted: every node gets the same grant, "run through tick T; these commands at these ticks". Commands are
-journalled before they are granted, and take effect at the first tick after all that was granted so far.
+Time is granted. Every node gets the same grant: run until this tick, with these commands at these ticks. Commands are
+journalled before they are granted, and take effect at the first tick that was not granted yet.
 
-Membership changes one way. A tick is chosen that is safe (the present one, with a snapshot taken there; or the last
-complete snapshot, after a death), the torus is cut anew, every node loads its rectangle, commands are replayed, and the
-world goes on. Each map has an epoch; what comes from an older one is dropped.
+The map changes in one way, whatever the reason. A tick is chosen that is safe: the present one, of which a snapshot is
+taken; or, after a death, that of the last complete snapshot. The torus is divided again, every node loads its
+rectangle, time and commands since then are granted again, and the world goes on. Every map has an epoch; messages of
+an older one are dropped.
 
-    gathering   waiting for nodes                        -> dividing
-    dividing    the host cuts the torus by weight        -> assigning
-    assigning   nodes load their rectangles              -> running
-    running     grants go out                            -> settling, dividing (somebody died)
-    settling    grants are held, a snapshot is taken     -> dividing, resting
-    resting     all is saved; nodes are let go
+    gathering   waits for nodes                              -> dividing
+    dividing    the torus is divided by load                 -> assigning
+    assigning   nodes load their rectangles                  -> running
+    running     time is granted                              -> settling (a node joins or leaves, another map is better,
+                                                                the run ends), dividing (a node died)
+    settling    no more time is granted; a snapshot is taken -> dividing, resting
+    resting     everything is saved; nodes end
+
+This module decides about phases and maps. Its parts each do one job: `membership.py` knows the nodes, `snapshots.py`
+the snapshots, `grants.py` time, `commands.py` commands, `records.py` digests and metrics, `balance.py` whether another
+map would be faster, `status.py` what others see. `driver.py` carries the instructions out, `process.py` runs both.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, assert_never
 
-from umwelt.cluster import events
-from umwelt.cluster.coordinator.clock import TickRate, WorldClock, exchange_ticks, threads_each
-from umwelt.cluster.coordinator.state import NodeRecord, RunOptions, RunState, SnapshotRound, merged, status
-from umwelt.cluster.partition import imbalance
+from umwelt.cluster.coordinator.balance import LoadBalance
+from umwelt.cluster.coordinator.commands import MAX_AHEAD_TICKS, PendingCommands
+from umwelt.cluster.coordinator.grants import Grants
+from umwelt.cluster.coordinator.membership import LOADING_DEAD_AFTER_S, Membership, NodeRecord
+from umwelt.cluster.coordinator.records import WorldRecords
+from umwelt.cluster.coordinator.snapshots import SnapshotRound, Snapshots
+from umwelt.cluster.coordinator.state import Phase, RunOptions, RunState
+from umwelt.cluster.coordinator.status import RunStatus, StatusReports, describe_metrics, describe_node
+from umwelt.cluster.events import (
+    CoordinatorEvent,
+    MessageReceived,
+    PartFetched,
+    SnapshotCompleted,
+    Timer,
+    TorusDivided,
+)
+from umwelt.cluster.instructions import (
+    Announce,
+    BeginSnapshot,
+    CoordinatorInstruction,
+    DivideTorus,
+    EndRun,
+    FetchPart,
+    JournalBirths,
+    JournalCommands,
+    JournalMap,
+    SendMessage,
+)
 from umwelt.cluster.run.hash_chain import GRID_TICKS
-from umwelt.cluster.wire import protocol as say
-from umwelt.sandbox.errors import BusyError, CommandError, RunError, UmweltError
+from umwelt.cluster.wire.messages import version_mismatch
+from umwelt.cluster.wire.protocol import (
+    PROTOCOL_VERSION,
+    Assignment,
+    Failure,
+    Grant,
+    Heartbeat,
+    Hello,
+    Join,
+    LeaveRequest,
+    NumberedReport,
+    Order,
+    Ready,
+    Refused,
+    SnapshotPart,
+    StatusReport,
+    StatusSubscription,
+    Stop,
+    SubmitCommands,
+    TicketResult,
+    TickRecord,
+    Welcome,
+)
+from umwelt.sandbox.errors import BusyError, RunError, UmweltError
 
 RECORD_EVERY_TICKS = GRID_TICKS
-AHEAD_S = 0.1
-"""How much time is granted at once, so that what people do is felt directly."""
-GRANT_AGAIN_S = 0.1
-ASSIGN_AGAIN_S = 0.5
-REPORT_S = 0.2
-LOADING_DEAD_AFTER_S = 30.0
-MARK_COST = 16
-"""A mark is taken at most so often that its cost is one part in so many."""
-BUSIEST_OVER_MEAN = 1.25
-BALANCE_AFTER_S = 20.0
-JUDGE_S = 2.0
-EVENTS_KEPT = 50
-MAX_WAITING_NODES = 1000
-MAX_ATTENDANTS = 256
-MAX_TICKETS = 10_000
-MAX_PENDING_COMMANDS = 10_000
-FURTHEST_TICKS = 1_000_000
-"""How far ahead a command may be wished, and how far beyond what we know a node may claim to have been."""
-MAX_SPENT_KEYS = 10_000
-SAY_AGAIN_S = 1.0
+ASSIGN_RETRY_S = 0.5
+REFUSALS_QUIET_S = 1.0
+"""Refusals of nodes are announced if there was none for so long."""
+MAX_ANNOUNCED_CHARACTERS = 80
+
+Instructions = list[CoordinatorInstruction]
 
 
 class CoordinatorMachine:
-    """See the page's top."""
+    """Decides what a coordinator does. Owned by a `CoordinatorDriver`, which passes in events and carries out the
+    instructions.
 
-    def __init__(self, known: RunState, wishes: RunOptions, welcome: say.Welcome, seals: dict[str, str], protocol: str):
-        self.known, self.wishes, self.welcome, self.seals, self.protocol = known, wishes, welcome, seals, protocol
-        self.phase = "gathering"
-        self.epoch = known.epoch
+    `seals` are the hashes of all that must be equal on every node. `dropped` counts messages that no coordinator
+    handles.
+    """
+
+    def __init__(self, state: RunState, options: RunOptions, welcome: Welcome, seals: dict[str, str]):
+        self.phase = Phase.GATHERING
+        self.epoch = state.epoch
         self.pass_key = b""
-        self.tick, self.snapshot = known.tick, known.snapshot
-        """The last complete snapshot."""
-        self.base = (known.births, known.deaths)
-        """Births and deaths until the snapshot that the epoch began with."""
-        self.at_snapshot = self.base
-        self.granted = known.tick
-        self.horizon = max(known.horizon, known.tick)
-        self.number = known.next_number
-        self.commands = list(known.commands)
-        self.tickets = {ticket: (tick, number) for ticket, tick, number in known.tickets}
-        self.tickets = dict(sorted(self.tickets.items(), key=lambda item: item[1][1])[-MAX_TICKETS:])
-        self.nodes: dict[str, NodeRecord] = {}
-        self.spent: dict[str, bool] = {}
-        """Keys of nodes that are none any more, the latest of them, and whether they were let go."""
-        self.map: list[say.Member] = []
-        self.ticks_per_exchange = wishes.ticks_per_exchange or 1
-        self.records: dict[int, dict[str, say.TickRecord]] = {}
-        self.latest: say.TickRecord | None = None
-        self.totals: dict[int, tuple[int, int]] = {}
-        self.taking: SnapshotRound | None = None
+        self.ticks_per_exchange = options.ticks_per_exchange or 1
+        self.reason = "the world begins" if not state.epoch else "the world goes on"
+        """Why the map changes, or changed last."""
         self.stopping = ""
-        self.reason = "the world begins" if not known.epoch else "the world goes on"
-        self.pace = WorldClock(last_tick=wishes.last_tick)
-        self.stride = TickRate()
-        self.attendants: dict[Any, float] = {}
-        self.events: list[tuple[int, str]] = []
-        self.names = 0
-        self.now_s = 0.0
-        self._gathering_s = -1.0
-        self._marked_s = self._kept_s = self._judged_s = self._changed_s = self._reported_s = 0.0
-        self._granted_s = -1e9
-        self._mark_cost_s = 0.0
-        self._refused_s = -1e9
+        """Why the run ends; empty while it does not."""
+        self.dropped = 0
+        self.membership = Membership(options.max_parts, options.dead_after_s)
+        self.snapshots = Snapshots(state.snapshot, options.mark_s, options.kept_s)
+        self.grants = Grants(state.snapshot.tick, state.horizon, options.last_tick)
+        self.commands = PendingCommands(state.commands, state.tickets, state.next_number)
+        self.records = WorldRecords(state.births, state.deaths)
+        self.balance = LoadBalance(state.torus, state.reach, options.ticks_per_exchange)
+        self.reports = StatusReports()
+        self._state, self._options, self._welcome, self._seals = state, options, welcome, seals
+        self._totals_at_snapshot = state.births, state.deaths
+        """Births and deaths until the last complete snapshot."""
+        self._now_s = 0.0
+        self._gathering_since_s: float | None = None
+        self._refused_s = float("-inf")
 
     # --- events
 
-    def handle(self, event: Any) -> list[Any]:
-        """What is to be done because of an event."""
-        return getattr(self, f"_on_{type(event).__name__.lower()}")(event)
+    def handle(self, event: CoordinatorEvent) -> Instructions:
+        """Returns the instructions that follow from `event`."""
+        match event:
+            case Timer():
+                return self._on_timer(event)
+            case MessageReceived():
+                return self._on_message(event)
+            case TorusDivided():
+                return self._on_torus_divided(event)
+            case PartFetched():
+                return self._on_part_fetched(event)
+            case SnapshotCompleted():
+                return self._on_snapshot_completed(event)
+            case _:
+                assert_never(event)
 
-    def _on_messagereceived(self, event: events.MessageReceived) -> list[Any]:
-        handler = getattr(self, f"_take_{type(event.message).__name__.lower()}", None)
-        return handler(event) if handler is not None else []
+    def _on_timer(self, event: Timer) -> Instructions:
+        self._now_s = event.now_s
+        if self._gathering_since_s is None:
+            self._gathering_since_s = self._now_s
+            self.snapshots.start_clock(self._now_s)
+            self.balance.restart(self._now_s)
+        instructions = self._remove_dead()
+        if self.phase == Phase.GATHERING:
+            instructions += self._gather(self._gathering_since_s)
+        if self.phase == Phase.ASSIGNING:
+            instructions += self._assign_again()
+        if self.phase == Phase.RUNNING:
+            instructions += self._include_nodes("others came or went")
+            if self.grants.caught_up:  # first catch up, then improve
+                instructions += self._improve_map()
+                if self.stopping:
+                    instructions += self._settle(self.stopping)
+        if self.phase in (Phase.RUNNING, Phase.SETTLING):
+            instructions += self._take_due_snapshot()
+            instructions += self._grant()
+        if self.reports.is_due(self._now_s):
+            instructions += self._report_status()
+        return instructions
 
-    def _on_timer(self, event: events.Timer) -> list[Any]:
-        self.now_s = event.now_s
-        if self._gathering_s < 0:
-            self._gathering_s = self._marked_s = self._kept_s = self._judged_s = self._changed_s = self.now_s
-        out = self._bury()
-        if self.phase == "gathering":
-            out += self._gather()
-        if self.phase == "assigning":
-            out += self._assign_again()
-        if self.phase == "running":
-            out += self._place("others came or go")
-            out += self._judge() if self.granted >= self.pace.reached else []  # first catch up, then improve
-            if self.stopping and self.granted >= self.pace.reached:  # what was once reached is reached again first
-                out += self._settle(self.stopping)
-        if self.phase in ("running", "settling"):
-            out += self._snapshots()
-            out += self._grant()
-        if self.now_s - self._reported_s >= REPORT_S:
-            out += self._report()
-        return out
+    def _on_message(self, event: MessageReceived) -> Instructions:
+        match event.message:
+            case Hello() as hello:
+                return [self._answer_hello(hello, event.sender)]
+            case Join() as join:
+                return self._on_join(join, event.sender)
+            case LeaveRequest() as request:
+                return self._on_leave_request(request, event.sender)
+            case Heartbeat() as heartbeat:
+                return self._on_heartbeat(heartbeat, event.sender)
+            case NumberedReport() as report:
+                return self._on_report(report, event)
+            case SubmitCommands() as submit:
+                return self._on_submit(submit, event.sender)
+            case Order() as order:
+                return self._on_order(order, event.sender)
+            case StatusSubscription():
+                self.reports.subscribe(event.sender, self._now_s)
+                return []
+            case _:
+                self.dropped += 1
+                return []
 
-    # --- coming and going
+    # --- other calls of the driver
 
-    def _take_hello(self, event: events.MessageReceived) -> list[Any]:
-        hello: say.Hello = event.message  # type: ignore[assignment]
-        if hello.protocol != self.protocol:
-            line = "this node speaks another version of Umwelt: install the same one"
-            return [events.SendMessage(event.sender, say.Refused(line))]
-        return [events.SendMessage(event.sender, self.welcome)]
+    def set_time(self, now_s: float) -> None:
+        """Sets the time without acting on it, where messages are handled before the next `Timer`."""
+        self._now_s = now_s
 
-    def _take_join(self, event: events.MessageReceived) -> list[Any]:
-        join: say.Join = event.message  # type: ignore[assignment]
-        if join.key in self.nodes:
-            self._known_node(event)
+    def mark_seen(self, sender: Any) -> None:
+        """A node is alive: a chunk of a file came from it."""
+        self.membership.mark_seen(sender, self._now_s)
+
+    def fail(self, line: str) -> Instructions:
+        """The run cannot go on: it ends, and what was saved stays as it is."""
+        return [self._announce(line), *self._end(line)]
+
+    # --- nodes come and go
+
+    def _answer_hello(self, hello: Hello, sender: Any) -> SendMessage:
+        if hello.protocol_version != PROTOCOL_VERSION:
+            line = version_mismatch("this node", hello.protocol_version, "the coordinator", PROTOCOL_VERSION)
+            return SendMessage(sender, Refused(line))
+        return SendMessage(sender, self._welcome)
+
+    def _on_join(self, join: Join, sender: Any) -> Instructions:
+        if join.key in self.membership.nodes:
+            self.membership.find(join.key, sender, self._now_s)
             return []
-        if join.key in self.spent:
-            return [self._farewell(event.sender, join.key)]
-        if self.phase == "resting" or len(self.nodes) - len(self.members) >= MAX_WAITING_NODES:
+        if self.membership.is_retired(join.key):
+            return [self.membership.reject(sender, join.key)]
+        if self.phase == Phase.RESTING or self.membership.is_full:
             return []
-        for what in sorted({*join.seals, *self.seals}):
-            if join.seals.get(what) != self.seals.get(what):
-                line = f"the {what} of this node are not those of the world: install the same Umwelt and species"
-                said_lately, self._refused_s = self.now_s - self._refused_s < SAY_AGAIN_S, self.now_s
-                said = [] if said_lately else [self._say(f"{join.host[:80]}: refused: other {what[:80]}")]
-                return [events.SendMessage(event.sender, say.Refused(line)), *said]
-        before = [node for node in self.nodes.values() if node.join.address == join.address]
-        gone = [instruction for node in before for instruction in self._died(node, "began anew")]
-        name = self._name(join.name[:80])
-        self.nodes[join.key] = NodeRecord(join.key, name, event.sender, join, self.now_s)
-        self.horizon = max(self.horizon, min(join.reached, max(self.known.horizon, self.granted) + FURTHEST_TICKS))
-        said = [self._say(f"{name} joined")] if self.epoch > self.known.epoch else []
-        return gone + said + self._place(f"{name} joined")
+        for name in sorted({*join.seals, *self._seals}):
+            if join.seals.get(name) != self._seals.get(name):
+                return self._refuse(join, sender, name)
+        address = join.address
+        predecessors = [node for node in self.membership.nodes.values() if node.join.address == address]
+        instructions = [instruction for node in predecessors for instruction in self._remove(node, "started again")]
+        node = self.membership.add(join, sender, self._now_s)
+        # the journal may have lost its end, but a node knows how far it had come
+        furthest = max(self._state.horizon, self.grants.granted) + MAX_AHEAD_TICKS
+        self.grants.horizon = max(self.grants.horizon, min(join.reached, furthest))
+        if self.epoch > self._state.epoch:
+            instructions.append(self._announce(f"{node.name} joined"))
+        return [*instructions, *self._include_nodes(f"{node.name} joined")]
 
-    def _place(self, reason: str) -> list[Any]:
-        """A new map for those who came or want to go, as soon as a world that fell back is where it was."""
-        if self.phase != "running" or self.granted < self.pace.reached:
+    def _refuse(self, join: Join, sender: Any, name: str) -> Instructions:
+        line = f"the {name} of this node are not those of the world: install the same Umwelt and species"
+        refusal = SendMessage(sender, Refused(line))
+        quiet, self._refused_s = self._now_s - self._refused_s >= REFUSALS_QUIET_S, self._now_s
+        host, name = join.host[:MAX_ANNOUNCED_CHARACTERS], name[:MAX_ANNOUNCED_CHARACTERS]
+        return [refusal, self._announce(f"{host}: refused: its {name} differ")] if quiet else [refusal]
+
+    def _include_nodes(self, reason: str) -> Instructions:
+        """Begins a new map if nodes wait for one or want to leave; but first a world that fell back catches up."""
+        if self.phase != Phase.RUNNING or not self.grants.caught_up or not self.membership.is_outdated:
             return []
-        unplaced = len(self.nodes) > len(self.map) and len(self.map) < self.wishes.max_parts
-        return self._settle(reason) if unplaced or any(node.going for node in self.members) else []
+        return self._settle(reason)
 
-    def _name(self, wished: str) -> str:
-        taken = {node.name for node in self.nodes.values()}
-        while not wished or wished in taken:
-            self.names += 1
-            wished = f"node-{self.names}"
-        return wished
-
-    def _take_leaverequest(self, event: events.MessageReceived) -> list[Any]:
-        key = event.message.key  # type: ignore[attr-defined]
-        node = self.nodes.get(key)
+    def _on_leave_request(self, request: LeaveRequest, sender: Any) -> Instructions:
+        node = self.membership.nodes.get(request.key)
         if node is None:
-            return [self._farewell(event.sender, key)]
-        return self._let_go(node) if node.sender == event.sender else []
+            return [self.membership.reject(sender, request.key)]
+        return self._let_leave(node) if node.sender == sender else []
 
-    def _let_go(self, node: NodeRecord) -> list[Any]:
-        node.going = True
-        if not self._member(node):
-            return [self._forget(node)]
-        return self._place(f"{node.name} leaves")
+    def _let_leave(self, node: NodeRecord) -> Instructions:
+        node.leaving = True
+        if not self.membership.is_member(node):
+            return [self.membership.remove(node)]
+        return self._include_nodes(f"{node.name} leaves")
 
-    def _forget(self, node: NodeRecord) -> events.SendMessage:
-        """It is none of us any more."""
-        del self.nodes[node.key]
-        self.spent[node.key] = node.going
-        if len(self.spent) > MAX_SPENT_KEYS:
-            del self.spent[next(iter(self.spent))]
-        return self._farewell(node.sender, node.key)
+    def _remove_dead(self) -> Instructions:
+        dead = self.membership.dead(self._now_s)
+        return [instruction for node in dead for instruction in self._remove(node, "is silent")]
 
-    def _farewell(self, sender: Any, key: str) -> events.SendMessage:
-        """Who was let go ends; anybody else may come again under another key."""
-        return events.SendMessage(
-            sender, say.Stop("left the world, which goes on") if self.spent.get(key) else say.Fenced(key)
-        )
-
-    def _member(self, node: NodeRecord) -> bool:
-        return any(member.key == node.key for member in self.map)
-
-    @property
-    def members(self) -> list[NodeRecord]:
-        """The nodes of the present map that live."""
-        return [self.nodes[member.key] for member in self.map if member.key in self.nodes]
-
-    def _bury(self) -> list[Any]:
-        """Nodes that have not been heard of for too long are dead."""
-        dead = [node for node in self.nodes.values() if self.now_s - node.seen_s > self._patience_s(node)]
-        return [instruction for node in dead for instruction in self._died(node, "was not heard of any more")]
-
-    def _patience_s(self, node: NodeRecord) -> float:
-        if not self._member(node) or not node.ready:
-            return LOADING_DEAD_AFTER_S
-        beat = node.beat
-        return max(self.wishes.dead_after_s, max(3 * beat.longest_s, 2 * beat.tick_s) if beat is not None else 0.0)
-
-    def heard(self, sender: Any) -> None:
-        """A part of a snapshot is coming from a node: its beats wait behind it on a slow line."""
-        for node in self.nodes.values():
-            if node.sender == sender:
-                node.seen_s = self.now_s
-
-    def lost(self, pid: int, host: str) -> list[Any]:
-        """The engine saw a process of this host end."""
-        found = [node for node in self.nodes.values() if (node.join.pid, node.join.host) == (pid, host)]
-        return [instruction for node in found for instruction in self._died(node, "died")]
-
-    def _died(self, node: NodeRecord, how: str) -> list[Any]:
-        if node.key not in self.nodes:
+    def _remove(self, node: NodeRecord, reason: str) -> Instructions:
+        """Removes a node that died or failed. If it was a member, the world falls back to the last snapshot."""
+        if node.key not in self.membership.nodes:
             return []
-        was_member = self._member(node)
-        out: list[Any] = [self._forget(node)]
-        if not was_member or self.phase in ("gathering", "resting"):
-            return out
-        said = self._say(f"{node.name} {how}: back to tick {self.tick:,}, and on from there")
-        return [*out, said, *self._divide(f"{node.name} {how}")]
+        was_member = self.membership.is_member(node)
+        removal = self.membership.remove(node)
+        if not was_member or self.phase in (Phase.GATHERING, Phase.RESTING):
+            return [removal]
+        line = f"{node.name} {reason}: back to tick {self.snapshots.last.tick:,}, and on from there"
+        return [removal, self._announce(line), *self._divide(f"{node.name} {reason}")]
 
     # --- a new map
 
-    def _gather(self) -> list[Any]:
-        enough = len(self.nodes) >= min(self.wishes.nodes, self.wishes.max_parts)
-        patience_s = self.wishes.gather_s if self.epoch > 0 else LOADING_DEAD_AFTER_S
-        late = self.now_s - self._gathering_s > patience_s
-        return self._divide(self.reason) if self.nodes and (enough or late) else []
+    def _gather(self, since_s: float) -> Instructions:
+        """Divides the torus as soon as enough nodes are there, or some and others do not come in time."""
+        enough = len(self.membership.nodes) >= min(self._options.nodes, self._options.max_parts)
+        patience_s = self._options.gather_s if self.epoch > 0 else LOADING_DEAD_AFTER_S
+        late = self._now_s - since_s > patience_s
+        return self._divide(self.reason) if self.membership.nodes and (enough or late) else []
 
-    def _settle(self, reason: str) -> list[Any]:
-        """Hold time, take a snapshot of the present, and change the map there."""
-        if self.phase != "running":
+    def _settle(self, reason: str) -> Instructions:
+        """Grants no more time, takes a snapshot of the present, and changes the map there."""
+        if self.phase != Phase.RUNNING:
             return []
-        self.phase, self.reason = "settling", reason
-        return self._take_snapshot(self.granted, bool(self.stopping), reason)
+        self.phase, self.reason = Phase.SETTLING, reason
+        return self._take_snapshot(self.grants.granted, bool(self.stopping), reason)
 
-    def _divide(self, reason: str) -> list[Any]:
-        """Cut the torus anew for those who are here, at the last complete snapshot."""
-        self.taking = None
-        self.records.clear()
+    def _divide(self, reason: str) -> Instructions:
+        """Gives the present map up and divides the torus again, at the last complete snapshot."""
+        self.snapshots.round = None
+        self.records.drop_incomplete()
+        self.membership.map = []
         self.epoch += 1
-        self.map = []
         self.reason = reason
-        staying = [node for node in self.nodes.values() if not node.going]
-        if not staying:
-            self.phase, self._gathering_s = "gathering", self.now_s
-            return [self._forget(node) for node in list(self.nodes.values())]
-        self.phase = "dividing"
-        parts = min(len(staying), self.wishes.max_parts)
-        return [events.DivideTorus(self.epoch, self.snapshot, parts, self.known.reach * self.ticks_per_exchange)]
+        if not self.membership.staying:
+            self.phase, self._gathering_since_s = Phase.GATHERING, self._now_s
+            return [self.membership.remove(node) for node in self.membership.leaving]
+        self.phase = Phase.DIVIDING
+        parts = min(len(self.membership.staying), self._options.max_parts)
+        halo_cells = self._state.reach * self.ticks_per_exchange
+        return [DivideTorus(self.epoch, self.snapshots.last.name, parts, halo_cells)]
 
-    def _on_torusdivided(self, event: events.TorusDivided) -> list[Any]:
-        if event.epoch != self.epoch or self.phase != "dividing":
+    def _on_torus_divided(self, event: TorusDivided) -> Instructions:
+        if event.epoch != self.epoch or self.phase != Phase.DIVIDING:
             return []
-        staying = [node for node in self.nodes.values() if not node.going][: len(event.rectangles)]
-        if len(staying) < len(event.rectangles):
+        if len(self.membership.staying) < len(event.rectangles):
             return self._divide(self.reason)
-        self.map = [
-            say.Member(node.key, node.name, node.join.address, node.join.tiles_address, rectangle)
-            for node, rectangle in zip(staying, event.rectangles, strict=True)
-        ]
-        gone = [node for node in self.nodes.values() if node.going]
-        fences = [self._forget(node) for node in gone]
-        self.phase = "assigning"
-        self.pass_key = self.wishes.new_pass()
-        self.granted = self.tick
-        self.base = self.at_snapshot
-        self._changed_s = self.now_s
-        for node in staying:
-            node.ready, node.tick, node.notes, node.beat, node.seen_s = False, self.tick, 0, None, self.now_s
-        out: list[Any] = [events.JournalMap(self.epoch, self.tick, tuple(self.map), self.reason)]
-        out += fences
-        out += [self._say(f"{node.name} left") for node in gone]
-        return out + [self._assign(node) for node in staying]
+        tick = self.snapshots.last.tick
+        self.membership.begin_map(event.rectangles, tick, self._now_s)
+        left = self.membership.leaving
+        self.phase = Phase.ASSIGNING
+        self.pass_key = self._options.new_pass()
+        self.grants.fall_back(tick)
+        self.records.begin_epoch(self._totals_at_snapshot)
+        self.balance.restart(self._now_s)
+        instructions: Instructions = [JournalMap(self.epoch, tick, tuple(self.membership.map), self.reason)]
+        instructions += [self.membership.remove(node) for node in left]
+        instructions += [self._announce(f"{node.name} left") for node in left]
+        return instructions + [self._assign(node) for node in self.membership.members]
 
-    def _assign(self, node: NodeRecord) -> events.SendMessage:
-        which = next(i for i, member in enumerate(self.map) if member.key == node.key)
-        node.assigned_s = self.now_s
-        threads = threads_each(node.join.host, node.join.cores, [other.join.host for other in self.members])
-        assign = say.Assignment(
+    def _assign(self, node: NodeRecord) -> SendMessage:
+        node.assigned_s = self._now_s
+        last, membership = self.snapshots.last, self.membership
+        assignment = Assignment(
             self.epoch,
             self.pass_key,
-            self.tick,
-            self.snapshot,
-            self.map,
-            which,
+            last.tick,
+            last.name,
+            membership.map,
+            membership.index(node),
             self.ticks_per_exchange,
-            threads,
+            membership.threads(node),
             RECORD_EVERY_TICKS,
         )
-        return events.SendMessage(node.sender, assign)
+        return SendMessage(node.sender, assignment)
 
-    def _assign_again(self) -> list[Any]:
-        late = [n for n in self.members if not n.ready and self.now_s - n.assigned_s >= ASSIGN_AGAIN_S]
-        return [self._assign(node) for node in late]
+    def _assign_again(self) -> Instructions:
+        late_s = self._now_s - ASSIGN_RETRY_S
+        return [self._assign(node) for node in self.membership.members if not node.ready and node.assigned_s <= late_s]
 
-    # --- what nodes tell
-
-    def _known_node(self, event: events.MessageReceived) -> NodeRecord | None:
-        """Who says this; None for who is, or stands where, none of our nodes: a node calls from where it joined."""
-        node = self.nodes.get(event.message.key)  # type: ignore[attr-defined]
-        if node is None or node.sender != event.sender:
-            return None
-        node.seen_s = self.now_s
-        return node
-
-    def _take_heartbeat(self, event: events.MessageReceived) -> list[Any]:
-        beat: say.Heartbeat = event.message  # type: ignore[assignment]
-        node = self._known_node(event)
-        if node is None:
-            return [self._farewell(event.sender, event.message.key)]  # type: ignore[attr-defined]
-        if beat.epoch != self.epoch:
+    def _improve_map(self) -> Instructions:
+        """Changes the map if another one promises to be faster."""
+        nodes, membership = self.membership.members, self.membership
+        if not self.balance.is_due(nodes, self._now_s) or self.snapshots.round is not None:
             return []
-        node.beat, node.tick = beat, max(node.tick, beat.tick)
-        return self._grant() if self.phase == "running" and beat.tick >= self.granted else []
-
-    def _take_numberedreport(self, event: events.MessageReceived) -> list[Any]:
-        note: say.NumberedReport = event.message  # type: ignore[assignment]
-        node = self._known_node(event)
-        if node is None:
-            return [self._farewell(event.sender, event.message.key)]  # type: ignore[attr-defined]
-        if note.epoch != self.epoch or note.number != node.notes + 1 or self.phase == "dividing":
+        better = self.balance.improve(nodes, membership.map, self.ticks_per_exchange, self._now_s)
+        if better is None:
             return []
-        node.notes += 1
-        content = note.content
-        if isinstance(content, say.Ready):
-            return self._take_ready(node)
-        if isinstance(content, say.TickRecord):
-            return self._take_recorded(node, content, event.raw)
-        if isinstance(content, say.SnapshotPart):
-            return self._take_kept(node, content, event.sender)
-        return self._take_failed(node, content)
+        self.ticks_per_exchange = better.ticks_per_exchange
+        return self._settle(better.reason)
 
-    def _take_ready(self, node: NodeRecord) -> list[Any]:
+    # --- reports of nodes
+
+    def _on_heartbeat(self, heartbeat: Heartbeat, sender: Any) -> Instructions:
+        node = self.membership.find(heartbeat.key, sender, self._now_s)
+        if node is None:
+            return [self.membership.reject(sender, heartbeat.key)]
+        if heartbeat.epoch != self.epoch:
+            return []
+        node.heartbeat, node.tick = heartbeat, max(node.tick, heartbeat.tick)
+        return self._grant() if self.phase == Phase.RUNNING and heartbeat.tick >= self.grants.granted else []
+
+    def _on_report(self, report: NumberedReport, event: MessageReceived) -> Instructions:
+        node = self.membership.find(report.key, event.sender, self._now_s)
+        if node is None:
+            return [self.membership.reject(event.sender, report.key)]
+        if report.epoch != self.epoch or report.number != node.reports + 1 or self.phase == Phase.DIVIDING:
+            return []
+        node.reports += 1
+        match report.content:
+            case Ready():
+                return self._on_ready(node)
+            case TickRecord() as record:
+                return self._on_record(node, record, event.raw)
+            case SnapshotPart() as part:
+                return self._on_snapshot_part(node, part)
+            case Failure() as failure:
+                line = failure.line
+                return self.fail(line) if failure.fatal else self._remove(node, f"failed ({line})")
+            case _:
+                assert_never(report.content)
+
+    def _on_ready(self, node: NodeRecord) -> Instructions:
         node.ready = True
-        if self.phase != "assigning" or not all(other.ready for other in self.members):
+        if self.phase != Phase.ASSIGNING or not self.membership.all_ready():
             return []
-        self.phase = "running"
-        self._marked_s = self._judged_s = self._changed_s = self.now_s
-        self.pace.begin(self.tick, self.now_s)
-        self.stride.begin()
-        out: list[Any] = [self._say(f"{self.reason}: {len(self.map)} node{'s' if len(self.map) > 1 else ''}")]
-        return [*out, *self._grant()]
+        self.phase = Phase.RUNNING
+        self.snapshots.restart_interval(self._now_s)
+        self.balance.restart(self._now_s)
+        self.grants.start(self.snapshots.last.tick, self._now_s)
+        count = len(self.membership.map)
+        return [self._announce(f"{self.reason}: {count} node{'s' if count > 1 else ''}"), *self._grant()]
 
-    def _take_failed(self, node: NodeRecord, failed: say.Failure) -> list[Any]:
-        if failed.fatal:
-            return self.broken(failed.line)
-        return self._died(node, f"failed ({failed.line})")
-
-    def broken(self, line: str) -> list[Any]:
-        """The world cannot go on: nothing that was saved is touched."""
-        return [self._say(line), *self._rest(line)]
-
-    def _take_recorded(self, node: NodeRecord, recorded: say.TickRecord, raw: Sequence[Any]) -> list[Any]:
-        out: list[Any] = [events.JournalBirths(raw)] if raw and len(raw[0]) else []
-        if not self.tick <= recorded.tick <= self.granted:
-            return out
-        node.tick = max(node.tick, recorded.tick)
-        node.living = sum(count for found in recorded.populations.values() for count in found.values())
-        parts = self.records.setdefault(recorded.tick, {})
-        parts[node.key] = recorded
-        if len(parts) < len(self.map):
-            return out
-        del self.records[recorded.tick]
-        whole = merged(list(parts.values()))
-        births, deaths = self.base[0] + whole.births, self.base[1] + whole.deaths
-        self.totals = {tick: found for tick, found in self.totals.items() if tick > recorded.tick - 4096}
-        self.totals[recorded.tick] = (births, deaths)
-        if self.latest is None or recorded.tick >= self.latest.tick:
-            self.latest = say.TickRecord(
-                whole.tick, whole.digest, 0, births, deaths, whole.populations, whole.substances
-            )
-        out.append(events.JournalTick(recorded.tick, whole.digest, births, deaths, whole.populations, whole.substances))
-        return out
+    def _on_record(self, node: NodeRecord, record: TickRecord, raw: Sequence[Any]) -> Instructions:
+        instructions: Instructions = [JournalBirths(raw)] if raw and len(raw[0]) else []
+        if not self.snapshots.last.tick <= record.tick <= self.grants.granted:
+            return instructions
+        node.tick = max(node.tick, record.tick)
+        node.living = sum(count for counts in record.populations.values() for count in counts.values())
+        return [*instructions, *self.records.add(node.key, record, len(self.membership.map))]
 
     # --- snapshots
 
-    def _snapshots(self) -> list[Any]:
-        if self.phase != "running" or self.taking is not None or self.granted <= self.tick:
+    def _take_due_snapshot(self) -> Instructions:
+        if self.phase != Phase.RUNNING or self.snapshots.round is not None:
             return []
-        mark_s = max(self.wishes.mark_s, MARK_COST * self._mark_cost_s)
-        if self.now_s - self._kept_s >= self.wishes.kept_s:
-            return self._take_snapshot(self.granted, True)
-        if self.now_s - self._marked_s >= mark_s:
-            return self._take_snapshot(self.granted, False)
-        return []
-
-    def _take_snapshot(self, tick: int, kept: bool, reason: str = "") -> list[Any]:
-        """Take a snapshot at a tick that no node has passed: all that was granted."""
-        if self.taking is not None and self.taking.tick == tick and (self.taking.kept or not kept):
-            self.taking.reason = reason or self.taking.reason
+        kept = self.snapshots.due(self._now_s)
+        if kept is None or self.grants.granted <= self.snapshots.last.tick:
             return []
-        if tick == self.tick and (not kept or self.snapshot.startswith("tick-")):
-            return self._changed(reason) if reason else []
-        self.taking = SnapshotRound(tick, kept, reason)
-        return [events.BeginSnapshot(self.epoch, tick, kept), *self._grant(force=True)]
+        return self._take_snapshot(self.grants.granted, kept)
 
-    def _take_kept(self, node: NodeRecord, kept: say.SnapshotPart, sender: Any) -> list[Any]:
-        taking = self.taking
-        if taking is None or (taking.tick, taking.kept) != (kept.tick, kept.kept):
+    def _take_snapshot(self, tick: int, kept: bool, reason: str = "") -> Instructions:
+        """Takes a snapshot of all that was granted: a tick that no node has passed. `reason` is a change that waits."""
+        if self.snapshots.join_round(tick, kept, reason):
             return []
-        if kept.line:
-            return self._on_snapshotcompleted(events.SnapshotCompleted(self.epoch, taking.tick, taking.kept, kept.line))
-        held = next(member.rectangle for member in self.map if member.key == node.key)
-        if kept.part.get("rectangle") != list(held):
-            return self._died(node, "sent another part than its own")
-        self._mark_cost_s = kept.cost_s if not self._mark_cost_s else max(0.8 * self._mark_cost_s, kept.cost_s)
-        if kept.files:
-            taking.coming[node.key] = kept
-            return [events.FetchPart(self.epoch, kept.tick, kept.kept, node.key, sender, held, tuple(kept.files))]
-        taking.parts[node.key] = kept
-        return self._complete()
+        if self.snapshots.covers(tick, kept):
+            return self._change(reason) if reason else []
+        self.snapshots.round = SnapshotRound(tick, kept, reason)
+        return [BeginSnapshot(self.epoch, tick, kept), *self._grant(force=True)]
 
-    def _on_partfetched(self, event: events.PartFetched) -> list[Any]:
-        taking = self.taking
-        if taking is None or not self._is_taken(event):
+    def _on_snapshot_part(self, node: NodeRecord, part: SnapshotPart) -> Instructions:
+        current = self.snapshots.round
+        if current is None or not self.snapshots.is_present(part.tick, part.kept):
             return []
-        taking.parts[event.key] = taking.coming[event.key]
-        return self._complete()
+        if part.line:
+            return self._on_snapshot_completed(SnapshotCompleted(self.epoch, part.tick, part.kept, part.line))
+        rectangle = self.membership.rectangle(node)
+        if rectangle is None or part.part.get("rectangle") != list(rectangle):
+            return self._remove(node, "sent another part than its own")
+        self.snapshots.add_cost(part.cost_s)
+        if part.files:
+            current.fetching[node.key] = part
+            files = tuple(part.files)
+            return [FetchPart(self.epoch, part.tick, part.kept, node.key, node.sender, rectangle, files)]
+        current.parts[node.key] = part
+        return self._complete_snapshot()
 
-    def _is_taken(self, event: events.PartFetched | events.SnapshotCompleted) -> bool:
-        """Whether this is about the snapshot that is being taken: a mark may give way to a kept one of its tick."""
-        taking = self.taking
-        return taking is not None and (event.epoch, event.tick, event.kept) == (self.epoch, taking.tick, taking.kept)
-
-    def _complete(self) -> list[Any]:
-        taking = self.taking
-        assert taking is not None
-        if len(taking.parts) < len(self.map) or taking.completing or taking.tick not in self.totals:
+    def _on_part_fetched(self, event: PartFetched) -> Instructions:
+        current = self.snapshots.round
+        if current is None or event.epoch != self.epoch or not self.snapshots.is_present(event.tick, event.kept):
             return []
-        taking.completing = True
-        parts = tuple(taking.parts[member.key].part for member in self.map)
-        controls = taking.parts[self.map[0].key].controls
-        births, deaths = self.totals[taking.tick]
-        return [events.CompleteSnapshot(self.epoch, taking.tick, taking.kept, parts, controls, births, deaths)]
+        current.parts[event.key] = current.fetching[event.key]
+        return self._complete_snapshot()
 
-    def _on_snapshotcompleted(self, event: events.SnapshotCompleted) -> list[Any]:
-        taking = self.taking
-        if taking is None or not self._is_taken(event):
+    def _complete_snapshot(self) -> Instructions:
+        assert self.snapshots.round is not None
+        keys = [member.key for member in self.membership.map]
+        return [*self.snapshots.complete(self.epoch, keys, self.records.totals(self.snapshots.round.tick))]
+
+    def _on_snapshot_completed(self, event: SnapshotCompleted) -> Instructions:
+        if event.epoch != self.epoch or not self.snapshots.is_present(event.tick, event.kept):
             return []
-        self.taking = None
-        self._marked_s = self.now_s
-        if taking.kept:
-            self._kept_s = self.now_s
-        if event.line:  # without a snapshot nothing changes; the world goes on as it is, or ends with the one before
-            out = [self._say(event.line)]
-            self.phase, self._mark_cost_s = "running", max(1.0, self._mark_cost_s)  # do not try again at once
-            return [*out, *self._rest(event.line)] if self.stopping else out
-        self.tick = event.tick
-        self.snapshot = ("tick-" if taking.kept else "mark-") + f"{event.tick:012d}"
-        self.at_snapshot = self.totals[event.tick]
-        self.commands = [command for command in self.commands if command.tick >= event.tick]
-        return self._changed(taking.reason) if taking.reason else []
+        finished = self.snapshots.finish(self._now_s, failed=bool(event.line))
+        if event.line:  # nothing changes: the world goes on as it is, or ends with the snapshot before
+            self.phase = Phase.RUNNING
+            announcement = self._announce(event.line)
+            return [announcement, *self._end(event.line)] if self.stopping else [announcement]
+        totals = self.records.totals(event.tick)
+        assert totals is not None, "a snapshot is complete only when its tick is recorded"
+        self._totals_at_snapshot = totals
+        self.commands.drop_before(event.tick)
+        return self._change(finished.reason) if finished.reason else []
 
-    def _changed(self, reason: str) -> list[Any]:
-        """The present is safe: now the change that was waited for."""
-        if not self.stopping or self.granted < self.pace.reached:
+    def _change(self, reason: str) -> Instructions:
+        """The present is safe: begins the new map that waited for that, or ends the run."""
+        if not self.stopping or not self.grants.caught_up:
             return self._divide(reason)
-        return self._rest() if self.snapshot.startswith("tick-") else self._take_snapshot(self.tick, True, reason)
+        if self.snapshots.last.kept:
+            return self._end()
+        return self._take_snapshot(self.snapshots.last.tick, True, reason)
 
-    def _rest(self, line: str = "") -> list[Any]:
-        self.phase = "resting"
-        lets = [events.SendMessage(node.sender, say.Stop(line)) for node in self.nodes.values()]
-        return [*lets, *self._report(), events.EndRun(line)]
+    def _end(self, line: str = "") -> Instructions:
+        """Ends the run. With `line`, because of an error."""
+        self.phase = Phase.RESTING
+        stops = [SendMessage(node.sender, Stop(line)) for node in self.membership.nodes.values()]
+        return [*stops, *self._report_status(), EndRun(line)]
 
     # --- time
 
-    def _grant(self, force: bool = False) -> list[Any]:
-        """Grant what may be granted; say it again now and then, since messages get lost."""
-        if self.phase not in ("running", "settling") or not self.members:
+    def _grant(self, force: bool = False) -> Instructions:
+        """Grants time to all members if more can be granted. Grants are also sent again, because they can get lost."""
+        nodes = self.membership.members
+        if self.phase not in (Phase.RUNNING, Phase.SETTLING) or not nodes:
             return []
-        slowest = min(node.tick for node in self.members)
-        if self.phase == "running":
-            way_s = max((n.beat.round_trip_s for n in self.members if n.beat), default=0.0)
-            tick_s = max((n.beat.tick_s for n in self.members if n.beat), default=0.0)
-            self.stride.see(slowest, self.now_s)
-            # what is known of a node is as old as the way is long, and so is the grant when it comes
-            known = self.ticks_per_exchange + (self.stride.ahead(way_s, tick_s) if way_s > 0 else 0)
-            ahead = max(known, self.stride.ahead(AHEAD_S + way_s, tick_s))
-            wished = min(slowest + ahead, self.pace.reached) if self.stopping else slowest + ahead
-            through = max(self.granted, self.pace.through(wished, self.now_s))
-        else:
-            through = self.granted
-        if through == self.granted and not force and self.now_s - self._granted_s < GRANT_AGAIN_S:
-            return []
-        if through == slowest == self.wishes.last_tick and not self.stopping:
-            self.stopping = "the last tick is reached"
-        self.granted, self._granted_s = through, self.now_s
-        self.horizon = max(self.horizon, through)
-        out = []
-        snapshots = [say.SnapshotRequest(self.taking.tick, self.taking.kept)] if self.taking is not None else []
-        for node in self.members:
-            commands = [command for command in self.commands if node.tick <= command.tick < through]
-            out.append(events.SendMessage(node.sender, say.Grant(self.epoch, through, commands, snapshots, node.notes)))
-        return out
-
-    def _judge(self) -> list[Any]:
-        """Whether another cut, or another number of ticks an exchange, would be better."""
-        if self.now_s - self._judged_s < JUDGE_S or not all(node.beat for node in self.members):
-            return []
-        self._judged_s = self.now_s
-        beats = [node.beat for node in self.members if node.beat is not None and node.beat.tick_s > 0]
-        if len(beats) < len(self.map) or self.taking is not None:
-            return []
-        known = len(self.map) == 1 or all(beat.round_trip_s > 0 for beat in beats)
-        if known and not self.wishes.ticks_per_exchange:
-            best = exchange_ticks(self.ticks_per_exchange, beats, self.map, self.known.torus, self.known.reach)
-            if best != self.ticks_per_exchange:
-                self.ticks_per_exchange = best
-                return self._settle(f"{best} tick{'s' if best > 1 else ''} an exchange")
-        if self.now_s - self._changed_s > BALANCE_AFTER_S and len(self.map) > 1:
-            loads = [beat.tick_s for beat in beats]
-            if imbalance(loads) >= BUSIEST_OVER_MEAN:
-                return self._settle(f"the busiest node has {imbalance(loads):.2f} times the mean load")
-        return []
-
-    # --- people
-
-    def _take_submitcommands(self, event: events.MessageReceived) -> list[Any]:
-        submit: say.SubmitCommands = event.message  # type: ignore[assignment]
-        known = self.tickets.get(submit.ticket)
-        if known is not None:
-            return [events.SendMessage(event.sender, say.TicketResult(submit.ticket, *known))]
-        if self.phase == "resting":
-            return [
-                events.SendMessage(
-                    event.sender,
-                    say.TicketResult(submit.ticket, -1, 0, "the world rests: umwelt resume wakes it", "run"),
-                )
-            ]
-        tick, now = max(self.horizon, self.granted, submit.tick), max(self.horizon, self.granted)
-        if tick > now + FURTHEST_TICKS or len(self.commands) + len(submit.commands) > MAX_PENDING_COMMANDS:
-            refusal = (
-                CommandError(f"tick {tick} is too far ahead of tick {now}: give an earlier one")
-                if tick > now + FURTHEST_TICKS
-                else BusyError("too much at once: try again later")
+        slowest = min(node.tick for node in nodes)
+        through = self.grants.granted
+        if self.phase == Phase.RUNNING:
+            heartbeats = [node.heartbeat for node in nodes if node.heartbeat is not None]
+            through = self.grants.next_tick(
+                slowest, heartbeats, self.ticks_per_exchange, bool(self.stopping), self._now_s
             )
-            return [
-                events.SendMessage(event.sender, say.TicketResult(submit.ticket, -1, 0, str(refusal), refusal.code))
-            ]
-        commands = tuple(
-            say.ScheduledCommand(tick, self.number + i, content) for i, content in enumerate(submit.commands)
-        )
-        self.number += len(commands)
-        self.commands += commands
-        self.tickets[submit.ticket] = (tick, commands[0].number if commands else 0)
-        if len(self.tickets) > MAX_TICKETS:
-            del self.tickets[next(iter(self.tickets))]
-        settled = say.TicketResult(submit.ticket, *self.tickets[submit.ticket])
-        return [events.JournalCommands(submit.ticket, commands), events.SendMessage(event.sender, settled)]
-
-    def _take_order(self, event: events.MessageReceived) -> list[Any]:
-        order: say.Order = event.message  # type: ignore[assignment]
-        error: UmweltError | None = None
-        out: list[Any] = []
-        if order.what == "leave":
-            found = [node for node in self.nodes.values() if node.name == order.name]
-            if not found:
-                names = ", ".join(sorted(node.name for node in self.nodes.values()))
-                error = RunError(f"{order.name}: no node of that name: there are {names or 'none'}")
-            elif len(self.nodes) == 1:
-                error = RunError(
-                    f"{order.name} holds the whole world: stop the world with umwelt stop, or let another join first"
-                )
-            else:
-                out = self._let_go(found[0])
-        elif order.what == "stop":
-            self.stopping = self.stopping or "stopped"
-            if self.phase == "gathering":
-                out = self._rest()
-        elif order.what == "save":
-            out = self._take_snapshot(self.granted, True) if self.phase == "running" and not self.taking else []
-            error = None if out else BusyError("the world is busy saving or changing: try again")
-        else:
-            try:
-                self.pace.order(order.what, order.value, self.granted, self.now_s)
-            except CommandError as refusal:
-                error = refusal
-            self.stride.begin()
-            out = self._grant()
-        line, code = (str(error), error.code) if error is not None else ("", "")
-        return [events.SendMessage(event.sender, say.TicketResult(order.ticket, self.granted, 0, line, code)), *out]
-
-    def _take_statussubscription(self, event: events.MessageReceived) -> list[Any]:
-        if event.sender not in self.attendants:
-            if len(self.attendants) >= MAX_ATTENDANTS:
-                return []
-            self._reported_s = -1e9
-        self.attendants[event.sender] = self.now_s
-        return []
-
-    def _report(self) -> list[Any]:
-        self._reported_s = self.now_s
-        self.attendants = {who: seen_s for who, seen_s in self.attendants.items() if self.now_s - seen_s < 10}
-        if not self.attendants:
+        if not force and not self.grants.is_due(through, self._now_s):
             return []
-        report = say.StatusReport(status(self), self.epoch, self.pass_key, self.map)
-        return [events.SendMessage(who, report) for who in self.attendants]
+        if through == slowest == self._options.last_tick and not self.stopping:
+            self.stopping = "the last tick is reached"
+        self.grants.mark_sent(through, self._now_s)
+        snapshots = [self.snapshots.round.request] if self.snapshots.round is not None else []
+        return [
+            SendMessage(
+                node.sender,
+                Grant(self.epoch, through, self.commands.between(node.tick, through), snapshots, node.reports),
+            )
+            for node in nodes
+        ]
 
-    def _say(self, line: str) -> events.Announce:
-        self.events = [*self.events[1 - EVENTS_KEPT :], (self.granted, line)]
-        return events.Announce(line)
+    # --- gateways and launchers
+
+    def _on_submit(self, submit: SubmitCommands, sender: Any) -> Instructions:
+        result = self.commands.result(submit.ticket)
+        if result is not None:
+            return [SendMessage(sender, result)]
+        try:
+            if self.phase == Phase.RESTING:
+                raise RunError("the world rests: umwelt resume wakes it")
+            commands = self.commands.add(submit, self.grants.first_free_tick)
+        except UmweltError as error:
+            return [SendMessage(sender, TicketResult(submit.ticket, -1, 0, str(error), error.code))]
+        result = self.commands.result(submit.ticket)
+        assert result is not None
+        return [JournalCommands(submit.ticket, commands), SendMessage(sender, result)]
+
+    def _on_order(self, order: Order, sender: Any) -> Instructions:
+        line = code = ""
+        instructions: Instructions = []
+        try:
+            instructions = self._execute_order(order)
+        except UmweltError as error:
+            line, code = str(error), error.code
+        return [SendMessage(sender, TicketResult(order.ticket, self.grants.granted, 0, line, code)), *instructions]
+
+    def _execute_order(self, order: Order) -> Instructions:
+        """Returns the instructions that follow from an order. Raises an UmweltError if it cannot be carried out."""
+        match order.what:
+            case "leave":
+                return self._order_to_leave(order.name)
+            case "stop":
+                self.stopping = self.stopping or "stopped"
+                return self._end() if self.phase == Phase.GATHERING else []
+            case "save":
+                if self.phase != Phase.RUNNING or self.snapshots.round is not None:
+                    raise BusyError("the world is busy saving or changing: try again")
+                return self._take_snapshot(self.grants.granted, True)
+            case "lost":
+                return self._process_ended(int(order.value), order.name)
+            case _:
+                self.grants.order(order.what, order.value, self._now_s)
+                return self._grant()
+
+    def _order_to_leave(self, name: str) -> Instructions:
+        nodes = self.membership.nodes.values()
+        node = next((node for node in nodes if node.name == name), None)
+        if node is None:
+            names = ", ".join(sorted(node.name for node in nodes))
+            raise RunError(f"{name}: no node of that name: there are {names or 'none'}")
+        if len(nodes) == 1:
+            raise RunError(f"{name} holds the whole world: stop the world with umwelt stop, or let another join first")
+        return self._let_leave(node)
+
+    def _process_ended(self, pid: int, host: str) -> Instructions:
+        """The launcher saw a node's process end."""
+        ended = [node for node in self.membership.nodes.values() if (node.join.pid, node.join.host) == (pid, host)]
+        return [instruction for node in ended for instruction in self._remove(node, "died")]
+
+    # --- status
+
+    def status(self) -> RunStatus:
+        """The state of the run."""
+        clock, membership = self.grants.clock, self.membership
+        return RunStatus(
+            self._welcome.world_name,
+            self._welcome.folder,
+            self.phase.value,
+            min((node.tick for node in membership.members), default=self.snapshots.last.tick),
+            self.grants.granted,
+            self.epoch,
+            self.ticks_per_exchange,
+            clock.paused,
+            clock.speed,
+            self.snapshots.last.tick,
+            [describe_node(node, membership.rectangle(node)) for node in membership.nodes.values()],
+            describe_metrics(self.records.latest),
+            self.reports.events,
+        )
+
+    def _report_status(self) -> Instructions:
+        receivers = self.reports.receivers(self._now_s)
+        if not receivers:
+            return []
+        report = StatusReport(self.status().encode(), self.epoch, self.pass_key, self.membership.map)
+        return [SendMessage(receiver, report) for receiver in receivers]
+
+    def _announce(self, line: str) -> Announce:
+        self.reports.add_event(self.grants.granted, line)
+        return Announce(line)

@@ -1,8 +1,9 @@
-"""The process of the directory, which lives where the run's folder is.
+"""The process of a coordinator: its machine and driver, its transport, and the run's folder, where it must run.
 
     python -m umwelt.cluster.coordinator.process SETTINGS      (umwelt launch and umwelt resume start it)
 
-Killed and started again, it reads the journal and the newest good snapshot, takes in the nodes that come, and goes on.
+If it was killed and is started again, it reads the journal and the newest snapshot that is whole, waits for the nodes,
+and goes on.
 """
 
 import fcntl
@@ -12,8 +13,6 @@ import sys
 import time
 from pathlib import Path
 from typing import TextIO
-
-import msgspec
 
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
@@ -30,60 +29,85 @@ from umwelt.cluster.run.remote_store import RemoteStore, open_store
 from umwelt.cluster.run.replay import read_run_world
 from umwelt.cluster.run.store import Entry, Store
 from umwelt.cluster.run.verify import update_chain
+from umwelt.cluster.settings import COORDINATOR_FILE, COORDINATOR_LOCK, COORDINATOR_ORPHAN_S, CoordinatorSettings
 from umwelt.cluster.wire.keys import KEEPER, NODE, WORLD, Keys, load_chain_secret
-from umwelt.cluster.wire.protocol import PROTOCOL_VERSION, Order, Welcome
+from umwelt.cluster.wire.protocol import Order, Welcome
 from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.errors import RunError
 
-COORDINATOR_FILE, CLAIM = "directory.json", ".directory.lock"
-TURN_S = 0.02
-ORPHAN_S = 20.0
-"""How long an orphaned directory tries to save before it ends."""
+IDLE_S = 0.02
+LINGER_S = 0.3
+"""For so long after the end, nodes that missed their `Stop` still get one in answer to a heartbeat."""
+LOCK_WAIT_S = COORDINATOR_ORPHAN_S + 5.0
+LOCK_RETRY_S = 0.05
 
 
-class CoordinatorSettings(msgspec.Struct):
-    """What the directory's process is started with."""
+class CoordinatorProcess:
+    """A coordinator in this process. Made by `main`; `run` returns when the run has ended.
 
-    run: str
-    bind: str
-    keys: str = ""
-    nodes: int = 1
-    ticks_per_exchange: int = 0
-    last_tick: int | None = None
-    checked: bool = False
-    mark_s: float = 0.0
-    kept_s: float = 0.0
-    dead_after_s: float = 0.0
-    gather_s: float = 0.0
-    """How long to wait for all nodes, where a run goes on."""
-
-
-def known_from(store: Store, journal: Journal, world: WorldFile, entry: Entry, manifest: snapshot.Manifest) -> RunState:
-    """What a run's folder tells a directory."""
-    tick = manifest.tick
-    commands = list(journal.history.commands(tick))
-    return RunState(
-        torus_of(world),
-        world.laws.light_speed,
-        tick,
-        entry.name,
-        manifest.counts["births"],
-        manifest.counts["deaths"],
-        max(journal.history.last_epoch(), manifest.epoch),
-        1 + journal.history.last_number(),
-        max(tick, 1 + journal.history.last_tick()),
-        tuple(command for _, command in commands),
-        tuple((ticket, command.tick, command.number) for ticket, command in reversed(list(journal.history.commands()))),
-    )
-
-
-def claimed(folder: Path, within_s: float = ORPHAN_S + 5.0) -> TextIO:
-    """Claim a run's folder for one directory alone, as long as the file that is given stays open.
-
-    An orphaned directory that still saves the world is waited for.
+    Raises RunError if the run is running already, or its folder cannot be used.
     """
-    file = (folder / CLAIM).open("w", encoding="ascii")
+
+    def __init__(self, settings: CoordinatorSettings):
+        store = open_store(Path(settings.run).resolve())
+        self._lock = lock_run(store.folder)
+        world = read_run_world(store)
+        keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
+        entry, manifest, lines = newest_good(store, world)
+        for line in lines:
+            self._print(line)
+        store.remove_unfinished()
+        journal, secret = _open_journal(store, settings.keys)
+        state = read_state(journal, world, entry, manifest)
+        token = snapshot_transfer.write_token(store.folder)
+        url = store.url if isinstance(store, RemoteStore) else ""
+        welcome = Welcome(world.text, world.name, str(store.folder), token, url, settings.checked)
+        self._store = store
+        self._storage = RunStorage(world, store, journal, snapshot.load_constants(store.path(*entry), manifest), secret)
+        self._transport = ZmqTransport(b"", settings.bind, keys, WORLD, frozenset({WORLD, NODE, KEEPER}))
+        self.machine = CoordinatorMachine(state, options_from(settings, world), welcome, seals_of(world))
+        self.driver = CoordinatorDriver(self.machine, self._transport, self._storage, time.monotonic, self._print)
+        announce(store.folder / COORDINATOR_FILE, {"address": self._transport.address, "pid": os.getpid()})
+
+    def run(self) -> int:
+        """Runs until the run has ended; returns the exit status."""
+        signal = StopSignal()
+        stopping_s: float | None = None
+        while self.driver.ended is None:
+            self.driver.turn(IDLE_S)
+            now_s = time.monotonic()
+            if (signal.asked or signal.orphaned) and stopping_s is None:
+                stopping_s = now_s
+                self.driver.order(Order("", "stop"))
+            abandoned = signal.orphaned and not self.machine.membership.nodes
+            if stopping_s is not None and (abandoned or now_s - stopping_s > COORDINATOR_ORPHAN_S):
+                break
+        end_s = time.monotonic() + LINGER_S
+        while time.monotonic() < end_s:
+            self.driver.turn(IDLE_S)
+        self.close()
+        if self.driver.ended:
+            self._print(self.driver.ended)
+        return 2 if self.driver.ended else 0
+
+    def close(self) -> None:
+        """Closes the journal and the transport, and removes what tells others of this process."""
+        self._storage.close()
+        snapshot_transfer.remove_tokens(self._store.folder)
+        (self._store.folder / COORDINATOR_FILE).unlink(missing_ok=True)
+        self._transport.close()
+
+    def _print(self, line: str) -> None:
+        print(f"umwelt: {line}", file=sys.stderr, flush=True)
+
+
+def lock_run(folder: Path, within_s: float = LOCK_WAIT_S) -> TextIO:
+    """Locks a run's folder for one coordinator, as long as the returned file stays open.
+
+    Waits for a coordinator that is an orphan and still saves the world. Raises RunError if the run goes on running.
+    """
+    file = (folder / COORDINATOR_LOCK).open("w", encoding="ascii")
     end_s = time.monotonic() + within_s
     while True:
         try:
@@ -93,86 +117,59 @@ def claimed(folder: Path, within_s: float = ORPHAN_S + 5.0) -> TextIO:
             if time.monotonic() > end_s:
                 file.close()
                 raise RunError(f"{folder}: is running already: umwelt stop {folder}") from None
-            time.sleep(0.05)
-        except OSError:  # a disk that knows no locks
+            time.sleep(LOCK_RETRY_S)
+        except OSError:  # a file system without locks
             return file
 
 
-class CoordinatorProcess:
-    """The directory in its process."""
+def read_state(journal: Journal, world: WorldFile, entry: Entry, manifest: snapshot.Manifest) -> RunState:
+    """Returns the state of a run, from its journal and its newest whole snapshot."""
+    tick = manifest.tick
+    return RunState(
+        torus_of(world),
+        world.laws.light_speed,
+        entry,
+        manifest.counts["births"],
+        manifest.counts["deaths"],
+        max(journal.history.last_epoch(), manifest.epoch),
+        1 + journal.history.last_number(),
+        max(tick, 1 + journal.history.last_tick()),
+        tuple(command for _, command in journal.history.commands(tick)),
+        tuple((ticket, command.tick, command.number) for ticket, command in reversed(list(journal.history.commands()))),
+    )
 
-    def __init__(self, settings: CoordinatorSettings):
-        self.settings = settings
-        store = open_store(Path(settings.run).resolve())
-        self._claim = claimed(store.folder)
-        world = read_run_world(store)
-        keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
-        entry, manifest, passed = newest_good(store, world)
-        for line in passed:
-            print(f"umwelt: {line}", file=sys.stderr, flush=True)
-        store.remove_unfinished()
-        self.journal = Journal(store.journal)
-        secret = load_chain_secret(Path(settings.keys)) if settings.keys else None
-        if secret is not None and not self.journal.chain.has_last_head():
-            raise RunError(
-                f"{store.journal}: its last head does not belong to this hash chain: umwelt verify {store.folder} says "
-                "what was changed: take the journal from a copy, or resume the run without keys"
-            )
-        update_chain(store, self.journal)
-        known = known_from(store, self.journal, world, entry, manifest)
-        constants = snapshot.load_constants(store.path(*entry), manifest)
-        token = snapshot_transfer.write_token(store.folder)
-        url = store.url if isinstance(store, RemoteStore) else ""
-        welcome = Welcome(world.text, world.name, str(store.folder), token, url, settings.checked)
-        chosen = {name: getattr(settings, name) for name in ("mark_s", "kept_s", "dead_after_s", "gather_s")}
-        wishes = RunOptions(
-            nodes=settings.nodes,
-            ticks_per_exchange=settings.ticks_per_exchange,
-            last_tick=settings.last_tick,
-            max_parts=max_parts(torus_of(world)),
-            new_pass=lambda: secrets.token_bytes(16),
-            **{name: value for name, value in chosen.items() if value > 0},
+
+def options_from(settings: CoordinatorSettings, world: WorldFile) -> RunOptions:
+    """Returns the options of a run. Settings that are 0 have their defaults."""
+    intervals = {name: getattr(settings, name) for name in ("mark_s", "kept_s", "dead_after_s", "gather_s")}
+    return RunOptions(
+        nodes=settings.nodes,
+        ticks_per_exchange=settings.ticks_per_exchange,
+        last_tick=settings.last_tick,
+        max_parts=max_parts(torus_of(world)),
+        new_pass=lambda: secrets.token_bytes(16),
+        **{name: value for name, value in intervals.items() if value > 0},
+    )
+
+
+def _open_journal(store: Store, keys: str) -> tuple[Journal, bytes | None]:
+    """Opens the journal and brings its hash chain up to date; returns it with the key that signs the chain, if any."""
+    journal = Journal(store.journal)
+    secret = load_chain_secret(Path(keys)) if keys else None
+    if secret is not None and not journal.chain.has_last_head():
+        journal.close()
+        raise RunError(
+            f"{store.journal}: its last head does not belong to this hash chain: umwelt verify {store.folder} says "
+            "what was changed: take the journal from a copy, or resume the run without keys"
         )
-        self.store = store
-        self.books = RunStorage(world, store, self.journal, constants, secret)
-        self.transport = ZmqTransport(b"", settings.bind, keys, WORLD, frozenset({WORLD, NODE, KEEPER}))
-        directory = CoordinatorMachine(known, wishes, welcome, seals_of(world), PROTOCOL_VERSION)
-        self.steward = CoordinatorDriver(directory, self.transport, self.books, time.monotonic, self._say)
-        announce(store.folder / COORDINATOR_FILE, {"address": self.transport.address, "pid": os.getpid()})
-
-    def _say(self, line: str) -> None:
-        print(f"umwelt: {line}", file=sys.stderr, flush=True)
-
-    def live(self) -> int:
-        """Until the world rests; gives the exit code."""
-        ending = StopSignal()
-        asked_s = 0.0
-        while self.steward.rested is None:
-            self.steward.turn(TURN_S)
-            now_s = time.monotonic()
-            if (ending.asked or ending.orphaned) and not asked_s:
-                asked_s = now_s
-                self.steward.order(Order("", "stop"))
-            abandoned = ending.orphaned and not self.steward.directory.nodes
-            if asked_s and (now_s - asked_s > ORPHAN_S or abandoned):
-                break
-        end_s = time.monotonic() + 0.3  # nodes that did not hear the last word say something once more
-        while time.monotonic() < end_s:
-            self.steward.turn(TURN_S)
-        line = self.steward.rested
-        self.books.close()
-        snapshot_transfer.remove_tokens(self.store.folder)
-        (self.store.folder / COORDINATOR_FILE).unlink(missing_ok=True)
-        self.transport.close()
-        if line:
-            print(f"umwelt: {line}", file=sys.stderr, flush=True)
-        return 2 if line else 0
+    update_chain(store, journal)
+    return journal, secret
 
 
 def main() -> None:
-    """The process' entry."""
-    with report_errors("directory"):
-        sys.exit(CoordinatorProcess(read_settings(CoordinatorSettings)).live())
+    """The process's entry point."""
+    with report_errors("coordinator"):
+        sys.exit(CoordinatorProcess(read_settings(CoordinatorSettings)).run())
 
 
 if __name__ == "__main__":

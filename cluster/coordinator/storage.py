@@ -1,4 +1,4 @@
-"""The directory's hands: the journal and the snapshots of a run, on the disk where the run lies."""
+"""A coordinator's storage: the journal and the snapshots of a run, in the run's folder."""
 
 import queue
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from umwelt.agents import commands
 from umwelt.agents.open_world import torus_of
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.events import (
+from umwelt.cluster.instructions import (
     BeginSnapshot,
     CompleteSnapshot,
     DivideTorus,
@@ -27,6 +27,7 @@ from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.store import Entry, Store
 from umwelt.cluster.run.verify import snapshot_record
+from umwelt.cluster.settings import FILE_REQUEST_RETRY_S
 from umwelt.cluster.shard import unpack_births
 from umwelt.cluster.wire.protocol import FileChunk, FileRequest
 from umwelt.sandbox import snapshot
@@ -34,28 +35,31 @@ from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError, UmweltError
 from umwelt.sandbox.region import Rectangle
 
-COMMIT_EVERY_S = 1.0
+COMMIT_INTERVAL_S = 1.0
 CELL_WEIGHT, BEING_WEIGHT = 1, 6
-"""What a tick costs for a cell and for a being, as they stand to each other (benchmarks/scale.py)."""
-ASK_AGAIN_S = 1.0
+"""The cost of a tick for a cell and for a being, relative to each other (benchmarks/scale.py)."""
 
 
 @dataclass
-class Fetching:
-    """A part whose files come from another host."""
+class _Fetch:
+    """A part whose files are being fetched from another host."""
 
     receiver: snapshot_transfer.Receiver
     snapshot: str
     sender: Any
-    ask: Callable[[FileRequest], None]
+    request: Callable[[FileRequest], None]
     done: Callable[[], None]
-    heard_s: float = -1e9
-    """When something was asked for or came, the last time."""
+    active_s: float = float("-inf")
+    """When something was requested or came last."""
     awaited: set[tuple[str, int]] = field(default_factory=set)
+    """Chunks that were requested and have not come, by file and offset."""
 
 
 class RunStorage:
-    """See `CoordinatorStorage`. `constants` are the world's tables; `secret` signs the ledger."""
+    """A run's folder; implements `CoordinatorStorage`. Owned by the coordinator's process, which closes it.
+
+    `constants` are the world's frozen tables. `secret` signs the hash chain, if there is one.
+    """
 
     def __init__(
         self,
@@ -69,93 +73,95 @@ class RunStorage:
         self._layout = world.laws.layout(world)
         self._species = list(world.laws.species(world)) if world.laws.species else []
         first = next(journal.history.metrics(), None)
-        self._seen = first.populations if first is not None else {}
+        self._first_populations = first.populations if first is not None else {}
         self._secret = secret
-        self._finished: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
-        """Kept snapshots that the ledger has to be told of, and their papers."""
-        self._aside: Path | None = None
-        self._fetching: dict[str, Fetching] = {}
+        self._completed: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        """Kept snapshots that are to be entered in the hash chain: tick and papers."""
+        self._folder: Path | None = None
+        """The folder of the snapshot that is being written."""
+        self._fetches: dict[str, _Fetch] = {}
         self._committed_s = self._now_s = 0.0
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="umwelt-store")
 
-    def check(self, content: bytes) -> None:
-        """Refuse a command that cannot be."""
+    def check_command(self, content: bytes) -> None:
+        """Raises an UmweltError if a command is not valid in this world."""
         commands.check(self.world, commands.decode(content))
 
-    def divide(self, divide: DivideTorus) -> list[tuple[int, int, int, int]]:
-        """Rectangles of about equal cost, by where beings are in the snapshot."""
+    def divide_torus(self, divide: DivideTorus) -> list[tuple[int, int, int, int]]:
+        """Returns rectangles of about equal cost, by where beings are in the snapshot."""
         entry = Entry.parse(divide.snapshot)
-        assert entry is not None
+        assert entry is not None, f"{divide.snapshot!r} is not the name of a snapshot"
         torus = torus_of(self.world)
         beings = snapshot.count_beings(self.store.path(*entry), self.store.manifest(entry), BLOCK_CELLS)
         weights = beings * BEING_WEIGHT + BLOCK_CELLS * BLOCK_CELLS * CELL_WEIGHT
-        return [tuple(rectangle) for rectangle in cut(torus, weights, divide.parts, divide.halo_cells)]  # type: ignore[misc]
+        return [(y, x, height, width) for y, x, height, width in cut(torus, weights, divide.parts, divide.halo_cells)]
 
-    def open(self, opened: JournalMap) -> None:
-        """Journal a map; what was being written for an older one is given up."""
-        self._fetching.clear()
-        if self._aside is not None:
-            self.store.abandon(self._aside)
-            self._aside = None
+    def journal_map(self, opened: JournalMap) -> None:
+        """Journals a map; a snapshot that was being written for an older one is given up."""
+        self._abandon_snapshot()
         self.journal.enter_map(opened.epoch, opened.tick, opened.reason, opened.members)
 
-    def enter_commands(self, entered: JournalCommands) -> None:
-        """Journal commands; they are durable after `commit`."""
+    def journal_commands(self, entered: JournalCommands) -> None:
+        """Journals commands; they are durable after `commit`."""
         self.journal.enter_commands(entered.ticket, entered.commands)
 
     def commit(self) -> None:
-        """Make all that was journalled durable."""
+        """Makes everything that was journalled durable."""
         self.journal.commit()
 
-    def enter_births(self, raw: Sequence[Any]) -> None:
-        """Journal births."""
-        with suppress(ValueError, LookupError, TypeError, OverflowError):  # births are told for people: none is missed
+    def journal_births(self, raw: Sequence[Any]) -> None:
+        """Journals births; malformed ones are left out, because nothing depends on them."""
+        with suppress(ValueError, LookupError, TypeError, OverflowError):
             for record in unpack_births(raw[0]):
                 self.journal.enter_births(record, self._species, torus_of(self.world).width)
 
-    def enter(self, entered: JournalTick) -> None:
-        """Journal a digest and metrics; species of tick 0 that died out are named with 0."""
+    def journal_tick(self, record: JournalTick) -> None:
+        """Journals digest and metrics; species of tick 0 that have died out are entered with 0."""
         populations = {
-            table: {**dict.fromkeys(self._seen.get(table, {}), 0), **found}
-            for table, found in entered.populations.items()
+            table: {**dict.fromkeys(self._first_populations.get(table, {}), 0), **counts}
+            for table, counts in record.populations.items()
         }
-        metrics = Metrics(entered.tick, entered.births, entered.deaths, populations, entered.substances)
-        self.journal.enter(metrics, entered.digest)
+        metrics = Metrics(record.tick, record.births, record.deaths, populations, record.substances)
+        self.journal.enter(metrics, record.digest)
 
     # --- snapshots
 
-    def begin_snapshot(self, begun: BeginSnapshot) -> None:
-        """Make room for a snapshot; one that was not completed gives way."""
-        self._fetching.clear()
-        if self._aside is not None:
-            self.store.abandon(self._aside)
-        self._aside = self.store.begin_snapshot(begun.tick, begun.epoch, begun.kept)
+    def begin_snapshot(self, begin: BeginSnapshot) -> None:
+        """Makes the folder in which nodes write their parts; a snapshot that is not complete is given up."""
+        self._abandon_snapshot()
+        self._folder = self.store.begin_snapshot(begin.tick, begin.epoch, begin.kept)
 
-    def complete(self, complete: CompleteSnapshot, done: Callable[[str], None]) -> None:
-        """Make the journal durable, then write constants and manifest beside the work of the directory."""
+    def complete_snapshot(self, complete: CompleteSnapshot, done: Callable[[str], None]) -> None:
+        """Makes the journal durable, then writes constants and manifest in a thread, which calls `done`."""
         self.journal.commit()
-        aside, self._aside = self._aside, None
-        assert aside is not None
+        folder, self._folder = self._folder, None
+        assert folder is not None, "a snapshot is begun before it is completed"
 
         def finish() -> None:
             line = ""
             try:
-                snapshot.write_constants(aside, self.constants)
+                snapshot.write_constants(folder, self.constants)
                 manifest = self._manifest(complete)
-                papers = snapshot_record(manifest, aside) if complete.kept else ""
-                self.store.complete(aside, manifest)
+                papers = snapshot_record(manifest, folder) if complete.kept else ""
+                self.store.complete(folder, manifest)
                 if papers:
-                    self._finished.put((complete.tick, papers))
+                    self._completed.put((complete.tick, papers))
             except UmweltError as error:
                 line = str(error)
             except OSError as error:
-                line = f"{aside}: {error.strerror or error}"
+                line = f"{folder}: {error.strerror or error}"
             if line:
                 with suppress(UmweltError, OSError):
-                    self.store.abandon(aside)
+                    self.store.abandon(folder)
             done(line)
 
         self._writer.submit(finish)
+
+    def _abandon_snapshot(self) -> None:
+        self._fetches.clear()
+        if self._folder is not None:
+            self.store.abandon(self._folder)
+            self._folder = None
 
     def _manifest(self, complete: CompleteSnapshot) -> snapshot.Manifest:
         common = self.world.common
@@ -176,74 +182,61 @@ class RunStorage:
 
     # --- files to and from hosts that do not share the folder
 
-    def fetch(self, fetch: FetchPart, ask: Callable[[FileRequest], None], done: Callable[[], None]) -> None:
-        """Fetch a part's files into the snapshot that is being written."""
-        if self._aside is None:
+    def fetch_part(self, fetch: FetchPart, request: Callable[[FileRequest], None], done: Callable[[], None]) -> None:
+        """Fetches a part's files into the snapshot that is being written."""
+        if self._folder is None:
             return
         part = f"part-{fetch.rectangle[0]}-{fetch.rectangle[1]}"
         try:
-            receiver = snapshot_transfer.Receiver(self._aside / part, list(fetch.files))
+            receiver = snapshot_transfer.Receiver(self._folder / part, list(fetch.files))
         except (ValueError, OSError):
             return
-        name = f"{self._aside.name}/{part}"
-        self._fetching[name] = Fetching(receiver, name, fetch.sender, ask, done)
+        name = f"{self._folder.name}/{part}"
+        self._fetches[name] = _Fetch(receiver, name, fetch.sender, request, done)
 
-    def fetched(self, sender: Any, chunk: FileChunk, raw: Sequence[Any]) -> None:
-        """A piece of a file came."""
-        fetching = self._fetching.get(chunk.snapshot)
-        if fetching is None or sender != fetching.sender or len(raw) != 1:
+    def take_chunk(self, sender: Any, chunk: FileChunk, raw: Sequence[Any]) -> None:
+        """Takes in a chunk of a file that is being fetched from this sender; others are ignored."""
+        fetch = self._fetches.get(chunk.snapshot)
+        if fetch is None or sender != fetch.sender or len(raw) != 1:
             return
         with suppress(ValueError, OSError):
-            if fetching.receiver.take(snapshot_transfer.Chunk(chunk.name, chunk.offset, bytes(raw[0]), False)):
-                del self._fetching[chunk.snapshot]
-                fetching.done()
+            if fetch.receiver.take(snapshot_transfer.Chunk(chunk.name, chunk.offset, bytes(raw[0]), False)):
+                del self._fetches[chunk.snapshot]
+                fetch.done()
                 return
-            fetching.heard_s = self._now_s
-            fetching.awaited.discard((chunk.name, chunk.offset))
-            if not fetching.awaited:
-                self._ask(fetching)
+            fetch.active_s = self._now_s
+            fetch.awaited.discard((chunk.name, chunk.offset))
+            if not fetch.awaited:
+                self._request_batch(fetch)
 
-    def answer(self, ask: FileRequest) -> tuple[FileChunk, list[Any]] | None:
-        """A piece of a file of a complete snapshot, or the list of its files."""
-        entry = Entry.parse(ask.snapshot)
+    def read_chunk(self, request: FileRequest) -> tuple[FileChunk, list[Any]] | None:
+        """Returns a chunk of a file of a complete snapshot, or the list of its files; None if there is none."""
+        entry = Entry.parse(request.snapshot)
         if entry is None:
             return None
         folder = self.store.path(*entry)
         try:
-            if not ask.name:
-                return FileChunk(ask.snapshot, "", 0, snapshot_transfer.list_files(folder)), []
-            chunk = snapshot_transfer.read_chunk(folder, ask.name, ask.offset)
-            return FileChunk(ask.snapshot, ask.name, ask.offset), [chunk.data]
+            if not request.name:
+                return FileChunk(request.snapshot, "", 0, snapshot_transfer.list_files(folder)), []
+            chunk = snapshot_transfer.read_chunk(folder, request.name, request.offset)
+            return FileChunk(request.snapshot, request.name, request.offset), [chunk.data]
         except (ValueError, OSError):
             return None
 
     def turn(self, now_s: float) -> None:
-        """Commit now and then; tell the ledger of snapshots; ask for what has not come."""
+        """Commits every second, enters completed snapshots in the hash chain, requests chunks that have not come."""
         self._enter_snapshots()
-        if now_s - self._committed_s > COMMIT_EVERY_S:
+        if now_s - self._committed_s > COMMIT_INTERVAL_S:
             self._committed_s = now_s
             self.journal.commit()
         self._now_s = now_s
-        for fetching in self._fetching.values():
-            # as long as something comes nothing is asked for again: on a slow line it is under way
-            if now_s - fetching.heard_s > ASK_AGAIN_S:
-                self._ask(fetching)
-
-    def _ask(self, fetching: Fetching) -> None:
-        fetching.heard_s = self._now_s
-        fetching.awaited = set(fetching.receiver.batch())
-        for name, offset in sorted(fetching.awaited):
-            fetching.ask(FileRequest(fetching.snapshot, name, offset))
-
-    def _enter_snapshots(self) -> None:
-        if self._finished.empty():
-            return
-        while not self._finished.empty():
-            self.journal.chain.enter_snapshot(*self._finished.get())
-        self.journal.chain.enter_head(self._secret)
+        for fetch in self._fetches.values():
+            # while chunks come nothing is requested again: on a slow connection the others are on their way
+            if now_s - fetch.active_s > FILE_REQUEST_RETRY_S:
+                self._request_batch(fetch)
 
     def close(self) -> None:
-        """End: what was entered is durable, and signed."""
+        """Makes everything durable, signs the hash chain and closes the journal."""
         self._writer.shutdown()
         try:
             self._enter_snapshots()
@@ -251,12 +244,28 @@ class RunStorage:
         finally:
             self.journal.close()
 
+    def _request_batch(self, fetch: _Fetch) -> None:
+        fetch.active_s = self._now_s
+        fetch.awaited = set(fetch.receiver.batch())
+        for name, offset in sorted(fetch.awaited):
+            fetch.request(FileRequest(fetch.snapshot, name, offset))
+
+    def _enter_snapshots(self) -> None:
+        if self._completed.empty():
+            return
+        while not self._completed.empty():
+            self.journal.chain.enter_snapshot(*self._completed.get())
+        self.journal.chain.enter_head(self._secret)
+
 
 def newest_good(
     store: Store, world: WorldFile, last_tick: int | None = None
 ) -> tuple[Entry, snapshot.Manifest, list[str]]:
-    """The newest snapshot that is whole, read part by part; and a line for each one passed over."""
-    passed = [f"{path}: unfinished: skipped" for path in store.unfinished()]
+    """Returns the newest snapshot that is whole, its manifest, and a line for each damaged one that is skipped.
+
+    Every part is read and checked. `last_tick` bounds the search. Raises RunError if no snapshot is whole.
+    """
+    lines = [f"{path}: unfinished: skipped" for path in store.unfinished()]
     layout = world.laws.layout(world)
     for entry in store.entries(last_tick):
         path = store.path(*entry)
@@ -265,7 +274,7 @@ def newest_good(
             snapshot.load_constants(path, manifest)
             for part in manifest.parts:
                 snapshot.load_parts(path, manifest, Rectangle(*part["rectangle"]), torus_of(world), layout)
-            return entry, manifest, passed
+            return entry, manifest, lines
         except SnapshotError as error:
-            passed.append(f"{error}: skipped")
-    raise store.no_snapshot_error(passed)
+            lines.append(f"{error}: skipped")
+    raise store.no_snapshot_error(lines)

@@ -6,11 +6,12 @@ from typing import Any
 import msgspec
 
 from umwelt.cluster.gateway.node_map import NodeMap
+from umwelt.cluster.settings import STATUS_SUBSCRIPTION_S
 from umwelt.cluster.wire.protocol import StatusReport, StatusSubscription, encode
 from umwelt.cluster.wire.transport import Transport
 
-ATTEND_EVERY_S, ATTEND_FIRST_EVERY_S = 2.0, 0.1
-"""How often reports are requested: after the first one has come, and before."""
+ATTEND_FIRST_EVERY_S = 0.1
+"""How often reports are requested until the first one has come."""
 RECONNECT_AFTER_S = 6.0
 """Without a report for this long, the connection to the coordinator is opened again."""
 
@@ -39,14 +40,14 @@ class CoordinatorLink:
 
     def turn(self, now_s: float) -> None:
         """Requests reports when it is time."""
-        if now_s - self._attended_s < (ATTEND_EVERY_S if self.reported_s > 0 else ATTEND_FIRST_EVERY_S):
+        if now_s - self._attended_s < (STATUS_SUBSCRIPTION_S if self.reported_s > 0 else ATTEND_FIRST_EVERY_S):
             return
         if self.reported_s > 0 and now_s - self.reported_s > RECONNECT_AFTER_S:
             self._lines.forget(self.address)
             self.reported_s = -1.0
         self._attended_s = now_s
         if not self._lines.send(self.address, encode(StatusSubscription("gateway"))):
-            self._attended_s = now_s - 0.95 * ATTEND_EVERY_S  # the connection is only being opened
+            self._attended_s = now_s - 0.95 * STATUS_SUBSCRIPTION_S  # the connection is only being opened
 
     def take_report(self, report: StatusReport, now_s: float) -> None:
         """Stores a report."""

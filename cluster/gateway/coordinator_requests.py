@@ -1,4 +1,4 @@
-"""Commands and orders on their way to the coordinator, sent again until they are settled."""
+"""Commands and orders on their way to the coordinator, sent again until they are result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ RESEND_AFTER_S = 0.25
 ENDS_AFTER_S = 20.0
 BATCH_EVERY_S = 0.05
 MAX_SENT = 512
-"""Commands that the coordinator has not settled. They are sent in batches: it makes all of a batch durable at once."""
+"""Commands that the coordinator has not result. They are sent in batches: it makes all of a batch durable at once."""
 NOT_REPEATABLE = ("step", "save")
 """Orders that would do more when executed twice."""
 
@@ -27,7 +27,7 @@ class _Request:
 
 
 class CoordinatorRequests:
-    """The commands and orders that the coordinator has not settled. One for each gateway.
+    """The commands and orders that the coordinator has not result. One for each gateway.
 
     `send(frames)` reaches the coordinator. It journals a command's ticket once, however often it is sent; it does not
     recognise the tickets of orders.
@@ -64,12 +64,12 @@ class CoordinatorRequests:
             once=isinstance(message, Order) and message.what in NOT_REPEATABLE,
         )
 
-    def take(self, settled: TicketResult) -> None:
+    def take(self, result: TicketResult) -> None:
         """Takes an answer of the coordinator."""
-        request = self._sent.pop(settled.ticket, None)
+        request = self._sent.pop(result.ticket, None)
         if request is not None:
-            self._resender.end(settled.ticket)
-            request.on_settled(error_for(settled.code, settled.line) if settled.line else settled)
+            self._resender.end(result.ticket)
+            request.on_settled(error_for(result.code, result.line) if result.line else result)
 
     def _time_out(self, request: _Request) -> None:
         line = "the coordinator does not answer: see whether the world still runs: umwelt status"

@@ -137,32 +137,32 @@ class JournalQueries:
 
 def read_metrics(journal: Journal, since: int) -> JournalAnswer:
     """Returns the metrics from a tick on as JSON in the raw frame, at even distances where they are too many."""
-    moments = journal.history.metrics_from(since, MAX_POINTS)
-    width = 3 + max((_count_numbers(moment) for moment in moments), default=0)
+    entries = journal.history.metrics_from(since, MAX_POINTS)
+    width = 3 + max((_count_numbers(entry) for entry in entries), default=0)
     max_points = max(2, MAX_NUMBERS // width)
-    if len(moments) > max_points:
-        moments = [moments[index] for index in np.linspace(0, len(moments) - 1, max_points).astype(int).tolist()]
+    if len(entries) > max_points:
+        entries = [entries[index] for index in np.linspace(0, len(entries) - 1, max_points).astype(int).tolist()]
     species = {
-        table: dict.fromkeys(name for moment in moments for name in moment.populations.get(table, ()))
-        for table in dict.fromkeys(table for moment in moments for table in moment.populations)
+        table: dict.fromkeys(name for entry in entries for name in entry.populations.get(table, ()))
+        for table in dict.fromkeys(table for entry in entries for table in entry.populations)
     }
-    substances = dict.fromkeys(name for moment in moments for name in moment.substances)
+    substances = dict.fromkeys(name for entry in entries for name in entry.substances)
     content = {
-        "ticks": [moment.tick for moment in moments],
-        "births": [moment.births for moment in moments],
-        "deaths": [moment.deaths for moment in moments],
+        "ticks": [entry.tick for entry in entries],
+        "births": [entry.births for entry in entries],
+        "deaths": [entry.deaths for entry in entries],
         "populations": {
-            table: {name: [moment.populations.get(table, {}).get(name, 0) for moment in moments] for name in names}
+            table: {name: [entry.populations.get(table, {}).get(name, 0) for entry in entries] for name in names}
             for table, names in species.items()
         },
-        "substances": {name: [moment.substances.get(name, 0) for moment in moments] for name in substances},
+        "substances": {name: [entry.substances.get(name, 0) for entry in entries] for name in substances},
     }
     return JournalAnswer({}, msgspec.json.encode(content))
 
 
-def _count_numbers(moment: Metrics) -> int:
-    """Returns how many numbers a moment has."""
-    return len(moment.substances) + sum(map(len, moment.populations.values()))
+def _count_numbers(entry: Metrics) -> int:
+    """Returns how many numbers an entry of the metrics has."""
+    return len(entry.substances) + sum(map(len, entry.populations.values()))
 
 
 def read_family(journal: Journal, being: int) -> JournalAnswer:

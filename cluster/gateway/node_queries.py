@@ -111,15 +111,15 @@ class NodeQueries:
         cancelled = [query for query in self._open.values() if query.on_answer is on_answer]
         for query in cancelled:
             self._remove(query)
-            self._halt(query)
+            self._cancel_tasks(query)
         return len(cancelled)
 
     def _ask(self, query: _OpenQuery, now_s: float, tick: int = -1) -> None:
         """Asks all nodes, under a new ticket: answers to the former one are ignored from now on."""
         if query.ticket in self._open:
             self._remove(query)
-            self._halt(query)
-        query.ticket = f"look-{next(self._numbers)}"
+            self._cancel_tasks(query)
+        query.ticket = f"query-{next(self._numbers)}"
         query.map, query.parts, query.tick, query.begun_s = self._map_of(query.shown), {}, tick, now_s
         if query.map is not None:
             rectangles = [getattr(question, "rectangle", None) for question in query.questions]
@@ -141,30 +141,32 @@ class NodeQueries:
             return False
         accepted, query.is_waiting = True, False
         content = _encoder.encode(query.questions if query.task else query.questions[0])
-        look = QueryRequest(query.map.epoch, query.map.pass_key, query.ticket, content, query.tick, *(query.task or ()))
+        request = QueryRequest(
+            query.map.epoch, query.map.pass_key, query.ticket, content, query.tick, *(query.task or ())
+        )
         for index in query.wanted:
             if index not in query.parts:
-                accepted = self._send_to(query.map.addresses[index], encode(look)) and accepted
+                accepted = self._send_to(query.map.addresses[index], encode(request)) and accepted
         return accepted
 
-    def _halt(self, query: _OpenQuery) -> None:
+    def _cancel_tasks(self, query: _OpenQuery) -> None:
         """Tells the nodes to stop working on a ticket."""
         if query.task is not None and query.map is not None:
             for index in query.wanted:
-                halt = CancelTasks(query.map.epoch, query.map.pass_key, [query.ticket])
-                self._send_to(query.map.addresses[index], encode(halt))
+                cancel = CancelTasks(query.map.epoch, query.map.pass_key, [query.ticket])
+                self._send_to(query.map.addresses[index], encode(cancel))
 
-    def take(self, sight: QueryAnswer, raw: list[Any], now_s: float) -> None:
+    def take(self, message: QueryAnswer, raw: list[Any], now_s: float) -> None:
         """Takes the answer of a node."""
-        query = self._open.get(sight.ticket)
-        if query is None or query.map is None or sight.epoch != query.map.epoch or sight.source not in query.wanted:
+        query = self._open.get(message.ticket)
+        if query is None or query.map is None or message.epoch != query.map.epoch or message.source not in query.wanted:
             return
         try:
-            answer = msgspec.json.decode(sight.answer, type=dict[str, Any])
+            answer = msgspec.json.decode(message.answer, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         if answer.get("passed"):
-            self._ask_further_ahead(query, sight.tick, now_s)
+            self._ask_further_ahead(query, message.tick, now_s)
         elif answer.get("waits"):
             query.is_waiting = True
         elif "line" in answer:
@@ -174,7 +176,7 @@ class NodeQueries:
             else:
                 self._finish(query, error_for(str(answer.get("code", "")), str(answer["line"])))
         else:
-            query.parts[sight.source] = Part(sight.tick, answer, raw[0] if raw else b"")
+            query.parts[message.source] = Part(message.tick, answer, raw[0] if raw else b"")
             if len(query.parts) == len(query.wanted):
                 self._merge(query, now_s)
 
@@ -209,7 +211,7 @@ class NodeQueries:
         self._ask(query, now_s, reached + 1 + 2 * moved)
 
     def _time_out(self, query: _OpenQuery) -> None:
-        self._halt(query)
+        self._cancel_tasks(query)
         self._finish(query, RunError("the nodes do not answer: the node map may be changing: ask again"))
 
     def _finish(self, query: _OpenQuery, outcome: Part | UmweltError) -> None:

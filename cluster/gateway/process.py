@@ -39,7 +39,7 @@ def serve(settings: GatewaySettings) -> None:
     """Runs a gateway until the process is asked to end, or its parent has ended."""
     from umwelt.cluster.run.replay import read_run_world
 
-    ending = StopSignal(settings.follow_parent)
+    stop_signal = StopSignal(settings.follow_parent)
     run = Path(settings.run)
     world = read_run_world(Store.open(run))
     keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
@@ -53,7 +53,7 @@ def serve(settings: GatewaySettings) -> None:
             {"address": door.address, "pid": os.getpid(), "keys": keys is not None, "world": world.name},
         )
         try:
-            while not ending.asked and not ending.orphaned:
+            while not stop_signal.asked and not stop_signal.orphaned:
                 gateway.turn(TURN_S)
         finally:
             with suppress(OSError):

@@ -158,13 +158,13 @@ class ReplayProcesses:
         ticket = secrets.token_hex(16)  # unlike any that a viewer may choose
         process.orders.append(PendingOrder(Order(ticket, what, value, process.pass_key.hex()), on_settled))
 
-    def take(self, settled: TicketResult) -> None:
+    def take(self, result: TicketResult) -> None:
         """Takes the answer of a replay to an order; other answers are ignored."""
         for process in self.processes:
-            if process.orders and process.orders[0].order.ticket == settled.ticket:
-                self._resender.end(settled.ticket)
+            if process.orders and process.orders[0].order.ticket == result.ticket:
+                self._resender.end(result.ticket)
                 pending = process.orders.popleft()
-                pending.on_settled(error_for(settled.code, settled.line) if settled.line else settled.tick)
+                pending.on_settled(error_for(result.code, result.line) if result.line else result.tick)
                 return
 
     def _send_order(self, process: ReplayProcess, now_s: float) -> None:

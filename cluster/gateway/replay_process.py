@@ -134,23 +134,23 @@ class ReplayPlayer:
 
 def show(settings: ReplaySettings) -> None:
     """Replays to a tick, then serves it until the process is asked to end, or its parent has ended."""
-    ending = StopSignal()
+    stop_signal = StopSignal()
     crew.resize(1)
     player = ReplayPlayer(Store.open(Path(settings.run)), settings.tick)
     keys = Keys.load(Path(settings.keys), WORLD) if settings.keys else None
     address, tiles_address = (f"ipc://{settings.folder}/{name}" for name in ("door", "tiles"))
     with ZmqTransport(b"", address, keys, WORLD, frozenset({WORLD, KEEPER})) as transport:
         publisher = TilePublisher(tiles_address, keys)
-        answers = QueryServer(publisher, transport.send, NodeWorker(wake=transport.wake))
+        query_server = QueryServer(publisher, transport.send, NodeWorker(wake=transport.wake))
         announce(
             Path(settings.folder) / REPLAY_FILE,
             {"address": transport.address, "tiles_address": publisher.address, "tick": player.shard.tick},
         )
-        settled: TicketResult | None = None
-        while not ending.asked and not ending.orphaned:
+        result: TicketResult | None = None
+        while not stop_signal.asked and not stop_signal.orphaned:
             incoming = transport.receive(min(TURN_S, player.turn(time.monotonic)))
             publisher.turn(cast(Any, player.shard))
-            answers.turn(player.shard, 0)
+            query_server.turn(player.shard, 0)
             if incoming is None:
                 continue
             try:
@@ -158,12 +158,12 @@ def show(settings: ReplaySettings) -> None:
             except ValueError:
                 continue
             if isinstance(message, QueryRequest | CancelTasks) and message.pass_key.hex() == settings.pass_key:
-                answers.take(incoming.sender, message, player.shard)
+                query_server.take(incoming.sender, message, player.shard)
             elif isinstance(message, Order) and message.name == settings.pass_key:
-                if settled is None or settled.ticket != message.ticket:  # else it was sent again before the answer came
-                    settled = player.order(message, time.monotonic)
-                transport.send(incoming.sender, encode(settled))
-        answers.close()
+                if result is None or result.ticket != message.ticket:  # else it was sent again before the answer came
+                    result = player.order(message, time.monotonic)
+                transport.send(incoming.sender, encode(result))
+        query_server.close()
         publisher.close()
 
 

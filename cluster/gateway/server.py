@@ -61,7 +61,7 @@ class Gateway:
         self._door, self._lines, self._clock = door, lines, clock
         self.sessions = ViewerSessions(door.send, lambda role: compose_welcome(world, role, coordinator_address))
         self.relay = TileRelay(keys, door.send, clock, processor_s)
-        self.coordinator = CoordinatorLink(lines, coordinator_address, lambda found: self.relay.connect_to(LIVE, found))
+        self.coordinator = CoordinatorLink(lines, coordinator_address, self._take_map)
         self.status_broadcaster = StatusBroadcaster(self.sessions, self.coordinator)
         self.node_queries = NodeQueries(torus_of(world), lines.send, self.map_of)
         self.queries = QueryRouter(world, self.node_queries, self.map_of)
@@ -80,6 +80,9 @@ class Gateway:
         if shown == LIVE:
             return self.coordinator.node_map
         return self.replays.map_of(shown) if self.replays is not None else None
+
+    def _take_map(self, node_map: NodeMap) -> None:
+        self.relay.connect_to(LIVE, node_map)
 
     def turn(self, wait_s: float) -> None:
         """Waits up to `wait_s` for a viewer's message, then handles all that has arrived and sends what is due."""

@@ -51,9 +51,9 @@ class TaskRequests:
         self._is_resting = resting
         self.scheduler.turn(now_s)
 
-    def take(self, sight: QueryAnswer, raw: list[bytes], sender: bytes) -> bool:
+    def take(self, message: QueryAnswer, raw: list[bytes], sender: bytes) -> bool:
         """Takes the answer of a node; returns whether it concerned a task of the scheduler."""
-        return self.scheduler.take(sight, raw, sender)
+        return self.scheduler.take(message, raw, sender)
 
     def begin_all(self, session: ViewerSession, tasks: Sequence[Task], now_s: float) -> int:
         """Starts tasks, each ticket once; an error becomes its answer. Returns how many tickets are malformed."""

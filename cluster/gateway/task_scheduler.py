@@ -98,18 +98,18 @@ class TaskScheduler:
             if load is not None and scheduled.ticket in load.tasks:
                 del load.tasks[scheduled.ticket]
                 if self._map is not None:
-                    halt = CancelTasks(self._map.epoch, self._map.pass_key, [scheduled.ticket])
-                    self._send_to(scheduled.address, encode(halt))
+                    cancel = CancelTasks(self._map.epoch, self._map.pass_key, [scheduled.ticket])
+                    self._send_to(scheduled.address, encode(cancel))
         if owner in self._queues:
             self._queues[owner] = deque(one for one in self._queues[owner] if one.ticket in self._open)
 
-    def take(self, sight: QueryAnswer, raw: list[Any], sender: bytes) -> bool:
+    def take(self, message: QueryAnswer, raw: list[Any], sender: bytes) -> bool:
         """Takes the answer of a node; returns whether it concerned a task of this scheduler."""
-        scheduled = self._open.get(sight.ticket)
+        scheduled = self._open.get(message.ticket)
         if scheduled is None or scheduled.address.encode() != sender:
-            return sight.ticket.startswith(TICKET_PREFIX)
+            return message.ticket.startswith(TICKET_PREFIX)
         try:
-            answer = msgspec.json.decode(sight.answer, type=dict[str, Any])
+            answer = msgspec.json.decode(message.answer, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return True
         load = self._loads[scheduled.address]
@@ -200,7 +200,7 @@ class TaskScheduler:
             if self._map is None:
                 return False
             epoch, pass_key = self._map.epoch, self._map.pass_key
-            look = QueryRequest(epoch, pass_key, scheduled.ticket, b"", -1, task.name, task.arguments, task.within_s)
-            return self._send_to(scheduled.address, encode(look))
+            request = QueryRequest(epoch, pass_key, scheduled.ticket, b"", -1, task.name, task.arguments, task.within_s)
+            return self._send_to(scheduled.address, encode(request))
 
         self._resender.begin(scheduled.ticket, send, now_s, RESEND_AFTER_S, MAX_RESEND_AFTER_S)

@@ -10,7 +10,7 @@ import zmq
 from umwelt.cluster.token_bucket import TokenBucket
 from umwelt.cluster.view.tiles import MAX_BYTES, read_head
 from umwelt.cluster.wire.keys import NODE, WORLD, Keys, key_from_hex
-from umwelt.cluster.wire.transport import WITH_KEY, check_address
+from umwelt.cluster.wire.transport import ADDRESS_WITH_KEY, check_address
 from umwelt.cluster.wire.viewer_protocol import MAX_PIECES, Tile, encode
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import Rectangle
@@ -35,7 +35,7 @@ class CachedTile:
         """Stores a piece and removes the pieces that it overlaps: a new partition has other rectangles."""
         if rectangle not in self.pieces:
             new = Rectangle(*rectangle)
-            for old in [old for old in self.pieces if new.shared(Rectangle(*old))]:
+            for old in [old for old in self.pieces if new.intersect(Rectangle(*old))]:
                 del self.pieces[old]
         self.pieces[rectangle] = frame
         self.frames = None
@@ -98,7 +98,7 @@ class TileSource:
             self._connect(address)
 
     def _connect(self, address: str) -> None:
-        parts = WITH_KEY.fullmatch(address)
+        parts = ADDRESS_WITH_KEY.fullmatch(address)
         endpoint, key = (parts[1], key_from_hex(parts[2])) if parts else (address, b"")
         if self._keys is not None:
             key = key or self._keys.world_public

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from umwelt.agents.world_file import one_line
 from umwelt.cluster.gateway.tile_source import TileSubscriber
 from umwelt.cluster.token_bucket import TokenBucket
 from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import KEEPER, WORLD
+from umwelt.cluster.wire.messages import version_mismatch
 from umwelt.cluster.wire.transport import Incoming
 from umwelt.cluster.wire.viewer_protocol import Answer, Hello, Message, UnknownViewer, Welcome
 from umwelt.sandbox.errors import BusyError, RunError, UmweltError
@@ -151,10 +151,9 @@ class ViewerSessions:
 
     def _admit(self, incoming: Incoming, hello: Hello, now_s: float) -> None:
         session = self.by_identity.get(incoming.sender)
-        if hello.protocol != viewer_protocol.PROTOCOL_VERSION:
-            theirs, ours = one_line(hello.protocol[:40]), viewer_protocol.PROTOCOL_VERSION
-            line = f"this viewer speaks protocol {theirs}, this run's gateway {ours}: install the same Umwelt for both"
-            self._refuse(incoming.sender, RunError(line))
+        if hello.protocol_version != viewer_protocol.PROTOCOL_VERSION:
+            theirs, ours = hello.protocol_version, viewer_protocol.PROTOCOL_VERSION
+            self._refuse(incoming.sender, RunError(version_mismatch("this viewer", theirs, "the gateway", ours)))
             return
         if session is not None:
             session.seen_s, session.role = now_s, incoming.role

@@ -7,12 +7,13 @@ from typing import Any
 
 import msgspec
 
+from umwelt.cluster.settings import STATUS_SUBSCRIPTION_S
 from umwelt.cluster.wire.keys import WORLD, Keys
 from umwelt.cluster.wire.protocol import Order, StatusReport, StatusSubscription, TicketResult, decode, encode
 from umwelt.cluster.wire.transport import ZmqTransport
 
-SUBSCRIBE_EVERY_S, SUBSCRIBE_AGAIN_S = 2.0, 0.1
-"""How often the subscription to reports is renewed, and sent until the first report."""
+SUBSCRIBE_AGAIN_S = 0.1
+"""How often the subscription to reports is sent until the first report has come."""
 RESEND_S = 0.2
 
 
@@ -36,7 +37,7 @@ class CoordinatorClient:
     def poll(self, wait_s: float) -> bool:
         """Send what is due, and receive for up to `wait_s`. Returns whether a report arrived."""
         now_s = time.monotonic()
-        if now_s - self._subscribed_s > (SUBSCRIBE_EVERY_S if self.report is not None else SUBSCRIBE_AGAIN_S):
+        if now_s - self._subscribed_s > (STATUS_SUBSCRIPTION_S if self.report is not None else SUBSCRIBE_AGAIN_S):
             self._subscribed_s = now_s
             self._transport.send(self.address, encode(StatusSubscription("engine")))
         if self._orders and now_s - self._sent_s > RESEND_S:

@@ -20,15 +20,20 @@ import msgspec
 
 from umwelt.agents.open_world import generate_world, open_region, torus_of
 from umwelt.agents.world_file import WorldFile, parse_world
-from umwelt.cluster.coordinator.process import COORDINATOR_FILE, ORPHAN_S, CoordinatorSettings
 from umwelt.cluster.launch.coordinator_client import CoordinatorClient
-from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.partition import max_parts
 from umwelt.cluster.process import KEEP_MEMORY, announce, is_alive, read_announcement
 from umwelt.cluster.run.journal import Journal, Metrics
 from umwelt.cluster.run.remote_store import create_store
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.run.verify import update_chain
+from umwelt.cluster.settings import (
+    CLUSTER_FILE,
+    COORDINATOR_FILE,
+    COORDINATOR_ORPHAN_S,
+    CoordinatorSettings,
+    NodeSettings,
+)
 from umwelt.cluster.shard import check_species, measure_populations
 from umwelt.cluster.wire.keys import WORLD, Keys
 from umwelt.cluster.wire.transport import check_bind_address
@@ -37,7 +42,7 @@ from umwelt.sandbox import audit
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.kernel import crew
 
-CLUSTER, LOGS = "cluster.json", "logs"
+LOGS = "logs"
 COORDINATOR_NAME, GATEWAY_NAME, NODE_PREFIX = "coordinator", "gateway", "node-"
 START_S, CLOSE_S = 60.0, 5.0
 GATHER_S = 30.0
@@ -137,11 +142,11 @@ def nodes_for(world: WorldFile, plan: Plan) -> int:
 
 def check_not_running(store: Store) -> None:
     """Raises `RunError` if a run is in progress. Waits for a coordinator without an engine, which saves and exits."""
-    announcement = read_announcement(store.folder / CLUSTER) or {}
+    announcement = read_announcement(store.folder / CLUSTER_FILE) or {}
     pid = announcement.get("pid")
     if is_alive(pid) and pid != os.getpid():
         raise RunError(f"{store.folder}: is running already (process {pid}): umwelt stop {store.folder}")
-    end_s = time.monotonic() + ORPHAN_S + 5.0
+    end_s = time.monotonic() + COORDINATOR_ORPHAN_S + 5.0
     while is_alive((read_announcement(store.folder / COORDINATOR_FILE) or {}).get("pid")) and time.monotonic() < end_s:
         time.sleep(0.05)
 
@@ -174,7 +179,9 @@ class Engine:
         """Start coordinator, gateway and nodes."""
         for name in (COORDINATOR_FILE, GATEWAY_FILE):
             (self.store.folder / name).unlink(missing_ok=True)
-        announce(self.store.folder / CLUSTER, {"pid": os.getpid(), "nodes": self.nodes_count, "bind": self.plan.bind})
+        announce(
+            self.store.folder / CLUSTER_FILE, {"pid": os.getpid(), "nodes": self.nodes_count, "bind": self.plan.bind}
+        )
         self._start_coordinator(self._bind("directory"))
         for _ in range(self.nodes_count):
             self.add_node()
@@ -352,6 +359,6 @@ class Engine:
         self.children.clear()
         if self.coordinator is not None:
             self.coordinator.close()
-        for name in (CLUSTER, GATEWAY_FILE, COORDINATOR_FILE):
+        for name in (CLUSTER_FILE, GATEWAY_FILE, COORDINATOR_FILE):
             (self.store.folder / name).unlink(missing_ok=True)
         self._private.cleanup()

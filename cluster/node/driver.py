@@ -1,39 +1,45 @@
-"""Carries out what a node's machine wants: messages, loading, ticks, records, parts of snapshots.
+"""Carries out what a node's machine decides: messages, loading, ticks, records and parts of snapshots.
 
-The same host lives in a node's process (`node.py`) and in simulations: transport, clock and shelf are handed in.
+The same driver runs in a node's process (`process.py`) and in simulations: transport, clock and storage are passed in.
 """
 
 import queue
 from collections import deque
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar, assert_never
 
 import numpy as np
 
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.events import (
-    CutHalo,
-    DropShard,
-    EndNode,
     HaloCut,
     HaloMalformed,
     HaloPasted,
-    LoadShard,
     MessageReceived,
-    PasteHalo,
-    PrepareWorld,
-    RecordTick,
+    NodeEvent,
     ReportReady,
-    RunTick,
-    SendMessage,
     ShardLoaded,
     TickFinished,
     Timer,
     WorldPrepared,
+)
+from umwelt.cluster.instructions import (
+    CutHalo,
+    DropShard,
+    EndNode,
+    LoadShard,
+    NodeAction,
+    NodeInstruction,
+    PasteHalo,
+    PrepareWorld,
+    RecordTick,
+    RunTick,
+    SendMessage,
     WriteSnapshotPart,
 )
 from umwelt.cluster.node.machine import NodeMachine
 from umwelt.cluster.shard import MalformedHalo, Shard, pack_births
+from umwelt.cluster.wire.messages import Message
 from umwelt.cluster.wire.protocol import (
     Assignment,
     Failure,
@@ -51,14 +57,30 @@ from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Piece
 from umwelt.sandbox.step import Law
 
-MESSAGES_A_TURN = 256
-MAX_BACKLOG_BYTES = 256 << 20
-LOOK_S = 0.01
-"""How often a node looks at its door between laws."""
+MAX_MESSAGES_A_TURN = 256
+MAX_DEFERRED_BYTES = 256 << 20
+LISTEN_S = 0.01
+"""How often messages are received between two laws, or while the node waits for one kind of message."""
+MAX_LINE_CHARACTERS = 2000
+
+M = TypeVar("M", bound=Message)
+
+
+class Received(NamedTuple):
+    """A message with its raw frames, and how it came."""
+
+    incoming: Incoming
+    message: Message
+    raw: list[Any]
+
+    @property
+    def event(self) -> MessageReceived:
+        """The event for the machine."""
+        return MessageReceived(self.message, self.raw, self.incoming.sender, self.incoming.on_own_connection)
 
 
 class ShardContents(NamedTuple):
-    """A rectangle's contents, as a snapshot has them."""
+    """What a snapshot holds of a rectangle."""
 
     pieces: list[Piece]
     constants: dict[str, np.ndarray]
@@ -66,67 +88,77 @@ class ShardContents(NamedTuple):
 
 
 class NodeStorage(Protocol):
-    """Where snapshots lie, as a node sees it."""
+    """Snapshots, as a node reads and writes them."""
 
-    def load(self, world: WorldFile, assign: Assignment, alive: Callable[[], None]) -> ShardContents:
-        """What the node's rectangle is loaded from; calls `alive` now and then."""
+    def load(self, world: WorldFile, assignment: Assignment, heartbeat: Callable[[], None]) -> ShardContents:
+        """Returns the contents of the node's rectangle; calls `heartbeat` several times a second."""
 
-    def keep(self, epoch: int, tick: int, kept: bool, portion: Shard, done: Callable[[SnapshotPart], None]) -> None:
-        """Write the portion's part of a snapshot as it is now; `done` may be called later, from another thread.
+    def write_part(self, epoch: int, tick: int, kept: bool, shard: Shard, done: Callable[[SnapshotPart], None]) -> None:
+        """Writes the shard's part of a snapshot as it is now. `done` may be called later, from another thread.
 
-        The portion has just been recorded.
+        The shard has just been recorded: its digest is that of this tick.
         """
 
 
 class NodeDriver:
-    """See the page's top. `ended` holds the last line, once the node has left."""
+    """Carries out the instructions of a `NodeMachine`. One thread owns it and calls `turn` again and again.
+
+    `prepare` reads and compiles the world. `handle_other` gets every message before the machine and returns whether it
+    was one for other parts of the process (queries, files). `ended` is set once the node has left.
+    """
 
     def __init__(
         self,
         machine: NodeMachine,
         transport: Transport,
-        shelf: NodeStorage,
+        storage: NodeStorage,
         clock: Callable[[], float],
         prepare: Callable[[Welcome], tuple[WorldFile, WorldPrepared]],
         resident_bytes: Callable[[], int] = lambda: 0,
-        extra: Callable[[Incoming, Any, list[Any]], bool] = lambda incoming, message, raw: False,
+        handle_other: Callable[[Incoming, Message, list[Any]], bool] = lambda incoming, message, raw: False,
     ):
-        self.machine, self.transport, self.shelf, self.clock = machine, transport, shelf, clock
-        self._prepared_from, self._resident_bytes, self._extra = prepare, resident_bytes, extra
+        self.machine, self.transport, self.storage, self.clock = machine, transport, storage, clock
+        self._prepare, self._resident_bytes, self._handle_other = prepare, resident_bytes, handle_other
         self.world: WorldFile | None = None
-        self.portion: Shard | None = None
+        self.shard: Shard | None = None
         self.ended: EndNode | None = None
         self.malformed = 0
-        """Messages that were none."""
-        self._queue: deque[Any] = deque()
-        self._backlog: deque[tuple[Incoming, Any, list[Any]]] = deque()
-        self._later: queue.SimpleQueue[tuple[int, SnapshotPart | Failure]] = queue.SimpleQueue()
-        self._looked_s = 0.0
+        """Messages that did not decode."""
+        self._actions: deque[NodeAction] = deque()
+        self._deferred: deque[Received] = deque()
+        """Messages that came at a moment when they could not be handled."""
+        self._reports: queue.SimpleQueue[ReportReady] = queue.SimpleQueue()
+        """Reports from other threads."""
+        self._listened_s = 0.0
 
     @property
     def busy(self) -> bool:
         """Whether there is something to do at once."""
-        return bool(self._queue)
+        return bool(self._actions)
+
+    # --- turns
 
     def turn(self, wait_s: float = 0.0) -> None:
-        """Take in what came, then do what is to be done, up to the end of a tick."""
-        self._do(self.machine.handle(Timer(self.clock())))
-        while not self._later.empty():
-            epoch, content = self._later.get()
-            self._do(self.machine.handle(ReportReady(epoch, content)))
-        self.listen(0.0 if self._queue else wait_s)
-        while self._queue:
-            instruction = self._queue.popleft()
-            self._carry_out(instruction)
-            self._alive()
-            if isinstance(instruction, RunTick):
+        """Handles the messages that have come, then carries out what follows, up to the end of one tick.
+
+        With nothing to do it waits up to `wait_s` seconds for a message.
+        """
+        self._handle(Timer(self.clock()))
+        while not self._reports.empty():
+            self._handle(self._reports.get())
+        self.listen(0.0 if self._actions else wait_s)
+        while self._actions:
+            action = self._actions.popleft()
+            self._carry_out(action)
+            self._heartbeat()
+            if isinstance(action, RunTick):
                 break
 
     def listen(self, wait_s: float) -> None:
-        """Take in what came."""
-        while self._backlog:
-            self._take(*self._backlog.popleft())
-        for _ in range(MESSAGES_A_TURN):
+        """Handles the messages that have come; waits up to `wait_s` seconds for the first."""
+        while self._deferred:
+            self._take(self._deferred.popleft())
+        for _ in range(MAX_MESSAGES_A_TURN):
             incoming = self.transport.receive(wait_s)
             if incoming is None:
                 return
@@ -134,150 +166,166 @@ class NodeDriver:
             self.take(incoming)
 
     def take(self, incoming: Incoming) -> None:
-        """Take in one message."""
-        found = self._decoded(incoming)
-        if found is not None:
-            self._take(incoming, *found)
+        """Handles one message."""
+        received = self._decode(incoming)
+        if received is not None:
+            self._take(received)
 
-    def _decoded(self, incoming: Incoming) -> tuple[Any, list[Any]] | None:
+    def leave(self) -> None:
+        """Asks to leave the world."""
+        self._schedule(self.machine.leave())
+
+    def wait_for(self, kind: type[M], take: Callable[[M, list[Any]], None], max_count: int, within_s: float) -> None:
+        """Passes up to `max_count` messages of a kind to `take`, as far as they come within a time; defers others."""
+        end_s = self.clock() + within_s
+        while max_count > 0 and (left_s := end_s - self.clock()) > 0:
+            incoming = self.transport.receive(min(left_s, LISTEN_S))
+            received = self._decode(incoming) if incoming is not None else None
+            if received is None:
+                self._heartbeat()
+            elif isinstance(received.message, kind) and self.machine.accepts(received.event):
+                take(received.message, received.raw)
+                max_count -= 1
+            else:
+                self._defer(received)
+
+    def _decode(self, incoming: Incoming) -> Received | None:
         try:
-            return decode(incoming.frames)
+            return Received(incoming, *decode(incoming.frames))
         except ValueError:
             self.malformed += 1
             return None
 
-    def _take(self, incoming: Incoming, message: Any, raw: list[Any]) -> None:
-        self._do(self.machine.handle(Timer(self.clock())))
-        if not self._extra(incoming, message, raw):
-            self._do(self.machine.handle(MessageReceived(message, raw, incoming.sender, incoming.on_line)))
+    def _take(self, received: Received) -> None:
+        self._handle(Timer(self.clock()))
+        if not self._handle_other(*received):
+            self._handle(received.event)
 
-    def leave(self) -> None:
-        """Ask to be let go."""
-        self._do(self.machine.leave())
+    def _defer(self, received: Received) -> None:
+        """Keeps a message for later, if it is acceptable and there is room; what is lost here is sent again."""
+        size = sum(len(frame) for kept in [*self._deferred, received] for frame in kept.raw)
+        room = len(self._deferred) < MAX_MESSAGES_A_TURN and size <= MAX_DEFERRED_BYTES
+        if room and self.machine.accepts(received.event):
+            self._deferred.append(received)
 
-    def wait_for(self, kind: type, take: Callable[[Any, list[Any]], None], most: int, within_s: float) -> None:
-        """Hand over up to `most` messages of a kind that come within a time; others wait."""
-        end_s = self.clock() + within_s
-        while most > 0 and (left_s := end_s - self.clock()) > 0:
-            incoming = self.transport.receive(min(left_s, LOOK_S))
-            found = self._decoded(incoming) if incoming is not None else None
-            if incoming is None or found is None:
-                self._alive()
-            elif isinstance(found[0], kind) and self._heeds(incoming, *found):
-                take(*found)
-                most -= 1
-            else:
-                self._put_off(incoming, *found)
+    def _handle(self, event: NodeEvent) -> None:
+        self._schedule(self.machine.handle(event))
 
-    def _heeds(self, incoming: Incoming, message: Any, raw: list[Any]) -> bool:
-        return self.machine.heeds(MessageReceived(message, raw, incoming.sender, incoming.on_line))
-
-    def _put_off(self, incoming: Incoming, message: Any, raw: list[Any]) -> None:
-        """Keep a message for later, if it is to be heeded at all; what is lost here is said again."""
-        held = sum(len(frame) for _, _, frames in [*self._backlog, (incoming, message, raw)] for frame in frames)
-        if len(self._backlog) < MESSAGES_A_TURN and held <= MAX_BACKLOG_BYTES and self._heeds(incoming, message, raw):
-            self._backlog.append((incoming, message, raw))
+    def _heartbeat(self) -> None:
+        """Lets the machine send a heartbeat, if one is due."""
+        self._handle(Timer(self.clock()))
 
     # --- instructions
 
-    def _do(self, instructions: list[Any]) -> None:
+    def _schedule(self, instructions: Sequence[NodeInstruction]) -> None:
+        """Sends messages at once and queues all other instructions."""
         for instruction in instructions:
             if isinstance(instruction, SendMessage):
                 if not self.transport.send(instruction.to, encode(instruction.message, instruction.raw)):
-                    self.machine.unsent(instruction)
-            elif isinstance(instruction, LoadShard | DropShard | EndNode):
-                self._queue.clear()  # what was to be done with the old map
-                self._queue.append(instruction)
-            else:
-                self._queue.append(instruction)
+                    self.machine.mark_unsent(instruction)
+                continue
+            if isinstance(instruction, LoadShard | DropShard | EndNode):
+                self._actions.clear()  # what is queued belongs to the old map
+            self._actions.append(instruction)
 
-    def _carry_out(self, instruction: Any) -> None:
+    def _carry_out(self, action: NodeAction) -> None:
         try:
-            event = getattr(self, f"_{type(instruction).__name__.lower()}")(instruction)
+            event = self._execute(action)
         except (UmweltError, MemoryError, OSError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            self._fail(error, instruction)
+            self._fail(error, action)
             return
         if event is not None:
-            self._do(self.machine.handle(Timer(self.clock())))
-            self._do(self.machine.handle(event))
+            self._handle(Timer(self.clock()))
+            self._handle(event)
 
-    def _fail(self, error: Exception, instruction: Any) -> None:
-        """A law that raises would raise everywhere; what could not be loaded here may load elsewhere."""
-        line = " ".join(str(error).split())[:2000] or type(error).__name__
+    def _execute(self, action: NodeAction) -> NodeEvent | None:
+        """Carries out an action; returns the event that answers it, if there is one now."""
+        match action:
+            case PrepareWorld():
+                self.world, prepared = self._prepare(action.welcome)
+                return prepared
+            case LoadShard():
+                return self._load(action.assignment)
+            case CutHalo():
+                return HaloCut(action.tick, self._shard().cut(action.takers, action.compressed))
+            case PasteHalo():
+                return self._paste(action)
+            case RunTick():
+                return self._run_tick(action)
+            case RecordTick():
+                return self._record(action)
+            case WriteSnapshotPart():
+                self._write_part(action)
+            case DropShard():
+                self.shard = None
+            case EndNode():
+                self.ended = action
+            case _:
+                assert_never(action)
+        return None
+
+    def _fail(self, error: Exception, action: NodeAction) -> None:
+        """Reports an action that raised. A law that raises here would raise on every node: that is fatal."""
+        line = " ".join(str(error).split())[:MAX_LINE_CHARACTERS] or type(error).__name__
         if not isinstance(error, UmweltError):
             line = f"{type(error).__name__}: {line}"
-        if isinstance(instruction, PrepareWorld):
+        if isinstance(action, PrepareWorld):
             self.ended = EndNode(line, refused=True)
-        elif self.machine.holding is not None:
-            failed = Failure(line, isinstance(instruction, RunTick) and not isinstance(error, MemoryError | OSError))
-            self._do(self.machine.handle(ReportReady(self.machine.holding.assign.epoch, failed)))
+        elif self.machine.assigned is not None:
+            fatal = isinstance(action, RunTick) and not isinstance(error, MemoryError | OSError)
+            self._handle(ReportReady(self.machine.assigned.assignment.epoch, Failure(line, fatal)))
 
-    def _prepareworld(self, prepare: PrepareWorld) -> WorldPrepared:
-        self.world, prepared = self._prepared_from(prepare.welcome)
-        return prepared
+    def _load(self, assignment: Assignment) -> ShardLoaded:
+        assert self.world is not None, "a shard is assigned after the world is prepared"
+        self.shard = None  # releases its memory before the new one is loaded
+        contents = self.storage.load(self.world, assignment, self._heartbeat)
+        welcome = self.machine.membership.welcome
+        checked = welcome is not None and welcome.checked
+        self.shard = Shard(self.world, assignment, *contents, checked)
+        return ShardLoaded(assignment.epoch, self.shard.living_count)
 
-    def _held(self) -> Shard:
-        assert self.portion is not None
-        return self.portion
-
-    def _loadshard(self, load: LoadShard) -> ShardLoaded:
-        assert self.world is not None
-        self.portion = None
-        opening = self.shelf.load(self.world, load.assign, self._alive)
-        checked = self.machine.welcome is not None and self.machine.welcome.checked
-        self.portion = Shard(self.world, load.assign, opening.pieces, opening.constants, opening.controls, checked)
-        return ShardLoaded(load.assign.epoch, self.portion.living_count)
-
-    def _cuthalo(self, cut: CutHalo) -> HaloCut:
-        return HaloCut(cut.tick, self._held().cut(cut.takers, cut.compressed))
-
-    def _pastehalo(self, paste: PasteHalo) -> HaloPasted | HaloMalformed:
+    def _paste(self, paste: PasteHalo) -> HaloPasted | HaloMalformed:
         try:
-            self._held().paste(paste.strips)
-        except MalformedHalo as bad:
-            return HaloMalformed(paste.tick, bad.source)
+            self._shard().paste(paste.contents)
+        except MalformedHalo as error:
+            return HaloMalformed(paste.tick, error.source)
         return HaloPasted()
 
-    def _runtick(self, step: RunTick) -> TickFinished:
-        portion, began_s = self._held(), self.clock()
-        portion.step(step.commands, self._between)
-        return TickFinished(portion.tick, portion.held_count, self.clock() - began_s, self._resident_bytes())
+    def _run_tick(self, run: RunTick) -> TickFinished:
+        shard, start_s = self._shard(), self.clock()
+        shard.step(run.commands, self._between_laws)
+        return TickFinished(shard.tick, shard.held_count, self.clock() - start_s, self._resident_bytes())
 
-    def _recordtick(self, record: RecordTick) -> ReportReady:
-        recorded, newborn = self._held().record()
-        assert recorded.tick == record.tick
-        return ReportReady(self.machine.epoch, recorded, [pack_births(newborn) if newborn else b""])
+    def _record(self, record: RecordTick) -> ReportReady:
+        content, births = self._shard().record()
+        assert content.tick == record.tick
+        return ReportReady(self.machine.epoch, content, [pack_births(births) if births else b""])
 
-    def _writesnapshotpart(self, keep: WriteSnapshotPart) -> None:
+    def _write_part(self, write: WriteSnapshotPart) -> None:
         epoch = self.machine.epoch
-        self.shelf.keep(epoch, keep.tick, keep.kept, self._held(), lambda kept: self._later.put((epoch, kept)))
+        self.storage.write_part(
+            epoch, write.tick, write.kept, self._shard(), lambda part: self._reports.put(ReportReady(epoch, part))
+        )
 
-    def _dropshard(self, drop: DropShard) -> None:
-        self.portion = None
+    def _shard(self) -> Shard:
+        assert self.shard is not None, "the action belongs to a shard, and there is none"
+        return self.shard
 
-    def _endnode(self, end: EndNode) -> None:
-        self.ended = end
-
-    # --- between laws
-
-    def _between(self, law: Law) -> None:
-        """Beat, and answer neighbours who measure the way; all else waits until the tick is done."""
+    def _between_laws(self, law: Law) -> None:
+        """Sends heartbeats and answers neighbours; all other messages wait until the tick is done."""
         now_s = self.clock()
-        if now_s - self._looked_s < LOOK_S:
+        if now_s - self._listened_s < LISTEN_S:
             return
-        self._looked_s = now_s
-        self._alive()
-        for _ in range(MESSAGES_A_TURN):
-            incoming = self.transport.receive(0.0) if len(self._backlog) < MESSAGES_A_TURN else None
+        self._listened_s = now_s
+        self._heartbeat()
+        for _ in range(MAX_MESSAGES_A_TURN):
+            incoming = self.transport.receive(0.0) if len(self._deferred) < MAX_MESSAGES_A_TURN else None
             if incoming is None:
                 return
-            found = self._decoded(incoming)
-            if found is None:
+            received = self._decode(incoming)
+            if received is None:
                 continue
-            if isinstance(found[0], Ping | Pong | HaloRequest):
-                self._do(self.machine.handle(MessageReceived(*found, incoming.sender, incoming.on_line)))
+            if isinstance(received.message, Ping | Pong | HaloRequest):
+                self._handle(received.event)
             else:
-                self._put_off(incoming, *found)
-
-    def _alive(self) -> None:
-        self._do(self.machine.handle(Timer(self.clock())))
+                self._defer(received)

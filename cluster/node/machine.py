@@ -1,516 +1,386 @@
-"""A node without I/O: events in, instructions out. With `earth.py`, the page to read first.
+"""The life of a node, without I/O: events in, instructions out. With `earth.py`, the page to read first.
 
-A node's life: it asks to join, is assigned a rectangle and a snapshot, loads it, and then, over and over,
+A world is a torus of cells, cut into one rectangle for each node. A node computes its rectangle, the *shard*, and the
+*halo* around it: cells of the neighbours as far as anything can travel in the ticks between two exchanges. Hence a
+node needs nothing but its shard, a halo and a *grant* of time to compute the next ticks alone, and it comes to the
+same result, bit for bit, as one process that computes the whole world.
 
-    cut the edges that the neighbours' windows show, and send them
-    wait for theirs of the same tick; paste them
-    step until the halo is used up, or until no more time is granted
+    join        The node sends `Hello`, reads and compiles the world of the `Welcome`, and sends `Join`.
+    load        The coordinator sends an `Assignment`: the *map* (which node has which rectangle) and a snapshot. The
+                node loads its rectangle and reports `Ready`.
+    exchange    Where the halo is used up, it sends a `HaloMessage` to each neighbour and waits for theirs of the
+                same tick; then it rebuilds its halo.
+    tick        As far as a `Grant` allows, it applies the tick's commands and runs the laws. Every few ticks it
+                reports digest and metrics; where the grant asks for it, it writes its part of a snapshot.
+    leave       It sends `LeaveRequest` and goes on until `Stop`; or it is told to stop; or it is `Fenced`.
 
-Whatever is lost on the way is sent again: halo messages on request (`HaloRequest`), reports until they are
-acknowledged (`NumberedReport`). A new map (`Assignment`) begins everything again from a snapshot; messages of older
-maps are dropped. A node that was declared dead receives `Fenced`, drops its shard and may join as another.
+From load to tick is repeated with every new map: whenever a node joins, leaves or dies, all nodes load from a snapshot
+that is safe. Every map has an *epoch*; messages of an older epoch are dropped, so that a node that was cut off cannot
+disturb its successor.
+
+Messages can get lost, repeated, delayed and forged. What neighbours need is sent again on request, what the
+coordinator needs until it is acknowledged. The coordinator is obeyed only on the connection that the node itself
+opened, a neighbour only with the *pass key* of the map. Everything else is counted in `dropped`.
+
+This module decides the order of things. Its parts each do one job: `membership.py` joins and leaves, `halo_exchange.py`
+exchanges halos, `reporting.py` reports. `driver.py` carries the instructions out, `process.py` runs both.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import assert_never
 
-from umwelt.cluster import events
-from umwelt.cluster.partition import neighbours
-from umwelt.cluster.wire import protocol as say
-from umwelt.sandbox.region import Rectangle, Torus
+from umwelt.cluster.events import (
+    HaloCut,
+    HaloMalformed,
+    HaloPasted,
+    MessageReceived,
+    NodeEvent,
+    ReportReady,
+    ShardLoaded,
+    TickFinished,
+    Timer,
+    WorldPrepared,
+)
+from umwelt.cluster.instructions import (
+    DropShard,
+    EndNode,
+    LoadShard,
+    NodeInstruction,
+    RecordTick,
+    RunTick,
+    SendMessage,
+    WriteSnapshotPart,
+)
+from umwelt.cluster.node.halo_exchange import PING_S, EarlyHaloMessages, HaloExchange
+from umwelt.cluster.node.membership import NodeMembership, NodeProfile
+from umwelt.cluster.node.reporting import Reporting
+from umwelt.cluster.wire.protocol import (
+    Assignment,
+    Fenced,
+    FromCoordinator,
+    FromNeighbour,
+    Grant,
+    HaloMessage,
+    HaloRequest,
+    Ping,
+    Pong,
+    Ready,
+    Refused,
+    ScheduledCommand,
+    Stop,
+    Welcome,
+)
+from umwelt.sandbox.region import Torus
 
-BEAT_S = 0.1
-BEAT_AFTER_STEP_S = 0.02
-ASK_AGAIN_S = 0.5
-NOTE_AGAIN_S = 0.4
-WANT_AFTER_S = 0.25
-PING_S, FIRST_PINGS_S = 1.0, 0.2
-EXCHANGES_KEPT = 2
-"""A neighbour that misses our strip of a tick is at most one exchange behind."""
-EARLY_KEPT = 16
-MAX_EARLY_BYTES = 64 << 20
-"""Who sent an early strip cannot be known yet, so that not much is kept of them: they can be asked for."""
-PINGS_KEPT, PINGS_NEEDED = 8, 4
-SLOW_ROUND_TRIP_S = 0.005
-"""Strips are compressed on slower lines; on faster ones that would take longer than it saves."""
-SLOWEST_BYTES_PER_S = 4 << 20
-"""A strip may be under way as long as this takes; before that, asking for it again would only add to a full line."""
-FROM_DIRECTORY = (say.Welcome, say.Refused, say.Assignment, say.Grant, say.Fenced, say.Stop, say.FileChunk)
-FROM_NEIGHBOURS = (say.HaloMessage, say.HaloRequest, say.Ping, say.Pong)
-
-
-@dataclass
-class WaitMeter:
-    """How long a node has waited for strips, lately."""
-
-    since_s: float | None = None
-    share: float = 0.0
-    from_s: float = 0.0
-    waited_s: float = 0.0
-
-    def begin(self, now_s: float) -> None:
-        """Nothing to do but wait."""
-        if self.since_s is None:
-            self.since_s = now_s
-
-    def end(self, now_s: float) -> None:
-        """All are here."""
-        if self.since_s is not None:
-            self.waited_s += now_s - self.since_s
-            self.since_s = None
-        if now_s - self.from_s > 2.0:
-            self.share = min(1.0, self.waited_s / (now_s - self.from_s))
-            self.from_s, self.waited_s = now_s, 0.0
+HEARTBEAT_S = 0.1
+HEARTBEAT_AFTER_TICK_S = 0.02
 
 
 @dataclass
-class ShardState:
-    """What a node knows of the present map."""
+class AssignedShard:
+    """The shard that the present map assigns to a node, and how far it has come. Made with each `Assignment`."""
 
-    assign: say.Assignment
-    torus: Torus
-    halo_cells: int
+    assignment: Assignment
+    exchange: HaloExchange
+    tick: int
+    granted: int
+    """Ticks up to this one may be computed."""
     loaded: bool = False
-    tick: int = 0
-    granted: int = 0
-    begun_s: float = math.inf
-    """When the first grant came: by then all neighbours have loaded."""
-    exact_at: int = -1
-    """The tick of the last paste."""
     busy: bool = False
-    commands: dict[int, dict[int, say.ScheduledCommand]] = field(default_factory=dict)
+    """Whether an instruction on the shard has not been answer yet."""
+    commands: dict[int, dict[int, ScheduledCommand]] = field(default_factory=dict)
+    """Commands by tick and journal number."""
     snapshots: dict[int, bool] = field(default_factory=dict)
-    """Those still to be taken, by tick: kept or passing."""
-    taken: dict[int, bool] = field(default_factory=dict)
-    recorded_at: int = -1
-    sent: dict[int, dict[int, list[Any]]] = field(default_factory=dict)
-    """Our strips of the last exchanges, by tick and neighbour, should somebody want them again."""
-    here: dict[int, dict[int, list[Any]]] = field(default_factory=dict)
-    """The neighbours' strips, by tick and source."""
-    under_way: dict[tuple[int, int], float] = field(default_factory=dict)
-    """Until when a strip that was sent may be on its way, by tick and neighbour."""
-    notes: dict[int, tuple[say.NumberedReport, Sequence[Any], float]] = field(default_factory=dict)
-    last_note: int = 0
-    wanted_s: float = 0.0
+    """Snapshots to be taken: tick -> whether it is a kept one."""
+    snapshots_taken: dict[int, bool] = field(default_factory=dict)
+    recorded_tick: int = -1
 
-    def __post_init__(self) -> None:
-        a = self.assign
-        self.tick = self.granted = a.tick
-        rectangles = [Rectangle(*member.rectangle) for member in a.members]
-        self.sources = tuple(n for n in neighbours(rectangles, a.which, self.halo_cells, self.torus) if n != a.which)
-        self.takers = tuple(
-            n
-            for n in range(len(rectangles))
-            if n != a.which and a.which in neighbours(rectangles, n, self.halo_cells, self.torus)
-        )
+    def add_grant(self, grant: Grant) -> None:
+        """Takes in a grant. Grants can arrive repeatedly and in any order; the past is not changed."""
+        for command in grant.commands:
+            if command.tick >= self.tick:
+                self.commands.setdefault(command.tick, {})[command.number] = command
+        for snapshot in grant.snapshots:
+            taken = self.snapshots_taken.get(snapshot.tick)
+            if snapshot.tick >= self.tick and (taken is None or (snapshot.kept and not taken)):
+                self.snapshots[snapshot.tick] = snapshot.kept
+        self.granted = max(self.granted, grant.through)
 
-    @property
-    def at_exchange(self) -> bool:
-        """Whether the halo is used up."""
-        return (self.tick - self.assign.tick) % self.assign.ticks_per_exchange == 0 and self.exact_at != self.tick
+    def run_tick(self) -> RunTick:
+        """Returns the instruction to run the present tick, its commands in the order of the journal."""
+        commands = self.commands.get(self.tick, {})
+        return RunTick(self.tick, tuple(commands[number] for number in sorted(commands)))
 
-    def forget_before(self, tick: int) -> None:
-        """Let go of what nobody can want any more."""
-        oldest = tick - EXCHANGES_KEPT * self.assign.ticks_per_exchange
-        for kept in (self.sent, self.here):
-            for old in [t for t in kept if t <= oldest]:
-                del kept[old]
-        self.under_way = {key: end_s for key, end_s in self.under_way.items() if key[0] > oldest}
-        for old in [t for t in self.commands if t < tick]:
+    def finish_tick(self, tick: int) -> None:
+        """The shard is at `tick`; commands of earlier ticks are dropped."""
+        self.busy, self.tick = False, tick
+        for old in [kept for kept in self.commands if kept < tick]:
             del self.commands[old]
 
 
 class NodeMachine:
-    """See the page's top. `new_key` makes the key of a new life."""
+    """Decides what a node does. Owned by a `NodeDriver`, which passes in events and carries out the instructions.
+
+    `coordinator` is the coordinator's address. `torus_and_reach` returns the size of the prepared world and its light
+    speed in cells a tick. `assigned` is None while the node has no place in a map.
+    """
 
     def __init__(
         self,
-        directory: Any,
-        address: str,
-        tiles_address: str,
-        host: str,
-        pid: int,
-        cores: int,
-        protocol: str,
+        coordinator: str,
+        profile: NodeProfile,
         new_key: Callable[[], str],
         torus_and_reach: Callable[[], tuple[Torus, int]],
         name: str = "",
     ):
-        self.directory, self.address, self.tiles_address = directory, address, tiles_address
-        self.host, self.pid, self.cores, self.protocol, self.name = host, pid, cores, protocol, name
-        self._new_key, self._torus_and_reach = new_key, torus_and_reach
-        self.key = new_key()
-        self.welcome: say.Welcome | None = None
-        self.prepared: events.WorldPrepared | None = None
-        self.holding: ShardState | None = None
-        self.early: list[events.MessageReceived] = []
-        """Strips of a map that has not reached us yet."""
-        self.waiting = WaitMeter()
-        self.now_s = 0.0
+        self.membership = NodeMembership(coordinator, profile, new_key, name)
+        self.assigned: AssignedShard | None = None
         self.epoch = -1
-        self.reached = 0
-        self.entities = 0
-        self.tick_s = 0.0
-        self.resident_bytes = 0
-        self.round_trip_s = 0.0
-        self.leaving = False
+        """Of the newest map that was received."""
+        self.early = EarlyHaloMessages()
         self.dropped = 0
-        """Messages that were none of ours."""
-        self._beat_s = self._asked_s = self._pinged_s = -1e9
-        self._longest_s = 0.0
-        self._round_trips_s: list[float] = []
+        """Messages that were unknown, malformed, out of date, or from a peer that may not send them."""
+        self._coordinator, self._torus_and_reach = coordinator, torus_and_reach
+        self._reporting = Reporting(coordinator)
+        self._now_s = 0.0
 
     # --- events
 
-    def handle(self, event: Any) -> list[Any]:
-        """What is to be done because of an event."""
-        return getattr(self, f"_on_{type(event).__name__.lower()}")(event)
+    def handle(self, event: NodeEvent) -> list[NodeInstruction]:
+        """Returns the instructions that follow from `event`."""
+        match event:
+            case Timer():
+                return self._on_timer(event)
+            case MessageReceived():
+                return self._on_message(event)
+            case WorldPrepared():
+                return [*self.membership.world_prepared(event, self._now_s)]
+            case ShardLoaded():
+                return self._on_shard_loaded(event)
+            case HaloCut():
+                return self._on_halo_cut(event)
+            case HaloPasted():
+                return self._on_halo_pasted()
+            case HaloMalformed():
+                return self._on_halo_malformed(event)
+            case TickFinished():
+                return self._on_tick_finished(event)
+            case ReportReady():
+                return self._on_report_ready(event)
+            case _:
+                assert_never(event)
 
-    def _on_timer(self, event: events.Timer) -> list[Any]:
-        self.now_s = event.now_s
-        if self.holding is None:
-            return self._knock()
-        out: list[Any] = []
-        if self.now_s - self._beat_s >= BEAT_S:
-            out.append(self._beat())
-        out += self._say_again()
-        if self.waiting.since_s is not None:
-            out += self._want()
-        return out + self._ping(2 * PING_S)
+    def _on_timer(self, event: Timer) -> list[NodeInstruction]:
+        self._now_s = event.now_s
+        shard = self.assigned
+        if shard is None:
+            return [*self.membership.ask(self._now_s)]
+        instructions: list[NodeInstruction] = []
+        if self._reporting.heartbeat_due(self._now_s, HEARTBEAT_S):
+            instructions.append(self._heartbeat(shard))
+        instructions += self._reporting.resend(self._now_s)
+        instructions += shard.exchange.request_missing(shard.tick, self._now_s)
+        # mostly pings go out after an exchange; these are for a world that rests
+        return [*instructions, *shard.exchange.ping(self._now_s, 2 * PING_S)]
 
-    def _on_worldprepared(self, event: events.WorldPrepared) -> list[Any]:
-        self.prepared = event
-        self._asked_s = -1e9
-        return self._knock()
-
-    def _on_shardloaded(self, event: events.ShardLoaded) -> list[Any]:
-        held = self.holding
-        if held is None or event.epoch != held.assign.epoch:
+    def _on_shard_loaded(self, event: ShardLoaded) -> list[NodeInstruction]:
+        shard = self.assigned
+        if shard is None or event.epoch != shard.assignment.epoch:
             return []
-        held.loaded, self.entities = True, event.entities
-        early, self.early = self.early, []
-        out = [self._note(say.Ready(held.tick)), self._beat()]
-        for arrived in early:
-            out += self._on_messagereceived(arrived)
-        return out + self._go()
+        shard.loaded = True
+        self._reporting.loaded(event.entities)
+        instructions: list[NodeInstruction] = [
+            self._reporting.report(Ready(shard.tick), self._now_s),
+            self._heartbeat(shard),
+        ]
+        for early in self.early.take():
+            instructions += self._on_message(early)
+        return [*instructions, *self._advance(shard)]
 
-    def _on_halocut(self, event: events.HaloCut) -> list[Any]:
-        held = self._held()
-        held.busy = False
-        held.sent[event.tick] = event.strips
-        return [*self._strips(event.tick, held.takers), *self._go()]
+    def _on_halo_cut(self, event: HaloCut) -> list[NodeInstruction]:
+        shard = self._shard()
+        shard.busy = False
+        return [*shard.exchange.send_cut(event.tick, event.contents, self._now_s), *self._advance(shard)]
 
-    def _on_halopasted(self, event: events.HaloPasted) -> list[Any]:
-        held = self._held()
-        held.busy = False
-        held.exact_at = held.tick
-        held.forget_before(held.tick)
-        return [*self._ping(), *self._go()]
+    def _on_halo_pasted(self) -> list[NodeInstruction]:
+        shard = self._shard()
+        shard.busy = False
+        shard.exchange.mark_pasted(shard.tick)
+        return [*shard.exchange.ping(self._now_s), *self._advance(shard)]
 
-    def _on_halomalformed(self, event: events.HaloMalformed) -> list[Any]:
-        held = self._held()
-        held.busy = False
+    def _on_halo_malformed(self, event: HaloMalformed) -> list[NodeInstruction]:
+        shard = self._shard()
+        shard.busy = False
         self.dropped += 1
-        held.here.get(event.tick, {}).pop(event.source, None)
-        return [*self._want(), *self._go()]
+        shard.exchange.discard(event.tick, event.source)
+        return [*shard.exchange.request_missing(shard.tick, self._now_s), *self._advance(shard)]
 
-    def _on_tickfinished(self, event: events.TickFinished) -> list[Any]:
-        held = self._held()
-        held.busy = False
-        held.tick, self.entities, self.resident_bytes = event.tick, event.entities, event.resident_bytes
-        self.reached = max(self.reached, event.tick)
-        self.tick_s = event.step_s if self.tick_s == 0 else 0.9 * self.tick_s + 0.1 * event.step_s
-        out: list[Any] = []
-        if held.tick % held.assign.record_every_ticks == 0:
-            out += self._record()
-        out += self._snapshot()
-        starving = held.tick >= held.granted
-        if starving or self.now_s - self._beat_s >= BEAT_AFTER_STEP_S:
-            out.append(self._beat())
-        return out + self._go()
+    def _on_tick_finished(self, event: TickFinished) -> list[NodeInstruction]:
+        shard = self._shard()
+        shard.finish_tick(event.tick)
+        self.membership.reached = max(self.membership.reached, event.tick)
+        self._reporting.tick_finished(event)
+        instructions: list[NodeInstruction] = []
+        if shard.tick % shard.assignment.record_every_ticks == 0:
+            instructions += self._record(shard)
+        instructions += self._write_snapshot(shard)
+        needs_grant = shard.tick >= shard.granted
+        if needs_grant or self._reporting.heartbeat_due(self._now_s, HEARTBEAT_AFTER_TICK_S):
+            instructions.append(self._heartbeat(shard))
+        return [*instructions, *self._advance(shard)]
 
-    def _on_reportready(self, event: events.ReportReady) -> list[Any]:
-        if self.holding is None or event.epoch != self.holding.assign.epoch:
+    def _on_report_ready(self, event: ReportReady) -> list[NodeInstruction]:
+        if self.assigned is None or event.epoch != self.assigned.assignment.epoch:
             return []
-        return [self._note(event.content, event.raw)]
+        return [self._reporting.report(event.content, self._now_s, event.raw)]
 
-    def heeds(self, event: events.MessageReceived) -> bool:
-        """Whether a message comes from whom it should: the directory on our line to it, a neighbour with the key."""
+    # --- messages
+
+    def accepts(self, event: MessageReceived) -> bool:
+        """Whether a message comes from a peer that may send it.
+
+        The coordinator is known by the connection that this node opened to it, neighbours by the pass key. A halo
+        message of a newer map is accepted unseen, and checked when that map has arrived.
+        """
         message = event.message
-        if isinstance(message, FROM_DIRECTORY):
-            return event.on_line and event.sender == self.directory.encode()
-        if isinstance(message, say.HaloMessage) and message.epoch > self.epoch:
+        if isinstance(message, FromCoordinator):
+            return event.on_own_connection and event.sender == self._coordinator.encode()
+        if isinstance(message, HaloMessage) and message.epoch > self.epoch:
             return True
-        return self._ours(message) if isinstance(message, FROM_NEIGHBOURS) else not event.raw
+        return self._is_from_member(message) if isinstance(message, FromNeighbour) else not event.raw
 
-    def _on_messagereceived(self, event: events.MessageReceived) -> list[Any]:
-        handler = getattr(self, f"_take_{type(event.message).__name__.lower()}", None)
-        if handler is None or not self.heeds(event):
+    def _is_from_member(self, message: FromNeighbour) -> bool:
+        shard = self.assigned
+        if shard is None:
+            return False
+        present = shard.assignment
+        if (message.epoch, message.pass_key) != (present.epoch, present.pass_key):
+            return False
+        return 0 <= message.source < len(present.members)
+
+    def _on_message(self, event: MessageReceived) -> list[NodeInstruction]:
+        if not self.accepts(event):
             self.dropped += 1
             return []
-        return handler(event)
+        match event.message:
+            case Welcome() as welcome:
+                return [] if self.assigned is not None else [*self.membership.accept_welcome(welcome)]
+            case Refused() as refused:
+                return [EndNode(refused.line, refused=True)]
+            case Assignment() as assignment:
+                return self._on_assignment(assignment)
+            case Grant() as grant:
+                return self._on_grant(grant)
+            case Fenced() as fenced:
+                return self._on_fenced(fenced)
+            case Stop() as stop:
+                return [EndNode(stop.line)]
+            case HaloMessage() as halo:
+                return self._on_halo_message(halo, event)
+            case HaloRequest() as request:
+                return [*self._shard().exchange.resend(request, self._now_s)]
+            case Ping() as ping:
+                return [*self._shard().exchange.pong(ping)]
+            case Pong() as pong:
+                self._shard().exchange.round_trip.add(pong.sent_s, self._now_s)
+                return []
+            case _:
+                self.dropped += 1
+                return []
 
-    # --- from the directory
-
-    def _take_welcome(self, event: events.MessageReceived) -> list[Any]:
-        if self.welcome is not None or self.holding is not None:
-            return []
-        self.welcome = event.message  # type: ignore[assignment]
-        return [events.PrepareWorld(event.message)]  # type: ignore[arg-type]
-
-    def _take_refused(self, event: events.MessageReceived) -> list[Any]:
-        return [events.EndNode(event.message.line, refused=True)]  # type: ignore[attr-defined]
-
-    def _take_assignment(self, event: events.MessageReceived) -> list[Any]:
-        assign: say.Assignment = event.message  # type: ignore[assignment]
-        mine = assign.members[assign.which].key if 0 <= assign.which < len(assign.members) else ""
-        if assign.epoch <= self.epoch or mine != self.key:
+    def _on_assignment(self, assignment: Assignment) -> list[NodeInstruction]:
+        if assignment.epoch <= self.epoch or not self.membership.is_assigned(assignment):
             return []
         torus, reach = self._torus_and_reach()
-        self.epoch, self.name = assign.epoch, assign.members[assign.which].name
-        self.holding = ShardState(assign, torus, reach * assign.ticks_per_exchange)
-        self.waiting = WaitMeter(from_s=self.now_s)
-        self.tick_s = self.round_trip_s = 0.0
-        self._round_trips_s = []
-        self.early = [early for early in self.early if early.message.epoch >= assign.epoch]  # type: ignore[attr-defined]
-        return [events.LoadShard(assign)]
+        self.epoch, self.membership.name = assignment.epoch, assignment.members[assignment.which].name
+        exchange = HaloExchange(assignment, torus, reach, self._now_s)
+        self.assigned = AssignedShard(assignment, exchange, assignment.tick, assignment.tick)
+        self._reporting.begin(self.membership.key, assignment.epoch)
+        self.early.drop_before(assignment.epoch)
+        return [LoadShard(assignment)]
 
-    def _take_grant(self, event: events.MessageReceived) -> list[Any]:
-        grant: say.Grant = event.message  # type: ignore[assignment]
-        held = self.holding
-        if held is None or grant.epoch != held.assign.epoch:
+    def _on_grant(self, grant: Grant) -> list[NodeInstruction]:
+        shard = self.assigned
+        if shard is None or grant.epoch != shard.assignment.epoch:
             self.dropped += 1
             return []
-        for number in [n for n in held.notes if n <= grant.acknowledged]:
-            del held.notes[number]
-        for command in grant.commands:
-            if command.tick >= held.tick:
-                held.commands.setdefault(command.tick, {})[command.number] = command
-        for snapshot in grant.snapshots:
-            known = held.taken.get(snapshot.tick)
-            if snapshot.tick >= held.tick and (known is None or (snapshot.kept and not known)):
-                held.snapshots[snapshot.tick] = snapshot.kept
-        held.granted = max(held.granted, grant.through)
-        held.begun_s = min(held.begun_s, self.now_s)
-        if not held.loaded or held.busy:
+        self._reporting.acknowledge(grant.acknowledged)
+        shard.add_grant(grant)
+        # the first grant comes when all neighbours have loaded: from then on round trips can be measured
+        round_trip = shard.exchange.round_trip
+        round_trip.counts_from_s = min(round_trip.counts_from_s, self._now_s)
+        if not shard.loaded or shard.busy:
             return []
-        return [*self._snapshot(), *self._go()]
+        return [*self._write_snapshot(shard), *self._advance(shard)]
 
-    def _take_fenced(self, event: events.MessageReceived) -> list[Any]:
-        if event.message.key != self.key:  # type: ignore[attr-defined]
+    def _on_fenced(self, fenced: Fenced) -> list[NodeInstruction]:
+        if fenced.key != self.membership.key:
             return []
-        if self.leaving:
-            return [events.EndNode("left the world, which goes on")]
-        if self.prepared is None and self.welcome is None:
+        if self.membership.leaving:
+            return [EndNode("left the world, which goes on")]
+        if self.membership.welcome is None:
             return []
-        self.key = self._new_key()
-        self.holding, self.early = None, []
-        self._asked_s = -1e9
-        return [events.DropShard(), *self._knock()]
+        self.assigned = None
+        self.early.take()
+        return [DropShard(), *self.membership.join_again(self._now_s)]
 
-    def _take_stop(self, event: events.MessageReceived) -> list[Any]:
-        return [events.EndNode(event.message.line)]  # type: ignore[attr-defined]
-
-    def leave(self) -> list[Any]:
-        """Ask to go; the world is taken over by others first."""
-        self.leaving = True
-        if self.holding is None:
-            return [events.EndNode("left before joining")]
-        return [events.SendMessage(self.directory, say.LeaveRequest(self.key))]
-
-    # --- from neighbours
-
-    def _ours(self, message: Any) -> bool:
-        held = self.holding
-        if held is None or message.epoch != held.assign.epoch or message.pass_key != held.assign.pass_key:
-            return False
-        return 0 <= message.source < len(held.assign.members)
-
-    def _take_halomessage(self, event: events.MessageReceived) -> list[Any]:
-        strip: say.HaloMessage = event.message  # type: ignore[assignment]
-        held = self.holding
-        if strip.epoch > self.epoch or (held is not None and strip.epoch == self.epoch and not held.loaded):
-            # the map has reached a neighbour before it reached us; it cannot be more than one exchange ahead
-            size = sum(len(frame) for early in [*self.early, event] for frame in early.raw)
-            if len(self.early) < EARLY_KEPT and size <= MAX_EARLY_BYTES:
-                self.early.append(event)
+    def _on_halo_message(self, halo: HaloMessage, event: MessageReceived) -> list[NodeInstruction]:
+        shard = self.assigned
+        if halo.epoch > self.epoch or (shard is not None and halo.epoch == self.epoch and not shard.loaded):
+            self.early.add(event)
             return []
-        if held is None or strip.source not in held.sources or strip.taker != held.assign.which:
+        if shard is None or not shard.exchange.receive(halo, event.raw, shard.tick):
             self.dropped += 1
             return []
-        k = held.assign.ticks_per_exchange
-        late = strip.tick < held.tick or strip.tick == held.exact_at
-        if late or strip.tick > held.tick + 2 * k or (strip.tick - held.assign.tick) % k:
-            self.dropped += 1
+        return self._advance(shard)
+
+    # --- other calls of the driver
+
+    def leave(self) -> list[NodeInstruction]:
+        """Asks to leave: the node goes on until the others have taken over its shard."""
+        self.membership.leaving = True
+        return [EndNode("left before joining")] if self.assigned is None else [self.membership.ask_to_leave()]
+
+    def mark_unsent(self, send: SendMessage) -> None:
+        """There was no connection for a message."""
+        if self.assigned is not None:
+            self.assigned.exchange.mark_unsent(send)
+
+    # --- the next step
+
+    def _advance(self, shard: AssignedShard) -> list[NodeInstruction]:
+        """Returns the next instruction on the shard: exchange halos, run a tick, or nothing while it has to wait."""
+        if shard.busy or not shard.loaded:
             return []
-        held.here.setdefault(strip.tick, {}).setdefault(strip.source, list(event.raw))
-        return self._go()
-
-    def _take_halorequest(self, event: events.MessageReceived) -> list[Any]:
-        want: say.HaloRequest = event.message  # type: ignore[assignment]
-        if self.now_s < self._held().under_way.get((want.tick, want.source), 0.0):
+        action: NodeInstruction | None = None
+        if shard.exchange.is_due(shard.tick):
+            action = shard.exchange.next_action(shard.tick, self._now_s)
+        elif shard.tick < shard.granted and shard.tick not in shard.snapshots:
+            action = shard.run_tick()
+        if action is None:
             return []
-        return self._strips(want.tick, (want.source,))
+        shard.busy = True
+        return [action]
 
-    def _take_ping(self, event: events.MessageReceived) -> list[Any]:
-        ping: say.Ping = event.message  # type: ignore[assignment]
-        a = self._held().assign
-        return [events.SendMessage(a.members[ping.source].address, say.Pong(a.epoch, a.pass_key, a.which, ping.sent_s))]
-
-    def _take_pong(self, event: events.MessageReceived) -> list[Any]:
-        pong: say.Pong = event.message  # type: ignore[assignment]
-        if pong.sent_s < self._held().begun_s:  # it waited until the neighbour had loaded
+    def _record(self, shard: AssignedShard) -> list[NodeInstruction]:
+        if shard.recorded_tick == shard.tick:
             return []
-        # a busy neighbour answers late: the quickest of the last answers tells most of the way
-        self._round_trips_s = [*self._round_trips_s[1 - PINGS_KEPT :], max(0.0, self.now_s - pong.sent_s)]
-        if len(self._round_trips_s) >= PINGS_NEEDED:  # one alone may have waited behind a strip
-            self.round_trip_s = min(self._round_trips_s)
-        return []
+        shard.recorded_tick = shard.tick
+        return [RecordTick(shard.tick)]
 
-    def unsent(self, send: events.SendMessage) -> None:
-        """There was no connection: what somebody wants may be sent at once."""
-        if self.holding is not None and isinstance(send.message, say.HaloMessage):
-            for n, member in enumerate(self.holding.assign.members):
-                if member.address == send.to:
-                    self.holding.under_way.pop((send.message.tick, n), None)
-
-    # --- what is to be done next
-
-    def _held(self) -> ShardState:
-        assert self.holding is not None
-        return self.holding
-
-    def _go(self) -> list[Any]:
-        """The next thing to do, if there is one."""
-        held = self._held()
-        if held.busy or not held.loaded:
+    def _write_snapshot(self, shard: AssignedShard) -> list[NodeInstruction]:
+        """Returns the instructions for the present tick's snapshot, if one is asked for: its record comes first."""
+        if shard.tick not in shard.snapshots:
             return []
-        if held.at_exchange:
-            if held.tick not in held.sent:
-                held.busy = True
-                return [events.CutHalo(held.tick, held.takers, self.round_trip_s > SLOW_ROUND_TRIP_S)]
-            here = held.here.get(held.tick, {})
-            if all(source in here for source in held.sources):
-                self.waiting.end(self.now_s)
-                held.busy = True
-                return [events.PasteHalo(held.tick, here)]
-            self.waiting.begin(self.now_s)
-            return []
-        if held.tick < held.granted and held.tick not in held.snapshots:
-            held.busy = True
-            commands = held.commands.get(held.tick, {})
-            return [events.RunTick(held.tick, tuple(commands[number] for number in sorted(commands)))]
-        return []
+        kept = shard.snapshots.pop(shard.tick)
+        shard.snapshots_taken[shard.tick] = kept
+        return [*self._record(shard), WriteSnapshotPart(shard.tick, kept)]
 
-    def _record(self) -> list[Any]:
-        held = self._held()
-        if held.recorded_at == held.tick:
-            return []
-        held.recorded_at = held.tick
-        return [events.RecordTick(held.tick)]
+    def _heartbeat(self, shard: AssignedShard) -> SendMessage:
+        exchange = shard.exchange
+        return self._reporting.heartbeat(shard.tick, exchange.wait.share, exchange.round_trip.round_trip_s, self._now_s)
 
-    def _snapshot(self) -> list[Any]:
-        """The snapshot of the present tick, if one is wished; its record goes before it."""
-        held = self._held()
-        if held.tick not in held.snapshots:
-            return []
-        kept = held.snapshots.pop(held.tick)
-        held.taken[held.tick] = kept
-        return [*self._record(), events.WriteSnapshotPart(held.tick, kept)]
-
-    def _knock(self) -> list[Any]:
-        """Ask to be let in, now and then."""
-        if self.now_s - self._asked_s < ASK_AGAIN_S or self.leaving:
-            return []
-        self._asked_s = self.now_s
-        if self.welcome is None:
-            return [events.SendMessage(self.directory, say.Hello(self.key, self.protocol))]
-        if self.prepared is None:
-            return []
-        join = say.Join(
-            self.key,
-            self.address,
-            self.tiles_address,
-            self.host,
-            self.pid,
-            self.cores,
-            self.prepared.shares_folder,
-            self.prepared.seals,
-            self.reached,
-            self.name,
-        )
-        return [events.SendMessage(self.directory, join)]
-
-    def _beat(self) -> events.SendMessage:
-        held = self._held()
-        if self._beat_s > 0:
-            self._longest_s = max(0.98 * self._longest_s, self.now_s - self._beat_s)
-        self._beat_s = self.now_s
-        beat = say.Heartbeat(
-            self.key,
-            held.assign.epoch,
-            held.tick,
-            self.entities,
-            self.tick_s,
-            self.waiting.share,
-            self.resident_bytes,
-            self.round_trip_s,
-            self._longest_s,
-        )
-        return events.SendMessage(self.directory, beat)
-
-    def _note(self, content: Any, raw: Sequence[Any] = ()) -> events.SendMessage:
-        held = self._held()
-        held.last_note += 1
-        note = say.NumberedReport(self.key, held.assign.epoch, held.last_note, content)
-        held.notes[held.last_note] = (note, raw, self.now_s)
-        return events.SendMessage(self.directory, note, raw)
-
-    def _ping(self, after_s: float = PING_S) -> list[Any]:
-        """Measure the way to the neighbours: mostly just after their strips have come, when the line is free."""
-        held = self._held()
-        if self.now_s - self._pinged_s < (after_s if len(self._round_trips_s) >= PINGS_KEPT else FIRST_PINGS_S):
-            return []
-        self._pinged_s = self.now_s
-        a = held.assign
-        return [
-            events.SendMessage(a.members[n].address, say.Ping(a.epoch, a.pass_key, a.which, self.now_s))
-            for n in held.sources
-        ]
-
-    def _say_again(self) -> list[Any]:
-        held = self._held()
-        out = []
-        for number, (note, raw, said_s) in sorted(held.notes.items())[:8]:
-            if self.now_s - said_s >= NOTE_AGAIN_S:
-                held.notes[number] = (note, raw, self.now_s)
-                out.append(events.SendMessage(self.directory, note, raw))
-        return out
-
-    def _want(self) -> list[Any]:
-        held = self._held()
-        since_s = self.waiting.since_s
-        again = max(WANT_AFTER_S, 3 * self.round_trip_s)
-        if since_s is None or self.now_s - max(since_s, held.wanted_s) < again:
-            return []
-        held.wanted_s = self.now_s
-        a, here = held.assign, held.here.get(held.tick, {})
-        return [
-            events.SendMessage(a.members[source].address, say.HaloRequest(a.epoch, a.pass_key, held.tick, a.which))
-            for source in held.sources
-            if source not in here
-        ]
-
-    def _strips(self, tick: int, takers: Sequence[int]) -> list[Any]:
-        held = self._held()
-        a, strips = held.assign, held.sent.get(tick, {})
-        for n in takers:
-            way_s = self.round_trip_s / 2 + sum(len(frame) for frame in strips.get(n, ())) / SLOWEST_BYTES_PER_S
-            held.under_way[tick, n] = self.now_s + way_s
-        return [
-            events.SendMessage(a.members[n].address, say.HaloMessage(a.epoch, a.pass_key, tick, a.which, n), strips[n])
-            for n in takers
-            if n in strips
-        ]
+    def _shard(self) -> AssignedShard:
+        assert self.assigned is not None, "the event belongs to a shard, and there is none"
+        return self.assigned

@@ -1,4 +1,4 @@
-"""The process of a node: machine, portion of the world and transport.
+"""The process of a node: its machine and driver, its transport, and what viewers see of its shard.
 
 python -m umwelt.cluster.node.process SETTINGS      (umwelt launch and umwelt join start it)
 """
@@ -13,163 +13,188 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from umwelt.agents.open_world import torus_of, try_small_world
 from umwelt.agents.world_file import WorldFile, parse_world
 from umwelt.cluster.events import WorldPrepared
 from umwelt.cluster.fingerprint import seals_of
 from umwelt.cluster.node.driver import NodeDriver
 from umwelt.cluster.node.machine import NodeMachine
+from umwelt.cluster.node.membership import NodeProfile
 from umwelt.cluster.node.queries import QueryServer
 from umwelt.cluster.node.snapshots import SnapshotFolder
 from umwelt.cluster.node.tile_publisher import TilePublisher
 from umwelt.cluster.process import StopSignal, read_settings, report_errors, resident_bytes
 from umwelt.cluster.run import snapshot_transfer
+from umwelt.cluster.settings import NODE_ORPHAN_S, NodeSettings
 from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.wire.keys import Keys
-from umwelt.cluster.wire.protocol import (
-    PROTOCOL_VERSION,
-    CancelTasks,
-    FileChunk,
-    FileRequest,
-    QueryRequest,
-    Welcome,
-    encode,
-)
+from umwelt.cluster.wire.messages import Message
+from umwelt.cluster.wire.protocol import CancelTasks, FileChunk, FileRequest, QueryRequest, Welcome, encode
 from umwelt.cluster.wire.transport import Incoming, ZmqTransport
 from umwelt.sandbox import audit
 from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.region import Torus
 
 IDLE_S = 0.02
-ORPHAN_S = 25.0
-"""How long an orphaned node waits for the directory to save; longer than that takes (seat.py)."""
-
-
-class NodeSettings(msgspec.Struct):
-    """What a node is started with. `bind` is where its doors open, with `*` for any free port or name."""
-
-    directory: str
-    bind: str
-    name: str = ""
-    keys: str = ""
-    follow_parent: bool = True
-    shares_nothing: bool = False
-    """Pretend that the run's folder cannot be seen from here."""
+NO_SHARD = (-1, False)
+"""Epoch of the node's shard, and whether it is loaded, where it has none."""
 
 
 class NodeProcess:
-    """A node that lives in this process until it is let go."""
+    """A node in this process. Made by `main`, or by `umwelt join`; `run` returns when the node has left.
 
-    def __init__(self, settings: NodeSettings):
+    `report` is called with a line for people for every change of the node's state.
+    """
+
+    def __init__(self, settings: NodeSettings, report: Callable[[str], None] = lambda line: None):
         self.settings = settings
+        self._report = report
+        self._reported: tuple[int, bool] = NO_SHARD
         keys = Keys.load(Path(settings.keys), "node") if settings.keys else None
-        self.transport = ZmqTransport(b"", bind=place_for(settings.bind, "door"), keys=keys, role="node")
-        self.publisher = TilePublisher(place_for(settings.bind, "tiles"), keys)
-        self.answers = QueryServer(self.publisher, self.transport.send, NodeWorker(wake=self.transport.wake))
+        self.transport = ZmqTransport(b"", bind=unique_endpoint(settings.bind, "node"), keys=keys, role="node")
+        self.publisher = TilePublisher(unique_endpoint(settings.bind, "tiles"), keys)
+        self.queries = QueryServer(self.publisher, self.transport.send, NodeWorker(wake=self.transport.wake))
         self._world: WorldFile | None = None
         self._temporary = tempfile.TemporaryDirectory(prefix="umwelt-node-")
+        address, tiles_address = self.transport.address, self.publisher.address
+        profile = NodeProfile(address, tiles_address, socket.gethostname(), os.getpid(), crew.count)
         self.machine = NodeMachine(
-            settings.directory,
-            self.transport.address,
-            self.publisher.address,
-            socket.gethostname(),
-            os.getpid(),
-            crew.count,
-            PROTOCOL_VERSION,
-            lambda: secrets.token_hex(16),
-            self._torus_and_reach,
-            settings.name,
+            settings.coordinator, profile, lambda: secrets.token_hex(16), self._torus_and_reach, settings.name
         )
-        self.shelf = SnapshotFolder(snapshot_transfer.MessageTransfer(Path(self._temporary.name)), self._carry)
-        self.host = NodeDriver(
-            self.machine, self.transport, self.shelf, time.monotonic, self._prepare, resident_bytes, self._extra
+        self.storage = SnapshotFolder(
+            snapshot_transfer.MessageTransfer(Path(self._temporary.name)), self._request_files
+        )
+        self.driver = NodeDriver(
+            self.machine,
+            self.transport,
+            self.storage,
+            time.monotonic,
+            self._prepare,
+            resident_bytes,
+            self._handle_other,
         )
 
-    def _torus_and_reach(self) -> tuple[Torus, int]:
-        assert self._world is not None
-        return torus_of(self._world), self._world.laws.light_speed
-
-    def _prepare(self, welcome: Welcome) -> tuple[WorldFile, WorldPrepared]:
-        """Read the world, compile its laws on a small piece of it, and see whether we share the run's folder."""
-        self._world = world = parse_world(welcome.world_text, welcome.world_name, welcome.world_name)
-        audit.digest(try_small_world(world, ticks=1))
-        folder = Path(welcome.folder)
-        shares = not self.settings.shares_nothing and snapshot_transfer.has_token(folder, welcome.token)
-        if welcome.url:
-            self.shelf.depot = snapshot_transfer.UrlTransfer(welcome.url, Path(self._temporary.name))
-        elif shares:
-            self.shelf.depot = snapshot_transfer.SharedFolderTransfer(folder)
-        return world, WorldPrepared(seals_of(world), shares)
-
-    def _extra(self, incoming: Incoming, message: Any, raw: list[Any]) -> bool:
-        """What is neither of the directory nor of a neighbour: questions for files, and for what lives here."""
-        if isinstance(message, FileRequest):
-            # files are the directory's to ask for, on our line to it
-            known = incoming.on_line and incoming.sender == self.settings.directory.encode()
-            answer = self.shelf.answer(message) if known else None
-            if answer is not None:
-                self.transport.send(self.settings.directory, encode(*answer))
-            return True
-        if isinstance(message, QueryRequest | CancelTasks):
-            self.answers.hear(incoming.sender, message, self.machine, self.host.portion)
-            return True
-        return isinstance(message, FileChunk)
-
-    def _carry(
-        self, asks: Sequence[FileRequest], take: Callable[[FileChunk, list[Any]], None], most: int, within_s: float
-    ) -> None:
-        """Ask the directory for pieces of files, and wait for them a little."""
-        for ask in asks:
-            self.transport.send(self.settings.directory, encode(ask))
-        self.host.wait_for(FileChunk, take, most, within_s)
-
-    def live(self) -> int:
-        """Until the node is let go; gives the exit code."""
-        ending = StopSignal(self.settings.follow_parent)
-        left = False
-        orphaned_s = 0.0
-        threads = 0
-        while self.host.ended is None:
-            self.host.turn(IDLE_S)
-            held = self.machine.holding
-            if held is not None and held.assign.threads != threads:
-                threads = held.assign.threads
-                crew.resize(threads)
-            if self.host.portion is not None and held is not None and held.loaded:
-                self.publisher.turn(self.host.portion, held.assign.epoch)
-                self.answers.turn(self.host.portion, held.assign.epoch)
-            else:
-                self.answers.turn(None, -1)
-            if ending.orphaned:  # the directory, an orphan like us, saves the world and lets us go
+    def run(self) -> int:
+        """Runs until the node has left; returns the exit status."""
+        signal = StopSignal(self.settings.follow_parent)
+        leaving = False
+        orphaned_s: float | None = None
+        while self.driver.ended is None:
+            self.driver.turn(IDLE_S)
+            self._report_changes()
+            self._serve()
+            if signal.orphaned:  # the coordinator, an orphan as well, saves the world and then sends `Stop`
                 orphaned_s = orphaned_s or time.monotonic()
-                if time.monotonic() - orphaned_s > ORPHAN_S:
-                    self.answers.close()
-                    return 0
-            if ending.asked and not left:
-                left = True
-                self.host.leave()
-        end = self.host.ended
-        self.answers.close()
+                if time.monotonic() - orphaned_s > NODE_ORPHAN_S:
+                    break
+            if signal.asked and not leaving:
+                leaving = True
+                self.driver.leave()
+        self.close()
+        end = self.driver.ended
+        if end is not None and not end.line:
+            self._report("left; the world runs on without this node, or has stopped")
+        elif end is not None:
+            print(f"umwelt: {end.line}", file=sys.stderr, flush=True)
+        return 2 if end is not None and end.refused else 0
+
+    def close(self) -> None:
+        """Closes sockets, ends tasks and removes temporary files."""
+        self.queries.close()
         self.publisher.close()
         self.transport.close()
         self._temporary.cleanup()
-        if end.line:
-            print(f"umwelt: {end.line}", file=sys.stderr, flush=True)
-        return 2 if end.refused else 0
+
+    def _report_changes(self) -> None:
+        """Reports that the node was assigned a shard, has loaded it, or has lost it."""
+        assigned = self.machine.assigned
+        state = NO_SHARD if assigned is None else (assigned.assignment.epoch, assigned.loaded)
+        if state == self._reported:
+            return
+        epoch_before, self._reported = self._reported[0], state
+        if assigned is None:
+            self._report("its cells were given to other nodes")
+            return
+        assignment = assigned.assignment
+        if assigned.loaded:
+            member, others = assignment.members[assignment.which], len(assignment.members) - 1
+            y, x, height, width = member.rectangle
+            self._report(
+                f"{member.name}: holds {width} × {height} cells at {x},{y} since tick {assignment.tick:,}, "
+                f"beside {others} other{'s' if others != 1 else ''}"
+            )
+        elif epoch_before != state[0]:
+            self._report(f"loading its part from the snapshot of tick {assignment.tick:,}")
+
+    def _serve(self) -> None:
+        """Publishes tiles and answers queries, between two ticks."""
+        assigned = self.machine.assigned
+        if assigned is not None and assigned.assignment.threads != crew.count:
+            crew.resize(assigned.assignment.threads)
+        if self.driver.shard is not None and assigned is not None and assigned.loaded:
+            self.publisher.turn(self.driver.shard, assigned.assignment.epoch)
+            self.queries.turn(self.driver.shard, assigned.assignment.epoch)
+        else:
+            self.queries.turn(None, -1)
+
+    def _torus_and_reach(self) -> tuple[Torus, int]:
+        assert self._world is not None, "a shard is assigned after the world is prepared"
+        return torus_of(self._world), self._world.laws.light_speed
+
+    def _prepare(self, welcome: Welcome) -> tuple[WorldFile, WorldPrepared]:
+        """Reads the world, compiles its laws on a small piece of it, and finds out how snapshots are reached."""
+        self._report(f"{welcome.world_name}: reading the world and compiling its laws")
+        self._world = world = parse_world(welcome.world_text, welcome.world_name, welcome.world_name)
+        audit.digest(try_small_world(world, ticks=1))
+        folder = Path(welcome.folder)
+        shares_folder = not self.settings.shares_nothing and snapshot_transfer.has_token(folder, welcome.token)
+        if welcome.url:
+            self.storage.depot = snapshot_transfer.UrlTransfer(welcome.url, Path(self._temporary.name))
+        elif shares_folder:
+            self.storage.depot = snapshot_transfer.SharedFolderTransfer(folder)
+        prepared = WorldPrepared(seals_of(world), shares_folder)
+        self._report("ready; waiting for a part of the world")
+        return world, prepared
+
+    def _handle_other(self, incoming: Incoming, message: Message, raw: list[Any]) -> bool:
+        """Handles messages that are not the machine's: requests for files, and queries of the gateway."""
+        match message:
+            case FileRequest():
+                # only the coordinator may read files, and only on the connection that this node opened to it
+                trusted = incoming.on_own_connection and incoming.sender == self.settings.coordinator.encode()
+                answer = self.storage.read_chunk(message) if trusted else None
+                if answer is not None:
+                    self.transport.send(self.settings.coordinator, encode(*answer))
+            case QueryRequest() | CancelTasks():
+                self.queries.receive(incoming.sender, message, self.machine, self.driver.shard)
+            case FileChunk():
+                pass  # it comes too late: `_request_files` waits for chunks
+            case _:
+                return False
+        return True
+
+    def _request_files(
+        self,
+        requests: Sequence[FileRequest],
+        take: Callable[[FileChunk, list[Any]], None],
+        max_count: int,
+        within_s: float,
+    ) -> None:
+        """Requests chunks of files from the coordinator and waits a short time for them."""
+        for request in requests:
+            self.transport.send(self.settings.coordinator, encode(request))
+        self.driver.wait_for(FileChunk, take, max_count, within_s)
 
 
-def place_for(bind: str, what: str) -> str:
-    """A free endpoint for one of our doors: any port, or a name of its own in a folder."""
-    return bind.replace("*", f"{what}-{secrets.token_hex(4)}") if bind.startswith("ipc://") else bind
+def unique_endpoint(bind: str, name: str) -> str:
+    """Returns an endpoint for one of a node's sockets: any free port, or a unique name in a folder."""
+    return bind.replace("*", f"{name}-{secrets.token_hex(4)}") if bind.startswith("ipc://") else bind
 
 
 def main() -> None:
-    """The process' entry."""
+    """The process's entry point."""
     with report_errors("node"):
-        process = NodeProcess(read_settings(NodeSettings))
-        sys.exit(process.live())
+        sys.exit(NodeProcess(read_settings(NodeSettings)).run())
 
 
 if __name__ == "__main__":

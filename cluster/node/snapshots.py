@@ -1,4 +1,4 @@
-"""Snapshots as a node sees them: its rectangle is loaded from parts, and its own part is written beside the work."""
+"""A node's storage: it loads its rectangle from the parts of a snapshot, and writes its own part beside the ticks."""
 
 import errno
 import time
@@ -12,6 +12,7 @@ from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.node.driver import ShardContents
 from umwelt.cluster.run import snapshot_transfer
 from umwelt.cluster.run.store import Entry
+from umwelt.cluster.settings import FILE_REQUEST_RETRY_S
 from umwelt.cluster.shard import Shard
 from umwelt.cluster.wire.protocol import Assignment, FileChunk, FileRequest, SnapshotPart
 from umwelt.sandbox import snapshot
@@ -19,105 +20,113 @@ from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.errors import SnapshotError
 from umwelt.sandbox.region import Rectangle
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-ASK_AGAIN_S = 1.0
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 GIVE_UP_S = 20.0
+"""Without a chunk for so long, loading fails."""
 
-Carry = Callable[[Sequence[FileRequest], Callable[[FileChunk, list[Any]], None], int, float], None]
-"""Send questions for files, and hand over so many answers that come within a time; other messages wait meanwhile."""
+RequestFiles = Callable[[Sequence[FileRequest], Callable[[FileChunk, list[Any]], None], int, float], None]
+"""`request_files(requests, take, max_count, within_s)` sends requests to the coordinator and passes up to `max_count`
+chunks that come within a time to `take`; other messages wait meanwhile."""
 
 
 class SnapshotFolder:
-    """See `host.NodeStorage`. `carry` is how files come from a directory on another host."""
+    """The snapshots of a run as a node reaches them; implements `NodeStorage`. Owned by the node's process.
 
-    def __init__(self, where: snapshot_transfer.SnapshotTransfer, carry: Carry | None = None):
-        self.depot, self._carry = where, carry
+    `depot` is how: in the run's own folder, over HTTP or another store, or in messages with the coordinator, for which
+    `request_files` is needed.
+    """
+
+    def __init__(self, depot: snapshot_transfer.SnapshotTransfer, request_files: RequestFiles | None = None):
+        self.depot, self._request_files = depot, request_files
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="umwelt-part")
-        self._written = ""
-        """What was written last: the directory takes one snapshot at a time, so what is older is fetched no more."""
+        self._last_written = ""
+        """The snapshot that was written last. One is taken at a time, so an older one is not fetched any more."""
 
-    def load(self, world: WorldFile, assign: Assignment, alive: Callable[[], None]) -> ShardContents:
-        """The parts of a snapshot that the node's rectangle touches."""
-        rectangle = Rectangle(*assign.members[assign.which].rectangle)
+    def load(self, world: WorldFile, assignment: Assignment, heartbeat: Callable[[], None]) -> ShardContents:
+        """Returns the contents of the node's rectangle, from the parts of the snapshot that it touches.
+
+        Raises SnapshotError if they are damaged, do not arrive, or are of another tick.
+        """
+        rectangle = Rectangle(*assignment.members[assignment.which].rectangle)
         if isinstance(self.depot, snapshot_transfer.MessageTransfer):
-            self._receive(self.depot, assign.snapshot, rectangle, alive)
-        path = self.depot.fetch(assign.snapshot, rectangle)
+            self._receive(self.depot, assignment.snapshot, rectangle, heartbeat)
+        path = self.depot.fetch(assignment.snapshot, rectangle)
         manifest = snapshot.read_manifest(path)
-        if manifest.tick != assign.tick:
-            raise SnapshotError(f"{path}: its manifest says tick {manifest.tick}, not {assign.tick}")
-        alive()
+        if manifest.tick != assignment.tick:
+            raise SnapshotError(
+                f"{path}: its manifest says tick {manifest.tick}, not {assignment.tick}: remove this damaged snapshot "
+                "and resume the run"
+            )
+        heartbeat()
         constants = snapshot.load_constants(path, manifest)
         pieces = snapshot.load_parts(path, manifest, rectangle, torus_of(world), world.laws.layout(world))
-        alive()
-        self.depot.discard(assign.snapshot)
+        heartbeat()
+        self.depot.discard(assignment.snapshot)
         return ShardContents(pieces, constants, Controls.from_json(manifest.controls))
 
-    def keep(self, epoch: int, tick: int, kept: bool, portion: Shard, done: Callable[[SnapshotPart], None]) -> None:
-        """Copy the portion, and write the copy in a thread of its own."""
-        began_s = time.thread_time()
-        region, entry = portion.region, Entry(tick, kept)
-        piece, digest, controls = region.cut(region.owned), portion.digest, region.controls.to_json()
-        cost_s = time.thread_time() - began_s
+    def write_part(self, epoch: int, tick: int, kept: bool, shard: Shard, done: Callable[[SnapshotPart], None]) -> None:
+        """Copies the shard's owned cells and writes the copy in a thread."""
+        start_s = time.thread_time()
+        region, entry = shard.region, Entry(tick, kept)
+        piece, digest, controls = region.cut(region.owned), shard.digest, region.controls.to_json()
+        copy_s = time.thread_time() - start_s
 
         def write() -> None:
-            # a folder that is gone means that nobody wants the part any more; a part that is there was wanted twice
+            # a missing folder means that the snapshot was given up; an existing part that it was asked for twice
             try:
-                began_s = time.thread_time()
-                if self._written not in ("", entry.unfinished_name(epoch)):
-                    self.depot.discard(self._written)
-                self._written = entry.unfinished_name(epoch)
-                folder = self.depot.part_folder(self._written)
-                part = snapshot.write_part(folder, piece, region.torus, digest, compressed=kept)
-                files = self.depot.submit_part(entry.unfinished_name(epoch), part["folder"])
-                done(SnapshotPart(tick, kept, part, controls, cost_s + time.thread_time() - began_s, files))
+                start_s = time.thread_time()
+                name = entry.unfinished_name(epoch)
+                if self._last_written not in ("", name):
+                    self.depot.discard(self._last_written)
+                self._last_written = name
+                part = snapshot.write_part(self.depot.part_folder(name), piece, region.torus, digest, compressed=kept)
+                files = self.depot.submit_part(name, part["folder"])
+                done(SnapshotPart(tick, kept, part, controls, copy_s + time.thread_time() - start_s, files))
             except (FileNotFoundError, FileExistsError, SnapshotError):
                 return
             except OSError as error:
-                why = "the disk is full: make room" if error.errno in FULL else str(error.strerror or error)
-                done(
-                    SnapshotPart(
-                        tick, kept, {}, {}, cost_s, [], f"the snapshot of tick {tick:,} cannot be written: {why}"
-                    )
-                )
+                why = "the disk is full: make room" if error.errno in DISK_FULL else str(error.strerror or error)
+                line = f"the snapshot of tick {tick:,} cannot be written: {why}"
+                done(SnapshotPart(tick, kept, {}, {}, copy_s, [], line))
 
         self._writer.submit(write)
 
-    def answer(self, ask: FileRequest) -> tuple[FileChunk, list[Any]] | None:
-        """A piece of a file that we have written and the directory fetches."""
-        aside, _, part = ask.snapshot.partition("/")
+    def read_chunk(self, request: FileRequest) -> tuple[FileChunk, list[Any]] | None:
+        """Returns a chunk of a file of a part that this node has written; None if there is no such file."""
+        aside, _, part = request.snapshot.partition("/")
         try:
-            chunk = snapshot_transfer.read_chunk(
-                self.depot.part_folder(aside) / snapshot_transfer.check_name(part), ask.name, ask.offset
-            )
-            return FileChunk(ask.snapshot, ask.name, ask.offset), [chunk.data]
+            folder = self.depot.part_folder(aside) / snapshot_transfer.check_name(part)
+            chunk = snapshot_transfer.read_chunk(folder, request.name, request.offset)
+            return FileChunk(request.snapshot, request.name, request.offset), [chunk.data]
         except (ValueError, OSError):
             return None
 
+    # --- receiving files in messages
+
     def _receive(
-        self, carried: snapshot_transfer.MessageTransfer, name: str, rectangle: Rectangle, alive: Callable[[], None]
+        self, carried: snapshot_transfer.MessageTransfer, name: str, rectangle: Rectangle, heartbeat: Callable[[], None]
     ) -> None:
-        """Ask the directory for the files of a snapshot: its list first, then its manifest, then what we need of it."""
-        assert self._carry is not None
-        listed: dict[str, int] = {}
+        """Receives from the coordinator the list of files, then the manifest, then the parts that are needed."""
+        sizes: dict[str, int] = {}
 
         def take_list(chunk: FileChunk, raw: list[Any]) -> None:
             if chunk.snapshot == name and not chunk.name:
-                listed.update(chunk.files)
+                sizes.update(chunk.files)
 
-        self._until(lambda: bool(listed), lambda: [FileRequest(name, "", 0)], take_list, alive)
+        self._receive_until(lambda: bool(sizes), lambda: [FileRequest(name, "", 0)], take_list, heartbeat)
         room = carried.receive_folder(name)
         room.mkdir()
-        head = {file: listed[file] for file in (snapshot.MANIFEST,) if file in listed}
-        self._files(snapshot_transfer.Receiver(room / "head", list(head.items())), name, alive)
+        head = {file: sizes[file] for file in (snapshot.MANIFEST,) if file in sizes}
+        self._receive_files(snapshot_transfer.Receiver(room / "head", list(head.items())), name, heartbeat)
         manifest = snapshot.read_manifest(room / "head")
-        wanted = snapshot_transfer.needed_names(manifest, rectangle)
-        inside = [(f, size) for f, size in listed.items() if any(f == w or f.startswith(f"{w}/") for w in wanted)]
+        needed = snapshot_transfer.needed_names(manifest, rectangle)
+        files = [(f, size) for f, size in sizes.items() if any(f == n or f.startswith(f"{n}/") for n in needed)]
         (room / "head" / snapshot.MANIFEST).unlink()
         (room / "head").rmdir()
         room.rmdir()
-        self._files(snapshot_transfer.Receiver(carried.receive_folder(name), inside), name, alive)
+        self._receive_files(snapshot_transfer.Receiver(carried.receive_folder(name), files), name, heartbeat)
 
-    def _files(self, receiver: snapshot_transfer.Receiver, name: str, alive: Callable[[], None]) -> None:
+    def _receive_files(self, receiver: snapshot_transfer.Receiver, name: str, heartbeat: Callable[[], None]) -> None:
         def take(chunk: FileChunk, raw: list[Any]) -> None:
             if chunk.snapshot == name and chunk.name and len(raw) == 1:
                 with suppress(ValueError):
@@ -126,32 +135,37 @@ class SnapshotFolder:
         def missing() -> list[FileRequest]:
             return [FileRequest(name, file, offset) for file, offset in receiver.batch()]
 
-        self._until(lambda: receiver.complete, missing, take, alive)
+        self._receive_until(lambda: receiver.complete, missing, take, heartbeat)
 
-    def _until(
+    def _receive_until(
         self,
         complete: Callable[[], bool],
         missing: Callable[[], list[FileRequest]],
         take: Callable[[FileChunk, list[Any]], None],
-        alive: Callable[[], None],
+        heartbeat: Callable[[], None],
     ) -> None:
-        assert self._carry is not None
+        """Requests what is missing until it is complete. Raises SnapshotError if nothing comes for a long time."""
+        assert self._request_files is not None
         last_s = time.monotonic()
-        came = 0
+        count = 0
 
-        def counted(chunk: FileChunk, raw: list[Any]) -> None:
-            nonlocal came
+        def take_and_count(chunk: FileChunk, raw: list[Any]) -> None:
+            nonlocal count
             take(chunk, raw)
-            came += 1
+            count += 1
 
         while not complete():
-            asks, came, before = missing(), 0, -1
-            # as long as something comes nothing is asked for again: on a slow line it is under way
-            while before < came < len(asks):
-                before = came
-                self._carry(asks if came == 0 else [], counted, len(asks) - came, ASK_AGAIN_S)
-                alive()
-            if came:
+            requests, count, before = missing(), 0, -1
+            # while chunks come nothing is requested again: on a slow connection the others are on their way
+            while before < count < len(requests):
+                before = count
+                self._request_files(
+                    requests if count == 0 else [], take_and_count, len(requests) - count, FILE_REQUEST_RETRY_S
+                )
+                heartbeat()
+            if count:
                 last_s = time.monotonic()
             if time.monotonic() - last_s > GIVE_UP_S:
-                raise SnapshotError("the snapshot's files do not come from the directory's host")
+                raise SnapshotError(
+                    "the snapshot's files do not arrive from the coordinator's host: see that it can be reached"
+                )

@@ -1,41 +1,54 @@
-"""A node's window for those who watch: tiles that somebody subscribes to.
+"""Publishes the tiles of a shard that viewers watch, to the gateways that subscribe to them.
 
-Only a gateway may subscribe. It says which tiles are wanted; nothing else is ever computed. Publishing takes at most
-one part in twenty of the time, each tile at most twenty times a second, and never waits: what a gateway is too slow
-for is dropped, and a newer one comes.
+A gateway subscribes to the tiles that its viewers watch; no other tile is ever encoded. Publishing takes at most 5 % of
+the time, sends each tile at most 20 times a second, and never waits: for a gateway that is too slow tiles are dropped,
+and newer ones follow.
 """
 
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from weakref import WeakKeyDictionary
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from umwelt.cluster.shard import Shard
+from umwelt.cluster.shard import ShardView
+from umwelt.cluster.token_bucket import TokenBucket
 from umwelt.cluster.view.tile_encoder import TileEncoder
 from umwelt.cluster.view.tiles import Topic
-from umwelt.cluster.wire.keys import WORLD, Keys, key_to_hex
-from umwelt.cluster.wire.transport import DOMAIN, Doorman, check_bind_address, reachable, why_not_bound
-from umwelt.sandbox.errors import RunError
+from umwelt.cluster.wire.keys import WORLD, Keys
+from umwelt.cluster.wire.transport import (
+    HANDSHAKE_MS,
+    bind_socket,
+    check_bind_address,
+    start_authenticator,
+    stop_authenticator,
+)
 
-TILE_EVERY_S = 0.05
-SHARE = 0.05
-"""Of the time, what publishing may take."""
+TILE_INTERVAL_S = 0.05
+TIME_SHARE = 0.05
+"""Share of the time that publishing may take."""
 MAX_TURN_S = 0.01
 MAX_TOPICS = 20_000
-MAX_AT_ONCE = 32
-QUEUED = 200
-SUBSCRIPTIONS_A_TURN = 2000
+MAX_TILES_AT_ONCE = 32
+MAX_EMPTY_AT_ONCE = 1000
+MAX_QUEUED = 200
+MAX_SUBSCRIPTIONS_A_TURN = 2000
+MAX_SUBSCRIPTION_BYTES = 4096
+TILE_TIME_WEIGHT = 0.2
+"""Of the newest tiles in the moving average of a tile's time."""
+FIRST_TILE_S = 0.0005
+"""What a tile is assumed to take before one was measured."""
+NEVER_S = -1e9
+SUBSCRIBE = b"\1"
+"""First byte of a subscription that an XPUB socket receives; 0 ends one (ZMTP 3.0)."""
 
 
 class TilePublisher:
-    """See the page's top. Owned by the thread that runs the portion; `address` is where gateways subscribe.
+    """Publishes tiles at `address`. Owned by the thread that runs the shard, which calls `turn` between ticks.
 
-    Raises `RunError` where its door cannot open.
+    Raises RunError if it cannot listen at `bind`.
     """
 
     def __init__(self, bind: str, keys: Keys | None = None, clock: Callable[[], float] = time.monotonic):
@@ -43,112 +56,109 @@ class TilePublisher:
         self.clock = clock
         self.counts = {"tiles": 0, "bytes": 0, "dropped": 0}
         self.spent_s = 0.0
-        self._due: OrderedDict[Topic, tuple[int, int, float]] = OrderedDict()
-        """Subscribed tiles, the one sent longest ago first: the portion and tick it was sent of, and when."""
-        self._cutters: WeakKeyDictionary[Shard, TileEncoder] = WeakKeyDictionary()
-        """Weak: what the host drops is not held here."""
-        self._life = 0
-        """Grows with every portion: ticks of another life are other ticks."""
-        self._allowance_s, self._turned_s = MAX_TURN_S, clock()
-        self._tile_s = 0.0005
+        """Time spent on publishing."""
+        self._subscribed: OrderedDict[Topic, tuple[int, int, float]] = OrderedDict()
+        """Subscribed tiles, the one that was sent longest ago first: the shard's number, tick and time at which it was
+        sent last."""
+        self._cutters: WeakKeyDictionary[ShardView, TileEncoder] = WeakKeyDictionary()
+        """Weak, so that a shard that the driver drops is released."""
+        self._shard_number = 0
+        """Counts shards: the same tick of another shard is sent again."""
+        self._allowance = TokenBucket(TIME_SHARE, MAX_TURN_S)
+        """Seconds that publishing may take."""
+        self._tile_s = FIRST_TILE_S
         self._context = zmq.Context()
         self._authenticator: ThreadAuthenticator | None = None
-        self._door = self._context.socket(zmq.XPUB)
+        self._socket = self._context.socket(zmq.XPUB)
         try:
-            self._open(bind, keys)
+            self._listen(bind, keys)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, bind: str, keys: Keys | None) -> None:
-        door = self._door
+    def _listen(self, bind: str, keys: Keys | None) -> None:
         for option, value in (
             (zmq.LINGER, 0),
-            (zmq.SNDHWM, QUEUED),
+            (zmq.SNDHWM, MAX_QUEUED),
             (zmq.XPUB_VERBOSE, 1),
-            (zmq.MAXMSGSIZE, 4096),
-            (zmq.HANDSHAKE_IVL, 2000),
+            (zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES),
+            (zmq.HANDSHAKE_IVL, HANDSHAKE_MS),
             (zmq.IPV6, int("[" in bind)),
         ):
-            door.set(option, value)
+            self._socket.set(option, value)
         if keys is not None:
-            self._authenticator = ThreadAuthenticator(self._context)
-            self._authenticator.start()
-            self._authenticator.configure_curve_callback(DOMAIN, Doorman(keys, frozenset({WORLD})))
-            door.set(zmq.ZAP_DOMAIN, DOMAIN.encode())
-            door.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
-            door.set(zmq.CURVE_SERVER, 1)
-            door.curve_publickey, door.curve_secretkey = keys.server_pair
-        try:
-            door.bind(re.sub(r":0$", ":*", bind) if bind.startswith("tcp://") else bind)
-        except zmq.ZMQError as error:
-            raise RunError(why_not_bound(bind, error)) from None
-        self.address = reachable(door.get_string(zmq.LAST_ENDPOINT).rstrip("\0"))
-        if keys is not None and keys.world_secret is None:
-            self.address += "#" + key_to_hex(keys.public)
+            self._authenticator = start_authenticator(self._context, self._socket, keys, frozenset({WORLD}))
+        self.address = bind_socket(self._socket, bind, keys)
 
     @property
-    def wanted(self) -> list[Topic]:
-        """The tiles that somebody subscribes to."""
-        return list(self._due)
+    def subscribed(self) -> list[Topic]:
+        """The tiles that gateways subscribe to."""
+        return list(self._subscribed)
 
-    def turn(self, portion: Shard | None, epoch: int = 0) -> int:
-        """Send what is due of the tiles that are watched, as far as time allows; gives how many pieces were sent.
+    def turn(self, shard: ShardView | None, epoch: int = 0) -> int:
+        """Sends the subscribed tiles that are due, as far as time allows; returns how many pieces were sent.
 
-        To be called between two ticks, and now and then (every 50 ms) while the world rests: new watchers want to see
-        something then too.
+        Call it between two ticks, and every 50 ms while the world rests, because new viewers join then too.
         """
-        self._listen()
+        self._receive_subscriptions()
         now_s = self.clock()
-        self._allowance_s = min(MAX_TURN_S, self._allowance_s + SHARE * (now_s - self._turned_s))
-        self._turned_s = now_s
-        if portion is None or not self._due:
+        self._allowance.refill(now_s)
+        if shard is None or not self._subscribed:
             return 0
-        cutter = self.cutter(portion)
+        cutter = self.cutter(shard)
         sent = 0
-        while self._allowance_s > 0 and (topics := self._next(cutter, now_s)):
-            began_s = self.clock()
+        while self._allowance.tokens > 0 and (topics := self._next_topics(cutter, now_s)):
+            start_s = self.clock()
             for topic in topics:
-                self._due[topic] = (self._life, portion.tick, now_s)
-                self._due.move_to_end(topic)
-            pieces = cutter.tiles(topics, epoch)
-            sent += sum(self._send(topic, frame) for topic, frame in pieces)
-            taken_s = self.clock() - began_s
-            self.spent_s += taken_s
-            self._allowance_s -= taken_s
-            self._tile_s += 0.2 * (taken_s / len(topics) - self._tile_s)
+                self._mark_sent(topic, shard.tick, now_s)
+            sent += sum(self._send(topic, frame) for topic, frame in cutter.tiles(topics, epoch))
+            spent_s = self.clock() - start_s
+            self.spent_s += spent_s
+            self._allowance.spend(spent_s)
+            self._tile_s += TILE_TIME_WEIGHT * (spent_s / len(topics) - self._tile_s)
         return sent
 
-    def cutter(self, portion: Shard) -> TileEncoder:
-        """What cuts tiles from a portion, and answers questions about it."""
-        known = self._cutters.get(portion)
-        if known is None:
-            self._life += 1
-            known = self._cutters[portion] = TileEncoder(portion.world, portion.region)
-        return known
+    def cutter(self, shard: ShardView) -> TileEncoder:
+        """Returns the encoder of a shard's tiles, which also answers queries about it."""
+        cutter = self._cutters.get(shard)
+        if cutter is None:
+            self._shard_number += 1
+            cutter = self._cutters[shard] = TileEncoder(shard.world, shard.region)
+        return cutter
 
-    def _next(self, cutter: TileEncoder, now_s: float) -> list[Topic]:
-        """The tiles to be sent next, as many as may fit into what is allowed; of those we own something."""
-        most = max(1, min(MAX_AT_ONCE, int(self._allowance_s / max(self._tile_s, 1e-5))))
-        found: list[Topic] = []
-        none = []
-        for topic, (life, tick, sent_s) in self._due.items():
-            if life == self._life and (tick == cutter.region.tick or now_s - sent_s < TILE_EVERY_S):
+    def close(self) -> None:
+        """Closes the socket."""
+        self._socket.close(linger=0)
+        if self._authenticator is not None:
+            stop_authenticator(self._authenticator)
+            self._authenticator = None
+        self._context.destroy(linger=0)
+
+    def _next_topics(self, cutter: TileEncoder, now_s: float) -> list[Topic]:
+        """Returns the tiles to be sent next, of those that the shard owns a part of; as many as time may allow."""
+        max_count = max(1, min(MAX_TILES_AT_ONCE, int(self._allowance.tokens / max(self._tile_s, 1e-5))))
+        topics: list[Topic] = []
+        empty: list[Topic] = []
+        for topic, (number, tick, sent_s) in self._subscribed.items():
+            if number == self._shard_number and (tick == cutter.region.tick or now_s - sent_s < TILE_INTERVAL_S):
                 break  # all others were sent later
             if cutter.parts(topic):
-                found.append(topic)
+                topics.append(topic)
             else:
-                none.append(topic)
-            if len(found) == most or len(none) > 1000:
+                empty.append(topic)
+            if len(topics) == max_count or len(empty) > MAX_EMPTY_AT_ONCE:
                 break
-        for topic in none:
-            self._due[topic] = (self._life, cutter.region.tick, now_s)
-            self._due.move_to_end(topic)
-        return found
+        for topic in empty:
+            self._mark_sent(topic, cutter.region.tick, now_s)
+        return topics
+
+    def _mark_sent(self, topic: Topic, tick: int, now_s: float) -> None:
+        self._subscribed[topic] = (self._shard_number, tick, now_s)
+        self._subscribed.move_to_end(topic)
 
     def _send(self, topic: Topic, frame: bytes) -> bool:
         try:
-            self._door.send_multipart([topic.packed(), frame], zmq.NOBLOCK)
+            self._socket.send_multipart([topic.packed(), frame], zmq.NOBLOCK)
         except zmq.ZMQError:
             self.counts["dropped"] += 1
             return False
@@ -156,30 +166,19 @@ class TilePublisher:
         self.counts["bytes"] += len(frame)
         return True
 
-    def _listen(self) -> None:
-        """Take in who wants what; a new watcher of a tile gets it at once."""
-        for _ in range(SUBSCRIPTIONS_A_TURN):
+    def _receive_subscriptions(self) -> None:
+        """Takes in what gateways subscribe to and unsubscribe from; a new subscription is due at once."""
+        for _ in range(MAX_SUBSCRIPTIONS_A_TURN):
             try:
-                said = self._door.recv(zmq.NOBLOCK)
+                frame = self._socket.recv(zmq.NOBLOCK)
             except zmq.ZMQError:
                 return
             try:
-                topic = Topic.read(said[1:])
+                topic = Topic.read(frame[1:])
             except ValueError:
                 continue
-            if said[:1] == b"\1":
-                if topic in self._due or len(self._due) < MAX_TOPICS:
-                    self._due[topic] = (-1, -1, -1e9)
-                    self._due.move_to_end(topic, last=False)
-            else:
-                self._due.pop(topic, None)
-
-    def close(self) -> None:
-        """Close the door."""
-        self._door.close(linger=0)
-        if self._authenticator is not None:
-            with suppress(zmq.ZMQError):
-                self._authenticator.pipe.set(zmq.SNDTIMEO, 1000)
-                self._authenticator.stop()
-            self._authenticator = None
-        self._context.destroy(linger=0)
+            if frame[:1] != SUBSCRIBE:
+                self._subscribed.pop(topic, None)
+            elif topic in self._subscribed or len(self._subscribed) < MAX_TOPICS:
+                self._subscribed[topic] = (-1, -1, NEVER_S)
+                self._subscribed.move_to_end(topic, last=False)

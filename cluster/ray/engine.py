@@ -27,7 +27,6 @@ from typing import Any, cast
 
 import msgspec
 
-from umwelt.cluster.coordinator.process import COORDINATOR_FILE
 from umwelt.cluster.launch.local import (
     CLOSE_S,
     COORDINATOR_NAME,
@@ -42,10 +41,10 @@ from umwelt.cluster.launch.local import (
     Plan,
     strip_process_name,
 )
-from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.process import is_alive
 from umwelt.cluster.ray.connect import address_of_host, connect_ray, cores_of, first_line, import_ray, live_hosts
 from umwelt.cluster.run.store import Store
+from umwelt.cluster.settings import COORDINATOR_FILE, NodeSettings
 from umwelt.sandbox.errors import RunError
 
 HOST = "{host}"
@@ -129,7 +128,7 @@ class RayProcess:
         self._result = self.actor.run.remote(*self._arguments)
 
     def poll(self) -> int | None:
-        """Returns the exit code; None while it runs or waits to be placed; `DIED` if process or host is gone."""
+        """Returns the exit code; None while it runs or waits for a host; `DIED` if process or host is gone."""
         if self._code is not None:
             return self._code
         errors = self._ray.exceptions

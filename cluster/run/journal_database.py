@@ -1,7 +1,7 @@
 """The SQLite file of a journal: its tables, its format version, its transactions, and its errors as one line each."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,20 +59,26 @@ class JournalDatabase:
             uri = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
             self.connection = sqlite3.connect(uri, uri=True, isolation_level=None)
             try:
-                self._check_format(read_only)
+                is_new = not read_only and self._is_empty()
+                if not is_new:
+                    self._check_format()
                 if not read_only:
                     self.connection.execute("PRAGMA journal_mode=WAL")
                     self.connection.execute("PRAGMA synchronous=FULL")
                     version = f"PRAGMA user_version = {JOURNAL_FORMAT};"
-                    self.connection.executescript(f"BEGIN; {_TABLES} {version} COMMIT;")
+                    # the tables of an existing file are left as they are; an index that it lacks is added
+                    self.connection.executescript(f"BEGIN; {_TABLES} {version} COMMIT;" if is_new else _TABLES)
             except BaseException:
                 self.connection.close()
                 raise
 
-    def _check_format(self, read_only: bool) -> None:
+    def _is_empty(self) -> bool:
         version = self.connection.execute("PRAGMA user_version").fetchone()[0]
-        is_new = not read_only and not self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if version != JOURNAL_FORMAT and not (version == 0 and is_new):
+        return version == 0 and not self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
+    def _check_format(self) -> None:
+        version = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != JOURNAL_FORMAT:
             raise unreadable_format(self.path, "journal", version, JOURNAL_FORMAT)
 
     def begin(self) -> None:
@@ -104,7 +110,7 @@ class JournalDatabase:
         with translate_sqlite_errors(self.path):
             self.connection.executemany(statement, rows)
 
-    def rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[Row]:
+    def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[Row]:
         """Yields the rows of a query as SQLite finds them."""
         with translate_sqlite_errors(self.path):
             yield from self.connection.execute(query, values)

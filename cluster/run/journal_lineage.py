@@ -18,7 +18,7 @@ from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, TICK_BITS
 MAX_ANCESTORS, MAX_CHILDREN = 64, 256
 ID_PREFIXES = 1 << (KIND_BITS + 1)
 """How many prefixes of origin and kind an id may have."""
-_ID, _TICK = 0, 2
+_ID, _TICK, _GENOME = 0, 2, 6
 """Positions in a row of births: id, parent_id, tick, y, x, species, genome."""
 _FIRST_TICKS = 64
 """How many ticks `births_by_ticks` reads at first; it adapts the number to the births that it finds."""
@@ -60,12 +60,12 @@ class Lineage:
 
         Only ticks before the last journalled one are read, so that no birth is added to a page later. In place of a
         genome, a row has the genes (one byte each) at the positions that `genes` gives for the kind in its id; None if
-        it gives none, or if the genome is too short.
+        it gives no positions, or if the genome is too short.
         """
         query = (
             "SELECT id, parent_id, tick, y, x, species, "
-            "CASE WHEN ?2 > 0 AND length(genome) >= ?1 + ?2 THEN substr(genome, ?1 + 1, ?2) END "
-            "FROM births WHERE id >= ?3 AND id < ?4 ORDER BY id"
+            "CASE WHEN :count > 0 AND length(genome) >= :first + :count THEN substr(genome, :first + 1, :count) END "
+            "FROM births WHERE id >= :min_id AND id < :end_id ORDER BY id"
         )
         with self._database.check_content():
             end_tick = max(tick, self._history.last_tick())
@@ -74,15 +74,19 @@ class Lineage:
                 kind = prefix % (1 << KIND_BITS)
                 if kinds is None or kind in kinds:
                     positions = genes.get(kind, ())
-                    first_gene, count = (min(positions), max(positions) - min(positions) + 1) if positions else (0, 0)
-                    first_id = min(max(_min_id(prefix, tick), after + 1), _min_id(prefix, tick + 1))
-                    rows = self._database.rows(query, (first_gene, count, first_id, _min_id(prefix, end_tick)))
-                    offsets = [position - first_gene for position in positions]
-                    by_prefix.append(map(partial(_pick_genes, offsets), rows))
-            births = list(islice(merge(*by_prefix, key=itemgetter(_TICK, _ID)), max_rows + 1))
-        if len(births) <= max_rows:
-            return Births(births, False, end_tick, -1)
-        page, next_tick = births[:max_rows], births[max_rows][_TICK]
+                    first = min(positions, default=0)
+                    values = {
+                        "first": first,
+                        "count": max(positions, default=first - 1) - first + 1,
+                        "min_id": min(max(_min_id(prefix, tick), after + 1), _min_id(prefix, tick + 1)),
+                        "end_id": _min_id(prefix, end_tick),
+                    }
+                    offsets = [position - first for position in positions]
+                    by_prefix.append(map(partial(_pick_genes, offsets), self._database.rows(query, values)))
+            rows = list(islice(merge(*by_prefix, key=itemgetter(_TICK, _ID)), max_rows + 1))
+        if len(rows) <= max_rows:
+            return Births(rows, False, end_tick, -1)
+        page, next_tick = rows[:max_rows], rows[max_rows][_TICK]
         if page[0][_TICK] == next_tick:
             return Births(page, True, next_tick, page[-1][_ID])
         return Births([row for row in page if row[_TICK] < next_tick], True, next_tick, -1)
@@ -136,11 +140,11 @@ class Lineage:
             yield prefix
 
 
+def _pick_genes(offsets: Sequence[int], row: Row) -> Row:
+    """Returns a row of births whose last value, a slice of a genome, is reduced to the genes at some offsets."""
+    return row if row[_GENOME] is None else (*row[:_GENOME], bytes(row[_GENOME][offset] for offset in offsets))
+
+
 def _min_id(prefix: int, tick: int) -> int:
     """Returns the smallest id with this prefix of a being that was born at `tick` or later."""
     return min((prefix << TICK_BITS | min(tick, 1 << TICK_BITS)) << PLACE_BITS, (1 << 63) - 1)
-
-
-def _pick_genes(positions: Sequence[int], row: Row) -> Row:
-    """Returns a row of births whose last value, a stretch of a genome, is reduced to the genes at some positions."""
-    return row if row[6] is None else (*row[:6], bytes(row[6][position] for position in positions))

@@ -154,10 +154,10 @@ def find_task(name: str) -> Task:
         close = difflib.get_close_matches(name, known_tasks(), 1)
         known = f'did you mean "{close[0]}"?' if close else f"known are {', '.join(sorted(known_tasks()))}"
         raise RunError(one_line(f'no task "{name[:80]}" here: {known}; own ones come by an entry point of {GROUP}'))
-    found = load_object(location, f'task "{name}"')
-    if not isinstance(found, Task):
+    loaded = load_object(location, f'task "{name}"')
+    if not isinstance(loaded, Task):
         raise RunError(f'task "{name}": {location} is not a task: put @task("{name}") before it')
-    return found
+    return loaded
 
 
 # --- encoding

@@ -67,7 +67,7 @@ class Flow:
         self.tasks = 0
         """How many tasks were asked for."""
         self._cancelled: list[str] = []
-        """Tickets that nobody awaits any more, and that `halt` has not been told."""
+        """Tickets that nobody awaits any more, to be passed to `halt`."""
         self._room, self._room_over_data = asyncio.Semaphore(MAX_OPEN), asyncio.Semaphore(MAX_OPEN_OVER_DATA)
 
     async def run(

@@ -104,7 +104,7 @@ def _decode(decoder: Any, content: bytes) -> Any:
     try:
         return decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CommandError(one_line(f"query: {error}: write it as cluster/view/queries.py says")) from None
+        raise CommandError(one_line(f"question: {error}: write it as cluster/view/queries.py says")) from None
 
 
 def check(world: WorldFile, question: Question, for_task: bool = False) -> Question:
@@ -283,7 +283,7 @@ def _fetch(world: WorldFile, region: Region, being: int) -> dict[str, Any] | Non
     row = int(np.flatnonzero((table["id"] == being) & region.owned_rows(fetched["kind"]))[0])
     names = list(world.laws.species(world)) if world.laws.species else []
     columns: dict[str, Any] = {}
-    for column in table.carried():
+    for column in table.stored_columns():
         if column.name in ("genome", *PLACES):
             continue
         value = table[column.name][row].tolist()

@@ -265,7 +265,7 @@ def decode(frame: bytes, torus: Torus) -> Piece:
         raise ValueError("the numbers of the topic are out of range")
     topic = Topic.read(_TOPIC.pack(*head.topic))
     cells, rectangle = topic.cells(torus), Rectangle(*head.rectangle)
-    if cells is None or min(rectangle) < 0 or rectangle.cells < 1 or cells.shared(rectangle) != rectangle:
+    if cells is None or min(rectangle) < 0 or rectangle.cells < 1 or cells.intersect(rectangle) != rectangle:
         raise ValueError("the piece lies outside its tile")
     if topic.layer == BEINGS and topic.level != DENSITIES:
         return Piece(head, topic, rectangle, _decode_beings(head, topic, frame, begin))

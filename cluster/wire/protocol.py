@@ -1,56 +1,55 @@
-"""Every message of the cluster, typed. Nothing is ever unpickled.
+"""The messages between the cluster's own processes: nodes, coordinator, gateway and launcher.
 
-A message travels as frames: its header (a checksum over all of it, then msgpack of one of the structs below, named by
-its tag), then raw bytes where the struct says so. What numbers and names can be is said by their types. Who meets
-another version of this page refuses it at the first word (`Hello.protocol`).
+    node <-> coordinator        Hello Welcome Join Refused | Assignment Grant | Heartbeat NumberedReport |
+                                LeaveRequest Fenced Stop | FileRequest FileChunk
+    node <-> node               HaloMessage HaloRequest | Ping Pong
+    gateway <-> coordinator     StatusSubscription StatusReport | SubmitCommands Order TicketResult
+    gateway <-> node            QueryRequest QueryAnswer CancelTasks
 
-    node <-> directory      Hello Welcome Join Refused | Assign Grant | Beat Note | Leave Fenced Stop | Ask Chunk
-    node <-> node           Strip Want | Ping Pong
-    gateway <-> directory   Attend Report | Submit Order Settled
-    gateway <-> node        Look Sight Halt (see answering.py)
+How a message becomes frames is described in `messages.py`. Every message can be lost, repeated, delayed or arrive from
+a stranger; the receiver decides what counts by epoch, pass key, ticket and the connection that it came on.
+
+A change of any message changes `PROTOCOL_VERSION`. `Hello` and `Refused` keep their form in all versions, so that a
+peer of another version learns why it is refused.
 """
 
-import hashlib
-import inspect
-import sys
-import zlib
-from collections.abc import Sequence
-from typing import Annotated, Any, Union
+from typing import Annotated, Any
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 
+from umwelt.cluster.wire.messages import Message, MessageCodec
+
+PROTOCOL_VERSION = 1
 MAX_HEADER_BYTES = 16 << 20
-SUMMED_BYTES = 1 << 16
-CHECKSUM_BYTES = 4
 
 Tick = Annotated[int, Meta(ge=-1, lt=1 << 29)]
-"""Identities hold no later ones."""
+"""A tick of the world; ids of beings have room for 29 bits. -1: none."""
 Number = Annotated[int, Meta(ge=0, lt=1 << 40)]
 Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Name = Annotated[str, Meta(max_length=4096)]
 Line = Annotated[str, Meta(max_length=65536)]
 Files = Annotated[list[tuple[Name, Count]], Meta(max_length=100_000)]
+"""Names, relative to a snapshot or a part of it, and sizes in bytes."""
 
 
-class Message(msgspec.Struct, tag=True, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """What all messages are."""
-
-
-# --- coming in
+# --- joining
 
 
 class Hello(Message, frozen=True):
-    """A node that wants to help; `key` is its own for as long as it stays."""
+    """Node -> coordinator: the first message of a node. `key` identifies the node until it leaves or is fenced."""
 
     key: Name
-    protocol: Name
+    protocol_version: Number
 
 
 class Welcome(Message, frozen=True):
-    """What a node has to know before it can join; `token` lies in `folder` for those who see the run's folder."""
+    """Coordinator -> node: what a node needs to prepare the world.
+
+    `folder` is the run's folder on the coordinator's host, which holds a file with `token`: a node that can read it
+    shares the folder. `url` is the run's remote store, if it has one. `checked` turns on the checks of species.
+    """
 
     world_text: str
     world_name: Name
@@ -61,7 +60,12 @@ class Welcome(Message, frozen=True):
 
 
 class Join(Message, frozen=True):
-    """A node that has compiled the world and stands ready. `seals` are hashes of what has to be the same everywhere."""
+    """Node -> coordinator: the world is compiled and the node is ready for a shard.
+
+    `address` is where neighbours reach it, `tiles_address` where gateways subscribe to tiles. `seals` are hashes of
+    all that must be equal on every node (laws, species, tables, libraries). `reached` is the latest tick that the node
+    ever computed; `name` is the name that it had or would like.
+    """
 
     key: Name
     address: Name
@@ -76,17 +80,17 @@ class Join(Message, frozen=True):
 
 
 class Refused(Message, frozen=True):
-    """The coordinator does not admit the node: `line` tells why, `code` is that of the error (sandbox/errors.py)."""
+    """Coordinator -> node: the node cannot join. `line` tells why; `code` is an error code (sandbox/errors.py)."""
 
     line: Line
     code: Name = "run"
 
 
-# --- who holds what, and until when
+# --- the map, and granted time
 
 
 class Member(msgspec.Struct, array_like=True, frozen=True):
-    """A node in a map."""
+    """A node in a map. `rectangle` is (y, x, height, width) in cells."""
 
     key: Name
     name: Name
@@ -96,9 +100,10 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Assignment(Message, frozen=True):
-    """A new map. Each member loads its rectangle from a snapshot and goes on from there.
+    """Coordinator -> node: a new map. Every member loads its rectangle from `snapshot`, which is of tick `tick`.
 
-    `pass_key` is known to the members alone, and stands in every message between them.
+    `which` is the receiver's index in `members`. `pass_key` is secret to the members of this epoch and stands in every
+    message between them. `record_every_ticks` is how often a node reports its digest and metrics.
     """
 
     epoch: Number
@@ -121,14 +126,18 @@ class ScheduledCommand(msgspec.Struct, array_like=True, frozen=True):
 
 
 class SnapshotRequest(msgspec.Struct, array_like=True, frozen=True):
-    """A snapshot to be taken when a tick is reached, before the commands of that tick."""
+    """A snapshot to be taken at a tick, before that tick's commands. `kept` ones are permanent, others for recovery."""
 
     tick: Tick
     kept: bool
 
 
 class Grant(Message, frozen=True):
-    """Run until tick `through`; between the node's last reported tick and there, these are all the commands."""
+    """Coordinator -> node: run until tick `through`.
+
+    `commands` are all commands from the node's last reported tick until `through`, `snapshots` those to be taken.
+    `acknowledged` is the number of the last `NumberedReport` that arrived.
+    """
 
     epoch: Number
     through: Tick
@@ -137,11 +146,16 @@ class Grant(Message, frozen=True):
     acknowledged: Number
 
 
-# --- what nodes tell
+# --- reports of nodes
 
 
 class Heartbeat(Message, frozen=True):
-    """I live, and this is where I am. Sent from within the simulation, between laws too."""
+    """Node -> coordinator: the node is alive and at this tick. Sent by the simulation loop, also between two laws.
+
+    `entities` counts the beings in its window, ghosts included. `tick_s` is the mean time of a tick,
+    `waiting_share` the share of time spent waiting for halo messages, `round_trip_s` the time of a message to a
+    neighbour and back, `longest_s` the longest recent interval between two heartbeats.
+    """
 
     key: Name
     epoch: Number
@@ -152,19 +166,19 @@ class Heartbeat(Message, frozen=True):
     resident_bytes: Count = 0
     round_trip_s: Seconds = 0.0
     longest_s: Seconds = 0.0
-    """The longest time that passed without a beat."""
 
 
 class Ready(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """The rectangle is loaded."""
+    """Report: the rectangle is loaded."""
 
     tick: Tick
 
 
 class TickRecord(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """A node's part of the digest and metrics of a tick; births and deaths since the epoch began.
+    """Report: digest and metrics of a node's owned cells at a tick.
 
-    Raw frame: the births since the last record (`pack_births`), empty where births are not kept.
+    `births` and `deaths` count from the beginning of the epoch; `populations` are beings by table and species,
+    `substances` molecules by name. Raw frame: the births since the last record (`shard.pack_births`), or empty.
     """
 
     tick: Tick
@@ -177,9 +191,10 @@ class TickRecord(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 class SnapshotPart(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """A part of a snapshot was written: its entry in the manifest; `files` must be fetched if the host is another.
+    """Report: a node has written its part of a snapshot. On failure `line` tells why, and the other fields are empty.
 
-    Or it could not be written: then `line` says why, and there is none.
+    `part` is its entry in the manifest, `controls` the world's controls at that tick, `cost_s` the processor time.
+    `files` are to be fetched by the coordinator (`FileRequest`), where the node does not share the run's folder.
     """
 
     tick: Tick
@@ -187,40 +202,46 @@ class SnapshotPart(msgspec.Struct, tag=True, array_like=True, frozen=True):
     part: dict[str, Any]
     controls: dict[str, Any]
     cost_s: Seconds
-    files: Files = []
+    files: Files = msgspec.field(default_factory=list)
     line: Line = ""
 
 
 class Failure(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """The world cannot go on here, and why; `fatal` where it could nowhere."""
+    """Report: the node cannot go on, and why. With `fatal` no other node could: the run ends."""
 
     line: Line
     fatal: bool
 
 
+ReportContent = Ready | TickRecord | SnapshotPart | Failure
+
+
 class NumberedReport(Message, frozen=True):
-    """Something that must not be lost: sent again until a grant acknowledges its number; numbers begin at 1."""
+    """Node -> coordinator: a report that must arrive. Sent again until a grant acknowledges its number (from 1)."""
 
     key: Name
     epoch: Number
     number: Number
-    content: Ready | TickRecord | SnapshotPart | Failure
+    content: ReportContent
+
+
+# --- leaving
 
 
 class LeaveRequest(Message, frozen=True):
-    """I should like to go; I stay until you let me."""
+    """Node -> coordinator: the node wants to leave. It goes on until it receives `Stop`."""
 
     key: Name
 
 
 class Fenced(Message, frozen=True):
-    """The node of this key is not, or no longer, one of us. It may join as a new one."""
+    """Coordinator -> node: the node of this key is not, or no longer, in the world. It may join under another key."""
 
     key: Name
 
 
 class Stop(Message, frozen=True):
-    """The world was saved and rests: end."""
+    """Coordinator -> node: end the process. `line` is printed, unless it is empty."""
 
     line: Line = ""
 
@@ -229,7 +250,7 @@ class Stop(Message, frozen=True):
 
 
 class FileRequest(Message, frozen=True):
-    """Send me a piece of a file of a snapshot; an empty name asks for the list of files."""
+    """Asks for a chunk of a file of a snapshot, from `offset` on. An empty name asks for the list of files."""
 
     snapshot: Name
     name: Name
@@ -237,21 +258,22 @@ class FileRequest(Message, frozen=True):
 
 
 class FileChunk(Message, frozen=True):
-    """A piece of a file (raw frame), or the list of files."""
+    """A chunk of a file (raw frame), or with an empty name the list of the snapshot's files."""
 
     snapshot: Name
     name: Name
     offset: Count
-    files: Files = []
+    files: Files = msgspec.field(default_factory=list)
 
 
 # --- between neighbours
 
 
 class HaloMessage(Message, frozen=True):
-    """The edges of `source` that the taker's window shows, at a tick (raw: sizes and contents, see portion.py).
+    """The cells and beings of `source` that the window of `taker` shows, at a tick. Raw frames: see `shard.py`.
 
-    Another taker's may have the same size: which one it is for stands in it.
+    `source` and `taker` are indices in the map. The taker is named because the messages of two takers can be of equal
+    size and would paste without an error.
     """
 
     epoch: Number
@@ -262,7 +284,7 @@ class HaloMessage(Message, frozen=True):
 
 
 class HaloRequest(Message, frozen=True):
-    """Your strip of this tick has not come; `source` is who asks."""
+    """Asks a neighbour for its halo message of a tick again. `source` is the index of the node that asks."""
 
     epoch: Number
     pass_key: bytes
@@ -271,7 +293,7 @@ class HaloRequest(Message, frozen=True):
 
 
 class Ping(Message, frozen=True):
-    """How long does it take to you and back?"""
+    """Measures the round trip to a neighbour, which answers with `Pong`."""
 
     epoch: Number
     pass_key: bytes
@@ -280,7 +302,7 @@ class Ping(Message, frozen=True):
 
 
 class Pong(Message, frozen=True):
-    """So long."""
+    """The answer to a `Ping`, with the same `sent_s`."""
 
     epoch: Number
     pass_key: bytes
@@ -288,17 +310,17 @@ class Pong(Message, frozen=True):
     sent_s: Seconds
 
 
-# --- people
+# --- gateway and launcher
 
 
 class StatusSubscription(Message, frozen=True):
-    """A gateway that wants reports."""
+    """Gateway -> coordinator: send status reports for the next 10 seconds. `key` names the subscriber in logs."""
 
     key: Name
 
 
 class StatusReport(Message, frozen=True):
-    """Where the world is: JSON for people (`status`), and the present map's members."""
+    """Coordinator -> gateway: the state of the run as JSON (`coordinator.status`), and the present map."""
 
     status: bytes
     epoch: Number
@@ -307,7 +329,11 @@ class StatusReport(Message, frozen=True):
 
 
 class SubmitCommands(Message, frozen=True):
-    """A command on the world. The same ticket is journalled once, however often it comes."""
+    """Gateway -> coordinator: commands on the world, journalled together. Answered with `TicketResult`.
+
+    They take effect at `tick`, or at the first tick after it that is not granted yet. The same ticket is journalled
+    once, however often it arrives.
+    """
 
     ticket: Name
     commands: list[bytes]
@@ -315,8 +341,11 @@ class SubmitCommands(Message, frozen=True):
 
 
 class Order(Message, frozen=True):
-    """A command on time or on nodes: pause, go, step (value: ticks), speed (ticks a second, 0 as fast as it goes),
-    save, leave (name), stop."""
+    """Gateway -> coordinator: a command on time or on nodes. Answered with `TicketResult`.
+
+    pause, go, step (`value`: ticks), speed (`value`: ticks a second, 0 for as fast as possible), save (a kept
+    snapshot), leave (`name`: of a node), stop, and from the launcher lost (`value`: process id, `name`: host).
+    """
 
     ticket: Name
     what: Name
@@ -327,7 +356,8 @@ class Order(Message, frozen=True):
 class TicketResult(Message, frozen=True):
     """The outcome of a ticket: the tick at which it takes effect, or -1 with the reason.
 
-    `line` is one line for people and `code` the error's code (sandbox/errors.py), both empty where it succeeded.
+    `number` is that of the first journalled command. `line` is one line for people and `code` the error's code
+    (sandbox/errors.py), both empty on success.
     """
 
     ticket: Name
@@ -338,10 +368,11 @@ class TicketResult(Message, frozen=True):
 
 
 class QueryRequest(Message, frozen=True):
-    """A question to a node (JSON, see questions.py), which answers between two ticks, or at `tick` if one is named.
+    """Gateway -> node: a question, or a task to run. Answered with `QueryAnswer`.
 
-    With a task's name the node does that task with the packed arguments: on its answers to the questions (a JSON list)
-    where there are any. The same ticket is done once.
+    `question` is JSON (view/queries.py), answer between two ticks, at tick `tick` unless that is -1. With a `task`
+    name the node runs that task with the packed `arguments`, on its answers to the questions (a JSON list) where there
+    are any, and ends it after `within_s`. The same ticket is done once.
     """
 
     epoch: Number
@@ -355,11 +386,14 @@ class QueryRequest(Message, frozen=True):
 
 
 class QueryAnswer(Message, frozen=True):
-    """The answer: JSON and raw frames; of a task, a raw frame with what came out.
+    """Node -> gateway: an answer (JSON and raw frames), or the result of a task (one raw frame).
 
-    In place of an answer there may be `line`, why there is none, with its error's `code` (sandbox/errors.py), and with
-    `again` where another node may have one; or `passed`, where the tick that was named is over; or `waits`, where it
-    has not come yet.
+    In place of an answer the JSON holds one of:
+
+        line, code   why there is no answer, and the error's code (sandbox/errors.py); of a task also `again`, true if
+                     another node may succeed
+        passed       true: the tick that was named is over
+        waits        true: the tick that was named has not come; the answer follows
     """
 
     ticket: Name
@@ -370,55 +404,35 @@ class QueryAnswer(Message, frozen=True):
 
 
 class CancelTasks(Message, frozen=True):
-    """Nobody waits for these tasks any more."""
+    """Gateway -> node: the answers to these tickets are no longer needed."""
 
     epoch: Number
     pass_key: bytes
     tickets: Annotated[list[Name], Meta(max_length=1000)]
 
 
-MESSAGES = tuple(
-    kind
-    for _, kind in inspect.getmembers(sys.modules[__name__], inspect.isclass)
-    if issubclass(kind, Message) and kind is not Message
+FromCoordinator = Welcome | Refused | Assignment | Grant | Fenced | Stop | FileChunk
+"""Messages that a node accepts only from its coordinator."""
+FromNeighbour = HaloMessage | HaloRequest | Ping | Pong
+"""Messages that a node accepts only from a member of its map."""
+AnyMessage = (
+    Hello
+    | Join
+    | Heartbeat
+    | NumberedReport
+    | LeaveRequest
+    | FileRequest
+    | FromCoordinator
+    | FromNeighbour
+    | StatusSubscription
+    | StatusReport
+    | SubmitCommands
+    | Order
+    | TicketResult
+    | QueryRequest
+    | QueryAnswer
+    | CancelTasks
 )
-PROTOCOL_VERSION = hashlib.blake2b(inspect.getsource(sys.modules[__name__]).encode(), digest_size=8).hexdigest()
-"""Stands for this whole page."""
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder: Any = msgspec.msgpack.Decoder(Union[MESSAGES])  # noqa: UP007 (made of a tuple)
-
-
-def encode(message: Message, raw: Sequence[Any] = ()) -> list[Any]:
-    """The frames of a message."""
-    header = _encoder.encode(message)
-    return [_checksum(header, raw) + header, *raw]
-
-
-def _checksum(header: Any, raw: Sequence[Any]) -> bytes:
-    """Tells a message from one in which something was changed on the way, lengths of frames included.
-
-    Of large frames the sum of their words counts, which is ten times as fast.
-    """
-    found = zlib.crc32(header)
-    for frame in raw:
-        found = zlib.crc32(len(frame).to_bytes(8, "little"), found)
-        if len(frame) >= SUMMED_BYTES:
-            words = np.frombuffer(frame, np.uint64, len(frame) // 8)
-            found = zlib.crc32(int(words.sum(dtype=np.uint64)).to_bytes(8, "little"), found)
-            frame = memoryview(frame)[len(frame) // 8 * 8 :]
-        found = zlib.crc32(frame, found)
-    return found.to_bytes(CHECKSUM_BYTES, "little")
-
-
-def decode(frames: Sequence[Any]) -> tuple[Message, list[Any]]:
-    """A message and its raw frames; `ValueError` for anything else."""
-    if not frames or len(frames[0]) > MAX_HEADER_BYTES:
-        raise ValueError("no header")
-    header, raw = frames[0][CHECKSUM_BYTES:], list(frames[1:])
-    if _checksum(header, raw) != frames[0][:CHECKSUM_BYTES]:
-        raise ValueError("changed on the way")
-    try:
-        return _decoder.decode(header), raw
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ValueError(str(error)) from None
+_codec: MessageCodec[AnyMessage] = MessageCodec(AnyMessage, MAX_HEADER_BYTES, checksummed=True)
+encode, decode = _codec.encode, _codec.decode

@@ -1,49 +1,44 @@
-"""Every message between a viewer and the gateway, typed; nothing is ever unpickled. Frames as in `protocol.py`.
+"""The messages between viewers and the gateway.
 
-    viewer -> gateway     Hello Watch Credit Alive Bye CommandRequest Order Query History Tasks Halt
-    gateway -> viewer     Welcome Unknown Tile Status Answer
+    viewer -> gateway     Hello Watch Credit KeepAlive Goodbye CommandRequest Order Query History Tasks CancelTasks
+    gateway -> viewer     Welcome UnknownViewer Tile Status Answer
 
-Whatever bears a ticket is said again until its `Answer` comes; the same ticket is done once. A gateway that does not
-know a viewer (any more) says `UnknownViewer`: then the viewer says `Hello` and what it watches again.
+How a message becomes frames is described in `messages.py`; these carry no checksum of their own. A message with a
+ticket is sent again until its `Answer` arrives; the gateway executes each ticket once. A gateway that does not know a
+viewer, or has forgotten it, sends `UnknownViewer`; the viewer then sends `Hello` and its `Watch` again.
+
+A change of any message changes `PROTOCOL_VERSION`. `Hello` and `Answer` keep their first fields in all versions, so
+that a viewer of another version learns why it is refused.
 """
-
-import hashlib
-import inspect
-import sys
-from collections.abc import Sequence
-from functools import reduce
-from operator import or_
-from typing import Any
 
 import msgspec
 
+from umwelt.cluster.wire.messages import Message, MessageCodec
+
+PROTOCOL_VERSION = 1
 MAX_HEADER_BYTES = 1 << 20
-LIVE = -1
-"""In place of a tick of the past: the running world."""
 GATEWAY_FILE = "gateway.json"
-"""The file in a run's folder in which the gateway announces its address."""
+"""In the run's folder: the gateway's address and process id, while it runs."""
 MAX_PIECES = 60
 """Raw frames of one `Tile` message."""
-
-
-class Message(msgspec.Struct, tag=True, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """What all messages are."""
+LIVE = -1
+"""In a `shown` field, in place of a tick of the past: the running world."""
 
 
 # --- from viewers
 
 
 class Hello(Message, frozen=True):
-    """I should like to watch."""
+    """Opens a session. Answered with `Welcome`, or with an `Answer` without a ticket that tells why not."""
 
-    protocol: str
+    protocol_version: int
     name: str = ""
 
 
 class Watch(Message, frozen=True):
-    """All that I watch from now on (`tiles.Topic.packed`), of the running world or a shown tick.
+    """Replaces the set of watched tiles (`tiles.Topic.packed`), of the running world or of a shown tick.
 
-    `credit` tiles may be sent; each one uses one up. Begins the count anew.
+    The gateway may send `credit` tiles; each tile sent uses one up. Replaces any earlier credit.
     """
 
     topics: list[bytes]
@@ -52,21 +47,21 @@ class Watch(Message, frozen=True):
 
 
 class Credit(Message, frozen=True):
-    """So many tiles more may be sent."""
+    """Allows the gateway to send this many tiles more."""
 
     tiles: int
 
 
 class KeepAlive(Message, frozen=True):
-    """I am still here."""
+    """Keeps the session open while the viewer has nothing else to send."""
 
 
 class Goodbye(Message, frozen=True):
-    """I look no more."""
+    """The viewer disconnects."""
 
 
 class CommandRequest(Message, frozen=True):
-    """Something done to the world: a request by name, its fields as JSON (see `agents/commands`)."""
+    """A command on the world, by name, with its arguments as JSON (agents/commands/requests.py)."""
 
     ticket: str
     what: str
@@ -74,7 +69,7 @@ class CommandRequest(Message, frozen=True):
 
 
 class Order(Message, frozen=True):
-    """Something done to time or nodes, as in `protocol.Order`."""
+    """A command on time or on nodes, as in `protocol.Order`."""
 
     ticket: str
     what: str
@@ -83,7 +78,7 @@ class Order(Message, frozen=True):
 
 
 class Query(Message, frozen=True):
-    """A question (JSON, see questions.py) to the running world or a shown tick."""
+    """A question as JSON (view/queries.py) about the running world or a shown tick."""
 
     ticket: str
     question: bytes
@@ -91,14 +86,15 @@ class Query(Message, frozen=True):
 
 
 class History(Message, frozen=True):
-    """What was.
+    """A question about the past of the run. `what` is one of:
 
     list       the snapshots
-    show       a tick, to be watched and asked from now on; where it has been played, it begins again
-    play       let a shown tick go on from where it is, `value` ticks a second (0: rest); it remains known by its tick
-    fork       another run goes on from a tick
-    metrics    of the journal, from a tick on, thinned: raw JSON
-    births     of the journal, from a tick on (there after the id `being`), of a table or all, `most` of them: raw
+    show       a tick, to be watched and queried from now on; one that was played begins again
+    play       lets a shown tick go on from where it is, at `value` ticks a second (0 pauses); it keeps its name
+    fork       starts another run from a tick
+    metrics    metrics of the journal from a tick on, thinned: raw JSON
+    births     births of the journal from a tick on (within that tick after the id `being`), of a table or of all
+               tables, at most `most`: raw
     family     ancestors and children of the being `being`
     """
 
@@ -112,11 +108,11 @@ class History(Message, frozen=True):
 
 
 class Task(msgspec.Struct, array_like=True, frozen=True):
-    """A task (see tasks.py) with its packed arguments, to be done within a time.
+    """A task by name (cluster/tasks/registry.py) with its packed arguments, to be done within `within_s` seconds.
 
-    With questions (a JSON list, see questions.py) it is done by each node that owns something of what is asked about,
-    on what that one answers at one tick; its raw answer is a packed list of what came out. Else it is done once: at
-    the node that owns the cell `near`, or, where that is empty, at an idle one; its raw answer is what came out.
+    With `questions` (a JSON list, view/queries.py) every node that owns some of the cells in question runs the task on
+    its own answers, all of one tick; the raw answer is a packed list of the results. Without, it runs once: on the
+    node that owns the cell `near` (y, x), or on an idle one if that is empty; the raw answer is its result.
     """
 
     ticket: str
@@ -129,13 +125,13 @@ class Task(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Tasks(Message, frozen=True):
-    """Tasks to be done. Each ticket is answered by itself."""
+    """Tasks to run. Each ticket has its own `Answer`."""
 
     tasks: list[Task]
 
 
 class CancelTasks(Message, frozen=True):
-    """What these tickets stand for need not be done."""
+    """The answers to these tickets are no longer needed."""
 
     tickets: list[str]
 
@@ -144,11 +140,12 @@ class CancelTasks(Message, frozen=True):
 
 
 class Welcome(Message, frozen=True):
-    """What there is to see. `columns` of each table, as questions know them; `looks` as tiles of bodies show them.
+    """Describes the world to a viewer.
 
-    `directory` is where nodes join; told to those who may. `climate` is `weather.Climate` by name, empty where there is
-    none; `substances` are the chemistry's; `kinds` the table of each species, as far as it is known, `hues` the gene of
-    its founders' colour (-128 to 127).
+    `columns` are those of each table, as queries name them; `looks` those that tiles of bodies show. `directory` is
+    the coordinator's address, where nodes join; empty for viewers whose role may not. `climate` holds the fields of
+    `weather.Climate` by name, empty in a world without weather; `substances` are the chemistry's. `kinds` is the table
+    of each species as far as it is known, `hues` the hue gene of its founders (-128 to 127).
     """
 
     role: str
@@ -164,25 +161,25 @@ class Welcome(Message, frozen=True):
     drives: list[str]
     max_tiles: int
     directory: str = ""
-    climate: dict[str, int] = {}
-    substances: list[str] = []
-    kinds: dict[str, str] = {}
-    hues: dict[str, int] = {}
+    climate: dict[str, int] = msgspec.field(default_factory=dict)
+    substances: list[str] = msgspec.field(default_factory=list)
+    kinds: dict[str, str] = msgspec.field(default_factory=dict)
+    hues: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class UnknownViewer(Message, frozen=True):
-    """Who are you?"""
+    """The gateway has no session with this viewer: send `Hello` again."""
 
 
 class Tile(Message, frozen=True):
-    """The newest pieces of a tile (raw frames, see tiles.py)."""
+    """The newest pieces of a tile (raw frames, view/tiles.py)."""
 
     topic: bytes
     shown: int
 
 
 class Status(Message, frozen=True):
-    """Where the world is (JSON, as the directory's); `stale_s` is how long ago the directory was heard."""
+    """The state of the run as the coordinator reports it (JSON); `stale_s` is the age of that report in seconds."""
 
     content: bytes
     stale_s: float
@@ -201,28 +198,24 @@ class Answer(Message, frozen=True):
     code: str = ""
 
 
-MESSAGES = tuple(
-    kind
-    for _, kind in inspect.getmembers(sys.modules[__name__], inspect.isclass)
-    if issubclass(kind, Message) and kind is not Message
+AnyMessage = (
+    Hello
+    | Watch
+    | Credit
+    | KeepAlive
+    | Goodbye
+    | CommandRequest
+    | Order
+    | Query
+    | History
+    | Tasks
+    | CancelTasks
+    | Welcome
+    | UnknownViewer
+    | Tile
+    | Status
+    | Answer
 )
-PROTOCOL_VERSION = hashlib.blake2b(inspect.getsource(sys.modules[__name__]).encode(), digest_size=8).hexdigest()
-"""Stands for this whole page."""
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder: Any = msgspec.msgpack.Decoder(reduce(or_, MESSAGES))
-
-
-def encode(message: Message, raw: Sequence[Any] = ()) -> list[Any]:
-    """The frames of a message."""
-    return [_encoder.encode(message), *raw]
-
-
-def decode(frames: Sequence[Any]) -> tuple[Message, list[Any]]:
-    """A message and its raw frames; `ValueError` for anything else."""
-    if not frames or len(frames[0]) > MAX_HEADER_BYTES:
-        raise ValueError("no header")
-    try:
-        return _decoder.decode(frames[0]), list(frames[1:])
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ValueError(str(error)) from None
+_codec: MessageCodec[AnyMessage] = MessageCodec(AnyMessage, MAX_HEADER_BYTES, checksummed=False)
+encode, decode = _codec.encode, _codec.decode

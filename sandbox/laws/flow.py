@@ -1,12 +1,12 @@
-"""Flow: what is mobile spreads and drifts with the wind; water above what the soil holds runs downhill.
+"""Flow: mobile substances diffuse and drift with the wind; water beyond what the soil holds runs downhill.
 
-Where a world has tides, downhill is also toward where they pull: high water goes round the world, and shores fall dry.
+In a world with tides the pull of the tide counts as height: high water travels round the world, and shores fall dry.
 
-Diffusion is the lattice random walk in integers: of `count` molecules a share leaves, rounded by dice; what leaves is
-dealt out to the four neighbours in turn, beginning at a neighbour chosen by dice. So the mean follows Fick's law with
-`D = share / 4` cells^2 a tick, whose variance grows as `2 D t` along each axis.
+Diffusion is a random walk on the lattice, in integers: of `count` molecules a share leaves, rounded by dice; what
+leaves is distributed to the four neighbours in turn, beginning at one chosen by dice. So the mean follows Fick's law
+with `D = share / 4` cells^2 per tick, and the variance grows as `2 D t` along each axis.
 
-Reach 1 for what diffuses. Water looks at its neighbours' levels before it moves: reach 2.
+Reach 1 for diffusion; reach 2 for water, which depends on its neighbours' levels before it moves.
 """
 
 from itertools import pairwise
@@ -17,32 +17,34 @@ from umwelt.sandbox.dice import bits, draw, purpose
 from umwelt.sandbox.kernel import call, crew, kernel, small
 from umwelt.sandbox.laws.weather import climate_of
 from umwelt.sandbox.region import Region
-from umwelt.sandbox.units import ONE
+from umwelt.sandbox.units import ONE, ONE_BITS
 
 DIFFUSE = purpose("flow.diffuse")
 DOWNHILL = purpose("flow.downhill")
 
 SHARE_BITS = 12
-"""Shares a tick are held in units of 2^-12; the shares that spread and drift together are at most one."""
+"""Shares per tick are stored in units of 2^-12; those that diffuse and drift are together at most one."""
 SHARE_ONE = 1 << SHARE_BITS
+SUBSTANCES_PER_DRAW = 3
 DICE_BITS_EACH = 21
-SUBSTANCES_A_DRAW = 3
+"""Of one draw of 63 bits, for each of three substances: 12 for rounding, 2 for the first neighbour, 7 for the gust."""
+DIRECTION_BITS, GUST_BITS = 2, 7
 
 EAST, SOUTH, WEST, NORTH = 0, 1, 2, 3
 
 
 @small
 def drift_direction(drawn_7, wind_x, wind_y):
-    """Where this tick's gust goes: along x or y with the odds of the wind's two parts."""
+    """Returns the direction of this tick's gust: x or y with the probabilities of the wind's two components."""
     strength = abs(wind_x) + abs(wind_y)
-    if drawn_7 * strength < abs(wind_x) * 128:
+    if drawn_7 * strength < abs(wind_x) << GUST_BITS:
         return EAST if wind_x > 0 else WEST
     return SOUTH if wind_y > 0 else NORTH
 
 
 @small
 def leave(leaves, x, count, dice, share, gust, wind_x, wind_y):
-    """Write what leaves a cell in each direction: the share that spreads is dealt out, the gust goes one way."""
+    """Write what leaves a cell in each direction: what diffuses goes to all four, the gust goes in one."""
     rounding = dice & (SHARE_ONE - 1)
     spread = (count * share + rounding) >> SHARE_BITS
     first = (dice >> SHARE_BITS) & 3
@@ -53,24 +55,24 @@ def leave(leaves, x, count, dice, share, gust, wind_x, wind_y):
     leaves[NORTH, x] = each + (1 if ((NORTH - first) & 3) < rest else 0)
     if gust > 0 and count > 0:
         strength = min(abs(wind_x) + abs(wind_y), ONE)
-        # rounded by the other end of the same dice, so that both together never take more than there is
-        carried = (count * ((gust * strength) >> 10) + (SHARE_ONE - 1 - rounding)) >> SHARE_BITS
+        # rounded by the complement of the same dice, so that both together never exceed the count
+        carried = (count * ((gust * strength) >> ONE_BITS) + (SHARE_ONE - 1 - rounding)) >> SHARE_BITS
         if carried > 0:
-            leaves[drift_direction(dice >> (SHARE_BITS + 2), wind_x, wind_y), x] += carried
+            leaves[drift_direction(dice >> (SHARE_BITS + DIRECTION_BITS), wind_x, wind_y), x] += carried
 
 
 @kernel(allocates=True)
 def spread_band(y_low, y_high, place, above, below, substance, mobile, share, gust, wind_x, wind_y):
     """Move the mobile substances of a band in place.
 
-    `above`, `below`: `int32[mobile, width]` copies of the rows next to the band, as they were before any band ran. One
-    draw serves three substances. Three rows of what leaves are kept and rolled, `leaves[substance, row, direction, x]`.
+    `above`, `below`: `int32[mobile, width]`, copies of the rows next to the band from before any band ran. One draw
+    serves three substances. `leaves[substance, row % 3, direction, x]` holds what leaves the last three rows.
     """
     dice = np.zeros(place.width, np.int64)
-    leaves = np.zeros((SUBSTANCES_A_DRAW, 3, 4, place.width), np.int64)
+    leaves = np.zeros((SUBSTANCES_PER_DRAW, 3, 4, place.width), np.int64)
     x_low, x_high = place.x_low, place.x_high
-    for group in range(0, len(mobile), SUBSTANCES_A_DRAW):
-        members = min(SUBSTANCES_A_DRAW, len(mobile) - group)
+    for group in range(0, len(mobile), SUBSTANCES_PER_DRAW):
+        members = min(SUBSTANCES_PER_DRAW, len(mobile) - group)
         for y in range(y_low - 1, y_high + 1):
             key = np.int64(place.y_global[y]) * place.world_width
             for x in range(x_low - 1, x_high + 1):
@@ -98,10 +100,10 @@ def spread_band(y_low, y_high, place, above, below, substance, mobile, share, gu
 
 @kernel
 def choose_downhill(y_low, y_high, place, capacity, column_pull, elevation, water, outflow):
-    """Write what runs off each cell and whither, `outflow = 4 * count + direction`.
+    """Write how much water leaves each cell and where to, `outflow = 4 * count + direction`.
 
-    A quarter of the drop to the lowest neighbour runs there, but no more than the soil does not hold. Under the pull of
-    the tide, `column_pull: int64[width]`, water lies as if the ground were lower by so much.
+    A quarter of the drop to the lowest neighbour runs there, at most what exceeds the soil's capacity. The pull of the
+    tide, `column_pull: int64[width]`, acts as if the ground were lower by that much.
     """
     for y in range(y_low - 1, y_high + 1):
         key = np.int64(place.y_global[y]) * place.world_width
@@ -125,7 +127,7 @@ def choose_downhill(y_low, y_high, place, capacity, column_pull, elevation, wate
 
 @small
 def runs(outflow, direction):
-    """What of a cell's outflow goes in a direction."""
+    """Returns how much of a cell's outflow goes in a direction."""
     return outflow >> 2 if outflow & 3 == direction else np.int64(0)
 
 
@@ -144,7 +146,7 @@ def run_downhill(y_low, y_high, place, water, outflow):
 
 
 def spread(region: Region, wind_x: np.ndarray, wind_y: np.ndarray) -> None:
-    """Let the mobile substances spread and drift; constants `mobile`, `share_q12`, `gust_q12`, `int64[mobile]`."""
+    """Let the mobile substances diffuse and drift; constants `mobile`, `share_q12`, `gust_q12`, `int64[mobile]`."""
     mobile, share, gust = (region.constants[name] for name in ("mobile", "share_q12", "gust_q12"))
     substance, place = region.fields["substance"], region.place()
     rim = region.halo_cells - region.margin_cells
@@ -160,7 +162,7 @@ def spread(region: Region, wind_x: np.ndarray, wind_y: np.ndarray) -> None:
 
 
 def flow(region: Region) -> None:
-    """Run water downhill and spread what is mobile."""
+    """Let water run downhill, and mobile substances diffuse and drift."""
     sky = region.derived["sky"]
     outflow = region.scratch("outflow")
     water, capacity = region["water"], climate_of(region).capacity_count

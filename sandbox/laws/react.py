@@ -1,7 +1,4 @@
-"""Reactions, in cells and in bodies: the same arithmetic in both.
-
-Reach 0: a reaction sees its own cell, or its own body.
-"""
+"""Chemical reactions in cells and in bodies, with the same arithmetic. Reach 0: only the own cell or body matters."""
 
 import numpy as np
 
@@ -15,41 +12,44 @@ REACT_IN_CELL = purpose("react.cell")
 REACT_IN_BODY = purpose("react.body")
 
 MAX_COUNT = 1 << 20
-"""Larger counts react as this many, which keeps every product within 63 bits."""
+"""Larger counts react as if they were this many, which keeps every product within 63 bits."""
 MAX_AMOUNT_Q10 = 1 << 30
+"""The limit of products of counts, for the same reason."""
 MAX_HELD = (1 << 31) - 1
-"""What a counter holds; a reaction that would make more waits."""
+"""The largest count of a substance; a reaction that would exceed it happens later."""
 UNIT_BITS = 10
+"""1024 molecules, or a catalyst of 1024, are the unit of concentration."""
 EXTENT_BITS = RATE_BITS + UNIT_BITS
+"""Binary places of a rate times an amount; what is below one is rounded by dice."""
 
 
 @small
 def times(amount_q10, count):
-    """Multiply an amount by `count / 1024`, bounded."""
+    """Returns an amount times `count / 1024`, bounded."""
     return min((amount_q10 * min(count, MAX_COUNT)) >> UNIT_BITS, MAX_AMOUNT_Q10)
 
 
 @small
 def plane(array, which, y):
-    """One substance or catalyst along row `y`; any row where there is none, which is then not read."""
+    """Returns one substance or catalyst along row `y`; for index -1 any row, which callers do not read."""
     return array[max(which, 0), y]
 
 
 @small
 def allows(have, taken):
-    """How often a reactant suffices."""
+    """Returns how often a reactant suffices."""
     return have if taken == 1 else have // taken
 
 
 @small
 def with_room(extent, product, made, have):
-    """The extent, or what of it the counter of a product (if there is one) still holds."""
+    """Returns the extent, reduced if a product (index -1: none) would exceed `MAX_HELD`."""
     return extent if product < 0 or have + extent * made <= MAX_HELD else (MAX_HELD - have) // made
 
 
 @small
 def powered(amount_q10, count, order):
-    """Multiply by a count as often as its order says."""
+    """Returns an amount times `(count / 1024) ^ order`, bounded."""
     for _ in range(order):
         amount_q10 = times(amount_q10, count)
     return amount_q10
@@ -57,9 +57,10 @@ def powered(amount_q10, count, order):
 
 @small
 def react_along(reactions, r, y, substance, catalyst, cells, keys, first, last, seed, tick, where):
-    """Let reaction `r` happen at `substance[:, y, cells[i]]` for `i` from `first` to `last - 1`, each with its own key.
+    """Let reaction `r` happen at `substance[:, y, cells[i]]` for `i` from `first` to `last - 1`, with `keys[i]` for
+    dice.
 
-    Everything that is the same along the row is taken out of the loop.
+    Whatever is the same along the row is read before the loop, for speed.
     """
     rate, index = reactions.rate_q24[r], reactions.dice_index[r]
     s1, s2, s3 = reactions.reactant[r, 1], reactions.reactant[r, 2], reactions.reactant[r, 3]
@@ -128,7 +129,7 @@ def react_along(reactions, r, y, substance, catalyst, cells, keys, first, last, 
 
 @kernel(allocates=True)
 def react_in_cells(y_low, y_high, place, reactions, substance, catalyst):
-    """Each reaction over each cell of a row, one after another."""
+    """Run the reactions of cells, one after another, over the rows `y_low` to `y_high - 1`."""
     cells = np.arange(place.width)
     keys = np.empty(place.width, np.int64)
     for y in range(y_low, y_high):
@@ -153,7 +154,7 @@ def react_in_cells(y_low, y_high, place, reactions, substance, catalyst):
 
 @kernel(allocates=True)
 def react_in_bodies(y_low, y_high, place, reactions, index, ids, substance, catalyst):
-    """Each reaction over each body; `substance` and `catalyst` are views shaped `[.., 1, row]`."""
+    """Run the reactions of bodies, one after another; `substance` and `catalyst` are views shaped `[.., 1, row]`."""
     keys = np.empty(len(index.rows), np.int64)
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
@@ -178,7 +179,7 @@ def react_in_bodies(y_low, y_high, place, reactions, index, ids, substance, cata
 
 
 def react_table(region: Region, name: str, reactions: ReactionTable) -> None:
-    """Run the reactions of a kind of body; its table has columns `counts` and `catalysts`."""
+    """Run the reactions of the bodies in a table, which has columns `counts` and `catalysts`."""
     table = region.tables[name]
     if table.count and len(reactions.rate_q24):
         counts, catalysts = table["counts"].T[:, None, :], table["catalysts"].T[:, None, :]

@@ -63,7 +63,7 @@ def load_parts(
     """Returns the parts of a snapshot that a rectangle overlaps, each checked: what `region.load` needs to own it.
 
     Other parts need not exist and are not read. With a `layout` (fields and schemas) the pieces have all of its
-    columns, also those that were added later. Raises `SnapshotError` for any damage, and for a layout that does not open.
+    columns, also those added later. Raises `SnapshotError` for any damage, and for a layout that does not open.
     """
     if tuple(torus) != tuple(manifest.torus):
         raise SnapshotError(

@@ -1,4 +1,4 @@
-"""Founders of several genomes, and groups that are mixed: bodies follow genomes, and dice favour nobody."""
+"""Founders of several genomes, and groups that are mixed: bodies follow genomes, and dice favour no group."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ def monsters(world: WorldFile) -> Table:
 
 
 def genomes(count: int) -> list[np.ndarray]:
-    """Genomes of monsters that are born with different organs."""
+    """Genomes of monsters that are born with different numbers of organs."""
     found = []
     for number in range(count):
         genome = np.arange(MONSTER_GENES, dtype=np.int64) * (number + 3) % 256 - 128
@@ -68,7 +68,7 @@ def test_plants_have_genomes_too():
 
 
 def pair(count: int, other: int, seed: int = 5, more: str = "") -> Table:
-    """Grazers, and others that stand among them, listed last."""
+    """The monsters of a world with grazers, and others among them that are listed last."""
     among = f'\n[[founders]]\nspecies = "other"\nlike = "grazer"\namong = "grazer"\ncount = {other}'
     return monsters(
         world(

@@ -1,4 +1,4 @@
-"""Life: ids of one's own in any crowd, births that lose their cell, sharing without loss; eyes dry and bodies tire."""
+"""Laws of life: unique ids in any crowd, births that lose their cell, sharing without loss, eyes and fatigue."""
 
 import numpy as np
 import pytest

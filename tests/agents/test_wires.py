@@ -1,4 +1,4 @@
-"""Nets written in a world file become genes, and nothing else of a genome changes."""
+"""Weights in a world file set those genes, and no others."""
 
 from carving import golden
 
@@ -19,5 +19,5 @@ def test_wires_of_a_blank_are_its_whole_net():
 
 
 def test_wires_change_the_weights_that_they_name_and_no_others():
-    plain, anew = genome_of_hunters(), genome_of_hunters(wires={"musk_drive": {"2": -33}})
-    assert (plain != anew).sum() == 1 and anew[plain != anew] == -33
+    plain, changed = genome_of_hunters(), genome_of_hunters(wires={"musk_drive": {"2": -33}})
+    assert (plain != changed).sum() == 1 and changed[plain != changed] == -33

@@ -252,7 +252,7 @@ def test_no_gateway_is_one_line(tmp_path, monkeypatch):
         (f"ipc://{tmp_path}/nobody", tmp_path / "keys", "keys are its own"),
         (tmp_path / "nothing", None, "no world runs there"),
         (tmp_path, None, "asks for keys"),
-        ("tcp://nowhere", None, "is no address"),
+        ("tcp://nowhere", None, "is not an address"),
         (tmp_path, tmp_path / "none", "no folder with keys"),
     ):
         with pytest.raises(RunError, match=said) as refused:

@@ -52,7 +52,7 @@ BAD = {
     "unknown substance": (reaction("nectar -> sugar"), 'reaction "mine": unknown substance "nectar": known are water'),
     "unknown catalyst": (
         reaction("water -> vapour", 'rate = 0.1\ncatalysts = ["leef"]'),
-        'unknown catalyst "leef": here are light',
+        'unknown catalyst "leef": use one of light',
     ),
     "negative rate": (reaction("water -> vapour", "rate = -0.1"), "rate -0.1: use 0 to 64"),
     "bad formula": (f'{TEXT}\n[chemistry.substances]\nnectar = "h2o"', 'cannot read the formula "h2o": write it like'),

@@ -275,7 +275,7 @@ def test_ctrl_c_saves_the_world_and_says_how_to_go_on(number):
 
 def test_a_second_ctrl_c_leaves_at_once_and_nothing_is_broken(capsys):
     with running("--nodes", "2") as process:
-        pids = [read_announcement(Path("runs/mine-1/directory.json"))["pid"]]
+        pids = [read_announcement(Path("runs/mine-1/coordinator.json"))["pid"]]
         os.kill(pids[0], signal.SIGSTOP)  # the world will not be saved
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)

@@ -183,7 +183,7 @@ def test_addresses_where_no_world_runs_are_one_line_each():
     small_run(Path("resting"))
     expected = {
         "tcp://127.0.0.1:1": "tcp://127.0.0.1:1: no gateway answers: see that the world runs there",
-        "http://127.0.0.1": "http://127.0.0.1: is no address: give tcp://HOST:PORT",
+        "http://127.0.0.1": "http://127.0.0.1: is not an address: give tcp://HOST:PORT",
         "empty": "empty: no world is running there: give a run's folder, or tcp://HOST:PORT",
         "resting": "resting: no world is running there: start it with: umwelt resume resting",
         "": "no world is running under runs/ here: give a run's folder, or tcp://HOST:PORT",

@@ -93,11 +93,11 @@ def test_what_came_of_memory_is_told_as_memory():
     assert told == {REMEMBERED: pytest.approx(600 / ONE), "one": pytest.approx(128 / ONE)}
 
 
-def test_reasons_are_said_in_words():
-    assert sentence("plant_ahead", 0.412, "graze") == "plant ahead pulls: graze +0.41"
-    assert sentence("pain", -0.2, "rest") == "pain holds back: rest -0.20"
-    assert sentence("aroma_left", -0.3, "turn") == "aroma left pulls left: turn -0.30"
-    assert sentence(AT_LIMIT, -1, "musk_drive") == "full units hold back: musk -1.00"
+def test_reasons_become_sentences():
+    assert sentence("plant_ahead", 0.412, "graze") == "plant ahead raises graze: +0.41"
+    assert sentence("pain", -0.2, "rest") == "pain lowers rest: -0.20"
+    assert sentence("aroma_left", -0.3, "turn") == "aroma left turns left: -0.30"
+    assert sentence(AT_LIMIT, -1, "musk_drive") == "saturated units lower musk: -1.00"
 
 
 def test_the_strongest_drive_is_one_that_shows():

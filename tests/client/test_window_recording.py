@@ -1,4 +1,4 @@
-"""The recorded minute; and that nothing a server may send stops feed or session."""
+"""Recordings and their playback; and that nothing a server may send stops feed or session."""
 
 from concurrent.futures import Future
 
@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from umwelt.agents.body.interface import STIMULI
 from umwelt.agents.open_world import begin
 from umwelt.agents.world_file import read_world
 from umwelt.client.connection.pending import Reply
@@ -27,7 +28,7 @@ VIEW = (640, 480)
 
 
 class Clock:
-    """Time that goes on when it is told to."""
+    """A clock that the test advances."""
 
     def __init__(self):
         self.now_s = 100.0
@@ -164,7 +165,7 @@ def test_the_inspector_is_told_all_of_a_being(small):
     being = session.selected.being
     assert being["tick"] > first_tick
     assert being["kind"] == "monsters" and being["species"] in session.known.species
-    assert len(being["stimuli"]) == 41 and any(being["stimuli"].values())
+    assert list(being["stimuli"]) == list(STIMULI) and any(being["stimuli"].values())
     assert list(being["drives"]) == session.known.drives
     assert isinstance(being["row"]["genome"], bytes) and any(being["row"]["genome"])
     assert being["columns"]["tissue_count"] > 0 and being["columns"]["age_ticks"] > 0
@@ -184,8 +185,8 @@ def test_it_tells_what_a_journal_tells(small):
     assert counts["plants"] and counts["monsters"]
     assert len(demo.query(columns=["y", "x", "species"], max_rows=5).result()["id"]) == 5
     assert demo.field("water", (0, 0, 8, 8)).result().shape == (8, 8)
-    told = demo.metrics().result()
-    assert told["ticks"][0] == FIRST_TICK and told["populations"]["plants"]["grass"][0] > 0
+    metrics = demo.metrics().result()
+    assert metrics["ticks"][0] == FIRST_TICK and metrics["populations"]["plants"]["grass"][0] > 0
     page = demo.births(max_rows=10).result()
     assert page["more"] and len(page["id"]) == 10
     rest = demo.births(page["next"], after=page["after"]).result()
@@ -239,11 +240,11 @@ def refused(path):
 
 
 def test_a_recording_may_not_name_code_nor_tell_nonsense(small, tmp_path):
-    told, arrays = recording.unpack(small.read_bytes())
+    values, arrays = recording.unpack(small.read_bytes())
     kept = {name: (array, array.ndim == 1) for name, array in arrays.items()}
     path = tmp_path / "foreign.demo"
     changes = [
-        {"text": 'laws = "os:system"\n' + told["text"]},
+        {"text": 'laws = "os:system"\n' + values["text"]},
         {"text": "["},
         {"moments": -1},
         {"slow": "x"},
@@ -253,12 +254,12 @@ def test_a_recording_may_not_name_code_nor_tell_nonsense(small, tmp_path):
         {"ticks_per_s": 0},
         {"steps": 4},
         {"first_tick": "a"},
-        {"text": told["text"].replace("64", "96")},
+        {"text": values["text"].replace("64", "96")},
         {"unknown": 1},
         {"steps": {"y_fixed": "x"}},
     ]
     for change in changes:
-        path.write_bytes(recording.pack({**told, **change}, kept))
+        path.write_bytes(recording.pack({**values, **change}, kept))
         assert refused(path), change
     names = ("plants/ids", "plants/fixed/genome", "monsters.moves/ids", "monsters.moves/moving/y_fixed", "fields/water")
     for name in names:
@@ -268,7 +269,7 @@ def test_a_recording_may_not_name_code_nor_tell_nonsense(small, tmp_path):
                 changed[name] = (array, False)
             elif name in ("monsters.moves/ids", "fields/water"):
                 continue
-            path.write_bytes(recording.pack(told, changed))
+            path.write_bytes(recording.pack(values, changed))
             assert refused(path), name
 
 
@@ -282,8 +283,8 @@ def test_a_recording_may_not_name_code_nor_tell_nonsense(small, tmp_path):
 def test_arrays_come_back_as_they_were(dtype, shape, differences, random):
     bounds = np.iinfo(dtype)
     array = np.array([random.randint(bounds.min, bounds.max) for _ in range(int(np.prod(shape)))], dtype).reshape(shape)
-    told, found = recording.unpack(recording.pack({"a": 1}, {"x": (array, differences)}))
-    assert told == {"a": 1} and found["x"].dtype == array.dtype and np.array_equal(found["x"], array)
+    values, arrays = recording.unpack(recording.pack({"a": 1}, {"x": (array, differences)}))
+    assert values == {"a": 1} and arrays["x"].dtype == array.dtype and np.array_equal(arrays["x"], array)
 
 
 def test_entries_are_found_by_name_and_what_was_added_has_its_default():
@@ -443,13 +444,13 @@ TRUE_STATUS = {
 }
 
 
-def somewhere(random, told, value):
+def somewhere(random, content, value):
     """The same with a value put anywhere into it."""
-    if isinstance(told, dict) and told and random.random() < 0.8:
-        name = random.choice(list(told))
-        return {**told, name: somewhere(random, told[name], value)}
-    if isinstance(told, list) and told and random.random() < 0.8:
-        return [somewhere(random, told[0], value), *told[1:]]
+    if isinstance(content, dict) and content and random.random() < 0.8:
+        name = random.choice(list(content))
+        return {**content, name: somewhere(random, content[name], value)}
+    if isinstance(content, list) and content and random.random() < 0.8:
+        return [somewhere(random, content[0], value), *content[1:]]
     return value
 
 

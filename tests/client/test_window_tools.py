@@ -107,8 +107,8 @@ def living(world, table: str = "monsters", count: int = 1) -> list[int]:
 
 def held(town: Town) -> dict:
     found = {}
-    for host in town.hosts:
-        controls = town.do(lambda host=host: host.portion.region.controls.copy())
+    for node in town.nodes:
+        controls = town.do(lambda node=node: node.shard.region.controls.copy())
         found |= {being: controls.drives_of(being) for being in controls.overrides}
     return found
 

@@ -32,11 +32,10 @@ from typing import Any
 import msgspec
 
 from umwelt.agents.world_file import WorldFile
-from umwelt.cluster.coordinator.process import COORDINATOR_FILE, CoordinatorSettings
 from umwelt.cluster.launch.coordinator_client import CoordinatorClient
 from umwelt.cluster.launch.local import begin_run
-from umwelt.cluster.node.process import NodeSettings
 from umwelt.cluster.process import is_alive, read_announcement
+from umwelt.cluster.settings import COORDINATOR_FILE, CoordinatorSettings, NodeSettings
 from umwelt.cluster.wire.keys import WORLD, Keys, make_keys
 
 TUN, TUNSETIFF, IFF_TAP, IFF_NO_PI = "/dev/net/tun", 0x400454CA, 0x2, 0x1000

@@ -16,11 +16,11 @@ from typing import Any
 from ray.cluster_utils import Cluster
 
 from umwelt.agents.world_file import read_world
-from umwelt.cluster.coordinator.process import COORDINATOR_FILE
 from umwelt.cluster.launch.local import Plan, begin_run
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.ray.connect import OBJECT_STORE_BYTES
 from umwelt.cluster.ray.engine import RayEngine
+from umwelt.cluster.settings import COORDINATOR_FILE
 from umwelt.cluster.wire.keys import make_keys
 
 NODES = 3

@@ -10,15 +10,15 @@ from types import SimpleNamespace
 import pytest
 import simulation
 from carving import golden
-from simulation import MemoryBooks, Simulation, undisturbed
+from simulation import MemoryStorage, Simulation, undisturbed
 from small import small_run, small_world, walking
 
 from umwelt.agents import commands
 from umwelt.agents.commands.rain import Rain
 from umwelt.client.commands.cli import main
-from umwelt.cluster.coordinator.process import CoordinatorProcess, CoordinatorSettings
+from umwelt.cluster.coordinator.process import CoordinatorProcess
 from umwelt.cluster.coordinator.storage import RunStorage
-from umwelt.cluster.events import BeginSnapshot, CompleteSnapshot
+from umwelt.cluster.instructions import BeginSnapshot, CompleteSnapshot
 from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.run import hash_chain
 from umwelt.cluster.run.hash_chain import CommandRow, Link, Rows
@@ -27,6 +27,7 @@ from umwelt.cluster.run.remote_store import open_store
 from umwelt.cluster.run.replay import fork, restore_region, verify
 from umwelt.cluster.run.store import Store
 from umwelt.cluster.run.verify import check_chain, compare, update_chain
+from umwelt.cluster.settings import CoordinatorSettings
 from umwelt.cluster.wire import signing
 from umwelt.cluster.wire.keys import load_chain_public, load_chain_secret, make_keys
 from umwelt.cluster.wire.protocol import ScheduledCommand
@@ -88,60 +89,60 @@ def execute(store: Store, *statements: str) -> None:
 # --- one history, one chain
 
 
-class ChainBooks(MemoryBooks):
-    """Books in memory that keep a real journal besides; what was not committed dies with the directory."""
+class ChainStorage(MemoryStorage):
+    """Storage in memory that keeps a real journal besides; what was not committed dies with the coordinator."""
 
     folder = Path()
     journal: Journal | None = None
 
     def __init__(self, world, disk):
         super().__init__(world, disk)
-        if ChainBooks.journal is not None:
-            ChainBooks.journal.database.connection.close()
-        ChainBooks.journal = self.kept = Journal(self.folder / "journal.sqlite")
+        if ChainStorage.journal is not None:
+            ChainStorage.journal.database.connection.close()
+        ChainStorage.journal = self.kept = Journal(self.folder / "journal.sqlite")
         self.kept.chain.begin(world.text.encode())
         self.kept.enter(Metrics(0, 0, 0, {}, {}), undisturbed(world, 0, [])[0][0])
 
-    def enter_commands(self, entered):
-        super().enter_commands(entered)
+    def journal_commands(self, entered):
+        super().journal_commands(entered)
         self.kept.enter_commands(entered.ticket, entered.commands)
 
-    def enter(self, entered):
-        super().enter(entered)
+    def journal_tick(self, entered):
+        super().journal_tick(entered)
         self.kept.enter(Metrics(entered.tick, 0, 0, {}, {}), entered.digest)
 
     def commit(self):
         self.kept.commit()
 
-    def complete(self, complete, done):
+    def complete_snapshot(self, complete, done):
         self.kept.commit()
-        super().complete(complete, done)
+        super().complete_snapshot(complete, done)
 
 
 def carried(world, folder: Path, nodes: int, misfortune: Callable[[Simulation], None], monkeypatch) -> tuple[Rows, int]:
     """What the ledger of a simulated run says, and how many maps the run had."""
     folder.mkdir()
-    monkeypatch.setattr(ChainBooks, "folder", folder)
-    monkeypatch.setattr(ChainBooks, "journal", None)
-    monkeypatch.setattr(simulation, "MemoryBooks", ChainBooks)
+    monkeypatch.setattr(ChainStorage, "folder", folder)
+    monkeypatch.setattr(ChainStorage, "journal", None)
+    monkeypatch.setattr(simulation, "MemoryStorage", ChainStorage)
     run = Simulation(world, nodes, seed=nodes, last_tick=40)
-    run.run(until=lambda: run.directory.phase == "running")
+    run.run(until=lambda: run.machine.phase == "running")
     for number, tick in enumerate((14, 23, 23), 1):
         while f"ticket-{number}" not in run.answers:
             run.submit(f"ticket-{number}", [Rain(10, 12, 4, 100 * number)], tick)
             run.pass_time()
     misfortune(run)
     run.run()
-    rows = ChainBooks.journal.chain.rows()
-    ChainBooks.journal.close()
+    rows = ChainStorage.journal.chain.rows()
+    ChainStorage.journal.close()
     return rows, len(run.disk.maps)
 
 
 def killed(run: Simulation) -> None:
     """A node dies, then the directory."""
     run.run(until=lambda: run.tick() >= 19)
-    run.kill(next(iter(run.hosts)))
-    run.run(until=lambda: run.tick() >= 21 and run.directory.phase == "running")
+    run.kill(next(iter(run.nodes)))
+    run.run(until=lambda: run.tick() >= 21 and run.machine.phase == "running")
     run.kill_directory()
     for _ in range(20):
         run.pass_time()
@@ -385,14 +386,16 @@ def snapshot_by_a_directory(store: Store, tick: int, kept: bool, secret: bytes) 
         walk.go(tick)
         walk.record()
         world, region = walk.world, walk.region
-    books = RunStorage(world, store, Journal(store.journal), region.constants, secret)
-    books.begin_snapshot(BeginSnapshot(7, tick, kept))
-    assert books._aside is not None
-    part = snapshot.write_part(books._aside, region.cut(region.owned), region.torus, audit.digest(region), kept)
+    storage = RunStorage(world, store, Journal(store.journal), region.constants, secret)
+    storage.begin_snapshot(BeginSnapshot(7, tick, kept))
+    assert storage._folder is not None
+    part = snapshot.write_part(storage._folder, region.cut(region.owned), region.torus, audit.digest(region), kept)
     lines: list[str] = []
     counts = region.counts["births"], region.counts["deaths"]
-    books.complete(CompleteSnapshot(7, tick, kept, (part,), region.controls.to_json(), *counts), lines.append)
-    books.close()
+    storage.complete_snapshot(
+        CompleteSnapshot(7, tick, kept, (part,), region.controls.to_json(), *counts), lines.append
+    )
+    storage.close()
     assert lines == [""]
     return part["folder"]
 
@@ -506,7 +509,7 @@ def test_the_command_tells_what_is_proven_and_what_was_forged(store, kept, tmp_p
     against = ended(capsys, "verify", str(kept / "run"), "--against", run)
     assert against.code == 1 and against.err == f"umwelt: {run}: {expected}\n"
     wrong = ended(capsys, "verify", run, "--keys", str(tmp_path / "nowhere"))
-    assert wrong.code == 2 and wrong.err.count("\n") == 1 and "is no folder with keys" in wrong.err
+    assert wrong.code == 2 and wrong.err.count("\n") == 1 and "is not a folder with keys" in wrong.err
 
 
 def test_a_small_world_has_the_text_that_its_run_was_begun_with(store):

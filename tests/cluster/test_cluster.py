@@ -21,12 +21,11 @@ from together import TCP, Together, digests_alone, gone, journalled
 
 from umwelt.agents.commands.rate import Rate, compose_rate
 from umwelt.agents.world_file import read_world
-from umwelt.cluster.coordinator.process import COORDINATOR_FILE
 from umwelt.cluster.launch.coordinator_client import CoordinatorClient
-from umwelt.cluster.launch.local import CLUSTER
 from umwelt.cluster.process import read_announcement
 from umwelt.cluster.run.replay import verify
 from umwelt.cluster.run.store import Store
+from umwelt.cluster.settings import CLUSTER_FILE, COORDINATOR_FILE
 
 LONG = os.environ.get("UMWELT_LONG") == "1"
 LAST_TICK = 500 if LONG else 250
@@ -138,16 +137,16 @@ def in_one_process(world, nodes, k, network, misfortune, chance, folder):
                 run.submit(ticket, found)
             run.run(until=lambda tick=tick: run.tick() >= tick)
             del script[:6]
-            living = sorted(run.hosts)
+            living = sorted(run.nodes)
             if one == "join":
                 run.join()
             elif one == "kill":
-                assert run.directory.tick > run.answers["rate"].tick  # what is fallen back to has the rate
+                assert run.machine.snapshots.last.tick > run.answers["rate"].tick  # what is fallen back to has the rate
                 run.kill(chance.choice(living))
-                if not run.hosts:
+                if not run.nodes:
                     run.join()
             elif len(living) > 1:
-                run.hosts[chance.choice(living)].leave()
+                run.nodes[chance.choice(living)].leave()
     run.run(max_s=600)
     due = tuple(command for _, command in run.disk.commands)
     alone = digests_alone(world, LAST_TICK, due)
@@ -205,7 +204,7 @@ def test_a_killed_engine_leaves_nothing_behind_and_the_run_goes_on_where_it_was_
         store, line = Store.open(folder), None
         while line is None:
             found = read_announcement(folder / COORDINATOR_FILE)
-            line = CoordinatorClient(found["address"]) if found and read_announcement(folder / CLUSTER) else None
+            line = CoordinatorClient(found["address"]) if found and read_announcement(folder / CLUSTER_FILE) else None
             assert engine.poll() is None, (tmp_path / "log").read_text()
         while line.status.get("tick", 0) < 120:
             line.turn(0.05)

@@ -272,7 +272,7 @@ def test_a_world_whose_processes_are_killed_is_the_same_world(tmp_path):
             engine.poll(0.05)
     finally:
         engine.close()
-    assert not engine.children and not (store.folder / "directory.json").exists()
+    assert not engine.children and not (store.folder / "coordinator.json").exists()
     last = find_newest(store)[0]
     found = verify(store.folder)
     assert found.first_difference is None and found.compared > last.tick // 8 and found.last_tick == last.tick

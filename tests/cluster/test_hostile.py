@@ -16,8 +16,9 @@ from simulation import Simulation, undisturbed
 from together import TCP, Together
 
 from umwelt.agents.world_file import read_world
-from umwelt.cluster.process import PAGE_BYTES
+from umwelt.cluster.process import resident_bytes
 from umwelt.cluster.wire.loopback import Faults
+from umwelt.cluster.wire.messages import checksum
 from umwelt.cluster.wire.protocol import (
     Assignment,
     Failure,
@@ -47,7 +48,6 @@ from umwelt.cluster.wire.protocol import (
     SubmitCommands,
     TickRecord,
     Welcome,
-    _checksum,
     decode,
     encode,
 )
@@ -61,7 +61,7 @@ MAX_GROWTH_BYTES = 512 * MESSAGES
 
 def sealed(header: bytes, raw: list[bytes] | None = None) -> list[bytes]:
     """Frames whose checksum is right, whatever they say."""
-    return [_checksum(header, raw or []) + header, *(raw or [])]
+    return [checksum(header, raw or []) + header, *(raw or [])]
 
 
 def flipped(frames: list[bytes], chance: Random) -> list[bytes]:
@@ -169,12 +169,6 @@ def noise(epoch: int, pass_key: bytes, members: list[Member], chance: Random) ->
     return found
 
 
-def resident(pid: int) -> int:
-    """Memory of another process."""
-    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * PAGE_BYTES
-
-
 def flood(run: Together, doors: list[str], frames: list[list[bytes]], messages: int) -> None:
     """Bring so many messages through each door, from one who calls himself like the directory."""
     with ZmqTransport(run.line.address.encode()[:255], role="keeper") as stranger:
@@ -245,12 +239,12 @@ def test_a_world_runs_on_under_a_flood_of_lies_at_every_door(bind, tmp_path):
         watched = [member.tiles_address for member in report.members]
         flood(run, doors, frames, MESSAGES // 5)
         subscribed(run, watched, MESSAGES // 5, chance)
-        before = [resident(pid) for pid in pids]
+        before = [resident_bytes(pid) for pid in pids]
         tick = run.tick
         flood(run, doors, frames, MESSAGES - MESSAGES // 5)
         subscribed(run, watched, MESSAGES - MESSAGES // 5, chance)
         run.wait_for_tick(run.tick + 10)
-        grown = [resident(pid) - at_first for pid, at_first in zip(pids, before, strict=True)]
+        grown = [resident_bytes(pid) - at_first for pid, at_first in zip(pids, before, strict=True)]
         assert max(grown) < MAX_GROWTH_BYTES, grown
         assert run.tick > tick and (run.status["epoch"], run.engine.messages) == (report.epoch, [])
         assert sorted(run.members.values()) == sorted(pids[:2])
@@ -276,17 +270,17 @@ def test_real_messages_repeated_or_damaged_by_strangers_change_nothing(seed):
 
     run.network._carry = overheard  # type: ignore[method-assign]
     said = killed = 0
-    while run.steward is None or run.steward.rested is None:
+    while run.coordinator is None or run.coordinator.ended is None:
         run.pass_time()
         while stranger.receive(0.0) is not None:
             pass
         for to, frames in chance.choices(heard[-4000:], k=8) if heard else []:
             message = frames if chance.random() < 0.5 else flipped(frames, chance)
-            anywhere = chance.choice([to, *run.hosts, "loop://directory"])
+            anywhere = chance.choice([to, *run.nodes, "loop://coordinator"])
             said += stranger.send(anywhere, message)
         if run.tick() > 40 and not killed:
             killed = 1
-            run.kill(sorted(run.hosts)[0])
+            run.kill(sorted(run.nodes)[0])
         assert run.network.now < 60, run.said[-8:]
     digests, _ = undisturbed(world, 80, [])
     assert {tick: found for tick, found in run.disk.digests.items() if digests[tick] != found} == {}

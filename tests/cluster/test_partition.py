@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from umwelt.cluster.partition import BLOCK_CELLS, NARROWEST_CELLS, cut, imbalance, max_parts, neighbours, overlaps
+from umwelt.cluster.partition import BLOCK_CELLS, MIN_SIDE_CELLS, cut, imbalance, max_parts, neighbours, overlaps
 from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import Rectangle, Torus
 
@@ -57,7 +57,7 @@ def check(torus: Torus, rectangles: list[Rectangle], parts: int) -> None:
     for y, x, height, width in rectangles:
         assert min(y, x) >= 0 and y + height <= torus.height and x + width <= torus.width
         assert y % BLOCK_CELLS == 0 and x % BLOCK_CELLS == 0
-        assert height >= min(NARROWEST_CELLS, torus.height) and width >= min(NARROWEST_CELLS, torus.width)
+        assert height >= min(MIN_SIDE_CELLS, torus.height) and width >= min(MIN_SIDE_CELLS, torus.width)
         cover[y : y + height, x : x + width] += 1
     assert (cover == 1).all()
 
@@ -214,14 +214,14 @@ def test_weights_that_do_not_fit_the_torus_are_refused(wrong):
 
 def shown(rectangles: list[Rectangle], taker: Rectangle, halo_cells: int, torus: Torus) -> np.ndarray:
     """The global cell that each place of the taker's window shows, after checking that each is covered once."""
-    window = taker.grown(halo_cells)
+    window = taker.expand(halo_cells)
     cover = np.zeros((window.height, window.width), np.int64)
     cell = np.full((window.height, window.width), -1, np.int64)
     numbers = np.arange(torus.cells).reshape(torus)
     home = (taker, halo_cells, halo_cells)
     pieces = [piece for giver in rectangles for piece in overlaps(taker, giver, halo_cells, torus)]
     for part, y, x in [home, *pieces]:
-        assert any(giver.shared(part) == part for giver in rectangles)
+        assert any(giver.intersect(part) == part for giver in rectangles)
         place = slice(y, y + part.height), slice(x, x + part.width)
         cover[place] += 1
         cell[place] = numbers[part.y : part.y + part.height, part.x : part.x + part.width]
@@ -235,7 +235,7 @@ def test_all_images_together_cover_each_window_exactly_once(case, halo_cells):
     torus, weights, parts = case
     rectangles = cut(torus, weights, min(parts, 6), halo_cells)
     for taker in rectangles:
-        window = taker.grown(halo_cells)
+        window = taker.expand(halo_cells)
         rows = (window.y + np.arange(window.height)) % torus.height
         columns = (window.x + np.arange(window.width)) % torus.width
         assert np.array_equal(shown(rectangles, taker, halo_cells, torus), rows[:, None] * torus.width + columns)

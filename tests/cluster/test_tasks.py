@@ -1,4 +1,4 @@
-"""Tasks by name, and what may travel to them and back."""
+"""Tasks by name, and the encoding of their arguments and results."""
 
 import time
 
@@ -13,7 +13,7 @@ from umwelt.cluster.tasks.worker import TaskCall
 from umwelt.sandbox.errors import RunError, UmweltError
 
 
-def test_values_come_out_as_they_went_in():
+def test_values_are_equal_after_packing_and_unpacking():
     value = {"a": [1, -2.5, None, True, "x", b"\0"], "b": {"c": (1 << 64) - 1}}
     assert unpack(pack(value)) == value
     arrays = [np.arange(6).reshape(2, 3).astype(dtype) for dtype in ("u1", "i8", ">i4", "f4", "bool")]
@@ -23,7 +23,7 @@ def test_values_come_out_as_they_went_in():
 
 
 @pytest.mark.parametrize("value", [{1: print}, object(), np.array(["a"]), np.array([object()]), 1 << 80, lambda: 1])
-def test_what_cannot_travel_is_refused_in_one_line(value):
+def test_values_that_cannot_be_packed_are_refused_with_one_line(value):
     with pytest.raises(RunError, match="cannot be sent") as refused:
         pack([value])
     assert "\n" not in str(refused.value)
@@ -32,7 +32,7 @@ def test_what_cannot_travel_is_refused_in_one_line(value):
 @pytest.mark.parametrize(
     "content", [b"", b"\xc1", b"\x91" * 5000, b"\xc7\x05\x01hello", b"\xc7\x01\x07x", b"\xd9\x05ab", pack(1) + b"x"]
 )
-def test_bytes_that_are_no_value_are_refused(content):
+def test_malformed_values_are_refused(content):
     with pytest.raises(RunError, match="a malformed value"):
         unpack(content)
 
@@ -49,13 +49,13 @@ def test_bytes_that_are_no_value_are_refused(content):
         ("<m8", [1], b"12345678"),
     ],
 )
-def test_arrays_that_are_none_are_refused(dtype, shape, values):
+def test_malformed_arrays_are_refused(dtype, shape, values):
     forged = msgspec.msgpack.encode(msgspec.msgpack.Ext(1, msgspec.msgpack.encode([dtype, shape, values])))
     with pytest.raises(RunError):
         unpack(forged)
 
 
-def test_a_task_of_one_s_own_is_known_by_its_entry_point():
+def test_an_installed_task_is_found_by_its_entry_point():
     assert find_task("own.add")(3, 4) == 7
     assert unpack(find_task("own.add").run(pack_arguments("own.add", [3], {"other": 4}))) == 7
 
@@ -75,7 +75,7 @@ def test_only_tasks_are_found_and_only_by_their_names(name, line):
     assert "\n" not in str(refused.value)
 
 
-def test_a_name_of_the_house_cannot_be_taken(monkeypatch):
+def test_the_name_of_a_builtin_task_cannot_be_replaced(monkeypatch):
     monkeypatch.setitem(registry.BUILTIN, "own.add", "umwelt.cluster.tasks.builtin:spin")
     registry.known_tasks.cache_clear()
     assert find_task("own.add").name == "spin"
@@ -91,30 +91,30 @@ def test_a_name_of_the_house_cannot_be_taken(monkeypatch):
         ((1,), {"say": 2}, "unexpected"),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused_in_one_line(given, named, line):
+def test_arguments_that_do_not_fit_are_refused_with_one_line(given, named, line):
     with pytest.raises(RunError, match=line) as refused:
         find_task("own.add").run(pack_arguments("own.add", given, named))
     assert 'task "own.add"' in str(refused.value) and "give one: int, other: int = 0" in str(refused.value)
 
 
 @pytest.mark.parametrize("content", [[], [1, 2], [[1]], [[1], {2: 3}], {"a": 1}, None])
-def test_arguments_that_are_none_are_refused_in_one_line(content):
+def test_malformed_arguments_are_refused_with_one_line(content):
     with pytest.raises(RunError, match="malformed arguments"):
         find_task("own.add").run(pack(content))
 
 
-def test_too_long_arguments_do_not_travel():
+def test_too_large_arguments_are_refused():
     with pytest.raises(RunError, match="KiB at most"):
         pack_arguments("own.outer", [np.zeros(1 << 18)], {})
 
 
-def test_what_goes_wrong_in_a_task_is_one_line():
+def test_an_exception_in_a_task_is_one_line():
     with pytest.raises(RunError, match=r'task "own\.outer": ') as refused:
         find_task("own.outer").run(pack_arguments("own.outer", [{"a": 1}], {}))
     assert "\n" not in str(refused.value)
 
 
-def test_a_worker_does_one_after_another_ends_what_takes_too_long_and_goes_on():
+def test_a_node_worker_executes_tasks_in_order_and_ends_what_takes_too_long():
     worker, found = NodeWorker("here"), []
     try:
         for ticket, name, given in (

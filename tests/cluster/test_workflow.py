@@ -1,4 +1,4 @@
-"""Workflows on a world that runs: their shape comes out of values, each answer is of one tick, nothing runs away."""
+"""Workflows on a running world: results decide what comes next, each answer is of one tick, all is bounded."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ from umwelt.sandbox.errors import RunError
 HEIGHT, WIDTH = 96, 80  # as conftest.py has them
 
 
-def test_a_workflow_s_shape_is_decided_by_its_values(world):
+def test_results_decide_what_a_workflow_does_next(world):
     async def collatz(flow: WorldFlow, value: int) -> list[int]:
         found = [value]
         while found[-1] != 1:
@@ -53,7 +53,7 @@ def test_tasks_run_side_by_side_on_all_nodes(world):
     assert 2 <= len(processes) <= 3 and os.getpid() not in processes and spent_s < 1.3
 
 
-def test_what_comes_out_is_in_the_order_in_which_it_was_asked_for_or_done(world):
+def test_results_come_in_the_order_of_the_calls_or_of_completion(world):
     async def both(flow: WorldFlow) -> tuple[list[int], list[int]]:
         seconds = [0.4, 0.0, 0.2]
         in_order = await flow.gather(flow.run("own.slow", s, n) for n, s in enumerate(seconds))
@@ -86,7 +86,7 @@ def test_counts_at_a_tick_are_those_of_that_tick(resting):
     assert census["tick"] == resting.status()["tick"]
 
 
-def test_an_answer_of_nodes_that_run_is_that_of_the_world_in_one_piece_at_its_tick():
+def test_an_answer_of_several_running_nodes_equals_that_of_an_undivided_world():
     with Town(golden(64, 64), 3) as town, connect(town.address) as world:  # as fast as it goes
         world.wait(3, 60)
         found = [world.census(), world.heatmap("grazer", 8), world.census()]
@@ -145,7 +145,7 @@ def test_a_heat_map_adds_up_what_lies_in_its_squares(resting, rectangle):
     assert np.array_equal(found["values"], bins) and bins.sum() > 0 and found["tick"] == resting.status()["tick"]
 
 
-def test_the_nearest_is_the_nearest_over_the_seams_too(resting):
+def test_the_nearest_being_is_found_over_the_seams_too(resting):
     hunters = resting.query(where=[("species", "==", "hunter")], columns=["y_fixed", "x_fixed"])
     for y, x in ((0, 0), (95.5, 0.2), (40.25, 79), (33, 33)):
         sides = (np.abs(hunters["y_fixed"] / 1024 - y), HEIGHT), (np.abs(hunters["x_fixed"] / 1024 - x), WIDTH)
@@ -156,7 +156,7 @@ def test_the_nearest_is_the_nearest_over_the_seams_too(resting):
     assert resting.nearest("grazer", 1, 1)["being"] is not None
 
 
-def test_bad_queries_get_a_line(world):
+def test_invalid_queries_are_refused_with_one_line(world):
     for wrong, line in (
         (lambda: world.nearest("wolf", 1, 1), 'unknown "wolf"'),
         (lambda: world.nearest("grazer", 96, 1), "0 to 95"),
@@ -198,7 +198,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("given", "named", "line"), WRONG, ids=lambda one: str(one)[:30])
-def test_what_cannot_be_done_gets_one_line_at_once(world, given, named, line):
+def test_invalid_tasks_are_refused_with_one_line_at_once(world, given, named, line):
     began_s = time.monotonic()
     with pytest.raises(RunError, match=line) as refused:
         world.task(*given, **named)
@@ -213,13 +213,13 @@ def test_a_task_without_end_is_ended_and_the_world_and_its_node_go_on(town, worl
     assert world.workflow(lambda flow: flow.map("own.add", range(6))) == list(range(6))
 
 
-def test_a_task_that_takes_its_process_along_is_given_up_after_some_tries(world):
+def test_a_task_that_kills_its_process_is_given_up_after_some_tries(world):
     with pytest.raises(RunError, match=r"ended its process .* 3 times"):
         world.task("own.crash")
     assert world.task("own.add", 4, 5) == 9
 
 
-def test_a_workflow_that_asks_for_more_than_it_may_or_takes_too_long_is_ended(town, world):
+def test_a_workflow_with_too_many_tasks_or_too_little_time_is_ended(town, world):
     async def endless(flow: WorldFlow, name: str, *given: object) -> None:
         while True:
             await flow.run(name, *given)
@@ -232,7 +232,7 @@ def test_a_workflow_that_asks_for_more_than_it_may_or_takes_too_long_is_ended(to
     world.wait(at + 3, 20)
 
 
-def test_what_a_workflow_had_under_way_when_it_failed_is_let_go(town, world):
+def test_the_open_tasks_of_a_failed_workflow_are_cancelled(town, world):
     async def failing(flow: WorldFlow) -> None:
         await flow.gather([flow.run("own.fail", 1), *(flow.run("own.slow", 60.0, n, within_s=90) for n in range(40))])
 
@@ -244,7 +244,7 @@ def test_what_a_workflow_had_under_way_when_it_failed_is_let_go(town, world):
     assert left == 0 and world.task("own.add", 1, 1) == 2  # the processes are free again
 
 
-def test_the_tasks_of_a_viewer_that_leaves_are_let_go(town, world):
+def test_the_tasks_of_a_viewer_that_leaves_are_cancelled(town, world):
     with connect(town.address) as other:
         for number in range(30):
             other.link.do(_slow_task(number))
@@ -269,7 +269,7 @@ def test_a_viewer_s_tasks_are_bounded(town, world):
         assert sum(one.done() for one in asked) == 20
 
 
-def test_what_a_gateway_has_no_room_for_is_asked_for_again(town):
+def test_tasks_that_a_busy_gateway_refused_are_sent_again(town):
     async def ask() -> list[list[int]]:
         async with await connect_async(town.address) as world:
             return await asyncio.gather(*(world.workflow(numbered, 150) for _ in range(3)))
@@ -277,7 +277,7 @@ def test_what_a_gateway_has_no_room_for_is_asked_for_again(town):
     assert asyncio.run(ask()) == [list(range(150))] * 3
 
 
-def test_spectators_may_ask_what_changes_nothing_and_have_no_tasks_of_their_own_done(tmp_path):
+def test_spectators_may_run_the_tasks_of_queries_and_no_others(tmp_path):
     make_keys(tmp_path / "keys")
     spectator = Keys.load(tmp_path / "keys", "spectator")
     with Town(golden(64, 64), 2, tmp_path / "keys", tick_s=0.02) as town, connect(town.address, spectator) as world:
@@ -291,7 +291,7 @@ def test_spectators_may_ask_what_changes_nothing_and_have_no_tasks_of_their_own_
 
 
 async def numbered(flow: WorldFlow, tasks: int) -> list[int]:
-    """As many tasks, each of a few milliseconds."""
+    """Runs many tasks of a few milliseconds each."""
     return await flow.gather(flow.run("own.slow", 0.01, n) for n in range(tasks))
 
 
@@ -312,5 +312,5 @@ def test_a_node_killed_in_the_middle_changes_nothing_but_the_time(tmp_path, monk
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that a process has begun."""
+    """Returns the ids of the child processes of a process."""
     return [int(one) for path in Path(f"/proc/{pid}/task").glob("*/children") for one in path.read_text().split()]

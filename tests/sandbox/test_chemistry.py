@@ -98,7 +98,7 @@ def test_earths_reactions_balance_and_their_sites_compile():
         (Reaction("rot", "a -> x", 0.1), 'unknown substance "x": known are a, b'),
         (Reaction("rot", "a b -> c", 0.1), 'cannot read "a b"'),
         (Reaction("rot", "a", 0.1), "write the equation as"),
-        (Reaction("rot", "-> a", 0.1), "matter cannot come from nothing"),
+        (Reaction("rot", "-> a", 0.1), "name what it is made from"),
         (Reaction("rot", "0 a -> 0 a", 0.1), "use 1 to 1000"),
     ],
 )
@@ -113,9 +113,9 @@ def test_what_cannot_be_is_refused_by_name(reaction, line):
     [
         (Reaction("rot", "a -> b", -1), "rate -1: use 0 to 64"),
         (Reaction("rot", "a -> b", 1e-9), "is below 2^-24"),
-        (Reaction("rot", "a -> b", 0.1, catalysts=("cold",)), 'unknown catalyst "cold": here are heat'),
+        (Reaction("rot", "a -> b", 0.1, catalysts=("cold",)), 'unknown catalyst "cold": use one of heat'),
         (Reaction("rot", "a -> b", 0.1, order={"a": 5}), "order 5 in a"),
-        (Reaction("rot", "a -> b", 0.1, order={"d": 1}), 'order of "d", which it does not take'),
+        (Reaction("rot", "a -> b", 0.1, order={"d": 1}), 'order of "d", which is not on its left side'),
     ],
 )
 def test_rates_catalysts_and_orders_are_checked(reaction, line):
@@ -153,7 +153,7 @@ def test_symbols_stand_for_formulas():
     parts = {"P": "U2D", "M": "UD2", "H": "PE", "O": "P8M8E8"}
     chemistry = Chemistry({"water": "H2O", "proton": "P"}, (), parts)
     assert chemistry.content == {"water": {"U": 28, "D": 26, "E": 10}, "proton": {"U": 2, "D": 1}}
-    with pytest.raises(ChemistryError, match='symbol "P": stands in a symbol above it'):
+    with pytest.raises(ChemistryError, match='symbol "P": is used by a symbol above it'):
         Chemistry({"water": "H2"}, (), {"H": "PE", "P": "U2D"})
     with pytest.raises(ChemistryError, match='substance "heavy": 1010 U in "O30U170": use 1 to 1000 atoms'):
         Chemistry({"heavy": "O30U170"}, (), {"P": "U", "O": "P28"})

@@ -51,7 +51,7 @@ def test_new_rows_have_their_defaults_even_where_others_died():
 
 def test_a_column_is_declared_once():
     with pytest.raises(LawError, match="'mark' is declared twice"):
-        SCHEMA.extended([Column("mark", "int8")])
+        SCHEMA.extend([Column("mark", "int8")])
 
 
 def test_ids_tell_kind_tick_place_and_origin_apart():

@@ -36,7 +36,7 @@ from umwelt.sandbox.dice import draw, pair
 from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.step import advance, step
 from umwelt.worlds import market
-from umwelt.worlds.bargain import LIMBS, MAX_COUNT, MAX_METABOLISM, MEET, compared, logarithm, square_root
+from umwelt.worlds.bargain import LIMBS, MAX_COUNT, MAX_METABOLISM, MEET, compare, logarithm, square_root
 
 TICKS = 16
 
@@ -404,11 +404,11 @@ def test_welfares_are_compared_exactly(a, b, c, d, m, n):
     limbs = np.zeros((2, LIMBS + 1), np.int64)
     for other in ((c, d), (a, b), (b, a), (a + 1, max(1, b - 1)), (max(1, a - m), min(MAX_COUNT, b + n))):
         first, second = a**m * b**n, other[0] ** m * other[1] ** n
-        assert compared(limbs, a, b, *other, m, n) == (first > second) - (first < second)
+        assert compare(limbs, a, b, *other, m, n) == (first > second) - (first < second)
 
 
 def test_unlike_pockets_of_the_same_welfare_are_equal():
-    assert compared(np.zeros((2, LIMBS + 1), np.int64), 4, 9, 6, 4, 2, 1) == 0  # 4^2 * 9 = 6^2 * 4
+    assert compare(np.zeros((2, LIMBS + 1), np.int64), 4, 9, 6, 4, 2, 1) == 0  # 4^2 * 9 = 6^2 * 4
 
 
 @settings(max_examples=300)
@@ -500,7 +500,7 @@ def test_cells_remember_prices_and_forget_them():
         {"y": 8, "x": 9, "sugar_count": 60, "spice_count": 100, "sugar_metabolism": 3, "spice_metabolism": 3},
     ]
     region = traded(placed(pair_of))
-    market.remember(region)
+    market.update_prices(region)
     paid = int(region.tables["traders"]["price"][0])
     told = {tuple(at) for at in np.argwhere(region.owned_view("price")).tolist()}
     assert told == {(8, 7), (8, 8), (8, 9), (8, 10), (7, 8), (9, 8), (7, 9), (9, 9)}
@@ -511,11 +511,11 @@ def test_cells_remember_prices_and_forget_them():
     assert seen["exchanges"] > 1 and seen["log_price"] == pytest.approx(math.log(2) * paid / 1024, rel=0.2)
     assert 0 <= seen["price_spread"] < 0.2
     for _ in range(market.rules_of(region).fade_ticks):
-        market.remember(region)
+        market.update_prices(region)
         assert market.prices(None, region)["exchanges"] > 0
     assert 0.3 < region.owned_view("price")[8, 8] / paid < 0.4
     for _ in range(400):
-        market.remember(region)
+        market.update_prices(region)
     assert not region.owned_view("price").any()
 
 

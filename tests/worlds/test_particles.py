@@ -158,7 +158,7 @@ def test_a_run_is_audited_and_its_spores_are_journalled_without_a_parent(tmp_pat
         ("chemistry.charges.up", 4000, 'charge of "up": 4000: use -1000 to 1000'),
         ("chemistry.symbols.h", "PE", 'symbol "h": write it as an element, like "C" or "Cl"'),
         ("chemistry.symbols.He", "p2", 'symbol "He": cannot read the formula "p2"'),
-        ("chemistry.symbols.E", "U", 'symbol "E": stands in a symbol above it: write it before that one'),
+        ("chemistry.symbols.E", "U", 'symbol "E": is used by a symbol above it: define it before that one'),
         ("founders.0.spores", 1.5, "founders[0].spores = 1.5: use 0, or 2^-24 to 1"),
         ("founders.0.spores", 1e-9, "founders[0].spores = 1e-09: use 0, or 2^-24 to 1"),
         ("founders.0.like", "grazer", "founders[0].spores: only plants grow from spores: leave it out"),

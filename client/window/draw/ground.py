@@ -50,7 +50,7 @@ class Spread:
 
     @classmethod
     def of(cls, plane: Any, rows: int, columns: int, step: int, height: int, width: int) -> "Spread":
-        """Returns the spread of `rows` x `columns` values over a world of `height` x `width` cells."""
+        """The spread of a plane or densities of `rows` x `columns` values in a world of `height` x `width` cells."""
         across, down = columns * step, rows * step
         wraps = float(across > width), float(down > height)
         return cls(plane.rectangle, (across, down), (across >= width, down >= height), wraps)

@@ -1,4 +1,4 @@
-"""The brain panel: the net with what goes through it, and why its owner does what it does."""
+"""The brain panel: a monster's neural net with its present activity, and the reasons for a drive."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ MAX_INPUTS = 16
 MIN_ROW_PX = 12.5
 MAX_LINES = 110
 MAX_REASONS = 6
-MIN_LINE = 0.012
+MIN_FLOW = 0.012
 REASONS_PX = 166.0
 MIN_SHARE = 0.005
 SMALL_PX = 13.0
@@ -38,7 +38,7 @@ INPUT_NAMES_PX, DRIVE_NAMES_PX = 104.0, 74.0
 
 @dataclass
 class _Picture:
-    """What is drawn of a net: nodes by column, and lines as (from, to, strength), the weakest first."""
+    """What is drawn of a net: its nodes by column, and lines as (from, to, strength), the weakest first."""
 
     inputs: list[tuple[str, float]]
     hidden: list[float]
@@ -47,28 +47,29 @@ class _Picture:
     outgoing: list[tuple[int, int, float]]
     reasons: list[tuple[str, float]]
     total: float
-    """What the net gives for the drive in question, before it is clamped."""
+    """What the net computes for the explained drive, before it is clamped."""
     drive: int
+    """The drive that is explained."""
     own: bool
-    """Whether the drives are the net's own."""
+    """Whether the drives come from the net."""
 
 
 class Brain:
-    """See the page's top. A picture is made when the being's tick, or the question, is another."""
+    """The content of the brain panel. The picture is rebuilt when the being's tick or the explained drive changes."""
 
     def __init__(self) -> None:
         self.asked: int | None = None
-        """The drive that is asked about; none: the strongest."""
+        """The drive that was clicked, to be explained; None: the strongest."""
         self._stamp: tuple = ()
         self._picture: _Picture | None = None
         self._of = 0
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's inside."""
+        """Draw the panel's content."""
         selected = session.selected
         being = selected.being if selected is not None else None
         if being is None:
-            dim("select a monster to see what goes on in it")
+            dim("select a monster to see its neural net")
             return
         if selected.id != self._of:
             self._of, self.asked = selected.id, None
@@ -77,13 +78,13 @@ class Brain:
             self._plant(genome)
             return
         if "stimuli" not in being or "memory" not in being["columns"]:
-            dim("nothing is told of its senses")
+            dim("this world does not send its senses")
             return
         height = min(330.0, max(120.0, imgui.get_content_region_avail().y - REASONS_PX))
-        most = int(min(MAX_INPUTS, max(6, height / MIN_ROW_PX)))
-        stamp = (being["id"], being["tick"], self.asked, most)
+        max_inputs = int(min(MAX_INPUTS, max(6, height / MIN_ROW_PX)))
+        stamp = (being["id"], being["tick"], self.asked, max_inputs)
         if stamp != self._stamp or self._picture is None:
-            self._stamp, self._picture = stamp, _pictured(genome, being, self.asked, most)
+            self._stamp, self._picture = stamp, _build_picture(genome, being, self.asked, max_inputs)
         self._net(self._picture, height)
         self._why(self._picture)
 
@@ -104,26 +105,28 @@ class Brain:
         near = _near(mouse, rows, left, middle, right) if hovered else (-1, -1)
         if clicked and near[0] == 2:
             self.asked = None if self.asked == near[1] else near[1]
-        drawn = imgui.get_window_draw_list()
-        _lines(drawn, picture.incoming, (left, rows[0]), (middle, rows[1]), near, 0)
-        _lines(drawn, picture.outgoing, (middle, rows[1]), (right, rows[2]), near, 1)
+        draw_list = imgui.get_window_draw_list()
+        _lines(draw_list, picture.incoming, (left, rows[0]), (middle, rows[1]), near, 0)
+        _lines(draw_list, picture.outgoing, (middle, rows[1]), (right, rows[2]), near, 1)
         for at, (name, value) in enumerate(picture.inputs):
             words = in_words(name)
             tone = packed(TEXT if near == (0, at) else DIM)
-            _write(drawn, left - 9, rows[0][at], tone, words, sizes[0], True)
-            _node(drawn, left, rows[0][at], value, 4.0)
+            _write(draw_list, left - 9, rows[0][at], tone, words, sizes[0], True)
+            _node(draw_list, left, rows[0][at], value, 4.0)
         for at, value in enumerate(picture.hidden):
-            _node(drawn, middle, rows[1][at], value, 6.5)
+            _node(draw_list, middle, rows[1][at], value, 6.5)
             if abs(value) >= 1:
-                drawn.add_circle(ImVec2(middle, rows[1][at]), 9.0, packed(WARN, 0.9), 0, 1.3)
+                draw_list.add_circle(ImVec2(middle, rows[1][at]), 9.0, packed(WARN, 0.9), 0, 1.3)
         for at, value in enumerate(picture.drives):
             lit = at == picture.drive or near == (2, at)
-            _write(drawn, right + 10, rows[2][at], packed(TEXT if lit else DIM), in_words(DRIVES[at]), sizes[2], False)
-            _node(drawn, right, rows[2][at], value, 5.0)
+            _write(
+                draw_list, right + 10, rows[2][at], packed(TEXT if lit else DIM), in_words(DRIVES[at]), sizes[2], False
+            )
+            _node(draw_list, right, rows[2][at], value, 5.0)
             if at == picture.drive:
-                drawn.add_circle(ImVec2(right, rows[2][at]), 8.0, packed(TEXT, 0.8), 0, 1.2)
+                draw_list.add_circle(ImVec2(right, rows[2][at]), 8.0, packed(TEXT, 0.8), 0, 1.2)
         if hovered and near[0] >= 0:
-            imgui.set_tooltip(_said(picture, near))
+            imgui.set_tooltip(_tooltip(picture, near))
 
     # --- why
 
@@ -133,29 +136,32 @@ class Brain:
         imgui.same_line(0, 6)
         imgui.text_colored(vector(ACCENT if value >= 0 else BAD), f"{value:+.2f}")
         imgui.same_line(0, 10)
-        dim("(click at a drive)" if self.asked is None else "(click again: the strongest)")
+        dim("(click a drive)" if self.asked is None else "(click it again: strongest drive)")
         if not picture.own:
-            imgui.text_colored(vector(WARN), "its drives are not its net's: it is held, or of its own mind")
+            imgui.push_text_wrap_pos(0.0)
+            words = "its drives do not come from this net: a viewer steers it, or its species has another behaviour"
+            imgui.text_colored(vector(WARN), words)
+            imgui.pop_text_wrap_pos()
         if not picture.reasons:
-            dim("nothing weighs in it: the net gives nothing here")
+            dim("no stimulus contributes: the net's output is 0")
             return
-        most = max(abs(share) for _, share in picture.reasons)
-        said = [sentence(reason, share, DRIVES[picture.drive]) for reason, share in picture.reasons]
-        indent = min(max(text_px(words) for words in said) + 12, imgui.get_content_region_avail().x - 40)
-        for words, (_, share) in zip(said, picture.reasons, strict=True):
-            meter(words, share / max(0.05, most), "", ACCENT, name_px=indent, told_px=0, signed=True)
+        largest = max(abs(share) for _, share in picture.reasons)
+        sentences = [sentence(reason, share, DRIVES[picture.drive]) for reason, share in picture.reasons]
+        indent = min(max(text_px(words) for words in sentences) + 12, imgui.get_content_region_avail().x - 40)
+        for words, (_, share) in zip(sentences, picture.reasons, strict=True):
+            meter(words, share / max(0.05, largest), "", ACCENT, name_px=indent, value_px=0, signed=True)
 
     # --- plants
 
     def _plant(self, genome: bytes) -> None:
-        dim("plants have no net: their genes decide")
+        dim("plants have no neural net: their genes decide")
         imgui.push_text_wrap_pos(0.0)
         for name, value in genes.trait_values(genome):
             if name.startswith("marker") or name in ("hue", "flower_hue", "shape"):
                 continue
             signed = name in genes.SIGNED_GENES
-            share, told = (value / 128, f"{value:+d}") if signed else (value / 255, str(value))
-            meter(in_words(name), share, told, GOOD, name_px=112, told_px=36)
+            share, text = (value / 128, f"{value:+d}") if signed else (value / 255, str(value))
+            meter(in_words(name), share, text, GOOD, name_px=112, value_px=36)
             imgui.push_font(None, SMALL_PX)
             dim(genes.PLANT_WORDS[name])
             imgui.pop_font()
@@ -163,7 +169,7 @@ class Brain:
         imgui.pop_text_wrap_pos()
 
 
-def _pictured(genome: bytes, being: Mapping[str, Any], asked: int | None, most: int) -> _Picture:
+def _build_picture(genome: bytes, being: Mapping[str, Any], asked: int | None, max_inputs: int) -> _Picture:
     incoming, _, outgoing = weights_of(genome)
     sensed = [int(being["stimuli"].get(name, 0)) for name in STIMULI]
     stimuli = np.array(sensed, np.float64) / ONE
@@ -173,14 +179,14 @@ def _pictured(genome: bytes, being: Mapping[str, Any], asked: int | None, most: 
     flows = incoming * stimuli[:, None]
     remembered = np.where(np.abs(active) < 1, active - flows.sum(axis=0), 0.0)
     strength = np.abs(flows).max(axis=1)
-    chosen = np.sort(np.argsort(-strength, kind="stable")[: most - 1])
+    chosen = np.sort(np.argsort(-strength, kind="stable")[: max_inputs - 1])
     chosen = chosen[strength[chosen] > 0]
     inputs = [(STIMULI[at], float(stimuli[at])) for at in chosen.tolist()]
     inputs.append((REMEMBERED, float(np.clip(np.abs(remembered).max(), 0, 1))))
     into = np.concatenate([flows[chosen], remembered[None]])
     out = (outgoing * active).T
     drive = asked if asked is not None else strongest(drives)
-    reasons = [one for one in why(genome, sensed, hidden, drive, MAX_REASONS) if abs(one[1]) >= MIN_SHARE]
+    reasons = [reason for reason in why(genome, sensed, hidden, drive, MAX_REASONS) if abs(reason[1]) >= MIN_SHARE]
     own = follows_net(genome, hidden, drives)
     total = float(out[:, drive].sum())
     return _Picture(
@@ -196,59 +202,59 @@ def _pictured(genome: bytes, being: Mapping[str, Any], asked: int | None, most: 
     )
 
 
-def _lines_of(flows: np.ndarray, most: int) -> list[tuple[int, int, float]]:
-    """Lines worth drawing, the strongest last so that they lie on top."""
+def _lines_of(flows: np.ndarray, max_count: int) -> list[tuple[int, int, float]]:
+    """The lines to draw, the strongest last so that they lie on top."""
     flat = np.abs(flows).ravel()
-    order = np.argsort(flat, kind="stable")[-most:]
+    order = np.argsort(flat, kind="stable")[-max_count:]
     width = flows.shape[1]
-    return [(at // width, at % width, float(flows.flat[at])) for at in order.tolist() if flat[at] > MIN_LINE]
+    return [(at // width, at % width, float(flows.flat[at])) for at in order.tolist() if flat[at] > MIN_FLOW]
 
 
 def _spread(top: float, height: float, count: int) -> list[float]:
-    """Where the nodes of a column stand."""
+    """The y of each node of a column."""
     step = (height - 14) / max(1, count - 1) if count > 1 else 0.0
     first = top + 7 if count > 1 else top + height / 2
     return [first + at * step for at in range(count)]
 
 
 def _lines(
-    drawn: Any,
+    draw_list: Any,
     lines: list[tuple[int, int, float]],
     start: tuple[float, list[float]],
     end: tuple[float, list[float]],
     near: tuple[int, int],
     column: int,
 ) -> None:
-    """Lines between two columns; where the mouse is at a node, only its own are lit."""
+    """Draw lines between two columns; while the mouse is over a node, only its lines are bright."""
     (x0, rows0), (x1, rows1) = start, end
     for first, second, flow in lines:
         size = min(1.0, abs(flow))
         alpha = round(0.16 + 0.74 * size**0.6, 2)
         if near[0] >= 0:
-            mine = near == (column, first) or near == (column + 1, second)
-            alpha = 0.95 if mine else 0.06
+            connected = near == (column, first) or near == (column + 1, second)
+            alpha = 0.95 if connected else 0.06
         tone = packed(ACCENT if flow > 0 else BAD, alpha)
-        drawn.add_line(ImVec2(x0, rows0[first]), ImVec2(x1, rows1[second]), tone, 0.7 + 3.2 * size**0.7)
+        draw_list.add_line(ImVec2(x0, rows0[first]), ImVec2(x1, rows1[second]), tone, 0.7 + 3.2 * size**0.7)
 
 
-def _write(drawn: Any, x: float, y: float, tone: int, words: str, size: float, ends: bool) -> None:
-    """A name beside its node: it begins at `x`, or ends there."""
+def _write(draw_list: Any, x: float, y: float, tone: int, words: str, size: float, ends: bool) -> None:
+    """Draw a name beside its node: it starts at `x`, or with `ends`, it ends there."""
     scale = size / imgui.get_font_size()
     left = x - text_px(words) * scale if ends else x
-    drawn.add_text(imgui.get_font(), size, ImVec2(left, y - 0.58 * size), tone, words)
+    draw_list.add_text(imgui.get_font(), size, ImVec2(left, y - 0.58 * size), tone, words)
 
 
-def _node(drawn: Any, x: float, y: float, value: float, radius: float) -> None:
-    """A disc that glows by what is in it."""
+def _node(draw_list: Any, x: float, y: float, value: float, radius: float) -> None:
+    """Draw a node as a disc, the brighter the larger its value is."""
     size = min(1.0, abs(value))
     at = ImVec2(x, y)
-    drawn.add_circle_filled(at, radius, packed((0.15, 0.21, 0.23, 1.0)), 14)
+    draw_list.add_circle_filled(at, radius, packed((0.15, 0.21, 0.23, 1.0)), 14)
     if size > 0.02:
-        drawn.add_circle_filled(at, radius, packed(ACCENT if value > 0 else BAD, round(0.15 + 0.85 * size, 2)), 14)
+        draw_list.add_circle_filled(at, radius, packed(ACCENT if value > 0 else BAD, round(0.15 + 0.85 * size, 2)), 14)
 
 
 def _near(mouse: Any, rows: list[list[float]], left: float, middle: float, right: float) -> tuple[int, int]:
-    """The column and row of the node that the mouse means; (-1, -1): none."""
+    """The column and row of the node under the mouse; (-1, -1) if there is none."""
     if mouse.x < left + 12:
         column = 0
     elif abs(mouse.x - middle) < 14:
@@ -262,12 +268,12 @@ def _near(mouse: Any, rows: list[list[float]], left: float, middle: float, right
     return (column, at) if at >= 0 and ways[at] < 12 else (-1, -1)
 
 
-def _said(picture: _Picture, near: tuple[int, int]) -> str:
+def _tooltip(picture: _Picture, near: tuple[int, int]) -> str:
     column, at = near
     if column == 0:
         name, value = picture.inputs[at]
-        return "what is left of the tick before" if name == REMEMBERED else f"{in_words(name)}: {value:+.3f}"
+        return "memory of the tick before" if name == REMEMBERED else f"{in_words(name)}: {value:+.3f}"
     if column == 1:
         limit = " (at its limit)" if abs(picture.hidden[at]) >= 1 else ""
         return f"unit {at + 1} of {MEMORY}: {picture.hidden[at]:+.3f}{limit}"
-    return f"{in_words(DRIVES[at])}: {picture.drives[at]:+.3f}; click: why"
+    return f"{in_words(DRIVES[at])}: {picture.drives[at]:+.3f}; click to see why"

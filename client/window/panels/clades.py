@@ -1,9 +1,9 @@
-"""The tree of life as the window sees it: which clade a being belongs to, and how many births each had over time. Pure.
+"""The tree of life in the window: which clade a being belongs to, and how many births each clade had over time.
 
-A child belongs to its parent's clade as long as its neutral markers (three genes that mean nothing but kinship) are
-near those of the clade's founder; when one of them has drifted further than `DRIFT`, it belongs to a clade that split
-off there. Markers as clocks of descent: Kimura, "Evolutionary Rate at the Molecular Level", Nature 217, 1968. Where
-whole genomes are at hand, they tell clades apart: `client/lineage/clades.py`.
+A child belongs to its parent's clade while its neutral markers (three genes without an effect) are near those of the
+clade's founder; when one of them has drifted further than `DRIFT`, it belongs to a clade that splits off there. Neutral
+mutations as a clock of descent: Kimura, "Evolutionary Rate at the Molecular Level", Nature 217, 1968. Where whole
+genomes are available, `client/lineage/clades.py` uses them instead.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ MAX_CLADES = 4000
 
 @dataclass
 class Clade:
-    """A branch: where it split off and from which clade (-1: from none)."""
+    """A clade: when it split off, and from which clade (-1: it began with founders)."""
 
     species: int | str
     parent: int
@@ -33,7 +33,7 @@ class Clade:
 
 
 class Clades:
-    """See the page's top. `add` takes births in the order of their ticks, a page at a time."""
+    """The clades of one run. `add` takes births in the order of their ticks, a page at a time."""
 
     def __init__(self) -> None:
         self.clades: list[Clade] = []
@@ -43,22 +43,25 @@ class Clades:
         self._counts = np.zeros((16, BINS), np.int32)
         self._founders = np.zeros((16, 3), np.int16)
         self._children: dict[tuple[Any, int], list[int]] = {}
-        """By species and clade: those that split off from it; under -1 those that came from none."""
+        """By species and clade: the clades that split off from it; under -1, those that began with founders."""
 
     def __len__(self) -> int:
         return len(self.known)
 
     @property
     def counts(self) -> np.ndarray:
-        """Births by clade and time: `int32[clade, bin]`, each bin `bin_ticks` long from `first_tick` on."""
+        """Births by clade and time, `int32[clade, bin]`; bins are `bin_ticks` long and start at `first_tick`."""
         return self._counts[: len(self.clades)]
 
     def of(self, ids: np.ndarray) -> np.ndarray:
-        """The clades of beings, -1 where one's birth is not known: `int32[n]`."""
+        """The clades of beings, `int32[n]`; -1 if a being's birth is not known."""
         return self.known.find(np.asarray(ids, np.int64))
 
     def add(self, page: Mapping[str, Any]) -> int:
-        """Take in births; gives how many were new. Arrays by name: id, parent_id, tick, species, marker_a, _b, _c."""
+        """Add births and return how many were new.
+
+        `page` has arrays by name: id, parent_id, tick, species, marker_a, marker_b, marker_c.
+        """
         ids = np.asarray(page["id"], np.int64)
         if not len(ids):
             return 0
@@ -80,7 +83,7 @@ class Clades:
     def _numbers(
         self, ids: np.ndarray, parents: np.ndarray, ticks: np.ndarray, species: np.ndarray, markers: np.ndarray
     ) -> np.ndarray:
-        """The clade of each newborn: generation after generation within the page."""
+        """The clade of each newborn; parents within the page come before their children."""
         numbers = np.full(len(ids), -1, np.int32)
         order = np.argsort(ids)
         at = np.minimum(np.searchsorted(ids, parents, sorter=order), len(ids) - 1)
@@ -92,39 +95,39 @@ class Clades:
             own = within[waiting]
             ready = (own < 0) | (numbers[own] >= 0)
             if not ready.any():
-                ready[:] = True  # a circle of parents is nothing that a world tells
+                ready[:] = True  # parents in a circle: the server sent nonsense
             now = waiting[ready]
             parent_clade = np.where(within[now] >= 0, numbers[within[now]], earlier[now])
-            numbers[now] = self._placed(parent_clade, ticks[now], species[now], markers[now])
+            numbers[now] = self._place(parent_clade, ticks[now], species[now], markers[now])
             waiting = waiting[~ready]
         return numbers
 
-    def _placed(
+    def _place(
         self, parent_clade: np.ndarray, ticks: np.ndarray, species: np.ndarray, markers: np.ndarray
     ) -> np.ndarray:
-        """Those near their clade's founder stay; only those that drifted are looked at one by one."""
-        found = parent_clade.copy()
+        """The parent's clade for those near its founder; the others are placed one by one."""
+        numbers = parent_clade.copy()
         stray = parent_clade < 0
         if self.clades:
-            away = np.abs(markers - self._founders[np.maximum(parent_clade, 0)])
-            stray |= away.max(axis=1) > DRIFT
+            drift = np.abs(markers - self._founders[np.maximum(parent_clade, 0)])
+            stray |= drift.max(axis=1) > DRIFT
         for at in np.flatnonzero(stray).tolist():
             first, second, third = markers[at].tolist()
             kind = species[at : at + 1].tolist()[0]
-            found[at] = self._branch(int(parent_clade[at]), kind, (first, second, third), int(ticks[at]))
-        return found
+            numbers[at] = self._branch(int(parent_clade[at]), kind, (first, second, third), int(ticks[at]))
+        return numbers
 
     def _branch(self, parent: int, species: int | str, markers: tuple[int, int, int], tick: int) -> int:
-        """The clade beside or under a parent's that these markers belong to; a new one where there is none."""
-        beside = self._children.setdefault((species, parent), [])
-        for number in beside:
+        """The number of the clade that split off from `parent` and has these markers; creates it if there is none."""
+        branches = self._children.setdefault((species, parent), [])
+        for number in branches:
             if max(abs(a - b) for a, b in zip(markers, self.clades[number].markers, strict=True)) <= DRIFT:
                 return number
         if len(self.clades) >= MAX_CLADES and parent >= 0:
             return parent
         number = len(self.clades)
         self.clades.append(Clade(species, parent, tick, markers, clade_hue(number)))
-        beside.append(number)
+        branches.append(number)
         if number >= len(self._counts):
             self._counts = np.concatenate([self._counts, np.zeros_like(self._counts)])
             self._founders = np.concatenate([self._founders, np.zeros_like(self._founders)])
@@ -148,19 +151,21 @@ class Clades:
         for number in np.flatnonzero(last).tolist():
             self.clades[number].last_tick = max(self.clades[number].last_tick, int(last[number]))
 
-    def rows(self, most: int) -> tuple[list[int], np.ndarray]:
-        """The clades to draw, parents before what split off from them, and for each clade the row it counts in.
+    def rows(self, max_count: int) -> tuple[list[int], np.ndarray]:
+        """The clades to draw, parents before their branches; and for each clade the row that its births count in.
 
-        Clades with few births are counted in their nearest ancestor that is drawn.
+        Clades with few births count in their nearest ancestor that is drawn.
         """
         if not self.clades:
             return [], np.empty(0, np.int32)
         births = np.array([clade.births for clade in self.clades])
-        strongest = set(np.argsort(-births, kind="stable")[:most].tolist())
-        return lay_out_rows([one.parent for one in self.clades], [one.species for one in self.clades], strongest)
+        strongest = set(np.argsort(-births, kind="stable")[:max_count].tolist())
+        return lay_out_rows(
+            [clade.parent for clade in self.clades], [clade.species for clade in self.clades], strongest
+        )
 
     def row_counts(self, order: list[int], row_of: np.ndarray) -> np.ndarray:
-        """Births by row and time, `int64[row, bin]`, what is not drawn counted in its ancestor."""
-        found = np.zeros((len(order), BINS), np.int64)
-        np.add.at(found, row_of, self.counts)
-        return found
+        """Births by row and time, `int64[row, bin]`."""
+        counts = np.zeros((len(order), BINS), np.int64)
+        np.add.at(counts, row_of, self.counts)
+        return counts

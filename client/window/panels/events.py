@@ -1,4 +1,4 @@
-"""The events panel: what happened, newest first."""
+"""The events panel: what happened in the world and in this window, newest first."""
 
 from typing import Any, NamedTuple
 
@@ -9,9 +9,9 @@ from umwelt.client.window.panels.theme import ACCENT, BAD, DIM, GOOD, TEXT, WARN
 from umwelt.client.window.panels.widgets import dim
 
 MAX_KEPT = 400
-MAX_CLADES_TOLD = 60
+MAX_CLADES_REPORTED = 60
 MIN_CLADE_BIRTHS = 12
-"""A clade is told of when it has so many: most that split off die out at once."""
+"""A clade is reported when it has this many births: most clades die out at once."""
 
 ICON = icons_fontawesome_6
 KINDS: dict[str, tuple[str, Colour]] = {
@@ -24,8 +24,16 @@ KINDS: dict[str, tuple[str, Colour]] = {
 }
 
 
+FILTERS: dict[str, tuple[str, ...]] = {
+    "all": tuple(KINDS),
+    "life": ("clade", "extinct", "back"),
+    "cluster": ("world",),
+    "this window": ("here", "bad"),
+}
+
+
 class Event(NamedTuple):
-    """A line of the list."""
+    """A line of the list; `kind` is a key of `KINDS`."""
 
     tick: int
     kind: str
@@ -33,7 +41,7 @@ class Event(NamedTuple):
 
 
 class Events:
-    """See the page's top. `note` gathers whether the panel is open or not."""
+    """The content of the events panel. `note` collects events, whether the panel is open or not."""
 
     def __init__(self) -> None:
         self.lines: list[Event] = []
@@ -47,7 +55,7 @@ class Events:
         self._chosen = "all"
 
     def note(self, session: Any, clades: Any) -> None:
-        """Take in what is new."""
+        """Collect new events; called once a frame."""
         status, self._status = self._status, session.status
         for event in (session.status.get("events") or ()) if status is not session.status else ():
             key = (event["tick"], event["line"])
@@ -60,7 +68,7 @@ class Events:
                 self._add(Event(session.tick, "bad" if notice.bad else "here", notice.line))
         if session.notices:
             self._notice_s = max(self._notice_s, session.notices[-1].at_s)
-        if clades is not None and len(clades) != self._births and len(self._clades) < MAX_CLADES_TOLD:
+        if clades is not None and len(clades) != self._births and len(self._clades) < MAX_CLADES_REPORTED:
             self._births = len(clades)
             self._note_clades(session, clades)
 
@@ -83,7 +91,7 @@ class Events:
             if before and not lives:
                 self._add(Event(tick, "extinct", f"{name} died out"))
             elif before is False and lives:
-                self._add(Event(tick, "back", f"{name} is back"))
+                self._add(Event(tick, "back", f"{name} reappeared"))
             self._lived[name] = lives
 
     def _note_clades(self, session: Any, clades: Any) -> None:
@@ -91,11 +99,11 @@ class Events:
             if clade.parent >= 0 and clade.births >= MIN_CLADE_BIRTHS and number not in self._clades:
                 self._clades.add(number)
                 name = clade_name(session, clades, number)
-                self._add(Event(clade.tick, "clade", f"{name} split off; {clade.births} born since"))
+                self._add(Event(clade.tick, "clade", f"{name} split off; {clade.births} births since"))
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's inside."""
-        for name in ("all", "life", "world", "here"):
+        """Draw the panel's content."""
+        for name in FILTERS:
             if imgui.radio_button(name, self._chosen == name):
                 self._chosen = name
             imgui.same_line(0, 12)
@@ -104,8 +112,8 @@ class Events:
         if not imgui.begin_child("lines"):
             imgui.end_child()
             return
-        wanted = {"life": ("clade", "extinct", "back"), "world": ("world",), "here": ("here", "bad")}.get(self._chosen)
-        shown = [event for event in reversed(self.lines) if wanted is None or event.kind in wanted]
+        kinds = FILTERS[self._chosen]
+        shown = [event for event in reversed(self.lines) if event.kind in kinds]
         clipper = imgui.ListClipper()
         clipper.begin(len(shown))
         while clipper.step():
@@ -129,7 +137,7 @@ def _draw_line(event: Event) -> None:
 
 
 def clade_name(session: Any, clades: Any, number: int) -> str:
-    """What a clade is called: its species, and its number."""
+    """The name of a clade: its species and its number."""
     species = clades.clades[number].species
     names = session.known.species
     if isinstance(species, int):

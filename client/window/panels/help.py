@@ -1,4 +1,4 @@
-"""The help: all keys, and what one sees."""
+"""The help panel: what one sees, and all keys."""
 
 from typing import Any
 
@@ -10,20 +10,20 @@ from umwelt.client.window.panels.theme import ACCENT, vector
 from umwelt.client.window.panels.widgets import dim, heading, text_px
 
 KEYS: list[tuple[str, str]] = [(binding.keys, binding.words) for binding in BINDINGS]
-"""What is pressed, and what it does, as the window has it."""
+"""The keys and what they do, from the table that the window itself uses."""
 
 WORDS = (
-    "Plants turn light, water and air into sugar and grow of it. Monsters eat, drink, fight and breed; each is steered "
-    "by a small net of its own, which it inherits and which mutates. All that is seen is read from the running world: "
-    "segments are organs, colours are genes, closed eyes are closed. Nothing here is scripted."
+    "Plants make sugar from light, water and air, and grow from it. Monsters eat, drink, fight and breed; each is "
+    "steered by a small neural net of its own, which it inherits with mutations. Everything is drawn from the state of "
+    "the running world: segments are organs, colours are genes, closed eyes are closed. Nothing is scripted."
 )
 
 
 class Help:
-    """See the page's top."""
+    """The content of the help panel."""
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's inside."""
+        """Draw the panel's content."""
         imgui.push_text_wrap_pos(0.0)
         dim(WORDS)
         imgui.pop_text_wrap_pos()

@@ -1,4 +1,4 @@
-"""The inspector: all that the world tells of the being that is selected, and what may be done with it."""
+"""The inspector: everything that is known of the selected being, and buttons to act on it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,11 +31,11 @@ from umwelt.client.window.panels.widgets import (
     dim,
     flow,
     heading,
+    may_command,
     meter,
     short,
     text_px,
     tile_button,
-    told_by_world,
 )
 from umwelt.cluster import LIVE
 from umwelt.sandbox.units import ONE, SUBCELL, TURN
@@ -64,13 +64,14 @@ ORGAN_COLOURS = {
     "none": DIM,
 }
 STATES = (("fatigue", "fatigue", WARN), ("pain", "pain", BAD), ("dryness", "dry eyes", (0.6, 0.8, 0.95, 1.0)))
-FAMILY_EVERY_S = 10.0
+FAMILY_PERIOD_S = 10.0
 MAX_STRONGEST = 14
 WOUND_COUNT = 4
+MAX_RELATIVES = 24
 
 
 class Inspector:
-    """See the page's top."""
+    """The content of the inspector panel."""
 
     def __init__(self) -> None:
         self.by_strength = False
@@ -78,14 +79,14 @@ class Inspector:
         self._weights: tuple[int, np.ndarray] = (0, np.empty(0, np.float32))
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's inside."""
+        """Draw the panel's content."""
         selected = session.selected
         if selected is None:
-            dim("click at a being to see all of it")
+            dim("click a being to inspect it")
             return
         being = selected.being
         if being is None:
-            dim("it is not there any more" if selected.gone else f"asking for {selected.id} ...")
+            dim("it has died or was removed" if selected.gone else f"loading {selected.id} ...")
             return
         self._name(session, selected, being)
         self._buttons(session, selected, being, hooks)
@@ -105,7 +106,7 @@ class Inspector:
             self._family(session, selected)
         imgui.end_child()
 
-    # --- who it is
+    # --- identity and actions
 
     def _name(self, session: Any, selected: Any, being: dict[str, Any]) -> None:
         columns = being["columns"]
@@ -118,71 +119,77 @@ class Inspector:
         place = f"at {being['y_fixed'] / SUBCELL:.1f}, {being['x_fixed'] / SUBCELL:.1f}"
         if "heading" in columns:
             turned, speed = columns["heading"] % TURN * 360 // TURN, columns.get("speed_fixed", 0) / ONE
-            place += f"   heading {turned}°   {speed:.2f} a tick"
+            place += f"   heading {turned}°   {speed:.2f} cells per tick"
         dim(place)
         dim(f"id {being['id']}")
         notes = [
-            ("it is gone: this is how it was last", WARN, selected.gone),
-            ("somebody steers it", ACCENT, being.get("held") is not None),
+            ("gone: this is its last state", WARN, selected.gone),
+            ("steered by a viewer", ACCENT, being.get("held") is not None),
             (f"{ICON.ICON_FA_MOON} asleep", (0.62, 0.68, 0.98, 1.0), bool(columns.get("asleep"))),
             (f"{ICON.ICON_FA_EYE_SLASH} eyes shut", DIM, bool(columns.get("eyes_shut"))),
         ]
         first = True
-        for text, colour, true in notes:
-            if true:
+        for text, colour, applies in notes:
+            if applies:
                 flow(text_px(text) + 14, first)
                 chip(text, colour)
                 first = False
 
     def _buttons(self, session: Any, selected: Any, being: dict[str, Any], hooks: Hooks) -> None:
-        able = told_by_world(session) and session.shown == LIVE and not selected.gone
+        able = may_command(session) and session.shown == LIVE and not selected.gone
         toolbox = hooks.toolbox
         width = (imgui.get_content_region_avail().x - 4 * 6) / 5
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(6, 6))
-        if tile_button(f"{ICON.ICON_FA_LOCATION_CROSSHAIRS}##follow", "follow it (F)", True, session.following, width):
+        if tile_button(
+            f"{ICON.ICON_FA_LOCATION_CROSSHAIRS}##follow",
+            "follow it with the camera (F)",
+            True,
+            session.following,
+            width,
+        ):
             session.following = not session.following
         imgui.same_line()
         inhabit, held = hooks.inhabit, being.get("held") is not None
         steers = able and "stimuli" in being and inhabit is not None
-        pressed = tile_button(f"{ICON.ICON_FA_GAMEPAD}##inhabit", "steer it yourself (I)", steers, held, width)
+        pressed = tile_button(f"{ICON.ICON_FA_GAMEPAD}##inhabit", "steer it by the keyboard (I)", steers, held, width)
         if pressed and inhabit is not None:
             inhabit(selected.id)
         imgui.same_line()
-        if tile_button(f"{ICON.ICON_FA_DNA}##copy", "copy its genome: the tool that puts beings takes it", width=width):
+        if tile_button(f"{ICON.ICON_FA_DNA}##copy", "copy its genome, for the tools that place beings", width=width):
             imgui.set_clipboard_text(" ".join(str(gene) for gene in np.frombuffer(being["row"]["genome"], np.int8)))
             if toolbox is not None:
                 toolbox.copy_genome(being)
         imgui.same_line()
-        touches = able and toolbox is not None
-        hint = f"wound it: {WOUND_COUNT} tissue fall to the ground"
-        if tile_button(f"{ICON.ICON_FA_HEART_CRACK}##wound", hint, touches, width=width) and toolbox is not None:
+        can_change = able and toolbox is not None
+        hint = f"wound it: {WOUND_COUNT} of its tissue fall to the ground"
+        if tile_button(f"{ICON.ICON_FA_HEART_CRACK}##wound", hint, can_change, width=width) and toolbox is not None:
             toolbox.use("wound", id=selected.id, tissue_count=WOUND_COUNT)
         imgui.same_line()
-        if tile_button(f"{ICON.ICON_FA_TRASH}##remove", "take it out of the world", touches, width=width):
+        if tile_button(f"{ICON.ICON_FA_TRASH}##remove", "remove it from the world", can_change, width=width):
             imgui.open_popup("sure")
         imgui.pop_style_var()
         if toolbox is not None and imgui.begin_popup("sure"):
-            imgui.text("Take it out of the world, with all it holds?")
-            if imgui.button("Take it out"):
+            imgui.text("Remove it from the world, with all matter in it?")
+            if imgui.button("Remove"):
                 toolbox.use("remove", id=selected.id)
                 imgui.close_current_popup()
             imgui.same_line()
-            if imgui.button("Leave it"):
+            if imgui.button("Keep"):
                 imgui.close_current_popup()
             imgui.end_popup()
 
-    # --- its body
+    # --- body
 
     def _body(self, session: Any, being: dict[str, Any]) -> None:
         columns = being["columns"]
         substances = session.known.substances or [n.removesuffix("_count") for n in columns if n.endswith("_count")]
         counts = [(name, int(columns.get(f"{name}_count", 0))) for name in substances]
         held = [(name, count) for name, count in counts if count]
-        most = max([count for _, count in held], default=1)
+        largest = max([count for _, count in held], default=1)
         for name, count in held:
-            meter(in_words(name), (count / max(64, most)) ** 0.5, short(count), substance_colour(name))
+            meter(in_words(name), (count / max(64, largest)) ** 0.5, short(count), substance_colour(name))
         if not held:
-            dim("it holds nothing")
+            dim("it contains nothing")
         for column, name, colour in STATES:
             if column in columns:
                 meter(name, columns[column] / ONE, f"{columns[column] / ONE:.0%}", colour)
@@ -192,13 +199,13 @@ class Inspector:
             self._organs(columns)
 
     def _plant(self, columns: dict[str, Any]) -> None:
-        stage = STAGES[columns["stage"]] if 0 <= columns["stage"] < len(STAGES) else "?"
+        stage = STAGES[columns["stage"]] if 0 <= columns["stage"] < len(STAGES) else "unknown stage"
         chip(f"{ICON.ICON_FA_SEEDLING} {stage}", GOOD)
         if columns.get("stem_direction"):
             flow(120, False)
             chip("on a stem", (0.75, 0.66, 0.5, 1.0))
         if "leaf_catalyst" in columns:
-            for name, words in (("leaf", "leaf at work"), ("builder", "growing"), ("hunger", "starving")):
+            for name, words in (("leaf", "leaf activity"), ("builder", "growth"), ("hunger", "starvation")):
                 value = columns.get(f"{name}_catalyst", 0) / 64
                 meter(words, min(1.0, value / 8), f"{value:.1f}", BAD if name == "hunger" else GOOD)
 
@@ -214,7 +221,7 @@ class Inspector:
         if first:
             dim("no organs yet")
 
-    # --- what it senses and does
+    # --- drives and senses
 
     def _drives(self, drives: dict[str, int]) -> None:
         for name in DRIVES:
@@ -223,10 +230,10 @@ class Inspector:
 
     def _senses(self, stimuli: dict[str, int]) -> None:
         imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(3, 1))
-        _, self.by_strength = imgui.checkbox("the strongest first", self.by_strength)
+        _, self.by_strength = imgui.checkbox("strongest first", self.by_strength)
         imgui.pop_style_var()
         if self.by_strength:
-            strongest = sorted(stimuli.items(), key=lambda one: -abs(one[1]))[:MAX_STRONGEST]
+            strongest = sorted(stimuli.items(), key=lambda item: -abs(item[1]))[:MAX_STRONGEST]
             for name, value in strongest:
                 sense = name.rsplit("_", 1)[0]
                 colour = (*SENSE_COLOURS[sense], 1.0) if sense in SENSE_COLOURS else ACCENT
@@ -237,11 +244,11 @@ class Inspector:
             if name != "one":
                 share = stimuli.get(name, 0) / ONE
                 signed = name in ("other_bearing", "warmth")
-                told = f"{share:+.2f}" if signed else f"{share:.2f}"
-                meter(in_words(name), share, told, ACCENT, name_px=112)
+                text = f"{share:+.2f}" if signed else f"{share:.2f}"
+                meter(in_words(name), share, text, ACCENT, name_px=112)
 
     def _antennae(self, stimuli: dict[str, int]) -> None:
-        """Nine senses by three antennae, as a small table of bars."""
+        """A table of bars: one row for each sense, one column for each of the three antennae."""
         width = imgui.get_content_region_avail().x
         corner = imgui.get_cursor_screen_pos()
         name_px, gap = 64.0, 8.0
@@ -249,26 +256,26 @@ class Inspector:
         imgui.dummy(ImVec2(width, (len(ANTENNA_SENSES) + 1) * (LINE_PX - 2)))
         if not imgui.is_item_visible():
             return
-        drawn, tone, ground = imgui.get_window_draw_list(), packed(DIM), packed(FRAME)
+        draw_list, tone, background = imgui.get_window_draw_list(), packed(DIM), packed(FRAME)
         lefts = [corner.x + name_px + at * (column + gap) for at in range(3)]
         for left, antenna in zip(lefts, ANTENNAE, strict=True):
-            drawn.add_text(ImVec2(left + (column - text_px(antenna)) / 2, corner.y - 1), tone, antenna)
+            draw_list.add_text(ImVec2(left + (column - text_px(antenna)) / 2, corner.y - 1), tone, antenna)
         mouse, hovered = imgui.get_mouse_pos(), imgui.is_item_hovered()
         for line, sense in enumerate(ANTENNA_SENSES):
             y = corner.y + (line + 1) * (LINE_PX - 2)
-            drawn.add_text(ImVec2(corner.x, y - 1), tone, sense)
+            draw_list.add_text(ImVec2(corner.x, y - 1), tone, sense)
             colour = (*SENSE_COLOURS[sense], 1.0)
             for left, antenna in zip(lefts, ANTENNAE, strict=True):
                 value = stimuli.get(f"{sense}_{antenna}", 0) / ONE
                 low, high = ImVec2(left, y + 4), ImVec2(left + column, y + 13)
-                drawn.add_rect_filled(low, high, ground, 4.0)
+                draw_list.add_rect_filled(low, high, background, 4.0)
                 if abs(value) > 0.004:
                     end = ImVec2(left + max(3.0, column * min(1.0, abs(value))), y + 13)
-                    drawn.add_rect_filled(low, end, packed(colour if value > 0 else BAD, 0.92), 4.0)
+                    draw_list.add_rect_filled(low, end, packed(colour if value > 0 else BAD, 0.92), 4.0)
                 if hovered and low.x <= mouse.x < high.x and low.y - 3 <= mouse.y < high.y + 3:
                     imgui.set_tooltip(f"{sense} {antenna}: {value:.3f}")
 
-    # --- what it inherits
+    # --- genome
 
     def _genome(self, genome: bytes) -> None:
         monster = genes.is_monster(genome)
@@ -277,14 +284,14 @@ class Inspector:
         words = genes.MONSTER_WORDS if monster else genes.PLANT_WORDS
         for name, value in genes.trait_values(genome):
             signed = name in genes.SIGNED_GENES and not monster
-            share, told = (value / 128, f"{value:+d}") if signed else (value / 255, str(value))
-            if meter(in_words(name), share, told, (0.55, 0.68, 0.98, 1.0), name_px=104, told_px=38):
+            share, text = (value / 128, f"{value:+d}") if signed else (value / 255, str(value))
+            if meter(in_words(name), share, text, (0.55, 0.68, 0.98, 1.0), name_px=104, value_px=38):
                 imgui.set_tooltip(f"{name}: {words.get(name, '')}")
         if monster:
             self._net_genes(genome)
 
     def _plan(self, genome: bytes) -> None:
-        dim("organs in the order they are built")
+        dim("organs, in the order in which they grow")
         first = True
         for name in genes.organ_plan(genome):
             flow(text_px(ORGAN_ICONS[name]) + 14, first)
@@ -298,7 +305,7 @@ class Inspector:
             values = np.frombuffer(genome, np.int8)[FIRST_WEIGHT:].astype(np.float32)
             self._weights = hash(genome), np.ascontiguousarray(values)
         values = self._weights[1]
-        dim(f"{len(values)} weights of its net")
+        dim(f"{len(values)} weights of its neural net")
         size = ImVec2(imgui.get_content_region_avail().x, 58)
         imgui.push_style_color(imgui.Col_.plot_histogram, vector((0.45, 0.58, 0.92, 1.0)))
         corner = imgui.get_cursor_screen_pos()
@@ -309,49 +316,49 @@ class Inspector:
             at = min(max(at, 0), len(values) - 1)
             imgui.set_tooltip(f"{genes.gene_name(FIRST_WEIGHT + at, True)}: {values[at] / 64:+.2f}")
 
-    # --- whom it comes from
+    # --- family
 
     def _family(self, session: Any, selected: Any) -> None:
         self._ask_family(session, selected)
         family = selected.family
         if family is None:
-            dim("asking ...")
+            dim("loading ...")
             parent = selected.being["columns"].get("parent_id") if selected.being else 0
             if parent:
                 dim("parent")
                 imgui.same_line(72)
                 _link(session, parent, "")
             return
-        for title, key in (("parents", "ancestors"), ("children", "children")):
+        for title, key in (("ancestors", "ancestors"), ("children", "children")):
             heading(title)
-            found = list(family.get(key) or ())
-            if not found:
-                imgui.text_colored(vector(TEXT), "a founder" if key == "ancestors" else "none so far")
-            for one in found[:24]:
-                number, words = _told_of(one)
+            relatives = list(family.get(key) or ())
+            if not relatives:
+                imgui.text_colored(vector(TEXT), "none: it is a founder" if key == "ancestors" else "none so far")
+            for relative in relatives[:MAX_RELATIVES]:
+                number, words = _describe_relative(relative)
                 _link(session, number, words)
-            if len(found) > 24:
-                dim(f"and {len(found) - 24} more")
+            if len(relatives) > MAX_RELATIVES:
+                dim(f"and {len(relatives) - MAX_RELATIVES} more")
 
     def _ask_family(self, session: Any, selected: Any) -> None:
         now_s = session.clock()
-        if self._family_of == selected.id and now_s - self._family_s < FAMILY_EVERY_S:
+        if self._family_of == selected.id and now_s - self._family_s < FAMILY_PERIOD_S:
             return
         self._family_of, self._family_s = selected.id, now_s
 
-        def came(found: Any) -> None:
-            selected.family = found if isinstance(found, dict) else {}
+        def receive(family: Any) -> None:
+            selected.family = family if isinstance(family, dict) else {}
 
-        session.ask(session.world.family(selected.id), came, lambda _: None)
+        session.ask(session.world.family(selected.id), receive, lambda _: None)
 
 
-def _told_of(one: Any) -> tuple[int, str]:
-    """The id of a relative and what is known of it, however much is told."""
-    if not isinstance(one, Mapping):
-        return int(one), ""
-    words = [str(one["species"])] if one.get("species") not in (None, "") else []
-    words += [f"born at {one['tick']:,}"] if one.get("tick") is not None else []
-    return int(one["id"]), ", ".join(words)
+def _describe_relative(relative: Any) -> tuple[int, str]:
+    """The id of a relative, and its species and birth as far as they are known; some servers send ids alone."""
+    if not isinstance(relative, Mapping):
+        return int(relative), ""
+    words = [str(relative["species"])] if relative.get("species") not in (None, "") else []
+    words += [f"born at tick {relative['tick']:,}"] if relative.get("tick") is not None else []
+    return int(relative["id"]), ", ".join(words)
 
 
 def _link(session: Any, number: int, words: str) -> None:

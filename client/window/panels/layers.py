@@ -1,4 +1,4 @@
-"""The layers panel: what the ground shows."""
+"""The layers panel: what is drawn besides beings, and which layer is shown as a colour map."""
 
 from typing import Any
 
@@ -19,17 +19,17 @@ OTHER_COLOURS: dict[str, Colour] = {
 TOGGLES = (
     ("scents", "scents", "aroma, musk and alarm in the air"),
     ("weather", "weather", "day and night, rain, wind"),
-    ("lineages", "clades", "bodies in the colours of their clades (C)"),
-    ("nodes", "nodes", "who computes what (N)"),
-    ("senses", "senses", "what the selected being senses"),
+    ("lineages", "clades", "colour beings by clade (C)"),
+    ("nodes", "nodes", "borders and loads of the nodes' shards (N)"),
+    ("senses", "senses", "antennae and sight of the selected being"),
 )
 
 
 class Layers:
-    """See the page's top."""
+    """The content of the layers panel."""
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's inside."""
+        """Draw the panel's content."""
         looks, known = session.looks, session.known
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(8, 5))
         for at, (attribute, words, hint) in enumerate(TOGGLES):
@@ -45,14 +45,14 @@ class Layers:
         imgui.set_next_item_width(half)
         _, looks.layer_strength = imgui.slider_float("##layer", looks.layer_strength, 0.0, 1.0, "map %.2f")
         imgui.pop_style_var()
-        heading("Shown as a map")
+        heading("Show as a map")
         if imgui.begin_child("maps"):
             self._maps(looks, known)
         imgui.end_child()
         imgui.pop_style_var()
 
     def _maps(self, looks: Any, known: Any) -> None:
-        if _switch("the ground", not looks.layer, TEXT, "the ground as it is"):
+        if _switch("no map", not looks.layer, TEXT, "show the ground (L: next layer)"):
             looks.layer = ""
         for name in known.layers[1:]:
             words = in_words(name)
@@ -67,21 +67,21 @@ def _chip_px(words: str) -> float:
 
 
 def _switch(words: str, on: bool, colour: Colour, hint: str) -> bool:
-    """A word with a dot in its colour: lit or not; gives whether it was clicked."""
+    """A switch: a word with a dot, filled while `on`. Returns whether it was clicked."""
     corner, width = imgui.get_cursor_screen_pos(), _chip_px(words)
     clicked = imgui.invisible_button(words, ImVec2(width, CHIP_PX))
     if not imgui.is_item_visible():
         return clicked
     hovered = imgui.is_item_hovered()
-    drawn, end = imgui.get_window_draw_list(), ImVec2(corner.x + width, corner.y + CHIP_PX)
+    draw_list, end = imgui.get_window_draw_list(), ImVec2(corner.x + width, corner.y + CHIP_PX)
     ground = packed(colour, 0.3) if on else packed((0.16, 0.23, 0.25, 1.0) if hovered else FRAME)
-    drawn.add_rect_filled(corner, end, ground, CHIP_PX / 2)
-    at = ImVec2(corner.x + 11, corner.y + CHIP_PX / 2)
+    draw_list.add_rect_filled(corner, end, ground, CHIP_PX / 2)
+    centre = ImVec2(corner.x + 11, corner.y + CHIP_PX / 2)
     if on:
-        drawn.add_circle_filled(at, 4.0, packed(colour))
+        draw_list.add_circle_filled(centre, 4.0, packed(colour))
     else:
-        drawn.add_circle(at, 3.5, packed(colour, 0.75), 0, 1.3)
-    drawn.add_text(ImVec2(corner.x + DOT_PX + 8, corner.y + 1), packed(TEXT if on or hovered else DIM), words)
+        draw_list.add_circle(centre, 3.5, packed(colour, 0.75), 0, 1.3)
+    draw_list.add_text(ImVec2(corner.x + DOT_PX + 8, corner.y + 1), packed(TEXT if on or hovered else DIM), words)
     if hovered and hint:
         imgui.set_tooltip(hint)
     return clicked

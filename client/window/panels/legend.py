@@ -1,4 +1,4 @@
-"""The legend of the layer that is shown: its colours, with numbers and the unit."""
+"""The legend of the layer that is shown as a map: its colours, numbers and unit."""
 
 from imgui_bundle import ImVec2, imgui
 
@@ -10,7 +10,7 @@ STEPS = 48
 
 
 def draw(name: str, legend: Legend, right_px: float, bottom_px: float) -> None:
-    """Draw it with its lower right corner there."""
+    """Draw the legend with its lower right corner at this place."""
     imgui.set_next_window_pos(ImVec2(right_px - WIDTH_PX, bottom_px - HEIGHT_PX), imgui.Cond_.always)
     imgui.set_next_window_size(ImVec2(WIDTH_PX, HEIGHT_PX), imgui.Cond_.always)
     flags = imgui.WindowFlags_

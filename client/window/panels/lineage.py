@@ -1,7 +1,7 @@
-"""The lineage panel: the tree of life, a spindle for each clade, as wide as it had births.
+"""The lineage panel: the tree of life, with a spindle for each clade whose width is its births over time.
 
-Births are read a page a frame, from the first one on; while the panel is open, or bodies are coloured by clade, new
-ones are asked for. Until the server has told all, the tree grows.
+While the panel is open, or beings are coloured by clade, births are fetched from the first one on, a page at a time;
+the tree grows until all have arrived, and then with new births.
 """
 
 import colorsys
@@ -17,26 +17,24 @@ from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.populations import PLOT_FLAGS
 from umwelt.client.window.panels.theme import DIM, TEXT, Colour, vector
 from umwelt.client.window.panels.widgets import dim, short
-from umwelt.cluster import LIVE
 
 MAX_ROWS = 28
-ASK_EVERY_S, HUES_EVERY_S = 1.0, 0.5
+FETCH_PERIOD_S, HUES_PERIOD_S = 1.0, 0.5
 ROW_PX = 15.0
 _OF = implot.AxisFlags_
 TIME_FLAGS = _OF.no_label | _OF.no_highlight | _OF.lock
 ROW_FLAGS = TIME_FLAGS | _OF.invert | _OF.no_grid_lines | _OF.no_tick_marks
 BARE_ROW_FLAGS = ROW_FLAGS | _OF.no_tick_labels
-PAGE = 4000
+PAGE_SIZE = 4000
 
 
 class Lineage:
-    """See the page's top."""
+    """The content of the lineage panel, and the clades that it and the stage show."""
 
     def __init__(self) -> None:
         self.clades = Clades()
         self.chosen = -1
-        """The clade that is marked."""
-        self.loading = False
+        """The clade that was clicked and is highlighted; -1: none."""
         self._since, self._after = 0, 0
         self._asked_s = self._hues_s = -1e9
         self._pages: list[dict[str, Any]] = []
@@ -49,16 +47,16 @@ class Lineage:
         self._row_of = np.empty(0, np.int32)
         self._lit = False
         self._family: frozenset[int] = frozenset()
-        """The chosen clade, and those that split off from it."""
+        """The chosen clade and its branches."""
 
     # --- loading
 
     def turn(self, session: Any, wanted: bool) -> None:
-        """Read on, if somebody wants to know; put marks and hues into the session's looks."""
+        """Fetch more births if `wanted`, and update highlights and hues in the session's looks; called once a frame."""
         if self._pages:
             self._take(self._pages.pop(0))
         if wanted:
-            self._ask(session)
+            self._fetch(session)
         self._mark(session)
 
     def _take(self, page: dict[str, Any]) -> None:
@@ -69,34 +67,34 @@ class Lineage:
         if page.get("next") is not None:
             self._since, self._after = int(page["next"]), int(page.get("after") or 0)
         else:
-            # a page may end within a tick: that tick is asked for again, unless it told nothing new
+            # a page may end within a tick, so that tick is fetched again, unless it brought nothing new
             self._since = last if added or self._complete else last + 1
 
-    def _ask(self, session: Any) -> None:
+    def _fetch(self, session: Any) -> None:
         now_s = session.clock()
         if self._waiting or self._pages or session.reconnecting:
             return
-        if self._complete and now_s - self._asked_s < ASK_EVERY_S:
+        if self._complete and now_s - self._asked_s < FETCH_PERIOD_S:
             return
         self._waiting, self._asked_s = True, now_s
 
-        def came(page: dict[str, Any]) -> None:
+        def receive(page: dict[str, Any]) -> None:
             self._waiting = False
             self._pages.append(page)
 
         def failed(line: str) -> None:
-            self._waiting, self._complete = False, True  # asked again after a while
+            self._waiting, self._complete = False, True  # fetched again after a while
 
-        asked = session.world.births(self._since, PAGE, after=self._after)
-        session.ask(asked, came, failed)
+        promise = session.world.births(self._since, PAGE_SIZE, after=self._after)
+        session.ask(promise, receive, failed)
 
     # --- marks and hues
 
     def _mark(self, session: Any) -> None:
-        """The living of the chosen clade, and every living one's hue: as far as they are in view."""
+        """Highlight the beings in view of the chosen clade, and set the hues of all beings in view."""
         looks, now_s = session.looks, session.clock()
         wanted = looks.lineages or self.chosen >= 0
-        if now_s - self._hues_s < HUES_EVERY_S or not (wanted or self._lit):
+        if now_s - self._hues_s < HUES_PERIOD_S or not (wanted or self._lit):
             return
         self._hues_s = now_s
         ids = np.concatenate([np.empty(0, np.int64), *(swarm.ids for swarm in session.feed.frame.swarms)])
@@ -109,33 +107,33 @@ class Lineage:
         if looks.lineages:
             known = clades >= 0
             hues = np.array([clade.hue for clade in self.clades.clades] or [0.0])
-            found = hues[np.maximum(clades[known], 0)]
-            looks.clade_hues = dict(zip(ids[known].tolist(), found.tolist(), strict=True))
+            known_hues = hues[np.maximum(clades[known], 0)]
+            looks.clade_hues = dict(zip(ids[known].tolist(), known_hues.tolist(), strict=True))
 
     def _below(self, number: int) -> list[int]:
-        """A clade and those that split off from it."""
-        found = {number}
+        """A clade and its branches."""
+        numbers = {number}
         for at, clade in enumerate(self.clades.clades):
-            if clade.parent in found:
-                found.add(at)
-        return sorted(found)
+            if clade.parent in numbers:
+                numbers.add(at)
+        return sorted(numbers)
 
     def choose(self, number: int) -> None:
-        """Mark a clade; the one that is marked: no more."""
+        """Highlight a clade, or end that if it is highlighted already."""
         self.chosen = -1 if number == self.chosen else number
         self._hues_s = -1e9
 
     # --- drawing
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's inside."""
-        _, session.looks.lineages = imgui.checkbox("colour bodies by clade", session.looks.lineages)
+        """Draw the panel's content."""
+        _, session.looks.lineages = imgui.checkbox("colour beings by clade", session.looks.lineages)
         imgui.same_line(0, 14)
         count = len(self.clades)
-        state = "" if self._complete else ", reading on ..."
+        state = "" if self._complete else ", loading ..."
         dim(f"{short(count)} births, {len(self.clades.clades)} clades{state}")
         if not count:
-            dim(NO_BIRTHS if self._complete else "asking for the births so far ...")
+            dim(NO_BIRTHS if self._complete else "loading births ...")
             return
         self._prepare()
         self._tree(session)
@@ -177,7 +175,7 @@ class Lineage:
         implot.end_plot()
 
     def _branches(self) -> None:
-        """Where each clade split off from its parent's row."""
+        """A line from each clade to the clade that it split off from."""
         spec = implot.Spec()
         spec.line_color, spec.line_weight = vector(DIM, 0.45), 1.0
         for row, number in enumerate(self._order):
@@ -216,16 +214,16 @@ class Lineage:
         clade = self.clades.clades[number]
         if imgui.begin_tooltip():
             imgui.text_colored(vector(hue_colour(clade.hue, 0.7)), clade_name(session, self.clades, number))
-            came = (
-                f"split off from {clade_name(session, self.clades, clade.parent)}" if clade.parent >= 0 else "founders"
+            origin = (
+                f"split off from {clade_name(session, self.clades, clade.parent)}" if clade.parent >= 0 else "founded"
             )
-            dim(f"{came} at tick {clade.tick:,}")
-            imgui.text_colored(vector(TEXT), f"{clade.births:,} born, the last at tick {clade.last_tick:,}")
-            dim("click: mark its living" if session.shown == LIVE else "click: mark its own")
+            dim(f"{origin} at tick {clade.tick:,}")
+            imgui.text_colored(vector(TEXT), f"{clade.births:,} births, the last at tick {clade.last_tick:,}")
+            dim("click to highlight its beings in view")
             imgui.end_tooltip()
 
 
 def hue_colour(hue: float, strength: float) -> Colour:
-    """A clade's colour on the panels."""
+    """The colour of a clade in panels."""
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.58, min(1.0, strength + 0.32))
     return red, green, blue, 1.0

@@ -1,4 +1,4 @@
-"""The nodes panel: who computes what, and how well."""
+"""The nodes panel: the shard, the load and the connection of each node."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from umwelt.cluster import KEEPER
 
 COLUMNS = (
     ("node", 1.5),
-    ("y, x, height, width", 1.75),
+    ("shard: y, x, h, w", 1.75),
     ("beings", 0.9),
     ("ticks/s", 0.9),
-    ("waits", 0.9),
+    ("waiting", 0.9),
     ("latency", 1.0),
     ("memory", 1.0),
 )
@@ -23,19 +23,22 @@ TABLE_FLAGS = imgui.TableFlags_.row_bg | imgui.TableFlags_.scroll_y | imgui.Tabl
 
 
 class Nodes:
-    """See the page's top."""
+    """The content of the nodes panel."""
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's inside."""
+        """Draw the panel's content."""
         nodes = session.status.get("nodes") or []
-        _, session.looks.nodes = imgui.checkbox("show their borders", session.looks.nodes)
+        _, session.looks.nodes = imgui.checkbox("show borders", session.looks.nodes)
         exchange = session.status.get("ticks_per_exchange")
         imgui.same_line(0, 14)
-        dim(f"{len(nodes)} joined" + (f", {exchange} ticks an exchange" if exchange else ""))
+        counts = f"{len(nodes)} node{'s' * (len(nodes) != 1)}"
+        if exchange:
+            counts += f", {exchange} tick{'s' * (exchange != 1)} per exchange"
+        dim(counts)
         if session.known.directory and session.known.role == KEEPER:
-            dim(f"join: umwelt join {session.known.directory}")
+            dim(f"to add a node: umwelt join {session.known.directory}")
         if not nodes:
-            dim("nothing is told of nodes")
+            dim("this world has no nodes")
             return
         if not imgui.begin_table("nodes", len(COLUMNS), TABLE_FLAGS, ImVec2(0, 0)):
             return
@@ -43,12 +46,14 @@ class Nodes:
         for name, weight in COLUMNS:
             imgui.table_setup_column(name, imgui.TableColumnFlags_.width_stretch, weight)
         imgui.table_headers_row()
-        most = {key: max(float(node.get(key) or 0) for node in nodes) or 1.0 for key in ("entities", "resident_bytes")}
+        largest = {
+            key: max(float(node.get(key) or 0) for node in nodes) or 1.0 for key in ("entities", "resident_bytes")
+        }
         for node in nodes:
-            self._row(session, node, most)
+            self._row(session, node, largest)
         imgui.end_table()
 
-    def _row(self, session: Any, node: dict[str, Any], most: dict[str, float]) -> None:
+    def _row(self, session: Any, node: dict[str, Any], largest: dict[str, float]) -> None:
         imgui.table_next_row()
         imgui.table_next_column()
         ready = node.get("state") == "ready"
@@ -57,18 +62,19 @@ class Nodes:
             where = f"{node.get('host', '')} process {node.get('pid', '')}"
             imgui.set_tooltip(f"{where}: {node.get('state', '')}, tick {node.get('tick', 0):,}")
         imgui.table_next_column()
-        held = node.get("rectangle")
-        if held:
-            words = ", ".join(str(one) for one in held)
+        rectangle = node.get("rectangle")
+        if rectangle:
+            words = ", ".join(str(number) for number in rectangle)
             if imgui.selectable(f"{words}##{node.get('name')}", False)[0]:
                 session.following = False
-                session.camera.look(held[0] + held[2] / 2, held[1] + held[3] / 2)
+                y, x, height, width = rectangle
+                session.camera.look(y + height / 2, x + width / 2)
         else:
             dim("none yet")
         waits = float(node.get("waiting_share") or 0.0)
         entities, resident = float(node.get("entities") or 0), float(node.get("resident_bytes") or 0)
         imgui.table_next_column()
-        _bar(entities / most["entities"], short(entities), ACCENT)
+        _bar(entities / largest["entities"], short(entities), ACCENT)
         imgui.table_next_column()
         imgui.text(f"{float(node.get('ticks_per_s') or 0):.1f}")
         imgui.table_next_column()
@@ -76,13 +82,13 @@ class Nodes:
         imgui.table_next_column()
         imgui.text(f"{float(node.get('round_trip_s') or 0) * 1000:.1f} ms")
         imgui.table_next_column()
-        _bar(resident / most["resident_bytes"], f"{resident / MIB:,.0f} MiB", DIM)
+        _bar(resident / largest["resident_bytes"], f"{resident / MIB:,.0f} MiB", DIM)
 
 
-def _bar(share: float, told: str, colour: Any) -> None:
-    """A value with a bar behind it."""
+def _bar(share: float, text: str, colour: Any) -> None:
+    """A text with a bar behind it."""
     corner, width = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
     end = ImVec2(corner.x + max(2.0, width * min(1.0, max(0.0, share))), corner.y + 17)
     imgui.get_window_draw_list().add_rect_filled(corner, end, packed(colour, 0.28), 3.0)
     imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + 4)
-    imgui.text(told)
+    imgui.text(text)

@@ -1,4 +1,4 @@
-"""Populations & Matter: live curves of the whole run."""
+"""The populations panel: curves of populations, matter, births and deaths over the whole run."""
 
 import math
 from typing import Any
@@ -20,7 +20,7 @@ from umwelt.client.window.panels.theme import (
     substance_colour,
     vector,
 )
-from umwelt.client.window.panels.widgets import dim, flow, short, thinned
+from umwelt.client.window.panels.widgets import dim, flow, short, thin
 
 MAX_DRAWN = 600
 TABS = ("Species", "Matter", "Births")
@@ -34,13 +34,13 @@ PLOT_FLAGS = (
 )
 AXIS_FLAGS = implot.AxisFlags_.auto_fit | implot.AxisFlags_.no_label | implot.AxisFlags_.no_highlight
 MIN_LOGGED = 0.5
-"""On a logarithmic axis nothing is drawn here."""
+"""On a logarithmic axis, zero is drawn here."""
 
 Curve = tuple[str, Colour, np.ndarray]
 
 
 class Populations:
-    """See the page's top. Curves are made anew when there are new points, not in every frame."""
+    """The content of the populations panel. Curves are rebuilt when there are new points, not in every frame."""
 
     def __init__(self) -> None:
         self.logged = False
@@ -50,7 +50,7 @@ class Populations:
         self._curves: list[Curve] = []
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's inside."""
+        """Draw the panel's content."""
         chosen = 0
         if imgui.begin_tab_bar("of"):
             for number, name in enumerate(TABS):
@@ -62,21 +62,21 @@ class Populations:
         imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(3, 1))
         _, self.logged = imgui.checkbox("log", self.logged)
         imgui.pop_style_var()
-        self._make(session, chosen)
+        self._rebuild(session, chosen)
         if len(self._ticks) < 2:
-            dim("waiting for the first numbers ...")
+            dim("waiting for data ...")
             return
         self._legend()
         self._plot(TABS[chosen])
 
-    def _make(self, session: Any, chosen: int) -> None:
+    def _rebuild(self, session: Any, chosen: int) -> None:
         series = session.series
         stamp = (chosen, len(series.ticks), series.ticks[-1] if series.ticks else -1)
         if stamp == self._stamp:
             return
         self._stamp = stamp
         ticks = np.asarray(series.ticks, np.float64)
-        at = thinned(ticks, MAX_DRAWN)
+        at = thin(ticks, MAX_DRAWN)
         self._ticks = np.ascontiguousarray(ticks[at])
         if chosen == 0:
             self._curves = [
@@ -89,15 +89,15 @@ class Populations:
             ]
         else:
             self._curves = [
-                ("births a tick", GOOD, _rate(self._ticks, _picked(series.births, at))),
-                ("deaths a tick", BAD, _rate(self._ticks, _picked(series.deaths, at))),
+                ("births per tick", GOOD, _rate(self._ticks, _picked(series.births, at))),
+                ("deaths per tick", BAD, _rate(self._ticks, _picked(series.deaths, at))),
             ]
 
     def _shown(self) -> list[Curve]:
         return [curve for curve in self._curves if curve[0] not in self._hidden]
 
     def _legend(self) -> None:
-        """The curves' names over the plot, where they cover nothing; a click hides one."""
+        """The names of the curves, above the plot; a click hides or shows a curve."""
         imgui.push_font(None, SMALL_PX)
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(8, 1))
         for number, (name, colour, _) in enumerate(self._curves):
@@ -108,9 +108,9 @@ class Populations:
             if imgui.invisible_button(name, ImVec2(width, 16)):
                 self._hidden ^= {name}
             shown = name not in self._hidden
-            drawn = imgui.get_window_draw_list()
-            drawn.add_circle_filled(ImVec2(corner.x + 4, corner.y + 8), 3.5, packed(colour, 1.0 if shown else 0.25))
-            drawn.add_text(
+            draw_list = imgui.get_window_draw_list()
+            draw_list.add_circle_filled(ImVec2(corner.x + 4, corner.y + 8), 3.5, packed(colour, 1.0 if shown else 0.25))
+            draw_list.add_text(
                 ImVec2(corner.x + 12, corner.y), packed(TEXT if shown else DIM, 1.0 if shown else 0.5), words
             )
         imgui.pop_style_var()
@@ -134,17 +134,17 @@ class Populations:
                 in_words(name), self._ticks, np.maximum(values, MIN_LOGGED) if self.logged else values, spec
             )
         if implot.is_plot_hovered():
-            self._read()
+            self._tooltip()
         implot.end_plot()
 
     def _label(self) -> None:
-        """Counts beside the curves as people write them: 12k, not 1.2e+04."""
-        most = max((float(values.max()) for _, _, values in self._shown() if len(values)), default=1.0)
-        at = round_steps(most, self.logged)
+        """Label the axis as 12k, not as 1.2e+04."""
+        highest = max((float(values.max()) for _, _, values in self._shown() if len(values)), default=1.0)
+        at = round_steps(highest, self.logged)
         implot.setup_axis_ticks(implot.ImAxis_.y1, at, [short(value) for value in at], False)
 
-    def _read(self) -> None:
-        """What the curves say at the mouse."""
+    def _tooltip(self) -> None:
+        """A tooltip with the curves' values at the mouse."""
         mouse = implot.get_plot_mouse_pos()
         at = int(np.abs(self._ticks - mouse.x).argmin())
         spec = implot.Spec()
@@ -162,12 +162,12 @@ class Populations:
         imgui.end_tooltip()
 
 
-def round_steps(most: float, logged: bool) -> list[float]:
-    """Round numbers from 0 to a value: some five of them; powers of ten for a logarithmic axis."""
+def round_steps(highest: float, logged: bool) -> list[float]:
+    """About five round numbers from 0 to a value; powers of ten for a logarithmic axis."""
     if logged:
-        powers = math.ceil(math.log10(max(most, 10.0)))
+        powers = math.ceil(math.log10(max(highest, 10.0)))
         return [10.0**power for power in range(0, powers + 1, max(1, -(-powers // 5)))]
-    return list(ticks_between(0.0, max(most, 1.0), 4))
+    return list(ticks_between(0.0, max(highest, 1.0), 4))
 
 
 def _picked(curve: list[float], at: np.ndarray) -> np.ndarray:
@@ -175,8 +175,8 @@ def _picked(curve: list[float], at: np.ndarray) -> np.ndarray:
 
 
 def _rate(ticks: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """From totals to how many a tick; a total that falls began anew, and counts as nothing."""
+    """From totals to counts per tick; where a total falls, it was reset, and the rate is 0."""
     if len(ticks) < 2:
         return np.zeros(len(ticks))
-    found = np.maximum(np.diff(totals), 0) / np.maximum(np.diff(ticks), 1)
-    return np.concatenate([found[:1], found])
+    rates = np.maximum(np.diff(totals), 0) / np.maximum(np.diff(ticks), 1)
+    return np.concatenate([rates[:1], rates])

@@ -1,4 +1,4 @@
-"""How panels look: colours and spacing."""
+"""The colours, rounding and spacing of panels."""
 
 from functools import lru_cache
 from typing import Any
@@ -46,30 +46,30 @@ SUBSTANCE_COLOURS: dict[str, Colour] = {
 
 
 def species_colour(known: Any, name: str) -> Colour:
-    """A species' colour (a table's, where none are told apart), as everywhere in the window."""
+    """The colour of a species, or of a table in a world without species."""
     return (*named_colour(known, name), 1.0)
 
 
 def substance_colour(name: str) -> Colour:
-    """A substance's colour, the same in all panels."""
+    """The colour of a substance."""
     return SUBSTANCE_COLOURS.get(name) or FURTHER_COLOURS[sum(name.encode()) % len(FURTHER_COLOURS)]
 
 
 @lru_cache(maxsize=8192)
 def packed(colour: Colour, alpha: float = 1.0) -> int:
-    """A colour as draw lists take it."""
+    """A colour as imgui's draw lists take it; `alpha` multiplies its opacity."""
     red, green, blue, own = colour
     return int(red * 255) | int(green * 255) << 8 | int(blue * 255) << 16 | int(min(1.0, own * alpha) * 255) << 24
 
 
 @lru_cache(maxsize=1024)
 def vector(colour: Colour, alpha: float = 1.0) -> ImVec4:
-    """A colour as styles take it."""
+    """A colour as imgui's styles take it; `alpha` multiplies its opacity."""
     return ImVec4(colour[0], colour[1], colour[2], colour[3] * alpha)
 
 
-def dress() -> None:
-    """Set imgui's and implot's style."""
+def apply_style() -> None:
+    """Set the style of imgui and implot in their current contexts."""
     style = imgui.get_style()
     imgui.style_colors_dark()
     style.window_rounding, style.child_rounding, style.popup_rounding = 9.0, 6.0, 7.0
@@ -137,10 +137,10 @@ def dress() -> None:
         (of.table_row_bg_alt, (1, 1, 1, 0.025), 1),
     ):
         style.set_color_(which, vector(colour, alpha))
-    _dress_plots()
+    _apply_plot_style()
 
 
-def _dress_plots() -> None:
+def _apply_plot_style() -> None:
     style, of = implot.get_style(), implot.Col_
     style.plot_padding, style.label_padding, style.legend_padding = ImVec2(6, 6), ImVec2(4, 3), ImVec2(6, 5)
     style.legend_inner_padding, style.plot_border_size = ImVec2(5, 3), 0.0

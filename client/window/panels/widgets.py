@@ -1,4 +1,4 @@
-"""Small widgets that several panels share, drawn straight into imgui's lists: a meter costs a few microseconds."""
+"""Small widgets that several panels share. They draw into imgui's draw lists: a meter takes a few microseconds."""
 
 from typing import Any
 
@@ -15,19 +15,19 @@ MIDDLE = packed((0.6, 0.8, 0.8, 0.35))
 
 
 def dim(text: str) -> None:
-    """Text that stands back."""
+    """Dimmed text."""
     imgui.text_colored(vector(DIM), text)
 
 
 def heading(text: str) -> None:
-    """A line with a title in it."""
+    """A separator with a title."""
     imgui.push_style_color(imgui.Col_.text, vector(DIM))
     imgui.separator_text(text)
     imgui.pop_style_color()
 
 
 def pair(name: str, value: str, at_px: float = 96.0, colour: Colour = TEXT) -> None:
-    """A name and what it is, in two columns."""
+    """A name and a value, in two columns."""
     imgui.text_colored(vector(DIM), name)
     imgui.same_line(at_px)
     imgui.text_colored(vector(colour), value)
@@ -36,15 +36,15 @@ def pair(name: str, value: str, at_px: float = 96.0, colour: Colour = TEXT) -> N
 def meter(
     name: str,
     share: float,
-    told: str,
+    value_text: str,
     colour: Colour = ACCENT,
     name_px: float = 92.0,
-    told_px: float = 46.0,
+    value_px: float = 46.0,
     signed: bool | None = None,
 ) -> bool:
-    """A bar with its name before and its value behind it; gives whether the mouse is over it.
+    """A bar between its name and its value; returns whether the mouse is over it.
 
-    A signed one (without a word: one whose value begins with a sign) grows from its middle to both sides.
+    A signed bar grows from its middle to either side. Without `signed`, a value that starts with a sign makes it one.
     """
     corner = imgui.get_cursor_screen_pos()
     x, y = corner.x, corner.y
@@ -52,55 +52,56 @@ def meter(
     imgui.dummy(ImVec2(width, LINE_PX - 4))
     if not imgui.is_item_visible():
         return False
-    drawn = imgui.get_window_draw_list()
-    drawn.add_text(ImVec2(x, y - 1), _DIM, name)
-    left, right = x + name_px, x + width - told_px
+    draw_list = imgui.get_window_draw_list()
+    draw_list.add_text(ImVec2(x, y - 1), _DIM, name)
+    left, right = x + name_px, x + width - value_px
     top = y + (LINE_PX - 4 - METER_PX) / 2 + 1
-    drawn.add_rect_filled(ImVec2(left, top), ImVec2(right, top + METER_PX), _FRAME, 4.0)
+    draw_list.add_rect_filled(ImVec2(left, top), ImVec2(right, top + METER_PX), _FRAME, 4.0)
     if signed is None:
-        signed = told[:1] in ("+", "-")
+        signed = value_text[:1] in ("+", "-")
     size = min(1.0, abs(share))
     if signed:
         middle, half = (left + right) / 2, (right - left) / 2
         if size > 0.004:
             ends = (middle, middle + half * size) if share > 0 else (middle - half * size, middle)
             tone = packed(colour if share > 0 else BAD, 0.92)
-            drawn.add_rect_filled(ImVec2(ends[0], top), ImVec2(ends[1], top + METER_PX), tone, 3.0)
-        drawn.add_line(ImVec2(middle, top), ImVec2(middle, top + METER_PX), MIDDLE)
+            draw_list.add_rect_filled(ImVec2(ends[0], top), ImVec2(ends[1], top + METER_PX), tone, 3.0)
+        draw_list.add_line(ImVec2(middle, top), ImVec2(middle, top + METER_PX), MIDDLE)
     elif size > 0.004:
-        drawn.add_rect_filled(
+        draw_list.add_rect_filled(
             ImVec2(left, top), ImVec2(left + max(4.0, (right - left) * size), top + METER_PX), packed(colour, 0.92), 4.0
         )
-    if told:
-        drawn.add_text(ImVec2(x + width - text_px(told), y - 1), _TEXT, told)
+    if value_text:
+        draw_list.add_text(ImVec2(x + width - text_px(value_text), y - 1), _TEXT, value_text)
     return imgui.is_item_hovered()
 
 
+MAX_CACHED_WIDTHS = 4000
 _widths: dict[str, float] = {}
 
 
 def text_px(text: str) -> float:
-    """How wide a text is; remembered, as the same few are asked for in every frame."""
-    found = _widths.get(text)
-    if found is None:
-        if len(_widths) > 4000:
+    """The width of a text in logical pixels; cached, since every frame asks for the same few."""
+    width = _widths.get(text)
+    if width is None:
+        if len(_widths) >= MAX_CACHED_WIDTHS:
             _widths.clear()
-        found = _widths[text] = imgui.calc_text_size(text).x
-    return found
+        width = _widths[text] = imgui.calc_text_size(text).x
+    return width
 
 
 def chip(text: str, colour: Colour, ground: float = 0.22) -> None:
-    """A word on a rounded ground; stands in the line, and is wrapped by `flow`."""
+    """A word on a rounded background; use `flow` to wrap a row of them."""
     corner = imgui.get_cursor_screen_pos()
     width = text_px(text) + 14
     imgui.dummy(ImVec2(width, LINE_PX))
-    drawn = imgui.get_window_draw_list()
-    drawn.add_rect_filled(corner, ImVec2(corner.x + width, corner.y + LINE_PX), packed(colour, ground), 9.0)
-    drawn.add_text(ImVec2(corner.x + 7, corner.y + 1), packed(colour), text)
+    draw_list = imgui.get_window_draw_list()
+    draw_list.add_rect_filled(corner, ImVec2(corner.x + width, corner.y + LINE_PX), packed(colour, ground), 9.0)
+    draw_list.add_text(ImVec2(corner.x + 7, corner.y + 1), packed(colour), text)
 
 
 def flow(next_px: float, first: bool) -> None:
-    """Go on in the same line as long as the next thing has room there."""
+    """Continue the line if the next item, `next_px` wide, has room in it; else start a new line."""
     if first:
         return
     imgui.same_line(0, 5)
@@ -109,7 +110,7 @@ def flow(next_px: float, first: bool) -> None:
 
 
 def tile_button(label: str, hint: str, enabled: bool = True, on: bool = False, width: float = 0.0) -> bool:
-    """A button with a word to it on hover; `on` ones are lit."""
+    """A button with a tooltip; it is highlighted while `on`. Returns whether it was pressed."""
     if not enabled:
         imgui.begin_disabled()
     if on:
@@ -125,7 +126,7 @@ def tile_button(label: str, hint: str, enabled: bool = True, on: bool = False, w
 
 
 def short(value: float) -> str:
-    """A count that fits: 950, 12.3k, 4.56M."""
+    """A number in a few characters: 950, 12.3k, 4.56M."""
     size = abs(value)
     if size < 10_000:
         return f"{value:,.0f}" if size >= 100 or value == int(value) else f"{value:.1f}"
@@ -135,14 +136,14 @@ def short(value: float) -> str:
     return f"{value:.2e}"
 
 
-def thinned(values: np.ndarray, most: int) -> np.ndarray:
-    """Which points of a long curve to draw: at most so many, evenly, the last one among them."""
+def thin(values: np.ndarray, max_count: int) -> np.ndarray:
+    """The indices of at most `max_count` evenly spaced points of a curve, with the last one among them."""
     count = len(values)
-    if count <= most:
+    if count <= max_count:
         return np.arange(count)
-    return np.linspace(0, count - 1, most).astype(np.int64)
+    return np.linspace(0, count - 1, max_count).astype(np.int64)
 
 
-def told_by_world(session: Any) -> bool:
-    """Whether what the panels change would be heard: a keeper's window, on the running world."""
+def may_command(session: Any) -> bool:
+    """Whether panels can give commands now: the viewer is a keeper, and connected."""
     return bool(session.keeper) and not session.reconnecting

@@ -1,4 +1,4 @@
-"""The world panel: time, its pace and its past, and how many live."""
+"""The world panel: pause, speed, the past, and populations."""
 
 import math
 from typing import Any
@@ -7,12 +7,15 @@ from imgui_bundle import ImVec2, icons_fontawesome_6, imgui
 
 from umwelt.client.window.panels.hooks import Hooks
 from umwelt.client.window.panels.theme import ACCENT, BAD, GOOD, TEXT, WARN, packed, species_colour, vector
-from umwelt.client.window.panels.widgets import dim, heading, short, text_px, tile_button, told_by_world
+from umwelt.client.window.panels.widgets import dim, heading, may_command, short, text_px, tile_button
 from umwelt.cluster import LIVE
 
-SLOWEST, FASTEST = 1.0, 240.0
-SNAPSHOTS_EVERY_S = 10.0
-RATE_OVER_S = 1.5
+MIN_TICKS_PER_S, MAX_TICKS_PER_S = 1.0, 240.0
+"""The range of the speed slider."""
+UNLIMITED_FROM = 0.9
+"""The slider's last tenth means a world without a speed limit."""
+SNAPSHOTS_PERIOD_S = 10.0
+RATE_OVER_S, FRAME_RATE_SMOOTHING = 1.5, 0.08
 
 
 class Rates:
@@ -24,14 +27,14 @@ class Rates:
 
     @property
     def frames(self) -> str:
-        """Frames a second, in words."""
+        """Frames per second, as text."""
         return f"{self.frames_per_s:.{int(self.frames_per_s < 5)}f} fps"
 
     def turn(self, session: Any) -> None:
-        """Once a frame."""
+        """Measure; called once a frame."""
         now_s = session.clock()
         if self._frame_s and now_s > self._frame_s:
-            self.frames_per_s += 0.08 * (min(999.0, 1 / (now_s - self._frame_s)) - self.frames_per_s)
+            self.frames_per_s += FRAME_RATE_SMOOTHING * (min(999.0, 1 / (now_s - self._frame_s)) - self.frames_per_s)
         self._frame_s = now_s
         tick = session.status.get("tick", -1)
         if self._tick < 0 or tick < self._tick:
@@ -42,24 +45,24 @@ class Rates:
 
 
 class World:
-    """See the page's top."""
+    """The content of the world panel."""
 
     def __init__(self, rates: Rates) -> None:
         self.rates = rates
         self.snapshots: list[dict[str, Any]] = []
         self._asked_s = -1e9
-        self._wish: float | None = None
+        self._chosen: float | None = None
         self._jump = 0
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's inside."""
+        """Draw the panel's content."""
         self._refresh(session)
         self._name(session)
         self._buttons(session)
         self._speed(session)
         self._past(session)
-        heading("Alive")
-        self._alive(session)
+        heading("Populations")
+        self._populations(session)
 
     def _name(self, session: Any) -> None:
         status, known = session.status, session.known
@@ -73,7 +76,7 @@ class World:
         imgui.same_line()
         dim("paused" if paused and phase == "running" else phase)
         nodes = len(status.get("nodes") or ())
-        role = "you may change it" if session.keeper else "you may look"
+        role = "you may change it" if session.keeper else "you may only watch it"
         imgui.same_line(0, 10)
         size = f"{known.height} x {known.width}"
         dim(f"{size}, {nodes} node{'s' * (nodes != 1)}" if nodes else size)
@@ -88,45 +91,46 @@ class World:
         dim(frames)
 
     def _buttons(self, session: Any) -> None:
-        able, icon = told_by_world(session), icons_fontawesome_6
+        able, icon = may_command(session), icons_fontawesome_6
         paused = bool(session.status.get("paused"))
         width = (imgui.get_content_region_avail().x - 16) / 3
-        label, order = (f"{icon.ICON_FA_PLAY} Play", "go") if paused else (f"{icon.ICON_FA_PAUSE} Pause", "pause")
-        if tile_button(f"{label}###pause", "let time go on, or hold it (Space)", able, width=width):
-            session.command(order)
+        label, command = (f"{icon.ICON_FA_PLAY} Play", "go") if paused else (f"{icon.ICON_FA_PAUSE} Pause", "pause")
+        if tile_button(f"{label}###pause", "pause or resume the world (Space)", able, width=width):
+            session.command(command)
         imgui.same_line()
-        if tile_button(f"{icon.ICON_FA_FORWARD_STEP} Step", "one tick, then rest (.)", able, width=width):
+        if tile_button(f"{icon.ICON_FA_FORWARD_STEP} Step", "run one tick, then pause (.)", able, width=width):
             session.command("step")
         imgui.same_line()
         if tile_button(f"{icon.ICON_FA_FLOPPY_DISK} Save", "take a snapshot that is kept", able, width=width):
-            session.command("save", done="a snapshot is taken", then=lambda _: self._again())
+            session.command("save", done="snapshot saved", then=lambda _: self._list_again())
 
-    def _again(self) -> None:
+    def _list_again(self) -> None:
         self._asked_s = -1e9
 
     def _speed(self, session: Any) -> None:
-        told = float(session.status.get("speed") or 0.0)
-        value = self._wish if self._wish is not None else _share_of(told)
-        said = "as fast as it goes" if value >= 1 else f"{_speed_of(value):.3g} ticks/s"
-        able = told_by_world(session)
+        ticks_per_s = float(session.status.get("speed") or 0.0)
+        value = self._chosen if self._chosen is not None else _share_of(ticks_per_s)
+        text = "unlimited" if value >= 1 else f"{_speed_of(value):.3g} ticks/s"
+        able = may_command(session)
         imgui.set_next_item_width(imgui.get_content_region_avail().x - 46)
         if not able:
             imgui.begin_disabled()
-        changed, value = imgui.slider_float("speed", value, 0.0, 1.0, said.replace("%", "%%"))
+        changed, value = imgui.slider_float("speed", value, 0.0, 1.0, text.replace("%", "%%"))
         if changed:
-            self._wish = value
-        if imgui.is_item_deactivated_after_edit() and self._wish is not None:
-            session.command("speed", 0.0 if self._wish >= 1 else round(_speed_of(self._wish), 2))
-            session.status["speed"] = 0.0 if self._wish >= 1 else _speed_of(self._wish)
-            self._wish = None
+            self._chosen = value
+        if imgui.is_item_deactivated_after_edit() and self._chosen is not None:
+            session.command("speed", 0.0 if self._chosen >= 1 else round(_speed_of(self._chosen), 2))
+            session.status["speed"] = 0.0 if self._chosen >= 1 else _speed_of(self._chosen)
+            self._chosen = None
         if not able:
             imgui.end_disabled()
 
     def _past(self, session: Any) -> None:
         icon = icons_fontawesome_6
         if session.shown != LIVE:
-            label = f"{icon.ICON_FA_CLOCK_ROTATE_LEFT} tick {session.shown:,} of the past: back to now"
-            if tile_button(label, "", width=imgui.get_content_region_avail().x):
+            label = f"{icon.ICON_FA_CLOCK_ROTATE_LEFT} Return to the present"
+            hint = f"tick {session.shown:,} of the past is shown (Backspace)"
+            if tile_button(label, hint, width=imgui.get_content_region_avail().x):
                 session.show(LIVE)
             return
         button_px = 72.0
@@ -134,7 +138,7 @@ class World:
         enter = imgui.InputTextFlags_.enter_returns_true
         entered, self._jump = imgui.input_int("##jump", self._jump, 0, 0, enter)
         if imgui.is_item_hovered():
-            imgui.set_tooltip("a tick of the past to look at; the world goes on beside it")
+            imgui.set_tooltip("a tick of the past to show; the world keeps running")
         self._jump = max(0, self._jump)
         imgui.same_line()
         if imgui.button("Show", ImVec2(button_px, 0)) or entered:
@@ -144,24 +148,24 @@ class World:
         if imgui.begin_combo("##snapshots", "saved", imgui.ComboFlags_.height_large):
             if not self.snapshots:
                 dim("no snapshots yet")
-            for one in reversed(self.snapshots):
-                kept = f"  {icon.ICON_FA_FLOPPY_DISK}" if one.get("kept") else ""
-                if imgui.selectable(f"tick {one['tick']:,}{kept}", False)[0]:
-                    session.show(one["tick"])
+            for snapshot in reversed(self.snapshots):
+                kept = f"  {icon.ICON_FA_FLOPPY_DISK}" if snapshot.get("kept") else ""
+                if imgui.selectable(f"tick {snapshot['tick']:,}{kept}", False)[0]:
+                    session.show(snapshot["tick"])
             imgui.end_combo()
 
     def _refresh(self, session: Any) -> None:
         now_s = session.clock()
-        if now_s - self._asked_s < SNAPSHOTS_EVERY_S or session.reconnecting:
+        if now_s - self._asked_s < SNAPSHOTS_PERIOD_S or session.reconnecting:
             return
         self._asked_s = now_s
 
-        def came(found: Any) -> None:
-            self.snapshots = list(found)
+        def receive(snapshots: Any) -> None:
+            self.snapshots = list(snapshots)
 
-        session.ask(session.world.snapshots(), came, lambda _: None)
+        session.ask(session.world.snapshots(), receive, lambda _: None)
 
-    def _alive(self, session: Any) -> None:
+    def _populations(self, session: Any) -> None:
         metrics = session.status.get("metrics") or {}
         populations = metrics.get("populations") or {}
         for table, counts in populations.items():
@@ -171,38 +175,39 @@ class World:
             imgui.text_colored(vector(TEXT), f"{total:,}")
             imgui.same_line(150)
             _shares(session, counts, total)
-        seen = sum(len(swarm) for swarm in session.feed.frame.swarms)
+        in_view = sum(len(swarm) for swarm in session.feed.frame.swarms)
         dots = session.feed.frame.dots
-        seen = seen or (len(dots.y) if dots is not None else 0)
+        in_view = in_view or (len(dots.y) if dots is not None else 0)
         born, died = metrics.get("births", 0), metrics.get("deaths", 0)
-        dim(f"{short(seen)} in view, {short(born)} born, {short(died)} died")
+        dim(f"{short(in_view)} in view, {short(born)} born, {short(died)} died")
 
 
 def _shares(session: Any, counts: dict[str, int], total: int) -> None:
-    """A bar of the species' shares."""
+    """A bar with the shares of the species."""
     corner, width = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
     imgui.dummy(ImVec2(width, 17))
     hovered = imgui.is_item_hovered()
-    drawn, x, top = imgui.get_window_draw_list(), corner.x, corner.y + 4
-    drawn.add_rect_filled(ImVec2(x, top), ImVec2(x + width, top + 10), packed((0.1, 0.145, 0.16, 0.9)), 5.0)
+    draw_list, x, top = imgui.get_window_draw_list(), corner.x, corner.y + 4
+    draw_list.add_rect_filled(ImVec2(x, top), ImVec2(x + width, top + 10), packed((0.1, 0.145, 0.16, 0.9)), 5.0)
     mouse = imgui.get_mouse_pos().x
     for name, count in counts.items():
         size = width * count / max(1, total)
         if size >= 0.5:
             colour = species_colour(session.known, name)
-            drawn.add_rect_filled(ImVec2(x, top), ImVec2(x + size - 1, top + 10), packed(colour, 0.9), 3.0)
+            draw_list.add_rect_filled(ImVec2(x, top), ImVec2(x + size - 1, top + 10), packed(colour, 0.9), 3.0)
             if hovered and x <= mouse < x + size:
                 imgui.set_tooltip(f"{name}: {count:,}")
         x += size
 
 
 def _speed_of(share: float) -> float:
-    """Ticks a second at a place of the slider; its last tenth is "as fast as it goes"."""
-    return SLOWEST * (FASTEST / SLOWEST) ** min(1.0, share / 0.9)
+    """Ticks per second at a place of the slider, from 0 to 1; the scale is logarithmic."""
+    return MIN_TICKS_PER_S * (MAX_TICKS_PER_S / MIN_TICKS_PER_S) ** min(1.0, share / UNLIMITED_FROM)
 
 
 def _share_of(ticks_per_s: float) -> float:
+    """The inverse of `_speed_of`; a speed of 0 means unlimited."""
     if ticks_per_s <= 0:
         return 1.0
-    inside = min(max(ticks_per_s, SLOWEST), FASTEST)
-    return 0.9 * math.log(inside / SLOWEST) / math.log(FASTEST / SLOWEST)
+    clipped = min(max(ticks_per_s, MIN_TICKS_PER_S), MAX_TICKS_PER_S)
+    return UNLIMITED_FROM * math.log(clipped / MIN_TICKS_PER_S) / math.log(MAX_TICKS_PER_S / MIN_TICKS_PER_S)

@@ -1,4 +1,4 @@
-"""Questions to all nodes are answered at one tick, wherever each is: pure, with nodes that say what they must."""
+"""Queries to several nodes are answered at one tick. No I/O: the answers of the nodes are scripted."""
 
 import msgspec
 import pytest
@@ -22,7 +22,7 @@ ONE = b'{"counts":{"monsters":{"grazer":1}}}'
 
 
 class Asked:
-    """A gateway's questions, and two nodes at ticks of their own."""
+    """The queries of a gateway to two nodes, whose answers the test gives."""
 
     def __init__(self, question, task: NodeTask | None = None, resting: bool = True):
         self.now_s, self.map = 0.0, MAP
@@ -56,7 +56,7 @@ def test_nodes_at_one_tick_answer_at_once():
     assert (part.tick, part.answer["ticks"], part.answer["counts"]["monsters"]) == (7, [7], {"grazer": 2})
 
 
-def test_nodes_at_several_ticks_are_asked_for_one_that_all_have_before_them():
+def test_nodes_at_several_ticks_are_asked_for_one_ahead_of_all():
     asked = Asked(Count())
     asked.answer(0, 7)
     asked.answer(1, 9)
@@ -66,7 +66,7 @@ def test_nodes_at_several_ticks_are_asked_for_one_that_all_have_before_them():
     assert asked.outcomes[0].tick == 10
 
 
-def test_a_tick_that_has_passed_when_they_hear_of_it_is_followed_by_one_twice_as_far_ahead_as_they_came():
+def test_after_a_missed_tick_one_twice_as_far_ahead_as_the_nodes_moved_is_asked_for():
     asked = Asked(Count())
     asked.answer(0, 0)
     asked.answer(1, 1)
@@ -77,7 +77,7 @@ def test_a_tick_that_has_passed_when_they_hear_of_it_is_followed_by_one_twice_as
     assert asked.look.tick == 30 + 1 + 2 * 22 and asked.outcomes == []
 
 
-def test_nodes_that_never_meet_get_a_line():
+def test_nodes_that_never_reach_one_tick_end_the_query_with_an_error():
     asked = Asked(Count())
     for at in range(MAX_ROUNDS + 1):
         asked.answer(0, 1000 * at, b'{"passed":true}')
@@ -101,7 +101,7 @@ def test_a_tick_that_does_not_come_is_given_up_sooner_where_the_world_rests(rest
     assert asked.outcomes[0].tick == 9
 
 
-def test_a_task_that_takes_long_is_no_tick_that_does_not_come():
+def test_a_long_task_does_not_count_as_a_tick_that_does_not_come():
     asked = Asked(Count(), NodeTask("census", b"", 60.0), resting=False)
     asked.answer(0, 3, b'{"passed":true}')
     look = asked.look
@@ -110,7 +110,7 @@ def test_a_task_that_takes_long_is_no_tick_that_does_not_come():
     assert asked.look.ticket == look.ticket and asked.look.tick == 4
 
 
-def test_work_in_a_world_that_goes_on_begins_by_asking_where_it_is():
+def test_a_task_in_a_running_world_first_asks_for_the_ticks_of_the_nodes():
     asked = Asked([Count(), Count()], NodeTask("census", b"abc", 5.0), resting=False)
     assert (asked.look.tick, asked.look.task, asked.look.arguments, asked.look.within_s) == (0, "census", b"abc", 5.0)
     asked.answer(1, 20, b'{"passed":true}')
@@ -121,7 +121,7 @@ def test_work_in_a_world_that_goes_on_begins_by_asking_where_it_is():
     assert part.tick == 21 and unpack(part.raw) == ["west", "east"]
 
 
-def test_only_those_who_own_something_of_a_rectangle_are_asked():
+def test_only_nodes_that_own_a_part_of_the_rectangle_are_asked():
     asked = Asked(Count((0, 60, 4, 10)))
     assert [door for door, _ in asked.said] == ["west", "east"]  # over the seam
     asked = Asked(Count((0, 40, 4, 10)))
@@ -132,7 +132,7 @@ def test_only_those_who_own_something_of_a_rectangle_are_asked():
     assert asked.outcomes[0].tick == 7
 
 
-def test_a_being_that_one_has_is_found_wherever_the_others_are_and_none_is_missed_between_two_ticks():
+def test_a_fetched_being_needs_no_common_tick_but_a_missing_one_does():
     asked = Asked(Fetch(5))
     asked.answer(0, 7, b'{"being":{"kind":"monsters"}}')
     asked.answer(1, 9, b'{"being":null}')
@@ -143,7 +143,7 @@ def test_a_being_that_one_has_is_found_wherever_the_others_are_and_none_is_misse
     assert asked.outcomes == [] and asked.look.tick == 10  # it may have crossed the border from the one to the other
 
 
-def test_a_process_that_dies_of_work_is_tried_again_some_times():
+def test_a_task_whose_worker_dies_is_tried_again_up_to_the_limit():
     asked = Asked(Count(), NodeTask("own.crash", b"", 5.0))
     for _ in range(3):
         assert asked.outcomes == []
@@ -159,7 +159,7 @@ def test_an_error_of_a_node_keeps_its_code():
     assert isinstance(error, CommandError) and str(error) == "unknown column"
 
 
-def test_work_that_nobody_waits_for_is_let_go():
+def test_a_task_under_an_old_map_is_cancelled():
     asked = Asked(Count(), NodeTask("census", b"", 5.0))
     ticket = asked.look.ticket
     asked.map = MAP._replace(epoch=2)

@@ -1,4 +1,4 @@
-"""Where tasks go: pure, with a clock of our own and nodes that answer as they are told."""
+"""On which nodes tasks are placed. No I/O: the clock and the answers of the nodes are scripted."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ TORUS = Torus(64, 64)
 
 
 class Nodes:
-    """Doors that take what is sent, and say what they are told to."""
+    """Nodes that record what is sent to them; the test gives their answers."""
 
     def __init__(self, count: int = 3):
         self.now_s = 0.0
@@ -64,7 +64,7 @@ def test_the_first_tasks_go_to_nodes_that_have_none():
     assert nodes.turn() == []
 
 
-def test_a_quick_node_gets_more_and_one_at_a_long_task_gets_none_behind_it():
+def test_a_fast_node_gets_more_tasks_and_none_is_queued_behind_a_long_one():
     nodes = Nodes(2)
     nodes.begin(*(f"t{n}" for n in range(60)))
     for door, look in nodes.turn():
@@ -74,7 +74,7 @@ def test_a_quick_node_gets_more_and_one_at_a_long_task_gets_none_behind_it():
     assert doors.count("door-0") == MAX_AHEAD and doors.count("door-1") == 1
 
 
-def test_what_comes_out_reaches_whoever_asked_once():
+def test_a_result_is_delivered_once():
     nodes = Nodes()
     nodes.begin("a")
     ((door, look),) = nodes.turn()
@@ -91,7 +91,7 @@ def test_a_task_near_a_place_goes_to_the_node_that_owns_it():
     assert {look.ticket: door for door, look in nodes.turn()} == {"task-0": "door-1", "task-1": "door-3"}
 
 
-def test_a_task_is_said_again_ever_less_often_until_it_is_answered():
+def test_a_task_is_sent_again_at_growing_intervals_until_it_is_answered():
     nodes = Nodes(1)
     nodes.begin("a")
     nodes.turn()
@@ -99,7 +99,7 @@ def test_a_task_is_said_again_ever_less_often_until_it_is_answered():
     assert 3 <= len(said) <= 6 and said[0] >= 3 and said[-1] - said[-2] > said[1] - said[0]
 
 
-def test_a_door_that_is_only_being_opened_is_tried_again_soon():
+def test_a_failed_send_is_repeated_soon():
     nodes = Nodes(1)
     nodes.deaf = {"door-0"}
     nodes.begin("a")
@@ -108,7 +108,7 @@ def test_a_door_that_is_only_being_opened_is_tried_again_soon():
     assert len(nodes.turn(0.1)) == 1
 
 
-def test_what_a_node_had_when_it_left_goes_to_others_ahead_of_what_waits():
+def test_the_tasks_of_a_lost_node_go_to_others_ahead_of_waiting_ones():
     nodes = Nodes(2)
     nodes.begin("a", "b", "c")
     at = {door: look for door, look in nodes.turn()}
@@ -122,7 +122,7 @@ def test_what_a_node_had_when_it_left_goes_to_others_ahead_of_what_waits():
     assert again[0][1].epoch == 2
 
 
-def test_a_task_that_kills_every_node_is_given_up_in_one_line():
+def test_a_task_that_kills_every_node_is_given_up_with_one_line():
     nodes = Nodes(MAX_DEATHS + 1)
     nodes.begin("a")
     lost: tuple[str, ...] = ()
@@ -135,7 +135,7 @@ def test_a_task_that_kills_every_node_is_given_up_in_one_line():
     assert len(nodes.scheduler) == 0
 
 
-def test_a_process_that_dies_of_a_task_is_no_end_but_a_mistake_is():
+def test_a_task_is_repeated_after_the_death_of_its_process_but_not_after_an_error():
     nodes = Nodes(1)
     nodes.begin("a", "b")
     ((door, look),) = nodes.turn()
@@ -145,7 +145,7 @@ def test_a_process_that_dies_of_a_task_is_no_end_but_a_mistake_is():
     assert nodes.done == {"a": "cannot be"}
 
 
-def test_who_asks_for_many_does_not_hold_up_another():
+def test_a_viewer_with_many_tasks_does_not_delay_another():
     nodes = Nodes(1)
     nodes.begin(*(f"many{n}" for n in range(50)))
     nodes.begin("one", owner="other")
@@ -158,7 +158,7 @@ def test_who_asks_for_many_does_not_hold_up_another():
     assert "one" in nodes.done
 
 
-def test_tasks_that_nobody_wants_any_more_are_let_go_everywhere():
+def test_cancelled_tasks_are_dropped_from_queues_and_nodes():
     nodes = Nodes(1)
     nodes.begin("a", "b", "c")
     nodes.begin("d", owner="other")
@@ -172,7 +172,7 @@ def test_tasks_that_nobody_wants_any_more_are_let_go_everywhere():
 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b"{", b"\xff"])
-def test_an_answer_that_is_none_is_not_taken(answer):
+def test_a_malformed_answer_is_ignored(answer):
     nodes = Nodes(1)
     nodes.begin("a")
     ((door, look),) = nodes.turn()

@@ -1,4 +1,4 @@
-"""Workshops: workflows whose tasks are done by processes here, none of which is left behind."""
+"""Pools of local workers: workflows run on them, and no process is left behind."""
 
 import asyncio
 import multiprocessing
@@ -22,7 +22,7 @@ def nobody_is_left():
     assert multiprocessing.active_children() == []
 
 
-def test_tasks_are_done_side_by_side_and_come_out_in_order():
+def test_tasks_run_side_by_side_and_results_are_in_order():
     async def many(flow):
         return await flow.map("own.add", range(9)), set(await flow.gather(flow.run("own.where") for _ in range(9)))
 
@@ -39,7 +39,7 @@ def test_tasks_are_done_side_by_side_and_come_out_in_order():
         ("own.nobody", "no task"),
     ],
 )
-def test_what_goes_wrong_is_one_line_and_ends_what_is_under_way(name, line):
+def test_an_error_is_one_line_and_ends_the_open_tasks(name, line):
     async def beside(flow):
         await flow.gather([flow.run("own.forever"), flow.run(name, 7)])
 
@@ -48,7 +48,7 @@ def test_what_goes_wrong_is_one_line_and_ends_what_is_under_way(name, line):
     assert "\n" not in str(raised.value)
 
 
-def test_who_is_let_go_ends_and_the_workshop_goes_on():
+def test_a_cancelled_task_ends_and_the_pool_goes_on():
     async def hasty(flow):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(flow.run("own.forever"), 1.0)
@@ -59,7 +59,7 @@ def test_who_is_let_go_ends_and_the_workshop_goes_on():
 
 
 class Mortal:
-    """Dies of its first tasks, as often as is wished; so often it has `died`."""
+    """A worker that dies of its first `deaths` tasks; `died` counts the deaths."""
 
     kind, max_deaths, died = "a mortal", 3, 0
 
@@ -80,7 +80,7 @@ class Mortal:
 
 
 @pytest.mark.parametrize("deaths", [0, 2, 3])
-def test_a_task_whose_worker_dies_is_given_to_another_but_not_for_ever(deaths):
+def test_a_task_whose_worker_dies_is_repeated_up_to_the_limit(deaths):
     hired = []
 
     def hire():

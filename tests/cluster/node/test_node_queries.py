@@ -6,7 +6,7 @@ from small import small_world
 
 from umwelt.agents.open_world import begin
 from umwelt.cluster.gateway.replay_process import ReplayShard
-from umwelt.cluster.node.queries import MAX_HELD, QueryServer
+from umwelt.cluster.node.queries import MAX_WAITING, QueryServer
 from umwelt.cluster.tasks.node_worker import TaskOutcome
 from umwelt.cluster.tasks.worker import TaskCall
 from umwelt.cluster.view.tile_encoder import TileEncoder
@@ -84,14 +84,14 @@ def test_a_question_is_answered_at_the_tick_that_it_names(node):
 
 
 def test_what_waits_is_bounded_dropped_with_its_map_and_let_go(node):
-    for number in range(2 * MAX_HELD):
+    for number in range(2 * MAX_WAITING):
         node.look(f"n{number}", tick=5)
         node.look(f"n{number}", tick=5)
-    assert len(node.answers._held) == MAX_HELD
-    node.answers.take(b"me", CancelTasks(1, b"", [f"n{2 * MAX_HELD - 1}"]), node.portion)
-    assert len(node.answers._held) == MAX_HELD - 1
+    assert len(node.answers._waiting) == MAX_WAITING
+    node.answers.take(b"me", CancelTasks(1, b"", [f"n{2 * MAX_WAITING - 1}"]), node.portion)
+    assert len(node.answers._waiting) == MAX_WAITING - 1
     node.at(0, epoch=2)
-    assert node.answers._held == []
+    assert node.answers._waiting == []
 
 
 def test_a_task_over_data_gets_the_node_s_answers_of_the_tick(node):
@@ -127,7 +127,7 @@ def test_a_gateway_that_takes_another_s_place_does_not_get_what_was_meant_for_th
 
 
 def test_results_are_kept_for_a_while_only(node, monkeypatch):
-    monkeypatch.setattr("umwelt.cluster.node.queries.MAX_KEPT_BYTES", 2500)
+    monkeypatch.setattr("umwelt.cluster.node.queries.MAX_RESULT_BYTES", 2500)
     for number in range(5):
         node.look(f"n{number}", b"", task="spin")
         node.done = [TaskOutcome(node.begun[-1][0], b"x" * 1000, "")]

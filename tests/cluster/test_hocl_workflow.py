@@ -1,4 +1,4 @@
-"""Workflows as chemistry: their order comes out of reactions, and a failed task is replaced by its spare."""
+"""Workflows as HOCL programs: reactions decide the order, and a failed task is replaced by its spare."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ from umwelt.sandbox.errors import RunError, UmweltError
 
 
 class Here:
-    """A flow whose tasks are done here, side by side."""
+    """A flow that executes tasks in this process, interleaved."""
 
     def __init__(self, most: int = 1000):
         self.called: list[tuple[str, tuple]] = []
@@ -52,13 +52,13 @@ def task(
     given: str = "1:1",
     kind: str = "TASK",
 ) -> str:
-    """A task as it is written in a program."""
+    """Returns the text of a task in a program."""
     sources, targets = (", ".join(f'"{one}"' for one in names) for names in (waits, serves))
     return f'"{kind}":"{name}":<"SRC":<{sources}>, "DST":<{targets}>, "SRV":"{service}", "IN":<{given}>>'
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_diamond_comes_to_the_same_whatever_the_dice(seed):
+def test_the_results_of_a_diamond_do_not_depend_on_the_dice(seed):
     flow = Here()
     found = asyncio.run(run_program(flow, read_workflow("diamond"), seed))
     assert found == {"first": 21, "left": 121, "right": 63, "last": 184}
@@ -66,14 +66,14 @@ def test_a_diamond_comes_to_the_same_whatever_the_dice(seed):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_spare_takes_the_place_of_what_failed_with_all_that_it_was_given(seed):
+def test_a_spare_replaces_a_failed_task_and_gets_its_arguments(seed):
     flow = Here()
     found = asyncio.run(run_program(flow, read_workflow("adapted"), seed))
     assert found == {"careful": 0, "last": 7}
     assert flow.called[1] == ("arithmetic.or_zero", ("divide", 42, 0))
 
 
-def test_the_passing_rule_is_taken_out_of_what_failed_and_put_into_its_spare():
+def test_the_rule_that_passes_results_on_moves_from_a_failed_task_to_its_spare():
     tasks = task("a", serves=("c",)), task("b", ("a",), kind="SPARE"), task("c", ("a",))
     machine = Machine(parse(f'<{", ".join(tasks)}, "ADAPT":"a":"b">', "here"), Dice(1))
     for rule in parse(RULES, "rules").start.atoms:
@@ -90,11 +90,11 @@ def test_the_passing_rule_is_taken_out_of_what_failed_and_put_into_its_spare():
     assert "pass" not in after["a"] and "pass" in after["b"] and '"SRC":<"b">' in after["c"]
 
 
-def test_a_spare_that_is_not_needed_stands_by():
+def test_an_unneeded_spare_does_not_run():
     assert come_to(f'<{task("a")}, {task("b", ("a",), kind="SPARE")}, "ADAPT":"a":"b">')[0] == {"a": 1}
 
 
-def test_what_one_gives_is_given_to_the_next_in_the_order_of_names():
+def test_arguments_from_several_tasks_are_in_the_order_of_their_names():
     first, second = task("x1", serves=("c",), given="1:5"), task("x2", serves=("c",), given="1:7")
     found, flow = come_to(f"<{second}, {first}, {task('c', ('x1', 'x2'), given='')}>")
     assert flow.called[-1] == ("own.add", (5, 7)) and found["c"] == 12
@@ -108,7 +108,7 @@ def test_values_become_atoms_and_values_again(value):
 @pytest.mark.parametrize(
     "value", [float("nan"), 1 << 20_000, "x" * 200_000, b"bytes"], ids=lambda one: type(one).__name__
 )
-def test_what_is_no_atom_is_refused(value):
+def test_values_that_are_not_atoms_are_refused(value):
     with pytest.raises(RunError, match="its result is not an atom"):
         _to_atom(value, "own.add")
 
@@ -126,26 +126,26 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_cannot_come_to_rest_gets_one_line(what):
+def test_a_workflow_that_cannot_complete_is_one_line(what):
     program, line = WRONG[what]
     with pytest.raises(UmweltError) as refused:
         come_to(program)
     assert line in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_a_workflow_that_makes_tasks_without_end_is_stopped_at_its_bound():
+def test_a_workflow_that_makes_tasks_without_end_is_stopped():
     again = '(replace t::string:<"RES":<"OK":<n::int>>, ?w> by "TASK":(t + "x"):<"SRC":<>, "DST":<>, "SRV":"own.add", '
     with pytest.raises(RunError, match="too many tasks"):
         come_to(f'<{again}"IN":<n>>), {task("a")}>', most=20)
 
 
-def test_the_page_s_own_program_comes_to_what_it_should():
+def test_the_program_in_the_documentation_has_the_stated_results():
     page = (Path(__file__).resolve().parents[2] / "docs" / "workflows.md").read_text("utf-8")
     (program,) = re.findall(r"```hocl\n(.*?)```", page, re.S)
     assert come_to(program)[0] == {"first": 21, "last": 42}
 
 
-def test_bundled_workflows_are_of_the_house_and_say_what_they_do():
+def test_bundled_workflows_begin_with_a_comment():
     assert bundled_workflows().keys() == {"diamond", "adapted"}
     for path in bundled_workflows().values():
         assert path.read_text("utf-8").startswith("// ")

@@ -1,4 +1,4 @@
-"""A moment of the past that is played goes on as the run did, at the speed asked for, and never past the journal."""
+"""A replay that is played goes on as the run did, at the requested speed, and never past the journal."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ DONE_AT, LAST = 20, 48
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Store:
-    """A run up to tick 48, in which something is done at tick 20."""
+    """A run up to tick 48, with a command at tick 20."""
     store = small_run(tmp_path_factory.mktemp("runs") / "run", 8)
     journal = Journal(store.journal)
     journal.enter_commands("ticket", [ScheduledCommand(DONE_AT, 1, commands.encode(Drop(3, 4, "sugar", 5000)))])
@@ -40,7 +40,7 @@ def run(tmp_path_factory) -> Store:
 
 
 class Clock:
-    """Time that goes on when it is told to, and by what a tick takes."""
+    """A clock that the test advances; each tick of a slowed replay takes `tick_s`."""
 
     def __init__(self, tick_s: float = 0.0):
         self.now_s, self.tick_s = 100.0, tick_s
@@ -59,7 +59,7 @@ class Clock:
 
 
 def played(player: ReplayPlayer, clock: Clock, seconds: float) -> None:
-    """Let a moment live for so long."""
+    """Runs a replay for some seconds of the clock."""
     end_s = clock.now_s + seconds
     while clock.now_s < end_s:
         idle_s = player.turn(clock)
@@ -78,7 +78,7 @@ def journalled_digests(store: Store) -> dict[int, int]:
         journal.close()
 
 
-def test_it_goes_on_as_the_run_did_with_its_commands_and_stops_where_the_journal_ends(run):
+def test_a_replay_repeats_the_run_with_its_commands_and_stops_where_the_journal_ends(run):
     player, clock = ReplayPlayer(run, 16), Clock()
     digests = journalled_digests(run)
     player.play(100, clock())
@@ -92,7 +92,7 @@ def test_it_goes_on_as_the_run_did_with_its_commands_and_stops_where_the_journal
     assert seen == {tick: digests[tick] for tick in range(24, LAST + 1, 8)}
 
 
-def test_it_goes_on_when_the_run_has_gone_on(tmp_path):
+def test_a_replay_goes_on_when_the_run_has_gone_on(tmp_path):
     store = small_run(tmp_path / "run", 16)
     player, clock = ReplayPlayer(store, 12), Clock()
     player.play(1000, clock())
@@ -109,7 +109,7 @@ def test_it_goes_on_when_the_run_has_gone_on(tmp_path):
 
 
 @pytest.mark.parametrize("speed", [0.5, 4, 7.5])
-def test_it_keeps_the_speed_that_it_is_told(run, speed):
+def test_a_replay_keeps_the_requested_speed(run, speed):
     player, clock = ReplayPlayer(run, 8), Clock(0.001)
     player.play(speed, clock())
     clock.slowed(player)
@@ -117,7 +117,7 @@ def test_it_keeps_the_speed_that_it_is_told(run, speed):
     assert abs(player.shard.tick - 8 - 4 * speed) <= 1
 
 
-def test_what_it_is_late_by_is_not_made_up_for_and_it_still_listens(run):
+def test_a_late_replay_does_not_catch_up_and_still_serves_requests(run):
     player, clock = ReplayPlayer(run, 8), Clock(0.1)
     player.play(1000, clock())
     clock.slowed(player)
@@ -132,7 +132,7 @@ def test_what_it_is_late_by_is_not_made_up_for_and_it_still_listens(run):
     assert player.shard.tick - at <= 8 + 1 + MAX_LATE_S * 8
 
 
-def test_it_rests_and_begins_again(run):
+def test_a_replay_rests_and_starts_over(run):
     player, clock = ReplayPlayer(run, 16), Clock()
     player.order(Order("a", "play", 10.0), clock)
     played(player, clock, 1.0)
@@ -152,7 +152,7 @@ def test_it_rests_and_begins_again(run):
 
 
 class Line:
-    """Stands in for the line to a moment: what was said, and what is heard."""
+    """Stands in for the connection to a replay: records the orders that are sent."""
 
     def __init__(self):
         self.said: list[Order] = []
@@ -164,7 +164,7 @@ class Line:
 
 @pytest.fixture
 def past(tmp_path, monkeypatch):
-    """A moment at tick 5 that is there, of a process that does nothing."""
+    """A replay of tick 5 that is ready; its process does nothing."""
 
     def start(self, what, tick):
         made = begun(self, what, tick)
@@ -188,7 +188,7 @@ def past(tmp_path, monkeypatch):
     made.close()
 
 
-def test_orders_go_one_after_another_until_they_are_settled(past):
+def test_orders_are_sent_one_after_another_until_they_are_answered(past):
     made, line = past
     told: list = []
     for speed in (5.0, 0.0):
@@ -205,7 +205,7 @@ def test_orders_go_one_after_another_until_they_are_settled(past):
     assert line.said[-1].value == 0.0 and len(line.said) == 3
 
 
-def test_a_moment_that_was_played_is_taken_back_when_it_is_shown_again(past):
+def test_a_played_replay_is_taken_back_to_its_tick_when_it_is_shown_again(past):
     made, line = past
     shown: list = []
     made.begin("show", 5, 0.2, shown.append)
@@ -220,7 +220,7 @@ def test_a_moment_that_was_played_is_taken_back_when_it_is_shown_again(past):
     assert [one["tick"] for one in shown] == [5, 5]
 
 
-def test_orders_to_a_moment_are_bounded_and_end_with_it(past):
+def test_orders_to_a_replay_are_bounded_and_end_with_it(past):
     made, _ = past
     told: list = []
     with pytest.raises(RunError, match="tick 6 is not shown"):
@@ -233,7 +233,7 @@ def test_orders_to_a_moment_are_bounded_and_end_with_it(past):
     assert len(told) == replay_launcher.MAX_ORDERS and all(isinstance(one, RunError) for one in told)
 
 
-def test_the_process_plays_for_those_with_its_pass_key_only(run, tmp_path):
+def test_the_process_obeys_orders_with_its_pass_key_only(run, tmp_path):
     past = ReplayProcesses(run.folder, "", lambda tick, found: None, lambda tick: None, lambda address, frames: True)
     done: list = []
     past.begin("show", 16, 0.0, done.append)

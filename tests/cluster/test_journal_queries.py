@@ -1,4 +1,4 @@
-"""What a journal tells those who look: no birth lost or told twice, lines of descent, metrics at even distances."""
+"""Queries to a journal: pages without lost or repeated births, lines of descent, metrics at even distances."""
 
 import time
 
@@ -27,7 +27,7 @@ def moment(tick: int, **substances: int) -> Metrics:
 
 
 def entered(journal: Journal, tick: int, cells: list[int], kind: int = 2, parent: int = 5, by_hand=False) -> list[int]:
-    """Births of a tick, with markers that tell their cells."""
+    """Enters births of a tick whose marker genes hold their cells; returns their ids."""
     ids = identity(kind, tick, np.array(cells), by_hand)
     genome = np.zeros((len(cells), MONSTER_GENES if kind == 2 else 22), np.int8)
     genome[:, TRAIT["marker_a"] : TRAIT["marker_a"] + 3] = np.array(cells)[:, None] % 100 - [0, 1, 2]
@@ -50,7 +50,7 @@ def journal(tmp_path):
 
 
 def asked(world, path, *arguments, **more) -> tuple[dict, bytes]:
-    """What a gateway's thread finds."""
+    """Runs a query and returns its answer."""
     queries, outcomes = JournalQueries(world, path), []
     queries.begin(History("ticket", *arguments, **more), outcomes.append)
     while not outcomes:
@@ -62,7 +62,7 @@ def asked(world, path, *arguments, **more) -> tuple[dict, bytes]:
     return outcomes[0]
 
 
-def test_births_come_by_pages_in_order_and_each_once(journal):
+def test_pages_of_births_are_in_order_and_hold_each_birth_once(journal):
     rng, ids = np.random.default_rng(3), []
     for tick in range(0, 60, 2):
         for kind, by_hand in ((1, False), (2, False), (2, True)):
@@ -84,7 +84,7 @@ def test_births_come_by_pages_in_order_and_each_once(journal):
         assert (since, after) == (50, -1)
 
 
-def test_births_of_a_tick_that_is_not_yet_journalled_whole_wait(journal):
+def test_births_of_an_incomplete_tick_are_not_in_a_page(journal):
     early, late = entered(journal, 7, [1, 2]), entered(journal, 8, [4])
     journal.enter(moment(8), 1)
     page = journal.lineage.births_from(0, -1, 100, None, GENES)
@@ -95,7 +95,7 @@ def test_births_of_a_tick_that_is_not_yet_journalled_whole_wait(journal):
     assert [row[0] for row in again.rows] == late and again.tick == 16
 
 
-def test_births_are_told_as_columns_with_species_by_index_and_kinship_markers(journal):
+def test_births_are_columns_with_species_by_index_and_kinship_markers(journal):
     entered(journal, 3, [60, 75], 2, 9)
     entered(journal, 3, [51], 1)
     journal.enter_births({"id": identity(1, 4, np.array([8])), "cell": np.array([8])}, [], 50)
@@ -117,7 +117,7 @@ def test_births_are_told_as_columns_with_species_by_index_and_kinship_markers(jo
     assert all(len(column) == 0 for column in nothing.values()) and nothing.keys() == found.keys()
 
 
-def test_a_page_never_holds_more_than_twenty_thousand(journal, monkeypatch):
+def test_a_page_has_a_maximum_of_births(journal, monkeypatch):
     monkeypatch.setattr(journal_queries, "MAX_BIRTHS", 30)
     entered(journal, 3, list(range(100)))
     journal.enter(moment(9), 1)
@@ -127,7 +127,7 @@ def test_a_page_never_holds_more_than_twenty_thousand(journal, monkeypatch):
         assert (content["count"], content["more"], content["next"]) == (30, True, 3) and content["after"] > 0
 
 
-def test_a_page_of_a_million_births_costs_the_page_and_no_more(journal):
+def test_the_cost_of_a_page_does_not_depend_on_the_size_of_the_journal(journal):
     count = 300_000
     for tick in range(0, count // 1000):
         ids = identity(1 + tick % 2, tick, np.arange(1000))
@@ -146,13 +146,13 @@ def test_a_page_of_a_million_births_costs_the_page_and_no_more(journal):
     journal.database.connection.set_progress_handler(step, 100)
     page = journal.lineage.births_from(250, -1, 1000, None, GENES)
     assert page.more and len(page.rows) == 1000 and page.rows[0][2] == 250
-    assert steps * 100 < 100_000, "it reads what it does not tell"
+    assert steps * 100 < 100_000, "it reads rows outside the page"
     steps = 0
     ancestors, children = journal.lineage.family(5)
     assert (len(ancestors), len(children)) == (0, 256) and steps * 100 < 20_000, "children are not found by an index"
 
 
-def test_a_family_is_the_line_up_and_the_children(journal):
+def test_a_family_is_the_ancestors_and_the_children(journal):
     founder = int(identity(2, 0, 3, by_hand=True))
     line = [founder]
     for tick in range(1, 81):
@@ -196,7 +196,7 @@ def test_metrics_are_thinned_evenly_with_the_first_and_the_last(journal, monkeyp
     assert nothing == {"ticks": [], "births": [], "deaths": [], "populations": {}, "substances": {}}
 
 
-def test_what_a_run_journalled_is_what_is_told(tmp_path):
+def test_births_are_those_that_the_run_journalled(tmp_path):
     store = small_run(tmp_path / "run", 96)
     world = small_world()
     content, raw = asked(world, store.journal, "births", 0)
@@ -223,13 +223,13 @@ def test_what_a_run_journalled_is_what_is_told(tmp_path):
         (("births", 0, 0.0, 0, "x" * 5000), "unknown"),
     ],
 )
-def test_what_cannot_be_asked_is_one_line(journal, arguments, said):
+def test_an_invalid_query_is_refused_with_one_line(journal, arguments, said):
     with pytest.raises(Exception, match=said) as refused:
         asked(small_world(), journal.path, *arguments)
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 400
 
 
-def test_other_worlds_tell_births_of_all_or_of_their_only_table(journal):
+def test_worlds_whose_ids_do_not_name_tables_answer_for_all_or_for_their_only_table(journal):
     wolves, boids = (read_world(bundled_worlds()[name]) for name in ("wolf_sheep", "flocking"))
     entered(journal, 3, [60, 75], 3)
     journal.enter(moment(9), 1)
@@ -242,7 +242,7 @@ def test_other_worlds_tell_births_of_all_or_of_their_only_table(journal):
     assert asked(boids, journal.path, "births", 0, table=table)[0]["count"] == 2
 
 
-def test_a_journal_that_is_none_or_is_not_there_is_one_line(tmp_path):
+def test_a_damaged_or_missing_journal_is_one_line(tmp_path):
     with pytest.raises(RunError, match="is missing"):
         asked(small_world(), tmp_path / "journal.sqlite", "metrics", 0)
     (tmp_path / "journal.sqlite").write_bytes(b"nothing that a database would hold" * 100)
@@ -258,7 +258,7 @@ def test_an_older_journal_gets_the_index_when_it_is_opened(journal):
     assert "births_by_parent" in names
 
 
-def test_no_more_is_taken_on_than_can_be_held(journal, monkeypatch):
+def test_open_queries_are_bounded(journal, monkeypatch):
     monkeypatch.setattr(journal_queries, "MAX_UNDER_WAY", 2)
     queries = JournalQueries(small_world(), journal.path)
     outcomes: list = []

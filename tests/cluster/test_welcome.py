@@ -1,4 +1,4 @@
-"""The welcome: what newcomers are told of a world is what its laws say."""
+"""The welcome message holds what a world's laws state."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from umwelt.cluster.wire import viewer_protocol
 from umwelt.sandbox.laws.weather import climate_of
 
 
-def test_earth_tells_its_climate_its_substances_and_whose_table_each_species_is_in():
+def test_the_welcome_of_earth_has_climate_substances_and_the_table_of_each_species():
     world = golden(64, 64, **{"climate.cloud": 0.75})
     said = compose_welcome(world, "spectator", "tcp://directory:1")
     region = begin(world)
@@ -29,7 +29,7 @@ def test_earth_tells_its_climate_its_substances_and_whose_table_each_species_is_
     assert viewer_protocol.decode(viewer_protocol.encode(said))[0] == said
 
 
-def test_species_with_names_of_their_own_have_the_kind_of_what_they_are_like():
+def test_renamed_species_are_in_the_table_of_what_they_are_like():
     world = golden(
         64,
         64,
@@ -54,12 +54,12 @@ def test_worlds_of_other_laws_have_no_climate_and_no_substances(name):
         assert said.kinds == {}
 
 
-def test_an_older_welcome_can_be_made_without_what_came_later():
+def test_a_welcome_has_defaults_for_its_later_fields():
     told = ["keeper", "world", 8, 8, [], [], {}, [], {}, {}, [], 400]
     assert (viewer_protocol.Welcome(*told).climate, viewer_protocol.Welcome(*told).kinds) == ({}, {})
 
 
-def test_newcomers_are_told_the_colours_of_species():
+def test_the_welcome_has_the_hues_of_species():
     world = read_world("meadow")
     hues = compose_welcome(world, "keeper", "").hues
     assert set(hues) == {founder.species for founder in world.settings.founders}

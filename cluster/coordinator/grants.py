@@ -1,0 +1,171 @@
+"""Granted time: until which tick the nodes may compute. No I/O.
+
+Time is granted a little ahead of the slowest node: so far that nodes need not wait for grants, and so little that a
+command, which takes effect after all that was granted, is felt at once. Speed, pause and step decide how grants are
+given, nothing else.
+"""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from umwelt.cluster.wire.protocol import Heartbeat
+from umwelt.sandbox.errors import CommandError
+
+AHEAD_S = 0.1
+"""How much time is granted at once."""
+RESEND_AFTER_S = 0.1
+MAX_SPEED = 1e6
+MAX_STEP_TICKS = 1e6
+RATE_WINDOW_S = 1.0
+
+
+@dataclass
+class WorldClock:
+    """How far time may go: as fast as possible, at a speed, paused, or step by step."""
+
+    last_tick: int | None = None
+    """The run's last tick, if it has one."""
+    speed: float = 0.0
+    """Ticks a second; 0: as fast as possible."""
+    paused: bool = False
+    pause_tick: int = 0
+    """Where a paused world rests."""
+    reached: int = 0
+    """The latest tick that was ever granted. After a fall back, time up to there is granted again at once."""
+    _anchor_tick: int = 0
+    _anchor_s: float = 0.0
+
+    def start(self, tick: int, now_s: float) -> None:
+        """Time goes on at a tick; the speed counts from here."""
+        self._anchor_tick, self._anchor_s = max(tick, self.reached), now_s
+
+    def limit(self, wanted: int, now_s: float) -> int:
+        """Returns the tick until which time may be granted, at most `wanted`."""
+        if self.last_tick is not None:
+            wanted = min(wanted, self.last_tick)
+        allowed = wanted
+        if self.paused:
+            allowed = self.pause_tick
+        elif self.speed > 0:
+            allowed = self._anchor_tick + int((now_s - self._anchor_s) * self.speed)
+            if allowed > wanted:  # the world is slower than the speed: time that was lost is not made up for
+                self._anchor_tick, self._anchor_s = wanted, now_s
+        through = min(wanted, max(allowed, self.reached))
+        self.reached = max(self.reached, through)
+        return through
+
+    def order(self, what: str, value: float, granted: int, now_s: float) -> None:
+        """Pauses, goes on, steps or changes the speed. Raises CommandError if the order is not valid."""
+        match what:
+            case "pause":
+                self.paused, self.pause_tick = True, max(granted, self.reached)
+            case "go":
+                self.paused = False
+            case "step":
+                if not 1 <= value <= MAX_STEP_TICKS or value != int(value):
+                    raise CommandError(f"step {value:g}: give a whole number of ticks, 1 or more")
+                rests_at = max(granted, self.reached, self.pause_tick if self.paused else 0)
+                self.paused, self.pause_tick = True, rests_at + int(value)
+            case "speed":
+                if not 0 <= value <= MAX_SPEED:
+                    raise CommandError(f"speed {value:g}: give ticks a second, 0 for as fast as possible")
+                self.speed = value
+            case _:
+                raise CommandError(f"{what}: unknown order: use pause, go, step, speed, save, leave or stop")
+        self.start(granted, now_s)
+
+
+@dataclass
+class TickRate:
+    """Measures how long the whole world takes for a tick, including the time that nodes wait for each other."""
+
+    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+    """Times and ticks over the last second."""
+
+    def restart(self) -> None:
+        """Drops what was measured: time was granted differently until now."""
+        self._seen.clear()
+
+    def add(self, tick: int, now_s: float) -> None:
+        """All nodes have reached a tick."""
+        if self._seen and self._seen[-1][1] >= tick:
+            return
+        self._seen.append((now_s, tick))
+        while len(self._seen) > 2 and now_s - self._seen[1][0] > RATE_WINDOW_S:
+            self._seen.popleft()
+
+    def ticks_in(self, seconds: float, tick_s: float) -> int:
+        """Returns the number of ticks that fit into a time; 1 while nothing is measured.
+
+        `tick_s` is what nodes report for a tick, without waiting: no tick takes less.
+        """
+        if len(self._seen) < 2:
+            return 1
+        (first_s, first_tick), (last_s, last_tick) = self._seen[0], self._seen[-1]
+        return math.ceil(seconds / max(tick_s, (last_s - first_s) / (last_tick - first_tick), 1e-6))
+
+
+class Grants:
+    """What is granted. Owned by `CoordinatorMachine`.
+
+    `granted` is the tick until which nodes may compute; `horizon` the first at which a new command may take effect.
+    """
+
+    def __init__(self, tick: int, horizon: int, last_tick: int | None):
+        self.granted = tick
+        self.horizon = max(horizon, tick)
+        self.clock = WorldClock(last_tick)
+        self._rate = TickRate()
+        self._sent_s = float("-inf")
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether a world that fell back to a snapshot has reached the tick again where it was."""
+        return self.granted >= self.clock.reached
+
+    @property
+    def first_free_tick(self) -> int:
+        """The first tick at which a new command may take effect."""
+        return max(self.horizon, self.granted)
+
+    def fall_back(self, tick: int) -> None:
+        """The world is loaded from a snapshot of `tick`: nothing after it is granted."""
+        self.granted = tick
+
+    def start(self, tick: int, now_s: float) -> None:
+        """Time goes on at a tick."""
+        self.clock.start(tick, now_s)
+        self._rate.restart()
+
+    def order(self, what: str, value: float, now_s: float) -> None:
+        """Changes the world's clock. Raises CommandError if the order is not valid."""
+        self.clock.order(what, value, self.granted, now_s)
+        self._rate.restart()
+
+    def next_tick(
+        self, slowest: int, heartbeats: Sequence[Heartbeat], ticks_per_exchange: int, stopping: bool, now_s: float
+    ) -> int:
+        """Returns the tick until which time can be granted now, where the slowest node is at tick `slowest`.
+
+        A run that is stopping only goes as far as it ever was.
+        """
+        round_trip_s = max((heartbeat.round_trip_s for heartbeat in heartbeats), default=0.0)
+        tick_s = max((heartbeat.tick_s for heartbeat in heartbeats), default=0.0)
+        self._rate.add(slowest, now_s)
+        # a heartbeat is as old as the message took, and a grant takes as long to arrive
+        least = ticks_per_exchange + (self._rate.ticks_in(round_trip_s, tick_s) if round_trip_s > 0 else 0)
+        wanted = slowest + max(least, self._rate.ticks_in(AHEAD_S + round_trip_s, tick_s))
+        if stopping:
+            wanted = min(wanted, self.clock.reached)
+        return max(self.granted, self.clock.limit(wanted, now_s))
+
+    def is_due(self, through: int, now_s: float) -> bool:
+        """Whether a grant until `through` is to be sent: it is a new one, or the last one may have got lost."""
+        return through != self.granted or now_s - self._sent_s >= RESEND_AFTER_S
+
+    def mark_sent(self, through: int, now_s: float) -> None:
+        """A grant until `through` is sent."""
+        self.granted, self._sent_s = through, now_s
+        self.horizon = max(self.horizon, through)

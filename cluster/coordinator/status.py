@@ -1,0 +1,139 @@
+"""Status reports: the state of a run as JSON, for gateways, launchers and people. No I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from umwelt.cluster.coordinator.membership import NodeRecord
+from umwelt.cluster.wire.protocol import Heartbeat, TickRecord
+
+REPORT_INTERVAL_S = 0.2
+SUBSCRIPTION_ENDS_S = 10.0
+MAX_SUBSCRIBERS = 256
+MAX_EVENTS = 50
+
+
+@dataclass(frozen=True)
+class EventLine:
+    """Something that happened, for people, and the granted tick at that time."""
+
+    tick: int
+    line: str
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """A node in a status report. `rectangle` is (y, x, height, width), None while the node waits for one."""
+
+    name: str
+    pid: int
+    host: str
+    rectangle: tuple[int, int, int, int] | None
+    tick: int
+    entities: int
+    ticks_per_s: float
+    waiting_share: float
+    round_trip_s: float
+    resident_bytes: int
+    state: str
+    """ready or loading."""
+
+
+@dataclass(frozen=True)
+class MetricsStatus:
+    """Digest (16 hex digits) and metrics of the world at the latest recorded tick."""
+
+    tick: int
+    digest: str
+    births: int
+    deaths: int
+    populations: dict[str, dict[str, int]]
+    substances: dict[str, int]
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """The state of a run. `tick` is what all nodes have reached, `snapshot_tick` that of the last snapshot."""
+
+    world: str
+    run: str
+    phase: str
+    tick: int
+    granted: int
+    epoch: int
+    ticks_per_exchange: int
+    paused: bool
+    speed: float
+    snapshot_tick: int
+    nodes: list[NodeStatus]
+    metrics: MetricsStatus | None
+    events: list[EventLine]
+
+    def encode(self) -> bytes:
+        """Encodes the status as a JSON object with these fields."""
+        return msgspec.json.encode(self)
+
+
+def describe_node(node: NodeRecord, rectangle: tuple[int, int, int, int] | None) -> NodeStatus:
+    """Returns a node's part of a status report."""
+    heartbeat = node.heartbeat or Heartbeat(node.key, 0, node.tick)
+    return NodeStatus(
+        node.name,
+        node.join.pid,
+        node.join.host,
+        rectangle,
+        node.tick,
+        node.living or heartbeat.entities,
+        round(1 / heartbeat.tick_s, 3) if heartbeat.tick_s > 0 else 0.0,
+        round(heartbeat.waiting_share, 4),
+        round(heartbeat.round_trip_s, 5),
+        heartbeat.resident_bytes,
+        "ready" if node.ready else "loading",
+    )
+
+
+def describe_metrics(record: TickRecord | None) -> MetricsStatus | None:
+    """Returns the metrics of a status report, from the record of the whole world."""
+    if record is None:
+        return None
+    return MetricsStatus(
+        record.tick, f"{record.digest:016x}", record.births, record.deaths, record.populations, record.substances
+    )
+
+
+class StatusReports:
+    """Subscribers to status reports, and the latest events. Owned by `CoordinatorMachine`."""
+
+    def __init__(self) -> None:
+        self.subscribers: dict[Any, float] = {}
+        """Senders, and when they subscribed last."""
+        self.events: list[EventLine] = []
+        self._reported_s = 0.0
+
+    def subscribe(self, sender: Any, now_s: float) -> None:
+        """Adds or renews a subscription; a new subscriber gets a report at once. Too many are ignored."""
+        if sender not in self.subscribers:
+            if len(self.subscribers) >= MAX_SUBSCRIBERS:
+                return
+            self._reported_s = float("-inf")
+        self.subscribers[sender] = now_s
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether the last report was `REPORT_INTERVAL_S` ago."""
+        return now_s - self._reported_s >= REPORT_INTERVAL_S
+
+    def receivers(self, now_s: float) -> Sequence[Any]:
+        """Returns the subscribers to whom a report is sent now; subscriptions that were not renewed have ended."""
+        self._reported_s = now_s
+        self.subscribers = {
+            sender: subscribed_s
+            for sender, subscribed_s in self.subscribers.items()
+            if now_s - subscribed_s < SUBSCRIPTION_ENDS_S
+        }
+        return list(self.subscribers)
+
+    def add_event(self, tick: int, line: str) -> None:
+        """Adds an event, and drops the oldest if there are too many."""
+        self.events = [*self.events[1 - MAX_EVENTS :], EventLine(tick, line)]

@@ -1,0 +1,94 @@
+"""What a node reports to its coordinator, without I/O: heartbeats, and reports that must not get lost."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from umwelt.cluster.events import TickFinished
+from umwelt.cluster.instructions import SendMessage
+from umwelt.cluster.wire.protocol import Heartbeat, NumberedReport, ReportContent
+
+RESEND_AFTER_S = 0.4
+MAX_RESENDS = 8
+"""As many reports are sent again at once."""
+TICK_TIME_WEIGHT = 0.1
+"""Of the newest tick in the moving average of a tick's time."""
+LONGEST_DECAY = 0.98
+"""Of the longest interval between two heartbeats, with each heartbeat."""
+
+
+class Reporting:
+    """Heartbeats and numbered reports of one node. Owned by `NodeMachine`, for the node's whole life.
+
+    A report is sent again until a grant acknowledges its number; numbers begin at 1 with every map (`begin`).
+    """
+
+    def __init__(self, coordinator: str):
+        self._coordinator = coordinator
+        self._key, self._epoch = "", -1
+        self._unacknowledged: dict[int, tuple[NumberedReport, Sequence[Any], float]] = {}
+        """Reports by number, with their raw frames and the time when they were sent last."""
+        self._last_number = 0
+        self._heartbeat_s = float("-inf")
+        self._longest_s = 0.0
+        self._tick_s = 0.0
+        self._entities = self._resident_bytes = 0
+
+    def begin(self, key: str, epoch: int) -> None:
+        """Begins again with a new map: unacknowledged reports of the old one are dropped."""
+        self._key, self._epoch = key, epoch
+        self._unacknowledged.clear()
+        self._last_number = 0
+        self._tick_s = 0.0
+
+    def report(self, content: ReportContent, now_s: float, raw: Sequence[Any] = ()) -> SendMessage:
+        """Sends a report, and keeps it until it is acknowledged."""
+        self._last_number += 1
+        message = NumberedReport(self._key, self._epoch, self._last_number, content)
+        self._unacknowledged[self._last_number] = (message, raw, now_s)
+        return SendMessage(self._coordinator, message, raw)
+
+    def acknowledge(self, number: int) -> None:
+        """All reports up to `number` have arrived."""
+        for old in [kept for kept in self._unacknowledged if kept <= number]:
+            del self._unacknowledged[old]
+
+    def resend(self, now_s: float) -> list[SendMessage]:
+        """Sends the oldest reports again that have not been acknowledged in time."""
+        sends = []
+        for number, (message, raw, sent_s) in sorted(self._unacknowledged.items())[:MAX_RESENDS]:
+            if now_s - sent_s >= RESEND_AFTER_S:
+                self._unacknowledged[number] = (message, raw, now_s)
+                sends.append(SendMessage(self._coordinator, message, raw))
+        return sends
+
+    def loaded(self, entities: int) -> None:
+        """The shard is loaded and holds so many beings."""
+        self._entities = entities
+
+    def tick_finished(self, event: TickFinished) -> None:
+        """Takes in what the next heartbeats tell about the shard."""
+        self._entities, self._resident_bytes = event.entities, event.resident_bytes
+        first = self._tick_s == 0
+        self._tick_s = event.step_s if first else self._tick_s + TICK_TIME_WEIGHT * (event.step_s - self._tick_s)
+
+    def heartbeat_due(self, now_s: float, interval_s: float) -> bool:
+        """Whether the last heartbeat was `interval_s` ago."""
+        return now_s - self._heartbeat_s >= interval_s
+
+    def heartbeat(self, tick: int, waiting_share: float, round_trip_s: float, now_s: float) -> SendMessage:
+        """Sends a heartbeat."""
+        if self._heartbeat_s > 0:
+            self._longest_s = max(LONGEST_DECAY * self._longest_s, now_s - self._heartbeat_s)
+        self._heartbeat_s = now_s
+        heartbeat = Heartbeat(
+            self._key,
+            self._epoch,
+            tick,
+            self._entities,
+            self._tick_s,
+            waiting_share,
+            self._resident_bytes,
+            round_trip_s,
+            self._longest_s,
+        )
+        return SendMessage(self._coordinator, heartbeat)
