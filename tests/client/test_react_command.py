@@ -75,7 +75,7 @@ def test_without_a_name_or_with_an_unknown_one_the_bundled_are_named(capsys):
         line = umwelt(capsys, *arguments, code=2)
         assert line.count("\n") == 1 and "bundled are allocation, delivered, " in line
         assert all(name in line for name in bundled_programs())
-    assert umwelt(capsys, "prims", code=2) == 'umwelt: no program "prims": did you mean "primes"?\n'
+    assert umwelt(capsys, "prims", code=2) == 'umwelt: no program "prims": did you mean "primes"? [program]\n'
 
 
 MISTAKES = {
@@ -88,9 +88,12 @@ MISTAKES = {
     "bad drop": (["mine.hocl", "--drop", "7 +"], "--drop 7 +:1:4: the end where an atom should be: write what"),
     "two drops": (["mine.hocl", "--drop", "7, 8"], '--drop 7, 8:1:2: "," behind the end: take it out'),
     "endless": (["endless.hocl", "--most", "50"], "endless.hocl: no rest after 50 reactions: allow more, or give"),
-    "circles": (["circles.hocl", "--all"], "circles.hocl: never comes to rest: give a rule a condition"),
+    "circles": (["circles.hocl", "--all"], "circles.hocl: never becomes inert: give a rule a condition"),
     "too many ways": (["primes", "--all", "--most", "50"], "more than 50 reactions on the way to all outcomes"),
-    "trace of all": (["mine.hocl", "--all", "--trace"], "--trace --all: all outcomes have no single way to show"),
+    "trace of all": (
+        ["mine.hocl", "--all", "--trace"],
+        "--trace --all: all outcomes have no single order of reactions",
+    ),
     "no reactions": (["mine.hocl", "--most", "0"], "Invalid value for '--most': "),
     "negative seed": (["mine.hocl", "--seed", "-1"], "Invalid value for '--seed': "),
 }
