@@ -4,7 +4,7 @@ import json as writer
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from umwelt.agents.hocl.machine import Dice, Limits, Machine, Reacted
+from umwelt.agents.hocl.machine import Dice, Limits, Machine, Reaction
 from umwelt.agents.hocl.outcomes import all_outcomes
 from umwelt.agents.hocl.parser import Program
 from umwelt.agents.hocl.programs import read_program
@@ -64,7 +64,7 @@ def _one(program: Program, drops: list[Atom], wish: Wish, limits: Limits, json: 
     return {"solution": solution, "reactions": machine.reactions, "seed": wish.seed}
 
 
-def _show(reacted: Reacted) -> None:
+def _show(reacted: Reaction) -> None:
     name = reacted.rule.name or "a rule"
     print(f"{'  ' * reacted.depth}{name}: {text(Rest(reacted.taken))} -> {text(Rest(reacted.made))}")
 
