@@ -1,4 +1,4 @@
-"""Rules that no linter checks: imports, integers in laws, docstrings, distinct purposes of dice, no paths of one machine."""
+"""Rules that no linter checks: full imports, integers in laws, docstrings, distinct purposes, no machine paths."""
 
 import ast
 import re
