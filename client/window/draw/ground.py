@@ -29,7 +29,7 @@ EASE_PER_S = 5.0
 """How fast the ground follows a change: the remaining difference falls by a factor of e in a fifth of a second."""
 EASED_S = 1.0
 """After this time a change counts as complete."""
-COMPOSE_EVERY_S = 1 / 30
+COMPOSE_PERIOD_S = 1 / 30
 NEAR_PIXELS = 3.0
 """From this many pixels per cell on, stones, crumbs and ripples fade in."""
 BEFORE_UNIT = 10
@@ -221,7 +221,7 @@ class Ground:
             self._numbers, self._changed_s = numbers, now
             self._measure(frame, names)
         settled = now - self._changed_s > EASED_S
-        waits = 0 <= now - self._composed_s < COMPOSE_EVERY_S
+        waits = 0 <= now - self._composed_s < COMPOSE_PERIOD_S
         if moved or self.composed is None or not (settled or waits):
             self._compose(frame, names, now)
 

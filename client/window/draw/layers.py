@@ -200,7 +200,7 @@ def ticks_between(low: float, high: float, wanted: int = TICKS) -> tuple[float, 
         return (low,)
     exact = (high - low) / max(1, wanted)
     power = 10.0 ** math.floor(math.log10(exact))
-    step = next(power * one for one in (1, 2, 5, 10) if power * one >= exact * 0.999)
+    step = next(power * digit for digit in (1, 2, 5, 10) if power * digit >= exact * 0.999)
     first = math.ceil(low / step - 1e-9)
     return tuple(round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1))
 

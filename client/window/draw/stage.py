@@ -52,7 +52,7 @@ class Stage:
         """Draw a frame into the framebuffer that is bound."""
         ctx, target = self.ctx, self.ctx.active_framebuffer
         self._blow(frame.now_s)
-        right, down = (min(1.0, max(-1.0, one / FULL_WIND_CELLS_S)) for one in self.wind)
+        right, down = (min(1.0, max(-1.0, speed / FULL_WIND_CELLS_S)) for speed in self.wind)
         self.plants.wind = right, down
         self.grains.use(GRAIN_UNIT)
         self.ground.prepare(frame)

@@ -255,10 +255,10 @@ class Feed:
         frame.swarms = []
         for table in frame.tables:
             parts = []
-            for topic, one in kept:
-                if table not in one.gathered:
-                    one.gathered[table] = TileBeings.of(one.pieces, table)
-                parts.append((one.gathered[table], topic in news))
+            for topic, tile in kept:
+                if table not in tile.gathered:
+                    tile.gathered[table] = TileBeings.of(tile.pieces, table)
+                parts.append((tile.gathered[table], topic in news))
             swarm = swarm_of(table, parts, before.get(table), frame, self.torus, now_s)
             if swarm is not None:
                 self.number += 1

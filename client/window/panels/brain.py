@@ -58,7 +58,7 @@ class Brain:
     """The content of the brain panel. The picture is rebuilt when the being's tick or the explained drive changes."""
 
     def __init__(self) -> None:
-        self.asked: int | None = None
+        self.explained: int | None = None
         """The drive that was clicked, to be explained; None: the strongest."""
         self._stamp: tuple = ()
         self._picture: _Picture | None = None
@@ -72,7 +72,7 @@ class Brain:
             dim("select a monster to see its neural net")
             return
         if selected.id != self._of:
-            self._of, self.asked = selected.id, None
+            self._of, self.explained = selected.id, None
         genome = bytes(being["row"]["genome"])
         if not genes.is_monster(genome):
             self._plant(genome)
@@ -82,9 +82,9 @@ class Brain:
             return
         height = min(330.0, max(120.0, imgui.get_content_region_avail().y - REASONS_PX))
         max_inputs = int(min(MAX_INPUTS, max(6, height / MIN_ROW_PX)))
-        stamp = (being["id"], being["tick"], self.asked, max_inputs)
+        stamp = (being["id"], being["tick"], self.explained, max_inputs)
         if stamp != self._stamp or self._picture is None:
-            self._stamp, self._picture = stamp, _build_picture(genome, being, self.asked, max_inputs)
+            self._stamp, self._picture = stamp, _build_picture(genome, being, self.explained, max_inputs)
         self._net(self._picture, height)
         self._why(self._picture)
 
@@ -104,7 +104,7 @@ class Brain:
         ]
         near = _near(mouse, rows, left, middle, right) if hovered else (-1, -1)
         if clicked and near[0] == 2:
-            self.asked = None if self.asked == near[1] else near[1]
+            self.explained = None if self.explained == near[1] else near[1]
         draw_list = imgui.get_window_draw_list()
         _lines(draw_list, picture.incoming, (left, rows[0]), (middle, rows[1]), near, 0)
         _lines(draw_list, picture.outgoing, (middle, rows[1]), (right, rows[2]), near, 1)
@@ -136,7 +136,7 @@ class Brain:
         imgui.same_line(0, 6)
         imgui.text_colored(vector(ACCENT if value >= 0 else BAD), f"{value:+.2f}")
         imgui.same_line(0, 10)
-        dim("(click a drive)" if self.asked is None else "(click it again: strongest drive)")
+        dim("(click a drive)" if self.explained is None else "(click it again: strongest drive)")
         if not picture.own:
             imgui.push_text_wrap_pos(0.0)
             words = "its drives do not come from this net: a viewer steers it, or its species has another behaviour"
@@ -169,7 +169,7 @@ class Brain:
         imgui.pop_text_wrap_pos()
 
 
-def _build_picture(genome: bytes, being: Mapping[str, Any], asked: int | None, max_inputs: int) -> _Picture:
+def _build_picture(genome: bytes, being: Mapping[str, Any], explained: int | None, max_inputs: int) -> _Picture:
     incoming, _, outgoing = weights_of(genome)
     sensed = [int(being["stimuli"].get(name, 0)) for name in STIMULI]
     stimuli = np.array(sensed, np.float64) / ONE
@@ -185,7 +185,7 @@ def _build_picture(genome: bytes, being: Mapping[str, Any], asked: int | None, m
     inputs.append((REMEMBERED, float(np.clip(np.abs(remembered).max(), 0, 1))))
     into = np.concatenate([flows[chosen], remembered[None]])
     out = (outgoing * active).T
-    drive = asked if asked is not None else strongest(drives)
+    drive = explained if explained is not None else strongest(drives)
     reasons = [reason for reason in why(genome, sensed, hidden, drive, MAX_REASONS) if abs(reason[1]) >= MIN_SHARE]
     own = follows_net(genome, hidden, drives)
     total = float(out[:, drive].sum())

@@ -72,7 +72,7 @@ class Clades:
             return 0
         ids, parents = ids[new], np.asarray(page["parent_id"], np.int64)[new]
         ticks, species = np.asarray(page["tick"], np.int64)[new], np.asarray(page["species"])[new]
-        markers = np.stack([np.asarray(page[f"marker_{one}"], np.int16)[new] for one in "abc"], axis=1)
+        markers = np.stack([np.asarray(page[f"marker_{letter}"], np.int16)[new] for letter in "abc"], axis=1)
         if not self.clades:
             self.first_tick = int(ticks.min())
         numbers = self._numbers(ids, parents, ticks, species, markers)

@@ -19,12 +19,12 @@ def draw(name: str, legend: Legend, right_px: float, bottom_px: float) -> None:
     if imgui.begin("##legend", None, shape | flags.no_focus_on_appearing)[0]:
         imgui.text(f"{name.replace('_', ' ')}  {legend.unit}".rstrip())
         corner, width = imgui.get_cursor_screen_pos(), WIDTH_PX - 24
-        drawn = imgui.get_window_draw_list()
+        draw_list = imgui.get_window_draw_list()
         step = width / STEPS
         for at in range(STEPS):
             red, green, blue = (float(value) for value in legend.colours[at * len(legend.colours) // STEPS])
             left = corner.x + at * step
-            drawn.add_rect_filled(
+            draw_list.add_rect_filled(
                 ImVec2(left, corner.y), ImVec2(left + step + 0.5, corner.y + BAR_PX), packed((red, green, blue, 1.0))
             )
         span = (legend.high - legend.low) or 1.0
@@ -37,7 +37,7 @@ def draw(name: str, legend: Legend, right_px: float, bottom_px: float) -> None:
             if 0 <= share <= 1 and left >= free:
                 x = corner.x + share * width
                 top, foot = ImVec2(x, corner.y + BAR_PX - 4), ImVec2(x, corner.y + BAR_PX + 2)
-                drawn.add_line(top, foot, packed((1.0, 1.0, 1.0, 0.8)))
-                drawn.add_text(ImVec2(left, corner.y + BAR_PX + 2), packed((0.8, 0.86, 0.88, 1.0)), text)
+                draw_list.add_line(top, foot, packed((1.0, 1.0, 1.0, 0.8)))
+                draw_list.add_text(ImVec2(left, corner.y + BAR_PX + 2), packed((0.8, 0.86, 0.88, 1.0)), text)
                 free = left + wide + 6
     imgui.end()

@@ -224,6 +224,7 @@ class RecordedJournal:
 
     def __init__(self, recorded: RecordedWorld):
         self.recorded, self.reached = recorded, 0
+        self.history = self.lineage = self  # the parts of a `Journal` that queries read
         parts: dict[str, list[np.ndarray]] = {}
         markers = recorded.world.laws.markers(recorded.world)
         for name, columns in recorded.columns.items():
