@@ -70,7 +70,7 @@ class FetchedBeing(TypedDict):
     columns: dict[str, int | list[int]]
     """All columns that are carried from tick to tick, by name; a column of several parts under its parts' names."""
     held: list[int] | None
-    """The drives by which somebody holds the body, None for a body that drives itself."""
+    """The drives that a person has set for the body (`drive`); None for a body that acts by its own."""
     species: NotRequired[str]
     stimuli: NotRequired[dict[str, int]]
     """What it sensed in its last tick; 1024 is 1."""
