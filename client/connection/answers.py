@@ -26,7 +26,7 @@ def check_shape(value: object, shape: type[T]) -> T:
     return cast(T, value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rows(Mapping[str, np.ndarray]):
     """Beings as columns: `rows["sugar_count"]` is an array with one entry a being, in ascending order of `id`.
 
@@ -84,7 +84,7 @@ class NodeStatus(TypedDict):
     name: str
     pid: int
     host: str
-    rectangle: tuple[int, int, int, int] | None
+    rectangle: list[int] | None
     """The cells that it owns (y, x, height, width); None as long as it owns none."""
     tick: int
     entities: int
