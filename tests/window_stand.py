@@ -1,4 +1,4 @@
-"""A real window on a real world for tests: an X server of their own, true mouse and keys, frames stepped by hand."""
+"""A real window on a real world, for tests: its own X server, real mouse and key events, frames run one by one."""
 
 import os
 import select
@@ -22,15 +22,15 @@ NEEDED = "as root, apt-get install libegl1 libfontconfig1 libfreetype6 libgl1 xa
 
 
 def missing() -> str:
-    """What keeps a window from being opened here; nothing if one can be."""
+    """Why no window can be opened on this machine; empty if one can be."""
     if sys.platform != "linux":
-        return "the tests' X server is Linux's"
+        return "these tests need Linux: they start Xvfb"
     for name in ("Xvfb", "xdotool"):
         if shutil.which(name) is None:
-            return f"no {name} here: {NEEDED}"
+            return f"{name} is not installed: {NEEDED}"
     for name in ("GL", "EGL", "freetype", "fontconfig"):
         if find_library(name) is None:
-            return f"no library {name} here: {NEEDED}"
+            return f"library {name} is not installed: {NEEDED}"
     return ""
 
 
@@ -39,7 +39,7 @@ needs_a_screen = pytest.mark.skipif(bool(missing()), reason=missing())
 
 @contextmanager
 def screen() -> Iterator[str]:
-    """An X server of our own; `DISPLAY` is its while it lasts. Gives its name."""
+    """Start an X server and set `DISPLAY` to it; yields the display's name."""
     read, write = os.pipe()
     server = subprocess.Popen(
         ["Xvfb", "-displayfd", str(write), "-screen", "0", SCREEN, "-nolisten", "tcp"],
@@ -52,9 +52,9 @@ def screen() -> Iterator[str]:
     number = b""
     while not number.endswith(b"\n"):
         ready, _, _ = select.select([read], [], [], 20)
-        more = os.read(read, 16) if ready else b""
-        assert more, "Xvfb does not start"
-        number += more
+        part = os.read(read, 16) if ready else b""
+        assert part, "Xvfb does not start"
+        number += part
     os.close(read)
     before = os.environ.get("DISPLAY")
     os.environ["DISPLAY"] = f":{int(number)}"
@@ -71,7 +71,7 @@ def screen() -> Iterator[str]:
 
 @contextmanager
 def launched(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
-    """`umwelt launch` as a process of its own, without a window; stopped at the end."""
+    """Run `umwelt launch` without a window in another process; stops it at the end."""
     command = [sys.executable, "-m", "umwelt.client.commands.cli", "launch", *arguments, "--run", str(folder)]
     process = subprocess.Popen(
         [*command, "--no-view", "--no-window"],
@@ -93,14 +93,14 @@ def launched(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
 
 
 class Stand:
-    """A window and its session; `until` turns it frame by frame."""
+    """A window and its session, and methods that run its frames and send it events."""
 
     def __init__(self, window: Any):
         self.window, self.session = window, window.session
         self._id = str(window._window)  # the X window's number, for xdotool
 
     def frame(self) -> None:
-        """One frame, as the window's own loop makes them."""
+        """Run one frame, as Arcade's loop does."""
         window = self.window
         window.switch_to()
         window.dispatch_events()
@@ -109,55 +109,55 @@ class Stand:
         window.flip()
 
     def frames(self, count: int) -> None:
-        """So many frames."""
+        """Run so many frames."""
         for _ in range(count):
             self.frame()
 
-    def until(self, come: Callable[[], Any], within_s: float = WITHIN_S) -> None:
-        """Frames until something has come."""
+    def until(self, condition: Callable[[], Any], within_s: float = WITHIN_S) -> None:
+        """Run frames until a condition holds."""
         end_s = time.monotonic() + within_s
-        while not come():
-            assert time.monotonic() < end_s, f"it did not come; notices: {[n.line for n in self.session.notices]}"
+        while not condition():
+            assert time.monotonic() < end_s, f"timed out; notices: {[n.line for n in self.session.notices]}"
             self.frame()
 
     def settled(self) -> None:
-        """Frames until all that is wanted has come, and the camera rests."""
+        """Run frames until every tile in view has arrived and the camera stands still."""
         self.frame()
         self.until(lambda: self.session.feed.complete and not self.moving)
         self.frames(3)
 
     @property
     def moving(self) -> bool:
-        """Whether the camera is on its way."""
+        """Whether the camera moves."""
         camera = self.session.camera
         return (camera.y, camera.x, camera.scale) != camera.target
 
     def pixels(self) -> np.ndarray:
-        """What is seen, `uint8[height, width, 3]`; the last frame's, drawn once more."""
+        """The window's content, `uint8[height, width, 3]`; draws the last frame again."""
         self.window.switch_to()
         self.window.on_draw()
         return self.window.pixels()
 
-    # --- true events
+    # --- real events
 
     def do(self, *arguments: str) -> None:
-        """Let xdotool do something, and the window hear of it."""
+        """Run xdotool, then two frames, so that the window handles the events."""
         subprocess.run(["xdotool", *arguments], check=True, timeout=20)
-        time.sleep(0.03)  # the X server tells the window
+        time.sleep(0.03)  # for the X server to send the events
         self.frames(2)
 
     def move(self, x: float, y: float) -> None:
-        """The mouse to a pixel, counted from the upper left corner."""
+        """Move the mouse to a pixel, counted from the upper left corner."""
         self.do("mousemove", "--window", self._id, str(round(x)), str(round(y)))
 
     def click(self, x: float, y: float, button: int = 1) -> None:
-        """A click at a pixel."""
+        """Click at a pixel."""
         self.move(x, y)
         self.do("mousedown", str(button))
         self.do("mouseup", str(button))
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """Press, go there in steps, let go."""
+        """Press, move in steps, release."""
         self.move(*start)
         self.do("mousedown", "1")
         for share in (0.25, 0.5, 0.75, 1.0):
@@ -165,19 +165,19 @@ class Stand:
         self.do("mouseup", "1")
 
     def wheel(self, up: bool) -> None:
-        """One notch."""
+        """Turn the wheel by one notch."""
         self.do("click", "4" if up else "5")
 
     def key(self, *names: str) -> None:
-        """Keys, one after the other."""
+        """Press and release keys, one after the other."""
         self.do("windowfocus", self._id, "key", *names)
 
     def hold(self, name: str, frames: int) -> None:
-        """A key held for so many frames."""
+        """Hold a key for so many frames."""
         self.do("windowfocus", self._id, "keydown", name)
         self.frames(frames)
         self.do("keyup", name)
 
     def at(self, y: float, x: float) -> tuple[float, float]:
-        """The pixel of a place of the world."""
+        """The pixel of a place in the world."""
         return self.session.camera.pixel(y, x)

@@ -1,4 +1,4 @@
-"""Fields as colour maps, and beings from afar: what needs no window."""
+"""Layers as colour maps, and beings seen from far away: what can be tested without a window."""
 
 from types import SimpleNamespace
 
@@ -22,17 +22,17 @@ def plane(values: np.ndarray) -> Plane:
     return Plane(Rectangle(0, 0, *values.shape), 1, values)
 
 
-def test_temperature_is_told_in_degrees_and_light_in_percent() -> None:
-    told = legend("temperature", KNOWN, plane(np.linspace(-1000, 3000, 400).reshape(20, 20)))
-    assert told.unit == "°C"
-    assert -11 < told.low < -8 and 28 < told.high < 31
-    assert 0 in told.ticks
-    told = legend("light", KNOWN, plane(np.full((8, 8), 1024)))
-    assert (told.unit, told.low, told.high) == ("%", 0, 100)
+def test_temperature_is_in_degrees_and_light_in_percent() -> None:
+    shown = legend("temperature", KNOWN, plane(np.linspace(-1000, 3000, 400).reshape(20, 20)))
+    assert shown.unit == "°C"
+    assert -11 < shown.low < -8 and 28 < shown.high < 31
+    assert 0 in shown.ticks
+    shown = legend("light", KNOWN, plane(np.full((8, 8), 1024)))
+    assert (shown.unit, shown.low, shown.high) == ("%", 0, 100)
     assert legend("mineral", KNOWN, plane(np.arange(64).reshape(8, 8))).unit == "count"
 
 
-def test_frost_and_warmth_part_at_zero_degrees_whatever_the_range() -> None:
+def test_temperature_changes_colour_at_zero_degrees_whatever_the_range() -> None:
     for low, high in ((-2000, 500), (-300, 3000), (-1500, 1500)):
         colours = colours_of("temperature", low, high)
         degrees = np.linspace(low, high, len(colours)) / 100
@@ -47,14 +47,14 @@ def test_a_few_wild_cells_do_not_change_the_range() -> None:
     assert span_of("mineral", plane(values)) == pytest.approx(calm, abs=2)
 
 
-def test_what_lies_on_few_cells_is_shown_too() -> None:
+def test_values_on_a_few_cells_have_a_range() -> None:
     values = np.zeros((50, 50), np.int32)
     values[7, 7] = 40
     assert span_of("alarm", plane(values)) == (0, 40)
 
 
 @pytest.mark.parametrize("values", [[[0, 0]], [[-300, 900]], [[-900, 0]], [[5, 900]]])
-def test_prices_part_at_nothing_whatever_they_are(values) -> None:
+def test_prices_change_colour_at_zero_whatever_the_range(values) -> None:
     low, high = span_of("price", plane(np.array(values)))
     assert low == -high < 0
     colours = colours_of("price", low, high)
@@ -66,8 +66,8 @@ def test_no_range_is_empty(one: int, other: int) -> None:
     for name in ("mineral", "light", "temperature"):
         low, high = span_of(name, plane(np.array([[one, other]])))
         assert high > low
-    told = legend("mineral", KNOWN, plane(np.array([[one, other]])))
-    assert told.colours.shape == (256, 3) and np.isfinite(told.colours).all()
+    shown = legend("mineral", KNOWN, plane(np.array([[one, other]])))
+    assert shown.colours.shape == (256, 3) and np.isfinite(shown.colours).all()
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
@@ -121,7 +121,7 @@ def test_noise_repeats_and_has_its_mean_in_the_middle() -> None:
     assert np.abs(noise[:, 0, 0] - noise[:, -1, 0]).max() <= steps + 1
 
 
-def test_kinds_from_afar_are_told_apart_and_none_is_lost() -> None:
+def test_densities_count_every_kind() -> None:
     counts = {("plants", at): np.full((2, 3), at, np.int32) for at in range(7)}
     values, kinds = by_kind(counts, (2, 3))
     assert values.shape == (2, 3, KINDS) and len(kinds) == KINDS

@@ -1,6 +1,6 @@
-"""A real window on a running world, moved by true events: look, select, touch, inhabit, go back, keep, reconnect.
+"""A real window on a running world, driven by real events: navigate, select, change, steer, replay, capture, reconnect.
 
-One world and one window serve all of this page's tests, in their order.
+All tests share one world and one window, and run in their order.
 """
 
 import os
@@ -58,7 +58,7 @@ def whole(run, world, tmp_path_factory):
 
 @pytest.fixture
 def stand(whole):
-    """The window as it begins: no panels, nothing selected, the tool put away, the world at 20 ticks a second."""
+    """The window in its initial state: no panels, no selection, the look tool, the world at 20 ticks a second."""
     session, window = whole.session, whole.window
     window.dock.visible = False
     window.inhabiting.end()
@@ -102,7 +102,7 @@ def monster(stand: Stand) -> int:
 
 
 def placed_on(stand: Stand, being: int) -> tuple[float, float]:
-    """The pixel where a being is drawn now; the world rests and all have glided to their places."""
+    """The pixel where a being is drawn; the world is paused and all bodies have glided to their places."""
     from umwelt.client.window.feed.feed import place_of
 
     place = place_of(stand.session.feed.frame, being, stand.session.torus)
@@ -112,7 +112,7 @@ def placed_on(stand: Stand, being: int) -> tuple[float, float]:
 
 @pytest.fixture
 def resting(stand, world):
-    """The world at rest, and all that is drawn where it is."""
+    """The window while the world is paused and all bodies have glided to their places."""
     tick = world.pause()
     stand.until(lambda: stand.session.tick >= tick and stand.session.feed.complete)
     stand.frames(8)
@@ -120,7 +120,7 @@ def resting(stand, world):
     world.go()
 
 
-# --- looking
+# --- navigating
 
 
 def test_the_window_shows_a_world_with_bodies(stand):
@@ -130,7 +130,7 @@ def test_the_window_shows_a_world_with_bodies(stand):
     assert 15 < pixels.mean() < 200 and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 5000
 
 
-def test_what_is_seen_moves_between_ticks(stand):
+def test_the_picture_changes_between_ticks(stand):
     before = stand.pixels().astype(int)
     stand.frames(15)
     assert (np.abs(stand.pixels().astype(int) - before).max(axis=2) > 24).mean() > 0.0005
@@ -209,7 +209,7 @@ def test_a_click_selects_a_monster_and_f_follows_it(resting):
     assert resting.session.selected is None
 
 
-def test_all_panels_open_and_the_help_tells_the_keys(stand):
+def test_all_panels_open_and_f1_toggles_the_help(stand):
     stand.session.select(monster(stand), "monsters")
     bare = stand.pixels().astype(int)
     stand.key("Tab")
@@ -231,7 +231,7 @@ def test_all_panels_open_and_the_help_tells_the_keys(stand):
     assert not dock.visible
 
 
-# --- touching
+# --- changing the world
 
 
 def touched(stand: Stand, run: Path, kind: str, count: int) -> dict:
@@ -292,7 +292,7 @@ def test_a_being_is_moved_wounded_and_removed(resting, run, world):
     resting.until(lambda: world.fetch(gone) is None, 20)
 
 
-def test_a_person_steers_a_body_and_gives_it_back(stand, run, world):
+def test_a_person_steers_a_body_and_releases_it(stand, run, world):
     being = monster(stand)
     stand.session.select(being, "monsters")
     stand.key("i")
@@ -314,7 +314,7 @@ def test_a_person_steers_a_body_and_gives_it_back(stand, run, world):
 # --- time
 
 
-def test_space_pauses_a_point_steps_and_space_goes_on(stand):
+def test_space_pauses_and_resumes_and_the_full_stop_steps(stand):
     session = stand.session
     stand.key("space")
     stand.until(lambda: session.status["paused"])
@@ -336,7 +336,7 @@ def test_the_past_is_shown_beside_the_world_that_goes_on(stand):
     stand.until(lambda: session.shown == LIVE and session.tick > 12)
 
 
-# --- keeping
+# --- screenshots and recordings
 
 
 def test_a_screenshot_and_a_recording_are_saved(stand):
@@ -357,7 +357,7 @@ def test_a_screenshot_and_a_recording_are_saved(stand):
         assert image.n_frames >= 3
 
 
-# --- losing and finding again
+# --- reconnecting
 
 
 def test_a_killed_gateway_shows_reconnecting_and_comes_back_by_itself(stand, run):

@@ -1,4 +1,4 @@
-"""The window's entry, as a person's process meets it: pictures without a display, what is missing, Ctrl-C."""
+"""`umwelt view` as a process: pictures without a display, missing requirements, bad addresses, Ctrl-C."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 def begun(*arguments: str, **environment: str) -> subprocess.Popen:
-    """`umwelt ...` as a process of its own; without a display, unless one is named."""
+    """Start `umwelt ...` in another process, without a display unless `environment` names one."""
     return subprocess.Popen(
         [sys.executable, "-m", "umwelt.client.commands.cli", *arguments],
         env={**os.environ, **environment},
@@ -55,7 +55,7 @@ def begun(*arguments: str, **environment: str) -> subprocess.Popen:
 
 
 def ended(process: subprocess.Popen, within_s: float = WITHIN_S) -> tuple[int, str]:
-    """Its exit code, and what it said on standard error."""
+    """The exit code of a process, and its standard error."""
     try:
         _, said = process.communicate(timeout=within_s)
     finally:
@@ -67,7 +67,7 @@ def ended(process: subprocess.Popen, within_s: float = WITHIN_S) -> tuple[int, s
 
 
 def refused(process: subprocess.Popen, within_s: float = WITHIN_S) -> str:
-    """The one line that it ends with."""
+    """The error line of a process that must exit with an error."""
     code, said = ended(process, within_s)
     assert code == 2 and said.startswith("umwelt: ") and said.count("\n") == 1, (code, said)
     return said
@@ -130,7 +130,7 @@ def test_what_cannot_be_shown_is_one_line(capsys, arguments, expected):
     assert said.err.startswith("umwelt: ") and said.err.count("\n") == 1 and expected in said.err
 
 
-def test_places_that_are_none_and_folders_that_are_not_there_are_one_line():
+def test_cells_outside_the_world_and_missing_folders_are_one_line():
     place = begun(*VIEW, "--screenshot", "a.png", "--at", "9999,5")
     folder = begun(*VIEW, "--screenshot", "nowhere/a.png")
     assert "--at 9999,5: the world is 128 x 128 cells: use 0,0 to 127,127" in refused(place)
@@ -147,7 +147,7 @@ def test_without_a_display_a_window_says_what_to_do():
     assert "display :987 cannot be opened" in refused(gone)
 
 
-def test_a_world_is_not_made_where_its_window_cannot_be_opened():
+def test_a_world_is_not_created_where_its_window_cannot_be_opened():
     line = refused(begun("launch", "pond", "--window", "--ticks", "2"))
     assert "--window: no display here: set DISPLAY, or use --no-window" in line and not os.listdir()
 
@@ -212,7 +212,7 @@ NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
 
 @contextmanager
 def gateway(*welcomes: viewer_protocol.Welcome) -> Iterator[str]:
-    """One that says these to a viewer's Hello, the last one over and over; gives its address."""
+    """A gateway that answers each viewer's Hello with the next of these, then with the last; yields its address."""
     left, ending = list(welcomes), threading.Event()
     transport = ZmqTransport(b"", "tcp://127.0.0.1:0")
 
@@ -238,7 +238,7 @@ def gateway(*welcomes: viewer_protocol.Welcome) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("kind", NONSENSE)
-def test_a_server_that_tells_of_no_world_is_refused(kind):
+def test_a_server_with_a_malformed_welcome_is_refused(kind):
     change, expected = NONSENSE[kind]
     with gateway(msgspec.structs.replace(WELCOME, **change)) as address:
         core = GatewayLink(address)
@@ -268,16 +268,16 @@ def test_another_world_at_the_same_address_does_not_take_the_place_of_the_first(
 
 
 def waited(come: Callable[[], Any], within_s: float = WITHIN_S) -> Any:
-    """What has come."""
+    """Wait until a function returns something true, and return that."""
     end_s = time.monotonic() + within_s
     while not (found := come()):
-        assert time.monotonic() < end_s, "it did not come"
+        assert time.monotonic() < end_s, "timed out"
         time.sleep(0.05)
     return found
 
 
 def windows(display: str) -> list[str]:
-    """The windows of Umwelt on a display that are shown."""
+    """The visible windows of Umwelt on a display."""
     found = subprocess.run(
         ["xdotool", "search", "--onlyvisible", "--name", "^Umwelt: "],
         env={**os.environ, "DISPLAY": display},
@@ -291,7 +291,7 @@ def windows(display: str) -> list[str]:
 
 @contextmanager
 def shown(*arguments: str) -> Iterator[tuple[subprocess.Popen, str, str]]:
-    """A process whose window is to be seen; the window, and its display."""
+    """Start a process that opens a window; yields the process, the window's id and its display."""
     with screen() as display:
         process = begun(*arguments, DISPLAY=display)
         try:
@@ -305,7 +305,7 @@ def shown(*arguments: str) -> Iterator[tuple[subprocess.Popen, str, str]]:
 
 
 @pytest.mark.parametrize("by", ["Ctrl-C in the terminal", "Ctrl-Q in the window"])
-def test_a_window_is_left_at_once(by):
+def test_a_window_closes_at_once(by):
     with shown(*VIEW) as (process, window, _):
         if "terminal" in by:
             process.send_signal(signal.SIGINT)
@@ -315,7 +315,7 @@ def test_a_window_is_left_at_once(by):
     assert (code, said.count("\n")) == ((130, 1) if "terminal" in by else (0, 0)), said
 
 
-def test_the_window_beside_a_launch_goes_with_the_world():
+def test_the_window_beside_a_launch_closes_with_the_world():
     sized = ("--set", "width=64", "--set", "height=64", "--nodes", "1")
     with shown("launch", "pond", *sized, "--window", "--no-view") as (process, _, display):
         process.send_signal(signal.SIGINT)
@@ -324,7 +324,7 @@ def test_the_window_beside_a_launch_goes_with_the_world():
         waited(lambda: not windows(display), 5)
 
 
-def test_why_the_window_beside_a_launch_did_not_open_is_told():
+def test_a_launch_reports_why_its_window_did_not_open():
     folder = Path("gone")
     folder.mkdir()
     (folder / "gateway.json").write_text(json.dumps({"address": "tcp://127.0.0.1:1", "pid": 0}))

@@ -1,4 +1,4 @@
-"""The camera: a torus has no edge, what is zoomed at stands still, and all that is in view is in its rectangle."""
+"""The camera: the torus has no edge, zooming keeps the cell under the mouse, the rectangle holds all in view."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The feed: what a real gateway sends becomes frames; beings glide and never jump; the past can be shown."""
+"""The feed: tiles of a real gateway become frames, and beings glide without jumps."""
 
 import time
 from random import Random
@@ -37,12 +37,12 @@ def session(town):
 def turned(session: Session, until, within_s: float = 20.0) -> None:
     end_s = time.monotonic() + within_s
     while not until():
-        assert time.monotonic() < end_s, "it did not come"
+        assert time.monotonic() < end_s, "timed out"
         session.turn(1 / 60)
         time.sleep(0.004)
 
 
-def test_every_level_of_detail_comes(session):
+def test_every_level_of_detail_arrives(session):
     camera, feed = session.camera, session.feed
     for scale, has in ((40.0, "swarms"), (4.0, "dots")):
         camera.look(10, 70, scale, at_once=True)
@@ -54,7 +54,7 @@ def test_every_level_of_detail_comes(session):
     assert feed.frame.densities.counts and not feed.frame.swarms and feed.frame.dots is None
 
 
-def test_fields_come_by_cells_near_by_and_by_bins_from_afar(session):
+def test_fields_arrive_by_cells_near_by_and_by_bins_from_far_away(session):
     camera, feed = session.camera, session.feed
     camera.look(48, 40, 20.0, at_once=True)
     turned(session, lambda: feed.complete and {"water", "elevation", "light"} <= feed.frame.planes.keys())
@@ -66,7 +66,7 @@ def test_fields_come_by_cells_near_by_and_by_bins_from_afar(session):
     assert feed.frame.planes["water"].values.shape == (HEIGHT // 8, WIDTH // 8)
 
 
-def test_what_is_drawn_is_what_is_there(session, town):
+def test_beings_are_drawn_where_the_world_has_them(session, town):
     session.camera.look(0, 0, 30.0, at_once=True)
     with connect(town.address) as world:
         tick = world.pause()
@@ -114,7 +114,7 @@ def test_no_being_jumps_between_two_frames(session):
     assert furthest < 1.2, "a monster goes about a cell a tick: in one frame it cannot go further"
 
 
-def test_the_selected_being_is_asked_for_and_followed(session):
+def test_the_selected_being_is_fetched_and_followed(session):
     session.camera.look(48, 40, 24.0, at_once=True)
     turned(session, lambda: bool(session.feed.frame.swarms) and session.feed.complete)
     swarm = next(s for s in session.feed.frame.swarms if s.table == "monsters")
@@ -158,20 +158,20 @@ def piece(epoch: int, tick: int, y: int, height: int) -> Piece:
     return Piece(Head(1, epoch, tick, (0, 1, 0, 0), tuple(rectangle)), Topic(0, 1, 0, 0), rectangle, {})
 
 
-def test_what_one_node_sends_anew_leaves_what_others_sent_before():
+def test_a_new_piece_of_one_node_keeps_the_pieces_of_the_others():
     upper, lower = piece(3, 10, 0, 20), piece(3, 10, 20, 44)
     later = piece(3, 12, 20, 44)
     assert merge_pieces([], [upper], 4096) == [upper] and cells_of([upper]) < 4096
     assert merge_pieces([upper, lower], [later], 4096) == [later, upper]
-    half, rest = piece(4, 13, 0, 32), piece(4, 13, 32, 32)  # the torus was cut anew
+    half, rest = piece(4, 13, 0, 32), piece(4, 13, 32, 32)  # the torus was divided again
     assert merge_pieces([upper, later], [half], 4096) == [half, upper, later]
     assert merge_pieces([upper, later, half], [half, rest], 4096) == [half, rest]
     many = [piece(3, 10, y, 1) for y in range(64)]
-    assert len(merge_pieces(many, [later], 4096)) < len(many)  # nobody makes it grow without bound
+    assert len(merge_pieces(many, [later], 4096)) < len(many)  # the number of pieces is bounded
 
 
 class OneByOne:
-    """A source whose tiles of fields come with one node's piece only, anyone's."""
+    """A source whose tiles of fields hold the piece of one random node only."""
 
     def __init__(self, source):
         self._source, self._count, self._chance = source, 0, Random(1)
@@ -187,7 +187,7 @@ class OneByOne:
         return self._count, [self._chance.choice(found[1])]
 
 
-def test_fields_are_whole_whichever_node_is_heard(session):
+def test_fields_are_complete_whichever_node_sends_last(session):
     camera, feed = session.camera, session.feed
     camera.look(48, 40, 1.0, at_once=True)
     turned(session, lambda: feed.complete and "elevation" in feed.frame.planes)

@@ -1,4 +1,4 @@
-"""What panels compute, exactly; and that they are drawn, in a window without a screen."""
+"""What panels compute; and that they are drawn, in a window without a display."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ def thought(genome: np.ndarray, stimuli: np.ndarray, memory: np.ndarray) -> tupl
 
 @settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([3, 12, 127]))
-def test_reasons_add_up_to_what_the_integer_net_gives(seed, widest):
+def test_contributions_add_up_to_the_output_of_the_integer_net(seed, widest):
     dice = np.random.default_rng(seed)
     genome = dice.integers(-widest, widest + 1, MONSTER_GENES).astype(np.int8)
     stimuli = dice.integers(-ONE, ONE + 1, INPUTS)
@@ -64,7 +64,7 @@ def test_reasons_add_up_to_what_the_integer_net_gives(seed, widest):
     assert not follows_net(genome.tobytes(), hidden, other)
 
 
-def test_without_a_limit_and_without_memory_each_stimulus_has_its_own_share():
+def test_without_saturation_and_memory_each_stimulus_has_its_own_share():
     genome = wire([{"plant_ahead": 32, "pain": -16}], {"graze": {0: 64}})
     stimuli = np.zeros(INPUTS, int)
     stimuli[STIMULI.index("plant_ahead")], stimuli[STIMULI.index("pain")] = 1000, 512
@@ -74,7 +74,7 @@ def test_without_a_limit_and_without_memory_each_stimulus_has_its_own_share():
     assert abs(told.get(REMEMBERED, 0)) < 1 / ONE and AT_LIMIT not in told
 
 
-def test_a_unit_at_its_limit_lays_nothing_to_stimuli():
+def test_a_saturated_unit_is_not_attributed_to_stimuli():
     genome = wire([{"hunger": 127}, {"thirst": 20}], {"bite": {0: 50, 1: 30}})
     stimuli = np.zeros(INPUTS, int)
     stimuli[STIMULI.index("hunger")] = stimuli[STIMULI.index("thirst")] = ONE
@@ -84,7 +84,7 @@ def test_a_unit_at_its_limit_lays_nothing_to_stimuli():
     assert told["thirst"] == pytest.approx(20 / 64 * 30 / 64, abs=1 / ONE)
 
 
-def test_what_came_of_memory_is_told_as_memory():
+def test_the_memory_has_a_share_of_its_own():
     genome = wire([{"memory_0": 48, "one": 8}], {"turn": {0: 64}})
     stimuli, memory = np.zeros(INPUTS, int), np.zeros(MEMORY, int)
     stimuli[STIMULI.index("one")], memory[0] = ONE, 800
@@ -100,7 +100,7 @@ def test_reasons_become_sentences():
     assert sentence(AT_LIMIT, -1, "musk_drive") == "saturated units lower musk: -1.00"
 
 
-def test_the_strongest_drive_is_one_that_shows():
+def test_the_strongest_drive_has_an_effect():
     drives = dict.fromkeys(DRIVES, 0.0)
     assert DRIVES[strongest([*{**drives, "rest": -1.0, "graze": 0.2}.values()])] == "graze"
     assert DRIVES[strongest([*{**drives, "turn": -0.5, "graze": 0.2}.values()])] == "turn"
@@ -110,7 +110,7 @@ def test_the_strongest_drive_is_one_that_shows():
 
 
 @pytest.mark.parametrize("name", MONSTERS)
-def test_a_genome_is_told_as_it_was_written(name):
+def test_a_genome_is_read_as_it_was_written(name):
     genome = monster_genome(name, None, {}, "founders[0]").tobytes()
     organs = MONSTERS[name]["organs"]
     assert [organ for organ in genes.organ_plan(genome) if organ != "none"] == organs
@@ -177,7 +177,7 @@ def test_a_clade_splits_off_where_markers_drifted_and_cousins_join_it():
     assert found.clades[other].species == 1 and found.clades[other].parent == -1
 
 
-def test_pages_make_no_difference_and_what_is_told_twice_counts_once():
+def test_pages_make_no_difference_and_repeated_births_count_once():
     page = drifting(6000)
     whole, parts = Clades(), Clades()
     whole.add(page)

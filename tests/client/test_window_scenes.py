@@ -1,7 +1,7 @@
-"""Fixed scenes, drawn in a window and compared with pictures that are kept in `scenes/`.
+"""Fixed scenes, drawn in a window and compared with the pictures in `scenes/`.
 
-The recorded minute is shown at one moment, and the window's clock goes as told: every run draws the same. After drawing
-was changed on purpose: UMWELT_NEW_SCENES=1 pytest tests/client/test_window_scenes.py, then look at the pictures.
+Every run draws the same moment of the bundled recording, with a clock that the test sets. After an intended change of
+drawing: UMWELT_NEW_SCENES=1 pytest tests/client/test_window_scenes.py, then look at the pictures.
 """
 
 import multiprocessing
@@ -20,22 +20,22 @@ FOLDER = Path(__file__).with_name("scenes")
 SIZE = (320, 240)
 MOMENT_S, FRAMES, FRAME_S = 20.0, 16, 1 / 20
 AT = (17, 17)
-"""Row and column in the middle, where there are monsters and plants."""
+"""The cell (row, column) in the middle: there are monsters and plants near it."""
 KEPT_STEPS = 4
-"""Colours are kept in such steps: the files are half as large."""
+"""Colours are saved in steps of this size, which halves the files."""
 TOLERANCE, MAX_SHARE = 24, 0.02
-"""So many of 255 steps a pixel may differ in each channel, and so large a share of pixels by more."""
+"""Up to this share of the pixels may differ by more than the tolerance (of 255) in some channel."""
 WITHIN_S = 300.0
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is drawn; `scale` is pixels a cell, None: the whole world."""
+    """What is drawn; `scale` is in pixels per cell, None means the whole world."""
 
     scale: float | None
     layer: str = ""
     broken: str = ""
-    """What is left out, to see that it would be noticed."""
+    """What is left out, to show that the comparison notices it."""
 
 
 SCENES = {"whole": Scene(None), "middle": Scene(14.0), "near": Scene(60.0), "water": Scene(14.0, "water")}
@@ -48,7 +48,7 @@ BROKEN = {
 
 
 class Clock:
-    """Time that goes on when it is told to."""
+    """A clock that the test sets."""
 
     now_s = 100.0
 
@@ -57,7 +57,7 @@ class Clock:
 
 
 def draw(scenes: dict[str, Scene]) -> dict[str, np.ndarray]:
-    """Each scene as `uint8[height, width, 3]`, one after the other in one window."""
+    """Draw each scene in one process, as `uint8[height, width, 3]`."""
     from umwelt.client.window.app import import_window
     from umwelt.client.window.feed.camera import Camera
     from umwelt.client.window.recording.demo import Demo
@@ -96,7 +96,7 @@ def draw(scenes: dict[str, Scene]) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def drawn():
-    """All scenes; drawn in a process of its own, since a process has but one display all its life."""
+    """All scenes; drawn in another process, since a process can use only one display."""
     everything = SCENES | {"middle again": SCENES["middle"]} | {name: scene for name, (_, scene) in BROKEN.items()}
     with screen(), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as aside:
         return aside.submit(draw, everything).result(WITHIN_S)
@@ -113,7 +113,7 @@ def kept(name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_a_scene_looks_as_it_did(drawn, name, tmp_path):
+def test_a_scene_looks_as_saved(drawn, name, tmp_path):
     if os.environ.get("UMWELT_NEW_SCENES") == "1":
         FOLDER.mkdir(exist_ok=True)
         steps = drawn[name] // KEPT_STEPS * KEPT_STEPS + KEPT_STEPS // 2
@@ -129,7 +129,7 @@ def test_a_scene_drawn_twice_is_the_same(drawn):
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_what_is_drawn_wrongly_is_noticed(drawn, what):
+def test_a_missing_part_is_noticed(drawn, what):
     name, _ = BROKEN[what]
     assert differing(drawn[what], kept(name)) > MAX_SHARE
 

@@ -1,4 +1,4 @@
-"""The sun over the window: tiles of light that came at different ticks are shown as at one."""
+"""Sunlight in the window: tiles of light from different ticks are drawn as if they were of one tick."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from umwelt.sandbox.units import ONE
 
 DAY_TICKS, STEP_TICKS = 64, 8
 OFF = 0.03
-"""By how much of a full sun light may be off: integers are rounded, and bins are means of eight columns."""
+"""The tolerance as a share of full sunlight: integers are rounded, and bins are means of eight columns."""
 
 
 def a_day(cloud):
@@ -38,7 +38,7 @@ def clear():
 
 
 @pytest.mark.parametrize("level", ["bodies", "densities"])
-def test_light_that_came_earlier_is_that_of_the_latest_tick(clear, level):
+def test_earlier_light_is_drawn_as_of_the_latest_tick(clear, level):
     pieces, climate, torus = clear
     for earlier in range(0, DAY_TICKS - STEP_TICKS, STEP_TICKS):
         old, new = pieces[level, earlier], pieces[level, DAY_TICKS - STEP_TICKS]
@@ -48,7 +48,7 @@ def test_light_that_came_earlier_is_that_of_the_latest_tick(clear, level):
             assert np.abs(was.field - true.field).max() > 5 * OFF * ONE  # the sun had gone on
 
 
-def test_clouds_stay_where_the_sun_had_shone():
+def test_clouds_keep_their_shade():
     pieces, climate, torus = a_day(1.0)
     old, new = pieces["bodies", DAY_TICKS // 2], pieces["bodies", DAY_TICKS // 2 + STEP_TICKS]
     shown = under_one_sun([*old, *new], climate, torus)
@@ -57,7 +57,7 @@ def test_clouds_stay_where_the_sun_had_shone():
     assert sum(off) < sum(before) / 4
 
 
-def test_a_world_without_a_sun_is_left_as_it_is(clear):
+def test_a_world_without_a_climate_is_unchanged(clear):
     pieces, _, torus = clear
     both = [*pieces["bodies", 0], *pieces["bodies", STEP_TICKS]]
     assert under_one_sun(both, {}, torus) == both and under_one_sun([], {}, torus) == []
