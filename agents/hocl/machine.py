@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from umwelt.agents.hocl.active_solution import Vessel
 from umwelt.agents.hocl.active_solution import ActiveSolution
 from umwelt.agents.hocl.matching import Choose
 from umwelt.agents.hocl.parser import Program, prefix_errors
