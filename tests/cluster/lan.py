@@ -278,7 +278,7 @@ class LanRun:
         self.address = found["address"]
         self.line = CoordinatorClient(self.address, Keys.load(self.keys, WORLD))
         with host.inside():
-            self.line.turn(0.0)  # opens the sockets
+            self.line.poll(0.0)  # opens the sockets
 
     def start_node(self, on: str, name: str = "", hidden: bool = False) -> str:
         """Start a node on a host, with a copy of what a node gets: its own keys and the world's public one.
@@ -343,7 +343,7 @@ class LanRun:
     def turn(self, wait_s: float = 0.05) -> None:
         """Listen to the directory for a moment."""
         assert self.line is not None
-        if not self.line.turn(wait_s):
+        if not self.line.poll(wait_s):
             time.sleep(0.005)
 
     def until(self, done: Any, within_s: float, what: str = "") -> None:

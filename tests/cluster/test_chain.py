@@ -143,10 +143,10 @@ def killed(run: Simulation) -> None:
     run.run(until=lambda: run.tick() >= 19)
     run.kill(next(iter(run.nodes)))
     run.run(until=lambda: run.tick() >= 21 and run.machine.phase == "running")
-    run.kill_directory()
+    run.kill_coordinator()
     for _ in range(20):
         run.pass_time()
-    run.begin_directory()
+    run.begin_coordinator()
 
 
 def test_the_links_are_one_for_any_number_of_nodes_after_kills_and_for_who_replays(tmp_path, monkeypatch):
