@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from umwelt.cluster.launch.local import check_not_running as check_not_running
     from umwelt.cluster.launch.local import nodes_for as choose_node_count
     from umwelt.cluster.node.process import NodeProcess as NodeProcess
-    from umwelt.cluster.settings import NodeSettings as NodeSettings
     from umwelt.cluster.process import is_alive as is_alive
     from umwelt.cluster.process import read_announcement as read_announcement
     from umwelt.cluster.ray.engine import RayEngine as RayEngine
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from umwelt.cluster.run.verify import compare as compare_runs
     from umwelt.cluster.settings import CLUSTER_FILE as CLUSTER_FILE
     from umwelt.cluster.settings import COORDINATOR_FILE as COORDINATOR_FILE
+    from umwelt.cluster.settings import NodeSettings as NodeSettings
     from umwelt.cluster.shard import check_species as check_species
     from umwelt.cluster.shard import measure_populations as measure_populations
     from umwelt.cluster.tasks.hocl_workflow import read_workflow as read_workflow

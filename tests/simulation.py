@@ -78,7 +78,7 @@ class MemoryStorage:
         self.disk.maps.append(opened)
 
     def journal_commands(self, entered: Any) -> None:
-        self.disk.deeds += [(entered.ticket, deed) for deed in entered.deeds]
+        self.disk.commands += [(entered.ticket, command) for command in entered.commands]
 
     def commit(self) -> None:
         pass

@@ -105,10 +105,6 @@ def crowded_cell(region: Region, pick: int, rim: int) -> tuple[int, int]:
     return int(ys[row]), int(xs[row])
 
 
-def test_reaches_add_up_to_at_most_the_speed_of_light():
-    assert laws.light_speed == sum(law.reach for law in laws) <= 16
-
-
 some_age = functools.cache(lived_in)
 
 

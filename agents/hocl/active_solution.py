@@ -1,19 +1,20 @@
-"""A solution while it reacts: which of its rules can fire on which of its atoms.
+"""A solution during its reactions: finds which of its rules can fire on which of its atoms.
 
-A refusal stays true as long as both atoms are there, since conditions are pure. So each rule has a `Watch`, which
-brings its atoms to the search one by one, in an order of dice: the new one is tried with all that were settled before
-it, and is then settled itself (semi-naive evaluation, as in Datalog). Rest means that every watch has settled all its
-atoms, and each combination was asked once. Atoms that a reaction only borrows, giving back the same, stay.
+Conditions are pure, so a combination of atoms that a rule refused once is refused for as long as these atoms exist.
+Each rule therefore has a `RuleMatcher`, which searches with one new atom at a time, in an order by dice: the atom is
+combined with all atoms that were settled before it, and is then settled itself (semi-naive evaluation, as in Datalog).
+The solution is inert when every matcher has settled all its atoms; each combination was then tried once. Atoms that a
+reaction takes and gives back unchanged stay settled.
 
-That alone would prefer what was settled early. So before each search there is one chance encounter: a rule and its
-atoms are drawn by dice, as in a well stirred vessel, and react if they may. Every reaction that is possible can thus
+That alone would prefer atoms that were settled early. So before each search one encounter is tried at random: a rule
+and its atoms are drawn by dice, as in a well-stirred vessel, and react if they can. Thus every possible reaction can
 happen next.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-from umwelt.agents.hocl.matching import Caught, Choose, Kind, Position, Reaction, Step, kinds_of, reaction_of
+from umwelt.agents.hocl.matching import Bindings, Choose, CompiledRule, Kind, Position, Step, compile_rule, kinds_of
 from umwelt.agents.hocl.terms import Atom, Rest, Rule, key, same
 from umwelt.agents.hocl.values import Frame
 
@@ -21,13 +22,13 @@ Item = TypeVar("Item")
 
 
 NO_SLOT = -1
-"""What a rule of nothing but `?w` has open until its condition is asked: it needs no atom."""
-FEW = 16
-"""So many comparisons of atoms cost less than their keys."""
+"""The open entry of a rule that has only `?w`, until its condition is tested: the rule needs no atom."""
+MAX_DIRECT_COMPARISONS = 16
+"""Up to so many comparisons of atoms cost less than computing their keys."""
 
 
 class Pool(Generic[Item]):
-    """A set in an order of its own, from which dice can draw; all in constant time."""
+    """A set from which a random item can be drawn; all operations take constant time."""
 
     __slots__ = ("_places", "items")
 
@@ -39,112 +40,117 @@ class Pool(Generic[Item]):
         return len(self.items)
 
     def add(self, item: Item) -> None:
-        """Put it in, if it is not there."""
+        """Add an item, if it is not in the set."""
         if item not in self._places:
             self._places[item] = len(self.items)
             self.items.append(item)
 
     def discard(self, item: Item) -> None:
-        """Take it out, if it is there; the last one takes its place."""
-        at = self._places.pop(item, None)
-        if at is None:
+        """Remove an item, if it is in the set; the last item takes its place."""
+        place = self._places.pop(item, None)
+        if place is None:
             return
         last = self.items.pop()
-        if at < len(self.items):
-            self.items[at] = last
-            self._places[last] = at
+        if place < len(self.items):
+            self.items[place] = last
+            self._places[last] = place
 
-    def drawn(self, choose: Choose) -> Item:
-        """One of them, by dice."""
+    def draw(self, choose: Choose) -> Item:
+        """Returns a random item."""
         return self.items[choose(len(self.items))]
 
 
 class Match:
-    """A reaction that is possible: the slots of the atoms it takes, and its frame, filled."""
+    """A possible reaction: the slots of the atoms that it takes, and its frame, filled."""
 
-    __slots__ = ("frame", "slots", "watch")
+    __slots__ = ("frame", "matcher", "slots")
 
-    def __init__(self, watch: "Watch", slots: list[int], frame: Frame):
-        self.watch, self.slots, self.frame = watch, slots, frame
+    def __init__(self, matcher: "RuleMatcher", slots: list[int], frame: Frame):
+        self.matcher, self.slots, self.frame = matcher, slots, frame
 
 
-class Watch:
-    """One rule in a vessel, and what is known of its atoms."""
+class RuleMatcher:
+    """The search for reactions of one rule in a solution. Made when the rule is added, dropped with it."""
 
-    def __init__(self, vessel: "Vessel", slot: int, rule: Rule):
-        self.vessel, self.slot, self.rule = vessel, slot, rule
-        self.reaction: Reaction = reaction_of(rule.definition)
-        positions = self.reaction.positions
-        self.held: list[dict[int, Caught]] = [{} for _ in positions]
-        self.all: list[Pool[int]] = [Pool() for _ in positions]
+    def __init__(self, solution: "ActiveSolution", slot: int, rule: Rule):
+        self.solution, self.slot, self.rule = solution, slot, rule
+        self.compiled: CompiledRule = compile_rule(rule.definition)
+        positions = self.compiled.positions
+        self.bindings: list[dict[int, Bindings]] = [{} for _ in positions]
+        """By position: what `Position.bind` gave for each slot whose atom may stand there."""
+        self.candidates: list[Pool[int]] = [Pool() for _ in positions]
         self.open: Pool[int] = Pool()
-        # who takes one atom joins it with none: thoughts are made of such rules, and quick
+        """The slots that are not settled."""
+        # a rule that takes one atom never joins it with others: rules of minds are such, and must be fast
         joined = positions if len(positions) > 1 else ()
         self.settled: list[Pool[int]] = [Pool() for _ in joined]
         self.indexes: list[dict[tuple[int, ...], dict[tuple, dict[int, None]]]] = [
-            {offsets: {} for offsets in asked} for asked, _ in zip(self.reaction.looked_up, joined, strict=False)
+            {offsets: {} for offsets in lookups} for lookups, _ in zip(self.compiled.lookups, joined, strict=False)
         ]
         self._active: int | None = None
         self._search: Iterator[Match] | None = None
         if not positions:
             self.open.add(NO_SLOT)
 
-    def offer(self, slot: int, atom: Atom, kind: Kind) -> bool:
-        """An atom has come that is of this kind; whether it may be taken."""
-        found = False
-        for at in self.reaction.places.get(kind, ()):
-            held = self.reaction.positions[at].may_hold(atom)
-            if held is not None:
-                self.held[at][slot] = held
-                self.all[at].add(slot)
+    def add_candidate(self, slot: int, atom: Atom, kind: Kind) -> bool:
+        """Consider a new atom of this kind. Returns whether the rule may take it."""
+        is_candidate = False
+        for at in self.compiled.places.get(kind, ()):
+            bindings = self.compiled.positions[at].bind(atom)
+            if bindings is not None:
+                self.bindings[at][slot] = bindings
+                self.candidates[at].add(slot)
                 self.open.add(slot)
-                found = True
-        return found
+                is_candidate = True
+        return is_candidate
 
-    def forget(self, slot: int) -> None:
-        """An atom has gone."""
-        for at, held_here in enumerate(self.held):
-            held = held_here.pop(slot, None)
-            if held is not None:
-                self.all[at].discard(slot)
+    def remove_candidate(self, slot: int) -> None:
+        """Forget an atom that was removed from the solution."""
+        for at, bindings_here in enumerate(self.bindings):
+            bindings = bindings_here.pop(slot, None)
+            if bindings is not None:
+                self.candidates[at].discard(slot)
                 if self.settled:
                     self.settled[at].discard(slot)
                     for offsets, index in self.indexes[at].items():
-                        index.get(_looked_up(held, offsets), {}).pop(slot, None)
+                        index.get(_index_key(bindings, offsets), {}).pop(slot, None)
         self.open.discard(slot)
         if slot == self._active:
             self._active = self._search = None
 
-    def encounter(self, choose: Choose) -> Match | None:
-        """Draw atoms by dice and see whether they react."""
-        for pool in self.all:
+    def try_random(self, choose: Choose) -> Match | None:
+        """Draw atoms by dice, and return the match if they react."""
+        for pool in self.candidates:
             if not pool.items:
                 return None
-        slots = [pool.drawn(choose) for pool in self.all]
+        slots = [pool.draw(choose) for pool in self.candidates]
         if len(slots) > 1 and len(set(slots)) < len(slots):
             return None
-        self.vessel.tried(1)
-        frame = self.reaction.frame(self.rule)
-        for held_here, slot, position in zip(self.held, slots, self.reaction.positions, strict=True):
-            held = held_here[slot]
-            caught = held if position.catch is not None else next(position.ways(held, choose), None)
-            if caught is None:
+        self.solution.count_tries(1)
+        frame = self.compiled.frame(self.rule)
+        for bindings_here, slot, position in zip(self.bindings, slots, self.compiled.positions, strict=True):
+            bindings = bindings_here[slot]
+            values = bindings if position.matcher is not None else next(position.ways(bindings, choose), None)
+            if values is None:
                 return None
-            frame[position.low : position.high] = caught
-        if not all([_linked(step, frame) for step in self.reaction.tied]):
+            frame[position.low : position.high] = values
+        if not all([_has_equal_cells(step, frame) for step in self.compiled.linked_steps]):
             return None
-        test = self.reaction.test
+        test = self.compiled.test
         return Match(self, slots, frame) if test is None or test(frame) else None
 
-    def advance(self, choose: Choose) -> Match | None:
-        """Go on with the search for the atom in hand, or take up another; `None` if there is nothing and it settled."""
-        if not self.held:
-            match = self.encounter(choose)
+    def search(self, choose: Choose) -> Match | None:
+        """Continue the search with the active atom, or start with another one.
+
+        Returns None if there is no further match with this atom, which is then settled.
+        """
+        if not self.bindings:
+            match = self.try_random(choose)
             if match is None:
                 self.open.discard(NO_SLOT)
             return match
         if self._search is None:
-            self._active = self.open.drawn(choose)
+            self._active = self.open.draw(choose)
             self._search = self._matches_with(self._active, choose)
         match = next(self._search, None)
         if match is None:
@@ -153,7 +159,7 @@ class Watch:
         return match
 
     def interrupt(self) -> None:
-        """Give up the search in hand: its atom stays open and is taken up again, so nothing that it found is lost."""
+        """Abandon the current search; its atom stays open and is searched again, so that no match is lost."""
         self._active = self._search = None
 
     def _settle(self, slot: int | None) -> None:
@@ -162,179 +168,184 @@ class Watch:
         self.open.discard(slot)
         if not self.settled:
             return
-        for at, held_here in enumerate(self.held):
-            held = held_here.get(slot)
-            if held is not None:
+        for at, bindings_here in enumerate(self.bindings):
+            bindings = bindings_here.get(slot)
+            if bindings is not None:
                 self.settled[at].add(slot)
                 for offsets, index in self.indexes[at].items():
-                    index.setdefault(_looked_up(held, offsets), {})[slot] = None
+                    index.setdefault(_index_key(bindings, offsets), {})[slot] = None
 
     def _matches_with(self, slot: int, choose: Choose) -> Iterator[Match]:
-        for first, held_here in enumerate(self.held):
-            if slot in held_here:
-                frame = self.reaction.frame(self.rule)
-                yield from self._joined(self.reaction.plans[first], 0, frame, [], [slot], choose)
+        for first, bindings_here in enumerate(self.bindings):
+            if slot in bindings_here:
+                frame = self.compiled.frame(self.rule)
+                yield from self._join(self.compiled.plans[first], 0, frame, [], [slot], choose)
 
-    def _joined(
+    def _join(
         self, plan: tuple[Step, ...], depth: int, frame: Frame, slots: list[int], candidates: list[int], choose: Choose
     ) -> Iterator[Match]:
-        """All matches that go on from `slots`; whoever fires one between two of them may take atoms away."""
+        """Yields all matches that extend `slots`. A match that fires between two of them may remove atoms."""
         step = plan[depth]
-        position: Position = self.reaction.positions[step.at]
-        held_here, low, high, test, last = self.held[step.at], position.low, position.high, step.test, len(plan) - 1
-        one_way, atoms = position.catch is not None, self.vessel.atoms
-        self.vessel.tried(len(candidates))
+        position: Position = self.compiled.positions[step.at]
+        bindings_here, low, high, test = self.bindings[step.at], position.low, position.high, step.test
+        is_last, is_deterministic, atoms = depth == len(plan) - 1, position.matcher is not None, self.solution.atoms
+        self.solution.count_tries(len(candidates))
         for slot in candidates:
-            held = held_here.get(slot)
-            if held is None or slot in slots:
+            bindings = bindings_here.get(slot)
+            if bindings is None or slot in slots:
                 continue
-            for caught in (held,) if one_way else position.ways(held, choose):
-                if not one_way:
-                    self.vessel.tried(1)
-                frame[low:high] = caught
-                if not one_way and not _linked(step, frame):
+            for values in (bindings,) if is_deterministic else position.ways(bindings, choose):
+                if not is_deterministic:
+                    self.solution.count_tries(1)
+                frame[low:high] = values
+                if not is_deterministic and not _has_equal_cells(step, frame):
                     continue
                 if test is not None and not test(frame):
                     continue
-                here = [*slots, slot]
-                if depth < last:
-                    yield from self._joined(plan, depth + 1, frame, here, self._others(plan[depth + 1], frame), choose)
+                extended = [*slots, slot]
+                if is_last:
+                    yield Match(self, extended, frame)
                 else:
-                    yield Match(self, here, frame)
-                if not all(one in atoms for one in slots):
+                    yield from self._join(
+                        plan, depth + 1, frame, extended, self._settled_candidates(plan[depth + 1], frame), choose
+                    )
+                if not all(other in atoms for other in slots):
                     return
                 if slot not in atoms:
                     break
 
-    def _others(self, step: Step, frame: Frame) -> list[int]:
-        """The settled atoms that may stand at the next position."""
+    def _settled_candidates(self, step: Step, frame: Frame) -> list[int]:
+        """Returns the settled atoms that may stand at the position of a step."""
         if not step.offsets:
             return list(self.settled[step.at].items)
-        wanted = tuple([key(frame[other]) for _, other in step.links])
-        return list(self.indexes[step.at][step.offsets].get(wanted, ()))
+        index_key = tuple([key(frame[other]) for _, other in step.links])
+        return list(self.indexes[step.at][step.offsets].get(index_key, ()))
 
 
-def _looked_up(held: Caught, offsets: tuple[int, ...]) -> tuple:
-    return tuple([key(held[offset]) for offset in offsets])
+def _index_key(bindings: Bindings, offsets: tuple[int, ...]) -> tuple:
+    return tuple([key(bindings[offset]) for offset in offsets])
 
 
-def _linked(step: Step, frame: Frame) -> bool:
+def _has_equal_cells(step: Step, frame: Frame) -> bool:
     return all(same(frame[one], frame[other]) for one, other in step.links)
 
 
-class Vessel:
-    """The atoms of one solution by slot, and a watch on each rule among them."""
+class ActiveSolution:
+    """The atoms of one solution by slot, with a matcher for each rule among them. Made by `Machine` to let it react."""
 
-    def __init__(self, tried: Callable[[int], None]) -> None:
-        self.tried = tried
+    def __init__(self, count_tries: Callable[[int], None]) -> None:
+        self.count_tries = count_tries
+        """Called with the number of combinations of atoms that are tried."""
         self.atoms: dict[int, Atom] = {}
-        self.watches: Pool[Watch] = Pool()
-        self.busy: Pool[Watch] = Pool()
-        self._watch_at: dict[int, Watch] = {}
-        self._looking_for: dict[Kind, dict[Watch, None]] = {}
-        self._held_by: dict[int, dict[Watch, None]] = {}
+        self.matchers: Pool[RuleMatcher] = Pool()
+        self.busy: Pool[RuleMatcher] = Pool()
+        """The matchers that have open atoms."""
+        self._matcher_at: dict[int, RuleMatcher] = {}
+        self._matchers_of_kind: dict[Kind, dict[RuleMatcher, None]] = {}
+        self._matchers_with: dict[int, dict[RuleMatcher, None]] = {}
+        """By slot: the matchers that have its atom as a candidate."""
         self._kinds: dict[int, tuple[Kind, ...]] = {}
         self._next_slot = 0
 
     def add(self, atom: Atom) -> None:
-        """Drop an atom in, whose solutions are at rest."""
+        """Add an atom, whose solutions must be inert."""
         slot = self._next_slot
         self._next_slot += 1
         self.atoms[slot] = atom
-        self._held_by[slot] = {}
+        self._matchers_with[slot] = {}
         self._kinds[slot] = kinds = kinds_of(atom)
         for kind in kinds:
-            for watch in self._looking_for.get(kind, ()):
-                self._offer(watch, slot, atom, kind)
+            for matcher in self._matchers_of_kind.get(kind, ()):
+                self._add_candidate(matcher, slot, atom, kind)
         if type(atom) is Rule:
-            self._watch(slot, atom)
+            self._add_rule(slot, atom)
 
-    def _offer(self, watch: Watch, slot: int, atom: Atom, kind: Kind) -> None:
-        if watch.offer(slot, atom, kind):
-            self._held_by[slot][watch] = None
-            self.busy.add(watch)
+    def _add_candidate(self, matcher: RuleMatcher, slot: int, atom: Atom, kind: Kind) -> None:
+        if matcher.add_candidate(slot, atom, kind):
+            self._matchers_with[slot][matcher] = None
+            self.busy.add(matcher)
 
-    def _watch(self, slot: int, rule: Rule) -> None:
-        watch = Watch(self, slot, rule)
-        self._watch_at[slot] = watch
-        self.watches.add(watch)
-        if watch.open:
-            self.busy.add(watch)
-        wanted = watch.reaction.places
-        for kind in wanted:
-            self._looking_for.setdefault(kind, {})[watch] = None
+    def _add_rule(self, slot: int, rule: Rule) -> None:
+        matcher = RuleMatcher(self, slot, rule)
+        self._matcher_at[slot] = matcher
+        self.matchers.add(matcher)
+        if matcher.open:
+            self.busy.add(matcher)
+        wanted_kinds = matcher.compiled.places
+        for kind in wanted_kinds:
+            self._matchers_of_kind.setdefault(kind, {})[matcher] = None
         for other, kinds in self._kinds.items():
             for kind in kinds:
-                if kind in wanted and other != slot:
-                    self._offer(watch, other, self.atoms[other], kind)
+                if kind in wanted_kinds and other != slot:
+                    self._add_candidate(matcher, other, self.atoms[other], kind)
 
     def remove(self, slot: int) -> None:
-        """Take an atom out."""
+        """Remove an atom."""
         del self.atoms[slot], self._kinds[slot]
-        watch = self._watch_at.pop(slot, None)
-        if watch is not None:
-            self.watches.discard(watch)
-            self.busy.discard(watch)
-            for kind in watch.reaction.places:
-                del self._looking_for[kind][watch]
-            for held_here in watch.held:
-                for other in held_here:
-                    self._held_by[other].pop(watch, None)
-        for holder in self._held_by.pop(slot):
-            holder.forget(slot)
+        matcher = self._matcher_at.pop(slot, None)
+        if matcher is not None:
+            self.matchers.discard(matcher)
+            self.busy.discard(matcher)
+            for kind in matcher.compiled.places:
+                del self._matchers_of_kind[kind][matcher]
+            for bindings_here in matcher.bindings:
+                for other in bindings_here:
+                    self._matchers_with[other].pop(matcher, None)
+        for holder in self._matchers_with.pop(slot):
+            holder.remove_candidate(slot)
 
     def next_match(self, choose: Choose) -> Match | None:
-        """A reaction that is possible, or `None`: the solution is inert."""
+        """Returns a possible reaction; None if the solution is inert."""
         while self.busy:
-            watch = self.watches.drawn(choose)
-            match = watch.encounter(choose)
+            matcher = self.matchers.draw(choose)
+            match = matcher.try_random(choose)
             if match is not None:
                 return match
-            watch = self.busy.drawn(choose)
-            match = watch.advance(choose) if watch.open else None
+            matcher = self.busy.draw(choose)
+            match = matcher.search(choose) if matcher.open else None
             if match is not None:
                 return match
-            if not watch.open:
-                self.busy.discard(watch)
+            if not matcher.open:
+                self.busy.discard(matcher)
         return None
 
     def interrupt(self) -> None:
-        """An error broke in: what was in hand is to be searched again."""
-        for watch in self.watches.items:
-            watch.interrupt()
+        """Abandon all current searches after an error; their atoms are searched again."""
+        for matcher in self.matchers.items:
+            matcher.interrupt()
 
-    def taken(self, match: Match) -> list[int]:
-        """The slots that a reaction takes, its own rule's last if it is used up; the rest is put into its frame."""
-        slots, rule_slot = list(match.slots), match.watch.slot
-        reaction = match.watch.reaction
-        if reaction.rest_cell is not None:
+    def consume(self, match: Match) -> list[int]:
+        """Returns the slots that a reaction takes, last that of its own rule if it is used up; fills in its rest."""
+        slots, rule_slot = list(match.slots), match.matcher.slot
+        compiled = match.matcher.compiled
+        if compiled.rest_cell is not None:
             others = [slot for slot in self.atoms if slot != rule_slot and slot not in match.slots]
-            match.frame[reaction.rest_cell] = Rest([self.atoms[slot] for slot in others])
+            match.frame[compiled.rest_cell] = Rest([self.atoms[slot] for slot in others])
             slots += others
-        return [*slots, rule_slot] if reaction.one_shot else slots
+        return [*slots, rule_slot] if compiled.one_shot else slots
 
-    def exchange(self, slots: list[int], products: list[Atom]) -> None:
-        """Replace atoms by others; those that come back the same were never away."""
-        if len(slots) * len(products) <= FEW:
-            gone = [self.atoms[slot] for slot in slots]
-            if not any([product in gone for product in products]):
+    def replace(self, slots: list[int], products: list[Atom]) -> None:
+        """Replace atoms by products; atoms that are the same before and after stay in place."""
+        if len(slots) * len(products) <= MAX_DIRECT_COMPARISONS:
+            removed = [self.atoms[slot] for slot in slots]
+            if not any([product in removed for product in products]):
                 for slot in slots:
                     self.remove(slot)
                 for atom in products:
                     self.add(atom)
                 return
-        borrowed: dict[tuple, list[int]] = {}
+        slots_by_key: dict[tuple, list[int]] = {}
         for slot in slots:
-            borrowed.setdefault(key(self.atoms[slot]), []).append(slot)
-        made = []
+            slots_by_key.setdefault(key(self.atoms[slot]), []).append(slot)
+        new_atoms = []
         for atom in products:
-            same_ones = borrowed.get(key(atom))
-            if same_ones:
-                same_ones.pop()
+            same_slots = slots_by_key.get(key(atom))
+            if same_slots:
+                same_slots.pop()
             else:
-                made.append(atom)
-        for left in borrowed.values():
-            for slot in left:
+                new_atoms.append(atom)
+        for removed_slots in slots_by_key.values():
+            for slot in removed_slots:
                 self.remove(slot)
-        for atom in made:
+        for atom in new_atoms:
             self.add(atom)

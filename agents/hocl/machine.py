@@ -1,7 +1,7 @@
-"""A chemical program at work: reactions until nothing can react, atoms dropped in, reactions again.
+"""Runs a chemical program: reactions until the solution is inert, atoms added, reactions again.
 
-What lies inside settles before what lies outside: a solution within another comes to rest as soon as it is made. Since
-a pattern takes only solutions at rest, this leaves all outcomes possible.
+Inner solutions become inert before outer ones: a solution inside another reacts as soon as it is made. Since patterns
+match only inert solutions, this excludes no possible outcome.
 
     machine = Machine(parse("<let max = replace x::int, y::int by x if x >= y in max, 2, 9>", "here"), Dice(1))
     machine.react()
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from umwelt.agents.hocl.active_solution import Vessel
+from umwelt.agents.hocl.active_solution import ActiveSolution
 from umwelt.agents.hocl.matching import Choose
 from umwelt.agents.hocl.parser import Program, prefix_errors
 from umwelt.agents.hocl.terms import Atom, Rule, Solution, check_extent
@@ -23,7 +23,7 @@ from umwelt.sandbox.errors import ProgramError
 from umwelt.sandbox.kernel import call, kernel
 
 CHOICE = purpose("hocl.choice")
-AT_ONCE = 64
+DRAWS_PER_CALL = 64
 
 
 @kernel
@@ -34,36 +34,37 @@ def draw_many(drawn, seed, tick, key, purpose, first):
 
 
 class Dice:
-    """The choices of one run by keyed dice: the n-th choice is the n-th draw for its seed, tick and key."""
+    """The choices of one run of a program: the n-th choice is the n-th draw of its seed, tick and key."""
 
     def __init__(self, seed: int, tick: int = 0, key: int = 0):
         self.seed, self.tick, self.key = seed, tick, key
         self.count = 0
-        self._drawn = np.empty(AT_ONCE, np.int64)
-        self._ahead: list[int] = []
+        """How many choices were made."""
+        self._drawn = np.empty(DRAWS_PER_CALL, np.int64)
+        self._buffer: list[int] = []
 
     def __call__(self, limit: int) -> int:
-        """A number from 0 to `limit - 1`."""
-        at = self.count % AT_ONCE
+        """Returns a number from 0 to `limit - 1`."""
+        at = self.count % DRAWS_PER_CALL
         if at == 0:
             call(draw_many, self._drawn, self.seed, self.tick, self.key, CHOICE, self.count)
-            self._ahead = self._drawn.tolist()
+            self._buffer = self._drawn.tolist()
         self.count += 1
-        return ((self._ahead[at] >> 32) * limit) >> 31  # as `below` of sandbox/dice.py
+        return ((self._buffer[at] >> 32) * limit) >> 31  # as `below` of sandbox/dice.py
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Where a program is stopped that would not stop by itself."""
+    """Bounds at which a program is stopped that might never become inert."""
 
     reactions: int = 1_000_000
     tries: int = 20_000_000
-    """Combinations of atoms that are asked whether they react."""
+    """How many combinations of atoms may be tried."""
 
 
 @dataclass(frozen=True)
-class Reacted:
-    """One reaction, for those who watch: what the rule took and made, and how deep within solutions."""
+class Reaction:
+    """One reaction, for observers: what the rule took and made, and how many solutions it lies within."""
 
     rule: Rule
     taken: list[Atom]
@@ -72,9 +73,9 @@ class Reacted:
 
 
 class Machine:
-    """One run of a program. `choose(n)` is its only source of chance; `watch` is called after each reaction.
+    """One run of a program. `choose(n)` is its only source of chance; `on_reaction` is called after each reaction.
 
-    After an error the solution is as it was before the reaction that could not be, and may react on.
+    After an error the solution is as it was before the reaction that failed, and `react` may be called again.
     """
 
     def __init__(
@@ -82,78 +83,77 @@ class Machine:
         program: Program,
         choose: Choose,
         limits: Limits | None = None,
-        watch: Callable[[Reacted], None] | None = None,
+        on_reaction: Callable[[Reaction], None] | None = None,
     ):
-        self.program, self.choose, self.limits, self.watch = program, choose, limits or Limits(), watch
+        self.program, self.choose, self.limits, self.on_reaction = program, choose, limits or Limits(), on_reaction
         self.reactions = 0
         self.tries = 0
         self._waiting: list[Atom] = list(program.start.atoms)
-        self._vessel = Vessel(self._tried)
+        self._active = ActiveSolution(self._count_tries)
 
     @property
     def atoms(self) -> list[Atom]:
-        """What floats at present, in no order."""
-        return [*self._vessel.atoms.values(), *self._waiting]
+        """The atoms at present, in no order."""
+        return [*self._active.atoms.values(), *self._waiting]
 
     @property
     def solution(self) -> Solution:
-        """What floats at present as one atom; inert after `react`."""
-        return Solution(self.atoms, inert=not self._waiting and not self._vessel.busy)
+        """The atoms at present as one solution; inert after `react`."""
+        return Solution(self.atoms, inert=not self._waiting and not self._active.busy)
 
     def drop(self, atom: Atom) -> None:
-        """Drop an atom in; it reacts with the next `react`."""
+        """Add an atom; it reacts at the next `react`."""
         self._waiting.append(atom)
 
     def react(self) -> None:
-        """Let it react until it is inert; a `ProgramError` if that takes more than the limits allow."""
+        """React until the solution is inert. Raises `ProgramError` if that takes more than the limits allow."""
         with prefix_errors(self.program.source):
             while self._waiting:
-                self._vessel.add(self._at_rest(self._waiting[0], 1))
+                self._active.add(self._make_inert(self._waiting[0], 1))
                 self._waiting.pop(0)
-            self._run(self._vessel, 0)
+            self._run(self._active, 0)
 
-    def _tried(self, count: int) -> None:
+    def _count_tries(self, count: int) -> None:
         self.tries += count
         if self.tries > self.limits.tries:
-            line = f"no rest after {self.limits.tries:,} combinations of atoms were tried"
+            line = f"not inert after {self.limits.tries:,} combinations of atoms were tried"
             raise ProgramError(f"{line}: allow more, or write narrower patterns")
 
-    def _run(self, vessel: Vessel, depth: int) -> None:
+    def _run(self, active: ActiveSolution, depth: int) -> None:
         try:
-            self._reactions(vessel, depth)
+            self._react(active, depth)
         except BaseException:
-            vessel.interrupt()
+            active.interrupt()
             raise
 
-    def _reactions(self, vessel: Vessel, depth: int) -> None:
-        while (match := vessel.next_match(self.choose)) is not None:
+    def _react(self, active: ActiveSolution, depth: int) -> None:
+        while (match := active.next_match(self.choose)) is not None:
             if self.reactions >= self.limits.reactions:
-                line = f"no rest after {self.reactions:,} reactions: allow more, or give a rule a condition"
+                line = f"not inert after {self.reactions:,} reactions: allow more, or give a rule a condition"
                 raise ProgramError(line)
             self.reactions += 1
-            slots = vessel.taken(match)
-            taken = [vessel.atoms[slot] for slot in slots]
-            reaction = match.watch.reaction
-            made = reaction.products(match.frame)
-            settled = [self._at_rest(atom, depth + 1) for atom in made]
-            check_extent(len(vessel.atoms) - len(slots) + len(made), depth)
-            vessel.exchange(slots, settled)
-            if self.watch is not None:
-                self.watch(Reacted(match.watch.rule, taken, made, depth))
+            slots = active.consume(match)
+            taken = [active.atoms[slot] for slot in slots]
+            products = match.matcher.compiled.products(match.frame)
+            inert_products = [self._make_inert(atom, depth + 1) for atom in products]
+            check_extent(len(active.atoms) - len(slots) + len(products), depth)
+            active.replace(slots, inert_products)
+            if self.on_reaction is not None:
+                self.on_reaction(Reaction(match.matcher.rule, taken, products, depth))
 
-    def _at_rest(self, atom: Atom, depth: int) -> Atom:
-        """The atom with all solutions in it at rest."""
+    def _make_inert(self, atom: Atom, depth: int) -> Atom:
+        """Returns the atom after the reactions of all solutions in it."""
         kind = type(atom)
         if kind is tuple:
             for part in atom:
                 if type(part) is Solution or type(part) is tuple:
-                    return tuple([self._at_rest(part, depth) for part in atom])
+                    return tuple([self._make_inert(part, depth) for part in atom])
             return atom
         if kind is not Solution or atom.inert:
             return atom
         check_extent(atom.size, depth)
-        vessel = Vessel(self._tried)
+        active = ActiveSolution(self._count_tries)
         for inner in atom.atoms:
-            vessel.add(self._at_rest(inner, depth + 1))
-        self._run(vessel, depth)
-        return Solution(vessel.atoms.values(), inert=True)
+            active.add(self._make_inert(inner, depth + 1))
+        self._run(active, depth)
+        return Solution(active.atoms.values(), inert=True)

@@ -1,8 +1,8 @@
-"""Which atoms a rule takes: patterns against atoms, and a rule's patterns against combinations of them.
+"""Matches patterns against atoms, and compiles the rules of a program for the search over combinations of atoms.
 
-A rule is compiled once to a `Reaction`. Its frame holds, one after another, what it took from outside, itself where it
-mentions itself, what each pattern caught, and its rest. A variable that stands in two patterns has a cell in each; that
-both hold the same is a `link`, which the search looks up in place of trying (a join, as in data bases).
+A rule is compiled once to a `CompiledRule`. Its frame is a list of cells: the values that it captured from outside, the
+rule itself if it mentions itself, the variables of each pattern, and its rest. A variable that occurs in two patterns
+has a cell in each; that both must hold the same is a `link`, which the search looks up in an index (a database join).
 """
 
 from collections.abc import Callable, Iterator
@@ -14,189 +14,189 @@ from umwelt.agents.hocl.syntax import (
     Binary,
     Definition,
     Literal,
-    Named,
     Part,
-    TupleOf,
-    Typed,
-    Within,
-    mentioned,
-    names_caught,
+    RulePattern,
+    SolutionPattern,
+    TupleExpression,
+    VariablePattern,
+    bound_names,
+    mentioned_names,
 )
 from umwelt.agents.hocl.terms import Atom, Rest, Rule, Solution, same
-from umwelt.agents.hocl.values import Cells, Frame, Value, compiled, compiled_molecule
+from umwelt.agents.hocl.values import Cells, Frame, Value, compile_expression, compile_molecule
 
 KINDS = {"int": int, "float": float, "string": str, "bool": bool, "solution": Solution, "rule": Rule}
-Caught = tuple[Any, ...]
-"""What the variables of one pattern stand for, in the order of the text."""
+Bindings = tuple[Any, ...]
+"""The values of the variables of one pattern, in the order of the text."""
 Choose = Callable[[int], int]
-"""`choose(n)` is a number from 0 to n - 1: the only source of chance."""
-Catch = Callable[[Atom], Caught | None]
-Ways = Callable[[Atom, Choose], Iterator[Caught]]
+"""`choose(n)` returns a number from 0 to n - 1: the only source of chance."""
+Matcher = Callable[[Atom], Bindings | None]
+Enumerator = Callable[[Atom, Choose], Iterator[Bindings]]
 
 
 Kind = type | tuple[int, str | None]
-"""What is seen of an atom at once: its type; of a tuple its length, and the text that it begins with if it does."""
+"""A quick classification of atoms: the type; for a tuple its length, and its first element if that is a string."""
 
 
 def kind_of(pattern: Part) -> Kind:
-    """The kind that an atom must be of to match a pattern."""
+    """Returns the kind that an atom must have to match a pattern."""
     match pattern:
-        case Typed(_, kind):
+        case VariablePattern(_, kind):
             return KINDS[kind]
         case Literal(value):
             return type(value)
-        case Named():
+        case RulePattern():
             return Rule
-        case TupleOf((Literal(str() as first), *_) as parts):
+        case TupleExpression((Literal(str() as first), *_) as parts):
             return len(parts), first
-        case TupleOf(parts):
+        case TupleExpression(parts):
             return len(parts), None
     return Solution
 
 
 def kinds_of(atom: Atom) -> tuple[Kind, ...]:
-    """The kinds that an atom is of."""
+    """Returns the kinds that an atom has."""
     if type(atom) is not tuple:
         return (type(atom),)
     any_first = len(atom), None
     return ((len(atom), atom[0]), any_first) if type(atom[0]) is str else (any_first,)
 
 
-def one_way(pattern: Part) -> bool:
-    """Whether an atom matches in one way at most: no solution is looked into that leaves a choice."""
-    if isinstance(pattern, Within):
+def is_deterministic(pattern: Part) -> bool:
+    """Whether an atom can match a pattern in one way at most."""
+    if isinstance(pattern, SolutionPattern):
         return not pattern.patterns
-    return not isinstance(pattern, TupleOf) or all(map(one_way, pattern.parts))
+    return not isinstance(pattern, TupleExpression) or all(map(is_deterministic, pattern.parts))
 
 
-def catcher(pattern: Part) -> Catch:
-    """A pattern that matches in one way at most, as a function from an atom to what it caught, or `None`."""
+def compile_matcher(pattern: Part) -> Matcher:
+    """Returns a function from an atom to the bindings of a deterministic pattern, None if it does not match."""
     match pattern:
-        case Typed(_, kind):
-            wanted = KINDS[kind]
-            return lambda atom: (atom,) if type(atom) is wanted else None
+        case VariablePattern(_, kind):
+            atom_type = KINDS[kind]
+            return lambda atom: (atom,) if type(atom) is atom_type else None
         case Literal(value):
             kind_of = type(value)
             return lambda atom: () if type(atom) is kind_of and atom == value else None
-        case Named(rule_name, _):
+        case RulePattern(rule_name, _):
             return lambda atom: (atom,) if type(atom) is Rule and atom.name == rule_name else None
-        case Within(_, rest):
-            return lambda atom: _all_of(atom, rest)
-        case TupleOf(parts):
-            return _tuple_catcher([catcher(part) for part in parts])
-    raise TypeError(f"no pattern: {pattern!r}")
+        case SolutionPattern(_, rest):
+            return lambda atom: _bind_rest(atom, rest)
+        case TupleExpression(parts):
+            return _tuple_matcher([compile_matcher(part) for part in parts])
+    raise TypeError(f"not a pattern: {pattern!r}")
 
 
-def _all_of(atom: Atom, rest: str | None) -> Caught | None:
+def _bind_rest(atom: Atom, rest: str | None) -> Bindings | None:
     if type(atom) is not Solution or not (rest or not atom.atoms):
         return None
     return (Rest(atom.atoms),) if rest else ()
 
 
-def _tuple_catcher(catches: list[Catch]) -> Catch:
-    count = len(catches)
+def _tuple_matcher(matchers: list[Matcher]) -> Matcher:
+    count = len(matchers)
 
-    def catch(atom: Atom) -> Caught | None:
+    def match_tuple(atom: Atom) -> Bindings | None:
         if type(atom) is not tuple or len(atom) != count:
             return None
-        found: Caught = ()
-        for one, part in zip(catches, atom, strict=True):
-            caught = one(part)
-            if caught is None:
+        bindings: Bindings = ()
+        for match_part, part in zip(matchers, atom, strict=True):
+            part_bindings = match_part(part)
+            if part_bindings is None:
                 return None
-            found += caught
-        return found
+            bindings += part_bindings
+        return bindings
 
-    return catch
-
-
-def ways_of(pattern: Part) -> Ways:
-    """Any pattern as a function that goes through all ways in which an atom matches, beginning where dice say."""
-    if one_way(pattern):
-        catch = catcher(pattern)
-        return lambda atom, choose: iter(() if (found := catch(atom)) is None else (found,))
-    if isinstance(pattern, Within):
-        return _within([ways_of(one) for one in pattern.patterns], pattern.rest is not None)
-    assert isinstance(pattern, TupleOf)
-    return _tuple_ways([ways_of(part) for part in pattern.parts])
+    return match_tuple
 
 
-def _tuple_ways(each: list[Ways]) -> Ways:
-    def ways(atom: Atom, choose: Choose, at: int = 0) -> Iterator[Caught]:
+def compile_enumerator(pattern: Part) -> Enumerator:
+    """Returns a function that yields the bindings of all ways in which an atom matches, from a random start."""
+    if is_deterministic(pattern):
+        match_atom = compile_matcher(pattern)
+        return lambda atom, choose: iter(() if (bindings := match_atom(atom)) is None else (bindings,))
+    if isinstance(pattern, SolutionPattern):
+        return _solution_ways([compile_enumerator(inner) for inner in pattern.patterns], pattern.rest is not None)
+    assert isinstance(pattern, TupleExpression)
+    return _tuple_ways([compile_enumerator(part) for part in pattern.parts])
+
+
+def _tuple_ways(each: list[Enumerator]) -> Enumerator:
+    def ways(atom: Atom, choose: Choose, at: int = 0) -> Iterator[Bindings]:
         if type(atom) is not tuple or len(atom) != len(each):
             return
         if at == len(each) - 1:
             yield from each[at](atom[at], choose)
             return
-        for caught in each[at](atom[at], choose):
+        for bindings in each[at](atom[at], choose):
             for others in ways(atom, choose, at + 1):
-                yield caught + others
+                yield bindings + others
 
     return ways
 
 
-def _within(each: list[Ways], takes_rest: bool) -> Ways:
-    def taken(atoms: tuple[Atom, ...], choose: Choose, chosen: tuple[int, ...]) -> Iterator[Caught]:
+def _solution_ways(each: list[Enumerator], takes_rest: bool) -> Enumerator:
+    def choices(atoms: tuple[Atom, ...], choose: Choose, chosen: tuple[int, ...]) -> Iterator[Bindings]:
         if len(chosen) == len(each):
             yield (Rest(atom for at, atom in enumerate(atoms) if at not in chosen),) if takes_rest else ()
             return
         first = choose(len(atoms))
         for at in chain(range(first, len(atoms)), range(first)):
             if at not in chosen:
-                for caught in each[len(chosen)](atoms[at], choose):
-                    for others in taken(atoms, choose, (*chosen, at)):
-                        yield caught + others
+                for bindings in each[len(chosen)](atoms[at], choose):
+                    for others in choices(atoms, choose, (*chosen, at)):
+                        yield bindings + others
 
-    def ways(atom: Atom, choose: Choose) -> Iterator[Caught]:
+    def ways(atom: Atom, choose: Choose) -> Iterator[Bindings]:
         if type(atom) is Solution and (len(atom.atoms) >= len(each) if takes_rest else len(atom.atoms) == len(each)):
-            yield from taken(atom.atoms, choose, ())
+            yield from choices(atom.atoms, choose, ())
 
     return ways
 
 
 class Position:
-    """One pattern of a rule, and its cells in the frame: `low` to `high`."""
+    """One pattern of a rule, and the cells of its variables in the frame: `low` to `high - 1`."""
 
     def __init__(self, pattern: Part, low: int):
-        names = names_caught((pattern,), None)
+        names = bound_names((pattern,), None)
         self.low, self.high = low, low + len(names)
         self.names = names
-        self.catch = catcher(pattern) if one_way(pattern) else None
-        self._ways = ways_of(pattern)
+        self.matcher = compile_matcher(pattern) if is_deterministic(pattern) else None
+        self._ways = compile_enumerator(pattern)
         self._twins = [(names.index(name), at) for at, name in enumerate(names) if names.index(name) < at]
         self.kind = kind_of(pattern)
 
-    def may_hold(self, atom: Atom) -> Caught | None:
-        """What an atom of its kind gives the search: what was caught, or the atom where there may be several ways."""
-        if self.catch is None:
+    def bind(self, atom: Atom) -> Bindings | None:
+        """Returns what `ways` needs of an atom of its kind (its bindings, or the atom); None if it does not match."""
+        if self.matcher is None:
             return (atom,)
-        caught = self.catch(atom)
-        return caught if caught is None or not self._twins or self._equal(caught) else None
+        bindings = self.matcher(atom)
+        return bindings if bindings is None or not self._twins or self._are_equal(bindings) else None
 
-    def ways(self, held: Caught, choose: Choose) -> Iterator[Caught]:
-        """All that the variables may stand for, given what `may_hold` gave."""
-        if self.catch is not None:
-            return iter((held,))
-        return (caught for caught in self._ways(held[0], choose) if not self._twins or self._equal(caught))
+    def ways(self, bound: Bindings, choose: Choose) -> Iterator[Bindings]:
+        """Yields all bindings of the variables, given what `bind` returned."""
+        if self.matcher is not None:
+            return iter((bound,))
+        return (found for found in self._ways(bound[0], choose) if not self._twins or self._are_equal(found))
 
-    def _equal(self, caught: Caught) -> bool:
-        return all(same(caught[one], caught[other]) for one, other in self._twins)
+    def _are_equal(self, bindings: Bindings) -> bool:
+        return all(same(bindings[one], bindings[other]) for one, other in self._twins)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One position in the order of a search: `links` are cells that must hold the same (of this position, of others
-    before it), `test` what of the condition can be asked by then."""
+    """One position in the order of a search. `links` are pairs of cells (of this position, of an earlier one) that must
+    be equal, `test` is the part of the condition that can be evaluated by then."""
 
     at: int
     links: tuple[tuple[int, int], ...]
     offsets: tuple[int, ...]
-    """The same cells of this position, counted from its first; empty where there is nothing to look up by."""
+    """The linked cells of this position relative to its first; empty if no index can be used."""
     test: Value | None
 
 
-class Reaction:
-    """A rule's definition, compiled. `plans[i]` is the order of a search that begins with position i."""
+class CompiledRule:
+    """The compiled definition of a rule. `plans[i]` is the order of a search that begins with position i."""
 
     def __init__(self, rule: Definition):
         cells: Cells = {name: at for at, name in enumerate(rule.free)}
@@ -218,7 +218,7 @@ class Reaction:
         self.places: dict[Kind, list[int]] = {}
         for at, position in enumerate(self.positions):
             self.places.setdefault(position.kind, []).append(at)
-        cells |= {name: found[0][1] for name, found in homes.items()}
+        cells |= {name: occurrences[0][1] for name, occurrences in homes.items()}
         self.rest_cell = size if rule.rest else None
         if rule.rest:
             cells[rule.rest] = size
@@ -226,28 +226,28 @@ class Reaction:
         self.frame_size = size
         self._homes = homes
         self._tests = [
-            (compiled(part, cells), {homes[name][0][0] for name in mentioned(part) if name in homes})
+            (compile_expression(part, cells), {homes[name][0][0] for name in mentioned_names(part) if name in homes})
             for part in _conjuncts(rule.condition)
         ]
-        self.test = _together([test for test, _ in self._tests])
-        self.products = compiled_molecule(rule.products, cells)
+        self.test = _all_hold([test for test, _ in self._tests])
+        self.products = compile_molecule(rule.products, cells)
         self.plans = [self._plan(first) for first in range(len(self.positions))]
-        self.tied = [step for step in self.plans[0] if step.links] if self.plans else []
-        """Where cells must hold the same, in the order of the first plan."""
+        self.linked_steps = [step for step in self.plans[0] if step.links] if self.plans else []
+        """The steps of the first plan that have links."""
         steps = [step for plan in self.plans for step in plan if step.offsets]
-        self.looked_up = [{step.offsets: None for step in steps if step.at == at} for at in range(len(self.positions))]
-        """By which offsets the atoms of a position are looked up."""
+        self.lookups = [{step.offsets: None for step in steps if step.at == at} for at in range(len(self.positions))]
+        """By position: the offsets by which its atoms are indexed."""
 
     def frame(self, rule: Rule) -> Frame:
-        """A fresh frame of a rule that has this definition."""
-        begun = [*rule.taken, rule] if self.recursive else list(rule.taken)
-        return begun + [None] * (self.frame_size - len(begun))
+        """Returns a new frame of a rule that has this definition."""
+        cells = [*rule.taken, rule] if self.recursive else list(rule.taken)
+        return cells + [None] * (self.frame_size - len(cells))
 
     def _plan(self, first: int) -> tuple[Step, ...]:
         waiting = [at for at in range(len(self.positions)) if at != first]
-        order, bound, asked, steps = [first], {first}, 0, []
+        order, bound, tested, steps = [first], {first}, 0, []
         while waiting:
-            at = max(waiting, key=lambda one: len(self._links(one, bound)))  # the first of those that are best tied
+            at = max(waiting, key=lambda at: len(self._links(at, bound)))  # the first of those with the most links
             waiting.remove(at)
             order.append(at)
             bound.add(at)
@@ -256,40 +256,40 @@ class Reaction:
             links = self._links(at, bound)
             bound.add(at)
             tests = []
-            while asked < len(self._tests) and self._tests[asked][1] <= bound:
-                tests.append(self._tests[asked][0])
-                asked += 1
+            while tested < len(self._tests) and self._tests[tested][1] <= bound:
+                tests.append(self._tests[tested][0])
+                tested += 1
             position = self.positions[at]
-            offsets = tuple(cell - position.low for cell, _ in links) if position.catch else ()
-            steps.append(Step(at, links, offsets, _together(tests)))
+            offsets = tuple(cell - position.low for cell, _ in links) if position.matcher else ()
+            steps.append(Step(at, links, offsets, _all_hold(tests)))
         return tuple(steps)
 
     def _links(self, at: int, bound: set[int]) -> tuple[tuple[int, int], ...]:
-        found = []
+        links = []
         for homes in self._homes.values():
-            here = [cell for home, cell in homes if home == at]
-            there = [cell for home, cell in homes if home in bound]
-            if here and there:
-                found.append((here[0], there[0]))
-        return tuple(found)
+            own_cells = [cell for home, cell in homes if home == at]
+            bound_cells = [cell for home, cell in homes if home in bound]
+            if own_cells and bound_cells:
+                links.append((own_cells[0], bound_cells[0]))
+        return tuple(links)
 
 
 def _conjuncts(condition: Part | None) -> list[Part]:
-    """What all must hold, in the order in which it is asked."""
+    """Returns the operands of nested `&&`, in the order of evaluation."""
     if isinstance(condition, Binary) and condition.operator == "&&":
         return [*_conjuncts(condition.left), *_conjuncts(condition.right)]
     return [] if condition is None else [condition]
 
 
-def _together(tests: list[Value]) -> Value | None:
+def _all_hold(tests: list[Value]) -> Value | None:
     if len(tests) < 2:
         return tests[0] if tests else None
     return lambda frame: all(test(frame) for test in tests)
 
 
-def reaction_of(rule: Definition) -> Reaction:
-    """A definition's reaction, compiled once and kept with it: equal rules of two files have their own places."""
-    kept = vars(rule)
-    if "reaction" not in kept:
-        kept["reaction"] = Reaction(rule)
-    return kept["reaction"]
+def compile_rule(rule: Definition) -> CompiledRule:
+    """Returns the compiled rule of a definition, stored with it: equal rules of two files report their own places."""
+    attributes = vars(rule)
+    if "compiled" not in attributes:
+        attributes["compiled"] = CompiledRule(rule)
+    return attributes["compiled"]

@@ -1,7 +1,7 @@
-"""Every solution at rest that a small program may come to, whatever the dice: all orders of all reactions, explored.
+"""Finds every inert solution that a small program can reach, by exploring all reactions in all orders.
 
-A state is a multiset whose inner solutions are at rest. Equal atoms are tried once. A state that was met before is not
-explored again, so programs that may go round in circles come to an end.
+A state is a multiset whose inner solutions are inert. Equal atoms are tried once. A state is explored only once, so
+that programs with cycles terminate.
 """
 
 from collections import Counter
@@ -9,38 +9,38 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 
 from umwelt.agents.hocl.machine import Limits
-from umwelt.agents.hocl.matching import reaction_of
+from umwelt.agents.hocl.matching import compile_rule
 from umwelt.agents.hocl.parser import Program, prefix_errors
 from umwelt.agents.hocl.terms import Atom, Rest, Rule, Solution, check_extent, key, same
 from umwelt.agents.hocl.values import Frame
 from umwelt.sandbox.errors import ProgramError
 
 MAX_KEPT_ATOMS = 2_000_000
-"""Of all states together: about a gigabyte."""
+"""Atoms in all states together: about a gigabyte."""
 
 
 def all_outcomes(program: Program, drops: Iterable[Atom] = (), limits: Limits | None = None) -> list[Solution]:
-    """All that a program may come to, in canonical order; `drops` fall one after another, each into what is inert."""
+    """Returns all inert solutions of a program, in canonical order; `drops` are added one by one, each when inert."""
     explorer = Explorer(limits or Limits())
     with prefix_errors(program.source):
-        found = explorer.at_rest(program.start)
+        outcomes = explorer.inert_forms(program.start)
         for atom in drops:
-            fallen = [Solution([*solution.atoms, atom]) for solution in found]
-            found = _different(rest for solution in fallen for rest in explorer.at_rest(solution))
-    return sorted(found, key=key)
+            starts = [Solution([*solution.atoms, atom]) for solution in outcomes]
+            outcomes = _distinct(form for solution in starts for form in explorer.inert_forms(solution))
+    return sorted(outcomes, key=key)
 
 
-def _different(solutions: Iterable[Solution]) -> list[Solution]:
+def _distinct(solutions: Iterable[Solution]) -> list[Solution]:
     return list({solution.key: solution for solution in solutions}.values())
 
 
 def _first(limit: int) -> int:
-    """The way to begin, where all ways are gone through."""
+    """A `Choose` for enumerations: all ways are enumerated, so any start will do."""
     return 0
 
 
 class Explorer:
-    """Explores within limits that hold for all it explores together."""
+    """Explores states within limits; used for one program, whose drops share the limits."""
 
     def __init__(self, limits: Limits):
         self.limits = limits
@@ -50,99 +50,101 @@ class Explorer:
         self.depth = 0
         self._known: dict[tuple, list[Solution]] = {}
 
-    def at_rest(self, solution: Solution) -> list[Solution]:
-        """All solutions at rest that one may come to; none if it never rests."""
+    def inert_forms(self, solution: Solution) -> list[Solution]:
+        """Returns all inert solutions that a solution can become; empty if it never becomes inert."""
         if solution.inert:
             return [solution]
         if solution.key not in self._known:
             self.depth += 1
             check_extent(solution.size, self.depth)
-            self._known[solution.key] = self._explored(solution)
+            self._known[solution.key] = self._explore(solution)
             self.depth -= 1
         return self._known[solution.key]
 
-    def _explored(self, solution: Solution) -> list[Solution]:
+    def _explore(self, solution: Solution) -> list[Solution]:
         waiting: list[Solution] = []
         seen: set[tuple] = set()
-        found = []
-        for atoms in self._settled(solution.atoms):
-            self._meet(atoms, waiting, seen)
+        outcomes = []
+        for atoms in self._inert_choices(solution.atoms):
+            self._add_state(atoms, waiting, seen)
         while waiting:
             state = waiting.pop()
-            inert = True
+            is_inert = True
             for left in self._reactions(state):
-                inert = False
+                is_inert = False
                 self.reactions += 1
                 if self.reactions > self.limits.reactions:
-                    line = f"more than {self.limits.reactions:,} reactions on the way to all outcomes: allow more, or"
+                    line = (
+                        f"more than {self.limits.reactions:,} reactions before all outcomes were found: allow more, or"
+                    )
                     raise ProgramError(f"{line} begin with fewer atoms")
-                for next_atoms in self._settled(left):
-                    self._meet(next_atoms, waiting, seen)
-            if inert:
-                found.append(Solution(state.atoms, inert=True))
-        return found
+                for next_atoms in self._inert_choices(left):
+                    self._add_state(next_atoms, waiting, seen)
+            if is_inert:
+                outcomes.append(Solution(state.atoms, inert=True))
+        return outcomes
 
-    def _meet(self, atoms: Iterable[Atom], waiting: list[Solution], seen: set[tuple]) -> None:
+    def _add_state(self, atoms: Iterable[Atom], waiting: list[Solution], seen: set[tuple]) -> None:
         state = Solution(atoms)
         if state.key not in seen:
             seen.add(state.key)
             waiting.append(state)
             self.kept_atoms += state.size
             if self.kept_atoms > MAX_KEPT_ATOMS:
-                line = f"more than {MAX_KEPT_ATOMS:,} atoms in all states on the way to all outcomes"
+                line = f"more than {MAX_KEPT_ATOMS:,} atoms in all states before all outcomes were found"
                 raise ProgramError(f"{line}: begin with fewer atoms")
 
-    def _settled(self, atoms: Iterable[Atom]) -> Iterator[tuple[Atom, ...]]:
-        """The atoms with all solutions in them at rest, in all ways."""
-        return product(*[self._settled_atom(atom) for atom in atoms])
+    def _inert_choices(self, atoms: Iterable[Atom]) -> Iterator[tuple[Atom, ...]]:
+        """Yields the atoms with all solutions in them made inert, in all possible ways."""
+        return product(*[self._inert_atoms(atom) for atom in atoms])
 
-    def _settled_atom(self, atom: Atom) -> list[Atom]:
+    def _inert_atoms(self, atom: Atom) -> list[Atom]:
         if type(atom) is tuple:
-            return list(self._settled(atom))
-        return list(self.at_rest(atom)) if type(atom) is Solution else [atom]
+            return list(self._inert_choices(atom))
+        return list(self.inert_forms(atom)) if type(atom) is Solution else [atom]
 
     def _reactions(self, state: Solution) -> Iterator[list[Atom]]:
-        """What each possible reaction leaves."""
+        """Yields the atoms after each possible reaction."""
         counts = Counter(map(key, state.atoms))
         atoms = {key(atom): atom for atom in state.atoms}
         for rule_key, rule in atoms.items():
             if type(rule) is Rule:
                 others = counts - Counter([rule_key])
-                reaction = reaction_of(rule.definition)
+                compiled = compile_rule(rule.definition)
                 for frame, taken in self._matches(rule, atoms, others):
                     left = others - taken
-                    if reaction.rest_cell is not None:
-                        frame[reaction.rest_cell] = Rest(atoms[one] for one in left.elements())
+                    if compiled.rest_cell is not None:
+                        frame[compiled.rest_cell] = Rest(atoms[one] for one in left.elements())
                         left = Counter()
-                    kept = [] if reaction.one_shot else [rule]
-                    yield [*kept, *(atoms[one] for one in left.elements()), *reaction.products(frame)]
+                    kept = [] if compiled.one_shot else [rule]
+                    yield [*kept, *(atoms[one] for one in left.elements()), *compiled.products(frame)]
 
     def _matches(self, rule: Rule, atoms: dict, counts: Counter) -> Iterator[tuple[Frame, Counter]]:
-        """All ways in which a rule takes atoms, equal atoms once: its frame, and what it takes."""
-        reaction = reaction_of(rule.definition)
-        frame = reaction.frame(rule)
-        plan = reaction.plans[0] if reaction.positions else ()
+        """Yields all ways in which a rule can take atoms, equal atoms once: its frame, and the keys that it takes."""
+        compiled = compile_rule(rule.definition)
+        frame = compiled.frame(rule)
+        plan = compiled.plans[0] if compiled.positions else ()
 
         def matches(depth: int, taken: Counter) -> Iterator[tuple[Frame, Counter]]:
             if depth == len(plan):
-                if plan or reaction.test is None or reaction.test(frame):
+                if plan or compiled.test is None or compiled.test(frame):
                     yield list(frame), taken
                 return
             step = plan[depth]
-            position = reaction.positions[step.at]
-            for one, atom in atoms.items():
-                self._try()
-                held = position.may_hold(atom) if counts[one] > taken[one] else None
-                for caught in () if held is None else position.ways(held, _first):
-                    frame[position.low : position.high] = caught
-                    linked = all(same(frame[here], frame[there]) for here, there in step.links)
-                    if linked and (step.test is None or step.test(frame)):
-                        yield from matches(depth + 1, taken + Counter([one]))
+            position = compiled.positions[step.at]
+            for atom_key, atom in atoms.items():
+                self._count_try()
+                bound = position.bind(atom) if counts[atom_key] > taken[atom_key] else None
+                for bindings in () if bound is None else position.ways(bound, _first):
+                    frame[position.low : position.high] = bindings
+                    is_linked = all(same(frame[own], frame[other]) for own, other in step.links)
+                    if is_linked and (step.test is None or step.test(frame)):
+                        yield from matches(depth + 1, taken + Counter([atom_key]))
 
         return matches(0, Counter())
 
-    def _try(self) -> None:
+    def _count_try(self) -> None:
         self.tries += 1
         if self.tries > self.limits.tries:
-            line = f"more than {self.limits.tries:,} combinations of atoms on the way to all outcomes"
+            line = f"more than {self.limits.tries:,} combinations of atoms before all outcomes were found"
             raise ProgramError(f"{line}: begin with fewer atoms")

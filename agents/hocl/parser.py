@@ -1,4 +1,4 @@
-"""From text to a chemical program. Every mistake is one line: FILE:LINE:COLUMN, what is wrong, and the mend.
+"""Parses chemical programs. Every error is one line: FILE:LINE:COLUMN, what is wrong, and the fix.
 
     program  := solution | let [rec] id = rule in program
     solution := < [molecule] >
@@ -7,7 +7,7 @@
     expr     := solution | [id =] rule | host expression | ( atom )
     rule     := (replace | replace-one) pattern , pattern ... by molecule [if condition]
 
-Types of variables stand in the patterns, so what can never have a value (`x % "a"`) is refused here.
+Patterns declare the types of their variables, so the parser refuses expressions that have no value (`x % "a"`).
 """
 
 import math
@@ -23,28 +23,28 @@ from umwelt.agents.hocl.syntax import (
     Definition,
     Literal,
     Molecule,
-    Named,
     Part,
-    SolutionOf,
-    TupleOf,
-    Typed,
+    RulePattern,
+    SolutionExpression,
+    SolutionPattern,
+    TupleExpression,
     Unary,
     Variable,
-    Within,
-    quoted,
+    VariablePattern,
+    format_part,
+    quote,
     rule_integers,
     with_rule_integers,
-    written,
 )
 from umwelt.agents.hocl.terms import MAX_DEPTH, Atom, Solution
-from umwelt.agents.hocl.values import atoms_made
+from umwelt.agents.hocl.values import evaluate_molecule
 from umwelt.sandbox.errors import ProgramError
 
 MAX_TEXT = 1 << 20
 MAX_HEIGHT = 120
-"""Of an expression, all its operators within one another."""
+"""Of the syntax tree of an expression."""
 MAX_PATTERNS = 32
-"""Of one rule or one `<...>` in it."""
+"""Of one rule, or of one `<...>` in it."""
 MAX_DIGITS = 4_000
 TYPES = ("int", "float", "string", "bool", "solution", "rule")
 NUMBERS = ("int", "float")
@@ -78,7 +78,7 @@ UNREADY = "unready"
 
 
 class Token(NamedTuple):
-    """A word, sign, number or string; `at` is where it begins in the text."""
+    """A word, sign, number or string; `at` is its offset in the text."""
 
     kind: str
     text: str
@@ -87,16 +87,16 @@ class Token(NamedTuple):
 
 @dataclass(frozen=True)
 class Program:
-    """A checked program: started again and again, it begins the same."""
+    """A checked program, as text and as its initial solution."""
 
     source: str
     molecule: Molecule
 
     @cached_property
     def start(self) -> Solution:
-        """The solution before anything reacts."""
+        """The solution before any reaction."""
         with prefix_errors(self.source):
-            return atoms_made(self.molecule)[0]
+            return evaluate_molecule(self.molecule)[0]
 
     @property
     def integers(self) -> tuple[int, ...]:
@@ -104,28 +104,28 @@ class Program:
         return tuple(rule_integers(self.molecule))
 
     def with_integers(self, integers: tuple[int, ...]) -> "Program":
-        """The same program with other integers in its rules: as many as `integers` holds."""
+        """Returns the program with other integers in its rules, as many as it has now; else raises `ProgramError`."""
         if len(integers) != len(self.integers):
-            line = f"{self.source}: {len(integers)} integers for its rules: they hold {len(self.integers)}"
+            line = f"{self.source}: {len(integers)} integers for its rules: give {len(self.integers)}"
             raise ProgramError(line)
         return Program(self.source, with_rule_integers(self.molecule, iter(integers).__next__))
 
     def atom(self, text: str, source: str) -> Atom:
-        """One more atom, read from text; the program's own names mean in it what they mean in the program."""
+        """Returns an atom parsed from text, in which the program's named rules may be used."""
         parser = Parser(text, source)
         parser.scope = dict.fromkeys((rule.name for rule in self.molecule.lets), "rule")
         atom, _ = parser.atom()
         parser.end()
         with prefix_errors(source):
-            return atoms_made(Molecule(self.molecule.lets, (atom,)))[0]
+            return evaluate_molecule(Molecule(self.molecule.lets, (atom,)))[0]
 
     def __str__(self) -> str:
-        return written(self.molecule)
+        return format_part(self.molecule)
 
 
 @contextmanager
 def prefix_errors(source: str) -> Iterator[None]:
-    """Puts the program's name before what is wrong with it."""
+    """Puts `source: ` before the line of a `ProgramError`, unless it begins so."""
     try:
         yield
     except ProgramError as error:
@@ -134,9 +134,9 @@ def prefix_errors(source: str) -> Iterator[None]:
 
 
 def parse(text: str, source: str) -> Program:
-    """Read a program; `source` is the file that mistakes are reported under."""
+    """Parses a program; `source` is the file name for error lines."""
     if len(text) > MAX_TEXT:
-        raise ProgramError(f"{source}: {len(text):,} letters: a program has {MAX_TEXT:,} at most")
+        raise ProgramError(f"{source}: {len(text):,} letters: use at most {MAX_TEXT:,}")
     parser = Parser(text, source)
     lets = parser.lets()
     if parser.now.text != "<":
@@ -147,7 +147,7 @@ def parse(text: str, source: str) -> Program:
 
 
 class Parser:
-    """Reads one text from left to right; `scope` is the types of the names that mean something here."""
+    """A recursive-descent parser of one text; `scope` holds the types of the names that are defined at this point."""
 
     def __init__(self, text: str, source: str):
         self.text = text
@@ -174,125 +174,125 @@ class Parser:
     def _unreadable(self, at: int) -> NoReturn:
         rest = self.text[at : at + 2]
         if rest == "/*":
-            self.refuse("a remark without an end: write */ behind it", at)
+            self.refuse("a comment without an end: write */ after it", at)
         if rest[0] == '"':
-            self.refuse('a text without an end: write " behind it, in the same line', at)
+            self.refuse('a string without an end: write " after it, in the same line', at)
         self.refuse(f"cannot read {rest[0]!r}: take it out", at)
 
     def place(self, at: int) -> str:
-        """FILE:LINE:COLUMN."""
+        """Returns FILE:LINE:COLUMN of an offset."""
         before = self.text[:at]
         return f"{self.source}:{before.count(chr(10)) + 1}:{at - before.rfind(chr(10))}"
 
     def refuse(self, line: str, at: int | None = None) -> NoReturn:
-        """Say what is wrong at the present token, or elsewhere."""
+        """Raises `ProgramError` for the current token, or for the offset `at`."""
         raise ProgramError(f"{self.place(self.now.at if at is None else at)}: {line}")
 
     @property
     def found(self) -> str:
-        """The present token, as a mistake names it."""
+        """The current token, as error lines show it."""
         if self.now.kind == "end":
             return "the end"
         shown = self.now.text if len(self.now.text) <= 30 else f"{self.now.text[:27]}..."
-        return quoted(shown[1:-1] if self.now.kind == "string" else shown)
+        return quote(shown[1:-1] if self.now.kind == "string" else shown)
 
     def step(self) -> Token:
-        """Go on by one token; the one left behind."""
-        left = self.now
+        """Advance by one token. Returns the token that was current."""
+        token = self.now
         self.now, self.then = self.then, next(self.waiting)
-        return left
+        return token
 
     def take(self, text: str) -> bool:
-        """Whether the present token is this one; if so it is taken."""
+        """Advance if the current token is this one. Returns whether it is."""
         if self.now.text != text or self.now.kind == "string":
             return False
         self.step()
         return True
 
-    def need(self, text: str, mend: str) -> None:
-        """Take this token, or refuse."""
+    def need(self, text: str, fix: str) -> None:
+        """Advance past this token; raises `ProgramError` if it is another one."""
         if not self.take(text):
-            self.refuse(f'{self.found} where "{text}" should be: {mend}')
+            self.refuse(f'{self.found} where "{text}" should be: {fix}')
 
     def end(self) -> None:
-        """Refuse whatever is left."""
+        """Raises `ProgramError` if any text is left."""
         if self.now.kind != "end":
-            self.refuse(f"{self.found} behind the end: take it out")
+            self.refuse(f"{self.found} after the end: take it out")
 
-    def name(self, mend: str, wanted: str = "a name") -> str:
-        """Take a name."""
+    def name(self, fix: str, wanted: str = "a name") -> str:
+        """Advance past a name and return it."""
         if self.now.kind != "word" or self.now.text in WORDS:
-            self.refuse(f"{self.found} where {wanted} should be: {mend}")
+            self.refuse(f"{self.found} where {wanted} should be: {fix}")
         return self.step().text
 
     @contextmanager
     def deeper(self) -> Iterator[None]:
-        """One step further in, for so long."""
+        """Counts one more level of nesting inside the block. Raises `ProgramError` beyond `MAX_DEPTH`."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             self.refuse(f"nested more than {MAX_DEPTH} deep: write it flat")
         yield
         self.depth -= 1
 
-    def built(self, part: Part, at: int) -> Part:
-        """The part, unless it is too high for Python's stack."""
+    def check_height(self, part: Part, at: int) -> Part:
+        """Returns the part; raises `ProgramError` if it is nested too deeply for Python's stack."""
         if part.height > MAX_HEIGHT:
-            self.refuse(f"more than {MAX_HEIGHT} operators and brackets within one another: write it flat", at)
+            self.refuse(f"more than {MAX_HEIGHT} nested operators and brackets: write it flat", at)
         return part
 
     # molecules
 
     def lets(self) -> tuple[Definition, ...]:
-        """Named rules, each known to those after it."""
-        found: list[Definition] = []
+        """Parses named rules; each is defined for those after it."""
+        rules: list[Definition] = []
         while self.take("let"):
             recursive = self.take("rec")
             name = self.name("write let NAME = replace ...")
             self.need("=", f"write let {name} = replace ...")
             if self.now.text not in ("replace", "replace-one"):
-                self.refuse(f"{self.found} where a rule should be: let names rules alone, replace ... by ...")
+                self.refuse(f"{self.found} where a rule should be: let names only rules, replace ... by ...")
             self.scope = {**self.scope, name: "rule" if recursive else UNREADY}
-            found.append(self.rule(name))
+            rules.append(self.rule(name))
             self.scope = {**self.scope, name: "rule"}
             self.need("in", f"write let {name} = ... in <...>")
-        return tuple(found)
+        return tuple(rules)
 
-    def molecule(self, mend: str) -> Molecule:
-        """Atoms with commas between them."""
+    def molecule(self, fix: str) -> Molecule:
+        """Parses atoms separated by commas."""
         outside, at = self.scope, self.now.at
         lets = self.lets()
-        atoms = [self.item(mend)]
+        atoms = [self.item(fix)]
         while self.take(","):
-            atoms.append(self.item("write an atom behind the comma, or take it out"))
+            atoms.append(self.item("write an atom after the comma, or take it out"))
         self.scope = outside
-        made = Molecule(lets, tuple(atoms))
-        self.built(made, at)
-        return made
+        molecule = Molecule(lets, tuple(atoms))
+        self.check_height(molecule, at)
+        return molecule
 
-    def item(self, mend: str) -> Part:
-        """One atom of a molecule, or the rest that a pattern took."""
+    def item(self, fix: str) -> Part:
+        """Parses one atom of a molecule, or the rest of a pattern."""
         if self.now.kind == "word" and self.now.text == "let":
-            self.refuse('"let" behind an atom: put it before all atoms of its solution')
+            self.refuse('"let" after an atom: put it before all atoms of its solution')
         if self.now.kind == "word" and self.scope.get(self.now.text) == "rest" and self.then.text != "=":
             name = self.step().text
             if self.now.text == ":" or (self.now.text in LEVELS and not self.closes()):
                 self.refuse(f'"{name}" is many atoms or none: put it into a solution, <{name}>')
             return Variable(name)
-        return self.atom(mend)[0]
+        return self.atom(fix)[0]
 
-    def atom(self, mend: str = "write an atom") -> tuple[Part, str]:
-        """An expression, or a tuple of them, and its type."""
+    def atom(self, fix: str = "write an atom") -> tuple[Part, str]:
+        """Parses an expression, or a tuple of expressions. Returns it and its type."""
         at = self.now.at
-        first, kind = self.expression(mend)
+        first, kind = self.expression(fix)
         if self.now.text != ":":
             return first, kind
         parts = [first]
         while self.take(":"):
             parts.append(self.expression("write what follows in the tuple")[0])
-        return self.built(TupleOf(tuple(parts)), at), "tuple"
+        return self.check_height(TupleExpression(tuple(parts)), at), "tuple"
 
-    def expression(self, mend: str) -> tuple[Part, str]:
-        """A rule, named or not, or a host expression."""
+    def expression(self, fix: str) -> tuple[Part, str]:
+        """Parses a rule, named or not, or a host expression. Returns it and its type."""
         if self.now.text in ("replace", "replace-one") and self.now.kind == "word":
             return self.rule(""), "rule"
         if self.now.kind == "word" and self.then.text == "=" and self.now.text not in WORDS:
@@ -305,40 +305,40 @@ class Parser:
             rule = self.rule(name)
             self.scope = outside
             return rule, "rule"
-        return self.operation(1, mend)
+        return self.operation(1, fix)
 
     # rules
 
     def rule(self, name: str) -> Definition:
-        """`replace ... by ... [if ...]`."""
+        """Parses `replace ... by ... [if ...]`."""
         at = self.now.at
         with self.deeper():
             one_shot = self.step().text == "replace-one"
             outside = self.scope
-            caught: dict[str, str] = {}
-            patterns, rest = self.patterns(caught, "write a pattern, as in x::int or ?w")
+            types: dict[str, str] = {}
+            patterns, rest = self.patterns(types, "write a pattern, as in x::int or ?w")
             if not patterns and rest is None:
                 self.refuse("a rule takes something: write a pattern, as in x::int or ?w")
-            self.scope = {**outside, **caught}
+            self.scope = {**outside, **types}
             self.need("by", "write replace PATTERNS by ATOMS")
             products = self.molecule("a rule makes something; to make nothing, take ?w and write by w")
             condition = self.condition() if self.take("if") else None
             self.scope = outside
-        made = Definition(name, one_shot, patterns, rest, products, condition)
-        self.built(made, at)
-        return made
+        rule = Definition(name, one_shot, patterns, rest, products, condition)
+        self.check_height(rule, at)
+        return rule
 
     def condition(self) -> Part:
-        """What must hold."""
+        """Parses a condition."""
         at = self.now.at
         part, kind = self.operation(1, "write a condition, as in x < y")
         if kind != "bool":
             self.refuse(f"a condition is true or false, this is a {kind}: compare it, as in x == 1", at)
         return part
 
-    def patterns(self, caught: dict[str, str], mend: str) -> tuple[tuple[Part, ...], str | None]:
-        """Patterns with commas between them; `caught` gains their variables."""
-        found: list[Part] = []
+    def patterns(self, types: dict[str, str], fix: str) -> tuple[tuple[Part, ...], str | None]:
+        """Parses patterns separated by commas, adding their variables to `types`. Returns patterns and rest."""
+        patterns: list[Part] = []
         rest: str | None = None
         while True:
             at = self.now.at
@@ -346,78 +346,78 @@ class Parser:
                 if rest is not None:
                     self.refuse(f'a second rest: "?{rest}" takes all others already', at)
                 rest = self.name("write ?NAME")
-                self.catch(caught, rest, "rest", at)
+                self.bind(types, rest, "rest", at)
             else:
-                found.append(self.pattern(caught, mend))
-            if len(found) > MAX_PATTERNS:
+                patterns.append(self.pattern(types, fix))
+            if len(patterns) > MAX_PATTERNS:
                 self.refuse(f"more than {MAX_PATTERNS} patterns side by side: use several rules", at)
             if not self.take(","):
-                return tuple(found), rest
+                return tuple(patterns), rest
 
-    def pattern(self, caught: dict[str, str], mend: str) -> Part:
-        """One pattern, or a tuple of them."""
+    def pattern(self, types: dict[str, str], fix: str) -> Part:
+        """Parses one pattern, or a tuple of patterns."""
         at = self.now.at
-        parts = [self.component(caught, mend)]
+        parts = [self.component(types, fix)]
         while self.take(":"):
-            parts.append(self.component(caught, "write what follows in the tuple"))
-        return parts[0] if len(parts) == 1 else self.built(TupleOf(tuple(parts)), at)
+            parts.append(self.component(types, "write what follows in the tuple"))
+        return parts[0] if len(parts) == 1 else self.check_height(TupleExpression(tuple(parts)), at)
 
-    def component(self, caught: dict[str, str], mend: str) -> Part:
-        """What stands between the colons of a pattern."""
+    def component(self, types: dict[str, str], fix: str) -> Part:
+        """Parses one component of a pattern."""
         at = self.now.at
         if self.take("("):
             with self.deeper():
-                inner = self.pattern(caught, mend)
+                inner = self.pattern(types, fix)
             self.need(")", "close the bracket")
             return inner
         if self.take("<"):
             with self.deeper():
-                patterns, rest = ((), None) if self.now.text == ">" else self.patterns(caught, mend)
+                patterns, rest = ((), None) if self.now.text == ">" else self.patterns(types, fix)
             self.need(">", "close the solution")
-            return self.built(Within(patterns, rest), at)
+            return self.check_height(SolutionPattern(patterns, rest), at)
         if self.now.kind in ("number", "string") or self.now.text in ("-", "true", "false"):
             return self.literal()[0]
-        name = self.name(mend, "a pattern")
+        name = self.name(fix, "a pattern")
         if self.take("="):
-            variable = self.name(f"write {name}=r to catch the rule of that name as r")
-            self.catch(caught, variable, "rule", at)
-            return Named(name, variable)
+            variable = self.name(f"write {name}=r to bind the rule of that name to r")
+            self.bind(types, variable, "rule", at)
+            return RulePattern(name, variable)
         if not self.take("::"):
             self.refuse(f'"{name}" has no type: write {name}::int ({", ".join(TYPES[1:])})', at)
         kind = self.now.text.lower()
         if kind not in TYPES:
-            self.refuse(f"{self.found} is no type: use {', '.join(TYPES)}")
+            self.refuse(f"{self.found} is not a type: use {', '.join(TYPES)}")
         self.step()
-        self.catch(caught, name, kind, at)
-        return Typed(name, kind)
+        self.bind(types, name, kind, at)
+        return VariablePattern(name, kind)
 
-    def catch(self, caught: dict[str, str], name: str, kind: str, at: int) -> None:
-        """Enter a variable; twice the same means equality, of one type."""
-        before = caught.get(name)
-        caught[name] = kind
+    def bind(self, types: dict[str, str], name: str, kind: str, at: int) -> None:
+        """Define a variable; a second occurrence means equality, and must have the same type."""
+        before = types.get(name)
+        types[name] = kind
         if before is not None and (before != kind or kind == "rest"):
             self.refuse(f'"{name}" stands for {before} already: use another name', at)
 
     # host expressions
 
     def closes(self) -> bool:
-        """Whether a `>` ends a solution: nothing that could be compared stands behind it."""
+        """Whether a `>` ends a solution rather than compares: no operand follows it."""
         after = self.then
         operand = after.kind in ("number", "string") or after.text in ("(", "-", "!", "true", "false")
         return self.now.text == ">" and not (operand or (after.kind == "word" and after.text not in WORDS))
 
-    def operation(self, level: int, mend: str) -> tuple[Part, str]:
-        """Operators of this level and those that bind more tightly."""
-        left, kind = self.operand(mend)
+    def operation(self, level: int, fix: str) -> tuple[Part, str]:
+        """Parses operators of this precedence and higher. Returns the expression and its type."""
+        left, kind = self.operand(fix)
         while self.now.kind == "sign" and LEVELS.get(self.now.text, 0) >= level and not self.closes():
             sign = self.step()
             right, other = self.operation(LEVELS[sign.text] + 1, f"write what follows {sign.text}")
             kind = self.result(sign, kind, other)
-            left = self.built(Binary(sign.text, left, right, self.place(sign.at)), sign.at)
+            left = self.check_height(Binary(sign.text, left, right, self.place(sign.at)), sign.at)
         return left, kind
 
     def result(self, sign: Token, left: str, right: str) -> str:
-        """The type of an operation, if it can have a value."""
+        """Returns the type of an operation. Raises `ProgramError` if it cannot have a value."""
         both_numbers = left in NUMBERS and right in NUMBERS
         both_texts = left == right == "string"
         if sign.text in ("&&", "||") and left == right == "bool":
@@ -442,11 +442,11 @@ class Parser:
             "+": "two numbers or two strings",
         }.get(sign, "two numbers" if sign in "-*/%" else "two numbers or two strings")
 
-    def operand(self, mend: str) -> tuple[Part, str]:
-        """What an operator works on; `-` and `!` bind most tightly."""
+    def operand(self, fix: str) -> tuple[Part, str]:
+        """Parses an operand; `-` and `!` have the highest precedence. Returns it and its type."""
         sign = self.now
         if sign.kind != "sign" or sign.text not in ("-", "!"):
-            return self.primary(mend)
+            return self.primary(fix)
         if sign.text == "-" and self.then.kind == "number":
             return self.literal()
         self.step()
@@ -455,10 +455,10 @@ class Parser:
         if (sign.text == "!" and kind != "bool") or (sign.text == "-" and kind not in NUMBERS):
             wanted = "true or false" if sign.text == "!" else "a number"
             self.refuse(f"{sign.text}{kind} has no value: use {wanted}", sign.at)
-        return self.built(Unary(sign.text, part, self.place(sign.at)), sign.at), kind
+        return self.check_height(Unary(sign.text, part, self.place(sign.at)), sign.at), kind
 
-    def primary(self, mend: str = "write a solution") -> tuple[Part, str]:
-        """A literal, a name, a solution, or an atom in brackets."""
+    def primary(self, fix: str = "write a solution") -> tuple[Part, str]:
+        """Parses a literal, a name, a solution, or an atom in brackets. Returns it and its type."""
         at = self.now.at
         if self.now.kind in ("number", "string") or self.now.text in ("true", "false"):
             return self.literal()
@@ -472,23 +472,23 @@ class Parser:
                 empty = Molecule((), ())
                 molecule = empty if self.now.text == ">" else self.molecule("write an atom, or > to end the solution")
             self.need(">", "close the solution, or write a comma before the next atom")
-            return self.built(SolutionOf(molecule), at), "solution"
-        name = self.name(mend, "an atom")
+            return self.check_height(SolutionExpression(molecule), at), "solution"
+        name = self.name(fix, "an atom")
         kind = self.scope.get(name)
         if kind is None:
-            self.refuse(f'"{name}" means nothing here: catch it in a pattern, or name a rule so by let', at)
+            self.refuse(f'"{name}" is not defined here: bind it in a pattern, or name a rule by let', at)
         if kind == UNREADY:
-            self.refuse(f'"{name}" stands in its own rule: write let rec {name} = ...', at)
+            self.refuse(f'"{name}" is used in its own rule: write let rec {name} = ...', at)
         if kind == "rest":
             self.refuse(f'"{name}" is many atoms or none: let it stand alone, or put it into a solution, <{name}>', at)
         return Variable(name), kind
 
     def literal(self) -> tuple[Part, str]:
-        """A number, which may have a sign, a string, `true` or `false`."""
+        """Parses a number, which may have a sign, a string, `true` or `false`. Returns it and its type."""
         negative = self.take("-")
         token = self.now
         if negative and token.kind != "number":
-            self.refuse(f"{self.found} where a number should be: write one behind -")
+            self.refuse(f"{self.found} where a number should be: write one after -")
         self.step()
         if token.kind == "word":
             return Literal(token.text == "true"), "bool"
@@ -497,7 +497,7 @@ class Parser:
         sign = -1 if negative else 1
         if token.text.isdecimal():
             if len(token.text) > MAX_DIGITS:
-                self.refuse(f"a number of {len(token.text):,} digits: {MAX_DIGITS:,} at most", token.at)
+                self.refuse(f"a number of {len(token.text):,} digits: use at most {MAX_DIGITS:,}", token.at)
             return Literal(sign * int(token.text)), "int"
         value = float(token.text)
         if math.isinf(value):
@@ -509,6 +509,6 @@ class Parser:
         letter = PLAIN_ESCAPES.get(match.group(3)) if code is None else ""
         number = int(code or "0", 16)
         if letter is None or number > 0x10FFFF or 0xD800 <= number < 0xE000:
-            shown, place = quoted(match.group()), at + 1 + match.start()
-            self.refuse(f'{shown} is no letter: write \\", \\\\, \\n, \\t or \\u and four digits', place)
+            shown, place = quote(match.group()), at + 1 + match.start()
+            self.refuse(f'{shown} is not a letter: write \\", \\\\, \\n, \\t or \\u and four digits', place)
         return letter or chr(number)

@@ -1,4 +1,4 @@
-"""Chemical programs by name or path: those that come with Umwelt, and files of one's own."""
+"""Finds and reads chemical programs by name or path: those that come with Umwelt, and the user's files."""
 
 import difflib
 from importlib import resources
@@ -10,22 +10,22 @@ from umwelt.sandbox.text import one_line
 
 
 def bundled_programs() -> dict[str, Path]:
-    """The programs that come with Umwelt, by name."""
+    """Returns the programs that come with Umwelt, by name."""
     return _bundled("programs")
 
 
 def bundled_minds() -> dict[str, Path]:
-    """The programs that are minds of species, by name."""
+    """Returns the bundled programs that are behaviours of species, by name."""
     return _bundled("minds")
 
 
 def _bundled(folder: str) -> dict[str, Path]:
-    found = Path(str(resources.files("umwelt.worlds"))) / folder
-    return {path.stem: path for path in sorted(found.glob("*.hocl"))}
+    directory = Path(str(resources.files("umwelt.worlds"))) / folder
+    return {path.stem: path for path in sorted(directory.glob("*.hocl"))}
 
 
 def find_program(name_or_path: str) -> Path:
-    """A program's file by bundled name or path."""
+    """Returns the file of a program, by bundled name or path. Raises `ProgramError` if there is no such program."""
     path = Path(name_or_path)
     known = bundled_programs()
     try:
@@ -42,17 +42,19 @@ def find_program(name_or_path: str) -> Path:
 
 
 def read_program(name_or_path: str) -> Program:
-    """Read and check a program."""
+    """Reads and checks a program. Raises `ProgramError` if it cannot be read or is not valid."""
     path = find_program(name_or_path)
     source = one_line(path)
     try:
         with path.open("rb") as file:
-            content = file.read(4 * MAX_TEXT + 1)  # a letter takes four bytes at most; longer ones are refused below
+            content = file.read(
+                4 * MAX_TEXT + 1
+            )  # a letter takes at most four bytes; longer programs are refused by `parse`
         text = content.decode("utf-8-sig", "ignore" if len(content) > 4 * MAX_TEXT else "strict")
     except UnicodeDecodeError as error:
         raise ProgramError(f"{source}: not UTF-8 at byte {error.start}: save it as UTF-8 text") from None
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        mend = "give the path of a .hocl file, or a bundled program"
-        raise ProgramError(one_line(f"{source[:200]}: cannot be read: {why}: {mend}")) from None
+        reason = getattr(error, "strerror", None) or error
+        fix = "give the path of a .hocl file, or a bundled program"
+        raise ProgramError(one_line(f"{source[:200]}: cannot be read: {reason}: {fix}")) from None
     return parse(text, source)

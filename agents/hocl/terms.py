@@ -1,49 +1,49 @@
-"""Atoms: what floats in a solution. Numbers, texts, truths and tuples are Python's own; solutions and rules are here.
+"""Atoms, the elements of a solution: Python's numbers, strings, booleans and tuples, and solutions and rules.
 
-All atoms are immutable, so a copy costs nothing and is as deep as one likes. Two atoms are the same if their keys are;
-keys put atoms into the canonical order: truths, integers, floats, texts, tuples, solutions, rules by their names.
+All atoms are immutable, so none is ever copied. Two atoms are the same if their keys are equal; keys also define the
+canonical order: booleans, integers, floats, strings, tuples, solutions, and rules by their names.
 """
 
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
-from umwelt.agents.hocl.syntax import Definition, definition_text, written_plain
+from umwelt.agents.hocl.syntax import Definition, definition_text, format_value
 from umwelt.sandbox.errors import ProgramError
 
 Atom = Any
 """An `int`, `float`, `str` or `bool`, a tuple of atoms, a `Solution` or a `Rule`."""
 
 MAX_DEPTH = 50
-"""Solutions and rules within one another; more would not fit Python's stack."""
+"""How deep solutions and rules may be nested; more would exceed Python's stack."""
 MAX_ATOMS = 200_000
-"""Atoms of a solution, all that lies within them counted."""
+"""Of a solution, with all atoms inside its atoms."""
 MAX_BITS = 14_000
-"""Of an integer: about 4,200 digits, what Python prints without being asked twice."""
+"""Of an integer: about 4,200 digits, less than Python's default limit for printing."""
 MAX_LETTERS = 100_000
-"""Of a text."""
+"""Of a string."""
 
 RANKS = {bool: 0, int: 1, float: 2, str: 3}
 TUPLE, SOLUTION, RULE = 4, 5, 6
 
 
 class Rest(tuple):
-    """The atoms that `?w` took; where `w` stands among products they come back one by one."""
+    """The atoms that `?w` took; where `w` is among the products, they become separate atoms again."""
 
     __slots__ = ()
 
 
 class Solution:
-    """A multiset of atoms. `inert` is set on those that are known to be at rest."""
+    """A multiset of atoms. `inert` means that no rule in it can fire, at any depth."""
 
     def __init__(self, atoms: Iterable[Atom], inert: bool = False):
         self.atoms: tuple[Atom, ...] = tuple(atoms)
         self.inert = inert or not any(map(may_react, self.atoms))
-        self.size, self.depth = measured(self.atoms)
+        self.size, self.depth = measure(self.atoms)
 
     @cached_property
     def key(self) -> tuple:
-        """What tells it from other atoms; the order of its atoms does not matter."""
+        """Its identity, which does not depend on the order of its atoms."""
         return SOLUTION, tuple(sorted(map(key, self.atoms)))
 
     def __eq__(self, other: object) -> bool:
@@ -57,29 +57,29 @@ class Solution:
 
 
 class Rule:
-    """A rule that floats: its definition, and what names from outside mean in it (`taken`, by `definition.free`)."""
+    """A rule as an atom: its definition, and the values of names from outside (`taken`, by `definition.free`)."""
 
     def __init__(self, definition: Definition, taken: tuple[Atom, ...] = ()):
         self.definition = definition
         self.taken = taken
-        size, depth = measured(taken)
+        size, depth = measure(taken)
         self.size, self.depth = size * definition.size, depth
         check_extent(self.size, self.depth)
 
     @property
     def name(self) -> str:
-        """The name that a `let` gave it; empty if none did."""
+        """The name that a `let` gave it; empty if it has none."""
         return self.definition.name
 
     @cached_property
     def full_text(self) -> str:
-        """The rule as it could be written, with all that it took from outside."""
-        given = {name: text(value, True) for name, value in zip(self.definition.free, self.taken, strict=True)}
-        return definition_text(self.definition, given)
+        """The rule as program text, with the values from outside in place of their names."""
+        values = {name: text(value, True) for name, value in zip(self.definition.free, self.taken, strict=True)}
+        return definition_text(self.definition, values)
 
     @cached_property
     def key(self) -> tuple:
-        """What tells it from other atoms: rules of the same text are the same."""
+        """Its identity: rules with the same name and text are the same."""
         return RULE, self.name, self.full_text
 
     def __eq__(self, other: object) -> bool:
@@ -93,20 +93,20 @@ class Rule:
 
 
 def may_react(atom: Atom) -> bool:
-    """Whether something may still happen in or by an atom: it is a rule, or holds a solution that is not at rest."""
+    """Whether an atom may still react: it is a rule, or contains a solution that is not inert."""
     kind = type(atom)
     if kind is tuple:
         return any(may_react(part) for part in atom if type(part) is not Rule)
     return kind is Rule or (kind is Solution and not atom.inert)
 
 
-def measured(atoms: Iterable[Atom]) -> tuple[int, int]:
-    """How many atoms these hold in all, and how deep they lie with one more shell around them; too much is refused."""
+def measure(atoms: Iterable[Atom]) -> tuple[int, int]:
+    """Returns the size and depth of a solution of these atoms. Raises `ProgramError` beyond the limits."""
     size, depth = 1, 0
     for atom in atoms:
         kind = type(atom)
         if kind is tuple or kind is Rest:
-            inner_size, inner_depth = measured(atom)
+            inner_size, inner_depth = measure(atom)
         elif kind is Solution or kind is Rule:
             inner_size, inner_depth = atom.size, atom.depth
         else:
@@ -119,15 +119,15 @@ def measured(atoms: Iterable[Atom]) -> tuple[int, int]:
 
 
 def check_extent(size: int, depth: int) -> None:
-    """Refuse what grows beyond measure."""
+    """Raises `ProgramError` for a size or depth beyond the limits."""
     if size > MAX_ATOMS:
         raise ProgramError(f"a solution of more than {MAX_ATOMS:,} atoms: let a rule take more than it makes")
     if depth > MAX_DEPTH:
-        raise ProgramError(f"atoms lie more than {MAX_DEPTH} deep within one another: keep them side by side")
+        raise ProgramError(f"atoms are nested more than {MAX_DEPTH} deep: keep them side by side")
 
 
 def key(atom: Atom) -> tuple:
-    """What tells an atom from others, and its place in the canonical order; 1, 1.0 and true are three atoms."""
+    """Returns the identity of an atom, which also orders atoms canonically; 1, 1.0 and true are three atoms."""
     kind = type(atom)
     if kind is tuple or kind is Rest:
         return TUPLE, tuple(map(key, atom))
@@ -136,12 +136,12 @@ def key(atom: Atom) -> tuple:
 
 
 def same(one: Atom, other: Atom) -> bool:
-    """Whether two atoms are equal; two solutions are if each atom is as often in the one as in the other."""
+    """Whether two atoms are equal; solutions are if they hold the same atoms equally often."""
     return one is other or key(one) == key(other)
 
 
 def text(atom: Atom, full: bool = False) -> str:
-    """An atom as it is written in a program, in one line; rules by their names, or in `full`."""
+    """Returns an atom as program text, in one line; rules as their names, or in `full`."""
     kind = type(atom)
     if kind is Solution:
         return f"<{row(atom.atoms, full)}>"
@@ -149,10 +149,11 @@ def text(atom: Atom, full: bool = False) -> str:
         return atom.name if atom.name and not full else f"({atom.full_text})"
     if kind is tuple:
         parts = (text(part, full) for part in atom)
-        return ":".join(f"({one})" if type(part) is tuple else one for one, part in zip(parts, atom, strict=True))
-    return row(atom, full) if kind is Rest else written_plain(atom)
+        pairs = zip(parts, atom, strict=True)
+        return ":".join(f"({part_text})" if type(part) is tuple else part_text for part_text, part in pairs)
+    return row(atom, full) if kind is Rest else format_value(atom)
 
 
 def row(atoms: Iterable[Atom], full: bool = False) -> str:
-    """Atoms in canonical order, with commas between them."""
+    """Returns atoms as program text, in canonical order, separated by commas."""
     return ", ".join(text(atom, full) for atom in sorted(atoms, key=key))

@@ -1,4 +1,4 @@
-"""Host expressions and molecules, compiled to closures over a frame: the list of what a rule's names stand for."""
+"""Compiles expressions and molecules to closures over a frame, the list of the values of a rule's names."""
 
 import math
 import operator
@@ -11,11 +11,11 @@ from umwelt.agents.hocl.syntax import (
     Literal,
     Molecule,
     Part,
-    SolutionOf,
-    TupleOf,
+    SolutionExpression,
+    TupleExpression,
     Unary,
     Variable,
-    written_plain,
+    format_value,
 )
 from umwelt.agents.hocl.terms import MAX_ATOMS, MAX_BITS, MAX_LETTERS, Atom, Rest, Rule, Solution, same
 from umwelt.sandbox.errors import ProgramError
@@ -23,17 +23,17 @@ from umwelt.sandbox.errors import ProgramError
 Frame = list[Any]
 Value = Callable[[Frame], Any]
 Cells = dict[str, int]
-"""Where in the frame a name's value lies."""
+"""The index in the frame of each name's value."""
 
 
 def quotient(left: int, right: int) -> int:
-    """The whole quotient, towards zero."""
+    """Returns the quotient, truncated towards zero."""
     whole = abs(left) // abs(right)
     return whole if (left < 0) == (right < 0) else -whole
 
 
 def remainder(left: int, right: int) -> int:
-    """What is left by `quotient`: it has the sign of `left`."""
+    """Returns the remainder of `quotient`, which has the sign of `left`."""
     if left >= 0 and right > 0:
         return left % right
     whole = abs(left) % abs(right)
@@ -68,18 +68,19 @@ def _equal(left: Any, right: Any) -> bool:
     return left == right if type(left) in PLAIN else same(left, right)
 
 
-def _held(made: Any, place: str) -> Any:
-    kind = type(made)
+def _check_size(value: Any, place: str) -> Any:
+    """Returns the value; raises `ProgramError` if it is too large."""
+    kind = type(value)
     if kind is int:
-        if made.bit_length() > MAX_BITS:
+        if value.bit_length() > MAX_BITS:
             raise ProgramError(f"{place}: an integer of more than {MAX_BITS:,} bits: keep numbers smaller")
     elif kind is float:
-        if not math.isfinite(made):
+        if not math.isfinite(value):
             raise ProgramError(f"{place}: too large for a float: keep numbers smaller")
-        return made + 0.0
-    elif len(made) > MAX_LETTERS:
-        raise ProgramError(f"{place}: a text of more than {MAX_LETTERS:,} letters: keep texts shorter")
-    return made
+        return value + 0.0  # -0.0 becomes 0.0
+    elif len(value) > MAX_LETTERS:
+        raise ProgramError(f"{place}: a string of more than {MAX_LETTERS:,} letters: keep strings shorter")
+    return value
 
 
 def _arithmetic(part: Binary, left: Value, right: Value) -> Value:
@@ -88,10 +89,10 @@ def _arithmetic(part: Binary, left: Value, right: Value) -> Value:
     def value(frame: Frame) -> Any:
         first, second = left(frame), right(frame)
         try:
-            return _held(act(first, second), place)
+            return _check_size(act(first, second), place)
         except (ZeroDivisionError, ValueError):
-            shown = f"{written_plain(first)} {sign} {written_plain(second)}"
-            raise ProgramError(f"{place}: {shown} has no value: ask for a divisor that is not 0 first") from None
+            shown = f"{format_value(first)} {sign} {format_value(second)}"
+            raise ProgramError(f"{place}: {shown} has no value: test first that the divisor is not 0") from None
         except OverflowError:
             raise ProgramError(f"{place}: too large for a float: keep numbers smaller") from None
 
@@ -99,7 +100,7 @@ def _arithmetic(part: Binary, left: Value, right: Value) -> Value:
 
 
 def _binary(part: Binary, cells: Cells) -> Value:
-    left, right = compiled(part.left, cells), compiled(part.right, cells)
+    left, right = compile_expression(part.left, cells), compile_expression(part.right, cells)
     if part.operator == "&&":
         return lambda frame: left(frame) and right(frame)
     if part.operator == "||":
@@ -114,27 +115,27 @@ def _binary(part: Binary, cells: Cells) -> Value:
     return _arithmetic(part, left, right)
 
 
-def compiled(part: Part, cells: Cells) -> Value:
-    """An expression as a function of the frame."""
-    made: Value
+def compile_expression(part: Part, cells: Cells) -> Value:
+    """Returns an expression as a function of the frame."""
+    value_of: Value
     match part:
         case Literal(value):
-            made = _constant(value)
+            value_of = _constant(value)
         case Variable(name):
-            made = operator.itemgetter(cells[name])
+            value_of = operator.itemgetter(cells[name])
         case Unary(sign, operand):
-            made = _unary(sign, compiled(operand, cells))
+            value_of = _unary(sign, compile_expression(operand, cells))
         case Binary():
-            made = _binary(part, cells)
-        case TupleOf(parts):
-            made = _tuple([compiled(one, cells) for one in parts])
-        case SolutionOf(molecule):
-            made = _solution(compiled_molecule(molecule, cells))
+            value_of = _binary(part, cells)
+        case TupleExpression(parts):
+            value_of = _tuple([compile_expression(inner, cells) for inner in parts])
+        case SolutionExpression(molecule):
+            value_of = _solution(compile_molecule(molecule, cells))
         case Definition():
-            made = _rule(part, [cells[name] for name in part.free])
+            value_of = _rule(part, [cells[name] for name in part.free])
         case _:
-            raise TypeError(f"no expression: {part!r}")
-    return made
+            raise TypeError(f"not an expression: {part!r}")
+    return value_of
 
 
 def _constant(value: Any) -> Value:
@@ -157,39 +158,39 @@ def _rule(definition: Definition, taken: list[int]) -> Value:
     return lambda frame: Rule(definition, tuple([frame[at] for at in taken]))
 
 
-def compiled_molecule(molecule: Molecule, cells: Cells) -> Callable[[Frame], list[Atom]]:
-    """A molecule as a function from the frame to its atoms."""
+def compile_molecule(molecule: Molecule, cells: Cells) -> Callable[[Frame], list[Atom]]:
+    """Returns a molecule as a function from the frame to its atoms."""
     cells = dict(cells)
     size = max(cells.values(), default=-1) + 1
     rules: list[Value] = []
     for rule in molecule.lets:
-        rules.append(compiled(rule, cells))
+        rules.append(compile_expression(rule, cells))
         cells[rule.name] = size + len(rules) - 1
-    atoms = [compiled(atom, cells) for atom in molecule.atoms]
+    atoms = [compile_expression(atom, cells) for atom in molecule.atoms]
 
-    def made(frame: Frame) -> list[Atom]:
+    def atoms_of(frame: Frame) -> list[Atom]:
         if rules:
             frame = frame[:size]
             for rule in rules:
                 frame.append(rule(frame))
-        return spliced([atom(frame) for atom in atoms])
+        return splice([atom(frame) for atom in atoms])
 
-    return made
+    return atoms_of
 
 
-def spliced(values: Iterable[Atom]) -> list[Atom]:
-    """Atoms side by side; a rest gives back all that it took."""
-    found: list[Atom] = []
+def splice(values: Iterable[Atom]) -> list[Atom]:
+    """Returns atoms as a flat list: a `Rest` among them is replaced by its atoms."""
+    spliced: list[Atom] = []
     for value in values:
         if type(value) is Rest:
-            if len(found) + len(value) > MAX_ATOMS:
+            if len(spliced) + len(value) > MAX_ATOMS:
                 raise ProgramError(f"more than {MAX_ATOMS:,} atoms at once: copy less")
-            found.extend(value)
+            spliced.extend(value)
         else:
-            found.append(value)
-    return found
+            spliced.append(value)
+    return spliced
 
 
-def atoms_made(molecule: Molecule) -> list[Atom]:
-    """The atoms of a molecule that takes nothing from outside."""
-    return compiled_molecule(molecule, {})([])
+def evaluate_molecule(molecule: Molecule) -> list[Atom]:
+    """Returns the atoms of a molecule that uses no names from outside."""
+    return compile_molecule(molecule, {})([])

@@ -7,8 +7,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from umwelt.agents.species.mesa_types import MesaAgentSet
 from umwelt.agents.species.entity import Being
+from umwelt.agents.species.mesa_types import MesaAgentSet
 
 NO_LIMIT = float("inf")
 

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from umwelt.agents.mesa.agent_set import NO_LIMIT, AgentSet, check_mask
-from umwelt.agents.species.mesa_types import MesaGroupBy
 from umwelt.agents.mesa.column_functions import compared_attributes, is_reduction, reduce_column
 from umwelt.agents.mesa.handles import Handles, Kind
 from umwelt.agents.mesa.row_index import codes_in, stretches
 from umwelt.agents.mesa.row_selection import ChosenRows, KindRows
 from umwelt.agents.species.entity import Being
+from umwelt.agents.species.mesa_types import MesaGroupBy
 
 HANDLES_AT_ONCE = 1024
 NARROW_BYTES = 4

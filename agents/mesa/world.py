@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from umwelt.agents.mesa.agent_set import AgentSet
-from umwelt.agents.species.mesa_types import MesaModel
 from umwelt.agents.mesa.being_set import BeingSet
 from umwelt.agents.mesa.handles import Handles, Kind
 from umwelt.agents.mesa.loading import load_region, save_snapshot
 from umwelt.agents.mesa.row_index import RowIndex
 from umwelt.agents.species.behaviour import set_checking
+from umwelt.agents.species.mesa_types import MesaModel
 from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox import audit
 from umwelt.sandbox.errors import WorldFileError

@@ -216,7 +216,10 @@ def picture(
         float | None, typer.Option(metavar="PX", help="Pixels per cell.", show_default="the whole world fits")
     ] = None,
 ) -> None:
-    """Draw a run as a picture. From 6 pixels per cell on, leaves and bodies are drawn."""
+    """Draw a run as a picture.
+
+    Below 6 pixels per cell beings are dots; from there on, leaves and bodies.
+    """
     from umwelt.client.pictures.picture import draw_run
 
     middle = None if at is None else _read_pair(at, ",", "--at", "64,32")
@@ -253,7 +256,11 @@ def lineage(
         ),
     ] = 0.001,
 ) -> None:
-    """Export the tree of life of a run that records births: tables, trees (ALife standard, Newick) and a picture."""
+    """Export the tree of life of a run: tables, trees and a picture.
+
+    The run must record births (births = true in the world file). Trees are written in the ALife data standard and in
+    Newick.
+    """
     from umwelt.client.lineage.lineage import write_lineage
 
     for path, line in write_lineage(run, to, species, drift, most, beings):
@@ -278,7 +285,10 @@ def experiment(
     processes: Annotated[int, typer.Option(min=0, help="Runs at the same time.", show_default="one a core")] = 0,
     json: Json = False,
 ) -> None:
-    """Run an experiment, and report whether its expectations hold. Runs that are finished are not repeated."""
+    """Run an experiment, and report whether its expectations hold.
+
+    Runs that are finished are not repeated. Exits with 1 if an expectation does not hold.
+    """
     from umwelt.client.commands.experiment import run_experiment
 
     sys.exit(run_experiment(file, quick, to, engine, processes, json))
@@ -296,7 +306,7 @@ def react(
     most: Annotated[int, typer.Option(metavar="REACTIONS", min=1, help="Reactions at most.")] = 1_000_000,
     json: Json = False,
 ) -> None:
-    """Run a chemical program (HOCL) until nothing in it can react any more, and print what is left."""
+    """Run a chemical program (HOCL) until it is inert, and print what is left."""
     from umwelt.client.commands.react import ReactOptions, run_program
 
     run_program(ReactOptions(file, drop or (), seed, trace, every, most), json)
@@ -306,7 +316,10 @@ def react(
 def keys(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the keys.")],
 ) -> None:
-    """Make the keys of a world that is open to other machines. Only holders of a key can connect to it."""
+    """Make the keys of a world that is open to other machines.
+
+    Only holders of a key can connect to it: to compute, to change the world, or to watch.
+    """
     from umwelt.cluster import make_keys
 
     for path in make_keys(folder):
@@ -331,7 +344,10 @@ def verify(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check a run's hash chain, then replay its whole history and compare every digest. Exit code 1: they differ."""
+    """Replay the whole history of a run and compare every digest.
+
+    First checks the hash chain of its journal. Exits with 1 if anything differs.
+    """
     from umwelt.client.commands.verify import show_comparison, show_verification
 
     sys.exit(
@@ -350,7 +366,10 @@ def audit(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check that a run lost and gained no atom, and measure how long matter stays in each pool."""
+    """Check that a run lost and gained no atom, and measure its cycles of matter.
+
+    Prints how much each pool holds and how long matter stays in it. Exits with 1 if an atom is missing.
+    """
     from umwelt.client.commands.audit import audit_run
 
     sys.exit(audit_run(run, ticks, json))
@@ -400,7 +419,10 @@ def duel(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Test whether a run's descendants are fitter than their founders: both compete in new worlds, by offspring."""
+    """Test whether a run's descendants are fitter than their founders.
+
+    As many of both compete in new worlds; the side with more offspring is the fitter.
+    """
     from umwelt.client.commands.duel import DuelOptions, duel_run
 
     duel_run(DuelOptions(run, tick, species, each, ticks, seeds, against), to, json)
@@ -441,7 +463,10 @@ def ask(
     keys: KeysFolder = None,
     json: Json = False,
 ) -> None:
-    """Query a running world, or run a task on its nodes. A query's answer is true at one tick."""
+    """Query a running world, or run a task on its nodes.
+
+    A query's answer is true at one tick. Without a query or a task, --workflow runs a chemical workflow.
+    """
     from umwelt.client.commands.ask import ask_world
 
     ask_world(address, what, given or (), keys, workflow, within, json)

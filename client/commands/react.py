@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from umwelt.agents.hocl.machine import Dice, Limits, Machine, Reacted
+from umwelt.agents.hocl.machine import Dice, Limits, Machine, Reaction
 from umwelt.agents.hocl.outcomes import all_outcomes
 from umwelt.agents.hocl.parser import Program
 from umwelt.agents.hocl.programs import read_program
@@ -68,7 +68,7 @@ def _run_once(program: Program, drops: list[Atom], options: ReactOptions, limits
     return {"solution": solution, "reactions": machine.reactions, "seed": options.seed}
 
 
-def _print_reaction(reaction: Reacted) -> None:
+def _print_reaction(reaction: Reaction) -> None:
     name = reaction.rule.name or "a rule"
     print(f"{'  ' * reaction.depth}{name}: {text(Rest(reaction.taken))} -> {text(Rest(reaction.made))}")
 

@@ -140,7 +140,7 @@ def join(address: str, keys: Path | None, name: str, bind: str) -> int:
 
 
 def _bind_beside(coordinator: str) -> str:
-    """Returns where a node listens if it is not told: beside the coordinator's socket, or on the way to its host."""
+    """Returns where a node listens by default: beside the coordinator's socket, or on the way to its host."""
     if coordinator.startswith("ipc://"):
         return f"ipc://{Path(coordinator.removeprefix('ipc://')).parent}/*"
     host = coordinator.removeprefix("tcp://").partition("#")[0].rpartition(":")[0]

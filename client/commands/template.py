@@ -74,7 +74,7 @@ count = 160
 species = "hunter"
 count = 30
 # genes = {{ hue = -60, longevity = 80 }}     # some genes, from -128 to 127
-# variation = 0.02                            # share of genes that are drawn anew for each founder
+# variation = 0.02                            # share of its genes in which each founder differs
 # organs = ["jaw", "leg", "eye", "gut"]     # the organs that it grows, in this order
 # wires = {{ bite = {{ 1 = 90 }} }}             # weights of its neural net; see worlds/arena.toml for whole nets
 # behaviour = "my_package.my_module:Shy"    # a Python class with `respond` instead of a net, or "snail.hocl"

@@ -26,7 +26,7 @@ def check_shape(value: object, shape: type[T]) -> T:
     return cast(T, value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rows(Mapping[str, np.ndarray]):
     """Beings as columns: `rows["sugar_count"]` is an array with one entry a being, in ascending order of `id`.
 
@@ -70,7 +70,7 @@ class FetchedBeing(TypedDict):
     columns: dict[str, int | list[int]]
     """All columns that are carried from tick to tick, by name; a column of several parts under its parts' names."""
     held: list[int] | None
-    """The drives by which somebody holds the body, None for a body that drives itself."""
+    """The drives that a person has set for the body (`drive`); None for a body that acts by its own."""
     species: NotRequired[str]
     stimuli: NotRequired[dict[str, int]]
     """What it sensed in its last tick; 1024 is 1."""
@@ -84,7 +84,7 @@ class NodeStatus(TypedDict):
     name: str
     pid: int
     host: str
-    rectangle: tuple[int, int, int, int] | None
+    rectangle: list[int] | None
     """The cells that it owns (y, x, height, width); None as long as it owns none."""
     tick: int
     entities: int

@@ -144,7 +144,7 @@ class GatewayLink:
         return future
 
     def halt(self, tickets: Sequence[str]) -> None:
-        """Cancels tasks whose results nobody needs any more."""
+        """Cancels tasks whose results are no longer needed."""
 
         def cancel() -> None:
             self._requests.discard(tickets)
@@ -159,7 +159,7 @@ class GatewayLink:
         self._tiles.watch(shown, topics)
 
     def unwatch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Ends a subscription; tiles that nobody else watches are dropped."""
+        """Ends a subscription; tiles that no other subscription includes are dropped."""
         self._tiles.unwatch(shown, topics)
 
     def tile(self, shown: int, topic: Topic) -> tuple[int, list[bytes]] | None:

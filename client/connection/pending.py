@@ -72,7 +72,7 @@ class PendingRequests:
         self._pending[ticket], self._due_s = _Pending(message, future, once), 0.0
 
     def discard(self, tickets: Sequence[str]) -> None:
-        """Forgets requests whose answers nobody needs any more."""
+        """Forgets requests whose answers are no longer needed."""
         for ticket in tickets:
             self._pending.pop(ticket, None)
 

@@ -50,7 +50,7 @@ class Subscriptions:
         self._count(shown, [topic.packed() for topic in topics], 1)
 
     def unwatch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Ends a subscription; tiles that nobody else watches are dropped."""
+        """Ends a subscription; tiles that no other subscription includes are dropped."""
         self._count(shown, [topic.packed() for topic in topics], -1)
 
     def _count(self, shown: int, topics: list[bytes], change: int) -> None:

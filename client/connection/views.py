@@ -1,7 +1,7 @@
 """Views of a rectangle: which tiles show it, and how their pieces are joined into arrays."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -116,9 +116,8 @@ class Watcher:
             self._link.wake()
 
     def _wait(self, timeout_s: float | None) -> None:
-        is_closed: Callable[[], bool] = lambda: self._is_closed  # noqa: E731
         self._arrival = self._link.wait_for_tiles(
-            self._shown, self._topics, self._arrival, timeout_s, SETTLE_S, is_closed
+            self._shown, self._topics, self._arrival, timeout_s, SETTLE_S, lambda: self._is_closed
         )
 
     def _join(self) -> View:

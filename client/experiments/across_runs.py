@@ -78,7 +78,7 @@ def matching(rows: Rows) -> Figures:
     free distribution: Fretwell and Lucas, "On territorial behavior and other factors influencing habitat distribution
     in birds", Acta Biotheoretica 19, 1970. `matching.slope_error` is the slope's standard error.
     """
-    west, east = (np.array([row[f"commands.{at}.do.count"] for row in rows], np.float64) for at in (0, 1))
+    west, east = (np.array([row[f"commands.{number}.do.count"] for row in rows], np.float64) for number in (0, 1))
     share = np.array([row.get("foragers.east_share", np.nan) for row in rows])
     known = ~np.isnan(share)
     line = line_through((east / (east + west))[known], share[known])

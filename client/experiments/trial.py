@@ -169,11 +169,11 @@ def _load_checkpoint(job: Job, world: WorldFile) -> tuple[Region, Checkpoint] | 
         checkpoint = msgspec.json.decode((folder / ROWS).read_bytes(), type=Checkpoint)
         if checkpoint.key != job.key:
             return None
-        found = snapshot.load(folder / f"tick-{checkpoint.tick}", world.laws.layout(world))
+        loaded = snapshot.load(folder / f"tick-{checkpoint.tick}", world.laws.layout(world))
     except (OSError, msgspec.MsgspecError, SnapshotError):
         return None
-    region = open_region(world, found.pieces, found.constants, found.manifest.tick, controls=found.controls)
-    region.counts.update(found.manifest.counts)
+    region = open_region(world, loaded.pieces, loaded.constants, loaded.manifest.tick, controls=loaded.controls)
+    region.counts.update(loaded.manifest.counts)
     return region, checkpoint
 
 

@@ -70,7 +70,7 @@ class KnownNames:
         self._columns, self.figures, self.figures_across = {"tick"}, set[str](), set[str]()
         self._measure_next_world()
         if file.duel is not None:
-            self.figures |= {f"duel.{species}.{one}" for species in file.duel.species for one in DUEL_FIGURES}
+            self.figures |= {f"duel.{species}.{figure}" for species in file.duel.species for figure in DUEL_FIGURES}
         if file.garden is not None:
             self.figures |= {f"garden.{name}" for name in garden_figure_names(worlds[0], file.garden)}
         for name in file.analyses:

@@ -84,7 +84,7 @@ def draw_lineage(path: Path, store: Store, descent: Descent) -> None:
     )
     tree = figure.add_subplot(grid[0])
     _draw_tree(tree, chart, descent)
-    axes = [figure.add_subplot(grid[1 + at], sharex=tree) for at in range(len(tables))]
+    axes = [figure.add_subplot(grid[1 + number], sharex=tree) for number in range(len(tables))]
     for table, axis in zip(tables, axes, strict=True):
         _draw_living(axis, chart, table)
     axes[-1].set_xlabel("time (ticks)", color=DIM, fontsize=9)

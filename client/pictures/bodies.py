@@ -1,21 +1,21 @@
-"""Leaves and bodies as little shaders over patches of pixels: one patch a being, many beings at once.
+"""Leaves and bodies, drawn by small shaders: one patch of pixels a being, many beings at once.
 
-Each function takes beings whose patches have the same size and gives `float32[n, side, side, 4]`: premultiplied colour
-and cover from 0 to 1. Shapes are distances in cells, so that edges are smooth at any scale.
+Each shader takes beings whose patches have the same size and returns `float32[n, side, side, 4]`: premultiplied colour
+and coverage from 0 to 1. Shapes are given by distances in cells, so edges are smooth at any scale.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from umwelt.client.pictures.scene import Beings, rgb, scattered, strays
+from umwelt.client.pictures.scene import Beings, cell_offsets, random_shares, rgb
 
-PATCH_PIXELS, HELD_PIXELS = 3_000_000, 16_000_000
-"""Pixels that are worked on at once, and that wait to be laid."""
+MAX_SHADED_PIXELS, HELD_PIXELS = 3_000_000, 16_000_000
+"""Pixels that are shaded at once, and that wait to be blended."""
 
 
 def _grid(beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndarray, dx: np.ndarray) -> tuple:
-    """Offsets in cells from each being's middle, `float32[n, side, side]`; `dy`, `dx` place it between pixels."""
+    """Returns y and x in cells from the middles of beings, `float32[n, side, side]`; `dy`, `dx` are between pixels."""
     steps = np.arange(side, dtype=np.float32) - (side - 1) / 2
     y = (steps[None, :, None] - dy[:, None, None]) / scale
     x = (steps[None, None, :] - dx[:, None, None]) / scale
@@ -23,44 +23,46 @@ def _grid(beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndar
     return np.broadcast_to(y, shape), np.broadcast_to(x, shape)
 
 
-def _over(canvas: np.ndarray, colour: np.ndarray, cover: np.ndarray) -> None:
-    """Lay a colour over what is there, in place."""
+def _blend(canvas: np.ndarray, colour: np.ndarray, cover: np.ndarray) -> None:
+    """Blends a colour over the canvas, in place."""
     cover = np.clip(cover, 0, 1)[..., None]
     canvas *= 1 - cover
     canvas[..., :3] += np.clip(colour, 0, 1) * cover
     canvas[..., 3:] += cover
 
 
-def _inside(distance: np.ndarray, scale: float) -> np.ndarray:
-    """Cover of a shape by its signed distance in cells: 1 inside, 0 outside, smooth over a pixel."""
+def _coverage(distance: np.ndarray, scale: float) -> np.ndarray:
+    """Returns the coverage of a shape by its signed distance in cells: 1 inside, 0 outside, smooth over a pixel."""
     return np.clip(0.5 - distance * scale, 0, 1)
 
 
-def _each(values: np.ndarray) -> np.ndarray:
-    """One value a being, to be used with patches."""
+def _spread_value(values: np.ndarray) -> np.ndarray:
+    """Shapes one value a being so that it broadcasts over patches."""
     return values.reshape(len(values), 1, 1)
 
 
-def _tone(values: np.ndarray) -> np.ndarray:
-    """One colour a being, to be used with patches."""
+def _spread_colour(values: np.ndarray) -> np.ndarray:
+    """Shapes one colour a being so that it broadcasts over patches."""
     return values.reshape(len(values), 1, 1, 3)
 
 
-def rosettes(beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndarray, dx: np.ndarray) -> np.ndarray:
-    """Plants: two or three rings of leaves with midribs over a soft shadow, a flower where there is sugar to spare."""
+def shade_rosettes(
+    beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndarray, dx: np.ndarray
+) -> np.ndarray:
+    """Shades plants: rings of leaves with midribs over a soft shadow, and a flower where there is spare sugar."""
     y, x = _grid(beings, rows, side, scale, dy, dx)
     canvas = np.zeros((*y.shape, 4), np.float32)
     ids, colour = beings.looks["id"][rows], beings.colour[rows]
     radius, angle = np.hypot(y, x), np.arctan2(y, x)
-    size = _each(beings.size[rows] / 2)
-    _over(canvas, rgb(0.0, 0.0, 0.0), 0.42 * np.exp(-((radius / (size * 0.95)) ** 2) * 1.6))
+    size = _spread_value(beings.size[rows] / 2)
+    _blend(canvas, rgb(0.0, 0.0, 0.0), 0.42 * np.exp(-((radius / (size * 0.95)) ** 2) * 1.6))
     seed = beings.looks["stage"][rows] < 2
-    turn = _each(scattered(ids, 1) * 2 * np.pi)
+    turn = _spread_value(random_shares(ids, 1) * 2 * np.pi)
     shape = beings.looks["shape"][rows]
-    leaves = np.round(5 + 3 * scattered(ids, 2) - 1.5 * shape).clip(4, 8)
-    slim = _each(0.62 - 0.34 * shape)
+    leaves = np.round(5 + 3 * random_shares(ids, 2) - 1.5 * shape).clip(4, 8)
+    slim = _spread_value(0.62 - 0.34 * shape)
     for ring, (length, light, shift) in enumerate(((1.0, 0.42, 0.0), (0.78, 0.68, 0.5), (0.50, 1.0, 0.2))):
-        number = _each(leaves - (1 if ring == 2 else 0))
+        number = _spread_value(leaves - (1 if ring == 2 else 0))
         sector = 2 * np.pi / number
         within = (angle + turn + shift * sector) % sector - sector / 2
         along, across = radius * np.cos(within), radius * np.sin(within)
@@ -69,67 +71,73 @@ def rosettes(beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.n
         half = (
             reach * slim * 0.62 * np.sin(np.pi * share**0.72).clip(0) ** 0.85 * np.sin(sector / 2).clip(0.25, 1) * 1.3
         )
-        inside = _inside(np.abs(across) - half, scale) * (along > 0) * (along < reach)
+        inside = _coverage(np.abs(across) - half, scale) * (along > 0) * (along < reach)
         rib = np.exp(-((across * scale / 0.9) ** 2)) * (1 - share)
         edge = np.clip(np.abs(across) / np.maximum(half, 1e-4), 0, 1)
         shade = light * (0.62 + 0.38 * share) * (1.0 - 0.34 * edge**3) + 0.16 * rib
-        tone = _tone(colour) * shade[..., None] + rgb(0.10, 0.10, 0.02) * (share * light)[..., None]
-        _over(canvas, tone, inside * _each(~seed) * 0.96)
+        tone = _spread_colour(colour) * shade[..., None] + rgb(0.10, 0.10, 0.02) * (share * light)[..., None]
+        _blend(canvas, tone, inside * _spread_value(~seed) * 0.96)
     heart = np.exp(-((radius / (size * 0.17)) ** 2))
-    _over(canvas, np.clip(_tone(colour) * 1.25 + 0.22, 0, 1), 0.8 * heart * _each(~seed))
+    _blend(canvas, np.clip(_spread_colour(colour) * 1.25 + 0.22, 0, 1), 0.8 * heart * _spread_value(~seed))
     _flowers(canvas, beings, rows, radius, angle + turn, size, scale)
-    grain = _inside(radius - size * 0.8, scale) * _each(seed)
-    _over(canvas, rgb(0.62, 0.52, 0.34) * (1.1 - radius / np.maximum(size, 1e-4) * 0.5)[..., None], grain * 0.9)
+    grain = _coverage(radius - size * 0.8, scale) * _spread_value(seed)
+    _blend(canvas, rgb(0.62, 0.52, 0.34) * (1.1 - radius / np.maximum(size, 1e-4) * 0.5)[..., None], grain * 0.9)
     return canvas
 
 
-def stems(beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndarray, dx: np.ndarray) -> np.ndarray:
-    """What ties a module to the one it budded from: a bent cord over its shadow."""
+def shade_stems(
+    beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndarray, dx: np.ndarray
+) -> np.ndarray:
+    """Shades the stem between a module and the one that it budded from: a bent cord over its shadow."""
     y, x = _grid(beings, rows, side, scale, dy, dx)
     canvas = np.zeros((*y.shape, 4), np.float32)
     turn = (beings.looks["stem"][rows] - 1) * (np.pi / 4)
-    other, own = strays(beings.looks["stem_id"][rows]), strays(beings.looks["id"][rows])
-    end_y = _each(np.round(np.sin(turn) * 1.2) + other[0] - own[0]).astype(np.float32)
-    end_x = _each(np.round(np.cos(turn) * 1.2) + other[1] - own[1]).astype(np.float32)
+    other, own = cell_offsets(beings.looks["stem_id"][rows]), cell_offsets(beings.looks["id"][rows])
+    end_y = _spread_value(np.round(np.sin(turn) * 1.2) + other[0] - own[0]).astype(np.float32)
+    end_x = _spread_value(np.round(np.cos(turn) * 1.2) + other[1] - own[1]).astype(np.float32)
     length = np.maximum(end_y**2 + end_x**2, 1e-4)
     share = np.clip((y * end_y + x * end_x) / length, 0, 1)
-    bend = _each(scattered(beings.looks["id"][rows], 9) - 0.5) * 0.35 * np.sin(np.pi * share)
+    bend = _spread_value(random_shares(beings.looks["id"][rows], 9) - 0.5) * 0.35 * np.sin(np.pi * share)
     distance = np.hypot(y - share * end_y - bend * end_x, x - share * end_x + bend * end_y)
-    _over(canvas, rgb(0.0, 0.0, 0.0), 0.35 * np.exp(-((distance / 0.11) ** 2)))
-    tone = _tone(beings.colour[rows] * 0.42 + rgb(0.10, 0.05, 0.02)) * (1.25 - distance * 6)[..., None]
-    _over(canvas, tone, _inside(distance - 0.045, scale) * 0.95)
+    _blend(canvas, rgb(0.0, 0.0, 0.0), 0.35 * np.exp(-((distance / 0.11) ** 2)))
+    tone = _spread_colour(beings.colour[rows] * 0.42 + rgb(0.10, 0.05, 0.02)) * (1.25 - distance * 6)[..., None]
+    _blend(canvas, tone, _coverage(distance - 0.045, scale) * 0.95)
     return canvas
 
 
 def _flowers(canvas: np.ndarray, beings: Beings, rows: np.ndarray, radius, angle, size, scale: float) -> None:
-    blooms = _each(beings.looks["flowers"][rows])
+    blooms = _spread_value(beings.looks["flowers"][rows])
     if not blooms.any():
         return
     sector = 2 * np.pi / 5
     within = angle % sector - sector / 2
     petal = size * 0.40 * (0.45 + 0.55 * blooms)
     reach = petal * np.sqrt(np.clip(np.cos(within * 2.1), 0, 1))
-    inside = _inside(radius - reach, scale) * (blooms > 0.05)
-    tone = _tone(beings.accent[rows]) * (0.75 + 0.35 * np.clip(radius / np.maximum(petal, 1e-4), 0, 1))[..., None]
-    _over(canvas, tone, inside)
-    _over(canvas, rgb(1.0, 0.86, 0.38), _inside(radius - petal * 0.34, scale) * (blooms > 0.05))
+    inside = _coverage(radius - reach, scale) * (blooms > 0.05)
+    tone = (
+        _spread_colour(beings.accent[rows]) * (0.75 + 0.35 * np.clip(radius / np.maximum(petal, 1e-4), 0, 1))[..., None]
+    )
+    _blend(canvas, tone, inside)
+    _blend(canvas, rgb(1.0, 0.86, 0.38), _coverage(radius - petal * 0.34, scale) * (blooms > 0.05))
 
 
-def monsters(beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndarray, dx: np.ndarray) -> np.ndarray:
-    """Monsters: legs, a body of segments with stripes, armour, spikes, jaws, antennae, and eyes that may be shut."""
+def shade_monsters(
+    beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndarray, dx: np.ndarray
+) -> np.ndarray:
+    """Shades monsters: legs, a body of segments with stripes, armour, spikes, jaws, antennae, open or shut eyes."""
     y, x = _grid(beings, rows, side, scale, dy, dx)
     canvas = np.zeros((*y.shape, 4), np.float32)
-    heading = _each(beings.heading[rows])
-    size = _each(beings.size[rows])
+    heading = _spread_value(beings.heading[rows])
+    size = _spread_value(beings.size[rows])
     # u runs to the head, v to the right, in body lengths
     u = (x * np.cos(heading) + y * np.sin(heading)) / size
     v = (-x * np.sin(heading) + y * np.cos(heading)) / size
     fine = scale * size
     colour, looks = beings.colour[rows], {name: values[rows] for name, values in beings.looks.items()}
     shadow = np.hypot((u - 0.02) * 1.0, (v - 0.06) * 2.0)
-    _over(canvas, rgb(0.0, 0.0, 0.0), 0.55 * np.exp(-((shadow / 0.50) ** 4)))
-    glow = _each(looks["glow"])
-    canvas[..., :3] += _tone(colour) * (glow * 0.22 * np.exp(-((np.hypot(u, v * 1.5) / 0.5) ** 2)))[..., None]
+    _blend(canvas, rgb(0.0, 0.0, 0.0), 0.55 * np.exp(-((shadow / 0.50) ** 4)))
+    glow = _spread_value(looks["glow"])
+    canvas[..., :3] += _spread_colour(colour) * (glow * 0.22 * np.exp(-((np.hypot(u, v * 1.5) / 0.5) ** 2)))[..., None]
     _limbs(canvas, u, v, fine, colour, looks)
     _body(canvas, u, v, fine, colour, beings.accent[rows], looks)
     _face(canvas, u, v, fine, looks)
@@ -137,7 +145,7 @@ def monsters(beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.n
 
 
 def _stroke(u, v, start: tuple[float, float], end: tuple[float, float]) -> np.ndarray:
-    """Distance to a straight stroke, in body lengths."""
+    """Returns the distance to a straight stroke, in body lengths."""
     du, dv = end[0] - start[0], end[1] - start[1]
     share = np.clip(((u - start[0]) * du + (v - start[1]) * dv) / (du * du + dv * dv), 0, 1)
     return np.hypot(u - start[0] - share * du, v - start[1] - share * dv)
@@ -145,81 +153,85 @@ def _stroke(u, v, start: tuple[float, float], end: tuple[float, float]) -> np.nd
 
 def _limbs(canvas, u, v, fine, colour, looks) -> None:
     side = np.abs(v)
-    tone = _tone(colour) * np.float32(0.52)
+    tone = _spread_colour(colour) * np.float32(0.52)
     for pair in range(4):
         root = 0.20 - 0.14 * pair
         knee, foot = (root + 0.07, 0.25), (root - 0.03, 0.36)
         distance = np.minimum(_stroke(u, side, (root, 0.08), knee), _stroke(u, side, knee, foot))
-        _over(canvas, tone, np.clip(0.5 - (distance - 0.014) * fine, 0, 1) * _each(looks["leg"] > pair))
+        _blend(canvas, tone, np.clip(0.5 - (distance - 0.014) * fine, 0, 1) * _spread_value(looks["leg"] > pair))
     feeler = _stroke(u, side, (0.36, 0.07), (0.53, 0.16))
-    _over(canvas, _tone(colour) * np.float32(0.8), np.clip(0.5 - (feeler - 0.012) * fine, 0, 1))
+    _blend(canvas, _spread_colour(colour) * np.float32(0.8), np.clip(0.5 - (feeler - 0.012) * fine, 0, 1))
     tip = np.hypot(u - 0.54, side - 0.165) - 0.030
-    _over(canvas, np.clip(_tone(colour) * 1.2 + 0.15, 0, 1), np.clip(0.5 - tip * fine, 0, 1))
+    _blend(canvas, np.clip(_spread_colour(colour) * 1.2 + 0.15, 0, 1), np.clip(0.5 - tip * fine, 0, 1))
     spike = _stroke(u, side, (-0.38, 0.02), (-0.58, 0.05)) - 0.022 * np.clip((u + 0.60) / 0.2, 0, 1)
-    _over(canvas, rgb(0.93, 0.88, 0.78), np.clip(0.5 - spike * fine, 0, 1) * _each(looks["spike"] > 0))
+    _blend(canvas, rgb(0.93, 0.88, 0.78), np.clip(0.5 - spike * fine, 0, 1) * _spread_value(looks["spike"] > 0))
 
 
 SEGMENTS = ((0.30, 0.135), (0.10, 0.165), (-0.11, 0.150), (-0.29, 0.105))
-"""Where along the body each segment's middle lies, and its radius, from the head to the tail, in body lengths."""
+"""The middle of each segment along the body and its radius, from head to tail, in body lengths."""
 
 
 def _body(canvas, u, v, fine, colour, accent, looks) -> None:
-    # a smooth union of the segments: distances melt into each other by their exponentials
+    # a smooth union of the segments: the sum of exponentials of their distances
     melted = sum(np.exp(-26.0 * (np.hypot(u - at, v) - radius)) for at, radius in SEGMENTS)
     distance = -np.log(np.maximum(melted, 1e-12)) / 26.0
     inside = np.clip(0.5 - distance * fine, 0, 1)
     depth = np.clip(-distance / 0.16, 0, 1)
     dome = np.sqrt(1 - (1 - depth) ** 2)
-    stripe = 0.5 + 0.5 * np.cos(u * (26 + 20 * _each(looks["pattern"])))
-    stripe = stripe**3 * (0.15 + 0.75 * _each(looks["pattern"]))
-    tone = _tone(colour) + (_tone(accent) - _tone(colour)) * stripe[..., None]
-    plates = (np.cos(u * 34) > 0.35) * np.clip(depth * 3, 0, 1) * _each(np.clip(looks["armour"] / 2, 0, 1))
+    stripe = 0.5 + 0.5 * np.cos(u * (26 + 20 * _spread_value(looks["pattern"])))
+    stripe = stripe**3 * (0.15 + 0.75 * _spread_value(looks["pattern"]))
+    tone = _spread_colour(colour) + (_spread_colour(accent) - _spread_colour(colour)) * stripe[..., None]
+    plates = (np.cos(u * 34) > 0.35) * np.clip(depth * 3, 0, 1) * _spread_value(np.clip(looks["armour"] / 2, 0, 1))
     tone = tone + (rgb(0.46, 0.44, 0.50) - tone) * (0.65 * plates)[..., None]
     light = 0.36 + 0.64 * dome
     shine = np.exp(-(((v + 0.055) / 0.045) ** 2)) * np.exp(-(((u - 0.04) / 0.24) ** 2)) * 0.34
-    tone = tone * light[..., None] + shine[..., None] * _each(1 - 0.5 * looks["asleep"])[..., None]
-    _over(canvas, rgb(0.02, 0.02, 0.04), np.clip(0.5 - (distance - 0.018) * fine, 0, 1) * 0.55)
-    _over(canvas, tone, inside)
+    tone = tone * light[..., None] + shine[..., None] * _spread_value(1 - 0.5 * looks["asleep"])[..., None]
+    _blend(canvas, rgb(0.02, 0.02, 0.04), np.clip(0.5 - (distance - 0.018) * fine, 0, 1) * 0.55)
+    _blend(canvas, tone, inside)
 
 
 def _face(canvas, u, v, fine, looks) -> None:
     side = np.abs(v)
     jaw = np.abs(np.hypot(u - 0.44, side - 0.015) - 0.065) - 0.018
     jaw = np.where((u > 0.40) & (side > 0.02), jaw, 1.0)
-    _over(canvas, rgb(0.95, 0.90, 0.80), np.clip(0.5 - jaw * fine, 0, 1) * _each(looks["jaw"] > 1))
+    _blend(canvas, rgb(0.95, 0.90, 0.80), np.clip(0.5 - jaw * fine, 0, 1) * _spread_value(looks["jaw"] > 1))
     number = looks["eye"]
-    large = _each(np.where(number > 0, 0.050 + 0.014 * np.minimum(number, 3), 0.034))
+    large = _spread_value(np.where(number > 0, 0.050 + 0.014 * np.minimum(number, 3), 0.034))
     eye = np.hypot(u - 0.335, side - 0.085)
-    shut = _each((looks["eyes_shut"] > 0) | (looks["asleep"] > 0))
-    _over(canvas, rgb(0.03, 0.03, 0.05), np.clip(0.5 - (eye - large - 0.014) * fine, 0, 1) * 0.8)
+    shut = _spread_value((looks["eyes_shut"] > 0) | (looks["asleep"] > 0))
+    _blend(canvas, rgb(0.03, 0.03, 0.05), np.clip(0.5 - (eye - large - 0.014) * fine, 0, 1) * 0.8)
     white = np.clip(0.5 - (eye - large) * fine, 0, 1)
-    _over(canvas, rgb(0.96, 0.97, 0.94), white * (1 - shut))
+    _blend(canvas, rgb(0.96, 0.97, 0.94), white * (1 - shut))
     pupil = np.hypot(u - 0.335 - large * 0.28, side - 0.085) - large * 0.56
-    _over(canvas, rgb(0.03, 0.03, 0.06), np.clip(0.5 - pupil * fine, 0, 1) * (1 - shut))
+    _blend(canvas, rgb(0.03, 0.03, 0.06), np.clip(0.5 - pupil * fine, 0, 1) * (1 - shut))
     spark = np.hypot(u - 0.335 - large * 0.5, v - np.sign(v) * 0.085 + large * 0.25) - large * 0.2
-    _over(canvas, rgb(1.0, 1.0, 1.0), np.clip(0.5 - spark * fine, 0, 1) * (1 - shut) * white)
+    _blend(canvas, rgb(1.0, 1.0, 1.0), np.clip(0.5 - spark * fine, 0, 1) * (1 - shut) * white)
     lid = np.abs(u - 0.335 + (side - 0.085) ** 2 * 4) - 0.010
-    _over(canvas, rgb(0.05, 0.05, 0.08), np.clip(0.5 - lid * fine, 0, 1) * white * shut)
+    _blend(canvas, rgb(0.05, 0.05, 0.08), np.clip(0.5 - lid * fine, 0, 1) * white * shut)
 
 
-def paint(canvas: np.ndarray, beings: Beings, scale: float, top: float, left: float, world: tuple[int, int]) -> int:
-    """Draw the beings onto `canvas: float32[h, w, 3]` whose corner is the cell `top, left`; all images of the torus.
+def draw_beings(
+    canvas: np.ndarray, beings: Beings, scale: float, top: float, left: float, world: tuple[int, int]
+) -> int:
+    """Draws beings onto `canvas: float32[h, w, 3]`, whose corner is the cell `top, left`, in all images of the torus.
 
-    Gives how many patches were drawn.
+    Returns the number of images that were drawn.
     """
-    seen = visible(beings, canvas.shape[:2], scale, top, left, world)
+    seen = find_visible(beings, canvas.shape[:2], scale, top, left, world)
     rows, y, _ = seen
     if beings.plant and "stem" in beings.looks:
         tied = beings.looks["stem"][rows] > 0
-        _lay(canvas, beings, scale, stems, tuple(part[tied] for part in seen), np.full(tied.sum(), 3.6), y[tied])
+        _draw_patches(
+            canvas, beings, scale, shade_stems, tuple(part[tied] for part in seen), np.full(tied.sum(), 3.6), y[tied]
+        )
     if beings.plant:
-        _lay(canvas, beings, scale, rosettes, seen, beings.size[rows] * 1.25, beings.size[rows])
+        _draw_patches(canvas, beings, scale, shade_rosettes, seen, beings.size[rows] * 1.25, beings.size[rows])
     else:
-        _lay(canvas, beings, scale, monsters, seen, beings.size[rows] * 1.35, y)
+        _draw_patches(canvas, beings, scale, shade_monsters, seen, beings.size[rows] * 1.35, y)
     return len(rows)
 
 
-def _lay(
+def _draw_patches(
     canvas: np.ndarray,
     beings: Beings,
     scale: float,
@@ -228,15 +240,15 @@ def _lay(
     reach: np.ndarray,
     height_order: np.ndarray,
 ) -> None:
-    """Shade patches `reach` cells wide, batches of one size at a time, and lay them over the canvas, low ones first."""
+    """Shades patches `reach` cells wide, in batches of one size, and blends them over the canvas, low ones first."""
     sides = np.maximum(5, np.ceil(reach * scale / 4) * 4 + 3).astype(np.int64)
     order = np.lexsort((seen[0], height_order))
     held = np.cumsum(sides[order] ** 2) // HELD_PIXELS
     for group in np.split(order, np.flatnonzero(np.diff(held)) + 1):
-        _lay_group(canvas, beings, scale, shader, seen, sides, group)
+        _draw_patch_group(canvas, beings, scale, shader, seen, sides, group)
 
 
-def _lay_group(
+def _draw_patch_group(
     canvas: np.ndarray,
     beings: Beings,
     scale: float,
@@ -249,7 +261,7 @@ def _lay_group(
     patches: dict[int, np.ndarray] = {}
     for side in np.unique(sides[order]).tolist():
         chosen = order[sides[order] == side]
-        batch = max(1, PATCH_PIXELS // (side * side * 4))
+        batch = max(1, MAX_SHADED_PIXELS // (side * side * 4))
         for at in range(0, len(chosen), batch):
             some = chosen[at : at + batch]
             middle_y, middle_x = np.floor(y[some]), np.floor(x[some])
@@ -268,10 +280,10 @@ def _lay_group(
             canvas[a:b, c:d] = canvas[a:b, c:d] * (1 - part[..., 3:]) + part[..., :3]
 
 
-def visible(
+def find_visible(
     beings: Beings, shape: tuple[int, int], scale: float, top: float, left: float, world: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows and pixel positions of every image of every being in view."""
+    """Returns the rows and the pixel positions (y, x) of every image of every being in view."""
     rows, ys, xs = [], [], []
     margin = 2.5
     for down in range(-1, 2 + int(shape[0] / scale // world[0])):

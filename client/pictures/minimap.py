@@ -1,4 +1,4 @@
-"""The small map of a running world for the terminal, from the gateway's tiles: ground, water, and who lives where."""
+"""The map of a running world for the terminal, made of the gateway's tiles: ground, water and beings."""
 
 import threading
 from collections.abc import Mapping
@@ -10,23 +10,23 @@ import numpy as np
 
 from umwelt.agents.world_file import WorldFile
 from umwelt.client.connection.api import View, connect
-from umwelt.client.pictures.scene import DETRITUS_MUCH_COUNT, WATER_DEEP_COUNT, Crowd, crowded, ground_colour
+from umwelt.client.pictures.scene import DETRITUS_MUCH_COUNT, WATER_DEEP_COUNT, Crowd, draw_crowds, ground_colour
 from umwelt.cluster import BIN_CELLS
 from umwelt.sandbox.errors import UmweltError
 
 GROUND = ("water", "elevation", "detritus")
-LONGEST_SIDE_BY_CELL = 256
-"""Larger worlds are shown by bins of 8 x 8 cells."""
-LOOK_S = 0.4
-NEWS_WITHIN_S = 3600.0
+MAX_SIDE_BY_CELL = 256
+"""Worlds with a longer side are shown by bins of 8 x 8 cells."""
+UPDATE_EVERY_S = 0.4
+TILES_WITHIN_S = 3600.0
 PLANT_CELLS = 0.6
 BARE = 0.3
-DEEPER = 2.2
-"""Plants cover ground: in deeper colours than those of their names, so that monsters stand out."""
+PLANT_GAMMA = 2.2
+"""Plants cover the ground in darker colours than those of their names, so that monsters stand out."""
 
 
 class Minimap:
-    """Watches a world in a thread of its own; `pixels` gives a map of what came last, None as long as nothing did."""
+    """Watches a world in a thread of its own, until `close`; `pixels` draws what arrived last."""
 
     def __init__(self, world: WorldFile, run: Path, keys: str, tints: Mapping[str, np.ndarray]):
         self.world, self.run, self.keys, self.tints = world, run, keys, tints
@@ -37,25 +37,25 @@ class Minimap:
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stops watching."""
         self._ended.set()
 
     def _watch(self) -> None:
         common = self.world.common
-        level = "dots" if max(common.height, common.width) <= LONGEST_SIDE_BY_CELL else "densities"
-        while not self._ended.wait(LOOK_S):
+        level = "dots" if max(common.height, common.width) <= MAX_SIDE_BY_CELL else "densities"
+        while not self._ended.wait(UPDATE_EVERY_S):
             with suppress(UmweltError), connect(self.run, self.keys or None) as connection:
                 self._species = connection.species
                 layers = [name for name in GROUND if name in connection.layers]
-                while not self._ended.wait(LOOK_S):
-                    # watched anew each time: between two looks nobody has to make tiles
-                    for view in connection.watch(level=level, layers=layers, timeout_s=NEWS_WITHIN_S):
+                while not self._ended.wait(UPDATE_EVERY_S):
+                    # subscribed to for each view only: in between, nodes need not encode tiles
+                    for view in connection.watch(level=level, layers=layers, timeout_s=TILES_WITHIN_S):
                         if view.complete or self._ended.is_set():
                             self._view = view
                             break
 
     def pixels(self, rows: int, columns: int) -> np.ndarray | None:
-        """The map as `uint8[rows, columns, 3]`."""
+        """Returns the map, `uint8[rows, columns, 3]`; None as long as no tiles have arrived."""
         view = self._view
         if view is None:
             return None
@@ -63,10 +63,10 @@ class Minimap:
         ground = self._ground(view, rows, columns)
         crowds = [*self._dots(view), *self._densities(view)]
         crowds.sort(key=lambda crowd: not crowd.plant)
-        return crowded(ground, crowds, max(1.0, common.height / rows * common.width / columns))
+        return draw_crowds(ground, crowds, max(1.0, common.height / rows * common.width / columns))
 
     def _ground(self, view: View, rows: int, columns: int) -> np.ndarray:
-        """Water and land where the world has them."""
+        """Returns the colour of water and land, as far as the world has them: `float32[rows, columns, 3]`."""
         shape = (rows, columns)
         y = (np.arange(rows) * view.rectangle.height // rows)[:, None]
         x = (np.arange(columns) * view.rectangle.width // columns)[None, :]
@@ -90,30 +90,30 @@ class Minimap:
     def _tint(self, table: str, species: int) -> np.ndarray:
         name = self._species[species] if 0 <= species < len(self._species) else table
         tint = self.tints.get(f"{table}/{name}", np.full(3, 0.7, np.float32))
-        return tint ** (DEEPER if table == "plants" else 1.0)
+        return tint ** (PLANT_GAMMA if table == "plants" else 1.0)
 
     def _dots(self, view: View) -> list[Crowd]:
-        found = []
+        crowds = []
         for table, columns in view.beings.items():
             y, x = columns["y"] / view.rectangle.height, columns["x"] / view.rectangle.width
             species: Any = columns.get("species", np.full(len(y), -1))
             plant = table == "plants"
-            for one in np.unique(species).tolist():
-                rows = np.flatnonzero(species == one)
+            for index in np.unique(species).tolist():
+                rows = np.flatnonzero(species == index)
                 weight = np.full(len(rows), PLANT_CELLS if plant else 1.0, np.float32)
-                found.append(Crowd(plant, y[rows], x[rows], weight, self._tint(table, one)))
-        return found
+                crowds.append(Crowd(plant, y[rows], x[rows], weight, self._tint(table, index)))
+        return crowds
 
     def _densities(self, view: View) -> list[Crowd]:
-        """Each being of a bin somewhere in its bin, always in the same places, so that no grid shows."""
-        found: list[Crowd] = []
+        """Places the beings of each bin at random in it, always in the same places, so that no grid shows."""
+        crowds: list[Crowd] = []
         for table, planes in view.counts.items():
             plant = table == "plants"
             for species, counts in planes.items():
                 at = np.repeat(np.arange(counts.size), counts.ravel())
-                dice = np.random.default_rng(len(found))
+                dice = np.random.default_rng(len(crowds))
                 y = (at // counts.shape[1] + dice.random(len(at))) * BIN_CELLS / view.rectangle.height
                 x = (at % counts.shape[1] + dice.random(len(at))) * BIN_CELLS / view.rectangle.width
                 weight = np.full(len(at), PLANT_CELLS if plant else 1.0, np.float32)
-                found.append(Crowd(plant, y, x, weight, self._tint(table, species)))
-        return found
+                crowds.append(Crowd(plant, y, x, weight, self._tint(table, species)))
+        return crowds

@@ -1,6 +1,6 @@
-"""Pictures of the world: numpy and Pillow alone, no display.
+"""Pictures of the world, drawn with numpy and written with Pillow; no display is needed.
 
-From afar (under `NEAR_PIXELS` a cell) beings are soft dots of light; near by they are leaves and bodies.
+Below `NEAR_PIXELS` per cell beings are soft dots of light; from there on they are leaves and bodies.
 """
 
 from pathlib import Path
@@ -9,17 +9,17 @@ import numpy as np
 
 from umwelt.agents.world_file import parse_world
 from umwelt.client.pictures import bodies
-from umwelt.client.pictures.scene import Beings, Scene, ground_colour, rgb, scattered, scene_of
+from umwelt.client.pictures.scene import Beings, Scene, ground_colour, make_scene, random_shares, rgb
 from umwelt.cluster import WORLD_FILE, Journal, open_store, replace_file, restore_region
 from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.region import Region
 
 NEAR_PIXELS = 6.0
 MAX_PIXELS, MAX_SIDE = 34_000_000, 16383
-"""8K television fits; WebP counts sides in 14 bits."""
+"""Enough for 8K; WebP stores sides in 14 bits."""
 MIN_ZOOM, MAX_ZOOM = 0.1, 200.0
 MAX_IMAGES = 256
-"""How often a picture may show the torus side by side: every being is looked at for each."""
+"""How often a picture may repeat the torus side by side; every being is drawn for each."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -31,7 +31,10 @@ def draw_run(
     at: tuple[int, int] | None = None,
     zoom: float | None = None,
 ) -> None:
-    """Draw a run at a tick it has reached (its last snapshot's, if none is given) into a picture file."""
+    """Draws a run at a tick that it has reached, by default that of its last snapshot, into a picture file.
+
+    `at` (x, y) is the cell in the middle, `zoom` the pixels per cell. Raises UmweltError for what cannot be drawn.
+    """
     if out.suffix.lower() not in SUFFIXES:
         raise UmweltError(f"{out}: pictures end in {', '.join(SUFFIXES)}: name it so")
     width, height = size
@@ -41,7 +44,7 @@ def draw_run(
             f"{MAX_PIXELS // 1_000_000} megapixels"
         )
     if zoom is not None and not MIN_ZOOM <= zoom <= MAX_ZOOM:
-        raise UmweltError(f"--zoom {zoom}: use {MIN_ZOOM:g} to {MAX_ZOOM:g} pixels a cell")
+        raise UmweltError(f"--zoom {zoom}: use {MIN_ZOOM:g} to {MAX_ZOOM:g} pixels per cell")
     store = open_store(folder)
     world = parse_world(store.world_text(), str(store.folder / WORLD_FILE), store.folder.name).common
     if at is not None and not (0 <= at[0] < world.width and 0 <= at[1] < world.height):
@@ -62,60 +65,60 @@ def draw_run(
                 f"--tick {tick}: {folder} has reached tick {reached}: give an earlier one, or resume it first"
             )
     _, region, _ = restore_region(store, tick)
-    write(draw(region, width, height, at, zoom), out)
+    write_picture(draw_region(region, width, height, at, zoom), out)
 
 
-def write(pixels: np.ndarray, out: Path) -> None:
-    """Write `uint8[height, width, 3]` to a file."""
+def write_picture(pixels: np.ndarray, out: Path) -> None:
+    """Writes pixels, `uint8[height, width, 3]`, to a file whose name tells the format."""
     from PIL import Image
 
     try:
-        with replace_file(out) as half:
-            Image.fromarray(pixels).save(half)
+        with replace_file(out) as unfinished:
+            Image.fromarray(pixels).save(unfinished)
     except (OSError, ValueError) as error:
-        what = getattr(error, "strerror", None) or error
-        raise UmweltError(f"{out}: cannot be written: {what}: choose another place, kind or --size") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UmweltError(f"{out}: cannot be written: {reason}: choose another place, kind or --size") from None
 
 
-def draw(
+def draw_region(
     region: Region, width: int, height: int, at: tuple[int, int] | None = None, zoom: float | None = None
 ) -> np.ndarray:
-    """The world as `uint8[height, width, 3]`; `at` (x, y) is the cell in the middle, `zoom` the pixels a cell."""
-    scene = scene_of(region)
+    """Returns a picture, `uint8[height, width, 3]`; `at` (x, y) is its middle cell, `zoom` the pixels per cell."""
+    scene = make_scene(region)
     scale = zoom or min(MAX_ZOOM, max(width / scene.width, height / scene.height))
     x, y = at if at is not None else (scene.width / 2, scene.height / 2)
     top, left = y - height / scale / 2, x - width / scale / 2
-    canvas = _ground(scene, width, height, scale, top, left)
-    for beings in sorted(scene.beings, key=lambda one: not one.plant):
+    canvas = _draw_ground(scene, width, height, scale, top, left)
+    for beings in sorted(scene.beings, key=lambda group: not group.plant):
         if scale >= NEAR_PIXELS:
-            bodies.paint(canvas, beings, scale, top, left, (scene.height, scene.width))
+            bodies.draw_beings(canvas, beings, scale, top, left, (scene.height, scene.width))
         else:
-            _sparks(canvas, beings, scale, top, left, (scene.height, scene.width))
-    return _finished(canvas)
+            _draw_dots(canvas, beings, scale, top, left, (scene.height, scene.width))
+    return _finish(canvas)
 
 
 # --- the ground
 
 
-def _ground(scene: Scene, width: int, height: int, scale: float, top: float, left: float) -> np.ndarray:
-    """Ground, water and what lies on it, lit from the north-west, `float32[height, width, 3]`."""
+def _draw_ground(scene: Scene, width: int, height: int, scale: float, top: float, left: float) -> np.ndarray:
+    """Returns ground, water and what lies on it, lit from the north-west: `float32[height, width, 3]`."""
     y = top + (np.arange(height) + 0.5) / scale
     x = left + (np.arange(width) + 0.5) / scale
 
     def smooth(plane: np.ndarray) -> np.ndarray:
-        return _sampled(plane, y, x)
+        return _sample(plane, y, x)
 
-    depth, moisture = smooth(scene.depth), smooth(_blurred(scene.moisture))
-    ground = _blurred(_blurred(_blurred(scene.elevation)))
+    depth, moisture = smooth(scene.depth), smooth(_blur(scene.moisture))
+    ground = _blur(_blur(_blur(scene.elevation)))
     elevation = smooth(ground)
     grain = _noise(y, x, scene)
     colour = ground_colour(
         depth,
         moisture,
-        smooth(_blurred(scene.detritus)),
+        smooth(_blur(scene.detritus)),
         elevation,
         smooth(scene.cover),
-        np.stack([smooth(_blurred(plane)) for plane in scene.scents]),
+        np.stack([smooth(_blur(plane)) for plane in scene.scents]),
     )
     land = np.clip(1 - depth * 14, 0, 1)
     slope = smooth(_slope(ground)) * land
@@ -125,8 +128,8 @@ def _ground(scene: Scene, width: int, height: int, scale: float, top: float, lef
     return colour + _caustics(y, x, scene, depth)[..., None] * rgb(0.02, 0.10, 0.13)
 
 
-def _sampled(plane: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """A plane on the torus at pixel rows `y` and columns `x` (cells), smooth between the cells' middles."""
+def _sample(plane: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Interpolates a plane on the torus at pixel rows `y` and columns `x` (in cells), smoothly between cells."""
 
     def weights(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         low = np.floor(at - 0.5)
@@ -145,7 +148,7 @@ def _sampled(plane: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _spline(share: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The four weights of a cubic B-spline: no edge shows between cells."""
+    """Returns the four weights of a cubic B-spline, which shows no edges between cells."""
     rest = 1 - share
     return (
         rest**3 / 6,
@@ -155,56 +158,59 @@ def _spline(share: np.ndarray) -> tuple[np.ndarray, ...]:
     )
 
 
-def _blurred(plane: np.ndarray) -> np.ndarray:
-    """Softened by its neighbours on the torus."""
+def _blur(plane: np.ndarray) -> np.ndarray:
+    """Averages each cell with its neighbours on the torus."""
     for axis in (0, 1):
         plane = (np.roll(plane, 1, axis) + 2 * plane + np.roll(plane, -1, axis)) / 4
     return plane
 
 
 def _slope(elevation: np.ndarray) -> np.ndarray:
-    """Light on slopes that look north-west, and shade behind them, by cell."""
+    """Returns the light on slopes that face north-west, and the shade behind them, by cell."""
     dy, dx = ((np.roll(elevation, -1, axis) - np.roll(elevation, 1, axis)) / 2 for axis in (0, 1))
     return (dy + dx) * 22
 
 
 def _noise(y: np.ndarray, x: np.ndarray, scene: Scene) -> np.ndarray:
-    """Grain of the ground, 0 to 1: the same for the same place, at three widths."""
+    """Returns the grain of the ground, 0 to 1, at three widths; always the same at the same place."""
     dice = np.random.default_rng(7)
     total = np.zeros((len(y), len(x)), np.float32)
     for cells, strength in ((5.0, 0.45), (1.6, 0.33), (0.55, 0.22)):
         shape = (max(4, min(1024, round(scene.height / cells))), max(4, min(1024, round(scene.width / cells))))
         plane = dice.random(shape, np.float32)
-        total += strength * _sampled(plane, y * shape[0] / scene.height, x * shape[1] / scene.width)
+        total += strength * _sample(plane, y * shape[0] / scene.height, x * shape[1] / scene.width)
     return np.clip((total - 0.5) * 1.8 + 0.5, 0, 1)
 
 
 def _caustics(y: np.ndarray, x: np.ndarray, scene: Scene, depth: np.ndarray) -> np.ndarray:
-    """The net of light on water: bright where two fields of noise cross their middle."""
+    """Returns the net of light on water: bright where two fields of noise cross their mean."""
     dice = np.random.default_rng(11)
     net = np.zeros((len(y), len(x)), np.float32)
     for cells in (9.0, 5.5):
         shape = (max(4, round(scene.height / cells)), max(4, round(scene.width / cells)))
-        plane = _blurred(dice.random(shape, np.float32))
-        field = _sampled(plane, y * shape[0] / scene.height, x * shape[1] / scene.width)
+        plane = _blur(dice.random(shape, np.float32))
+        field = _sample(plane, y * shape[0] / scene.height, x * shape[1] / scene.width)
         net += np.exp(-(((field - 0.5) / 0.022) ** 2))
     return net * np.clip(depth * 14, 0, 1) * np.exp(-depth * 1.6)
 
 
-# --- beings from afar
+# --- beings as dots
 
 
-def _sparks(canvas: np.ndarray, beings: Beings, scale: float, top: float, left: float, world: tuple[int, int]) -> None:
-    """Beings as dots of light with a soft glow: plants a haze of leaves, monsters sparks over them."""
+def _draw_dots(
+    canvas: np.ndarray, beings: Beings, scale: float, top: float, left: float, world: tuple[int, int]
+) -> None:
+    """Draws beings as dots of light with a soft glow: plants as a haze of leaves, monsters as sparks over it."""
     height, width = canvas.shape[:2]
-    rows, y, x = bodies.visible(beings, (height, width), scale, top, left, world)
+    rows, y, x = bodies.find_visible(beings, (height, width), scale, top, left, world)
     colour, area = beings.colour[rows], (beings.size[rows] * scale) ** 2
     if beings.plant:
-        # scattered over their cells, so that no grid shows; lit up where they flower
+        # moved within their cells, so that no grid shows; brighter where they flower
         ids, blooms = beings.looks["id"][rows], beings.looks["flowers"][rows, None]
-        y, x = y + (scattered(ids, 7) - 0.5) * 0.6 * scale, x + (scattered(ids, 8) - 0.5) * 0.6 * scale
+        y, x = y + (random_shares(ids, 7) - 0.5) * 0.6 * scale, x + (random_shares(ids, 8) - 0.5) * 0.6 * scale
         colour = (
-            colour * (0.7 + 0.5 * scattered(ids, 4))[:, None] * (1 - 0.55 * blooms) + beings.accent[rows] * blooms * 0.7
+            colour * (0.7 + 0.5 * random_shares(ids, 4))[:, None] * (1 - 0.55 * blooms)
+            + beings.accent[rows] * blooms * 0.7
         )
         area = area * 0.42
     else:
@@ -222,7 +228,7 @@ def _sparks(canvas: np.ndarray, beings: Beings, scale: float, top: float, left: 
             for channel in range(4):
                 values = (paint[:, channel] * weight)[inside]
                 light[..., channel] += np.bincount(at, values, height * width).reshape(height, width).astype(np.float32)
-    near, far = _spread(light, max(1, round(scale * 0.6))), _spread(light, max(2, round(scale * scale * 0.9)))
+    near, far = _blur_times(light, max(1, round(scale * 0.6))), _blur_times(light, max(2, round(scale * scale * 0.9)))
     if beings.plant:
         light = 0.20 * light + 0.45 * near + 0.45 * far
     else:
@@ -231,11 +237,11 @@ def _sparks(canvas: np.ndarray, beings: Beings, scale: float, top: float, left: 
     tint = light[..., :3] / np.maximum(amount, 1e-5)
     cover = 1 - np.exp(-amount * (0.95 if beings.plant else 0.9))
     canvas += (tint * (0.92 if beings.plant else 1.2) - canvas) * cover * (0.85 if beings.plant else 0.95)
-    canvas += _spread(far[..., :3], 4) * (0.06 if beings.plant else 0.20)
+    canvas += _blur_times(far[..., :3], 4) * (0.06 if beings.plant else 0.20)
 
 
-def _spread(light: np.ndarray, times: int) -> np.ndarray:
-    """Blurred so many times, edges repeated."""
+def _blur_times(light: np.ndarray, times: int) -> np.ndarray:
+    """Blurs so many times; edges are repeated."""
     for _ in range(times):
         for axis in (0, 1):
             padded = np.concatenate([light.take([0], axis), light, light.take([-1], axis)], axis)
@@ -247,8 +253,8 @@ def _spread(light: np.ndarray, times: int) -> np.ndarray:
 # --- the finish
 
 
-def _finished(canvas: np.ndarray) -> np.ndarray:
-    """Bloom, vignette, a soft tone curve, and dither against bands."""
+def _finish(canvas: np.ndarray) -> np.ndarray:
+    """Adds bloom, a vignette, a soft tone curve, and dither against bands; returns `uint8[height, width, 3]`."""
     height, width = canvas.shape[:2]
     bright = np.maximum(canvas - 0.62, 0)
     canvas = canvas + 0.35 * _bloom(bright, max(2, min(height, width) // 120))
@@ -256,13 +262,13 @@ def _finished(canvas: np.ndarray) -> np.ndarray:
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     canvas = canvas * (1 - 0.20 * np.clip(y * y + x * x - 0.35, 0, 2) ** 1.2)[..., None]
     canvas = np.clip(canvas, 0, None)
-    canvas = canvas * (1 + canvas / 6.0) / (1 + 0.30 * canvas)  # keeps darks, rolls off lights
+    canvas = canvas * (1 + canvas / 6.0) / (1 + 0.30 * canvas)  # keeps dark tones, compresses light ones
     dither = np.random.default_rng(3).random((height, width, 1), np.float32) - np.float32(0.5)
     return np.clip(np.clip(canvas, 0, 1) ** (1 / 1.12) * 255 + dither + 0.5, 0, 255).astype(np.uint8)
 
 
 def _bloom(bright: np.ndarray, radius: int) -> np.ndarray:
-    """A wide blur, by box sums."""
+    """Blurs widely, by sums over boxes."""
     for _ in range(2):
         for axis in (0, 1):
             padded = np.concatenate(

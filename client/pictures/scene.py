@@ -1,6 +1,6 @@
-"""What there is to see in a region, for pictures and the terminal: ground, water, scents, and bodies with their looks.
+"""What is visible of a region, for pictures and the terminal: ground, water, scents, and bodies with their looks.
 
-Floats are welcome here: nothing of this goes back into the world. Worlds of other laws show what they have.
+Floats are fine here, because nothing of this goes back into the world. Worlds of other laws show what they have.
 """
 
 from dataclasses import dataclass, field
@@ -18,16 +18,16 @@ SCENT_STRONG_COUNT = 10
 DETRITUS_MUCH_COUNT = 30
 SEED_CELLS, LEAF_MIN_CELLS, LEAF_MAX_CELLS = 0.2, 0.75, 2.3
 GOLDEN = 0.618034
-"""Of a turn: hues so far apart, one after the other, are never near each other."""
+"""Share of a turn: hues that differ by multiples of it are never close to each other."""
 TWO_SIDED = ("price",)
-"""Fields with nothing in the middle: they glow as two scents do, red above it and green below."""
-STRAYS_CELLS = 0.42
-"""Plants sit in the middle of their cells; they are shown up to so far off it, so that no grid shows."""
+"""Fields with a neutral 0: they glow red above it and green below, as two scents do."""
+MAX_OFFSET_CELLS = 0.42
+"""Plants sit in the middle of their cells; they are shown up to this far off it, so that no grid shows."""
 
 
 @dataclass
 class Beings:
-    """Bodies of one kind: places in cells from the corner of what is owned, sizes in cells, colours from 0 to 1."""
+    """Bodies of one table: places in cells from the corner of the owned rectangle, sizes in cells, colours 0 to 1."""
 
     plant: bool
     y: np.ndarray
@@ -38,9 +38,9 @@ class Beings:
     colour: np.ndarray
     """`float32[n, 3]`"""
     accent: np.ndarray
-    """`float32[n, 3]`: flowers, or stripes."""
+    """`float32[n, 3]`: the colour of flowers, or of stripes."""
     looks: dict[str, np.ndarray] = field(default_factory=dict)
-    """What else shows: organs by name, `asleep`, `eyes_shut`, `stage`, `shape`, `pattern`, `glow` (0 to 1)."""
+    """What else is visible: organs by name, `asleep`, `eyes_shut`, `stage`, `shape`, `pattern`, `glow` (0 to 1)."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -48,71 +48,71 @@ class Beings:
 
 @dataclass
 class Scene:
-    """Planes are `float32[height, width]`; with a stride they hold every so many-th cell."""
+    """What is visible of a region. Planes are `float32[height, width]`; with a stride, of every stride-th cell."""
 
     height: int
     width: int
     elevation: np.ndarray
-    """0 to 1 between the lowest and the highest cell."""
+    """0 in the lowest cell, 1 in the highest."""
     depth: np.ndarray
     """Open water: 0 on land, 1 where it is deep."""
     moisture: np.ndarray
     cover: np.ndarray
-    """The first field of other laws that changes (their grass, sugar or the like), 0 to 1."""
+    """For other laws: their first field that changes (such as grass or sugar), 0 to 1."""
     detritus: np.ndarray
     scents: np.ndarray
     """`float32[3, height, width]`: aroma, musk, alarm."""
     beings: list[Beings]
 
 
-def scene_of(region: Region, stride: int = 1) -> Scene:
-    """Look at what a region owns; `stride` skips cells for small maps."""
+def make_scene(region: Region, stride: int = 1) -> Scene:
+    """Returns what is visible of the owned rectangle of a region; `stride` skips cells for small maps."""
     shape = (
         region.owned_view(region.field_list[0].name)[..., ::stride, ::stride].shape[-2:]
         if region.field_list
         else (-(-region.owned.height // stride), -(-region.owned.width // stride))
     )
-    parts = {part for one in region.field_list for part in (one.name, *one.parts)}
+    parts = {part for layer in region.field_list for part in (layer.name, *layer.parts)}
 
     def plane(name: str) -> np.ndarray:
         if name not in parts:
             return np.zeros(shape, np.float32)
         return region.owned_view(name)[..., ::stride, ::stride].astype(np.float32)
 
-    earthly = "water" in parts and "climate" in region.constants
-    capacity = float(climate_of(region).capacity_count) if earthly else 1.0
+    has_climate = "water" in parts and "climate" in region.constants
+    capacity = float(climate_of(region).capacity_count) if has_climate else 1.0
     water = plane("water")
     scents = np.stack([np.clip(plane(name) / SCENT_STRONG_COUNT, 0, 1) for name in ("aroma", "musk", "alarm")])
-    name = "" if earthly else next((one.name for one in region.field_list if not one.fixed), "")
+    name = "" if has_climate else next((layer.name for layer in region.field_list if not layer.fixed), "")
     other = plane(name) if name else np.zeros(shape, np.float32)
     other = other.sum(axis=0) if other.ndim == 3 else other
     if name in TWO_SIDED:
-        scents[0], scents[2], other = _glowing(-other), _glowing(other), np.zeros_like(other)
+        scents[0], scents[2], other = _scale_positive(-other), _scale_positive(other), np.zeros_like(other)
     return Scene(
         region.owned.height,
         region.owned.width,
-        _stretched(plane("elevation")),
-        np.clip((water - capacity) / WATER_DEEP_COUNT, 0, 1) if earthly else np.zeros(shape, np.float32),
-        np.clip(water / max(1.0, capacity), 0, 1) if earthly else np.full(shape, 0.3, np.float32),
-        _stretched(other),
+        _scale_to_range(plane("elevation")),
+        np.clip((water - capacity) / WATER_DEEP_COUNT, 0, 1) if has_climate else np.zeros(shape, np.float32),
+        np.clip(water / max(1.0, capacity), 0, 1) if has_climate else np.full(shape, 0.3, np.float32),
+        _scale_to_range(other),
         np.clip(plane("detritus") / DETRITUS_MUCH_COUNT, 0, 1),
         scents,
-        [_beings(region, name) for name in region.tables],
+        [_make_beings(region, name) for name in region.tables],
     )
 
 
-def _stretched(plane: np.ndarray) -> np.ndarray:
+def _scale_to_range(plane: np.ndarray) -> np.ndarray:
     low, high = float(plane.min(initial=0)), float(plane.max(initial=0))
     return (plane - low) / max(1.0, high - low)
 
 
-def _glowing(plane: np.ndarray) -> np.ndarray:
-    """What is above nothing, 0 to 1: nearly all of it below 1."""
+def _scale_positive(plane: np.ndarray) -> np.ndarray:
+    """Scales positive values to 0 to 1; the highest 5 % are clipped."""
     above = plane[plane > 0]
     return np.clip(plane / max(1.0, float(np.percentile(above, 95))), 0, 1) if len(above) else np.zeros_like(plane)
 
 
-def _beings(region: Region, name: str) -> Beings:
+def _make_beings(region: Region, name: str) -> Beings:
     table, own = region.tables[name], np.flatnonzero(region.owned_rows(name))
     rim = region.halo_cells
 
@@ -124,14 +124,14 @@ def _beings(region: Region, name: str) -> Beings:
     plant = "stage" in table
     y, x = column("y_fixed") / SUBCELL - rim, column("x_fixed") / SUBCELL - rim
     ids = table["id"][own]
-    heading = column("heading") * (2 * np.pi / TURN) if "heading" in table else scattered(ids, 3) * (2 * np.pi)
+    heading = column("heading") * (2 * np.pi / TURN) if "heading" in table else random_shares(ids, 3) * (2 * np.pi)
     tissue = column("tissue_count", 30.0)
     looks: dict[str, np.ndarray] = {"id": ids}
     if plant:
         grown = np.clip(tissue / LEAF_FULL_COUNT, 0, 1)
         size = np.where(column("stage") < 2, SEED_CELLS, LEAF_MIN_CELLS + (LEAF_MAX_CELLS - LEAF_MIN_CELLS) * grown)
-        stray = strays(looks["id"]) * (column("stage") == 2)
-        y, x = y + stray[0], x + stray[1]
+        offset = cell_offsets(looks["id"]) * (column("stage") == 2)
+        y, x = y + offset[0], x + offset[1]
         hue = leaf_hue(column("gene_hue"))
         colour = hsv(hue, 0.64 - 0.15 * column("gene_leaf") / 128, 0.66 + 0.16 * grown)
         if "stem_id" in table:
@@ -145,7 +145,9 @@ def _beings(region: Region, name: str) -> Beings:
         return Beings(True, y, x, size.astype(np.float32), heading, colour, accent, looks)
     size = body_cells(tissue).astype(np.float32)
     if "genome" in table and table["genome"].shape[1] > 24:
-        hue_gene, shade, pattern, glow = (_gene(table["genome"][own], at) for at in ("hue", "shade", "pattern", "glow"))
+        hue_gene, shade, pattern, glow = (
+            _gene(table["genome"][own], trait) for trait in ("hue", "shade", "pattern", "glow")
+        )
     else:
         hue_gene, shade, pattern, glow = (species_hue(column("species")), *(np.full(len(own), 0.5, np.float32),) * 3)
     colour = hsv(hue_gene, 0.68 + 0.2 * (shade - 0.5), 1.0 - 0.15 * shade)
@@ -156,34 +158,34 @@ def _beings(region: Region, name: str) -> Beings:
     return Beings(False, y, x, size, heading, colour, accent, looks)
 
 
-def hashed(ids: np.ndarray) -> np.ndarray:
-    """`uint32[n]` that ids are scattered to, for looks alone."""
+def hash_ids(ids: np.ndarray) -> np.ndarray:
+    """Returns a hash of each id, `uint32[n]`, for looks only."""
     mixed = ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> np.uint64(29)
     return ((mixed * np.uint64(0xBF58476D1CE4E5B9)) >> np.uint64(32)).astype(np.uint32)
 
 
-def scattered(ids: np.ndarray, salt: int) -> np.ndarray:
-    """A number from 0 to 1 for each id, for looks alone."""
-    return (hashed(ids.astype(np.uint64) + np.uint64(salt)) >> np.uint32(8)).astype(np.float32) / (1 << 24)
+def random_shares(ids: np.ndarray, salt: int) -> np.ndarray:
+    """Returns a number from 0 to 1 for each id and salt, always the same, for looks only: `float32[n]`."""
+    return (hash_ids(ids.astype(np.uint64) + np.uint64(salt)) >> np.uint32(8)).astype(np.float32) / (1 << 24)
 
 
-def strays(ids: np.ndarray) -> np.ndarray:
-    """How far off the middles of their cells plants are shown, `float32[2, n]`."""
-    return np.stack([(scattered(ids, salt) - 0.5) * (2 * STRAYS_CELLS) for salt in (5, 6)])
+def cell_offsets(ids: np.ndarray) -> np.ndarray:
+    """Returns how far off the middles of their cells plants are shown, `float32[2, n]` (y, x)."""
+    return np.stack([(random_shares(ids, salt) - 0.5) * (2 * MAX_OFFSET_CELLS) for salt in (5, 6)])
 
 
 def _gene(genome: np.ndarray, name: str) -> np.ndarray:
-    """A monster's trait as 0 to 1."""
+    """Returns a trait of monsters, 0 to 1."""
     from umwelt.agents.body.genome import TRAIT
 
     return (genome[:, TRAIT[name]].astype(np.float32) + 128) / 255
 
 
 def species_hue(species: Any, plant: bool = False) -> Any:
-    """Hues (turns) far apart for neighbouring numbers, by steps of the golden ratio: plants' are green, others' never.
+    """Returns the hue (turns) of a species by its number; neighbouring numbers have hues far apart.
 
-    The first of the others is blue; all of them lie between cyan and yellow, by way of violet and red.
+    Plants are green, others never: the first is blue, all are between cyan and yellow by way of violet and red.
     """
     if plant:
         return 0.225 + 0.25 * ((species * GOLDEN + 0.45) % 1.0)
@@ -191,22 +193,22 @@ def species_hue(species: Any, plant: bool = False) -> Any:
 
 
 def leaf_hue(hue_gene: np.ndarray) -> np.ndarray:
-    """The hue of leaves (turns) from the gene for it (-128 to 127): greens."""
+    """Returns the hue of leaves (turns), a green, from the gene for it (-128 to 127)."""
     return 0.375 + hue_gene / 128 * 0.15
 
 
 def body_cells(tissue: Any) -> Any:
-    """How large monsters of so much tissue are shown."""
+    """Returns the size in cells at which monsters with so much tissue are shown."""
     return np.clip(0.6 + 0.16 * np.sqrt(tissue), 0.9, 3.0)
 
 
 def rgb(red: float, green: float, blue: float) -> np.ndarray:
-    """A colour, `float32[3]`."""
+    """Returns a colour, `float32[3]`."""
     return np.array([red, green, blue], np.float32)
 
 
 def hsv(hue: Any, saturation: np.ndarray | float, value: np.ndarray | float) -> np.ndarray:
-    """Colours `float32[n, 3]` from hue (turns), saturation and value."""
+    """Returns colours, `float32[n, 3]`, from hue (turns), saturation and value."""
     hue = np.asarray(hue, np.float32)[..., None]
     saturation = np.broadcast_to(np.asarray(saturation, np.float32), hue.shape[:-1])[..., None]
     value = np.broadcast_to(np.asarray(value, np.float32), hue.shape[:-1])[..., None]
@@ -222,7 +224,7 @@ def ground_colour(
     cover: np.ndarray,
     scents: np.ndarray,
 ) -> np.ndarray:
-    """The colour of ground and water, `float32[height, width, 3]` from 0 to 1, before any shading."""
+    """Returns the colour of ground and water, `float32[height, width, 3]` from 0 to 1, before any shading."""
 
     def mix(a: tuple | np.ndarray, b: tuple, share: np.ndarray) -> np.ndarray:
         return np.asarray(a, np.float32) + (np.asarray(b, np.float32) - np.asarray(a, np.float32)) * share[..., None]
@@ -240,18 +242,18 @@ def ground_colour(
 
 @dataclass
 class Crowd:
-    """Beings on a small map: places from 0 to 1, how much each covers of a cell, colours from 0 to 1."""
+    """Beings on a small map: places from 0 to 1, the share of a cell that each covers, colours from 0 to 1."""
 
     plant: bool
     y: np.ndarray
     x: np.ndarray
     weight: np.ndarray
     colour: np.ndarray
-    """`float32[n, 3]`, or one for all of them."""
+    """`float32[n, 3]`, or one colour for all of them."""
 
 
-def crowded(ground: np.ndarray, crowds: list[Crowd], cells_a_pixel: float) -> np.ndarray:
-    """Crowds over ground of some colour, `float32[rows, columns, 3]`, as `uint8` of the same shape."""
+def draw_crowds(ground: np.ndarray, crowds: list[Crowd], cells_a_pixel: float) -> np.ndarray:
+    """Draws crowds over the ground, `float32[rows, columns, 3]`; returns `uint8` of the same shape."""
     colour = 1.35 * ground
     rows, columns = ground.shape[:2]
     for crowd in crowds:
@@ -261,7 +263,7 @@ def crowded(ground: np.ndarray, crowds: list[Crowd], cells_a_pixel: float) -> np
         tints = np.broadcast_to(crowd.colour, (len(at), 3))
         paint = np.stack([np.bincount(at, crowd.weight * tints[:, i], rows * columns) for i in range(3)], axis=-1)
         tint = (paint / np.maximum(total, 1e-6)[:, None]).reshape(rows, columns, 3)
-        # a monster is seen among many plants: it counts more than the ground that it covers
+        # a monster counts for more than the ground that it covers, so that it is visible among many plants
         share = 1 - np.exp(-total / cells_a_pixel * (0.9 if crowd.plant else 6.0))
         solid = np.minimum(share, 0.75 if crowd.plant else 1.0).reshape(rows, columns, 1)
         colour = colour + (tint - colour) * solid

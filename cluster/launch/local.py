@@ -182,7 +182,7 @@ class Engine:
         announce(
             self.store.folder / CLUSTER_FILE, {"pid": os.getpid(), "nodes": self.nodes_count, "bind": self.plan.bind}
         )
-        self._start_coordinator(self._bind("directory"))
+        self._start_coordinator(self._bind("coordinator"))
         for _ in range(self.nodes_count):
             self.add_node()
         address = self._wait_for(COORDINATOR_FILE, COORDINATOR_NAME)["address"]
@@ -226,7 +226,7 @@ class Engine:
         """Start another node. Returns its name."""
         self._node_number += 1
         name = f"{NODE_PREFIX}{self._node_number}"
-        address = self.coordinator.address if self.coordinator is not None else self._bind("directory")
+        address = self.coordinator.address if self.coordinator is not None else self._bind("coordinator")
         if self.coordinator is None and self.plan.bind and not self.plan.bind.startswith("ipc://"):
             address = self._wait_for(COORDINATOR_FILE, COORDINATOR_NAME)["address"]
         bind = f"ipc://{self._private.name}/*" if address.startswith("ipc://") else self._bind("node")

@@ -100,8 +100,8 @@ class Lineage:
         query = f"SELECT * FROM births WHERE id >= ? AND id < ? {condition} LIMIT ?"
         prefixes, tick, ticks = list(self._id_prefixes()), 0, _FIRST_TICKS
         while tick <= last_tick:
-            rows: list[Row] = []
             end_tick = min(tick + ticks, last_tick + 1)
+            rows: list[Row] = []
             limit = 2 * target_rows + 1 if ticks > 1 else -1
             for prefix in prefixes:
                 bounds = (_min_id(prefix, tick), _min_id(prefix, end_tick))

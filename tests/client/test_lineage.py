@@ -415,7 +415,7 @@ def test_the_picture_counts_who_lives_as_the_journal_does(store, descent):
         assert chart.living[mine, -1].sum() == pytest.approx(last.populations[table][name])
         assert sum(chart.rows[at].living for at in mine) == last.populations[table][name]
     assert chart.counts.sum() == descent.born.sum()
-    assert all(chart.rows[row.above].at < row.at for row in chart.rows if row.above >= 0)
+    assert all(chart.rows[row.parent].middle < row.middle for row in chart.rows if row.parent >= 0)
 
 
 def test_runs_without_births_and_other_mistakes_are_one_line(store, tmp_path, monkeypatch, capsys):

@@ -12,7 +12,7 @@ from umwelt.agents.world_file import read_world
 from umwelt.client.commands.cli import main
 from umwelt.client.connection.api import View
 from umwelt.client.pictures import minimap, picture
-from umwelt.client.pictures.scene import hsv, scene_of
+from umwelt.client.pictures.scene import hsv, make_scene
 from umwelt.sandbox.region import Rectangle
 from umwelt.sandbox.step import advance
 
@@ -45,7 +45,7 @@ def test_a_tick_that_was_not_reached_is_refused(tmp_path, capsys):
 
 @pytest.mark.parametrize("zoom", [0.5, 2.5, 8.0, 30.0, 90.0])
 def test_pictures_are_the_same_each_time_and_never_empty(region, zoom):
-    first, second = (picture.draw(region, 160, 90, (20, 20), zoom) for _ in range(2))
+    first, second = (picture.draw_region(region, 160, 90, (20, 20), zoom) for _ in range(2))
     assert first.dtype == np.uint8 and first.shape == (90, 160, 3)
     assert np.array_equal(first, second)
     assert first.std() > 4
@@ -56,9 +56,9 @@ def test_leaves_and_bodies_show_where_beings_are(region):
     bare = begin(world)
     advance(bare, world.laws, 10)
     zoom = 16.0
-    drawn, ground = (picture.draw(one, 48 * 16, 40 * 16, None, zoom).astype(int) for one in (region, bare))
+    drawn, ground = (picture.draw_region(one, 48 * 16, 40 * 16, None, zoom).astype(int) for one in (region, bare))
     changed = np.abs(drawn - ground).max(axis=2) > 40
-    for beings in scene_of(region).beings:
+    for beings in make_scene(region).beings:
         y, x = (beings.y * zoom).astype(int) % (40 * 16), (beings.x * zoom).astype(int) % (48 * 16)
         grown = beings.size > 0.5
         assert changed[y[grown], x[grown]].mean() > 0.9
@@ -68,22 +68,22 @@ def test_leaves_and_bodies_show_where_beings_are(region):
 def test_prices_glow_red_above_one_and_green_below():
     world = read_world("market", {"width": 32, "height": 32, "land.repeat": 1, "traders.count": 2})
     made = begin(world)
-    assert not scene_of(made).cover.any() and not scene_of(made).scents.any()
+    assert not make_scene(made).cover.any() and not make_scene(made).scents.any()
     made.owned_view("price")[:16] = 700
     made.owned_view("price")[16:] = -300
-    scene = scene_of(made)
+    scene = make_scene(made)
     assert (scene.scents[:, 3, 3].tolist(), scene.scents[:, 20, 3].tolist()) == ([0, 0, 1], [1, 0, 0])
-    red, green, _ = picture.draw(made, 320, 320, (16, 16), 10.0).astype(int).transpose(2, 0, 1)
+    red, green, _ = picture.draw_region(made, 320, 320, (16, 16), 10.0).astype(int).transpose(2, 0, 1)
     assert (red - green)[40:120, 60:260].mean() > 10 and (green - red)[200:280, 60:260].mean() > 5
 
 
 def test_the_torus_has_no_seam_in_a_picture(region):
-    here, there = (picture._ground(scene_of(region), 96, 80, 2.0, top, left) for top, left in ((0, 0), (40, 48)))
+    here, there = (picture._draw_ground(make_scene(region), 96, 80, 2.0, top, left) for top, left in ((0, 0), (40, 48)))
     assert np.allclose(here, there, atol=1e-3)
 
 
 def test_seen_across_the_seam_beings_are_drawn_on_both_sides(region):
-    middle, image = (picture.draw(region, 96, 80, at, 10.0).astype(int) for at in ((0, 0), (48, 40)))
+    middle, image = (picture.draw_region(region, 96, 80, at, 10.0).astype(int) for at in ((0, 0), (48, 40)))
     assert np.abs(middle - image).max() <= 1  # the same but for how floats round
 
 

@@ -75,7 +75,7 @@ def test_without_a_name_or_with_an_unknown_one_the_bundled_are_named(capsys):
         line = umwelt(capsys, *arguments, code=2)
         assert line.count("\n") == 1 and "bundled are allocation, delivered, " in line
         assert all(name in line for name in bundled_programs())
-    assert umwelt(capsys, "prims", code=2) == 'umwelt: no program "prims": did you mean "primes"?\n'
+    assert umwelt(capsys, "prims", code=2) == 'umwelt: no program "prims": did you mean "primes"? [program]\n'
 
 
 MISTAKES = {
@@ -83,14 +83,17 @@ MISTAKES = {
     "no file": (["no.hocl"], "no.hocl: cannot be read: No such file or directory: give the path of a .hocl file"),
     "a folder": (["folder.hocl"], "folder.hocl: cannot be read: Is a directory: "),
     "not text": (["bytes.hocl"], "bytes.hocl: not UTF-8 at byte 1: save it as UTF-8 text"),
-    "too long": (["long.hocl"], "long.hocl: 4,194,305 letters: a program has 1,048,576 at most"),
+    "too long": (["long.hocl"], "long.hocl: 4,194,305 letters: use at most 1,048,576"),
     "long name": (["x" * 5000], "use a shorter name"),
     "bad drop": (["mine.hocl", "--drop", "7 +"], "--drop 7 +:1:4: the end where an atom should be: write what"),
-    "two drops": (["mine.hocl", "--drop", "7, 8"], '--drop 7, 8:1:2: "," behind the end: take it out'),
-    "endless": (["endless.hocl", "--most", "50"], "endless.hocl: no rest after 50 reactions: allow more, or give"),
-    "circles": (["circles.hocl", "--all"], "circles.hocl: never comes to rest: give a rule a condition"),
-    "too many ways": (["primes", "--all", "--most", "50"], "more than 50 reactions on the way to all outcomes"),
-    "trace of all": (["mine.hocl", "--all", "--trace"], "--trace --all: all outcomes have no single way to show"),
+    "two drops": (["mine.hocl", "--drop", "7, 8"], '--drop 7, 8:1:2: "," after the end: take it out'),
+    "endless": (["endless.hocl", "--most", "50"], "endless.hocl: not inert after 50 reactions: allow more, or give"),
+    "circles": (["circles.hocl", "--all"], "circles.hocl: never becomes inert: give a rule a condition"),
+    "too many ways": (["primes", "--all", "--most", "50"], "more than 50 reactions before all outcomes were found"),
+    "trace of all": (
+        ["mine.hocl", "--all", "--trace"],
+        "--trace --all: all outcomes have no single order of reactions",
+    ),
     "no reactions": (["mine.hocl", "--most", "0"], "Invalid value for '--most': "),
     "negative seed": (["mine.hocl", "--seed", "-1"], "Invalid value for '--seed': "),
 }

@@ -63,7 +63,7 @@ def refused(tmp_path, monkeypatch, capsys):
 )
 def test_a_mistake_in_usage_is_one_line(refused, arguments, expected):
     line = refused(*arguments)
-    assert expected in line and line.endswith("--help")
+    assert expected in line and line.endswith("--help [usage]")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_mistake_in_usage_is_one_line(refused, arguments, expected):
     ],
 )
 def test_a_picture_that_cannot_be_is_refused_before_it_is_drawn(refused, kept, monkeypatch, arguments, expected):
-    monkeypatch.setattr(picture, "region_at", None)
+    monkeypatch.setattr(picture, "restore_region", None)
     assert expected in refused("picture", kept, "out.webp", *arguments)
 
 
@@ -92,15 +92,15 @@ def test_a_picture_that_fails_leaves_the_older_one(tmp_path):
     out = tmp_path / "out.webp"
     out.write_bytes(b"older")
     with pytest.raises(Exception, match=r"out\.webp: cannot be written"):
-        picture.write(np.zeros((20, 20000, 3), np.uint8), out)
+        picture.write_picture(np.zeros((20, 20000, 3), np.uint8), out)
     assert [path.name for path in tmp_path.iterdir()] == ["out.webp"] and out.read_bytes() == b"older"
 
 
 def test_bodies_are_drawn_alike_however_many_wait_to_be_laid(monkeypatch):
     region = begin(small_world())
-    at_once = picture.draw(region, 160, 120, None, 12.0)
+    at_once = picture.draw_region(region, 160, 120, None, 12.0)
     monkeypatch.setattr(bodies, "HELD_PIXELS", 2000)
-    assert np.array_equal(picture.draw(region, 160, 120, None, 12.0), at_once)
+    assert np.array_equal(picture.draw_region(region, 160, 120, None, 12.0), at_once)
 
 
 def test_no_arguments_show_the_help(capsys):
@@ -111,7 +111,7 @@ def test_no_arguments_show_the_help(capsys):
 
 def test_help_tells_what_happens_without_an_option(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    told = {"experiment": "one a core", "audit": "one day of its climate", "duel": "half of those"}
+    told = {"experiment": "one a core", "audit": "one day of its climate", "duel": "half of the world file"}
     for command, default in told.items():
         with pytest.raises(SystemExit):
             main([command, "--help"])

@@ -120,7 +120,7 @@ class ChainStorage(MemoryStorage):
 
 
 def carried(world, folder: Path, nodes: int, misfortune: Callable[[Simulation], None], monkeypatch) -> tuple[Rows, int]:
-    """What the ledger of a simulated run says, and how many maps the run had."""
+    """The hash chain of a simulated run, and how many maps the run had."""
     folder.mkdir()
     monkeypatch.setattr(ChainStorage, "folder", folder)
     monkeypatch.setattr(ChainStorage, "journal", None)
@@ -213,7 +213,7 @@ def test_other_worlds_and_other_outcomes_are_told_apart(store, tmp_path):
     forged = Store(Path(shutil.copytree(store.folder, tmp_path / "forged")))
     execute(forged, "UPDATE digests SET digest = '0123456789abcdef' WHERE tick = 16")
     assert compare(store.folder, forged.folder)[0].relation == "forged"
-    chain_anew(forged)
+    rebuild_chain(forged)
     how, line = compare(store.folder, forged.folder)
     assert (how.relation, how.shared_tick, how.parted_tick) == ("parted", 12, 16) and "the same commands" in line
 
@@ -221,8 +221,8 @@ def test_other_worlds_and_other_outcomes_are_told_apart(store, tmp_path):
 # --- forgeries
 
 
-def chain_anew(store: Store) -> None:
-    """What a forger does who knows how ledgers are made, but has no key."""
+def rebuild_chain(store: Store) -> None:
+    """What a forger can do without the key: build the chain again."""
     execute(store, *[f"DELETE FROM {table}" for table in ("links", "items", "heads")])
     journal = Journal(store.journal)
     update_chain(store, journal)
@@ -343,7 +343,7 @@ def test_a_flipped_bit_anywhere_in_the_journals_file_is_one_line_or_touches_noth
 )
 def test_a_forgery_that_fits_its_chain_is_found_by_the_replay(store, kept, statement):
     execute(store, statement)
-    chain_anew(store)
+    rebuild_chain(store)
     assert check_chain(store).fault is None
     verdict = verify(store.folder)
     assert verdict.replayed and verdict.first_difference in (8, 16) and "came out as" in verdict.line
@@ -430,7 +430,7 @@ def test_a_passing_mark_is_held_against_the_digest_of_its_tick(store, kept):
     assert check_chain(store).fault.line.startswith(expected)
 
 
-def test_a_directory_signs_no_ledger_whose_last_head_was_changed(store, kept):
+def test_a_directory_signs_no_hash_chain_whose_last_head_was_changed(store, kept):
     journal = Journal(store.journal)
     assert journal.chain.has_last_head()
     journal.close()
@@ -443,7 +443,7 @@ def test_a_directory_signs_no_ledger_whose_last_head_was_changed(store, kept):
         CoordinatorProcess(CoordinatorSettings(str(store.folder), "ipc://nowhere", str(kept / "keys")))
 
 
-def test_snapshots_at_a_url_are_held_against_the_ledger(tmp_path):
+def test_snapshots_at_a_url_are_held_against_the_hash_chain(tmp_path):
     store = begin_run(small_world(), tmp_path / "run", url=f"file://{tmp_path}/bucket")
     assert check_chain(open_store(store.folder)).fault is None
     (part,) = (tmp_path / "bucket").glob("run/tick-000000000000/e0/part-0-0/cells/substance/zarr.json")

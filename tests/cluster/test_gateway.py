@@ -181,7 +181,7 @@ def test_unwatched_tiles_are_dropped_by_the_gateway_and_the_nodes(town, eye):
     eye.say(viewer_protocol.Watch([], 100))
     eye.listen(0.5)
     assert nobody_watches(town)
-    assert all(publisher.wanted == [] for publisher in town.publishers.values())
+    assert all(publisher.subscribed == [] for publisher in town.publishers.values())
 
 
 def test_watches_are_bounded_and_checked(town, eye):

@@ -56,7 +56,7 @@ def test_a_world_file_that_was_changed_after_launch_is_refused(folder, before, a
     text = world.read_text()
     assert before in text
     world.write_text(text.replace(before, after))
-    with pytest.raises(RunError, match=rf"world\.toml: is not the world the run began with \({said}\): put it back"):
+    with pytest.raises(RunError, match=rf"world\.toml: is not the world the run began with \({said}\): restore it"):
         read_run_world(Store.open(folder))
     world.write_text("# put back, in other words\n" + TEXT)
     assert restore_region(Store.open(folder))[1].tick == 8

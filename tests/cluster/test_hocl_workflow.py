@@ -119,7 +119,7 @@ WRONG = {
     "an unknown task": (f"<{task('a', service='own.ad')}>", 'did you mean "own.add"'),
     "the same name twice": (f"<{task('a')}, {task('a')}>", "never begins"),
     "no task": ("<1, 2>", "holds no tasks"),
-    "reactions without end": ("<(replace x::int by x + 1), 1>", "no rest after"),
+    "reactions without end": ("<(replace x::int by x + 1), 1>", "not inert after"),
     "no program": ('<"TASK":', "here"),
     "a rule for a value": (f"<{task('a', given='1:(replace 1 by 2)')}>", "a rule cannot be an argument"),
 }

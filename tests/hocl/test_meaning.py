@@ -3,7 +3,7 @@
 import pytest
 from chemist import come_to, everything, rest_of, results
 
-from umwelt.agents.hocl.machine import Dice, Limits, Machine, Reacted
+from umwelt.agents.hocl.machine import Dice, Limits, Machine, Reaction
 from umwelt.agents.hocl.parser import parse
 from umwelt.agents.hocl.terms import Rule, Solution, text
 from umwelt.sandbox.dice import below, draw
@@ -266,7 +266,7 @@ def test_equal_variables_are_looked_up_and_not_tried():
 def test_after_a_limit_the_solution_is_as_it_was_before_the_next_reaction():
     program = parse("let up = replace x::int by x + 1 in <up, 0>", "here")
     machine = Machine(program, Dice(1), Limits(reactions=25))
-    with pytest.raises(ProgramError, match=r"^here: no rest after 25 reactions: "):
+    with pytest.raises(ProgramError, match=r"^here: not inert after 25 reactions: "):
         machine.react()
     assert text(machine.solution) == "<25, up>"
 
@@ -277,7 +277,7 @@ def test_after_an_error_nothing_that_can_react_is_forgotten():
         program = parse(f"let find = replace-one x::int, y::int by x if x - y == 59 in <find, {numbers}>", "here")
         machine = Machine(program, Dice(seed), Limits(reactions=0))
         for _ in range(2):
-            with pytest.raises(ProgramError, match="no rest after 0 reactions"):
+            with pytest.raises(ProgramError, match="not inert after 0 reactions"):
                 machine.react()
         machine.limits = Limits()
         machine.react()
@@ -291,8 +291,8 @@ def test_after_an_error_nothing_that_can_react_is_forgotten():
 
 
 def test_whoever_watches_sees_each_reaction():
-    seen: list[Reacted] = []
-    machine = Machine(parse(f"{ADD} <<add, 1, 2>>", "here"), Dice(1), watch=seen.append)
+    seen: list[Reaction] = []
+    machine = Machine(parse(f"{ADD} <<add, 1, 2>>", "here"), Dice(1), on_reaction=seen.append)
     machine.react()
     assert [(one.rule.name, sorted(one.taken), one.made, one.depth) for one in seen] == [("add", [1, 2], [3], 1)]
 
@@ -308,7 +308,7 @@ def test_the_integers_of_rules_are_listed_and_replaced():
     assert doubled.integers == (-6, 2, 10, -12, 80, 14, 16, 18, 20)
     assert doubled.with_integers(program.integers) == program
     assert "<a, b, 100, 41 + 1, " in str(doubled)
-    with pytest.raises(ProgramError, match="here: 1 integers for its rules: they hold 9"):
+    with pytest.raises(ProgramError, match="here: 1 integers for its rules: give 9"):
         program.with_integers((1,))
 
 

@@ -120,7 +120,9 @@ def test_a_seed_repeats_its_run_exactly_and_others_take_other_ways():
     trails = []
     for seed in (1, 1, 2):
         trail: list[str] = []
-        machine = Machine(program, Dice(seed), watch=lambda seen, trail=trail: trail.append(text(tuple(seen.taken))))
+        machine = Machine(
+            program, Dice(seed), on_reaction=lambda seen, trail=trail: trail.append(text(tuple(seen.taken)))
+        )
         machine.react()
         trails.append(trail)
     assert trails[0] == trails[1] != trails[2]

@@ -12,12 +12,12 @@ from umwelt.sandbox.errors import ProgramError
 
 MISTAKES = {
     "no type": ("let max = replace x::int, y by x in\n<max, 2>", '1:27: "y" has no type: write y::int'),
-    "unknown name": ("<1,\n  max, 2>", '2:3: "max" means nothing here: catch it'),
-    "unknown in a rule": ("<replace x::int by z>", '1:20: "z" means nothing here'),
-    "no rec": ("let f = replace x::int by f in <f>", '1:27: "f" stands in its own rule: write let rec f = ...'),
-    "no rule": ("let f = 5 in <f>", '1:9: "5" where a rule should be: let names rules alone'),
+    "unknown name": ("<1,\n  max, 2>", '2:3: "max" is not defined here: bind it'),
+    "unknown in a rule": ("<replace x::int by z>", '1:20: "z" is not defined here'),
+    "no rec": ("let f = replace x::int by f in <f>", '1:27: "f" is used in its own rule: write let rec f = ...'),
+    "no rule": ("let f = 5 in <f>", '1:9: "5" where a rule should be: let names only rules'),
     "named number": ("<f = 5>", '1:6: "5" where a rule should be: write f = replace ..., or == to compare'),
-    "unknown type": ("<replace x::integer by x>", '1:13: "integer" is no type: use int, float, string, bool'),
+    "unknown type": ("<replace x::integer by x>", '1:13: "integer" is not a type: use int, float, string, bool'),
     "two types": ("<replace x::int, x::bool by x>", '1:18: "x" stands for int already: use another name'),
     "two rests": ("<replace ?v, ?w by v>", '1:14: a second rest: "?v" takes all others already'),
     "one rest twice": ("<replace <?w>, <?w> by w>", '1:17: "w" stands for rest already: use another name'),
@@ -33,21 +33,21 @@ MISTAKES = {
     "rest in a tuple": ("<replace ?w by 1:w>", '1:18: "w" is many atoms or none: let it stand alone'),
     "no end": ("<1, 2", '1:6: the end where ">" should be: close the solution, or write a comma'),
     "no comma": ("<1 2>", '1:4: "2" where ">" should be: close the solution, or write a comma before the next atom'),
-    "comma too many": ("<1, >", '1:5: ">" where an atom should be: write an atom behind the comma, or take it out'),
+    "comma too many": ("<1, >", '1:5: ">" where an atom should be: write an atom after the comma, or take it out'),
     "no bracket": ("<(1, 2)>", '1:4: "," where ")" should be: close the bracket'),
-    "more behind": ("<1>, 2", '1:4: "," behind the end: take it out'),
+    "more behind": ("<1>, 2", '1:4: "," after the end: take it out'),
     "no solution": ("1, 2", '1:1: "1" where the solution should begin: write <...>'),
     "nothing": ("", "1:1: the end where the solution should begin"),
-    "late let": ("<1, let f = replace 1 by 1 in f>", '1:5: "let" behind an atom: put it before all atoms'),
+    "late let": ("<1, let f = replace 1 by 1 in f>", '1:5: "let" after an atom: put it before all atoms'),
     "word for a name": ("let if = replace 1 by 1 in <1>", '1:5: "if" where a name should be: write let NAME'),
     "strange sign": ("<1, $>", "1:5: cannot read '$': take it out"),
-    "endless remark": ("<1>\n/* and so on", "2:1: a remark without an end: write */ behind it"),
-    "endless text": ('<"abc\n">', '1:2: a text without an end: write " behind it, in the same line'),
-    "strange escape": ('<"a\\q">', '1:4: "\\\\q" is no letter: write'),
-    "half a letter": ('<"\\ud800">', '1:3: "\\\\ud800" is no letter: write'),
-    "long number": (f"<{'9' * 5000}>", "1:2: a number of 5,000 digits: 4,000 at most"),
+    "endless remark": ("<1>\n/* and so on", "2:1: a comment without an end: write */ after it"),
+    "endless text": ('<"abc\n">', '1:2: a string without an end: write " after it, in the same line'),
+    "strange escape": ('<"a\\q">', '1:4: "\\\\q" is not a letter: write'),
+    "half a letter": ('<"\\ud800">', '1:3: "\\\\ud800" is not a letter: write'),
+    "long number": (f"<{'9' * 5000}>", "1:2: a number of 5,000 digits: use at most 4,000"),
     "large float": ("<1e999>", "1:2: 1e999 is too large for a float: use a smaller one"),
-    "zero": ("<1 / 0>", "1:4: 1 / 0 has no value: ask for a divisor that is not 0 first"),
+    "zero": ("<1 / 0>", "1:4: 1 / 0 has no value: test first that the divisor is not 0"),
     "zero as a float": ("<1.0 % 0>", "1:6: 1.0 % 0 has no value"),
     "too large a product": ("<1e300 * 1e300>", "1:8: too large for a float: keep numbers smaller"),
     "deep solutions": ("<" * 5000, "1:52: nested more than 50 deep: write it flat"),
@@ -55,9 +55,9 @@ MISTAKES = {
     "deep signs": ("<" + "!" * 5000 + "true>", "1:52: nested more than 50 deep: write it flat"),
     "deep patterns": ("<replace " + "<" * 5000, "nested more than 50 deep: write it flat"),
     "deep rules": ("<" + "replace 1 by " * 5000, "nested more than 50 deep: write it flat"),
-    "long sums": ("<" + "1 + " * 5000 + "1>", "more than 120 operators and brackets within one another: write it flat"),
+    "long sums": ("<" + "1 + " * 5000 + "1>", "more than 120 nested operators and brackets: write it flat"),
     "many patterns": ("<replace " + "1, " * 100 + "1 by 1>", "more than 32 patterns side by side: use several rules"),
-    "long program": (" " * (1 << 20) + "<1>", "1,048,579 letters: a program has 1,048,576 at most"),
+    "long program": (" " * (1 << 20) + "<1>", "1,048,579 letters: use at most 1,048,576"),
 }
 
 
@@ -73,21 +73,21 @@ def test_a_mistake_is_one_line_with_its_place_and_the_mend(what):
 
 def test_what_has_no_value_while_it_reacts_names_the_place_of_its_operator():
     program = parse("let r = replace x::int, y::int by\n  x / y in <r, 3, 0, 0>", "mine.hocl")
-    with pytest.raises(ProgramError, match=r"^mine\.hocl:2:5: \d / 0 has no value: ask"):
+    with pytest.raises(ProgramError, match=r"^mine\.hocl:2:5: \d / 0 has no value: test"):
         Machine(program, Dice(1)).react()
     huge = parse("let r = replace x::int by x * x in <r, 3>", "mine.hocl")
     with pytest.raises(ProgramError, match=r"^mine\.hocl:1:29: an integer of more than 14,000 bits: keep"):
         Machine(huge, Dice(1)).react()
     long = parse('let r = replace x::string by x + x in <r, "ab">', "mine.hocl")
-    with pytest.raises(ProgramError, match=r"^mine\.hocl:1:32: a text of more than 100,000 letters: keep"):
+    with pytest.raises(ProgramError, match=r"^mine\.hocl:1:32: a string of more than 100,000 letters: keep"):
         Machine(long, Dice(1)).react()
 
 
 HOSTILE = {
-    "round and round": ("let r = replace x::int by x in <r, 1>", "no rest after 1,000 reactions: allow more, or"),
-    "rests for ever": ("let r = replace ?w by w in <r, 1>", "no rest after 1,000 reactions"),
-    "deeper and deeper": ("let rec r = replace-one x::int by <r, x> in <r, 1>", "atoms lie more than 50 deep"),
-    "shell on shell": ("let r = replace x::solution by <x> in <r, <1>>", "atoms lie more than 50 deep"),
+    "round and round": ("let r = replace x::int by x in <r, 1>", "not inert after 1,000 reactions: allow more, or"),
+    "rests for ever": ("let r = replace ?w by w in <r, 1>", "not inert after 1,000 reactions"),
+    "deeper and deeper": ("let rec r = replace-one x::int by <r, x> in <r, 1>", "atoms are nested more than 50 deep"),
+    "shell on shell": ("let r = replace x::solution by <x> in <r, <1>>", "atoms are nested more than 50 deep"),
     "two for one": ("let r = replace x::solution by <x, x> in <r, <1>>", "a solution of more than 200,000 atoms"),
     "all twice": ("let rec r = replace-one ?w by w, w, 1, r in <r, 1>", "more than 200,000 atoms at once: copy less"),
     "rule in rule": (
@@ -97,7 +97,7 @@ HOSTILE = {
     "sieve of eight": (
         f"let r = replace {', '.join(f'{v}::int' for v in 'abcdefgh')} by 1 if a + b + c + d + e + f + g + h < 0 in "
         f"<r, {', '.join('123456789')}, {', '.join('123456789')}>",
-        "no rest after 100,000 combinations of atoms",
+        "not inert after 100,000 combinations of atoms",
     ),
 }
 

@@ -4,7 +4,7 @@ from math import lcm
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from umwelt.sandbox.laws.weather import DRYNESS, GLUT, LIGHT, WARMTH, Climate, sky_over, weather
@@ -72,7 +72,8 @@ climates = st.builds(
 @given(tick=st.integers(0, 5000), climate=climates)
 def test_the_sky_returns_after_days_years_and_tides(tick, climate):
     period = lcm(5 * climate.day_ticks, climate.year_ticks, climate.tide_ticks)
-    first, later = (sky_over(region_at(t % (1 << 29), climate)) for t in (tick, tick + period))
+    assume(tick + period < 1 << 29)
+    first, later = (sky_over(region_at(t, climate)) for t in (tick, tick + period))
     for name in first._fields:
         assert np.array_equal(getattr(first, name), getattr(later, name)), name
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from umwelt.client.pictures.scene import body_cells, hashed
+from umwelt.client.pictures.scene import body_cells, hash_ids
 from umwelt.client.window.draw.colours import body_hues
 from umwelt.client.window.draw.instances import NEAR_FROM, Instances, Marks, pack_bits
 from umwelt.client.window.draw.programs import CLOCK_WRAP_S, give, lay_over, place, program
@@ -139,5 +139,5 @@ class _Herd:
         rows[:, 3] = pack_bits(
             (column("fatigue") / 4, 8), (column("pain") / 4, 8), (column("speed_fixed", 200) / 4, 8), (flags, 8)
         )
-        rows[:, 4] = hashed(ids)
+        rows[:, 4] = hash_ids(ids)
         return rows

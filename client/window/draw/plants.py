@@ -10,8 +10,8 @@ from umwelt.client.pictures.scene import (
     LEAF_MAX_CELLS,
     LEAF_MIN_CELLS,
     SEED_CELLS,
-    hashed,
-    strays,
+    cell_offsets,
+    hash_ids,
 )
 from umwelt.client.window.draw.colours import body_hues
 from umwelt.client.window.draw.instances import NEAR_FROM, Instances, Marks, pack_bits
@@ -111,7 +111,7 @@ class _Stand:
         column, ids = swarm.column, swarm.ids
         rows = np.empty((len(ids), 8), np.uint32)
         places = rows.view(np.float32)
-        stray = strays(ids) * (stage == MODULE)
+        stray = cell_offsets(ids) * (stage == MODULE)
         places[:, 0], places[:, 1] = swarm.x + stray[1], swarm.y + stray[0]
         places[:, 2] = np.where(stage < MODULE, SEED_CELLS, LEAF_MIN_CELLS + (LEAF_MAX_CELLS - LEAF_MIN_CELLS) * grown)
         hue = body_hues(column("species"), column("gene_hue") if "gene_hue" in swarm.columns else None, True)
@@ -126,7 +126,7 @@ class _Stand:
             (column("gene_flower_hue") + 128, 8), (blooms * 255, 8), (grown * 255, 8), (poor * 255, 8)
         )
         rows[:, 6] = pack_bits((hue * 65535, 16), (flags, 8))
-        rows[:, 7] = hashed(ids)
+        rows[:, 7] = hash_ids(ids)
         return rows
 
     @staticmethod
@@ -144,7 +144,7 @@ class _Stand:
         # by direction, not by the neighbour's place, which may lie across a seam
         eighth = np.float32(2 * np.pi / STEM_DIRECTIONS)
         angle = (swarm.columns["stem_direction"][own].astype(np.float32) - 1) * eighth
-        base, elder_stray = rows.view(np.float32)[own, :2], strays(elder_ids)
+        base, elder_stray = rows.view(np.float32)[own, :2], cell_offsets(elder_ids)
         places[:, 2] = np.round(np.cos(angle) * STEM_CELLS) + elder_stray[1] - (base[:, 0] - swarm.x[own])
         places[:, 3] = np.round(np.sin(angle) * STEM_CELLS) + elder_stray[0] - (base[:, 1] - swarm.y[own])
         stems[:, 6] = (stems[:, 6] & np.uint32(0xFFFFFF)) | pack_bits((grown[elder] * 255, 8)) << np.uint32(24)

@@ -42,7 +42,7 @@ def screenshot(pixels: np.ndarray, path: Path) -> None:
     """
     if path.suffix.lower() not in picture.SUFFIXES:
         raise UmweltError(f"{path}: unknown picture format: use a name that ends in {', '.join(picture.SUFFIXES)}")
-    picture.write(np.ascontiguousarray(pixels[..., :3]), path)
+    picture.write_picture(np.ascontiguousarray(pixels[..., :3]), path)
 
 
 class Encoder(Protocol):

@@ -48,7 +48,7 @@ def test_raw_frames_pass_unchanged_and_a_change_of_any_is_found():
     frames = protocol.encode(protocol.HaloMessage(1, b"pass", 2, 3, 4), [b"", large])
     message, raw = protocol.decode(frames)
     assert message == protocol.HaloMessage(1, b"pass", 2, 3, 4) and raw == [b"", large]
-    for changed in ([b"x", large], [b"", large[:-1]], [b"", b"\0" + large[1:]], [b"", large, b""], [large, b""]):
+    for changed in ([b"x", large], [b"", large[:-1]], [b"", b"\1" + large[1:]], [b"", large, b""], [large, b""]):
         with pytest.raises(ValueError, match="checksum"):
             protocol.decode([frames[0], *changed])
     assert checksum(b"header", [b"ab", b"c"]) != checksum(b"header", [b"a", b"bc"])
