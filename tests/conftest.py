@@ -21,21 +21,21 @@ settings.load_profile("umwelt")
 
 
 @pytest.fixture(scope="module")
-def town():
+def cluster():
     """A golden world of 96 x 80 cells on three nodes, 50 ticks a second at most."""
-    from carving import golden
-    from town import Town
+    from local_cluster import LocalCluster
+    from sharded_regions import golden_world
 
-    with Town(golden(96, 80), 3, tick_s=0.02) as found:
+    with LocalCluster(golden_world(96, 80), 3, tick_s=0.02) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def world(town):
+def world(cluster):
     """A connection to the town."""
     from umwelt.client.connection.api import connect
 
-    with connect(town.address) as found:
+    with connect(cluster.address) as found:
         found.wait(3, 60)
         yield found
 

@@ -321,7 +321,7 @@ class Simulation:
         return min(ticks, default=0)
 
 
-def undisturbed(
+def run_undisturbed(
     world: WorldFile, last_tick: int, journalled: Sequence[ScheduledCommand]
 ) -> tuple[dict[int, int], Region]:
     """The digests of every tick of a world of one, with the same commands at the same ticks; and the end of it."""

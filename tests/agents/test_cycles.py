@@ -3,7 +3,7 @@
 from functools import cache
 
 import pytest
-from small import small_world
+from small_runs import small_world
 
 from umwelt.agents.measures.cycles import SCENTED, Cycle, CycleMeter
 from umwelt.agents.open_world import begin

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from carving import golden, whole_elements
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sharded_regions import golden_world, whole_elements
 
 from umwelt.agents.earth import parameters
 from umwelt.agents.earth.genesis import middles
@@ -179,7 +179,7 @@ def test_ground_water_and_air_are_what_the_world_file_says(seed, hills, sea_leve
 
 
 def test_what_runs_from_genesis_holds_the_same_matter_and_is_genesis_itself():
-    world = golden(48, 48)
+    world = golden_world(48, 48)
     source, region = generate_world(world), begin(world)
     assert audit.world_digest(source) == audit.world_digest(region)
     assert whole_elements([source], world) == whole_elements([region], world)

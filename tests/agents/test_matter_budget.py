@@ -1,8 +1,8 @@
 """The matter budget: what commands add is known from the commands alone, exactly or within bounds."""
 
 import pytest
-from carving import golden
 from commands_script import KINDS, LAST_TICK, commands_at, number_of
+from sharded_regions import golden_world
 
 from umwelt.agents import commands
 from umwelt.agents.commands.drive import Drive
@@ -19,7 +19,7 @@ from umwelt.agents.open_world import generate_world, torus_of
 from umwelt.sandbox.audit import element_totals, substance_totals
 
 EXACT = (Drop, Rain, Spawn, Wound, Drive, Rate)
-WORLD = golden(48, 48)
+WORLD = golden_world(48, 48)
 
 
 def atoms(region) -> dict[str, int]:

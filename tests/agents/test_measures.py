@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from carving import bundled
+from sharded_regions import bundled_world
 
 from umwelt.agents.measures import MEASURES, measure_region
 from umwelt.agents.open_world import begin
@@ -13,7 +13,7 @@ from umwelt.worlds import market
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_measure_returns_the_same_names_whatever_lives(measure):
-    world = bundled("meadow", 64, 64, 1)
+    world = bundled_world("meadow", 64, 64, 1)
     region = begin(world)
     first = measure_region(world, region, [measure])
     advance(region, world.laws, 20)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from carving import bundled
-from small import small_world
+from sharded_regions import bundled_world
+from small_runs import small_world
 
 from umwelt.agents.body.interface import STIMULI
 from umwelt.agents.measures import without_nan
@@ -59,7 +59,7 @@ def test_flight_from_strangers_is_negative_and_kin_do_not_count():
 
 
 def test_the_sensed_other_is_the_nearest_before_all_moved():
-    world = bundled("meadow", 64, 64, 1, **{"founders.3.count": 120, "founders.4.count": 30})
+    world = bundled_world("meadow", 64, 64, 1, **{"founders.3.count": 120, "founders.4.count": 30})
     region = begin(world)
     sides, seen, across_the_seam = np.array([64 * ONE, 64 * ONE]), 0, 0
     for _ in range(40):
@@ -87,7 +87,7 @@ def test_the_sensed_other_is_the_nearest_before_all_moved():
 
 
 def test_grazers_turn_away_from_the_hunters_they_sense():
-    world = bundled("meadow", 64, 64, 1, **{"founders.3.count": 200, "founders.4.count": 60})
+    world = bundled_world("meadow", 64, 64, 1, **{"founders.3.count": 200, "founders.4.count": 60})
     region = begin(world)
     counts, fled = np.zeros(2), 0.0
     for _ in range(20):
@@ -138,7 +138,7 @@ def test_without_monsters_all_but_counts_is_nan():
 
 def test_sleep_follows_exertion_and_one_tick_shows_which_monsters_fall_asleep():
     """In a log of all ticks, monsters that fall asleep thrust more in the 50 ticks before than the awake."""
-    world = bundled("meadow", 64, 64, 1, **{"founders.3.count": 120})
+    world = bundled_world("meadow", 64, 64, 1, **{"founders.3.count": 120})
     region = begin(world)
     thrusts: dict[int, list[int]] = {}
     before: dict[int, int] = {}

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small import small_world
+from small_runs import small_world
 
 from umwelt.agents.body.interface import MODULE
 from umwelt.agents.measures.foraging import fodder, patches

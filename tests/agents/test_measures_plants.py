@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small import small_world
+from small_runs import small_world
 
 from umwelt.agents.body.genome import P_MARKER_A, P_MARKER_C
 from umwelt.agents.body.interface import MODULE, SEED_IN_GROUND, TISSUE

@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from carving import carved, golden, quarters, run_together, whole, whole_digest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sharded_regions import golden_world, open_shards, quarters, run_together, whole, whole_digest
 
 from umwelt.agents import Column, Drives, Monster, World, compiled, dot
 from umwelt.agents.body.interface import DRIVES, STIMULI
@@ -101,9 +101,9 @@ def test_the_check_accepts_valid_species_and_changes_nothing(cls):
 
 @pytest.mark.parametrize("cls", [Plain, Fast, Swarm])
 def test_species_run_the_same_in_four_regions_and_with_rows_shuffled(cls):
-    world = golden(32, 32, **{"founders.3.behaviour": register_class(cls)})
+    world = golden_world(32, 32, **{"founders.3.behaviour": register_class(cls)})
     alone = whole(world)
-    quartered = carved(alone[0], world, quarters(torus_of(world)), 1)
+    quartered = open_shards(alone[0], world, quarters(torus_of(world)), 1)
     run_together(alone, world, 8, 1)
     run_together(quartered, world, 8, 1, shuffle_seed=4)
     assert whole_digest(quartered) == whole_digest(alone)

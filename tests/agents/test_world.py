@@ -8,7 +8,7 @@ import weakref
 import mesa
 import numpy as np
 import pytest
-from carving import golden
+from sharded_regions import golden_world
 
 from umwelt.agents import Agent, AgentSet, Column, Drives, Monster, Plant, World
 from umwelt.agents.open_world import begin, try_small_world
@@ -51,7 +51,7 @@ def test_a_world_file_object_or_its_path_can_be_loaded(tmp_path):
     path = tmp_path / "tiny.toml"
     path.write_text(small().world_file.text)
     assert World.load(path).digest() == World(str(path)).digest() == small().digest()
-    checked = golden(32, 32, seed=9)
+    checked = golden_world(32, 32, seed=9)
     assert World(checked).digest() == audit.digest(begin(checked))
 
 

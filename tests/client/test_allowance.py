@@ -4,8 +4,8 @@ import random
 import time
 
 import pytest
-from carving import golden
-from town import Town
+from local_cluster import LocalCluster
+from sharded_regions import golden_world
 
 from umwelt.client.connection.api import connect
 from umwelt.client.connection.connection import GatewayLink
@@ -148,16 +148,16 @@ def rate(core: GatewayLink, seconds: float) -> float:
 
 
 @pytest.fixture(scope="module")
-def town():
-    with Town(golden(128, 128), 2, tick_s=0.02) as found:
+def cluster():
+    with LocalCluster(golden_world(128, 128), 2, tick_s=0.02) as found:
         yield found
 
 
 ALL = [Topic(BODIES, layer, y, x) for layer in range(15) for y in range(2) for x in range(2)]
 
 
-def test_a_gateway_sends_no_more_than_is_allowed_and_more_without_a_bound(town):
-    with connect(town.address) as world:
+def test_a_gateway_sends_no_more_than_is_allowed_and_more_without_a_bound(cluster):
+    with connect(cluster.address) as world:
         core = world.link
         core.watch(LIVE, ALL)
         time.sleep(1.0)
@@ -174,15 +174,15 @@ def test_a_gateway_sends_no_more_than_is_allowed_and_more_without_a_bound(town):
         assert held > 0.9 * bound, (held, bound)
         newest = [max(read_head(frame)[0].tick for frame in core.tile(LIVE, topic)[1]) for topic in ALL]
         behind_s = 2 * len(ALL) * core._tiles.limit.tile_bytes / bound
-        assert town.tick() - max(newest) < 50 and town.tick() - min(newest) < 50 * (behind_s + 2)
+        assert cluster.tick() - max(newest) < 50 and cluster.tick() - min(newest) < 50 * (behind_s + 2)
         world.bytes_per_s = None
         time.sleep(0.5)
         assert any(rate(core, 2.0) > 1.5 * bound for _ in range(6))
 
 
 @pytest.mark.parametrize("bytes_per_s", [None, 1e6])
-def test_what_is_dropped_and_wanted_again_at_once_comes_again_from_a_world_at_rest(town, bytes_per_s):
-    with connect(town.address, bytes_per_s=bytes_per_s) as world:
+def test_what_is_dropped_and_wanted_again_at_once_comes_again_from_a_world_at_rest(cluster, bytes_per_s):
+    with connect(cluster.address, bytes_per_s=bytes_per_s) as world:
         core, few = world.link, ALL[:4]
         world.wait(world.pause(), 20)
         core.watch(LIVE, few)
@@ -196,9 +196,9 @@ def test_what_is_dropped_and_wanted_again_at_once_comes_again_from_a_world_at_re
         world.go()
 
 
-def test_a_bound_from_the_beginning_holds_while_one_looks_about(town):
+def test_a_bound_from_the_beginning_holds_while_one_looks_about(cluster):
     bound = 40_000.0
-    with connect(town.address, bytes_per_s=bound) as world:
+    with connect(cluster.address, bytes_per_s=bound) as world:
         core = world.link
         began, began_s, shown = core.received_bytes, time.monotonic(), ALL[:20]
         core.watch(LIVE, shown)

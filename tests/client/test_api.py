@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from simulation import undisturbed
-from town import Town, attended
+from local_cluster import LocalCluster, process_cluster_run
+from simulation import run_undisturbed
 
 from umwelt.agents import commands
 from umwelt.agents.commands.drop import Drop
@@ -26,19 +26,19 @@ def some(world: Connection, table: str = "monsters") -> list[int]:
     return world.query(table=table, columns=[])["id"].tolist()
 
 
-def the_same_alone(town: Town) -> None:
+def the_same_alone(cluster: LocalCluster) -> None:
     """Every digest is that of a world of one with the journalled commands."""
-    last = max(town.disk.digests)
-    digests, _ = undisturbed(town.world, last, [command for _, command in town.disk.commands])
-    assert town.disk.digests == {tick: digests[tick] for tick in town.disk.digests} and last > 8
+    last = max(cluster.disk.digests)
+    digests, _ = run_undisturbed(cluster.world, last, [command for _, command in cluster.disk.commands])
+    assert cluster.disk.digests == {tick: digests[tick] for tick in cluster.disk.digests} and last > 8
 
 
 # --- looking
 
 
-def test_what_is_asked_is_what_one_region_would_say(resting, town):
+def test_what_is_asked_is_what_one_region_would_say(resting, cluster):
     status = resting.status()
-    _, region = undisturbed(town.world, status["tick"], [command for _, command in town.disk.commands])
+    _, region = run_undisturbed(cluster.world, status["tick"], [command for _, command in cluster.disk.commands])
     table, own = region.tables["monsters"], region.owned_rows("monsters")
     wanted = own & (table["sugar_count"] > 60)
     found = resting.query(where=[("sugar_count", ">", 60)], columns=["y", "x", "sugar_count", "organs"])
@@ -114,11 +114,11 @@ def test_mistakes_are_one_line(world):
 # --- doing
 
 
-def test_every_command_changes_the_world_as_journalled_and_tells_the_tick(world, town):
+def test_every_command_changes_the_world_as_journalled_and_tells_the_tick(world, cluster):
     monsters, plants = some(world), some(world, "plants")
     genome = world.fetch(monsters[0])["row"]["genome"]
     hunter_genome = np.frombuffer(genome, np.int8)
-    before = len(town.disk.commands)
+    before = len(cluster.disk.commands)
     said = [
         world.drop(3, 4, "water", 500),
         world.paint(10, 70, 20, 20, "mineral", 77),
@@ -135,7 +135,7 @@ def test_every_command_changes_the_world_as_journalled_and_tells_the_tick(world,
         world.release(monsters[3]),
         world.set_rate("decay", None),
     ]
-    journalled = [command for _, command in town.disk.commands][before:]
+    journalled = [command for _, command in cluster.disk.commands][before:]
     assert [command.tick for command in journalled] == sorted([*said, said[11]])
     kinds = [type(commands.decode(command.content)).__name__ for command in journalled]
     assert kinds == [
@@ -158,7 +158,7 @@ def test_every_command_changes_the_world_as_journalled_and_tells_the_tick(world,
     world.wait(max(said) + 12, 60)
     moved = world.query(where=[("id", "==", monsters[1])], columns=["y"])
     assert world.fetch(plants[0]) is None and len(moved["id"]) <= 1
-    town.do(lambda: the_same_alone(town))
+    cluster.do(lambda: the_same_alone(cluster))
 
 
 def test_a_drive_is_felt_and_given_back(world):
@@ -187,8 +187,8 @@ def test_time_does_what_is_said(world):
     assert not world.wait(began + 1, 20) < began
 
 
-def test_nodes_may_leave_and_the_world_goes_on(town, world):
-    town.do(town.add_node)
+def test_nodes_may_leave_and_the_world_goes_on(cluster, world):
+    cluster.do(cluster.add_node)
     end_s = time.monotonic() + 30
     while len(world.status()["nodes"]) < 4 or any(node["state"] != "ready" for node in world.status()["nodes"]):
         assert time.monotonic() < end_s
@@ -205,27 +205,27 @@ def test_nodes_may_leave_and_the_world_goes_on(town, world):
         if view.complete and view.oldest_tick > at:
             break
     assert sum(world.count()["monsters"].values()) > 0
-    town.do(lambda: the_same_alone(town))
+    cluster.do(lambda: the_same_alone(cluster))
 
 
 # --- losing and finding
 
 
-def test_a_lost_gateway_is_found_again(town, tmp_path):
+def test_a_lost_gateway_is_found_again(cluster, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    announce(folder / "gateway.json", {"address": town.address, "keys": False})
+    announce(folder / "gateway.json", {"address": cluster.address, "keys": False})
     with connect(folder) as world:
         views = world.watch((0, 0, 40, 40), timeout_s=30)
         assert next(views).complete
-        town.do(town.end_gateway)
+        cluster.do(cluster.end_gateway)
         waiting: list = []
         asked = threading.Thread(target=lambda: waiting.append(world.drop(1, 1, "water", 9)))
         asked.start()
         time.sleep(0.5)
-        town.bind = town.bind + "-2"  # another door
-        town.do(town.begin_gateway)
-        announce(folder / "gateway.json", {"address": town.address, "keys": False})
+        cluster.bind = cluster.bind + "-2"  # another door
+        cluster.do(cluster.begin_gateway)
+        announce(folder / "gateway.json", {"address": cluster.address, "keys": False})
         asked.join(30)
         assert waiting and waiting[0] > 0
         at = world.status()["tick"]
@@ -233,15 +233,15 @@ def test_a_lost_gateway_is_found_again(town, tmp_path):
         assert sum(world.count()["plants"].values()) > 0
 
 
-def test_a_restarted_directory_is_found_again(town):
-    with connect(town.address) as world:
+def test_a_restarted_directory_is_found_again(cluster):
+    with connect(cluster.address) as world:
         before = world.drop(1, 1, "water", 9)
-        town.do(town.restart_directory)
+        cluster.do(cluster.restart_directory)
         after = world.drop(1, 1, "water", 9)
         assert after >= before
         world.wait(after + 2, 60)
         assert len(world.status()["nodes"]) >= 3
-        town.do(lambda: the_same_alone(town))
+        cluster.do(lambda: the_same_alone(cluster))
 
 
 def test_no_gateway_is_one_line(tmp_path, monkeypatch):
@@ -260,30 +260,30 @@ def test_no_gateway_is_one_line(tmp_path, monkeypatch):
         assert "\n" not in str(refused.value)
 
 
-def test_a_closed_connection_says_so(town):
-    world = connect(town.address)
+def test_a_closed_connection_says_so(cluster):
+    world = connect(cluster.address)
     world.close()
     for call in (world.count, world.status, lambda: next(world.watch((0, 0, 9, 9)))):
         with pytest.raises(RunError, match="the connection is closed"):
             call()
 
 
-def test_an_answer_that_does_not_come_is_one_line(town):
-    with connect(town.address, timeout_s=20) as world:
+def test_an_answer_that_does_not_come_is_one_line(cluster):
+    with connect(cluster.address, timeout_s=20) as world:
         world.timeout_s = 0.5
-        link = town.gateway.coordinator
-        town.do(lambda: setattr(link, "node_map", None) or setattr(link, "take_report", lambda report, now_s: None))
+        link = cluster.gateway.coordinator
+        cluster.do(lambda: setattr(link, "node_map", None) or setattr(link, "take_report", lambda report, now_s: None))
         with pytest.raises(RunError, match=r"no answer to a question within 0\.5 s"):
             world.count()
-        town.do(lambda: delattr(link, "take_report"))
+        cluster.do(lambda: delattr(link, "take_report"))
 
 
 # --- awaited
 
 
-def test_the_same_can_be_awaited(town):
+def test_the_same_can_be_awaited(cluster):
     async def life() -> None:
-        async with await connect_async(town.address) as world:
+        async with await connect_async(cluster.address) as world:
             counts, found, at = await asyncio.gather(
                 world.count(), world.query(columns=["species"]), world.rain(9, 9, 3, 50)
             )
@@ -308,7 +308,7 @@ def test_the_same_can_be_awaited(town):
 def run(tmp_path_factory):
     """A run of real processes and those who look after them."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    with attended(folder, 2) as engine:
+    with process_cluster_run(folder, 2) as engine:
         yield folder, engine
 
 

@@ -6,7 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from small import TEXT
+from small_runs import TEXT
 
 from umwelt.agents import world_file
 from umwelt.agents.open_world import begin, try_small_world

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 from rich.console import Console
-from small import TEXT, small_run, small_world
+from small_runs import TEXT, small_run, small_world
 
 from umwelt.agents.open_world import torus_of
 from umwelt.client.commands import dashboard

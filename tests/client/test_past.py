@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 import pytest
-from carving import golden
-from small import small_run, small_world
-from town import Town
+from local_cluster import LocalCluster
+from sharded_regions import golden_world
+from small_runs import small_run, small_world
 
 from umwelt.client.connection.api import connect
 from umwelt.cluster.run.journal import Journal
@@ -23,14 +23,14 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def town(store):
-    with Town(small_world(), 2, tick_s=0.01, run=store.folder) as found:
+def cluster(store):
+    with LocalCluster(small_world(), 2, tick_s=0.01, run=store.folder) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def world(town):
-    with connect(town.address) as found:
+def world(cluster):
+    with connect(cluster.address) as found:
         found.wait(LAST, 60)
         yield found
 
@@ -143,23 +143,23 @@ def test_metrics_are_those_of_the_journal(world, store):
 def test_spectators_may_ask_for_all_of_it(store, tmp_path):
     make_keys(tmp_path / "keys")
     keys = Keys.load(tmp_path / "keys", SPECTATOR)
-    town = Town(small_world(), 1, tmp_path / "keys", tick_s=0.02, run=store.folder)
-    with town, connect(town.address, keys) as world:
+    cluster = LocalCluster(small_world(), 1, tmp_path / "keys", tick_s=0.02, run=store.folder)
+    with cluster, connect(cluster.address, keys) as world:
         assert world.role == SPECTATOR and world.metrics()["ticks"] and len(world.births()["id"])
         assert world.family(1)["children"] == []
         with pytest.raises(RunError, match="is not shown"):  # which is not: you may not
             world._past("play", 3, lambda reply: reply.tick, value=2.0)
 
 
-def test_too_many_questions_to_the_journal_are_refused_and_the_world_goes_on(town, world):
-    with connect(town.address) as greedy:
+def test_too_many_questions_to_the_journal_are_refused_and_the_world_goes_on(cluster, world):
+    with connect(cluster.address) as greedy:
         asked = [greedy.link.ask(_birth_question) for _ in range(120)]
-        before = town.tick()
+        before = cluster.tick()
         found = [one.exception(30) for one in asked]
     lines = [str(error) for error in found if error is not None]
     assert any(error is None for error in found) and any("too many questions" in line for line in lines)
     world.wait(before + 5, 30)
-    assert town.failed is None and len(town.do(lambda: town.gateway.journal_queries)) == 0
+    assert cluster.failed is None and len(cluster.do(lambda: cluster.gateway.journal_queries)) == 0
 
 
 def _birth_question(ticket: str):
@@ -169,7 +169,7 @@ def _birth_question(ticket: str):
 
 
 def test_a_gateway_without_a_run_says_so():
-    with Town(golden(64, 64), 1, tick_s=0.02) as town, connect(town.address) as world:
+    with LocalCluster(golden_world(64, 64), 1, tick_s=0.02) as cluster, connect(cluster.address) as world:
         for question in (world.metrics, world.births, lambda: world.family(5)):
             with pytest.raises(RunError, match="has no run folder"):
                 question()

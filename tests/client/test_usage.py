@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import TEXT, small_run, small_world
+from small_runs import TEXT, small_run, small_world
 
 import umwelt.cluster
 from umwelt.agents.open_world import begin

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from window_stand import Stand, launched, needs_a_screen, screen
+from window_driver import WindowDriver, launched, needs_a_screen, screen
 
 from umwelt.client.connection.api import connect
 from umwelt.cluster.process import read_announcement
@@ -46,7 +46,7 @@ def whole(run, world, tmp_path_factory):
     with screen():
         session = open_session(run, None, False, Sight(at=(48, 48), zoom=30.0, size=SIZE))
         window = import_window()(session, SIZE, panels=False)
-        stand = Stand(window)
+        stand = WindowDriver(window)
         try:
             stand.settled()
             yield stand
@@ -83,7 +83,7 @@ def journalled(run: Path, kind: str) -> list[dict]:
     return [command for command in found if command["command"] == kind]
 
 
-def monster(stand: Stand) -> int:
+def monster(stand: WindowDriver) -> int:
     """A monster in the middle of the view."""
     found = []
 
@@ -101,7 +101,7 @@ def monster(stand: Stand) -> int:
     return found[0]
 
 
-def placed_on(stand: Stand, being: int) -> tuple[float, float]:
+def placed_on(stand: WindowDriver, being: int) -> tuple[float, float]:
     """The pixel where a being is drawn; the world is paused and all bodies have glided to their places."""
     from umwelt.client.window.feed.feed import place_of
 
@@ -234,7 +234,7 @@ def test_all_panels_open_and_f1_toggles_the_help(stand):
 # --- changing the world
 
 
-def touched(stand: Stand, run: Path, kind: str, count: int) -> dict:
+def touched(stand: WindowDriver, run: Path, kind: str, count: int) -> dict:
     """The newest command of a kind, as soon as there are more than a count."""
     stand.until(lambda: len(journalled(run, kind)) > count, 20)
     return journalled(run, kind)[-1]

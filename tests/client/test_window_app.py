@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image
-from small import small_run
-from window_stand import needs_a_screen, screen
+from small_runs import small_run
+from window_driver import needs_a_screen, screen
 
 from umwelt.agents.world_file import read_world
 from umwelt.client.commands.cli import main

@@ -5,8 +5,8 @@ from random import Random
 
 import numpy as np
 import pytest
-from carving import golden
-from town import Town
+from local_cluster import LocalCluster
+from sharded_regions import golden_world
 
 from umwelt.client.connection.api import connect
 from umwelt.client.connection.connection import GatewayLink
@@ -22,14 +22,14 @@ HEIGHT, WIDTH = 96, 80
 
 
 @pytest.fixture(scope="module")
-def town():
-    with Town(golden(HEIGHT, WIDTH), 3, tick_s=0.02) as found:
+def cluster():
+    with LocalCluster(golden_world(HEIGHT, WIDTH), 3, tick_s=0.02) as found:
         yield found
 
 
 @pytest.fixture
-def session(town):
-    found = Session(PromisedConnection(GatewayLink(town.address)), Camera.over(HEIGHT, WIDTH, (640, 480)))
+def session(cluster):
+    found = Session(PromisedConnection(GatewayLink(cluster.address)), Camera.over(HEIGHT, WIDTH, (640, 480)))
     yield found
     found.close()
 
@@ -66,9 +66,9 @@ def test_fields_arrive_by_cells_near_by_and_by_bins_from_far_away(session):
     assert feed.frame.planes["water"].values.shape == (HEIGHT // 8, WIDTH // 8)
 
 
-def test_beings_are_drawn_where_the_world_has_them(session, town):
+def test_beings_are_drawn_where_the_world_has_them(session, cluster):
     session.camera.look(0, 0, 30.0, at_once=True)
-    with connect(town.address) as world:
+    with connect(cluster.address) as world:
         tick = world.pause()
         world.wait(tick, 20)
         turned(session, lambda: session.feed.complete and session.tick == tick)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from carving import golden
-from town import Town
+from local_cluster import LocalCluster
+from sharded_regions import golden_world
 
 from umwelt.agents.commands import compose, decode_request
 from umwelt.agents.commands.drive import drives_from_shares
@@ -91,10 +91,10 @@ class Eye:
         self.transport.close()
 
 
-def nobody_watches(town: Town) -> bool:
+def nobody_watches(cluster: LocalCluster) -> bool:
     """Whether all subscriptions end within three seconds."""
     end_s = time.monotonic() + 3
-    while town.do(lambda: len(town.gateway.relay.sources[LIVE].tiles)):
+    while cluster.do(lambda: len(cluster.gateway.relay.sources[LIVE].tiles)):
         if time.monotonic() > end_s:
             return False
         time.sleep(0.02)
@@ -109,14 +109,14 @@ def keyring(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def town():
-    with Town(golden(128, 128), 2, tick_s=0.02) as found:
+def cluster():
+    with LocalCluster(golden_world(128, 128), 2, tick_s=0.02) as found:
         yield found
 
 
 @pytest.fixture
-def eye(town):
-    made = Eye(town.address)
+def eye(cluster):
+    made = Eye(cluster.address)
     yield made
     made.close()
 
@@ -128,7 +128,7 @@ def packed(*topics: Topic) -> list[bytes]:
 ALL = [Topic(BODIES, layer, y, x) for layer in range(15) for y in range(2) for x in range(2)]
 
 
-def test_a_viewer_gets_whole_tiles_and_no_more_than_its_credit(town, eye):
+def test_a_viewer_gets_whole_tiles_and_no_more_than_its_credit(cluster, eye):
     eye.say(viewer_protocol.Watch(packed(Topic(BODIES, 0, 0, 0)), 3))
     heard = [(message, raw) for message, raw in eye.listen(1.5) if isinstance(message, Tile)]
     assert len(heard) == 3
@@ -138,17 +138,17 @@ def test_a_viewer_gets_whole_tiles_and_no_more_than_its_credit(town, eye):
     assert sum(isinstance(message, Tile) for message, _ in eye.listen(1.0)) == 2
 
 
-def test_a_slow_viewer_gets_the_newest_tiles_only_and_has_no_queue(town, eye):
-    quick = Eye(town.address)
+def test_a_slow_viewer_gets_the_newest_tiles_only_and_has_no_queue(cluster, eye):
+    quick = Eye(cluster.address)
     quick.say(viewer_protocol.Watch(packed(*ALL), 1000))
     eye.say(viewer_protocol.Watch(packed(*ALL), 5))
     eye.listen(0.5)
     quick.listen(2.0)
     quick.say(Credit(1000))
-    session = town.gateway.sessions.by_identity[eye.transport.identity]
+    session = cluster.gateway.sessions.by_identity[eye.transport.identity]
     assert session.tiles.credit == 0
-    assert town.do(lambda: len(session.tiles.waiting)) <= len(ALL)
-    now = town.tick()
+    assert cluster.do(lambda: len(session.tiles.waiting)) <= len(ALL)
+    now = cluster.tick()
     eye.say(Credit(10))
     ticks = [
         max(tiles.read_head(frame)[0].tick for frame in raw)
@@ -156,35 +156,35 @@ def test_a_slow_viewer_gets_the_newest_tiles_only_and_has_no_queue(town, eye):
         if isinstance(message, Tile)
     ]
     assert len(ticks) == 10 and min(ticks) >= now - 60 > 10
-    kept = town.do(lambda: town.gateway.relay.sources[LIVE].tiles)
+    kept = cluster.do(lambda: cluster.gateway.relay.sources[LIVE].tiles)
     assert len(kept) == len(ALL) and all(len(one.pieces) <= 4 for one in kept.values())
     quick.close()
 
 
-def test_the_second_viewer_of_a_resting_world_is_served_from_the_cache(town, eye):
-    first = Eye(town.address)
+def test_the_second_viewer_of_a_resting_world_is_served_from_the_cache(cluster, eye):
+    first = Eye(cluster.address)
     topic = Topic(DENSITIES, 0, 0, 0)
     assert first.ask(Order, "pause", 0.0, "").line == ""
     first.say(viewer_protocol.Watch(packed(topic), 100))
     first.listen(1.0)
-    sent = {id(p): p.counts["tiles"] for p in town.publishers.values()}
+    sent = {id(p): p.counts["tiles"] for p in cluster.publishers.values()}
     eye.say(viewer_protocol.Watch(packed(topic), 100))
     assert eye.until(Tile, topic=topic.packed(), seconds=2.0)
-    assert {id(p): p.counts["tiles"] for p in town.publishers.values()} == sent
+    assert {id(p): p.counts["tiles"] for p in cluster.publishers.values()} == sent
     assert first.ask(Order, "go", 0.0, "").line == ""
     first.close()
 
 
-def test_unwatched_tiles_are_dropped_by_the_gateway_and_the_nodes(town, eye):
+def test_unwatched_tiles_are_dropped_by_the_gateway_and_the_nodes(cluster, eye):
     eye.say(viewer_protocol.Watch(packed(*ALL[:8]), 100))
     eye.until(Tile)
     eye.say(viewer_protocol.Watch([], 100))
     eye.listen(0.5)
-    assert nobody_watches(town)
-    assert all(publisher.subscribed == [] for publisher in town.publishers.values())
+    assert nobody_watches(cluster)
+    assert all(publisher.subscribed == [] for publisher in cluster.publishers.values())
 
 
-def test_watches_are_bounded_and_checked(town, eye):
+def test_watches_are_bounded_and_checked(cluster, eye):
     many = [Topic(BODIES, 0, y, 0) for y in range(MAX_TILES + 1)]
     eye.say(viewer_protocol.Watch(packed(*many), 10))
     assert f"at most {MAX_TILES}" in eye.until(Answer, ticket="watch")[0].line
@@ -192,30 +192,30 @@ def test_watches_are_bounded_and_checked(town, eye):
     assert "topic" in eye.until(Answer, ticket="watch")[0].line
     eye.say(viewer_protocol.Watch(packed(ALL[0]), 10, 77))
     assert "not shown" in eye.until(Answer, ticket="watch")[0].line
-    assert nobody_watches(town)
+    assert nobody_watches(cluster)
 
 
-def test_a_repeated_ticket_is_executed_once(town, eye):
+def test_a_repeated_ticket_is_executed_once(cluster, eye):
     arguments = msgspec.json.encode({"y": 1, "x": 1, "substance": "water", "count": 3})
-    before = len(town.disk.commands)
+    before = len(cluster.disk.commands)
     for _ in range(5):
         eye.say(CommandRequest("only-once", "drop", arguments))
     first, _ = eye.until(Answer, ticket="only-once")
     eye.say(CommandRequest("only-once", "drop", arguments))
     again, _ = eye.until(Answer, ticket="only-once")
-    assert first == again and first.line == "" and len(town.disk.commands) == before + 1
+    assert first == again and first.line == "" and len(cluster.disk.commands) == before + 1
 
 
-def test_a_repeated_step_is_sent_to_the_coordinator_once(town, eye):
+def test_a_repeated_step_is_sent_to_the_coordinator_once(cluster, eye):
     assert eye.ask(Order, "pause", 0.0, "").line == ""
     eye.listen(0.5)
-    at = town.tick()
+    at = cluster.tick()
     for _ in range(4):
         eye.say(Order("four-steps", "step", 4.0))
     eye.until(Answer, ticket="four-steps")
     eye.say(Order("four-steps", "step", 4.0))
     eye.listen(1.5)
-    assert town.tick() == at + 4
+    assert cluster.tick() == at + 4
     assert eye.ask(Order, "go", 0.0, "").line == ""
 
 
@@ -234,40 +234,40 @@ BAD_COMMANDS = [
 
 
 @pytest.mark.parametrize(("what", "arguments", "said"), BAD_COMMANDS, ids=lambda one: str(one)[:20])
-def test_bad_commands_are_refused_in_one_line_and_change_nothing(town, eye, what, arguments, said):
-    before = len(town.disk.commands)
+def test_bad_commands_are_refused_in_one_line_and_change_nothing(cluster, eye, what, arguments, said):
+    before = len(cluster.disk.commands)
     answer = eye.ask(CommandRequest, what, msgspec.json.encode(arguments))
     assert said in answer.line and answer.tick == -1 and "\n" not in answer.line
-    assert len(town.disk.commands) == before
+    assert len(cluster.disk.commands) == before
 
 
-def test_invalid_orders_are_refused_with_one_line(town, eye):
+def test_invalid_orders_are_refused_with_one_line(cluster, eye):
     assert "unknown order" in eye.ask(Order, "dance", 0.0, "").line
     assert "no node of that name" in eye.ask(Order, "leave", 0.0, "nobody").line
     assert "number" in eye.ask(Order, "speed", float("nan"), "").line
 
 
 def test_spectators_may_look_but_not_change_the_world(keyring):
-    with Town(golden(64, 64), 2, keyring, tick_s=0.02) as town:
-        eye = Eye(town.address, Keys.load(keyring, "spectator"))
+    with LocalCluster(golden_world(64, 64), 2, keyring, tick_s=0.02) as cluster:
+        eye = Eye(cluster.address, Keys.load(keyring, "spectator"))
         eye.say(viewer_protocol.Watch(packed(Topic(BODIES, 0, 0, 0)), 5))
         assert eye.until(Tile)[1]
         assert eye.ask(Query, b'{"ask":"count"}').line == ""
         drop = msgspec.json.encode({"y": 1, "x": 1, "substance": "water", "count": 3})
         for answer in (eye.ask(CommandRequest, "drop", drop), eye.ask(Order, "stop", 0.0, "")):
             assert "a spectator may look" in answer.line
-        assert town.disk.commands == [] and not town.coordinator.machine.stopping
-        node = Eye(town.address, Keys.load(keyring, "node"), hello=False)  # who is no viewer does not get in
+        assert cluster.disk.commands == [] and not cluster.coordinator.machine.stopping
+        node = Eye(cluster.address, Keys.load(keyring, "node"), hello=False)  # who is no viewer does not get in
         with pytest.raises(AssertionError):
             node.send(viewer_protocol.encode(Hello(viewer_protocol.PROTOCOL_VERSION)), 1.5)
-        keeper = Eye(town.address, Keys.load(keyring, "keeper"))
+        keeper = Eye(cluster.address, Keys.load(keyring, "keeper"))
         assert keeper.ask(CommandRequest, "drop", drop).line == ""
         for one in (eye, node, keeper):
             one.close()
 
 
-def test_a_flood_of_bad_messages_changes_nothing_for_others(town, eye):
-    bad, chance = Eye(town.address), iter(range(10**9))
+def test_a_flood_of_bad_messages_changes_nothing_for_others(cluster, eye):
+    bad, chance = Eye(cluster.address), iter(range(10**9))
     noise = [
         [b""],
         [b"\xc1"],
@@ -286,8 +286,8 @@ def test_a_flood_of_bad_messages_changes_nothing_for_others(town, eye):
     ]
     eye.say(viewer_protocol.Watch(packed(Topic(BODIES, 0, 0, 0)), 1000))
     eye.until(Tile)
-    malformed, before = town.gateway.sessions.malformed, len(town.disk.commands)
-    at, end_s, tiles_seen = town.tick(), time.monotonic() + 2.5, 0
+    malformed, before = cluster.gateway.sessions.malformed, len(cluster.disk.commands)
+    at, end_s, tiles_seen = cluster.tick(), time.monotonic() + 2.5, 0
     while time.monotonic() < end_s:
         for _ in range(200):
             frames = noise[next(chance) % len(noise)]
@@ -295,40 +295,40 @@ def test_a_flood_of_bad_messages_changes_nothing_for_others(town, eye):
         tiles_seen += sum(isinstance(message, Tile) for message, _ in eye.listen(0.01))
         while bad.transport.receive(0.0) is not None:
             pass
-    assert town.failed is None and len(town.disk.commands) == before
-    assert town.gateway.sessions.malformed > malformed + 50 and town.gateway.sessions.over_budget > 50
-    assert tiles_seen >= 3 and town.tick() > at + 10
+    assert cluster.failed is None and len(cluster.disk.commands) == before
+    assert cluster.gateway.sessions.malformed > malformed + 50 and cluster.gateway.sessions.over_budget > 50
+    assert tiles_seen >= 3 and cluster.tick() > at + 10
     assert eye.ask(Query, b'{"ask":"count"}').line == ""
     bad.close()
 
 
-def test_a_sender_without_a_session_must_say_hello_in_the_same_protocol_version(town):
-    stranger = Eye(town.address, hello=False)
+def test_a_sender_without_a_session_must_say_hello_in_the_same_protocol_version(cluster):
+    stranger = Eye(cluster.address, hello=False)
     stranger.say(KeepAlive())
     assert stranger.until(UnknownViewer)
     stranger.say(Hello(viewer_protocol.PROTOCOL_VERSION + 1))
     answer = stranger.until(Answer)[0]
     assert f"version {viewer_protocol.PROTOCOL_VERSION + 1} of the protocol" in answer.line and answer.code == "run"
     assert f"the gateway version {viewer_protocol.PROTOCOL_VERSION}: install the same" in answer.line
-    assert len([s for s in town.gateway.sessions.by_identity if s == stranger.transport.identity]) == 0
+    assert len([s for s in cluster.gateway.sessions.by_identity if s == stranger.transport.identity]) == 0
     stranger.close()
 
 
-def test_a_silent_viewer_is_removed(town, monkeypatch):
+def test_a_silent_viewer_is_removed(cluster, monkeypatch):
     monkeypatch.setattr("umwelt.cluster.gateway.viewer_session.IDLE_AFTER_S", 1.5)
-    silent, lively = Eye(town.address), Eye(town.address)
+    silent, lively = Eye(cluster.address), Eye(cluster.address)
     silent.say(viewer_protocol.Watch(packed(ALL[0]), 10))
     for _ in range(8):
         lively.say(KeepAlive())
         lively.listen(0.4)
-    identities = town.do(lambda: list(town.gateway.sessions.by_identity))
+    identities = cluster.do(lambda: list(cluster.gateway.sessions.by_identity))
     assert silent.transport.identity not in identities and lively.transport.identity in identities
-    assert nobody_watches(town)
+    assert nobody_watches(cluster)
     silent.close()
     lively.close()
 
 
-def test_questions_are_bounded_for_each_viewer(town, eye):
+def test_questions_are_bounded_for_each_viewer(cluster, eye):
     for number in range(200):
         eye.say(Query(f"many-{number}", b'{"ask":"count"}'))
     eye.listen(4.0)
@@ -361,7 +361,7 @@ def test_message_limits_leave_room_for_the_largest_answer():
 
 
 def test_commands_are_composed_from_requests():
-    world = golden(64, 64)
+    world = golden_world(64, 64)
     for what, arguments in (("explode", b"{}"), ("drop", b"{"), ("drop", b'{"y":1,"z":1}')):
         with pytest.raises(CommandError):
             decode_request(what, arguments)
@@ -379,7 +379,7 @@ def test_commands_are_composed_from_requests():
 def test_the_process_announces_itself_and_ends_when_asked_or_orphaned(tmp_path):
     from umwelt.agents.open_world import begin
 
-    world = golden(64, 64)
+    world = golden_world(64, 64)
     store = Store.create("golden", world.text, tmp_path / "run")
     store.save(begin(world), world.text, "golden")
     for ends in ("asked", "orphaned"):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small import TEXT, small_run, small_world, walking
+from small_runs import TEXT, open_run, small_run, small_world
 
 from umwelt.client.commands.export import export_run
 from umwelt.client.commands.running import find_newest
@@ -148,9 +148,9 @@ def test_a_journal_moved_aside_is_begun_anew(folder):
     with pytest.raises(RunError, match="is missing: resume the run first"):
         export_run(folder, folder.parent / "out")
     assert find_newest(Store.open(folder))[0].tick == 8
-    with walking(folder) as walk:
-        assert walk.tick == 8
-        walk.save()
+    with open_run(folder) as runner:
+        assert runner.tick == 8
+        runner.save()
     assert dict(export_run(folder, folder.parent / "out"))[folder.parent / "out" / "life.parquet"] == 1
 
 
@@ -218,8 +218,8 @@ def test_an_export_replaces_an_older_one_as_a_whole(folder, monkeypatch):
     out = folder.parent / "out"
     export_run(folder, out)
     before = {path: path.read_bytes() for path in out.iterdir()}
-    with walking(folder) as walk:
-        walk.go(16)
+    with open_run(folder) as runner:
+        runner.go(16)
     writer, wrote = parquet.ParquetWriter.write_table, []
 
     def fills_up(self, table):

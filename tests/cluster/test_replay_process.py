@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from small import small_run, walking
+from small_runs import open_run, small_run
 
 from umwelt.agents import commands
 from umwelt.agents.commands.drop import Drop
@@ -33,9 +33,9 @@ def run(tmp_path_factory) -> Store:
     journal = Journal(store.journal)
     journal.enter_commands("ticket", [ScheduledCommand(DONE_AT, 1, commands.encode(Drop(3, 4, "sugar", 5000)))])
     journal.close()
-    with walking(store.folder) as walk:
-        walk.go(LAST)
-        walk.record()
+    with open_run(store.folder) as runner:
+        runner.go(LAST)
+        runner.record()
     return store
 
 
@@ -98,12 +98,12 @@ def test_a_replay_goes_on_when_the_run_has_gone_on(tmp_path):
     player.play(1000, clock())
     played(player, clock, 2.0)
     assert player.shard.tick == 16
-    with walking(store.folder) as walk:
+    with open_run(store.folder) as runner:
         at = ScheduledCommand(18, 1, commands.encode(Drop(3, 4, "sugar", 5000)))
-        walk.journal.enter_commands("ticket", [at])
-        walk.journal.commit()
-        walk.go(24)
-        walk.record()
+        runner.journal.enter_commands("ticket", [at])
+        runner.journal.commit()
+        runner.go(24)
+        runner.record()
     played(player, clock, 2.0)
     assert player.shard.tick == 24 and digest(player.shard.region) == journalled_digests(store)[24]
 

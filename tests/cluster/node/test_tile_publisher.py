@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 import zmq
-from carving import carve, carved, golden
-from small import small_world
+from sharded_regions import cut_rectangles, golden_world, open_shards
+from small_runs import small_world
 
 from umwelt.agents.open_world import begin, torus_of
 from umwelt.agents.world_file import read_world
@@ -30,11 +30,11 @@ from umwelt.sandbox.units import SUBCELL
 @pytest.fixture(scope="module")
 def lived():
     """A world of 160 x 136 cells after some ticks, in one region, and the same in six; sides are no whole tiles."""
-    world = golden(160, 136)
+    world = golden_world(160, 136)
     region = begin(world)
     advance(region, world.laws, 6)
-    parts = carve(torus_of(world), [24, 100], [[8, 72], [0, 40, 100]])
-    return world, region, carved(region, world, parts, 1)
+    parts = cut_rectangles(torus_of(world), [24, 100], [[8, 72], [0, 40, 100]])
+    return world, region, open_shards(region, world, parts, 1)
 
 
 def every(world, level: str, layers) -> list[Topic]:
@@ -245,7 +245,7 @@ def publisher(tmp_path):
 
 @pytest.fixture
 def moment():
-    world = golden(128, 128)
+    world = golden_world(128, 128)
     return ReplayShard(world, begin(world))
 
 

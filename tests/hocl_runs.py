@@ -8,7 +8,7 @@ from umwelt.agents.hocl.parser import Program, parse
 from umwelt.agents.hocl.terms import Atom, text
 
 
-def come_to(program: Program, seed: int = 1, drops: Iterable[Atom] = ()) -> str:
+def run_program(program: Program, seed: int = 1, drops: Iterable[Atom] = ()) -> str:
     """What a program comes to, as it is printed."""
     machine = Machine(program, Dice(seed))
     machine.react()
@@ -18,16 +18,16 @@ def come_to(program: Program, seed: int = 1, drops: Iterable[Atom] = ()) -> str:
     return text(machine.solution)
 
 
-def rest_of(source: str, seed: int = 1) -> str:
+def run_text(source: str, seed: int = 1) -> str:
     """What the program of this text comes to."""
-    return come_to(parse(source, "here"), seed)
+    return run_program(parse(source, "here"), seed)
 
 
-def results(program: Program, seeds: Iterable[int]) -> set[str]:
+def outcomes_by_dice(program: Program, seeds: Iterable[int]) -> set[str]:
     """What it comes to with many dice."""
-    return {come_to(program, seed) for seed in seeds}
+    return {run_program(program, seed) for seed in seeds}
 
 
-def everything(program: Program, drops: Iterable[Atom] = (), limits: Limits | None = None) -> set[str]:
+def outcomes_in_all_orders(program: Program, drops: Iterable[Atom] = (), limits: Limits | None = None) -> set[str]:
     """What it comes to in every order of its reactions."""
     return {text(solution) for solution in all_outcomes(program, drops, limits)}

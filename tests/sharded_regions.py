@@ -11,12 +11,12 @@ from umwelt.sandbox.region import Rectangle, Region, Torus, exchange_halos
 from umwelt.sandbox.step import step
 
 
-def golden(height: int = 64, width: int = 64, seed: int = 1, **overrides) -> WorldFile:
+def golden_world(height: int = 64, width: int = 64, seed: int = 1, **overrides) -> WorldFile:
     """The golden world at another size; the numbers of founders shrink with the area."""
-    return bundled("golden", height, width, seed, **overrides)
+    return bundled_world("golden", height, width, seed, **overrides)
 
 
-def bundled(name: str, height: int, width: int, seed: int, **overrides) -> WorldFile:
+def bundled_world(name: str, height: int, width: int, seed: int, **overrides) -> WorldFile:
     """A world that comes with Umwelt at another size; the numbers of founders shrink with the area."""
     text = bundled_worlds()[name].read_text("utf-8")
     world = parse_world(text, name, name)
@@ -26,7 +26,7 @@ def bundled(name: str, height: int, width: int, seed: int, **overrides) -> World
     return parse_world(text, name, name, {**counts, **size, **overrides})
 
 
-def carve(torus: Torus, rows: Sequence[int], columns: Sequence[Sequence[int]]) -> list[Rectangle]:
+def cut_rectangles(torus: Torus, rows: Sequence[int], columns: Sequence[Sequence[int]]) -> list[Rectangle]:
     """Rectangles between cut lines: `rows` where bands begin, for each band its own `columns`. The seams wrap."""
     found = []
     for i, top in enumerate(rows):
@@ -38,13 +38,13 @@ def carve(torus: Torus, rows: Sequence[int], columns: Sequence[Sequence[int]]) -
     return found
 
 
-def carved(source: Region, world: WorldFile, parts: Sequence[Rectangle], ticks_per_exchange: int) -> list[Region]:
+def open_shards(source: Region, world: WorldFile, parts: Sequence[Rectangle], ticks_per_exchange: int) -> list[Region]:
     """Regions for the parts, loaded from a region that owns the whole torus."""
     piece = source.cut(source.owned)
     return [open_region(world, [piece], source.constants, source.tick, ticks_per_exchange, part) for part in parts]
 
 
-def carved_anew(regions: Sequence[Region], world: WorldFile, parts: Sequence[Rectangle], k: int) -> list[Region]:
+def reshard(regions: Sequence[Region], world: WorldFile, parts: Sequence[Rectangle], k: int) -> list[Region]:
     """The same world under another cut."""
     pieces = [region.cut(region.owned) for region in regions]
     first = regions[0]
@@ -94,18 +94,18 @@ def whole(world: WorldFile, k: int = 1) -> list[Region]:
 def quarters(torus: Torus) -> list[Rectangle]:
     """Four parts."""
     h, w = torus
-    return carve(torus, [0, h // 2], [[0, w // 2]] * 2)
+    return cut_rectangles(torus, [0, h // 2], [[0, w // 2]] * 2)
 
 
 def halves(torus: Torus) -> list[Rectangle]:
     """Two parts, cut off the seam."""
-    return carve(torus, [torus.height // 4, torus.height * 3 // 4], [[5], [5]])
+    return cut_rectangles(torus, [torus.height // 4, torus.height * 3 // 4], [[5], [5]])
 
 
 def ninths(torus: Torus) -> list[Rectangle]:
     """Nine parts of unequal size, with cut lines that do not meet."""
     h, w = torus
-    return carve(
+    return cut_rectangles(
         torus, [1, h // 3 + 3, 2 * h // 3 - 2], [[0, w // 3, w // 2], [7, w // 3 + 9, w - 5], [2, w // 4, 2 * w // 3]]
     )
 
@@ -113,14 +113,14 @@ def ninths(torus: Torus) -> list[Rectangle]:
 __all__ = [
     "assert_unique_ids",
     "begin",
-    "bundled",
-    "carve",
-    "carved",
-    "carved_anew",
-    "golden",
+    "bundled_world",
+    "cut_rectangles",
+    "golden_world",
     "halves",
     "ninths",
+    "open_shards",
     "quarters",
+    "reshard",
     "run_together",
     "torus_of",
     "whole",
@@ -132,9 +132,9 @@ __all__ = [
 def assert_a_new_cut_changes_nothing(world: WorldFile, again: Sequence[Rectangle]) -> None:
     """Four ticks in quarters with two ticks an exchange, then four in another cut with one."""
     alone, torus = whole(world), torus_of(world)
-    parts = carved(begin(world), world, quarters(torus), 2)
+    parts = open_shards(begin(world), world, quarters(torus), 2)
     run_together(parts, world, 4, 2)
-    parts = carved_anew(parts, world, again, 1)
+    parts = reshard(parts, world, again, 1)
     run_together(parts, world, 4, 1)
     run_together(alone, world, 8, 1)
     assert whole_digest(parts) == whole_digest(alone)
@@ -149,11 +149,11 @@ def assert_it_may_see_itself_several_times(world: WorldFile, halo_cells: int) ->
     assert whole_digest(deep) == whole_digest(alone)
 
 
-def assert_thin_strips_agree(world: WorldFile, upright: bool, ticks: int) -> None:
+def assert_thin_shards_agree(world: WorldFile, upright: bool, ticks: int) -> None:
     """Tick by tick, in strips of a cell and more: a law that looks further than it says shows there first."""
     torus, lines = torus_of(world), [0, 1, 2, 4, 7, 12, 20]
-    thin = carve(torus, [0], [lines]) if upright else carve(torus, lines, [[3]] * len(lines))
-    alone, parts = whole(world), carved(begin(world), world, thin, 1)
+    thin = cut_rectangles(torus, [0], [lines]) if upright else cut_rectangles(torus, lines, [[3]] * len(lines))
+    alone, parts = whole(world), open_shards(begin(world), world, thin, 1)
     for seed in range(ticks):
         run_together(alone, world, 1, 1)
         run_together(parts, world, 1, 1, shuffle_seed=seed)

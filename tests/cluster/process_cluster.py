@@ -6,7 +6,7 @@ with Together(world, folder, nodes=3) as run:
     run.rest()
 run.assert_undisturbed()
 
-python tests/cluster/together.py FOLDER NODES      an engine of its own, for tests that kill the engine
+python tests/cluster/process_cluster.py FOLDER NODES      an engine of its own, for tests that kill the engine
 """
 
 import os
@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from simulation import undisturbed
+from simulation import run_undisturbed
 
 from umwelt.agents import commands
 from umwelt.agents.world_file import WorldFile
@@ -33,7 +33,7 @@ TCP = "tcp://127.0.0.1:*"
 SAY_AGAIN_S = 0.1
 
 
-class Person:
+class CommandSender:
     """Somebody who sends commands, and says them again until they are answered."""
 
     def __init__(self, address: str):
@@ -70,7 +70,7 @@ class Person:
         self._transport.close()
 
 
-class Together:
+class ProcessCluster:
     """An engine with its processes, on a new run of a world, or going on with the run in a folder.
 
     `seen` holds when each tick was first reported to be reached.
@@ -81,7 +81,7 @@ class Together:
         self.store = Store.open(folder) if folder.exists() else begin_run(world, folder)
         self.engine = Engine(self.store, Plan(nodes=nodes, gateway=False, **plan))
         self.seen: list[tuple[float, int]] = []
-        self.person: Person | None = None
+        self.person: CommandSender | None = None
         try:
             self.engine.start()
         except BaseException:
@@ -89,9 +89,9 @@ class Together:
             raise
         assert self.engine.coordinator is not None
         self.line = self.engine.coordinator
-        self.person = Person(self.line.address)
+        self.person = CommandSender(self.line.address)
 
-    def __enter__(self) -> "Together":
+    def __enter__(self) -> "ProcessCluster":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -203,8 +203,8 @@ class Together:
 
         Gives the undisturbed world's digests.
         """
-        digests, found = journalled(self.store)
-        alone = digests_alone(self.world, last_tick, tuple(command for _, command in found))
+        digests, found = read_journal(self.store)
+        alone = undisturbed_digests(self.world, last_tick, tuple(command for _, command in found))
         assert last_tick in digests
         assert {tick: digest for tick, digest in digests.items() if alone[tick] != digest} == {}
         manifest = self.store.manifest(Entry(last_tick, True))
@@ -222,15 +222,15 @@ class Together:
 _alone: dict[tuple, dict[int, int]] = {}
 
 
-def digests_alone(world: WorldFile, last_tick: int, due: tuple[Any, ...]) -> dict[int, int]:
+def undisturbed_digests(world: WorldFile, last_tick: int, due: tuple[Any, ...]) -> dict[int, int]:
     """Every digest of a world that nobody disturbs, with commands."""
     known = (world.text, last_tick, due)
     if known not in _alone:
-        _alone[known] = undisturbed(world, last_tick, due)[0]
+        _alone[known] = run_undisturbed(world, last_tick, due)[0]
     return _alone[known]
 
 
-def journalled(store: Store) -> tuple[dict[int, int], list[tuple[str, Any]]]:
+def read_journal(store: Store) -> tuple[dict[int, int], list[tuple[str, Any]]]:
     """Digests by tick, and commands with their tickets, of a run that rests."""
     journal = Journal.reading(store.journal)
     try:
@@ -239,7 +239,7 @@ def journalled(store: Store) -> tuple[dict[int, int], list[tuple[str, Any]]]:
         journal.close()
 
 
-def gone(pids: Sequence[int], within_s: float) -> bool:
+def have_ended(pids: Sequence[int], within_s: float) -> bool:
     """Whether processes have ended by themselves within a time."""
     end_s = time.monotonic() + within_s
     while any(is_alive(pid) for pid in pids) and time.monotonic() < end_s:

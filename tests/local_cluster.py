@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from carving import golden
+from sharded_regions import golden_world
 from simulation import Disk, MemorySnapshots, MemoryStorage
 
 from umwelt.agents.open_world import begin, generate_world, torus_of
@@ -43,7 +43,7 @@ from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox.controls import Controls
 
 
-class Town:
+class LocalCluster:
     """See the page's top. `do` runs something in the town's thread and gives its result."""
 
     def __init__(
@@ -235,7 +235,7 @@ class Town:
             raise result[0]
         return result[0]
 
-    def __enter__(self) -> "Town":
+    def __enter__(self) -> "LocalCluster":
         self._thread.start()
         return self
 
@@ -263,9 +263,9 @@ class Town:
 
 
 @contextmanager
-def attended(folder: Path, nodes: int) -> Iterator[Engine]:
+def process_cluster_run(folder: Path, nodes: int) -> Iterator[Engine]:
     """A small run of real processes in a folder, looked after by a thread until the end."""
-    source = golden(64, 64)
+    source = golden_world(64, 64)
     store = Store.create("golden", source.text, folder)
     store.save(begin(source), source.text, "golden")
     engine, ending = Engine(store, Plan(nodes=nodes)), threading.Event()

@@ -47,7 +47,7 @@ def small_world(**overrides: object) -> WorldFile:
     return parse_world(TEXT, "small.toml", "small", {key.replace("__", "."): value for key, value in overrides.items()})
 
 
-class Walk:
+class InProcessRunner:
     """A run carried on in this process: it leaves in the folder what a cluster would, without starting one."""
 
     def __init__(self, store: Store):
@@ -100,20 +100,20 @@ class Walk:
 
 
 @contextmanager
-def walking(folder: Path) -> Iterator[Walk]:
+def open_run(folder: Path) -> Iterator[InProcessRunner]:
     """A run that exists, from its newest good snapshot on."""
-    walk = Walk(Store.open(folder))
+    runner = InProcessRunner(Store.open(folder))
     try:
-        yield walk
+        yield runner
     finally:
-        walk.close()
+        runner.close()
 
 
 def small_run(folder: Path, *ticks: int, **overrides: object) -> Store:
     """A run of the small world with kept snapshots at these ticks, besides the one of tick 0."""
     store = begin_run(small_world(**overrides), folder)
-    with walking(folder) as walk:
+    with open_run(folder) as runner:
         for tick in ticks:
-            walk.go(tick)
-            walk.save()
+            runner.go(tick)
+            runner.save()
     return store
