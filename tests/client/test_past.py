@@ -11,6 +11,7 @@ from small_runs import small_run, small_world
 from umwelt.client.connection.api import connect
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.replay import restore_region
+from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import SPECTATOR, Keys, make_keys
 from umwelt.sandbox.errors import RunError
 
@@ -148,7 +149,7 @@ def test_spectators_may_ask_for_all_of_it(store, tmp_path):
         assert world.role == SPECTATOR and world.metrics()["ticks"] and len(world.births()["id"])
         assert world.family(1)["children"] == []
         with pytest.raises(RunError, match="is not shown"):  # which is not: you may not
-            world._past("play", 3, lambda reply: reply.tick, value=2.0)
+            world.link.ask(lambda ticket: viewer_protocol.History(ticket, "play", 3, value=2.0)).result(30)
 
 
 def test_too_many_questions_to_the_journal_are_refused_and_the_world_goes_on(cluster, world):

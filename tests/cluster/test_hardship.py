@@ -134,7 +134,9 @@ def test_damaged_contents_of_the_journal_are_one_line_with_the_mend(folder, how)
     database.commit()
     database.close()
     out = folder.parent / "out"
-    with pytest.raises(RunError, match=r"journal\.sqlite: damaged: .*: move it to another folder and resume the run") as refused:
+    with pytest.raises(
+        RunError, match=r"journal\.sqlite: damaged: .*: move it to another folder and resume the run"
+    ) as refused:
         export_run(folder, out)
     assert "\n" not in str(refused.value)
     assert list(out.iterdir()) == []
