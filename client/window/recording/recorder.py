@@ -254,7 +254,7 @@ class _Ffmpeg:
         """Send one frame, `uint8[height, width, 3]`, to ffmpeg's standard input."""
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write(np.ascontiguousarray(frame))
+            self.process.stdin.write(np.ascontiguousarray(frame).data)
         except BrokenPipeError:
             raise self._error() from None
 
