@@ -199,7 +199,7 @@ class ProcessCluster:
     # --- afterwards
 
     def assert_undisturbed(self, last_tick: int) -> dict[int, int]:
-        """Assert that the journalled digests are those of an undisturbed world, and that acknowledged commands are kept.
+        """Assert that journalled digests are those of an undisturbed world, and that acknowledged commands are kept.
 
         Returns the digests of the undisturbed world.
         """
