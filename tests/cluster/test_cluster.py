@@ -90,14 +90,14 @@ def disturb(run, misfortune, chance):
 
     run.submit("rate", [compose_rate(run.world, "decay", 0.9)])
     do_something(5)
-    run.until(lambda: "rate" in run.person.settled)
-    run.until(lambda: run.status.get("snapshot_tick", 0) > run.person.settled["rate"].tick)
+    run.until(lambda: "rate" in run.sender.settled)
+    run.until(lambda: run.status.get("snapshot_tick", 0) > run.sender.settled["rate"].tick)
     for one in what:
         run.wait_for_tick(min(HOLD_AT - 20, run.tick + chance.randint(5, 60)))
         do_something(3)
         befall(run, one, chance)
     do_something(LAST_SCRIPTED)
-    run.until(lambda: run.person.answered, HOLD_AT)
+    run.until(lambda: run.sender.answered, HOLD_AT)
     run.line.order("speed", 0)
 
 
@@ -178,7 +178,7 @@ def test_a_killed_directory_comes_back_and_nodes_rejoin_by_themselves(tmp_path):
         run.line.order("speed", SPEED)
         run.submit("script", [command for at in (0, 3, 5) for command in scripted(at, world)])
         run.wait_for_tick(60)
-        run.until(lambda: run.person.answered)
+        run.until(lambda: run.sender.answered)
         nodes, pid = set(run.members.values()), read_announcement(run.store.folder / COORDINATOR_FILE)["pid"]
         reached = run.tick
         run.kill("coordinator")
@@ -186,10 +186,10 @@ def test_a_killed_directory_comes_back_and_nodes_rejoin_by_themselves(tmp_path):
         run.line.order("speed", SPEED)  # the new one was not told
         run.until(lambda: run.running and set(run.members.values()) == nodes and run.tick > reached)
         run.submit("after", scripted(1, world))
-        run.until(lambda: run.person.answered)
+        run.until(lambda: run.sender.answered)
         run.line.order("speed", 0)
         run.rest()
-        assert run.person.settled["script"].tick <= run.person.settled["after"].tick
+        assert run.sender.settled["script"].tick <= run.sender.settled["after"].tick
         run.assert_undisturbed(LAST_TICK)
 
 

@@ -183,7 +183,7 @@ def flood(run: ProcessCluster, doors: list[str], frames: list[list[bytes]], mess
             while stranger.receive(0.0) is not None:
                 pass
             run.turn()
-            assert not run.engine.finished and time.monotonic() < end_s, f"{left}\n{run.said}"
+            assert not run.engine.finished and time.monotonic() < end_s, f"{left}\n{run.logs}"
 
 
 def subscribed(run: ProcessCluster, doors: list[str], messages: int, chance: Random) -> None:
@@ -220,7 +220,7 @@ def subscribed(run: ProcessCluster, doors: list[str], messages: int, chance: Ran
                 socket.send(b"\1" + b"x" * 100_000)
                 socket.close(linger=100)
             run.turn()
-            assert not run.engine.finished and time.monotonic() < end_s, f"{left}\n{run.said}"
+            assert not run.engine.finished and time.monotonic() < end_s, f"{left}\n{run.logs}"
     finally:
         context.destroy(linger=0)
 
@@ -249,9 +249,9 @@ def test_a_world_runs_on_under_a_flood_of_lies_at_every_door(bind, tmp_path):
         assert run.tick > tick and (run.status["epoch"], run.engine.messages) == (report.epoch, [])
         assert sorted(run.members.values()) == sorted(pids[:2])
         run.stop()
-        run.person.settled.clear()
+        run.sender.settled.clear()
         run.assert_undisturbed(run.store.ticks()[-1])
-        assert not re.search("Traceback|Error", run.said.partition("coordinator.log")[2])
+        assert not re.search("Traceback|Error", run.logs.partition("coordinator.log")[2])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -281,11 +281,11 @@ def test_real_messages_repeated_or_damaged_by_strangers_change_nothing(seed):
         if run.tick() > 40 and not killed:
             killed = 1
             run.kill(sorted(run.nodes)[0])
-        assert run.network.now < 60, run.said[-8:]
+        assert run.network.now < 60, run.logs[-8:]
     digests, _ = run_undisturbed(world, 80, [])
     assert {tick: found for tick, found in run.disk.digests.items() if digests[tick] != found} == {}
     assert 80 in run.disk.digests and said > 500
-    assert len(run.disk.maps) <= 4, run.said  # the one death, and nobody else's
+    assert len(run.disk.maps) <= 4, run.logs  # the one death, and nobody else's
 
 
 def test_a_bit_that_flips_makes_a_message_none():

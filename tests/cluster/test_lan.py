@@ -68,7 +68,7 @@ def test_frames_are_held_back_lost_and_cut_off(network):
         there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with here, there:
         there.bind((b.address, 5000))
-        there.settimeout(0.5)
+        there.settimeout(1.0)
 
         def sent(count: int) -> int:
             came = 0
@@ -85,7 +85,7 @@ def test_frames_are_held_back_lost_and_cut_off(network):
         assert sent(20) == 20
         network.delay_s = 0.05
         began_s = time.monotonic()
-        assert sent(1) == 1 and 0.05 <= time.monotonic() - began_s < 0.2
+        assert sent(1) == 1 and time.monotonic() - began_s >= 0.05
         network.loss = 0.3
         assert 100 < sent(200) < 180
         network.loss = 0.0
@@ -103,7 +103,7 @@ def test_a_slow_network_that_loses_frames_changes_nothing_and_parts_travel(netwo
     def done() -> bool:
         for name, found in held.items():
             now = {path.name for path in run.temporary(name).glob("umwelt-node-*/*")}
-            assert len(now) <= 3, f"{name} does not let go of what is old: {now}"
+            assert len(now) <= 3, f"{name} keeps old snapshots: {now}"
             found |= now
         return run.resting
 
@@ -119,37 +119,36 @@ def test_a_slow_network_that_loses_frames_changes_nothing_and_parts_travel(netwo
     assert len(run.store.ticks()) > 1  # and the parts lie in the run's folder
 
 
-def test_a_node_that_was_cut_off_is_fenced_and_joins_anew(network, tmp_path):
+def test_a_node_that_was_cut_off_is_fenced_and_joins_again(network, tmp_path):
     network.delay_s = 0.002
     run = begun(network, tmp_path, None, 3)
-    run.until(lambda: run.tick >= 16, 30.0, "begin")
+    run.until(lambda: run.tick >= 16, 90.0, "begin")
     network.cut("host-2")
     cut_at = run.tick
-    run.wait(3.0)
-    assert any("node-2 was not heard of any more" in line for line in run.said), run.logs()
-    assert run.tick > cut_at + 16, "the rest did not go on"
+    run.until(lambda: any("node-2 was not heard of any more" in line for line in run.said), 60.0, "death")
+    run.until(lambda: run.tick > cut_at + 16, 60.0, "the rest go on")
     assert len(run.status["nodes"]) == 2
     network.heal("host-2")
-    run.until(lambda: sum("node-2 joined" in line for line in run.said) == 1, 15.0, "join anew")
-    run.until(lambda: [n["state"] for n in run.status["nodes"]] == ["ready"] * 3, 15.0, "three nodes")
+    run.until(lambda: sum("node-2 joined" in line for line in run.said) == 1, 60.0, "join again")
+    run.until(lambda: [n["state"] for n in run.status["nodes"]] == ["ready"] * 3, 60.0, "three nodes")
     joined_at = run.tick
-    run.until(lambda: run.tick >= joined_at + 16, 15.0, "go on")
+    run.until(lambda: run.tick >= joined_at + 16, 60.0, "go on")
     run.line.order("stop")
     rested(run)
-    assert all(process.wait(5) == 0 for process in run.nodes.values()), run.logs()
+    assert all(process.wait(60) == 0 for process in run.nodes.values()), run.logs()
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.5])  # what TCP says again comes as late again as the cut was long
-def test_a_directory_that_was_cut_off_comes_back(network, tmp_path, seconds):
+def test_a_coordinator_that_was_cut_off_comes_back(network, tmp_path, seconds):
     network.delay_s = 0.002
     run = begun(network, tmp_path, None, 2)
-    run.until(lambda: run.tick >= 16, 30.0, "begin")
+    run.until(lambda: run.tick >= 16, 90.0, "begin")
     epoch = run.status["epoch"]
     network.cut("coordinator")
     run.wait(seconds)
     network.heal("coordinator")
     healed_at = run.tick
-    run.until(lambda: run.tick >= healed_at + 32, 20.0, "go on")
+    run.until(lambda: run.tick >= healed_at + 32, 60.0, "go on")
     if seconds < 1:
         assert run.status["epoch"] == epoch and not any("not heard" in line for line in run.said)
     else:

@@ -1,7 +1,7 @@
 """What programs mean: multisets, reactions, inert solutions, rules as atoms, equality and copies."""
 
 import pytest
-from hocl_runs import outcomes_by_dice, outcomes_in_all_orders, run_program, run_text
+from hocl_runs import outcomes_by_seed, outcomes_in_all_orders, run_program, run_text
 
 from umwelt.agents.hocl.machine import Dice, Limits, Machine, Reaction
 from umwelt.agents.hocl.parser import parse
@@ -16,7 +16,7 @@ def outcomes(source: str) -> set[str]:
     """In every order, and with some dice: they must agree."""
     program = parse(source, "here")
     found = outcomes_in_all_orders(program)
-    assert outcomes_by_dice(program, range(12)) <= found
+    assert outcomes_by_seed(program, range(12)) <= found
     return found
 
 
@@ -103,7 +103,7 @@ def test_a_pattern_takes_a_solution_only_when_it_is_inert_and_all_of_it():
 def test_any_atom_of_a_solution_may_be_taken():
     first = 'let first = replace-one "of":<x::int, ?w> by x, <w> in <first, "of":<1, 2, 3>>'
     assert outcomes(first) == {"<1, <2, 3>>", "<2, <1, 3>>", "<3, <1, 2>>"}
-    assert outcomes_by_dice(parse(first, ""), range(60)) == outcomes(first)
+    assert outcomes_by_seed(parse(first, ""), range(60)) == outcomes(first)
 
 
 def test_inner_solutions_that_may_end_in_several_ways_do():

@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import permutations
 
 import pytest
-from hocl_runs import outcomes_by_dice, outcomes_in_all_orders, run_program, run_text
+from hocl_runs import outcomes_by_seed, outcomes_in_all_orders, run_program, run_text
 
 from umwelt.agents.hocl.machine import Dice, Machine
 from umwelt.agents.hocl.parser import parse
@@ -43,7 +43,7 @@ def test_all_programs_of_the_table_are_there_and_each_says_what_it_does():
 @pytest.mark.parametrize("name", ALWAYS)
 def test_programs_whose_order_does_not_matter_come_to_one_result(name):
     program = read_program(name)
-    assert outcomes_by_dice(program, SEEDS) == {ALWAYS[name]}
+    assert outcomes_by_seed(program, SEEDS) == {ALWAYS[name]}
 
 
 @pytest.mark.parametrize("name", ["maximum", "largest_prime", "gcd", "sort", "dutch_flag", "delivered"])
@@ -64,13 +64,13 @@ def test_the_sieve_with_its_condition_the_wrong_way_round_leaves_those_that_divi
 
 def test_the_shortest_paths_are_the_shortest_in_every_order():
     found = outcomes_in_all_orders(read_program("shortest_path"))
-    assert found == outcomes_by_dice(read_program("shortest_path"), SEEDS) and len(found) == 1
+    assert found == outcomes_by_seed(read_program("shortest_path"), SEEDS) and len(found) == 1
     distances = dict(re.findall(r'"at":"(\w+)":(\d+)', found.pop()))
     assert distances == {"ash": "0", "cedar": "3", "birch": "4", "elm": "6"}
 
 
 def test_an_allocation_serves_everybody_once_and_leaves_every_machine_free():
-    for left in outcomes_by_dice(read_program("allocation"), SEEDS):
+    for left in outcomes_by_seed(read_program("allocation"), SEEDS):
         assert sorted(re.findall(r'"served":"(\w+)"', left)) == ["Ada", "Ben", "Cleo", "Dan", "Eve"]
         assert re.findall(r'"free":"(\w+)"', left) == ["alpha", "beta", "gamma"]
         assert "waits" not in left and "uses" not in left
@@ -100,19 +100,19 @@ def test_a_split_puts_all_others_on_the_right_side_of_any_pivot():
         )
     program = read_program("split")
     assert outcomes_in_all_orders(program) == legal
-    assert outcomes_by_dice(program, range(100)) == legal
+    assert outcomes_by_seed(program, range(100)) == legal
 
 
 def test_annihilation_leaves_one_three_five_seven_or_nine_ones():
     legal = {f"<{'1, ' * count}annihilate>" for count in (1, 3, 5, 7, 9)}
     program = read_program("majority")
     assert outcomes_in_all_orders(program) == legal
-    assert outcomes_by_dice(program, SEEDS) <= legal and len(outcomes_by_dice(program, SEEDS)) > 2
+    assert outcomes_by_seed(program, SEEDS) <= legal and len(outcomes_by_seed(program, SEEDS)) > 2
 
 
 def test_four_queens_stand_in_the_two_ways_there_are():
     legal = {"<2:4:1:3>", "<3:1:4:2>"}
-    assert outcomes_in_all_orders(read_program("queens")) == legal == outcomes_by_dice(read_program("queens"), SEEDS)
+    assert outcomes_in_all_orders(read_program("queens")) == legal == outcomes_by_seed(read_program("queens"), SEEDS)
 
 
 def test_a_seed_repeats_its_run_exactly_and_others_take_other_ways():

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sharded_regions import (
-    assert_a_new_cut_changes_nothing,
-    assert_it_may_see_itself_several_times,
+    assert_resharding_changes_nothing,
+    assert_several_images_change_nothing,
     assert_thin_shards_agree,
     assert_unique_ids,
     cut_rectangles,
@@ -125,11 +125,11 @@ def test_the_digest_does_not_depend_on_the_cut_or_on_the_order_of_rows(cut, k):
 
 def test_the_digest_survives_a_new_cut():
     described = world()
-    assert_a_new_cut_changes_nothing(described, sixths(torus_of(described)))
+    assert_resharding_changes_nothing(described, sixths(torus_of(described)))
 
 
 def test_a_small_world_that_sees_itself_several_times():
-    assert_it_may_see_itself_several_times(world(32, 32, 300), 60)
+    assert_several_images_change_nothing(world(32, 32, 300), 60)
 
 
 @pytest.mark.parametrize("upright", [False, True])
