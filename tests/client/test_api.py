@@ -236,7 +236,7 @@ def test_a_lost_gateway_is_found_again(cluster, tmp_path):
 def test_a_restarted_directory_is_found_again(cluster):
     with connect(cluster.address) as world:
         before = world.drop(1, 1, "water", 9)
-        cluster.do(cluster.restart_directory)
+        cluster.do(cluster.restart_coordinator)
         after = world.drop(1, 1, "water", 9)
         assert after >= before
         world.wait(after + 2, 60)
@@ -253,7 +253,7 @@ def test_no_gateway_is_one_line(tmp_path, monkeypatch):
         (tmp_path / "nothing", None, "no world runs there"),
         (tmp_path, None, "asks for keys"),
         ("tcp://nowhere", None, "is not an address"),
-        (tmp_path, tmp_path / "none", "no folder with keys"),
+        (tmp_path, tmp_path / "none", "not a folder with keys"),
     ):
         with pytest.raises(RunError, match=said) as refused:
             connect(place, keys, 0.5)
