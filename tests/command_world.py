@@ -1,4 +1,4 @@
-"""A small world for tests of single commands, and what they look at in it."""
+"""A small world for tests of single commands, and functions that read it."""
 
 import numpy as np
 from sharded_regions import begin, golden_world
@@ -37,7 +37,7 @@ def column_by_id(region: Region, name: str) -> dict[int, list[int]]:
 
 
 def assert_halo_is_fresh(region: Region) -> None:
-    """What commands made of the ghosts is what an exchange would bring."""
+    """Assert that the halo is as an exchange would make it."""
 
     def content() -> tuple:
         rows = {}

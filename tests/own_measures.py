@@ -1,4 +1,4 @@
-"""Measures of one's own for the tests of experiments, most of them wrong."""
+"""A user's own measures for the tests of experiments; most of them are invalid."""
 
 NUMBER = 3
 

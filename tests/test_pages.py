@@ -114,7 +114,7 @@ def test_commands_on_running_worlds_do_what_they_say(tmp_path, name, remark):
             done = run(command.split(), tmp_path)
             assert done.returncode == 0, (command, done.stderr[-2000:])
         for process in started:
-            text = process.communicate(timeout=60)[0]
+            text = process.communicate(timeout=180)[0]
             assert process.returncode == 0 and "Traceback" not in text, text
     finally:
         for process in started:

@@ -22,7 +22,7 @@ NEEDED = "as root, apt-get install libegl1 libfontconfig1 libfreetype6 libgl1 xa
 
 
 def missing() -> str:
-    """Why no window can be opened on this machine; empty if one can be."""
+    """Returns why no window can be opened on this machine; empty if one can be."""
     if sys.platform != "linux":
         return "these tests need Linux: they start Xvfb"
     for name in ("Xvfb", "xdotool"):
@@ -66,7 +66,7 @@ def screen() -> Iterator[str]:
         else:
             os.environ["DISPLAY"] = before
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def launched(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-            process.wait(60)
+            process.wait(180)
 
 
 class WindowDriver:
@@ -109,7 +109,7 @@ class WindowDriver:
         window.flip()
 
     def frames(self, count: int) -> None:
-        """Run so many frames."""
+        """Run a number of frames."""
         for _ in range(count):
             self.frame()
 
@@ -133,7 +133,7 @@ class WindowDriver:
         return (camera.y, camera.x, camera.scale) != camera.target
 
     def pixels(self) -> np.ndarray:
-        """The window's content, `uint8[height, width, 3]`; draws the last frame again."""
+        """Returns the window's content, `uint8[height, width, 3]`; draws the last frame again."""
         self.window.switch_to()
         self.window.on_draw()
         return self.window.pixels()
@@ -173,11 +173,11 @@ class WindowDriver:
         self.do("windowfocus", self._id, "key", *names)
 
     def hold(self, name: str, frames: int) -> None:
-        """Hold a key for so many frames."""
+        """Hold a key for a number of frames."""
         self.do("windowfocus", self._id, "keydown", name)
         self.frames(frames)
         self.do("keyup", name)
 
     def at(self, y: float, x: float) -> tuple[float, float]:
-        """The pixel of a place in the world."""
+        """Returns the pixel of a place in the world."""
         return self.session.camera.pixel(y, x)

@@ -131,7 +131,7 @@ def test_ctrl_c_ends_it_with_one_line():
             while Path("trace.txt").stat().st_size < 1000 and running.poll() is None:
                 time.sleep(0.05)
             running.send_signal(signal.SIGINT)
-            said = running.communicate(timeout=60)[1]
+            said = running.communicate(timeout=180)[1]
         finally:
             running.kill()
     assert running.returncode == 130 and said.count("\n") == 1 and "Traceback" not in said

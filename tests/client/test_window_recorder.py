@@ -160,7 +160,7 @@ def test_ctrl_c_completes_the_film(tmp_path, name):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout.readline() == b"recorded\n"
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole process group gets it
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     if name == "a.gif":
         assert len(read_gif(tmp_path / name)[0]) == 30

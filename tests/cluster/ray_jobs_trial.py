@@ -1,4 +1,4 @@
-"""An experiment on a Ray begun here, of which a worker is killed: run by `test_ray.py` where there is only loopback.
+"""An experiment on a local Ray, one worker of which is killed. `test_ray.py` runs it where only loopback exists.
 
 python ray_jobs_trial.py FILE FOLDER      prints what was seen, as one line of JSON
 """
@@ -19,7 +19,7 @@ receive = pool.RayWorker.receive
 
 
 def strike(worker: Any) -> Any:
-    """Kill a worker, once, as soon as one is at work."""
+    """Kill one worker as soon as one is running."""
     heard = receive(worker)
     if killed:
         return heard

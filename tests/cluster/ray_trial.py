@@ -1,4 +1,4 @@
-"""A world on a Ray cluster of three hosts, of which one is killed: run by `test_ray.py` where there is only loopback.
+"""A world on a Ray cluster of three hosts, one of which is killed. `test_ray.py` runs it where only loopback exists.
 
 python ray_trial.py FOLDER WORLD LAST_TICK      prints what was seen, as one line of JSON
 """
@@ -25,7 +25,7 @@ from umwelt.cluster.wire.keys import make_keys
 
 NODES = 3
 TICKS_PER_S, SLOW_TICKS_PER_S = 40.0, 4.0
-"""Slow while something is dead, or the world would be at its end before all are back."""
+"""Slow while something is dead, so that the world does not end before all nodes are back."""
 PATIENCE_S = 60.0
 FAST_CHECKS = {
     "health_check_period_ms": 500,
@@ -49,7 +49,7 @@ def children_of(pid: int) -> list[int]:
 
 
 class Trial:
-    """The cluster, the engine, and what is done to them."""
+    """A Ray cluster and an engine on it, and the failures that the trial causes."""
 
     def __init__(self, folder: Path, world: str, last_tick: int):
         described = read_world(world, {})
@@ -83,7 +83,7 @@ class Trial:
         return self.engine.coordinator.status.get("speed", 0.0)
 
     def until(self, what: str, met: Callable[[], bool]) -> float:
-        """Look after the world until then; gives how long that took."""
+        """Poll the engine until a condition holds; returns the seconds that it took."""
         began_s = time.monotonic()
         while not met():
             self.engine.poll(0.02)
@@ -95,7 +95,7 @@ class Trial:
         return time.monotonic() - began_s
 
     def whole(self, without: int = 0) -> bool:
-        """Whether all nodes run, none of them in a process that is gone."""
+        """Returns whether all nodes are ready, and none of them is the process `without`."""
         assert self.engine.coordinator is not None
         pids = {node["pid"] for node in self.nodes if node["state"] == "ready"}
         return self.engine.coordinator.status.get("phase") == "running" and len(pids) == NODES and without not in pids
@@ -105,7 +105,7 @@ class Trial:
         return raylets[parent_of(pid)]
 
     def strike(self, name: str, pid: int, kill: Callable[[], None]) -> None:
-        """Kill something, and measure until the world goes on, and until it is carried by as many as before."""
+        """Kill something; measure the time until the world runs on, and until as many nodes as before are ready."""
         assert self.engine.coordinator is not None
         epoch, tick = self.engine.coordinator.status["epoch"], self.tick
         self.seen[f"{name}_at"] = tick
@@ -141,8 +141,8 @@ class Trial:
         self.until("tick 120", lambda: self.tick >= 120)
 
         address = (read_announcement(self.folder / COORDINATOR_FILE) or {})["address"]
-        directory = (read_announcement(self.folder / COORDINATOR_FILE) or {})["pid"]
-        self.strike("directory", directory, lambda: os.kill(directory, signal.SIGKILL))
+        coordinator = (read_announcement(self.folder / COORDINATOR_FILE) or {})["pid"]
+        self.strike("coordinator", coordinator, lambda: os.kill(coordinator, signal.SIGKILL))
         self.seen["same_address"] = (read_announcement(self.folder / COORDINATOR_FILE) or {})["address"] == address
 
         end_s = time.monotonic() + PATIENCE_S
@@ -151,7 +151,7 @@ class Trial:
         self.seen |= {"rests": self.engine.finished, "tick": self.tick, "said": self.engine.messages}
 
     def kill_host(self, pid: int) -> None:
-        """All its processes at once."""
+        """Kill all processes of a host at once."""
         host = self.host_of(pid)
         carried = children_of(parent_of(pid))
         self.cluster.remove_node(host, allow_graceful=False)

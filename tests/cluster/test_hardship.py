@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from small_runs import TEXT, open_run, small_run, small_world
+from waiting import wait_until
 
 from umwelt.client.commands.export import export_run
 from umwelt.client.commands.running import find_newest
@@ -238,16 +239,20 @@ def test_an_export_replaces_an_older_one_as_a_whole(folder, monkeypatch):
 
 
 SPEED = 40.0
-"""Ticks a second: what is run while one waits for processes is run again twice."""
+"""Ticks a second: the ticks that pass while the test waits for processes are run twice again."""
 
 
-def carried(engine: Engine, until: Callable[[dict], bool], within_s: float = 90.0) -> dict:
-    """Look after an engine's processes until its directory reports what is waited for."""
+def carried(engine: Engine, until: Callable[[dict], bool], within_s: float = 240.0) -> dict:
+    """Poll an engine until the status of its coordinator meets a condition; returns the status."""
     end_s = time.monotonic() + within_s
     while time.monotonic() < end_s:
         if engine.poll(0.05) and until(engine.coordinator.status):
             return engine.coordinator.status
     raise AssertionError(f"not within {within_s} s: {engine.coordinator.status}")
+
+
+def poll_until_finished(engine: Engine) -> None:
+    wait_until(lambda: engine.finished or (engine.poll(0.05) and engine.finished), 240.0, poll_s=0.0)
 
 
 def killed(engine: Engine, name: str) -> None:
@@ -270,8 +275,7 @@ def test_a_world_whose_processes_are_killed_is_the_same_world(tmp_path):
         carried(engine, lambda now: now["epoch"] > both["epoch"] and now["tick"] > both["tick"])
         assert [line.split(" (")[0] for line in engine.messages] == ["node-1 died", "coordinator died"]
         engine.stop()
-        while not engine.finished:
-            engine.poll(0.05)
+        poll_until_finished(engine)
     finally:
         engine.close()
     assert not engine.children and not (store.folder / "coordinator.json").exists()
@@ -301,8 +305,7 @@ def test_a_species_that_fails_ends_the_world_with_its_line(tmp_path, monkeypatch
     try:
         engine.start()
         with pytest.raises(RunError, match=r"Brittle.*glass") as failed:
-            while not engine.finished:
-                engine.poll(0.05)
+            poll_until_finished(engine)
     finally:
         engine.close()
     assert "\n" not in str(failed.value)

@@ -170,7 +170,7 @@ def noise(epoch: int, pass_key: bytes, members: list[Member], chance: Random) ->
 
 
 def flood(run: ProcessCluster, doors: list[str], frames: list[list[bytes]], messages: int) -> None:
-    """Bring so many messages through each door, from one who calls himself like the directory."""
+    """Send a number of messages to each address, from a sender that claims the coordinator's identity."""
     with ZmqTransport(run.line.address.encode()[:255], role="keeper") as stranger:
         left, source = dict.fromkeys(doors, messages), {door: cycle(frames) for door in doors}
         end_s = time.monotonic() + 240
@@ -187,7 +187,7 @@ def flood(run: ProcessCluster, doors: list[str], frames: list[list[bytes]], mess
 
 
 def subscribed(run: ProcessCluster, doors: list[str], messages: int, chance: Random) -> None:
-    """Bring so many messages to each door where tiles are subscribed to: topics, half topics, noise, far too much."""
+    """Send a number of subscriptions to each publisher: topics, cut ones, noise, and far too long ones."""
     made = [
         [chance.choice((b"\0", b"\1")) + bytes(chance.choices(range(4), k=6)) for _ in range(400)],
         [bytes(chance.choices(range(256), k=chance.randrange(12))) for _ in range(400)],
@@ -214,7 +214,7 @@ def subscribed(run: ProcessCluster, doors: list[str], messages: int, chance: Ran
                 with suppress(zmq.ZMQError):
                     while True:
                         socket.recv(zmq.NOBLOCK)
-            if chance.random() < 0.02:  # too long a message ends the line: another one begins
+            if chance.random() < 0.02:  # too long a message ends the connection: open another
                 socket = context.socket(zmq.XSUB)
                 socket.connect(doors[0])
                 socket.send(b"\1" + b"x" * 100_000)
@@ -226,7 +226,7 @@ def subscribed(run: ProcessCluster, doors: list[str], messages: int, chance: Ran
 
 
 @pytest.mark.parametrize("bind", [TCP], ids=["tcp"])
-def test_a_world_runs_on_under_a_flood_of_lies_at_every_door(bind, tmp_path):
+def test_a_world_runs_on_under_a_flood_of_false_messages_at_every_address(bind, tmp_path):
     chance = Random(7)
     with ProcessCluster(read_world("golden"), tmp_path / "run", 2, bind=bind, mark_s=0.5) as run:
         run.line.order("speed", 40)

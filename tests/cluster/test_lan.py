@@ -1,6 +1,6 @@
-"""A world on hosts that share nothing but a network that is slow, loses frames and breaks: its history stays the same.
+"""Hosts that share only a network that is slow, loses frames and breaks: the history of the world stays the same.
 
-Directory and nodes are real processes with keys. UMWELT_LONG=1 adds longer runs.
+Coordinator and nodes are real processes with keys. UMWELT_LONG=1 adds longer runs.
 """
 
 import os
@@ -15,15 +15,15 @@ from umwelt.agents.world_file import read_world
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.replay import verify
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"no network of our own: {why_not()}")
-long = pytest.mark.skipif(not os.environ.get("UMWELT_LONG"), reason="takes long: UMWELT_LONG=1 runs it")
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"no virtual network: {why_not()}")
+long = pytest.mark.skipif(not os.environ.get("UMWELT_LONG"), reason="takes long: run it with UMWELT_LONG=1")
 ONE_THREAD = {"UMWELT_THREADS": "1"}
 
 
 def begun(
     network: VirtualNetwork, folder: Path, last_tick: int | None, nodes: int, hidden: bool = False, **settings: object
 ) -> NetworkRun:
-    """The golden world: its coordinator on a host of its own, and each node on its own."""
+    """Start the golden world: the coordinator and each node on a host of its own."""
     network.host("coordinator")
     run = NetworkRun(network, read_world("golden"), folder, "coordinator", ONE_THREAD)
     run.start_coordinator(nodes=nodes, last_tick=last_tick, **settings)
@@ -34,7 +34,7 @@ def begun(
 
 
 def rested(run: NetworkRun, within_s: float = 60.0) -> None:
-    """The run comes to its end; every journalled digest is that of an undisturbed replay."""
+    """Wait until the run has ended; assert that every journalled digest is that of an undisturbed replay."""
     run.until(lambda: run.resting, within_s, "rest")
     assert run.coordinator is not None and run.coordinator.returncode == 0, run.logs()
     run.close()
