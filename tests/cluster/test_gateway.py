@@ -130,7 +130,7 @@ def wait_for_tick(cluster: LocalCluster, tick: int) -> None:
     """Waits until all nodes have reached a tick, however busy the machine is."""
     end_s = time.monotonic() + 120
     while cluster.tick() < tick:
-        assert time.monotonic() < end_s and town.failed is None
+        assert time.monotonic() < end_s and cluster.failed is None
         time.sleep(0.02)
 
 
