@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+# three processes keep two cores busy, since many tests wait for other processes
+PYTEST_OPTIONS ?= --numprocesses 3 --dist loadfile
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 .PHONY: install run test test-only test-long test-mesa bench gallery lint docs map clean
