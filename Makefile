@@ -1,4 +1,4 @@
-# make run: a living world in the terminal.   make test: all tests.   make install: .venv/bin/umwelt.
+# make run: a living world in the terminal.   make test: checks and tests.   make install: .venv/bin/umwelt.
 # Needs Python 3.11 or newer; everything else goes into .venv.
 
 PYTHON ?= python3
