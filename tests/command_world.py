@@ -1,7 +1,7 @@
 """A small world for tests of single commands, and what they look at in it."""
 
 import numpy as np
-from carving import begin, golden
+from sharded_regions import begin, golden_world
 
 from umwelt.agents import commands
 from umwelt.agents.commands import Command
@@ -11,7 +11,7 @@ from umwelt.sandbox.region import Region
 
 def ready(size: int = 32, k: int = 1) -> tuple[Region, WorldFile]:
     """Return a small world with its halo; the window holds nine images of every cell, and more."""
-    world = golden(size, size)
+    world = golden_world(size, size)
     region = begin(world, k)
     region.wrap()
     return region, world
@@ -42,7 +42,7 @@ def assert_halo_is_fresh(region: Region) -> None:
     def content() -> tuple:
         rows = {}
         for name, table in region.tables.items():
-            columns = [column.name for column in table.carried()]
+            columns = [column.name for column in table.stored_columns()]
             order = np.lexsort((table["x_fixed"], table["y_fixed"], table["id"]))
             rows[name] = [table[column][order].tolist() for column in columns]
         return {name: array.tolist() for name, array in region.fields.items()}, rows

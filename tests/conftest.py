@@ -1,4 +1,4 @@
-"""What all tests share: the tests' own helpers are importable, and hypothesis takes its time on slow machines."""
+"""Fixtures and settings for all tests: their helper modules are importable, and hypothesis sets no deadlines."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).parent
 sys.path[:0] = [str(TESTS), str(TESTS / "cluster")]
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process that a test starts compiles all modules of ours anew
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles all our modules again
 
 settings.register_profile(
     "umwelt",
@@ -20,30 +20,49 @@ settings.register_profile(
 settings.load_profile("umwelt")
 
 
+@pytest.fixture(scope="session")
+def shared_cluster():
+    """A golden world of 96 x 80 cells on three nodes, at most 50 ticks a second. Use it through `cluster`."""
+    from local_cluster import LocalCluster
+    from sharded_regions import golden_world
+
+    with LocalCluster(golden_world(96, 80), 3, tick_s=0.02) as cluster:
+        cluster.suspend()
+        yield cluster
+
+
 @pytest.fixture(scope="module")
-def town():
-    """A golden world of 96 x 80 cells on three nodes, 50 ticks a second at most."""
-    from carving import golden
-    from town import Town
+def cluster(shared_cluster):
+    """The cluster that all test modules of this process share, running, with its gateway and three nodes.
 
-    with Town(golden(96, 80), 3, tick_s=0.02) as found:
-        yield found
+    A module may define a `cluster` of its own.
+    """
+    shared_cluster.resume()
+    yield shared_cluster
+    nodes, gateway = shared_cluster.do(lambda: (len(shared_cluster.nodes), shared_cluster.gateway))
+    shared_cluster.suspend()
+    assert shared_cluster.failed is None and nodes == 3 and gateway is not None
+    assert not shared_cluster.coordinator.machine.stopping
 
 
 @pytest.fixture(scope="module")
-def world(town):
-    """A connection to the town."""
+def world(cluster):
+    """A connection to the cluster, whose world runs at full speed."""
     from umwelt.client.connection.api import connect
 
-    with connect(town.address) as found:
-        found.wait(3, 60)
-        yield found
+    with connect(cluster.address) as connection:
+        connection.speed()
+        connection.go()
+        connection.wait(3, 60)
+        yield connection
 
 
 @pytest.fixture
 def resting(world):
-    """The world held at a tick, which all nodes have reached."""
-    at = world.pause()
-    world.wait(at, 20)
-    yield world
-    world.go()
+    """The connection, while the world is paused at a tick that all nodes have reached. It runs again afterwards."""
+    tick = world.pause()
+    world.wait(tick, 60)
+    try:
+        yield world
+    finally:
+        world.go()

@@ -1,8 +1,9 @@
-"""Tasks of somebody's own, known by the entry points in the folder beside: wherever `tests` is on the path."""
+"""A user's own tasks. The entry points in the folder beside make them known wherever `tests` is on the path."""
 
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -12,19 +13,19 @@ from umwelt.sandbox.errors import RunError
 
 @task("own.fail")
 def fail(job: int):
-    """Ends as it should not."""
+    """Fails."""
     raise RunError(f"{job}: cannot be")
 
 
 @task("own.add")
 def add(one: int, other: int = 0) -> int:
-    """The sum."""
+    """Returns the sum."""
     return one + other
 
 
 @task("own.outer")
 def outer(one: np.ndarray) -> np.ndarray:
-    """An array in, an array out."""
+    """Returns the outer product of an array with itself."""
     return np.multiply.outer(one, one)
 
 
@@ -37,26 +38,37 @@ def forever():
 
 @task("own.crash")
 def crash(job: int = 0):
-    """Takes its process along."""
+    """Kills its own process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @task("own.large")
 def large(size: int) -> bytes:
-    """So many bytes."""
+    """Returns so many bytes."""
     return bytes(size)
 
 
 @task("own.slow")
 def slow(seconds: float, number: int) -> int:
-    """Rests a little, and gives the number back."""
+    """Sleeps, and returns the number."""
     time.sleep(seconds)
     return number
 
 
+@task("own.meet")
+def meet(file: str, files: list[str]):
+    """Creates a file and waits for the others: tasks that meet run at the same time. Fails after a minute."""
+    Path(file).touch()
+    end_s = time.monotonic() + 60
+    while not all(Path(other).exists() for other in files):
+        if time.monotonic() > end_s:
+            raise RunError(f"{file}: the other tasks did not come")
+        time.sleep(0.01)
+
+
 @task("own.where")
 def where() -> int:
-    """The process that does it."""
+    """Returns the id of the process that runs it."""
     return os.getpid()
 
 

@@ -42,7 +42,7 @@ TURN_S = 0.002
 
 @dataclass
 class Disk:
-    """What a coordinator leaves behind when it dies."""
+    """What a run keeps on disk: it survives the coordinator."""
 
     snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: dict[tuple[int, int, bool], list[tuple[Any, Controls]]] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class MemoryStorage:
 
     def journal_tick(self, entered: Any) -> None:
         known = self.disk.digests.setdefault(entered.tick, entered.digest)
-        assert known == entered.digest, f"tick {entered.tick} came out otherwise"
+        assert known == entered.digest, f"tick {entered.tick} has another digest than before"
 
     def begin_snapshot(self, begun: Any) -> None:
         self.disk.parts[begun.epoch, begun.tick, begun.kept] = []
@@ -109,7 +109,7 @@ class MemoryStorage:
         done("")
 
     def fetch_part(self, fetch: Any, request: Any, done: Any) -> None:
-        raise AssertionError("all share the folder here")
+        raise AssertionError("all nodes share the folder here")
 
     def take_chunk(self, sender: Any, chunk: Any, raw: Any) -> None:
         raise AssertionError
@@ -136,16 +136,16 @@ class MemorySnapshots:
         region = shard.region
         piece = region.cut(region.owned)
         into = self.disk.parts.get((epoch, tick, kept))
-        if into is None:  # nobody waits for it any more
+        if into is None:  # the coordinator has given this snapshot up
             return
         into[:] = [part for part in into if part[0].rectangle != piece.rectangle] + [(piece, region.controls.copy())]
         done(SnapshotPart(tick, kept, {"rectangle": list(piece.rectangle)}, region.controls.to_json(), 0.001))
 
 
 class Simulation:
-    """Coordinator, nodes and a person who sends commands, in virtual time.
+    """A coordinator, nodes and a client that sends commands, in virtual time.
 
-    `compute_s` gives how long a node takes for a tick.
+    `compute_s` is how long a node takes for a tick.
     """
 
     def __init__(
@@ -232,7 +232,7 @@ class Simulation:
         self.coordinator = None
 
     def join(self) -> str:
-        """A new node."""
+        """Add a node; returns its address."""
         self._number += 1
         number = self._number
         address = f"loop://node-{number}"
@@ -269,13 +269,13 @@ class Simulation:
         for incoming in self.frozen.pop(address):
             node.take(incoming)
 
-    # --- time and people
+    # --- time and commands
 
     def clock(self) -> float:
         return self.network.now
 
     def submit(self, ticket: str, contents: Sequence[Any], tick: int = -1) -> None:
-        """A person's command; say it again until it is answered."""
+        """Send commands under a ticket. Messages may be lost: repeat it until it is answered."""
         message = SubmitCommands(ticket, [commands.encode(content) for content in contents], tick)
         self.person.send("loop://coordinator", encode(message))
 
@@ -283,7 +283,7 @@ class Simulation:
         self.person.send("loop://coordinator", encode(Order(f"{what}-{self.network.now}", what, value, name)))
 
     def pass_time(self) -> None:
-        """A little while."""
+        """Advance the virtual time by one turn."""
         for address, incoming in self.network.step(TURN_S):
             if address == "loop://coordinator" and self.coordinator is not None:
                 self.coordinator.take(incoming)
@@ -309,34 +309,55 @@ class Simulation:
                 del self.nodes[address]
 
     def run(self, max_s: float = 120.0, until: Callable[[], bool] = lambda: False) -> None:
-        """Until the world rests, or `until`."""
+        """Run until the last tick is saved, or until `until()` holds; fails after `max_s` of virtual time."""
         end_s = self.network.now + max_s
         while not until() and not (self.coordinator is not None and self.coordinator.ended is not None):
             self.pass_time()
             assert self.network.now < end_s, (self.machine.phase, self.machine.grants.granted, self.said[-8:])
 
     def tick(self) -> int:
-        """What all nodes have reached."""
+        """Returns the tick that all nodes have reached."""
         ticks = [node.shard.tick for node in self.nodes.values() if node.shard is not None]
         return min(ticks, default=0)
 
 
-def undisturbed(
+class UndividedWorld:
+    """A world in one region without a cluster, to compare a cluster with. It only runs forward."""
+
+    def __init__(self, world: WorldFile):
+        self.world = world
+        zero = generate_world(world)
+        rectangle = Rectangle(0, 0, *torus_of(world))
+        self.region = open_region(world, [zero.cut(zero.owned)], zero.constants, 0, 1, rectangle)
+        self.digests = {0: whole(self.region)}
+        self.command_count = 0
+        """Commands that were applied."""
+
+    @property
+    def tick(self) -> int:
+        return self.region.tick
+
+    def run_to(self, last_tick: int, journalled: Sequence[ScheduledCommand]) -> None:
+        """Run to a tick; applies those of the journalled commands that are due on the way."""
+        for tick in range(self.tick, last_tick):
+            self.region.wrap()
+            for command in sorted(journalled, key=lambda command: command.number):
+                if command.tick == tick:
+                    commands.apply(self.region, commands.decode(command.content), command.number)
+                    self.command_count += 1
+            step(self.region, self.world.laws)
+            self.digests[tick + 1] = whole(self.region)
+
+
+def run_undisturbed(
     world: WorldFile, last_tick: int, journalled: Sequence[ScheduledCommand]
 ) -> tuple[dict[int, int], Region]:
-    """The digests of every tick of a world of one, with the same commands at the same ticks; and the end of it."""
-    zero = generate_world(world)
-    region = open_region(world, [zero.cut(zero.owned)], zero.constants, 0, 1, Rectangle(0, 0, *torus_of(world)))
-    digests = {0: whole(region)}
-    for tick in range(last_tick):
-        region.wrap()
-        for command in sorted(journalled, key=lambda command: command.number):
-            if command.tick == tick:
-                commands.apply(region, commands.decode(command.content), command.number)
-        step(region, world.laws)
-        digests[tick + 1] = whole(region)
-    return digests, region
+    """Returns the digests of every tick of an undivided world with the same commands, and its region at the end."""
+    undivided = UndividedWorld(world)
+    undivided.run_to(last_tick, journalled)
+    return undivided.digests, undivided.region
 
 
 def whole(region: Region) -> int:
+    """Returns the digest of a region that owns the whole torus."""
     return (audit.digest(region) + region.controls.digest()) & audit.DIGEST_MASK

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from window_stand import needs_a_screen
+from window_driver import needs_a_screen
 
 from benchmarks.film import AROUND_CELLS, FILM, FILM_ZOOM, MORNING_DAYS, Place, largest_near, liveliest
 from umwelt.agents.mesa.world import World

@@ -1,7 +1,7 @@
 """The golden world's digest. It changes only on purpose, with the reason in the commit."""
 
 import pytest
-from carving import whole_elements
+from sharded_regions import whole_elements
 
 from umwelt.agents.open_world import begin
 from umwelt.agents.world_file import read_world

@@ -5,9 +5,9 @@ import functools
 
 import numpy as np
 import pytest
-from carving import begin, golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sharded_regions import begin, golden_world
 
 from umwelt.agents.earth.earth import laws
 from umwelt.sandbox.region import Region
@@ -19,7 +19,7 @@ ROW_NUMBERS = {"graze_target", "bite_target", "claim_top"}
 
 def lived_in(ticks: int, seed: int = 1, **overrides) -> Region:
     """A golden world after some ticks, its halo fresh."""
-    world = golden(seed=seed, **overrides)
+    world = golden_world(seed=seed, **overrides)
     region = begin(world)
     advance(region, world.laws, ticks)
     region.wrap()

@@ -8,23 +8,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from carving import (
+from commands_script import KINDS, LAST_TICK, RUNNER, cast, commands_at, run_with_commands
+from sharded_regions import (
     assert_unique_ids,
     begin,
-    bundled,
-    carve,
-    carved,
-    carved_anew,
-    golden,
+    bundled_world,
+    cut_rectangles,
+    golden_world,
     halves,
     ninths,
+    open_shards,
     quarters,
+    reshard,
     run_together,
     torus_of,
     whole_digest,
     whole_elements,
 )
-from commands_script import KINDS, LAST_TICK, RUNNER, cast, commands_at, run_with_commands
 
 from umwelt.agents.commands import fetch
 from umwelt.agents.earth.parameters import DROWNING_COUNT
@@ -36,7 +36,7 @@ from umwelt.sandbox.step import advance
 
 TICKS = 48
 SIZES = [(64, 64), (48, 80), (32, 32), (33, 47)]
-CUTS = {"one": lambda torus: carve(torus, [0], [[0]]), "two": halves, "four": quarters, "nine": ninths}
+CUTS = {"one": lambda torus: cut_rectangles(torus, [0], [[0]]), "two": halves, "four": quarters, "nine": ninths}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def expected() -> dict:
     """What one region with a fresh halo each tick makes of each world: digest and elements."""
     found = {}
     for size in SIZES:
-        world = golden(*size)
+        world = golden_world(*size)
         region = begin(world)
         advance(region, world.laws, TICKS)
         assert region.counts["births"] > 0 and region.counts["deaths"] > 0
@@ -56,8 +56,8 @@ def expected() -> dict:
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("k", [1, 2, 4])
 def test_the_digest_is_the_same_for_every_cut_and_halo(expected, size, cut, k):
-    world = golden(*size)
-    regions = carved(generate_world(world), world, CUTS[cut](torus_of(world)), k)
+    world = golden_world(*size)
+    regions = open_shards(generate_world(world), world, CUTS[cut](torus_of(world)), k)
     run_together(regions, world, TICKS, k, shuffle_seed=k)
     assert_unique_ids(regions)
     assert (whole_digest(regions), whole_elements(regions, world)) == expected[size]
@@ -68,7 +68,7 @@ def watery() -> dict:
     """Worlds of water: one whose tides run over all cuts, and one that deep water parts."""
     found = {}
     for name in ("tides", "islands"):
-        world = bundled(name, 48, 80, 1, **({"climate.tide_ticks": 60} if name == "tides" else {}))
+        world = bundled_world(name, 48, 80, 1, **({"climate.tide_ticks": 60} if name == "tides" else {}))
         region = begin(world)
         before = region.owned_view("water").copy()
         advance(region, world.laws, TICKS)
@@ -83,29 +83,30 @@ def watery() -> dict:
 @pytest.mark.parametrize(("cut", "k"), [("two", 4), ("nine", 1), ("nine", 2)])
 def test_tides_and_deep_water_are_the_same_over_cuts(watery, name, cut, k):
     world, digest, elements = watery[name]
-    regions = carved(generate_world(world), world, CUTS[cut](torus_of(world)), k)
+    regions = open_shards(generate_world(world), world, CUTS[cut](torus_of(world)), k)
     run_together(regions, world, TICKS, k, shuffle_seed=k)
     assert (whole_digest(regions), whole_elements(regions, world)) == (digest, elements)
 
 
 def test_a_new_cut_in_the_middle_of_a_run_changes_nothing(expected):
-    world = golden()
+    world = golden_world()
     torus = torus_of(world)
-    regions = carved(generate_world(world), world, ninths(torus), 2)
-    for parts, k in ((quarters(torus), 1), (halves(torus), 4), (ninths(torus), 2), (carve(torus, [3], [[17]]), 1)):
-        regions = carved_anew(regions, world, parts, k)
+    regions = open_shards(generate_world(world), world, ninths(torus), 2)
+    one = cut_rectangles(torus, [3], [[17]])
+    for parts, k in ((quarters(torus), 1), (halves(torus), 4), (ninths(torus), 2), (one, 1)):
+        regions = reshard(regions, world, parts, k)
         run_together(regions, world, TICKS // 4, k, shuffle_seed=k)
         assert_unique_ids(regions)
     assert (whole_digest(regions), whole_elements(regions, world)) == expected[(64, 64)]
 
 
 def test_thin_rectangles_in_a_crowd_agree_tick_by_tick():
-    world = golden(48, 48, 3)
+    world = golden_world(48, 48, 3)
     torus = torus_of(world)
-    thin = carve(torus, list(range(0, 48, 5)), [[(7 * i) % 48, (7 * i + 3) % 48] for i in range(10)])
+    thin = cut_rectangles(torus, list(range(0, 48, 5)), [[(7 * i) % 48, (7 * i + 3) % 48] for i in range(10)])
     assert min(min(part.height, part.width) for part in thin) == 3
     whole = begin(world)
-    regions = carved(generate_world(world), world, thin, 1)
+    regions = open_shards(generate_world(world), world, thin, 1)
     for _ in range(12):
         advance(whole, world.laws, 1)
         run_together(regions, world, 1, 1, shuffle_seed=whole.tick)
@@ -114,7 +115,7 @@ def test_thin_rectangles_in_a_crowd_agree_tick_by_tick():
 
 
 def test_permuted_rows_in_one_window_change_nothing(expected):
-    world = golden()
+    world = golden_world()
     regions = [begin(world)]
     run_together(regions, world, TICKS, 1, shuffle_seed=99)
     assert (whole_digest(regions), whole_elements(regions, world)) == expected[(64, 64)]
@@ -126,7 +127,7 @@ def test_the_number_of_threads_changes_nothing():
     try:
         for count in (1, 2, 3):
             crew.resize(count)
-            world = golden(160, 160)
+            world = golden_world(160, 160)
             region = begin(world)
             advance(region, world.laws, 10)
             digests.append(audit.digest(region))
@@ -136,7 +137,7 @@ def test_the_number_of_threads_changes_nothing():
 
 
 def test_a_window_wider_than_the_world_holds_many_images_of_every_being(expected):
-    world = golden(32, 32)
+    world = golden_world(32, 32)
     region = begin(world, ticks_per_exchange=4)
     region.wrap()
     beings = sum(int(region.owned_rows(name).sum()) for name in region.tables)
@@ -162,7 +163,7 @@ def done() -> dict:
     """What one region with a fresh halo each tick makes of the script of commands."""
     found = {}
     for size in COMMAND_SIZES:
-        world = golden(*size)
+        world = golden_world(*size)
         regions = [begin(world)]
         run_with_commands(regions, world, COMMAND_TICKS, 1)
         assert regions[0].controls.overrides and regions[0].controls.rates
@@ -176,18 +177,18 @@ def done() -> dict:
 @pytest.mark.parametrize("k", [1, 2, 4])
 def test_commands_come_out_alike_for_every_cut_and_halo(done, size, cut, k):
     """Also in the middle of an exchange, and where they come just before one instead of just after."""
-    world = golden(*size)
+    world = golden_world(*size)
     for before_exchange in (False, True):
-        regions = carved(generate_world(world), world, CUTS[cut](torus_of(world)), k)
+        regions = open_shards(generate_world(world), world, CUTS[cut](torus_of(world)), k)
         run_with_commands(regions, world, COMMAND_TICKS, k, shuffle_seed=k, before_exchange=before_exchange)
         assert_unique_ids(regions)
         assert outcome(regions, world) == done[size]
 
 
 def test_a_new_cut_amid_commands_keeps_rates_and_held_bodies(done):
-    world = golden()
+    world = golden_world()
     torus = torus_of(world)
-    regions = carved(generate_world(world), world, ninths(torus), 2)
+    regions = open_shards(generate_world(world), world, ninths(torus), 2)
     run_with_commands(regions, world, 8, 2, shuffle_seed=1)
     first = regions[0]
     assert first.controls.overrides and first.controls.rates
@@ -202,7 +203,7 @@ def test_a_new_cut_amid_commands_keeps_rates_and_held_bodies(done):
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_digest_without_the_commands_of_a_kind_is_another(done, kind):
-    world = golden(32, 32)
+    world = golden_world(32, 32)
     assert any(type(command) is kind for tick in range(LAST_TICK + 1) for command in commands_at(tick, world))
     regions = [begin(world)]
     run_with_commands(regions, world, COMMAND_TICKS, 1, leave_out=kind)
@@ -210,8 +211,8 @@ def test_a_digest_without_the_commands_of_a_kind_is_another(done, kind):
 
 
 def test_a_held_monster_runs_over_a_border_between_nodes():
-    world = golden()
-    regions = carved(generate_world(world), world, quarters(torus_of(world)), 2)
+    world = golden_world()
+    regions = open_shards(generate_world(world), world, quarters(torus_of(world)), 2)
     runner = cast(world)[0][RUNNER]["id"]
     owners = []
     for _ in range(6):
@@ -223,7 +224,7 @@ def test_a_held_monster_runs_over_a_border_between_nodes():
 SCRIPT = """
     import sys
     sys.path.insert(0, sys.argv[1])
-    from carving import *
+    from sharded_regions import *
     from umwelt.agents.open_world import generate_world
     world = golden(*[int(v) for v in sys.argv[2].split("x")])
     torus = torus_of(world)
@@ -290,7 +291,7 @@ def test_ties_are_settled_without_rows_and_no_kernel_knows_a_float(tmp_path):
 
 
 def test_only_what_is_owned_can_be_cut_out():
-    world = golden(32, 32)
+    world = golden_world(32, 32)
     region = begin(world)
     with pytest.raises(Exception, match="only the owned rectangle can be cut"):
         region.cut(Rectangle(-1, 0, 4, 4))

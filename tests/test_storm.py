@@ -7,9 +7,9 @@ every command that was acknowledged.
 from random import Random
 
 import pytest
-from carving import golden
 from commands_script import commands_at
-from simulation import Simulation, undisturbed, whole
+from sharded_regions import golden_world
+from simulation import Simulation, run_undisturbed, whole
 
 from umwelt.agents import commands
 from umwelt.cluster.wire.loopback import Faults
@@ -35,7 +35,7 @@ class Storm:
     def __init__(self, seed: int):
         self.chance = Random(seed)
         size = self.chance.choice(((64, 64), (48, 64), (64, 40)))
-        self.world = golden(*size, seed=seed % 5)
+        self.world = golden_world(*size, seed=seed % 5)
         self.simulation = Simulation(
             self.world,
             self.chance.randint(1, 4),
@@ -123,7 +123,7 @@ def test_a_storm_leaves_no_trace(seed):
     storm.rage()
     disk = storm.simulation.disk
     journalled = [command for _, command in disk.commands]
-    digests, end = undisturbed(storm.world, LAST_TICK, journalled)
+    digests, end = run_undisturbed(storm.world, LAST_TICK, journalled)
     assert LAST_TICK in disk.digests
     assert {tick: found for tick, found in disk.digests.items() if digests[tick] != found} == {}
 

@@ -3,8 +3,8 @@
 import msgspec
 import numpy as np
 import pytest
-from carving import begin, golden
 from commands_script import LAST_TICK, cast, commands_at, drives
+from sharded_regions import begin, golden_world
 
 from umwelt.agents import World, commands
 from umwelt.agents.commands import Command
@@ -94,7 +94,7 @@ def test_names_of_commands_tools_and_requests_are_their_own():
 
 
 def test_a_batch_holds_one_to_so_many_commands_as_they_are_journalled():
-    world, remove = golden(32, 32), b'{"command":"remove","id":5}'
+    world, remove = golden_world(32, 32), b'{"command":"remove","id":5}'
     for count, line in ((0, "send 1 to 64"), (65, "send 1 to 64")):
         batch = commands.decode_request("batch", b'{"commands":[' + b",".join([remove] * count) + b"]}")
         with pytest.raises(CommandError, match=line):
@@ -110,7 +110,7 @@ def test_a_batch_holds_one_to_so_many_commands_as_they_are_journalled():
 
 
 def test_commands_travel_as_json_and_msgpack():
-    world = golden()
+    world = golden_world()
     kinds = set()
     for tick in range(LAST_TICK + 1):
         for command in commands_at(tick, world):
@@ -145,7 +145,7 @@ def test_what_is_no_command_is_refused_in_one_line(content):
 # --- what is refused
 
 
-GOLDEN = golden(32, 32)
+GOLDEN = golden_world(32, 32)
 MONSTER, PLANT = cast(GOLDEN)[0][0], cast(GOLDEN)[1][0]
 
 

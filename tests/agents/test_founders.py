@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from small import TEXT
+from small_runs import TEXT
 
 from umwelt.agents.body.genome import BIRTH_ORGANS, MONSTER_GENES, PLANT_GENES
 from umwelt.agents.earth.genesis import organs_in, species_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import small_world
+from small_runs import small_world
 
 from umwelt.agents.body import genome as genes
 from umwelt.agents.body.interface import DRIVES, FIRST_ORGANS, FIRST_STIMULI, MEMORY, ORGANS, STIMULI

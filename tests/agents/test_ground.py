@@ -5,10 +5,10 @@ import itertools
 import msgspec
 import numpy as np
 import pytest
-from carving import golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_life import only, open_ground, put, run_law
+from sharded_regions import golden_world
+from single_law import only, open_ground, put, run_law
 
 from umwelt.agents.body.interface import MODULE, SEED_ALOFT
 from umwelt.agents.earth import parameters
@@ -70,7 +70,7 @@ def test_the_lie_of_the_land_is_a_pure_function_of_seed_and_settings():
     first, again, other = (elevation_of(Torus(80, 96), seed, ground) for seed in (4, 4, 5))
     assert (first == again).all() and (first != other).any()
     with pytest.raises(WorldFileError, match=r'ground.shape: unknown "iland": did you mean "islands"\?'):
-        generate_world(golden(**{"ground.shape": "iland", "ground.channels": 2}))
+        generate_world(golden_world(**{"ground.shape": "iland", "ground.channels": 2}))
 
 
 def half_drowned(kind: str, x: float):
@@ -112,7 +112,7 @@ def test_no_module_buds_into_deep_water(water, buds):
 
 
 def test_a_half_of_the_world_that_was_emptied_stays_empty():
-    world = golden(48, 96, **{"ground.channels": 2, "ground.channel_cells": 14})
+    world = golden_world(48, 96, **{"ground.channels": 2, "ground.channel_cells": 14})
     region = begin(world)
     for name, table in region.tables.items():
         table.keep(region.owned_rows(name) & (table["x_fixed"] >> 10 < region.halo_cells + 48))

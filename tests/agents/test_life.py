@@ -2,55 +2,19 @@
 
 import numpy as np
 import pytest
-from carving import begin, golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sharded_regions import begin, golden_world
+from single_law import only, open_ground, put, run_law
 
 from umwelt.agents.body import genome
 from umwelt.agents.body.interface import MODULE
 from umwelt.agents.earth import parameters
-from umwelt.agents.earth.earth import laws
 from umwelt.agents.earth.laws.geometry import angle_to, cosine, sine
 from umwelt.sandbox import audit
-from umwelt.sandbox.laws.weather import weather
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import advance
 from umwelt.sandbox.units import arctangent_table, sine_table
-
-
-def open_ground(**overrides) -> tuple[Region, object]:
-    """A small world with its halo fresh and the tick's weather made."""
-    world = golden(40, 40, **overrides)
-    region = begin(world)
-    region.wrap()
-    weather(region)
-    return region, world
-
-
-def run_law(region: Region, name: str) -> None:
-    """Run one of Earth's laws on the whole window but its reach."""
-    law = next(law for law in laws if law.name == name)
-    region.margin_cells = region.halo_cells - law.reach
-    law.run(region)
-
-
-def only(region: Region, kind: str, count: int) -> None:
-    """Leave a few beings of one kind and none of the other."""
-    for name, table in region.tables.items():
-        rows = np.flatnonzero(region.owned_rows(name))
-        keep = np.zeros(table.count, bool)
-        if name == kind:
-            keep[rows[:count]] = True
-        table.keep(keep)
-    region._indices.clear()
-
-
-def put(region: Region, kind: str, y: float, x: float) -> None:
-    """Set all beings of a kind down on one place, in cells of the owned rectangle."""
-    table = region.tables[kind]
-    table["y_fixed"][:] = int((region.halo_cells + y) * 1024)
-    table["x_fixed"][:] = int((region.halo_cells + x) * 1024)
-    region._indices.clear()
 
 
 def matter(region: Region, world) -> dict[str, int]:
@@ -108,7 +72,7 @@ def test_of_two_modules_that_bud_into_one_cell_one_does_and_the_other_is_left_as
 
 
 def test_founders_crowded_into_one_cell_and_their_children_have_ids_of_their_own():
-    world = golden(32, 32, **{"founders.3.count": 1500, "founders.0.count": 1500})
+    world = golden_world(32, 32, **{"founders.3.count": 1500, "founders.0.count": 1500})
     region = begin(world)
     for name in region.tables:
         put(region, name, 3.2, 4.1)
@@ -176,7 +140,7 @@ def test_grazers_leave_the_stub_of_a_module():
 
 
 def test_eyes_dry_blink_and_dry_again_and_bodies_tire_sleep_and_wake():
-    world = golden(seed=5, **{f"founders.{at}.variation": 0 for at in (3, 4)})
+    world = golden_world(seed=5, **{f"founders.{at}.variation": 0 for at in (3, 4)})
     region = begin(world)
     shut, asleep, dry_when_shutting, tired_when_sleeping = [], [], [], []
     for _ in range(300):
@@ -219,7 +183,7 @@ def test_angles_agree_with_sines(degrees):
 
 def test_a_net_of_zeros_does_nothing():
     blank = {f"founders.{at}.{key}": value for at in (3, 4) for key, value in (("like", "blank"), ("variation", 0))}
-    world = golden(**blank)
+    world = golden_world(**blank)
     region = begin(world)
     advance(region, world.laws, 3)
     assert not region.tables["monsters"]["drives"].any()

@@ -1,14 +1,14 @@
-"""The halves of a world are told apart by x or by y, wherever its window begins; the genes of both are compared."""
+"""Halves of a world by x or by y, wherever the window begins, and the genes of both."""
 
 import numpy as np
-from carving import begin, golden
+from sharded_regions import begin, golden_world
 
 from umwelt.agents.body.genome import MARKER_A, P_HEIGHT, P_LEAF, P_MARKER_A
 from umwelt.agents.measures.halves import halves, latitudes
 
 
 def test_halves_are_counted_and_their_markers_compared():
-    world = golden(40, 40)
+    world = golden_world(40, 40)
     region = begin(world)
     plants, monsters = region.tables["plants"], region.tables["monsters"]
     for name, first in (("plants", P_MARKER_A), ("monsters", MARKER_A)):
@@ -30,7 +30,7 @@ def test_halves_are_counted_and_their_markers_compared():
 
 
 def test_the_dark_half_is_the_middle_one_and_genes_of_both_are_compared():
-    region = begin(world := golden(40, 40))
+    region = begin(world := golden_world(40, 40))
     plants = region.tables["plants"]
     down = (plants["y_fixed"] >> 10) - region.halo_cells
     is_dark = (down >= 10) & (down < 30)

@@ -1,6 +1,6 @@
 """Weights in a world file set those genes, and no others."""
 
-from carving import golden
+from sharded_regions import golden_world
 
 from umwelt.agents.body.genome import FIRST_WEIGHT
 from umwelt.agents.earth.brain import wire
@@ -10,7 +10,7 @@ HIDDEN, BITE = {"hunger": 110, "memory_3": -7}, {"1": 90}
 
 
 def genome_of_hunters(**more):
-    return species_of(golden(**{f"founders.4.{key}": value for key, value in more.items()}).settings)[4]["genome"]
+    return species_of(golden_world(**{f"founders.4.{key}": value for key, value in more.items()}).settings)[4]["genome"]
 
 
 def test_wires_of_a_blank_are_its_whole_net():

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import TEXT
+from small_runs import TEXT
 
 from umwelt.agents import world_file
 from umwelt.agents.world_file import (

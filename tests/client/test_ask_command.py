@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from carving import golden
-from town import Town
+from local_cluster import LocalCluster
+from sharded_regions import golden_world
 
 from umwelt.client.commands.ask import read_arguments
 from umwelt.client.commands.cli import main
@@ -14,53 +14,53 @@ from umwelt.client.connection.api import connect
 
 
 @pytest.fixture(scope="module")
-def town():
-    with Town(golden(96, 80), 2, tick_s=0.02) as found, connect(found.address) as world:
+def cluster():
+    with LocalCluster(golden_world(96, 80), 2, tick_s=0.02) as found, connect(found.address) as world:
         world.wait(2, 60)
         world.pause()
         yield found
 
 
-def said_by(town, capsys, *arguments: str) -> str:
+def said_by(cluster, capsys, *arguments: str) -> str:
     """What the command prints."""
     with pytest.raises(SystemExit) as ended:
-        main(["ask", town.address, *arguments])
+        main(["ask", cluster.address, *arguments])
     said = capsys.readouterr()
     assert not ended.value.code, said.err
     return said.out
 
 
-def test_a_census_for_people_and_as_json(town, capsys):
-    told = json.loads(said_by(town, capsys, "census", "--json"))
+def test_a_census_for_people_and_as_json(cluster, capsys):
+    told = json.loads(said_by(cluster, capsys, "census", "--json"))
     assert told["species"]["grazer"]["count"] > 0 and told["whole"]
-    said = said_by(town, capsys, "census")
+    said = said_by(cluster, capsys, "census")
     assert f"tick {told['tick']}" in said and "grazer" in said and str(told["species"]["grazer"]["count"]) in said
 
 
-def test_a_heat_map_is_shades(town, capsys):
-    said = said_by(town, capsys, "heatmap", "water", "cell=8").splitlines()
+def test_a_heat_map_is_shades(cluster, capsys):
+    said = said_by(cluster, capsys, "heatmap", "water", "cell=8").splitlines()
     assert len(said) == 13 and all(len(line) == 20 for line in said[:12]) and "@@" in "".join(said[:12])
     assert "water" in said[12] and "8 x 8 cells" in said[12]
-    told = json.loads(said_by(town, capsys, "heatmap", "of=grazer", "rectangle=0,0,40,40", "--json"))
+    told = json.loads(said_by(cluster, capsys, "heatmap", "of=grazer", "rectangle=0,0,40,40", "--json"))
     assert told["rectangle"] == [0, 0, 40, 40] and len(told["values"]) == 40
 
 
-def test_the_nearest_and_a_task_of_one_s_own(town, capsys):
-    assert "cells away" in said_by(town, capsys, "nearest", "grazer", "10", "x=20.5")
-    assert said_by(town, capsys, "own.add", "2", "other=40") == "42\n"
-    assert json.loads(said_by(town, capsys, "spin", "1", "--json")) == (1103515245 + 12345) & 0x7FFFFFFF
+def test_the_nearest_and_a_task_of_one_s_own(cluster, capsys):
+    assert "cells away" in said_by(cluster, capsys, "nearest", "grazer", "10", "x=20.5")
+    assert said_by(cluster, capsys, "own.add", "2", "other=40") == "42\n"
+    assert json.loads(said_by(cluster, capsys, "spin", "1", "--json")) == (1103515245 + 12345) & 0x7FFFFFFF
 
 
 @pytest.mark.parametrize("name", ["diamond", "adapted"])
-def test_a_chemical_workflow_runs_on_the_nodes(town, capsys, name):
-    told = json.loads(said_by(town, capsys, "--workflow", name))
+def test_a_chemical_workflow_runs_on_the_nodes(cluster, capsys, name):
+    told = json.loads(said_by(cluster, capsys, "--workflow", name))
     assert told["last"] == {"diamond": 184, "adapted": 7}[name]
 
 
-def test_the_page_s_own_workflow_runs(town, capsys):
+def test_the_page_s_own_workflow_runs(cluster, capsys):
     page = (Path(__file__).resolve().parents[2] / "docs" / "workflows.md").read_text("utf-8")
     program = re.findall(r"```python\n(.*?)```", page, re.S)[0]
-    exec(program.replace("runs/shared", town.address), {})
+    exec(program.replace("runs/shared", cluster.address), {})
     assert "'species': 'hunter'" in capsys.readouterr().out
 
 
@@ -83,9 +83,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("arguments", "line"), WRONG, ids=lambda one: " ".join(one)[:40])
-def test_a_mistake_is_one_line(town, capsys, arguments, line):
+def test_a_mistake_is_one_line(cluster, capsys, arguments, line):
     with pytest.raises(SystemExit) as ended:
-        main(["ask", town.address, *arguments])
+        main(["ask", cluster.address, *arguments])
     said = capsys.readouterr()
     assert ended.value.code == 2 and line in said.err and said.err.count("\n") == 1 and said.out == ""
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small import small_run
+from small_runs import small_run
 
 from umwelt.agents.measures.cycles import Turnover
 from umwelt.agents.world_file import read_world

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 from rich.console import Console
-from small import TEXT, small_run, small_world
+from small_runs import TEXT, small_run, small_world
 
 from umwelt.agents.open_world import torus_of
 from umwelt.client.commands import dashboard
@@ -201,7 +201,7 @@ def started(*more: str) -> subprocess.Popen:
 @contextmanager
 def running(*more: str) -> Iterator[subprocess.Popen]:
     """A world that has begun to go on."""
-    process, end_s = started(*more), time.monotonic() + 60
+    process, end_s = started(*more), time.monotonic() + 180
     try:
         while read_announcement(Path("runs/mine-1/gateway.json")) is None:
             assert process.poll() is None and time.monotonic() < end_s, process.communicate(timeout=5)
@@ -224,7 +224,7 @@ def gone(pid: int, within_s: float = 40) -> bool:
 
 def test_a_running_world_tells_where_it_is_takes_in_nodes_lets_them_go_and_stops(capsys):
     with running("--nodes", "1") as process:
-        end_s = time.monotonic() + 60
+        end_s = time.monotonic() + 180
         while not (found := json.loads(umwelt(capsys, "status", "--json")))["tick"]:
             assert time.monotonic() < end_s
         assert [node["name"] for node in found["nodes"]] == ["node-1"] and found["epoch"] == 1
@@ -251,11 +251,11 @@ def test_a_running_world_tells_where_it_is_takes_in_nodes_lets_them_go_and_stops
                 main(["leave", "node-1"])
             assert "node-1: no node of that name: there are guest" in capsys.readouterr().err
             assert "go on with: umwelt resume runs/mine-1" in umwelt(capsys, "stop")
-            assert guest.wait(30) == 0
+            assert guest.wait(120) == 0
         finally:
             guest.kill()
             guest.wait()
-        said = process.communicate(timeout=60)[0]
+        said = process.communicate(timeout=120)[0]
     assert process.returncode == 0 and "guest joined" in said and "node-1 left" in said
     assert verify(Path("runs/mine-1")).first_difference is None
 
@@ -280,7 +280,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_nothing_is_broken(capsys):
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        out = process.communicate(timeout=30)[0]
+        out = process.communicate(timeout=120)[0]
     assert process.returncode == 130 and out.endswith("umwelt: stopped at once; what was saved before is complete\n")
     assert gone(pids[0])
     assert outcome(capsys, "resume", "runs/mine-1", "--ticks", "3")["tick"] >= 3

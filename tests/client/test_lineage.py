@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pyarrow import parquet
-from small import small_run, small_world, walking
+from small_runs import open_run, small_run, small_world
 
 from umwelt.agents.body.genome import MARKER_A, MONSTER_GENES
 from umwelt.agents.earth.genesis import species_of
@@ -380,13 +380,13 @@ def test_one_species_alone_and_all_that_ever_were(store, descent, tmp_path, caps
 
 def test_a_run_that_was_killed_and_replayed_has_the_same_tree(store, tmp_path):
     other = small_run(tmp_path / "small-2", 80, **WILD)
-    with walking(other.folder) as walk:
-        walk.go(130)
-        walk.journal.commit()  # births are journalled further than the last snapshot, then the process is gone
-    with walking(other.folder) as walk:
-        assert walk.tick == 80
-        walk.go(TICKS)
-        walk.save()
+    with open_run(other.folder) as runner:
+        runner.go(130)
+        runner.journal.commit()  # births are journalled further than the last snapshot, then the process is gone
+    with open_run(other.folder) as runner:
+        assert runner.tick == 80
+        runner.go(TICKS)
+        runner.save()
     written = [
         dict(sorted((path.name, path.read_bytes()) for path, _ in write_lineage(folder, to, "", FINE, 100, False)))
         for folder, to in ((store.folder, tmp_path / "one"), (other.folder, tmp_path / "other"))
@@ -396,10 +396,10 @@ def test_a_run_that_was_killed_and_replayed_has_the_same_tree(store, tmp_path):
 
 def test_what_lives_after_the_last_snapshot_waits(tmp_path):
     folder = small_run(tmp_path / "small-1", 60).folder
-    with walking(folder) as walk:
-        walk.go(100)
-        walk.record()
-        walk.journal.commit()
+    with open_run(folder) as runner:
+        runner.go(100)
+        runner.record()
+        runner.journal.commit()
     found = read_descent(open_store(folder), small_world())
     assert found.last_tick == 60 and found.ticks.max() == 60 and found.unknown_count == 0
 
@@ -468,9 +468,9 @@ def test_the_births_of_monsters_alone_can_be_kept(tmp_path, capsys):
 def test_worlds_of_other_laws_have_trees_too(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     begin_run(read_world("wolf_sheep", {"births": True, "width": 64, "height": 64}), Path("ws"))
-    with walking(Path("ws")) as walk:
-        walk.go(20)
-        walk.save()
+    with open_run(Path("ws")) as runner:
+        runner.go(20)
+        runner.save()
     said = umwelt(capsys, "lineage", "ws")
     assert "2 clades" in said
     table = parquet.read_table(Path("lineage-ws") / "clades.parquet").to_pydict()

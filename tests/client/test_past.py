@@ -1,16 +1,18 @@
-"""connect(): the journal and played moments of a run, as those who look get them; spectators may ask for all of it."""
+"""connect(): queries of the journal and of replayed moments; spectators may ask them too."""
 
 import time
 
 import numpy as np
 import pytest
-from carving import golden
-from small import small_run, small_world
-from town import Town
+from local_cluster import LocalCluster
+from sharded_regions import golden_world
+from small_runs import small_run, small_world
+from waiting import WITHIN_S, wait_until
 
 from umwelt.client.connection.api import connect
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.replay import restore_region
+from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.keys import SPECTATOR, Keys, make_keys
 from umwelt.sandbox.errors import RunError
 
@@ -23,47 +25,39 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def town(store):
-    with Town(small_world(), 2, tick_s=0.01, run=store.folder) as found:
+def cluster(store):
+    with LocalCluster(small_world(), 2, tick_s=0.01, run=store.folder) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def world(town):
-    with connect(town.address) as found:
-        found.wait(LAST, 60)
+def world(cluster):
+    with connect(cluster.address) as found:
+        found.wait(LAST, WITHIN_S)
         yield found
-
-
-def until(moment, tick: int) -> None:
-    end_s = time.monotonic() + 60
-    while moment.query(columns=[], max_rows=1).tick < tick:
-        assert time.monotonic() < end_s
-        time.sleep(0.02)
 
 
 def test_a_moment_plays_rests_and_shows_what_was(world, store):
     moment, other = world.show(44), world.show(90)
     assert moment.rest() == 44
-    assert 44 <= moment.play(50) <= 46
+    assert 44 <= moment.play(50) < LAST
     ticks = []
-    for view in moment.watch((0, 0, 40, 48), layers=["rain", "water"], timeout_s=30):
+    for view in moment.watch((0, 0, 40, 48), layers=["rain", "water"], timeout_s=WITHIN_S):
         ticks.append(view.tick)
         if view.tick > 52:
             break
     assert ticks == sorted(ticks) and len(set(ticks)) > 2
     at = moment.rest()
-    assert 52 < at < LAST
-    time.sleep(0.3)
+    assert 52 < at <= LAST
     _, region, _ = restore_region(store, at)
     assert moment.query(columns=[]).tick == at
     assert (moment.field("water") == region.owned_view("water")).all()
     table, own = region.tables["monsters"], region.owned_rows("monsters")
     assert moment.query(columns=["tissue_count"])["tissue_count"].sum() == table["tissue_count"][own].sum()
     moment.play(10_000)
-    until(moment, LAST)
+    wait_until(lambda: moment.query(columns=[], max_rows=1).tick >= LAST)
     time.sleep(0.3)
-    assert moment.rest() == LAST  # the journal ends there, though the world has gone on
+    assert moment.rest() == LAST  # the journal ends there, although the world has run on
     assert world.show(44).query(columns=[], max_rows=1).tick == 44
     assert other.query(columns=[], max_rows=1).tick == 90
 
@@ -143,23 +137,24 @@ def test_metrics_are_those_of_the_journal(world, store):
 def test_spectators_may_ask_for_all_of_it(store, tmp_path):
     make_keys(tmp_path / "keys")
     keys = Keys.load(tmp_path / "keys", SPECTATOR)
-    town = Town(small_world(), 1, tmp_path / "keys", tick_s=0.02, run=store.folder)
-    with town, connect(town.address, keys) as world:
+    cluster = LocalCluster(small_world(), 1, tmp_path / "keys", tick_s=0.02, run=store.folder)
+    with cluster, connect(cluster.address, keys) as world:
         assert world.role == SPECTATOR and world.metrics()["ticks"] and len(world.births()["id"])
         assert world.family(1)["children"] == []
-        with pytest.raises(RunError, match="is not shown"):  # which is not: you may not
-            world._past("play", 3, lambda reply: reply.tick, value=2.0)
+        with pytest.raises(RunError, match="is not shown"):  # and not that a spectator may not
+            world.link.ask(lambda ticket: viewer_protocol.History(ticket, "play", 3, value=2.0)).result(30)
 
 
-def test_too_many_questions_to_the_journal_are_refused_and_the_world_goes_on(town, world):
-    with connect(town.address) as greedy:
+def test_too_many_questions_to_the_journal_are_refused_and_the_world_goes_on(cluster, world):
+    with connect(cluster.address) as greedy:
         asked = [greedy.link.ask(_birth_question) for _ in range(120)]
-        before = town.tick()
-        found = [one.exception(30) for one in asked]
+        before = cluster.tick()
+        found = [one.exception(WITHIN_S) for one in asked]
     lines = [str(error) for error in found if error is not None]
     assert any(error is None for error in found) and any("too many questions" in line for line in lines)
-    world.wait(before + 5, 30)
-    assert town.failed is None and len(town.do(lambda: town.gateway.journal_queries)) == 0
+    world.wait(before + 5, WITHIN_S)
+    wait_until(lambda: len(cluster.do(lambda: cluster.gateway.journal_queries)) == 0)
+    assert cluster.failed is None
 
 
 def _birth_question(ticket: str):
@@ -169,7 +164,7 @@ def _birth_question(ticket: str):
 
 
 def test_a_gateway_without_a_run_says_so():
-    with Town(golden(64, 64), 1, tick_s=0.02) as town, connect(town.address) as world:
+    with LocalCluster(golden_world(64, 64), 1, tick_s=0.02) as cluster, connect(cluster.address) as world:
         for question in (world.metrics, world.births, lambda: world.family(5)):
             with pytest.raises(RunError, match="has no run folder"):
                 question()

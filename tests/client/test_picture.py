@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small import small_run, small_world
+from small_runs import small_run, small_world
 
 from umwelt.agents.open_world import begin
 from umwelt.agents.world_file import read_world

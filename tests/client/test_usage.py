@@ -3,12 +3,11 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small import TEXT, small_run, small_world
+from small_runs import TEXT, small_run, small_world
 
 import umwelt.cluster
 from umwelt.agents.open_world import begin
@@ -138,10 +137,8 @@ def test_a_launch_stopped_in_its_first_save_leaves_nothing(tmp_path, number):
         [sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert running.stdout.readline() == b"writing\n"
-    began = time.monotonic()
     running.send_signal(number)
-    _, said = running.communicate(timeout=60)
-    assert time.monotonic() - began < 30
+    _, said = running.communicate(timeout=30)  # the write would take a minute
     assert running.returncode == 130
     assert said.decode() == "umwelt: stopped at once; what was saved before is complete\n"
     assert [path.name for path in Path(tmp_path).iterdir()] == ["mine.toml"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from window_stand import Stand, launched, needs_a_screen, screen
+from window_driver import WindowDriver, launched, needs_a_screen, screen
 
 from umwelt.client.connection.api import connect
 from umwelt.cluster.process import read_announcement
@@ -46,7 +46,7 @@ def whole(run, world, tmp_path_factory):
     with screen():
         session = open_session(run, None, False, Sight(at=(48, 48), zoom=30.0, size=SIZE))
         window = import_window()(session, SIZE, panels=False)
-        stand = Stand(window)
+        stand = WindowDriver(window)
         try:
             stand.settled()
             yield stand
@@ -83,7 +83,7 @@ def journalled(run: Path, kind: str) -> list[dict]:
     return [command for command in found if command["command"] == kind]
 
 
-def monster(stand: Stand) -> int:
+def monster(stand: WindowDriver) -> int:
     """A monster in the middle of the view."""
     found = []
 
@@ -101,7 +101,7 @@ def monster(stand: Stand) -> int:
     return found[0]
 
 
-def placed_on(stand: Stand, being: int) -> tuple[float, float]:
+def placed_on(stand: WindowDriver, being: int) -> tuple[float, float]:
     """The pixel where a being is drawn; the world is paused and all bodies have glided to their places."""
     from umwelt.client.window.feed.feed import place_of
 
@@ -234,9 +234,9 @@ def test_all_panels_open_and_f1_toggles_the_help(stand):
 # --- changing the world
 
 
-def touched(stand: Stand, run: Path, kind: str, count: int) -> dict:
+def touched(stand: WindowDriver, run: Path, kind: str, count: int) -> dict:
     """The newest command of a kind, as soon as there are more than a count."""
-    stand.until(lambda: len(journalled(run, kind)) > count, 20)
+    stand.until(lambda: len(journalled(run, kind)) > count)
     return journalled(run, kind)[-1]
 
 
@@ -249,7 +249,7 @@ def test_matter_is_dropped_where_the_mouse_is(resting, run, world):
     command = touched(resting, run, "drop", count)
     assert (command["y"], command["x"], command["substance"], command["count"]) == (45, 50, "water", 777)
     world.step(1)
-    resting.until(lambda: world.field("water", (45, 50, 1, 1))[0, 0] > before + 300, 20)
+    resting.until(lambda: world.field("water", (45, 50, 1, 1))[0, 0] > before + 300)
 
 
 @pytest.mark.parametrize(("tool", "kind"), [("rain", "rain"), ("water", "paint"), ("rock", "paint")])
@@ -289,7 +289,7 @@ def test_a_being_is_moved_wounded_and_removed(resting, run, world):
     resting.click(*placed_on(resting, being))
     gone = touched(resting, run, "remove", count)["id"]
     world.step(1)
-    resting.until(lambda: world.fetch(gone) is None, 20)
+    resting.until(lambda: world.fetch(gone) is None)
 
 
 def test_a_person_steers_a_body_and_releases_it(stand, run, world):
@@ -299,16 +299,17 @@ def test_a_person_steers_a_body_and_releases_it(stand, run, world):
     assert stand.window.inhabiting.being == being
     count = len(journalled(run, "drive"))
     stand.hold("w", 20)
-    drives = journalled(run, "drive")[count:]
-    assert (
-        drives
-        and drives[-1]["id"] == being
-        and any(command["drives"] and command["drives"][1] > 0 for command in drives)
-    )
+
+    def thrusts() -> list[bool]:
+        drives = journalled(run, "drive")[count:]
+        assert all(command["id"] == being for command in drives)
+        return [True for command in drives if command["drives"] and command["drives"][1] > 0]
+
+    stand.until(thrusts)
     stand.key("i")
     assert not stand.window.inhabiting.being
-    stand.until(lambda: journalled(run, "drive")[-1].get("drives") is None, 20)
-    stand.until(lambda: (world.fetch(being) or {"held": None})["held"] is None, 20)
+    stand.until(lambda: journalled(run, "drive")[-1].get("drives") is None)
+    stand.until(lambda: (world.fetch(being) or {"held": None})["held"] is None)
 
 
 # --- time
@@ -352,7 +353,7 @@ def test_a_screenshot_and_a_recording_are_saved(stand):
     while time.monotonic() < began_s + 1.0:
         stand.frame()
     stand.key("F3")
-    stand.until(lambda: list(Path("pictures").glob("[!.]*.gif")), 60)
+    stand.until(lambda: list(Path("pictures").glob("[!.]*.gif")))
     with Image.open(next(iter(Path("pictures").glob("[!.]*.gif")))) as image:
         assert image.n_frames >= 3
 
@@ -364,9 +365,9 @@ def test_a_killed_gateway_shows_reconnecting_and_comes_back_by_itself(stand, run
     session = stand.session
     pid = read_announcement(run / "gateway.json")["pid"]
     os.kill(pid, signal.SIGSTOP)
-    stand.until(lambda: session.reconnecting, 20)
+    stand.until(lambda: session.reconnecting)
     stand.frames(3)
     os.kill(pid, signal.SIGKILL)
-    stand.until(lambda: not session.reconnecting, 60)
+    stand.until(lambda: not session.reconnecting)
     tick = session.tick
-    stand.until(lambda: session.tick > tick + 2 and session.feed.complete, 60)
+    stand.until(lambda: session.tick > tick + 2 and session.feed.complete)

@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image
-from small import small_run
-from window_stand import needs_a_screen, screen
+from small_runs import small_run
+from window_driver import needs_a_screen, screen
 
 from umwelt.agents.world_file import read_world
 from umwelt.client.commands.cli import main
@@ -313,6 +313,24 @@ def test_a_window_closes_at_once(by):
             subprocess.run(["xdotool", "windowfocus", window, "key", "ctrl+q"], check=True, timeout=20)
         code, said = ended(process, 5)
     assert (code, said.count("\n")) == ((130, 1) if "terminal" in by else (0, 0)), said
+
+
+@pytest.mark.parametrize("by", ["Ctrl-C in the terminal", "Ctrl-Q in the window"])
+def test_a_recording_is_completed_when_its_window_closes(by):
+    with shown(*VIEW) as (process, window, _):
+        subprocess.run(["xdotool", "windowfocus", window, "key", "F3"], check=True, timeout=20)
+        waited(lambda: list(Path("pictures").glob(".umwelt-film-*/film.mkv")))
+        time.sleep(1.0)
+        if "terminal" in by:
+            process.send_signal(signal.SIGINT)
+        else:
+            subprocess.run(["xdotool", "windowfocus", window, "key", "ctrl+q"], check=True, timeout=20)
+        code, said = ended(process, 30)
+    assert code == (130 if "terminal" in by else 0), said
+    assert said.startswith("umwelt: writing pictures/pond-") and "(Ctrl-C deletes it)" in said
+    (film,) = os.listdir("pictures")
+    with Image.open(Path("pictures") / film) as image:
+        assert image.size == (160, 120) and image.n_frames >= 2
 
 
 def test_the_window_beside_a_launch_closes_with_the_world():

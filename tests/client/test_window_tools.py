@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from carving import golden
-from town import Town, attended
+from local_cluster import LocalCluster, process_cluster_run
+from sharded_regions import golden_world
+from waiting import WITHIN_S, wait_until
 
 from umwelt.agents import commands
 from umwelt.agents.commands.drop import Drop
@@ -38,16 +39,16 @@ def keys(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def town(keys):
-    with Town(golden(HEIGHT, WIDTH), 2, keys=keys, tick_s=0.02) as found:
+def cluster(keys):
+    with LocalCluster(golden_world(HEIGHT, WIDTH), 2, keys=keys, tick_s=0.02) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def world(town, keys):
+def world(cluster, keys):
     """The same world over another connection, to see the effects."""
-    with connect(town.address, Keys.load(keys, KEEPER)) as found:
-        found.wait(3, 60)
+    with connect(cluster.address, Keys.load(keys, KEEPER)) as found:
+        found.wait(3, WITHIN_S)
         yield found
 
 
@@ -59,8 +60,8 @@ def opened(place, keys=None, scale: float = 20.0) -> Session:
 
 
 @pytest.fixture
-def session(town, keys, world):
-    found = opened(town.address, Keys.load(keys, KEEPER))
+def session(cluster, keys, world):
+    found = opened(cluster.address, Keys.load(keys, KEEPER))
     yield found
     found.close()
 
@@ -70,7 +71,7 @@ def toolbox(session):
     return Toolbox(session)
 
 
-def turned(session: Session, until, *more, within_s: float = 20.0) -> None:
+def turned(session: Session, until, *more, within_s: float = WITHIN_S) -> None:
     """Turn the session, and `more` with it, until a condition holds."""
     end_s = time.monotonic() + within_s
     while not until():
@@ -96,8 +97,8 @@ def used(
     )
 
 
-def journalled(town: Town, since: int) -> list[commands.Command]:
-    return [commands.decode(command.content) for _, command in town.disk.commands[since:]]
+def journalled(cluster: LocalCluster, since: int) -> list[commands.Command]:
+    return [commands.decode(command.content) for _, command in cluster.disk.commands[since:]]
 
 
 def living(world, table: str = "monsters", count: int = 1) -> list[int]:
@@ -105,10 +106,10 @@ def living(world, table: str = "monsters", count: int = 1) -> list[int]:
     return found["id"][np.argsort(-found["tissue_count"])][:count].tolist()
 
 
-def held(town: Town) -> dict:
+def held(cluster: LocalCluster) -> dict:
     found = {}
-    for node in town.nodes:
-        controls = town.do(lambda node=node: node.shard.region.controls.copy())
+    for node in cluster.nodes:
+        controls = cluster.do(lambda node=node: node.shard.region.controls.copy())
         found |= {being: controls.drives_of(being) for being in controls.overrides}
     return found
 
@@ -116,8 +117,8 @@ def held(town: Town) -> dict:
 # --- tools
 
 
-def test_ground_tools_change_the_world_and_are_journalled(toolbox, town, world):
-    before = len(town.disk.commands)
+def test_ground_tools_change_the_world_and_are_journalled(toolbox, cluster, world):
+    before = len(cluster.disk.commands)
     settings, brush = toolbox.settings, toolbox.brush
     settings["drop"]["count"], settings["rock"]["value"], brush.side_cells = 50_000, 2222, 3
     settings["paint"] |= {"part": "mineral", "value": 4321}
@@ -138,7 +139,7 @@ def test_ground_tools_change_the_world_and_are_journalled(toolbox, town, world):
     settings["rain"] |= {"radius_cells": 4, "count": 5000}
     used(toolbox, "rain", 30, 50)
     assert world.field("water", (25, 45, 10, 10)).astype(int).sum() > wet + 10_000
-    kinds = [type(command).__name__ for command in journalled(town, before)]
+    kinds = [type(command).__name__ for command in journalled(cluster, before)]
     assert kinds == ["Drop", "Paint", "Paint", "Paint", "Paint", "Rain"]
     assert len(toolbox.sender.done) == 6 and all(
         f"(tick {done.tick})" in _said(toolbox, done.words) for done in toolbox.sender.done
@@ -149,8 +150,8 @@ def _said(toolbox: Toolbox, words: str) -> str:
     return next((notice.line for notice in toolbox.session.notices if words in notice.line), "")
 
 
-def test_a_stroke_is_poured_along_its_way_at_most_ten_times_a_second(toolbox, town):
-    before, session = len(town.disk.commands), toolbox.session
+def test_a_stroke_is_poured_along_its_way_at_most_ten_times_a_second(toolbox, cluster):
+    before, session = len(cluster.disk.commands), toolbox.session
     toolbox.choose("drop")
     toolbox.settings["drop"]["count"] = 7
     began_s = time.monotonic()
@@ -160,11 +161,11 @@ def test_a_stroke_is_poured_along_its_way_at_most_ten_times_a_second(toolbox, to
         toolbox.turn(session.clock())
         session.turn(1 / 60)
         time.sleep(0.006)
-    asked = len({command.tick for _, command in town.disk.commands[before:]})
+    asked = len({command.tick for _, command in cluster.disk.commands[before:]})
     took_s = time.monotonic() - began_s
     toolbox.release(11.4, 10.3)
     turned(session, lambda: toolbox.sender.done and _said(toolbox, "dropped"))
-    done = journalled(town, before)
+    done = journalled(cluster, before)
     cells = [(command.y, command.x) for command in done]
     assert asked <= took_s * 10 + 2
     assert {(command.substance, command.count) for command in done} == {("sugar", 7)}
@@ -174,8 +175,8 @@ def test_a_stroke_is_poured_along_its_way_at_most_ten_times_a_second(toolbox, to
     assert len(toolbox.sender.done) == 1 and toolbox.sender.done[0].words == f"dropped 7 sugar ({len(done)} times)"
 
 
-def test_life_is_made_moved_hurt_and_taken(toolbox, town, world):
-    before, session = len(town.disk.commands), toolbox.session
+def test_life_is_made_moved_hurt_and_taken(toolbox, cluster, world):
+    before, session = len(cluster.disk.commands), toolbox.session
     first, second, third = living(world, count=3)
     plants, monsters = world.count()["plants"], world.count()["monsters"]
     toolbox.settings["seed"]["species"] = "reed"
@@ -206,7 +207,7 @@ def test_life_is_made_moved_hurt_and_taken(toolbox, town, world):
     toolbox.press(1, 1)
     assert "is one of plants" in session.notices[-1].line
     refusal = session.notices[-1].line
-    done = journalled(town, before)
+    done = journalled(cluster, before)
     kinds = [type(command).__name__ for command in done]
     assert kinds == ["Spawn", "Spawn", "Spawn", "Spawn", "Move", "Wound", "Drop", "Remove", "Spawn"]
     assert [command.kind for command in done[:4]] == ["plants", "monsters", "monsters", "monsters"]
@@ -219,8 +220,8 @@ def test_life_is_made_moved_hurt_and_taken(toolbox, town, world):
     assert [notice.line for notice in session.notices if notice.bad] == [refusal]
 
 
-def test_what_cannot_be_is_one_line_and_nothing_is_done(toolbox, town):
-    before, session = len(town.disk.commands), toolbox.session
+def test_what_cannot_be_is_one_line_and_nothing_is_done(toolbox, cluster):
+    before, session = len(cluster.disk.commands), toolbox.session
     for tool, source, said in (
         ("remove", "", "no being is here"),
         ("move", "", "no being is here"),
@@ -238,7 +239,7 @@ def test_what_cannot_be_is_one_line_and_nothing_is_done(toolbox, town):
     toolbox.drag(15, 5)
     toolbox.release(15, 5)
     turned(session, lambda: 'unknown "gold"' in session.notices[-1].line)
-    assert len(town.disk.commands) == before and not toolbox.sender.done
+    assert len(cluster.disk.commands) == before and not toolbox.sender.done
     toolbox.fork_dialog.offer_undo()
     assert toolbox.fork_dialog.question is None and "nothing was done" in session.notices[-1].line
 
@@ -277,10 +278,10 @@ def test_a_click_with_the_look_tool_selects(toolbox, world):
     assert toolbox.session.selected is None
 
 
-def test_spectators_are_told_once_and_change_nothing(town, keys, world):
-    session = opened(town.address, Keys.load(keys, SPECTATOR))
+def test_spectators_are_told_once_and_change_nothing(cluster, keys, world):
+    session = opened(cluster.address, Keys.load(keys, SPECTATOR))
     try:
-        toolbox, inhabiting, before = Toolbox(session), Inhabiting(session), len(town.disk.commands)
+        toolbox, inhabiting, before = Toolbox(session), Inhabiting(session), len(cluster.disk.commands)
         for tool in TOOLS[1:]:
             toolbox.choose(tool.name)
             toolbox.press(5, 5, living(world)[0], "monsters", 0)
@@ -292,7 +293,7 @@ def test_spectators_are_told_once_and_change_nothing(town, keys, world):
         assert not inhabiting.begin(living(world)[0]) and not inhabiting.being
         Timeline(session).fork()
         assert "only keepers may fork" in session.notices[-1].line
-        assert len(town.disk.commands) == before and not toolbox.sender.done
+        assert len(cluster.disk.commands) == before and not toolbox.sender.done
     finally:
         session.close()
 
@@ -305,11 +306,11 @@ def steered(session: Session, inhabiting: Inhabiting, seconds: float) -> None:
     turned(session, lambda: time.monotonic() > end_s, inhabiting)
 
 
-def test_keys_are_the_drives_of_whoever_is_inhabited(session, town, world):
+def test_keys_are_the_drives_of_whoever_is_inhabited(session, cluster, world):
     inhabiting, being = Inhabiting(session), living(world)[0]
     assert inhabiting.begin(being) and session.following and session.selected.id == being
-    turned(session, lambda: held(town).get(being) == (0,) * 11, inhabiting)
-    before = len(town.disk.commands)
+    turned(session, lambda: held(cluster).get(being) == (0,) * 11, inhabiting)
+    before = len(cluster.disk.commands)
     inhabiting.on_key("W", True)
     inhabiting.on_key("D", True)
     began_s = time.monotonic()
@@ -325,14 +326,14 @@ def test_keys_are_the_drives_of_whoever_is_inhabited(session, town, world):
     first = world.fetch(being)
     turns, way, heading = 0.0, 0.0, first["row"]["heading"]
     while turns < 0.5:  # clockwise, however slow the machine
-        assert time.monotonic() - began_s < 30, turns
+        assert time.monotonic() - began_s < WITHIN_S, turns
         steered(session, inhabiting, 0.04)
         found = world.fetch(being)
         turns += ((found["row"]["heading"] - heading + 32768) % 65536 - 32768) / 65536
         heading = found["row"]["heading"]
         way += np.hypot(*((found[axis] - first[axis] + 20480) % 40960 - 20480 for axis in ("y_fixed", "x_fixed")))
     assert way > 200 and found["drives"]["thrust"] == 1024 and found["drives"]["turn"] > 0
-    told = [(command.tick, commands.decode(command.content)) for _, command in town.disk.commands[before:]]
+    told = [(command.tick, commands.decode(command.content)) for _, command in cluster.disk.commands[before:]]
     assert 4 <= len(told) <= 4 + (time.monotonic() - began_s) / SEND_EVERY_S
     assert all(command.id == being for _, command in told)
     thrusts = [command.drives[1] for _, command in told]
@@ -341,54 +342,52 @@ def test_keys_are_the_drives_of_whoever_is_inhabited(session, town, world):
     inhabiting.on_key("D", False)
     inhabiting.on_key("SPACE", True)
     inhabiting.on_key("E", True)
-    turned(session, lambda: (held(town).get(being) or (0,) * 11)[2:5] == (1024, 0, 1024), inhabiting)
+    turned(session, lambda: (held(cluster).get(being) or (0,) * 11)[2:5] == (1024, 0, 1024), inhabiting)
     assert inhabiting.drives() == {"bite": 1.0, "drink": 1.0}
     inhabiting.end()
     assert not inhabiting.being and inhabiting.unreleased == {being}
-    turned(session, lambda: not inhabiting.unreleased and not held(town), inhabiting)
+    turned(session, lambda: not inhabiting.unreleased and not held(cluster), inhabiting)
     assert not inhabiting.on_key("W", True) and {drive for drive, _ in KEYS.values()} == set(session.known.drives)
 
 
-def test_a_body_is_given_back_when_the_window_closes(town, keys, world):
-    session = opened(town.address, Keys.load(keys, KEEPER))
+def test_a_body_is_given_back_when_the_window_closes(cluster, keys, world):
+    session = opened(cluster.address, Keys.load(keys, KEEPER))
     inhabiting, being = Inhabiting(session), living(world)[0]
     inhabiting.begin(being)
     inhabiting.on_key("W", True)
-    turned(session, lambda: being in held(town), inhabiting)
+    turned(session, lambda: being in held(cluster), inhabiting)
     session.close()
-    end_s = time.monotonic() + 5
-    while held(town) and time.monotonic() < end_s:
-        time.sleep(0.02)
-    assert held(town) == {} and not inhabiting.unreleased
+    wait_until(lambda: not held(cluster))
+    assert not inhabiting.unreleased
 
 
-def test_a_body_is_given_back_when_it_dies_and_when_the_past_is_looked_at(session, town, world):
+def test_a_body_is_given_back_when_it_dies_and_when_the_past_is_looked_at(session, cluster, world):
     inhabiting, (first, second) = Inhabiting(session), living(world, count=2)
     inhabiting.begin(first)
-    turned(session, lambda: first in held(town), inhabiting)
+    turned(session, lambda: first in held(cluster), inhabiting)
     world.remove(first)
-    turned(session, lambda: not inhabiting.being and not inhabiting.unreleased and not held(town), inhabiting)
+    turned(session, lambda: not inhabiting.being and not inhabiting.unreleased and not held(cluster), inhabiting)
     assert "it died" in session.notices[-1].line
     inhabiting.begin(second)
-    turned(session, lambda: second in held(town), inhabiting)
+    turned(session, lambda: second in held(cluster), inhabiting)
     session.feed.shown = 3
     turned(session, lambda: not inhabiting.being, inhabiting)
     session.feed.shown = LIVE
-    turned(session, lambda: not inhabiting.unreleased and not held(town), inhabiting)
+    turned(session, lambda: not inhabiting.unreleased and not held(cluster), inhabiting)
     plant = living(world, "plants")[0]
     session.select(plant, "plants")
     assert not inhabiting.begin(plant) and "no drives" in session.notices[-1].line
 
 
-def test_a_body_is_given_back_after_the_line_was_lost(session, town, world):
+def test_a_body_is_given_back_after_the_line_was_lost(session, cluster, world):
     inhabiting, being = Inhabiting(session), living(world)[0]
     inhabiting.begin(being)
     inhabiting.on_key("D", True)
-    turned(session, lambda: being in held(town), inhabiting)
-    town.do(town.end_gateway)
+    turned(session, lambda: being in held(cluster), inhabiting)
+    cluster.do(cluster.end_gateway)
     turned(session, lambda: session.reconnecting, inhabiting)
-    town.do(town.begin_gateway)
-    turned(session, lambda: not inhabiting.being and not inhabiting.unreleased and not held(town), inhabiting)
+    cluster.do(cluster.begin_gateway)
+    turned(session, lambda: not inhabiting.being and not inhabiting.unreleased and not held(cluster), inhabiting)
     assert any("the connection was lost" in notice.line for notice in session.notices)
 
 
@@ -398,7 +397,7 @@ def test_a_body_is_given_back_after_the_line_was_lost(session, town, world):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
-    with attended(folder, 1):
+    with process_cluster_run(folder, 1):
         yield folder
 
 
@@ -416,7 +415,7 @@ def test_undo_forks_a_run_without_the_command_and_the_past_is_shown_at_its_tick(
         and "without this command" in toolbox.fork_dialog.question.text
     )
     toolbox.fork_dialog.answer(True)
-    turned(session, lambda: "umwelt resume" in session.notices[-1].line, within_s=40)
+    turned(session, lambda: "umwelt resume" in session.notices[-1].line, within_s=2 * WITHIN_S)
     made = Path(session.notices[-1].line.split("umwelt resume ")[1])
     done = [commands.decode(command.content) for command in read_journalled_commands(Store(made))]
     assert [(command.y, command.x) for command in done] == [(8, 9)]  # the one before is in it, the last is not
@@ -433,7 +432,7 @@ def test_undo_forks_a_run_without_the_command_and_the_past_is_shown_at_its_tick(
     timeline.held = first.tick
     timeline.drop()
     assert timeline.waiting and session.shown == LIVE
-    turned(session, lambda: session.shown == first.tick and session.feed.complete, timeline, within_s=40)
+    turned(session, lambda: session.shown == first.tick and session.feed.complete, timeline, within_s=2 * WITHIN_S)
     assert session.tick == first.tick == timeline.position and not timeline.waiting
     toolbox.press(5, 5)
     assert (
@@ -444,7 +443,7 @@ def test_undo_forks_a_run_without_the_command_and_the_past_is_shown_at_its_tick(
     assert len(toolbox.sender.done) == 2
 
     timeline.toggle()
-    turned(session, lambda: session.tick > first.tick + 3, timeline, within_s=40)
+    turned(session, lambda: session.tick > first.tick + 3, timeline, within_s=2 * WITHIN_S)
     assert timeline.playing and session.shown == first.tick
     timeline.toggle()
     timeline.show(last.tick)

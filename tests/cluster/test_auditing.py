@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import small_run, small_world, walking
+from small_runs import open_run, small_run, small_world
 
 from umwelt.agents import commands
 from umwelt.agents.commands import Command as Done
@@ -32,8 +32,8 @@ DAY_TICKS = 60
 def kept(tmp_path_factory) -> Path:
     """A run with snapshots at ticks 0, 16 and 24, and moments every 8 ticks until 40."""
     folder = small_run(tmp_path_factory.mktemp("runs") / "small-1", 16, 24).folder
-    with walking(folder) as walk:
-        walk.go(40)
+    with open_run(folder) as runner:
+        runner.go(40)
     return folder
 
 
@@ -154,9 +154,9 @@ def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
         (9, Wound(1, 3)),
         (12, compose_rate(world, "decay", 0.5)),
     )
-    with walking(store.folder) as walk:
-        walk.go(16)
-        walk.save()
+    with open_run(store.folder) as runner:
+        runner.go(16)
+        runner.save()
     told = found(store)
     assert told.closed and (told.touched_tick, told.open_tick) == (3, None) and told.last_tick == 16
     tampered(store, 16, "mineral", 1)
@@ -167,9 +167,9 @@ def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
 def test_what_the_journal_does_not_tell_is_said_and_what_follows_is_held_against_the_next_count(tmp_path):
     store = small_run(tmp_path / "run")
     enter(store, (3, Drop(1, 2, "mineral", 40)), (10, Paint(0, 0, 9, 9, "mineral", 3)))
-    with walking(store.folder) as walk:
-        walk.go(24)
-        walk.save()
+    with open_run(store.folder) as runner:
+        runner.go(24)
+        runner.save()
     told = found(store)
     assert told.closed and (told.touched_tick, told.open_tick) == (3, 10)
     tampered(store, 24, "mineral", 1)

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 import simulation
-from carving import golden
-from simulation import MemoryStorage, Simulation, undisturbed
-from small import small_run, small_world, walking
+from sharded_regions import golden_world
+from simulation import MemoryStorage, Simulation, run_undisturbed
+from small_runs import open_run, small_run, small_world
 
 from umwelt.agents import commands
 from umwelt.agents.commands.rain import Rain
@@ -61,12 +61,12 @@ def kept(tmp_path_factory) -> Path:
     make_keys(folder / "keys")
     store = small_run(folder / "run")
     enter_commands(store, 3, 9, 40)
-    with walking(store.folder) as walk:
+    with open_run(store.folder) as runner:
         for tick in (8, 12):
-            walk.go(tick)
-            walk.save()
-        walk.go(16)
-        walk.journal.chain.enter_head(load_chain_secret(folder / "keys"))
+            runner.go(tick)
+            runner.save()
+        runner.go(16)
+        runner.journal.chain.enter_head(load_chain_secret(folder / "keys"))
     database = sqlite3.connect(store.journal)
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
@@ -101,7 +101,7 @@ class ChainStorage(MemoryStorage):
             ChainStorage.journal.database.connection.close()
         ChainStorage.journal = self.kept = Journal(self.folder / "journal.sqlite")
         self.kept.chain.begin(world.text.encode())
-        self.kept.enter(Metrics(0, 0, 0, {}, {}), undisturbed(world, 0, [])[0][0])
+        self.kept.enter(Metrics(0, 0, 0, {}, {}), run_undisturbed(world, 0, [])[0][0])
 
     def journal_commands(self, entered):
         super().journal_commands(entered)
@@ -143,14 +143,14 @@ def killed(run: Simulation) -> None:
     run.run(until=lambda: run.tick() >= 19)
     run.kill(next(iter(run.nodes)))
     run.run(until=lambda: run.tick() >= 21 and run.machine.phase == "running")
-    run.kill_directory()
+    run.kill_coordinator()
     for _ in range(20):
         run.pass_time()
-    run.begin_directory()
+    run.begin_coordinator()
 
 
 def test_the_links_are_one_for_any_number_of_nodes_after_kills_and_for_who_replays(tmp_path, monkeypatch):
-    world = golden(48, 48)
+    world = golden_world(48, 48)
     alone, maps = carried(world, tmp_path / "one", 1, lambda run: None, monkeypatch)
     several, maps_of_several = carried(world, tmp_path / "three", 3, killed, monkeypatch)
     assert maps == 1 and maps_of_several >= 3
@@ -159,7 +159,7 @@ def test_the_links_are_one_for_any_number_of_nodes_after_kills_and_for_who_repla
     for rows in (alone, several):
         assert hash_chain.find_fault(rows, world.text.encode()) is None
     replayed = [ScheduledCommand(command.tick, command.number, command.content) for command in alone.commands]
-    digests, _ = undisturbed(world, 40, replayed)
+    digests, _ = run_undisturbed(world, 40, replayed)
     assert chained(world.text.encode(), digests, alone.commands) == alone.links
 
 
@@ -177,10 +177,10 @@ def chained(world: bytes, digests: dict[int, int], done: list[CommandRow]) -> li
 def test_entering_a_stretch_twice_changes_nothing(store):
     before = rows_of(store)
     assert [link.tick for link in before.links] == [0, 8, 16]
-    with walking(store.folder) as walk:
-        assert walk.tick == 12
-        walk.record()
-        walk.go(16)
+    with open_run(store.folder) as runner:
+        assert runner.tick == 12
+        runner.record()
+        runner.go(16)
     assert rows_of(store) == before
 
 
@@ -198,8 +198,8 @@ def test_a_fork_shares_its_past_and_parts_by_what_people_do(store, tmp_path):
     assert line == f"{made.folder} is the past of {source}: all of its 11 ticks are shared"
     assert compare(source, made.folder)[0].relation == "future"
     enter_commands(made, 13)
-    with walking(made.folder) as walk:
-        walk.go(16)
+    with open_run(made.folder) as runner:
+        runner.go(16)
     assert verify(made.folder).first_difference is None
     how, line = compare(source, made.folder)
     assert (how.relation, how.shared_tick, how.parted_tick, how.by_command) == ("parted", 13, 13, True)
@@ -382,10 +382,10 @@ def test_signatures_hold_for_their_key_and_message_alone():
 
 def snapshot_by_a_directory(store: Store, tick: int, kept: bool, secret: bytes) -> str:
     """Go on to a tick and take a snapshot there, as a directory and one node do; gives the folder of its part."""
-    with walking(store.folder) as walk:
-        walk.go(tick)
-        walk.record()
-        world, region = walk.world, walk.region
+    with open_run(store.folder) as runner:
+        runner.go(tick)
+        runner.record()
+        world, region = runner.world, runner.region
     storage = RunStorage(world, store, Journal(store.journal), region.constants, secret)
     storage.begin_snapshot(BeginSnapshot(7, tick, kept))
     assert storage._folder is not None
@@ -477,9 +477,9 @@ def test_an_old_run_has_none_and_gets_one_when_it_goes_on(store, kept):
 
 def test_a_journal_that_was_lost_is_begun_again_where_the_run_is(store, kept):
     store.journal.unlink()
-    with walking(store.folder) as walk:
-        update_chain(store, walk.journal)
-        walk.go(24)
+    with open_run(store.folder) as runner:
+        update_chain(store, runner.journal)
+        runner.go(24)
     told = check_chain(store)
     assert told.fault is None and "its hash chain does not cover what was before tick 16" in told.lines
     assert "their hash chains begin at ticks 16 and 0" in compare(store.folder, kept / "run")[1]

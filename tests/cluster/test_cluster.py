@@ -15,9 +15,9 @@ from random import Random
 import pytest
 from commands_script import LAST_TICK as LAST_SCRIPTED
 from commands_script import commands_at
+from process_cluster import TCP, ProcessCluster, have_ended, read_journal, undisturbed_digests
 from simulation import Simulation
 from test_golden import GOLDEN_DIGESTS
-from together import TCP, Together, digests_alone, gone, journalled
 
 from umwelt.agents.commands.rate import Rate, compose_rate
 from umwelt.agents.world_file import read_world
@@ -68,12 +68,12 @@ def test_the_world_comes_out_the_same(case, tmp_path):
 def in_processes(world, nodes, k, network, misfortune, chance, folder):
     """Carry a world through failures of real processes; returns digests, commands, and the undisturbed digests."""
     bind = TCP if network == "tcp" else ""
-    with Together(world, folder, nodes, bind=bind, ticks_per_exchange=k, last_tick=LAST_TICK, mark_s=0.3) as run:
+    with ProcessCluster(world, folder, nodes, bind=bind, ticks_per_exchange=k, last_tick=LAST_TICK, mark_s=0.3) as run:
         if misfortune != "none":
             disturb(run, misfortune, chance)
         run.rest()
         alone = run.assert_undisturbed(LAST_TICK)
-    digests, due = journalled(run.store)
+    digests, due = read_journal(run.store)
     return digests, due, alone
 
 
@@ -90,14 +90,14 @@ def disturb(run, misfortune, chance):
 
     run.submit("rate", [compose_rate(run.world, "decay", 0.9)])
     do_something(5)
-    run.until(lambda: "rate" in run.person.settled)
-    run.until(lambda: run.status.get("snapshot_tick", 0) > run.person.settled["rate"].tick)
+    run.until(lambda: "rate" in run.sender.settled)
+    run.until(lambda: run.status.get("snapshot_tick", 0) > run.sender.settled["rate"].tick)
     for one in what:
         run.wait_for_tick(min(HOLD_AT - 20, run.tick + chance.randint(5, 60)))
         do_something(3)
         befall(run, one, chance)
     do_something(LAST_SCRIPTED)
-    run.until(lambda: run.person.answered, HOLD_AT)
+    run.until(lambda: run.sender.answered, HOLD_AT)
     run.line.order("speed", 0)
 
 
@@ -149,13 +149,13 @@ def in_one_process(world, nodes, k, network, misfortune, chance, folder):
                 run.nodes[chance.choice(living)].leave()
     run.run(max_s=600)
     due = tuple(command for _, command in run.disk.commands)
-    alone = digests_alone(world, LAST_TICK, due)
+    alone = undisturbed_digests(world, LAST_TICK, due)
     assert {tick: found for tick, found in run.disk.digests.items() if alone[tick] != found} == {}
     return run.disk.digests, due, alone
 
 
 def test_a_frozen_node_is_declared_dead_and_joins_again_when_it_thaws(tmp_path):
-    with Together(read_world("golden"), tmp_path / "run", 3, last_tick=LAST_TICK, mark_s=0.3) as run:
+    with ProcessCluster(read_world("golden"), tmp_path / "run", 3, last_tick=LAST_TICK, mark_s=0.3) as run:
         run.line.order("speed", SPEED)
         run.submit("rain", scripted(1, run.world))
         run.wait_for_tick(60)
@@ -174,11 +174,11 @@ def test_a_frozen_node_is_declared_dead_and_joins_again_when_it_thaws(tmp_path):
 
 def test_a_killed_directory_comes_back_and_nodes_rejoin_by_themselves(tmp_path):
     world = read_world("golden")
-    with Together(world, tmp_path / "run", 3, bind=TCP, last_tick=LAST_TICK, mark_s=0.3) as run:
+    with ProcessCluster(world, tmp_path / "run", 3, bind=TCP, last_tick=LAST_TICK, mark_s=0.3) as run:
         run.line.order("speed", SPEED)
         run.submit("script", [command for at in (0, 3, 5) for command in scripted(at, world)])
         run.wait_for_tick(60)
-        run.until(lambda: run.person.answered)
+        run.until(lambda: run.sender.answered)
         nodes, pid = set(run.members.values()), read_announcement(run.store.folder / COORDINATOR_FILE)["pid"]
         reached = run.tick
         run.kill("coordinator")
@@ -186,19 +186,19 @@ def test_a_killed_directory_comes_back_and_nodes_rejoin_by_themselves(tmp_path):
         run.line.order("speed", SPEED)  # the new one was not told
         run.until(lambda: run.running and set(run.members.values()) == nodes and run.tick > reached)
         run.submit("after", scripted(1, world))
-        run.until(lambda: run.person.answered)
+        run.until(lambda: run.sender.answered)
         run.line.order("speed", 0)
         run.rest()
-        assert run.person.settled["script"].tick <= run.person.settled["after"].tick
+        assert run.sender.settled["script"].tick <= run.sender.settled["after"].tick
         run.assert_undisturbed(LAST_TICK)
 
 
 def test_a_killed_engine_leaves_nothing_behind_and_the_run_goes_on_where_it_was_saved(tmp_path):
     folder, world = tmp_path / "run", read_world("golden")
-    with Together(world, folder, 2, last_tick=40) as run:
+    with ProcessCluster(world, folder, 2, last_tick=40) as run:
         run.rest()
     with (tmp_path / "log").open("wb") as log:
-        command = [sys.executable, str(Path(__file__).with_name("together.py")), str(folder), "2"]
+        command = [sys.executable, str(Path(__file__).with_name("process_cluster.py")), str(folder), "2"]
         engine = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}, stderr=log)
     try:
         store, line = Store.open(folder), None
@@ -207,16 +207,16 @@ def test_a_killed_engine_leaves_nothing_behind_and_the_run_goes_on_where_it_was_
             line = CoordinatorClient(found["address"]) if found and read_announcement(folder / CLUSTER_FILE) else None
             assert engine.poll() is None, (tmp_path / "log").read_text()
         while line.status.get("tick", 0) < 120:
-            line.turn(0.05)
+            line.poll(0.05)
         reached = line.status["tick"]
         pids = [read_announcement(folder / COORDINATOR_FILE)["pid"], *(node["pid"] for node in line.status["nodes"])]
         line.close()
     finally:
         engine.send_signal(signal.SIGKILL)
         engine.wait()
-    assert gone(pids, 30)
+    assert have_ended(pids, 30)
     assert store.ticks()[-1] >= reached  # saved, and not merely fallen back to
-    with Together(world, folder, 3, last_tick=store.ticks()[-1] + 60) as run:
+    with ProcessCluster(world, folder, 3, last_tick=store.ticks()[-1] + 60) as run:
         run.rest()
         run.assert_undisturbed(run.engine.plan.last_tick)
     verdict = verify(folder, nodes=2)

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from small import small_run, walking
+from small_runs import open_run, small_run
 
 from umwelt.cluster.formats import CHAIN_FORMAT, JOURNAL_FORMAT, RUN_FORMAT
 from umwelt.cluster.run import hash_chain
@@ -75,9 +75,9 @@ def test_a_fork_of_a_run_with_a_journal_of_another_format_is_refused_and_leaves_
 @pytest.mark.parametrize("version", [0, 2, "1", None])
 def test_a_run_folder_of_another_format_is_refused(store, version):
     (store.folder / RUN_FILE).write_text(json.dumps({"format": version}))
-    for open_run in (Store.open, open_store):
+    for open_folder in (Store.open, open_store):
         with pytest.raises(RunError) as error:
-            open_run(store.folder)
+            open_folder(store.folder)
         assert line_of(error) == f"{store.folder / RUN_FILE}: {refusal('run', version, RUN_FORMAT)}"
 
 
@@ -116,7 +116,7 @@ def test_a_snapshot_of_another_format_is_skipped_with_both_versions(store):
 
 
 def test_a_run_that_goes_on_keeps_its_versions(store):
-    with walking(store.folder) as walk:
-        walk.go(16)
-        walk.save()
+    with open_run(store.folder) as runner:
+        runner.go(16)
+        runner.save()
     assert check_chain(open_store(store.folder)).fault is None

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small import TEXT, small_run, small_world, walking
+from small_runs import TEXT, open_run, small_run, small_world
 
 from umwelt.client.commands.export import export_run
 from umwelt.client.commands.running import find_newest
@@ -134,12 +134,14 @@ def test_damaged_contents_of_the_journal_are_one_line_with_the_mend(folder, how)
     database.commit()
     database.close()
     out = folder.parent / "out"
-    with pytest.raises(RunError, match=r"journal\.sqlite: damaged: .*: move it aside and resume the run") as refused:
+    with pytest.raises(
+        RunError, match=r"journal\.sqlite: damaged: .*: move it to another folder and resume the run"
+    ) as refused:
         export_run(folder, out)
     assert "\n" not in str(refused.value)
     assert list(out.iterdir()) == []
     if "births" not in SPOILT[how]:
-        with pytest.raises(RunError, match="move it aside and resume the run"):
+        with pytest.raises(RunError, match="move it to another folder and resume the run"):
             find_newest(Store.open(folder))
 
 
@@ -148,9 +150,9 @@ def test_a_journal_moved_aside_is_begun_anew(folder):
     with pytest.raises(RunError, match="is missing: resume the run first"):
         export_run(folder, folder.parent / "out")
     assert find_newest(Store.open(folder))[0].tick == 8
-    with walking(folder) as walk:
-        assert walk.tick == 8
-        walk.save()
+    with open_run(folder) as runner:
+        assert runner.tick == 8
+        runner.save()
     assert dict(export_run(folder, folder.parent / "out"))[folder.parent / "out" / "life.parquet"] == 1
 
 
@@ -218,8 +220,8 @@ def test_an_export_replaces_an_older_one_as_a_whole(folder, monkeypatch):
     out = folder.parent / "out"
     export_run(folder, out)
     before = {path: path.read_bytes() for path in out.iterdir()}
-    with walking(folder) as walk:
-        walk.go(16)
+    with open_run(folder) as runner:
+        runner.go(16)
     writer, wrote = parquet.ParquetWriter.write_table, []
 
     def fills_up(self, table):
@@ -279,8 +281,8 @@ def test_a_world_whose_processes_are_killed_is_the_same_world(tmp_path):
     straight = small_run(tmp_path / "straight", last.tick)
     assert compare(store.folder, straight.folder)[0].relation == "same"
     journals = [Journal.reading(one.journal) for one in (store, straight)]
-    assert list(journals[0].births()) == list(journals[1].births())
-    assert list(deque(journals[0].metrics(), 1)) == list(deque(journals[1].metrics(), 1))
+    assert list(journals[0].lineage.births()) == list(journals[1].lineage.births())
+    assert list(deque(journals[0].history.metrics(), 1)) == list(deque(journals[1].history.metrics(), 1))
 
 
 def test_a_run_is_run_once_at_a_time(folder):

@@ -39,7 +39,7 @@ class Here:
         return task.function(*task.bind(given, {}).args)
 
 
-def come_to(program: str, seed: int = 1, most: int = 1000) -> tuple[dict, Here]:
+def outcome_of(program: str, seed: int = 1, most: int = 1000) -> tuple[dict, Here]:
     flow = Here(most)
     return asyncio.run(run_program(flow, parse(program, "here"), seed)), flow  # type: ignore[arg-type]
 
@@ -91,12 +91,12 @@ def test_the_rule_that_passes_results_on_moves_from_a_failed_task_to_its_spare()
 
 
 def test_an_unneeded_spare_does_not_run():
-    assert come_to(f'<{task("a")}, {task("b", ("a",), kind="SPARE")}, "ADAPT":"a":"b">')[0] == {"a": 1}
+    assert outcome_of(f'<{task("a")}, {task("b", ("a",), kind="SPARE")}, "ADAPT":"a":"b">')[0] == {"a": 1}
 
 
 def test_arguments_from_several_tasks_are_in_the_order_of_their_names():
     first, second = task("x1", serves=("c",), given="1:5"), task("x2", serves=("c",), given="1:7")
-    found, flow = come_to(f"<{second}, {first}, {task('c', ('x1', 'x2'), given='')}>")
+    found, flow = outcome_of(f"<{second}, {first}, {task('c', ('x1', 'x2'), given='')}>")
     assert flow.called[-1] == ("own.add", (5, 7)) and found["c"] == 12
 
 
@@ -129,20 +129,20 @@ WRONG = {
 def test_a_workflow_that_cannot_complete_is_one_line(what):
     program, line = WRONG[what]
     with pytest.raises(UmweltError) as refused:
-        come_to(program)
+        outcome_of(program)
     assert line in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_a_workflow_that_makes_tasks_without_end_is_stopped():
     again = '(replace t::string:<"RES":<"OK":<n::int>>, ?w> by "TASK":(t + "x"):<"SRC":<>, "DST":<>, "SRV":"own.add", '
     with pytest.raises(RunError, match="too many tasks"):
-        come_to(f'<{again}"IN":<n>>), {task("a")}>', most=20)
+        outcome_of(f'<{again}"IN":<n>>), {task("a")}>', most=20)
 
 
 def test_the_program_in_the_documentation_has_the_stated_results():
     page = (Path(__file__).resolve().parents[2] / "docs" / "workflows.md").read_text("utf-8")
     (program,) = re.findall(r"```hocl\n(.*?)```", page, re.S)
-    assert come_to(program)[0] == {"first": 21, "last": 42}
+    assert outcome_of(program)[0] == {"first": 21, "last": 42}
 
 
 def test_bundled_workflows_begin_with_a_comment():

@@ -11,9 +11,9 @@ from random import Random
 import msgspec
 import pytest
 import zmq
-from carving import golden
-from simulation import Simulation, undisturbed
-from together import TCP, Together
+from process_cluster import TCP, ProcessCluster
+from sharded_regions import golden_world
+from simulation import Simulation, run_undisturbed
 
 from umwelt.agents.world_file import read_world
 from umwelt.cluster.process import resident_bytes
@@ -169,7 +169,7 @@ def noise(epoch: int, pass_key: bytes, members: list[Member], chance: Random) ->
     return found
 
 
-def flood(run: Together, doors: list[str], frames: list[list[bytes]], messages: int) -> None:
+def flood(run: ProcessCluster, doors: list[str], frames: list[list[bytes]], messages: int) -> None:
     """Bring so many messages through each door, from one who calls himself like the directory."""
     with ZmqTransport(run.line.address.encode()[:255], role="keeper") as stranger:
         left, source = dict.fromkeys(doors, messages), {door: cycle(frames) for door in doors}
@@ -183,10 +183,10 @@ def flood(run: Together, doors: list[str], frames: list[list[bytes]], messages: 
             while stranger.receive(0.0) is not None:
                 pass
             run.turn()
-            assert not run.engine.finished and time.monotonic() < end_s, f"{left}\n{run.said}"
+            assert not run.engine.finished and time.monotonic() < end_s, f"{left}\n{run.logs}"
 
 
-def subscribed(run: Together, doors: list[str], messages: int, chance: Random) -> None:
+def subscribed(run: ProcessCluster, doors: list[str], messages: int, chance: Random) -> None:
     """Bring so many messages to each door where tiles are subscribed to: topics, half topics, noise, far too much."""
     made = [
         [chance.choice((b"\0", b"\1")) + bytes(chance.choices(range(4), k=6)) for _ in range(400)],
@@ -220,7 +220,7 @@ def subscribed(run: Together, doors: list[str], messages: int, chance: Random) -
                 socket.send(b"\1" + b"x" * 100_000)
                 socket.close(linger=100)
             run.turn()
-            assert not run.engine.finished and time.monotonic() < end_s, f"{left}\n{run.said}"
+            assert not run.engine.finished and time.monotonic() < end_s, f"{left}\n{run.logs}"
     finally:
         context.destroy(linger=0)
 
@@ -228,7 +228,7 @@ def subscribed(run: Together, doors: list[str], messages: int, chance: Random) -
 @pytest.mark.parametrize("bind", [TCP], ids=["tcp"])
 def test_a_world_runs_on_under_a_flood_of_lies_at_every_door(bind, tmp_path):
     chance = Random(7)
-    with Together(read_world("golden"), tmp_path / "run", 2, bind=bind, mark_s=0.5) as run:
+    with ProcessCluster(read_world("golden"), tmp_path / "run", 2, bind=bind, mark_s=0.5) as run:
         run.line.order("speed", 40)
         run.wait_for_tick(20)
         report = run.line.report
@@ -249,15 +249,15 @@ def test_a_world_runs_on_under_a_flood_of_lies_at_every_door(bind, tmp_path):
         assert run.tick > tick and (run.status["epoch"], run.engine.messages) == (report.epoch, [])
         assert sorted(run.members.values()) == sorted(pids[:2])
         run.stop()
-        run.person.settled.clear()
+        run.sender.settled.clear()
         run.assert_undisturbed(run.store.ticks()[-1])
-        assert not re.search("Traceback|Error", run.said.partition("coordinator.log")[2])
+        assert not re.search("Traceback|Error", run.logs.partition("coordinator.log")[2])
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_real_messages_repeated_or_damaged_by_strangers_change_nothing(seed):
     chance = Random(seed)
-    world = golden(48, 64, seed=seed)
+    world = golden_world(48, 64, seed=seed)
     run = Simulation(world, 3, seed, Faults(delay_s=(0.0, 0.002)), 80, compute_s=0.01)
     stranger = run.network.transport("loop://stranger", role="keeper")
     heard: list[tuple[str, list[bytes]]] = []
@@ -281,11 +281,11 @@ def test_real_messages_repeated_or_damaged_by_strangers_change_nothing(seed):
         if run.tick() > 40 and not killed:
             killed = 1
             run.kill(sorted(run.nodes)[0])
-        assert run.network.now < 60, run.said[-8:]
-    digests, _ = undisturbed(world, 80, [])
+        assert run.network.now < 60, run.logs[-8:]
+    digests, _ = run_undisturbed(world, 80, [])
     assert {tick: found for tick, found in run.disk.digests.items() if digests[tick] != found} == {}
     assert 80 in run.disk.digests and said > 500
-    assert len(run.disk.maps) <= 4, run.said  # the one death, and nobody else's
+    assert len(run.disk.maps) <= 4, run.logs  # the one death, and nobody else's
 
 
 def test_a_bit_that_flips_makes_a_message_none():

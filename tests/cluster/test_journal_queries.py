@@ -5,8 +5,8 @@ import time
 import msgspec
 import numpy as np
 import pytest
-from carving import golden
-from small import small_run, small_world
+from sharded_regions import golden_world
+from small_runs import small_run, small_world
 
 from umwelt.agents.body.genome import MONSTER_GENES, PLANT_GENES, TRAIT
 from umwelt.agents.world_file import bundled_worlds, read_world
@@ -101,7 +101,7 @@ def test_births_are_columns_with_species_by_index_and_kinship_markers(journal):
     journal.enter_births({"id": identity(1, 4, np.array([8])), "cell": np.array([8])}, [], 50)
     journal.enter(moment(9), 1)
     journal.commit()
-    world = golden(64, 64, **{"founders.1.species": "grazer", "founders.1.like": "shrub"})  # grass is 0, grazer 3
+    world = golden_world(64, 64, **{"founders.1.species": "grazer", "founders.1.like": "shrub"})  # grass is 0, grazer 3
     content, raw = asked(world, journal.path, "births", 0)
     found = read_columns(content, raw)
     assert found["tick"].tolist() == [3, 3, 3, 4] and found["parent_id"].tolist() == [5, 9, 9, 0]

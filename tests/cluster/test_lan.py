@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lan import Lan, LanRun, why_not
+from virtual_network import NetworkRun, VirtualNetwork, why_not
 
 from umwelt.agents.world_file import read_world
 from umwelt.cluster.run.journal import Journal
@@ -21,22 +21,22 @@ ONE_THREAD = {"UMWELT_THREADS": "1"}
 
 
 def begun(
-    lan: Lan, folder: Path, last_tick: int | None, nodes: int, hidden: bool = False, **settings: object
-) -> LanRun:
-    """The golden world: its directory on a host of its own, and each node on its own."""
-    lan.host("seat")
-    run = LanRun(lan, read_world("golden"), folder, "seat", ONE_THREAD)
-    run.start_directory(nodes=nodes, last_tick=last_tick, **settings)
+    network: VirtualNetwork, folder: Path, last_tick: int | None, nodes: int, hidden: bool = False, **settings: object
+) -> NetworkRun:
+    """The golden world: its coordinator on a host of its own, and each node on its own."""
+    network.host("coordinator")
+    run = NetworkRun(network, read_world("golden"), folder, "coordinator", ONE_THREAD)
+    run.start_coordinator(nodes=nodes, last_tick=last_tick, **settings)
     for number in range(1, nodes + 1):
-        lan.host(f"host-{number}")
+        network.host(f"host-{number}")
         run.start_node(f"host-{number}", hidden=hidden)
     return run
 
 
-def rested(run: LanRun, within_s: float = 60.0) -> None:
+def rested(run: NetworkRun, within_s: float = 60.0) -> None:
     """The run comes to its end; every journalled digest is that of an undisturbed replay."""
     run.until(lambda: run.resting, within_s, "rest")
-    assert run.directory is not None and run.directory.returncode == 0, run.logs()
+    assert run.coordinator is not None and run.coordinator.returncode == 0, run.logs()
     run.close()
     verdict = verify(run.store.folder)
     assert verdict.first_difference is None, verdict.line
@@ -49,26 +49,26 @@ def rested(run: LanRun, within_s: float = 60.0) -> None:
 
 
 @pytest.fixture
-def lan() -> Iterator[Lan]:
-    with Lan() as made:
+def network() -> Iterator[VirtualNetwork]:
+    with VirtualNetwork() as made:
         yield made
         assert made.failed is None
     assert not [thread for thread in threading.enumerate() if thread.name == "lan-switch"]
     assert not [host.namespace for host in made.hosts.values() if Path("/run/netns", host.namespace).exists()]
 
 
-def test_frames_are_held_back_lost_and_cut_off(lan):
+def test_frames_are_held_back_lost_and_cut_off(network):
     import socket
     import time
 
-    a, b = lan.host("a"), lan.host("b")
+    a, b = network.host("a"), network.host("b")
     with a.inside():
         here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with b.inside():
         there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with here, there:
         there.bind((b.address, 5000))
-        there.settimeout(0.5)
+        there.settimeout(1.0)
 
         def sent(count: int) -> int:
             came = 0
@@ -83,33 +83,33 @@ def test_frames_are_held_back_lost_and_cut_off(lan):
             return came
 
         assert sent(20) == 20
-        lan.delay_s = 0.05
+        network.delay_s = 0.05
         began_s = time.monotonic()
-        assert sent(1) == 1 and 0.05 <= time.monotonic() - began_s < 0.2
-        lan.loss = 0.3
+        assert sent(1) == 1 and time.monotonic() - began_s >= 0.05
+        network.loss = 0.3
         assert 100 < sent(200) < 180
-        lan.loss = 0.0
-        lan.cut("b")
+        network.loss = 0.0
+        network.cut("b")
         assert sent(5) == 0
-        lan.heal("b")
+        network.heal("b")
         assert sent(20) == 20
 
 
-def test_a_slow_network_that_loses_frames_changes_nothing_and_parts_travel(lan, tmp_path):
-    lan.delay_s, lan.loss = 0.025, 0.01
-    run = begun(lan, tmp_path, 60, 3, hidden=True, mark_s=0.5)
+def test_a_slow_network_that_loses_frames_changes_nothing_and_parts_travel(network, tmp_path):
+    network.delay_s, network.loss = 0.025, 0.01
+    run = begun(network, tmp_path, 60, 3, hidden=True, mark_s=0.5)
     held: dict[str, set[str]] = {name: set() for name in run.nodes}
 
     def done() -> bool:
         for name, found in held.items():
             now = {path.name for path in run.temporary(name).glob("umwelt-node-*/*")}
-            assert len(now) <= 3, f"{name} does not let go of what is old: {now}"
+            assert len(now) <= 3, f"{name} keeps old snapshots: {now}"
             found |= now
         return run.resting
 
     run.until(done, 60.0, "rest")
     rested(run)
-    assert lan.counts["lost"] > 0
+    assert network.counts["lost"] > 0
     for (
         name,
         found,
@@ -119,37 +119,36 @@ def test_a_slow_network_that_loses_frames_changes_nothing_and_parts_travel(lan, 
     assert len(run.store.ticks()) > 1  # and the parts lie in the run's folder
 
 
-def test_a_node_that_was_cut_off_is_fenced_and_joins_anew(lan, tmp_path):
-    lan.delay_s = 0.002
-    run = begun(lan, tmp_path, None, 3)
-    run.until(lambda: run.tick >= 16, 30.0, "begin")
-    lan.cut("host-2")
+def test_a_node_that_was_cut_off_is_fenced_and_joins_again(network, tmp_path):
+    network.delay_s = 0.002
+    run = begun(network, tmp_path, None, 3)
+    run.until(lambda: run.tick >= 16, 90.0, "begin")
+    network.cut("host-2")
     cut_at = run.tick
-    run.wait(3.0)
-    assert any("node-2 was not heard of any more" in line for line in run.said), run.logs()
-    assert run.tick > cut_at + 16, "the rest did not go on"
+    run.until(lambda: any("node-2 was not heard of any more" in line for line in run.said), 60.0, "death")
+    run.until(lambda: run.tick > cut_at + 16, 60.0, "the rest go on")
     assert len(run.status["nodes"]) == 2
-    lan.heal("host-2")
-    run.until(lambda: sum("node-2 joined" in line for line in run.said) == 1, 15.0, "join anew")
-    run.until(lambda: [n["state"] for n in run.status["nodes"]] == ["ready"] * 3, 15.0, "three nodes")
+    network.heal("host-2")
+    run.until(lambda: sum("node-2 joined" in line for line in run.said) == 1, 60.0, "join again")
+    run.until(lambda: [n["state"] for n in run.status["nodes"]] == ["ready"] * 3, 60.0, "three nodes")
     joined_at = run.tick
-    run.until(lambda: run.tick >= joined_at + 16, 15.0, "go on")
+    run.until(lambda: run.tick >= joined_at + 16, 60.0, "go on")
     run.line.order("stop")
     rested(run)
-    assert all(process.wait(5) == 0 for process in run.nodes.values()), run.logs()
+    assert all(process.wait(60) == 0 for process in run.nodes.values()), run.logs()
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.5])  # what TCP says again comes as late again as the cut was long
-def test_a_directory_that_was_cut_off_comes_back(lan, tmp_path, seconds):
-    lan.delay_s = 0.002
-    run = begun(lan, tmp_path, None, 2)
-    run.until(lambda: run.tick >= 16, 30.0, "begin")
+def test_a_coordinator_that_was_cut_off_comes_back(network, tmp_path, seconds):
+    network.delay_s = 0.002
+    run = begun(network, tmp_path, None, 2)
+    run.until(lambda: run.tick >= 16, 90.0, "begin")
     epoch = run.status["epoch"]
-    lan.cut("seat")
+    network.cut("coordinator")
     run.wait(seconds)
-    lan.heal("seat")
+    network.heal("coordinator")
     healed_at = run.tick
-    run.until(lambda: run.tick >= healed_at + 32, 20.0, "go on")
+    run.until(lambda: run.tick >= healed_at + 32, 60.0, "go on")
     if seconds < 1:
         assert run.status["epoch"] == epoch and not any("not heard" in line for line in run.said)
     else:
@@ -160,18 +159,18 @@ def test_a_directory_that_was_cut_off_comes_back(lan, tmp_path, seconds):
 
 @long
 @pytest.mark.parametrize("seed", range(4))
-def test_a_bad_network_for_long(lan, tmp_path, seed):
+def test_a_bad_network_for_long(network, tmp_path, seed):
     import random
 
     dice = random.Random(seed)
-    lan.delay_s, lan.loss = dice.choice([0.005, 0.025, 0.05]), dice.choice([0.005, 0.01, 0.03])
-    run = begun(lan, tmp_path, None, 4)
+    network.delay_s, network.loss = dice.choice([0.005, 0.025, 0.05]), dice.choice([0.005, 0.01, 0.03])
+    run = begun(network, tmp_path, None, 4)
     run.until(lambda: run.tick >= 8, 60.0, "begin")
     for _ in range(6):
-        name = dice.choice(sorted(lan.hosts))
-        lan.cut(name)
+        name = dice.choice(sorted(network.hosts))
+        network.cut(name)
         run.wait(dice.uniform(0.2, 4.0))
-        lan.heal(name)
+        network.heal(name)
         reached = run.tick
         run.until(lambda reached=reached: run.tick >= reached + 8, 90.0, "go on")
         run.wait(dice.uniform(0.0, 3.0))

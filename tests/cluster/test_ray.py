@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from pyarrow import parquet
-from simulation import undisturbed
-from small import TEXT
+from simulation import run_undisturbed
+from small_runs import TEXT
 
 from umwelt.agents.world_file import read_world
 from umwelt.client.commands.experiment import run_experiment
@@ -82,7 +82,7 @@ def alone_with_ray(*command: str) -> str:
 
 def test_a_world_outlives_its_hosts_on_ray(tmp_path):
     # compiled here, kernels are only loaded there
-    expected, _ = undisturbed(read_world(str(GOLDEN), {}), LAST_TICK, [])
+    expected, _ = run_undisturbed(read_world(str(GOLDEN), {}), LAST_TICK, [])
     run = tmp_path / "golden-1"
     trial = Path(__file__).with_name("ray_trial.py")
     said = alone_with_ray(str(trial), str(run), str(GOLDEN), str(LAST_TICK))

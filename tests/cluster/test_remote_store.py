@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from carving import golden
+from sharded_regions import golden_world
 
 from umwelt.cluster.launch.local import begin_run
 from umwelt.cluster.run.remote_store import RemoteStore, create_store, open_store
@@ -16,7 +16,7 @@ from umwelt.sandbox.errors import RunError
 @pytest.fixture
 def far(tmp_path: Path) -> RemoteStore:
     """A run of golden with snapshots at ticks 0, 4 and 8, at a URL."""
-    store = begin_run(golden(), tmp_path / "run", url=f"file://{tmp_path}/far")
+    store = begin_run(golden_world(), tmp_path / "run", url=f"file://{tmp_path}/far")
     assert isinstance(store, RemoteStore)
     world, region, _ = restore_region(store)
     for tick in (4, 8):
@@ -35,7 +35,7 @@ def test_its_snapshots_are_at_the_url_and_are_brought_when_they_are_read(far, tm
     again = open_store(far.folder)
     _, region, passed = restore_region(again, 6)
     assert (region.tick, passed) == (6, [])
-    plain = begin_run(golden(), tmp_path / "plain")
+    plain = begin_run(golden_world(), tmp_path / "plain")
     assert audit.digest(region) == audit.digest(restore_region(plain, 6)[1])
 
 

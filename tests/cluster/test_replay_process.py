@@ -1,5 +1,6 @@
 """A replay that is played goes on as the run did, at the requested speed, and never past the journal."""
 
+import itertools
 import os
 import subprocess
 import time
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from small import small_run, walking
+from small_runs import open_run, small_run
+from waiting import WITHIN_S, wait_until
 
 from umwelt.agents import commands
 from umwelt.agents.commands.drop import Drop
@@ -33,9 +35,9 @@ def run(tmp_path_factory) -> Store:
     journal = Journal(store.journal)
     journal.enter_commands("ticket", [ScheduledCommand(DONE_AT, 1, commands.encode(Drop(3, 4, "sugar", 5000)))])
     journal.close()
-    with walking(store.folder) as walk:
-        walk.go(LAST)
-        walk.record()
+    with open_run(store.folder) as runner:
+        runner.go(LAST)
+        runner.record()
     return store
 
 
@@ -98,12 +100,12 @@ def test_a_replay_goes_on_when_the_run_has_gone_on(tmp_path):
     player.play(1000, clock())
     played(player, clock, 2.0)
     assert player.shard.tick == 16
-    with walking(store.folder) as walk:
+    with open_run(store.folder) as runner:
         at = ScheduledCommand(18, 1, commands.encode(Drop(3, 4, "sugar", 5000)))
-        walk.journal.enter_commands("ticket", [at])
-        walk.journal.commit()
-        walk.go(24)
-        walk.record()
+        runner.journal.enter_commands("ticket", [at])
+        runner.journal.commit()
+        runner.go(24)
+        runner.record()
     played(player, clock, 2.0)
     assert player.shard.tick == 24 and digest(player.shard.region) == journalled_digests(store)[24]
 
@@ -237,36 +239,32 @@ def test_the_process_obeys_orders_with_its_pass_key_only(run, tmp_path):
     past = ReplayProcesses(run.folder, "", lambda tick, found: None, lambda tick: None, lambda address, frames: True)
     done: list = []
     past.begin("show", 16, 0.0, done.append)
-    end_s = time.monotonic() + 60
-    while not done:
-        past.turn(time.monotonic())
-        assert time.monotonic() < end_s
-        time.sleep(0.02)
+    wait_until(lambda: past.turn(time.monotonic()) or done, 2 * WITHIN_S)
     assert done[0]["tick"] == 16
     (process,) = past.processes
     niceness = os.getpriority(os.PRIO_PROCESS, process.process.pid)
-    assert niceness >= 10  # the world that runs goes first
+    assert niceness >= 10  # the running world comes first
 
-    def told(order: Order) -> TicketResult:
-        while True:
+    def answer_to(order: Order) -> TicketResult:
+        def answer() -> TicketResult | None:
             lines.send(process.map.addresses[0], replay_launcher.encode(order))
             incoming = lines.receive(0.3)
-            if incoming is not None:
-                return decode(incoming.frames)[0]
-            if order.name != process.pass_key.hex():
-                return TicketResult("", -1, 0)
-            assert time.monotonic() < end_s
+            if incoming is None:
+                return None
+            result = decode(incoming.frames)[0]
+            assert result.ticket != "b"  # an order with another key is not answered
+            return result if result.ticket == order.ticket else None
+
+        return wait_until(answer, poll_s=0.0)
 
     with ZmqTransport(b"", None, None, WORLD) as lines:
         key = process.pass_key.hex()
-        assert told(Order("a", "play", 0.0, key)).tick == 16
-        assert told(Order("b", "play", MAX_TICKS_PER_S, "00")).tick == -1
-        assert told(Order("c", "play", 0.0, key)).tick == 16
-        told(Order("d", "play", MAX_TICKS_PER_S, key))
-        number = 0
-        while told(Order(f"e{number}", "play", MAX_TICKS_PER_S, key)).tick < LAST:
-            number += 1
-            assert time.monotonic() < end_s
-        assert told(Order("f", "show", 0.0, key)).tick == 16
+        assert answer_to(Order("a", "play", 0.0, key)).tick == 16
+        lines.send(process.map.addresses[0], replay_launcher.encode(Order("b", "play", MAX_TICKS_PER_S, "00")))
+        assert answer_to(Order("c", "play", 0.0, key)).tick == 16  # messages of one sender keep their order
+        answer_to(Order("d", "play", MAX_TICKS_PER_S, key))
+        tickets = (f"e{number}" for number in itertools.count())
+        wait_until(lambda: answer_to(Order(next(tickets), "play", MAX_TICKS_PER_S, key)).tick == LAST)
+        assert answer_to(Order("f", "show", 0.0, key)).tick == 16
     past.close()
     assert msgspec.json.encode(past.processes) == b"[]"

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from carving import carved, golden, quarters, torus_of, whole
+from sharded_regions import golden_world, open_shards, quarters, torus_of, whole
 
 from umwelt.agents.open_world import open_region
 from umwelt.cluster.run import snapshot_transfer
@@ -32,14 +32,14 @@ _memories = count()
 
 @pytest.fixture(scope="module")
 def world():
-    return golden()
+    return golden_world()
 
 
 @pytest.fixture(scope="module")
 def regions(world):
     source = whole(world)[0]
     advance(source, world.laws, 3)
-    return carved(source, world, quarters(torus_of(world)), 1)
+    return open_shards(source, world, quarters(torus_of(world)), 1)
 
 
 @pytest.fixture
@@ -185,8 +185,9 @@ def test_snapshots_lie_at_urls_under_the_same_names(url, tmp_path, world, region
 
 def test_late_parts_of_an_older_epoch_never_mix_in_at_urls(url, tmp_path, world, regions):
     node = put_at(url, tmp_path, world, regions)
-    other = golden(seed=2)
-    put_at(url, tmp_path, other, carved(whole(other)[0], other, quarters(torus_of(other)), 1), EPOCH - 1, late=True)
+    other = golden_world(seed=2)
+    shards = open_shards(whole(other)[0], other, quarters(torus_of(other)), 1)
+    put_at(url, tmp_path, other, shards, EPOCH - 1, late=True)
     there = node.fetch(ENTRY.name, LEFT)
     assert loaded_digests(world, there, regions[0].constants) == left_digest(world, regions)
 

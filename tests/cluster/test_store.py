@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from small import Walk, small_run, small_world, walking
+from small_runs import InProcessRunner, open_run, small_run, small_world
 
 from umwelt.cluster.coordinator.storage import newest_good
 from umwelt.cluster.launch.local import begin_run
@@ -50,10 +50,10 @@ def test_the_ladder_keeps_genesis_the_newest_and_ever_sparser_ones():
 def test_snapshots_that_fall_off_the_ladder_go_and_nothing_else(tmp_path):
     store = small_run(tmp_path / "small-1")
     (store.snapshots / "notes.txt").write_text("mine")
-    with walking(store.folder) as walk:
+    with open_run(store.folder) as runner:
         for tick in range(1, 14):
-            walk.go(tick)
-            walk.save()
+            runner.go(tick)
+            runner.save()
     assert set(store.ticks()) == choose_kept_ticks(store.ticks()) and len(store.ticks()) < 10
     assert (store.snapshots / "notes.txt").exists()
     assert not list(store.snapshots.glob(".dropping-*"))
@@ -76,14 +76,14 @@ def births(store: Store) -> list[tuple]:
 
 
 def test_runs_opened_again_go_on_as_if_they_had_never_stopped(folder):
-    with walking(folder) as walk:
-        assert walk.tick == 20 and walk.passed_over == []
-        walk.go(30)
-        walk.save()
+    with open_run(folder) as runner:
+        assert runner.tick == 20 and runner.passed_over == []
+        runner.go(30)
+        runner.save()
     straight = small_run(folder.parent / "other", 30)
-    ended, other = (snapshot.read_manifest(store.path(30)) for store in (walk.store, straight))
+    ended, other = (snapshot.read_manifest(store.path(30)) for store in (runner.store, straight))
     assert (ended.digest, ended.counts) == (other.digest, other.counts)
-    assert births(walk.store) == births(straight) and len(births(straight)) > 0
+    assert births(runner.store) == births(straight) and len(births(straight)) > 0
 
 
 @pytest.mark.parametrize("broken", [[20], [20, 16]])
@@ -93,24 +93,24 @@ def test_a_damaged_snapshot_is_named_passed_over_and_the_one_before_used(folder,
     before = {1: 16, 2: 8}[len(broken)]
     store = Store.open(folder)
     entry, _, told = newest_good(store, read_run_world(store))
-    with walking(folder) as walk:
-        for tick, passed_over in ((entry.tick, told), (walk.tick, walk.passed_over)):
+    with open_run(folder) as runner:
+        for tick, passed_over in ((entry.tick, told), (runner.tick, runner.passed_over)):
             assert tick == before
             assert [f"tick-{one:012d}" in line for one, line in zip(broken, passed_over, strict=True)] == [True] * len(
                 broken
             )
-        walk.go(24)
-        walk.save()
+        runner.go(24)
+        runner.save()
     assert restore_region(store)[1].tick == 24
 
 
 def test_a_damaged_snapshot_of_the_same_tick_is_put_aside_and_written_again(folder):
     damage(folder, 20)
-    with walking(folder) as walk:
-        walk.go(20)
-        walk.save()
-    assert snapshot.load(walk.store.path(20)).manifest.tick == 20
-    assert (walk.store.snapshots / "tick-000000000020.damaged").is_dir()
+    with open_run(folder) as runner:
+        runner.go(20)
+        runner.save()
+    assert snapshot.load(runner.store.path(20)).manifest.tick == 20
+    assert (runner.store.snapshots / "tick-000000000020.damaged").is_dir()
 
 
 def test_a_half_written_snapshot_is_named_and_never_read(folder):
@@ -118,8 +118,8 @@ def test_a_half_written_snapshot_is_named_and_never_read(folder):
     shutil.copytree(Store(folder).path(20), half)
     store = Store.open(folder)
     assert str(half) in newest_good(store, read_run_world(store))[2][0]
-    with walking(folder) as walk:
-        assert walk.tick == 20 and str(half) in walk.passed_over[0]
+    with open_run(folder) as runner:
+        assert runner.tick == 20 and str(half) in runner.passed_over[0]
     assert not half.exists(), "the run was opened for writing"
 
 
@@ -150,11 +150,11 @@ def test_a_full_disk_is_one_line_and_the_last_snapshot_stays_whole(folder, monke
     def full(handle):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with walking(folder) as walk:
-        walk.go(24)
+    with open_run(folder) as runner:
+        runner.go(24)
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(RunError, match=r"the disk is full: make room, then go on .* umwelt resume"):
-            walk.save()
+            runner.save()
         monkeypatch.undo()
     assert restore_region(Store.open(folder))[1].tick == 20
 
@@ -177,14 +177,16 @@ def test_nothing_is_written_when_genesis_fails(tmp_path):
 # --- parts, marks and epochs
 
 
-def take(store: Store, walk: Walk, kept: bool, epoch: int = 1, controls: Controls | None = None) -> Path:
+def take(store: Store, runner: InProcessRunner, kept: bool, epoch: int = 1, controls: Controls | None = None) -> Path:
     """A snapshot taken as a cluster does it."""
-    aside = store.begin_snapshot(walk.tick, epoch, kept)
-    return store.complete(aside, fill(aside, walk, kept, epoch, controls))
+    aside = store.begin_snapshot(runner.tick, epoch, kept)
+    return store.complete(aside, fill(aside, runner, kept, epoch, controls))
 
 
-def fill(aside: Path, walk: Walk, kept: bool, epoch: int, controls: Controls | None = None) -> snapshot.Manifest:
-    region, world = walk.region, walk.world
+def fill(
+    aside: Path, runner: InProcessRunner, kept: bool, epoch: int, controls: Controls | None = None
+) -> snapshot.Manifest:
+    region, world = runner.region, runner.world
     part = snapshot.write_part(aside, region.cut(region.owned), region.torus, audit.digest(region), kept)
     seals, layout = snapshot.write_constants(aside, region.constants), world.laws.layout(world)
     return snapshot.make_manifest(
@@ -208,73 +210,74 @@ def names(store: Store) -> list[str]:
 
 
 def test_the_newest_two_marks_stay_and_runs_go_on_from_them(folder):
-    with walking(folder) as walk:
+    with open_run(folder) as runner:
         for tick in (22, 24, 25):
-            walk.go(tick)
-            take(walk.store, walk, False)
-    assert [entry.name for entry in walk.store.entries()][:3] == [
+            runner.go(tick)
+            take(runner.store, runner, False)
+    assert [entry.name for entry in runner.store.entries()][:3] == [
         "mark-000000000025",
         "mark-000000000024",
         "tick-000000000020",
     ]
-    assert walk.store.ticks() == [0, 8, 16, 20]
-    with walking(folder) as again:
-        assert again.tick == 25 and again.digest() == walk.digest()
+    assert runner.store.ticks() == [0, 8, 16, 20]
+    with open_run(folder) as again:
+        assert again.tick == 25 and again.digest() == runner.digest()
         again.store.discard_marks()
     assert names(again.store) == [f"tick-{tick:012d}" for tick in (0, 8, 16, 20)]
-    assert restore_region(walk.store)[1].tick == 20
+    assert restore_region(runner.store)[1].tick == 20
 
 
 def test_a_damaged_mark_is_passed_over_for_what_is_older(folder):
-    with walking(folder) as walk:
+    with open_run(folder) as runner:
         for tick in (21, 22):
-            walk.go(tick)
-            path = take(walk.store, walk, False)
+            runner.go(tick)
+            path = take(runner.store, runner, False)
         chunk = path / "part-0-0" / "cells" / "substance" / "c" / "0" / "0" / "0"
         chunk.write_bytes(chunk.read_bytes()[:-4096])
-        with walking(folder) as again:
+        with open_run(folder) as again:
             assert again.tick == 21 and "mark-000000000022: damaged" in again.passed_over[0]
-        take(walk.store, walk, False)
-    assert restore_region(walk.store)[1].tick == 22 and not [name for name in names(walk.store) if "damaged" in name]
+        take(runner.store, runner, False)
+    assert restore_region(runner.store)[1].tick == 22
+    assert not [name for name in names(runner.store) if "damaged" in name]
 
 
 def test_a_mark_under_the_name_of_a_kept_snapshot_is_not_believed(folder):
-    with walking(folder) as walk:
-        walk.go(21)
-        take(walk.store, walk, False).rename(walk.store.path(21))
-    with walking(folder) as again:
+    with open_run(folder) as runner:
+        runner.go(21)
+        take(runner.store, runner, False).rename(runner.store.path(21))
+    with open_run(folder) as again:
         assert again.tick == 20 and "is that of a passing mark of tick 21" in again.passed_over[0]
 
 
 def test_late_parts_of_an_older_epoch_never_mix_in(folder):
-    with walking(folder) as walk:
-        store = walk.store
-        walk.go(22)
+    with open_run(folder) as runner:
+        store = runner.store
+        runner.go(22)
     old, new = store.begin_snapshot(22, 4, True), store.begin_snapshot(22, 5, True)
     assert old != new
-    manifest = fill(new, walk, True, 5)
-    other = fill(old, walk, True, 4)
+    manifest = fill(new, runner, True, 5)
+    other = fill(old, runner, True, 4)
     for aside, wrong in ((old, manifest), (new, other)):
         with pytest.raises(SnapshotError, match="is not where"):
             store.complete(aside, wrong)
     store.abandon(old)
     with pytest.raises(FileNotFoundError):
-        fill(old, walk, True, 4)
+        fill(old, runner, True, 4)
     path = store.complete(new, manifest)
     with pytest.raises(FileNotFoundError):
-        fill(new, walk, True, 5)
+        fill(new, runner, True, 5)
     assert snapshot.load(path).manifest.epoch == 5
     assert names(store)[0] == "tick-000000000000"
 
 
 def test_a_snapshot_begun_again_begins_empty_and_parts_missing_are_named(folder):
-    with walking(folder) as walk:
-        store = walk.store
-        walk.go(22)
-    fill(store.begin_snapshot(22, 4, False), walk, False, 4)
+    with open_run(folder) as runner:
+        store = runner.store
+        runner.go(22)
+    fill(store.begin_snapshot(22, 4, False), runner, False, 4)
     aside = store.begin_snapshot(22, 4, False)
     assert list(aside.iterdir()) == []
-    manifest = fill(aside, walk, False, 4)
+    manifest = fill(aside, runner, False, 4)
     shutil.rmtree(aside / "part-0-0")
     with pytest.raises(SnapshotError, match="part-0-0 is missing"):
         store.complete(aside, manifest)
@@ -282,14 +285,14 @@ def test_a_snapshot_begun_again_begins_empty_and_parts_missing_are_named(folder)
 
 
 def test_a_tick_reached_again_with_other_commands_has_another_snapshot(folder):
-    with walking(folder) as walk:
-        before = snapshot.read_manifest(walk.store.path(20))
-        take(walk.store, walk, True, 3)
-        assert snapshot.read_manifest(walk.store.path(20)) == before, "the same is not written twice"
+    with open_run(folder) as runner:
+        before = snapshot.read_manifest(runner.store.path(20))
+        take(runner.store, runner, True, 3)
+        assert snapshot.read_manifest(runner.store.path(20)) == before, "the same is not written twice"
         changed = Controls({"rot": 3})
-        take(walk.store, walk, True, 3, changed)
+        take(runner.store, runner, True, 3, changed)
     assert (folder / "snapshots" / "tick-000000000020.other").is_dir()
-    _, region, _ = restore_region(walk.store)
+    _, region, _ = restore_region(runner.store)
     assert region.tick == 20 and region.controls == changed
 
 

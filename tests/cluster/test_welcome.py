@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from carving import golden
+from sharded_regions import golden_world
 
 from umwelt.agents.open_world import begin
 from umwelt.agents.world_file import bundled_worlds, read_world
@@ -12,7 +12,7 @@ from umwelt.sandbox.laws.weather import climate_of
 
 
 def test_the_welcome_of_earth_has_climate_substances_and_the_table_of_each_species():
-    world = golden(64, 64, **{"climate.cloud": 0.75})
+    world = golden_world(64, 64, **{"climate.cloud": 0.75})
     said = compose_welcome(world, "spectator", "tcp://directory:1")
     region = begin(world)
     assert said.climate == climate_of(region)._asdict() and said.climate["cloud_q10"] == 768
@@ -30,7 +30,7 @@ def test_the_welcome_of_earth_has_climate_substances_and_the_table_of_each_speci
 
 
 def test_renamed_species_are_in_the_table_of_what_they_are_like():
-    world = golden(
+    world = golden_world(
         64,
         64,
         **{

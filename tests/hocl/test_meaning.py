@@ -1,7 +1,7 @@
 """What programs mean: multisets, reactions, inert solutions, rules as atoms, equality and copies."""
 
 import pytest
-from chemist import come_to, everything, rest_of, results
+from hocl_runs import outcomes_by_seed, outcomes_in_all_orders, run_program, run_text
 
 from umwelt.agents.hocl.machine import Dice, Limits, Machine, Reaction
 from umwelt.agents.hocl.parser import parse
@@ -15,8 +15,8 @@ ADD = "let add = replace x::int, y::int by x + y in"
 def outcomes(source: str) -> set[str]:
     """In every order, and with some dice: they must agree."""
     program = parse(source, "here")
-    found = everything(program)
-    assert results(program, range(12)) <= found
+    found = outcomes_in_all_orders(program)
+    assert outcomes_by_seed(program, range(12)) <= found
     return found
 
 
@@ -24,13 +24,13 @@ def outcomes(source: str) -> set[str]:
 
 
 def test_solutions_are_unordered_and_count_each_atom():
-    assert rest_of("<3, 1, 2, 1>") == "<1, 1, 2, 3>"
+    assert run_text("<3, 1, 2, 1>") == "<1, 1, 2, 3>"
     assert parse("<<1, 2>, 2:1>", "").start == parse("<2:1, <2, 1>>", "").start
     assert parse("<1, 1>", "").start != parse("<1>", "").start
 
 
 def test_one_and_one_as_float_and_true_are_three_atoms():
-    assert rest_of('<1, 1.0, true, "1">') == '<true, 1, 1.0, "1">'
+    assert run_text('<1, 1.0, true, "1">') == '<true, 1, 1.0, "1">'
     assert outcomes("let one = replace 1, ?w by w in <one, 1.0, true, 1>") == {"<true, 1.0, one>"}
 
 
@@ -40,7 +40,7 @@ def test_a_rest_catches_rules_too():
 
 def test_the_canonical_order_is_plain_atoms_first_and_rules_by_their_names():
     given = 'let b = replace 1, 2, 3, 4 by 1 in let a = replace 7, 7 by 1 in <b, a, <1>, 2:1, "t", 0.5, -4, 10, true>'
-    assert rest_of(given) == '<true, -4, 10, 0.5, "t", 2:1, <1>, a, b>'
+    assert run_text(given) == '<true, -4, 10, 0.5, "t", 2:1, <1>, a, b>'
 
 
 # 2. reactions
@@ -65,9 +65,9 @@ def test_replace_stays_and_replace_one_is_used_up():
 
 def test_a_condition_belongs_to_the_nearest_replace():
     inner = parse("let make = replace-one 0 by r = replace-one x::int by 9 if x > 5 in <make, 0, 1>", "")
-    assert everything(inner) == {"<1, r>"}
+    assert outcomes_in_all_orders(inner) == {"<1, r>"}
     outer = parse("let make = replace-one y::int by (r = replace-one x::int by 9) if y > 5 in <make, 1>", "")
-    assert everything(outer) == {"<1, make>"}
+    assert outcomes_in_all_orders(outer) == {"<1, make>"}
 
 
 def test_commas_belong_to_the_nearest_by():
@@ -81,9 +81,9 @@ def test_conditions_stop_at_the_first_that_does_not_hold():
 
 
 def test_integers_are_exact_and_division_goes_towards_zero():
-    assert rest_of("<-7 / 2, -7 % 2, 7 / -2, 7 % -2, 7.0 / 2, 7 / 2.0>") == "<-3, -3, -1, 1, 3.5, 3.5>"
-    assert rest_of("<123456789123456789123456789 * 10 + 1 - 2>") == "<1234567891234567891234567889>"
-    assert rest_of('<"a" + "b", 1 + 2 * 3, (1 + 2) * 3, !true || 1 < 2 && "a" < "b", -(2 - 5)>') == (
+    assert run_text("<-7 / 2, -7 % 2, 7 / -2, 7 % -2, 7.0 / 2, 7 / 2.0>") == "<-3, -3, -1, 1, 3.5, 3.5>"
+    assert run_text("<123456789123456789123456789 * 10 + 1 - 2>") == "<1234567891234567891234567889>"
+    assert run_text('<"a" + "b", 1 + 2 * 3, (1 + 2) * 3, !true || 1 < 2 && "a" < "b", -(2 - 5)>') == (
         '<true, 3, 7, 9, "ab">'
     )
 
@@ -103,7 +103,7 @@ def test_a_pattern_takes_a_solution_only_when_it_is_inert_and_all_of_it():
 def test_any_atom_of_a_solution_may_be_taken():
     first = 'let first = replace-one "of":<x::int, ?w> by x, <w> in <first, "of":<1, 2, 3>>'
     assert outcomes(first) == {"<1, <2, 3>>", "<2, <1, 3>>", "<3, <1, 2>>"}
-    assert results(parse(first, ""), range(60)) == outcomes(first)
+    assert outcomes_by_seed(parse(first, ""), range(60)) == outcomes(first)
 
 
 def test_inner_solutions_that_may_end_in_several_ways_do():
@@ -145,14 +145,14 @@ def test_dropping_an_atom_in_starts_it_again():
 
 def test_a_rule_that_is_dropped_in_works_on_what_is_there():
     program = parse(f"{ADD} <1, 2, 4>", "here")
-    assert come_to(program) == "<1, 2, 4>"
-    assert come_to(program, drops=[program.atom("add", "--drop")]) == "<7, add>"
-    assert come_to(program, drops=[program.atom("<add, 1 + 1, 5>", "--drop")]) == "<1, 2, 4, <7, add>>"
+    assert run_program(program) == "<1, 2, 4>"
+    assert run_program(program, drops=[program.atom("add", "--drop")]) == "<7, add>"
+    assert run_program(program, drops=[program.atom("<add, 1 + 1, 5>", "--drop")]) == "<1, 2, 4, <7, add>>"
 
 
 def test_drops_are_explored_one_after_another():
     program = parse("let one = replace x::int, y::int by x in <one, 1>", "here")
-    assert everything(program, [2, 3]) == {"<1, one>", "<2, one>", "<3, one>"}
+    assert outcomes_in_all_orders(program, [2, 3]) == {"<1, one>", "<2, one>", "<3, one>"}
 
 
 # 5. rules that make and catch rules
@@ -167,8 +167,8 @@ def test_a_rule_is_caught_by_its_name_or_as_any_rule():
 def test_a_rule_is_made_and_takes_along_what_was_caught():
     made = "let make = replace-one n::int by (times = replace-one x::float by x * n) in <make, 3>"
     program = parse(made, "here")
-    assert come_to(program) == "<times>"
-    assert come_to(program, drops=[2.0]) == "<6.0>"
+    assert run_program(program) == "<times>"
+    assert run_program(program, drops=[2.0]) == "<6.0>"
 
 
 def test_a_rule_may_make_itself_again():
@@ -185,14 +185,14 @@ def test_let_names_rules_among_products():
         " let twice = replace-one 0 by 0, 0 in down, twice"
         " in <make, 3>"
     )
-    assert come_to(parse(nested, "here")) == "<down, twice>"
-    assert come_to(parse(nested, "here"), drops=[9]) == "<0, 0, down>"
+    assert run_program(parse(nested, "here")) == "<down, twice>"
+    assert run_program(parse(nested, "here"), drops=[9]) == "<0, 0, down>"
 
 
 def test_an_inner_variable_hides_an_outer_one():
     hidden = "let make = replace-one x::int by (r = replace-one x::string by x) in <make, 1>"
     program = parse(hidden, "here")
-    assert come_to(program, drops=["a"]) == '<"a">'
+    assert run_program(program, drops=["a"]) == '<"a">'
 
 
 # 6. equality and copies
@@ -314,9 +314,9 @@ def test_the_integers_of_rules_are_listed_and_replaced():
 
 def test_other_integers_in_its_rules_make_another_program():
     program = parse("let r = replace-one x::int by x * 2 + 1 if x > 4 in <r>", "here")
-    assert come_to(program, drops=[10]) == "<21>"
-    assert come_to(program.with_integers((-3, 5, -20)), drops=[10]) == "<-25>"
-    assert come_to(program.with_integers((3, 5, 20)), drops=[10]) == "<10, r>"
+    assert run_program(program, drops=[10]) == "<21>"
+    assert run_program(program.with_integers((-3, 5, -20)), drops=[10]) == "<-25>"
+    assert run_program(program.with_integers((3, 5, 20)), drops=[10]) == "<10, r>"
 
 
 def test_rules_are_equal_if_they_read_the_same_and_took_the_same():

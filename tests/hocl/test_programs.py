@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import permutations
 
 import pytest
-from chemist import come_to, everything, rest_of, results
+from hocl_runs import outcomes_by_seed, outcomes_in_all_orders, run_program, run_text
 
 from umwelt.agents.hocl.machine import Dice, Machine
 from umwelt.agents.hocl.parser import parse
@@ -43,34 +43,34 @@ def test_all_programs_of_the_table_are_there_and_each_says_what_it_does():
 @pytest.mark.parametrize("name", ALWAYS)
 def test_programs_whose_order_does_not_matter_come_to_one_result(name):
     program = read_program(name)
-    assert results(program, SEEDS) == {ALWAYS[name]}
+    assert outcomes_by_seed(program, SEEDS) == {ALWAYS[name]}
 
 
 @pytest.mark.parametrize("name", ["maximum", "largest_prime", "gcd", "sort", "dutch_flag", "delivered"])
 def test_and_no_order_of_reactions_leads_elsewhere(name):
-    assert everything(read_program(name)) == {ALWAYS[name]}
+    assert outcomes_in_all_orders(read_program(name)) == {ALWAYS[name]}
 
 
 @pytest.mark.parametrize(("up_to", "count"), [(10, 4), (99, 25), (1000, 168)])
 def test_the_sieve_leaves_the_primes(up_to, count):
-    left = rest_of(f"{SIEVE} <sieve, {', '.join(map(str, range(2, up_to + 1)))}>")
+    left = run_text(f"{SIEVE} <sieve, {', '.join(map(str, range(2, up_to + 1)))}>")
     assert numbers(left) == [n for n in PRIMES_UP_TO_1000 if n <= up_to] and len(numbers(left)) == count
 
 
 def test_the_sieve_with_its_condition_the_wrong_way_round_leaves_those_that_divide_none():
     wrong = "let sieve = replace x::int, y::int by x if x % y == 0 in <sieve, 2, 3, 4, 5, 6, 7, 8, 9, 10>"
-    assert everything(parse(wrong, "here")) == {"<6, 7, 8, 9, 10, sieve>"}
+    assert outcomes_in_all_orders(parse(wrong, "here")) == {"<6, 7, 8, 9, 10, sieve>"}
 
 
 def test_the_shortest_paths_are_the_shortest_in_every_order():
-    found = everything(read_program("shortest_path"))
-    assert found == results(read_program("shortest_path"), SEEDS) and len(found) == 1
+    found = outcomes_in_all_orders(read_program("shortest_path"))
+    assert found == outcomes_by_seed(read_program("shortest_path"), SEEDS) and len(found) == 1
     distances = dict(re.findall(r'"at":"(\w+)":(\d+)', found.pop()))
     assert distances == {"ash": "0", "cedar": "3", "birch": "4", "elm": "6"}
 
 
 def test_an_allocation_serves_everybody_once_and_leaves_every_machine_free():
-    for left in results(read_program("allocation"), SEEDS):
+    for left in outcomes_by_seed(read_program("allocation"), SEEDS):
         assert sorted(re.findall(r'"served":"(\w+)"', left)) == ["Ada", "Ben", "Cleo", "Dan", "Eve"]
         assert re.findall(r'"free":"(\w+)"', left) == ["alpha", "beta", "gamma"]
         assert "waits" not in left and "uses" not in left
@@ -78,7 +78,7 @@ def test_an_allocation_serves_everybody_once_and_leaves_every_machine_free():
 
 def test_nobody_waits_while_a_machine_is_free_where_nobody_leaves():
     keep = 'let serve = replace "waits":u::string, "free":m::int by u:m in <serve, "free":1, "free":2, '
-    found = everything(parse(keep + '"waits":"a", "waits":"b", "waits":"c">', "here"))
+    found = outcomes_in_all_orders(parse(keep + '"waits":"a", "waits":"b", "waits":"c">', "here"))
     pairs = [dict(zip("abc", places, strict=True)) for places in set(permutations([1, 2, 0]))]
     legal = set()
     for served in pairs:
@@ -99,20 +99,20 @@ def test_a_split_puts_all_others_on_the_right_side_of_any_pivot():
             "greater, lower>"
         )
     program = read_program("split")
-    assert everything(program) == legal
-    assert results(program, range(100)) == legal
+    assert outcomes_in_all_orders(program) == legal
+    assert outcomes_by_seed(program, range(100)) == legal
 
 
 def test_annihilation_leaves_one_three_five_seven_or_nine_ones():
     legal = {f"<{'1, ' * count}annihilate>" for count in (1, 3, 5, 7, 9)}
     program = read_program("majority")
-    assert everything(program) == legal
-    assert results(program, SEEDS) <= legal and len(results(program, SEEDS)) > 2
+    assert outcomes_in_all_orders(program) == legal
+    assert outcomes_by_seed(program, SEEDS) <= legal and len(outcomes_by_seed(program, SEEDS)) > 2
 
 
 def test_four_queens_stand_in_the_two_ways_there_are():
     legal = {"<2:4:1:3>", "<3:1:4:2>"}
-    assert everything(read_program("queens")) == legal == results(read_program("queens"), SEEDS)
+    assert outcomes_in_all_orders(read_program("queens")) == legal == outcomes_by_seed(read_program("queens"), SEEDS)
 
 
 def test_a_seed_repeats_its_run_exactly_and_others_take_other_ways():
@@ -130,6 +130,6 @@ def test_a_seed_repeats_its_run_exactly_and_others_take_other_ways():
 
 def test_dice_choose_about_evenly_among_reactions_that_are_equally_possible():
     program = parse("let one = replace-one x::int, y::int by x:y in <one, 1, 2, 3, 4>", "here")
-    counts = Counter(come_to(program, seed) for seed in range(1200))
-    assert counts.keys() == everything(program) and len(counts) == 12
+    counts = Counter(run_program(program, seed) for seed in range(1200))
+    assert counts.keys() == outcomes_in_all_orders(program) and len(counts) == 12
     assert all(60 <= count <= 140 for count in counts.values())

@@ -1,7 +1,7 @@
 """Programs are read and printed: mistakes name line and column and the mend, and what is printed can be read again."""
 
 import pytest
-from chemist import everything, results
+from hocl_runs import outcomes_by_seed, outcomes_in_all_orders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,26 +122,26 @@ def test_programs_that_would_not_end_are_stopped_in_a_line(what):
 )
 def test_all_outcomes_of_what_has_too_many_are_refused_in_a_line(source):
     with pytest.raises(ProgramError) as refused:
-        everything(parse(source, "mine.hocl"), limits=Limits(300, 10_000))
+        outcomes_in_all_orders(parse(source, "mine.hocl"), limits=Limits(300, 10_000))
     told = str(refused.value)
     assert told.startswith("mine.hocl: ") and len(told.splitlines()) == 1
     assert "more than" in told
 
 
 def test_a_program_that_goes_in_circles_has_no_outcome():
-    assert everything(parse("let r = replace x::int by 3 - x in <r, 1>", "here")) == set()
+    assert outcomes_in_all_orders(parse("let r = replace x::int by 3 - x in <r, 1>", "here")) == set()
 
 
 def test_remarks_and_types_in_any_case():
     source = "// first\n/* let\n */ let max = replace x::INT, y::Int by x if x >= y in <max, 2, /* 7, */ 9> // last"
-    assert everything(parse(source, "here")) == {"<9, max>"}
+    assert outcomes_in_all_orders(parse(source, "here")) == {"<9, max>"}
 
 
 def test_a_greater_sign_closes_where_nothing_is_compared():
-    assert everything(parse("<3 > 2, <1> > <2>>".replace(" > <2>", ""), "here")) == {"<true, <1>>"}
+    assert outcomes_in_all_orders(parse("<3 > 2, <1> > <2>>".replace(" > <2>", ""), "here")) == {"<true, <1>>"}
     source = "<a = replace-one x::int, y::int by x if x > y>"
-    assert everything(parse(source, "here"), [1, 2]) == {"<2>"}
-    assert everything(parse("<replace-one x::int by x if x > -1>", "here"), [4]) == {"<4>"}
+    assert outcomes_in_all_orders(parse(source, "here"), [1, 2]) == {"<2>"}
+    assert outcomes_in_all_orders(parse("<replace-one x::int by x if x > -1>", "here"), [4]) == {"<4>"}
 
 
 PLAIN = st.one_of(
@@ -212,11 +212,11 @@ RULES = [
 def test_the_order_in_which_atoms_are_written_changes_no_outcome(numbers, rules, shuffled):
     written = [str(number) for number in numbers] + [f"({rule})" for rule in rules]
     program = parse(f"<{', '.join(written)}>", "here")
-    found = everything(program)
+    found = outcomes_in_all_orders(program)
     shuffled.shuffle(written)
     other = parse(f"<{', '.join(written)}>", "here")
-    assert everything(other) == found
-    assert results(other, range(3)) <= found
+    assert outcomes_in_all_orders(other) == found
+    assert outcomes_by_seed(other, range(3)) <= found
 
 
 @settings(max_examples=40)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from carving import whole_elements
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sharded_regions import whole_elements
 
 from umwelt.agents.open_world import begin
 from umwelt.agents.world_file import parse_world

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from carving import carved, carved_anew, golden, ninths, quarters, torus_of, whole, whole_digest
-from small import small_world
+from sharded_regions import golden_world, ninths, open_shards, quarters, reshard, torus_of, whole, whole_digest
+from small_runs import small_world
 
 from umwelt.agents.open_world import begin, open_region
 from umwelt.sandbox import audit, snapshot
@@ -147,7 +147,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path, world, region, mon
 
 @pytest.fixture(scope="module")
 def world_in_parts():
-    return golden()
+    return golden_world()
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def regions(world_in_parts):
     """The golden world at tick 3, in four parts; people changed a rate and hold a body."""
     source = whole(world_in_parts)[0]
     advance(source, world_in_parts.laws, 3)
-    made = carved(source, world_in_parts, quarters(torus_of(world_in_parts)), 1)
+    made = open_shards(source, world_in_parts, quarters(torus_of(world_in_parts)), 1)
     for region in made:
         region.controls = Controls({"rot": 7}, {12: {"drive": Override((1, -2))}})
     return made
@@ -217,7 +217,7 @@ def test_every_part_of_another_cut_is_loaded_from_the_parts_it_overlaps(path, wo
     manifest, torus = snapshot.read_manifest(path), torus_of(world_in_parts)
     constants = snapshot.load_constants(path, manifest)
     parts = ninths(torus)
-    expected = carved_anew(regions, world_in_parts, parts, 1)
+    expected = reshard(regions, world_in_parts, parts, 1)
     read = []
     for region, rectangle in zip(expected, parts, strict=True):
         pieces = snapshot.load_parts(path, manifest, rectangle, torus, world_in_parts.laws.layout(world_in_parts))

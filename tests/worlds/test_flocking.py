@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from carving import (
-    assert_it_may_see_itself_several_times,
-    assert_thin_strips_agree,
+from sharded_regions import (
+    assert_several_images_change_nothing,
+    assert_thin_shards_agree,
     assert_unique_ids,
-    carved,
     halves,
     ninths,
+    open_shards,
     quarters,
     run_together,
     torus_of,
@@ -93,7 +93,7 @@ def test_a_boid_flies_as_far_as_its_speed_whatever_its_heading():
 @pytest.mark.parametrize("cut", [halves, quarters, ninths])
 def test_the_digest_does_not_depend_on_the_cut_or_on_the_order_of_rows(cut, k):
     described = world()
-    alone, parts = whole(described), carved(begin(described), described, cut(torus_of(described)), k)
+    alone, parts = whole(described), open_shards(begin(described), described, cut(torus_of(described)), k)
     for seed in range(3):
         run_together(alone, described, 4, 1)
         run_together(parts, described, 4, k, shuffle_seed=seed)
@@ -104,11 +104,11 @@ def test_the_digest_does_not_depend_on_the_cut_or_on_the_order_of_rows(cut, k):
 @pytest.mark.parametrize("upright", [False, True])
 def test_vision_reaches_no_further_than_the_law_says(upright):
     described = world(32, 32, 400, **{"boids.vision": float(MAX_VISION_CELLS), "boids.match": 1.0})
-    assert_thin_strips_agree(described, upright, 5)
+    assert_thin_shards_agree(described, upright, 5)
 
 
 def test_a_small_world_that_sees_itself_several_times():
-    assert_it_may_see_itself_several_times(world(32, 32, 50), 44)
+    assert_several_images_change_nothing(world(32, 32, 50), 44)
 
 
 @pytest.mark.parametrize(("key", "value"), [("boids.vision", 11.0), ("boids.speed", 2.0), ("boids.count", -1)])

@@ -11,23 +11,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from carving import (
-    assert_a_new_cut_changes_nothing,
-    assert_it_may_see_itself_several_times,
-    assert_thin_strips_agree,
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sharded_regions import (
+    assert_resharding_changes_nothing,
+    assert_several_images_change_nothing,
+    assert_thin_shards_agree,
     assert_unique_ids,
-    carve,
-    carved,
+    cut_rectangles,
     halves,
     ninths,
+    open_shards,
     quarters,
     run_together,
     torus_of,
     whole,
     whole_digest,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from umwelt.agents.measures import without_nan
 from umwelt.agents.open_world import begin, generate_world, open_region
@@ -49,7 +49,7 @@ def world(height=48, width=64, count=700, **more):
 def sixths(torus):
     """Six parts, in two bands whose lines do not meet."""
     h, w = torus
-    return carve(torus, [3, h // 2], [[0, w // 3, 2 * w // 3], [5, w // 4, w // 2]])
+    return cut_rectangles(torus, [3, h // 2], [[0, w // 3, 2 * w // 3], [5, w // 4, w // 2]])
 
 
 def cells(regions):
@@ -112,7 +112,7 @@ def travelled(region):
 def test_the_digest_does_not_depend_on_the_cut_or_on_the_order_of_rows(cut, k):
     described = world()
     alone, exchanges = whole(described), 0
-    parts = carved(begin(described), described, cut(torus_of(described)), k)
+    parts = open_shards(begin(described), described, cut(torus_of(described)), k)
     for seed in range(TICKS // 4):
         run_together(alone, described, 4, 1)
         run_together(parts, described, 4, k, shuffle_seed=seed)
@@ -125,17 +125,17 @@ def test_the_digest_does_not_depend_on_the_cut_or_on_the_order_of_rows(cut, k):
 
 def test_the_digest_survives_a_new_cut():
     described = world()
-    assert_a_new_cut_changes_nothing(described, sixths(torus_of(described)))
+    assert_resharding_changes_nothing(described, sixths(torus_of(described)))
 
 
 def test_a_small_world_that_sees_itself_several_times():
-    assert_it_may_see_itself_several_times(world(32, 32, 300), 60)
+    assert_several_images_change_nothing(world(32, 32, 300), 60)
 
 
 @pytest.mark.parametrize("upright", [False, True])
 def test_thin_rectangles_in_a_crowd_agree_tick_by_tick(upright):
     described = world(32, 32, 600, **{"traders.vision": [4, 5]})
-    assert_thin_strips_agree(described, upright, 8)
+    assert_thin_shards_agree(described, upright, 8)
 
 
 def test_several_put_into_one_cell_come_out_alike_over_cuts_and_part():
@@ -149,7 +149,7 @@ def test_several_put_into_one_cell_come_out_alike_over_cuts_and_part():
     more["sugar_metabolism"][:40], more["vision_cells"][:60] = np.arange(40) * 700 - 14_000, np.arange(60) - 30
     table.append(150, more)
     alone = [open_region(described, [source.cut(source.owned)], source.constants, 0)]
-    parts = carved(source, described, sixths(torus_of(described)), 1)
+    parts = open_shards(source, described, sixths(torus_of(described)), 1)
     for seed in range(12):
         run_together(alone, described, 1, 1)
         run_together(parts, described, 1, 1, shuffle_seed=seed)
@@ -160,7 +160,7 @@ def test_several_put_into_one_cell_come_out_alike_over_cuts_and_part():
 SCRIPT = """
     import sys
     sys.path.insert(0, sys.argv[1])
-    from carving import *
+    from sharded_regions import *
     from umwelt.agents.world_file import read_world
     described = read_world("market", {"height": 32, "width": 32, "traders.count": 80, "land.repeat": 1})
     for cut in (lambda torus: carve(torus, [0], [[0]]), quarters):

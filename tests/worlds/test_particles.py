@@ -5,19 +5,19 @@ import sqlite3
 
 import numpy as np
 import pytest
-from carving import (
-    assert_thin_strips_agree,
+from sharded_regions import (
+    assert_thin_shards_agree,
     assert_unique_ids,
     begin,
-    carved,
     halves,
     ninths,
+    open_shards,
     run_together,
     torus_of,
     whole_digest,
     whole_elements,
 )
-from small import walking
+from small_runs import open_run
 
 from umwelt.agents.body.interface import SEED_IN_GROUND, SUBSTANCES
 from umwelt.agents.commands.drop import Drop
@@ -115,7 +115,7 @@ def test_cuts_and_the_order_of_rows_change_nothing(cut, k):
     alone = begin(world)
     advance(alone, world.laws, 24)
     assert alone.counts["births"] > 200
-    regions = carved(generate_world(world), world, cut(torus_of(world)), k)
+    regions = open_shards(generate_world(world), world, cut(torus_of(world)), k)
     run_together(regions, world, 24, k, shuffle_seed=k)
     assert_unique_ids(regions)
     assert whole_digest(regions) == audit.digest(alone)
@@ -123,15 +123,15 @@ def test_cuts_and_the_order_of_rows_change_nothing(cut, k):
 
 
 def test_thin_strips_agree_tick_by_tick():
-    assert_thin_strips_agree(fertile(40, 40), True, 6)
+    assert_thin_shards_agree(fertile(40, 40), True, 6)
 
 
 def test_a_run_is_audited_and_its_spores_are_journalled_without_a_parent(tmp_path, capsys):
     folder = tmp_path / "run"
     begin_run(fertile(births=True), folder)
-    with walking(folder) as walk:
-        walk.go(40)
-        walk.save()
+    with open_run(folder) as runner:
+        runner.go(40)
+        runner.save()
     with sqlite3.connect(Store.open(folder).journal) as journal:
         parents = [parent for (parent,) in journal.execute("SELECT parent_id FROM births")]
     assert len(parents) > 200 and set(parents) == {0}

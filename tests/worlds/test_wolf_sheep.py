@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from carving import (
-    assert_a_new_cut_changes_nothing,
-    assert_it_may_see_itself_several_times,
-    assert_thin_strips_agree,
+from sharded_regions import (
+    assert_resharding_changes_nothing,
+    assert_several_images_change_nothing,
+    assert_thin_shards_agree,
     assert_unique_ids,
-    carved,
     halves,
     ninths,
+    open_shards,
     quarters,
     run_together,
     torus_of,
@@ -111,7 +111,7 @@ def test_the_comparison_finds_a_model_without_second_choice(monkeypatch):
 def test_the_digest_does_not_depend_on_the_cut_or_on_the_order_of_rows(cut, k):
     described, ticks = world(), 12
     alone = whole(described)
-    parts = carved(begin(described), described, cut(torus_of(described)), k)
+    parts = open_shards(begin(described), described, cut(torus_of(described)), k)
     for seed in range(ticks // 4):
         run_together(alone, described, 4, 1)
         run_together(parts, described, 4, k, shuffle_seed=seed)
@@ -122,11 +122,11 @@ def test_the_digest_does_not_depend_on_the_cut_or_on_the_order_of_rows(cut, k):
 
 def test_the_digest_survives_a_new_cut():
     described = world()
-    assert_a_new_cut_changes_nothing(described, ninths(torus_of(described)))
+    assert_resharding_changes_nothing(described, ninths(torus_of(described)))
 
 
 def test_a_small_world_that_sees_itself_several_times():
-    assert_it_may_see_itself_several_times(world(32, 32), 32)
+    assert_several_images_change_nothing(world(32, 32), 32)
 
 
 @pytest.mark.parametrize("laws", ["graze", "hunt", "graze hunt"])
@@ -135,7 +135,7 @@ def test_each_law_reaches_no_further_than_it_says(laws, upright):
     described = world(32, 32, **{"sheep.count": 1000, "wolves.count": 700, "sheep.reproduce": 0.3})
     order = tuple(law for law in described.laws if law.name in laws.split())
     described = replace(described, laws=replace(described.laws, order=order))
-    assert_thin_strips_agree(described, upright, 6)
+    assert_thin_shards_agree(described, upright, 6)
 
 
 # --- exact accounts

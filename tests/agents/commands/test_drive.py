@@ -1,9 +1,9 @@
 """The command drive: a body does as it is driven until it is released."""
 
 import pytest
-from carving import begin, golden
 from command_world import apply, column_by_id, ready
 from commands_script import cast, drives
+from sharded_regions import begin, golden_world
 
 from umwelt.agents import commands
 from umwelt.agents.commands.drive import Drive, DriveRequest
@@ -51,7 +51,7 @@ def test_an_override_with_an_end_holds_only_its_drives_and_only_so_long():
 
 
 def test_a_request_names_its_drives_from_minus_one_to_one():
-    world = golden(32, 32)
+    world = golden_world(32, 32)
     being = cast(world)[0][0]["id"]
     request = DriveRequest(being, {"turn": -1, "thrust": 0.5})
     assert commands.compose(world, request) == [Drive(being, drives(turn=-ONE, thrust=ONE // 2))]

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from carving import begin, whole_elements
 from command_world import apply, assert_halo_is_fresh, owned, ready, substance_change
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import small_world
+from sharded_regions import begin, whole_elements
+from small_runs import small_world
 
 from umwelt.agents import commands
 from umwelt.agents.commands.cells import MAX_IN_CELL_COUNT

@@ -1,9 +1,9 @@
 """The command move: the same being, elsewhere."""
 
 import pytest
-from carving import begin, golden, whole_elements
 from command_world import apply, assert_halo_is_fresh, ready
 from commands_script import cast
+from sharded_regions import begin, golden_world, whole_elements
 
 from umwelt.agents import commands
 from umwelt.agents.commands.move import Move, MoveRequest
@@ -29,7 +29,7 @@ def test_who_is_moved_is_the_same_being_elsewhere():
 
 def test_what_lives_can_be_moved_at_any_time():
     """Every natural being's row passes the check that a command's row has to pass."""
-    world = golden(48, 48)
+    world = golden_world(48, 48)
     region = begin(world)
     advance(region, world.laws, 400)
     assert region.counts["births"] > 50
@@ -49,7 +49,7 @@ def test_moving_back_restores_the_world():
 
 
 def test_a_request_becomes_the_move_of_the_fetched_row():
-    world = golden(32, 32)
+    world = golden_world(32, 32)
     being = cast(world)[0][0]
     request = MoveRequest(being["id"], 1.5, 31.999)
     assert request.being_id() == being["id"]

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from carving import whole_elements
 from command_world import apply, assert_halo_is_fresh, owned, ready, substance_change
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sharded_regions import whole_elements
 
 from umwelt.agents.commands.cells import count_disc_cells
 from umwelt.agents.commands.rain import Rain

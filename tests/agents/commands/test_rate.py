@@ -1,7 +1,7 @@
 """The command rate: a reaction runs at another rate, and has its own again."""
 
-from carving import begin, golden
 from command_world import apply, ready
+from sharded_regions import begin, golden_world
 
 from umwelt.agents import commands
 from umwelt.agents.commands.rate import Rate, RateRequest, compose_rate
@@ -30,7 +30,7 @@ def test_a_rate_is_changed_in_one_region_and_given_back():
 def test_a_reaction_without_a_rate_does_not_happen():
     worlds = []
     for stopped in (False, True):
-        world = golden(32, 32)
+        world = golden_world(32, 32)
         region = begin(world)
         if stopped:
             for name in ("decay", "digestion"):
@@ -42,6 +42,6 @@ def test_a_reaction_without_a_rate_does_not_happen():
 
 
 def test_a_request_gives_the_rate_a_tick():
-    world = golden(32, 32)
+    world = golden_world(32, 32)
     assert commands.compose(world, RateRequest("decay", 0.25)) == [Rate("decay", 1 << 22)]
     assert commands.compose(world, RateRequest("decay")) == [Rate("decay")]

@@ -1,8 +1,8 @@
 """The command remove: a being is gone, with all that it held."""
 
-from carving import whole_elements
 from command_world import apply, assert_halo_is_fresh, images, ready
 from commands_script import cast
+from sharded_regions import whole_elements
 
 from umwelt.agents import commands
 from umwelt.agents.commands.remove import Remove

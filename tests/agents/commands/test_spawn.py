@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from carving import golden
 from command_world import apply, assert_halo_is_fresh, images, ready, substance_change
 from commands_script import cast
+from sharded_regions import golden_world
 
 from umwelt.agents import commands
 from umwelt.agents.commands.spawn import Spawn, SpawnRequest, compose_founder
@@ -32,7 +32,7 @@ def test_a_spawn_appears_once_in_every_image_with_an_id_of_its_own():
 
 @pytest.mark.parametrize("species", ["grass", "shrub", "grazer", "hunter"])
 def test_a_founder_is_as_genesis_makes_them(species):
-    world = golden(32, 32, **{f"founders.{at}.variation": 0 for at in range(5)})
+    world = golden_world(32, 32, **{f"founders.{at}.variation": 0 for at in range(5)})
     region = generate_world(world)
     command = compose_founder(world, species, 3, 4)
     at = [group.species for group in world.settings.founders].index(species)
@@ -59,7 +59,7 @@ def test_a_spawn_adds_the_matter_of_its_row():
 
 
 def test_a_request_becomes_a_founder_or_a_copy():
-    world = golden(32, 32)
+    world = golden_world(32, 32)
     being = cast(world)[0][0]
     founder = commands.compose(world, SpawnRequest(3.7, 4.2, "grazer"))
     assert founder == [compose_founder(world, "grazer", 3, 4)]

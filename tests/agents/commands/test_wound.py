@@ -1,9 +1,9 @@
 """The command wound: tissue falls to the ground as detritus, and matter is conserved."""
 
 import pytest
-from carving import whole_elements
 from command_world import apply, assert_halo_is_fresh, owned, ready
 from commands_script import cast
+from sharded_regions import whole_elements
 
 from umwelt.agents import commands
 from umwelt.agents.commands.cells import MAX_IN_CELL_COUNT

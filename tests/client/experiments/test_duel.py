@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small import small_run, small_world
+from small_runs import small_run, small_world
 
 from umwelt.agents.body.genome import FIRST_WEIGHT
 from umwelt.agents.earth.genesis import species_of

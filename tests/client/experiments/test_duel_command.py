@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from pyarrow import parquet
-from small import small_run
+from small_runs import small_run
 
 from umwelt.client.commands.cli import main
 from umwelt.client.experiments.duel import (

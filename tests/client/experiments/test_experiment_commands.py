@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from small import TEXT
+from small_runs import TEXT
 
 from umwelt.client.experiments.outcomes import Run, analyse_across, judge
 from umwelt.client.experiments.plan import Experiment, read_experiment

@@ -16,7 +16,7 @@ from umwelt.sandbox.region import Torus
 SEALS = {"laws": "same"}
 
 
-class Town:
+class LocalCluster:
     """A coordinator, and nodes that do what they are told at once: `said` is all that was sent, `done` all else."""
 
     def __init__(self, nodes: int = 2, known: RunState | None = None, **wishes: Any):
@@ -125,279 +125,281 @@ class Town:
 
 
 def test_a_world_begins_when_all_are_here():
-    town = Town(2)
-    town.wait()
-    assert town.coordinator.phase == "running" and town.keys == ["k0", "k1"]
-    assert town.order_of.index("JournalMap") < town.order_of.index("Assignment") < town.order_of.index("Grant")
+    cluster = LocalCluster(2)
+    cluster.wait()
+    assert cluster.coordinator.phase == "running" and cluster.keys == ["k0", "k1"]
+    assert cluster.order_of.index("JournalMap") < cluster.order_of.index("Assignment") < cluster.order_of.index("Grant")
 
 
 def test_other_seals_and_protocol_versions_are_refused():
-    town = Town(1)
+    cluster = LocalCluster(1)
     for number in range(50):
-        town.join(f"x{number}", {"laws": "others"}, obeys=False)
-    assert "laws" in town.last(protocol.Refused, "x0").line and "x0" not in town.coordinator.membership.nodes
-    town.join("y", {}, obeys=False)
-    assert town.last(protocol.Refused, "y") is not None
-    town.heard(protocol.Hello("z", protocol.PROTOCOL_VERSION + 1), "z")
-    assert town.last(protocol.Refused, "z").line == (
+        cluster.join(f"x{number}", {"laws": "others"}, obeys=False)
+    assert "laws" in cluster.last(protocol.Refused, "x0").line and "x0" not in cluster.coordinator.membership.nodes
+    cluster.join("y", {}, obeys=False)
+    assert cluster.last(protocol.Refused, "y") is not None
+    cluster.heard(protocol.Hello("z", protocol.PROTOCOL_VERSION + 1), "z")
+    assert cluster.last(protocol.Refused, "z").line == (
         "this node: speaks version 2 of the protocol, the coordinator version 1: "
         "install the same version of Umwelt on both"
     )
-    said = [one.line for one in town.done if isinstance(one, instructions.Announce) and "refused" in one.line]
+    said = [one.line for one in cluster.done if isinstance(one, instructions.Announce) and "refused" in one.line]
     assert len(said) == 1  # the log is not filled
 
 
 def test_commands_are_journalled_before_they_are_granted_and_never_in_the_past():
-    town = Town(2, known=RunState(Torus(64, 64), 16, Entry(0, True), 0, 0, horizon=7))
-    town.live(1)
-    town.order_of.clear()
+    cluster = LocalCluster(2, known=RunState(Torus(64, 64), 16, Entry(0, True), 0, 0, horizon=7))
+    cluster.live(1)
+    cluster.order_of.clear()
     for number in range(20):
-        ahead = max(town.coordinator.grants.granted, *(grant.through for grant in town.granted("k0")))
-        town.heard(protocol.SubmitCommands(f"t{number}", [b"a", b"b"], tick=number * 3))
-        settled = town.last(protocol.TicketResult)
+        ahead = max(cluster.coordinator.grants.granted, *(grant.through for grant in cluster.granted("k0")))
+        cluster.heard(protocol.SubmitCommands(f"t{number}", [b"a", b"b"], tick=number * 3))
+        settled = cluster.last(protocol.TicketResult)
         assert settled.tick >= max(ahead, 7, number * 3)
-        town.live(0.2)
-    grants = [grant for grant in town.granted("k0") if grant.commands]
+        cluster.live(0.2)
+    grants = [grant for grant in cluster.granted("k0") if grant.commands]
     for grant in grants:
         assert all(command.tick < grant.through for command in grant.commands)
     told = {command.number: command.tick for grant in grants for command in grant.commands}
     entered = {
         command.number: command.tick
-        for one in town.done
+        for one in cluster.done
         if isinstance(one, instructions.JournalCommands)
         for command in one.commands
     }
     assert told and told.items() <= entered.items()
-    assert town.order_of.index("JournalCommands") == 0
+    assert cluster.order_of.index("JournalCommands") == 0
 
 
 def test_the_same_ticket_is_journalled_once():
-    town = Town(1)
+    cluster = LocalCluster(1)
     for _ in range(3):
-        town.heard(protocol.SubmitCommands("t", [b"a"]))
-    assert len([one for one in town.done if isinstance(one, instructions.JournalCommands)]) == 1
-    again = Town(1, known=RunState(Torus(64, 64), 16, Entry(0, True), 0, 0, tickets=(("t", 5, 9),)))
+        cluster.heard(protocol.SubmitCommands("t", [b"a"]))
+    assert len([one for one in cluster.done if isinstance(one, instructions.JournalCommands)]) == 1
+    again = LocalCluster(1, known=RunState(Torus(64, 64), 16, Entry(0, True), 0, 0, tickets=(("t", 5, 9),)))
     again.heard(protocol.SubmitCommands("t", [b"a"]))
     assert again.last(protocol.TicketResult) == protocol.TicketResult("t", 5, 9)
 
 
 def test_a_node_that_was_further_moves_the_horizon_but_not_without_bound():
-    town = Town(1)
-    town.join("far", reached=500)
-    assert town.coordinator.grants.horizon == 500
-    town.join("liar", obeys=False, reached=1 << 28)
-    assert town.coordinator.grants.horizon <= 500 + commands.MAX_AHEAD_TICKS
+    cluster = LocalCluster(1)
+    cluster.join("far", reached=500)
+    assert cluster.coordinator.grants.horizon == 500
+    cluster.join("liar", obeys=False, reached=1 << 28)
+    assert cluster.coordinator.grants.horizon <= 500 + commands.MAX_AHEAD_TICKS
 
 
 def test_a_node_joins_at_a_snapshot_of_the_present():
-    town = Town(1)
-    town.live(1)
-    town.join("new")
-    assert town.coordinator.phase == "settling"
-    held = town.coordinator.grants.granted
-    town.wait()
-    assert town.coordinator.grants.granted == held
-    town.reach()
-    assert town.keys == ["k0", "new"] and town.coordinator.snapshots.last.tick == held
-    town.live(0.5)
-    assert town.coordinator.grants.granted > held
+    cluster = LocalCluster(1)
+    cluster.live(1)
+    cluster.join("new")
+    assert cluster.coordinator.phase == "settling"
+    held = cluster.coordinator.grants.granted
+    cluster.wait()
+    assert cluster.coordinator.grants.granted == held
+    cluster.reach()
+    assert cluster.keys == ["k0", "new"] and cluster.coordinator.snapshots.last.tick == held
+    cluster.live(0.5)
+    assert cluster.coordinator.grants.granted > held
 
 
 def test_a_node_that_is_told_to_leave_ends_and_the_last_one_may_not():
-    town = Town(2)
-    town.live(1)
-    name = next(node.name for node in town.coordinator.membership.nodes.values() if node.key == "k1")
-    town.heard(protocol.Order("o", "leave", name=name))
-    town.live(0.3)
-    assert town.keys == ["k0"] and town.last(protocol.Stop, "k1") is not None
-    town.heard(
+    cluster = LocalCluster(2)
+    cluster.live(1)
+    name = next(node.name for node in cluster.coordinator.membership.nodes.values() if node.key == "k1")
+    cluster.heard(protocol.Order("o", "leave", name=name))
+    cluster.live(0.3)
+    assert cluster.keys == ["k0"] and cluster.last(protocol.Stop, "k1") is not None
+    cluster.heard(
         protocol.Heartbeat("k1", 1, 5), "k1"
     )  # it did not hear: it is told again, and not that it may come again
-    assert town.last(protocol.Fenced, "k1") is None
-    last = town.coordinator.membership.nodes["k0"].name
-    town.heard(protocol.Order("p", "leave", name=last))
-    assert "holds the whole world" in town.last(protocol.TicketResult).line and town.coordinator.phase == "running"
-    town.heard(protocol.LeaveRequest("k0"), "k0")  # of its own will it may: the world waits for others
-    town.live(0.3)
-    assert town.coordinator.phase == "gathering" and town.last(protocol.Stop, "k0") is not None
-    town.join("heir")
-    town.wait(2)
-    assert town.coordinator.phase == "running" and town.keys == ["heir"]
+    assert cluster.last(protocol.Fenced, "k1") is None
+    last = cluster.coordinator.membership.nodes["k0"].name
+    cluster.heard(protocol.Order("p", "leave", name=last))
+    assert "holds the whole world" in cluster.last(protocol.TicketResult).line
+    assert cluster.coordinator.phase == "running"
+    cluster.heard(protocol.LeaveRequest("k0"), "k0")  # of its own will it may: the world waits for others
+    cluster.live(0.3)
+    assert cluster.coordinator.phase == "gathering" and cluster.last(protocol.Stop, "k0") is not None
+    cluster.join("heir")
+    cluster.wait(2)
+    assert cluster.coordinator.phase == "running" and cluster.keys == ["heir"]
 
 
 def test_a_silent_node_is_dead_and_history_is_granted_again():
-    town = Town(2, mark_s=0.5)
-    town.live(2)
-    reached, saved = town.coordinator.grants.granted, town.coordinator.snapshots.last.tick
+    cluster = LocalCluster(2, mark_s=0.5)
+    cluster.live(2)
+    reached, saved = cluster.coordinator.grants.granted, cluster.coordinator.snapshots.last.tick
     assert 0 < saved < reached
     for _ in range(15):
-        town.wait(0.1)
-        town.beat(reached, "k0")
-        if town.coordinator.epoch > 1:
+        cluster.wait(0.1)
+        cluster.beat(reached, "k0")
+        if cluster.coordinator.epoch > 1:
             break
-    assert town.keys == ["k0"] and town.coordinator.snapshots.last.tick == saved
-    assert town.granted("k0")[-1].through > saved
-    town.heard(protocol.Heartbeat("k1", 1, reached), "k1")
-    assert town.last(protocol.Fenced, "k1") is not None
-    town.heard(protocol.Join("k1", "ipc:///k1", "", "host", 1, 2, True, SEALS), "k1")  # an old word of it
-    assert "k1" not in town.coordinator.membership.nodes
+    assert cluster.keys == ["k0"] and cluster.coordinator.snapshots.last.tick == saved
+    assert cluster.granted("k0")[-1].through > saved
+    cluster.heard(protocol.Heartbeat("k1", 1, reached), "k1")
+    assert cluster.last(protocol.Fenced, "k1") is not None
+    cluster.heard(protocol.Join("k1", "ipc:///k1", "", "host", 1, 2, True, SEALS), "k1")  # an old word of it
+    assert "k1" not in cluster.coordinator.membership.nodes
 
 
 def test_a_node_that_joins_while_a_world_catches_up_is_included_afterwards():
-    town = Town(2)
-    town.live(2)
-    reached = town.coordinator.grants.clock.reached
+    cluster = LocalCluster(2)
+    cluster.live(2)
+    reached = cluster.coordinator.grants.clock.reached
     for _ in range(15):  # k1 is silent, and all is run again from tick 0
-        town.wait(0.1)
-        if town.coordinator.epoch > 1:
+        cluster.wait(0.1)
+        if cluster.coordinator.epoch > 1:
             break
-        town.beat(reached, "k0")
-    reached = town.coordinator.grants.clock.reached
-    town.join("new")
-    assert town.coordinator.grants.granted < reached and town.coordinator.phase == "running" and town.keys == ["k0"]
-    town.live(6)
-    assert town.keys == ["k0", "new"] and town.coordinator.snapshots.last.tick >= reached
+        cluster.beat(reached, "k0")
+    reached = cluster.coordinator.grants.clock.reached
+    cluster.join("new")
+    assert cluster.coordinator.grants.granted < reached
+    assert cluster.coordinator.phase == "running" and cluster.keys == ["k0"]
+    cluster.live(6)
+    assert cluster.keys == ["k0", "new"] and cluster.coordinator.snapshots.last.tick >= reached
 
 
 def test_a_part_that_cannot_be_written_is_announced_and_the_run_goes_on_or_ends_as_it_was_saved():
-    town = Town(1)
-    town.live(0.5)
-    town.heard(protocol.Order("save", "save"))
-    taking = town.coordinator.snapshots.round
+    cluster = LocalCluster(1)
+    cluster.live(0.5)
+    cluster.heard(protocol.Order("save", "save"))
+    taking = cluster.coordinator.snapshots.round
     assert taking is not None
-    town.note("k0", protocol.SnapshotPart(taking.tick, True, {}, {}, 0.1, [], "the disk is full: make room"))
+    cluster.note("k0", protocol.SnapshotPart(taking.tick, True, {}, {}, 0.1, [], "the disk is full: make room"))
     assert (
-        town.coordinator.snapshots.round is None
-        and town.coordinator.phase == "running"
-        and town.coordinator.snapshots.last.tick == 0
+        cluster.coordinator.snapshots.round is None
+        and cluster.coordinator.phase == "running"
+        and cluster.coordinator.snapshots.last.tick == 0
     )
-    assert instructions.Announce("the disk is full: make room") in town.done
-    town.heard(protocol.Order("stop", "stop"))
-    town.wait()
-    taking = town.coordinator.snapshots.round
+    assert instructions.Announce("the disk is full: make room") in cluster.done
+    cluster.heard(protocol.Order("stop", "stop"))
+    cluster.wait()
+    taking = cluster.coordinator.snapshots.round
     assert taking is not None
-    town.note("k0", protocol.SnapshotPart(taking.tick, True, {}, {}, 0.1, [], "the disk is full: make room"))
-    assert instructions.EndRun("the disk is full: make room") in town.done
+    cluster.note("k0", protocol.SnapshotPart(taking.tick, True, {}, {}, 0.1, [], "the disk is full: make room"))
+    assert instructions.EndRun("the disk is full: make room") in cluster.done
 
 
 def test_messages_of_a_node_count_only_from_where_it_joined():
-    town = Town(2)
-    town.live(0.5)
-    epoch = town.coordinator.epoch
+    cluster = LocalCluster(2)
+    cluster.live(0.5)
+    epoch = cluster.coordinator.epoch
     for message in (
         protocol.Heartbeat("k0", epoch, 1 << 20),
         protocol.LeaveRequest("k0"),
         protocol.NumberedReport("k0", epoch, 2, protocol.Failure("broken", True)),
         protocol.Join("k0", "ipc:///elsewhere", "", "", 1, 1, True, SEALS),
     ):
-        town.heard(message, "stranger")
+        cluster.heard(message, "stranger")
     assert (
-        town.coordinator.membership.nodes["k0"].sender == b"k0"
-        and town.coordinator.membership.nodes["k0"].tick < 1 << 20
+        cluster.coordinator.membership.nodes["k0"].sender == b"k0"
+        and cluster.coordinator.membership.nodes["k0"].tick < 1 << 20
     )
-    assert (town.coordinator.epoch, town.coordinator.phase) == (epoch, "running")
-    assert not town.coordinator.membership.nodes["k0"].leaving
+    assert (cluster.coordinator.epoch, cluster.coordinator.phase) == (epoch, "running")
+    assert not cluster.coordinator.membership.nodes["k0"].leaving
 
 
 def test_pause_step_and_speed():
-    town = Town(2)
-    town.live(1)
-    town.heard(protocol.Order("a", "pause"))
-    held = town.coordinator.grants.granted
-    town.live(2)
-    assert town.coordinator.grants.granted == held
-    town.heard(protocol.Order("b", "step", 3.0))
-    town.heard(protocol.Order("c", "step", 2.0))
-    town.live(2)
-    assert town.coordinator.grants.granted == held + 5
+    cluster = LocalCluster(2)
+    cluster.live(1)
+    cluster.heard(protocol.Order("a", "pause"))
+    held = cluster.coordinator.grants.granted
+    cluster.live(2)
+    assert cluster.coordinator.grants.granted == held
+    cluster.heard(protocol.Order("b", "step", 3.0))
+    cluster.heard(protocol.Order("c", "step", 2.0))
+    cluster.live(2)
+    assert cluster.coordinator.grants.granted == held + 5
     for bad in (0.0, 1.5, -3.0):
-        town.heard(protocol.Order(f"bad{bad}", "step", bad))
-        assert town.last(protocol.TicketResult).line
-    town.heard(protocol.Order("d", "speed", 5.0))
-    town.heard(protocol.Order("e", "go"))
-    town.live(4)
-    assert abs(town.coordinator.grants.granted - (held + 5 + 20)) <= 2
-    town.heard(protocol.Order("f", "speed", 0.0))
-    before = town.coordinator.grants.granted
-    town.live(2)
-    assert town.coordinator.grants.granted >= before + 20
-    town.heard(protocol.Order("g", "fly"))
-    assert "unknown order" in town.last(protocol.TicketResult).line
+        cluster.heard(protocol.Order(f"bad{bad}", "step", bad))
+        assert cluster.last(protocol.TicketResult).line
+    cluster.heard(protocol.Order("d", "speed", 5.0))
+    cluster.heard(protocol.Order("e", "go"))
+    cluster.live(4)
+    assert abs(cluster.coordinator.grants.granted - (held + 5 + 20)) <= 2
+    cluster.heard(protocol.Order("f", "speed", 0.0))
+    before = cluster.coordinator.grants.granted
+    cluster.live(2)
+    assert cluster.coordinator.grants.granted >= before + 20
+    cluster.heard(protocol.Order("g", "fly"))
+    assert "unknown order" in cluster.last(protocol.TicketResult).line
 
 
 def test_a_stop_after_a_fall_back_reaches_what_was_reached_before():
-    town = Town(2)
-    town.live(2)
-    reached = town.coordinator.grants.granted
-    town.heard(protocol.Order("lost", "lost", 1, "nowhere"))
-    assert town.coordinator.epoch == 1
-    town.carry_out(town.coordinator._remove(town.coordinator.membership.nodes["k1"], "died"))
-    assert town.coordinator.grants.granted < reached
-    town.heard(protocol.Order("s", "stop"))
-    town.live(5)
-    rests = [one for one in town.done if isinstance(one, instructions.EndRun)]
-    assert [one.line for one in rests] == [""] and town.coordinator.snapshots.last.tick >= reached
-    assert town.coordinator.snapshots.last.name == f"tick-{town.coordinator.snapshots.last.tick:012d}"
-    assert town.last(protocol.Stop, "k0") is not None
+    cluster = LocalCluster(2)
+    cluster.live(2)
+    reached = cluster.coordinator.grants.granted
+    cluster.heard(protocol.Order("lost", "lost", 1, "nowhere"))
+    assert cluster.coordinator.epoch == 1
+    cluster.carry_out(cluster.coordinator._remove(cluster.coordinator.membership.nodes["k1"], "died"))
+    assert cluster.coordinator.grants.granted < reached
+    cluster.heard(protocol.Order("s", "stop"))
+    cluster.live(5)
+    rests = [one for one in cluster.done if isinstance(one, instructions.EndRun)]
+    assert [one.line for one in rests] == [""] and cluster.coordinator.snapshots.last.tick >= reached
+    assert cluster.coordinator.snapshots.last.name == f"tick-{cluster.coordinator.snapshots.last.tick:012d}"
+    assert cluster.last(protocol.Stop, "k0") is not None
 
 
 def test_the_last_tick_is_the_last():
-    town = Town(2, last_tick=17)
-    town.live(5)
-    assert [type(one) for one in town.done][-1] is instructions.EndRun
-    assert town.coordinator.snapshots.last.name == f"tick-{17:012d}"
-    assert max(grant.through for grant in town.granted("k0")) == 17
+    cluster = LocalCluster(2, last_tick=17)
+    cluster.live(5)
+    assert [type(one) for one in cluster.done][-1] is instructions.EndRun
+    assert cluster.coordinator.snapshots.last.name == f"tick-{17:012d}"
+    assert max(grant.through for grant in cluster.granted("k0")) == 17
 
 
 def test_a_mark_of_the_last_tick_does_not_stand_for_the_kept_one():
-    town = Town(1, last_tick=17)
-    while town.coordinator.grants.granted < 17:
-        town.wait()
-        town.reach()
-    town.carry_out(town.coordinator._take_snapshot(17, kept=False))
-    town.disk_is_slow = True
-    town.reach()
-    town.live(2)
-    assert town.coordinator.phase == "settling" and town.coordinator.snapshots.round.kept
-    mark, kept = town.written
+    cluster = LocalCluster(1, last_tick=17)
+    while cluster.coordinator.grants.granted < 17:
+        cluster.wait()
+        cluster.reach()
+    cluster.carry_out(cluster.coordinator._take_snapshot(17, kept=False))
+    cluster.disk_is_slow = True
+    cluster.reach()
+    cluster.live(2)
+    assert cluster.coordinator.phase == "settling" and cluster.coordinator.snapshots.round.kept
+    mark, kept = cluster.written
     assert (mark.kept, kept.kept) == (False, True)
-    town.carry_out(town.coordinator.handle(mark))
-    assert town.coordinator.phase == "settling"  # the last tick is kept only once it lies on the disk
-    town.carry_out(town.coordinator.handle(kept))
-    assert (town.coordinator.phase, town.coordinator.snapshots.last.name) == ("resting", "tick-000000000017")
+    cluster.carry_out(cluster.coordinator.handle(mark))
+    assert cluster.coordinator.phase == "settling"  # the last tick is kept only once it lies on the disk
+    cluster.carry_out(cluster.coordinator.handle(kept))
+    assert (cluster.coordinator.phase, cluster.coordinator.snapshots.last.name) == ("resting", "tick-000000000017")
 
 
 def test_an_uneven_load_is_divided_again_but_not_soon_and_not_for_a_small_gain():
     def cut_after(seconds: float, busy: float) -> int:
-        town = Town(2)
+        cluster = LocalCluster(2)
         for _ in range(round(seconds / 0.25)):
-            town.wait(0.25)
-            granted = town.coordinator.grants.granted
-            town.beat(granted, "k0", tick_s=0.05)
-            town.beat(granted, "k1", tick_s=0.05 * busy)
-            town.reach()
-        return town.coordinator.epoch
+            cluster.wait(0.25)
+            granted = cluster.coordinator.grants.granted
+            cluster.beat(granted, "k0", tick_s=0.05)
+            cluster.beat(granted, "k1", tick_s=0.05 * busy)
+            cluster.reach()
+        return cluster.coordinator.epoch
 
     assert cut_after(balance.BALANCE_AFTER_S - 3, 1.0) == 1
-    town = Town(2)
+    cluster = LocalCluster(2)
 
     def pass_time(seconds: float, busy: float) -> None:
         for _ in range(round(seconds / 0.25)):
-            town.wait(0.25)
+            cluster.wait(0.25)
             for key, tick_s in (("k0", 0.05), ("k1", 0.05 * busy)):
-                if key in town.keys:
-                    town.beat(town.coordinator.grants.granted, key, tick_s=tick_s)
-            if town.coordinator.phase == "settling":
-                town.reach()
+                if key in cluster.keys:
+                    cluster.beat(cluster.coordinator.grants.granted, key, tick_s=tick_s)
+            if cluster.coordinator.phase == "settling":
+                cluster.reach()
 
     pass_time(balance.BALANCE_AFTER_S - 3, 3.0)
-    assert town.coordinator.epoch == 1  # not soon after a change
+    assert cluster.coordinator.epoch == 1  # not soon after a change
     pass_time(6, 3.0)
-    assert town.coordinator.epoch == 2 and "mean load" in town.coordinator.reason
+    assert cluster.coordinator.epoch == 2 and "mean load" in cluster.coordinator.reason
     pass_time(balance.BALANCE_AFTER_S - 3, 3.0)
-    assert town.coordinator.epoch == 2  # once, and then it is seen what came of it
+    assert cluster.coordinator.epoch == 2  # once, and then it is seen what came of it
     pass_time(balance.BALANCE_AFTER_S * 2, 1.3)
-    assert town.coordinator.epoch == 2  # 1.13 times the mean is little
+    assert cluster.coordinator.epoch == 2  # 1.13 times the mean is little
 
 
 def test_slow_connections_make_exchanges_rarer_but_only_for_a_real_gain():
@@ -416,53 +418,53 @@ def test_slow_connections_make_exchanges_rarer_but_only_for_a_real_gain():
 
 
 def test_nothing_grows_without_bound():
-    town = Town(1)
-    town.live(0.5)
-    coordinator = town.coordinator
+    cluster = LocalCluster(1)
+    cluster.live(0.5)
+    coordinator = cluster.coordinator
     for number in range(membership.MAX_WAITING_NODES + 500):
-        town.join(f"x{number}", obeys=False)
-        town.heard(protocol.Hello(f"h{number}", protocol.PROTOCOL_VERSION), f"h{number}")
+        cluster.join(f"x{number}", obeys=False)
+        cluster.heard(protocol.Hello(f"h{number}", protocol.PROTOCOL_VERSION), f"h{number}")
     assert len(coordinator.membership.nodes) <= membership.MAX_WAITING_NODES + 1
     for number in range(status.MAX_SUBSCRIBERS * 2):
-        town.heard(protocol.StatusSubscription("a"), f"a{number}")
+        cluster.heard(protocol.StatusSubscription("a"), f"a{number}")
     assert len(coordinator.reports.subscribers) == status.MAX_SUBSCRIBERS
     for number in range(30):
-        town.heard(protocol.SubmitCommands(f"many{number}", [b"x"] * 1000))
+        cluster.heard(protocol.SubmitCommands(f"many{number}", [b"x"] * 1000))
     assert len(coordinator.commands.commands) <= commands.MAX_PENDING_COMMANDS
-    result = town.last(protocol.TicketResult)
+    result = cluster.last(protocol.TicketResult)
     assert "too many commands at once" in result.line and result.code == "busy"
-    town.heard(protocol.SubmitCommands("far", [b"x"], 1 << 28))
-    assert town.last(protocol.TicketResult).tick == -1
+    cluster.heard(protocol.SubmitCommands("far", [b"x"], 1 << 28))
+    assert cluster.last(protocol.TicketResult).tick == -1
     for number in range(commands.MAX_TICKETS + 100):
-        town.heard(protocol.SubmitCommands(f"none{number}", []))
+        cluster.heard(protocol.SubmitCommands(f"none{number}", []))
     assert len(coordinator.commands.tickets) == commands.MAX_TICKETS
     for tick in range(-1, 5000):
-        town.note("k0", protocol.TickRecord(tick, 1, 0, 0, 0, {}, {}))
+        cluster.note("k0", protocol.TickRecord(tick, 1, 0, 0, 0, {}, {}))
     assert len(coordinator.records.incomplete) <= coordinator.grants.granted + 1
 
 
 def test_a_part_that_is_not_the_node_s_own_ends_the_node_and_not_the_world():
-    town = Town(2)
-    town.live(0.5)
-    town.heard(protocol.Order("save", "save"))
-    taking = town.coordinator.snapshots.round
+    cluster = LocalCluster(2)
+    cluster.live(0.5)
+    cluster.heard(protocol.Order("save", "save"))
+    taking = cluster.coordinator.snapshots.round
     assert taking is not None
-    town.note("k1", protocol.SnapshotPart(taking.tick, True, {"rectangle": [0, 0, 1, 1]}, {}, 0.1))
-    assert town.keys == ["k0"]
+    cluster.note("k1", protocol.SnapshotPart(taking.tick, True, {"rectangle": [0, 0, 1, 1]}, {}, 0.1))
+    assert cluster.keys == ["k0"]
 
 
 @pytest.mark.parametrize("fatal", [False, True])
 def test_what_fails_everywhere_ends_the_world_and_what_fails_here_the_node(fatal):
-    town = Town(2)
-    town.live(0.5)
-    town.note("k1", protocol.Failure("no room", fatal))
-    rests = [one.line for one in town.done if isinstance(one, instructions.EndRun)]
+    cluster = LocalCluster(2)
+    cluster.live(0.5)
+    cluster.note("k1", protocol.Failure("no room", fatal))
+    rests = [one.line for one in cluster.done if isinstance(one, instructions.EndRun)]
     assert rests == (["no room"] if fatal else [])
-    assert fatal or town.keys == ["k0"]
+    assert fatal or cluster.keys == ["k0"]
 
 
 def test_a_message_that_no_coordinator_handles_is_counted_as_dropped():
-    town = Town(1)
-    town.heard(protocol.Pong(1, b"", 0, 1.0))
-    town.heard(protocol.Welcome("", "", "", ""))
-    assert town.coordinator.dropped == 2
+    cluster = LocalCluster(1)
+    cluster.heard(protocol.Pong(1, b"", 0, 1.0))
+    cluster.heard(protocol.Welcome("", "", "", ""))
+    assert cluster.coordinator.dropped == 2

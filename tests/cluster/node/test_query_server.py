@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from small import small_world
+from small_runs import small_world
 
 from umwelt.agents.open_world import begin
 from umwelt.cluster.gateway.replay_process import ReplayShard

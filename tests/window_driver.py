@@ -92,7 +92,7 @@ def launched(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
             process.wait(60)
 
 
-class Stand:
+class WindowDriver:
     """A window and its session, and methods that run its frames and send it events."""
 
     def __init__(self, window: Any):

@@ -1,9 +1,9 @@
-"""A cluster with a gateway in one thread over real sockets: coordinator, nodes, publishers, gateway. For tests.
+"""A whole cluster in one thread, for tests: coordinator, nodes, publishers and gateway over real sockets.
 
-    with Town(world, nodes=3) as town, connect(town.address) as world:
+    with LocalCluster(world, nodes=3) as cluster, connect(cluster.address) as world:
         ...
 
-What is kept lies in memory, as in `simulation.py`; only the sockets are those of real processes.
+Journal and snapshots are kept in memory, as in `simulation.py`; the sockets are those of real processes.
 """
 
 import itertools
@@ -17,8 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from carving import golden
-from simulation import Disk, MemorySnapshots, MemoryStorage
+from sharded_regions import golden_world
+from simulation import Disk, MemorySnapshots, MemoryStorage, UndividedWorld
+from waiting import WITHIN_S, wait_until
 
 from umwelt.agents.open_world import begin, generate_world, torus_of
 from umwelt.agents.world_file import WorldFile
@@ -38,13 +39,21 @@ from umwelt.cluster.partition import max_parts
 from umwelt.cluster.run.store import Entry, Store
 from umwelt.cluster.tasks.node_worker import NodeWorker
 from umwelt.cluster.wire.keys import KEEPER, SPECTATOR, WORLD, Keys
-from umwelt.cluster.wire.protocol import CancelTasks, QueryRequest, Welcome
+from umwelt.cluster.wire.protocol import CancelTasks, QueryRequest, ScheduledCommand, Welcome
 from umwelt.cluster.wire.transport import ZmqTransport
 from umwelt.sandbox.controls import Controls
+from umwelt.sandbox.region import Region
+
+DEAD_AFTER_S = 1e9
+"""Never: nodes of a suspended or starved thread have not failed."""
 
 
-class Town:
-    """See the page's top. `do` runs something in the town's thread and gives its result."""
+class LocalCluster:
+    """A cluster and its thread: started by `with`, closed at the end of it.
+
+    `tick_s` is the least time between two ticks, `run` a run's folder for the gateway to answer from. Its parts are
+    not safe to use from other threads: `do` runs a function in the cluster's thread.
+    """
 
     def __init__(
         self,
@@ -57,7 +66,7 @@ class Town:
         run: Path | None = None,
     ):
         self.world, self.tick_s, self.run_folder = world, tick_s, run
-        self.folder = Path(tempfile.mkdtemp(prefix="umwelt-town-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="umwelt-cluster-"))
         self.keys = {role: Keys.load(keys, role) if keys else None for role in ("world", "node")}
         self.bind = bind or f"ipc://{self.folder}/gateway"
         self.disk = Disk()
@@ -79,29 +88,32 @@ class Town:
             mark_s=0.5,
             kept_s=1e9,
             new_pass=lambda: next(self._numbers).to_bytes(16, "big"),
-            dead_after_s=10.0,
+            dead_after_s=DEAD_AFTER_S,
         )
         self.nodes: list[NodeDriver] = []
         self.publishers: dict[int, TilePublisher] = {}
-        self.answers: dict[int, QueryServer] = {}
+        self.query_servers: dict[int, QueryServer] = {}
         self.open: list[Any] = []
         self.begin_coordinator()
         for _ in range(nodes):
             self.add_node()
         self.gateway: Gateway | None = None
         self.begin_gateway()
+        self._resumed = threading.Event()
+        self._resumed.set()
+        self._undivided: UndividedWorld | None = None
         self._jobs: list[tuple[Callable[[], Any], list[Any], threading.Event]] = []
         self._ending = False
         self.failed: BaseException | None = None
         self._ticked_s = 0.0
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    # --- who lives here
+    # --- its parts
 
     def _transport(self, name: str, role: str, bind: str = "", **more: Any) -> ZmqTransport:
-        made = ZmqTransport(b"", bind or f"ipc://{self.folder}/{name}", self.keys[role], role, **more)
-        self.open.append(made)
-        return made
+        transport = ZmqTransport(b"", bind or f"ipc://{self.folder}/{name}", self.keys[role], role, **more)
+        self.open.append(transport)
+        return transport
 
     def begin_coordinator(self) -> None:
         """Start the coordinator, or start it again from what is on the disk."""
@@ -125,13 +137,13 @@ class Town:
         self.coordinator = CoordinatorDriver(machine, self.coordinator_transport, storage, time.monotonic)
 
     def restart_coordinator(self) -> None:
-        """Kill the coordinator; another takes its place."""
+        """Kill the coordinator and start another one in its place."""
         self.coordinator_transport.close()
         self.open.remove(self.coordinator_transport)
         self.begin_coordinator()
 
     def add_node(self) -> None:
-        """A new node, which joins by itself."""
+        """Start a node, which joins by itself."""
         number = next(self._numbers)
         transport = self._transport(f"node-{number}", "node")
         publisher = TilePublisher(f"ipc://{self.folder}/tiles-{number}", self.keys["node"])
@@ -149,18 +161,18 @@ class Town:
             MemorySnapshots(self.disk),
             time.monotonic,
             lambda welcome: prepared,
-            handle_other=lambda incoming, message, raw: self._looked(node, incoming, message),
+            handle_other=lambda incoming, message, raw: self._handle_query(node, incoming, message),
         )
         self.nodes.append(node)
         self.publishers[id(node)] = publisher
-        self.answers[id(node)] = QueryServer(publisher, transport.send, NodeWorker(f"node-{number}"))
+        self.query_servers[id(node)] = QueryServer(publisher, transport.send, NodeWorker(f"node-{number}"))
 
-    def _looked(self, node: NodeDriver, incoming: Any, message: Any) -> bool:
-        """What a node does with what comes from the gateway."""
+    def _handle_query(self, node: NodeDriver, incoming: Any, message: Any) -> bool:
+        """Handles messages of the gateway to a node; returns whether it was one."""
         if not isinstance(message, QueryRequest | CancelTasks):
             return False
         if incoming.role in ("world", "keeper"):
-            self.answers[id(node)].receive(incoming.sender, message, node.machine, node.shard)
+            self.query_servers[id(node)].receive(incoming.sender, message, node.machine, node.shard)
         return True
 
     def begin_gateway(self) -> None:
@@ -184,11 +196,12 @@ class Town:
     def address(self) -> str:
         return self.door.address
 
-    # --- its life
+    # --- its thread
 
     def _run(self) -> None:
         try:
             while not self._ending:
+                self._resumed.wait()
                 self.turn()
                 while self._jobs:
                     job, result, done = self._jobs.pop(0)
@@ -201,7 +214,7 @@ class Town:
             self.failed = error
 
     def turn(self) -> None:
-        """A little while."""
+        """Let each part do what is due."""
         self.coordinator.turn(0.0)
         now_s = time.monotonic()
         for node in list(self.nodes):
@@ -215,7 +228,7 @@ class Town:
             held = node.machine.assigned
             if node.shard is not None and held is not None and held.loaded:
                 self.publishers[id(node)].turn(node.shard)
-                self.answers[id(node)].turn(node.shard, held.assignment.epoch)
+                self.query_servers[id(node)].turn(node.shard, held.assignment.epoch)
             if node.ended is not None:
                 self.nodes.remove(node)
         if self.tick_s and now_s - self._ticked_s >= self.tick_s:
@@ -224,18 +237,19 @@ class Town:
             self.gateway.turn(0.001)
 
     def do(self, job: Callable[[], Any]) -> Any:
-        """Run something in the town's thread."""
+        """Run a function in the cluster's thread; returns its result or raises its error."""
         if not self._thread.is_alive():
             return job()
         result: list[Any] = []
         done = threading.Event()
         self._jobs.append((job, result, done))
-        assert done.wait(30), self.failed
+        assert self._resumed.is_set(), "the cluster is suspended"
+        assert done.wait(2 * WITHIN_S), self.failed
         if isinstance(result[0], BaseException):
             raise result[0]
         return result[0]
 
-    def __enter__(self) -> "Town":
+    def __enter__(self) -> "LocalCluster":
         self._thread.start()
         return self
 
@@ -247,42 +261,70 @@ class Town:
             raise self.failed
 
     def close(self) -> None:
-        """End all."""
+        """End the thread, and close all parts."""
         self._ending = True
+        self._resumed.set()
         if self._thread.is_alive():
             self._thread.join()
         if self.gateway is not None:
             self.end_gateway()
-        for one in [*self.open, *self.publishers.values(), *self.answers.values()]:
-            one.close()
+        for part in [*self.open, *self.publishers.values(), *self.query_servers.values()]:
+            part.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def suspend(self) -> None:
+        """Pause the thread, so that an unused cluster takes no time. Connections are lost."""
+        self._resumed.clear()
+
+    def resume(self) -> None:
+        """Go on after `suspend`."""
+        self._resumed.set()
+
+    # --- what it has done
+
     def tick(self) -> int:
-        """What all nodes have reached."""
+        """Returns the tick that all nodes have reached."""
         return min((node.shard.tick for node in self.nodes if node.shard is not None), default=0)
+
+    def undivided_region(self, tick: int) -> Region:
+        """Returns an undivided world at a tick, with the journalled commands. Valid until the next call."""
+        return self._run_undivided(tick, list(self.disk.commands)).region
+
+    def assert_undisturbed(self) -> None:
+        """Assert that every journalled digest is that of an undivided world with the same commands."""
+        digests, journalled = self.do(lambda: (dict(self.disk.digests), list(self.disk.commands)))
+        expected = self._run_undivided(max(digests), journalled).digests
+        assert digests == {tick: expected[tick] for tick in digests} and max(digests) > 8
+
+    def _run_undivided(self, tick: int, journalled: list[tuple[str, ScheduledCommand]]) -> UndividedWorld:
+        due = [command for _, command in journalled]
+        known = self._undivided
+        # going on from an earlier comparison is right only if it had all commands of the ticks that it has run
+        if known is None or known.tick > tick or known.command_count != sum(one.tick < known.tick for one in due):
+            known = self._undivided = UndividedWorld(self.world)
+        known.run_to(tick, due)
+        return known
 
 
 @contextmanager
-def attended(folder: Path, nodes: int) -> Iterator[Engine]:
-    """A small run of real processes in a folder, looked after by a thread until the end."""
-    source = golden(64, 64)
+def process_cluster_run(folder: Path, nodes: int) -> Iterator[Engine]:
+    """Run a small world in a folder with real processes, whose engine a thread polls until the end."""
+    source = golden_world(64, 64)
     store = Store.create("golden", source.text, folder)
     store.save(begin(source), source.text, "golden")
     engine, ending = Engine(store, Plan(nodes=nodes)), threading.Event()
     engine.start()
 
-    def watch() -> None:
+    def poll() -> None:
         while not ending.is_set() and not engine.finished:
             engine.poll(0.05)
 
-    keeper = threading.Thread(target=watch)
-    keeper.start()
+    poller = threading.Thread(target=poll)
+    poller.start()
     try:
-        end_s = time.monotonic() + 60
-        while not (folder / "gateway.json").exists() and time.monotonic() < end_s:
-            time.sleep(0.05)
+        wait_until((folder / "gateway.json").exists, 2 * WITHIN_S)
         yield engine
     finally:
         ending.set()
-        keeper.join()
+        poller.join()
         engine.close()

@@ -1,4 +1,4 @@
-"""A small crowded world for tests, and runs of it."""
+"""A small crowded world for tests, and runs of it without a cluster."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,12 +43,12 @@ RECORD_EVERY_TICKS = 8
 
 
 def small_world(**overrides: object) -> WorldFile:
-    """The small world, with values by dotted key (`__` for the dot) set anew."""
+    """Returns the small world; overrides are values by dotted key, with `__` for the dot."""
     return parse_world(TEXT, "small.toml", "small", {key.replace("__", "."): value for key, value in overrides.items()})
 
 
-class Walk:
-    """A run carried on in this process: it leaves in the folder what a cluster would, without starting one."""
+class InProcessRunner:
+    """Continues a run in this process, and writes to its folder what a cluster would."""
 
     def __init__(self, store: Store):
         self.store = store
@@ -64,10 +64,10 @@ class Walk:
         return self.region.tick
 
     def go(self, tick: int) -> None:
-        """Run to a tick; births, and now and then digest and metrics, are journalled."""
-        replay(self.world, self.region, tick, read_journalled_commands(self.store, self.tick), self._seen)
+        """Run to a tick; journals births, and digests and metrics every `RECORD_EVERY_TICKS`."""
+        replay(self.world, self.region, tick, read_journalled_commands(self.store, self.tick), self._record_tick)
 
-    def _seen(self, region: Region) -> None:
+    def _record_tick(self, region: Region) -> None:
         for record in region.births or ():
             self.journal.enter_births(record, self.species, region.torus.width)
         if region.births:
@@ -76,18 +76,18 @@ class Walk:
             self.record()
 
     def digest(self) -> int:
-        """That of the present moment."""
+        """Returns the digest of the present tick."""
         return (audit.digest(self.region) + self.region.controls.digest()) & audit.DIGEST_MASK
 
     def record(self) -> None:
-        """Journal the present moment."""
+        """Journal metrics and digest of the present tick."""
         populations, substances = measure_populations(self.world, self.region, self.species)
         counts = self.region.counts
         metrics = Metrics(self.tick, counts["births"], counts["deaths"], populations, substances)
         self.journal.enter(metrics, self.digest())
 
     def save(self) -> None:
-        """Take a kept snapshot."""
+        """Write a kept snapshot, as at the end of a run."""
         self.record()
         self.journal.commit()
         self.store.save(self.region, self.world.text, self.world.name)
@@ -100,20 +100,20 @@ class Walk:
 
 
 @contextmanager
-def walking(folder: Path) -> Iterator[Walk]:
-    """A run that exists, from its newest good snapshot on."""
-    walk = Walk(Store.open(folder))
+def open_run(folder: Path) -> Iterator[InProcessRunner]:
+    """Open a run to continue it from its newest good snapshot."""
+    runner = InProcessRunner(Store.open(folder))
     try:
-        yield walk
+        yield runner
     finally:
-        walk.close()
+        runner.close()
 
 
 def small_run(folder: Path, *ticks: int, **overrides: object) -> Store:
-    """A run of the small world with kept snapshots at these ticks, besides the one of tick 0."""
+    """Make a run of the small world with kept snapshots at tick 0 and at these ticks; returns its store."""
     store = begin_run(small_world(**overrides), folder)
-    with walking(folder) as walk:
+    with open_run(folder) as runner:
         for tick in ticks:
-            walk.go(tick)
-            walk.save()
+            runner.go(tick)
+            runner.save()
     return store

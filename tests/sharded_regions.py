@@ -1,4 +1,4 @@
-"""Worlds cut into regions, for tests: the torus carved into rectangles that exchange edges by cut and paste."""
+"""Worlds divided into regions, for tests: rectangles of the torus that exchange their halos in this process."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,13 @@ from umwelt.sandbox.region import Rectangle, Region, Torus, exchange_halos
 from umwelt.sandbox.step import step
 
 
-def golden(height: int = 64, width: int = 64, seed: int = 1, **overrides) -> WorldFile:
-    """The golden world at another size; the numbers of founders shrink with the area."""
-    return bundled("golden", height, width, seed, **overrides)
+def golden_world(height: int = 64, width: int = 64, seed: int = 1, **overrides) -> WorldFile:
+    """Returns the golden world at another size, with founders in proportion to the area."""
+    return bundled_world("golden", height, width, seed, **overrides)
 
 
-def bundled(name: str, height: int, width: int, seed: int, **overrides) -> WorldFile:
-    """A world that comes with Umwelt at another size; the numbers of founders shrink with the area."""
+def bundled_world(name: str, height: int, width: int, seed: int, **overrides) -> WorldFile:
+    """Returns a bundled world at another size, with founders in proportion to the area."""
     text = bundled_worlds()[name].read_text("utf-8")
     world = parse_world(text, name, name)
     shrink = height * width / (world.common.height * world.common.width)
@@ -26,8 +26,8 @@ def bundled(name: str, height: int, width: int, seed: int, **overrides) -> World
     return parse_world(text, name, name, {**counts, **size, **overrides})
 
 
-def carve(torus: Torus, rows: Sequence[int], columns: Sequence[Sequence[int]]) -> list[Rectangle]:
-    """Rectangles between cut lines: `rows` where bands begin, for each band its own `columns`. The seams wrap."""
+def cut_rectangles(torus: Torus, rows: Sequence[int], columns: Sequence[Sequence[int]]) -> list[Rectangle]:
+    """Returns the rectangles between cut lines: `rows` where bands begin, and the `columns` of each band. They wrap."""
     found = []
     for i, top in enumerate(rows):
         height = (rows[(i + 1) % len(rows)] - top) % torus.height or torus.height
@@ -38,14 +38,14 @@ def carve(torus: Torus, rows: Sequence[int], columns: Sequence[Sequence[int]]) -
     return found
 
 
-def carved(source: Region, world: WorldFile, parts: Sequence[Rectangle], ticks_per_exchange: int) -> list[Region]:
-    """Regions for the parts, loaded from a region that owns the whole torus."""
+def open_shards(source: Region, world: WorldFile, parts: Sequence[Rectangle], ticks_per_exchange: int) -> list[Region]:
+    """Returns a region for each part, loaded from a region that owns the whole torus."""
     piece = source.cut(source.owned)
     return [open_region(world, [piece], source.constants, source.tick, ticks_per_exchange, part) for part in parts]
 
 
-def carved_anew(regions: Sequence[Region], world: WorldFile, parts: Sequence[Rectangle], k: int) -> list[Region]:
-    """The same world under another cut."""
+def reshard(regions: Sequence[Region], world: WorldFile, parts: Sequence[Rectangle], k: int) -> list[Region]:
+    """Returns the same world divided into other parts."""
     pieces = [region.cut(region.owned) for region in regions]
     first = regions[0]
     return [open_region(world, pieces, first.constants, first.tick, k, part) for part in parts]
@@ -54,7 +54,7 @@ def carved_anew(regions: Sequence[Region], world: WorldFile, parts: Sequence[Rec
 def run_together(
     regions: Sequence[Region], world: WorldFile, ticks: int, k: int, shuffle_seed: int | None = None
 ) -> None:
-    """Carry regions on by `ticks`, exchanging halos every `k`; rows may be shuffled at each exchange."""
+    """Advance regions by `ticks`, exchanging halos every `k`; with a seed, rows are shuffled at each exchange."""
     order = np.random.default_rng(shuffle_seed)
     for tick in range(ticks):
         if tick % k == 0:
@@ -68,12 +68,12 @@ def run_together(
 
 
 def whole_digest(regions: Sequence[Region]) -> int:
-    """The digest of the world that regions share."""
+    """Returns the digest of the world that regions share."""
     return sum(audit.digest(region) for region in regions) & audit.DIGEST_MASK
 
 
 def whole_elements(regions: Sequence[Region], world: WorldFile) -> dict[str, int]:
-    """Atoms of each element in the world that regions share."""
+    """Returns the atoms of each element in the world that regions share."""
     chemistry = world.chemistry
     assert chemistry is not None
     totals = [audit.element_totals(audit.substance_totals(r, chemistry), chemistry) for r in regions]
@@ -81,31 +81,31 @@ def whole_elements(regions: Sequence[Region], world: WorldFile) -> dict[str, int
 
 
 def assert_unique_ids(regions: Sequence[Region]) -> None:
-    """No two owned beings of the world share an id."""
+    """Assert that no two owned beings of the world share an id."""
     ids = np.concatenate([t["id"][r.owned_rows(n)] for r in regions for n, t in r.tables.items()])
     assert len(np.unique(ids)) == len(ids)
 
 
 def whole(world: WorldFile, k: int = 1) -> list[Region]:
-    """The world as one region."""
+    """Returns the world as one region."""
     return [begin(world, k)]
 
 
 def quarters(torus: Torus) -> list[Rectangle]:
-    """Four parts."""
+    """Returns four parts of equal size."""
     h, w = torus
-    return carve(torus, [0, h // 2], [[0, w // 2]] * 2)
+    return cut_rectangles(torus, [0, h // 2], [[0, w // 2]] * 2)
 
 
 def halves(torus: Torus) -> list[Rectangle]:
-    """Two parts, cut off the seam."""
-    return carve(torus, [torus.height // 4, torus.height * 3 // 4], [[5], [5]])
+    """Returns two parts whose cut lines are off the seams."""
+    return cut_rectangles(torus, [torus.height // 4, torus.height * 3 // 4], [[5], [5]])
 
 
 def ninths(torus: Torus) -> list[Rectangle]:
-    """Nine parts of unequal size, with cut lines that do not meet."""
+    """Returns nine parts of unequal size, with cut lines that do not meet."""
     h, w = torus
-    return carve(
+    return cut_rectangles(
         torus, [1, h // 3 + 3, 2 * h // 3 - 2], [[0, w // 3, w // 2], [7, w // 3 + 9, w - 5], [2, w // 4, 2 * w // 3]]
     )
 
@@ -113,14 +113,14 @@ def ninths(torus: Torus) -> list[Rectangle]:
 __all__ = [
     "assert_unique_ids",
     "begin",
-    "bundled",
-    "carve",
-    "carved",
-    "carved_anew",
-    "golden",
+    "bundled_world",
+    "cut_rectangles",
+    "golden_world",
     "halves",
     "ninths",
+    "open_shards",
     "quarters",
+    "reshard",
     "run_together",
     "torus_of",
     "whole",
@@ -129,19 +129,19 @@ __all__ = [
 ]
 
 
-def assert_a_new_cut_changes_nothing(world: WorldFile, again: Sequence[Rectangle]) -> None:
-    """Four ticks in quarters with two ticks an exchange, then four in another cut with one."""
+def assert_resharding_changes_nothing(world: WorldFile, again: Sequence[Rectangle]) -> None:
+    """Run four ticks in quarters with two ticks an exchange, then four in other parts with one."""
     alone, torus = whole(world), torus_of(world)
-    parts = carved(begin(world), world, quarters(torus), 2)
+    parts = open_shards(begin(world), world, quarters(torus), 2)
     run_together(parts, world, 4, 2)
-    parts = carved_anew(parts, world, again, 1)
+    parts = reshard(parts, world, again, 1)
     run_together(parts, world, 4, 1)
     run_together(alone, world, 8, 1)
     assert whole_digest(parts) == whole_digest(alone)
 
 
-def assert_it_may_see_itself_several_times(world: WorldFile, halo_cells: int) -> None:
-    """Four ticks an exchange, so that the halo, so many cells wide, is wider than a small world."""
+def assert_several_images_change_nothing(world: WorldFile, halo_cells: int) -> None:
+    """Run four ticks an exchange, so that the halo of `halo_cells` is wider than a small world."""
     alone, deep = whole(world), whole(world, 4)
     run_together(alone, world, 8, 1)
     run_together(deep, world, 8, 4, shuffle_seed=3)
@@ -149,11 +149,11 @@ def assert_it_may_see_itself_several_times(world: WorldFile, halo_cells: int) ->
     assert whole_digest(deep) == whole_digest(alone)
 
 
-def assert_thin_strips_agree(world: WorldFile, upright: bool, ticks: int) -> None:
-    """Tick by tick, in strips of a cell and more: a law that looks further than it says shows there first."""
+def assert_thin_shards_agree(world: WorldFile, upright: bool, ticks: int) -> None:
+    """Run shards of one and more cells in width: a law that reaches further than it declares differs there first."""
     torus, lines = torus_of(world), [0, 1, 2, 4, 7, 12, 20]
-    thin = carve(torus, [0], [lines]) if upright else carve(torus, lines, [[3]] * len(lines))
-    alone, parts = whole(world), carved(begin(world), world, thin, 1)
+    thin = cut_rectangles(torus, [0], [lines]) if upright else cut_rectangles(torus, lines, [[3]] * len(lines))
+    alone, parts = whole(world), open_shards(begin(world), world, thin, 1)
     for seed in range(ticks):
         run_together(alone, world, 1, 1)
         run_together(parts, world, 1, 1, shuffle_seed=seed)

@@ -1,13 +1,14 @@
-"""A network of the tests' own: hosts are network namespaces, and every frame between them passes a switch here.
+"""A virtual network for tests: hosts are network namespaces, and a switch in this process passes frames between them.
 
-    with Lan(delay_s=0.025, loss=0.01) as lan:
-        lan.host("a"), lan.host("b")
-        lan.hosts["a"].start([...], log)
-        lan.cut("b"); lan.heal("b")
+    with VirtualNetwork(delay_s=0.025, loss=0.01) as network:
+        network.host("a"), network.host("b")
+        network.hosts["a"].start([...], log)
+        network.cut("b"); network.heal("b")
 
-The kernel here has no netem. The switch is a thread with a TAP device for each host: it holds frames back, loses a
-seeded share of them, and passes nothing to or from a host that is cut off. Needs root and Linux; `why_not` says so.
-`LanRun` puts a world there: its directory on one host and nodes on others, with keys, each seeing only its own files.
+The kernel need not have netem: the switch is a thread with a TAP device for each host. It delays frames, drops a seeded
+share of them, and passes nothing to or from a host that is cut off. It needs Linux and root; `why_not` returns what is
+missing.
+`NetworkRun` runs a world on it: the coordinator on one host and nodes on others, each with its own keys and files.
 """
 
 import ctypes
@@ -43,7 +44,7 @@ CLONE_NEWNET = 0x40000000
 PREFIX = "umwelt-lan"
 MAX_HOSTS = 8
 MAX_WAITING = 200_000
-"""Frames under way; what comes on top is lost, as in a full router."""
+"""Frames in flight; further ones are dropped, as by a full router."""
 COMMAND_S, START_S = 10.0, 60.0
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,9 +57,9 @@ def _ip(*arguments: str) -> None:
 
 @cache
 def why_not() -> str:
-    """Why this machine has no place for a `Lan`; "" if it has."""
+    """Returns why no virtual network can be made on this machine; empty if one can be."""
     if not sys.platform.startswith("linux"):
-        return "network namespaces are of Linux"
+        return "network namespaces need Linux"
     if os.geteuid() != 0:
         return "only root can make network namespaces"
     missing = [name for name in ("ip", "nsenter", "unshare", "mount") if shutil.which(name) is None]
@@ -67,15 +68,15 @@ def why_not() -> str:
     if not os.access(TUN, os.R_OK | os.W_OK):
         return f"{TUN} cannot be opened"
     try:
-        with Lan() as lan:
-            lan.host("trial")
+        with VirtualNetwork() as network:
+            network.host("trial")
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"no namespace or no TAP device can be made here: {error}"
     return ""
 
 
 class Host:
-    """A machine on the Lan: a namespace with one address."""
+    """A host of a virtual network: a network namespace with one address. The network closes it."""
 
     def __init__(self, name: str, number: int, mtu_bytes: int):
         self.name, self.address = name, f"10.77.0.{number}"
@@ -101,13 +102,13 @@ class Host:
     def start(
         self, command: Sequence[str], log: Path, environment: dict[str, str] | None = None, hidden: Path | None = None
     ) -> subprocess.Popen:
-        """Start a process here; what lies in the folder `hidden` it does not see."""
-        told = ["nsenter", f"--net=/run/netns/{self.namespace}"]
+        """Start a process on this host. It does not see what lies in the folder `hidden`."""
+        prefix = ["nsenter", f"--net=/run/netns/{self.namespace}"]
         if hidden is not None:
-            told += ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden)]
+            prefix += ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden)]
         with log.open("ab") as out:
             process = subprocess.Popen(
-                [*told, *command],
+                [*prefix, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -120,7 +121,7 @@ class Host:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """What this thread opens meanwhile, and the threads that it starts, are on this host."""
+        """Within this context, sockets that this thread opens and threads that it starts are on this host."""
         with open("/proc/thread-self/ns/net", "rb") as outer, open(f"/run/netns/{self.namespace}", "rb") as own:
             _enter(own.fileno())
             try:
@@ -129,7 +130,7 @@ class Host:
                 _enter(outer.fileno())
 
     def close(self) -> None:
-        """End what still runs here, and remove the namespace."""
+        """Kill the processes that still run on this host, and remove the namespace."""
         for process in self.processes:
             with suppress(OSError):
                 process.kill()
@@ -146,7 +147,7 @@ def _enter(namespace: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-class Lan:
+class VirtualNetwork:
     """Up to `MAX_HOSTS` hosts on one switch. `delay_s` (each way) and `loss` (a share of frames) may be changed."""
 
     def __init__(self, delay_s: float = 0.0, loss: float = 0.0, seed: int = 0, mtu_bytes: int = 1500):
@@ -163,7 +164,7 @@ class Lan:
         self._wake = os.pipe()
         self._thread = threading.Thread(target=self._run, name="lan-switch", daemon=True)
 
-    def __enter__(self) -> "Lan":
+    def __enter__(self) -> "VirtualNetwork":
         for path in Path("/run/netns").glob(f"{PREFIX}-*-*"):  # of tests that were killed
             if not is_alive(int(path.name.split("-")[2])):
                 with suppress(OSError, subprocess.TimeoutExpired):
@@ -173,7 +174,7 @@ class Lan:
 
     def __exit__(self, *_: object) -> None:
         self._ending = True
-        self._stir()
+        self._wake_switch()
         self._thread.join()
         for host in self.hosts.values():
             host.close()
@@ -181,24 +182,24 @@ class Lan:
             os.close(end)
 
     def host(self, name: str) -> Host:
-        """A new host."""
+        """Add a host."""
         assert name not in self.hosts and len(self.hosts) < MAX_HOSTS
         made = Host(name, len(self.hosts) + 1, self.mtu_bytes)
         self.hosts = {**self.hosts, name: made}
-        self._stir()
+        self._wake_switch()
         return made
 
     def cut(self, name: str) -> None:
-        """Nothing reaches this host any more, and nothing leaves it, not even what is under way."""
+        """Disconnect a host; frames in flight to and from it are dropped."""
         self._away |= {name}
 
     def heal(self, name: str) -> None:
-        """It is connected again."""
+        """Connect a host again."""
         self._away -= {name}
 
     # --- the switch
 
-    def _stir(self) -> None:
+    def _wake_switch(self) -> None:
         os.write(self._wake[1], b".")
 
     def _run(self) -> None:
@@ -247,43 +248,48 @@ class Lan:
                 self.counts["lost"] += 1
 
 
-class LanRun:
-    """A world on a Lan. Directory and nodes hold only what they need: keys of their own, and temporary folders."""
+class NetworkRun:
+    """A run on a virtual network. The coordinator and each node have keys and temporary folders of their own."""
 
     def __init__(
-        self, lan: Lan, world: WorldFile, folder: Path, seat_on: str, environment: dict[str, str] | None = None
+        self,
+        network: VirtualNetwork,
+        world: WorldFile,
+        folder: Path,
+        coordinator_host: str,
+        environment: dict[str, str] | None = None,
     ):
-        self.lan, self.folder, self.seat_on = lan, folder, seat_on
+        self.network, self.folder, self.coordinator_host = network, folder, coordinator_host
         self.environment = environment or {}
         self.folder.mkdir(parents=True, exist_ok=True)
         self.store = begin_run(world, folder / "run")
         self.keys = folder / "keys"
         make_keys(self.keys)
         self.line: CoordinatorClient | None = None
-        self.directory: subprocess.Popen | None = None
+        self.coordinator: subprocess.Popen | None = None
         self.nodes: dict[str, subprocess.Popen] = {}
         self.address = ""
 
-    def start_directory(self, **settings: Any) -> None:
-        """Start the directory, and wait until its door is open."""
-        host = self.lan.hosts[self.seat_on]
+    def start_coordinator(self, **settings: Any) -> None:
+        """Start the coordinator, and wait until it has announced its address."""
+        host = self.network.hosts[self.coordinator_host]
         chosen = CoordinatorSettings(
             str(self.store.folder.resolve()), f"tcp://{host.address}:*", str(self.keys), **settings
         )
-        self.directory = self._start(host, "directory", "umwelt.cluster.coordinator.process", chosen, None)
+        self.coordinator = self._start(host, "coordinator", "umwelt.cluster.coordinator.process", chosen, None)
         end_s = time.monotonic() + START_S
         while (found := read_announcement(self.store.folder / COORDINATOR_FILE)) is None:
-            assert self.directory.poll() is None and time.monotonic() < end_s, self.log("directory")
+            assert self.coordinator.poll() is None and time.monotonic() < end_s, self.log("coordinator")
             time.sleep(0.02)
         self.address = found["address"]
         self.line = CoordinatorClient(self.address, Keys.load(self.keys, WORLD))
         with host.inside():
-            self.line.turn(0.0)  # opens the sockets
+            self.line.poll(0.0)  # opens the sockets
 
     def start_node(self, on: str, name: str = "", hidden: bool = False) -> str:
-        """Start a node on a host, with a copy of what a node gets: its own keys and the world's public one.
+        """Start a node on a host, with a copy of its own keys and of the world's public key; returns its name.
 
-        `hidden`: it may look for the run's folder, which is not there; else it is told not to look.
+        `hidden`: the node looks for the run's folder and does not find it; else its settings say not to look.
         """
         name = name or f"node-{len(self.nodes) + 1}"
         keys, temporary = self.folder / f"{name}-keys", self.temporary(name)
@@ -291,7 +297,7 @@ class LanRun:
         temporary.mkdir()
         for file in ("world.public", "node.public", "node.secret"):
             shutil.copy2(self.keys / file, keys / file)
-        host = self.lan.hosts[on]
+        host = self.network.hosts[on]
         settings = NodeSettings(self.address, f"tcp://{host.address}:*", name, str(keys), shares_nothing=not hidden)
         self.nodes[name] = self._start(
             host,
@@ -304,7 +310,7 @@ class LanRun:
         return name
 
     def temporary(self, name: str) -> Path:
-        """Where a node writes what is temporary."""
+        """Returns the folder of a node's temporary files."""
         return self.folder / f"{name}-tmp"
 
     def _start(
@@ -314,7 +320,7 @@ class LanRun:
         return host.start(command, self.folder / f"{name}.log", {**self.environment, **environment}, hidden)
 
     def log(self, name: str) -> str:
-        """What a process said."""
+        """Returns the log of a process."""
         path = self.folder / f"{name}.log"
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
@@ -322,50 +328,50 @@ class LanRun:
 
     @property
     def status(self) -> dict[str, Any]:
-        """The directory's last report."""
+        """The coordinator's last status report."""
         return self.line.status if self.line is not None else {}
 
     @property
     def tick(self) -> int:
-        """What all nodes have reached, by that report."""
+        """The tick that all nodes have reached by that report."""
         return self.status.get("tick", 0)
 
     @property
     def said(self) -> list[str]:
-        """All that the directory has said."""
-        return self.log("directory").splitlines()
+        """The lines that the coordinator has written."""
+        return self.log("coordinator").splitlines()
 
     @property
     def resting(self) -> bool:
-        """Whether the directory has ended."""
-        return self.directory is None or self.directory.poll() is not None
+        """Whether the coordinator's process has ended."""
+        return self.coordinator is None or self.coordinator.poll() is not None
 
     def turn(self, wait_s: float = 0.05) -> None:
-        """Listen to the directory for a moment."""
+        """Receive from the coordinator for a moment."""
         assert self.line is not None
-        if not self.line.turn(wait_s):
+        if not self.line.poll(wait_s):
             time.sleep(0.005)
 
     def until(self, done: Any, within_s: float, what: str = "") -> None:
-        """Listen until something holds; fails with the logs if it does not within a time."""
+        """Receive until a condition holds; fails with the logs if it does not within `within_s`."""
         end_s = time.monotonic() + within_s
         while not done():
-            assert self.lan.failed is None, self.lan.failed
+            assert self.network.failed is None, self.network.failed
             assert time.monotonic() < end_s, f"{what} not within {within_s} s: {self.status}\n{self.logs()}"
             self.turn()
 
     def wait(self, seconds: float) -> None:
-        """Listen for a time."""
+        """Receive for a time."""
         end_s = time.monotonic() + seconds
         while time.monotonic() < end_s:
             self.turn()
 
     def logs(self) -> str:
-        """The ends of all logs."""
-        return "\n".join(f"--- {name}\n{self.log(name)[-1500:]}" for name in ("directory", *self.nodes))
+        """Returns the ends of all logs."""
+        return "\n".join(f"--- {name}\n{self.log(name)[-1500:]}" for name in ("coordinator", *self.nodes))
 
     def close(self) -> None:
-        """End the line; the Lan ends the processes."""
+        """Close the connection to the coordinator; the network kills the processes."""
         if self.line is not None:
             self.line.close()
             self.line = None
