@@ -4,14 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from umwelt.agents.body.genome import FIRST_TRAIT, MONSTER_TRAITS, ORGAN_CODES, ORGAN_SLOTS, PLANT_GENES
+from umwelt.agents.body.genome import FIRST_TRAIT, MONSTER_TRAITS, PLANT_GENES, organs_in_slots
 from umwelt.agents.body.interface import MODULE, ORGANS, SUGAR, TISSUE
 from umwelt.agents.measures.census import mean_of, species_rows
 from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.region import Region
-
-GENE_OFFSET = 128
-"""Genes are int8: added, this makes them 0 to 255."""
 
 
 def state(world: WorldFile, region: Region) -> dict[str, float]:
@@ -46,10 +43,10 @@ def organs(world: WorldFile, region: Region) -> dict[str, float]:
     """Mean number of organs of each sort over each monster species: `.built`, and `.asked` for by the whole genome."""
     monsters, numbers = region.tables["monsters"], dict[str, float]()
     for species, rows in species_rows(world, region, "monsters").items():
-        codes = (monsters["genome"][rows, :ORGAN_SLOTS].astype(np.int64) + GENE_OFFSET) % ORGAN_CODES
-        for code, organ in enumerate(ORGANS):
-            numbers[f"{species}.{organ}.built"] = mean_of(monsters["organs"][rows, code])
-            numbers[f"{species}.{organ}.asked"] = mean_of((codes == code).sum(axis=1))
+        asked = organs_in_slots(monsters["genome"][rows])
+        for index, organ in enumerate(ORGANS):
+            numbers[f"{species}.{organ}.built"] = mean_of(monsters["organs"][rows, index])
+            numbers[f"{species}.{organ}.asked"] = mean_of((asked == index).sum(axis=1))
     return numbers
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from umwelt.agents.body.genome import FIRST_WEIGHT, MONSTER_GENES
+from umwelt.agents.body.genome import FIRST_ADDED, FIRST_WEIGHT
 from umwelt.agents.body.interface import DRIVES, STIMULI
 from umwelt.agents.hocl.machine import Dice, Limits, Machine
 from umwelt.agents.hocl.parser import Program
@@ -34,7 +34,7 @@ LIMITS = Limits(reactions=64, tries=4096)
 SCALE_BITS = 3
 """Stimuli and drives are in units of 1/1024, numbers in a program in units of 1/128."""
 MIN_GENE, MAX_GENE = -128, 127
-MAX_GENES = MONSTER_GENES - FIRST_WEIGHT
+MAX_GENES = FIRST_ADDED - FIRST_WEIGHT
 MAX_CACHED_PROGRAMS = 4096
 DRIVE_INDEX = {name: index for index, name in enumerate(DRIVES)}
 
@@ -71,7 +71,7 @@ def read_hocl_behaviour(reference: str, place: str) -> Program:
 def with_program_genes(genome: np.ndarray, program: Program) -> np.ndarray:
     """Returns a copy of a genome (`int8[genes]`) with the integers of a program in place of the weights of a net."""
     result = genome.copy()
-    result[FIRST_WEIGHT:] = 0
+    result[FIRST_WEIGHT:FIRST_ADDED] = 0
     result[FIRST_WEIGHT : FIRST_WEIGHT + len(program.integers)] = program.integers
     return result
 

@@ -16,6 +16,8 @@ from umwelt.agents.open_world import generate_world
 from umwelt.sandbox import snapshot
 from umwelt.sandbox.errors import WorldFileError
 
+SCRIPT = Path(__file__).parent.parent / "ninth_organ.py"
+
 
 def test_the_genes_of_version_1_are_where_they_were():
     assert FIRST_ORGANS == ("jaw", "gut", "leg", "eye", "armour", "spike", "store", "gland")
@@ -58,67 +60,12 @@ def test_older_genomes_are_lengthened_and_unknown_lengths_refused():
         given_genome([1] * 503, "monster", "x")
 
 
-WITH_A_NINTH_ORGAN = """
-import sys
-from pathlib import Path
-from types import ModuleType
-
-import numpy as np
-
-NAME = "umwelt.agents.body.interface"
-folder, text = Path(sys.argv[1]), sys.argv[2]
-import umwelt.agents.body
-source = Path(umwelt.agents.body.__path__[0], "interface.py").read_text("utf-8")
-line = "ADDED: tuple[tuple[str, str], ...] = ()"
-assert line in source
-added = 'ADDED = (("organ", "fin"), ("stimulus", "hum"), ("organ", "horn"))'
-module = sys.modules[NAME] = ModuleType(NAME)
-exec(source.replace(line, added), module.__dict__)
-
-from umwelt.agents.body import genome as genes
-from umwelt.agents.earth.earth import laws
-from umwelt.agents.open_world import begin, opened
-from umwelt.agents.world_file import parse_world
-from umwelt.client.window.recording.demo import Demo
-from umwelt.sandbox import snapshot
-from umwelt.sandbox.step import advance
-
-# genes: what was there keeps its place and meaning
-assert genes.MONSTER_LENGTHS == (504, 516, 524, 536) and genes.MONSTER_GENES == 536
-assert genes.INPUT_GENES[genes.INPUT_NAMES.index("hum")] == 516
-assert genes.INPUT_GENES[genes.INPUT_NAMES.index("memory_3")] == 376
-rows = np.zeros((1, 536), np.int8)
-before = genes.organs_in_slots(rows)[0, 2]
-genes.set_organ(rows[0], 2, "horn")
-assert before != genes.organs_in_slots(rows)[0, 2] == genes.organ_in_slot(rows, 0, 2) == 9
-
-# a snapshot of before opens, and lives on
-world = parse_world(Path(text).read_text("utf-8"), "small.toml", "small")
-kept = snapshot.load(folder, world.laws.layout(world))
-region = opened(world, kept.pieces, kept.constants, kept.manifest.tick)
-monsters = region.tables["monsters"]
-assert monsters["organs"].shape[1] == 10 and not monsters["organs"][:, 8:].any() and monsters["organs"].any()
-assert monsters["genome"].shape[1] == 536 and not monsters["genome"][:, 504:].any()
-genomes = {int(i): g.tobytes() for i, g in zip(monsters["id"], monsters["genome"])}
-advance(region, laws, 2)
-old = [g for i, g in zip(monsters["id"].tolist(), monsters["genome"]) if i in genomes]
-assert old and all(g.tobytes() in genomes.values() for g in old)
-
-# so does the bundled recording
-table = Demo().core.recorded.region.tables["monsters"]
-assert table["organs"].shape[1] == 10 and table["organs"][:, :8].any() and not table["organs"][:, 8:].any()
-assert table["stimuli"].shape[1] == 42 and table["stimuli"][:, :41].any() and not table["stimuli"][:, 41].any()
-assert table["genome"].shape[1] == 536 and table["jaw_organs"].any()
-print("opened")
-"""
-
-
 def test_snapshots_and_recordings_open_after_organs_and_stimuli_were_added(tmp_path):
     world = small_world(width=32, height=32)
     snapshot.save(tmp_path / "before", generate_world(world), world.text, world.name)
     (tmp_path / "small.toml").write_text(world.text, "utf-8")
     ran = subprocess.run(
-        [sys.executable, "-c", WITH_A_NINTH_ORGAN, str(tmp_path / "before"), str(tmp_path / "small.toml")],
+        [sys.executable, str(SCRIPT), str(tmp_path / "before"), str(tmp_path / "small.toml")],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         check=False,
         capture_output=True,

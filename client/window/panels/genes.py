@@ -2,15 +2,22 @@
 
 from functools import cache
 
+import numpy as np
+
 from umwelt.agents.body.genome import (
+    ADDED_ORGAN_GENES,
+    DRIVE_GENES,
     FIRST_TRAIT,
+    INPUT_GENES,
     MONSTER_GENES,
+    MONSTER_LENGTHS,
     MONSTER_TRAITS,
-    ORGAN_CODES,
+    NO_ORGAN,
     ORGAN_SLOTS,
     PLANT_GENES,
+    organs_in_slots,
 )
-from umwelt.agents.body.interface import DRIVES, MEMORY, ORGANS, STIMULI
+from umwelt.agents.body.interface import DRIVES, FIRST_ORGANS, MEMORY, ORGANS, STIMULI
 
 PLANT_WORDS = {
     "light_weight": "buds toward light (below 0: toward shade)",
@@ -55,7 +62,7 @@ MONSTER_WORDS = {
 
 def is_monster(genome: bytes) -> bool:
     """Whether a genome has organs and a neural net."""
-    return len(genome) >= MONSTER_GENES
+    return len(genome) in MONSTER_LENGTHS
 
 
 def trait_values(genome: bytes) -> list[tuple[str, int]]:
@@ -72,8 +79,10 @@ def trait_values(genome: bytes) -> list[tuple[str, int]]:
 
 def organ_plan(genome: bytes) -> list[str]:
     """The organs that a body grows, in order; "none" for an empty slot."""
-    codes = [((gene ^ 128) & 255) % ORGAN_CODES for gene in genome[:ORGAN_SLOTS]]
-    return [ORGANS[code] if code < len(ORGANS) else "none" for code in codes]
+    genes = np.zeros((1, MONSTER_GENES), np.int8)
+    known = np.frombuffer(genome, np.int8)[:MONSTER_GENES]
+    genes[0, : len(known)] = known
+    return ["none" if organ == NO_ORGAN else ORGANS[organ] for organ in organs_in_slots(genes)[0].tolist()]
 
 
 def gene_name(at: int, monster: bool) -> str:
@@ -84,11 +93,12 @@ def gene_name(at: int, monster: bool) -> str:
 
 @cache
 def _monster_gene_names() -> tuple[str, ...]:
-    units = range(1, MEMORY + 1)
-    return (
-        *(f"organ {slot + 1}" for slot in range(ORGAN_SLOTS)),
-        *MONSTER_TRAITS,
-        *(f"{name} to unit {unit}" for name in STIMULI for unit in units),
-        *(f"memory {memory} to unit {unit}" for memory in units for unit in units),
-        *(f"unit {unit} to {name}" for name in DRIVES for unit in units),
-    )
+    names = {slot: f"organ {slot + 1}" for slot in range(ORGAN_SLOTS)}
+    names |= {FIRST_TRAIT + index: name for index, name in enumerate(MONSTER_TRAITS)}
+    inputs = (*STIMULI, *(f"memory {unit + 1}" for unit in range(MEMORY)))
+    for unit in range(MEMORY):
+        names |= {first + unit: f"{name} to unit {unit + 1}" for name, first in zip(inputs, INPUT_GENES, strict=True)}
+        names |= {first + unit: f"unit {unit + 1} to {name}" for name, first in zip(DRIVES, DRIVE_GENES, strict=True)}
+    for name, first in zip(ORGANS[len(FIRST_ORGANS) :], ADDED_ORGAN_GENES, strict=True):
+        names |= {first + slot: f"{name} as organ {slot + 1}" for slot in range(ORGAN_SLOTS)}
+    return tuple(names[gene] for gene in range(MONSTER_GENES))

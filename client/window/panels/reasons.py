@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from umwelt.agents.body.genome import FIRST_OUTPUT, FIRST_RECURRENT, FIRST_WEIGHT, INPUTS, MONSTER_GENES, OUTPUTS
+from umwelt.agents.body.genome import DRIVE_GENES, INPUT_GENES, INPUTS, MONSTER_GENES
 from umwelt.agents.body.interface import DRIVES, MEMORY, STIMULI
 from umwelt.sandbox.units import ONE
 
@@ -25,12 +25,12 @@ Weights = tuple[np.ndarray, np.ndarray, np.ndarray]
 @lru_cache(maxsize=8)
 def weights_of(genome: bytes) -> Weights:
     """The weights of a genome's net, 1.0 as 1.0: `[stimulus, unit]`, `[memory, unit]`, `[drive, unit]`."""
-    genes = np.frombuffer(genome, np.int8)[:MONSTER_GENES].astype(np.float64) / WEIGHT_ONE
-    return (
-        genes[FIRST_WEIGHT:FIRST_RECURRENT].reshape(INPUTS, MEMORY),
-        genes[FIRST_RECURRENT:FIRST_OUTPUT].reshape(MEMORY, MEMORY),
-        genes[FIRST_OUTPUT:].reshape(OUTPUTS, MEMORY),
-    )
+    genes = np.zeros(MONSTER_GENES)
+    known = np.frombuffer(genome, np.int8)[:MONSTER_GENES]
+    genes[: len(known)] = known / WEIGHT_ONE
+    units = np.arange(MEMORY)
+    incoming, outgoing = genes[INPUT_GENES[:, None] + units], genes[DRIVE_GENES[:, None] + units]
+    return incoming[:INPUTS], incoming[INPUTS:], outgoing
 
 
 def net_drives(genome: bytes, hidden: Sequence[int]) -> np.ndarray:
