@@ -119,7 +119,7 @@ def said_of_another_digest(capsys, store: Store) -> str:
 def test_a_run_that_was_tampered_with_is_found_out_at_its_tick(capsys):
     said = said_of_another_digest(capsys, small_run(Path("r"), 8, 16))
     place = "snapshots/tick-000000000016/manifest.json"
-    assert said.startswith(f"umwelt: r: {place}: is not what was kept: ") and said.count("\n") == 1
+    assert said.startswith(f"umwelt: r: {place}: is not what was saved: ") and said.count("\n") == 1
 
 
 def test_an_old_run_that_was_tampered_with_is_found_out_at_its_tick_by_its_replay(capsys):
