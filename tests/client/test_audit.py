@@ -12,7 +12,7 @@ from umwelt.agents.world_file import read_world
 from umwelt.client.commands.audit import _residence
 from umwelt.client.commands.cli import main
 from umwelt.cluster.launch.local import begin_run
-from umwelt.cluster.run.audit import Round
+from umwelt.cluster.run.audit import CycleResult
 from umwelt.cluster.run.replay import restore_region
 from umwelt.cluster.run.store import Store
 from umwelt.sandbox import snapshot
@@ -85,7 +85,7 @@ def test_mistakes_are_one_line(capsys, arguments, line):
 
 
 def test_a_pool_that_nothing_left_is_said_to_hold_for_longer_than_was_measured():
-    went = Round(0, 90, 60, [], [])
+    went = CycleResult(0, 90, 60, [], [])
     assert _residence(Turnover("resin", 90, 5, 5, 450, 0, 0), went) == ("more than 90", "more than 1.5")
     assert _residence(Turnover("resin", 90, 0, 0, 0, 0, 0), went) == ("", "")
     assert _residence(Turnover("resin", 90, 0, 0, 4500, 5, 5), went) == ("900", "15")
