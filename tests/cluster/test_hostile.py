@@ -281,11 +281,11 @@ def test_real_messages_repeated_or_damaged_by_strangers_change_nothing(seed):
         if run.tick() > 40 and not killed:
             killed = 1
             run.kill(sorted(run.nodes)[0])
-        assert run.network.now < 60, run.logs[-8:]
+        assert run.network.now < 60, run.said[-8:]
     digests, _ = run_undisturbed(world, 80, [])
     assert {tick: found for tick, found in run.disk.digests.items() if digests[tick] != found} == {}
     assert 80 in run.disk.digests and said > 500
-    assert len(run.disk.maps) <= 4, run.logs  # the one death, and nobody else's
+    assert len(run.disk.maps) <= 4, run.said  # only for the one death
 
 
 def test_a_bit_that_flips_makes_a_message_none():
