@@ -94,7 +94,7 @@ def measure(name: str, nodes: int, times: int) -> dict[str, list[tuple[float, fl
                 for _ in range(times):
                     watched.settle(nodes)
                     found[how].append(watched.disturb(how))
-                    engine._restarts.clear()  # dying again and again is what is wanted here
+                    engine._restarts_s.clear()  # dying again and again is what is wanted here
             return found
         finally:
             engine.close()

@@ -18,6 +18,7 @@ from numcodecs import zstd
 
 from umwelt.agents import commands
 from umwelt.agents.open_world import open_region
+from umwelt.agents.species.behaviour import Behaviours, set_checking
 from umwelt.agents.world_file import WorldFile
 from umwelt.cluster.partition import overlaps
 from umwelt.cluster.wire.protocol import Assignment, ScheduledCommand, TickRecord
@@ -163,12 +164,11 @@ def check_species(world: WorldFile, region: Region) -> None:
 
     Raises SpeciesError if the world's laws have no species.
     """
-    behaviours = region.derived.get("behaviours")
-    if not hasattr(behaviours, "checked"):
+    if not isinstance(region.derived.get("behaviours"), Behaviours):
         raise SpeciesError(
             f"{world.source}: --check: the laws of this world have no species to check: leave --check out"
         )
-    behaviours.checked = True  # type: ignore[union-attr]
+    set_checking(region)
 
 
 def measure_populations(

@@ -42,7 +42,7 @@ def assert_halo_is_fresh(region: Region) -> None:
     def content() -> tuple:
         rows = {}
         for name, table in region.tables.items():
-            columns = [column.name for column in table.carried()]
+            columns = [column.name for column in table.stored_columns()]
             order = np.lexsort((table["x_fixed"], table["y_fixed"], table["id"]))
             rows[name] = [table[column][order].tolist() for column in columns]
         return {name: array.tolist() for name, array in region.fields.items()}, rows

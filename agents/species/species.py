@@ -189,11 +189,13 @@ def compiled(function: Function) -> Function:
 
 
 @overload
-def dot(weights: Sequence[int], values: Sequence[int]) -> int: ...
+def dot(weights: Sequence[int], values: Sequence[int]) -> int:
+    """Of one being: an int."""
 
 
 @overload
-def dot(weights: ArrayLike, values: ArrayLike) -> Any: ...
+def dot(weights: ArrayLike, values: ArrayLike) -> Any:
+    """Of arrays: an int, or an int64 array for several beings."""
 
 
 def dot(weights: Any, values: Any) -> Any:

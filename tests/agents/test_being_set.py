@@ -1,4 +1,4 @@
-"""Mesa's calls over columns: each must give what the same call gives on plain objects that hold the same values."""
+"""Mesa's calls over columns: each must return what it returns on plain objects with the same values."""
 
 import copy
 import pickle
@@ -31,7 +31,7 @@ class Copy(mesa.Agent):
 
 @pytest.fixture(scope="module")
 def twin(world):
-    """Plain agents in the same order with the same values: what Mesa itself would answer."""
+    """Plain agents in the same order with the same values: the results that Mesa itself gives."""
     model = mesa.Model(seed=1)
     for being in world.agents:
         agent = Copy(model)
@@ -54,7 +54,7 @@ def test_every_being_is_there_once_and_founders_come_first(world):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_get_and_agg_are_those_of_objects(world, twin, name):
+def test_get_and_agg_equal_those_of_objects(world, twin, name):
     assert world.agents.get(name) == twin.get(name)
     assert all(type(value) is int for value in world.agents.get(name))
     assert world.agents[name if name != "unique_id" else "id"].tolist() == twin.get(name)
@@ -63,7 +63,7 @@ def test_get_and_agg_are_those_of_objects(world, twin, name):
     assert world.agents.agg(name, [min, max]) == twin.agg(name, [min, max])
 
 
-def test_get_of_several_and_of_what_is_missing(world, twin):
+def test_get_of_several_and_of_missing_attributes(world, twin):
     assert world.agents.get(["age_ticks", "species"]) == twin.get(["age_ticks", "species"])
     with pytest.raises(AttributeError):
         world.agents.get("heading")
@@ -104,7 +104,7 @@ def test_select_by_function_gives_what_objects_give(world, twin, function):
     assert ids(world.agents.select(function, at_most=5)) == ids(twin.select(function, at_most=5))
 
 
-def test_only_plain_comparisons_are_put_to_whole_columns():
+def test_only_plain_comparisons_are_applied_to_whole_columns():
     assert compared_attributes(lambda a: (a.sugar_count > 50) | (a.species == 2)) == ["sugar_count", "species"]
     assert compared_attributes(lambda a: a.sugar_count > LIMIT) == ["sugar_count"]
     dice = Random(1)
@@ -113,7 +113,7 @@ def test_only_plain_comparisons_are_put_to_whole_columns():
     assert compared_attributes(lambda a: a.sugar_count / a.species > 1) == []
 
 
-def test_a_function_with_dice_is_asked_for_each_being(world):
+def test_a_function_with_random_numbers_is_called_for_each_being(world):
     dice, again = Random(1), Random(1)
     chosen = world.agents.select(lambda a: dice.random() < 0.5)
     assert len(chosen) == sum(again.random() < 0.5 for _ in range(len(world.agents)))
@@ -170,7 +170,7 @@ def test_shuffle_keeps_all_follows_the_seed_and_mixes():
     before, after = shuffled(4)
     assert sorted(before) == sorted(after) and before != after
     assert shuffled(4)[1] == after
-    # an order that is drawn moves half of all pairs
+    # a random order reverses half of all pairs
     place = {identity: at for at, identity in enumerate(after)}
     upright = sum(place[a] < place[b] for a, b in pairwise(before))
     assert 0.35 < upright / len(before) < 0.65
@@ -231,7 +231,7 @@ def test_set_operations(world):
     assert rich == copy.copy(rich) and rich != young
 
 
-def test_populations_are_copied_but_never_pickled(world):
+def test_being_sets_can_be_copied_and_not_pickled(world):
     few = copy.deepcopy(world.agents.select(at_most=3))
     assert ids(few) == ids(world.agents)[:3]
     assert few[0] is world.agents[0]
@@ -239,7 +239,7 @@ def test_populations_are_copied_but_never_pickled(world):
         pickle.dumps(world.agents)
 
 
-def test_sets_of_handles_hold_them():
+def test_agent_sets_keep_the_handles_in_them_alive():
     world = World.load("golden", seed=4, width=32, height=32)
     some = AgentSet([world.agents[at] for at in (1, 4)])
     assert ids(some) == [ids(world.agents)[1], ids(world.agents)[4]]
@@ -284,7 +284,7 @@ def test_what_a_column_cannot_hold_is_refused(world, name, value, error):
     assert world.digest() == before
 
 
-def test_beings_are_moved_in_the_coordinates_of_the_world():
+def test_positions_are_written_in_the_coordinates_of_the_world():
     world = World.load("golden", seed=4, width=32, height=32)
     being = world.agents_by_type[Monster][0]
     being.x_fixed, being.y_fixed = 31 * 1024 + 512, 2 * 1024

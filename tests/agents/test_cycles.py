@@ -1,4 +1,4 @@
-"""Flows between pools: they add up exactly, measuring changes nothing, and matter goes round."""
+"""Flows between pools: they add up exactly, measuring changes nothing, and matter circulates."""
 
 from functools import cache
 
@@ -29,7 +29,7 @@ OWN = {
 
 
 def plain_and_measured(world) -> tuple[int, int, list[Cycle]]:
-    """The digests of a world after some ticks, the second time measured, and what was measured."""
+    """Returns the digests of a plain and of a measured run of a world, and the cycles of the latter."""
     plain = begin(world)
     advance(plain, world.laws, WARM_TICKS + TICKS)
     region = begin(world)
@@ -41,7 +41,7 @@ def plain_and_measured(world) -> tuple[int, int, list[Cycle]]:
 
 @cache
 def run_of(name: str) -> tuple[int, int, list[Cycle]]:
-    """What comes out of a world, once for all tests."""
+    """Returns the runs of a world, computed once for all tests."""
     if name == "pond":
         return plain_and_measured(read_world("pond", {"seed": 1, "width": 64, "height": 64}))
     return plain_and_measured(small_world(**OWN))
@@ -61,7 +61,7 @@ def test_a_measured_world_comes_out_the_same_bit_for_bit(run):
     assert run[0] == run[1]
 
 
-def test_what_came_in_less_what_went_out_is_the_change_of_every_pool(cycles):
+def test_inflow_minus_outflow_is_the_change_of_every_pool(cycles):
     assert {"water", "oxygen gas", "carbon", "hydrogen", "nitrogen", "oxygen"} <= set(cycles)
     for cycle in cycles.values():
         for pool in cycle.pools:
@@ -79,7 +79,7 @@ def test_no_process_makes_or_loses_an_atom(cycles):
             assert sum(flow.inflow for flow in mine) == sum(flow.outflow for flow in mine) > 0, process
 
 
-def test_matter_goes_round_through_all_pools(cycles):
+def test_matter_circulates_through_all_pools(cycles):
     for name in ("water", "oxygen gas", "carbon", "nitrogen"):
         for pool in cycles[name].pools:
             if pool.stock_sum and pool.pool not in ("phosphate", "resin"):
@@ -93,14 +93,14 @@ def test_matter_goes_round_through_all_pools(cycles):
     }
 
 
-def test_flows_against_each_other_do_not_cancel(cycles):
+def test_flows_in_opposite_directions_do_not_cancel(cycles):
     water = {(flow.process, flow.pool): flow for flow in cycles["water"].flows}
     rain, evaporation = water["rain", "vapour"], water["evaporation", "vapour"]
     assert rain.outflow > 0 and evaporation.inflow > 0
     assert {(flow.inflow > 0) + (flow.outflow > 0) for cycle in cycles.values() for flow in cycle.flows} == {1}
 
 
-def test_bodies_take_and_give_as_the_laws_let_them(cycles):
+def test_bodies_exchange_matter_by_the_processes_of_the_laws(cycles):
     touched = {(flow.process, flow.pool) for flow in cycles["carbon"].flows}
     assert {pool for process, pool in touched if process == "grazing"} == {"plants", "monsters"}
     assert {pool for process, pool in touched if process == "uptake by plants"} == {"plants", "carbon dioxide in air"}
@@ -110,7 +110,7 @@ def test_bodies_take_and_give_as_the_laws_let_them(cycles):
     assert not laws & {"weather", "flow", "sense", "respond", "move", "grow"}
 
 
-def test_substances_of_a_worlds_own_are_pools_of_their_own():
+def test_substances_of_a_world_file_are_pools_of_their_own():
     _, _, found = run_of("own chemistry")
     phosphorus = next(cycle for cycle in found if cycle.name == "P")
     by_name = {pool.pool: pool for pool in phosphorus.pools}

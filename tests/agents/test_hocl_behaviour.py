@@ -1,4 +1,4 @@
-"""Species that live by a chemical program: what they sense becomes what they do, by numbers that are inherited."""
+"""Species that behave by a HOCL program: stimuli become drives, by integers that are inherited."""
 
 from pathlib import Path
 
@@ -35,8 +35,8 @@ def snails(**more):
     return read_world("pond", {**SMALL, **SNAIL, **more})
 
 
-def thought(region, program, **stimuli):
-    """The drives of one being that senses this, with a program of its own."""
+def drives_of(region, program, **stimuli):
+    """Returns the drives (other than 0) of one being with these stimuli and this program."""
     table = region.tables["monsters"]
     rows = np.flatnonzero(region.owned_rows("monsters"))[:1]
     table["stimuli"][rows] = 0
@@ -58,29 +58,29 @@ def program_of(tmp_path, text):
     return read_hocl_behaviour(str(path), "founders[5].behaviour")
 
 
-def test_what_is_sensed_is_dropped_in_and_what_is_left_is_done(region):
+def test_stimuli_are_added_and_what_is_left_are_drives(region):
     snail = read_hocl_behaviour("snail.hocl", "founders[5].behaviour")
-    assert thought(region, snail, hunger=400) == {"thrust": 18 << 3, "graze": 1024}
-    assert thought(region, snail, thirst=80) == {
+    assert drives_of(region, snail, hunger=400) == {"thrust": 18 << 3, "graze": 1024}
+    assert drives_of(region, snail, thirst=80) == {
         "graze": 40 << 3,
         "drink": 240,
         "breed": 100 << 3,
         "grow": 90 << 3,
         "thrust": 9 << 3,
     }
-    assert thought(region, snail, hunger=400, plant_right=80, carrion_left=40)["turn"] == (10 * 4 - 5 * 6) << 3
+    assert drives_of(region, snail, hunger=400, plant_right=80, carrion_left=40)["turn"] == (10 * 4 - 5 * 6) << 3
 
 
-def test_a_founders_numbers_are_those_of_the_text_and_a_beings_own_decide(region):
+def test_founders_have_the_integers_of_the_text_and_each_being_runs_with_its_own(region):
     snail = read_hocl_behaviour("snail.hocl", "founders[5].behaviour")
     table = region.tables["monsters"]
     rows = np.flatnonzero(region.owned_rows("monsters"))
     count = len(snail.integers)
     assert (table["genome"][rows, FIRST_WEIGHT : FIRST_WEIGHT + count] == snail.integers).all()
     assert not table["genome"][rows, FIRST_WEIGHT + count :].any()
-    before = thought(region, snail, hunger=160)
+    before = drives_of(region, snail, hunger=160)
     table["genome"][rows[0], FIRST_WEIGHT] = 1  # of graze, in the rule that eats
-    assert before["graze"] == 60 << 3 and thought(region, snail, hunger=160)["graze"] == 20 << 3
+    assert before["graze"] == 60 << 3 and drives_of(region, snail, hunger=160)["graze"] == 20 << 3
 
 
 @pytest.mark.parametrize(
@@ -91,16 +91,16 @@ def test_a_founders_numbers_are_those_of_the_text_and_a_beings_own_decide(region
         'let grow = replace "hunger":h::int by "hunger":h, "hunger":h in <grow>',
     ],
 )
-def test_a_thought_that_does_not_come_to_rest_comes_to_nothing(region, tmp_path, text):
-    assert thought(region, program_of(tmp_path, text), hunger=500) == {}
+def test_a_program_that_does_not_become_inert_gives_no_drives(region, tmp_path, text):
+    assert drives_of(region, program_of(tmp_path, text), hunger=500) == {}
 
 
-def test_drives_of_one_name_add_up_within_bounds_and_all_else_is_left_alone(region, tmp_path):
+def test_drives_of_one_name_are_summed_and_clamped_and_other_atoms_ignored(region, tmp_path):
     text = '<"turn":100, "turn":90, "thrust":-500000000000000000000, "fly":7, 5, "graze":1.5, "bite":2:3, "drink":9>'
-    assert thought(region, program_of(tmp_path, text)) == {"turn": 1024, "thrust": -1024, "drink": 72}
+    assert drives_of(region, program_of(tmp_path, text)) == {"turn": 1024, "thrust": -1024, "drink": 72}
 
 
-def test_numbers_evolve_and_any_cut_gives_the_same_world(tmp_path):
+def test_integers_evolve_and_any_partition_gives_the_same_world(tmp_path):
     world = snails()
     region = begin(world)
     set_checking(region)  # asked again, in another order, one at a time
@@ -129,7 +129,7 @@ def test_numbers_evolve_and_any_cut_gives_the_same_world(tmp_path):
         ("bad.hocl", "bad.hocl:1:"),
     ],
 )
-def test_minds_that_cannot_be_are_one_line(tmp_path, monkeypatch, reference, said):
+def test_invalid_programs_are_refused_in_one_line(tmp_path, monkeypatch, reference, said):
     monkeypatch.chdir(tmp_path)
     read_hocl_behaviour.cache_clear()
     Path("wide.hocl").write_text('<replace-one "hunger":h::int by "thrust":300>')
@@ -140,7 +140,7 @@ def test_minds_that_cannot_be_are_one_line(tmp_path, monkeypatch, reference, sai
     read_hocl_behaviour.cache_clear()
 
 
-def test_a_node_whose_file_of_a_mind_differs_is_told_from_the_others(tmp_path, monkeypatch):
+def test_a_node_with_another_text_of_a_program_has_another_fingerprint(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = set()
     for number in (5, 6, 5):
@@ -151,7 +151,7 @@ def test_a_node_whose_file_of_a_mind_differs_is_told_from_the_others(tmp_path, m
     assert len(found) == 2
 
 
-def test_every_bundled_mind_can_be_read():
+def test_every_bundled_behaviour_can_be_read():
     assert "snail" in bundled_minds()
     for name in bundled_minds():
         assert read_hocl_behaviour(f"{name}.hocl", "founders[0].behaviour").integers

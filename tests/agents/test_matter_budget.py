@@ -1,4 +1,4 @@
-"""The matter budget: commands tell what they add, exactly or within bounds that hold."""
+"""The matter budget: what commands add is known from the commands alone, exactly or within bounds."""
 
 import pytest
 from commands_script import KINDS, LAST_TICK, commands_at, number_of
@@ -26,7 +26,7 @@ def atoms(region) -> dict[str, int]:
     return element_totals(substance_totals(region, WORLD.chemistry), WORLD.chemistry)
 
 
-def test_commands_of_every_kind_add_what_the_budget_says():
+def test_commands_of_every_kind_stay_within_the_budget():
     region = generate_world(WORLD)
     before, met, exact = atoms(region), set(), set()
     for tick in range(LAST_TICK + 1):
@@ -46,7 +46,7 @@ def test_commands_of_every_kind_add_what_the_budget_says():
     assert met == set(KINDS) and exact >= set(EXACT) and not exact & {Move, Remove}
 
 
-def test_an_atom_too_many_is_named_and_one_within_reach_of_people_is_not():
+def test_an_atom_out_of_bounds_is_named_and_one_that_commands_explain_is_not():
     held = atoms(generate_world(WORLD))
     budget = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
     assert budget.compare(held | {"N": held["N"] + 1}) == "N"
@@ -56,10 +56,10 @@ def test_an_atom_too_many_is_named_and_one_within_reach_of_people_is_not():
     budget.record(9, Paint(0, 0, 2, 3, "mineral", 4))
     assert budget.compare(held | {"C": held["C"] + 1}) == "C"
     assert budget.compare(held | {"N": held["N"] - 100}) is None and budget.open_tick == 9
-    assert budget.compare(held | {"N": held["N"] - 101}) == "N"  # what was counted is known again
+    assert budget.compare(held | {"N": held["N"] - 101}) == "N"  # what was counted is certain again
 
 
-def test_a_cell_may_be_too_full_for_what_is_poured():
+def test_a_full_cell_may_take_in_less_than_a_command_adds():
     held = atoms(generate_world(WORLD)) | {"H": 1 << 40, "O": 1 << 40}
     for command, most in ((Drop(1, 2, "water", 1 << 20), 1 << 20), (Rain(0, 0, 1, 1 << 20), 5 << 20)):
         budget = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
@@ -73,7 +73,7 @@ def test_a_cell_may_be_too_full_for_what_is_poured():
 
 
 @pytest.mark.parametrize("command", [Wound(77, 4), Drive(77), Rate("decay", 1), Paint(0, 0, 4, 4, "elevation", 9)])
-def test_commands_that_move_no_matter_touch_nothing(command):
+def test_commands_without_matter_leave_the_budget_unchanged(command):
     held = atoms(generate_world(WORLD))
     budget = MatterBudget(WORLD.chemistry, torus_of(WORLD), held)
     budget.record(3, command)

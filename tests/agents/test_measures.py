@@ -1,4 +1,4 @@
-"""All measures keep to one contract: of one world they always tell the same names."""
+"""Every measure returns the same names for one world, whatever lives in it."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from umwelt.worlds import market
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_a_measure_tells_the_same_names_whoever_lives(measure):
+def test_a_measure_returns_the_same_names_whatever_lives(measure):
     world = bundled_world("meadow", 64, 64, 1)
     region = begin(world)
     first = measure_region(world, region, [measure])
@@ -23,7 +23,7 @@ def test_a_measure_tells_the_same_names_whoever_lives(measure):
     assert measure_region(world, region, [measure]).keys() == first.keys()
 
 
-def test_so_does_the_market_whether_anyone_trades_or_not():
+def test_prices_of_the_market_have_the_same_names_without_trade():
     world = read_world("market")
     region = begin(world)
     assert market.prices(world, region).keys() == {"exchanges", "log_price", "price_spread"}

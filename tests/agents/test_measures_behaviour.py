@@ -1,4 +1,4 @@
-"""What is measured of behaviour: regions whose answers are known, and a log of every tick."""
+"""Measures of behaviour, on regions with known answers and against a log of every tick."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from umwelt.sandbox.units import ONE
 
 
 def grazers_awake(count: int):
-    """A world and its region with so many grazers, awake, that have sensed nothing but themselves."""
+    """Returns a world, its region and its monsters: awake grazers that have sensed nothing but themselves."""
     world = small_world()
     region = begin(world)
     monsters = region.tables["monsters"]
@@ -31,7 +31,7 @@ def grazers_awake(count: int):
     return world, region, monsters
 
 
-def test_turning_counts_the_awake_who_sense_a_difference_and_no_others():
+def test_turning_counts_only_awake_monsters_that_sense_a_difference():
     world, region, monsters = grazers_awake(7)
     monsters["plant_right"][:] = [80, 0, 10, 0, 0, 90, 90]
     monsters["plant_left"][:] = [0, 0, 0, 30, 0, 0, 0]
@@ -58,7 +58,7 @@ def test_flight_from_strangers_is_negative_and_kin_do_not_count():
     assert found["grazer.toward_strangers.errors"] == pytest.approx(-(2**0.5))
 
 
-def test_whom_one_saw_is_who_was_nearest_before_all_moved():
+def test_the_sensed_other_is_the_nearest_before_all_moved():
     world = bundled_world("meadow", 64, 64, 1, **{"founders.3.count": 120, "founders.4.count": 30})
     region = begin(world)
     sides, seen, across_the_seam = np.array([64 * ONE, 64 * ONE]), 0, 0
@@ -86,7 +86,7 @@ def test_whom_one_saw_is_who_was_nearest_before_all_moved():
     assert seen > 200 and across_the_seam > 10
 
 
-def test_flight_from_hunters_is_told_by_who_was_seen():
+def test_grazers_turn_away_from_the_hunters_they_sense():
     world = bundled_world("meadow", 64, 64, 1, **{"founders.3.count": 200, "founders.4.count": 60})
     region = begin(world)
     counts, fled = np.zeros(2), 0.0
@@ -99,7 +99,7 @@ def test_flight_from_hunters_is_told_by_who_was_seen():
     assert fled / counts[0] < -0.5
 
 
-def test_blinking_is_told_apart_by_how_dry_the_air_is():
+def test_blinking_is_compared_between_dry_and_moist_air():
     world, region, monsters = grazers_awake(4)
     environment = region.scratch("environment", "int16", 4)
     environment[DRYNESS] = 100
@@ -113,7 +113,7 @@ def test_blinking_is_told_apart_by_how_dry_the_air_is():
     assert found["grazer.blinking_more.errors"] == pytest.approx(0.5 / (0.25 * 0.75) ** 0.5)
 
 
-def test_who_falls_asleep_is_told_from_who_sleeps():
+def test_falling_asleep_is_distinguished_from_sleeping():
     world, region, monsters = grazers_awake(4)
     monsters["asleep"][:] = [1, 1, 0, 0]
     monsters["eyes_shut"][:] = [1, 1, 0, 0]
@@ -125,7 +125,7 @@ def test_who_falls_asleep_is_told_from_who_sleeps():
     assert found["grazer.fatigue_more"] == 0.375
 
 
-def test_of_nobody_nothing_is_told_but_counts():
+def test_without_monsters_all_but_counts_is_nan():
     world, region, _ = grazers_awake(0)
     found = behaviour(world, region)
     assert set(found) == set(behaviour(*grazers_awake(1)[:2])), "the same names as of somebody"
@@ -136,8 +136,8 @@ def test_of_nobody_nothing_is_told_but_counts():
     }
 
 
-def test_sleep_follows_exertion_and_one_tick_tells_who_falls_asleep():
-    """In a log of every tick those who fall asleep thrust more in the 50 ticks before than the awake do on the mean."""
+def test_sleep_follows_exertion_and_one_tick_shows_which_monsters_fall_asleep():
+    """In a log of all ticks, monsters that fall asleep thrust more in the 50 ticks before than the awake."""
     world = bundled_world("meadow", 64, 64, 1, **{"founders.3.count": 120})
     region = begin(world)
     thrusts: dict[int, list[int]] = {}

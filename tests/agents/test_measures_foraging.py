@@ -1,4 +1,4 @@
-"""What is measured of food and of those who look for it: known regions, and curves whose answers are known."""
+"""Measures of food and foraging, on regions and curves with known answers."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from umwelt.client.experiments.across_runs import HOLLING_FIGURES, MATCHING_FIGU
 from umwelt.client.experiments.analyses import foragers, intake
 
 
-def test_fodder_is_what_jaws_reach_of_owned_modules():
+def test_fodder_is_the_tissue_of_owned_modules_that_jaws_reach():
     world = small_world()
     region = begin(world)
     region.wrap()  # ghosts in the halo do not count
@@ -64,7 +64,7 @@ def rows_of(intakes: np.ndarray, density: np.ndarray) -> list[dict]:
 
 
 @pytest.mark.parametrize("shape", ["second", "third", "plateau", "linear"])
-def test_each_functional_response_is_told_from_the_others(shape):
+def test_each_functional_response_is_recognised(shape):
     density = np.geomspace(0.2, 30, 12).repeat(3)
     scatter = np.random.default_rng(1).normal(0, 0.05, len(density))
     curve = density if shape == "linear" else SHAPES[shape](density, 0.25)
@@ -80,7 +80,7 @@ def test_each_functional_response_is_told_from_the_others(shape):
         assert min(others, key=lambda name: others[name]) == shape and others[shape] < -10
 
 
-def test_what_was_not_eaten_is_left_out_and_few_points_say_nothing():
+def test_uneaten_fodder_is_left_out_and_few_points_give_nan():
     density = np.geomspace(0.2, 30, 6)
     nothing = dict.fromkeys(HOLLING_FIGURES, np.nan)
     for rows in (rows_of(np.zeros(6), density), rows_of(density, np.ones(6)), rows_of(density * np.nan, density), [{}]):

@@ -1,4 +1,4 @@
-"""The halves of a world are told apart by x or by y, wherever its window begins; the genes of both are compared."""
+"""Halves of a world by x or by y, wherever the window begins, and the genes of both."""
 
 import numpy as np
 from sharded_regions import begin, golden_world

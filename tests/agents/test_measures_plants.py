@@ -1,4 +1,4 @@
-"""Measures and figures of plants, on made-up stands and columns with known answers."""
+"""Measures and figures of plants, on constructed stands and columns with known answers."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ NOBODY = {f"founders.{at}.count": 0 for at in (1, 2, 3)}
 
 
 def stood(count, width=48, height=32):
-    """A world, its region and its plants: so many modules, which stand along row 0 of it without stems."""
+    """Returns a world, its region and its plants: `count` modules along row 0, without stems."""
     sizes = {"width": width, "height": height, "founders.0.count": count, "founders.0.variation": 0.0}
     world = small_world(**{**NOBODY, **sizes})
     region = begin(world)
@@ -28,7 +28,7 @@ def stood(count, width=48, height=32):
 
 
 def move(region, y, x):
-    """Set the modules down on cells of the owned rectangle."""
+    """Places the modules on cells of the owned rectangle."""
     plants, rim = region.tables["plants"], region.halo_cells
     plants["y_fixed"][:] = ((np.asarray(y) + rim) << 10) + 512
     plants["x_fixed"][:] = ((np.asarray(x) + rim) << 10) + 512
@@ -36,7 +36,7 @@ def move(region, y, x):
 
 
 def test_a_plant_is_what_living_stems_join():
-    # 10 - 20 - 30 in one line, 40 on its own, 50 on a stem to one who is gone, and 60 on it
+    # 10 - 20 - 30 in one line, 40 on its own, 50 on the stem of a dead one, and 60 on 50
     ids, stems = np.array([30, 10, 60, 20, 50, 40]), np.array([20, 0, 50, 10, 99, 0])
     assert first_modules(ids, stems).tolist() == [1, 1, 4, 1, 4, 5]
     assert first_modules(np.empty(0, np.int64), np.empty(0, np.int64)).tolist() == []
@@ -47,7 +47,7 @@ def test_long_chains_of_modules_are_one_plant_in_any_order():
     assert set(ids[first_modules(ids, ids - 1)].tolist()) == {1}
 
 
-def test_a_stand_is_told_by_plants_cells_and_tissue():
+def test_a_stand_is_measured_by_plants_cells_and_tissue():
     world, region, plants = stood(6)
     plants["counts"][:, TISSUE] = [10, 20, 30, 40, 50, 60]
     plants["stem_id"][1], plants["stem_direction"][1] = plants["id"][0], 1
@@ -93,7 +93,7 @@ def test_a_kind_is_a_box_of_markers_in_which_all_are_kin():
     assert (plants["stage"] == MODULE).all()
 
 
-def test_squares_fill_the_world_without_a_rest():
+def test_squares_fill_the_world_exactly():
     assert list(square_sides(256, 256)) == [8, 16, 32, 64, 128, 256]
     assert list(square_sides(48, 40)) == [8] and list(square_sides(30, 64)) == []
 
@@ -115,7 +115,7 @@ def thinned(density, yields):
 
 def test_constant_yield_thins_with_slope_minus_one_whatever_came_before():
     density = np.array([1.0, 1.0, 0.8, 0.4, 0.2, 0.1])
-    # a flush of the young comes near the most, and is over before the canopy closes
+    # a flush of young plants comes near the maximum, and is over before the canopy closes
     found = thinning(thinned(density, np.array([9.5, 5.0, 10.0, 10.0, 10.0, 10.0])))
     assert found["thinning.slope"] == pytest.approx(-1) and found["thinning.error"] == pytest.approx(0, abs=1e-9)
     assert (found["thinning.from_tick"], found["thinning.yield_moves"]) == (200, 1)
@@ -135,7 +135,7 @@ def test_yodas_stand_leaves_constant_yield_after_a_fall_of_less_than_a_quarter()
     assert 1.1 < found["thinning.fall"] < 1 / 0.9**2
 
 
-def test_a_stand_that_died_out_and_one_that_never_was_have_figures_all_the_same():
+def test_an_extinct_or_empty_stand_has_the_same_figures():
     found = thinning(thinned(np.array([1.0, 0.5, 0.0]), np.array([4.0, 4.0, 0.0])))
     assert found["thinning.fall"] == 2 and np.isnan(found["thinning.slope"])
     assert without_nan(thinning(thinned(np.zeros(3), np.zeros(3)))) == {}
@@ -154,7 +154,7 @@ def test_z_is_the_power_of_area_at_the_end():
     assert found["species_area.explained"] == pytest.approx(1) and found["species_area.crowding"] == pytest.approx(2)
 
 
-def test_an_empty_world_has_no_z_and_a_forgotten_measure_is_named():
+def test_an_empty_world_has_no_z_and_a_missing_measure_is_named():
     assert without_nan(species_area({name: values * 0 for name, values in areas(0.25, 0.1).items()})) == {}
     with pytest.raises(KeyError, match=r"kinds\.8"):
         species_area({"tick": np.arange(3.0)})

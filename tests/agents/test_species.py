@@ -1,4 +1,4 @@
-"""Species of one's own: three speeds, columns, dice, and the check that finds answers which depend on too much."""
+"""Species written in Python: three speeds, columns, dice, and the check that finds answers which depend on too much."""
 
 from types import FunctionType
 from typing import ClassVar
@@ -36,7 +36,7 @@ def monsters(world):
 
 
 class Plain(Monster):
-    """Uses all there is: columns, inherited and not, dice, integers, a class constant, positions."""
+    """Uses every feature: columns, inherited and not, dice, integers, a class constant, positions."""
 
     CAUTION = 0.5
     fear = Column("int16", inherited=True, default=3)
@@ -95,7 +95,7 @@ def test_three_speeds_give_the_same_world():
 
 
 @pytest.mark.parametrize("cls", [Plain, Fast, Swarm])
-def test_the_check_passes_honest_species_and_changes_nothing(cls):
+def test_the_check_accepts_valid_species_and_changes_nothing(cls):
     assert run(small({"grazer": cls}, check=True), 6).digest() == run(small({"grazer": cls}), 6).digest()
 
 
@@ -144,11 +144,11 @@ def test_inherited_columns_pass_to_the_young_and_others_do_not():
     assert set(young["age_seen"].tolist()) == {9}
 
 
-# --- what is refused
+# --- errors
 
 
 def _species(body, name="Wrong", mark=None, columns=None):
-    """A species whose body came from a test; `mark` makes it compiled or of columns."""
+    """Returns a species with a body from a test; `mark` is None, compiled or classmethod."""
     function = mark(body) if mark else body
     return type(name, (Monster,), {("respond_all" if mark is classmethod else "respond"): function, **(columns or {})})
 
@@ -199,7 +199,7 @@ reads_rows = respond
         (reads_rows, "bite_target"),
     ],
 )
-def test_what_a_species_may_not_do_is_named_at_every_speed(mark, body, line):
+def test_invalid_code_of_a_species_is_reported_at_every_speed(mark, body, line):
     function = body
     if mark is classmethod:  # the same body: cls is not used, self is the columns
         function = classmethod(lambda cls, me, see: body(me, see))
@@ -269,7 +269,7 @@ TEXT = 'width = 32\nheight = 32\nseed = 1\n[[founders]]\nspecies = "grass"\ncoun
         ("umwelt.agents:Monster", "Monster has no respond"),
     ],
 )
-def test_a_species_that_cannot_be_named_is_a_mistake_in_the_world_file(reference, line):
+def test_an_invalid_reference_is_an_error_of_the_world_file(reference, line):
     text = f'{TEXT}[[founders]]\nspecies = "grazer"\ncount = 2\nbehaviour = "{reference}"\n'
     with pytest.raises(WorldFileError) as caught:
         World(parse_world(text, "shy.toml", "shy"))
@@ -278,7 +278,7 @@ def test_a_species_that_cannot_be_named_is_a_mistake_in_the_world_file(reference
     assert "\n" not in str(caught.value)
 
 
-def test_a_species_named_in_a_world_file_lives_by_it():
+def test_founders_behave_by_the_class_that_the_world_file_names():
     text = f'{TEXT}[[founders]]\nspecies = "grazer"\ncount = 2\nbehaviour = "{__name__}:Plain"\n'
     world = run(World(parse_world(text, "uneasy.toml", "uneasy")), 2)
     assert monsters(world)["steps"].tolist().count(2) >= 2
@@ -302,7 +302,7 @@ def test_species_of_an_unknown_name_are_refused():
         small({"grazzer": Plain})
 
 
-def test_two_ways_to_respond_in_one_class_are_refused_but_the_nearest_of_a_family_counts():
+def test_two_forms_of_respond_in_one_class_are_refused_and_the_nearest_base_class_counts():
     def respond_all(cls, me, see):
         return Drives(turn=1.0)
 
@@ -351,7 +351,7 @@ class Averages(Monster):
 
 
 class AveragesOneByOne(Monster):
-    """A running mean that begins anew with the smallest id, so that the same call gives the same answer."""
+    """A running mean that starts again at the smallest id, so that the same call gives the same answer."""
 
     total: ClassVar[list[float]] = [0.0, 0.0]
 
@@ -375,7 +375,7 @@ class CountsItsPlace(Monster):
         return Drives(turn=np.arange(len(me)) / len(me))
 
 
-class ThrowsOtherDice(Monster):
+class UsesAnotherGenerator(Monster):
     generator: ClassVar = np.random.default_rng(1)
 
     def respond(self, see):
@@ -388,14 +388,14 @@ class ThrowsOtherDice(Monster):
         (RemembersInClass, "asked again"),
         (RemembersByBeing, "asked again"),
         (RemembersAll, "asked again"),
-        (ThrowsOtherDice, "asked again"),
+        (UsesAnotherGenerator, "asked again"),
         (Averages, "batch"),
         (AveragesOneByOne, "order|batches|one at a time"),
         (CountsItsBatch, "batch"),
         (CountsItsPlace, "order|batch"),
     ],
 )
-def test_the_check_finds_what_depends_on_more_than_stimuli_columns_and_dice(cls, line):
+def test_the_check_reports_answers_that_depend_on_more_than_stimuli_columns_and_dice(cls, line):
     with pytest.raises(SpeciesError, match=f"species {cls.__name__}: at tick .*({line})"):
         run(small({"grazer": cls}, check=True), 4)
 
@@ -413,7 +413,7 @@ def test_an_unchecked_world_does_not_ask_twice():
     assert RemembersInClass.calls <= held + 5
 
 
-# --- the pieces
+# --- drives, dot products, dice
 
 
 @settings(max_examples=30, deadline=None)
@@ -489,7 +489,7 @@ def test_dice_are_fair_keyed_by_being_and_tick_and_counted():
     assert not any(throws == before.get(identity) for identity, throws in now)
 
 
-def test_positions_are_told_in_the_coordinates_of_the_world():
+def test_positions_are_read_in_the_coordinates_of_the_world():
     class Where(Monster):
         at = Column("int32")
 
@@ -506,13 +506,13 @@ def test_positions_are_told_in_the_coordinates_of_the_world():
 
 
 def answering(answer):
-    """A species that gives what it is told to."""
+    """Returns a species that responds with `answer()`."""
 
-    class Told(Monster):
+    class Answering(Monster):
         def respond(self, see):
             return answer()
 
-    return Told
+    return Answering
 
 
 @pytest.mark.parametrize(
@@ -529,7 +529,7 @@ def test_a_drive_that_is_not_one_number_is_refused_at_every_speed(turn):
             run(small({"grazer": cls}), 1)
 
 
-def test_whatever_an_answer_raises_becomes_one_line():
+def test_an_exception_of_a_species_becomes_one_line():
     def leave():
         raise SystemExit(3)
 
@@ -542,7 +542,7 @@ def test_whatever_an_answer_raises_becomes_one_line():
         assert "\n" not in str(raised.value)
 
 
-def test_a_module_that_leaves_python_is_refused(tmp_path, monkeypatch):
+def test_a_module_that_exits_when_imported_is_refused(tmp_path, monkeypatch):
     (tmp_path / "leaving_at_once.py").write_text("import sys\nsys.exit(0)\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(WorldFileError, match="cannot import leaving_at_once: SystemExit: 0: fix that module"):
@@ -552,7 +552,7 @@ def test_a_module_that_leaves_python_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "wrong", [{"default": float("nan")}, {"default": None}, {"default": 1.5}, {"width": -1}, {"width": 1.5}]
 )
-def test_a_column_that_cannot_be_is_refused(wrong):
+def test_invalid_arguments_of_a_column_are_refused(wrong):
     with pytest.raises(SpeciesError, match="Column"):
         Column("int16", **wrong)
 
@@ -568,7 +568,7 @@ def test_a_column_that_cannot_be_is_refused(wrong):
     ],
     ids=["number", "instance", "list", "number as name", "other class"],
 )
-def test_what_is_no_class_for_founders_is_refused(species, expected):
+def test_invalid_species_arguments_are_refused(species, expected):
     with pytest.raises(WorldFileError, match=expected):
         small(species)
 

@@ -22,7 +22,7 @@ def small(seed=4, **more):
     return World.load("golden", seed=seed, width=32, height=32, **more)
 
 
-def test_it_runs_the_same_ticks_as_everything_else():
+def test_a_world_steps_as_a_bare_region_does():
     text = small().world_file.text
     region = begin(parse_world(text, "x", "x"))
     world = small()
@@ -47,7 +47,7 @@ def test_overrides_reach_the_world_file():
         World("golden", rng=4)
 
 
-def test_a_world_file_or_its_path_will_do(tmp_path):
+def test_a_world_file_object_or_its_path_can_be_loaded(tmp_path):
     path = tmp_path / "tiny.toml"
     path.write_text(small().world_file.text)
     assert World.load(path).digest() == World(str(path)).digest() == small().digest()
@@ -55,11 +55,11 @@ def test_a_world_file_or_its_path_will_do(tmp_path):
     assert World(checked).digest() == audit.digest(begin(checked))
 
 
-def test_seeds_differ_and_repeat():
+def test_the_same_seed_gives_the_same_world_and_another_seed_another():
     assert small(4).digest() == small(4).digest() != small(5).digest()
 
 
-def test_matter_is_conserved_under_all_that_handles_do():
+def test_removing_beings_by_handle_conserves_matter():
     world = small()
     before = world.elements()
     for _ in range(3):
@@ -91,7 +91,7 @@ def test_a_handle_stays_with_its_being_while_rows_move():
     assert all(again[identity] is being for being, identity in known.items() if being.alive)
 
 
-def test_a_dead_being_stays_readable_as_it_last_was():
+def test_a_dead_being_keeps_its_last_values():
     world = small()
     being = world.agents_by_type[Monster][3]
     world.step()
@@ -109,7 +109,7 @@ def test_a_dead_being_stays_readable_as_it_last_was():
     assert being.sugar_count == last[0] and len(world.agents_by_type[Monster].select(lambda a: a.id == being.id)) == 0
 
 
-def test_those_who_die_by_the_laws_keep_what_they_were():
+def test_beings_that_die_by_the_laws_keep_their_last_values():
     world = small()
     plants = world.agents_by_type[Plant].select(at_most=20)
     handles = list(plants)
@@ -134,7 +134,7 @@ def test_selections_lose_their_dead_and_keep_their_order():
     assert some.get("unique_id") == [identity for identity in before if identity in alive]
 
 
-def test_what_is_no_column_stays_with_the_handle_between_ticks():
+def test_attributes_that_are_not_columns_stay_with_the_handle():
     world = small()
     world.agents[2].note = "mine"
     identity = world.agents[2].unique_id
@@ -145,14 +145,14 @@ def test_what_is_no_column_stays_with_the_handle_between_ticks():
     assert all(world.agents.get("marked"))
 
 
-def test_handles_nobody_holds_are_let_go():
+def test_unreferenced_handles_are_garbage_collected():
     world = small()
     held = weakref.ref(world.agents[0])
     gc.collect()
     assert held() is None
 
 
-def test_killing_while_going_through_all_passes_over_the_dead():
+def test_do_skips_beings_that_die_meanwhile():
     world = small()
     met = []
 
@@ -168,7 +168,7 @@ def test_killing_while_going_through_all_passes_over_the_dead():
     world.step()
 
 
-def test_beings_cannot_be_made_by_hand():
+def test_beings_cannot_be_instantiated():
     with pytest.raises(TypeError, match="founders"):
         Monster(small())
     with pytest.raises(TypeError, match="inhabited"):
@@ -202,7 +202,7 @@ class Busy(Monster):
         return Drives(bite=1)
 
 
-def test_species_of_ones_own_are_classes_of_their_own():
+def test_python_species_are_agent_types():
     world = small(species={"grazer": Idle})
     assert set(world.agents_by_type) == {Plant, Monster, Idle}
     assert {being.species_name for being in world.agents_by_type[Idle]} == {"grazer"}
@@ -247,7 +247,7 @@ def test_species_that_share_a_name_are_told_apart():
 
 
 class Study(World):
-    """A model of one's own on a bundled world."""
+    """A user's model of a bundled world."""
 
     def __init__(self, day_ticks=120, seed=None):
         super().__init__("golden", seed=seed, width=32, height=32, climate__day_ticks=day_ticks)
@@ -301,7 +301,7 @@ def test_batch_run_runs_worlds():
     assert len(plain) == 6
 
 
-def test_populations_are_collected_by_themselves():
+def test_the_default_data_collector_counts_beings_births_and_deaths():
     world = small()
     for _ in range(5):
         world.step()
@@ -328,7 +328,7 @@ def test_worlds_with_other_laws_have_handles_named_by_their_tables():
     assert other.agent_types == world.agent_types
 
 
-def test_a_saved_world_goes_on_as_if_it_had_never_stopped(tmp_path):
+def test_a_saved_world_continues_bit_for_bit(tmp_path):
     world = small(species={"grazer": Busy})
     for _ in range(4):
         world.step()
@@ -343,7 +343,7 @@ def test_a_saved_world_goes_on_as_if_it_had_never_stopped(tmp_path):
         World.load(tmp_path / "kept", seed=3)
 
 
-def test_what_only_a_world_from_a_file_has_is_refused_to_plain_models(tmp_path):
+def test_plain_models_have_no_snapshot_and_no_digest(tmp_path):
     with pytest.raises(WorldFileError, match="plain model"):
         World().save(tmp_path / "nothing")
     with pytest.raises(WorldFileError, match="plain model"):
@@ -382,7 +382,7 @@ class MesaWalker(mesa.Agent):
     step = Walker.step
 
 
-def test_a_plain_model_takes_the_same_course_as_in_mesa_itself():
+def test_a_plain_model_runs_as_in_mesa_itself():
     ours, course = economy(World, Walker)
     theirs, wanted = economy(mesa.Model, MesaWalker)
     assert course == wanted
@@ -394,7 +394,7 @@ def test_a_plain_model_takes_the_same_course_as_in_mesa_itself():
     assert list(ours.agents_by_type) == ours.agent_types == [Walker]
 
 
-def test_plain_models_count_their_ids_from_one_and_are_let_go():
+def test_plain_models_count_their_ids_from_one_and_are_garbage_collected():
     models = [World(), World(), mesa.Model()]
     assert [[Walker(model).unique_id for _ in range(3)] for model in models] == [[1, 2, 3]] * 3
     kept = weakref.ref(models[0])
@@ -426,7 +426,7 @@ def test_laws_alone_do_not_load_mesa():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_what_the_package_offers_is_found():
+def test_all_public_names_can_be_imported():
     import umwelt.agents
 
     assert {name for name in umwelt.agents.__all__ if getattr(umwelt.agents, name, None) is None} == set()
@@ -445,7 +445,7 @@ def test_what_the_package_offers_is_found():
         ("golden", {"width": None}, "width = None: world files have no such value"),
     ],
 )
-def test_what_describes_no_world_is_refused(world, more, expected):
+def test_arguments_that_describe_no_world_are_refused(world, more, expected):
     with pytest.raises(WorldFileError, match=expected):
         World.load(world, **more)
 
@@ -458,12 +458,12 @@ def test_a_folder_that_is_no_snapshot_is_refused(tmp_path, monkeypatch):
     assert small().world_file.name == "golden"  # a folder does not hide a bundled world
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numpy_numbers_are_valid_overrides():
     world = World.load("golden", width=np.int64(48), height=np.int32(32), seed=np.int64(9))
     assert world.region.torus == (32, 48) and world.world_file.common.seed == 9
 
 
-def test_nothing_is_saved_over_what_exists(tmp_path):
+def test_save_does_not_overwrite(tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "file").write_text("precious")
     places = {"precious": "exists already", "file": "exists already", "file/below": "cannot be written"}
@@ -472,12 +472,12 @@ def test_nothing_is_saved_over_what_exists(tmp_path):
             small().save(tmp_path / path)
 
 
-def test_an_unknown_field_is_told_with_the_nearest():
+def test_an_unknown_field_is_refused_with_the_nearest_name():
     with pytest.raises(WorldFileError, match='field: unknown "watr": did you mean "water"'):
         small().field("watr")
 
 
-def test_matter_cannot_be_set_below_nothing():
+def test_counts_of_molecules_cannot_be_negative():
     world = small()
     before = world.digest()
     for set_it in (lambda: world.agents.set("sugar_count", -5), lambda: setattr(world.agents[0], "water_count", -1)):
@@ -487,10 +487,10 @@ def test_matter_cannot_be_set_below_nothing():
 
 
 @pytest.mark.parametrize("name", bundled_worlds())
-def test_every_bundled_world_runs_in_small_and_loses_nothing(name):
+def test_every_bundled_world_runs_in_small_and_conserves_matter(name):
     world = read_world(name)
     before, after = try_small_world(world), try_small_world(world, 30)
-    for table in after.tables.values():  # else its kernels would be compiled anew by every process
+    for table in after.tables.values():  # else its kernels would be compiled again by every process
         record = table.schema.record
         assert getattr(sys.modules[table.schema.module], record.__name__) is record
     assert after.tick == 30 and audit.world_digest(before) != audit.world_digest(after)

@@ -248,7 +248,7 @@ def test_no_gateway_is_one_line(tmp_path, monkeypatch):
         (tmp_path / "nothing", None, "no world runs there"),
         (tmp_path, None, "asks for keys"),
         ("tcp://nowhere", None, "is not an address"),
-        (tmp_path, tmp_path / "none", "no folder with keys"),
+        (tmp_path, tmp_path / "none", "not a folder with keys"),
     ):
         with pytest.raises(RunError, match=said) as refused:
             connect(place, keys, 0.5)

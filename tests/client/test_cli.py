@@ -112,7 +112,7 @@ def said_of_another_digest(capsys, store: Store) -> str:
     with pytest.raises(SystemExit) as ended:
         main(["verify", "r", "--json"])
     said = capsys.readouterr()
-    assert ended.value.code == 1 and json.loads(said.out)["first_other"] == 16
+    assert ended.value.code == 1 and json.loads(said.out)["first_difference"] == 16
     return said.err
 
 
@@ -242,7 +242,7 @@ def test_a_running_world_tells_where_it_is_takes_in_nodes_lets_them_go_and_stops
             lines = iter(guest.stdout.readline, "")
             assert any(line.startswith("guest: holds ") for line in lines)
             assert "guest" in umwelt(capsys, "status", "runs/mine-1")
-            assert re.match(r"500 sugar into the cell 4,3 with tick \d", umwelt(capsys, "drop", "500", "sugar", "4,3"))
+            assert re.match(r"500 sugar into the cell 4,3 at tick \d", umwelt(capsys, "drop", "500", "sugar", "4,3"))
             with pytest.raises(SystemExit):
                 main(["drop", "5", "suger", "4,3"])
             assert 'did you mean "sugar"?' in capsys.readouterr().err

@@ -315,6 +315,24 @@ def test_a_window_closes_at_once(by):
     assert (code, said.count("\n")) == ((130, 1) if "terminal" in by else (0, 0)), said
 
 
+@pytest.mark.parametrize("by", ["Ctrl-C in the terminal", "Ctrl-Q in the window"])
+def test_a_recording_is_completed_when_its_window_closes(by):
+    with shown(*VIEW) as (process, window, _):
+        subprocess.run(["xdotool", "windowfocus", window, "key", "F3"], check=True, timeout=20)
+        waited(lambda: list(Path("pictures").glob(".umwelt-film-*/film.mkv")))
+        time.sleep(1.0)
+        if "terminal" in by:
+            process.send_signal(signal.SIGINT)
+        else:
+            subprocess.run(["xdotool", "windowfocus", window, "key", "ctrl+q"], check=True, timeout=20)
+        code, said = ended(process, 30)
+    assert code == (130 if "terminal" in by else 0), said
+    assert said.startswith("umwelt: writing pictures/pond-") and "(Ctrl-C deletes it)" in said
+    (film,) = os.listdir("pictures")
+    with Image.open(Path("pictures") / film) as image:
+        assert image.size == (160, 120) and image.n_frames >= 2
+
+
 def test_the_window_beside_a_launch_closes_with_the_world():
     sized = ("--set", "width=64", "--set", "height=64", "--nodes", "1")
     with shown("launch", "pond", *sized, "--window", "--no-view") as (process, _, display):

@@ -165,7 +165,7 @@ def test_ctrl_c_completes_the_film(tmp_path, name):
     if name == "a.gif":
         assert len(read_gif(tmp_path / name)[0]) == 30
     else:
-        content = recorder._ffmpeg().read_frames(str(tmp_path / name))
+        content = pytest.importorskip("imageio_ffmpeg").read_frames(str(tmp_path / name))
         next(content)
         assert sum(1 for _ in content) == 30
 

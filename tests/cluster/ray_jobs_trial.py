@@ -15,24 +15,24 @@ from umwelt.client.commands import experiment
 from umwelt.cluster.ray import pool
 
 killed: list[int] = []
-hear = pool.RayWorker.hear
+receive = pool.RayWorker.receive
 
 
 def strike(worker: Any) -> Any:
     """Kill one worker as soon as one is running."""
-    heard = hear(worker)
+    heard = receive(worker)
     if killed:
         return heard
     for path in Path("/proc").iterdir():
         with suppress(OSError):
-            if path.name.isdigit() and (path / "cmdline").read_bytes().startswith(b"ray::Actor.do"):
+            if path.name.isdigit() and (path / "cmdline").read_bytes().startswith(b"ray::Actor.execute"):
                 os.kill(int(path.name), signal.SIGKILL)
                 killed.append(int(path.name))
                 break
     return heard
 
 
-pool.RayWorker.hear = strike  # type: ignore[method-assign]
+pool.RayWorker.receive = strike  # type: ignore[method-assign]
 code = experiment.run_experiment(sys.argv[1], False, Path(sys.argv[2]), "ray", 2, False)
 print(json.dumps({"code": code, "killed": killed}), flush=True)
 sys.exit(code)

@@ -207,7 +207,7 @@ def test_a_killed_engine_leaves_nothing_behind_and_the_run_goes_on_where_it_was_
             line = CoordinatorClient(found["address"]) if found and read_announcement(folder / CLUSTER_FILE) else None
             assert engine.poll() is None, (tmp_path / "log").read_text()
         while line.status.get("tick", 0) < 120:
-            line.turn(0.05)
+            line.poll(0.05)
         reached = line.status["tick"]
         pids = [read_announcement(folder / COORDINATOR_FILE)["pid"], *(node["pid"] for node in line.status["nodes"])]
         line.close()

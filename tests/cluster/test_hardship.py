@@ -57,7 +57,7 @@ def test_a_world_file_that_was_changed_after_launch_is_refused(folder, before, a
     text = world.read_text()
     assert before in text
     world.write_text(text.replace(before, after))
-    with pytest.raises(RunError, match=rf"world\.toml: is not the world the run began with \({said}\): put it back"):
+    with pytest.raises(RunError, match=rf"world\.toml: is not the world the run began with \({said}\): restore it"):
         read_run_world(Store.open(folder))
     world.write_text("# put back, in other words\n" + TEXT)
     assert restore_region(Store.open(folder))[1].tick == 8
@@ -135,12 +135,14 @@ def test_damaged_contents_of_the_journal_are_one_line_with_the_mend(folder, how)
     database.commit()
     database.close()
     out = folder.parent / "out"
-    with pytest.raises(RunError, match=r"journal\.sqlite: damaged: .*: move it aside and resume the run") as refused:
+    with pytest.raises(
+        RunError, match=r"journal\.sqlite: damaged: .*: move it to another folder and resume the run"
+    ) as refused:
         export_run(folder, out)
     assert "\n" not in str(refused.value)
     assert list(out.iterdir()) == []
     if "births" not in SPOILT[how]:
-        with pytest.raises(RunError, match="move it aside and resume the run"):
+        with pytest.raises(RunError, match="move it to another folder and resume the run"):
             find_newest(Store.open(folder))
 
 
@@ -283,8 +285,8 @@ def test_a_world_whose_processes_are_killed_is_the_same_world(tmp_path):
     straight = small_run(tmp_path / "straight", last.tick)
     assert compare(store.folder, straight.folder)[0].relation == "same"
     journals = [Journal.reading(one.journal) for one in (store, straight)]
-    assert list(journals[0].births()) == list(journals[1].births())
-    assert list(deque(journals[0].metrics(), 1)) == list(deque(journals[1].metrics(), 1))
+    assert list(journals[0].lineage.births()) == list(journals[1].lineage.births())
+    assert list(deque(journals[0].history.metrics(), 1)) == list(deque(journals[1].history.metrics(), 1))
 
 
 def test_a_run_is_run_once_at_a_time(folder):

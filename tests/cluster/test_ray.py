@@ -1,4 +1,4 @@
-"""Carried by Ray, a world outlives a killed process, a killed host and a killed coordinator, and stays the same world."""
+"""A world on Ray outlives a killed process, a killed host and a killed coordinator, and stays the same world."""
 
 import importlib.util
 import json

@@ -284,7 +284,7 @@ class NetworkRun:
         self.address = found["address"]
         self.line = CoordinatorClient(self.address, Keys.load(self.keys, WORLD))
         with host.inside():
-            self.line.turn(0.0)  # opens the sockets
+            self.line.poll(0.0)  # opens the sockets
 
     def start_node(self, on: str, name: str = "", hidden: bool = False) -> str:
         """Start a node on a host, with a copy of its own keys and of the world's public key; returns its name.
@@ -349,7 +349,7 @@ class NetworkRun:
     def turn(self, wait_s: float = 0.05) -> None:
         """Receive from the coordinator for a moment."""
         assert self.line is not None
-        if not self.line.turn(wait_s):
+        if not self.line.poll(wait_s):
             time.sleep(0.005)
 
     def until(self, done: Any, within_s: float, what: str = "") -> None:

@@ -6,13 +6,14 @@ Neither step holds more than a few frames in memory, however long the film is.
 """
 
 import queue
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Protocol
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -26,8 +27,8 @@ QUEUE_BYTES, MIN_QUEUED_FRAMES, MAX_QUEUED_FRAMES = 128 << 20, 4, 64
 POLL_S = 0.25
 MIN_SIDE, MAX_SIDE = 16, 16384
 MAX_FRAMES_PER_S = 100
-MP4_QUALITY = 8
-"""From 1 to 10, as `imageio_ffmpeg.write_frames` takes it."""
+MP4_CRF = 10
+"""The constant rate factor of H.264: from 0 (lossless) to 51."""
 PALETTE_FILTER = "split[film][sample];[sample]palettegen=stats_mode=full[palette]"
 GIF_FILTER = "paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
 """An ordered dither depends on the place alone: what stands still in the world stands still in the film."""
@@ -168,6 +169,7 @@ class Recorder:
     # --- the recorder's thread
 
     def _run(self) -> None:
+        _ignore_interrupts()
         try:
             with replace_file(self.path) as half:
                 encoder = self._encoder_type(half, self.size, self.frames_per_s)
@@ -213,15 +215,80 @@ class _DiscardedError(Exception):
     """The film was aborted or has no frames: nothing is kept."""
 
 
-def _ffmpeg() -> Any:
-    """The module `imageio_ffmpeg`, which brings the program ffmpeg; raises UmweltError if either is missing."""
+def _ffmpeg() -> str:
+    """The path of the program ffmpeg, which imageio-ffmpeg brings; raises UmweltError if it is missing."""
     try:
         import imageio_ffmpeg
 
-        imageio_ffmpeg.get_ffmpeg_exe()
+        return imageio_ffmpeg.get_ffmpeg_exe()
     except (ImportError, RuntimeError, OSError):
         raise UmweltError("recording: imageio-ffmpeg is not installed: pip install 'umwelt[viewer]'") from None
-    return imageio_ffmpeg
+
+
+def _ignore_interrupts() -> None:
+    """Let no Ctrl-C in the terminal reach the programs that this thread starts: a film is completed nevertheless.
+
+    They inherit the blocked signal from the moment they start. On Windows they get a process group of their own.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+class _Ffmpeg:
+    """One run of ffmpeg, started by a thread that has called `_ignore_interrupts`.
+
+    It reads frames from its standard input, or reports its progress on its standard output, which must be read.
+    """
+
+    def __init__(self, *arguments: str, reads_frames: bool = False):
+        self._log = TemporaryFile()  # noqa: SIM115 (closed by `close`)
+        self.process = subprocess.Popen(
+            [_ffmpeg(), "-y", "-v", "error", *arguments],
+            stdin=subprocess.PIPE if reads_frames else subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if reads_frames else subprocess.PIPE,
+            stderr=self._log,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+
+    def write(self, frame: np.ndarray) -> None:
+        """Send one frame, `uint8[height, width, 3]`, to ffmpeg's standard input."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(np.ascontiguousarray(frame).data)
+        except BrokenPipeError:
+            raise self._error() from None
+
+    def finish(self) -> None:
+        """End the input and wait until ffmpeg has written its output; raises OSError if it failed."""
+        self._wait()
+        if self.process.returncode:
+            raise self._error()
+
+    def _wait(self) -> None:
+        if self.process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self.process.stdin.close()
+        self.process.wait()
+
+    def _error(self) -> OSError:
+        self._wait()
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return OSError(lines[-1] if lines else f"ffmpeg ended with code {self.process.returncode}")
+
+    def close(self) -> None:
+        """Stop ffmpeg if it still runs."""
+        self.process.kill()
+        self._wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self._log.close()
+
+
+def _frames_from_stdin(size: tuple[int, int], frames_per_s: float) -> list[str]:
+    """Arguments with which ffmpeg reads frames from its standard input."""
+    width, height = size
+    return ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{frames_per_s:g}", "-i", "-"]
 
 
 class GifEncoder:
@@ -231,66 +298,43 @@ class GifEncoder:
 
     def __init__(self, path: Path, size: tuple[int, int], frames_per_s: float):
         self._path, self._count = path, 0
-        self._program: subprocess.Popen[str] | None = None
         # beside the film: a system's folder for temporary files may lie in memory
         self._folder = TemporaryDirectory(dir=path.parent, prefix=".umwelt-film-")
         self._film, self._palette = Path(self._folder.name) / "film.mkv", Path(self._folder.name) / "palette.png"
-        self._frames = _ffmpeg().write_frames(
-            str(self._palette),
-            size,
-            pix_fmt_in="rgb24",
-            pix_fmt_out="rgb24",
-            fps=frames_per_s,
-            quality=None,
-            codec="libx264rgb",
-            macro_block_size=1,
-            ffmpeg_log_level="error",
-            input_params=["-filter_complex", PALETTE_FILTER],
-            output_params=[
-                *("-qp", "0", "-preset", "ultrafast", "-map", "[film]", str(self._film)),
-                *("-map", "[palette]", "-frames:v", "1", "-update", "1"),
-            ],
-        )
-        self._frames.send(None)
+        self._runs = [
+            _Ffmpeg(
+                *_frames_from_stdin(size, frames_per_s),
+                *("-filter_complex", PALETTE_FILTER),
+                *("-map", "[film]", "-c:v", "libx264rgb", "-qp", "0", "-preset", "ultrafast", str(self._film)),
+                *("-map", "[palette]", "-frames:v", "1", "-update", "1", str(self._palette)),
+                reads_frames=True,
+            )
+        ]
 
     def add(self, frame: np.ndarray) -> None:
         """Encode one frame, `uint8[height, width, 3]`."""
-        self._frames.send(frame)
+        self._runs[0].write(frame)
         self._count += 1
 
     def finish(self, report: Callable[[float], None]) -> None:
         """Write the GIF from the temporary film and its palette."""
-        self._frames.close()  # waits until ffmpeg has written both
-        command = [_ffmpeg().get_ffmpeg_exe(), "-y", "-v", "error", "-nostdin"]
-        command += ["-progress", "pipe:1", "-stats_period", str(PROGRESS_PERIOD_S)]
-        command += ["-i", str(self._film), "-i", str(self._palette), "-lavfi", GIF_FILTER, "-f", "gif", str(self._path)]
-        self._program = subprocess.Popen(
-            command,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            # in a process group of its own, so that Ctrl-C in the terminal does not cut the film short
-            start_new_session=True,
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        self._runs[0].finish()
+        run = _Ffmpeg(
+            *("-progress", "pipe:1", "-stats_period", str(PROGRESS_PERIOD_S)),
+            *("-i", str(self._film), "-i", str(self._palette), "-lavfi", GIF_FILTER, "-f", "gif", str(self._path)),
         )
-        last_line = ""
-        assert self._program.stdout is not None
-        for line in self._program.stdout:
-            name, _, value = line.strip().partition("=")
-            if name == "frame" and value.strip().isdecimal():
+        self._runs.append(run)
+        assert run.process.stdout is not None
+        for line in run.process.stdout:
+            name, _, value = line.decode(errors="replace").strip().partition("=")
+            if name == "frame" and value.isdecimal():
                 report(min(1.0, int(value) / self._count))
-            elif not value:
-                last_line = line.strip()
-        if self._program.wait():
-            raise OSError(last_line or f"ffmpeg ended with code {self._program.returncode}")
+        run.finish()
 
     def close(self) -> None:
         """Stop ffmpeg if it still runs and delete the temporary film."""
-        self._frames.close()
-        if self._program is not None:
-            self._program.kill()
-            self._program.communicate()
+        for run in self._runs:
+            run.close()
         self._folder.cleanup()
 
 
@@ -300,28 +344,21 @@ class Mp4Encoder:
     ADDING_SHARE: ClassVar[float] = 1.0
 
     def __init__(self, path: Path, size: tuple[int, int], frames_per_s: float):
-        self._frames = _ffmpeg().write_frames(
-            str(path),
-            size,
-            pix_fmt_in="rgb24",
-            pix_fmt_out="yuv420p",
-            fps=frames_per_s,
-            quality=MP4_QUALITY,
-            codec="libx264",
-            macro_block_size=2,
-            ffmpeg_log_level="error",
-            output_params=["-movflags", "+faststart"],
+        self._run = _Ffmpeg(
+            *_frames_from_stdin(size, frames_per_s),
+            *("-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", str(MP4_CRF), "-movflags", "+faststart"),
+            *("-f", "mp4", str(path)),
+            reads_frames=True,
         )
-        self._frames.send(None)
 
     def add(self, frame: np.ndarray) -> None:
         """Encode one frame, `uint8[height, width, 3]`."""
-        self._frames.send(frame)
+        self._run.write(frame)
 
     def finish(self, report: Callable[[float], None]) -> None:
         """Let ffmpeg write what is left."""
-        self._frames.close()
+        self._run.finish()
 
     def close(self) -> None:
         """Stop ffmpeg if it still runs."""
-        self._frames.close()
+        self._run.close()

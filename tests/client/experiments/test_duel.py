@@ -165,7 +165,7 @@ def test_a_duel_can_be_had_in_a_duel_and_among_groups_of_one_name():
 
 
 def test_sides_need_names_of_their_own():
-    with pytest.raises(WorldFileError, match='both sides are called "a": give them names of their own'):
+    with pytest.raises(WorldFileError, match='both sides are called "a": give them different names'):
         make_duel_world(POND, "grazer", Genomes("a", GRAZER), Genomes("a", GRAZER), 7, 9)
 
 
@@ -253,7 +253,7 @@ def test_side_by_side_duels_come_to_what_they_come_to_one_by_one():
 def test_a_duel_whose_world_cannot_be_is_one_line_and_a_killed_process_too():
     world = some_duels(1)[0].world
     world = replace(world, text=world.text.replace("width = 48", "width = 8"))
-    with pytest.raises(RunError, match="width = 8: at least 32 cells"):
+    with pytest.raises(RunError, match="width = 8: use at least 32 cells"):
         run_duels([Duel("grazer", world, ("a", "b"))], 10, 10)
 
     def kill(which: int, tick: int) -> None:

@@ -113,7 +113,7 @@ def test_plants_duel_where_named_and_other_ticks_take_the_founders_place(kept, c
     [
         (["--tick", "25"], "--tick 25: {run} has reached tick 24: give an earlier one, or resume it first"),
         (["--species", "grazr"], 'species: unknown "grazr": did you mean "grazer"?'),
-        (["--against", "nowhere"], "nowhere: is not a run: there is not a run.json in it"),
+        (["--against", "nowhere"], "nowhere: is not a run: there is no run.json in it"),
         (["--against", "{run}:99"], "--against {run}:99: {run} has reached tick 24"),
         (["--to", "{run}/world.toml"], "{run}/world.toml: no folder can be written there: choose another with --to"),
         (["--each", "0"], "'--each'"),
