@@ -423,6 +423,7 @@ def test_commands_are_composed_from_requests():
 # --- the process
 
 
+@pytest.mark.slow
 def test_the_process_announces_itself_and_ends_when_asked_or_orphaned(tmp_path):
     from umwelt.agents.open_world import begin
 

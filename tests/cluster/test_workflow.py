@@ -84,6 +84,7 @@ def test_counts_at_a_tick_are_those_of_that_tick(resting):
     assert census["tick"] == resting.status()["tick"]
 
 
+@pytest.mark.slow
 def test_an_answer_of_several_running_nodes_equals_that_of_an_undivided_world():
     with LocalCluster(golden_world(64, 64), 3) as cluster, connect(cluster.address) as world:  # as fast as it goes
         world.wait(3, 60)
@@ -287,6 +288,7 @@ async def numbered(flow: WorldFlow, tasks: int) -> list[int]:
     return await flow.gather(flow.run("own.slow", 0.01, n) for n in range(tasks))
 
 
+@pytest.mark.slow
 def test_a_node_killed_in_the_middle_changes_nothing_but_the_time(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
     with process_cluster_run(tmp_path / "run", 3) as engine, connect(tmp_path / "run") as world:
