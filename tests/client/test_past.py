@@ -41,7 +41,7 @@ def world(cluster):
 def test_a_moment_plays_rests_and_shows_what_was(world, store):
     moment, other = world.show(44), world.show(90)
     assert moment.rest() == 44
-    assert 44 <= moment.play(20) < LAST
+    assert 44 <= moment.play(5) < LAST  # slow: it still plays when three views have come
     ticks = []
     for view in moment.watch((0, 0, 40, 48), layers=["rain", "water"], timeout_s=WITHIN_S):
         ticks.append(view.tick)

@@ -226,6 +226,7 @@ def subscribed(run: ProcessCluster, doors: list[str], messages: int, chance: Ran
 
 
 @pytest.mark.parametrize("bind", [TCP], ids=["tcp"])
+@pytest.mark.slow
 def test_a_world_runs_on_under_a_flood_of_false_messages_at_every_address(bind, tmp_path):
     chance = Random(7)
     with ProcessCluster(read_world("golden"), tmp_path / "run", 2, bind=bind, mark_s=0.5) as run:
@@ -288,7 +289,7 @@ def test_real_messages_repeated_or_damaged_by_strangers_change_nothing(seed):
     assert len(run.disk.maps) <= 4, run.said  # only for the one death
 
 
-def test_a_bit_that_flips_makes_a_message_none():
+def test_a_flipped_bit_invalidates_a_message():
     chance = Random(1)
     for said in lies(3, b"p" * 16, [Member("k", "n", "a", "t", (0, 0, 8, 8))] * 2, chance):
         frames = encode(*said)
