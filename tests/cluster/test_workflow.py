@@ -42,9 +42,9 @@ def test_results_decide_what_a_workflow_does_next(world):
 
 def test_tasks_run_side_by_side_on_all_nodes(world, tmp_path):
     async def places(flow: WorldFlow) -> set[int]:
-        # each waits for the two others: run one after the other they would never end
+        # each waits for another one: run one after the other they would never end
         files = [str(tmp_path / f"{number}") for number in range(3)]
-        await flow.gather(flow.run("own.meet", file, files, within_s=WITHIN_S) for file in files)
+        await flow.gather(flow.run("own.meet", file, files, 2, within_s=2 * WITHIN_S) for file in files)
         return set(await flow.gather(flow.run("own.where", near=(HEIGHT // 6 * n, 0)) for n in range(6)))
 
     processes = world.workflow(places)
