@@ -3,8 +3,8 @@
     python -m benchmarks.latency             200,000 beings of the meadow, 50 ms each way; needs root and Linux
     python -m benchmarks.latency --quick     fewer beings, shorter stretches
 
-The nodes live in network namespaces with a switch between them (`tests/cluster/virtual_network.py`) that delays every frame;
-the coordinator runs on the host of the first node. Keys are on, and the hosts share no folder.
+The nodes live in network namespaces with a switch between them (`tests/cluster/virtual_network.py`) that delays every
+frame; the coordinator runs on the host of the first node. Keys are on, and the hosts share no folder.
 """
 
 import os
@@ -141,7 +141,7 @@ def main() -> int:
     parser.add_argument("--only", type=int, nargs="*", default=None, help="ticks an exchange, 0: chosen")
     chosen = parser.parse_args()
     if why_not():
-        print(f"no network of our own: {why_not()}")
+        print(f"no virtual network: {why_not()}")
         return 0
     beings = chosen.beings or (BEINGS // 10 if chosen.quick else BEINGS)
     seconds = chosen.seconds or (MEASURE_S / 2 if chosen.quick else MEASURE_S)
