@@ -20,6 +20,7 @@ from umwelt.cluster.process import resident_bytes
 from umwelt.cluster.wire.loopback import Faults
 from umwelt.cluster.wire.messages import checksum
 from umwelt.cluster.wire.protocol import (
+    PROTOCOL_VERSION,
     Assignment,
     Failure,
     Fenced,
@@ -101,7 +102,7 @@ def lies(epoch: int, pass_key: bytes, members: list[Member], chance: Random) -> 
         (NumberedReport(key, epoch, 2, Ready(0)),),
         *[(NumberedReport(key, epoch, number, recorded), [b"\xff" * 9]) for number in range(1, 40)],
         (NumberedReport(key, epoch, 3, SnapshotPart(8, True, {"rectangle": [0, 0, 1, 1]}, {}, 0.1, [("../x", 9)])),),
-        (Hello("stranger", "another protocol"),),
+        (Hello("stranger", PROTOCOL_VERSION + 1),),
         (StatusSubscription("stranger"),),
         (Join("stranger", "tcp://127.0.0.1:1", "", "h", 1, 1, True, {"laws": "others"}, 1 << 28),),
         (Join(key, members[0].address, "", "h", 1, 1, True, {}, 0),),
