@@ -46,7 +46,7 @@ def rows_of(store: Store) -> Rows:
 
 
 def enter_commands(store: Store, *ticks: int) -> None:
-    """Journal rain at some ticks, each command by somebody else."""
+    """Journal rain at some ticks, each command with its own ticket."""
     journal = Journal(store.journal)
     first = journal.history.last_number() + 1
     for number, tick in enumerate(ticks, first):
@@ -164,7 +164,7 @@ def test_the_links_are_one_for_any_number_of_nodes_after_kills_and_for_who_repla
 
 
 def chained(world: bytes, digests: dict[int, int], done: list[CommandRow]) -> list[Link]:
-    """The links of a history, as anybody computes them who has replayed it."""
+    """Returns the links of a history, computed from its replay."""
     links: list[Link] = []
     for tick in sorted(digests):
         if tick % hash_chain.GRID_TICKS == 0:
@@ -381,7 +381,7 @@ def test_signatures_hold_for_their_key_and_message_alone():
 
 
 def snapshot_by_a_coordinator(store: Store, tick: int, kept: bool, secret: bytes) -> str:
-    """Go on to a tick and take a snapshot there, as a directory and one node do; gives the folder of its part."""
+    """Run to a tick and take a snapshot, as a coordinator and one node do; returns the folder of its part."""
     with open_run(store.folder) as runner:
         runner.go(tick)
         runner.record()
