@@ -1,4 +1,4 @@
-"""A world on Ray outlives a killed process, a killed host and a killed coordinator, and stays the same world."""
+"""Ray runs a world: it survives a killed process, a killed host and a killed coordinator, and stays the same world."""
 
 import importlib.util
 import json
