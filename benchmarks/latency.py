@@ -3,8 +3,8 @@
     python -m benchmarks.latency             200,000 beings of the meadow, 50 ms each way; needs root and Linux
     python -m benchmarks.latency --quick     fewer beings, shorter stretches
 
-The nodes live in network namespaces with a switch between them (`tests/cluster/lan.py`) that holds every frame back;
-the directory lives with the first node. Keys are on, and the hosts share no folder.
+The nodes live in network namespaces with a switch between them (`tests/cluster/virtual_network.py`) that delays every
+frame; the coordinator runs on the host of the first node. Keys are on, and the hosts share no folder.
 """
 
 import os
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import median
-from tests.cluster.lan import Lan, LanRun, why_not
+from tests.cluster.virtual_network import NetworkRun, VirtualNetwork, why_not
 from umwelt.agents.world_file import WorldFile, read_world
 
 BEINGS, SIDE_CELLS = 200_000, 720
@@ -23,7 +23,7 @@ DELAY_S = 0.05
 MTU_BYTES = 60_000
 """Large frames: the switch is a Python thread on the same cores."""
 CHOICES = (0, 1, 2, 4, 8)
-"""Ticks an exchange; 0: the directory chooses."""
+"""Ticks an exchange; 0: the coordinator chooses."""
 SETTLE_S, CHOOSE_S, MEASURE_S, PART_S = 3.0, 12.0, 15.0, 4.0
 TARGET = 0.5
 
@@ -56,37 +56,37 @@ class Measured:
 def measure(world: WorldFile, folder: Path, asked: int, seconds: float, turns: int) -> list[list[Measured]]:
     """Run two nodes, without delay and with it by turns; what was measured without, and with."""
     found: list[list[Measured]] = [[], []]
-    with Lan(delay_s=DELAY_S, mtu_bytes=MTU_BYTES) as lan:
-        lan.host("first"), lan.host("second")
-        run = LanRun(lan, world, folder, "first", {"UMWELT_THREADS": "1"})
+    with VirtualNetwork(delay_s=DELAY_S, mtu_bytes=MTU_BYTES) as network:
+        network.host("first"), network.host("second")
+        run = NetworkRun(network, world, folder, "first", {"UMWELT_THREADS": "1"})
         try:
             # snapshots only where the exchange changes: their cost is another benchmark's
-            run.start_directory(nodes=2, ticks_per_exchange=asked, mark_s=1e6, kept_s=1e6)
+            run.start_coordinator(nodes=2, ticks_per_exchange=asked, mark_s=1e6, kept_s=1e6)
             run.start_node("first")
             run.start_node("second")
             run.until(lambda: run.tick >= 4, 180, "begin")
             for turn in range(2 * turns):
                 slow = turn % 2 == 0
-                lan.delay_s = DELAY_S if slow else 0.0
+                network.delay_s = DELAY_S if slow else 0.0
                 run.wait(SETTLE_S if asked else CHOOSE_S)
-                found[slow].append(undisturbed(run, lan, seconds))
+                found[slow].append(undisturbed(run, network, seconds))
         finally:
             run.close()
     return found
 
 
-def undisturbed(run: LanRun, lan: Lan, seconds: float) -> Measured:
+def undisturbed(run: NetworkRun, network: VirtualNetwork, seconds: float) -> Measured:
     """A stretch in which the map stayed as it was."""
     while True:
         run.until(lambda: run.status["phase"] == "running" and run.status["tick"], 120, "run")
-        epoch, found = run.status["epoch"], stretch(run, lan, seconds)
+        epoch, found = run.status["epoch"], stretch(run, network, seconds)
         if run.status["epoch"] == epoch:
             return found
 
 
-def stretch(run: LanRun, lan: Lan, seconds: float) -> Measured:
+def stretch(run: NetworkRun, network: VirtualNetwork, seconds: float) -> Measured:
     """What is measured over some seconds."""
-    bytes_before, cpu_before = lan.counts["bytes"], cpu_seconds(run)
+    bytes_before, cpu_before = network.counts["bytes"], cpu_seconds(run)
     seen = [(time.monotonic(), run.tick)]
     shares = []
     while seen[-1][0] - seen[0][0] < seconds:
@@ -108,11 +108,11 @@ def stretch(run: LanRun, lan: Lan, seconds: float) -> Measured:
         ticks / (seen[-1][0] - seen[0][0]),
         cpu_s / ticks,
         median(shares),
-        (lan.counts["bytes"] - bytes_before) / ticks,
+        (network.counts["bytes"] - bytes_before) / ticks,
     )
 
 
-def cpu_seconds(run: LanRun) -> list[float]:
+def cpu_seconds(run: NetworkRun) -> list[float]:
     """Processor time of each node until now."""
     found = []
     for process in run.nodes.values():
@@ -141,7 +141,7 @@ def main() -> int:
     parser.add_argument("--only", type=int, nargs="*", default=None, help="ticks an exchange, 0: chosen")
     chosen = parser.parse_args()
     if why_not():
-        print(f"no network of our own: {why_not()}")
+        print(f"no virtual network: {why_not()}")
         return 0
     beings = chosen.beings or (BEINGS // 10 if chosen.quick else BEINGS)
     seconds = chosen.seconds or (MEASURE_S / 2 if chosen.quick else MEASURE_S)

@@ -47,6 +47,9 @@ from umwelt.sandbox.region import Region
 DEAD_AFTER_S = 1e9
 """Never: nodes of a suspended or starved thread have not failed."""
 
+COMPILED_WITHIN_S = 300.0
+"""Until the first tick: kernels may have to be compiled."""
+
 
 class LocalCluster:
     """A cluster and its thread: started by `with`, closed at the end of it.
@@ -251,6 +254,7 @@ class LocalCluster:
 
     def __enter__(self) -> "LocalCluster":
         self._thread.start()
+        wait_until(lambda: self.failed or self.tick() > 0, COMPILED_WITHIN_S)
         return self
 
     def __exit__(

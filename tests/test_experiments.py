@@ -18,6 +18,7 @@ FOUND = Path(__file__).parent.parent / "docs" / "experiments"
 
 
 @pytest.mark.parametrize("name", bundled_experiments())
+@pytest.mark.slow
 def test_the_quick_form_comes_out_as_expected(name, tmp_path):
     with pytest.raises(SystemExit) as left:
         main(["experiment", name, "--quick", "--to", str(tmp_path)])

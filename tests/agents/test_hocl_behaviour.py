@@ -100,6 +100,7 @@ def test_drives_of_one_name_are_summed_and_clamped_and_other_atoms_ignored(regio
     assert drives_of(region, program_of(tmp_path, text)) == {"turn": 1024, "thrust": -1024, "drink": 72}
 
 
+@pytest.mark.slow
 def test_integers_evolve_and_any_partition_gives_the_same_world(tmp_path):
     world = snails()
     region = begin(world)

@@ -88,6 +88,7 @@ for _cls in (Plain, Fast, Swarm):
     _cls.__name__ = "Uneasy"
 
 
+@pytest.mark.slow
 def test_three_speeds_give_the_same_world():
     digests = [run(small({"grazer": cls, "hunter": cls}), 25).digest() for cls in (Plain, Fast, Swarm)]
     assert digests[0] == digests[1] == digests[2]

@@ -307,6 +307,7 @@ def run(tmp_path_factory):
         yield folder, engine
 
 
+@pytest.mark.slow
 def test_a_moment_of_the_past_is_shown_beside_the_running_world(run):
     folder, _ = run
     with connect(folder) as world:

@@ -46,7 +46,7 @@ def rows_of(store: Store) -> Rows:
 
 
 def enter_commands(store: Store, *ticks: int) -> None:
-    """Journal rain at some ticks, each command by somebody else."""
+    """Journal rain at some ticks, each command with its own ticket."""
     journal = Journal(store.journal)
     first = journal.history.last_number() + 1
     for number, tick in enumerate(ticks, first):
@@ -119,7 +119,7 @@ class ChainStorage(MemoryStorage):
         super().complete_snapshot(complete, done)
 
 
-def carried(world, folder: Path, nodes: int, misfortune: Callable[[Simulation], None], monkeypatch) -> tuple[Rows, int]:
+def carried(world, folder: Path, nodes: int, failure: Callable[[Simulation], None], monkeypatch) -> tuple[Rows, int]:
     """The hash chain of a simulated run, and how many maps the run had."""
     folder.mkdir()
     monkeypatch.setattr(ChainStorage, "folder", folder)
@@ -131,7 +131,7 @@ def carried(world, folder: Path, nodes: int, misfortune: Callable[[Simulation], 
         while f"ticket-{number}" not in run.answers:
             run.submit(f"ticket-{number}", [Rain(10, 12, 4, 100 * number)], tick)
             run.pass_time()
-    misfortune(run)
+    failure(run)
     run.run()
     rows = ChainStorage.journal.chain.rows()
     ChainStorage.journal.close()
@@ -139,7 +139,7 @@ def carried(world, folder: Path, nodes: int, misfortune: Callable[[Simulation], 
 
 
 def killed(run: Simulation) -> None:
-    """A node dies, then the directory."""
+    """Kill a node, then the coordinator, and start it again."""
     run.run(until=lambda: run.tick() >= 19)
     run.kill(next(iter(run.nodes)))
     run.run(until=lambda: run.tick() >= 21 and run.machine.phase == "running")
@@ -164,7 +164,7 @@ def test_the_links_are_one_for_any_number_of_nodes_after_kills_and_for_who_repla
 
 
 def chained(world: bytes, digests: dict[int, int], done: list[CommandRow]) -> list[Link]:
-    """The links of a history, as anybody computes them who has replayed it."""
+    """Returns the links of a history, computed from its replay."""
     links: list[Link] = []
     for tick in sorted(digests):
         if tick % hash_chain.GRID_TICKS == 0:
@@ -349,7 +349,7 @@ def test_a_forgery_that_fits_its_chain_is_found_by_the_replay(store, kept, state
     assert verdict.replayed and verdict.first_difference in (8, 16) and "came out as" in verdict.line
     assert (
         verify(store.folder, public=load_chain_public(kept / "keys")).replayed is False
-    )  # and nobody else can sign it
+    )  # and no other secret can sign it
 
 
 # --- signatures
@@ -380,8 +380,8 @@ def test_signatures_hold_for_their_key_and_message_alone():
     assert not signing.verify(public, b"a", signature[:-1]) and not signing.verify(b"", b"a", signature)
 
 
-def snapshot_by_a_directory(store: Store, tick: int, kept: bool, secret: bytes) -> str:
-    """Go on to a tick and take a snapshot there, as a directory and one node do; gives the folder of its part."""
+def snapshot_by_a_coordinator(store: Store, tick: int, kept: bool, secret: bytes) -> str:
+    """Run to a tick and take a snapshot, as a coordinator and one node do; returns the folder of its part."""
     with open_run(store.folder) as runner:
         runner.go(tick)
         runner.record()
@@ -400,10 +400,10 @@ def snapshot_by_a_directory(store: Store, tick: int, kept: bool, secret: bytes) 
     return part["folder"]
 
 
-def test_a_directory_enters_and_signs_each_snapshot_that_it_keeps(store, kept):
+def test_a_coordinator_enters_and_signs_each_snapshot_that_it_keeps(store, kept):
     secret = load_chain_secret(kept / "keys")
     before = rows_of(store)
-    part = snapshot_by_a_directory(store, 20, True, secret)
+    part = snapshot_by_a_coordinator(store, 20, True, secret)
     after = rows_of(store)
     assert [item.kind for item in after.items[len(before.items) :]] == ["digest", "snapshot"]
     head = after.heads[-1]
@@ -415,7 +415,7 @@ def test_a_directory_enters_and_signs_each_snapshot_that_it_keeps(store, kept):
 
 
 def test_a_passing_mark_is_held_against_the_digest_of_its_tick(store, kept):
-    part = snapshot_by_a_directory(store, 20, False, load_chain_secret(kept / "keys"))
+    part = snapshot_by_a_coordinator(store, 20, False, load_chain_secret(kept / "keys"))
     assert check_chain(store).fault is None and [item.kind for item in rows_of(store).items].count("snapshot") == 3
     mark = store.path(20, False)
     flipped(mark / part / "cells" / "substance" / "c" / "0" / "0" / "0", Random(1))
@@ -430,7 +430,7 @@ def test_a_passing_mark_is_held_against_the_digest_of_its_tick(store, kept):
     assert check_chain(store).fault.line.startswith(expected)
 
 
-def test_a_directory_signs_no_hash_chain_whose_last_head_was_changed(store, kept):
+def test_a_coordinator_signs_no_hash_chain_whose_last_head_was_changed(store, kept):
     journal = Journal(store.journal)
     assert journal.chain.has_last_head()
     journal.close()

@@ -54,6 +54,7 @@ def fate(case: tuple) -> Random:
 
 
 @pytest.mark.parametrize("case", EVERYTHING if LONG else SAMPLE, ids=lambda case: "-".join(map(str, case)))
+@pytest.mark.slow
 def test_the_world_comes_out_the_same(case, tmp_path):
     name, nodes, k, network, failure = case
     world = read_world(name)
@@ -154,6 +155,7 @@ def in_one_process(world, nodes, k, network, failure, chance, folder):
     return run.disk.digests, due, alone
 
 
+@pytest.mark.slow
 def test_a_frozen_node_is_declared_dead_and_joins_again_when_it_thaws(tmp_path):
     with ProcessCluster(read_world("golden"), tmp_path / "run", 3, last_tick=LAST_TICK, mark_s=0.3) as run:
         run.line.order("speed", SPEED)
@@ -172,6 +174,7 @@ def test_a_frozen_node_is_declared_dead_and_joins_again_when_it_thaws(tmp_path):
         run.assert_undisturbed(LAST_TICK)
 
 
+@pytest.mark.slow
 def test_a_killed_coordinator_comes_back_and_nodes_rejoin_by_themselves(tmp_path):
     world = read_world("golden")
     with ProcessCluster(world, tmp_path / "run", 3, bind=TCP, last_tick=LAST_TICK, mark_s=0.3) as run:
@@ -193,6 +196,7 @@ def test_a_killed_coordinator_comes_back_and_nodes_rejoin_by_themselves(tmp_path
         run.assert_undisturbed(LAST_TICK)
 
 
+@pytest.mark.slow
 def test_a_killed_engine_leaves_nothing_behind_and_the_run_goes_on_where_it_was_saved(tmp_path):
     folder, world = tmp_path / "run", read_world("golden")
     with ProcessCluster(world, folder, 2, last_tick=40) as run:

@@ -259,6 +259,7 @@ def killed(engine: Engine, name: str) -> None:
     os.kill(engine.children[name].process.pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_world_whose_processes_are_killed_is_the_same_world(tmp_path):
     store = begin_run(small_world(), tmp_path / "small-1")
     engine = Engine(store, Plan(nodes=2, gateway=False, mark_s=0.3))

@@ -15,7 +15,10 @@ from umwelt.agents.world_file import read_world
 from umwelt.cluster.run.journal import Journal
 from umwelt.cluster.run.replay import verify
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"no virtual network: {why_not()}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(why_not()), reason=f"no virtual network: {why_not()}"),
+]
 long = pytest.mark.skipif(not os.environ.get("UMWELT_LONG"), reason="takes long: run it with UMWELT_LONG=1")
 ONE_THREAD = {"UMWELT_THREADS": "1"}
 

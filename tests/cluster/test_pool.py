@@ -17,9 +17,11 @@ async def run(flow, name, *given):
 
 
 @pytest.fixture(autouse=True)
-def nobody_is_left():
+def processes_end():
+    """Assert that the processes of a pool end with it; a shared cluster may have some too."""
+    before = set(multiprocessing.active_children())
     yield
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= before
 
 
 def test_tasks_run_side_by_side_and_results_are_in_order():

@@ -80,6 +80,7 @@ def alone_with_ray(*command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_world_outlives_its_hosts_on_ray(tmp_path):
     # compiled here, kernels are only loaded there
     expected, _ = run_undisturbed(read_world(str(GOLDEN), {}), LAST_TICK, [])
@@ -102,6 +103,7 @@ def test_a_world_outlives_its_hosts_on_ray(tmp_path):
     assert {tick: expected[tick] for tick in journalled} == journalled
 
 
+@pytest.mark.slow
 def test_an_experiment_on_ray_finds_what_it_finds_here_though_a_worker_dies(tmp_path):
     (tmp_path / "mine.toml").write_text(EXPERIMENT)
     there, here = (tmp_path / "there", tmp_path / "here")

@@ -235,6 +235,7 @@ def test_orders_to_a_replay_are_bounded_and_end_with_it(past):
     assert len(told) == replay_launcher.MAX_ORDERS and all(isinstance(one, RunError) for one in told)
 
 
+@pytest.mark.slow
 def test_the_process_obeys_orders_with_its_pass_key_only(run, tmp_path):
     past = ReplayProcesses(run.folder, "", lambda tick, found: None, lambda tick: None, lambda address, frames: True)
     done: list = []

@@ -42,9 +42,9 @@ def test_results_decide_what_a_workflow_does_next(world):
 
 def test_tasks_run_side_by_side_on_all_nodes(world, tmp_path):
     async def places(flow: WorldFlow) -> set[int]:
-        # each waits for the two others: run one after the other they would never end
+        # each waits for another one: run one after the other they would never end
         files = [str(tmp_path / f"{number}") for number in range(3)]
-        await flow.gather(flow.run("own.meet", file, files, within_s=WITHIN_S) for file in files)
+        await flow.gather(flow.run("own.meet", file, files, 2, within_s=2 * WITHIN_S) for file in files)
         return set(await flow.gather(flow.run("own.where", near=(HEIGHT // 6 * n, 0)) for n in range(6)))
 
     processes = world.workflow(places)
@@ -84,6 +84,7 @@ def test_counts_at_a_tick_are_those_of_that_tick(resting):
     assert census["tick"] == resting.status()["tick"]
 
 
+@pytest.mark.slow
 def test_an_answer_of_several_running_nodes_equals_that_of_an_undivided_world():
     with LocalCluster(golden_world(64, 64), 3) as cluster, connect(cluster.address) as world:  # as fast as it goes
         world.wait(3, 60)
@@ -287,6 +288,7 @@ async def numbered(flow: WorldFlow, tasks: int) -> list[int]:
     return await flow.gather(flow.run("own.slow", 0.01, n) for n in range(tasks))
 
 
+@pytest.mark.slow
 def test_a_node_killed_in_the_middle_changes_nothing_but_the_time(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
     with process_cluster_run(tmp_path / "run", 3) as engine, connect(tmp_path / "run") as world:

@@ -90,6 +90,7 @@ def odds_of_difference(first, second):
     return (as_far + 1) / (SHUFFLES + 1)
 
 
+@pytest.mark.slow
 def test_populations_cannot_be_told_from_mesas_own():
     mesa, ours = reference(), umwelts_runs()
     assert mesa.shape == ours.shape == (SEEDS, 3 * STEPS // 10)
@@ -98,6 +99,7 @@ def test_populations_cannot_be_told_from_mesas_own():
     assert 0.6 < np.median(ours.var(0, ddof=1) / mesa.var(0, ddof=1)) < 1.6
 
 
+@pytest.mark.slow
 def test_the_comparison_finds_a_model_without_second_choice(monkeypatch):
     monkeypatch.setattr(wolf_sheep, "ROUNDS", 1)
     assert odds_of_difference(reference(), umwelts_runs()) < 0.005
