@@ -127,7 +127,8 @@ def format_row(delay_s: float, asked: int, repeats: list[Measurement], best: flo
     k = f"{top.ticks_per_exchange}{'' if asked else ' (chosen)'}"
     return (
         f"| {delay_s * 1e3:.0f} ms | {k} | {top.ticks_per_s:.2f} | {top.average_ticks_per_s:.2f} "
-        f"| {top.cpu_s * 1e3:.0f} ms | {top.waiting_share:.0%} | {top.bytes_per_tick / 1e6:.2f} MB | {top.ticks_per_s / best:.2f} |"
+        f"| {top.cpu_s * 1e3:.0f} ms | {top.waiting_share:.0%} | {top.bytes_per_tick / 1e6:.2f} MB "
+        f"| {top.ticks_per_s / best:.2f} |"
     )
 
 
