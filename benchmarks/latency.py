@@ -155,16 +155,16 @@ def main() -> int:
         "| delay each way | ticks an exchange | ticks/s | average | CPU a tick | waiting | sent a tick | of the best |"
     )
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    found = {}
+    results = {}
     for asked in chosen.only if chosen.only is not None else CHOICES:
         with tempfile.TemporaryDirectory(prefix="umwelt-latency-") as folder:
-            found[asked] = measure(world, Path(folder), asked, seconds, chosen.turns)
-        best = max(repeat.ticks_per_s for by_delay in found.values() for repeat in by_delay[0])
+            results[asked] = measure(world, Path(folder), asked, seconds, chosen.turns)
+        best = max(repeat.ticks_per_s for by_delay in results.values() for repeat in by_delay[0])
         for slow in (0, 1):
-            print(format_row(DELAY_S * slow, asked, found[asked][slow], best), flush=True)
-    if 0 not in found:
+            print(format_row(DELAY_S * slow, asked, results[asked][slow], best), flush=True)
+    if 0 not in results:
         return 0
-    kept = max(repeat.ticks_per_s for repeat in found[0][1]) / best
+    kept = max(repeat.ticks_per_s for repeat in results[0][1]) / best
     print(f"\n{kept:.2f} of the speed remains with {DELAY_S * 1e3:.0f} ms each way (at least {TARGET})")
     return 0 if kept >= TARGET else 1
 

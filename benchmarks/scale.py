@@ -116,11 +116,11 @@ def costs_here(beings: int, ticks: int) -> Costs:
                 table.keep(np.zeros(table.count, bool))
         shard.paste({})
         shard.step(())
-        found = []
+        cell_times_s = []
         for _ in range(ticks):
             shard.paste({})
-            found.append(seconds(lambda s=shard: s.step(())) / (shard.region.window.cells * factor))
-        steps[empty] = median(found)
+            cell_times_s.append(seconds(lambda s=shard: s.step(())) / (shard.region.window.cells * factor))
+        steps[empty] = median(cell_times_s)
         if not empty:
             held = shard.held_count / shard.region.window.cells
             record_s = median([seconds(shard.record) for _ in range(3)]) / shard.living_count
@@ -255,11 +255,11 @@ def points(quick: bool) -> list[Point]:
     """Measures strong scaling (the same world on more nodes) and weak scaling (equal numbers of beings per node)."""
     size = 50_000 if quick else 400_000
     runs = [(size, 1, 1), (size, 2, 1), (size, 2, 4), (size, 4, 1), (size // 2, 1, 1), (size // 4, 1, 1)]
-    found = []
+    measured = []
     for beings, nodes, k in runs:
         print(f"{number(beings)} beings on {nodes} nodes, {k} ticks an exchange ...", file=sys.stderr, flush=True)
-        found.append(run_cluster(beings, nodes, k, 16 if quick else 48))
-    return found
+        measured.append(run_cluster(beings, nodes, k, 16 if quick else 48))
+    return measured
 
 
 def measure_target(repeats: int = 3) -> tuple[str, float]:
@@ -338,11 +338,11 @@ def main() -> None:
         print(measure_target()[0])
         return
     costs = costs_here(20_000 if chosen.quick else 200_000, 5)
-    found = points(chosen.quick)
-    for one in found:
-        one.modelled = 1 / tick_s(costs, one.beings, one.nodes, one.ticks_per_exchange, cores=CORES)
+    measured = points(chosen.quick)
+    for point in measured:
+        point.modelled = 1 / tick_s(costs, point.beings, point.nodes, point.ticks_per_exchange, cores=CORES)
     line = "(not measured: --quick)" if chosen.quick else measure_target()[0]
-    text = compose_page(costs, found, line)
+    text = compose_page(costs, measured, line)
     print(text)
     if not chosen.quick:
         PAGE.write_text(text, "utf-8")

@@ -24,24 +24,24 @@ NAMES = {10_000: "10k", 100_000: "100k", 1_000_000: "1M"}
 def earth(effort: Effort) -> Section:
     """Measures Earth with brains, senses, chemistry and fields at three sizes and one density."""
     section = Section("Earth, half of the beings monsters with brains, 0.39 beings a cell")
-    found = {founders: measure_size(founders, effort) for founders in SIZES}
-    section.raw = {NAMES[founders]: size for founders, size in found.items()}
-    for founders, size in found.items():
+    sizes = {founders: measure_size(founders, effort) for founders in SIZES}
+    section.raw = {NAMES[founders]: size for founders, size in sizes.items()}
+    for founders, size in sizes.items():
         note = f"{size['beings']} beings at the end, {size['threads']} threads, repeats within {size['spread']:.2f}"
         target = 1.5e6 if founders == 1_000_000 else None
         section.add(f"entity-ticks a second, {NAMES[founders]}", size["entity_ticks_per_s"], "1/s", target, note=note)
-    for founders, size in found.items():
+    for founders, size in sizes.items():
         section.add(f"entity-ticks a CPU second, {NAMES[founders]}", size["entity_ticks_per_cpu_s"], "1/s")
-    for founders, size in found.items():
+    for founders, size in sizes.items():
         section.add(f"cost of an entity-tick, {NAMES[founders]}", 1e9 / size["entity_ticks_per_s"], "ns")
-    cost = found[10_000]["entity_ticks_per_s"] / found[1_000_000]["entity_ticks_per_s"]
+    cost = sizes[10_000]["entity_ticks_per_s"] / sizes[1_000_000]["entity_ticks_per_s"]
     section.add("cost at 1M over cost at 10k", cost, "", at_most=1.3)
-    cpu = found[10_000]["entity_ticks_per_cpu_s"] / found[1_000_000]["entity_ticks_per_cpu_s"]
+    cpu = sizes[10_000]["entity_ticks_per_cpu_s"] / sizes[1_000_000]["entity_ticks_per_cpu_s"]
     section.add("CPU cost at 1M over CPU cost at 10k", cpu, "")
-    for law in found[1_000_000]["laws_ms"]:
-        shares = [size["laws_ms"][law] / sum(size["laws_ms"].values()) for size in found.values()]
-        ns = found[1_000_000]["laws_ms"][law] * 1e6 / found[1_000_000]["beings"]
-        others = ", ".join(f"{share:.1%} at {NAMES[founders]}" for founders, share in zip(found, shares, strict=True))
+    for law in sizes[1_000_000]["laws_ms"]:
+        shares = [size["laws_ms"][law] / sum(size["laws_ms"].values()) for size in sizes.values()]
+        ns = sizes[1_000_000]["laws_ms"][law] * 1e6 / sizes[1_000_000]["beings"]
+        others = ", ".join(f"{share:.1%} at {NAMES[founders]}" for founders, share in zip(sizes, shares, strict=True))
         section.add(f"share of {law}, 1M", 100 * shares[-1], "%", note=f"{others}; {ns:.0f} ns a being at 1M")
     return section
 
