@@ -1,1 +1,1 @@
-"""What Umwelt costs: `python -m benchmarks` measures and prints one table. No test asserts a time."""
+"""Benchmarks of Umwelt: `python -m benchmarks` measures and prints one table. No test asserts a time."""

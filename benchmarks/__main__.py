@@ -17,12 +17,12 @@ from benchmarks.sections import SECTIONS
 
 HEAD = ("| | median | unit | target | met | note |", "| --- | ---: | --- | --- | --- | --- |")
 LOAD_BEFORE = os.getloadavg()[0]
-"""Processes that wanted a core in the minute before: on a busy machine wall times say little, CPU times more."""
+"""The load of the machine in the minute before. On a busy machine CPU times are more reliable than wall times."""
 RESULTS = Path(__file__).with_name("results.md")
 
 
 def processor() -> str:
-    """What the machine calls its processor."""
+    """Returns the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
@@ -31,19 +31,19 @@ def processor() -> str:
 
 
 def surroundings() -> str:
-    """Processor, versions, and how busy the machine was with other things, in a line."""
+    """Returns the processor, the versions of libraries, and the load before the run, in one line."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "mesa"))
     busy = f"load {LOAD_BEFORE:.1f} before the run"
     return f"{processor()}; Python {platform.python_version()}, {packages}; {busy}"
 
 
 def verdict(reached: bool | None) -> str:
-    """Whether a target is met, in a word."""
+    """Returns whether a target is met, in one word; nothing if there is no target."""
     return "" if reached is None else "yes" if reached else "NO"
 
 
 def as_table(sections: Sequence[Section]) -> Table:
-    """The figures as a table for the terminal."""
+    """Returns the figures as a table for the terminal."""
     table = Table(title="What Umwelt costs", caption=surroundings())
     for name, justify in (("", "left"), ("median", "right"), ("unit", "left"), ("target", "left"), ("met", "left")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ def as_table(sections: Sequence[Section]) -> Table:
 
 
 def as_markdown(sections: Sequence[Section], quick: bool) -> str:
-    """The figures as a page."""
+    """Returns the figures as a Markdown page."""
     lines = ["# What Umwelt costs", "", f"{surroundings()}. Medians of repeated runs after a warm-up."]
     if quick:
         lines.append("A quick run: fewer and shorter repeats.")
@@ -73,9 +73,9 @@ def as_markdown(sections: Sequence[Section], quick: bool) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure what Umwelt costs.")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter repeats")
-    parser.add_argument("--only", default=",".join(SECTIONS), help=f"some of {','.join(SECTIONS)}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured there")
-    parser.add_argument("--to", type=Path, help="the page to write (benchmarks/results.md where all is measured)")
+    parser.add_argument("--only", default=",".join(SECTIONS), help=f"sections to measure, of {','.join(SECTIONS)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to this file")
+    parser.add_argument("--to", type=Path, help="the page to write (default: benchmarks/results.md if all is measured)")
     chosen = parser.parse_args()
     names = chosen.only.split(",")
     unknown = [name for name in names if name not in SECTIONS]

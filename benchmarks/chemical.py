@@ -1,4 +1,4 @@
-"""Chemical programs: the sieve of all numbers up to 1,000, and a handful of rules that is started again and again."""
+"""Chemical programs: the sieve of all numbers up to 1,000, and a program of three rules that is started many times."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from umwelt.agents.hocl.parser import parse
 
 SIEVE = f"""let sieve = replace x::int, y::int by x if y % x == 0 in
 <sieve, {", ".join(str(number) for number in range(2, 1001))}>"""
-HANDFUL = """let wary = replace-one near::int, 0 by 1:near if near > 3 in
+SMALL = """let wary = replace-one near::int, 0 by 1:near if near > 3 in
 let add = replace x::int, y::int by x + y in
 let scale = replace-one 1:x::int by x * 5 / 4 in
 <wary, add, scale>"""
@@ -16,7 +16,7 @@ let scale = replace-one 1:x::int by x * 5 / 4 in
 
 @dataclass(frozen=True)
 class Job:
-    """A program, what is dropped into it, and how often a repeat starts it."""
+    """A program, the atoms added to it, and how often a repeat starts it."""
 
     name: str
     source: str
@@ -25,7 +25,7 @@ class Job:
     max_ms: float | None
 
     def run(self, seed: int) -> Machine:
-        """Start it so many times, each with its own dice; the last one, at rest."""
+        """Starts the program `starts` times, each with its own dice; returns the last machine, inert."""
         program = parse(self.source, self.name)
         for start in range(self.starts):
             machine = Machine(program, Dice(seed, 0, start))
@@ -37,20 +37,20 @@ class Job:
 
 JOBS = (
     Job("primes up to 1,000", SIEVE, (), 1, 2000),
-    Job("three rules, four integers dropped in", HANDFUL, (7, 0, 2, 5), 1000, None),
+    Job("three rules, four integers dropped in", SMALL, (7, 0, 2, 5), 1000, None),
 )
 
 
 def chemical(effort: Effort) -> Section:
-    """Milliseconds a run, to rest; the text is read once for all runs of a repeat."""
+    """Measures milliseconds from the start of a program until it is inert; each repeat parses the text once."""
     section = Section("Chemical programs")
     for job in JOBS:
         job.run(0)
         laps = [timed(lambda job=job, seed=seed: job.run(seed)) for seed in range(effort.repeats)]
-        found_ms = [spent.wall_s * 1000 / job.starts for spent, _ in laps]
+        run_ms = [spent.wall_s * 1000 / job.starts for spent, _ in laps]
         last = laps[-1][1]
         note = f"{last.reactions} reactions, {last.tries} combinations tried, {len(last.solution.atoms)} atoms left"
-        note += f"; repeats within {spread(found_ms):.2f}"
-        section.add(f"{job.name}, a run", median(found_ms), "ms", at_most=job.max_ms, note=note)
-        section.raw[job.name] = found_ms
+        note += f"; repeats within {spread(run_ms):.2f}"
+        section.add(f"{job.name}, a run", median(run_ms), "ms", at_most=job.max_ms, note=note)
+        section.raw[job.name] = run_ms
     return section

@@ -1,4 +1,4 @@
-"""Earth at three sizes and one density: entity-ticks a second, the share of each law, and bytes."""
+"""Earth at three sizes and one density: entity-ticks per second, the share of each law, and bytes."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -12,15 +12,15 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import Law, advance, step
 
 SIZES = {10_000: 1, 100_000: 10**0.5, 1_000_000: 10}
-"""Founders, and how many times longer than the file's the sides are: the density is the same."""
+"""The number of founders, and the factor of the sides relative to the world file: the density is the same."""
 WARM_UP_TICKS = 16
 TICKS_A_REPEAT = 4
 COPIES_HOLD = 100_000
-"""Beings that the copies of a small world hold together, so that a repeat is long enough to be timed."""
+"""The number of beings in all copies of a small world together, so that a repeat is long enough to be timed."""
 
 
 def earth_world(founders: int, **more: Any) -> WorldFile:
-    """The benchmark's world with that many founders at the same density."""
+    """Returns the benchmark's world with this number of founders, at the same density."""
     path = str(Path(__file__).with_name("earth.toml"))
     plain = read_world(path)
     factor = founders / sum(founder.count for founder in plain.settings.founders)
@@ -34,12 +34,12 @@ def earth_world(founders: int, **more: Any) -> WorldFile:
 
 
 def living(region: Region) -> int:
-    """Beings that the region owns: no ghosts."""
+    """Returns the number of beings that the region owns, without ghosts."""
     return sum(int(region.owned_rows(name).sum()) for name in region.tables)
 
 
 def law_seconds(region: Region, laws, ticks: int) -> dict[str, float]:
-    """Wall seconds a tick of each law, and of `edges`: being one's own neighbour."""
+    """Returns wall seconds per tick of each law, and of `edges`: the copying of halos within one region."""
     seconds: dict[str, float] = defaultdict(float)
     last = now().wall_s
 
@@ -62,7 +62,7 @@ def law_seconds(region: Region, laws, ticks: int) -> dict[str, float]:
 
 
 def measure_size(founders: int, effort: Effort) -> dict[str, Any]:
-    """Measure one size over the same ticks of life as every other; small worlds run as several copies in turn."""
+    """Measures one size, over the same ticks as every other size; small worlds run as several copies in turn."""
     copies = max(1, COPIES_HOLD // founders)
     worlds = [earth_world(founders, seed=11 + copy) for copy in range(copies)]
     laws = worlds[0].laws

@@ -1,11 +1,11 @@
-"""`python -m benchmarks.film window` or `year`: the README's film and pictures, and a year, drawn by the window itself.
+"""`python -m benchmarks.film window` or `year`: the films and pictures of the documentation, drawn by the window.
 
-    docs/window.gif    a few seconds of the place where most kinds live side by side in the sun
-    docs/closeup.jpg   a monster there that is selected: what its antennae meet, how far it sees
+    docs/window.gif    a few seconds of the place in daylight with most beings of all kinds
+    docs/closeup.jpg   a selected monster there, with its antennae and the range of its sight
     docs/window.jpg    the same, with panels
-    docs/year.gif      all of a small meadow for a year, once a day: how seasons turn the ground
+    docs/year.gif      a small meadow as a whole for a year, one frame a day: how seasons change the ground
 
-The meadow is that of the gallery (`make gallery`), from the tick on at which it is shown there.
+The meadow is the run of the gallery (`make gallery`), continued from its tick.
 """
 
 import argparse
@@ -33,9 +33,9 @@ FILM, FILM_ZOOM, FILM_TICKS, FILM_TICKS_A_S = (420, 280), 24, 46, 12.5
 PAGE, PAGE_ZOOM, CLOSE_ZOOM = (1280, 800), 36, 76
 OPEN = ("World", "Layers", "Populations", "Inspector", "Brain")
 FORENOON_TICKS = 250
-"""From the gallery's tick, midnight in the middle of the world, to forenoon."""
+"""Ticks from the gallery's tick, at which it is midnight in the middle of the world, until the forenoon."""
 PANEL_TICKS, FOLLOWED_TICKS = 50, 6
-"""What the panels' curves and rates are made of; and how long a being is followed before it is drawn."""
+"""Ticks that fill the panels' curves and rates, and ticks for which a being is followed before it is drawn."""
 YEAR, YEAR_SIDE_CELLS, YEAR_FRAMES_A_S = (384, 384), 128, 2
 MORNING_DAYS = 0.1
 AROUND_CELLS = 8
@@ -43,14 +43,14 @@ AROUND_CELLS = 8
 
 @dataclass
 class Place:
-    """A cell, in the world's coordinates."""
+    """A cell in the world's coordinates."""
 
     y: int
     x: int
 
 
 def liveliest(world: World, size: tuple[int, int], zoom: float) -> Place:
-    """The middle of the part of a picture's size, before noon and under few clouds, where most of all kinds live."""
+    """Returns the middle of the picture-sized part with most beings of all kinds, before noon in bright light."""
     region, climate = world.region, world.world_file.settings.climate
     width, height = (max(1, round(side / zoom)) for side in size)
     columns, rows = region.torus.width // width, region.torus.height // height
@@ -73,8 +73,8 @@ def liveliest(world: World, size: tuple[int, int], zoom: float) -> Place:
     return Place(down * height + height // 2, across * width + width // 2)
 
 
-def shown(window: Any, local: Local, ticks: int) -> Iterator[np.ndarray]:
-    """Let the world live for some ticks before the window; the last frame of each."""
+def run_window(window: Any, local: Local, ticks: int) -> Iterator[np.ndarray]:
+    """Runs the world and the window for some ticks; yields the last frame of each tick."""
     frame_s = 1 / (FILM_TICKS_A_S * FRAMES_A_TICK)
     for _ in range(ticks):
         local.world.step()
@@ -90,54 +90,54 @@ def shown(window: Any, local: Local, ticks: int) -> Iterator[np.ndarray]:
         yield pixels
 
 
-def opened(world: World, size: tuple[int, int]) -> tuple[Any, Local]:
-    """A window of this size on a world of this process."""
+def open_window(world: World, size: tuple[int, int]) -> tuple[Any, Local]:
+    """Opens a hidden window of this size on a world in this process."""
     window_type = import_window()
     local = Local(world)
     camera = Camera.over(local.known.height, local.known.width, size)
     return window_type(Session(local, camera, lambda: local.clock_s), size, panels=False, shown=False), local
 
 
-def closed(window: Any) -> None:
-    """Close the window and its session."""
+def close_window(window: Any) -> None:
+    """Closes the window and its session."""
     window.close()
     window.session.close()
 
 
-def last(frames: Iterator[np.ndarray]) -> np.ndarray:
-    """The last of some frames."""
-    *_, found = frames
-    return found
+def last_of(frames: Iterator[np.ndarray]) -> np.ndarray:
+    """Returns the last of several frames."""
+    *_, frame = frames
+    return frame
 
 
 def window_pictures(world: World, docs: Path) -> None:
-    """A film of the liveliest place; there the largest monster, selected, with panels and from near by."""
-    window, local = opened(world, PAGE)
+    """Draws a film of the liveliest place, and its largest monster, selected: with panels, and close up."""
+    window, local = open_window(world, PAGE)
     session = window.session
     place = liveliest(world, FILM, FILM_ZOOM)
     session.camera.look(place.y, place.x, FILM_ZOOM, at_once=True)
-    last(shown(window, local, 4))
+    last_of(run_window(window, local, 4))
     recorder = Recorder(docs / "window.gif", FILM, FILM_TICKS_A_S)
     right, down = ((page - side) // 2 for page, side in zip(PAGE, FILM, strict=True))
-    for frame in shown(window, local, FILM_TICKS):
+    for frame in run_window(window, local, FILM_TICKS):
         recorder.add(frame[down:, right:])
     recorder.finish(wait=True)
     session.camera.look(place.y, place.x, PAGE_ZOOM, at_once=True)
     window.dock.visible = True
     for panel in window.dock.open:
         window.dock.open[panel] = panel in OPEN
-    last(shown(window, local, PANEL_TICKS))
+    last_of(run_window(window, local, PANEL_TICKS))
     session.select(largest_near(world.region, place))
     session.following = True
-    screenshot(last(shown(window, local, FOLLOWED_TICKS)), docs / "window.jpg")
+    screenshot(last_of(run_window(window, local, FOLLOWED_TICKS)), docs / "window.jpg")
     window.dock.visible = False
     session.camera.look(session.camera.y, session.camera.x, CLOSE_ZOOM, at_once=True)
-    screenshot(last(shown(window, local, 3)), docs / "closeup.jpg")
-    closed(window)
+    screenshot(last_of(run_window(window, local, 3)), docs / "closeup.jpg")
+    close_window(window)
 
 
 def largest_near(region: Any, place: Place) -> int:
-    """The id of the largest monster with open eyes around a place, or of the nearest one."""
+    """Returns the id of the largest monster with open eyes near a place, or else of the nearest one."""
     monsters, torus = region.tables["monsters"], region.torus
     rows = np.flatnonzero(region.owned_rows("monsters") & (monsters["eyes_shut"] == 0))
     y, x = np.divmod(region.global_cells("monsters", rows), torus.width)
@@ -151,21 +151,21 @@ def largest_near(region: Any, place: Place) -> int:
 
 
 def year(path: Path) -> None:
-    """All of a small meadow for a year, a frame a day."""
+    """Draws a film of a small meadow for a year, one frame a day."""
     file = read_world("meadow")
     share = YEAR_SIDE_CELLS**2 / (file.common.width * file.common.height)
-    counts = {f"founders.{at}.count": round(share * one.count) for at, one in enumerate(file.settings.founders)}
+    counts = {f"founders.{at}.count": round(share * founder.count) for at, founder in enumerate(file.settings.founders)}
     world = World.load("meadow", width=YEAR_SIDE_CELLS, height=YEAR_SIDE_CELLS, **counts)
-    window, local = opened(world, YEAR)
+    window, local = open_window(world, YEAR)
     window.session.camera.look(YEAR_SIDE_CELLS / 2, YEAR_SIDE_CELLS / 2, YEAR[0] / YEAR_SIDE_CELLS, at_once=True)
     climate = world.world_file.settings.climate
     recorder = Recorder(path, YEAR, YEAR_FRAMES_A_S)
     for _ in range(climate.year_ticks // climate.day_ticks):
         for _ in range(climate.day_ticks - 1):
             world.step()
-        recorder.add(last(shown(window, local, 1)))
+        recorder.add(last_of(run_window(window, local, 1)))
     recorder.finish(wait=True)
-    closed(window)
+    close_window(window)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

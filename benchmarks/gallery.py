@@ -1,6 +1,6 @@
 """`python -m benchmarks.gallery [--only NAME]...`: run the bundled worlds, draw them, and write docs/gallery.md.
 
-Each picture is what two commands of its caption make, on any machine. Runs are kept under `runs/gallery`: one that has
+The commands under a picture draw the same picture on any machine. Runs are kept under `runs/gallery`: a run that has
 reached its tick is only drawn again.
 """
 
@@ -24,14 +24,14 @@ ROOT = Path(__file__).resolve().parents[1]
 WIDE = (900, 600)
 HEAD = """# Gallery
 
-The worlds that come with Umwelt, as they look after some time: all of each, and from near by where most is going on.
-`make gallery` runs them and draws these pictures anew; each is also what the commands below it make, on any machine.
+The worlds that come with Umwelt after some time: the whole world, and a close-up of the place with most beings.
+`make gallery` runs them and draws these pictures again; the commands below each draw the same pictures on any machine.
 """
 
 
 @dataclass(frozen=True)
 class View:
-    """When a world is looked at, and how near (pixels a cell)."""
+    """The tick at which a world is drawn, and the scale of its close-up in pixels per cell."""
 
     tick: int
     zoom: float = 26
@@ -52,21 +52,21 @@ PLAN: dict[str, View] = {
 
 
 def umwelt(*arguments: str) -> str:
-    """What a command prints."""
+    """Runs an `umwelt` command and returns its output."""
     command = [sys.executable, "-m", "umwelt.client.commands.cli", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"umwelt {' '.join(arguments)}: ended with {done.returncode}")
-    return done.stdout
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if process.returncode:
+        raise SystemExit(f"umwelt {' '.join(arguments)}: ended with {process.returncode}")
+    return process.stdout
 
 
-def reached(run: Path, tick: int) -> bool:
+def has_reached(run: Path, tick: int) -> bool:
     """Whether a run has a snapshot of a tick."""
     return (run / "world.toml").exists() and any(entry.tick == tick for entry in Store.open(run).entries())
 
 
 def busiest(run: Path, tick: int, zoom: float) -> tuple[int, int]:
-    """The middle (x, y) of the part of a close-up's size where most live side by side, of all kinds there are."""
+    """Returns the middle (x, y) of the part, of a close-up's size, with most beings of all kinds."""
     _, region, _ = restore_region(Store.open(run), tick)
     width, height = (max(1, round(side / zoom)) for side in WIDE)
     columns, rows = region.torus.width // width + 1, region.torus.height // height + 1
@@ -80,62 +80,62 @@ def busiest(run: Path, tick: int, zoom: float) -> tuple[int, int]:
     return min(x, region.torus.width - 1), min(y, region.torus.height - 1)
 
 
-def shown(name: str, view: View, runs: Path, pictures: Path) -> str:
-    """Run a world as far as it is looked at, draw it, and give its section of the page."""
+def draw_world(name: str, view: View, runs: Path, pictures: Path) -> str:
+    """Runs a world up to its tick, draws it, and returns its section of the page."""
     run = runs / name
-    if not reached(run, view.tick):
-        told = json.loads(
+    if not has_reached(run, view.tick):
+        result = json.loads(
             umwelt("launch", name, "--ticks", str(view.tick), "--run", str(run), "--no-view", "--json").splitlines()[-1]
         )
         with replace_file(run / "gallery.json") as half:
-            half.write_text(json.dumps(told["populations"]), "utf-8")
+            half.write_text(json.dumps(result["populations"]), "utf-8")
     x, y = busiest(run, view.tick, view.zoom)
-    far, near = pictures / f"{name}.jpg", pictures / f"{name}-near.jpg"
-    looks = {far: (), near: ("--at", f"{x},{y}", "--zoom", f"{view.zoom:g}")}
+    whole, close = pictures / f"{name}.jpg", pictures / f"{name}-near.jpg"
+    options = {whole: (), close: ("--at", f"{x},{y}", "--zoom", f"{view.zoom:g}")}
     size = "{}x{}".format(*WIDE)
-    for picture, look in looks.items():
-        umwelt("picture", str(run), str(picture), "--tick", str(view.tick), "--size", size, *look)
+    for picture, camera in options.items():
+        umwelt("picture", str(run), str(picture), "--tick", str(view.tick), "--size", size, *camera)
     populations = json.loads((run / "gallery.json").read_text("utf-8"))
-    return section(name, view, populations, (x, y), pictures.name)
+    return compose_section(name, view, populations, (x, y), pictures.name)
 
 
-def section(name: str, view: View, populations: Mapping[str, Any], at: tuple[int, int], folder: str) -> str:
-    """A world's section of the page."""
+def compose_section(name: str, view: View, populations: Mapping[str, Any], at: tuple[int, int], folder: str) -> str:
+    """Returns a world's section of the page."""
     common = read_world(name).common
     living = ", ".join(
         f"{count:,} {species}" for table in populations.values() for species, count in table.items() if count
     )
     run, size = f"runs/{name}", "{}x{}".format(*WIDE)
-    near = f"--size {size} --at {at[0]},{at[1]} --zoom {view.zoom:g}"
+    close = f"--size {size} --at {at[0]},{at[1]} --zoom {view.zoom:g}"
     return f"""## {name}
 
 {common.summary[:1].upper()}{common.summary[1:]}. {common.height} x {common.width} cells, seed {common.seed}, \
 tick {view.tick:,}: {living}.
 
-![{name} from afar]({folder}/{name}.jpg)
-![{name} from near by]({folder}/{name}-near.jpg)
+![{name}: the whole world]({folder}/{name}.jpg)
+![{name}, close up]({folder}/{name}-near.jpg)
 
     umwelt launch {name} --ticks {view.tick} --run {run}
     umwelt picture {run} {name}.jpg --size {size}
-    umwelt picture {run} {name}-near.jpg {near}
+    umwelt picture {run} {name}-near.jpg {close}
 """
 
 
-def sections_of(page: Path) -> dict[str, str]:
-    """The sections that a page has already, by name."""
+def read_sections(page: Path) -> dict[str, str]:
+    """Returns the sections of an existing page, by name."""
     text = page.read_text("utf-8") if page.exists() else ""
     return {part.splitlines()[0]: f"## {part.rstrip()}\n" for part in re.split(r"(?m)^## ", text)[1:]}
 
 
-def made(plan: Mapping[str, View], chosen: Sequence[str], runs: Path, docs: Path) -> None:
-    """Draw the chosen worlds and write the page; those that are not chosen keep what they had."""
+def make_gallery(plan: Mapping[str, View], chosen: Sequence[str], runs: Path, docs: Path) -> None:
+    """Draws the chosen worlds and writes the page; the sections of other worlds remain."""
     pictures, page = docs / "gallery", docs / "gallery.md"
     pictures.mkdir(parents=True, exist_ok=True)
     runs.mkdir(parents=True, exist_ok=True)
     for name in chosen:
-        found = sections_of(page) | {name: shown(name, plan[name], runs, pictures)}
+        sections = read_sections(page) | {name: draw_world(name, plan[name], runs, pictures)}
         with replace_file(page) as half:
-            half.write_text("\n".join([HEAD, *(found[one] for one in plan if one in found)]), "utf-8")
+            half.write_text("\n".join([HEAD, *(sections[world] for world in plan if world in sections)]), "utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = {name: view for name, view in PLAN.items() if name in bundled_worlds()}
     parser.add_argument("--only", action="append", choices=list(plan), help="only this world, may be repeated")
     given = parser.parse_args(arguments)
-    made(plan, given.only or list(plan), ROOT / "runs" / "gallery", ROOT / "docs")
+    make_gallery(plan, given.only or list(plan), ROOT / "runs" / "gallery", ROOT / "docs")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Write what Mesa's own Sugarscape with trade does, for the test that holds Umwelt's market against it.
+"""Write results of Mesa's own Sugarscape with trade, with which a test compares Umwelt's market.
 
 `python -m benchmarks.market_reference tests/worlds/market_mesa.csv`: ten seeds of 1,000 steps on 50 x 50 cells with 200
-traders, in two forms. `shipped` is Mesa's example as it is: a map with borders, on which all cells within so many
-steps are seen, and all traders seen are traded with. `book` is the same code on a torus with the map of
-`worlds/market.py`, where sight goes along the four directions, traders may stay where they are, and trade is with
-neighbours, as Epstein and Axtell write. Takes some minutes.
+traders, in two forms. `shipped` is Mesa's example unchanged: a map with borders, on which a trader sees all cells
+within a number of steps, and trades with all traders that it sees. `book` is the same code on a torus with the map of
+`worlds/market.py`, where traders see along the four directions, may stay where they are, and trade with
+neighbours, as Epstein and Axtell describe. Takes some minutes.
 """
 
 import csv
@@ -22,18 +22,18 @@ from umwelt.agents.world_file import read_world
 
 SIDE, COUNT, SEEDS, STEPS, EVERY_STEPS = 50, 200, 10, 1000, 50
 FORMS = ("shipped", "book")
-"""In this order: the second changes Mesa's modules."""
+"""In this order, because the second form changes Mesa's modules."""
 
 
 def book_form(seed: int) -> Any:
-    """Mesa's model with the neighbourhoods of the book, on the land of Umwelt's market."""
+    """Returns Mesa's model with the neighbourhoods of the book, on the land of Umwelt's market."""
     from mesa.discrete_space import Cell, CellCollection
 
     model_file, agents_file = (mesa_example(f"advanced.sugarscape_g1mt.{name}") for name in ("model", "agents"))
     grid, trader = model_file.OrthogonalVonNeumannGrid, agents_file.Trader
 
     class Crossing(Cell):
-        """A cell that sees along the four directions (asked with itself) and else has its four neighbours."""
+        """A cell whose neighbourhood lies along the four directions: up to `radius` with its centre, else one cell."""
 
         left = False
 
@@ -42,16 +42,16 @@ def book_form(seed: int) -> Any:
             return self.left or super().is_empty
 
         def get_neighborhood(self, radius: int = 1, include_center: bool = False) -> Any:
-            found = [self] if include_center else []
+            cells = [self] if include_center else []
             for way in ((1, 0), (0, 1), (-1, 0), (0, -1)):
                 cell = self
                 for _ in range(radius if include_center else 1):
                     cell = cell.connections[way]
-                    found.append(cell)
-            return CellCollection(found, random=self.random)
+                    cells.append(cell)
+            return CellCollection(cells, random=self.random)
 
     class Staying(trader):  # type: ignore[misc,valid-type]
-        """A trader that may stay where it is: Mesa's finds its own cell taken, by itself."""
+        """A trader that may stay where it is; Mesa's own trader counts its own cell as occupied."""
 
         def move(self) -> None:
             here = self.cell
@@ -77,16 +77,16 @@ def book_form(seed: int) -> Any:
 
 
 def shipped_form(seed: int) -> Any:
-    """Mesa's model as it is."""
+    """Returns Mesa's model, unchanged."""
     model = mesa_example("advanced.sugarscape_g1mt.model").SugarscapeG1mt
     return model(width=SIDE, height=SIDE, initial_population=COUNT, seed=seed)
 
 
 def run(form: str, seed: int) -> Iterator[list[Any]]:
-    """Rows `form, seed, step, traders, exchanges, log_price, price_spread` of one run.
+    """Yields rows `form, seed, step, traders, exchanges, log_price, price_spread` of one run.
 
-    Exchanges are summed over the steps since the last row. Mean and spread of the natural logarithms of their prices
-    are those of a step, then averaged over the steps that had any, of the spread over those that had two or more.
+    Exchanges are summed over the steps since the last row. Mean and spread of the natural logarithms of prices are
+    taken per step, then averaged over the steps with at least one exchange, for the spread with at least two.
     """
     model = book_form(seed) if form == "book" else shipped_form(seed)
     exchanges, means, spreads = 0, [], []
@@ -97,8 +97,8 @@ def run(form: str, seed: int) -> Iterator[list[Any]]:
         means += [np.mean(prices)] if prices else []
         spreads += [np.std(prices)] if len(prices) > 1 else []
         if step % EVERY_STEPS == 0:
-            told = [f"{np.mean(values):.4f}" if values else "" for values in (means, spreads)]
-            yield [form, seed, step, len(model.agents), exchanges, *told]
+            averages = [f"{np.mean(values):.4f}" if values else "" for values in (means, spreads)]
+            yield [form, seed, step, len(model.agents), exchanges, *averages]
             exchanges, means, spreads = 0, [], []
 
 

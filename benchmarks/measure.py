@@ -1,4 +1,4 @@
-"""How things are measured: wall and CPU time side by side, after a warm-up, and the median of several repeats."""
+"""Measuring: wall time and CPU time side by side, after a warm-up, and the median of several repeats."""
 
 import resource
 import statistics
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Times(NamedTuple):
-    """Seconds on the wall's clock, and of the processor on behalf of the program alone (`user`) and with the kernel."""
+    """Seconds of wall time, and of processor time of the program alone (`user_s`) and with the kernel (`cpu_s`)."""
 
     wall_s: float
     user_s: float
@@ -20,25 +20,25 @@ class Times(NamedTuple):
 
 
 def now() -> Times:
-    """The clocks of this process, all its threads together."""
+    """Returns the clocks of this process, all its threads together."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return Times(time.perf_counter(), used.ru_utime, used.ru_utime + used.ru_stime)
 
 
 def timed(job: Callable[[], Any]) -> tuple[Times, Any]:
-    """How long a job takes, and what it gives."""
+    """Calls a function; returns the time that it took, and its result."""
     start = now()
     result = job()
     return now().since(start), result
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle value; means are spoilt by one busy neighbour on the machine."""
+    """Returns the median, because a single disturbance on the machine distorts a mean."""
     return statistics.median(values)
 
 
 def spread(values: Sequence[float]) -> float:
-    """Largest over smallest of the repeats: how far the machine can be trusted."""
+    """Returns the largest of the repeats over the smallest: how steady the machine is."""
     return max(values) / min(values) if min(values) > 0 else float("inf")
 
 
@@ -56,7 +56,7 @@ class Figure:
 
 @dataclass
 class Section:
-    """Figures that belong together, and all that was measured for them."""
+    """Figures that belong together, and the measurements behind them."""
 
     title: str
     figures: list[Figure] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Section:
         at_most: float | None = None,
         note: str = "",
     ) -> None:
-        """Add a figure, with the target that it is held against if there is one."""
+        """Adds a figure, and its target if there is one."""
         target, reached = "", None
         if at_least is not None:
             target, reached = f"at least {number(at_least)}", value >= at_least
@@ -81,7 +81,7 @@ class Section:
 
 
 def number(value: float) -> str:
-    """A number with three significant digits, in thousands and millions where it is large."""
+    """Formats a number with three significant digits, in thousands, millions or billions if it is large."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             return f"{value / (1e3 if letter == 'k' else size):.3g} {letter}"
@@ -90,7 +90,7 @@ def number(value: float) -> str:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: repeats and how long each runs."""
+    """How much to measure: the number of repeats, and how long each runs."""
 
     quick: bool = False
 
@@ -99,5 +99,5 @@ class Effort:
         return 3 if self.quick else 5
 
     def short(self, full: int) -> int:
-        """How much of something to run."""
+        """Returns an amount, a quarter of it in a quick run."""
         return max(1, full // 4) if self.quick else full

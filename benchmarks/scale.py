@@ -1,11 +1,12 @@
-"""How Umwelt scales: strong and weak scaling here, a model of a tick's cost, and what it says of larger clusters.
+"""How Umwelt scales: strong and weak scaling on this machine, a model of a tick's cost, and its predictions.
 
-    python -m benchmarks.scale              all, written to benchmarks/scale.md; ten minutes, the machine otherwise idle
-    python -m benchmarks.scale --quick      smaller worlds, shorter stretches
-    python -m benchmarks.scale --target     only what is promised: two nodes over one, a million beings
+    python -m benchmarks.scale              everything, written to benchmarks/scale.md; ten minutes on an idle machine
+    python -m benchmarks.scale --quick      smaller worlds, shorter measurements
+    python -m benchmarks.scale --target     only the target: two nodes over one, a million beings
 
-Every node has one thread (UMWELT_THREADS=1). The model knows what one core needs for a cell, a being, a byte of a strip
-and an exchange, each measured by itself in one process; it is then held against every run of a real cluster.
+Every node has one thread (UMWELT_THREADS=1). The model consists of the time that one core needs for a cell, a being, a
+byte of a halo message and an exchange, each measured separately in one process; it is then compared with every run of a
+real cluster.
 """
 
 import argparse
@@ -46,28 +47,28 @@ from umwelt.sandbox.region import Rectangle, Torus
 
 BEINGS_A_CELL = 10_000 / 160**2
 FIRST_TICK = 8
-"""Where measuring begins."""
+"""The tick at which measuring begins."""
 CORES = len(os.sched_getaffinity(0))
 PAGE = Path(__file__).with_name("scale.md")
 
 
 @dataclass
 class Costs:
-    """What one core needs, in seconds, and what a strip weighs, in bytes."""
+    """The time that one core needs, in seconds, and the size of a halo message, in bytes."""
 
     cell_s: float
     being_s: float
-    strip_byte_s: float
+    halo_byte_s: float
     exchange_s: float
     record_being_s: float
-    strip_cell_bytes: float
+    halo_cell_bytes: float
     reach: int
-    directory_node_tick_s: float
+    coordinator_node_tick_s: float
 
 
 @dataclass
 class Point:
-    """One run of a real cluster, and what the model says of it."""
+    """One run of a real cluster, and the speed that the model predicts for it."""
 
     beings: int
     nodes: int
@@ -81,11 +82,11 @@ class Point:
         return self.modelled / self.ticks_per_s - 1
 
 
-# --- costs, each by itself
+# --- costs, each measured separately
 
 
-def portions(beings: int, nodes: int) -> list[Shard]:
-    """A world of the benchmark in parts, in this process."""
+def make_shards(beings: int, nodes: int) -> list[Shard]:
+    """Returns the shards of a world of the benchmark, in this process."""
     world = earth_world(beings)
     zero = generate_world(world)
     torus = torus_of(world)
@@ -99,39 +100,40 @@ def portions(beings: int, nodes: int) -> list[Shard]:
 
 
 def seconds(job: Any) -> float:
+    """Returns the wall time that a call takes."""
     began_s = time.perf_counter()
     job()
     return time.perf_counter() - began_s
 
 
 def costs_here(beings: int, ticks: int) -> Costs:
-    """Measure what a cell, a being, a strip and a record cost here."""
+    """Measures the cost of a cell, a being, a halo message and a record on this machine."""
     steps = {}
     for factor, empty in ((1.0, False), (1.0, True)):
-        (portion,) = portions(beings, 1)
+        (shard,) = make_shards(beings, 1)
         if empty:
-            for table in portion.region.tables.values():
+            for table in shard.region.tables.values():
                 table.keep(np.zeros(table.count, bool))
-        portion.paste({})
-        portion.step(())
-        found = []
+        shard.paste({})
+        shard.step(())
+        cell_times_s = []
         for _ in range(ticks):
-            portion.paste({})
-            found.append(seconds(lambda p=portion: p.step(())) / (portion.region.window.cells * factor))
-        steps[empty] = median(found)
+            shard.paste({})
+            cell_times_s.append(seconds(lambda s=shard: s.step(())) / (shard.region.window.cells * factor))
+        steps[empty] = median(cell_times_s)
         if not empty:
-            held = portion.held_count / portion.region.window.cells
-            record_s = median([seconds(portion.record) for _ in range(3)]) / portion.living_count
+            held = shard.held_count / shard.region.window.cells
+            record_s = median([seconds(shard.record) for _ in range(3)]) / shard.living_count
     cell_s = steps[True]
-    two = portions(beings, 2)
-    strips = [one.cut((1 - one.which,)) for one in two]
-    size = sum(len(frame) for frame in strips[0][1])
+    two = make_shards(beings, 2)
+    halos = [one.cut((1 - one.which,)) for one in two]
+    size = sum(len(frame) for frame in halos[0][1])
     rim_cells = two[0].region.window.cells - two[0].region.owned.cells
     exchange = []
     for _ in range(ticks):
         cut_s = seconds(lambda: two[0].cut((1,)))
-        exchange.append(cut_s + seconds(lambda: two[0].paste({1: strips[1][0]})))
-    tiny = portions(2_000, 2)
+        exchange.append(cut_s + seconds(lambda: two[0].paste({1: halos[1][0]})))
+    tiny = make_shards(2_000, 2)
     little = [one.cut((1 - one.which,)) for one in tiny]
     small_s = median(
         [seconds(lambda: tiny[0].cut((1,))) + seconds(lambda: tiny[0].paste({1: little[1][0]})) for _ in range(20)]
@@ -144,39 +146,39 @@ def costs_here(beings: int, ticks: int) -> Costs:
         record_s,
         size / (rim_cells / 2),
         two[0].world.laws.light_speed,
-        directory_cost(200),
+        coordinator_cost(200),
     )
 
 
-def directory_cost(nodes: int) -> float:
-    """What the directory's thinking costs for a node and a tick: a beat in, a grant out."""
+def coordinator_cost(nodes: int) -> float:
+    """Returns the processor time of the coordinator's machine for one node and tick: a heartbeat in, a grant out."""
     side = 16 * int(np.ceil(nodes**0.5))
     torus = Torus(side, side)
     rectangles = cut(torus, np.ones((side // 8, side // 8), np.int64), nodes, 13)
-    known = RunState(torus, 13, Entry(0, True), 0, 0)
-    directory = CoordinatorMachine(known, RunOptions(nodes=nodes), Welcome("", "", "", ""), {})
+    state = RunState(torus, 13, Entry(0, True), 0, 0)
+    coordinator = CoordinatorMachine(state, RunOptions(nodes=nodes), Welcome("", "", "", ""), {})
     now_s = 0.0
 
-    def tell(key: str, message: Any) -> None:
-        directory.handle(MessageReceived(message, (), key.encode()))
+    def deliver(key: str, message: Any) -> None:
+        coordinator.handle(MessageReceived(message, (), key.encode()))
 
     keys = [f"{i:032x}" for i in range(nodes)]
     for i, key in enumerate(keys):
-        tell(key, Join(key, f"ipc://{i}", "", "h", i, 1, True, {}))
-    directory.handle(Timer(now_s))
-    directory.handle(TorusDivided(directory.epoch, [tuple(r) for r in rectangles]))  # type: ignore[misc]
+        deliver(key, Join(key, f"ipc://{i}", "", "h", i, 1, True, {}))
+    coordinator.handle(Timer(now_s))
+    coordinator.handle(TorusDivided(coordinator.epoch, [tuple(r) for r in rectangles]))  # type: ignore[misc]
     for key in keys:
-        tell(key, NumberedReport(key, directory.epoch, 1, Ready(0)))
+        deliver(key, NumberedReport(key, coordinator.epoch, 1, Ready(0)))
     spent = []
     for tick in range(1, 9):
         now_s += 0.1
 
-        def one(tick: int = tick, now_s: float = now_s) -> None:
+        def run_tick(tick: int = tick, now_s: float = now_s) -> None:
             for key in keys:
-                tell(key, Heartbeat(key, directory.epoch, tick, tick_s=0.1))
-            directory.handle(Timer(now_s))
+                deliver(key, Heartbeat(key, coordinator.epoch, tick, tick_s=0.1))
+            coordinator.handle(Timer(now_s))
 
-        spent.append(seconds(one) / nodes)
+        spent.append(seconds(run_tick) / nodes)
     return median(spent)
 
 
@@ -184,7 +186,7 @@ def directory_cost(nodes: int) -> float:
 
 
 def window_cells(rectangle: Rectangle, reach: int, k: int) -> float:
-    """Cells that are computed for a tick, on average over an exchange, as laws shrink the window by their reaches."""
+    """Returns the cells computed per tick, averaged over an exchange: laws shrink the window by their reaches."""
     grown = [reach * (k - j - 0.5) for j in range(k)]
     return sum((rectangle.height + 2 * g) * (rectangle.width + 2 * g) for g in grown) / k
 
@@ -198,7 +200,7 @@ def tick_s(
     round_trip_s: float = 0.0002,
     bytes_per_s: float = 1e9,
 ) -> float:
-    """What a tick takes when each of `nodes` holds as much as the others; `cores` is how many they share, if fewer."""
+    """Returns the modelled time of a tick if all `nodes` hold equal shares; `cores`: how many they share, if fewer."""
     cells = beings / BEINGS_A_CELL
     side = (cells / nodes) ** 0.5
     rows = max(1, round(nodes**0.5)) if nodes > 2 else 1
@@ -206,28 +208,28 @@ def tick_s(
     owned = Rectangle(0, 0, int(height), int(width))
     rim = (height + 2 * costs.reach * k) * (width + 2 * costs.reach * k) - height * width
     computed = window_cells(owned, costs.reach, k) * (costs.cell_s + costs.being_s * BEINGS_A_CELL)
-    strip_bytes = rim * costs.strip_cell_bytes
-    exchange = costs.exchange_s + strip_bytes * costs.strip_byte_s
+    halo_bytes = rim * costs.halo_cell_bytes
+    exchange = costs.exchange_s + halo_bytes * costs.halo_byte_s
     record = costs.record_being_s * beings / nodes / 8
     busy = computed + exchange / k + record
     if cores is not None and nodes > cores:
         busy *= nodes / cores
-    way = 0.0 if nodes == 1 else (round_trip_s / 2 + strip_bytes / bytes_per_s) / k
-    return max(busy + way, nodes * costs.directory_node_tick_s)
+    way = 0.0 if nodes == 1 else (round_trip_s / 2 + halo_bytes / bytes_per_s) / k
+    return max(busy + way, nodes * costs.coordinator_node_tick_s)
 
 
 def best_exchange(costs: Costs, beings: float, nodes: int, **more: Any) -> tuple[int, float]:
-    """The best number of ticks an exchange, and what a tick takes with it."""
-    return min(((k, tick_s(costs, beings, nodes, k, **more)) for k in (1, 2, 4, 8)), key=lambda one: one[1])
+    """Returns the best number of ticks per exchange, and the time of a tick with it."""
+    return min(((k, tick_s(costs, beings, nodes, k, **more)) for k in (1, 2, 4, 8)), key=lambda choice: choice[1])
 
 
 # --- real clusters
 
 
 def run_cluster(beings: int, nodes: int, k: int, ticks: int) -> Point:
-    """Ticks a second of a real cluster on this machine, over the same ticks of life as every other."""
+    """Runs a real cluster on this machine and measures ticks per second, over the same ticks in every run."""
     folder = Path(tempfile.mkdtemp(prefix="umwelt-scale-"))
-    # snapshots are another cost: none is taken but what the run begins with
+    # snapshots are another cost: the only one is that with which the run begins
     engine = None
     try:
         store = begin_run(earth_world(beings), folder / "run")
@@ -250,25 +252,25 @@ def run_cluster(beings: int, nodes: int, k: int, ticks: int) -> Point:
 
 
 def points(quick: bool) -> list[Point]:
-    """Strong scaling (the same world on more nodes) and weak scaling (so many beings a node)."""
+    """Measures strong scaling (the same world on more nodes) and weak scaling (equal numbers of beings per node)."""
     size = 50_000 if quick else 400_000
     runs = [(size, 1, 1), (size, 2, 1), (size, 2, 4), (size, 4, 1), (size // 2, 1, 1), (size // 4, 1, 1)]
-    found = []
+    measured = []
     for beings, nodes, k in runs:
         print(f"{number(beings)} beings on {nodes} nodes, {k} ticks an exchange ...", file=sys.stderr, flush=True)
-        found.append(run_cluster(beings, nodes, k, 16 if quick else 48))
-    return found
+        measured.append(run_cluster(beings, nodes, k, 16 if quick else 48))
+    return measured
 
 
-def promised(repeats: int = 3) -> tuple[str, float]:
-    """Two nodes of one thread each over one such node, a million beings on 1600 x 1600 cells; in turn, the median."""
+def measure_target(repeats: int = 3) -> tuple[str, float]:
+    """Measures two nodes of one thread each against one, a million beings on 1600 x 1600 cells, in turn; the median."""
     ratios, waits = [], []
     for _ in range(repeats):
         one, two = (run_cluster(1_000_000, nodes, 1, 24) for nodes in (1, 2))
         ratios.append(two.ticks_per_s / one.ticks_per_s)
         waits.append(two.waiting_share)
-        told = f"1 node {one.ticks_per_s:.3f} ticks/s, 2 nodes {two.ticks_per_s:.3f}, waiting {two.waiting_share:.1%}"
-        print(told, file=sys.stderr, flush=True)
+        line = f"1 node {one.ticks_per_s:.3f} ticks/s, 2 nodes {two.ticks_per_s:.3f}, waiting {two.waiting_share:.1%}"
+        print(line, file=sys.stderr, flush=True)
     each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
     return f"two nodes over one, 1M beings: {median(ratios):.2f} (of {each}); waiting {max(waits):.1%}", median(ratios)
 
@@ -279,12 +281,12 @@ def promised(repeats: int = 3) -> tuple[str, float]:
 UNITS = {
     "cell_s": (1e9, "ns a cell"),
     "being_s": (1e9, "ns a being"),
-    "strip_byte_s": (1e9, "ns a byte of a strip, cut and pasted"),
+    "halo_byte_s": (1e9, "ns a byte of a halo message, cut and pasted"),
     "exchange_s": (1e6, "us an exchange"),
     "record_being_s": (1e9, "ns a being of a record"),
-    "strip_cell_bytes": (1, "bytes a border cell"),
+    "halo_cell_bytes": (1, "bytes a border cell"),
     "reach": (1, "cells a tick"),
-    "directory_node_tick_s": (1e6, "us of the directory for a node and a tick"),
+    "coordinator_node_tick_s": (1e6, "us of the coordinator for a node and a tick"),
 }
 REAL_HEAD = (
     "| beings | nodes | ticks an exchange | ticks/s | waiting | model | error |",
@@ -296,30 +298,30 @@ FAR_HEAD = (
 )
 
 
-def page(costs: Costs, found: Sequence[Point], line: str) -> str:
-    """All of it as a page."""
+def compose_page(costs: Costs, measured: Sequence[Point], line: str) -> str:
+    """Returns the results as a page."""
     head = f"{CORES} cores, one thread a node. `python -m benchmarks.scale` writes this page."
     lines = ["# How Umwelt scales", "", head, "", "## Costs of one core", "", "| | |", "| --- | ---: |"]
     for name, value in asdict(costs).items():
         scale, unit = UNITS[name]
         lines.append(f"| {unit} | {number(value * scale)} |")
     lines += ["", "## Real clusters here, and the model", "", line, "", *REAL_HEAD]
-    for one in found:
+    for one in measured:
         lines.append(
             f"| {number(one.beings)} | {one.nodes} | {one.ticks_per_exchange} | {number(one.ticks_per_s)} | "
             f"{one.waiting_share:.1%} | {number(one.modelled)} | {one.error:+.0%} |"
         )
     assumed = (
-        "One core a node, 0.5 ms there and back, 1 GB/s between neighbours. The one directory thinks on one core; "
-        "where that is the limit, it is said."
+        "One core a node, a round trip of 0.5 ms, 1 GB/s between neighbours. The coordinator has one core; the last "
+        "column says where it is the limit."
     )
-    lines += ["", "## What the model says of larger clusters", "", assumed, "", *FAR_HEAD]
+    lines += ["", "## Predictions for larger clusters", "", assumed, "", *FAR_HEAD]
     for beings in (1e6, 1e9):
         for nodes in (10, 1_000, 100_000):
             if beings / nodes / BEINGS_A_CELL < 16 * 16:
                 continue
             k, taken_s = best_exchange(costs, beings, nodes, round_trip_s=0.0005)
-            limit = "directory" if taken_s <= nodes * costs.directory_node_tick_s else "nodes"
+            limit = "coordinator" if taken_s <= nodes * costs.coordinator_node_tick_s else "nodes"
             lines.append(
                 f"| {number(beings)} | {number(nodes)} | {k} | {number(1 / taken_s)} | {number(beings / taken_s)} | "
                 f"{limit} |"
@@ -329,18 +331,18 @@ def page(costs: Costs, found: Sequence[Point], line: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description="Measure how Umwelt scales.")
-    parser.add_argument("--quick", action="store_true", help="smaller worlds, shorter stretches")
+    parser.add_argument("--quick", action="store_true", help="smaller worlds, shorter measurements")
     parser.add_argument("--target", action="store_true", help="only two nodes over one")
     chosen = parser.parse_args()
     if chosen.target:
-        print(promised()[0])
+        print(measure_target()[0])
         return
     costs = costs_here(20_000 if chosen.quick else 200_000, 5)
-    found = points(chosen.quick)
-    for one in found:
-        one.modelled = 1 / tick_s(costs, one.beings, one.nodes, one.ticks_per_exchange, cores=CORES)
-    line = "(not measured: --quick)" if chosen.quick else promised()[0]
-    text = page(costs, found, line)
+    measured = points(chosen.quick)
+    for point in measured:
+        point.modelled = 1 / tick_s(costs, point.beings, point.nodes, point.ticks_per_exchange, cores=CORES)
+    line = "(not measured: --quick)" if chosen.quick else measure_target()[0]
+    text = compose_page(costs, measured, line)
     print(text)
     if not chosen.quick:
         PAGE.write_text(text, "utf-8")

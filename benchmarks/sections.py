@@ -1,4 +1,4 @@
-"""The sections of the table: each runs its measurements and holds the figures against their targets."""
+"""The sections of the table: each runs its measurements and compares the figures with their targets."""
 
 import os
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from benchmarks.chemical import chemical
 from benchmarks.earth import SIZES, earth_world, law_seconds, living, measure_size
 from benchmarks.measure import Effort, Section, median, spread, timed
 from benchmarks.peers import SHEEP_REPRODUCE, WOLF_REPRODUCE, WOLF_SHARE, side_for
-from benchmarks.workers import MESA_WARM_UP_STEPS, in_process_of_its_own, with_an_empty_cache
+from benchmarks.workers import MESA_WARM_UP_STEPS, in_own_process, with_empty_cache
 from benchmarks.workflow import workflow
 from umwelt.agents.open_world import begin
 from umwelt.agents.world_file import read_world
@@ -22,32 +22,32 @@ NAMES = {10_000: "10k", 100_000: "100k", 1_000_000: "1M"}
 
 
 def earth(effort: Effort) -> Section:
-    """Earth with brains, senses, chemistry and fields at three sizes and one density."""
+    """Measures Earth with brains, senses, chemistry and fields at three sizes and one density."""
     section = Section("Earth, half of the beings monsters with brains, 0.39 beings a cell")
-    found = {founders: measure_size(founders, effort) for founders in SIZES}
-    section.raw = {NAMES[founders]: one for founders, one in found.items()}
-    for founders, one in found.items():
-        note = f"{one['beings']} beings at the end, {one['threads']} threads, repeats within {one['spread']:.2f}"
+    sizes = {founders: measure_size(founders, effort) for founders in SIZES}
+    section.raw = {NAMES[founders]: size for founders, size in sizes.items()}
+    for founders, size in sizes.items():
+        note = f"{size['beings']} beings at the end, {size['threads']} threads, repeats within {size['spread']:.2f}"
         target = 1.5e6 if founders == 1_000_000 else None
-        section.add(f"entity-ticks a second, {NAMES[founders]}", one["entity_ticks_per_s"], "1/s", target, note=note)
-    for founders, one in found.items():
-        section.add(f"entity-ticks a CPU second, {NAMES[founders]}", one["entity_ticks_per_cpu_s"], "1/s")
-    for founders, one in found.items():
-        section.add(f"cost of an entity-tick, {NAMES[founders]}", 1e9 / one["entity_ticks_per_s"], "ns")
-    cost = found[10_000]["entity_ticks_per_s"] / found[1_000_000]["entity_ticks_per_s"]
+        section.add(f"entity-ticks a second, {NAMES[founders]}", size["entity_ticks_per_s"], "1/s", target, note=note)
+    for founders, size in sizes.items():
+        section.add(f"entity-ticks a CPU second, {NAMES[founders]}", size["entity_ticks_per_cpu_s"], "1/s")
+    for founders, size in sizes.items():
+        section.add(f"cost of an entity-tick, {NAMES[founders]}", 1e9 / size["entity_ticks_per_s"], "ns")
+    cost = sizes[10_000]["entity_ticks_per_s"] / sizes[1_000_000]["entity_ticks_per_s"]
     section.add("cost at 1M over cost at 10k", cost, "", at_most=1.3)
-    cpu = found[10_000]["entity_ticks_per_cpu_s"] / found[1_000_000]["entity_ticks_per_cpu_s"]
+    cpu = sizes[10_000]["entity_ticks_per_cpu_s"] / sizes[1_000_000]["entity_ticks_per_cpu_s"]
     section.add("CPU cost at 1M over CPU cost at 10k", cpu, "")
-    for law in found[1_000_000]["laws_ms"]:
-        shares = [one["laws_ms"][law] / sum(one["laws_ms"].values()) for one in found.values()]
-        ns = found[1_000_000]["laws_ms"][law] * 1e6 / found[1_000_000]["beings"]
-        others = ", ".join(f"{share:.1%} at {NAMES[founders]}" for founders, share in zip(found, shares, strict=True))
+    for law in sizes[1_000_000]["laws_ms"]:
+        shares = [size["laws_ms"][law] / sum(size["laws_ms"].values()) for size in sizes.values()]
+        ns = sizes[1_000_000]["laws_ms"][law] * 1e6 / sizes[1_000_000]["beings"]
+        others = ", ".join(f"{share:.1%} at {NAMES[founders]}" for founders, share in zip(sizes, shares, strict=True))
         section.add(f"share of {law}, 1M", 100 * shares[-1], "%", note=f"{others}; {ns:.0f} ns a being at 1M")
     return section
 
 
 def fields(effort: Effort) -> Section:
-    """The laws of dead matter on 512 x 512 cells without a living being, and what beings and cells weigh."""
+    """Measures the laws of non-living matter on 512 x 512 cells without beings, and the sizes of beings and cells."""
     section = Section("Cells and bytes")
     world = earth_world(10_000, width=512, height=512, **{f"founders.{at}.count": 0 for at in range(5)})
     region = begin(world)
@@ -62,12 +62,12 @@ def fields(effort: Effort) -> Section:
         note = f"{seconds * 1e9 / cells:.1f} ns a cell with {count} {what}; wall time, {crew.count} threads, with halo"
         section.add(f"{law}, a cell and substance", seconds * 1e9 / cells / substances, "ns", note=note)
         section.add(f"{law}, a cell and each of its {what}", seconds * 1e9 / cells / count, "ns")
-    weights(section)
+    add_sizes(section)
     return section
 
 
-def weights(section: Section) -> None:
-    """Bytes of a being of each kind and of a cell, as declared and as held by a running world."""
+def add_sizes(section: Section) -> None:
+    """Adds the bytes of a being of each kind and of a cell, as declared and as held by a running world."""
     world = earth_world(100_000)
     region = begin(world)
     advance(region, world.laws, 4)
@@ -83,22 +83,22 @@ def weights(section: Section) -> None:
 
 
 def memory(effort: Effort) -> Section:
-    """A process that runs a 512 x 512 world with 100,000 entities."""
+    """Measures the memory of a process that runs a 512 x 512 world with 100,000 beings."""
     section = Section("Memory of a process: 512 x 512 cells, 100k entities")
-    runs = [in_process_of_its_own("memory", 100_000) for _ in range(1 if effort.quick else 3)]
+    runs = [in_own_process("memory", 100_000) for _ in range(1 if effort.quick else 3)]
     section.raw = {"runs": runs}
     note = f"{median([run['region_mib'] for run in runs]):.0f} MiB of it the world's arrays; {runs[0]['beings']} beings"
     section.add("resident", median([run["VmRSS"] for run in runs]), "MiB", at_most=400, note=note)
-    section.add("most ever resident", median([run["VmHWM"] for run in runs]), "MiB", at_most=400)
+    section.add("peak resident", median([run["VmHWM"] for run in runs]), "MiB", at_most=400)
     return section
 
 
 def start(effort: Effort) -> Section:
-    """From the start of the interpreter to the first tick, the cache of compiled laws empty and filled."""
+    """Measures the time from the start of the interpreter to the first tick, with an empty and a filled cache."""
     section = Section("From import to the first tick (golden)")
-    cold = [with_an_empty_cache("first_tick") for _ in range(1 if effort.quick else 3)]
-    in_process_of_its_own("first_tick")
-    warm = [in_process_of_its_own("first_tick") for _ in range(effort.repeats)]
+    cold = [with_empty_cache("first_tick") for _ in range(1 if effort.quick else 3)]
+    in_own_process("first_tick")
+    warm = [in_own_process("first_tick") for _ in range(effort.repeats)]
     section.raw = {"cold": cold, "warm": warm}
     note = "wall time from the start of the interpreter to its end"
     section.add("cold cache", median([run["wall_s"] for run in cold]), "s", at_most=45, note=note)
@@ -107,7 +107,7 @@ def start(effort: Effort) -> Section:
 
 
 def wolf_rate(animals: int, effort: Effort) -> dict[str, Any]:
-    """Agent-steps of Umwelt's Wolf-Sheep a second of the program's own CPU, by the ordinary `advance`."""
+    """Measures agent-steps of Umwelt's Wolf-Sheep per second of user CPU time, by the ordinary `advance`."""
     side, wolves = side_for(animals), round(animals * WOLF_SHARE)
     world = read_world(
         "wolf_sheep",
@@ -143,11 +143,11 @@ def wolf_rate(animals: int, effort: Effort) -> dict[str, Any]:
 
 
 def wolf(effort: Effort) -> Section:
-    """Wolf-Sheep: Mesa's own example and Umwelt's laws, the same parameters and density, per core."""
+    """Compares Mesa's Wolf-Sheep example with Umwelt's laws: same parameters, same density, per core."""
     section = Section("Wolf-Sheep, agent-steps a second of user CPU, parameters of coexistence")
     for animals in (10_000, 100_000):
         name = NAMES[animals]
-        theirs = in_process_of_its_own("mesa_steps", animals)
+        theirs = in_own_process("mesa_steps", animals)
         ours = wolf_rate(animals, effort)
         section.raw[name] = {"mesa": theirs, "umwelt": ours}
         note = f"{theirs['agents']} agents, steps of a repeat: {theirs['steps']}, no data collector"
@@ -160,7 +160,7 @@ def wolf(effort: Effort) -> Section:
 
 
 def machine(effort: Effort) -> Section:
-    """What the machine itself can do: the speed at which it copies memory."""
+    """Measures the speed at which the machine copies memory."""
     section = Section("The machine")
     source = np.ones(1 << 25, np.int64)
     target = np.empty_like(source)

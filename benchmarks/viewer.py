@@ -1,12 +1,12 @@
-"""What a frame of the window costs: far away, as dots, as bodies with all panels; and what it takes of the line.
+"""The cost of a frame of the window: densities, dots, bodies, with and without panels; and its traffic.
 
     python -m benchmarks.viewer [--frames 240] [--from 300] [--line]
 
-The meadow lives in this process at 20 ticks a second of the window's time; its tiles are cut for the window as nodes
-cut them, and come as the window's bound on bytes lets them, outside of what is measured. A frame is all that the window
-does between two flips. Drawing by software would hide what Python costs, so each scene is measured twice: `python` with
-the draw calls themselves left out (uploads, uniforms and panels are in), as processor time of the window's thread;
-`software` with them, as a whole.
+The meadow runs in this process at 20 ticks a second of the window's time. Its tiles are encoded as by nodes, and arrive
+within the window's limit on bytes; this is not part of the measured time. A frame is everything that the window does
+between two flips. Drawing by software would hide the cost of Python, so each scene is measured twice: `python` without
+the draw calls (but with uploads, uniforms and panels), as processor time of the window's thread; `software` with them,
+as wall time.
 """
 
 import argparse
@@ -41,24 +41,24 @@ FRAMES_A_TICK = 3
 TARGETS_MS = {"densities": None, "dots": 4.0, "bodies": 6.0}
 
 
-class Kept:
-    """An answer that is there already."""
+class Ready:
+    """A promise that is already fulfilled."""
 
     done = True
 
-    def __init__(self, found: Any):
-        self._found = found
+    def __init__(self, answer: Any):
+        self._answer = answer
 
     def result(self) -> Any:
-        """The answer."""
-        return self._found
+        """Returns the answer."""
+        return self._answer
 
 
 class Local:
-    """A world of this process as the window's session wants one: source of tiles, answers, status."""
+    """A world in this process with the interface that the window's session needs: tiles, answers, status."""
 
     def __init__(self, world: World):
-        self.world, self.cutter = world, TileEncoder(world.world_file, world.region)
+        self.world, self.encoder = world, TileEncoder(world.world_file, world.region)
         self.known = compose_welcome(world.world_file, KEEPER, "")
         self.core = self
         self.clock_s = 100.0
@@ -73,12 +73,12 @@ class Local:
         self.next()
 
     def next(self) -> None:
-        """Cut what is watched at the present tick: the oldest tiles first, as many as the window takes of the line."""
+        """Encodes the watched tiles at the present tick, oldest first, within the window's limit on bytes."""
         self._left = min(0.0, self._left) + (self.bytes_per_s or 0.0) / (60 / FRAMES_A_TICK)
         for topic in list(self._watched):
             if self._left <= 0:
                 break
-            self._left -= self._cut(topic)
+            self._left -= self._encode(topic)
             self._watched[topic] = self._watched.pop(topic)
         file, region = self.world.world_file, self.world.region
         whole = [0, 0, region.torus.height, region.torus.width]
@@ -122,8 +122,8 @@ class Local:
             ],
         }
 
-    def _cut(self, topic: Topic) -> int:
-        frames = [frame for _, frame in self.cutter.tiles([topic], 1)]
+    def _encode(self, topic: Topic) -> int:
+        frames = [frame for _, frame in self.encoder.tiles([topic], 1)]
         self._arrivals += 1
         size = sum(map(len, frames))
         self.bytes += size
@@ -131,57 +131,57 @@ class Local:
         return size
 
     def watch(self, shown: int, topics: list[Topic]) -> None:
-        """Watch these tiles too."""
+        """Subscribes to further tiles."""
         for topic in topics:
             self._watched[topic] = None
-            self._cut(topic)
+            self._encode(topic)
 
     def unwatch(self, shown: int, topics: list[Topic]) -> None:
-        """Watch these tiles no more."""
+        """Unsubscribes from tiles."""
         for topic in topics:
             self._watched.pop(topic, None)
             self._tiles.pop(topic, None)
 
     def tile(self, shown: int, topic: Topic) -> tuple[int, list[bytes]] | None:
-        """The newest pieces of a tile."""
+        """Returns the newest pieces of a tile."""
         return self._tiles.get(topic)
 
     def latest(self) -> tuple[dict[str, Any], float]:
-        """The status."""
+        """Returns the status, and its age in seconds."""
         return self._status, 0.0
 
-    def fetch(self, being: int) -> Kept:
-        """All of a being."""
-        part = queries.answer(self.cutter, queries.Fetch(being))
+    def fetch(self, being: int) -> Ready:
+        """Returns all columns of a being."""
+        part = queries.answer(self.encoder, queries.Fetch(being))
         import msgspec
 
         answer = msgspec.json.decode(msgspec.json.encode(part.answer))
-        found = queries.read_being(answer)
-        return Kept(None if found is None else {**answer["being"], **found, "tick": part.tick})
+        being_row = queries.read_being(answer)
+        return Ready(None if being_row is None else {**answer["being"], **being_row, "tick": part.tick})
 
-    def metrics(self) -> Kept:
-        """Nothing was before."""
-        return Kept({"ticks": [], "births": [], "deaths": [], "populations": {}, "substances": {}})
+    def metrics(self) -> Ready:
+        """Returns an empty history."""
+        return Ready({"ticks": [], "births": [], "deaths": [], "populations": {}, "substances": {}})
 
-    def births(self, since: int = 0, most: int = 20_000, table: str = "", after: int = 0) -> Kept:
-        """None."""
+    def births(self, since: int = 0, most: int = 20_000, table: str = "", after: int = 0) -> Ready:
+        """Returns no births."""
         names = ("id", "parent_id", "tick", "y", "x", "species", "marker_a", "marker_b", "marker_c")
-        return Kept({**{name: np.zeros(0, np.int64) for name in names}, "more": False, "next": since, "after": 0})
+        return Ready({**{name: np.zeros(0, np.int64) for name in names}, "more": False, "next": since, "after": 0})
 
-    def family(self, being: int) -> Kept:
-        """None that is told."""
-        return Kept({"ancestors": [], "children": []})
+    def family(self, being: int) -> Ready:
+        """Returns no relatives."""
+        return Ready({"ancestors": [], "children": []})
 
-    def snapshots(self) -> Kept:
-        """None."""
-        return Kept([])
+    def snapshots(self) -> Ready:
+        """Returns no snapshots."""
+        return Ready([])
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Does nothing: there is no connection."""
 
 
-def seen(window: Any) -> str:
-    """What is in view, in words."""
+def describe_view(window: Any) -> str:
+    """Returns the number of beings in view, in words."""
     frame, rectangle = window.session.feed.frame, window.session.camera.rectangle()
     corner = frame.rectangle
     count = 0
@@ -193,7 +193,7 @@ def seen(window: Any) -> str:
 
 
 def scene(window: Any, local: Local, frames: int, draws: bool) -> tuple[list[float], list[float]]:
-    """Milliseconds of each frame: of the thread's processor time, and of the wall."""
+    """Returns milliseconds of each frame: processor time of the thread, and wall time."""
     import arcade.gl
 
     kind = arcade.gl.vertex_array.Geometry
@@ -221,8 +221,8 @@ def scene(window: Any, local: Local, frames: int, draws: bool) -> tuple[list[flo
     return spent, wall
 
 
-def line(seconds: float) -> None:
-    """Bytes a second from a real gateway, for a window of 1280 x 800 on the meadow at 20 ticks a second."""
+def measure_traffic(seconds: float) -> None:
+    """Measures bytes per second from a real gateway, for a window of 1280 x 800 on the meadow at 20 ticks a second."""
     folder = Path(tempfile.mkdtemp(prefix="umwelt-viewer-"))
     engine = Engine(begin_run(read_world("meadow"), folder / "run"), Plan())
     session = None
@@ -234,7 +234,7 @@ def line(seconds: float) -> None:
         world = PromisedConnection(GatewayLink(folder / "run"))
         session = Session(world, Camera.over(512, 512, SIZE))
         world.speed(20.0)
-        for name, scale in (("from afar", 1.5), ("dots", 3.0), ("bodies", 16.0), ("bodies, near", 40.0)):
+        for name, scale in (("densities", 1.5), ("dots", 3.0), ("bodies", 16.0), ("bodies, close up", 40.0)):
             session.camera.look(200, 200, scale, at_once=True)
             counts: list[tuple[float, int, int]] = []
             end_s = time.monotonic() + 3 + seconds
@@ -246,7 +246,8 @@ def line(seconds: float) -> None:
             (first_s, first, _), (last_s, last, _) = counts[0], counts[-1]
             ticks = len({tick for _, _, tick in counts}) / (last_s - first_s)
             print(
-                f"{name:34}{(last - first) / (last_s - first_s) / 1e6:8.2f} MB/s, {ticks:.1f} ticks/s seen", flush=True
+                f"{name:34}{(last - first) / (last_s - first_s) / 1e6:8.2f} MB/s, {ticks:.1f} ticks/s",
+                flush=True,
             )
     finally:
         if session is not None:
@@ -258,12 +259,12 @@ def line(seconds: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.viewer", description="Measure what a frame costs.")
     parser.add_argument("--frames", type=int, default=240)
-    parser.add_argument("--from", dest="first", type=int, default=300, help="grow the world for so many ticks before")
-    parser.add_argument("--line", action="store_true", help="only measure what comes over the line")
+    parser.add_argument("--from", dest="first", type=int, default=300, help="ticks to run the world before measuring")
+    parser.add_argument("--line", action="store_true", help="only measure the traffic from a gateway")
     chosen = parser.parse_args()
     prepare_display(hidden=True)
     if chosen.line:
-        line(8.0)
+        measure_traffic(8.0)
         return
     world = World.load("meadow")
     for _ in range(chosen.first):
@@ -297,7 +298,7 @@ def main() -> None:
         level = next(iter(camera.levels()))
         target = TARGETS_MS[level]
         print(
-            f"{name:34}{seen(window):>16}{median(spent):12.2f}{np.percentile(spent, 95):8.2f}"
+            f"{name:34}{describe_view(window):>16}{median(spent):12.2f}{np.percentile(spent, 95):8.2f}"
             f"{f'{target:g}' if target else '':>8}{median(wall):13.0f}{megabytes_a_s:8.2f}",
             flush=True,
         )

@@ -1,12 +1,12 @@
-"""What many viewers cost the world: ticks a second alone, with 1,000 viewers, and with 200 commands a second besides.
+"""The cost of many viewers: ticks per second without viewers, with 1,000, and with 200 commands per second as well.
 
     python -m benchmarks.viewers [--viewers 1000] [--commands 200] [--seconds 15]
 
-The viewers are connections of one process (this file again), spread over the tiles: each watches four tiles of bodies,
-four of a field, and the densities, and gives credit as real ones do. That process is as nice as can be; what it takes
-of a core besides is in `own_cores`.
-The world is the meadow, grown for a while, on as many nodes as there are cores. Alone and with viewers are measured in
-turn; each time with viewers stands against the times before and after it.
+The viewers are connections of another process (this module), spread over the tiles: each watches four tiles of bodies,
+four of a field, and the densities, and gives credit as real viewers do. That process runs at the lowest priority; the
+share of a core that it takes is printed as `own_cores`.
+The world is the meadow after some ticks, on as many nodes as there are cores. Measurements with and without viewers
+alternate; each one with viewers is compared with those before and after it.
 """
 
 import argparse
@@ -33,23 +33,23 @@ from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 
 ALIVE_S = 3.0
 CREDIT = 64
-KNOCKS_A_S = 150
-"""A gateway lets in so many strangers a second, and some more."""
+HELLOS_A_S = 150
+"""New viewers per second; a gateway admits slightly more."""
 CONNECTING_S = 10.0
 
 
 class Crowd:
-    """So many viewers, as connections of one socket; each says who it is until it is welcomed."""
+    """Many viewers as connections of one socket; each sends `Hello` until it receives `Welcome`."""
 
     def __init__(self, address: str, count: int, side: int):
-        self.chance, self.side = random.Random(1), side
+        self.random, self.side = random.Random(1), side
         self.names = [b"viewer-%d" % number for number in range(count)]
         self.welcomed: set[bytes] = set()
         self.asked_s: dict[str, float] = {}
-        self.took_s: list[float] = []
-        self.came = self.size = self.refused = 0
+        self.answer_times_s: list[float] = []
+        self.tiles = self.size = self.refused = 0
         self._owed = dict.fromkeys(self.names, 0)
-        self._knocked_s = self._alive_s = -1e9
+        self._hello_s = self._alive_s = -1e9
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         for option, value in ((zmq.SNDHWM, 0), (zmq.RCVHWM, 0), (zmq.ROUTER_MANDATORY, 1), (zmq.LINGER, 0)):
@@ -58,40 +58,40 @@ class Crowd:
             self._socket.set(zmq.CONNECT_ROUTING_ID, name)
             self._socket.connect(address)
 
-    def _say(self, name: bytes, message: msgspec.Struct) -> None:
+    def _send(self, name: bytes, message: msgspec.Struct) -> None:
         self._socket.send_multipart([name, *viewer_protocol.encode(message)])
 
-    def _come(self, name: bytes) -> None:
+    def _subscribe(self, name: bytes) -> None:
         squares = max(1, self.side // 64)
-        y, x = self.chance.randrange(squares), self.chance.randrange(squares)
+        y, x = self.random.randrange(squares), self.random.randrange(squares)
         around = [((y + a) % squares, (x + b) % squares) for a in range(2) for b in range(2)]
         topics = [tiles.Topic(tiles.BODIES, layer, *place).packed() for layer in (0, 1) for place in around]
         topics.append(tiles.Topic(tiles.DENSITIES, 0, y * 64 // 512, x * 64 // 512).packed())
-        self._say(name, viewer_protocol.Hello(viewer_protocol.PROTOCOL_VERSION))
-        self._say(name, viewer_protocol.Watch(topics, CREDIT))
+        self._send(name, viewer_protocol.Hello(viewer_protocol.PROTOCOL_VERSION))
+        self._send(name, viewer_protocol.Watch(topics, CREDIT))
 
-    def stay(self, now_s: float) -> None:
-        """Who is not welcomed yet knocks; who is says now and then that it is there."""
-        if now_s - self._knocked_s > 1.0 and len(self.welcomed) < len(self.names):
-            self._knocked_s = now_s
-            for name in [name for name in self.names if name not in self.welcomed][:KNOCKS_A_S]:
-                self._come(name)
+    def keep_connected(self, now_s: float) -> None:
+        """Sends `Hello` for viewers without a welcome, and `KeepAlive` for the others."""
+        if now_s - self._hello_s > 1.0 and len(self.welcomed) < len(self.names):
+            self._hello_s = now_s
+            for name in [name for name in self.names if name not in self.welcomed][:HELLOS_A_S]:
+                self._subscribe(name)
         if now_s - self._alive_s > ALIVE_S:
             self._alive_s = now_s
             for name in self.welcomed:
-                self._say(name, viewer_protocol.KeepAlive())
+                self._send(name, viewer_protocol.KeepAlive())
 
-    def ask(self, count: int, now_s: float) -> None:
-        """Give commands."""
+    def send_commands(self, count: int, now_s: float) -> None:
+        """Sends a number of commands."""
         for _ in range(count):
-            place = {"y": self.chance.randrange(self.side), "x": self.chance.randrange(self.side)}
-            what = msgspec.json.encode({**place, "substance": "water", "count": 3})
-            command = viewer_protocol.CommandRequest(secrets.token_hex(8), "drop", what)
+            place = {"y": self.random.randrange(self.side), "x": self.random.randrange(self.side)}
+            request = msgspec.json.encode({**place, "substance": "water", "count": 3})
+            command = viewer_protocol.CommandRequest(secrets.token_hex(8), "drop", request)
             self.asked_s[command.ticket] = now_s
-            self._say(self.chance.choice(self.names), command)
+            self._send(self.random.choice(self.names), command)
 
-    def listen(self, now_s: float) -> None:
-        """Take in what came."""
+    def receive(self, now_s: float) -> None:
+        """Receives messages, up to 256 of them."""
         for _ in range(256 if self._socket.poll(5) else 0):
             try:
                 name, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
@@ -101,46 +101,46 @@ class Crowd:
             if isinstance(message, viewer_protocol.Welcome):
                 self.welcomed.add(name)
             elif isinstance(message, viewer_protocol.Tile):
-                self.came, self.size = self.came + 1, self.size + sum(map(len, frames))
+                self.tiles, self.size = self.tiles + 1, self.size + sum(map(len, frames))
                 self._owed[name] += 1
                 if self._owed[name] >= CREDIT // 4:
-                    self._say(name, viewer_protocol.Credit(self._owed[name]))
+                    self._send(name, viewer_protocol.Credit(self._owed[name]))
                     self._owed[name] = 0
             elif isinstance(message, viewer_protocol.Answer) and message.ticket in self.asked_s:
-                self.took_s.append(now_s - self.asked_s.pop(message.ticket))
+                self.answer_times_s.append(now_s - self.asked_s.pop(message.ticket))
                 self.refused += bool(message.line)
 
 
-def viewers(address: str, count: int, seconds: float, commands_per_s: float, side: int) -> None:
-    """Be so many viewers for a while; prints what came as JSON."""
+def run_viewers(address: str, count: int, seconds: float, commands_per_s: float, side: int) -> None:
+    """Runs a number of viewers for some seconds; prints the results as JSON."""
     crowd, asked = Crowd(address, count, side), 0
     began_s = time.monotonic() + CONNECTING_S
     while (now_s := time.monotonic()) < began_s + seconds:
-        crowd.stay(now_s)
+        crowd.keep_connected(now_s)
         if now_s < began_s:
-            crowd.came = crowd.size = 0
+            crowd.tiles = crowd.size = 0
         due = int(max(0.0, now_s - began_s) * commands_per_s) - asked
-        crowd.ask(due, now_s)
+        crowd.send_commands(due, now_s)
         asked += due
-        crowd.listen(now_s)
+        crowd.receive(now_s)
     print(
         json.dumps(
             {
                 "welcomed": len(crowd.welcomed),
-                "tiles_per_s": round(crowd.came / seconds),
+                "tiles_per_s": round(crowd.tiles / seconds),
                 "MB_per_s": round(crowd.size / seconds / 1e6, 1),
                 "asked": asked,
-                "answered": len(crowd.took_s),
+                "answered": len(crowd.answer_times_s),
                 "refused": crowd.refused,
-                "answered_within_s": round(median(crowd.took_s), 3) if crowd.took_s else None,
+                "answered_within_s": round(median(crowd.answer_times_s), 3) if crowd.answer_times_s else None,
                 "own_cores": round(time.process_time() / (CONNECTING_S + seconds), 2),
             }
         )
     )
 
 
-def speed(engine: Engine, seconds: float) -> float:
-    """Ticks a second over a while."""
+def measure_speed(engine: Engine, seconds: float) -> float:
+    """Returns ticks per second, measured over some seconds."""
     assert engine.coordinator is not None
     while not engine.poll(0.05):
         pass
@@ -152,8 +152,10 @@ def speed(engine: Engine, seconds: float) -> float:
     return (engine.coordinator.status["tick"] - first) / (time.monotonic() - began_s)
 
 
-def watched(engine: Engine, address: str, count: int, seconds: float, commands: float, side: int) -> tuple[float, dict]:
-    """Ticks a second while viewers watch."""
+def measure_watched(
+    engine: Engine, address: str, count: int, seconds: float, commands: float, side: int
+) -> tuple[float, dict]:
+    """Returns ticks per second with viewers, and what the viewers report."""
     command = [
         "nice",
         "-n",
@@ -173,12 +175,12 @@ def watched(engine: Engine, address: str, count: int, seconds: float, commands: 
         str(side),
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    speed(engine, CONNECTING_S + 1)
-    found = speed(engine, seconds)
+    measure_speed(engine, CONNECTING_S + 1)
+    ticks_per_s = measure_speed(engine, seconds)
     while process.poll() is None:
         engine.poll(0.05)
     assert process.stdout is not None
-    return found, json.loads(process.stdout.read())
+    return ticks_per_s, json.loads(process.stdout.read())
 
 
 def main() -> None:
@@ -192,7 +194,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=0, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.address:
-        viewers(chosen.address, chosen.viewers, chosen.seconds, chosen.commands, chosen.side)
+        run_viewers(chosen.address, chosen.viewers, chosen.seconds, chosen.commands, chosen.side)
         return
     folder = Path(tempfile.mkdtemp(prefix="umwelt-viewers-"))
     world = read_world(chosen.world)
@@ -208,19 +210,19 @@ def main() -> None:
             min(world.common.height, world.common.width),
         )  # type: ignore[index]
         for commands in (0.0, chosen.commands):
-            alone, with_them, told = [speed(engine, chosen.seconds)], [], {}
+            alone, with_them, report = [measure_speed(engine, chosen.seconds)], [], {}
             for _ in range(3):
-                found, told = watched(engine, address, chosen.viewers, chosen.seconds, commands, side)
-                with_them.append(found)
-                alone.append(speed(engine, chosen.seconds))
+                ticks_per_s, report = measure_watched(engine, address, chosen.viewers, chosen.seconds, commands, side)
+                with_them.append(ticks_per_s)
+                alone.append(measure_speed(engine, chosen.seconds))
             shares = [
-                found / ((before + after) / 2)
-                for found, before, after in zip(with_them, alone, alone[1:], strict=False)
+                ticks_per_s / ((before + after) / 2)
+                for ticks_per_s, before, after in zip(with_them, alone, alone[1:], strict=False)
             ]
             each = ", ".join(f"{share:.0%}" for share in shares)
             print(
                 f"{chosen.viewers} viewers, {commands:g} commands/s: {median(with_them):.2f} ticks/s, alone "
-                f"{median(alone):.2f}: {median(shares):.0%} ({each}); {told}"
+                f"{median(alone):.2f}: {median(shares):.0%} ({each}); {report}"
             )
     finally:
         engine.close()

@@ -1,4 +1,4 @@
-"""Write what Mesa's own Wolf-Sheep does, for the test that holds Umwelt's against it.
+"""Write results of Mesa's own Wolf-Sheep, with which a test compares Umwelt's.
 
 `python -m benchmarks.wolf_sheep_reference tests/worlds/wolf_sheep_mesa.csv`: 20 seeds of 200 steps on 100 x 100 cells,
 every tenth step. Takes some minutes.
@@ -14,7 +14,7 @@ SIDE, SEEDS, STEPS, EVERY_STEPS = 100, 20, 200, 10
 
 
 def run(seed: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """Rows `seed, step, sheep, wolves, grass` of one run."""
+    """Yields rows `seed, step, sheep, wolves, grass` of one run."""
     model = wolf_sheep(SIDE, seed)
     for step in range(0, STEPS + 1, EVERY_STEPS):
         if step:

@@ -1,7 +1,7 @@
-"""What is measured in a process of its own: `python -m benchmarks.workers NAME NUMBER` prints one line of JSON.
+"""Measurements that need a process of their own: `python -m benchmarks.workers NAME NUMBER` prints one line of JSON.
 
-Memory counts from an empty process, the first tick from an interpreter that has loaded nothing, and Mesa's objects go
-when their process does.
+Memory is counted from an empty process, the first tick from an interpreter that has loaded nothing, and Mesa's objects
+are freed when their process ends.
 """
 
 import json
@@ -19,10 +19,10 @@ MESA_WORK_A_REPEAT = 100_000
 """Agent-steps."""
 
 
-def in_process_of_its_own(name: str, number: int = 0, **environment: str) -> dict[str, Any]:
-    """Run a worker and give what it found; `wall_s` is from the start of the interpreter to its end."""
+def in_own_process(name: str, number: int = 0, **environment: str) -> dict[str, Any]:
+    """Runs a worker and returns its result; `wall_s` is the time from the start of the interpreter to its end."""
     start = time.perf_counter()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "benchmarks.workers", name, str(number)],
         cwd=ROOT,
         env={**os.environ, **environment},
@@ -30,25 +30,25 @@ def in_process_of_its_own(name: str, number: int = 0, **environment: str) -> dic
         text=True,
         check=True,
     )
-    found = json.loads(done.stdout.splitlines()[-1])
-    return {**found, "wall_s": time.perf_counter() - start}
+    result = json.loads(process.stdout.splitlines()[-1])
+    return {**result, "wall_s": time.perf_counter() - start}
 
 
-def with_an_empty_cache(name: str, number: int = 0) -> dict[str, Any]:
-    """Run a worker that has to compile all it needs."""
+def with_empty_cache(name: str, number: int = 0) -> dict[str, Any]:
+    """Runs a worker with an empty cache of compiled kernels."""
     with tempfile.TemporaryDirectory() as folder:
-        return in_process_of_its_own(name, number, UMWELT_CACHE=folder)
+        return in_own_process(name, number, UMWELT_CACHE=folder)
 
 
 def resident_mib() -> dict[str, float]:
-    """What the process holds now, and the most that it ever held."""
+    """Returns the resident memory of this process, now (`VmRSS`) and at its peak (`VmHWM`), in MiB."""
     lines = Path("/proc/self/status").read_text("utf-8").splitlines()
     status = dict(line.split(":", 1) for line in lines if ":" in line)
     return {name: int(status[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM")}
 
 
 def memory(beings: int) -> dict[str, Any]:
-    """Run Earth with that many founders on 512 x 512 cells for a while."""
+    """Runs Earth with this number of founders on 512 x 512 cells for 20 ticks; returns the memory that it takes."""
     from benchmarks.earth import earth_world, living
     from umwelt.agents.open_world import begin
     from umwelt.sandbox.step import advance
@@ -60,7 +60,7 @@ def memory(beings: int) -> dict[str, Any]:
 
 
 def first_tick(_: int) -> dict[str, Any]:
-    """Import, open the world that exercises every law, and run one tick."""
+    """Imports Umwelt, opens the world that exercises every law, and runs one tick."""
     start = time.perf_counter()
     from umwelt.agents.open_world import begin
     from umwelt.agents.world_file import read_world
@@ -73,7 +73,7 @@ def first_tick(_: int) -> dict[str, Any]:
 
 
 def mesa_steps(animals: int) -> dict[str, Any]:
-    """Agent-steps a CPU second of Mesa's own Wolf-Sheep, in three pieces; its data collector is off."""
+    """Measures agent-steps per CPU second of Mesa's own Wolf-Sheep, in three parts, without its data collector."""
     from benchmarks.measure import median, timed
     from benchmarks.peers import side_for, wolf_sheep
 

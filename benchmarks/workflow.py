@@ -1,9 +1,9 @@
-"""Workflows: how much faster four nodes of this machine do a thousand tasks than one does.
+"""Workflows: how much faster four nodes on this machine run a thousand tasks than one node.
 
     python -m benchmarks.workflow [--tasks N] [--nodes N] [--times N]
 
-A task is about 5 ms of computing (`spin`: always as many steps). The world is paused, each node has one thread.
-Clusters of one and of four nodes take turns, each alone, so that what else the machine does weighs on both; medians.
+A task computes for about 5 ms (`spin`, always with the same number of steps). The world is paused, each node has one
+thread. Clusters of one and of four nodes take turns, so that other load on the machine affects both alike; medians.
 """
 
 import argparse
@@ -30,7 +30,7 @@ WITHIN_S = 120.0
 
 
 def steps_for(seconds: float) -> int:
-    """How many steps of `spin` take so long here: by the best of some tries."""
+    """Returns the number of steps of `spin` that take this time here, by the fastest of 20 tries."""
     steps, best_s = 20_000, 1e9
     for _ in range(20):
         began_s = time.perf_counter()
@@ -40,8 +40,8 @@ def steps_for(seconds: float) -> int:
 
 
 @contextmanager
-def paused(nodes: int) -> Iterator[Connection]:
-    """A small world on so many nodes of this machine, at rest."""
+def paused_cluster(nodes: int) -> Iterator[Connection]:
+    """Starts a small, paused world on this number of nodes of this machine; yields a connection to it."""
     crew.resize(1)
     with tempfile.TemporaryDirectory(prefix="umwelt-workflow-") as folder:
         engine = Engine(begin_run(read_world("pond"), Path(folder) / "run"), Plan(nodes=nodes))
@@ -70,19 +70,19 @@ def paused(nodes: int) -> Iterator[Connection]:
 
 
 async def spins(flow: WorldFlow, tasks: int, steps: int) -> int:
-    """So many tasks at once; gives how many came to the same."""
-    found = await flow.map("spin", [steps] * tasks)
-    return found.count(found[0])
+    """Runs a number of equal tasks at once; returns how many of them gave the same result."""
+    results = await flow.map("spin", [steps] * tasks)
+    return results.count(results[0])
 
 
-def measured(tasks: int, clusters: tuple[int, ...], times: int) -> dict[int, list[float]]:
-    """Seconds that all tasks take, for each number of nodes."""
+def measure(tasks: int, clusters: tuple[int, ...], times: int) -> dict[int, list[float]]:
+    """Measures the seconds that all tasks take, for each number of nodes."""
     steps = steps_for(TASK_S)
     found: dict[int, list[float]] = {nodes: [] for nodes in clusters}
     for _ in range(times):
         for nodes in clusters:
-            with paused(nodes) as world:
-                world.workflow(spins, 40 * nodes, steps)  # each node's bench has begun
+            with paused_cluster(nodes) as world:
+                world.workflow(spins, 40 * nodes, steps)  # starts the process for tasks of each node
                 began_s = time.perf_counter()
                 assert world.workflow(spins, tasks, steps) == tasks
                 found[nodes].append(time.perf_counter() - began_s)
@@ -90,9 +90,9 @@ def measured(tasks: int, clusters: tuple[int, ...], times: int) -> dict[int, lis
 
 
 def workflow(effort: Effort) -> Section:
-    """Seconds that a thousand tasks take on one node and on four, and how much faster these are."""
+    """Measures the seconds that a thousand tasks take on one node and on four nodes, and their ratio."""
     section, tasks = Section("Workflows"), effort.short(1000)
-    found = measured(tasks, (1, 4), effort.repeats)
+    found = measure(tasks, (1, 4), effort.repeats)
     for nodes, seconds in found.items():
         note = f"repeats within {spread(seconds):.2f}"
         section.add(f"{tasks} tasks of 5 ms, {nodes} node(s)", statistics.median(seconds), "s", note=note)
@@ -103,14 +103,14 @@ def workflow(effort: Effort) -> Section:
 
 
 def main() -> None:
-    """Print what was measured."""
+    """Prints the measurements."""
     first_line = (__doc__ or "").partition("\n")[0]
     arguments = argparse.ArgumentParser(prog="python -m benchmarks.workflow", description=first_line)
     arguments.add_argument("--tasks", type=int, default=1000)
     arguments.add_argument("--nodes", type=int, default=4)
     arguments.add_argument("--times", type=int, default=3)
     asked = arguments.parse_args()
-    found = measured(asked.tasks, (1, asked.nodes), asked.times)
+    found = measure(asked.tasks, (1, asked.nodes), asked.times)
     for nodes, seconds in found.items():
         laps = ", ".join(f"{one:.2f}" for one in seconds)
         print(f"{nodes} node(s): {asked.tasks} tasks in {statistics.median(seconds):.2f} s ({laps})")

@@ -1,10 +1,10 @@
 """Mesa's own tests with `Model`, `AgentSet` and `Agent` replaced by Umwelt's: plain Mesa code must run unchanged.
 
-    python tests/mesa_suite.py            fetch, install, run; fails below 353 passed
+    python tests/mesa_suite.py            fetch, install, run; fails if fewer than 353 pass
     python tests/mesa_suite.py --plain    the same tests on Mesa itself, to compare
 
-Everything lies under .cache/mesa: Mesa's source package (which brings its tests), and an environment of its own,
-because Mesa's viewers need older libraries than Umwelt. What is in there already is used again.
+All files are under .cache/mesa: Mesa's source package, which includes its tests, and a separate environment, because
+Mesa's viewers need older libraries than Umwelt. Existing files there are used again.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SOURCE = CACHE / f"mesa-{MESA}"
 PYTHON = CACHE / "venv" / "bin" / "python"
 NEEDS = [f"mesa[rec]=={MESA}", "pandas<3", "ipyvuetify<3", "starlette<1", "pytest", "pytest-mock"]
 WITHOUT = ["tests/test_examples_viz.py"]
-"""These drive a browser, which needs more than packages."""
+"""Tests that need a browser."""
 
 PLUGIN = '''
 """Puts Umwelt's classes where Mesa's tests, examples and spaces look for Mesa's."""
@@ -43,7 +43,7 @@ for module in (mesa.agent, mesa.model):
     for name, cls in REPLACED.items():
         if hasattr(module, name):
             setattr(module, name, cls)
-# all else of Mesa is loaded anew, so that its own subclasses (of cells, spaces, examples) stand on Umwelt's classes
+# the rest of Mesa is loaded again, so that its own subclasses (of cells, spaces, examples) derive from Umwelt's classes
 for name in [name for name in sys.modules if name.split(".")[0] == "mesa" and name not in KEPT]:
     del sys.modules[name]
 mesa = importlib.import_module("mesa")
@@ -55,14 +55,14 @@ assert issubclass(mesa.discrete_space.CellAgent, Agent)
 
 
 def run(*command: str | Path) -> None:
-    """Run a command, or stop with its exit code."""
-    done = subprocess.run([str(part) for part in command], check=False)
-    if done.returncode:
-        sys.exit(f"failed ({done.returncode}): {' '.join(str(part) for part in command)}")
+    """Runs a command; ends the program if it fails."""
+    process = subprocess.run([str(part) for part in command], check=False)
+    if process.returncode:
+        sys.exit(f"failed ({process.returncode}): {' '.join(str(part) for part in command)}")
 
 
 def fetch() -> None:
-    """Mesa's source package, unpacked."""
+    """Downloads and unpacks Mesa's source package."""
     if (SOURCE / "tests").is_dir():
         return
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -75,33 +75,33 @@ def fetch() -> None:
 
 
 def install() -> None:
-    """An environment with what Mesa's tests need, and Umwelt as it lies here."""
-    done = CACHE / "venv" / "installed"
-    if done.exists() and done.read_text() == "\n".join(NEEDS):
+    """Makes an environment with the packages that Mesa's tests need, and Umwelt in editable form."""
+    installed = CACHE / "venv" / "installed"
+    if installed.exists() and installed.read_text() == "\n".join(NEEDS):
         return
     venv.create(CACHE / "venv", with_pip=True)
     run(PYTHON, "-m", "pip", "install", "-q", *NEEDS)
     run(PYTHON, "-m", "pip", "install", "-q", "-e", ROOT)
-    done.write_text("\n".join(NEEDS))
+    installed.write_text("\n".join(NEEDS))
 
 
 def test(plain: bool) -> tuple[int, str]:
-    """Run the tests; how many passed, and what is printed at their end."""
+    """Runs the tests; returns how many passed, and the output."""
     (CACHE / "umwelt_for_mesa.py").write_text(PLUGIN)
     # importlib keeps the source tree off the path: the installed Mesa is tested, once
     command = [PYTHON, "-m", "pytest", "tests", "-c", os.devnull, "--rootdir", SOURCE, "-p", "no:cacheprovider", "-q"]
     command += ["--import-mode=importlib", "-W", "ignore", "--tb=short", *[f"--ignore={path}" for path in WITHOUT]]
     command += [] if plain else ["-p", "umwelt_for_mesa"]
     environment = {**os.environ, "PYTHONPATH": str(CACHE), "MPLBACKEND": "agg"}
-    done = subprocess.run(
+    process = subprocess.run(
         [str(part) for part in command], cwd=SOURCE, env=environment, capture_output=True, text=True, check=False
     )
-    found = re.search(r"(\d+) passed", done.stdout)
-    return int(found.group(1)) if found else 0, done.stdout + done.stderr
+    passed = re.search(r"(\d+) passed", process.stdout)
+    return int(passed.group(1)) if passed else 0, process.stdout + process.stderr
 
 
 def main() -> None:
-    """Fetch, install, run, and say how many passed."""
+    """Fetches, installs, runs, and prints how many tests passed."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--plain", action="store_true", help="run the tests on Mesa itself")
     plain = options.parse_args().plain
@@ -111,8 +111,8 @@ def main() -> None:
     lines = output.strip().splitlines()
     failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
     print("\n".join(lines if passed < MIN_PASSED else [*failed, lines[-1]]))
-    who = "Mesa itself" if plain else "Umwelt as Mesa"
-    print(f"{who}: {passed} of Mesa {MESA}'s tests passed; at least {MIN_PASSED} are wanted")
+    subject = "Mesa itself" if plain else "Umwelt as Mesa"
+    print(f"{subject}: {passed} of Mesa {MESA}'s tests passed; at least {MIN_PASSED} are required")
     sys.exit(0 if passed >= MIN_PASSED else 1)
 
 
