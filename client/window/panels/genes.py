@@ -97,8 +97,12 @@ def _monster_gene_names() -> tuple[str, ...]:
     names |= {FIRST_TRAIT + index: name for index, name in enumerate(MONSTER_TRAITS)}
     inputs = (*STIMULI, *(f"memory {unit + 1}" for unit in range(MEMORY)))
     for unit in range(MEMORY):
-        names |= {first + unit: f"{name} to unit {unit + 1}" for name, first in zip(inputs, INPUT_GENES, strict=True)}
-        names |= {first + unit: f"unit {unit + 1} to {name}" for name, first in zip(DRIVES, DRIVE_GENES, strict=True)}
+        names |= {
+            int(first) + unit: f"{name} to unit {unit + 1}" for name, first in zip(inputs, INPUT_GENES, strict=True)
+        }
+        names |= {
+            int(first) + unit: f"unit {unit + 1} to {name}" for name, first in zip(DRIVES, DRIVE_GENES, strict=True)
+        }
     for name, first in zip(ORGANS[len(FIRST_ORGANS) :], ADDED_ORGAN_GENES, strict=True):
-        names |= {first + slot: f"{name} as organ {slot + 1}" for slot in range(ORGAN_SLOTS)}
+        names |= {int(first) + slot: f"{name} as organ {slot + 1}" for slot in range(ORGAN_SLOTS)}
     return tuple(names[gene] for gene in range(MONSTER_GENES))
