@@ -226,11 +226,11 @@ SCRIPT = """
     sys.path.insert(0, sys.argv[1])
     from sharded_regions import *
     from umwelt.agents.open_world import generate_world
-    world = golden(*[int(v) for v in sys.argv[2].split("x")])
+    world = golden_world(*[int(v) for v in sys.argv[2].split("x")])
     torus = torus_of(world)
-    cuts = {"one": carve(torus, [0], [[0]]), "nine": ninths(torus), "four": quarters(torus)}
+    cuts = {"one": cut_rectangles(torus, [0], [[0]]), "nine": ninths(torus), "four": quarters(torus)}
     for cut in filter(None, sys.argv[4].split(",")):
-        regions = carved(generate_world(world), world, cuts[cut], 1)
+        regions = open_shards(generate_world(world), world, cuts[cut], 1)
         run_together(regions, world, int(sys.argv[3]), 1, shuffle_seed=4)
         assert_unique_ids(regions)
         print(whole_digest(regions), sorted(whole_elements(regions, world).items()))

@@ -163,8 +163,8 @@ SCRIPT = """
     from sharded_regions import *
     from umwelt.agents.world_file import read_world
     described = read_world("market", {"height": 32, "width": 32, "traders.count": 80, "land.repeat": 1})
-    for cut in (lambda torus: carve(torus, [0], [[0]]), quarters):
-        regions = carved(begin(described), described, cut(torus_of(described)), 1)
+    for cut in (lambda torus: cut_rectangles(torus, [0], [[0]]), quarters):
+        regions = open_shards(begin(described), described, cut(torus_of(described)), 1)
         run_together(regions, described, 3, 1, shuffle_seed=2)
         print(whole_digest(regions))
 """
