@@ -45,7 +45,8 @@ def test_tasks_run_side_by_side_on_all_nodes(world, tmp_path):
         # each waits for another one: run one after the other they would never end
         files = [str(tmp_path / f"{number}") for number in range(3)]
         await flow.gather(flow.run("own.meet", file, files, 2, within_s=2 * WITHIN_S) for file in files)
-        return set(await flow.gather(flow.run("own.where", near=(HEIGHT // 6 * n, 0)) for n in range(6)))
+        grid = [(HEIGHT // 4 * row, WIDTH // 4 * column) for row in range(4) for column in range(4)]
+        return set(await flow.gather(flow.run("own.where", near=place) for place in grid))
 
     processes = world.workflow(places)
     assert 2 <= len(processes) <= 3 and os.getpid() not in processes

@@ -275,7 +275,7 @@ def test_endless_messages_neither_kill_the_door_nor_fill_its_memory(frame_bytes)
         many = (b"\x03" + frame_bytes.to_bytes(8, "big") + b"x" * frame_bytes) * max(1, 1_000_000 // frame_bytes)
         before, most, total, begun = rss_mb(), 0.0, 0, time.monotonic()
         try:
-            while total < 1_000_000_000 and time.monotonic() - begun < 60:
+            while total < 1_000_000_000 and time.monotonic() - begun < 20:
                 rude.sendall(many)
                 total += len(many)
                 most = max(most, rss_mb() - before)
